@@ -1,0 +1,1 @@
+"""UllGetTheJob Core: finds vacancies on hh.ru for a person and applies to them."""

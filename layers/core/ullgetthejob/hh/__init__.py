@@ -1,0 +1,1 @@
+"""All that knows hh.ru's wire."""

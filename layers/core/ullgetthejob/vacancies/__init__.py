@@ -1,0 +1,1 @@
+"""Vacancies: search them, show them, keep what was seen."""

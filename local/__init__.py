@@ -1,0 +1,1 @@
+"""The cloud on a laptop. Never deployed; nothing in the package imports it."""

@@ -1,0 +1,76 @@
+"""The local system's one clock: real time plus whatever the sandbox's control route moved it by.
+
+The state is one small JSON file in the data folder, replaced atomically, so that every process
+(sandbox, functions, event sources) agrees and a second start goes on where the first one stopped::
+
+    {"real": 1790000000.0, "virtual": 1790000000.0, "rate": 1.0}
+
+At real moment *r* (seconds since the epoch) it is ``virtual + (r - real) * rate``. No file: it is
+real time. Only the sandbox writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_NAME = "clock.json"
+
+
+class LocalClock:
+    """Reads, and for the sandbox moves, the clock file. Reading costs one ``stat`` when unchanged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, int] | None = None
+        self._real = self._virtual = 0.0
+        self._rate = 1.0
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        self._refresh()
+        real = time.time()
+        return datetime.fromtimestamp(self._virtual + (real - self._real) * self._rate, UTC)
+
+    @property
+    def rate(self) -> float:
+        """Virtual seconds that pass in a real one."""
+        self._refresh()
+        return self._rate
+
+    def advance(self, seconds: float) -> None:
+        """Jump ahead. Time never goes back: a negative number raises ``ValueError``."""
+        if seconds < 0:
+            raise ValueError("the clock only moves forward")
+        self._write(self.now().timestamp() + seconds, self.rate)
+
+    def run_at(self, rate: float) -> None:
+        """Let *rate* virtual seconds pass in a real one from now on (0 stops it)."""
+        if rate < 0:
+            raise ValueError("the clock only moves forward")
+        self._write(self.now().timestamp(), rate)
+
+    def _write(self, virtual: float, rate: float) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        replacement = self.path.with_suffix(f".{os.getpid()}.tmp")
+        replacement.write_text(json.dumps({"real": time.time(), "virtual": virtual, "rate": rate}))
+        replacement.replace(self.path)
+        self._seen = None
+
+    def _refresh(self) -> None:
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            self._seen, self._real, self._virtual, self._rate = None, 0.0, 0.0, 1.0
+            return
+        seen = (stat.st_mtime_ns, stat.st_ino)
+        if seen != self._seen:
+            state = json.loads(self.path.read_text())
+            self._real, self._virtual = state["real"], state["virtual"]
+            self._rate, self._seen = state["rate"], seen
