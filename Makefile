@@ -27,4 +27,12 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --no-strip-extras --extra migrations --extra dev --custom-compile-command "make lock" -o requirements-dev.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" -o layers/dependencies/requirements.txt
 
-include $(wildcard make/*.mk)
+# ── run ──────────────────────────────────────────────────────────────────────────────────────────
+
+# ── database ─────────────────────────────────────────────────────────────────────────────────────
+
+# ── build and deploy ─────────────────────────────────────────────────────────────────────────────
+
+# ── tests and checks ─────────────────────────────────────────────────────────────────────────────
+
+# ── benchmarks ───────────────────────────────────────────────────────────────────────────────────
