@@ -1,0 +1,7 @@
+"""What all suites share: the fixtures, one module a subject."""
+
+pytest_plugins = [
+    "tests.fixtures.database",
+    "tests.fixtures.aws",
+    "tests.fixtures.hh_sandbox",
+]
