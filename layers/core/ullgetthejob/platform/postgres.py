@@ -1,0 +1,130 @@
+"""Postgres: one connection an environment, opened when first needed.
+
+Prepared statements are off, and nothing here uses temporary tables, advisory locks or ``SET``
+outside a transaction: each of them pins a connection of RDS Proxy (psycopg issue 1105).
+psycopg itself is imported when a connection is wanted (it costs ~90 ms).
+"""
+
+from __future__ import annotations
+
+import json
+import select
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.platform import settings
+from ullgetthejob.platform.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_MS = 10_000
+
+_connection: psycopg.Connection[dict[str, Any]] | None = None
+
+
+class DatabaseUnavailable(Unavailable):
+    """Postgres cannot be reached, or broke off in the middle."""
+
+    code = "database_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("the database is not available at the moment", retry_after_s=5)
+
+
+def conninfo() -> str:
+    """The libpq connection string of ``DATABASE_URL``.
+
+    Its value is a URL or a libpq string; a secret in RDS's shape (``host, port, username, password,
+    dbname``) becomes one, with TLS verified in full.
+    """
+    value = settings.secret("DATABASE_URL")
+    if value is None:
+        raise settings.SettingMissing("DATABASE_URL")
+    if not value.lstrip().startswith("{"):
+        return value
+    from psycopg.conninfo import make_conninfo
+
+    rds = json.loads(value)
+    return make_conninfo(
+        host=rds["host"],
+        port=rds.get("port", 5432),
+        user=rds["username"],
+        password=rds["password"],
+        dbname=rds.get("dbname", "ullgetthejob"),
+        sslmode="verify-full",
+        sslrootcert=_root_certificates(),
+    )
+
+
+def _root_certificates() -> str:
+    path = settings.text("DATABASE_TLS_ROOT_CERTIFICATES", "public")
+    if path != "public":
+        return path
+    import certifi
+
+    return certifi.where()
+
+
+def connection() -> psycopg.Connection[dict[str, Any]]:
+    """The environment's connection (autocommit; rows are dicts), opened anew if it was lost.
+
+    Raises :class:`DatabaseUnavailable`.
+    """
+    global _connection
+    import psycopg
+    from psycopg.rows import dict_row
+
+    if _connection is not None and _lost(_connection):
+        _connection.close()
+        _connection = None
+    if _connection is None:
+        try:
+            _connection = psycopg.connect(
+                conninfo(),
+                autocommit=True,
+                prepare_threshold=None,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                row_factory=dict_row,
+            )
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable from error
+    return _connection
+
+
+def _lost(kept: psycopg.Connection[dict[str, Any]]) -> bool:
+    """Whether the server hung up while the environment was frozen: no round trip, a look at the
+    socket. An idle connection has nothing to read; if it has, it is the end, or a last message."""
+    if kept.closed or kept.broken:
+        return True
+    return bool(select.select([kept.fileno()], [], [], 0)[0])
+
+
+@contextmanager
+def transaction() -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """A transaction on the environment's connection, with a limit on every statement in it.
+
+    A connection that breaks inside raises :class:`DatabaseUnavailable`; nothing is committed then.
+    """
+    import psycopg
+
+    kept = connection()
+    try:
+        with kept.transaction():
+            kept.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
+            yield kept
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if kept.closed or kept.broken or isinstance(error, psycopg.errors.QueryCanceled):
+            raise DatabaseUnavailable from error
+        raise
+
+
+def close() -> None:
+    """Close the environment's connection; the next use opens another."""
+    global _connection
+    if _connection is not None:
+        _connection.close()
+        _connection = None

@@ -1,0 +1,34 @@
+"""Logs and metrics: JSON lines with a request id, and one metric a business fact.
+
+Log messages are constant texts; what varies goes into keys. Never a body, a name, a token, or the
+text of an exception (a driver's message may quote a row): :func:`trace` gives its type and where it
+was raised.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import PurePath
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+logger = Logger(log_uncaught_exceptions=False)
+metrics = Metrics()
+
+
+def count(fact: str, value: float = 1) -> None:
+    """Add *value* to the metric of a business fact, such as ``VacanciesFound``."""
+    metrics.add_metric(name=fact, unit=MetricUnit.Count, value=value)
+
+
+def trace(error: BaseException) -> dict[str, object]:
+    """What may be logged of an unexpected error: types along the chain, and the lines passed."""
+    types: list[str] = []
+    link: BaseException | None = error
+    while link is not None and len(types) < 5:
+        types.append(type(link).__qualname__)
+        link = link.__cause__ or link.__context__
+    frames = traceback.extract_tb(error.__traceback__)[-12:]
+    lines = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    return {"error_type": types[0], "caused_by": types[1:], "at": lines}
