@@ -1,8 +1,8 @@
 """Postgres: one connection an environment, opened when first needed.
 
 Prepared statements are off, and nothing here uses temporary tables, advisory locks or ``SET``
-outside a transaction: each of them pins a connection of RDS Proxy (psycopg issue 1105).
-psycopg itself is imported when a connection is wanted (it costs ~90 ms).
+at all: each of them pins a connection of RDS Proxy (psycopg issue 1105). Limits on statements
+belong to the database role (README, Deploy). psycopg itself is imported when a connection is wanted (it costs ~90 ms).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
 CONNECT_TIMEOUT_S = 3
-STATEMENT_TIMEOUT_MS = 10_000
+TCP_USER_TIMEOUT_MS = 10_000
 
 _connection: psycopg.Connection[dict[str, Any]] | None = None
 
@@ -88,6 +88,7 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
                 autocommit=True,
                 prepare_threshold=None,
                 connect_timeout=CONNECT_TIMEOUT_S,
+                tcp_user_timeout=TCP_USER_TIMEOUT_MS,
                 row_factory=dict_row,
             )
         except psycopg.OperationalError as error:
@@ -105,7 +106,7 @@ def _lost(kept: psycopg.Connection[dict[str, Any]]) -> bool:
 
 @contextmanager
 def transaction() -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """A transaction on the environment's connection, with a limit on every statement in it.
+    """A transaction on the environment's connection.
 
     A connection that breaks inside raises :class:`DatabaseUnavailable`; nothing is committed then.
     """
@@ -114,7 +115,6 @@ def transaction() -> Iterator[psycopg.Connection[dict[str, Any]]]:
     kept = connection()
     try:
         with kept.transaction():
-            kept.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
             yield kept
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if kept.closed or kept.broken or isinstance(error, psycopg.errors.QueryCanceled):
