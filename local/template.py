@@ -1,0 +1,218 @@
+"""What template.yaml says, as far as it runs locally: functions, routes, tables, keys, layers.
+
+The template is the only description of the system: the local cloud and the tests that need tables
+read it here, so that what runs locally is what deploys. Names are local ones: a table is called by
+its logical id, a key has one fixed ARN.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local.cloudformation import ACCOUNT_ID, REGION, Evaluator, TemplateError, intrinsic, read
+from local.resources import Function, HttpApi, Key, Layer, Route, Table, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TEMPLATE = REPOSITORY / "template.yaml"
+
+
+def load(path: Path = TEMPLATE, parameters: Mapping[str, str] | None = None) -> Template:
+    """Read the template at *path*; *parameters* win over its defaults.
+
+    Raises :class:`~local.cloudformation.TemplateError` for what cannot run locally.
+    """
+    return _Reader(path, parameters or {}).template()
+
+
+class _Reader:
+    """Reads one template; at the same time what ``!Ref`` and ``!GetAtt`` of it mean locally."""
+
+    def __init__(self, path: Path, parameters: Mapping[str, str]) -> None:
+        self._folder = path.resolve().parent
+        self._document = read(path)
+        self._globals: Mapping[str, Any] = self._document.get("Globals", {})
+        self._evaluate = Evaluator(self._document, parameters, self)
+        self._resources: dict[str, Any] = {
+            logical_id: resource
+            for logical_id, resource in self._document["Resources"].items()
+            if "Condition" not in resource
+            or self._evaluate.condition(resource["Condition"], f"Resources.{logical_id}.Condition")
+        }
+
+    def template(self) -> Template:
+        known = {"Function", "LayerVersion", "HttpApi"}
+        for logical_id, resource in self._resources.items():
+            kind = str(resource["Type"])
+            if kind.startswith("AWS::Serverless::") and kind.rpartition(":")[2] not in known:
+                raise TemplateError(f"Resources.{logical_id}: {kind} does not run locally")
+        apis = [self._api(name) for name in self._of_type("AWS::Serverless::HttpApi")]
+        if len(apis) > 1:
+            raise TemplateError("Resources: more than one AWS::Serverless::HttpApi")
+        return Template(
+            functions={
+                name: self._function(name) for name in self._of_type("AWS::Serverless::Function")
+            },
+            layers={
+                name: Layer(name, self._content(name, "ContentUri"))
+                for name in self._of_type("AWS::Serverless::LayerVersion")
+            },
+            tables={name: self._table(name) for name in self._of_type("AWS::DynamoDB::Table")},
+            keys={name: self._key(name) for name in self._of_type("AWS::KMS::Key")},
+            api=apis[0] if apis else HttpApi(),
+        )
+
+    # ── what references mean ─────────────────────────────────────────────────────────────────
+
+    def ref(self, logical_id: str, place: str) -> str:
+        """The name by which the resource is known locally."""
+        if self._type(logical_id, place) == "AWS::KMS::Key":
+            return Key(logical_id, "").key_id
+        return logical_id
+
+    def attribute(self, logical_id: str, name: str, place: str) -> str:
+        """The ARN of the resource; it has no other attribute locally."""
+        match self._type(logical_id, place), name:
+            case "AWS::KMS::Key", "Arn":
+                return Key(logical_id, "").arn
+            case "AWS::DynamoDB::Table", "Arn":
+                return f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/{logical_id}"
+            case "AWS::Serverless::Function", "Arn":
+                return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{logical_id}"
+            case "AWS::Logs::LogGroup", "Arn":
+                return f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:{logical_id}:*"
+            case kind, _:
+                raise TemplateError(f"{place}: {kind} has no {name} locally")
+
+    def _type(self, logical_id: str, place: str) -> str:
+        if logical_id not in self._resources:
+            raise TemplateError(f"{place}: there is no parameter or resource {logical_id!r}")
+        return str(self._resources[logical_id]["Type"])
+
+    # ── resources ────────────────────────────────────────────────────────────────────────────
+
+    def _of_type(self, kind: str) -> list[str]:
+        return [name for name, resource in self._resources.items() if resource["Type"] == kind]
+
+    def _property(self, logical_id: str, name: str, default: Any = None) -> Any:
+        """One property, with the Globals of its type merged in as SAM does it."""
+        resource = self._resources[logical_id]
+        section = self._globals.get(str(resource["Type"]).rpartition(":")[2], {})
+        properties = resource.get("Properties", {})
+        if name not in properties and name not in section:
+            return default
+        node = merged(section.get(name), properties.get(name))
+        return self._evaluate.value(node, f"Resources.{logical_id}.Properties.{name}")
+
+    def _content(self, logical_id: str, name: str) -> Path:
+        place = f"Resources.{logical_id}.Properties.{name}"
+        uri = self._property(logical_id, name)
+        if not isinstance(uri, str) or "://" in uri:
+            raise TemplateError(f"{place}: only a folder of the repository runs locally")
+        folder = (self._folder / uri).resolve()
+        if not folder.is_dir():
+            raise TemplateError(f"{place}: there is no folder {uri}")
+        return folder
+
+    def _function(self, logical_id: str) -> Function:
+        place = f"Resources.{logical_id}.Properties"
+        runtime = self._property(logical_id, "Runtime", "")
+        if not str(runtime).startswith("python"):
+            raise TemplateError(f"{place}.Runtime: {runtime or 'none'} does not run locally")
+        handler = self._property(logical_id, "Handler")
+        if not handler:
+            raise TemplateError(f"{place}.Handler: is missing")
+        environment = self._property(logical_id, "Environment", {}).get("Variables", {})
+        reserved = self._property(logical_id, "ReservedConcurrentExecutions")
+        return Function(
+            logical_id=logical_id,
+            handler=handler,
+            code=self._content(logical_id, "CodeUri"),
+            environment={name: _text(value) for name, value in environment.items()},
+            memory_mb=int(self._property(logical_id, "MemorySize", 128)),
+            timeout_s=float(self._property(logical_id, "Timeout", 3)),
+            reserved_concurrency=None if reserved is None else int(reserved),
+            layers=tuple(self._property(logical_id, "Layers", [])),
+            routes=tuple(self._routes(logical_id)),
+        )
+
+    def _routes(self, logical_id: str) -> list[Route]:
+        routes = []
+        for name, event in self._property(logical_id, "Events", {}).items():
+            place = f"Resources.{logical_id}.Properties.Events.{name}"
+            if event["Type"] != "HttpApi":
+                raise TemplateError(f"{place}: events of type {event['Type']} do not run locally")
+            properties = event.get("Properties", {})
+            if unknown := set(properties) - {"ApiId", "Method", "Path", "PayloadFormatVersion"}:
+                raise TemplateError(f"{place}: {', '.join(sorted(unknown))} does not run locally")
+            if properties.get("PayloadFormatVersion", "2.0") != "2.0":
+                raise TemplateError(f"{place}: only payload format 2.0 runs locally")
+            path = properties.get("Path", "$default")
+            method = properties.get("Method", "ANY").upper()
+            routes.append(
+                Route(
+                    "ANY" if method == "X-AMAZON-APIGATEWAY-ANY-METHOD" else method,
+                    path,
+                    logical_id,
+                )
+            )
+        return routes
+
+    def _table(self, logical_id: str) -> Table:
+        place = f"Resources.{logical_id}.Properties"
+        for unsupported in ("LocalSecondaryIndexes", "StreamSpecification", "TableName"):
+            if self._property(logical_id, unsupported) is not None:
+                raise TemplateError(f"{place}.{unsupported}: does not run locally")
+        ttl = self._property(logical_id, "TimeToLiveSpecification", {})
+        return Table(
+            name=logical_id,
+            key_schema=tuple(self._property(logical_id, "KeySchema")),
+            attributes=tuple(self._property(logical_id, "AttributeDefinitions")),
+            ttl_attribute=ttl["AttributeName"] if ttl.get("Enabled") else None,
+            global_indexes=tuple(self._property(logical_id, "GlobalSecondaryIndexes", [])),
+        )
+
+    def _key(self, logical_id: str) -> Key:
+        spec = self._property(logical_id, "KeySpec", "SYMMETRIC_DEFAULT")
+        if spec != "SYMMETRIC_DEFAULT":
+            raise TemplateError(f"Resources.{logical_id}.Properties.KeySpec: {spec} is not kept")
+        return Key(logical_id, self._property(logical_id, "Description", ""))
+
+    def _api(self, logical_id: str) -> HttpApi:
+        throttle = self._property(logical_id, "DefaultRouteSettings", {})
+        log = self._property(logical_id, "AccessLogSettings", {})
+        burst = throttle.get("ThrottlingBurstLimit")
+        rate = throttle.get("ThrottlingRateLimit")
+        return HttpApi(
+            throttle_burst=None if burst is None else int(burst),
+            throttle_rate=None if rate is None else float(rate),
+            access_log_format=log.get("Format"),
+        )
+
+
+def merged(base: Any, own: Any) -> Any:
+    """A property of Globals under a resource's own, as SAM merges them.
+
+    Maps merge, lists follow each other, anything else (an intrinsic function too) is replaced:
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
+    """
+    if base is None or own is None:
+        return base if own is None else own
+    if isinstance(base, list) and isinstance(own, list):
+        return [*base, *own]
+    if (
+        isinstance(base, dict)
+        and isinstance(own, dict)
+        and not intrinsic(base)
+        and not intrinsic(own)
+    ):
+        return {**base, **{name: merged(base.get(name), value) for name, value in own.items()}}
+    return own
+
+
+def _text(value: Any) -> str:
+    """An environment variable's value as CloudFormation writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
