@@ -32,6 +32,49 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 # ── database ─────────────────────────────────────────────────────────────────────────────────────
 
 # ── build and deploy ─────────────────────────────────────────────────────────────────────────────
+# ARCH sets the template's Architecture and the wheels alike. SAM's cache notices neither another
+# machine nor a Python 3.13 that came or went nor layers/layer.mk, so each machine has folders of its
+# own and the cache goes when what was built with changes.
+ARCH ?= arm64
+STAGE ?= dev
+PARAMETERS ?=
+BUILT := .aws-sam/build-$(ARCH)
+CACHE := .aws-sam/cache-$(ARCH)
+SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam
+
+.PHONY: build
+build: $(READY) ## Build the layers and functions: ARCH=arm64 (default) or x86_64
+	@case $(ARCH) in arm64|x86_64) ;; *) echo "ARCH is arm64 or x86_64, not $(ARCH)." >&2; exit 2;; esac
+	@mkdir -p .aws-sam
+	@{ python3.13 -VV 2>/dev/null || echo "no python3.13"; cksum layers/layer.mk; } > $(CACHE).new
+	@cmp -s $(CACHE).new $(CACHE).key || rm -rf $(CACHE)
+	@mv $(CACHE).new $(CACHE).key
+	@ARCH=$(ARCH) $(SAM) build --parameter-overrides Architecture=$(ARCH) --build-dir $(BUILT) --cache-dir $(CACHE) --cached --parallel
+
+.PHONY: validate
+validate: $(READY) ## Check template.yaml as CloudFormation would
+	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint
+
+.PHONY: deploy
+deploy: build ## Build and deploy: STAGE=dev|prod, the first time with PARAMETERS="DatabaseSecretArn=... ..."
+	@find functions -name __pycache__ -prune -exec rm -rf {} +
+	@$(SAM) deploy --config-env $(STAGE) --template-file $(BUILT)/template.yaml --parameter-overrides Stage=$(STAGE) Architecture=$(ARCH) $(PARAMETERS)
+
+.PHONY: deploy-prod
+deploy-prod: ## The same with STAGE=prod; shows the changes and asks
+	@$(MAKE) deploy STAGE=prod
+
+.PHONY: migrate-cloud
+migrate-cloud: $(READY) ## Bring the deployed database to the newest schema: STAGE=dev|prod
+	@$(SAM) remote invoke MigratorFunction --config-env $(STAGE) --event-file events/migrator.json
+
+.PHONY: test-sam-local
+test-sam-local: $(READY) ## Run every function in AWS's container through "sam local" (needs Docker)
+	@$(BIN)/pytest tests/sam_local
+
+.PHONY: secret
+secret: ## Print fresh secrets, ready for .env
+	@$(PYTHON) -c 'import secrets; [print(f"{name}={secrets.token_urlsafe(48)}") for name in ("ORCHESTRATOR_SECRET", "ADMIN_SECRET", "SECRET_KEY_BASE")]'
 
 # ── tests and checks ─────────────────────────────────────────────────────────────────────────────
 
