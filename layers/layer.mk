@@ -34,6 +34,6 @@ if $(COMPILER) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYT
 	$(COMPILER) -m compileall -q --invalidation-mode unchecked-hash \
 		-s "$(ARTIFACTS_DIR)" -p /opt "$(PACKAGES)"; \
 else \
-	echo "$@: no working $(COMPILER) on PATH, so no bytecode in this layer (slower cold starts)."; \
+	echo "$(@:build-%=%): no working $(COMPILER) on PATH, so no bytecode in this layer (slower cold starts)."; \
 fi
 endef

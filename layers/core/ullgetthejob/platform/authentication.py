@@ -27,7 +27,10 @@ def require_service(headers: Mapping[str, str], body: bytes) -> None:
     sent = headers.get("x-core-secret") or headers.get("x-orchestrator-secret")
     if not sent:
         raise Unauthorized("the header X-Core-Secret is missing")
-    known = [settings.secret("ORCHESTRATOR_SECRET"), settings.secret("ORCHESTRATOR_SECRET_PREVIOUS")]
+    known = [
+        settings.secret("ORCHESTRATOR_SECRET"),
+        settings.secret("ORCHESTRATOR_SECRET_PREVIOUS"),
+    ]
     matching = [secret for secret in known if secret and _same(secret, sent)]
     if not matching:
         raise Unauthorized("the header X-Core-Secret is wrong")

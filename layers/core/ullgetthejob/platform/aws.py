@@ -24,6 +24,6 @@ def client(service: str) -> Any:
 
 
 def error_code(error: Exception) -> str:
-    """AWS's code of a botocore ``ClientError``, such as ``ResourceNotFoundException``; else empty."""
+    """AWS's code of a botocore ``ClientError`` (``ResourceNotFoundException``); else empty."""
     response = getattr(error, "response", None)
     return response["Error"]["Code"] if response else ""

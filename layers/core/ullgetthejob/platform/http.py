@@ -11,9 +11,9 @@ route is a plain function with annotated parameters::
     handler = api.handler
 
 A parameter called ``body`` is the JSON body validated by its pydantic model; any other is a path
-parameter (``str``). What the function returns is a pydantic model, or an :class:`Answer` for another
-status than 200. Errors of :mod:`ullgetthejob.platform.errors` become the statuses of the one table
-below; anything else is a bare 500. The OpenAPI document is generated from the same annotations.
+parameter (``str``). What the function returns is a pydantic model, or an :class:`Answer` for
+another status than 200. Errors of :mod:`ullgetthejob.platform.errors` become statuses by the table
+below, anything else a bare 500. The OpenAPI document is generated from the same annotations.
 """
 
 from __future__ import annotations
@@ -205,7 +205,9 @@ def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:
         message = _plain(problems[0]["msg"])
         if problems[0]["type"] == "model_type":
             raise BadRequest("the body must be a JSON object", code="invalid_json")
-        raise Invalid.field("body", message)
+        # A rule about several fields: its message begins with the name of one and a colon.
+        name, _, rest = message.partition(": ")
+        raise Invalid.field(name, rest)
     raise Invalid.fields([(_name(problem["loc"]), _plain(problem["msg"])) for problem in problems])
 
 

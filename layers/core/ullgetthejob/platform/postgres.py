@@ -2,7 +2,8 @@
 
 Prepared statements are off, and nothing here uses temporary tables, advisory locks or ``SET``
 at all: each of them pins a connection of RDS Proxy (psycopg issue 1105). Limits on statements
-belong to the database role (README, Deploy). psycopg itself is imported when a connection is wanted (it costs ~90 ms).
+belong to the database role (README, Deploy). psycopg itself is imported when a connection is
+wanted: it costs ~90 ms.
 """
 
 from __future__ import annotations
@@ -105,21 +106,18 @@ def _lost(kept: psycopg.Connection[dict[str, Any]]) -> bool:
 
 
 @contextmanager
-def transaction() -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """A transaction on the environment's connection.
+def session() -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """The environment's connection for one piece of work; statements commit by themselves.
 
-    A connection that breaks inside raises :class:`DatabaseUnavailable`; nothing is committed then.
+    Raises :class:`DatabaseUnavailable` when it cannot be had, or fails for a reason that passes
+    (it breaks, a deadlock, a limit on time): what was committed stays, the rest can be repeated.
     """
     import psycopg
 
-    kept = connection()
     try:
-        with kept.transaction():
-            yield kept
+        yield connection()
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if kept.closed or kept.broken or isinstance(error, psycopg.errors.QueryCanceled):
-            raise DatabaseUnavailable from error
-        raise
+        raise DatabaseUnavailable from error
 
 
 def close() -> None:

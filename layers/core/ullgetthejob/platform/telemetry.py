@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import PurePath
+from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
@@ -22,7 +23,7 @@ def count(fact: str, value: float = 1) -> None:
     metrics.add_metric(name=fact, unit=MetricUnit.Count, value=value)
 
 
-def trace(error: BaseException) -> dict[str, object]:
+def trace(error: BaseException) -> dict[str, Any]:
     """What may be logged of an unexpected error: types along the chain, and the lines passed."""
     types: list[str] = []
     link: BaseException | None = error

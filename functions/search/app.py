@@ -1,0 +1,26 @@
+"""POST /api/jobs/search and GET /api/jobs/{id}: vacancies of hh.ru, for the BFF."""
+
+from ullgetthejob.hh.client import client
+from ullgetthejob.hh.search_parameters import SearchParameters
+from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform.http import SERVICE, Api
+from ullgetthejob.vacancies.search import JobAnswer, SearchAnswer, read, search
+
+api = Api()
+
+
+@api.post("/api/jobs/search", who=SERVICE)
+def search_jobs(body: SearchParameters) -> SearchAnswer:
+    """Search with any of hh.ru's parameters; what was seen is stored."""
+    with postgres.session() as connection:
+        return search(body, hh=client(), connection=connection, now=clock.now())
+
+
+@api.get("/api/jobs/{id}", who=SERVICE)
+def read_job(id: str) -> JobAnswer:
+    """One job with its full description, by hh.ru's vacancy id or by the row's uuid."""
+    with postgres.session() as connection:
+        return read(id, hh=client(), connection=connection, now=clock.now())
+
+
+handler = api.handler

@@ -1,0 +1,131 @@
+"""The application's token: one for all functions, needed for every search.
+
+``HH_ACCESS_TOKEN`` when set, else hh.ru's client_credentials grant. hh.ru: such a token lives until
+the next one is requested, which revokes it, and one may be requested every five minutes. So it is
+kept once, encrypted, in Postgres (``hh_app_tokens``), and renewed only when hh.ru refused it, by
+whoever holds the lease. ``requested_at`` is committed before hh.ru is asked: a crash between its
+answer and our commit loses that token, and is seen as such (a wait of at most five minutes).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from ullgetthejob.hh.errors import HHAppTokenMissing, HHMisconfigured, HHUnavailable
+from ullgetthejob.platform import clock, encryption, leases, postgres, settings
+from ullgetthejob.platform.telemetry import count, logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+COOLDOWN = timedelta(minutes=5)
+LEASE_S = 30
+
+READ = "SELECT access_token, requested_at FROM hh_app_tokens WHERE client_id = %(client_id)s"
+REQUEST = """
+    INSERT INTO hh_app_tokens (client_id, requested_at) VALUES (%(client_id)s, %(now)s)
+    ON CONFLICT (client_id) DO UPDATE SET requested_at = excluded.requested_at
+"""
+FORGET_REQUEST = "UPDATE hh_app_tokens SET requested_at = NULL WHERE client_id = %(client_id)s"
+KEEP = """
+    UPDATE hh_app_tokens SET access_token = %(token)s, obtained_at = %(now)s
+    WHERE client_id = %(client_id)s
+"""
+
+
+class TokenSource(Protocol):
+    """Where a client gets its access token."""
+
+    def current(self) -> str:
+        """The token to send. Raises :class:`HHAppTokenMissing`."""
+
+    def renewed(self, refused: str) -> str:
+        """Another token, after hh.ru refused *refused*. Raises :class:`HHAppTokenMissing`."""
+
+
+class AppToken:
+    """The token of the application that ``HH_CLIENT_ID`` and ``HH_CLIENT_SECRET`` name.
+
+    *exchange* asks hh.ru: ``(client_id, client_secret) -> access token``.
+    """
+
+    def __init__(self, exchange: Callable[[str, str], str]) -> None:
+        self._exchange = exchange
+        self._known: str | None = None
+
+    def current(self) -> str:
+        """See :class:`TokenSource`."""
+        given = settings.secret("HH_ACCESS_TOKEN")
+        if given:
+            return given
+        if self._known is None:
+            self._known = self._kept() or self._obtain(refused=None)
+        return self._known
+
+    def renewed(self, refused: str) -> str:
+        """See :class:`TokenSource`."""
+        if settings.secret("HH_ACCESS_TOKEN"):
+            raise _missing("hh.ru refuses the token in HH_ACCESS_TOKEN", COOLDOWN)
+        self._known = None
+        kept = self._kept()
+        self._known = kept if kept not in (None, refused) else self._obtain(refused)
+        return str(self._known)
+
+    def _kept(self) -> str | None:
+        client_id, _ = self._application()
+        row = postgres.connection().execute(READ, {"client_id": client_id}).fetchone()
+        if row is None or row["access_token"] is None:
+            return None
+        return encryption.decrypt(row["access_token"], {"client_id": client_id})
+
+    def _obtain(self, refused: str | None) -> str:
+        lease = leases.take("hh-app-token", seconds=LEASE_S, now=clock.now())
+        if lease is None:
+            raise _missing("hh.ru's access token is being renewed", timedelta(seconds=2))
+        try:
+            kept = self._kept()  # somebody may have renewed it before we got the lease
+            return kept if kept not in (None, refused) else self._request(clock.now())
+        finally:
+            lease.release()
+
+    def _request(self, now: datetime) -> str:
+        client_id, client_secret = self._application()
+        connection = postgres.connection()
+        key = {"client_id": client_id, "now": now}
+        row = connection.execute(READ, key).fetchone()
+        if row and row["requested_at"] and now < row["requested_at"] + COOLDOWN:
+            wait = row["requested_at"] + COOLDOWN - now
+            raise _missing("hh.ru gives a new access token every five minutes", wait)
+        connection.execute(REQUEST, key)
+        try:
+            token = self._exchange(client_id, client_secret)
+        except (HHUnavailable, HHMisconfigured) as error:
+            # Refused, or never arrived. After a timeout hh.ru may have given one: the wait stands.
+            if not isinstance(error.__cause__, TimeoutError):
+                connection.execute(FORGET_REQUEST, key)
+            raise
+        encrypted = encryption.encrypt(token, {"client_id": client_id})
+        connection.execute(KEEP, {**key, "token": encrypted})
+        logger.info("application token obtained")
+        count("HhAppTokenObtained")
+        return token
+
+    @staticmethod
+    def _application() -> tuple[str, str]:
+        client_id = settings.secret("HH_CLIENT_ID")
+        client_secret = settings.secret("HH_CLIENT_SECRET")
+        if not client_id or not client_secret:
+            count("HhAppTokenMissing")
+            raise HHAppTokenMissing(
+                "Core has no access to hh.ru: the operator has to set HH_ACCESS_TOKEN, "
+                "or HH_CLIENT_ID and HH_CLIENT_SECRET",
+                retry_after_s=300,
+            )
+        return client_id, client_secret
+
+
+def _missing(message: str, wait: timedelta) -> HHAppTokenMissing:
+    count("HhAppTokenMissing")
+    return HHAppTokenMissing(message, retry_after_s=max(1, round(wait.total_seconds())))

@@ -1,0 +1,194 @@
+"""hh.ru's dictionaries: which codes and ids a search may use.
+
+They change at any time (hh.ru: docs/areas). Each is kept in Postgres for all functions with its
+ETag, used for 20 minutes (hh.ru's ``max-age=1200``) and then revalidated. What is kept is only what
+a check needs: code to name. Large ones (areas: ~10,000 ids) are looked up in SQL, never loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.hh.errors import HHError
+from ullgetthejob.platform.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.hh.search_parameters import SearchParameters
+
+MAX_AGE = timedelta(seconds=1200)
+RETRY_AFTER_FAILURE = timedelta(seconds=60)
+
+# Parameter → the dictionary of /dictionaries that holds its codes.
+CODES = {
+    "search_field": "vacancy_search_fields",
+    "experience": "experience",
+    "employment": "employment",
+    "employment_form": "employment_form",
+    "schedule": "schedule",
+    "work_format": "work_format",
+    "work_schedule_by_days": "work_schedule_by_days",
+    "working_hours": "working_hours",
+    "currency": "currency",
+    "salary_mode": "salary_range_mode",
+    "salary_frequency": "salary_range_frequency",
+    "driver_license_types": "driver_license_types",
+    "label": "vacancy_label",
+    "order_by": "vacancy_search_order",
+}
+# Parameter → the path of the tree that holds its ids.
+TREES = {
+    "area": "/areas",
+    "metro": "/metro",
+    "professional_role": "/professional_roles",
+    "industry": "/industries",
+}
+# hh.ru lists these working-time filters in three dictionaries and takes them in one parameter.
+PART_TIME = ("working_days", "working_time_intervals", "working_time_modes")
+
+FRESH = "SELECT etag, expires_at > %(now)s AS fresh FROM hh_dictionaries WHERE name = %(name)s"
+UNKNOWN = """
+    SELECT code FROM unnest(%(codes)s::text[]) AS code
+    WHERE NOT EXISTS (
+        SELECT FROM hh_dictionaries WHERE name = %(name)s AND entries -> %(inside)s ? code
+    )
+"""
+KNOWN = """
+    SELECT jsonb_object_keys(entries -> %(inside)s) AS code FROM hh_dictionaries
+    WHERE name = %(name)s ORDER BY code LIMIT 25
+"""
+KEEP = """
+    INSERT INTO hh_dictionaries (name, etag, entries, fetched_at, expires_at)
+    VALUES (%(name)s, %(etag)s, %(entries)s::jsonb, %(now)s, %(expires_at)s)
+    ON CONFLICT (name) DO UPDATE SET
+        etag = excluded.etag, entries = excluded.entries,
+        fetched_at = excluded.fetched_at, expires_at = excluded.expires_at
+"""
+PROLONG = "UPDATE hh_dictionaries SET expires_at = %(expires_at)s WHERE name = %(name)s"
+
+
+def check(
+    parameters: SearchParameters,
+    *,
+    client: HHClient,
+    connection: psycopg.Connection[dict[str, Any]],
+    now: datetime,
+) -> None:
+    """Raise :class:`Invalid`, naming each field whose code or id hh.ru does not have.
+
+    Fetches what is missing or stale. hh.ru not answering is no hindrance while an older copy is
+    there; without one its error is raised.
+    """
+    wrong: list[tuple[str, str]] = []
+    for parameter, codes in _codes(parameters):
+        name, inside = _home(parameter)
+        _refresh(name, client=client, connection=connection, now=now)
+        place = {"name": name, "inside": inside}
+        unknown = connection.execute(UNKNOWN, {**place, "codes": list(codes)}).fetchall()
+        if unknown:
+            message = f"hh.ru knows no {unknown[0]['code']!r}"
+            if name == "/dictionaries":
+                known = [row["code"] for row in connection.execute(KNOWN, place)]
+                message += f"; it knows {', '.join(known)}"
+            wrong.append((parameter, message))
+    if wrong:
+        raise Invalid.fields(wrong)
+
+
+def _codes(parameters: SearchParameters) -> Iterable[tuple[str, tuple[str, ...]]]:
+    for name in (*CODES, "part_time", *TREES):
+        value = getattr(parameters, name)
+        if value is not None:
+            yield name, value if isinstance(value, tuple) else (value,)
+
+
+def _home(parameter: str) -> tuple[str, str]:
+    if parameter in TREES:
+        return TREES[parameter], "ids"
+    return "/dictionaries", CODES.get(parameter, parameter)
+
+
+def _refresh(
+    name: str,
+    *,
+    client: HHClient,
+    connection: psycopg.Connection[dict[str, Any]],
+    now: datetime,
+) -> None:
+    kept = connection.execute(FRESH, {"name": name, "now": now}).fetchone()
+    if kept and kept["fresh"]:
+        return
+    place: dict[str, Any] = {"name": name, "expires_at": now + MAX_AGE}
+    try:
+        etag, content = client.dictionary(name, etag=kept["etag"] if kept else None)
+    except HHError:
+        if kept is None:
+            raise
+        connection.execute(PROLONG, {**place, "expires_at": now + RETRY_AFTER_FAILURE})
+        return
+    if content is None:
+        connection.execute(PROLONG, place)
+    else:
+        entries = json.dumps(_READERS[name](content), ensure_ascii=False)
+        connection.execute(KEEP, {**place, "etag": etag, "entries": entries, "now": now})
+
+
+def _dictionaries(content: Any) -> dict[str, dict[str, str]]:
+    named = {
+        name: {
+            entry.get("id") or entry["code"]: entry.get("name", "")
+            for entry in entries
+            if "id" in entry or "code" in entry
+        }
+        for name, entries in content.items()
+    }
+    named["part_time"] = {
+        code: text for group in PART_TIME for code, text in named.get(group, {}).items()
+    }
+    return named
+
+
+def _areas(content: Any) -> dict[str, dict[str, str]]:
+    """All levels of the tree: countries, regions, cities."""
+    ids: dict[str, str] = {}
+    waiting = list(content)
+    while waiting:
+        area = waiting.pop()
+        ids[area["id"]] = area["name"]
+        waiting.extend(area.get("areas") or ())
+    return {"ids": ids}
+
+
+def _metro(content: Any) -> dict[str, dict[str, str]]:
+    """Lines and stations; the ids of cities mean something else and are left out."""
+    lines = [line for city in content for line in city["lines"]]
+    stations = [station for line in lines for station in line["stations"]]
+    return {"ids": {entry["id"]: entry["name"] for entry in [*lines, *stations]}}
+
+
+def _professional_roles(content: Any) -> dict[str, dict[str, str]]:
+    """Roles; a category's id may equal the id of a role of another category."""
+    roles = [role for category in content["categories"] for role in category["roles"]]
+    return {"ids": {role["id"]: role["name"] for role in roles}}
+
+
+def _industries(content: Any) -> dict[str, dict[str, str]]:
+    """Industries and their parts."""
+    parts = [part for industry in content for part in industry["industries"]]
+    return {"ids": {entry["id"]: entry["name"] for entry in [*content, *parts]}}
+
+
+_READERS: dict[str, Callable[[Any], dict[str, dict[str, str]]]] = {
+    "/dictionaries": _dictionaries,
+    "/areas": _areas,
+    "/metro": _metro,
+    "/professional_roles": _professional_roles,
+    "/industries": _industries,
+}

@@ -1,0 +1,129 @@
+"""Vacancies, checked and cleaned: what the rest of Core works with.
+
+All models are frozen and go to JSON and back without loss; :mod:`ullgetthejob.hh.wire` makes them
+out of hh.ru's answers. hh.ru has two shapes at once, ``schedule``/``employment`` (older) and
+``work_format``/``employment_form`` (since 2025; with an application token the older may be
+missing): both are kept, both may be absent. What nobody here reads is dropped.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Entry(_Model):
+    """A value of a dictionary: its id, and its name in Russian."""
+
+    id: str
+    name: str | None = None
+
+
+class Salary(_Model):
+    """What is offered: *lower* and *upper* in whole units of *currency* (hh.ru: ``RUR``, not
+    ``RUB``) for one *mode* (MONTH, SHIFT, HOUR, FLY_IN_FLY_OUT, SERVICE). Never compare amounts
+    across modes."""
+
+    lower: int | None = None
+    upper: int | None = None
+    currency: str
+    gross: bool | None = None
+    mode: str = "MONTH"
+    frequency: str | None = None
+
+
+class Employer(_Model):
+    """Who offers. *id* is ``None`` for anonymous vacancies."""
+
+    id: str | None = None
+    name: str
+    alternate_url: str | None = None
+    trusted: bool | None = None
+    accredited_it_employer: bool | None = None
+
+
+class Address(_Model):
+    """Where the work is, as far as the employer says."""
+
+    city: str | None = None
+    street: str | None = None
+    building: str | None = None
+    raw: str | None = None
+    lat: float | None = None
+    lng: float | None = None
+
+
+class Snippet(_Model):
+    """Excerpts that a search shows, as plain text."""
+
+    requirement: str = ""
+    responsibility: str = ""
+
+
+class Vacancy(_Model):
+    """An item of a search."""
+
+    id: str = Field(pattern=r"^\d{1,19}$")
+    name: str
+    area: Entry
+    employer: Employer
+    salary: Salary | None = None
+    snippet: Snippet = Snippet()
+    type: Entry
+    address: Address | None = None
+    experience: Entry | None = None
+    schedule: Entry | None = None
+    employment: Entry | None = None
+    employment_form: Entry | None = None
+    work_format: tuple[Entry, ...] = ()
+    work_schedule_by_days: tuple[Entry, ...] = ()
+    working_hours: tuple[Entry, ...] = ()
+    professional_roles: tuple[Entry, ...] = ()
+    published_at: datetime
+    created_at: datetime | None = None
+    archived: bool = False
+    premium: bool = False
+    has_test: bool = False
+    response_letter_required: bool = False
+    response_url: str | None = None
+    closed_for_applicants: bool = False
+    accept_temporary: bool = False
+    internship: bool = False
+    night_shifts: bool = False
+    alternate_url: str | None = None
+    apply_alternate_url: str | None = None
+
+
+class Test(_Model):
+    """The employer's test; a *required* one makes an application by API impossible."""
+
+    required: bool = False
+
+
+class VacancyDetail(Vacancy):
+    """The whole vacancy, *description* as plain text."""
+
+    description: str = ""
+    key_skills: tuple[str, ...] = ()
+    languages: tuple[Entry, ...] = ()
+    driver_license_types: tuple[str, ...] = ()
+    test: Test | None = None
+    accept_handicapped: bool = False
+    allow_messages: bool = True
+    initial_created_at: datetime | None = None
+
+
+class SearchPage(_Model):
+    """One page of a search. *found* counts all matches, also those beyond the 2,000 that hh.ru
+    lets anybody page to; *pages* ends there."""
+
+    items: tuple[Vacancy, ...]
+    found: int
+    page: int
+    pages: int
+    per_page: int

@@ -1,0 +1,162 @@
+"""The pacer: when the next call to hh.ru may start, for all functions behind one egress address.
+
+hh.ru counts calls by address (about 10 a second, then 429); tools that live keep 0.345 s between
+calls. One DynamoDB item holds ``tat``, the moment (ms) from which the next slot is free. A call
+reserves its slot with one conditional UpdateItem, which moves ``tat`` by one interval, and then
+sleeps until the slot comes (GCRA with a burst of one). A slot further ahead than the caller's
+*patience* is not taken: the caller gets :class:`HHBusy` with the wait. Background work has little
+patience, so that interactive calls come first when it is crowded.
+
+The same item carries a pause: after 429, a blocked region or repeated failures every caller is
+refused at once, with the reason, until ``paused_until``; nobody asks hh.ru meanwhile.
+
+This is real time on purpose, not the domain's clock: what is spaced are packets.
+
+    timeline      now ........ tat ........ now + patience
+    IDLE          tat <= now: the slot is now           SET tat = now + interval
+    BUSY          now < tat <= now + patience           SET tat = tat + interval; slot: old tat
+    refused       tat > now + patience, or paused_until > now
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.hh.errors import HHBusy, HHRegionBlocked, HHUnavailable
+from ullgetthejob.platform import aws
+from ullgetthejob.platform.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ullgetthejob.platform.errors import AppError
+
+INTERACTIVE_PATIENCE_MS = 4_000
+BACKGROUND_PATIENCE_MS = 400
+
+NOT_PAUSED = "(attribute_not_exists(paused_until) OR paused_until <= :now)"
+SLOT_IS_FREE_NOW = f"(attribute_not_exists(tat) OR tat <= :now) AND {NOT_PAUSED}"
+SLOT_COMES_IN_TIME = f"tat > :now AND tat <= :latest AND {NOT_PAUSED}"
+LONGER_THAN_ANY_PAUSE = "attribute_not_exists(paused_until) OR paused_until < :until"
+
+_PAUSES: dict[str, tuple[type[Unavailable], str]] = {
+    "busy": (HHBusy, "hh.ru is called too often at the moment"),
+    "region_blocked": (HHRegionBlocked, "hh.ru refuses the network that Core calls from"),
+    "unavailable": (HHUnavailable, "hh.ru does not answer properly at the moment"),
+}
+
+
+class Pacer:
+    """Slots for calls to hh.ru, shared through one item of *table*.
+
+    *calls_per_second*: how many slots a second. *patience_ms*: how far ahead a slot may lie.
+    *now_ms* and *sleep* are seams for tests.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        *,
+        calls_per_second: float = 3,
+        patience_ms: int = INTERACTIVE_PATIENCE_MS,
+        egress: str = "default",
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.interval_ms = max(1, round(1000 / calls_per_second))
+        self.patience_ms = patience_ms
+        self._table = table
+        self._key = {"pk": {"S": f"pacer#{egress}"}}
+        self._now_ms = now_ms
+        self._sleep = sleep
+        self._last_tat = 0
+
+    def wait(self) -> None:
+        """Reserve the next slot and sleep until it comes.
+
+        Raises :class:`HHBusy` when no slot lies within the patience, the pause's error while calls
+        are paused, :class:`Unavailable` when DynamoDB does not answer (deny, never overrun).
+        """
+        now = self._now_ms()
+        busy = self._last_tat > now
+        for _ in range(4):
+            slot, seen = self._reserve(now, busy=busy)
+            if slot is not None:
+                if slot > now:
+                    self._sleep((slot - now) / 1000)
+                return
+            self._refuse_while_paused(seen, now)
+            tat = int(seen.get("tat", {"N": "0"})["N"])
+            if tat > now + self.patience_ms:
+                raise _busy(tat - now - self.patience_ms)
+            busy = tat > now
+        raise _busy(self.interval_ms)
+
+    def pause(self, reason: str, seconds: float) -> None:
+        """Refuse every call for *seconds* because of *reason*: busy, region_blocked or unavailable.
+        A longer pause that is already set stays."""
+        until = self._now_ms() + round(seconds * 1000)
+        self._update(
+            "SET paused_until = :until, pause_reason = :reason, expires_at = :expires",
+            LONGER_THAN_ANY_PAUSE,
+            {
+                ":until": {"N": str(until)},
+                ":reason": {"S": reason},
+                ":expires": {"N": str(until // 1000 + 86_400)},
+            },
+        )
+
+    def _reserve(self, now: int, *, busy: bool) -> tuple[int | None, dict[str, Any]]:
+        """The slot's moment, or ``None`` and the item as it stands."""
+        values = {":now": {"N": str(now)}, ":expires": {"N": str(now // 1000 + 86_400)}}
+        if busy:
+            update = "SET tat = tat + :interval, expires_at = :expires"
+            condition = SLOT_COMES_IN_TIME
+            values[":interval"] = {"N": str(self.interval_ms)}
+            values[":latest"] = {"N": str(now + self.patience_ms)}
+        else:
+            update = "SET tat = :next, expires_at = :expires"
+            condition = SLOT_IS_FREE_NOW
+            values[":next"] = {"N": str(now + self.interval_ms)}
+        granted, item = self._update(update, condition, values)
+        if not granted:
+            return None, item
+        self._last_tat = int(item["tat"]["N"])
+        return self._last_tat - self.interval_ms, item
+
+    def _refuse_while_paused(self, seen: dict[str, Any], now: int) -> None:
+        until = int(seen.get("paused_until", {"N": "0"})["N"])
+        if until > now:
+            kind, message = _PAUSES[seen["pause_reason"]["S"]]
+            raise kind(message, retry_after_s=_seconds(until - now))
+
+    def _update(
+        self, update: str, condition: str, values: dict[str, Any]
+    ) -> tuple[bool, dict[str, Any]]:
+        """Whether the condition held, and the new attributes or else the old item."""
+        try:
+            answer = aws.client("dynamodb").update_item(
+                TableName=self._table,
+                Key=self._key,
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                ReturnValues="UPDATED_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            if aws.error_code(error) == "ConditionalCheckFailedException":
+                return False, error.response.get("Item", {})  # type: ignore[attr-defined]
+            raise Unavailable(
+                "calls to hh.ru cannot be paced at the moment", code="pacer_unavailable"
+            ) from error
+        return True, answer["Attributes"]
+
+
+def _busy(wait_ms: int) -> AppError:
+    return HHBusy("too many searches at the moment", retry_after_s=_seconds(wait_ms))
+
+
+def _seconds(ms: int) -> int:
+    return max(1, -(-ms // 1000))

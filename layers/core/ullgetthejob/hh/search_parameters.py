@@ -1,0 +1,148 @@
+"""The parameters of ``GET /vacancies``: types, limits and how they depend on each other.
+
+Whether an id or a code exists is decided by hh.ru's own dictionaries
+(:mod:`ullgetthejob.hh.dictionaries`). A name that hh.ru does not know is refused here: hh.ru itself
+ignores it silently, which would widen the search.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+MAX_DEPTH = 2000
+MAX_PER_PAGE = 100
+
+
+def _as_list(value: Any) -> Any:
+    """One value, as the BFF sends it, is a list of one."""
+    return (value,) if isinstance(value, (str, int, float, bool)) else value
+
+
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}$")]
+Id = Annotated[str, StringConstraints(pattern=r"^\d{1,12}(\.\d{1,6})?$")]
+Codes = Annotated[tuple[Code, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=50)]
+Ids = Annotated[tuple[Id, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=200)]
+Moment = Annotated[str, StringConstraints(min_length=10, max_length=32)]
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]
+
+
+class SearchParameters(BaseModel):
+    """A search on hh.ru. A repeatable parameter takes one value or a list of them.
+
+    ``no_magic`` is on unless it is switched off: hh.ru would otherwise turn words of ``text`` into
+    filters of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str = Field("", max_length=2000, description="hh.ru's query language")
+    search_field: Codes | None = None
+    excluded_text: str | None = Field(None, min_length=1, max_length=1000)
+    experience: Codes | None = None
+    employment: Codes | None = None
+    employment_form: Codes | None = None
+    schedule: Codes | None = None
+    work_format: Codes | None = None
+    work_schedule_by_days: Codes | None = None
+    working_hours: Codes | None = None
+    education: (
+        Annotated[
+            tuple[Literal["not_required_or_not_specified", "special_secondary", "higher"], ...],
+            BeforeValidator(_as_list),
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    area: Ids | None = None
+    metro: Ids | None = None
+    professional_role: Ids | None = None
+    industry: Ids | None = None
+    employer_id: Ids | None = None
+    excluded_employer_id: Ids | None = None
+    salary: int | None = Field(None, ge=1, le=1_000_000_000)
+    currency: Code | None = None
+    only_with_salary: bool | None = None
+    salary_mode: Codes | None = None
+    salary_frequency: Codes | None = None
+    driver_license_types: Codes | None = None
+    label: Codes | None = None
+    part_time: Codes | None = None
+    accept_temporary: bool | None = None
+    premium: bool | None = None
+    period: int | None = Field(None, ge=1, le=31, description="days back from now")
+    date_from: Moment | None = None
+    date_to: Moment | None = None
+    order_by: Code | None = None
+    sort_point_lat: Latitude | None = None
+    sort_point_lng: Longitude | None = None
+    bottom_left_lat: Latitude | None = None
+    bottom_left_lng: Longitude | None = None
+    top_right_lat: Latitude | None = None
+    top_right_lng: Longitude | None = None
+    no_magic: bool = True
+    page: int = Field(0, ge=0, lt=MAX_DEPTH)
+    per_page: int = Field(MAX_PER_PAGE, ge=1, le=MAX_PER_PAGE)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> SearchParameters:
+        if (self.page + 1) * self.per_page > MAX_DEPTH:
+            raise ValueError(f"page: hh.ru shows no more than {MAX_DEPTH} vacancies of a search")
+        if self.period is not None and (self.date_from or self.date_to):
+            raise ValueError("period: cannot be combined with date_from or date_to")
+        if self.date_to and not self.date_from:
+            raise ValueError("date_to: needs date_from")
+        moments = [_moment(name, getattr(self, name)) for name in ("date_from", "date_to")]
+        if moments[0] and moments[1] and moments[0].date() > moments[1].date():
+            raise ValueError("date_to: lies before date_from")
+        if self.currency and self.salary is None:
+            raise ValueError("currency: means nothing without salary")
+        point = (self.sort_point_lat, self.sort_point_lng)
+        if (self.order_by == "distance") != (None not in point):
+            raise ValueError(
+                "order_by: distance, sort_point_lat and sort_point_lng need each other"
+            )
+        box = (
+            self.bottom_left_lat,
+            self.bottom_left_lng,
+            self.top_right_lat,
+            self.top_right_lng,
+        )
+        if any(edge is not None for edge in box) and None in box:
+            raise ValueError("bottom_left_lat: all four edges of the box are needed")
+        return self
+
+    def query(self) -> list[tuple[str, str]]:
+        """The query of ``GET /vacancies``: lists as repeated keys, booleans in words."""
+        pairs: list[tuple[str, str]] = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None or value == "":
+                continue
+            for one in value if isinstance(value, tuple) else (value,):
+                pairs.append((name, str(one).lower() if isinstance(one, bool) else str(one)))
+        return pairs
+
+
+def _moment(name: str, value: str | None) -> datetime | None:
+    """``YYYY-MM-DD`` or a full ISO 8601 moment (hh.ru rounds it to five minutes)."""
+    if value is None:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(value), datetime.min.time())
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(value).replace(tzinfo=None)
+    except ValueError:
+        raise ValueError(f"{name}: must be YYYY-MM-DD or an ISO 8601 moment") from None

@@ -1,0 +1,58 @@
+"""hh.ru's answers read into models: salaries, nulls, names and markup put straight.
+
+An answer that does not fit raises pydantic's ``ValidationError``; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ullgetthejob.hh import markup
+from ullgetthejob.hh.models import SearchPage, Vacancy, VacancyDetail
+
+
+def search_page(answer: dict[str, Any]) -> SearchPage:
+    """The answer of ``GET /vacancies``."""
+    return SearchPage.model_validate(
+        {**answer, "items": [vacancy(item) for item in answer["items"]]}
+    )
+
+
+def vacancy(item: dict[str, Any]) -> Vacancy:
+    """One of the ``items`` of a search."""
+    return Vacancy.model_validate(_straightened(item))
+
+
+def vacancy_detail(answer: dict[str, Any]) -> VacancyDetail:
+    """The answer of ``GET /vacancies/{id}``. A branded description replaces an empty plain one."""
+    plain = _straightened(answer)
+    html = answer.get("description") or answer.get("branded_description") or ""
+    plain["description"] = markup.to_text(html)
+    plain["key_skills"] = [skill["name"] for skill in answer.get("key_skills") or ()]
+    plain["driver_license_types"] = [
+        license["id"] for license in answer.get("driver_license_types") or ()
+    ]
+    return VacancyDetail.model_validate(plain)
+
+
+def _straightened(item: dict[str, Any]) -> dict[str, Any]:
+    # A flag or a list that is null means what its absence means.
+    plain = {key: value for key, value in item.items() if value is not None}
+    plain["salary"] = _salary(item.get("salary_range") or item.get("salary"))
+    snippet = item.get("snippet") or {}
+    plain["snippet"] = {key: markup.to_text(text or "") for key, text in snippet.items()}
+    return plain
+
+
+def _salary(salary: dict[str, Any] | None) -> dict[str, Any] | None:
+    """``salary_range`` (with mode and frequency), or the deprecated ``salary`` (a month's)."""
+    if salary is None:
+        return None
+    return {
+        "lower": salary.get("from"),
+        "upper": salary.get("to"),
+        "currency": salary["currency"],
+        "gross": salary.get("gross"),
+        "mode": (salary.get("mode") or {}).get("id", "MONTH"),
+        "frequency": (salary.get("frequency") or {}).get("id"),
+    }
