@@ -36,8 +36,7 @@ class Action(Enum):
 
     RETRY = "ask again a little later"
     SLOW_DOWN = "pause all calls, then go on"
-    RENEW_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-_TOKEN = "renew the token once and ask once more"  # noqa: S105 - not a token
+    RENEW_TOKEN = "renew the token once and ask once more"  # noqa: S105 - not a token
     STOP_AND_ALARM = "stop, and tell the operator"
     ASK_PERSON = "hand the step to a person"
     TELL_CALLER = "tell the caller; asking again changes nothing"
