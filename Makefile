@@ -33,23 +33,24 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 
 # ── build and deploy ─────────────────────────────────────────────────────────────────────────────
 # ARCH sets the template's Architecture and the wheels alike. SAM's cache notices neither another
-# machine nor a Python 3.13 that came or went nor layers/layer.mk, so each machine has folders of its
-# own and the cache goes when what was built with changes.
+# machine nor a Python 3.13 that came or went nor layers/layer.mk: so each machine has a folder of its
+# own (build.toml, which SAM keeps beside the build, too), and the cache goes when any of that changes.
 ARCH ?= arm64
 STAGE ?= dev
 PARAMETERS ?=
-BUILT := .aws-sam/build-$(ARCH)
-CACHE := .aws-sam/cache-$(ARCH)
-SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam
+BUILT = .aws-sam/$(ARCH)/build
+CACHE = .aws-sam/$(ARCH)/cache
+SAM = SAM_CLI_TELEMETRY=0 MAKEFLAGS=--no-print-directory PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam
 
 .PHONY: build
-build: $(READY) ## Build the layers and functions: ARCH=arm64 (default) or x86_64
+build: $(READY) ## Build layers and functions into .aws-sam: ARCH=arm64 (default) or x86_64
 	@case $(ARCH) in arm64|x86_64) ;; *) echo "ARCH is arm64 or x86_64, not $(ARCH)." >&2; exit 2;; esac
-	@mkdir -p .aws-sam
-	@{ python3.13 -VV 2>/dev/null || echo "no python3.13"; cksum layers/layer.mk; } > $(CACHE).new
+	@mkdir -p .aws-sam/$(ARCH)
+	@{ python3.13 -VV 2>/dev/null || echo "no Python 3.13"; cksum layers/layer.mk; } > $(CACHE).new
 	@cmp -s $(CACHE).new $(CACHE).key || rm -rf $(CACHE)
 	@mv $(CACHE).new $(CACHE).key
 	@ARCH=$(ARCH) $(SAM) build --parameter-overrides Architecture=$(ARCH) --build-dir $(BUILT) --cache-dir $(CACHE) --cached --parallel
+	@! grep -q "^no Python" $(CACHE).key || echo "No working python3.13 on PATH: the layers carry no bytecode, cold starts take twice as long."
 
 .PHONY: validate
 validate: $(READY) ## Check template.yaml as CloudFormation would

@@ -27,13 +27,14 @@ fi && cd "$(PACKAGES)" && rm -rf bin .lock && find . -name '*.pyi' -exec rm {} +
 endef
 
 # Bytecode: /opt is read-only, so without it every cold start compiles all that it imports. Found by
-# hash, as zipping does not keep times; unchecked, as nothing changes there.
+# hash, as zipping does not keep times; unchecked, as nothing changes there. Where no interpreter of
+# the right version works, "make build" says so, or else (a plain "sam build") the layer itself.
 define compile
 find "$(PACKAGES)" -name __pycache__ -prune -exec rm -rf {} +; \
 if $(COMPILER) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")' >/dev/null 2>&1; then \
 	$(COMPILER) -m compileall -q --invalidation-mode unchecked-hash \
 		-s "$(ARTIFACTS_DIR)" -p /opt "$(PACKAGES)"; \
-else \
-	echo "$(@:build-%=%): no working $(COMPILER) on PATH, so no bytecode in this layer (slower cold starts)."; \
+elif [ $(MAKELEVEL) -eq 0 ]; then \
+	echo "$(@:build-%=%): no working $(COMPILER) on PATH, so no bytecode in this layer."; \
 fi
 endef

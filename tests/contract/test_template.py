@@ -1,0 +1,213 @@
+"""template.yaml keeps the promises that CloudFormation and its linter do not check."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.cloudformation import read
+
+REPOSITORY = Path(__file__).parents[2]
+TEMPLATE = read(REPOSITORY / "template.yaml")
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+GLOBALS: dict[str, Any] = TEMPLATE["Globals"]["Function"]
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in RESOURCES.items()
+        if resource["Type"] == kind
+    }
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+every_function = pytest.mark.parametrize("name", FUNCTIONS)
+
+# Postgres keeps a few connections for its superuser; the BFF and people at work need some too.
+CONNECTION_HEADROOM = 20
+# API Gateway gives up on an integration after 30 s; the answer must have left before.
+LONGEST_HTTP_TIMEOUT_S = 28
+# What an access log line may hold: nothing that a person's id or an OAuth code could be in.
+LOGGED = {
+    "requestId",
+    "routeKey",
+    "status",
+    "responseLatency",
+    "integrationErrorMessage",
+    "requestTimeEpoch",
+}
+
+
+def http_routes(name: str) -> set[str]:
+    """The routes of a function as API Gateway names them."""
+    events = FUNCTIONS[name].get("Events", {}).values()
+    return {
+        f"{event['Properties']['Method']} {event['Properties']['Path']}"
+        for event in events
+        if event["Type"] == "HttpApi"
+    }
+
+
+def routes() -> set[str]:
+    return {route for name in FUNCTIONS for route in http_routes(name)}
+
+
+def samples(name: str) -> list[dict[str, Any]]:
+    """The events of a function: events/<folder>.json, events/<folder>-<what>.json."""
+    folder = Path(FUNCTIONS[name]["CodeUri"]).name
+    files = [REPOSITORY / "events" / f"{folder}.json"]
+    files += sorted((REPOSITORY / "events").glob(f"{folder}-*.json"))
+    return [json.loads(file.read_text()) for file in files]
+
+
+def environment(name: str) -> dict[str, Any]:
+    own = FUNCTIONS[name].get("Environment", {}).get("Variables", {})
+    return {**GLOBALS["Environment"]["Variables"], **own}
+
+
+@every_function
+def test_a_function_logs_to_its_own_group_which_forgets(name: str) -> None:
+    group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
+    users = [f for f, p in FUNCTIONS.items() if p["LoggingConfig"]["LogGroup"]["Ref"] == group]
+    assert users == [name]
+    assert RESOURCES[group]["Type"] == "AWS::Logs::LogGroup"
+    assert RESOURCES[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_every_log_group_forgets() -> None:
+    for name, properties in of_type("AWS::Logs::LogGroup").items():
+        assert "RetentionInDays" in properties, name
+
+
+@every_function
+def test_a_function_says_its_own_timeout_memory_and_concurrency(name: str) -> None:
+    own = FUNCTIONS[name]
+    assert 1 <= own["Timeout"] <= 900
+    assert 128 <= own["MemorySize"] <= 10_240
+    assert own["ReservedConcurrentExecutions"] >= 1
+    if http_routes(name):
+        assert own["Timeout"] <= LONGEST_HTTP_TIMEOUT_S
+
+
+def test_all_functions_at_once_leave_connections_for_others() -> None:
+    users = [name for name in FUNCTIONS if "DATABASE_URL" in environment(name)]
+    at_once = sum(FUNCTIONS[name]["ReservedConcurrentExecutions"] for name in users)
+    granted = TEMPLATE["Parameters"]["DatabaseMaxConnections"]["Default"]
+    assert users
+    assert at_once <= granted - CONNECTION_HEADROOM
+
+
+@every_function
+def test_a_function_is_one_file_that_needs_no_build(name: str) -> None:
+    folder = REPOSITORY / FUNCTIONS[name]["CodeUri"]
+    assert [file.name for file in folder.iterdir() if file.is_file()] == ["app.py"]
+    assert RESOURCES[name]["Metadata"] == {"SkipBuild": True}
+    assert GLOBALS["Handler"] == "app.handler"
+
+
+@every_function
+def test_a_function_serves_exactly_the_routes_that_the_template_gives_it(name: str) -> None:
+    folder = Path(FUNCTIONS[name]["CodeUri"]).name
+    module = importlib.import_module(f"functions.{folder}.app")
+    served = set(module.api.routes) if http_routes(name) else set()
+    assert callable(module.handler)
+    assert served == http_routes(name)
+
+
+@every_function
+def test_a_function_has_sample_events_for_all_that_it_serves(name: str) -> None:
+    events = samples(name)
+    sampled = {event["routeKey"] for event in events if "routeKey" in event}
+    assert sampled == http_routes(name)
+    for event in events:
+        if "routeKey" in event:
+            method, template = event["routeKey"].split(" ")
+            parameters = event.get("pathParameters", {})
+            assert event["version"] == "2.0"
+            assert event["requestContext"]["routeKey"] == event["routeKey"]
+            assert event["requestContext"]["http"]["method"] == method
+            assert event["rawPath"] == template.format_map(parameters)
+
+
+def test_no_sample_event_belongs_to_nobody() -> None:
+    folders = {Path(properties["CodeUri"]).name for properties in FUNCTIONS.values()}
+    for file in (REPOSITORY / "events").iterdir():
+        assert file.suffix == ".json"
+        assert file.stem.split("-")[0] in folders, file.name
+
+
+@every_function
+def test_a_function_has_the_layers_it_needs_and_no_other(name: str) -> None:
+    layers = [layer["Ref"] for layer in FUNCTIONS[name]["Layers"]]
+    migrates = ["MigrationsLayer"] if name == "MigratorFunction" else []
+    assert layers == ["DependenciesLayer", "CoreLayer", *migrates]
+
+
+def test_layers_and_functions_are_of_one_machine_and_runtime() -> None:
+    assert GLOBALS["Runtime"] == "python3.13"
+    assert GLOBALS["Architectures"] == [{"Ref": "Architecture"}]
+    for name, layer in of_type("AWS::Serverless::LayerVersion").items():
+        assert layer["CompatibleRuntimes"] == [GLOBALS["Runtime"]]
+        assert layer["CompatibleArchitectures"] == GLOBALS["Architectures"]
+        assert RESOURCES[name]["Metadata"] == {"BuildMethod": "makefile"}
+    overriding = {"Runtime", "Architectures", "Handler", "VpcConfig"}
+    for properties in FUNCTIONS.values():
+        assert not overriding & set(properties)
+
+
+def test_no_parameter_carries_a_secret() -> None:
+    secretive = re.compile(r"secret|token|password|key", re.IGNORECASE)
+    for name, parameter in TEMPLATE["Parameters"].items():
+        if secretive.search(name):
+            assert name.endswith("SecretArn")
+            assert parameter.get("Default", "") == ""
+            assert re.fullmatch(parameter["AllowedPattern"], "the secret itself") is None
+
+
+def test_variables_that_hold_secrets_are_references() -> None:
+    for name in FUNCTIONS:
+        for variable, value in environment(name).items():
+            if re.search(r"SECRET|TOKEN$|CLIENT_ID|DATABASE_URL", variable):
+                assert "secretsmanager:${" in json.dumps(value), variable
+
+
+def test_the_api_is_throttled_overall_and_on_its_costly_routes() -> None:
+    (api,) = of_type("AWS::Serverless::HttpApi").values()
+    limits = [api["DefaultRouteSettings"], *api["RouteSettings"].values()]
+    for limit in limits:
+        assert 0 < limit["ThrottlingRateLimit"] <= limit["ThrottlingBurstLimit"]
+    assert set(api["RouteSettings"]) <= routes()
+
+
+def test_access_logs_hold_neither_path_nor_query() -> None:
+    (api,) = of_type("AWS::Serverless::HttpApi").values()
+    line = api["AccessLogSettings"]["Format"]
+    assert "AccessLogGroup.Arn" in ".".join(
+        api["AccessLogSettings"]["DestinationArn"]["Fn::GetAtt"]
+    )
+    assert set(json.loads(line)) >= {"request_id", "route", "status"}
+    assert set(re.findall(r"\$context\.([\w.]+)", line)) <= LOGGED
+
+
+def test_tables_and_the_token_key_are_encrypted_and_kept() -> None:
+    for table in of_type("AWS::DynamoDB::Table").values():
+        assert table["SSESpecification"] == {"SSEEnabled": True}
+        assert table["TimeToLiveSpecification"]["Enabled"] is True
+    assert RESOURCES["TokenKey"]["DeletionPolicy"] == "Retain"
+    assert RESOURCES["TokenKey"]["UpdateReplacePolicy"] == "Retain"
+    assert RESOURCES["TokenKey"]["Properties"]["EnableKeyRotation"] is True
+
+
+def test_production_asks_before_it_changes() -> None:
+    config = tomllib.loads((REPOSITORY / "samconfig.toml").read_text())
+    for stage in TEMPLATE["Parameters"]["Stage"]["AllowedValues"]:
+        deploy = config[stage]["deploy"]["parameters"]
+        assert deploy["parameter_overrides"] == f"Stage={stage}"
+        assert deploy["confirm_changeset"] is (stage == "prod")
