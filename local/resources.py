@@ -32,6 +32,7 @@ class Function:
     """A Lambda function."""
 
     logical_id: str
+    runtime: str  # such as "python3.13"
     handler: str
     code: Path
     environment: Mapping[str, str]

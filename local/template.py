@@ -129,6 +129,7 @@ class _Reader:
         reserved = self._property(logical_id, "ReservedConcurrentExecutions")
         return Function(
             logical_id=logical_id,
+            runtime=runtime,
             handler=handler,
             code=self._content(logical_id, "CodeUri"),
             environment={name: _text(value) for name, value in environment.items()},

@@ -1,0 +1,51 @@
+"""The process in which a function runs: AWS's own runtime client, unchanged.
+
+Started by path, so that the function finds on ``sys.path`` what it would find in the cloud and
+nothing else of this repository::
+
+    python -P function_process.py <lifeline> <runtime> <clock file or -> <handler>
+
+*runtime* is ``awslambdaric`` or, where that has no wheel, ``plain``. Imports as little as it can:
+whatever is loaded here is missing from a function's measured cold start.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100,PTH120
+
+
+def _install_clock(path: str) -> None:
+    """Let domain time follow the sandbox's clock. A function without the core layer has none."""
+    if importlib.util.find_spec("ullgetthejob") is None:
+        return
+    from pathlib import Path
+
+    from local.clock import LocalClock
+    from ullgetthejob.platform import clock
+
+    clock.install(LocalClock(Path(path)).now)
+
+
+def main(lifeline: int, runtime: str, clock: str, handler: str) -> None:
+    """Serve invocations of *handler* until killed."""
+    sys.path.insert(0, REPOSITORY)
+    from local.child import end_with_parent
+
+    end_with_parent(lifeline)
+    if clock != "-":
+        _install_clock(clock)
+    if runtime == "awslambdaric":
+        from awslambdaric.__main__ import main as serve  # type: ignore[import-untyped]
+    else:
+        from local.runtime_loop import main as serve
+    sys.path.remove(REPOSITORY)
+    sys.argv = [sys.argv[0], handler]
+    serve(sys.argv)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:5])
