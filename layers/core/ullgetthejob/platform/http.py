@@ -41,7 +41,7 @@ from ullgetthejob.platform.errors import (
     Unauthorized,
     Unavailable,
 )
-from ullgetthejob.platform.telemetry import count, logger, metrics, trace
+from ullgetthejob.platform.telemetry import count, flush, logger, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,8 +139,8 @@ class Api:
             failure = AppError("something went wrong on our side")
             status, body, headers = _refusal(failure, request_id)
         logger.info("answered", status=status)
-        logger.remove_keys(["request_id", "route"])
-        metrics.flush_metrics()
+        logger.remove_keys(["request_id", "route", "error"])
+        flush()
         return {
             "statusCode": status,
             "headers": {
@@ -232,7 +232,7 @@ def _refusal(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]
     headers = {}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after_s)
-    logger.info("refused", status=status, error=error.code)
+    logger.append_keys(error=error.code)
     return status, _json(body), headers
 
 

@@ -14,13 +14,21 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
-logger = Logger(log_uncaught_exceptions=False)
-metrics = Metrics()
+SERVICE = "ullgetthejob-core"
+
+logger = Logger(service=SERVICE)
+_metrics = Metrics(namespace="UllGetTheJob", service=SERVICE)
 
 
 def count(fact: str, value: float = 1) -> None:
     """Add *value* to the metric of a business fact, such as ``VacanciesFound``."""
-    metrics.add_metric(name=fact, unit=MetricUnit.Count, value=value)
+    _metrics.add_metric(name=fact, unit=MetricUnit.Count, value=value)
+
+
+def flush() -> None:
+    """Write the metrics of this invocation to the log (CloudWatch's embedded metric format)."""
+    if _metrics.metric_set:
+        _metrics.flush_metrics()
 
 
 def trace(error: BaseException) -> dict[str, Any]:

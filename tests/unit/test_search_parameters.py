@@ -1,0 +1,105 @@
+"""The parameters of a search: accepted, refused, and written as hh.ru wants them."""
+
+import pytest
+from pydantic import ValidationError
+
+from ullgetthejob.hh.search_parameters import SearchParameters
+
+
+def problem(**parameters):
+    with pytest.raises(ValidationError) as raised:
+        SearchParameters.model_validate(parameters)
+    first = raised.value.errors()[0]
+    return first["loc"][0] if first["loc"] else first["msg"].removeprefix("Value error, ")
+
+
+def test_what_the_bff_sends_becomes_hh_ru_s_query():
+    body = {
+        "text": "JavaScript Developer",
+        "area": "1",
+        "experience": "between1And3",
+        "employment": "full",
+        "schedule": "remote",
+    }
+    assert SearchParameters.model_validate(body).query() == [
+        ("text", "JavaScript Developer"),
+        ("experience", "between1And3"),
+        ("employment", "full"),
+        ("schedule", "remote"),
+        ("area", "1"),
+        ("no_magic", "true"),
+        ("page", "0"),
+        ("per_page", "100"),
+    ]
+
+
+def test_lists_become_repeated_keys_and_booleans_words():
+    parameters = SearchParameters.model_validate(
+        {"area": ["1", "2"], "only_with_salary": True, "salary": 100000}
+    )
+    query = parameters.query()
+    assert [value for name, value in query if name == "area"] == ["1", "2"]
+    assert ("only_with_salary", "true") in query
+    assert ("salary", "100000") in query
+
+
+def test_an_unknown_name_is_refused_because_hh_ru_would_ignore_it():
+    assert problem(are="1") == "are"
+    assert problem(resume_id="1") == "resume_id"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("area", "1,2"),
+        ("area", ""),
+        ("area", []),
+        ("area", {"id": "1"}),
+        ("experience", "x" * 41),
+        ("experience", "../me"),
+        ("education", "phd"),
+        ("text", 5),
+        ("text", None),
+        ("text", "x" * 2001),
+        ("salary", 0),
+        ("salary", "много"),
+        ("period", 0),
+        ("period", 32),
+        ("page", -1),
+        ("per_page", 0),
+        ("per_page", 101),
+        ("only_with_salary", "maybe"),
+        ("sort_point_lat", 91),
+        ("currency", ["RUR"]),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_field(field, value):
+    assert problem(**{field: value}) == field
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"page": 20, "per_page": 100}, "page"),
+        ({"period": 3, "date_from": "2026-01-01"}, "period"),
+        ({"date_to": "2026-01-01"}, "date_to"),
+        ({"date_from": "2026-02-01", "date_to": "2026-01-01"}, "date_to"),
+        ({"date_from": "yesterday!"}, "date_from"),
+        ({"currency": "USD"}, "currency"),
+        ({"order_by": "distance"}, "order_by"),
+        ({"sort_point_lat": 55.7, "sort_point_lng": 37.6}, "order_by"),
+        ({"bottom_left_lat": 55.7}, "bottom_left_lat"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_naming_a_field(parameters, field):
+    assert problem(**parameters).startswith(f"{field}: ")
+
+
+def test_the_last_page_within_hh_ru_s_depth_is_allowed():
+    assert SearchParameters(page=19, per_page=100).page == 19
+    assert SearchParameters(page=99, per_page=20).page == 99
+
+
+def test_moments_and_days_are_both_taken():
+    SearchParameters(date_from="2026-01-01", date_to="2026-01-31")
+    SearchParameters(date_from="2026-01-01T10:00:00+0300")
