@@ -1,0 +1,20 @@
+"""${message}.
+
+Why, in a sentence or two. What existing rows become. What a downgrade loses, if anything
+(``ownership.refuse_to_lose`` guards what people would miss).
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else 'op.execute("")'}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else 'op.execute("")'}

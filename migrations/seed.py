@@ -1,0 +1,33 @@
+"""Rows that a development database starts with: ``python -m migrations.seed``, or ``make db-seed``.
+
+One user, as the BFF's flows expect to find one: its id is what a BFF session id would be.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+
+import psycopg
+
+DEMO_USER_ID = "00000000-0000-4000-8000-000000000001"
+DEMO_USER_EMAIL = f"{DEMO_USER_ID}@session.invalid"
+NO_PASSWORD = "!"  # noqa: S105 - no hash of anything: this user cannot log in by password
+
+
+def seed(conninfo: str) -> int:
+    """Insert what is not there yet; return how many rows that was."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with psycopg.connect(conninfo) as connection:
+        return connection.execute(
+            "INSERT INTO users (id, email, password_hash, inserted_at, updated_at) "
+            "VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [DEMO_USER_ID, DEMO_USER_EMAIL, NO_PASSWORD, now, now],
+        ).rowcount
+
+
+if __name__ == "__main__":
+    if not (url := os.environ.get("DATABASE_URL")):
+        sys.exit("DATABASE_URL is not set; make db-seed finds the database by itself")
+    print(f"seeded: {seed(url)} new rows")

@@ -1,0 +1,196 @@
+"""Bring a database to a revision of ``migrations/versions``. Used by the function ``migrator``,
+by ``make db-…``, by local runs and by tests alike.
+
+**All or nothing.** One transaction holds all revisions of a command: it ends at the wanted revision
+or where it began.
+
+**One at a time.** The transaction takes an advisory lock first. (A lock on the version table would
+do, but the table does not exist at the first run.) Being of the transaction, the lock cannot
+outlive it. It pins a connection of RDS Proxy for as long, which for a migration is what one wants;
+code that serves requests takes none.
+
+**Never in the way.** A statement that waits longer than ``lock_timeout_s`` for a table fails the
+command: while it waits, everybody behind it waits too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import alembic.command
+import psycopg
+import sqlalchemy
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.util import CommandError
+from psycopg import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+VERSION_TABLE = "alembic_version_core"  # schema_migrations is Ecto's, alembic_version anybody's
+MIGRATORS_LOCK = 0x756C6C67  # "ullg"
+
+LOCK_TIMEOUT_S = 5.0
+OTHER_MIGRATOR_TIMEOUT_S = 300.0
+CONNECT_TIMEOUT_S = 10
+
+
+class MigrationError(RuntimeError):
+    """Nothing was changed; the message says why. Holds neither rows nor passwords."""
+
+
+class MigrationBlocked(MigrationError):
+    """Another session held a lock for too long. Trying again later is safe."""
+
+
+class MigrationRefused(MigrationError):
+    """The step would lose people's data, or meets tables that are not what it expects."""
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What a command did: the revision before and after (``None``: none), those that were run."""
+
+    revision_before: str | None
+    revision_after: str | None
+    applied: tuple[str, ...]
+
+
+def upgrade(
+    conninfo: str, revision: str = "head", *, lock_timeout_s: float = LOCK_TIMEOUT_S
+) -> Migrated:
+    """Go up to *revision* (an id, ``head`` or relative such as ``+1``).
+
+    *conninfo* is what libpq takes: a URL or ``key=value`` pairs. Raises :class:`MigrationError`.
+    """
+    return _run(
+        conninfo, lambda config: alembic.command.upgrade(config, revision), lock_timeout_s, False
+    )
+
+
+def downgrade(
+    conninfo: str,
+    revision: str,
+    *,
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+    drop_data: bool = False,
+) -> Migrated:
+    """Go down to *revision* (an id, ``base`` or relative such as ``-1``).
+
+    A step that would lose what people entered raises :class:`MigrationRefused` unless *drop_data*.
+    """
+    return _run(
+        conninfo,
+        lambda config: alembic.command.downgrade(config, revision),
+        lock_timeout_s,
+        drop_data,
+    )
+
+
+def current(conninfo: str) -> str | None:
+    """The revision that the database is at; ``None`` when no migration was run on it."""
+    with _explained(conninfo, 0), _engine(conninfo).connect() as connection:
+        return _revision(connection)
+
+
+def configuration() -> Config:
+    """Alembic's settings. There is no alembic.ini: the command line would run without the lock."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    return config
+
+
+def _run(
+    conninfo: str, command: Callable[[Config], None], lock_timeout_s: float, drop_data: bool
+) -> Migrated:
+    applied: list[str] = []
+
+    def note(*, step: Any, **_: Any) -> None:
+        applied.append(step.up_revision_id)
+
+    config = configuration()
+    with _explained(conninfo, lock_timeout_s), _engine(conninfo).begin() as connection:
+        _wait_for_other_migrators(connection)
+        _set_lock_timeout(connection, lock_timeout_s)
+        before = _revision(connection)
+        config.attributes.update(connection=connection, on_version_apply=note, drop_data=drop_data)
+        command(config)
+        after = _revision(connection)
+    return Migrated(before, after, tuple(applied))
+
+
+def _engine(conninfo: str) -> sqlalchemy.Engine:
+    def connect() -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            conninfo,
+            prepare_threshold=None,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="ullgetthejob migrations",
+        )
+
+    return sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=connect, poolclass=sqlalchemy.NullPool
+    )
+
+
+def _revision(connection: sqlalchemy.Connection) -> str | None:
+    options = {"version_table": VERSION_TABLE}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _set_lock_timeout(connection: sqlalchemy.Connection, seconds: float) -> None:
+    setting = sqlalchemy.text("SELECT set_config('lock_timeout', :value, true)")
+    connection.execute(setting, {"value": f"{round(seconds * 1000)}ms"})
+
+
+def _wait_for_other_migrators(connection: sqlalchemy.Connection) -> None:
+    _set_lock_timeout(connection, OTHER_MIGRATOR_TIMEOUT_S)
+    try:
+        connection.execute(
+            sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATORS_LOCK}
+        )
+    except sqlalchemy.exc.OperationalError as error:
+        if isinstance(error.orig, errors.LockNotAvailable):
+            raise MigrationBlocked(
+                f"another migration has been running for {OTHER_MIGRATOR_TIMEOUT_S:g} s"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def _explained(conninfo: str, lock_timeout_s: float) -> Iterator[None]:
+    """Turn what Alembic, SQLAlchemy and Postgres raise into :class:`MigrationError`."""
+    try:
+        yield
+    except CommandError as error:
+        raise MigrationError(str(error)) from error
+    except sqlalchemy.exc.DBAPIError as error:
+        cause = error.orig
+        if isinstance(cause, errors.LockNotAvailable):
+            raise MigrationBlocked(
+                f"a table stayed locked by another session for {lock_timeout_s:g} s; nothing was "
+                f"changed, try again when it is quiet. Open transactions: {_holders(conninfo)}"
+            ) from error
+        if not isinstance(cause, psycopg.Error) or cause.diag.message_primary is None:
+            raise MigrationError(f"the database cannot be reached: {cause}") from error
+        # the details may quote rows
+        raise MigrationError(f"{cause.diag.message_primary}; nothing was changed") from error
+
+
+def _holders(conninfo: str) -> str:
+    """Who is inside a transaction, longest first; no queries, they hold people's data."""
+    with contextlib.suppress(psycopg.Error), psycopg.connect(conninfo) as connection:
+        rows = connection.execute(
+            "SELECT pid, application_name, state FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 5"
+        ).fetchall()
+        return "; ".join(
+            f"process {pid} ({name or 'no name'}, {state})" for pid, name, state in rows
+        )
+    return "unknown"
