@@ -220,6 +220,21 @@ def test_a_function_may_touch_exactly_the_tables_that_its_variables_name(name: s
     assert set(allowed) == named
 
 
+def test_the_key_is_used_only_under_a_named_encryption_context() -> None:
+    of_kms = [
+        statement
+        for name in FUNCTIONS
+        for statement in statements(name)
+        if any(action.startswith("kms:") for action in listed(statement["Action"]))
+    ]
+    assert of_kms
+    for statement in of_kms:
+        keys = statement["Condition"]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"]
+        assert keys
+        # "for all values" holds when there are none; Null demands one.
+        assert statement["Condition"]["Null"] == {"kms:EncryptionContextKeys": "false"}
+
+
 def test_boto3_clients_are_made_in_one_place() -> None:
     makers = [
         file.relative_to(REPOSITORY).as_posix()
