@@ -66,15 +66,22 @@ class EmbeddedPostgres:
     *port* 0 chooses a free port once and keeps it in the folder. *extra_addresses* are interfaces
     to listen on besides 127.0.0.1, such as ``172.17.0.1/16`` for containers; clients of that
     network are admitted (a bare IPv4 address stands for its /16, as Docker's bridge has).
+    *durable* false is for tests' throw-away data, which a crash of the machine may damage.
     """
 
     def __init__(
-        self, data_dir: Path, port: int = 0, *, extra_addresses: Sequence[str] = ()
+        self,
+        data_dir: Path,
+        port: int = 0,
+        *,
+        extra_addresses: Sequence[str] = (),
+        durable: bool = True,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.cluster = self.data_dir / "cluster"
         self.log = self.data_dir / "server.log"
         self._wanted_port = port
+        self._durable = durable
         self._extra = [
             ipaddress.ip_interface(address if "/" in address else f"{address}/16")
             for address in extra_addresses
@@ -273,6 +280,7 @@ class EmbeddedPostgres:
             "listen_addresses": ",".join(addresses),
             "port": self._choose_port(),
             "unix_socket_directories": "",
+            **({} if self._durable else {"fsync": "off", "full_page_writes": "off"}),
         }
         options = shlex.join(f"--{name}={value}" for name, value in settings.items())
         # What is left of a server that was killed holds its memory until it notices.
