@@ -1,5 +1,9 @@
 """GET /api/v1/system/health: whether Core can answer, for load balancers and people."""
 
+from typing import Literal
+
+from pydantic import BaseModel
+
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.http import ANYONE, Answer, Api
 from ullgetthejob.platform.telemetry import logger, trace
@@ -7,16 +11,23 @@ from ullgetthejob.platform.telemetry import logger, trace
 api = Api()
 
 
+class Health(BaseModel):
+    """Whether Core works, and whether Postgres answers."""
+
+    status: Literal["ok", "unavailable"]
+    db: Literal["up", "down"]
+
+
 @api.get("/api/v1/system/health", who=ANYONE)
-def read_health() -> Answer:
-    """``{"status": "ok", "db": "up"}``, or 503 with ``down`` when Postgres does not answer."""
+def read_health() -> Answer[Health]:
+    """200 when Postgres answers, else 503."""
     try:
         postgres.connection().execute("SELECT 1")
     except Exception as error:
         logger.warning("database down", **trace(error))
         postgres.close()
-        return Answer(503, {"status": "unavailable", "db": "down"}, {"retry-after": "5"})
-    return Answer(200, {"status": "ok", "db": "up"})
+        return Answer(503, Health(status="unavailable", db="down"), {"retry-after": "5"})
+    return Answer(200, Health(status="ok", db="up"))
 
 
 handler = api.handler

@@ -27,7 +27,7 @@ def example_of(rule):
 def test_each_row_raises_its_error_with_its_message(rule):
     with pytest.raises(rule.error) as raised:
         parse(example_of(rule))
-    if not (rule.error is errors.HHBadArgument):
+    if rule.error is not errors.HHBadArgument:
         assert raised.value.message == rule.message
 
 

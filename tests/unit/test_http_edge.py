@@ -16,6 +16,10 @@ SECRET = "a-secret-for-tests"
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 
 
+class Size(BaseModel):
+    size: int
+
+
 class Body(BaseModel):
     size: int
     tags: list[int] = []
@@ -31,8 +35,8 @@ api = Api()
 
 
 @api.post("/things", who=SERVICE)
-def make(body: Body) -> Answer:
-    return Answer(202, {"size": body.size}, {"x-extra": "1"})
+def make(body: Body) -> Answer[Size]:
+    return Answer(202, Size(size=body.size), {"x-extra": "1"})
 
 
 @api.get("/things/{id}", who=SERVICE)
@@ -49,8 +53,8 @@ def show(id: str) -> Body:
 
 
 @api.get("/open", who=ANYONE)
-def open_route() -> Answer:
-    return Answer(200, {})
+def open_route() -> Size:
+    return Size(size=0)
 
 
 @pytest.fixture(autouse=True)

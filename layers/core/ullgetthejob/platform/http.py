@@ -25,7 +25,7 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -45,6 +45,8 @@ from ullgetthejob.platform.telemetry import count, flush, logger, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+Body = TypeVar("Body", bound=BaseModel)
 
 STATUS: dict[type[AppError], int] = {
     BadRequest: 400,
@@ -73,11 +75,11 @@ ANYONE, SERVICE = Who.ANYONE, Who.SERVICE
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer with a status of its own. *body* is a pydantic model or what ``json`` takes."""
+class Answer(Generic[Body]):
+    """An answer with a status of its own."""
 
     status: int
-    body: Any
+    body: Body
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -169,7 +171,7 @@ class Api:
         answer = route.call(**arguments)
         if not isinstance(answer, Answer):
             answer = Answer(200, answer)
-        return answer.status, _json(answer.body), answer.headers
+        return answer.status, answer.body.model_dump_json(), answer.headers
 
 
 def _request_id(event: dict[str, Any], context: Any) -> str:
@@ -233,10 +235,4 @@ def _refusal(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after_s)
     logger.append_keys(error=error.code)
-    return status, _json(body), headers
-
-
-def _json(body: Any) -> str:
-    if isinstance(body, BaseModel):
-        return body.model_dump_json()
-    return json.dumps(body, ensure_ascii=False)
+    return status, json.dumps(body, ensure_ascii=False), headers

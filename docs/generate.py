@@ -1,0 +1,145 @@
+"""Writes the generated references: ``docs/openapi.json`` and ``docs/hh-errors.md`` (make docs).
+
+Both come from the code that runs: the routes and models of the functions, and the table of hh.ru's
+errors. A test compares what is committed with what this makes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn
+from pydantic import BaseModel, Field
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "core")]
+
+from ullgetthejob.hh import errors  # noqa: E402
+from ullgetthejob.platform.http import SERVICE, STATUS, Answer, Api, Route  # noqa: E402
+
+# What each refusal is about. The service's own routes can answer all of them.
+REFUSALS = {
+    400: "The body cannot be read",
+    401: "X-Core-Secret, X-Signature or a bearer token is missing or wrong",
+    404: "There is no such thing",
+    413: "The body is larger than 256 KB",
+    422: "A field is wrong; details.fields names it",
+    503: "hh.ru, Postgres or DynamoDB does not answer; Retry-After says when to come back",
+}
+
+
+class Refusal(BaseModel):
+    """What every error looks like."""
+
+    error: str = Field(description="a flat snake_case code")
+    message: str
+    details: dict[str, Any] | None = None
+    request_id: str
+
+
+def apis() -> dict[str, Api]:
+    """The routes of each function that has any."""
+    found = {}
+    for path in sorted((ROOT / "functions").glob("*/app.py")):
+        module = importlib.import_module(f"functions.{path.parent.name}.app")
+        if hasattr(module, "api"):
+            found[path.parent.name] = module.api
+    return found
+
+
+def openapi() -> str:
+    """The OpenAPI 3.1 document of all HTTP routes, as JSON text."""
+    resolver = APIGatewayHttpResolver(enable_validation=True)
+    for function, api in apis().items():
+        for route in api.routes.values():
+            _declare(resolver, function, route)
+    document = resolver.get_openapi_json_schema(
+        title="UllGetTheJob Core",
+        version="1",
+        description="Finds vacancies on hh.ru for a person and applies to them.",
+        security_schemes={"service": APIKey(name="X-Core-Secret", in_=APIKeyIn.header)},
+    )
+    content = json.loads(document)
+    content.pop("servers", None)
+    _drop_validation_errors_of_powertools(content)
+    return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+
+def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> None:
+    refusals: Any = {
+        status: {
+            "description": text,
+            "content": {"application/json": {"model": Refusal}},
+        }
+        for status, text in REFUSALS.items()
+        if route.who is SERVICE
+    }
+    doc = (route.call.__doc__ or "").strip()
+    returned = get_type_hints(route.call)["return"]
+    if get_origin(returned) is Answer:  # an answer with a status of its own: what matters is inside
+        route.call.__annotations__["return"] = get_args(returned)[0]
+    resolver.route(
+        route.path.replace("{", "<").replace("}", ">"),
+        method=route.method,
+        summary=doc.split("\n")[0],
+        description=doc,
+        tags=[function],
+        operation_id=route.call.__name__,
+        responses={200: {"description": "OK"}, **refusals},
+        security=[{"service": []}] if route.who is SERVICE else None,
+    )(route.call)
+
+
+def _drop_validation_errors_of_powertools(content: dict[str, Any]) -> None:
+    """Powertools adds a 422 of its own shape to every route; Core's refusals stand instead."""
+    for methods in content["paths"].values():
+        for operation in methods.values():
+            if "HTTPValidationError" in json.dumps(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
+        content["components"]["schemas"].pop(name, None)
+
+
+def hh_errors() -> str:
+    """The table of hh.ru's errors and what Core does about each, as Markdown."""
+    lines = [
+        "# hh.ru's errors and what Core does",
+        "",
+        "Generated from `ullgetthejob.hh.errors` by `make docs`. The first row that fits an entry",
+        "of `errors[]` wins: by value, then type, then HTTP status. Before all of them: HTML with",
+        "200 or 403, a 451 and a redirect to the VPN check are hh.ru's edge (`hh_region_blocked`);",
+        "a 5xx or an answer that cannot be read is `hh_unavailable`.",
+        "",
+        "| value | type | HTTP | error | our status | action | the caller is told |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for rule in (*errors.RULES, errors.REGION, errors.UNREADABLE):
+        status = next(STATUS[kind] for kind in rule.error.__mro__ if kind in STATUS)
+        cells = [
+            *(f"`{cell}`" if cell else "" for cell in (rule.value, rule.type, rule.status)),
+            f"`{rule.error.code}`",
+            str(status),
+            rule.action.value,
+            rule.message,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def documents() -> dict[Path, str]:
+    """What is generated, by file."""
+    return {
+        ROOT / "docs" / "openapi.json": openapi(),
+        ROOT / "docs" / "hh-errors.md": hh_errors(),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        path.write_text(text)
+        print(f"wrote {path.relative_to(ROOT)}")

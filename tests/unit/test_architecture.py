@@ -1,0 +1,85 @@
+"""The arrows of the house: who may import whom."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "layers" / "core" / "ullgetthejob"
+SUBJECTS = {"vacancies", "applications", "accounts", "realtime"}
+
+MAY_IMPORT = {
+    "platform": {"platform"},
+    "hh": {"hh", "platform"},
+    **{subject: SUBJECTS | {"hh", "platform"} for subject in SUBJECTS},
+}
+
+
+def imported_by(path):
+    """Dotted names that a file imports, also inside functions and type-checking blocks."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def python_files(*folders):
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("room", sorted(path.name for path in PACKAGE.iterdir() if path.is_dir()))
+def test_a_room_imports_only_what_lies_below_it(room):
+    if room == "__pycache__":
+        pytest.skip("not a room")
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        for name in imported_by(path):
+            if name.startswith("ullgetthejob."):
+                assert name.split(".")[1] in MAY_IMPORT[room], f"{path} imports {name}"
+
+
+def test_nothing_that_is_deployed_imports_local_or_tests():
+    for path in python_files("layers/core", "functions", "migrations"):
+        for name in imported_by(path):
+            assert name.split(".")[0] not in {"local", "tests", "benchmarks"}, f"{path}: {name}"
+
+
+def test_a_function_is_one_short_file_that_imports_the_layers_only():
+    for folder in sorted((ROOT / "functions").iterdir()):
+        if folder.name == "__pycache__":
+            continue
+        files = [path for path in folder.iterdir() if path.name != "__pycache__"]
+        assert [path.name for path in files] == ["app.py"]
+        assert len(files[0].read_text().splitlines()) <= 60
+        assert not any(name.startswith("boto") for name in imported_by(files[0]))
+
+
+def test_only_settings_read_the_environment():
+    for path in python_files("layers/core", "functions"):
+        if path.name != "settings.py":
+            assert "os.environ" not in path.read_text(), path
+
+
+def test_only_the_clock_tells_the_time():
+    # The pacer spaces packets and the client limits a call: real time, on purpose.
+    real_time = {"pacer.py", "client.py"}
+    for path in python_files("layers/core", "functions"):
+        if path.name == "clock.py":
+            continue
+        text = path.read_text()
+        assert "datetime.now" not in text, path
+        assert path.name in real_time or "time.time" not in text, path
+
+
+def test_sql_never_asks_postgres_for_the_time():
+    for path in python_files("layers/core"):
+        for word in ("now()", "CURRENT_TIMESTAMP", "clock_timestamp"):
+            assert not any(
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and word in node.value
+                and "SELECT" in node.value.upper()
+                for node in ast.walk(ast.parse(path.read_text()))
+            ), path

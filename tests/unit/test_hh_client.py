@@ -1,0 +1,238 @@
+"""The client of hh.ru: what it sends, how it renews a token, what it does when hh.ru is down."""
+
+import json
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from ullgetthejob.hh import errors
+from ullgetthejob.hh.client import HHClient
+from ullgetthejob.hh.search_parameters import SearchParameters
+
+EMPTY = {"items": [], "found": 0, "page": 0, "pages": 0, "per_page": 100}
+AGENT = "UllGetTheJob/1.0 (test@example.org)"
+
+
+class Slots:
+    """A pacer that lets everybody through and remembers."""
+
+    def __init__(self):
+        self.taken = 0
+        self.pauses = []
+
+    def wait(self):
+        self.taken += 1
+
+    def pause(self, reason, seconds):
+        self.pauses.append((reason, seconds))
+
+
+class Tokens:
+    """Hands out t1, then t2 after t1 was refused, and so on."""
+
+    def __init__(self):
+        self.number = 1
+
+    def current(self):
+        return f"t{self.number}"
+
+    def renewed(self, refused):
+        assert refused == self.current()
+        self.number += 1
+        return self.current()
+
+
+class Hh:
+    """hh.ru played by a function from request to response."""
+
+    def __init__(self, answer):
+        self.requests = []
+        self.pacer = Slots()
+        self._answer = answer
+        self.client = HHClient(
+            "https://api.hh.example",
+            user_agent=AGENT,
+            pacer=self.pacer,
+            token=Tokens(),
+            transport=httpx.MockTransport(self._handle),
+        )
+
+    def _handle(self, request):
+        self.requests.append(request)
+        return self._answer(request)
+
+
+def failing(error):
+    def answer(request):
+        raise error
+
+    return answer
+
+
+def error_body(status, **entry):
+    return httpx.Response(status, json={"errors": [entry], "request_id": "1"})
+
+
+def test_a_search_carries_user_agent_token_and_query():
+    hh = Hh(lambda request: httpx.Response(200, json=EMPTY))
+    assert hh.client.search(SearchParameters(text="Python", area=("1", "2"))).found == 0
+    [request] = hh.requests
+    assert request.headers["user-agent"] == AGENT
+    assert request.headers["authorization"] == "Bearer t1"
+    assert request.url.path == "/vacancies"
+    assert request.url.params.get_list("area") == ["1", "2"]
+
+
+def test_every_call_takes_a_slot_first():
+    hh = Hh(lambda request: httpx.Response(200, json=EMPTY))
+    hh.client.search(SearchParameters())
+    hh.client.search(SearchParameters())
+    assert hh.pacer.taken == 2
+
+
+def test_a_refused_token_is_renewed_once_and_the_call_made_again():
+    def answer(request):
+        if request.headers["authorization"] == "Bearer t1":
+            return error_body(403, type="oauth", value="token_revoked")
+        return httpx.Response(200, json=EMPTY)
+
+    hh = Hh(answer)
+    assert hh.client.search(SearchParameters()).found == 0
+    assert len(hh.requests) == 2
+
+
+def test_a_new_token_that_is_refused_too_ends_it():
+    hh = Hh(lambda request: error_body(403, type="oauth", value="bad_authorization"))
+    with pytest.raises(errors.HHAppTokenMissing):
+        hh.client.search(SearchParameters())
+    assert len(hh.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "bad", ["..%2Fresumes%2Fmine", "../resumes/mine", "1/../me", "", "abc", "1?x=1", "٣", "1" * 20]
+)
+def test_what_is_no_vacancy_id_never_reaches_hh_ru(bad):
+    hh = Hh(lambda request: httpx.Response(200, json={}))
+    with pytest.raises(errors.HHNotFound):
+        hh.client.vacancy(bad)
+    assert hh.requests == []
+
+
+@pytest.mark.parametrize("bad", ["dictionaries", "/areas/../me", "/areas?x=1", "//evil"])
+def test_only_dictionaries_are_read_as_dictionaries(bad):
+    hh = Hh(lambda request: httpx.Response(200, json={}))
+    with pytest.raises(ValueError, match="not a dictionary"):
+        hh.client.dictionary(bad)
+
+
+def test_a_dictionary_is_asked_for_with_its_etag():
+    def answer(request):
+        if request.headers.get("if-none-match") == 'W/"1"':
+            return httpx.Response(304, headers={"etag": 'W/"1"'})
+        return httpx.Response(200, json={"a": 1}, headers={"etag": 'W/"1"'})
+
+    hh = Hh(answer)
+    assert hh.client.dictionary("/dictionaries") == ('W/"1"', {"a": 1})
+    assert hh.client.dictionary("/dictionaries", etag='W/"1"') == ('W/"1"', None)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        httpx.ConnectError("no"),
+        httpx.ConnectTimeout("no"),
+        httpx.ReadTimeout("no"),
+        httpx.ReadError("no"),
+        httpx.RemoteProtocolError("no"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_failing_connection_is_hh_unavailable(broken):
+    hh = Hh(failing(broken))
+    with pytest.raises(errors.HHUnavailable) as raised:
+        hh.client.search(SearchParameters())
+    assert raised.value.code == "hh_unavailable"
+
+
+def test_a_failure_tells_whether_hh_ru_may_have_acted():
+    for broken, may_have_acted in ((httpx.ConnectError("x"), False), (httpx.ReadError("x"), True)):
+        with pytest.raises(errors.HHUnavailable) as raised:
+            Hh(failing(broken)).client.exchange_application("id", "secret")
+        assert isinstance(raised.value.__cause__, TimeoutError) is may_have_acted
+
+
+def test_three_failures_in_a_row_pause_everybody_and_a_success_forgets_two():
+    answers = iter([500, 502, 200, 503, 500, 500])
+    hh = Hh(lambda request: httpx.Response(next(answers), json=EMPTY))
+    for _ in range(6):
+        with suppress(errors.HHUnavailable):
+            hh.client.search(SearchParameters())
+    assert [reason for reason, _ in hh.pacer.pauses] == ["unavailable"]
+
+
+def test_429_and_a_blocked_region_pause_everybody_at_once():
+    hh = Hh(lambda request: error_body(429, type="too_many_requests"))
+    with pytest.raises(errors.HHBusy):
+        hh.client.search(SearchParameters())
+    assert hh.pacer.pauses == [("busy", 1)]
+    hh = Hh(lambda request: httpx.Response(403, html="<html>DDoS-Guard</html>"))
+    with pytest.raises(errors.HHRegionBlocked):
+        hh.client.search(SearchParameters())
+    assert hh.pacer.pauses == [("region_blocked", 60)]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"items": None}, {"items": [{"id": "1"}]}, {**EMPTY, "items": [5]}, [], "x", 5]
+)
+def test_an_answer_of_another_shape_is_unavailable_not_a_crash(body):
+    hh = Hh(lambda request: httpx.Response(200, json=body))
+    with pytest.raises(errors.HHUnavailable):
+        hh.client.search(SearchParameters())
+
+
+def test_redirects_are_not_followed():
+    hh = Hh(lambda request: httpx.Response(302, headers={"location": "https://evil.example/"}))
+    with pytest.raises(errors.HHUnavailable):
+        hh.client.search(SearchParameters())
+    assert len(hh.requests) == 1
+
+
+def token_endpoint(status, body):
+    return Hh(lambda request: httpx.Response(status, json=body)).client
+
+
+def test_an_application_token_is_exchanged_by_form():
+    hh = Hh(lambda request: httpx.Response(200, json={"access_token": "new"}))
+    assert hh.client.exchange_application("id", "se&cret") == "new"
+    [request] = hh.requests
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert request.content == (
+        b"grant_type=client_credentials&client_id=id&client_secret=se%26cret"
+    )
+    assert "authorization" not in request.headers
+
+
+def test_the_token_endpoint_s_errors_are_told_apart():
+    early = {"error": "forbidden", "error_description": "app token refresh too early"}
+    with pytest.raises(errors.HHAppTokenMissing):
+        token_endpoint(403, early).exchange_application("id", "secret")
+    unknown = {"error": "invalid_client", "error_description": "client_id not found"}
+    with pytest.raises(errors.HHMisconfigured):
+        token_endpoint(400, unknown).exchange_application("id", "secret")
+    with pytest.raises(errors.HHUnavailable):
+        token_endpoint(500, {}).exchange_application("id", "secret")
+    with pytest.raises(errors.HHUnavailable):
+        token_endpoint(200, {"no": "token"}).exchange_application("id", "secret")
+
+
+def test_no_token_and_no_secret_is_logged(log):
+    hh = Hh(lambda request: error_body(403, type="oauth", value="token_revoked"))
+    with pytest.raises(errors.HHAppTokenMissing):
+        hh.client.search(SearchParameters(text="needle-in-the-log"))
+    with pytest.raises(errors.HHError):
+        token_endpoint(403, {"error": "x"}).exchange_application("my-id", "my-secret")
+    logged = log.getvalue()
+    assert "hh.ru refused" in logged
+    for hidden in ("t1", "t2", "my-secret", "needle-in-the-log"):
+        assert json.dumps(hidden)[1:-1] not in logged

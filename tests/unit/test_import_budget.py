@@ -1,0 +1,42 @@
+"""Which modules a function may not load while it starts: each costs every cold start."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EVENT_LOOP_AND_TRACING = {"asyncio", "aws_xray_sdk", "aws_lambda_powertools.event_handler"}
+HEAVY = {"boto3", "psycopg", "alembic", "sqlalchemy", "moto", "local"}
+
+FORBIDDEN = {
+    # function: what may not be loaded when its module has been imported
+    "health": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl"},
+    "search": HEAVY | {"aws_xray_sdk", "aws_lambda_powertools.event_handler"},
+    "migrator": {"boto3", "httpx", "aws_xray_sdk", "alembic", "sqlalchemy", "moto", "local"},
+}
+
+
+def loaded_by(function):
+    """The modules of a fresh interpreter that has imported the function as Lambda does."""
+    program = "import sys, app; print(*sys.modules)"
+    paths = [str(ROOT / "functions" / function), str(ROOT / "layers" / "core")]
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT / "functions",
+    )
+    return set(ran.stdout.split())
+
+
+@pytest.mark.parametrize("function", sorted(FORBIDDEN))
+def test_a_function_starts_without(function):
+    assert loaded_by(function) & FORBIDDEN[function] == set()
+
+
+def test_every_function_has_a_budget():
+    functions = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+    assert functions == set(FORBIDDEN)
