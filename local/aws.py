@@ -1,0 +1,288 @@
+"""AWS on a laptop: moto's server, made to remember.
+
+``python -m local.aws --port N --data-dir DIR`` serves DynamoDB, KMS, Secrets Manager, SSM and
+whatever else moto knows. moto itself forgets everything when it ends, so
+
+* every change of a DynamoDB item is in ``DIR/items.sqlite`` before it is answered, and is loaded
+  at the next start, into tables made from the template;
+* the template's KMS keys have fixed ids, and their material is kept in ``DIR/keys.json``.
+
+Secrets and parameters are not kept: locally functions get theirs as environment variables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import os
+import secrets
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.kms.models import kms_backends
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from local.cloudformation import ACCOUNT_ID, REGION
+from local.template import TEMPLATE, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from moto.dynamodb.models import DynamoDBBackend
+
+    from local.resources import Key, Table
+
+_TARGET = "DynamoDB_20120810."
+_TABLE_CHANGES = {"CreateTable", "DeleteTable"}
+# Statements name no items, so what they change could not be kept.
+_REFUSED = {"ExecuteStatement", "ExecuteTransaction", "BatchExecuteStatement"}
+
+_AwsItem = dict[str, Any]
+_Place = tuple[str, str]  # table, and the key as canonical JSON
+
+
+class Items:
+    """The items of all tables, in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        # A killed process loses nothing that it has written; only power loss could.
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS items (table_name TEXT, key TEXT, item TEXT NOT NULL,"
+            " PRIMARY KEY (table_name, key)) WITHOUT ROWID"
+        )
+
+    def of(self, table: str) -> Iterator[_AwsItem]:
+        """Every item of *table*."""
+        rows = self._database.execute("SELECT item FROM items WHERE table_name = ?", (table,))
+        return (json.loads(item) for (item,) in rows.fetchall())
+
+    def keep(self, changes: Iterable[tuple[_Place, _AwsItem | None]]) -> None:
+        """Write all *changes* or none; ``None`` is an item that is gone."""
+        self._database.execute("BEGIN IMMEDIATE")
+        with self._database:
+            for place, item in changes:
+                if item is None:
+                    self._database.execute(
+                        "DELETE FROM items WHERE table_name = ? AND key = ?", place
+                    )
+                else:
+                    self._database.execute(
+                        "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (*place, json.dumps(item))
+                    )
+
+    def forget(self, table: str) -> None:
+        """Drop every item of *table*."""
+        self._database.execute("DELETE FROM items WHERE table_name = ?", (table,))
+
+
+class DurableDynamoDB:
+    """WSGI middleware: writes what a DynamoDB request has changed before its answer leaves.
+
+    Requests to DynamoDB pass one at a time. moto checks a condition and applies the change in two
+    steps, between which a second thread could slip.
+    """
+
+    def __init__(self, application: Any, items: Items) -> None:
+        self._application = application
+        self._items = items
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Serve one request."""
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        if not target.startswith(_TARGET):
+            return self._application(environ, start_response)  # type: ignore[no-any-return]
+        operation = target.removeprefix(_TARGET)
+        if operation in _REFUSED:
+            return _refuse(f"{operation} is not kept by the local DynamoDB", start_response)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        started: list[Any] = []
+        with self._lock:
+            answer = b"".join(self._application(environ, lambda *a, **_: started.extend(a[:2])))
+            if started[0].startswith("200"):
+                self._keep(operation, json.loads(body))
+        start_response(*started)
+        return [answer]
+
+    def _keep(self, operation: str, request: dict[str, Any]) -> None:
+        if operation in _TABLE_CHANGES:
+            self._items.forget(request["TableName"])
+        touched = set(_touched(operation, request))
+        if touched:
+            self._items.keep((place, _current(place)) for place in touched)
+
+
+def _touched(operation: str, request: dict[str, Any]) -> Iterator[_Place]:
+    """Where *request* may have changed an item."""
+    match operation:
+        case "PutItem" | "UpdateItem" | "DeleteItem":
+            yield _place(request["TableName"], request.get("Key") or request["Item"])
+        case "BatchWriteItem":
+            for table, writes in request["RequestItems"].items():
+                for write in writes:
+                    put, delete = write.get("PutRequest"), write.get("DeleteRequest")
+                    yield _place(table, put["Item"] if put else delete["Key"])
+        case "TransactWriteItems":
+            for action in request["TransactItems"]:
+                for kind in ("Put", "Update", "Delete"):
+                    if kind in action:
+                        write = action[kind]
+                        yield _place(write["TableName"], write.get("Key") or write["Item"])
+
+
+def _backend() -> DynamoDBBackend:
+    return dynamodb_backends[ACCOUNT_ID][REGION]
+
+
+def _place(table: str, attributes: _AwsItem) -> _Place:
+    """*attributes* are a key, or a whole item. A table may also be named by its ARN."""
+    stored = _backend().get_table(table)
+    names = [name for name in (stored.hash_key_attr, stored.range_key_attr) if name]
+    key = {name: attributes[name] for name in names}
+    return stored.name, json.dumps(key, sort_keys=True)
+
+
+def _current(place: _Place) -> _AwsItem | None:
+    table, key_json = place
+    stored = _backend().get_table(table)
+    key = _from_wire(json.loads(key_json))
+    sort_key = stored.range_key_attr
+    item = stored.get_item(
+        DynamoType(key[stored.hash_key_attr]), DynamoType(key[sort_key]) if sort_key else None
+    )
+    if item is None:
+        return None
+    return _to_wire(item.to_json()["Attributes"])
+
+
+def _to_wire(item: _AwsItem) -> _AwsItem:
+    """moto holds binary values as bytes; JSON, as on the wire, has them in base64."""
+    return _binary(item, lambda value: base64.b64encode(value).decode())
+
+
+def _from_wire(item: _AwsItem) -> _AwsItem:
+    return _binary(item, base64.b64decode)
+
+
+def _binary(item: _AwsItem, convert: Callable[[Any], Any]) -> _AwsItem:
+    def converted(attribute: dict[str, Any]) -> dict[str, Any]:
+        ((kind, value),) = attribute.items()
+        match kind:
+            case "B":
+                return {kind: convert(value)}
+            case "BS":
+                return {kind: [convert(member) for member in value]}
+            case "M":
+                return {kind: _binary(value, convert)}
+            case "L":
+                return {kind: [converted(member) for member in value]}
+            case _:
+                return attribute
+
+    return {name: converted(attribute) for name, attribute in item.items()}
+
+
+def _refuse(message: str, start_response: Any) -> list[bytes]:
+    body = json.dumps({"__type": "ValidationException", "message": message}).encode()
+    start_response("400 BAD REQUEST", [("Content-Type", "application/x-amz-json-1.0")])
+    return [body]
+
+
+def create_tables(tables: Iterable[Table], items: Items) -> None:
+    """Make *tables* and put the kept items into them."""
+    for table in tables:
+        arguments = table.create_arguments()
+        stored = _backend().create_table(
+            name=table.name,
+            schema=arguments["KeySchema"],
+            attr=arguments["AttributeDefinitions"],
+            global_indexes=arguments.get("GlobalSecondaryIndexes"),
+            billing_mode=arguments["BillingMode"],
+            throughput=None,
+            indexes=None,
+            streams=None,
+            sse_specification=None,
+            tags=[],
+            deletion_protection_enabled=False,
+            warm_throughput=None,
+        )
+        for item in items.of(table.name):
+            stored.put_item(_from_wire(item), overwrite=True)
+
+
+def create_keys(keys: Iterable[Key], path: Path) -> None:
+    """Make *keys* under their fixed ids, with the material kept in the file *path*."""
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    backend = kms_backends[ACCOUNT_ID][REGION]
+    for key in keys:
+        if key.key_id not in kept:
+            kept[key.key_id] = base64.b64encode(secrets.token_bytes(32)).decode()
+            _write_privately(path, json.dumps(kept, indent=2))
+        stored = backend.create_key("", "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", key.description, [])
+        del backend.keys[stored.id]
+        stored.id, stored.arn = key.key_id, key.arn
+        stored.key_material = base64.b64decode(kept[key.key_id])
+        backend.keys[stored.id] = stored
+
+
+def _write_privately(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+class _Handler(MotoRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections stay open
+    disable_nagle_algorithm = True  # else each answer waits for the acknowledgement of its header
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+def serve(host: str, port: int, data_dir: Path, template: Path) -> None:
+    """Serve until killed. Says so in one line when it listens."""
+    description = load(template)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    items = Items(data_dir / "items.sqlite")
+    create_tables(description.tables.values(), items)
+    create_keys(description.keys.values(), data_dir / "keys.json")
+    application = DurableDynamoDB(DomainDispatcherApplication(create_backend_app), items)
+    server = make_server(host, port, application, threaded=True, request_handler=_Handler)
+    print(f"AWS listens on http://{host}:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m local.aws", description="AWS on a laptop")
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--data-dir", type=Path, required=True, help="what must survive lies here")
+    parser.add_argument("--template", type=Path, default=TEMPLATE)
+    options = parser.parse_args(arguments)
+    serve(options.host, options.port, options.data_dir, options.template)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""API Gateway on a laptop: the HTTP API of the template in front of its functions.
+
+Also ``GET /_local/``: what runs, for people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from local.http_events import MalformedResponse, Request, Response, to_event, to_response
+from local.lambda_service import PayloadTooLarge, Throttled
+from local.routing import Match, Routes
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable
+
+    from local.function_logs import Logs
+    from local.lambda_service import LambdaService
+    from local.resources import HttpApi, Template
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+BODY_LIMIT = 10 * 1024 * 1024
+HEADER_LIMIT = 10_240
+INTEGRATION_LIMIT_S = 30
+
+_ACCESS_LOG = "access"
+
+
+class TokenBucket:
+    """A throttle: *rate* requests a second, *burst* at once."""
+
+    def __init__(
+        self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._tokens, self._at = float(burst), clock()
+
+    def take(self) -> bool:
+        """Spend a token if there is one."""
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Gateway:
+    """Serves the routes of *template* by invoking functions of *service*."""
+
+    def __init__(
+        self,
+        template: Template,
+        service: LambdaService,
+        logs: Logs,
+        status: Callable[[], dict[str, Any]] = dict,
+        integration_limit_s: float = INTEGRATION_LIMIT_S,
+    ) -> None:
+        self._routes = Routes(template.routes)
+        self._api: HttpApi = template.api
+        self._service = service
+        self._logs = logs
+        self._status = status
+        self._limit_s = integration_limit_s
+        self._throttles: dict[str, TokenBucket] = {}
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, listeners: Iterable[socket.socket]) -> None:
+        """Serve on *listeners*."""
+        server = web.Server(
+            self._serve,
+            access_log=None,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
+        )
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        for listener in listeners:
+            await web.SockSite(self._runner, listener).start()
+
+    async def stop(self) -> None:
+        """Stop serving."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.raw_path.partition("?")[0] in ("/_local", "/_local/"):
+            return web.json_response(
+                {**self._status(), "functions": self._service.status()},
+                dumps=lambda value: json.dumps(value, indent=2) + "\n",
+            )
+        received = Request(
+            method=request.method,
+            target=request.raw_path,
+            headers=list(request.headers.items()),
+            body=b"",
+            source_ip=(request.remote or "127.0.0.1"),
+            protocol=f"HTTP/{request.version.major}.{request.version.minor}",
+        )
+        match = self._routes.match(received.method, received.path)
+        response, problem = await self._answer(request, received, match)
+        self._log_access(received, match, response, problem)
+        answer = web.Response(status=response.status, body=response.body)
+        for name, value in response.headers:
+            answer.headers.add(name, value)
+        answer.headers["apigw-requestid"] = received.id
+        if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            answer.force_close()  # the rest of the body is not worth reading
+        return answer
+
+    async def _answer(
+        self, request: web.BaseRequest, received: Request, match: Match | None
+    ) -> tuple[Response, str]:
+        """The response, and what went wrong with the integration if something did."""
+        if match is None:
+            return Response.of_gateway(404, "Not Found"), ""
+        if not self._throttle(match.route.key).take():
+            return Response.of_gateway(429, "Too Many Requests"), ""
+        body = await _body(request)
+        if body is None:
+            return Response.of_gateway(413, "Request Too Long"), ""
+        complete = dataclasses.replace(received, body=body)
+        event = to_event(complete, match.route.key, match.parameters)
+        invocation = self._service.invoke(match.route.function, event, received.trace_id)
+        try:
+            result = await asyncio.wait_for(invocation, self._limit_s)
+        except TimeoutError:
+            return Response.of_gateway(503, "Service Unavailable"), "integration timed out"
+        except Throttled:
+            return Response.of_gateway(503, "Service Unavailable"), "the function is throttled"
+        except PayloadTooLarge:
+            return Response.of_gateway(413, "Request Too Long"), "the event is over 6 MB"
+        if result.error is not None:
+            return Response.of_gateway(500, "Internal Server Error"), result.error
+        try:
+            return to_response(result.payload), ""
+        except MalformedResponse as error:
+            return Response.of_gateway(500, "Internal Server Error"), f"malformed: {error}"
+
+    def _throttle(self, route_key: str) -> TokenBucket:
+        if route_key not in self._throttles:
+            rate, burst = self._api.throttle_rate, self._api.throttle_burst
+            self._throttles[route_key] = TokenBucket(
+                10_000 if rate is None else rate, 5_000 if burst is None else burst
+            )
+        return self._throttles[route_key]
+
+    def _log_access(
+        self, request: Request, match: Match | None, response: Response, problem: str
+    ) -> None:
+        latency_ms = round((time.time() - request.received) * 1000)
+        route_key = match.route.key if match else "-"
+        self._logs.write("gateway", f"{response.status} {route_key} {latency_ms} ms {problem}")
+        if self._api.access_log_format is not None:
+            values = {
+                "requestId": request.id,
+                "routeKey": route_key,
+                "status": str(response.status),
+                "responseLatency": str(latency_ms),
+                "responseLength": str(len(response.body)),
+                "integrationErrorMessage": problem or "-",
+                "requestTimeEpoch": str(int(request.received)),
+                "httpMethod": request.method,
+                "identity.sourceIp": request.source_ip,
+                "protocol": request.protocol,
+                "stage": "$default",
+            }
+            line = re.sub(
+                r"\$context\.([A-Za-z.]+[A-Za-z])",
+                lambda variable: values.get(variable[1], "-"),
+                self._api.access_log_format,
+            )
+            self._logs.write(_ACCESS_LOG, line, echo=False)
+
+
+async def _body(request: web.BaseRequest) -> bytes | None:
+    """The whole body; ``None`` when it is over the limit."""
+    length = request.content_length
+    if length is not None and length > BODY_LIMIT:
+        return None
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            return None
+    return bytes(body)
