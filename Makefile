@@ -26,10 +26,33 @@ install: $(READY) ## Install the pinned packages into .venv
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --no-strip-extras --extra migrations --extra dev --custom-compile-command "make lock" -o requirements-dev.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" -o layers/dependencies/requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --extra migrations $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) -o migrations/requirements.txt
 
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
 
 # ── database ─────────────────────────────────────────────────────────────────────────────────────
+# On DATABASE_URL (environment, else .env), else on the embedded server, started for it if need be.
+DATABASE = $(BIN)/python -m local.database
+
+.PHONY: db-migrate
+db-migrate: $(READY) ## Bring the database to the newest schema, or to REVISION
+	@$(DATABASE) migrate $(if $(REVISION),-- $(REVISION))
+
+.PHONY: db-rollback
+db-rollback: $(READY) ## Take the last migration back, or all after REVISION (base: all); DROP_DATA=1
+	@$(DATABASE) rollback $(if $(DROP_DATA),--drop-data) $(if $(REVISION),-- $(REVISION))
+
+.PHONY: db-reset
+db-reset: $(READY) ## Delete everything, migrate and seed; asks unless embedded or FORCE=1
+	@FORCE=$(FORCE) $(DATABASE) reset
+
+.PHONY: db-seed
+db-seed: $(READY) ## Insert the rows that development starts with
+	@$(DATABASE) seed
+
+.PHONY: db-new
+db-new: $(READY) ## Write an empty migration: NAME="what it does"
+	@$(if $(NAME),,echo 'NAME is missing: make db-new NAME="what it does"' >&2; exit 2;) $(DATABASE) new "$(NAME)"
 
 # ── build and deploy ─────────────────────────────────────────────────────────────────────────────
 # ARCH sets the template's Architecture and the wheels alike. SAM's cache notices neither another

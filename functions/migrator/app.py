@@ -1,5 +1,6 @@
 """Brings the database to a revision of ``migrations/versions``; the operator invokes it."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
@@ -44,7 +45,7 @@ def run(command: Command) -> migrations.Migrated:
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """``{"revision_before", "revision_after", "applied"}``; what fails is the invocation's error."""
+    """``{"revision_before", "revision_after", "applied"}``; a failure is the invocation's error."""
     try:
         done = run(Command.model_validate(event))
     except ValidationError as error:
@@ -54,8 +55,4 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         logger.error("migration failed", **trace(error))
         raise type(error)(str(error)) from None  # what it came from may quote rows
     logger.info("migrated", before=done.revision_before, after=done.revision_after)
-    return {
-        "revision_before": done.revision_before,
-        "revision_after": done.revision_after,
-        "applied": list(done.applied),
-    }
+    return asdict(done) | {"applied": list(done.applied)}

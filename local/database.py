@@ -1,0 +1,168 @@
+"""The Makefile's database commands: ``python -m local.database migrate|rollback|reset|seed|new``.
+
+They work on ``DATABASE_URL`` (of the environment, else of ``.env``), else on the embedded server in
+``DATA_DIR``, which they start if it does not run and then stop again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import alembic.command
+import psycopg
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from dotenv import dotenv_values
+from psycopg.conninfo import conninfo_to_dict
+
+from local.postgres import EmbeddedPostgres, PostgresError
+from migrations import upgrade as migrations
+from migrations.seed import seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+POSTGRES_FOLDER = "postgres"  # in DATA_DIR
+
+
+@dataclass(frozen=True)
+class Database:
+    """Which database a command works on."""
+
+    url: str
+    embedded: bool
+
+    @property
+    def name(self) -> str:
+        """How people may see it: no password."""
+        if self.embedded:
+            return "the embedded database"
+        parts = conninfo_to_dict(self.url)
+        return f"{parts.get('dbname', 'the default database')} at {parts.get('host', 'localhost')}"
+
+
+@contextlib.contextmanager
+def database() -> Iterator[Database]:
+    """The database that the settings name, running for as long as the context lasts."""
+    settings = {**dotenv_values(".env"), **os.environ}
+    if url := settings.get("DATABASE_URL"):
+        yield Database(url, embedded=False)
+        return
+    server = EmbeddedPostgres(Path(settings.get("DATA_DIR") or ".data") / POSTGRES_FOLDER)
+    was_running = server.running
+    try:
+        yield Database(server.start(), embedded=True)
+    finally:
+        if not was_running:
+            server.stop()
+
+
+def migrate(on: Database, revision: str) -> str:
+    """Go up; return what was done."""
+    return _told(on, migrations.upgrade(on.url, revision), "nothing to do")
+
+
+def rollback(on: Database, revision: str, *, drop_data: bool) -> str:
+    """Go down; return what was done."""
+    if migrations.current(on.url) is None:
+        return f"{on.name}: nothing to roll back."
+    return _told(on, migrations.downgrade(on.url, revision, drop_data=drop_data), "nothing to do")
+
+
+def reset(on: Database) -> str:
+    """Empty the schema ``public``, everybody's tables in it included, migrate and seed."""
+    with psycopg.connect(on.url) as connection:
+        connection.execute("SET LOCAL lock_timeout = '5s'")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+        connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+    return f"{on.name}: emptied.\n{migrate(on, 'head')}\n{_seeded(on)}"
+
+
+def new(name: str) -> str:
+    """Write the file of the next migration, numbered; return what was done."""
+    config = migrations.configuration()
+    numbers = [int(script.revision) for script in _scripts().walk_revisions()]
+    number = f"{max(numbers, default=0) + 1:04}"
+    with contextlib.redirect_stdout(io.StringIO()):  # Alembic tells each step
+        made = alembic.command.revision(config, message=name, rev_id=number)
+    if made is None or isinstance(made, list):
+        raise CommandError("Alembic made no migration")
+    return f"made {Path(made.path).relative_to(Path.cwd())}; write its upgrade and downgrade"
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(migrations.configuration())
+
+
+def _told(on: Database, done: migrations.Migrated, nothing: str) -> str:
+    if not done.applied:
+        return f"{on.name}: {nothing}, it is at {done.revision_after or 'the very beginning'}."
+    titles = [f"  {revision}  {_scripts().get_revision(revision).doc}" for revision in done.applied]
+    from_, to = done.revision_before or "nothing", done.revision_after or "nothing"
+    return "\n".join([f"{on.name}: {from_} → {to}", *titles])
+
+
+def _seeded(on: Database) -> str:
+    count = seed(on.url)
+    return f"{on.name}: seeded, {count} new rows." if count else f"{on.name}: was seeded already."
+
+
+def _confirm_reset(on: Database) -> None:
+    """A database that is not the embedded one may hold what somebody needs."""
+    if on.embedded or os.environ.get("FORCE") == "1":
+        return
+    if not sys.stdin.isatty():
+        sys.exit(f"db-reset would delete everything in {on.name}. To do so: make db-reset FORCE=1")
+    if input(f"Delete everything in {on.name}? Type yes: ").strip() != "yes":
+        sys.exit("Nothing was changed.")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.database", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("migrate", help="bring the schema to a revision")
+    up.add_argument("revision", nargs="?", default="head")
+    down = commands.add_parser("rollback", help="take migrations back")
+    down.add_argument("revision", nargs="?", default="-1")
+    down.add_argument("--drop-data", action="store_true", help="even if rows people made are lost")
+    commands.add_parser("reset", help="delete everything, migrate and seed (FORCE=1: do not ask)")
+    commands.add_parser("seed", help="insert the rows that development starts with")
+    commands.add_parser("new", help="write an empty migration").add_argument("name")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run one command; a failure is a message and exit status 1."""
+    arguments = _arguments()
+    logging.basicConfig(format="%(message)s")
+    try:
+        if arguments.command == "new":
+            print(new(arguments.name))
+            return
+        with database() as on:
+            if arguments.command == "migrate":
+                print(migrate(on, arguments.revision))
+            elif arguments.command == "rollback":
+                print(rollback(on, arguments.revision, drop_data=arguments.drop_data))
+            elif arguments.command == "seed":
+                print(_seeded(on))
+            else:
+                _confirm_reset(on)
+                print(reset(on))
+    except (migrations.MigrationError, PostgresError, CommandError) as error:
+        sys.exit(str(error))
+    except psycopg.Error as error:
+        sys.exit(f"Postgres says: {error.diag.message_primary or error}")
+
+
+if __name__ == "__main__":
+    main()
