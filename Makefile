@@ -90,7 +90,7 @@ deploy-prod: ## The same with STAGE=prod; shows the changes and asks
 
 .PHONY: migrate-cloud
 migrate-cloud: $(READY) ## Bring the deployed database to the newest schema: STAGE=dev|prod
-	@$(SAM) remote invoke MigratorFunction --config-env $(STAGE) --event-file events/migrator.json
+	@$(BIN)/python -m local.migrate_cloud ullgetthejob-core-$(STAGE) events/migrator.json
 
 .PHONY: test-sam-local
 test-sam-local: $(READY) ## Run every function in AWS's container through "sam local" (needs Docker)

@@ -1,0 +1,114 @@
+"""The operator's migration of a stack: moto's CloudFormation, a server in Lambda's place."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.exceptions
+import pytest
+from moto import mock_aws
+
+from local import migrate_cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STACK = "ullgetthejob-core-test"
+
+
+class Lambda(HTTPServer):
+    """Answers ``Invoke`` with what it is told, and remembers what it was asked."""
+
+    answer: tuple[int, dict[str, str], Any] = (200, {}, None)
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), LambdaHandler)
+        self.asked: list[tuple[str, Any]] = []
+
+
+class LambdaHandler(BaseHTTPRequestHandler):
+    server: Lambda
+
+    def do_POST(self) -> None:
+        event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.append((self.path, event))
+        status, headers, body = self.server.answer
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+
+@pytest.fixture
+def lambda_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
+    with Lambda() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def deploy(output: str) -> None:
+    table = {
+        "Type": "AWS::DynamoDB::Table",
+        "Properties": {
+            "TableName": "the-migrator",
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        },
+    }
+    template = {"Resources": {"It": table}, "Outputs": {output: {"Value": {"Ref": "It"}}}}
+    boto3.client("cloudformation").create_stack(StackName=STACK, TemplateBody=json.dumps(template))
+
+
+@mock_aws
+def test_the_migrator_is_the_one_that_the_stacks_outputs_name() -> None:
+    deploy("MigratorFunctionName")
+    assert migrate_cloud.migrator_of(STACK) == "the-migrator"
+
+
+@mock_aws
+def test_a_stack_without_a_migrator_is_named() -> None:
+    deploy("SomethingElse")
+    with pytest.raises(LookupError, match=STACK):
+        migrate_cloud.migrator_of(STACK)
+
+
+def test_the_functions_answer_comes_back(lambda_service: Lambda) -> None:
+    lambda_service.answer = (200, {}, {"revision_after": "0003"})
+    assert migrate_cloud.migrate("it", {"revision": "head"}) == {"revision_after": "0003"}
+    path = "/2015-03-31/functions/it/invocations"
+    assert lambda_service.asked == [(path, {"revision": "head"})]
+
+
+def test_an_error_of_the_function_is_told_in_its_words(lambda_service: Lambda) -> None:
+    headers = {"x-amz-function-error": "Unhandled"}
+    lambda_service.answer = (200, headers, {"errorMessage": "another migrator is at work"})
+    with pytest.raises(migrate_cloud.MigrationFailed, match="another migrator is at work"):
+        migrate_cloud.migrate("it", {})
+
+
+def test_a_migration_is_never_asked_for_twice(lambda_service: Lambda) -> None:
+    lambda_service.answer = (500, {}, {"message": "Service failure"})
+    with pytest.raises(botocore.exceptions.ClientError):
+        migrate_cloud.migrate("it", {})
+    assert len(lambda_service.asked) == 1
