@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.hh.models import Vacancy, VacancyDetail
@@ -69,7 +70,7 @@ INSERT INTO jobs AS kept (
 ) VALUES (
     %(id)s, %(id)s, %(title)s, %(company)s, %(salary)s, %(area)s, %(url)s, %(description)s, 'hh.ru',
     %(now)s, %(has_test)s, %(test_required)s, %(employer_id)s, %(skills)s, %(published_at)s,
-    %(archived)s, %(detail)s::jsonb, decode(%(hash)s, 'hex'), %(now)s, %(now)s, %(now)s
+    %(archived)s, %(detail)s::jsonb, decode(%(hash)s, 'hex'), %(moment)s, %(now)s, %(now)s
 )
 ON CONFLICT (external_id) DO UPDATE SET
     title = excluded.title,
@@ -106,7 +107,7 @@ def store_seen(
     if not distinct:
         return 0, 0
     seen = json.dumps([_seen(vacancy) for vacancy in distinct.values()], ensure_ascii=False)
-    values = {"seen": seen, "search_query": search_query[:WIDTH], "now": now}
+    values = {"seen": seen, "search_query": search_query[:WIDTH], "now": _utc(now)}
     written = connection.execute(STORE_SEEN, values).fetchall()
     new = sum(row["is_new"] for row in written)
     return new, len(written) - new
@@ -124,7 +125,8 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
             "skills": [skill[:WIDTH] for skill in shown.skills],
             "detail": text,
             "hash": digest,
-            "now": now,
+            "now": _utc(now),
+            "moment": now,
         },
     )
 
@@ -166,6 +168,11 @@ def _columns(shown: job.Job) -> dict[str, Any]:
         "published_at": shown.published_at.isoformat(),
         "archived": shown.archived,
     }
+
+
+def _utc(now: datetime) -> datetime:
+    """For the original's columns, which are ``timestamp`` without a zone, in UTC by convention."""
+    return now.astimezone(UTC).replace(tzinfo=None)
 
 
 def _hashed(vacancy: Vacancy) -> tuple[str, str]:

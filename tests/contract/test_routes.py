@@ -1,0 +1,76 @@
+"""Every route of the template is one of its function's, and none is open that should not be."""
+
+import importlib
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from local import template
+from ullgetthejob.platform.http import ANYONE, SERVICE
+
+OPEN = {"GET /api/v1/system/health"}
+CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
+TEMPLATE = template.load()
+ROUTES = [
+    (function.code.name, f"{route.method} {route.path}")
+    for function in TEMPLATE.functions.values()
+    for route in function.routes
+]
+
+
+def api_of(function):
+    return importlib.import_module(f"functions.{function}.app").api
+
+
+def call(function, key, headers):
+    event = {
+        "version": "2.0",
+        "routeKey": key,
+        "headers": headers,
+        "pathParameters": {"id": "1"},
+        "body": "{}",
+        "isBase64Encoded": False,
+    }
+    answer = api_of(function).handler(event, CONTEXT)
+    return answer["statusCode"], json.loads(answer["body"])["error"]
+
+
+def test_the_template_has_routes():
+    assert len(ROUTES) >= 3
+
+
+@pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
+def test_a_route_of_the_template_is_one_of_its_function(function, key):
+    assert key in api_of(function).routes
+
+
+def test_no_function_has_a_route_that_the_template_lacks():
+    for function in {function for function, _ in ROUTES}:
+        assert set(api_of(function).routes) == {key for own, key in ROUTES if own == function}
+
+
+@pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
+def test_only_what_is_listed_is_open(function, key):
+    assert api_of(function).routes[key].who is (ANYONE if key in OPEN else SERVICE)
+
+
+GUARDED = [(function, key) for function, key in ROUTES if key not in OPEN]
+
+
+@pytest.mark.parametrize("known", ["the-secret", "", None], ids=["set", "empty", "unset"])
+@pytest.mark.parametrize(("function", "key"), GUARDED, ids=[key for _, key in GUARDED])
+def test_a_guarded_route_refuses_who_does_not_know_the_secret(monkeypatch, function, key, known):
+    for name in ("ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS"):
+        monkeypatch.delenv(name, raising=False)
+        if known is not None:
+            monkeypatch.setenv(name, known)
+    for sent in ({}, {"x-core-secret": ""}, {"x-core-secret": "wrong"}, {"x-core-secret": "None"}):
+        assert call(function, key, sent) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(("function", "key"), GUARDED, ids=[key for _, key in GUARDED])
+def test_a_bad_token_is_refused_beside_a_good_secret(monkeypatch, function, key):
+    monkeypatch.setenv("ORCHESTRATOR_SECRET", "the-secret")
+    headers = {"x-core-secret": "the-secret", "authorization": "Bearer x.y.z"}
+    assert call(function, key, headers) == (401, "invalid_token")

@@ -1,0 +1,171 @@
+"""The application's token: one for all, encrypted at rest, renewed under a lease."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from ullgetthejob.hh.app_token import AppToken
+from ullgetthejob.hh.errors import HHAppTokenMissing, HHMisconfigured, HHUnavailable
+from ullgetthejob.platform import clock, encryption, postgres
+
+
+class Hh:
+    """hh.ru's side: counts the tokens that it gives; ``fails`` is raised instead."""
+
+    def __init__(self):
+        self.given = 0
+        self.fails = None
+
+    def exchange(self, client_id, client_secret):
+        assert (client_id, client_secret) == ("app", "app-secret")
+        if self.fails:
+            raise self.fails
+        self.given += 1
+        return f"APPL-{self.given}"
+
+
+class Now:
+    def __init__(self):
+        self.moment = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+
+    def pass_by(self, **span):
+        self.moment += timedelta(**span)
+
+
+@pytest.fixture
+def now():
+    moment = Now()
+    clock.install(lambda: moment.moment)
+    yield moment
+    clock.install(None)
+
+
+@pytest.fixture
+def hh(dynamodb_tables, database_url, now, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("HH_CLIENT_ID", "app")
+    monkeypatch.setenv("HH_CLIENT_SECRET", "app-secret")
+    monkeypatch.delenv("HH_ACCESS_TOKEN", raising=False)
+    postgres.close()
+    yield Hh()
+    postgres.close()
+
+
+def row(database_url):
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(
+            "SELECT access_token, requested_at, obtained_at FROM hh_app_tokens"
+        ).fetchone()
+
+
+def test_it_is_obtained_once_for_all_environments(hh):
+    assert AppToken(hh.exchange).current() == "APPL-1"
+    assert AppToken(hh.exchange).current() == "APPL-1"
+    assert hh.given == 1
+
+
+def test_a_given_token_is_used_as_it_is(hh, monkeypatch):
+    monkeypatch.setenv("HH_ACCESS_TOKEN", "GIVEN")
+    token = AppToken(hh.exchange)
+    assert token.current() == "GIVEN"
+    with pytest.raises(HHAppTokenMissing):
+        token.renewed("GIVEN")
+    assert hh.given == 0
+
+
+def test_only_ciphertext_is_stored_bound_to_the_application(hh, database_url):
+    AppToken(hh.exchange).current()
+    stored = row(database_url)[0]
+    assert "APPL" not in stored
+    assert encryption.decrypt(stored, {"client_id": "app"}) == "APPL-1"
+    with pytest.raises(Exception, match="InvalidCiphertext"):
+        encryption.decrypt(stored, {"client_id": "another"})
+
+
+def test_a_refused_token_is_renewed_after_the_five_minutes(hh, now):
+    token = AppToken(hh.exchange)
+    token.current()
+    now.pass_by(minutes=2)
+    with pytest.raises(HHAppTokenMissing) as raised:
+        token.renewed("APPL-1")
+    assert raised.value.retry_after_s == 180
+    now.pass_by(minutes=3)
+    assert token.renewed("APPL-1") == "APPL-2"
+
+
+def test_an_environment_that_holds_an_old_token_takes_the_newer_one(hh, now):
+    old = AppToken(hh.exchange)
+    old.current()
+    now.pass_by(minutes=6)
+    AppToken(hh.exchange).renewed("APPL-1")
+    assert old.renewed("APPL-1") == "APPL-2"
+    assert hh.given == 2
+
+
+def test_many_at_once_ask_hh_ru_once(hh):
+    answers = []
+    postgres.connection()  # an environment has one thread; here they share the connection
+
+    def ask():
+        try:
+            answers.append(AppToken(hh.exchange).current())
+        except HHAppTokenMissing as error:
+            answers.append(error.retry_after_s)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert hh.given == 1
+    assert set(answers) <= {"APPL-1", 2}
+    assert "APPL-1" in answers
+
+
+def test_what_never_reached_hh_ru_may_be_tried_again_at_once(hh):
+    hh.fails = HHUnavailable("down")
+    with pytest.raises(HHUnavailable):
+        AppToken(hh.exchange).current()
+    hh.fails = HHMisconfigured("unknown")
+    with pytest.raises(HHMisconfigured):
+        AppToken(hh.exchange).current()
+    hh.fails = None
+    assert AppToken(hh.exchange).current() == "APPL-1"
+
+
+def test_after_a_lost_answer_the_five_minutes_are_kept(hh, now):
+    lost = HHUnavailable("timeout")
+    lost.__cause__ = TimeoutError()
+    hh.fails = lost
+    with pytest.raises(HHUnavailable):
+        AppToken(hh.exchange).current()
+    hh.fails = None
+    with pytest.raises(HHAppTokenMissing):
+        AppToken(hh.exchange).current()
+    now.pass_by(minutes=5)
+    assert AppToken(hh.exchange).current() == "APPL-1"
+
+
+def test_a_crash_between_hh_ru_s_answer_and_our_commit_is_a_wait_of_five_minutes(
+    hh, now, monkeypatch
+):
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(encryption, "encrypt", crash)
+        with pytest.raises(KeyboardInterrupt):
+            AppToken(hh.exchange).current()
+    with pytest.raises(HHAppTokenMissing):
+        AppToken(hh.exchange).current()
+    now.pass_by(minutes=5)
+    assert AppToken(hh.exchange).current() == "APPL-2"
+
+
+def test_without_an_application_the_operator_is_told_what_to_set(hh, monkeypatch):
+    monkeypatch.delenv("HH_CLIENT_SECRET")
+    with pytest.raises(HHAppTokenMissing) as raised:
+        AppToken(hh.exchange).current()
+    assert "HH_CLIENT_SECRET" in raised.value.message

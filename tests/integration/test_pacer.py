@@ -1,0 +1,174 @@
+"""The pacer on DynamoDB's conditional writes: the pace holds whoever calls, and pauses bind all."""
+
+import threading
+from itertools import pairwise
+
+import pytest
+
+from ullgetthejob.hh.errors import HHBusy, HHRegionBlocked, HHUnavailable
+from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, Pacer
+from ullgetthejob.platform import aws
+from ullgetthejob.platform.errors import Unavailable
+
+
+class Time:
+    """Milliseconds that pass only when somebody sleeps; every start of a call is noted."""
+
+    def __init__(self):
+        self.ms = 1_800_000_000_000
+        self.lock = threading.Lock()
+
+    def now_ms(self):
+        return self.ms
+
+    def sleep(self, seconds):
+        with self.lock:
+            self.ms += round(seconds * 1000)
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+@pytest.fixture
+def pacer(dynamodb_tables, time):
+    def make(**options):
+        defaults = {"calls_per_second": 4, "now_ms": time.now_ms, "sleep": time.sleep}
+        return Pacer(dynamodb_tables["PACER_TABLE"], **{**defaults, **options})
+
+    return make
+
+
+@pytest.fixture
+def requests_sent():
+    """Counts the calls that reach DynamoDB."""
+    sent = []
+
+    def note(**_):
+        sent.append(1)
+
+    events = aws.client("dynamodb").meta.events
+    events.register("before-send.dynamodb.UpdateItem", note, unique_id="test-pacer")
+    yield sent
+    events.unregister("before-send.dynamodb.UpdateItem", unique_id="test-pacer")
+
+
+def test_calls_are_one_interval_apart(pacer, time):
+    one = pacer()
+    starts = []
+    for _ in range(5):
+        one.wait()
+        starts.append(time.ms)
+    assert [b - a for a, b in pairwise(starts)] == [250] * 4
+
+
+def test_several_environments_share_one_pace(pacer, time):
+    environments = [pacer() for _ in range(3)]
+    starts = []
+    for turn in range(9):
+        environments[turn % 3].wait()
+        starts.append(time.ms)
+    assert [b - a for a, b in pairwise(starts)] == [250] * 8
+
+
+def test_an_idle_pacer_saves_nothing_up(pacer, time):
+    one = pacer()
+    one.wait()
+    time.ms += 3_600_000
+    before = time.ms
+    one.wait()
+    assert time.ms == before
+    one.wait()
+    assert time.ms == before + 250
+
+
+def test_one_request_a_grant_when_the_guess_is_right(pacer, time, requests_sent):
+    one = pacer()
+    one.wait()
+    for _ in range(10):
+        one.wait()  # sleeps to its slot, so that the next finds tat ahead: BUSY at once
+    assert len(requests_sent) <= 12
+
+
+def test_a_queue_longer_than_the_patience_is_refused_with_the_wait(pacer, time):
+    asleep = pacer(sleep=lambda seconds: None, patience_ms=1000)
+    for _ in range(5):  # now, and four more within the second
+        asleep.wait()
+    with pytest.raises(HHBusy) as raised:
+        asleep.wait()
+    assert raised.value.retry_after_s == 1
+
+
+def test_background_work_yields_to_interactive_calls(pacer):
+    interactive = pacer(sleep=lambda seconds: None)
+    background = pacer(sleep=lambda seconds: None, patience_ms=BACKGROUND_PATIENCE_MS)
+    for _ in range(4):
+        interactive.wait()
+    with pytest.raises(HHBusy):
+        background.wait()
+    interactive.wait()
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [("busy", HHBusy), ("region_blocked", HHRegionBlocked), ("unavailable", HHUnavailable)],
+)
+def test_a_pause_refuses_every_environment_with_its_reason_until_it_is_over(
+    pacer, time, reason, error
+):
+    first, second = pacer(), pacer()
+    first.wait()
+    first.pause(reason, 10)
+    with pytest.raises(error) as raised:
+        second.wait()
+    assert raised.value.retry_after_s == 10
+    time.ms += 9_000
+    with pytest.raises(error):
+        first.wait()
+    time.ms += 1_001
+    second.wait()
+
+
+def test_a_shorter_pause_does_not_shorten_a_longer_one(pacer, time):
+    one = pacer()
+    one.pause("region_blocked", 60)
+    one.pause("busy", 1)
+    time.ms += 5_000
+    with pytest.raises(HHRegionBlocked):
+        one.wait()
+
+
+def test_many_threads_at_once_get_distinct_slots(pacer):
+    slots = []
+    refused = []
+    lock = threading.Lock()
+
+    def note(seconds):
+        with lock:
+            slots.append(round(seconds * 1000))
+
+    def call():
+        try:
+            pacer(sleep=note, patience_ms=60_000).wait()
+        except HHBusy:
+            refused.append(1)
+
+    threads = [threading.Thread(target=call) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # One got the slot "now" and did not sleep; every other slot is a distinct multiple of 250.
+    assert len(set(slots)) == len(slots)
+    assert all(slot % 250 == 0 for slot in slots)
+    assert len(slots) + 1 + len(refused) == 12
+
+
+def test_dynamodb_down_denies(pacer, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    aws.client.cache_clear()
+    with pytest.raises(Unavailable) as raised:
+        pacer().wait()
+    assert raised.value.code == "pacer_unavailable"
+    aws.client.cache_clear()
