@@ -30,6 +30,14 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
 
+.PHONY: run
+run: $(READY) ## Serve the whole system on http://localhost:4000; PORT=, DATA_DIR=, ...
+	@$(BIN)/python -m local run
+
+.PHONY: services
+services: $(READY) ## Serve Postgres, AWS and hh.ru's sandbox alone, for sam local; CONTAINER_HOST=
+	@$(BIN)/python -m local services $(if $(CONTAINER_HOST),--container-host $(CONTAINER_HOST))
+
 # ── database ─────────────────────────────────────────────────────────────────────────────────────
 # On DATABASE_URL (environment, else .env), else on the embedded server, started for it if need be.
 DATABASE = $(BIN)/python -m local.database
@@ -101,5 +109,40 @@ secret: ## Print fresh secrets, ready for .env
 	@$(PYTHON) -c 'import secrets; [print(f"{name}={secrets.token_urlsafe(48)}") for name in ("ORCHESTRATOR_SECRET", "ADMIN_SECRET", "SECRET_KEY_BASE")]'
 
 # ── tests and checks ─────────────────────────────────────────────────────────────────────────────
+PYTEST = $(BIN)/python -m pytest -m "not hh_api"
+SUITES = tests/unit tests/integration tests/contract tests/e2e
+PYTHON_CODE = layers/core functions local migrations docs benchmarks tests
+
+.PHONY: test
+test: $(READY) ## Run unit, integration, contract and end-to-end tests
+	@$(PYTEST) $(SUITES)
+
+.PHONY: test-unit
+test-unit: $(READY) ## Run the tests that need nothing but Python
+	@$(PYTEST) tests/unit
+
+.PHONY: test-hh-api
+test-hh-api: $(READY) ## Run the tests that ask the real hh.ru; need HH_ACCESS_TOKEN, HH_USER_AGENT
+	@$(BIN)/python -m pytest -m hh_api tests/hh_api
+
+.PHONY: coverage
+coverage: $(READY) ## Run the tests and show which lines they miss
+	@$(BIN)/coverage erase
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -m "not hh_api" $(SUITES)
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --skip-covered --show-missing
+
+.PHONY: check
+check: $(READY) validate ## Lint, formatting, types, template
+	@$(BIN)/ruff check $(PYTHON_CODE)
+	@$(BIN)/ruff format --check $(PYTHON_CODE)
+	@$(BIN)/mypy $(PYTHON_CODE)
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix --quiet $(PYTHON_CODE); $(BIN)/ruff format $(PYTHON_CODE)
+
+.PHONY: docs
+docs: $(READY) ## Write the generated references: docs/openapi.json, docs/hh-errors.md
+	@$(BIN)/python docs/generate.py
 
 # ── benchmarks ───────────────────────────────────────────────────────────────────────────────────
