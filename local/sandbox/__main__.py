@@ -1,0 +1,138 @@
+"""``python -m local.sandbox``: serve the hh.ru sandbox until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from local.sandbox.server import create_app
+from local.sandbox.state import MODES, Settings
+
+# The application that the sandbox knows when the environment names none.
+DEMO_CLIENT_ID = "sandbox-application"
+DEMO_CLIENT_SECRET = "sandbox-application-secret"  # noqa: S105 - opens the sandbox only
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.sandbox",
+        description="A faithful hh.ru for development and tests.",
+        epilog="HH_CLIENT_ID and HH_CLIENT_SECRET name the application that it gives tokens to"
+        f" (default {DEMO_CLIENT_ID} / {DEMO_CLIENT_SECRET}). How to steer it: GET /_sandbox/",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    parser.add_argument("--port", type=int, default=4010, help="0 takes a free one (%(default)s)")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(".data"),
+        help="clock.json and sandbox/ live here and survive a restart (%(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="another seed, another world (1)")
+    parser.add_argument(
+        "--vacancies",
+        type=_positive,
+        default=4_000,
+        help="about so many are open at any time (%(default)s)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="open",
+        help="closed: applicants' methods answer 403, as for new applications since December 2025",
+    )
+    parser.add_argument(
+        "--shape",
+        choices=("both", "old", "new"),
+        default="both",
+        help="keys of vacancies: schedule and employment (old), work_format and employment_form"
+        " (new), or some of each kind as real answers have them (%(default)s)",
+    )
+    parser.add_argument(
+        "--calls-per-second", type=_positive, default=10, help="limit per address (%(default)s)"
+    )
+    parser.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="end when standard input closes, so that a killed supervisor leaves no orphan",
+    )
+    return parser
+
+
+async def _stdin_closed(stop: asyncio.Event) -> None:
+    """Set *stop* when whoever holds the other end of the pipe is gone."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(1_024):
+        pass
+    stop.set()
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Listen, say where, and stay until told to stop. Raises ``OSError`` for a taken port."""
+    app = create_app(
+        Settings(
+            data_dir=options.data_dir,
+            client_id=os.environ.get("HH_CLIENT_ID") or DEMO_CLIENT_ID,
+            client_secret=os.environ.get("HH_CLIENT_SECRET") or DEMO_CLIENT_SECRET,
+            seed=options.seed,
+            vacancies=options.vacancies,
+            mode=options.mode,
+            shape=options.shape,
+            calls_per_second=options.calls_per_second,
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # Nobody waits for slow answers to finish: an end is an end.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    watch = asyncio.create_task(_stdin_closed(stop)) if options.exit_with_parent else None
+    try:
+        site = web.TCPSite(runner, options.host, options.port)
+        await site.start()
+        port = runner.addresses[0][1]
+        print(f"hh.ru sandbox listens at http://{options.host}:{port}", flush=True)
+        await stop.wait()
+    finally:
+        if watch is not None:
+            watch.cancel()
+        await runner.cleanup()
+
+
+def main() -> None:
+    """Run; a port that is taken is told in one line."""
+    options = arguments().parse_args()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serve(options))
+    except OSError as problem:
+        if problem.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(
+            f"Port {options.port} is taken: something else listens at {options.host}."
+            " Choose another with --port."
+        )
+
+
+if __name__ == "__main__":
+    main()

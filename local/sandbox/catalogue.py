@@ -1,0 +1,163 @@
+"""hh.ru's dictionaries as the sandbox serves them, and look-ups in them.
+
+``data/dictionaries.json`` is the body of ``/dictionaries``; the other files are tables from which
+the bodies of their routes are made.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import cache
+from typing import Any
+
+from local.sandbox import geography
+from local.sandbox.geography import DATA
+
+
+@cache
+def dictionaries() -> dict[str, list[dict[str, Any]]]:
+    """The body of ``/dictionaries``."""
+    body: dict[str, list[dict[str, Any]]] = json.loads(
+        (DATA / "dictionaries.json").read_text(encoding="utf-8")
+    )
+    return body
+
+
+@cache
+def ids(dictionary: str) -> frozenset[str]:
+    """The ids of one dictionary; ``KeyError`` if hh.ru has none of that name."""
+    return frozenset(entry["id"] for entry in dictionaries()[dictionary])
+
+
+@cache
+def names(dictionary: str) -> dict[str, dict[str, str]]:
+    """``{id: {"id", "name"}}`` of one dictionary, as vacancies carry them."""
+    return {
+        entry["id"]: {"id": entry["id"], "name": entry["name"]}
+        for entry in dictionaries()[dictionary]
+    }
+
+
+@cache
+def rates() -> dict[str, float]:
+    """How much of each currency one rouble is."""
+    return {entry["code"]: float(entry["rate"]) for entry in dictionaries()["currency"]}
+
+
+def table(name: str) -> list[dict[str, str]]:
+    """The rows of ``data/<name>.csv`` (semicolons, a header line)."""
+    with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter=";"))
+
+
+@cache
+def roles() -> dict[str, dict[str, str]]:
+    """``{id: {"id", "name"}}`` of the professional roles."""
+    return {
+        row["id"]: {"id": row["id"], "name": row["name"]} for row in table("professional_roles")
+    }
+
+
+@cache
+def professional_roles() -> dict[str, Any]:
+    """The body of ``/professional_roles``. A role may stand in several categories."""
+    categories: dict[str, dict[str, Any]] = {}
+    for row in table("professional_roles"):
+        category = categories.setdefault(
+            row["category_id"], {"id": row["category_id"], "name": row["category"], "roles": []}
+        )
+        category["roles"].append(
+            {
+                "id": row["id"],
+                "name": row["name"],
+                "accept_incomplete_resumes": row["accept_incomplete_resumes"] == "true",
+                "is_default": row["id"] == "40",
+                "search_deprecated": False,
+                "search_deprecated_datetime": None,
+                "select_deprecated": False,
+                "select_deprecated_datetime": None,
+            }
+        )
+    return {"categories": list(categories.values())}
+
+
+@cache
+def industries() -> list[dict[str, Any]]:
+    """The body of ``/industries``: groups with the industries inside them."""
+    groups: dict[str, dict[str, Any]] = {}
+    for row in table("industries"):
+        if row["parent_id"]:
+            groups[row["parent_id"]]["industries"].append({"id": row["id"], "name": row["name"]})
+        else:
+            groups[row["id"]] = {"id": row["id"], "name": row["name"], "industries": []}
+    return list(groups.values())
+
+
+@cache
+def industry_ids() -> frozenset[str]:
+    """Groups and industries alike: both may be searched by."""
+    return frozenset(row["id"] for row in table("industries"))
+
+
+@cache
+def languages() -> list[dict[str, str]]:
+    """The body of ``/languages``."""
+    return table("languages")
+
+
+@cache
+def area_trees() -> list[dict[str, Any]]:
+    """The body of ``/areas``."""
+    return [area.tree() for area in geography.areas().values() if area.parent_id is None]
+
+
+@cache
+def countries() -> list[dict[str, str]]:
+    """The body of ``/areas/countries``."""
+    return [
+        {
+            "id": area.id,
+            "name": area.name,
+            "url": f"https://api.hh.ru/areas/{area.id}",
+        }
+        for area in geography.areas().values()
+        if area.parent_id is None and area.id != "1001"
+    ]
+
+
+@cache
+def metro() -> list[dict[str, Any]]:
+    """The body of ``/metro``: cities with their lines and stations."""
+    cities: dict[str, dict[str, Any]] = {}
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    for station in geography.stations().values():
+        city = cities.setdefault(
+            station.city_id,
+            {
+                "id": station.city_id,
+                "name": geography.areas()[station.city_id].name,
+                "url": f"https://api.hh.ru/metro/{station.city_id}",
+                "lines": [],
+            },
+        )
+        key = (station.city_id, station.line_id)
+        if key not in lines:
+            lines[key] = {
+                "id": station.line_id,
+                "hex_color": station.hex_color,
+                "name": station.line_name,
+                "stations": [],
+            }
+            city["lines"].append(lines[key])
+        in_line = lines[key]["stations"]
+        in_line.append(
+            {
+                "id": station.id,
+                "name": station.name,
+                "lat": station.lat,
+                "lng": station.lng,
+                "order": len(in_line),
+            }
+        )
+    return list(cities.values())

@@ -1,0 +1,242 @@
+"""What hh.ru has not: routes under ``/_sandbox/`` that look into the sandbox and steer it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from local.sandbox import faults, handmade, tokens, vacancy_shape
+from local.sandbox.state import MODES, SANDBOX
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from local.sandbox.state import Sandbox
+
+LONGEST_JUMP_S = 10 * 366 * 86_400
+FASTEST_RATE = 100_000
+
+MANUAL = """The hh.ru sandbox: how to look into it and steer it. Bodies and answers are JSON.
+
+GET    /_sandbox/health            200 when it serves
+GET    /_sandbox/state             clock, mode, seed, numbers of vacancies, calls by route and by
+                                   status, refused over the limit, faults
+GET    /_sandbox/hits              the last 200 calls
+DELETE /_sandbox/hits              forget the calls and set the counters to zero
+POST   /_sandbox/clock             {"advance_seconds": 3600} jumps ahead; {"rate": 60} lets a minute
+                                   pass in a second; both may stand together. It never goes back
+POST   /_sandbox/mode              {"mode": "open" | "closed"}: closed refuses what applicants do
+POST   /_sandbox/limit             {"calls_per_second": 10} per address, in real time
+POST   /_sandbox/faults            {"kind", "path"?: prefix, "times"?: n, "probability"?: 0..1,
+                                   "seconds"?: for slow}; kinds below
+DELETE /_sandbox/faults            all is well again
+POST   /_sandbox/token             a live application token, whatever the five minutes say
+DELETE /_sandbox/tokens            forget all tokens: those in use become unknown
+POST   /_sandbox/vacancies         publish one now: {"title", "employer"?, ...}; fields below
+POST   /_sandbox/vacancies/{id}/close   archive it
+
+Kinds of faults (and the path they apply to unless another is given):
+%(kinds)s
+
+Fields of a vacancy (ids as in hh.ru's dictionaries; what is left out is made up):
+  %(fields)s
+  employer: a name or {"id"?, "name", "trusted"?};
+  salary: null or {"from"?, "to"?, "currency"?, "gross"?, "mode"?, "frequency"?}
+"""
+
+
+def _refused(message: str, status: int = 400) -> web.Response:
+    return web.json_response({"error": message}, status=status)
+
+
+async def _body(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.text() or "{}")
+    except ValueError:
+        return None  # no reader accepts it, and each says what it wants
+
+
+async def manual(_request: web.Request) -> web.Response:
+    """``GET /_sandbox/``: this page in plain text."""
+    kinds = "\n".join(
+        f"  {kind:<20} {what} [{path}]" for kind, (what, path) in faults.KINDS.items()
+    )
+    return web.Response(text=MANUAL % {"kinds": kinds, "fields": ", ".join(handmade.FIELDS)})
+
+
+async def health(_request: web.Request) -> web.Response:
+    """``GET /_sandbox/health``."""
+    return web.json_response({"status": "up"})
+
+
+def _clock(sandbox: Sandbox) -> dict[str, Any]:
+    return {"now": sandbox.clock.now().isoformat(), "rate": sandbox.clock.rate}
+
+
+async def state(request: web.Request) -> web.Response:
+    """``GET /_sandbox/state``."""
+    sandbox = request.app[SANDBOX]
+    world = sandbox.world
+    return web.json_response(
+        {
+            "clock": _clock(sandbox),
+            "mode": sandbox.mode,
+            "seed": world.seed,
+            "shape": world.shape,
+            "vacancies": {
+                "open": len(world.at(sandbox.now())),
+                "published_by_hand": len(world.by_hand),
+                "closed_by_hand": len(world.closed_by_hand),
+            },
+            "calls": {
+                "total": sum(sandbox.calls.values()),
+                "by_route": dict(sandbox.calls),
+                "by_status": {str(status): n for status, n in sandbox.statuses.items()},
+            },
+            "calls_per_second": sandbox.limit.calls_per_second,
+            "refused_over_limit": sandbox.limit.refused,
+            "too_many_requests": sandbox.statuses[429],
+            "faults": [fault.as_dict() for fault in sandbox.faults.set],
+        }
+    )
+
+
+async def hits(request: web.Request) -> web.Response:
+    """``GET /_sandbox/hits``."""
+    return web.json_response({"hits": list(request.app[SANDBOX].recent)})
+
+
+async def forget_hits(request: web.Request) -> web.Response:
+    """``DELETE /_sandbox/hits``."""
+    sandbox = request.app[SANDBOX]
+    sandbox.recent.clear()
+    sandbox.calls.clear()
+    sandbox.statuses.clear()
+    sandbox.limit.refused = 0
+    return web.json_response({})
+
+
+def _number(body: Any, name: str, low: float, high: float) -> float | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number from {low} to {high}")
+    return float(value)
+
+
+async def move_clock(request: web.Request) -> web.Response:
+    """``POST /_sandbox/clock``."""
+    sandbox = request.app[SANDBOX]
+    body = await _body(request)
+    if not isinstance(body, dict) or not body or set(body) - {"advance_seconds", "rate"}:
+        return _refused("give advance_seconds, rate or both")
+    try:
+        jump = _number(body, "advance_seconds", 0, LONGEST_JUMP_S)
+        rate = _number(body, "rate", 0, FASTEST_RATE)
+    except ValueError as problem:
+        return _refused(str(problem))
+    if jump is not None:
+        sandbox.clock.advance(jump)
+    if rate is not None:
+        sandbox.clock.run_at(rate)
+    sandbox.world.at(sandbox.now())
+    return web.json_response(_clock(sandbox))
+
+
+async def set_mode(request: web.Request) -> web.Response:
+    """``POST /_sandbox/mode``."""
+    body = await _body(request)
+    mode = body.get("mode") if isinstance(body, dict) else None
+    if mode not in MODES:
+        return _refused(f"mode must be one of: {', '.join(MODES)}")
+    request.app[SANDBOX].mode = mode
+    return web.json_response({"mode": mode})
+
+
+async def set_limit(request: web.Request) -> web.Response:
+    """``POST /_sandbox/limit``."""
+    body = await _body(request)
+    value = body.get("calls_per_second") if isinstance(body, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+        return _refused("calls_per_second must be a whole number from 1 to 1000000")
+    request.app[SANDBOX].limit.calls_per_second = value
+    return web.json_response({"calls_per_second": value})
+
+
+async def set_fault(request: web.Request) -> web.Response:
+    """``POST /_sandbox/faults``."""
+    sandbox = request.app[SANDBOX]
+    try:
+        fault = faults.read(await _body(request))
+    except faults.InvalidFault as problem:
+        return web.json_response({"error": str(problem), "kinds": list(faults.KINDS)}, status=400)
+    sandbox.faults.set.append(fault)
+    return web.json_response({"faults": [one.as_dict() for one in sandbox.faults.set]})
+
+
+async def clear_faults(request: web.Request) -> web.Response:
+    """``DELETE /_sandbox/faults``."""
+    request.app[SANDBOX].faults.set.clear()
+    return web.json_response({"faults": []})
+
+
+async def token(request: web.Request) -> web.Response:
+    """``POST /_sandbox/token``."""
+    return web.json_response({"access_token": tokens.live_application_token(request.app[SANDBOX])})
+
+
+async def forget_tokens(request: web.Request) -> web.Response:
+    """``DELETE /_sandbox/tokens``."""
+    request.app[SANDBOX].store.forget_tokens()
+    return web.json_response({})
+
+
+async def publish(request: web.Request) -> web.Response:
+    """``POST /_sandbox/vacancies``: 201 with the vacancy's detail."""
+    sandbox = request.app[SANDBOX]
+    body = await _body(request)
+    now = sandbox.now()
+    vacancy_id = sandbox.world.free_id(now)
+    try:
+        # Whole seconds, as what search shows: a vacancy is never newer than its published_at.
+        vacancy = handmade.make(sandbox.settings.seed, vacancy_id, float(int(now)), body)
+    except handmade.InvalidVacancy as problem:
+        return web.json_response(
+            {"error": str(problem), "fields": list(handmade.FIELDS)}, status=400
+        )
+    sandbox.store.publish(vacancy_id, vacancy.published, body)
+    sandbox.world.publish(vacancy)
+    return web.json_response(vacancy_shape.detail(vacancy, archived=False), status=201)
+
+
+async def close(request: web.Request) -> web.Response:
+    """``POST /_sandbox/vacancies/{id}/close``."""
+    sandbox = request.app[SANDBOX]
+    vacancy_id = request.match_info["vacancy_id"]
+    now = sandbox.now()
+    if not sandbox.world.close(vacancy_id, now):
+        return _refused("no open vacancy has this id", 404)
+    sandbox.store.close_vacancy(vacancy_id, now)
+    return web.json_response({"id": vacancy_id, "archived": True})
+
+
+ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
+    ("GET", "/_sandbox/", manual),
+    ("GET", "/_sandbox", manual),
+    ("GET", "/_sandbox/health", health),
+    ("GET", "/_sandbox/state", state),
+    ("GET", "/_sandbox/hits", hits),
+    ("DELETE", "/_sandbox/hits", forget_hits),
+    ("POST", "/_sandbox/clock", move_clock),
+    ("POST", "/_sandbox/mode", set_mode),
+    ("POST", "/_sandbox/limit", set_limit),
+    ("POST", "/_sandbox/faults", set_fault),
+    ("DELETE", "/_sandbox/faults", clear_faults),
+    ("POST", "/_sandbox/token", token),
+    ("DELETE", "/_sandbox/tokens", forget_tokens),
+    ("POST", "/_sandbox/vacancies", publish),
+    ("POST", "/_sandbox/vacancies/{vacancy_id}/close", close),
+)

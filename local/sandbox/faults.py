@@ -1,0 +1,115 @@
+"""What can be made to go wrong on the way to an answer.
+
+A fault applies to calls whose path begins with its prefix, so many times and so often as was
+asked; the control route sets and clears them.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+# kind: (what happens, the path that it applies to unless another is given)
+KINDS: dict[str, tuple[str, str]] = {
+    "too_many_requests": ("429 with hh.ru's body, no Retry-After", "/"),
+    "server_error": ("500 with hh.ru's envelope", "/"),
+    "bad_gateway": ("502 with an HTML body", "/"),
+    "service_unavailable": ("503 with hh.ru's envelope", "/"),
+    "edge_block": ("403 with the HTML page of the edge (ddos-guard)", "/"),
+    "legal_block": ("451 with an HTML page", "/"),
+    "vpn_check": ("200 with the HTML page 'vpncheeck' that shows no vacancies", "/vacancies"),
+    "captcha": ("403 captcha_required with a captcha_url", "/vacancies"),
+    "slow": ("the right answer after 'seconds' (default 5)", "/"),
+    "truncated": ("the right answer's first half, then the connection ends", "/"),
+    "errors_with_200": ("200 that carries errors and no items", "/vacancies"),
+    "empty": ("200 in the right shape that finds nothing", "/vacancies"),
+    "drop": ("the connection ends without an answer", "/"),
+    "token_revoked": ("403 oauth/token_revoked to calls that bear a token", "/"),
+}
+SLOW_SECONDS = 5.0
+LONGEST_SLOW_SECONDS = 120.0
+
+
+class InvalidFault(ValueError):
+    """The control route was asked for a fault that cannot be; the message says why."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """One thing that goes wrong. *times*: for how many calls yet, ``None`` until cleared."""
+
+    kind: str
+    path: str
+    times: int | None
+    probability: float
+    seconds: float
+    used: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``/_sandbox/state`` shows."""
+        return {
+            "kind": self.kind,
+            "path": self.path,
+            "times": self.times,
+            "probability": self.probability,
+            "seconds": self.seconds,
+            "used": self.used,
+        }
+
+
+def _number(body: dict[str, Any], name: str, default: float, low: float, high: float) -> float:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidFault(f"{name} must be a number from {low} to {high}")
+    return float(value)
+
+
+def read(body: Any) -> Fault:
+    """The fault that a control call asks for. Raises :class:`InvalidFault`."""
+    kind = body.get("kind") if isinstance(body, dict) else None
+    if kind not in KINDS:
+        raise InvalidFault(f"unknown kind {kind!r}; one of: {', '.join(KINDS)}")
+    unknown = set(body) - {"kind", "path", "times", "probability", "seconds"}
+    if unknown:
+        raise InvalidFault(f"unknown field {min(unknown)!r}")
+    path = body.get("path", KINDS[kind][1])
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise InvalidFault("path must be a prefix that begins with /")
+    times = body.get("times")
+    if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
+        raise InvalidFault("times must be a whole number above 0")
+    return Fault(
+        kind=kind,
+        path=path,
+        times=times,
+        probability=_number(body, "probability", 1.0, 0.0, 1.0),
+        seconds=_number(body, "seconds", SLOW_SECONDS, 0.0, LONGEST_SLOW_SECONDS),
+    )
+
+
+class Faults:
+    """The faults that are set, in order. *seed* makes their probabilities repeatable."""
+
+    def __init__(self, seed: int) -> None:
+        self.set: list[Fault] = []
+        self._uniform = random.Random(seed).random  # noqa: S311 - no secrets here
+
+    def strike(self, path: str, *, with_token: bool) -> list[Fault]:
+        """What goes wrong with a call: at most one ``slow`` and one other, and they are spent."""
+        struck: dict[bool, Fault] = {}
+        for fault in list(self.set):
+            slow = fault.kind == "slow"
+            if slow in struck or not path.startswith(fault.path):
+                continue
+            if fault.kind == "token_revoked" and not with_token:
+                continue
+            if fault.probability < 1 and self._uniform() >= fault.probability:
+                continue
+            struck[slow] = fault
+            fault.used += 1
+            if fault.times is not None:
+                fault.times -= 1
+                if fault.times == 0:
+                    self.set.remove(fault)
+        return sorted(struck.values(), key=lambda fault: fault.kind != "slow")

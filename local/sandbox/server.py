@@ -1,0 +1,42 @@
+"""Puts the sandbox together: routes, who may call them, what is around every call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from local.sandbox import control, reference_routes, tokens, vacancy_routes, wire
+from local.sandbox.state import SANDBOX, Sandbox, Settings
+from local.sandbox.tokens import Access
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+GETS: tuple[tuple[str, Access, Handler], ...] = (
+    ("/vacancies", Access.APPLICATION, vacancy_routes.find),
+    ("/vacancies/{vacancy_id}", Access.APPLICATION, vacancy_routes.show),
+    *((path, Access.ANYONE, reference_routes.dictionary) for path in reference_routes.PATHS),
+    ("/suggests/{what}", Access.ANYONE, reference_routes.suggest),
+)
+
+
+def create_app(settings: Settings) -> web.Application:
+    """The application; it opens its state in ``settings.data_dir`` at once."""
+    app = web.Application(middlewares=[wire.middleware])
+    app[SANDBOX] = sandbox = Sandbox(settings)
+    for path, access, handler in GETS:
+        app.router.add_get(path, tokens.for_(access, handler))
+    for path in ("/token", "/oauth/token"):
+        app.router.add_post(path, tokens.issue)
+        app.router.add_delete(path, tokens.revoke)
+    for method, path, handler in control.ROUTES:
+        app.router.add_route(method, path, handler)
+
+    async def close_store(_app: web.Application) -> None:
+        sandbox.store.close()
+
+    app.on_cleanup.append(close_store)
+    return app

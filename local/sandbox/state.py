@@ -1,0 +1,90 @@
+"""The running sandbox: its settings, clock, world, tokens, faults and counters."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from aiohttp import web
+
+from local.clock import FILE_NAME, LocalClock
+from local.sandbox import handmade
+from local.sandbox.faults import Faults
+from local.sandbox.store import Store
+from local.sandbox.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.sandbox.vacancy import Shape
+
+Mode = Literal["open", "closed"]
+MODES: tuple[Mode, ...] = ("open", "closed")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a sandbox is started."""
+
+    data_dir: Path
+    client_id: str
+    client_secret: str
+    seed: int = 1
+    vacancies: int = 4_000
+    mode: Mode = "open"
+    shape: Shape = "both"
+    calls_per_second: int = 10
+
+
+@dataclass(slots=True)
+class CallLimit:
+    """hh.ru's limit: so many calls in any second, per address. It counts real time."""
+
+    calls_per_second: int
+    refused: int = 0
+    _calls: dict[str, deque[float]] = field(default_factory=dict)
+
+    def allows(self, address: str) -> bool:
+        """Count a call; ``False`` (and not counted towards the limit) when it is one too many."""
+        now = time.monotonic()
+        calls = self._calls.setdefault(address, deque())
+        while calls and calls[0] <= now - 1:
+            calls.popleft()
+        if len(calls) >= self.calls_per_second:
+            self.refused += 1
+            return False
+        calls.append(now)
+        return True
+
+
+class Sandbox:
+    """Everything that the routes share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.mode: Mode = settings.mode
+        self.clock = LocalClock(settings.data_dir / FILE_NAME)
+        self.store = Store(settings.data_dir / "sandbox")
+        self.faults = Faults(settings.seed)
+        self.limit = CallLimit(settings.calls_per_second)
+        self.calls: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()
+        self.recent: deque[dict[str, Any]] = deque(maxlen=200)
+        self.world = World(settings.seed, settings.vacancies, settings.shape)
+        self.world.restore(
+            (
+                handmade.make(settings.seed, vacancy_id, at, body)
+                for vacancy_id, at, body in self.store.published()
+            ),
+            self.store.closed(),
+        )
+        self.world.at(self.now())
+
+    def now(self) -> float:
+        """The sandbox's moment, seconds since the epoch."""
+        return self.clock.now().timestamp()
+
+
+SANDBOX = web.AppKey("sandbox", Sandbox)

@@ -1,0 +1,194 @@
+"""A vacancy of the sandbox: everything that is true of it, before it takes hh.ru's shape."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from local.sandbox import catalogue, geography, russian
+
+if TYPE_CHECKING:
+    from local.sandbox.employers import Employer
+
+_MARKUP = re.compile(r"<[^>]*>|&[a-z]+;")
+
+# A month's worth of the other ways to pay, so that amounts can be compared at all. hh.ru does not
+# say how it compares them; a piece of work says nothing about a month and is left out.
+_PER_MONTH = {"MONTH": 1.0, "SHIFT": 15.0, "HOUR": 165.0, "FLY_IN_FLY_OUT": 1.0}
+
+Shape = Literal["both", "old", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class Salary:
+    """Amounts in whole units of *currency*; one of *low* and *high* may be ``None``."""
+
+    low: int | None
+    high: int | None
+    currency: str
+    gross: bool
+    mode: str = "MONTH"
+    frequency: str | None = None
+
+    def monthly(self, amount: int | None) -> float | None:
+        """One of the amounts in roubles a month; ``None`` where that cannot be said."""
+        factor = _PER_MONTH.get(self.mode)
+        if amount is None or factor is None:
+            return None
+        return amount * factor / catalogue.rates()[self.currency]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A place of work. *lat* and *lng* are ``None`` when the employer set no point on the map."""
+
+    id: str
+    city: str
+    street: str | None
+    building: str | None
+    lat: float | None
+    lng: float | None
+    stations: tuple[geography.Station, ...]
+    raw: str | None
+
+
+@dataclass(frozen=True)
+class Vacancy:
+    """What an employer published. Moments are seconds since the epoch.
+
+    *kind* is hh.ru's ``type``; *shape* says which generation of keys the answer carries (``old``:
+    schedule and employment; ``new``: work_format and employment_form; ``both``).
+    """
+
+    id: str
+    published: float
+    closes: float
+    name: str
+    role: str
+    employer: Employer
+    kind: str
+    area_id: str
+    salary: Salary | None
+    experience: str
+    employment_form: str
+    work_format: tuple[str, ...]
+    work_schedule_by_days: tuple[str, ...]
+    working_hours: tuple[str, ...]
+    education: str
+    address: Address | None
+    requirements: tuple[str, ...]
+    duties: tuple[str, ...]
+    plus: tuple[str, ...]
+    conditions: tuple[str, ...]
+    intro: tuple[str, ...]
+    closing: str
+    heads: tuple[str, ...]
+    skills: tuple[str, ...]
+    shape: Shape = "both"
+    fly_in_fly_out_duration: tuple[str, ...] = ()
+    internship: bool = False
+    night_shifts: bool = False
+    accept_temporary: bool = False
+    weekends_only: bool = False
+    short_shifts: bool = False
+    after_sixteen: bool = False
+    accept_handicapped: bool = False
+    accept_kids: bool = False
+    age_restriction: str | None = None
+    accept_incomplete_resumes: bool = False
+    accept_labor_contract: bool = True
+    civil_law_contracts: tuple[str, ...] = ()
+    driver_license_types: tuple[str, ...] = ()
+    languages: tuple[tuple[str, str], ...] = ()
+    premium: bool = False
+    billing: str = "standard"
+    has_test: bool = False
+    test_required: bool = False
+    response_letter_required: bool = False
+    response_url: str | None = None
+    show_contacts: bool = False
+    branded: bool = False
+    with_department: bool = False
+    allow_messages: bool = True
+    code: str | None = None
+    responses: int = 0
+    first_created: float = field(default=0.0)
+
+    @property
+    def employment(self) -> str:
+        """The older way to say *employment_form*."""
+        if self.internship:
+            return "probation"
+        older = {"PART": "part", "SIDE_JOB": "part", "PROJECT": "project"}
+        return older.get(self.employment_form, "full")
+
+    @property
+    def schedule(self) -> str:
+        """The older way to say *work_format* and *work_schedule_by_days*."""
+        if self.employment_form == "FLY_IN_FLY_OUT":
+            return "flyInFlyOut"
+        if self.work_format and self.work_format[0] == "REMOTE":
+            return "remote"
+        if "FLEXIBLE" in self.work_schedule_by_days:
+            return "flexible"
+        usual = {"FIVE_ON_TWO_OFF", "SIX_ON_ONE_OFF", "OTHER"}
+        return "fullDay" if usual.intersection(self.work_schedule_by_days) else "shift"
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Those of hh.ru's ``vacancy_label`` that hold."""
+        holds = {
+            "with_address": self.address is not None,
+            "accept_handicapped": self.accept_handicapped,
+            "not_from_agency": not self.employer.agency,
+            "accept_kids": self.accept_kids,
+            "accredited_it": self.employer.accredited_it and self.kind != "anonymous",
+            "low_performance": self.responses < 10,
+            "internship": self.internship,
+            "accept_teens": self.age_restriction is not None,
+            "night_shifts": self.night_shifts,
+            "with_salary": self.salary is not None,
+        }
+        return frozenset(label for label, true in holds.items() if true)
+
+    @property
+    def part_time(self) -> frozenset[str]:
+        """The values of the search's ``part_time`` that hold."""
+        holds = {
+            "only_saturday_and_sunday": self.weekends_only,
+            "from_four_to_six_hours_in_a_day": self.short_shifts,
+            "start_after_sixteen": self.after_sixteen,
+            "part": self.employment == "part",
+            "project": self.employment == "project",
+            "accept_temporary": self.accept_temporary,
+        }
+        return frozenset(value for value, true in holds.items() if true)
+
+    @property
+    def employer_id(self) -> str | None:
+        """``None`` for an anonymous vacancy, which search by employer must not give away."""
+        return None if self.kind == "anonymous" else self.employer.id
+
+    @cached_property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """Plain sentences by search field: name, company_name, description."""
+        description = (*self.requirements, *self.duties, *self.intro, *self.plus, *self.conditions)
+        return {
+            "name": (self.name,),
+            "company_name": (self.employer.name,) if self.kind != "anonymous" else (),
+            "description": (
+                *(_MARKUP.sub(" ", line) for line in description),
+                *self.skills,
+                self.closing,
+            ),
+        }
+
+    @cached_property
+    def stems(self) -> dict[str, frozenset[str]]:
+        """The stems of the words of each search field."""
+        return {
+            field: frozenset().union(*map(russian.stems, lines))
+            for field, lines in self.texts.items()
+        }

@@ -1,0 +1,235 @@
+"""What every answer of hh.ru has in common: headers, request ids, the error envelope, the rules
+about ``User-Agent``, the limit of calls a second, and the faults that were asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from local.sandbox import errors
+from local.sandbox.errors import ApiError, TokenError
+from local.sandbox.state import SANDBOX
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from local.sandbox.faults import Fault
+    from local.sandbox.state import Sandbox
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CONTROL_PREFIX = "/_sandbox"
+GZIP_FROM_BYTES = 1_000
+# Agents that hh.ru turns away: the defaults of common clients and the sample in its own manual.
+BLACKLIST = (
+    "curl/", "wget/", "python-requests/", "python-httpx/", "python-urllib", "python/", "aiohttp/",
+    "go-http-client/", "java/", "okhttp/", "postmanruntime/", "axios/", "node-fetch", "libwww-perl",
+    "myapp/1.0 (my-app-feedback@example.com)",
+)  # fmt: skip
+HEADERS = {
+    "Server": "ddos-guard",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": (
+        "Location, ETag, Date, Expires, Cache-Control, Content-Type, X-Request-ID"
+    ),
+}
+EDGE_PAGE = (
+    "<!DOCTYPE html><html><head><title>DDoS-Guard</title></head><body><h1>403 Forbidden</h1>"
+    "<p>Checking your browser before accessing hh.ru</p><!--" + "." * 7_900 + "--></body></html>"
+)
+LEGAL_PAGE = "<html><body><h1>451 Unavailable For Legal Reasons</h1></body></html>"
+VPN_PAGE = (
+    '<!DOCTYPE html><html lang="ru"><head><title>vpncheeck</title></head><body>'
+    '<div data-page="/vpncheeck"><p>Отключите VPN, чтобы продолжить</p>'
+    '<div class="vacancy-serp" data-total="0"></div></div></body></html>'
+)
+GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+
+
+def check_user_agent(request: web.Request) -> None:
+    """Raise 400 for a client that does not say who it is. ``HH-User-Agent`` wins over the other."""
+    agent = request.headers.get("HH-User-Agent", request.headers.get("User-Agent", "")).strip()
+    if not agent:
+        raise errors.bad_user_agent("unset")
+    if agent.lower().startswith(BLACKLIST):
+        raise errors.bad_user_agent("blacklisted")
+
+
+def _page(status: int, html: str) -> web.Response:
+    return web.Response(status=status, text=html, content_type="text/html")
+
+
+def _empty(request: web.Request) -> web.Response:
+    number = request.query.get("per_page", "20")
+    return web.json_response(
+        {
+            "items": [],
+            "found": 0,
+            "pages": 0,
+            "page": 0,
+            "per_page": int(number) if number.isascii() and number.isdigit() else 20,
+            "clusters": None,
+            "arguments": None,
+            "fixes": None,
+            "suggests": None,
+            "alternate_url": f"https://hh.ru/search/vacancy?{request.query_string}",
+        }
+    )
+
+
+def _faulty(fault: Fault, request: web.Request, request_id: str) -> web.Response | None:
+    """The answer in place of the right one; ``None`` for a fault that needs the right one."""
+    name = {
+        "too_many_requests": (429, "too_many_requests", "Too Many Requests"),
+        "server_error": (500, "server_error", "Internal Server Error"),
+        "service_unavailable": (503, "service_unavailable", "Service Unavailable"),
+    }.get(fault.kind)
+    if name is not None:
+        refusal = ApiError(name[0], name[1], description=name[2])
+        return web.json_response(refusal.body(request_id), status=refusal.status)
+    if fault.kind == "captcha":
+        raise errors.captcha_required()
+    if fault.kind == "token_revoked":
+        raise errors.oauth("token_revoked")
+    if fault.kind == "errors_with_200":
+        body = errors.bad_argument("employment", description="bad argument").body(request_id)
+        return web.json_response(body)
+    if fault.kind == "empty":
+        return _empty(request)
+    pages = {
+        "bad_gateway": (502, GATEWAY_PAGE),
+        "edge_block": (403, EDGE_PAGE),
+        "legal_block": (451, LEGAL_PAGE),
+        "vpn_check": (200, VPN_PAGE),
+    }
+    return _page(*pages[fault.kind]) if fault.kind in pages else None
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)  # goes nowhere
+
+
+async def _truncated(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
+    """Send the first half of an answer and end the connection."""
+    body = whole.body if isinstance(whole, web.Response) else None
+    half = web.StreamResponse(status=whole.status, headers=whole.headers)
+    half.headers.popall("Content-Length", None)
+    half.enable_chunked_encoding()
+    await half.prepare(request)
+    await half.write(body[: len(body) // 2] if isinstance(body, bytes) else b"{")
+    # Let the half leave before the end of the connection overtakes it.
+    await asyncio.sleep(0.05)
+    _hang_up(request)
+    return half
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The right answer or the refusal that is right."""
+    sandbox = request.app[SANDBOX]
+    check_user_agent(request)
+    if not sandbox.limit.allows(request.remote or ""):
+        raise errors.too_many_requests()
+    return await handler(request)
+
+
+async def _guarded(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    """Refusals in hh.ru's envelope."""
+    try:
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            raise errors.not_found() from None
+        except web.HTTPMethodNotAllowed:
+            raise errors.method_not_allowed() from None
+        except (web.HTTPRequestEntityTooLarge, UnicodeDecodeError):
+            raise ApiError(400, "bad_request", description="Bad Request") from None
+    except ApiError as refusal:
+        return web.json_response(refusal.body(request_id), status=refusal.status)
+    except TokenError as refusal:
+        return web.json_response(refusal.body(), status=refusal.status)
+
+
+async def _with_faults(
+    request: web.Request, handler: Handler, request_id: str, struck: list[Fault]
+) -> web.StreamResponse:
+    cut = False
+    for fault in struck:
+        if fault.kind == "slow":
+            await asyncio.sleep(fault.seconds)
+        elif fault.kind == "drop":
+            return _hang_up(request)
+        elif fault.kind == "truncated":
+            cut = True
+        else:
+            answer = _faulty(fault, request, request_id)
+            if answer is not None:
+                return answer
+    right = await _answer(request, handler)
+    return await _truncated(request, right) if cut else right
+
+
+def _count(
+    sandbox: Sandbox, request: web.Request, status: int, request_id: str, struck: list[Fault]
+) -> None:
+    resource = request.match_info.route.resource
+    sandbox.calls[f"{request.method} {resource.canonical if resource else '(none)'}"] += 1
+    if any(fault.kind == "drop" for fault in struck):
+        status = 0  # nothing was answered
+    sandbox.statuses[status] += 1
+    sandbox.recent.append(
+        {
+            "at": sandbox.clock.now().isoformat(),
+            "method": request.method,
+            "path": request.path,
+            "query": request.query_string,
+            "status": status,
+            "request_id": request_id,
+            "user_agent": request.headers.get("HH-User-Agent", request.headers.get("User-Agent")),
+            "faults": [fault.kind for fault in struck],
+        }
+    )
+
+
+def _finish(request: web.Request, response: web.StreamResponse) -> None:
+    """Long bodies compressed, all of them in chunks, as hh.ru's edge sends them."""
+    response.headers.update(HEADERS)
+    body = response.body if isinstance(response, web.Response) else None
+    if not isinstance(body, bytes) or not body or request.method == "HEAD":
+        return
+    if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression(web.ContentCoding.gzip)
+    if request.version >= (1, 1):
+        response.enable_chunked_encoding()
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Around every call but those of the control routes."""
+    if request.path == CONTROL_PREFIX or request.path.startswith(CONTROL_PREFIX + "/"):
+        return await handler(request)
+    sandbox = request.app[SANDBOX]
+    request_id = f"{time.time_ns() // 1_000_000}{secrets.token_hex(10)}"
+    if request.method == "OPTIONS":
+        allowed = {
+            "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, HEAD, OPTIONS",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, HH-User-Agent",
+        }
+        return web.Response(headers={**HEADERS, **allowed, "X-Request-ID": request_id})
+    struck = sandbox.faults.strike(request.path, with_token="Authorization" in request.headers)
+
+    async def inner(request: web.Request) -> web.StreamResponse:
+        return await _with_faults(request, handler, request_id, struck)
+
+    response = await _guarded(request, inner, request_id)
+    _count(sandbox, request, response.status, request_id, struck)
+    if not response.prepared:
+        response.headers["X-Request-ID"] = request_id
+        _finish(request, response)
+    return response

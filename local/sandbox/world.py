@@ -1,0 +1,153 @@
+"""The vacancies that exist at a moment: a pure function of seed and time, and those made by hand.
+
+Vacancy *k* is published ``INTERVAL * k`` seconds (and a little) after ``BEGINNING`` and closes
+between 3 and 30 days later; the interval is chosen so that about the wanted number is open at any
+time. So a restart gives the same world, a moved clock publishes and closes what that time would
+have, and nothing needs to be stored but what a person published or closed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from local.sandbox import vacancy_maker
+from local.sandbox.chance import Chance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from local.sandbox.vacancy import Shape, Vacancy
+
+DAY = 86_400
+MEAN_LIFE = 14 * DAY
+LONGEST_LIFE = 30 * DAY
+BEGINNING = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+# hh.ru gave out about 38,000 ids a day in 2026.
+FIRST_ID = 99_800_000
+IDS_PER_SECOND = 0.443
+
+
+class World:
+    """What ``/vacancies`` can find. Not thread-safe; made for one event loop."""
+
+    def __init__(self, seed: int, size: int, shape: Shape = "both") -> None:
+        self.seed = seed
+        self.size = size
+        self.shape = shape
+        self.interval = MEAN_LIFE / size
+        self.open: dict[str, Vacancy] = {}
+        self.by_hand: dict[str, Vacancy] = {}
+        self.closed_by_hand: dict[str, float] = {}
+        self._closings: list[tuple[float, str]] = []
+        self._next = 0
+        self._last_look = -math.inf
+
+    def restore(self, by_hand: Iterable[Vacancy], closed: Mapping[str, float]) -> None:
+        """Put back what people did in an earlier run."""
+        self.closed_by_hand.update(closed)
+        for vacancy in by_hand:
+            self.by_hand[vacancy.id] = vacancy
+
+    def at(self, now: float) -> dict[str, Vacancy]:
+        """The open vacancies at *now* (seconds since the epoch) by id, the oldest first."""
+        newest = self._newest(now)
+        if now - self._last_look > LONGEST_LIFE or now < self._last_look:
+            self._start_over(now, newest)
+        for number in range(self._next, newest + 1):
+            self._add(self._make(number), now)
+        self._next = max(self._next, newest + 1)
+        while self._closings and self._closings[0][0] <= now:
+            self.open.pop(heapq.heappop(self._closings)[1], None)
+        self._last_look = now
+        return self.open
+
+    def find(self, vacancy_id: str, now: float) -> tuple[Vacancy, bool] | None:
+        """A vacancy that is or was published and whether it is archived; ``None``: never was."""
+        vacancy = self.at(now).get(vacancy_id)
+        if vacancy is not None:
+            return vacancy, False
+        vacancy = self.by_hand.get(vacancy_id)
+        if vacancy is None:
+            number = self._number(vacancy_id)
+            if number is None or self._published(number) > now:
+                return None
+            vacancy = self._make(number)
+        return (vacancy, True) if vacancy.published <= now else None
+
+    def free_id(self, now: float) -> str:
+        """An id for a vacancy that a person publishes now, taken by none and growing with time."""
+        candidate = self._id_at(now)
+        while str(candidate) in self.by_hand or self._number(str(candidate)) is not None:
+            candidate += 1
+        return str(candidate)
+
+    def publish(self, vacancy: Vacancy) -> None:
+        """Let a vacancy made by hand appear."""
+        self.at(vacancy.published)
+        self.by_hand[vacancy.id] = vacancy
+        self._add(vacancy, vacancy.published)
+
+    def close(self, vacancy_id: str, now: float) -> bool:
+        """Archive an open vacancy; ``False`` if there is none of that id."""
+        if self.at(now).pop(vacancy_id, None) is None:
+            return False
+        self.closed_by_hand[vacancy_id] = now
+        return True
+
+    def _start_over(self, now: float, newest: int) -> None:
+        self.open.clear()
+        self._closings.clear()
+        self._next = newest + 1 - math.ceil(LONGEST_LIFE / self.interval) - 1
+        for vacancy in self.by_hand.values():
+            if vacancy.published <= now:
+                self._add(vacancy, now)
+        # Most of the candidates have closed already: ask for the short life before the long making.
+        for number in range(self._next, newest + 1):
+            if self._closes(number) > now:
+                self._add(self._make(number), now)
+        self._next = newest + 1
+
+    def _add(self, vacancy: Vacancy, now: float) -> None:
+        closed = min(vacancy.closes, self.closed_by_hand.get(vacancy.id, math.inf))
+        if closed > now:
+            _ = vacancy.stems  # read the texts now, so that the first search by text is not slow
+            self.open[vacancy.id] = vacancy
+            heapq.heappush(self._closings, (closed, vacancy.id))
+
+    def _newest(self, now: float) -> int:
+        number = math.floor((now - BEGINNING) / self.interval)
+        return number if self._published(number) <= now else number - 1
+
+    def _published(self, number: int) -> float:
+        late = Chance(self.seed, "published", number).uniform() * 0.999
+        return math.floor(BEGINNING + (number + late) * self.interval)
+
+    def _closes(self, number: int) -> float:
+        # The square makes short lives common; the mean of 3 + 27 * u ** p is MEAN_LIFE at p = 1.45.
+        days = 3 + 27 * math.pow(Chance(self.seed, "closes", number).uniform(), 1.45)
+        return self._published(number) + days * DAY
+
+    def _id_at(self, moment: float) -> int:
+        return FIRST_ID + math.floor((moment - BEGINNING) * IDS_PER_SECOND)
+
+    def _number(self, vacancy_id: str) -> int | None:
+        """Which generated vacancy bears the id."""
+        offset = (int(vacancy_id) - FIRST_ID) / IDS_PER_SECOND / self.interval
+        for number in (math.floor(offset) - 1, math.floor(offset), math.floor(offset) + 1):
+            if str(self._id_at(self._published(number))) == vacancy_id:
+                return number
+        return None
+
+    def _make(self, number: int) -> Vacancy:
+        published = self._published(number)
+        return vacancy_maker.make(
+            self.seed,
+            number,
+            str(self._id_at(published)),
+            published,
+            self._closes(number),
+            self.shape,
+        )
