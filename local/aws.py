@@ -16,7 +16,6 @@ import argparse
 import base64
 import io
 import json
-import os
 import secrets
 import sqlite3
 import sys
@@ -35,6 +34,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from local.cloudformation import ACCOUNT_ID, REGION
+from local.settings import write_privately
 from local.template import TEMPLATE, load
 
 if TYPE_CHECKING:
@@ -104,6 +104,9 @@ class DurableDynamoDB:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Serve one request."""
+        if environ["PATH_INFO"] == "/_local/health":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"ok\n"]
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if not target.startswith(_TARGET):
             return self._application(environ, start_response)  # type: ignore[no-any-return]
@@ -233,22 +236,12 @@ def create_keys(keys: Iterable[Key], path: Path) -> None:
     for key in keys:
         if key.key_id not in kept:
             kept[key.key_id] = base64.b64encode(secrets.token_bytes(32)).decode()
-            _write_privately(path, json.dumps(kept, indent=2))
+            write_privately(path, json.dumps(kept, indent=2))
         stored = backend.create_key("", "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", key.description, [])
         del backend.keys[stored.id]
         stored.id, stored.arn = key.key_id, key.arn
         stored.key_material = base64.b64decode(kept[key.key_id])
         backend.keys[stored.id] = stored
-
-
-def _write_privately(path: Path, text: str) -> None:
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 class _Handler(MotoRequestHandler):

@@ -1,0 +1,69 @@
+"""``python -m local run|services``: the cloud on a laptop. See ``--help`` of each."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from local import cloud
+from local.cloudformation import TemplateError
+from local.postgres import PostgresError
+from local.services import ServiceError
+from local.settings import SettingsError, read
+
+SETTINGS = """
+settings (the environment, else .env, else as said here):
+  PORT           of the API (4000)
+  DATA_DIR       what is kept from one start to the next (.data)
+  DATABASE_URL   another Postgres than the embedded one
+  HH_API_URL     another hh.ru than the sandbox, the real one included
+  HH_OAUTH_URL   where that one has its OAuth pages
+and every variable that template.yaml declares for a function.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; a failure is a message and exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = read()
+        if options.command == "run":
+            asyncio.run(cloud.run(settings))
+        else:
+            asyncio.run(cloud.serve_services(settings, options.container_host))
+    except (SettingsError, TemplateError, ServiceError, PostgresError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    form = argparse.RawDescriptionHelpFormatter
+    commands.add_parser(
+        "run",
+        formatter_class=form,
+        help="the whole system on http://localhost:4000",
+        description="Serve the whole system: API, functions, Postgres, AWS and hh.ru's sandbox.",
+        epilog=SETTINGS,
+    )
+    services = commands.add_parser(
+        "services",
+        formatter_class=form,
+        help="Postgres, AWS and hh.ru's sandbox alone, for sam local",
+        description="Serve Postgres, AWS and hh.ru's sandbox, and write the --env-vars file.",
+        epilog=SETTINGS,
+    )
+    services.add_argument(
+        "--container-host",
+        metavar="HOST",
+        help="how a container reaches this machine (172.17.0.1 where Docker has it, as on Linux;"
+        " host.docker.internal for Docker Desktop)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""The commands ``run`` and ``services``: start everything, wait, stop everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import ipaddress
+import json
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from local.child import Lifeline
+from local.forward import forward
+from local.function_logs import Logs
+from local.gateway import Gateway
+from local.lambda_service import LambdaService
+from local.services import Services, say
+from local.settings import Settings, SettingsError, function_environments, write_privately
+from local.template import load
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from pathlib import Path
+
+    from local.resources import Template
+
+ENV_VARS_FILE = "sam-env.json"
+DOCKER_BRIDGE = "172.17.0.1"
+
+EXAMPLE = {
+    "text": "JavaScript Developer",
+    "area": "1",
+    "experience": "between1And3",
+    "employment": "full",
+    "schedule": "remote",
+}
+
+
+async def run(settings: Settings) -> None:
+    """Serve the whole system until a signal comes."""
+    begun = time.monotonic()
+    stop = _stop_on_signals()
+    template = load()
+    with _alone_in(settings.data_dir), contextlib.ExitStack() as sockets:
+        listeners = [sockets.enter_context(each) for each in _listen(settings.port)]
+        say(f"Starting on {settings.data_dir}")
+        logs, lifeline = Logs(settings.data_dir / "logs"), Lifeline()
+        services = Services(settings, logs, lifeline)
+        try:
+            if not await _unless(stop, services.start()):
+                return
+            environments = function_environments(template, settings, services.addresses)
+            functions = LambdaService(
+                template,
+                environments,
+                data_dir=settings.data_dir,
+                logs=logs,
+                lifeline=lifeline,
+                clock=services.clock,
+            )
+            gateway = Gateway(template, functions, logs, services.status)
+            await gateway.start(listeners)
+            say(_welcome(settings, services, environments, time.monotonic() - begun))
+            await stop.wait()
+            say("Stopping ...")
+            await gateway.stop()
+            await functions.close()
+        finally:
+            await services.stop()
+            lifeline.close()
+
+
+async def serve_services(settings: Settings, container_host: str | None) -> None:
+    """Serve what ``sam local`` needs beside it, until a signal comes."""
+    stop = _stop_on_signals()
+    template = load()
+    host = container_host or (DOCKER_BRIDGE if _is_ours(DOCKER_BRIDGE) else "127.0.0.1")
+    reachable = _is_ours(host)
+    with _alone_in(settings.data_dir):
+        say(f"Starting on {settings.data_dir}")
+        logs, lifeline = Logs(settings.data_dir / "logs"), Lifeline()
+        services = Services(settings, logs, lifeline)
+        try:
+            outside = [host] if reachable and host != "127.0.0.1" else []
+            if not await _unless(stop, services.start(postgres_addresses=outside)):
+                return
+            async with contextlib.AsyncExitStack() as forwarding:
+                for address in outside:
+                    for port in services.ports:
+                        await forwarding.enter_async_context(forward(address, port))
+                path = _write_env_vars(template, settings, services, host)
+                say(f"\nReady. For containers:\n  sam local start-api --env-vars {path}\n")
+                await stop.wait()
+                say("Stopping ...")
+        finally:
+            await services.stop()
+            lifeline.close()
+
+
+def _write_env_vars(template: Template, settings: Settings, services: Services, host: str) -> Path:
+    """The file for ``sam local … --env-vars``; it holds secrets, and is its owner's alone."""
+    addresses = {name: url.replace("127.0.0.1", host) for name, url in services.addresses.items()}
+    path = settings.data_dir / ENV_VARS_FILE
+    environments = function_environments(template, settings, addresses)
+    write_privately(path, json.dumps(environments, indent=2) + "\n")
+    return path
+
+
+def _welcome(
+    settings: Settings,
+    services: Services,
+    environments: dict[str, dict[str, str]],
+    took_s: float,
+) -> str:
+    origin = f"http://localhost:{settings.port}"
+    names = (environment.get("ORCHESTRATOR_SECRET") for environment in environments.values())
+    secret = next(filter(None, names), "")
+    return f"""
+Ready in {took_s:.1f} s.
+
+  API        {origin}
+  Status     {origin}/_local/
+  AWS        {services.addresses["AWS_ENDPOINT_URL"]}
+  hh.ru      {settings.hh_api_url or services.addresses["HH_API_URL"]}
+  Logs       {settings.data_dir / "logs"}
+
+Try:
+  curl -s {origin}/api/jobs/search -H 'Content-Type: application/json' \\
+    -H 'X-Core-Secret: {secret}' \\
+    -d '{json.dumps(EXAMPLE)}'
+
+Ctrl-C stops everything.
+"""
+
+
+@contextlib.contextmanager
+def _alone_in(data_dir: Path) -> Iterator[None]:
+    """Two runs on one data folder would overwrite each other's."""
+    with (data_dir / "run.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(
+                f"{data_dir} is in use by another run. Stop it, or choose another: DATA_DIR=..."
+            ) from None
+        yield
+
+
+def _listen(port: int) -> list[socket.socket]:
+    """Sockets for localhost: of both families, since Node looks for it at ::1 first."""
+    listeners = []
+    try:
+        listeners.append(socket.create_server(("127.0.0.1", port), backlog=512))
+        if socket.has_ipv6:
+            try:
+                listeners.append(
+                    socket.create_server(("::1", port), family=socket.AF_INET6, backlog=512)
+                )
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(
+                f"Port {port} is taken. Choose another: PORT={port % 65535 + 1} make run"
+            ) from None
+        raise SettingsError(f"Port {port} cannot be used: {error.strerror}") from None
+    return listeners
+
+
+def _is_ours(host: str) -> bool:
+    """Whether *host* is an address of this machine."""
+    try:
+        ipaddress.ip_address(host)
+        socket.create_server((host, 0)).close()
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event for the first signal; a second one ends at once (and with it every child)."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop
+
+
+async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, None]) -> bool:
+    """Await *starting*; ``False`` when a signal came first."""
+    work = asyncio.ensure_future(starting)
+    signalled = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+            return False
+        work.result()
+        return True
+    finally:
+        signalled.cancel()

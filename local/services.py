@@ -1,0 +1,276 @@
+"""The backing services of a local run: Postgres, AWS and hh.ru's sandbox, and where they listen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import ProxyHandler, build_opener
+
+import psycopg
+
+from local.clock import FILE_NAME
+from local.postgres import EmbeddedPostgres
+from local.settings import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from local.child import Lifeline
+    from local.function_logs import Logs
+    from local.settings import Settings
+
+START_LIMIT_S = 60
+STOP_LIMIT_S = 5
+_CHILD = Path(__file__).with_name("child.py")
+_DIRECT = build_opener(ProxyHandler({}))  # a proxy in the environment cannot reach loopback
+
+
+class ServiceError(Exception):
+    """A service does not start; the message says which and what it said last."""
+
+
+def say(text: str) -> None:
+    """Show progress."""
+    print(text, flush=True)
+
+
+class Ports:
+    """Ports that inner services keep from one start to the next, as long as nobody takes them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+
+    def choose(self, name: str) -> int:
+        """The port of the service *name*."""
+        if not _is_free(self._ports.get(name, 0)):
+            self._ports[name] = 0
+        if not self._ports.get(name):
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                self._ports[name] = listener.getsockname()[1]
+            self._path.write_text(json.dumps(self._ports, indent=2) + "\n")
+        return self._ports[name]
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+class Server:
+    """A server of ours in a process of its own, which ends when this one does."""
+
+    def __init__(
+        self, name: str, port: int, process: asyncio.subprocess.Process, logs: Logs
+    ) -> None:
+        self.name = name
+        self.port = port
+        self.process = process
+        self._logs = logs
+        self._stopping = False
+        self._last_words: list[str] = []
+        self._output = asyncio.ensure_future(self._log_output())
+
+    @classmethod
+    async def start(
+        cls,
+        name: str,
+        module: str,
+        port: int,
+        arguments: Sequence[str],
+        *,
+        lifeline: Lifeline,
+        logs: Logs,
+        environment: Mapping[str, str],
+    ) -> Server:
+        """Start ``python -m module --port port arguments``."""
+        command = [module, "--port", str(port), *arguments]
+        paths = [str(REPOSITORY), str(REPOSITORY / "layers" / "core")]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", str(_CHILD), str(lifeline.read_end), *command),
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(paths)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=1 << 20,
+            pass_fds=[lifeline.read_end],
+            start_new_session=True,  # Ctrl-C in the terminal is for us
+        )
+        return cls(name, port, process, logs)
+
+    async def ready(self, health: str) -> None:
+        """Wait until the URL *health* answers. Raises :class:`ServiceError`."""
+        until = time.monotonic() + START_LIMIT_S
+        while not await asyncio.to_thread(_answers, health):
+            if self.process.returncode is not None or time.monotonic() > until:
+                await self.stop()
+                said = "\n".join(self._last_words) or "It said nothing."
+                raise ServiceError(f"{self.name} does not start.\n{said}")
+            await asyncio.sleep(0.03)
+
+    async def stop(self) -> None:
+        """End it: asked first, killed if that takes long."""
+        self._stopping = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_LIMIT_S)
+        except TimeoutError:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self._output
+
+    async def _log_output(self) -> None:
+        assert self.process.stdout is not None  # noqa: S101  it is a pipe
+        async for line in self.process.stdout:
+            text = line.decode("utf-8", "replace").rstrip()
+            self._last_words = [*self._last_words[-20:], text]
+            self._logs.write(self.name, text, echo=False)
+        await self.process.wait()
+        if not self._stopping:
+            say(f"[{self.name}] has ended; see {self._logs.folder / self.name}.log")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with _DIRECT.open(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+class Services:
+    """Starts what the settings do not replace by another server."""
+
+    def __init__(self, settings: Settings, logs: Logs, lifeline: Lifeline) -> None:
+        self.settings = settings
+        self._logs = logs
+        self._lifeline = lifeline
+        self._ports = Ports(settings.data_dir / "ports.json")
+        self._servers: list[Server] = []
+        self._postgres: EmbeddedPostgres | None = None
+        self.addresses: dict[str, str] = {}  # variables of functions that say where things are
+
+    @property
+    def ports(self) -> list[int]:
+        """Ports of the servers that are ours."""
+        return [server.port for server in self._servers]
+
+    def status(self) -> dict[str, object]:
+        """What runs, for people."""
+        return {
+            "services": {
+                server.name: "ended" if server.process.returncode is not None else "runs"
+                for server in self._servers
+            },
+            "hh": self.settings.hh_api_url or self.addresses.get("HH_API_URL"),
+        }
+
+    @property
+    def clock(self) -> Path | None:
+        """The clock's file, where time is the sandbox's."""
+        return None if self.settings.hh_api_url else self.settings.data_dir / FILE_NAME
+
+    async def start(self, *, postgres_addresses: Sequence[str] = ()) -> None:
+        """Start all at once. Raises :class:`ServiceError` and ``PostgresError``."""
+        starting = [
+            asyncio.ensure_future(self._start_database(postgres_addresses)),
+            asyncio.ensure_future(self._start_aws()),
+        ]
+        if self.settings.hh_api_url is None:
+            starting.append(asyncio.ensure_future(self._start_sandbox()))
+        try:
+            await asyncio.gather(*starting)
+        finally:
+            for task in starting:
+                task.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Stop all."""
+        await asyncio.gather(*(server.stop() for server in self._servers))
+        if self._postgres is not None:
+            await asyncio.to_thread(self._postgres.stop)
+
+    async def _start_database(self, extra_addresses: Sequence[str]) -> None:
+        begun = time.monotonic()
+        url, where = self.settings.database_url, "DATABASE_URL"
+        if url is None:
+            where = "Postgres"
+            self._postgres = EmbeddedPostgres(
+                self.settings.data_dir / "postgres", extra_addresses=extra_addresses
+            )
+            url = await asyncio.to_thread(self._postgres.start)
+            say(f"  Postgres   ready in {time.monotonic() - begun:.1f} s")
+        done = await asyncio.to_thread(_migrate, url, seed=self._postgres is not None)
+        say(f"  Database   {done} ({where}, {time.monotonic() - begun:.1f} s)")
+        self.addresses["DATABASE_URL"] = url
+
+    async def _start_aws(self) -> None:
+        begun = time.monotonic()
+        port = self._ports.choose("aws")
+        folder = self.settings.data_dir / "aws"
+        server = await self._serve("aws", "local.aws", port, ["--data-dir", str(folder)], {})
+        await server.ready(f"http://127.0.0.1:{port}/_local/health")
+        self.addresses["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
+        say(f"  AWS        ready in {time.monotonic() - begun:.1f} s")
+
+    async def _start_sandbox(self) -> None:
+        begun = time.monotonic()
+        port = self._ports.choose("hh")
+        application = {
+            name: self.settings.secret(name) for name in ("HH_CLIENT_ID", "HH_CLIENT_SECRET")
+        }
+        arguments = ["--data-dir", str(self.settings.data_dir)]
+        server = await self._serve("hh", "local.sandbox", port, arguments, application)
+        await server.ready(f"http://127.0.0.1:{port}/_sandbox/health")
+        url = f"http://127.0.0.1:{port}"
+        self.addresses["HH_API_URL"] = self.addresses["HH_OAUTH_URL"] = url
+        say(f"  hh.ru      a sandbox, ready in {time.monotonic() - begun:.1f} s")
+
+    async def _serve(
+        self,
+        name: str,
+        module: str,
+        port: int,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> Server:
+        server = await Server.start(
+            name,
+            module,
+            port,
+            arguments,
+            lifeline=self._lifeline,
+            logs=self._logs,
+            environment=environment,
+        )
+        self._servers.append(server)
+        return server
+
+
+def _migrate(url: str, *, seed: bool) -> str:
+    """Bring the database up to date; only one of our own is seeded. Raises ServiceError."""
+    from migrations import seed as seeds  # Alembic takes long to load: meanwhile others start
+    from migrations import upgrade
+
+    try:
+        done = upgrade.upgrade(url)
+        if seed:
+            seeds.seed(url)
+    except upgrade.MigrationError as error:
+        raise ServiceError(f"The database cannot be brought up to date: {error}") from None
+    except psycopg.Error as error:
+        said = error.diag.message_primary or error
+        raise ServiceError(f"The database cannot be used. Postgres says: {said}") from None
+    return f"at revision {done.revision_after}"
