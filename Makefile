@@ -146,3 +146,6 @@ docs: $(READY) ## Write the generated references: docs/openapi.json, docs/hh-err
 	@$(BIN)/python docs/generate.py
 
 # ── benchmarks ───────────────────────────────────────────────────────────────────────────────────
+.PHONY: bench-cold-start
+bench-cold-start: $(READY) ## Cold starts of every function beside a naive search, under AWS's emulator
+	@$(BIN)/python -m benchmarks.cold_start

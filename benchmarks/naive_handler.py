@@ -1,10 +1,11 @@
 """The search as one would plausibly write it first: what functions/search is measured against.
 
 Everything is imported and every client made when the module loads, in the usual way: powertools'
-resolver with validation, logger, metrics and tracer (disabled), boto3 resource and clients, an
-httpx client, pydantic models. One answer does what functions/search does: a slot at the pacer in
-DynamoDB, the codes checked against hh.ru's dictionaries in Postgres, the application's token read
-and decrypted, one call to hh.ru, every vacancy stored.
+resolver with validation, logger and metrics, boto3 resource and clients, an httpx client, pydantic
+models. (No tracer: its SDK is not among our packages, and would only make this slower.) One answer
+does what functions/search does: a slot at the pacer in DynamoDB, the codes checked against hh.ru's
+dictionaries in Postgres, the application's token read and decrypted, one call to hh.ru, every
+vacancy stored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import httpx
 import psycopg
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler.exceptions import BadRequestError, UnauthorizedError
 from aws_lambda_powertools.metrics import MetricUnit
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = Logger()
 metrics = Metrics()
-tracer = Tracer(disabled=True)
 app = APIGatewayHttpResolver(enable_validation=True)
 
 dynamodb = boto3.resource("dynamodb")
@@ -296,7 +296,6 @@ def store(jobs: list[Job], items: list[Vacancy], text: str) -> None:
 
 
 @app.post("/api/jobs/search")
-@tracer.capture_method
 def search_jobs(body: SearchRequest) -> SearchAnswer:
     """Search hh.ru and keep what was seen."""
     authenticate()
@@ -316,7 +315,6 @@ def search_jobs(body: SearchRequest) -> SearchAnswer:
 
 
 @logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """The entry point."""

@@ -1,0 +1,263 @@
+"""Cold starts: INIT and the way to the first answer, under AWS's Runtime Interface Emulator.
+
+``make bench-cold-start``. Each function is started over and over, taking turns with a plausible
+naive search (naive_handler.py) and an empty handler (the floor), in one run, on the same packages
+with the same bytecode, against the same Postgres, DynamoDB, KMS and hh.ru sandbox. A start is a new
+emulator and a new Python; INIT is what the emulator reports, the first answer is timed from the
+emulator's start until its first invocation has answered. Medians, and ratios to the naive search.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.services import running
+from local import template
+from local.function_environment import process_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MACHINE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+RUNTIME_CLIENT = ("awslambdaric", "simplejson", "snapshot-restore-py")
+INVOKE = "/2015-03-31/functions/function/invocations"
+INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)")
+
+# The search against the naive one: issue 2, item 9.
+INIT_TARGET = 0.40
+FIRST_ANSWER_TARGET = 0.70
+
+EMPTY_HANDLER = "def handler(event, context):\n    return {'statusCode': 200, 'body': '{}'}\n"
+
+
+@dataclass
+class Case:
+    """One handler and what was measured of it, in milliseconds."""
+
+    name: str
+    handler: str
+    task: Path
+    environment: Mapping[str, str]
+    event: bytes
+    init: list[float] = field(default_factory=list)
+    first_answer: list[float] = field(default_factory=list)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=11)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "data") as variables:
+        cases = prepare(Path(folder), variables)
+        for round_number in range(rounds + 1):  # the first one warms the caches and is dropped
+            for case in reversed(cases) if round_number % 2 else cases:
+                init, first_answer = measure(case, Path(folder))
+                if round_number:
+                    case.init.append(init)
+                    case.first_answer.append(first_answer)
+            print(f"\rround {round_number}/{rounds}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    sys.exit(0 if report(cases) else 1)
+
+
+# ── preparation ──────────────────────────────────────────────────────────────────────────────────
+
+
+def prepare(folder: Path, variables: Mapping[str, Mapping[str, str]]) -> list[Case]:
+    """Build the layers for this machine's Python as for the functions', and every handler."""
+    layers = {
+        "DependenciesLayer": build_layer(folder, "layers/dependencies", "DependenciesLayer"),
+        "CoreLayer": build_layer(folder, "layers/core", "CoreLayer"),
+        "MigrationsLayer": build_layer(folder, "migrations", "MigrationsLayer"),
+    }
+    client = copy_runtime_client(folder / "runtime")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    functions = template.load().functions
+    search = functions["SearchFunction"]
+
+    def case(name: str, source: str, function: Any, event: str) -> Case:
+        task = folder / "tasks" / name
+        task.mkdir(parents=True)
+        (task / "app.py").write_text(source)
+        compile_all(task)
+        function = replace(function, code=task)
+        paths = [task, *(layers[layer] for layer in function.layers), client]
+        own = {**variables[function.logical_id], "HH_CALLS_PER_SECOND": "10"}
+        environment = process_environment(function, own, paths)
+        return Case(name, function.handler, task, environment, sample(event, environment))
+
+    ours = [
+        case(function.name, (function.code / "app.py").read_text(), function, function.name)
+        for function in functions.values()
+    ]
+    naive = (REPOSITORY / "benchmarks/naive_handler.py").read_text()
+    return [
+        *ours,
+        case("naive search", naive, search, "search"),
+        case("empty", EMPTY_HANDLER, search, "health"),
+    ]
+
+
+def build_layer(folder: Path, source: str, name: str) -> Path:
+    """The layer as ``make build`` makes it, for the Python that runs this."""
+    target = folder / name
+    version = ".".join(map(str, sys.version_info[:2]))
+    subprocess.run(
+        [
+            *("make", "--silent", "--directory", source, f"build-{name}", f"ARCH={MACHINE}"),
+            *(f"PYTHON_VERSION={version}", f"COMPILER={sys.executable}"),
+        ],
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "ARTIFACTS_DIR": str(target),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return target / "python"
+
+
+def copy_runtime_client(target: Path) -> Path:
+    """AWS's runtime client alone, out of this environment."""
+    for name in RUNTIME_CLIENT:
+        for file in metadata.distribution(name).files or []:
+            if not {"..", "__pycache__"} & set(file.parts):
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(str(file.locate()), target / file)
+    compile_all(target)
+    return target
+
+
+def compile_all(folder: Path) -> None:
+    """Bytecode of the kind that the layers carry."""
+    flags = ["-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([sys.executable, "-m", "compileall", *flags, folder], check=True)
+
+
+def sample(name: str, environment: Mapping[str, str]) -> bytes:
+    """The sample event, with the secret that the services really have."""
+    event = json.loads((REPOSITORY / f"events/{name}.json").read_text())
+    if "x-core-secret" in event.get("headers", {}):
+        event["headers"]["x-core-secret"] = environment["ORCHESTRATOR_SECRET"]
+    return json.dumps(event).encode()
+
+
+# ── measuring ────────────────────────────────────────────────────────────────────────────────────
+
+
+def measure(case: Case, folder: Path) -> tuple[float, float]:
+    """INIT and start → first answer of one cold start, in milliseconds."""
+    time.sleep(0.25)  # the pacer's slot of the case before is over
+    emulator = f"samcli/local/rapid/aws-lambda-rie-{MACHINE}"
+    samcli = util.find_spec("samcli")
+    assert samcli is not None
+    assert samcli.origin is not None
+    port, api = free_port(), free_port()
+    log_path = folder / "emulator.log"
+    with log_path.open("w") as log:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            [
+                Path(samcli.origin).parents[1] / emulator,
+                *("--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
+                *("--runtime-api-address", f"127.0.0.1:{api}"),
+                *(folder / "venv/bin/python", "-m", "awslambdaric", case.handler),
+            ],
+            cwd=case.task,
+            env=dict(case.environment),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            answer = invoke(port, case.event)
+            first_answer = (time.perf_counter() - begun) * 1000
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    said = log_path.read_text()
+    reported = INIT_REPORT.search(said)
+    if reported is None or answer.get("statusCode", 200) != 200 or "errorMessage" in answer:
+        raise RuntimeError(f"{case.name} does not work: {answer}\n{said}")
+    return float(reported[1]), first_answer
+
+
+def invoke(port: int, event: bytes) -> dict[str, Any]:
+    """The emulator's first answer. It listens after some milliseconds, and one at a time."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    until = time.monotonic() + 5
+    while True:
+        try:
+            connection.connect()
+            break
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.001)
+    with contextlib.closing(connection):
+        connection.request("POST", INVOKE, event)
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+# ── report ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def report(cases: list[Case]) -> bool:
+    """Print the table; whether the search meets its targets."""
+    by_name = {case.name: case for case in cases}
+    naive = by_name["naive search"]
+    print(f"{'':14} {'INIT ms':>8} {'x naive':>8} {'first answer ms':>16} {'x naive':>8}")
+    for case, init, first, init_ratio, first_ratio in rows(cases, naive):
+        print(f"{case.name:14} {init:8.0f} {init_ratio:8.2f} {first:16.0f} {first_ratio:8.2f}")
+    ((_, _, _, init_ratio, first_ratio),) = rows([by_name["search"]], naive)
+    met = init_ratio <= INIT_TARGET and first_ratio <= FIRST_ANSWER_TARGET
+    print(
+        f"search: INIT {init_ratio:.2f} x naive (target {INIT_TARGET:.2f}), "
+        f"first answer {first_ratio:.2f} x naive (target {FIRST_ANSWER_TARGET:.2f}): "
+        f"{'met' if met else 'MISSED'}"
+    )
+    return met
+
+
+def rows(cases: list[Case], naive: Case) -> Iterator[tuple[Case, float, float, float, float]]:
+    """Medians of each case, and their ratios to the naive one."""
+    naive_init = statistics.median(naive.init)
+    naive_first = statistics.median(naive.first_answer)
+    for case in cases:
+        init, first = statistics.median(case.init), statistics.median(case.first_answer)
+        yield case, init, first, init / naive_init, first / naive_first
+
+
+if __name__ == "__main__":
+    main()
