@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = "${up_revision}"
+down_revision = ${'"%s"' % down_revision if down_revision else None}
 
 
 def upgrade() -> None:

@@ -1,0 +1,113 @@
+"""On a database in which the original ran before: its tables are taken over, its rows stay."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from migrations.upgrade import MigrationRefused, current, downgrade, upgrade
+
+ORIGINAL = (Path(__file__).parents[1] / "fixtures" / "original_schema.sql").read_text()
+SCHEMA = """
+    SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           pg_get_expr(d.adbin, d.adrelid)
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i')
+          AND a.attnum > 0 AND NOT a.attisdropped AND c.relname !~ '^alembic'
+"""
+
+
+def rows(url: str, query: str) -> list[tuple]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchall()
+
+
+@pytest.fixture
+def original_url(empty_database_url):
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(ORIGINAL)
+    return empty_database_url
+
+
+def test_rows_stay_and_get_their_created_at(original_url):
+    assert upgrade(original_url).applied == ("0001", "0002", "0003")
+    jobs = rows(original_url, "SELECT external_id, title, created_at = inserted_at FROM jobs")
+    assert jobs == [("93353083", "Бухгалтер", True)]
+    assert rows(original_url, "SELECT created_at::date::text FROM applications") == [
+        ("2025-10-04",)
+    ]
+
+
+def test_says_what_it_adopted(original_url, caplog):
+    with caplog.at_level(logging.WARNING, "migrations"):
+        upgrade(original_url)
+    assert "adopted the tables that were there: users, jobs, applications" in caplog.text
+
+
+def test_every_column_and_index_of_a_fresh_database_is_there(original_url, database_url):
+    upgrade(original_url)
+    fresh, adopted = set(rows(database_url, SCHEMA)), set(rows(original_url, SCHEMA))
+    # the newest original allows a row of tokens without a token
+    nullable = {
+        ("hh_tokens", "access_token", "text", True, None),
+        ("hh_tokens", "refresh_token", "text", True, None),
+    }
+    assert fresh - adopted == nullable
+
+
+def test_the_originals_own_tables_and_columns_are_left_alone(original_url):
+    upgrade(original_url)
+    assert rows(original_url, "SELECT count(*) FROM schema_migrations") == [(2,)]
+    assert rows(original_url, "SELECT ai_enriched FROM jobs") == [(False,)]
+    downgrade(original_url, "base")
+    assert rows(original_url, "SELECT count(*) FROM company_research") == [(0,)]
+
+
+def test_cloaks_bytes_become_text_and_bytes_again(original_url):
+    upgrade(original_url)
+    (token,) = rows(original_url, "SELECT access_token FROM hh_tokens")
+    assert token[0].startswith("cloak:Af8B/wH/")
+    assert "\n" not in token[0]
+    downgrade(original_url, "0001")
+    assert rows(
+        original_url, "SELECT encode(access_token, 'hex'), refresh_token FROM hh_tokens"
+    ) == [("01ff" * 60, None)]
+
+
+def test_the_way_down_gives_back_the_originals_schema_and_rows(original_url):
+    before = set(rows(original_url, SCHEMA))
+    upgrade(original_url)
+    downgrade(original_url, "base")
+    left = set(rows(original_url, SCHEMA))
+    assert before <= left
+    assert {table for table, *_ in left - before} == {"application_queue_workflow_id_index"}
+    assert rows(original_url, "SELECT title FROM jobs") == [("Бухгалтер",)]
+
+
+def test_what_an_older_original_lacks_is_added(original_url):
+    with psycopg.connect(original_url) as connection:
+        connection.execute(
+            "DROP TABLE application_queue, hh_tokens; "
+            "ALTER TABLE jobs DROP hh_vacancy_id, DROP has_test, DROP skills; "
+            "DROP INDEX jobs_source_index"
+        )
+    upgrade(original_url)
+    assert rows(original_url, "SELECT hh_vacancy_id, has_test, skills FROM jobs") == [
+        (None, False, [])
+    ]
+    indexes = rows(original_url, "SELECT indexname FROM pg_indexes WHERE tablename = 'jobs'")
+    assert {("jobs_hh_vacancy_id_index",), ("jobs_source_index",)} <= set(indexes)
+    assert rows(original_url, "SELECT count(*) FROM hh_tokens") == [(0,)]
+
+
+def test_a_table_of_the_same_name_but_another_kind_stops_it(original_url):
+    with psycopg.connect(original_url) as connection:
+        connection.execute("ALTER TABLE jobs ALTER has_test DROP DEFAULT, ALTER has_test TYPE text")
+    with pytest.raises(MigrationRefused, match=r"jobs\.has_test is text, not boolean"):
+        upgrade(original_url)
+    assert current(original_url) is None
+    assert rows(original_url, "SELECT has_test FROM jobs") == [("false",)]

@@ -1,0 +1,85 @@
+"""The function ``migrator``: its events, its answers, its refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from functions.migrator.app import handler
+from migrations.upgrade import MigrationBlocked, MigrationError, current
+
+SAMPLE = json.loads((Path(__file__).parents[2] / "events" / "migrator.json").read_text())
+
+
+@pytest.fixture
+def database(empty_database_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    return empty_database_url
+
+
+def test_the_sample_event_brings_an_empty_database_to_the_newest_schema(database):
+    assert handler(SAMPLE, None) == {
+        "revision_before": None,
+        "revision_after": "0003",
+        "applied": ["0001", "0002", "0003"],
+    }
+    assert handler(SAMPLE, None)["applied"] == []
+
+
+def test_current_only_tells(database):
+    nothing = {"revision_before": None, "revision_after": None, "applied": []}
+    assert handler({"action": "current"}, None) == nothing
+    handler({"revision": "0002"}, None)
+    assert handler({"action": "current"}, None)["revision_after"] == "0002"
+
+
+def test_a_confirmed_downgrade_goes_down(database):
+    handler({}, None)
+    event = {"action": "downgrade", "revision": "0001", "confirm": True}
+    assert handler(event, None)["applied"] == ["0003", "0002"]
+    assert current(database) == "0001"
+
+
+def test_data_goes_only_when_the_event_says_so(database):
+    handler({}, None)
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO users (email, password_hash, inserted_at, updated_at) "
+            "VALUES ('a', '!', now(), now())"
+        )
+    event = {"action": "downgrade", "revision": "base", "confirm": True}
+    with pytest.raises(MigrationError, match="would lose all of users"):
+        handler(event, None)
+    assert handler({**event, "drop_data": True}, None)["revision_after"] is None
+
+
+@pytest.mark.parametrize(
+    ("event", "complaint"),
+    [
+        ({"action": "downgrade", "revision": "0001"}, '"confirm": true'),
+        ({"action": "downgrade", "confirm": True}, 'needs "revision"'),
+        ({"action": "downgrade", "revision": "0001", "confirm": "yes"}, "confirm"),
+        ({"revision": "head; DROP TABLE users"}, "revision"),
+        ({"revison": "head"}, "revison"),
+        ({"action": "drop"}, "action"),
+        ("head", "Command"),
+    ],
+)
+def test_an_event_that_is_not_understood_changes_nothing(database, event, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        handler(event, None)
+    assert current(database) is None
+
+
+def test_what_fails_is_told_without_what_it_came_from(database):
+    handler({"revision": "0001"}, None)
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE hh_app_tokens (client_id text)")
+    with pytest.raises(MigrationError, match="already exists") as caught:
+        handler({}, None)
+    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
+    assert not isinstance(caught.value, MigrationBlocked)

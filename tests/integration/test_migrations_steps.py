@@ -1,0 +1,188 @@
+"""Going up and down: with data in place, two at once, and beside sessions that hold locks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migrations.seed import DEMO_USER_ID, seed
+from migrations.upgrade import (
+    Migrated,
+    MigrationBlocked,
+    MigrationError,
+    MigrationRefused,
+    current,
+    downgrade,
+    upgrade,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+ALL = ("0001", "0002", "0003")
+SCHEMA = """
+    SELECT table_name, column_name, data_type, column_default, is_nullable
+    FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
+"""
+
+
+def query(url: str, statement: str) -> list[tuple]:
+    with psycopg.connect(url) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def fill(url: str) -> None:
+    """One row in each of the tables that people's data lives in."""
+    seed(url)
+    query(
+        url,
+        """
+        INSERT INTO jobs (external_id, title, inserted_at, updated_at)
+            VALUES ('1', 'Повар', now(), now());
+        INSERT INTO applications (user_id, job_id, job_external_id, inserted_at, updated_at)
+            SELECT users.id, jobs.id, '1', now(), now() FROM users, jobs;
+        INSERT INTO hh_tokens
+            SELECT gen_random_uuid(), id, 'cipher', 'text', now(), now(), now() FROM users
+        """,
+    )
+
+
+def test_up_tells_what_it_did_and_again_does_nothing(empty_database_url):
+    assert current(empty_database_url) is None
+    assert upgrade(empty_database_url) == Migrated(None, "0003", ALL)
+    assert upgrade(empty_database_url) == Migrated("0003", "0003", ())
+    assert current(empty_database_url) == "0003"
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_each_step_goes_down_and_up_with_data_in_place(empty_database_url, revision):
+    upgrade(empty_database_url, revision)
+    fill(empty_database_url)
+    schema = query(empty_database_url, SCHEMA)
+    below = f"{int(revision) - 1:04}" if revision > "0001" else "base"
+    drop = revision == "0001"  # its tables hold the rows
+    assert downgrade(empty_database_url, below, drop_data=drop).applied == (revision,)
+    assert query(empty_database_url, SCHEMA) != schema
+    if not drop:
+        assert query(empty_database_url, "SELECT title FROM jobs") == [("Повар",)]
+        assert query(empty_database_url, "SELECT access_token FROM hh_tokens") == [("cipher",)]
+    upgrade(empty_database_url, revision)
+    assert query(empty_database_url, SCHEMA) == schema
+
+
+def test_all_the_way_down_leaves_only_the_version_table(database_url):
+    assert downgrade(database_url, "base") == Migrated("0003", None, tuple(reversed(ALL)))
+    tables = query(database_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert tables == [("alembic_version_core",)]
+    assert current(database_url) is None
+
+
+def test_down_refuses_to_lose_rows_and_changes_nothing(database_url):
+    fill(database_url)
+    with pytest.raises(
+        MigrationRefused, match=r"would lose all of hh_tokens \(1 rows.*DROP_DATA=1"
+    ):
+        downgrade(database_url, "base")
+    assert current(database_url) == "0003"
+    downgrade(database_url, "base", drop_data=True)
+    assert current(database_url) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "lost"),
+    [
+        (
+            "INSERT INTO application_queue (workflow_id, user_id, job_external_id) "
+            "SELECT gen_random_uuid(), id, '1' FROM users",
+            "queued applications",
+        ),
+        ("UPDATE applications SET custom_cv_id = id", "which CV was sent with an application"),
+    ],
+)
+def test_down_refuses_to_lose_what_the_additions_hold(database_url, row, lost):
+    fill(database_url)
+    query(database_url, row)
+    with pytest.raises(MigrationRefused, match=lost):
+        downgrade(database_url, "0001")
+    assert downgrade(database_url, "0001", drop_data=True).revision_after == "0001"
+    assert query(database_url, "SELECT count(*) FROM applications") == [(1,)]
+
+
+def test_others_tables_that_point_to_ours_stop_the_drop(database_url):
+    query(database_url, "CREATE TABLE sessions (user_id uuid REFERENCES users)")
+    with pytest.raises(MigrationError, match="cannot drop table users because other objects"):
+        downgrade(database_url, "base")
+    assert current(database_url) == "0003"
+
+
+def test_two_migrators_at_once_apply_each_step_once(empty_database_url):
+    program = (
+        "import json, sys; from migrations.upgrade import upgrade; sys.stdin.read(1); "
+        "print(json.dumps(upgrade(sys.argv[1]).applied))"
+    )
+    migrators = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, empty_database_url],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for migrator in migrators:
+        assert migrator.stdin is not None
+        migrator.stdin.write("!")
+        migrator.stdin.flush()
+    applied = [json.loads(migrator.communicate(timeout=60)[0]) for migrator in migrators]
+    assert sorted(applied) == [[], [], list(ALL)]
+    assert query(empty_database_url, "SELECT version_num FROM alembic_version_core") == [("0003",)]
+
+
+def test_a_locked_table_fails_it_soon_and_says_who(database_url):
+    downgrade(database_url, "0002")
+    with psycopg.connect(database_url, application_name="somebody else") as other:
+        other.execute("LOCK TABLE jobs IN ACCESS SHARE MODE")
+        with pytest.raises(
+            MigrationBlocked, match=r"locked.*for 0\.2 s.*somebody else, idle in tr"
+        ):
+            upgrade(database_url, lock_timeout_s=0.2)
+    assert current(database_url) == "0002"
+    assert upgrade(database_url, lock_timeout_s=0.2).applied == ("0003",)
+
+
+def test_a_step_that_fails_undoes_the_steps_before_it(empty_database_url):
+    query(empty_database_url, "CREATE TABLE hh_dictionaries (name text)")
+    with pytest.raises(MigrationError, match='"hh_dictionaries" already exists; nothing was chang'):
+        upgrade(empty_database_url)
+    assert current(empty_database_url) is None
+    tables = query(empty_database_url, "SELECT tablename FROM pg_tables WHERE schemaname='public'")
+    assert tables == [("hh_dictionaries",)]
+
+
+def test_takes_any_connection_string_that_libpq_takes(empty_database_url):
+    pairs = make_conninfo(**conninfo_to_dict(empty_database_url))
+    assert " host=" in f" {pairs}"
+    assert upgrade(pairs, "0001").revision_after == "0001"
+    assert current(empty_database_url + "?connect_timeout=3") == "0001"
+
+
+def test_an_unknown_revision_is_named(empty_database_url):
+    with pytest.raises(MigrationError, match="'4711'"):
+        upgrade(empty_database_url, "4711")
+
+
+def test_an_unreachable_database_is_told_without_its_password():
+    with pytest.raises(MigrationError, match="cannot be reached") as caught:
+        upgrade("postgresql://user:geheim@127.0.0.1:1/db")
+    assert "geheim" not in str(caught.value)
+
+
+def test_seeding_twice_leaves_one_demo_user(database_url):
+    assert (seed(database_url), seed(database_url)) == (1, 0)
+    assert query(database_url, "SELECT id::text FROM users") == [(DEMO_USER_ID,)]
