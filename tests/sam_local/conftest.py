@@ -1,0 +1,132 @@
+"""What "sam local" needs: a container engine, built layers, the backing services.
+
+Collected only when asked for by name (``make test-sam-local``): it takes minutes and Docker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import docker  # type: ignore[import-untyped]
+import docker.errors  # type: ignore[import-untyped]
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+IMAGE = "public.ecr.aws/lambda/python:3.13-"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    asked = any("sam_local" in str(argument) for argument in config.invocation_params.args)
+    return None if asked else True
+
+
+class Engine(NamedTuple):
+    """The container engine: the machine it runs, whether it holds Lambda's image already."""
+
+    machine: str
+    has_image: bool
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    try:
+        client = docker.from_env()
+        machine = client.info()["Architecture"]
+    except docker.errors.DockerException as error:
+        pytest.skip(f"no container engine answers ({error}); start Docker and try again")
+    machine = {"aarch64": "arm64"}.get(machine, machine)
+    tags = [tag for image in client.images.list() for tag in image.tags]
+    client.close()
+    return Engine(machine, f"{IMAGE}{machine}" in tags)
+
+
+@pytest.fixture(scope="session")
+def template(engine: Engine) -> Path:
+    """The built template, for the engine's machine."""
+    inherited = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "ARCH")}
+    command = ["make", "build", f"ARCH={engine.machine}"]
+    subprocess.run(command, cwd=REPOSITORY, env=inherited, check=True)
+    return REPOSITORY / ".aws-sam" / engine.machine / "build" / "template.yaml"
+
+
+@pytest.fixture(scope="session")
+def services(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Postgres, AWS and hh.ru's sandbox; gives the ``--env-vars`` file."""
+    data_dir = tmp_path_factory.mktemp("services")
+    command = [sys.executable, "-m", "local", "services"]
+    if "CONTAINER_HOST" in os.environ:
+        command += ["--container-host", os.environ["CONTAINER_HOST"]]
+    with subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, "DATA_DIR": str(data_dir), "PYTHONPATH": "layers/core"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Ready"):
+                break
+        else:
+            pytest.fail(f"the services do not start:\n{''.join(said)}")
+        yield data_dir / "sam-env.json"
+        process.terminate()
+        process.communicate()
+
+
+class Sam:
+    """``sam local`` on the built template, with the variables of the services."""
+
+    def __init__(self, engine: Engine, template: Path, variables: Path) -> None:
+        self.variables: dict[str, dict[str, str]] = json.loads(variables.read_text())
+        self._options = [
+            *("--template", str(template), "--env-vars", str(variables)),
+            *("--parameter-overrides", f"Architecture={engine.machine}"),
+            *(["--skip-pull-image"] if engine.has_image else []),
+        ]
+
+    @property
+    def secret(self) -> str:
+        """The service's secret."""
+        return self.variables["SearchFunction"]["ORCHESTRATOR_SECRET"]
+
+    def command(self, what: str, *arguments: str) -> list[str]:
+        sam = str(Path(sys.executable).with_name("sam"))
+        return [sam, "local", what, *arguments, *self._options]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "SAM_CLI_TELEMETRY": "0"}
+
+    def invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
+        """One invocation in a container of its own; what the function returned."""
+        done = subprocess.run(
+            self.command("invoke", function, "--event", "-"),
+            cwd=REPOSITORY,
+            env=self.environment,
+            input=json.dumps(event),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        try:
+            answer: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            pytest.fail(f"{done.stdout}\n{done.stderr}")
+        return answer
+
+
+@pytest.fixture(scope="session")
+def sam(engine: Engine, template: Path, services: Path) -> Sam:
+    return Sam(engine, template, services)

@@ -1,0 +1,128 @@
+"""The same template, layers and events in AWS's own container: the proof on Python 3.13."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.sam_local.conftest import Sam
+
+REPOSITORY = Path(__file__).parents[2]
+START_LIMIT_S = 60
+
+
+def sample(name: str, sam: Sam) -> dict[str, Any]:
+    """A sample event with the secret that the services really have."""
+    event: dict[str, Any] = json.loads((REPOSITORY / f"events/{name}.json").read_text())
+    if "x-core-secret" in event.get("headers", {}):
+        event["headers"]["x-core-secret"] = sam.secret
+    return event
+
+
+def body(answer: dict[str, Any], status: int = 200) -> Any:
+    assert answer["statusCode"] == status, answer
+    return json.loads(answer["body"])
+
+
+def versions() -> list[str]:
+    return sorted(file.name[:4] for file in (REPOSITORY / "migrations/versions").glob("0*.py"))
+
+
+def test_migrator_knows_every_version(sam: Sam) -> None:
+    answer = sam.invoke("MigratorFunction", sample("migrator", sam))
+    assert answer["revision_after"] == versions()[-1]
+
+
+def test_migrator_goes_down_and_up_again(sam: Sam) -> None:
+    *_, before, last = versions()
+    down = {"action": "downgrade", "revision": before, "confirm": True}
+    assert sam.invoke("MigratorFunction", down)["revision_after"] == before
+    answer = sam.invoke("MigratorFunction", sample("migrator", sam))
+    assert answer == {"revision_before": before, "revision_after": last, "applied": [last]}
+
+
+def test_health_sees_the_database(sam: Sam) -> None:
+    answer = sam.invoke("HealthFunction", sample("health", sam))
+    assert body(answer) == {"status": "ok", "db": "up"}
+
+
+def test_search_answers_with_jobs_and_each_can_be_read_in_full(sam: Sam) -> None:
+    found = body(sam.invoke("SearchFunction", sample("search", sam)))
+    assert found["found"] >= len(found["jobs"]) > 0
+    event = sample("search-job", sam)
+    event["pathParameters"]["id"] = found["jobs"][0]["id"]
+    read = body(sam.invoke("SearchFunction", event))
+    assert read["job"]["title"] == found["jobs"][0]["title"]
+    assert read["job"]["full_description_loaded"] is True
+
+
+def test_search_refuses_another_secret(sam: Sam) -> None:
+    event = sample("search", sam)
+    event["headers"]["x-core-secret"] = "another"
+    assert body(sam.invoke("SearchFunction", event), 401)["error"] == "unauthorized"
+
+
+@pytest.fixture(scope="module")
+def api(sam: Sam, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """``sam local start-api``."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    log = tmp_path_factory.mktemp("api") / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            sam.command("start-api", "--port", str(port), "--warm-containers", "LAZY"),
+            cwd=REPOSITORY,
+            env=sam.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_for(port, process, log)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                yield client
+        finally:
+            process.send_signal(signal.SIGINT)  # it removes its containers
+            process.wait(30)
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"start-api does not listen:\n{log.read_text()}")
+
+
+def test_the_api_serves_every_route(api: httpx.Client, sam: Sam) -> None:
+    secret = {"X-Core-Secret": sam.secret}
+    health = api.get("/api/v1/system/health")
+    assert (health.status_code, health.json()) == (200, {"status": "ok", "db": "up"})
+
+    wanted = json.loads(sample("search", sam)["body"])
+    search = api.post("/api/jobs/search", json=wanted, headers=secret)
+    assert search.status_code == 200, search.text
+    job = search.json()["jobs"][0]
+
+    read = api.get(f"/api/jobs/{job['id']}", headers=secret)
+    assert read.status_code == 200, read.text
+    assert read.json()["job"]["id"] == job["id"]
+
+
+def test_the_api_asks_for_the_secret(api: httpx.Client) -> None:
+    refused = api.post("/api/jobs/search", json={"text": "x"})
+    assert (refused.status_code, refused.json()["error"]) == (401, "unauthorized")
