@@ -102,7 +102,7 @@ migrate-cloud: $(READY) ## Bring the deployed database to the newest schema: STA
 
 .PHONY: test-sam-local
 test-sam-local: $(READY) ## Run every function in AWS's container through "sam local" (needs Docker)
-	@$(BIN)/pytest tests/sam_local
+	@$(BIN)/pytest -rs tests/sam_local
 
 .PHONY: secret
 secret: ## Print fresh secrets, ready for .env
