@@ -1,6 +1,6 @@
 """The Makefile's database commands: ``python -m local.database migrate|rollback|reset|seed|new``.
 
-They work on ``DATABASE_URL`` (of the environment, else of ``.env``), else on the embedded server in
+They work on the database of ``local.settings``: ``DATABASE_URL``, else the embedded server in
 ``DATA_DIR``, which they start if it does not run and then stop again.
 """
 
@@ -20,17 +20,15 @@ import alembic.command
 import psycopg
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from dotenv import dotenv_values
 from psycopg.conninfo import conninfo_to_dict
 
+from local import settings
 from local.postgres import EmbeddedPostgres, PostgresError
 from migrations import upgrade as migrations
 from migrations.seed import seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-POSTGRES_FOLDER = "postgres"  # in DATA_DIR
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,11 @@ class Database:
 @contextlib.contextmanager
 def database() -> Iterator[Database]:
     """The database that the settings name, running for as long as the context lasts."""
-    settings = {**dotenv_values(".env"), **os.environ}
-    if url := settings.get("DATABASE_URL"):
-        yield Database(url, embedded=False)
+    given = settings.read()
+    if given.database_url is not None:
+        yield Database(given.database_url, embedded=False)
         return
-    server = EmbeddedPostgres(Path(settings.get("DATA_DIR") or ".data") / POSTGRES_FOLDER)
+    server = EmbeddedPostgres(given.data_dir / "postgres")
     was_running = server.running
     try:
         yield Database(server.start(), embedded=True)
@@ -158,7 +156,12 @@ def main() -> None:
             else:
                 _confirm_reset(on)
                 print(reset(on))
-    except (migrations.MigrationError, PostgresError, CommandError) as error:
+    except (
+        migrations.MigrationError,
+        PostgresError,
+        CommandError,
+        settings.SettingsError,
+    ) as error:
         sys.exit(str(error))
     except psycopg.Error as error:
         sys.exit(f"Postgres says: {error.diag.message_primary or error}")

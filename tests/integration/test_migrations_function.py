@@ -30,7 +30,7 @@ def test_the_sample_event_brings_an_empty_database_to_the_newest_schema(database
 
 
 def test_current_only_tells(database):
-    nothing = {"revision_before": None, "revision_after": None, "applied": []}
+    nothing: dict[str, object] = {"revision_before": None, "revision_after": None, "applied": []}
     assert handler({"action": "current"}, None) == nothing
     handler({"revision": "0002"}, None)
     assert handler({"action": "current"}, None)["revision_after"] == "0002"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -30,7 +31,7 @@ SCHEMA = """
 """
 
 
-def query(url: str, statement: str) -> list[tuple]:
+def query(url: str, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
@@ -166,7 +167,7 @@ def test_a_step_that_fails_undoes_the_steps_before_it(empty_database_url):
 
 
 def test_takes_any_connection_string_that_libpq_takes(empty_database_url):
-    pairs = make_conninfo(**conninfo_to_dict(empty_database_url))
+    pairs = make_conninfo("", **conninfo_to_dict(empty_database_url))
     assert " host=" in f" {pairs}"
     assert upgrade(pairs, "0001").revision_after == "0001"
     assert current(empty_database_url + "?connect_timeout=3") == "0001"
