@@ -4,4 +4,5 @@ pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.aws",
     "tests.fixtures.hh_sandbox",
+    "tests.fixtures.local_cloud",
 ]

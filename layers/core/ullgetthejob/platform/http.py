@@ -210,13 +210,17 @@ def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:
         # A rule about several fields: its message begins with the name of one and a colon.
         name, _, rest = message.partition(": ")
         raise Invalid.field(name, rest)
-    raise Invalid.fields([(_name(problem["loc"]), _plain(problem["msg"])) for problem in problems])
+    sent = json.loads(raw)
+    raise Invalid.fields(
+        [(_name(problem["loc"], sent), _plain(problem["msg"])) for problem in problems]
+    )
 
 
-def _name(location: tuple[int | str, ...]) -> str:
-    """The field as the caller wrote it: ``area[1]``. Names of union branches are pydantic's own."""
+def _name(location: tuple[int | str, ...], sent: dict[str, Any]) -> str:
+    """The field as the caller wrote it: ``area[1]`` of a list, ``area`` of a single value."""
     first, *rest = location
-    return str(first) + "".join(f"[{part}]" for part in rest if isinstance(part, int))
+    listed = isinstance(sent.get(str(first)), list)
+    return str(first) + "".join(f"[{part}]" for part in rest if listed and isinstance(part, int))
 
 
 def _plain(message: str) -> str:

@@ -1,0 +1,94 @@
+"""Every fault of the sandbox, and what the caller of Core gets."""
+
+import time
+
+import pytest
+
+from local.sandbox import faults
+from local.template import load
+
+SEARCH = {"text": "Python", "per_page": 5}
+LIMIT_S = load().functions["SearchFunction"].timeout_s
+
+# fault: status and error of the answer; None: the caller notices nothing
+EXPECTED = {
+    "too_many_requests": (503, "hh_busy"),
+    "server_error": (503, "hh_unavailable"),
+    "bad_gateway": (503, "hh_unavailable"),
+    "service_unavailable": (503, "hh_unavailable"),
+    "edge_block": (503, "hh_region_blocked"),
+    "legal_block": (503, "hh_region_blocked"),
+    "vpn_check": (503, "hh_region_blocked"),
+    "captcha": (503, "hh_captcha"),
+    "slow": (503, "hh_unavailable"),
+    "truncated": (503, "hh_unavailable"),
+    "errors_with_200": (422, "bad_arguments"),
+    "drop": (503, "hh_unavailable"),
+}
+
+
+@pytest.fixture
+def core(cloud):
+    cloud.forget_pauses()
+    with cloud.client() as client:
+        client.post("/api/jobs/search", json=SEARCH).raise_for_status()
+        yield client
+    cloud.sandbox("DELETE", "/faults")
+    cloud.forget_pauses()
+
+
+def test_every_fault_of_the_sandbox_is_tried():
+    tried_otherwise = {"empty", "token_revoked"}
+    assert set(faults.KINDS) == set(EXPECTED) | tried_otherwise
+
+
+@pytest.mark.parametrize("kind", sorted(EXPECTED))
+def test_a_fault_becomes_a_clear_answer_in_time(core, cloud, kind):
+    more = {"seconds": 60} if kind == "slow" else {}
+    cloud.sandbox("POST", "/faults", {"kind": kind, "path": "/vacancies", **more})
+    began = time.monotonic()
+    answer = core.post("/api/jobs/search", json=SEARCH)
+    assert time.monotonic() - began < LIMIT_S
+    body = answer.json()
+    assert (answer.status_code, body["error"]) == EXPECTED[kind]
+    if answer.status_code == 503:
+        assert int(answer.headers["retry-after"]) >= 1
+    for hidden in ("<html", "ddos", "captcha?", "Traceback", "127.0.0.1", "httpx", "psycopg"):
+        assert hidden not in answer.text
+
+
+def test_no_results_are_an_answer(core, cloud):
+    cloud.sandbox("POST", "/faults", {"kind": "empty", "path": "/vacancies"})
+    body = core.post("/api/jobs/search", json=SEARCH).json()
+    assert (body["jobs"], body["found"]) == ([], 0)
+
+
+def test_a_revoked_token_is_renewed_behind_the_caller_s_back(core, cloud):
+    cloud.sandbox("POST", "/clock", {"advance_seconds": 301})
+    cloud.sandbox("POST", "/faults", {"kind": "token_revoked", "times": 1})
+    assert core.post("/api/jobs/search", json=SEARCH).status_code == 200
+
+
+def test_core_recovers_by_itself_when_hh_ru_does(core, cloud):
+    cloud.sandbox("POST", "/faults", {"kind": "service_unavailable"})
+    for _ in range(4):
+        answer = core.post("/api/jobs/search", json=SEARCH)
+        assert answer.status_code == 503
+    cloud.sandbox("DELETE", "/faults")
+    time.sleep(int(answer.headers["retry-after"]) + 0.5)
+    assert core.post("/api/jobs/search", json=SEARCH).status_code == 200
+
+
+def test_while_hh_ru_is_known_to_be_down_it_is_not_asked(core, cloud):
+    def searches():
+        return cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+
+    cloud.sandbox("POST", "/faults", {"kind": "edge_block"})
+    assert core.post("/api/jobs/search", json=SEARCH).status_code == 503
+    before = searches()
+    began = time.monotonic()
+    for _ in range(5):
+        answer = core.post("/api/jobs/search", json=SEARCH)
+        assert answer.json()["error"] == "hh_region_blocked"
+    assert time.monotonic() - began < 2
+    assert searches() == before

@@ -1,0 +1,111 @@
+"""The local cloud as a developer lives with it: started, stopped, killed, started again."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.fixtures.local_cloud import ROOT, new_cloud, remove
+
+SEARCHES = 200
+
+
+@pytest.fixture
+def own_cloud():
+    cloud = new_cloud()
+    yield cloud
+    remove(cloud)
+
+
+def gone(cloud):
+    """Whether every process of it ends within a few seconds."""
+    for _ in range(50):
+        if not cloud.processes():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_ctrl_c_stops_everything_and_a_second_start_keeps_the_data(own_cloud):
+    own_cloud.start()
+    with own_cloud.client() as core:
+        found = core.post("/api/jobs/search", json={"text": "Python"}).json()["jobs"]
+    secret = own_cloud.secrets["ORCHESTRATOR_SECRET"]
+    own_cloud.stop()
+    assert gone(own_cloud), own_cloud.processes()
+
+    own_cloud.start()
+    assert own_cloud.started_in_s < 15
+    assert own_cloud.secrets["ORCHESTRATOR_SECRET"] == secret
+    assert own_cloud.query("SELECT count(*) FROM jobs") == [(len(found),)]
+    with own_cloud.client() as core:
+        # The token from before is still readable: hh.ru would give no other for five minutes.
+        assert core.post("/api/jobs/search", json={"text": "Java"}).status_code == 200
+
+
+def test_after_sigkill_of_the_whole_tree_nothing_is_lost_and_nothing_to_clean(own_cloud):
+    own_cloud.start()
+    seen = set()
+    with own_cloud.client() as core:
+        for turn in range(SEARCHES):
+            body = {"text": "", "per_page": 10, "page": turn}
+            answer = core.post("/api/jobs/search", json=body)
+            assert answer.status_code == 200, answer.text
+            seen.update(job["id"] for job in answer.json()["jobs"])
+    own_cloud.kill()
+    assert gone(own_cloud), own_cloud.processes()
+
+    own_cloud.start()
+    stored = {id for (id,) in own_cloud.query("SELECT external_id FROM jobs")}
+    assert seen <= stored
+    with own_cloud.client() as core:
+        assert core.post("/api/jobs/search", json={"text": "Java"}).status_code == 200
+
+
+def test_sigkill_of_the_supervisor_alone_leaves_no_function_behind(own_cloud):
+    own_cloud.start()
+    with own_cloud.client() as core:
+        core.post("/api/jobs/search", json={"text": "Python"}).raise_for_status()
+    own_cloud.process.kill()
+    own_cloud.process.wait(timeout=10)
+    time.sleep(2)
+    own_cloud.start()
+    with own_cloud.client() as core:
+        core.post("/api/jobs/search", json={"text": "Java"}).raise_for_status()
+    own_cloud.stop()
+    assert gone(own_cloud), own_cloud.processes()
+
+
+def test_a_taken_port_is_a_clear_message(cloud, own_cloud):
+    ran = subprocess.run(
+        [sys.executable, "-m", "local", "run"],
+        cwd=ROOT,
+        env={"PORT": str(cloud.port), "DATA_DIR": str(own_cloud.data_dir), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode != 0
+    output = ran.stdout + ran.stderr
+    assert str(cloud.port) in output
+    assert "PORT=" in output
+    assert "Traceback" not in output
+    assert gone(own_cloud), own_cloud.processes()
+
+
+def test_hh_ru_down_is_503_and_nothing_of_it_shows(own_cloud):
+    own_cloud.start()
+    with own_cloud.client() as core:
+        core.post("/api/jobs/search", json={"text": "Python"}).raise_for_status()
+        for pid in own_cloud.processes():
+            arguments = (ROOT / f"/proc/{pid}/cmdline").read_bytes()
+            if b"local.sandbox" in arguments:
+                subprocess.run(["kill", "-9", str(pid)], check=True)
+        began = time.monotonic()
+        answer = core.post("/api/jobs/search", json={"text": "Python"})
+        assert time.monotonic() - began < 28
+        assert (answer.status_code, answer.json()["error"]) == (503, "hh_unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "127.0.0.1" not in answer.text

@@ -1,0 +1,174 @@
+"""A search from the HTTP API to hh.ru (the sandbox), Postgres and back, in the whole system."""
+
+import json
+import re
+
+import httpx
+import pytest
+
+# The body that the original's README shows.
+README_BODY = {
+    "text": "JavaScript Developer",
+    "area": "1",
+    "experience": "between1And3",
+    "employment": "full",
+    "schedule": "remote",
+}
+TEXT_OR_NULL = (str, type(None))
+JOB_TYPES = {
+    "id": str,
+    "hh_vacancy_id": str,
+    "title": str,
+    "company": TEXT_OR_NULL,
+    "salary": TEXT_OR_NULL,
+    "area": TEXT_OR_NULL,
+    "url": TEXT_OR_NULL,
+    "description": str,
+    "skills": list,
+    "has_test": bool,
+    "full_description_loaded": bool,
+}
+SALARY = re.compile(r"(from \d+|to \d+|\d+-\d+) [A-Z]{3}( per (shift|hour|rotation|service))?")
+
+
+@pytest.fixture
+def core(cloud):
+    with cloud.client() as client:
+        yield client
+
+
+def refusal(answer):
+    body = answer.json()
+    assert set(body) <= {"error", "message", "details", "request_id"}
+    assert body["request_id"] == answer.headers["x-request-id"]
+    return answer.status_code, body["error"]
+
+
+def test_health_is_open_and_up(cloud):
+    answer = httpx.get(f"{cloud.url}/api/v1/system/health")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "db": "up"})
+
+
+def test_the_original_s_search_answers_jobs_of_the_bff_s_types(core, cloud):
+    answer = core.post("/api/jobs/search", json=README_BODY)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (type(body["found"]), body["page"]) == (int, 0)
+    assert body["jobs"]
+    for job in body["jobs"]:
+        for field, kind in JOB_TYPES.items():
+            assert isinstance(job[field], kind), field
+        assert job["salary"] is None or SALARY.fullmatch(job["salary"]), job["salary"]
+        assert "<" not in job["description"]
+    ids = ", ".join(f"'{job['id']}'" for job in body["jobs"])
+    stored = cloud.query(f"SELECT external_id FROM jobs WHERE external_id IN ({ids})")
+    assert len(stored) == len(body["jobs"])
+
+
+def test_pages_do_not_overlap_and_end_where_hh_ru_ends(core):
+    def page(number):
+        body = core.post("/api/jobs/search", json={"text": "", "page": number, "per_page": 50})
+        return body.json()
+
+    first, second = page(0), page(1)
+    assert not {job["id"] for job in first["jobs"]} & {job["id"] for job in second["jobs"]}
+    assert first["found"] > 2000
+    assert first["pages"] == 40
+    assert len(page(39)["jobs"]) == 50
+    assert core.post("/api/jobs/search", json={"page": 40, "per_page": 50}).status_code == 422
+
+
+def test_a_job_is_shown_in_full_by_vacancy_id_and_by_row_id(core, cloud):
+    found = core.post("/api/jobs/search", json={"text": "Python", "per_page": 1}).json()["jobs"][0]
+    answer = core.get(f"/api/jobs/{found['id']}")
+    assert answer.status_code == 200
+    shown = answer.json()
+    assert shown["success"] is True
+    assert shown["job"]["full_description_loaded"] is True
+    assert len(shown["job"]["description"]) > len(found["description"])
+    assert shown["job"]["title"] == found["title"]
+    [(row_id,)] = cloud.query(f"SELECT id FROM jobs WHERE external_id = '{found['id']}'")
+    assert core.get(f"/api/jobs/{row_id}").json() == shown
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "..%2Fresumes%2Fmine",
+        "%2e%2e%2fresumes%2fmine",
+        "999999999999",
+        "abc",
+        "1%3Fx=1",
+        "00000000-0000-0000-0000-000000000000",
+    ],
+)
+def test_what_is_no_job_is_404_and_walks_nowhere(core, cloud, bad):
+    before = cloud.sandbox("GET", "/state")["calls"]["by_route"]
+    assert core.get(f"/api/jobs/{bad}").status_code == 404
+    after = cloud.sandbox("GET", "/state")["calls"]["by_route"]
+    changed = {route for route in after if after[route] != before.get(route)}
+    assert all("resumes" not in route for route in changed)
+
+
+@pytest.mark.parametrize("secret", ["wrong", "0", "None"])
+def test_a_wrong_secret_is_401(cloud, secret):
+    with cloud.client(secret) as stranger:
+        assert refusal(stranger.post("/api/jobs/search", json=README_BODY)) == (401, "unauthorized")
+
+
+def test_no_secret_is_401(cloud):
+    answer = httpx.post(f"{cloud.url}/api/jobs/search", json=README_BODY)
+    assert refusal(answer) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"experience": "between1And4"}, "experience"),
+        ({"schedule": ["remote", "moon"]}, "schedule"),
+        ({"area": "99999999"}, "area"),
+        ({"area": "1,2"}, "area"),
+        ({"text": 5}, "text"),
+        ({"salary": "much"}, "salary"),
+        ({"arae": "1"}, "arae"),
+        ({"per_page": 101}, "per_page"),
+        ({"period": 3, "date_from": "2026-01-01"}, "period"),
+        ({"text": "x" * 5000}, "text"),
+    ],
+)
+def test_bad_input_is_422_naming_the_field_and_asks_hh_ru_for_nothing_wider(
+    core, cloud, body, field
+):
+    def searches():
+        return cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+
+    before = searches()
+    answer = core.post("/api/jobs/search", json=body)
+    assert refusal(answer) == (422, "invalid_request")
+    assert answer.json()["details"]["fields"][0]["field"] == field
+    assert searches() == before
+
+
+def test_bad_json_is_400_and_a_megabyte_413(core):
+    for content in ("{", "[]", "", "null", "\xff\xfe"):
+        assert refusal(core.post("/api/jobs/search", content=content)) == (400, "invalid_json")
+    huge = json.dumps({"text": "x" * 1_000_000})
+    assert refusal(core.post("/api/jobs/search", content=huge)) == (413, "payload_too_large")
+
+
+def test_the_caller_s_request_id_comes_back(core):
+    request_id = "0f7fbd1e-4a57-4a63-8f0e-0c5b1a0c1b52"
+    answer = core.post("/api/jobs/search", json={"area": "x"}, headers={"X-Request-ID": request_id})
+    assert answer.headers["x-request-id"] == request_id
+
+
+def test_new_vacancies_appear_as_the_clock_runs(core, cloud):
+    def newest():
+        body = {"order_by": "publication_time", "per_page": 1}
+        return core.post("/api/jobs/search", json=body).json()["jobs"][0]
+
+    before = newest()
+    cloud.sandbox("POST", "/clock", {"advance_seconds": 6 * 3600})
+    after = newest()
+    assert after["id"] != before["id"]
+    assert after["published_at"] > before["published_at"]
