@@ -24,16 +24,13 @@ is started *in* it and addresses it as ``/proc/self/cwd``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import os
-import secrets
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +40,10 @@ from psycopg import sql
 
 from local import postgres_binaries
 from local.postgres_binaries import PostgresError
+from local.postgres_folder import Folder, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
 __all__ = ["EmbeddedPostgres", "PostgresError"]
@@ -77,9 +75,9 @@ class EmbeddedPostgres:
         extra_addresses: Sequence[str] = (),
         durable: bool = True,
     ) -> None:
-        self.data_dir = data_dir.absolute()
-        self.cluster = self.data_dir / "cluster"
-        self.log = self.data_dir / "server.log"
+        self._folder = Folder(data_dir)
+        self.data_dir = self._folder.path
+        self.cluster = self._folder.cluster
         self._wanted_port = port
         self._durable = durable
         self._extra = [
@@ -115,8 +113,8 @@ class EmbeddedPostgres:
         The database and its role exist afterwards. A server that listens elsewhere than wanted is
         restarted. Raises :class:`PostgresError`.
         """
-        self._make_folder()
-        with self._locked():
+        self._folder.make()
+        with self._folder.locked():
             if not (self.cluster / "PG_VERSION").exists():
                 self._initialise()
             if self.running and not self._listens_as_wanted():
@@ -130,59 +128,12 @@ class EmbeddedPostgres:
         Nothing happens when it does not run. Raises :class:`PostgresError`.
         """
         if self.data_dir.is_dir():
-            with self._locked():
+            with self._folder.locked():
                 self._stop()
 
-    # ── the folder ──────────────────────────────────────────────────────────────────────────────
-
-    def _make_folder(self) -> None:
-        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = self.data_dir.stat().st_uid
-        if os.geteuid() == 0:
-            if owner == 0:
-                os.chown(self.data_dir, postgres_binaries.system_user(), -1)
-        elif owner != os.geteuid():
-            raise PostgresError(
-                f"{self.data_dir} belongs to another user (uid {owner}). "
-                "Run as that user, give the folder away (chown -R) or choose another DATA_DIR."
-            )
-        self.data_dir.chmod(0o700)
-        first = {"password": secrets.token_urlsafe(32), "port": "0", "server.log": "", "lock": ""}
-        for name, content in first.items():
-            self._write_once(self.data_dir / name, content)
-
-    def _write_once(self, path: Path, content: str) -> None:
-        """Create *path* with *content*, whole or not at all, unless it exists."""
-        if path.exists():
-            return
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(content)
-        os.chown(draft, self.data_dir.stat().st_uid, -1)
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
-        draft.unlink()
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the folder's lock. The system drops it when this process ends, however it ends."""
-        with (self.data_dir / "lock").open("a") as lock:
-            for _ in _until(START_TIMEOUT_S + STOP_TIMEOUT_S):
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-            else:
-                raise PostgresError(f"another process keeps starting or stopping {self.data_dir}")
-            yield
-
     def _url(self, role: str, database: str) -> str:
-        password = (self.data_dir / "password").read_text()
-        return f"postgresql://{role}:{password}@127.0.0.1:{self._kept_port()}/{database}"
-
-    def _kept_port(self) -> int:
-        return int((self.data_dir / "port").read_text())
-
-    # ── the server ──────────────────────────────────────────────────────────────────────────────
+        folder = self._folder
+        return f"postgresql://{role}:{folder.password}@127.0.0.1:{folder.port}/{database}"
 
     def _named_process(self) -> psutil.Process | None:
         """The process whose number stands in ``postmaster.pid``; after a crash it may be any."""
@@ -205,7 +156,7 @@ class EmbeddedPostgres:
 
     def _listens_as_wanted(self) -> bool:
         options = (self.cluster / "postmaster.opts").read_text()
-        port = self._kept_port()
+        port = self._folder.port
         return (
             self._wanted_port in (0, port)
             and f"--port={port}" in options
@@ -217,7 +168,7 @@ class EmbeddedPostgres:
         draft = self.data_dir / "cluster.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        os.chown(draft, self.data_dir.stat().st_uid, -1)
+        os.chown(draft, self._folder.owner, -1)
         done = self._run(
             draft,
             "initdb",
@@ -241,7 +192,7 @@ class EmbeddedPostgres:
         One found running may be on its way up, on its way down, or just have been killed.
         """
         refusals = 0
-        for _ in _until(START_TIMEOUT_S):
+        for _ in until(START_TIMEOUT_S):
             if not self.running:
                 self._launch()
             if not self._says_ready():
@@ -284,21 +235,21 @@ class EmbeddedPostgres:
         }
         options = shlex.join(f"--{name}={value}" for name, value in settings.items())
         # What is left of a server that was killed holds its memory until it notices.
-        for _ in _until(ORPHANS_TIMEOUT_S, pause_s=0.5):
+        for _ in until(ORPHANS_TIMEOUT_S, pause_s=0.5):
             command = ("pg_ctl", "start", "-s", "-w", "-t", str(START_TIMEOUT_S), "-o", options)
             if self._run(self.cluster, *command) == 0:
                 return
-            if "shared memory block" not in self._last_words():
+            if "shared memory block" not in self._folder.last_words():
                 break
         raise self._failure(f"Postgres did not start on port {settings['port']}")
 
     def _choose_port(self) -> int:
-        port = self._wanted_port or self._kept_port()
+        port = self._wanted_port or self._folder.port
         if self._wanted_port and not _is_free(port):
             raise PostgresError(f"port {port} is taken; stop what uses it or choose another port")
         if port == 0 or not _is_free(port):
             port = _free_port()
-        (self.data_dir / "port").write_text(str(port))
+        self._folder.port = port
         return port
 
     def _ensure_database(self) -> None:
@@ -310,14 +261,14 @@ class EmbeddedPostgres:
             with contextlib.closing(
                 psycopg.connect(superuser, autocommit=True, connect_timeout=10)
             ) as connection:
-                _create_role_and_database(connection, (self.data_dir / "password").read_text())
+                _create_role_and_database(connection, self._folder.password)
 
     def _stop(self) -> None:
         process = self._postmaster()
         if process is None:
             return
         process.send_signal(signal.SIGINT)
-        for _ in _until(STOP_TIMEOUT_S, pause_s=0.01):
+        for _ in until(STOP_TIMEOUT_S, pause_s=0.01):
             if self._postmaster() is None:
                 return
         raise self._failure(f"Postgres (process {process.pid}) did not stop in {STOP_TIMEOUT_S} s")
@@ -328,7 +279,8 @@ class EmbeddedPostgres:
         as_root = os.geteuid() == 0
         account: dict[str, Any] = {"user": owner, "extra_groups": []} if as_root else {}
         here = "/proc/self/cwd" if as_root and Path("/proc/self/cwd").exists() else str(folder)
-        with self.log.open("ab" if self.log.stat().st_size < LOG_KEPT_BYTES else "wb") as log:
+        path = self._folder.log
+        with path.open("ab" if path.stat().st_size < LOG_KEPT_BYTES else "wb") as log:
             return subprocess.run(
                 [postgres_binaries.folder(owner) / program, *arguments, "-D", here],
                 cwd=folder,
@@ -342,11 +294,9 @@ class EmbeddedPostgres:
                 **account,
             ).returncode
 
-    def _last_words(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
-
     def _failure(self, what: str) -> PostgresError:
-        return PostgresError(f"{what}. The end of {self.log}:\n{self._last_words()}")
+        folder = self._folder
+        return PostgresError(f"{what}. The end of {folder.log}:\n{folder.last_words()}")
 
 
 def _create_role_and_database(connection: psycopg.Connection[Any], password: str) -> None:
@@ -373,12 +323,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _until(timeout_s: float, pause_s: float = 0.05) -> Iterator[None]:
-    """Yield at once, then every *pause_s* seconds until *timeout_s* have passed."""
-    deadline = time.monotonic() + timeout_s
-    yield
-    while time.monotonic() < deadline:
-        time.sleep(pause_s)
-        yield
