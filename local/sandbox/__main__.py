@@ -16,6 +16,8 @@ from aiohttp import web
 from local.sandbox.server import create_app
 from local.sandbox.state import MODES, Settings
 
+# Three thousand Russian letters, percent-encoded, and the rest of a search.
+LONGEST_LINE_BYTES = 64 * 1024
 # The application that the sandbox knows when the environment names none.
 DEMO_CLIENT_ID = "sandbox-application"
 DEMO_CLIENT_SECRET = "sandbox-application-secret"  # noqa: S105 - opens the sandbox only
@@ -104,7 +106,9 @@ async def serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     # Nobody waits for slow answers to finish: an end is an end.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=0.1, max_line_size=LONGEST_LINE_BYTES
+    )
     await runner.setup()
     watch = asyncio.create_task(_stdin_closed(stop)) if options.exit_with_parent else None
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from email.utils import formatdate
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -30,7 +30,7 @@ def compact(body: Any) -> str:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
 
-@cache
+@lru_cache(maxsize=1_000)  # callers choose the part
 def _rendered(path: str, part: str | None) -> tuple[bytes, str] | None:
     """Body and ETag of a dictionary's path; ``None`` if there is no such part of it."""
     body = _BODIES[path](part)

@@ -92,7 +92,11 @@ def _employer(vacancy: Vacancy) -> dict[str, Any]:
     if vacancy.kind == "anonymous":
         names = employers.vocabulary()["texts"]["anonymous"]
         name = Chance(vacancy.id, "anonymous").pick(names)
-        return {"name": name, "trusted": employer.trusted}
+        return {
+            "name": name,
+            "trusted": employer.trusted,
+            "employer_on_additional_check": False,
+        }
     pictures = "https://img.hhcdn.ru/employer-logo"
     return {
         "id": employer.id,
@@ -112,6 +116,7 @@ def _employer(vacancy: Vacancy) -> dict[str, Any]:
         "country_id": COUNTRY_NUMBERS.get(geography.country(vacancy.area_id), 1),
         "accredited_it_employer": employer.accredited_it,
         "trusted": employer.trusted,
+        "employer_on_additional_check": False,
     }
 
 
@@ -135,10 +140,12 @@ def _interview(vacancy: Vacancy) -> dict[str, str] | None:
     }
 
 
-def _older_keys(vacancy: Vacancy) -> dict[str, Any]:
+def _older_keys(vacancy: Vacancy, in_search: bool) -> dict[str, Any]:
     """What answers carried before work_format came, and in 2026 beside it."""
+    # For half a year of 2023 search gave the key and not its value.
+    lost = in_search and vacancy.shape == "old" and Chance(vacancy.id, "schedule").happens(0.2)
     return {
-        "schedule": _named("schedule", vacancy.schedule),
+        "schedule": None if lost else _named("schedule", vacancy.schedule),
         "working_days": _all_named(
             "working_days", ["only_saturday_and_sunday"] if vacancy.weekends_only else []
         ),
@@ -175,6 +182,7 @@ def _common(vacancy: Vacancy, archived: bool, in_search: bool) -> dict[str, Any]
     employer = _employer(vacancy)
     if vacancy.shape == "old":
         employer.pop("country_id", None)
+        employer.pop("employer_on_additional_check")
     shaped: dict[str, Any] = {
         "id": vacancy.id,
         "premium": vacancy.premium,
@@ -206,7 +214,7 @@ def _common(vacancy: Vacancy, archived: bool, in_search: bool) -> dict[str, Any]
         "experience": _named("experience", vacancy.experience),
     }
     if vacancy.shape != "new":
-        shaped |= _older_keys(vacancy)
+        shaped |= _older_keys(vacancy, in_search)
     if vacancy.shape != "old":
         shaped |= _newer_keys(vacancy)
     return shaped
@@ -275,6 +283,7 @@ def detail(vacancy: Vacancy, *, archived: bool) -> dict[str, Any]:
     }
     if vacancy.shape == "old":
         return shaped
+    shaped["employer"].pop("employer_on_additional_check")
     del shaped["site"]  # left the answers before the newer keys came
     return shaped | {
         "age_restriction": (

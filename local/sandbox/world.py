@@ -86,7 +86,6 @@ class World:
 
     def publish(self, vacancy: Vacancy) -> None:
         """Let a vacancy made by hand appear."""
-        self.at(vacancy.published)
         self.by_hand[vacancy.id] = vacancy
         self._add(vacancy, vacancy.published)
 

@@ -1,0 +1,187 @@
+"""Steering the sandbox, and what it keeps when it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from local.clock import FILE_NAME, LocalClock
+from tests.fixtures.hh_sandbox import ROOT, HhSandbox, run_sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AGENT = {"User-Agent": "UllGetTheJobTests/1.0 (tests@example.org)"}
+SMALL = ("--vacancies", "200", "--calls-per-second", "100000")
+
+
+def get(sandbox: HhSandbox, path: str, token: str | None = None, **params: str) -> httpx.Response:
+    headers = AGENT | {"Authorization": f"Bearer {token or sandbox.token()}"}
+    return httpx.get(sandbox.url + path, params=params, headers=headers, trust_env=False)
+
+
+def ids(sandbox: HhSandbox, **params: str) -> list[str]:
+    params = {"per_page": "100", "order_by": "publication_time"} | params
+    return [item["id"] for item in get(sandbox, "/vacancies", **params).json()["items"]]
+
+
+def refused(sandbox: HhSandbox, path: str, body: Any) -> str:
+    with pytest.raises(httpx.HTTPStatusError) as refusal:
+        sandbox.control("POST", path, body)
+    assert refusal.value.response.status_code == 400
+    return str(refusal.value.response.json()["error"])
+
+
+def test_the_clock_jumps_and_the_world_with_it(hh_sandbox: HhSandbox) -> None:
+    before = ids(hh_sandbox)
+    hh_sandbox.advance(2 * 86_400)
+    after = ids(hh_sandbox)
+    new = [id_ for id_ in after if int(id_) > int(before[0])]
+    assert 20 < len(new) <= 100
+    shared = LocalClock(hh_sandbox.data_dir / FILE_NAME).now()
+    told = datetime.fromisoformat(hh_sandbox.control("GET", "/state")["clock"]["now"])
+    assert abs((told - shared).total_seconds()) < 5
+
+
+def test_the_clock_can_run_faster(hh_sandbox: HhSandbox) -> None:
+    def now() -> datetime:
+        return datetime.fromisoformat(hh_sandbox.control("GET", "/state")["clock"]["now"])
+
+    hh_sandbox.control("POST", "/clock", {"rate": 3_600})
+    started = now()
+    time.sleep(0.2)
+    assert 600 < (now() - started).total_seconds() < 36_000
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"advance_seconds": -1}, {"advance_seconds": "1"}, {"rate": -1}, {"hours": 1}, []]
+)
+def test_the_clock_refuses_what_makes_no_sense(hh_sandbox: HhSandbox, body: Any) -> None:
+    before = hh_sandbox.control("GET", "/state")["clock"]["now"]
+    assert refused(hh_sandbox, "/clock", body)
+    assert hh_sandbox.control("GET", "/state")["clock"]["now"] > before
+
+
+def test_a_vacancy_can_be_published_found_and_closed(hh_sandbox: HhSandbox) -> None:
+    made = hh_sandbox.publish(
+        "Настройщик органов", employer="Филармония", area="2", experience="moreThan6"
+    )
+    found = get(hh_sandbox, "/vacancies", text="настройщик органа", area="2").json()
+    assert [item["id"] for item in found["items"]] == [made["id"]]
+    assert found["items"][0]["employer"]["name"] == "Филармония"
+    assert ids(hh_sandbox)[0] == made["id"], "it is the newest"
+    hh_sandbox.control("POST", f"/vacancies/{made['id']}/close")
+    assert get(hh_sandbox, "/vacancies", text="настройщик органа").json()["found"] == 0
+    assert get(hh_sandbox, f"/vacancies/{made['id']}").json()["archived"] is True
+
+
+def test_a_vacancy_that_is_none_is_refused(hh_sandbox: HhSandbox) -> None:
+    assert refused(hh_sandbox, "/vacancies", {"title": "a", "area": "x"}).startswith("area")
+    assert refused(hh_sandbox, "/vacancies", {}).startswith("title")
+
+
+def test_modes_limits_and_nothing_else_are_accepted(hh_sandbox: HhSandbox) -> None:
+    hh_sandbox.control("POST", "/mode", {"mode": "closed"})
+    assert hh_sandbox.control("GET", "/state")["mode"] == "closed"
+    assert get(hh_sandbox, "/vacancies").status_code == 200, "search stays open to applications"
+    assert "open, closed" in refused(hh_sandbox, "/mode", {"mode": "ajar"})
+    assert "calls_per_second" in refused(hh_sandbox, "/limit", {"calls_per_second": 0})
+
+
+def test_calls_are_counted_and_remembered(hh_sandbox: HhSandbox) -> None:
+    get(hh_sandbox, "/vacancies", text="python")
+    get(hh_sandbox, "/vacancies/1")
+    state = hh_sandbox.control("GET", "/state")
+    assert state["calls"]["by_route"] == {"GET /vacancies": 1, "GET /vacancies/{vacancy_id}": 1}
+    assert state["calls"]["by_status"] == {"200": 1, "404": 1}
+    hits = hh_sandbox.control("GET", "/hits")["hits"]
+    assert [(hit["path"], hit["query"]) for hit in hits] == [
+        ("/vacancies", "text=python"),
+        ("/vacancies/1", ""),
+    ]
+    hh_sandbox.control("DELETE", "/hits")
+    assert hh_sandbox.control("GET", "/state")["calls"]["total"] == 0
+
+
+def test_the_manual_names_every_route_and_kind(hh_sandbox: HhSandbox) -> None:
+    text = httpx.get(f"{hh_sandbox.url}/_sandbox/", trust_env=False).text
+    for word in ("/_sandbox/clock", "/_sandbox/faults", "vpn_check", "close", "advance_seconds"):
+        assert word in text
+
+
+def test_killed_and_started_again_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    with run_sandbox(tmp_path, *SMALL) as sandbox:
+        sandbox.advance(5 * 86_400)
+        token = sandbox.token()
+        made = sandbox.publish("Хранитель времени", area="1", salary={"from": 1, "to": 2})
+        gone = ids(sandbox)[5]
+        sandbox.control("POST", f"/vacancies/{gone}/close")
+        seen = ids(sandbox)
+        detail = get(sandbox, f"/vacancies/{seen[3]}").json()
+        before = datetime.fromisoformat(sandbox.control("GET", "/state")["clock"]["now"])
+        sandbox.kill()
+    with run_sandbox(tmp_path, *SMALL) as sandbox:
+        after = datetime.fromisoformat(sandbox.control("GET", "/state")["clock"]["now"])
+        assert 0 <= (after - before).total_seconds() < 120
+        assert get(sandbox, "/vacancies", token=token).status_code == 200
+        # A new one may have been published meanwhile, or an old one have closed.
+        again = ids(sandbox)
+        assert len(set(seen) & set(again)) >= len(seen) - 3
+        assert made["id"] in again
+        assert gone not in again
+        assert get(sandbox, f"/vacancies/{seen[3]}").json() == detail
+        assert get(sandbox, f"/vacancies/{made['id']}").json() == made
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": sandbox.client_id,
+            "client_secret": sandbox.client_secret,
+        }
+        too_early = httpx.post(f"{sandbox.url}/token", data=form, headers=AGENT, trust_env=False)
+        assert too_early.status_code == 403, "the five minutes are kept too"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_at_once_even_with_a_slow_answer_under_way(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with run_sandbox(tmp_path, *SMALL) as sandbox:
+        sandbox.fault("slow", seconds=60)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(f"{sandbox.url}/areas", headers=AGENT, timeout=0.2, trust_env=False)
+        started = time.monotonic()
+        os.kill(sandbox.process.pid, number)
+        assert sandbox.process.wait(timeout=10) == 0
+        assert time.monotonic() - started < 3
+
+
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
+    with run_sandbox(tmp_path, *SMALL) as sandbox:
+        assert sandbox.process.stdin is not None
+        sandbox.process.stdin.close()
+        assert sandbox.process.wait(timeout=10) == 0
+
+
+def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "local.sandbox", "--port", str(port), *SMALL]
+        ended = subprocess.run(
+            [*command, "--data-dir", str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert f"Port {port} is taken" in ended.stderr

@@ -1,0 +1,147 @@
+"""Each fault of the sandbox as a client sees it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from local.sandbox import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.fixtures.hh_sandbox import HhSandbox
+
+
+@pytest.fixture
+def client(hh_sandbox: HhSandbox) -> Iterator[httpx.Client]:
+    headers = {
+        "User-Agent": "UllGetTheJobTests/1.0 (tests@example.org)",
+        "Authorization": f"Bearer {hh_sandbox.token()}",
+    }
+    with httpx.Client(base_url=hh_sandbox.url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+def enveloped(status: int, type_: str) -> Callable[[httpx.Response], None]:
+    def check(answer: httpx.Response) -> None:
+        assert answer.status_code == status
+        assert answer.json()["errors"][0]["type"] == type_
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+    return check
+
+
+def page(status: int, text: str) -> Callable[[httpx.Response], None]:
+    def check(answer: httpx.Response) -> None:
+        assert answer.status_code == status
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert text in answer.text
+
+    return check
+
+
+def errors_with_200(answer: httpx.Response) -> None:
+    assert answer.status_code == 200
+    assert answer.json()["errors"][0]["type"] == "bad_argument"
+    assert "items" not in answer.json()
+    assert "found" not in answer.json()
+
+
+def empty(answer: httpx.Response) -> None:
+    assert answer.status_code == 200
+    assert (answer.json()["items"], answer.json()["found"]) == ([], 0)
+
+
+def captcha(answer: httpx.Response) -> None:
+    enveloped(403, "captcha_required")(answer)
+    assert answer.json()["errors"][0]["captcha_url"].startswith("https://hh.ru/account/captcha?")
+
+
+def revoked(answer: httpx.Response) -> None:
+    enveloped(403, "oauth")(answer)
+    assert answer.json()["errors"][0]["value"] == "token_revoked"
+
+
+ANSWERED: dict[str, Callable[[httpx.Response], None]] = {
+    "too_many_requests": enveloped(429, "too_many_requests"),
+    "server_error": enveloped(500, "server_error"),
+    "bad_gateway": page(502, "Bad Gateway"),
+    "service_unavailable": enveloped(503, "service_unavailable"),
+    "edge_block": page(403, "DDoS-Guard"),
+    "legal_block": page(451, "451"),
+    "vpn_check": page(200, "vpncheeck"),
+    "captcha": captcha,
+    "errors_with_200": errors_with_200,
+    "empty": empty,
+    "token_revoked": revoked,
+}
+WITHOUT_ANSWER = {"drop", "truncated", "slow"}
+
+
+def test_every_kind_has_a_test() -> None:
+    assert set(ANSWERED) | WITHOUT_ANSWER == set(faults.KINDS)
+
+
+@pytest.mark.parametrize("kind", ANSWERED)
+def test_answers_so_once_and_then_rightly(
+    hh_sandbox: HhSandbox, client: httpx.Client, kind: str
+) -> None:
+    hh_sandbox.fault(kind, times=1)
+    ANSWERED[kind](client.get("/vacancies"))
+    right = client.get("/vacancies")
+    assert right.status_code == 200
+    assert right.json()["found"] > 0
+
+
+def test_a_dropped_connection_gives_no_answer(hh_sandbox: HhSandbox, client: httpx.Client) -> None:
+    hh_sandbox.fault("drop", times=1)
+    with pytest.raises(httpx.TransportError):
+        client.get("/vacancies")
+    assert client.get("/vacancies").status_code == 200
+
+
+def test_a_truncated_body_breaks_off(hh_sandbox: HhSandbox, client: httpx.Client) -> None:
+    hh_sandbox.fault("truncated", times=1)
+    received = b""
+    with pytest.raises(httpx.TransportError), client.stream("GET", "/vacancies") as answer:  # noqa: PT012 - the body is what breaks
+        assert answer.status_code == 200
+        for chunk in answer.iter_raw():
+            received += chunk
+    assert received.startswith(b'{"items":[{')
+    assert client.get("/vacancies").status_code == 200
+
+
+def test_a_slow_answer_is_right_and_late(hh_sandbox: HhSandbox, client: httpx.Client) -> None:
+    hh_sandbox.fault("slow", times=1, seconds=0.6)
+    started = time.monotonic()
+    assert client.get("/vacancies").json()["found"] > 0
+    assert time.monotonic() - started >= 0.6
+
+
+def test_a_slow_answer_holds_up_nobody_else(hh_sandbox: HhSandbox, client: httpx.Client) -> None:
+    hh_sandbox.fault("slow", path="/vacancies", seconds=30)
+    with pytest.raises(httpx.ReadTimeout):
+        client.get("/vacancies", timeout=0.3)
+    assert client.get("/languages", timeout=5).status_code == 200
+
+
+def test_a_fault_stays_until_it_is_cleared(hh_sandbox: HhSandbox, client: httpx.Client) -> None:
+    hh_sandbox.fault("server_error", path="/areas")
+    assert [client.get("/areas").status_code for _ in range(3)] == [500] * 3
+    assert client.get("/languages").status_code == 200
+    state = hh_sandbox.control("GET", "/state")
+    assert [(fault["kind"], fault["used"]) for fault in state["faults"]] == [("server_error", 3)]
+    hh_sandbox.control("DELETE", "/faults")
+    assert client.get("/areas").status_code == 200
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones(hh_sandbox: HhSandbox) -> None:
+    with pytest.raises(httpx.HTTPStatusError) as refusal:
+        hh_sandbox.fault("flood")
+    answer: Any = refusal.value.response
+    assert answer.status_code == 400
+    assert answer.json()["kinds"] == list(faults.KINDS)

@@ -1,0 +1,83 @@
+"""Which faults strike which calls, how often, and what cannot be asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from local.sandbox import faults
+from local.sandbox.faults import Faults, InvalidFault
+
+
+def kinds(set_: Faults, path: str = "/vacancies", *, with_token: bool = True) -> list[str]:
+    return [fault.kind for fault in set_.strike(path, with_token=with_token)]
+
+
+def test_strikes_as_often_as_asked_and_is_gone() -> None:
+    set_ = Faults(seed=1)
+    set_.set.append(faults.read({"kind": "server_error", "times": 2}))
+    assert [kinds(set_) for _ in range(3)] == [["server_error"], ["server_error"], []]
+
+
+def test_strikes_only_under_its_path() -> None:
+    set_ = Faults(seed=1)
+    set_.set.append(faults.read({"kind": "server_error", "path": "/token"}))
+    assert kinds(set_, "/vacancies") == []
+    assert kinds(set_, "/token") == ["server_error"]
+
+
+def test_what_concerns_search_leaves_dictionaries_alone_unless_told() -> None:
+    set_ = Faults(seed=1)
+    set_.set.append(faults.read({"kind": "vpn_check"}))
+    assert kinds(set_, "/dictionaries") == []
+    assert kinds(set_, "/vacancies") == ["vpn_check"]
+
+
+def test_a_probability_strikes_now_and_then_and_the_same_for_a_seed() -> None:
+    def row(seed: int) -> list[bool]:
+        set_ = Faults(seed)
+        set_.set.append(faults.read({"kind": "drop", "probability": 0.3}))
+        return [bool(kinds(set_)) for _ in range(1_000)]
+
+    assert row(1) == row(1)
+    assert 200 < sum(row(1)) < 400
+
+
+def test_slow_comes_with_another_and_first() -> None:
+    set_ = Faults(seed=1)
+    set_.set.append(faults.read({"kind": "bad_gateway"}))
+    set_.set.append(faults.read({"kind": "slow", "seconds": 1}))
+    assert kinds(set_) == ["slow", "bad_gateway"]
+
+
+def test_of_two_the_first_set_strikes() -> None:
+    set_ = Faults(seed=1)
+    set_.set.append(faults.read({"kind": "captcha", "times": 1}))
+    set_.set.append(faults.read({"kind": "drop"}))
+    assert [kinds(set_) for _ in range(2)] == [["captcha"], ["drop"]]
+
+
+def test_a_revoked_token_needs_a_token() -> None:
+    set_ = Faults(seed=1)
+    set_.set.append(faults.read({"kind": "token_revoked"}))
+    assert kinds(set_, with_token=False) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (None, "unknown kind"),
+        ([], "unknown kind"),
+        ({"kind": "flood"}, "too_many_requests"),
+        ({"kind": "drop", "path": "vacancies"}, "path"),
+        ({"kind": "drop", "times": 0}, "times"),
+        ({"kind": "drop", "times": True}, "times"),
+        ({"kind": "drop", "probability": 2}, "probability"),
+        ({"kind": "slow", "seconds": -1}, "seconds"),
+        ({"kind": "slow", "time": 1}, "unknown field 'time'"),
+    ],
+)
+def test_refuses_what_cannot_be(body: Any, message: str) -> None:
+    with pytest.raises(InvalidFault, match=message):
+        faults.read(body)

@@ -1,0 +1,132 @@
+"""hh.ru's query language: what finds a vacancy and what does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.sandbox import russian, search, text_query, vacancy_maker, vacancy_text
+from local.sandbox.search_params import Search
+
+if TYPE_CHECKING:
+    from local.sandbox.vacancy import Vacancy
+
+
+@pytest.fixture(scope="module")
+def vacancy() -> Vacancy:
+    made = vacancy_maker.make(1, 7, "130000001", 0.0, 1.0, "both")
+    return dataclasses.replace(
+        made,
+        name="Старший Python-разработчик (C++)",
+        employer=dataclasses.replace(made.employer, name="Северный Банк"),
+        kind="open",
+        requirements=("Опыт коммерческой разработки от 3 лет", "Знание Node.js и PostgreSQL"),
+        duties=("Поддержка платёжных сервисов",),
+        intro=("Ищем <strong>коллегу</strong> &amp; друга",),
+        conditions=(),
+        plus=(),
+        skills=("Docker",),
+        closing="Ждём",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python",
+        "PYTHON разработчики",
+        "разработчика python",
+        '"python-разработчик"',
+        '"опыт коммерческой разработки"',
+        "java OR python",
+        "NAME:python",
+        "COMPANY_NAME:банк",
+        "COMPANY_NAME:(северный банка)",
+        "DESCRIPTION:postgresql docker",
+        "python NOT java",
+        "NOT java",
+        "(java OR python) AND сервис",
+        "!разработки",
+        "раз* postgre*",
+        "c++",
+        "node.js",
+        "платежный",
+        "",
+        ")) python ((",
+        "OR python",
+        "python AND",
+        "NOT NOT python",
+    ],
+)
+def test_finds(vacancy: Vacancy, text: str) -> None:
+    assert text_query.parse(text).holds(vacancy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "java",
+        "python java",
+        '"разработчик python"',
+        '"коммерческой опыт"',
+        "NAME:docker",
+        "COMPANY_NAME:python",
+        "DESCRIPTION:банк",
+        "NOT python",
+        "python NOT (docker OR java)",
+        "(java OR go) python",
+        "!разработка",
+        "постг*",
+        "strong amp",
+        "c#",
+    ],
+)
+def test_does_not_find(vacancy: Vacancy, text: str) -> None:
+    assert not text_query.parse(text).holds(vacancy)
+
+
+def test_search_field_limits_where_words_are_looked_for(vacancy: Vacancy) -> None:
+    assert not text_query.parse("docker", ("name", "company_name")).holds(vacancy)
+    assert text_query.parse("docker", ("description",)).holds(vacancy)
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 1_500, "NOT " * 700, '"' * 333, "NAME:" * 600, "( ) OR " * 400]
+)
+def test_reads_any_text_without_failing(vacancy: Vacancy, text: str) -> None:
+    text_query.parse(text).holds(vacancy)
+
+
+def test_a_word_in_the_title_comes_before_one_in_the_description(vacancy: Vacancy) -> None:
+    in_description = dataclasses.replace(vacancy, id="2", name="Инженер", skills=("Python",))
+    found = search.find(Search(text="python"), [in_description, vacancy])
+    assert [one.id for one in found] == [vacancy.id, "2"]
+
+
+def test_highlights_every_form_of_the_words_searched_for(vacancy: Vacancy) -> None:
+    terms = list(text_query.parse("разработка NOT опыт").terms())
+    line = vacancy_text.snippet(vacancy, lambda word: any(term.wants(word) for term in terms))
+    assert line["requirement"] is not None
+    assert "<highlighttext>разработки</highlighttext>" in line["requirement"]
+    assert "<highlighttext>Опыт" not in line["requirement"]
+
+
+def test_a_snippet_begins_where_the_word_is(vacancy: Vacancy) -> None:
+    line = vacancy_text.snippet(vacancy, lambda word: word == "PostgreSQL")
+    assert line["requirement"] == ("...Знание Node.js и <highlighttext>PostgreSQL</highlighttext>.")
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        ["разработчик", "разработчика", "разработчики", "Разработчиком"],
+        ["продажа", "продажи", "продажам"],
+        ["аналитик", "аналитика", "аналитиков"],
+        ["developer", "developers", "Developer"],
+        ["ещё", "еще"],
+    ],
+)
+def test_forms_of_a_word_have_one_stem(forms: list[str]) -> None:
+    assert len({russian.stem(form) for form in forms}) == 1
