@@ -83,7 +83,7 @@ class Gateway:
             max_line_size=HEADER_LIMIT,
             max_field_size=HEADER_LIMIT,
         )
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=2)
         await self._runner.setup()
         for listener in listeners:
             await web.SockSite(self._runner, listener).start()

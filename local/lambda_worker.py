@@ -201,8 +201,14 @@ class RuntimeApi:
     ) -> Worker:
         """Start *command* in *folder* with *environment* and a Runtime API of its own."""
         if self._runner is None:
-            server = web.Server(self._serve, keepalive_timeout=_NEVER_S, access_log=None)
-            self._runner = web.ServerRunner(server)
+            # A process that has died waits for no invocation any more.
+            server = web.Server(
+                self._serve,
+                keepalive_timeout=_NEVER_S,
+                access_log=None,
+                handler_cancellation=True,
+            )
+            self._runner = web.ServerRunner(server, shutdown_timeout=1)
             await self._runner.setup()
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
