@@ -68,7 +68,8 @@ db-new: $(READY) ## Write an empty migration: NAME="what it does"
 # own (build.toml, which SAM keeps beside the build, too), and the cache goes when any of that changes.
 ARCH ?= arm64
 STAGE ?= dev
-PARAMETERS ?=
+# The stack's parameters, as "sam deploy" takes them; CloudFormation remembers them from then on.
+PARAMETERS ?= $(addprefix file://,$(wildcard parameters-$(STAGE).yaml))
 BUILT = .aws-sam/$(ARCH)/build
 CACHE = .aws-sam/$(ARCH)/cache
 SAM = SAM_CLI_TELEMETRY=0 MAKEFLAGS=--no-print-directory PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam
@@ -88,9 +89,9 @@ validate: $(READY) ## Check template.yaml as CloudFormation would
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint
 
 .PHONY: deploy
-deploy: build ## Build and deploy: STAGE=dev|prod, the first time with PARAMETERS="DatabaseSecretArn=... ..."
+deploy: build ## Build and deploy with parameters-STAGE.yaml: STAGE=dev (default) or prod
 	@find functions -name __pycache__ -prune -exec rm -rf {} +
-	@$(SAM) deploy --config-env $(STAGE) --template-file $(BUILT)/template.yaml --parameter-overrides Stage=$(STAGE) Architecture=$(ARCH) $(PARAMETERS)
+	@$(SAM) deploy --config-file $(CURDIR)/samconfig.toml --config-env $(STAGE) --template-file $(BUILT)/template.yaml --parameter-overrides Stage=$(STAGE) Architecture=$(ARCH) $(PARAMETERS)
 
 .PHONY: deploy-prod
 deploy-prod: ## The same with STAGE=prod; shows the changes and asks

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from local.cloudformation import REGION
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -98,6 +100,7 @@ class Sam:
         self._options = [
             *("--template", str(template), "--env-vars", str(variables)),
             *("--parameter-overrides", f"Architecture={engine.machine}"),
+            *("--region", REGION),
             *(["--skip-pull-image"] if engine.has_image else []),
         ]
 
