@@ -24,7 +24,7 @@ FILE_NAME = "clock.json"
 
 
 class LocalClock:
-    """Reads, and for the sandbox moves, the clock file. Reading costs one ``stat`` when unchanged."""
+    """Reads, and for the sandbox moves, the clock file. Unchanged, it costs one ``stat`` a look."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
