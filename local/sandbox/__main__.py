@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exit-with-parent",
         action="store_true",
-        help="end when standard input closes, so that a killed supervisor leaves no orphan",
+        help="end when standard input, a pipe, closes: a killed supervisor leaves no orphan",
     )
     return parser
 
@@ -125,7 +126,12 @@ async def serve(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run; a port that is taken is told in one line."""
-    options = arguments().parse_args()
+    parser = arguments()
+    options = parser.parse_args()
+    if options.exit_with_parent:
+        kind = os.fstat(sys.stdin.fileno()).st_mode
+        if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+            parser.error("--exit-with-parent wants a pipe as standard input")
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(options))

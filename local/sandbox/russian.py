@@ -21,10 +21,33 @@ _ENDINGS = (  # the longest first
 )  # fmt: skip
 
 
+# hh.ru finds some words by their twins in the other language.
+_TWINS = {
+    "developer": "разработчик",
+    "programmer": "программист",
+    "engineer": "инженер",
+    "manager": "менеджер",
+    "analyst": "аналитик",
+    "designer": "дизайнер",
+    "tester": "тестировщик",
+    "фронтенд": "frontend",
+    "бэкенд": "backend",
+    "девопс": "devops",
+    "джава": "java",
+    "питон": "python",
+    "js": "javascript",
+}
+
+
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """The stem of one word in any letter case."""
-    word = word.lower().replace("ё", "е")
+    """The stem of one word in any letter case; twins have one stem."""
+    taken = _without_ending(word.lower().replace("ё", "е"))
+    twin = _TWINS.get(taken)
+    return taken if twin is None else _without_ending(twin)
+
+
+def _without_ending(word: str) -> str:
     if not ("а" <= word[-1] <= "я"):
         return word[:-1] if len(word) > 4 and word.endswith("s") and word.isalpha() else word
     if len(word) > 5 and word.endswith(("ся", "сь")):

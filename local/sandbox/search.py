@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -198,6 +199,7 @@ def answer(
     found = find(search, vacancies)
     terms = list(text_query.parse(search.text, search.search_field or text_query.FIELDS).terms())
 
+    @cache
     def wanted(word: str) -> bool:
         return any("description" in term.fields and term.wants(word) for term in terms)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from local.sandbox import russian
@@ -37,7 +38,7 @@ class Node(Protocol):
         """The terms that are asked for (not those after NOT): they score and are highlighted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Term:
     """One word (or a hyphenated group, or a phrase) looked for in *fields*."""
 
@@ -47,19 +48,23 @@ class Term:
     exact: bool = False
     beginning: bool = False
 
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """The stems of its words."""
+        return frozenset(russian.stems(self.text))
+
     def holds(self, vacancy: Vacancy) -> bool:
         """Whether any of the fields has the words (a phrase: side by side)."""
-        return any(self.found_in(vacancy, field) for field in self.fields)
+        for field in self.fields:  # noqa: SIM110 - asked of every vacancy; any() takes twice as long
+            if self.found_in(vacancy, field):
+                return True
+        return False
 
     def found_in(self, vacancy: Vacancy, field: str) -> bool:
         """The same for one field."""
         if self.beginning:
-            return any(
-                word.startswith(self.text)
-                for line in vacancy.texts[field]
-                for word in russian.words(line)
-            )
-        if not vacancy.stems[field].issuperset(russian.stems(self.text)):
+            return any(word.startswith(self.text) for word in vacancy.words[field])
+        if not self.stems <= vacancy.stems[field]:
             return False
         if self.exact:
             return self._beside(vacancy, field, as_written=True)
@@ -83,7 +88,7 @@ class Term:
         """Whether a word of a snippet is to be highlighted for this term."""
         if self.beginning:
             return word.lower().startswith(self.text)
-        return russian.stem(word) in russian.stems(self.text)
+        return russian.stem(word) in self.stems
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,13 +57,14 @@ def for_(access: Access, handler: Handler) -> Handler:
     async def checked(request: web.Request) -> web.StreamResponse:
         sandbox = request.app[SANDBOX]
         token = bearer(request, sandbox)
-        if access is Access.APPLICATION and token is None:
+        person = token is not None and token.kind != APPLICATION and sandbox.mode == "open"
+        open_to_caller = {
+            Access.ANYONE: True,
+            Access.APPLICATION: token is not None,
+            Access.APPLICANT: person,
+        }
+        if not open_to_caller[access]:
             raise errors.forbidden()
-        if access is Access.APPLICANT:
-            if sandbox.mode == "closed" or token is None:
-                raise errors.forbidden()
-            if token.kind == APPLICATION:
-                raise errors.oauth("user_auth_expected")
         return await handler(request)
 
     return checked

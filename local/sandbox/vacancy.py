@@ -186,6 +186,14 @@ class Vacancy:
         }
 
     @cached_property
+    def words(self) -> dict[str, frozenset[str]]:
+        """The words of each search field as they stand, in small letters."""
+        return {
+            field: frozenset().union(*map(russian.words, lines))
+            for field, lines in self.texts.items()
+        }
+
+    @cached_property
     def stems(self) -> dict[str, frozenset[str]]:
         """The stems of the words of each search field."""
         return {

