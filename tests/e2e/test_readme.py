@@ -1,0 +1,46 @@
+"""README's examples run as printed (on another port and data folder)."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.fixtures.local_cloud import ROOT
+
+README = (ROOT / "README.md").read_text()
+SECTION = README.split("\n## Endpoints\n")[1].split("\n## ")[0]
+EXAMPLES = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
+
+
+@pytest.fixture
+def here(cloud):
+    """An example with the addresses of the cloud under test."""
+    secret = EXAMPLES[0]
+
+    def adapt(example):
+        script = f"set -euo pipefail\n{secret}\n{example}"
+        return script.replace("http://localhost:4000", cloud.url).replace(
+            '".data/', f'"{cloud.data_dir}/'
+        )
+
+    return adapt
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.split("\n")[0][:60])
+def test_an_example_of_the_readme_runs(here, example):
+    ran = subprocess.run(
+        ["bash", "-c", here(example)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_make_command_of_the_readme_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^\s*make ([a-z-]+)", README, re.MULTILINE))
+    named |= set(re.findall(r"`make ([a-z-]+)", README))
+    assert named <= targets, named - targets
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
