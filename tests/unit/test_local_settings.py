@@ -1,0 +1,133 @@
+"""Settings of a local run: who wins over whom, and what stays secret."""
+
+import json
+import stat
+
+import pytest
+
+from local.gateway import TokenBucket
+from local.resources import Function, HttpApi, Template
+from local.settings import (
+    USER_AGENT,
+    SettingsError,
+    function_environments,
+    generated_secrets,
+    read,
+)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    def make(dotenv="", **environment):
+        path = tmp_path / ".env"
+        path.write_text(dotenv)
+        return read({"DATA_DIR": str(tmp_path / "data"), **environment}, path)
+
+    return make
+
+
+@pytest.fixture
+def variables(tmp_path):
+    """The variables that a function gets for those that it declares."""
+
+    def make(settings, declared, **addresses):
+        function = Function("F", "python3.13", "a.b", tmp_path, declared, 128, 3, None, (), ())
+        template = Template({"F": function}, {}, {}, {}, HttpApi())
+        return function_environments(template, settings, addresses)["F"]
+
+    return make
+
+
+def test_the_environment_wins_over_dotenv(settings):
+    assert settings("PORT=5000", PORT="6000").port == 6000
+    assert settings("PORT=5000").port == 5000
+    assert settings().port == 4000
+
+
+def test_an_empty_value_is_not_given(settings):
+    assert settings("PORT=5000", PORT="").port == 5000
+    assert settings("DATABASE_URL=\nHH_API_URL=").database_url is None
+
+
+def test_dotenv_is_taken_as_it_is_written(settings):
+    made = settings("DATABASE_URL='postgresql://u:p$x@h/d' # mine\nexport HH_CLIENT_ID=$HOME")
+
+    assert made.database_url == "postgresql://u:p$x@h/d"
+    assert made.given["HH_CLIENT_ID"] == "$HOME"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "4000.0", "http", "４０００"])
+def test_a_port_that_is_none_is_refused_by_name(settings, port):
+    with pytest.raises(SettingsError, match="PORT must be a number from 1 to 65535"):
+        settings(PORT=port)
+
+
+def test_a_data_folder_that_cannot_be_made_is_refused_by_name(settings, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(SettingsError, match="DATA_DIR"):
+        settings(DATA_DIR=str(tmp_path / "file" / "data"))
+
+
+def test_the_real_hh_needs_an_operators_user_agent(settings):
+    with pytest.raises(SettingsError, match="HH_USER_AGENT"):
+        settings(HH_API_URL="https://api.hh.ru")
+
+    assert settings(HH_API_URL="https://api.hh.ru", HH_USER_AGENT="A/1 (a@b.c)").hh_api_url
+
+
+def test_generated_secrets_are_made_once_and_are_their_owners_alone(tmp_path):
+    made = generated_secrets(tmp_path)
+
+    assert generated_secrets(tmp_path) == made
+    assert len(set(made.values())) == 5
+    assert min(map(len, made.values())) >= 32
+    assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_a_new_kind_of_secret_leaves_the_others_as_they_were(tmp_path):
+    made = generated_secrets(tmp_path)
+    without = {name: value for name, value in made.items() if name != "ADMIN_SECRET"}
+    (tmp_path / "secrets.json").write_text(json.dumps(without))
+
+    assert generated_secrets(tmp_path).items() >= without.items()
+    assert generated_secrets(tmp_path)["ADMIN_SECRET"]
+
+
+def test_a_function_gets_given_values_then_local_ones_then_the_templates(settings, variables):
+    declared = {
+        "ORCHESTRATOR_SECRET": "secretsmanager:arn",
+        "ORCHESTRATOR_SECRET_PREVIOUS": "secretsmanager:arn@AWSPREVIOUS",
+        "ADMIN_SECRET": "secretsmanager:arn2",
+        "DATABASE_URL": "secretsmanager:db",
+        "HH_USER_AGENT": "local-HhUserAgent",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+    made = settings(ORCHESTRATOR_SECRET="mine", UNDECLARED="x")
+
+    assert variables(made, declared, DATABASE_URL="postgresql://local") == {
+        "ORCHESTRATOR_SECRET": "mine",
+        "ORCHESTRATOR_SECRET_PREVIOUS": "",
+        "ADMIN_SECRET": generated_secrets(made.data_dir)["ADMIN_SECRET"],
+        "DATABASE_URL": "postgresql://local",
+        "HH_USER_AGENT": USER_AGENT,
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+
+
+def test_the_sandboxs_application_is_not_sent_to_another_hh(settings, variables):
+    declared = {"HH_CLIENT_ID": "secretsmanager:hh#client_id"}
+
+    assert variables(settings(), declared)["HH_CLIENT_ID"]
+    assert variables(settings(HH_API_URL="http://127.0.0.1:1"), declared)["HH_CLIENT_ID"] == ""
+
+
+def test_a_throttle_lets_a_burst_through_and_then_its_rate():
+    now = 0.0
+    bucket = TokenBucket(rate=2, burst=3, clock=lambda: now)
+
+    assert [bucket.take() for _ in range(4)] == [True, True, True, False]
+    now = 0.5
+    assert [bucket.take() for _ in range(2)] == [True, False]
+    now = 100
+    assert [bucket.take() for _ in range(4)] == [True, True, True, False]
