@@ -1,0 +1,311 @@
+"""The local AWS: what it must keep, and conditions that must hold."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.settings import REPOSITORY
+from local.template import load
+from tests.fixtures.aws import LocalAws
+
+TEMPLATE = """
+Resources:
+  Plain:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+  Sorted:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions:
+        - {AttributeName: pk, AttributeType: S}
+        - {AttributeName: sk, AttributeType: B}
+        - {AttributeName: owner, AttributeType: S}
+      KeySchema: [{AttributeName: pk, KeyType: HASH}, {AttributeName: sk, KeyType: RANGE}]
+      GlobalSecondaryIndexes:
+        - IndexName: by_owner
+          KeySchema: [{AttributeName: owner, KeyType: HASH}]
+          Projection: {ProjectionType: ALL}
+  Key:
+    Type: AWS::KMS::Key
+"""
+
+
+class Machine:
+    """A local AWS that can be killed and started again on the same folder."""
+
+    def __init__(self, folder, template):
+        self.folder, self.template = folder, template
+        self.aws = LocalAws(folder, template)
+
+    def kill_and_start(self):
+        self.aws.kill()
+        self.aws = LocalAws(self.folder, self.template)
+
+    @property
+    def dynamodb(self):
+        return self.aws.client("dynamodb")
+
+    def items(self, table):
+        items = self.dynamodb.scan(TableName=table)["Items"]
+        return sorted(items, key=lambda item: item["pk"]["S"])
+
+
+@pytest.fixture
+def machine(tmp_path):
+    template = tmp_path / "template.yaml"
+    template.write_text(TEMPLATE)
+    machine = Machine(tmp_path / "aws", template)
+    yield machine
+    machine.aws.kill()
+
+
+def s(text):
+    return {"S": text}
+
+
+def test_every_kind_of_write_survives_sigkill(machine):
+    dynamodb = machine.dynamodb
+    for name in ("put", "updated", "deleted", "batch-deleted", "transact-deleted"):
+        dynamodb.put_item(TableName="Plain", Item={"pk": s(name), "n": {"N": "1"}})
+    dynamodb.update_item(
+        TableName="Plain",
+        Key={"pk": s("updated")},
+        UpdateExpression="ADD n :one",
+        ExpressionAttributeValues={":one": {"N": "1"}},
+    )
+    dynamodb.delete_item(TableName="Plain", Key={"pk": s("deleted")})
+    dynamodb.batch_write_item(
+        RequestItems={
+            "Plain": [
+                {"PutRequest": {"Item": {"pk": s("batch-put")}}},
+                {"DeleteRequest": {"Key": {"pk": s("batch-deleted")}}},
+            ]
+        }
+    )
+    dynamodb.transact_write_items(
+        TransactItems=[
+            {"Put": {"TableName": "Plain", "Item": {"pk": s("transact-put")}}},
+            {"Delete": {"TableName": "Plain", "Key": {"pk": s("transact-deleted")}}},
+            {
+                "Update": {
+                    "TableName": "Plain",
+                    "Key": {"pk": s("transact-updated")},
+                    "UpdateExpression": "SET n = :n",
+                    "ExpressionAttributeValues": {":n": {"N": "7"}},
+                }
+            },
+        ]
+    )
+    before = machine.items("Plain")
+
+    machine.kill_and_start()
+
+    assert machine.items("Plain") == before
+    assert {item["pk"]["S"]: item.get("n", {}).get("N") for item in before} == {
+        "put": "1",
+        "updated": "2",
+        "batch-put": None,
+        "transact-put": None,
+        "transact-updated": "7",
+    }
+
+
+def test_every_type_of_value_survives_sigkill(machine):
+    item = {
+        "pk": s("a"),
+        "sk": {"B": b"\x00\xff"},
+        "owner": s("me"),
+        "n": {"N": "1.5"},
+        "yes": {"BOOL": True},
+        "nothing": {"NULL": True},
+        "set": {"SS": ["a", "b"]},
+        "numbers": {"NS": ["1", "2"]},
+        "binaries": {"BS": [b"\x01", b"\x02"]},
+        "list": {"L": [s("x"), {"B": b"\xfe"}, {"L": []}]},
+        "map": {"M": {"deep": {"M": {"er": {"B": b"\xfd"}}}}},
+    }
+    machine.dynamodb.put_item(TableName="Sorted", Item=item)
+
+    machine.kill_and_start()
+
+    key = {"pk": item["pk"], "sk": item["sk"]}
+    assert machine.dynamodb.get_item(TableName="Sorted", Key=key)["Item"] == item
+    found = machine.dynamodb.query(
+        TableName="Sorted",
+        IndexName="by_owner",
+        KeyConditionExpression="#o = :me",
+        ExpressionAttributeNames={"#o": "owner"},
+        ExpressionAttributeValues={":me": s("me")},
+    )
+    assert found["Items"] == [item]
+
+
+def test_what_was_refused_is_not_kept(machine):
+    dynamodb = machine.dynamodb
+    dynamodb.put_item(TableName="Plain", Item={"pk": s("a"), "n": {"N": "1"}})
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        dynamodb.put_item(
+            TableName="Plain",
+            Item={"pk": s("a"), "n": {"N": "2"}},
+            ConditionExpression="attribute_not_exists(pk)",
+        )
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        dynamodb.transact_write_items(
+            TransactItems=[
+                {"Put": {"TableName": "Plain", "Item": {"pk": s("b")}}},
+                {
+                    "Put": {
+                        "TableName": "Plain",
+                        "Item": {"pk": s("a")},
+                        "ConditionExpression": "attribute_not_exists(pk)",
+                    }
+                },
+            ]
+        )
+
+    machine.kill_and_start()
+
+    assert machine.items("Plain") == [{"pk": s("a"), "n": {"N": "1"}}]
+
+
+def test_a_failed_condition_returns_the_item(machine):
+    machine.dynamodb.put_item(TableName="Plain", Item={"pk": s("a"), "n": {"N": "1"}})
+
+    with pytest.raises(ClientError) as failure:
+        machine.dynamodb.update_item(
+            TableName="Plain",
+            Key={"pk": s("a")},
+            UpdateExpression="SET n = :n",
+            ConditionExpression="n > :n",
+            ExpressionAttributeValues={":n": {"N": "5"}},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+
+    assert failure.value.response["Item"] == {"pk": s("a"), "n": {"N": "1"}}
+
+
+def test_of_many_writers_at_once_one_meets_its_condition(machine):
+    def take(number):
+        try:
+            machine.aws.client("dynamodb").put_item(
+                TableName="Plain",
+                Item={"pk": s("lease"), "owner": {"N": str(number)}},
+                ConditionExpression="attribute_not_exists(pk)",
+            )
+        except ClientError:
+            return 0
+        return 1
+
+    def add(_):
+        machine.aws.client("dynamodb").update_item(
+            TableName="Plain",
+            Key={"pk": s("counter")},
+            UpdateExpression="ADD n :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take, range(16))) == 1
+        list(pool.map(add, range(40)))
+
+    machine.kill_and_start()
+    counter = machine.dynamodb.get_item(TableName="Plain", Key={"pk": s("counter")})["Item"]
+    assert counter["n"] == {"N": "40"}
+
+
+def test_a_killed_server_has_kept_all_that_it_answered(machine):
+    """Killed at any moment of a stream of writes, it has every one that a client saw succeed."""
+    answered = []
+
+    once = Config(retries={"total_max_attempts": 1})
+    dynamodb = machine.aws.client("dynamodb", config=once)
+
+    def write():
+        number = 0
+        while True:
+            try:
+                dynamodb.put_item(TableName="Plain", Item={"pk": s(f"{number:06}")})
+            except (BotoCoreError, ClientError):
+                return
+            answered.append(f"{number:06}")
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    deadline = time.monotonic() + 20
+    while len(answered) < 30 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    machine.kill_and_start()
+    writer.join()
+
+    assert len(answered) >= 30
+    assert set(answered) <= {item["pk"]["S"] for item in machine.items("Plain")}
+
+
+def test_a_ciphertext_stays_readable_and_bound_to_its_context(machine):
+    (key,) = load(machine.template).keys.values()
+    context = {"account_id": "1"}
+    encrypted = machine.aws.client("kms").encrypt(
+        KeyId=key.arn, Plaintext=b"token", EncryptionContext=context
+    )
+
+    machine.kill_and_start()
+
+    kms = machine.aws.client("kms")
+    blob = encrypted["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=blob, EncryptionContext=context)["Plaintext"] == b"token"
+    with pytest.raises(ClientError, match="InvalidCiphertext"):
+        kms.decrypt(CiphertextBlob=blob, EncryptionContext={"account_id": "2"})
+    assert stat.S_IMODE((machine.folder / "keys.json").stat().st_mode) == 0o600
+
+
+def test_a_statement_that_could_not_be_kept_is_refused(machine):
+    with pytest.raises(ClientError, match="ExecuteStatement is not kept"):
+        machine.dynamodb.execute_statement(Statement="INSERT INTO \"Plain\" VALUE {'pk': 'a'}")
+
+
+def test_secrets_and_parameters_can_be_used(machine):
+    secrets = machine.aws.client("secretsmanager")
+    secrets.create_secret(Name="one", SecretString="value")
+    assert secrets.get_secret_value(SecretId="one")["SecretString"] == "value"
+    parameters = machine.aws.client("ssm")
+    parameters.put_parameter(Name="/a", Value="b", Type="String")
+    assert parameters.get_parameter(Name="/a")["Parameter"]["Value"] == "b"
+
+
+def test_it_ends_with_its_parent(tmp_path):
+    code = (
+        "from tests.fixtures.aws import LocalAws; from pathlib import Path; import time\n"
+        f"print(LocalAws(Path({str(tmp_path)!r})).process.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'layers' / 'core'}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        pid = int(parent.stdout.readline())
+        os.kill(pid, 0)  # it lives
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and not has_ended(pid):
+        time.sleep(0.02)
+    assert has_ended(pid)
+
+
+def has_ended(pid):
+    """Gone, or a zombie that waits for its parent alone."""
+    status = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return not status.stdout.strip() or status.stdout.startswith("Z")

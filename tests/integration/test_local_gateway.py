@@ -1,0 +1,255 @@
+"""The local API Gateway over real HTTP, in front of real function processes."""
+
+import asyncio
+import contextlib
+import io
+import json
+import socket
+import textwrap
+
+import aiohttp
+import pytest
+
+from local.child import Lifeline
+from local.function_logs import Logs
+from local.gateway import Gateway
+from local.lambda_service import LambdaService
+from local.resources import Function, HttpApi, Route, Template
+
+HANDLER = """
+    import json, time
+
+    def handler(event, context):
+        match (event.get("queryStringParameters") or {}).get("do"):
+            case "raise": raise ValueError("private detail")
+            case "sleep": time.sleep(5)
+            case "status": return {"statusCode": 418, "headers": {"X-A": "b"}, "body": "teapot",
+                                   "cookies": ["a=1", "b=2"]}
+            case "binary": return {"statusCode": 200, "body": "AP8=", "isBase64Encoded": True}
+            case "malformed": return {"statusCode": "x"}
+            case "bare": return {"bare": True}
+        return {"statusCode": 200, "headers": {"content-type": "application/json"},
+                "body": json.dumps(event)}
+"""
+
+
+class Client:
+    """Talks to the gateway; paths are sent exactly as written."""
+
+    def __init__(self, session, origin, folder):
+        self._session, self.origin, self._folder = session, origin, folder
+
+    async def __call__(self, method, path, **options):
+        """Status, parsed JSON (or bytes) and headers of the answer."""
+        url = aiohttp.client.URL(self.origin + path, encoded=True)
+        async with self._session.request(method, url, **options) as response:
+            body = await response.read()
+            if body and response.content_type == "application/json":
+                body = json.loads(body)
+            return response.status, body, response.headers
+
+    def log(self, name):
+        return (self._folder / "logs" / f"{name}.log").read_text()
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    @contextlib.asynccontextmanager
+    async def start(api=HttpApi(), concurrency=5, timeout=20, **options):  # noqa: B008  frozen
+        folder = tmp_path / "code"
+        folder.mkdir(exist_ok=True)
+        (folder / "app.py").write_text(textwrap.dedent(HANDLER))
+        routes = (
+            Route("GET", "/jobs/{id}", "F"),
+            Route("POST", "/jobs", "F"),
+            Route("ANY", "/files/{proxy+}", "F"),
+        )
+        function = Function(
+            "F", "python3.13", "app.handler", folder, {}, 256, timeout, concurrency, (), routes
+        )
+        template = Template({"F": function}, {}, {}, {}, api)
+        logs, lifeline = Logs(tmp_path / "logs", echo=False), Lifeline()
+        service = LambdaService(template, {}, data_dir=tmp_path, logs=logs, lifeline=lifeline)
+        gateway = Gateway(template, service, logs, **options)
+        listener = socket.create_server(("127.0.0.1", 0))
+        await gateway.start([listener])
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            async with aiohttp.ClientSession() as session:
+                yield Client(session, origin, tmp_path)
+        finally:
+            await gateway.stop()
+            await service.close()
+            lifeline.close()
+
+    return start
+
+
+def test_a_request_becomes_an_event_and_its_answer_a_response(gateway):
+    async def scenario():
+        async with gateway() as ask:
+            status, event, headers = await ask(
+                "POST", "/jobs?a=1&a=2", data='{"text":"да"}',
+                headers={"Content-Type": "application/json", "Cookie": "x=1; y=2"},
+            )  # fmt: skip
+            assert status == 200
+            assert event["routeKey"] == "POST /jobs"
+            assert event["body"] == '{"text":"да"}'
+            assert event["queryStringParameters"] == {"a": "1,2"}
+            assert event["cookies"] == ["x=1", "y=2"]
+            assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
+            assert headers["apigw-requestid"] == event["requestContext"]["requestId"]
+
+            status, body, headers = await ask("GET", "/jobs/1?do=status")
+            assert (status, body, headers["x-a"]) == (418, b"teapot", "b")
+            assert headers.getall("set-cookie") == ["a=1", "b=2"]
+            assert (await ask("GET", "/jobs/1?do=binary"))[1] == b"\x00\xff"
+            assert (await ask("GET", "/jobs/1?do=bare"))[:2] == (200, {"bare": True})
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path", "parameters"),
+    [
+        ("/jobs/7", "/jobs/7", {"id": "7"}),
+        ("/jobs/%D0%B8%20x", "/jobs/и x", {"id": "и x"}),
+        ("/jobs/..%252Fresumes", "/jobs/..%2Fresumes", {"id": "..%2Fresumes"}),
+        ("/files/..%2Fmine", "/files/../mine", {"proxy": "../mine"}),
+        ("/files/../mine", "/files/../mine", {"proxy": "../mine"}),
+        ("/files//a", "/files//a", {"proxy": "/a"}),
+    ],
+)
+def test_a_path_reaches_the_function_undamaged(gateway, path, raw_path, parameters):
+    async def scenario():
+        async with gateway() as ask:
+            status, event, _ = await ask("GET", path)
+            assert status == 200
+            assert event["rawPath"] == raw_path
+            assert event["pathParameters"] == parameters
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    ["GET /", "GET /jobs/..%2Fresumes%2Fmine", "PUT /jobs", "GET /jobs/", "HEAD /jobs/1"],
+)
+def test_no_route_is_404(gateway, request_line):
+    async def scenario():
+        async with gateway() as ask:
+            method, path = request_line.split()
+            status, body, _ = await ask(method, path)
+            assert status == 404
+            assert method == "HEAD" or body == {"message": "Not Found"}
+
+    asyncio.run(scenario())
+
+
+def test_failures_of_the_function_say_nothing_about_it(gateway):
+    async def scenario():
+        async with gateway() as ask:
+            for what in ("raise", "malformed"):
+                status, body, headers = await ask("GET", f"/jobs/1?do={what}")
+                assert (status, body) == (500, {"message": "Internal Server Error"})
+                assert "private" not in str(headers)
+
+    asyncio.run(scenario())
+
+
+def test_a_function_without_a_free_process_is_503(gateway):
+    async def scenario():
+        async with gateway(concurrency=1, timeout=1) as ask:
+            slow = asyncio.ensure_future(ask("GET", "/jobs/1?do=sleep"))
+            await asyncio.sleep(0.3)
+            unavailable = (503, {"message": "Service Unavailable"})
+            assert (await ask("GET", "/jobs/1"))[:2] == unavailable
+            assert (await slow)[:2] == (500, {"message": "Internal Server Error"})  # its timeout
+            assert (await ask("GET", "/jobs/1"))[0] == 200
+
+    asyncio.run(scenario())
+
+
+def test_the_integration_has_its_own_time_limit(gateway):
+    async def scenario():
+        async with gateway(integration_limit_s=0.5) as ask:
+            status, body, _ = await ask("GET", "/jobs/1?do=sleep")
+            assert (status, body) == (503, {"message": "Service Unavailable"})
+
+    asyncio.run(scenario())
+
+
+def test_bodies_are_limited(gateway):
+    async def chunks(count):
+        for _ in range(count):
+            yield b"x" * 1_000_000
+
+    async def scenario():
+        async with gateway() as ask:
+            too_long = (413, {"message": "Request Too Long"})
+            assert (await ask("POST", "/jobs", data=io.BytesIO(b"x" * 10_485_761)))[:2] == too_long
+            assert (await ask("POST", "/jobs", data=chunks(11)))[:2] == too_long
+            assert (await ask("POST", "/jobs", data=io.BytesIO(b"x" * 5_000_000)))[
+                :2
+            ] == too_long  # as base64
+            text = {"Content-Type": "text/plain"}
+            assert (await ask("POST", "/jobs", data=io.BytesIO(b"x" * 4_000_000), headers=text))[
+                0
+            ] == 200
+
+    asyncio.run(scenario())
+
+
+def test_each_route_is_throttled(gateway):
+    async def scenario():
+        async with gateway(HttpApi(throttle_burst=2, throttle_rate=0.001)) as ask:
+            answers = [(await ask("GET", "/jobs/1"))[:2] for _ in range(3)]
+            assert [status for status, _ in answers] == [200, 200, 429]
+            assert answers[2][1] == {"message": "Too Many Requests"}
+            assert (await ask("POST", "/jobs"))[0] == 200
+
+    asyncio.run(scenario())
+
+
+def test_the_access_log_is_the_templates_and_names_no_path(gateway):
+    form = '{"id":"$context.requestId","route":"$context.routeKey","status":"$context.status"}'
+
+    async def scenario():
+        async with gateway(HttpApi(access_log_format=form)) as ask:
+            _, _, headers = await ask("GET", "/jobs/private-id?code=private-code")
+            await ask("GET", "/private-path")
+            first, second = ask.log("access").splitlines()
+            assert json.loads(first.partition(" ")[2]) == {
+                "id": headers["apigw-requestid"],
+                "route": "GET /jobs/{id}",
+                "status": "200",
+            }
+            assert '"status":"404"' in second
+            assert "private" not in ask.log("access") + ask.log("gateway")
+
+    asyncio.run(scenario())
+
+
+def test_the_status_page_counts(gateway):
+    async def scenario():
+        async with gateway(status=lambda: {"services": {"aws": "runs"}}) as ask:
+            await ask("GET", "/jobs/1")
+            await ask("GET", "/jobs/1?do=raise")
+            status, page, _ = await ask("GET", "/_local/")
+            assert status == 200
+            assert page["services"] == {"aws": "runs"}
+            function = page["functions"]["code"]
+            assert (function["invocations"], function["errors"]) == (2, 1)
+            assert len(function["processes"]["idle"]) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_goes_away_does_not_stop_the_function(gateway):
+    async def scenario():
+        async with gateway(timeout=20) as ask:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(ask("GET", "/jobs/1?do=sleep"), 0.5)
+            assert (await ask("GET", "/_local/"))[1]["functions"]["code"]["processes"]["busy"] == 1
+
+    asyncio.run(scenario())
