@@ -1,0 +1,199 @@
+"""``python -m local``: starts, serves, ends without traces, and survives SIGKILL."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import psutil
+import pytest
+
+from local.settings import REPOSITORY
+
+START_LIMIT_S = 60
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+LOCAL_VARIABLES = ("PORT", "DATABASE_URL", "HH_API_URL", "HH_OAUTH_URL", "AWS_ENDPOINT_URL")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Run:
+    """A running ``python -m local <command>``."""
+
+    def __init__(self, data_dir, *command, **environment):
+        self.data_dir = data_dir
+        self.output = data_dir.with_suffix(".out")
+        kept = {k: v for k, v in os.environ.items() if k not in LOCAL_VARIABLES}
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "local", *command],
+                cwd=REPOSITORY,
+                env={**kept, "DATA_DIR": str(data_dir), **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self):
+        return self.output.read_text()
+
+    def until_it_says(self, text):
+        deadline = time.monotonic() + START_LIMIT_S
+        while text not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
+    def end(self, number):
+        """Send a signal to the supervisor alone; return its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def others(self):
+        """Command lines of processes that name this data folder: all but Postgres and this."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            line = " ".join(process.info["cmdline"] or [])
+            alive = process.info["status"] != psutil.STATUS_ZOMBIE
+            if alive and str(self.data_dir) in line:
+                found.append(line)
+        return found
+
+    def assert_nothing_is_left(self):
+        deadline = time.monotonic() + 5
+        while self.others() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert self.others() == []
+
+
+@pytest.fixture
+def start(tmp_path):
+    runs = []
+
+    def started(*command, **environment):
+        runs.append(Run(tmp_path / "data", *command, **environment))
+        return runs[-1]
+
+    yield started
+    for run in runs:
+        if run.process.poll() is None:
+            run.end(signal.SIGKILL)
+    from local.postgres import EmbeddedPostgres
+
+    if (tmp_path / "data" / "postgres").exists():
+        EmbeddedPostgres(tmp_path / "data" / "postgres").stop()
+
+
+def search(run):
+    """Run the line that it says to try, as a person would paste it."""
+    line = run.said[run.said.index("  curl ") : run.said.index("\nCtrl-C stops")]
+    answer = subprocess.run(shlex.split(line.replace("\\\n", " ")), capture_output=True, check=True)
+    return json.loads(answer.stdout)
+
+
+def test_the_whole_system_serves_a_search_survives_sigkill_and_leaves_nothing(start):
+    port = str(free_port())
+    run = start("run", PORT=port)
+    run.until_it_says("Ctrl-C stops everything")
+    assert len(run.others()) == 2  # aws and the sandbox: no function runs before it is called
+    first = search(run)
+    assert first["jobs"]
+    job = first["jobs"][0]["id"]
+    assert len(run.others()) == 3
+
+    run.end(signal.SIGKILL)
+    run.assert_nothing_is_left()
+
+    begun = time.monotonic()
+    again = start("run", PORT=port)
+    again.until_it_says("Ctrl-C stops everything")
+    assert search(again)["jobs"]
+    assert time.monotonic() - begun < 15
+    secret = re.search(r"X-Core-Secret: (\S+)'", again.said)[1]
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/jobs/{job}")
+    request.add_header("X-Core-Secret", secret)
+    with DIRECT.open(request) as response:
+        assert json.load(response)["job"]["id"] == job
+
+    # Node looks for localhost at ::1 first.
+    with DIRECT.open(f"http://[::1]:{port}/api/v1/system/health") as response:
+        assert response.status == 200
+
+    secrets = json.loads((again.data_dir / "secrets.json").read_text()).values()
+    logs = "".join(path.read_text() for path in (again.data_dir / "logs").iterdir())
+    logs += again.said.partition("Ctrl-C stops")[2]
+    assert "REPORT RequestId" in logs
+    assert not [secret for secret in secrets if secret in logs]
+    assert "postgresql://" not in logs
+
+    assert again.end(signal.SIGINT) == 0
+    again.assert_nothing_is_left()
+    assert "Traceback" not in run.said + again.said
+    with socket.create_server(("127.0.0.1", int(port))):
+        pass
+
+
+def test_a_signal_during_the_start_ends_it(start):
+    run = start("run", PORT=str(free_port()))
+    run.until_it_says("Starting on")
+    assert run.end(signal.SIGTERM) == 0
+    run.assert_nothing_is_left()
+    assert "Traceback" not in run.said
+
+
+def test_a_taken_port_is_a_clear_message(start):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = start("run", PORT=str(port))
+        assert run.process.wait(START_LIMIT_S) == 1
+        assert run.said == f"Port {port} is taken. Choose another: PORT={port + 1} make run\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"PORT": "http"}, "PORT must be a number from 1 to 65535, not 'http'"),
+        ({"HH_API_URL": "https://api.hh.ru"}, "HH_USER_AGENT must be set for the real hh.ru"),
+        (
+            {"DATABASE_URL": "postgresql://u:hidden@127.0.0.1:1/d", "HH_API_URL": "http://[::1]:1"},
+            "The database cannot be",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_a_clear_message(start, environment, message):
+    run = start("run", **{"PORT": str(free_port()), **environment})
+    assert run.process.wait(START_LIMIT_S) == 1
+    assert message in run.said
+    assert "Traceback" not in run.said
+    assert "hidden" not in run.said
+    run.assert_nothing_is_left()
+
+
+def test_services_alone_write_what_sam_local_needs(start):
+    run = start("services", "--container-host", "127.0.0.1")
+    run.until_it_says("Ready")
+    path = run.data_dir / "sam-env.json"
+    variables = json.loads(path.read_text())["SearchFunction"]
+    assert path.stat().st_mode & 0o077 == 0
+    assert variables["DATABASE_URL"].startswith("postgresql://")
+    assert variables["ORCHESTRATOR_SECRET"]
+    assert not [value for value in variables.values() if value.startswith("secretsmanager:")]
+    with DIRECT.open(f"{variables['AWS_ENDPOINT_URL']}/_local/health") as response:
+        assert response.status == 200
+
+    second = start("services")
+    assert second.process.wait(START_LIMIT_S) == 1
+    assert "is in use by another run" in second.said
+
+    assert run.end(signal.SIGINT) == 0
+    run.assert_nothing_is_left()
