@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MACHINE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
-RUNTIME_CLIENT = ("awslambdaric", "simplejson", "snapshot-restore-py")
+# What Lambda's own image has under /var/runtime: AWS's runtime client and boto3.
+RUNTIME = (
+    *("awslambdaric", "simplejson", "snapshot-restore-py"),
+    *("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3"),
+)
 INVOKE = "/2015-03-31/functions/function/invocations"
 INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)")
 
@@ -90,7 +94,7 @@ def prepare(folder: Path, variables: Mapping[str, Mapping[str, str]]) -> list[Ca
         "CoreLayer": build_layer(folder, "layers/core", "CoreLayer"),
         "MigrationsLayer": build_layer(folder, "migrations", "MigrationsLayer"),
     }
-    client = copy_runtime_client(folder / "runtime")
+    runtime = copy_runtime(folder / "runtime")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     functions = template.load().functions
     search = functions["SearchFunction"]
@@ -101,7 +105,7 @@ def prepare(folder: Path, variables: Mapping[str, Mapping[str, str]]) -> list[Ca
         (task / "app.py").write_text(source)
         compile_all(task)
         function = replace(function, code=task)
-        paths = [task, *(layers[layer] for layer in function.layers), client]
+        paths = [task, *(layers[layer] for layer in function.layers), runtime]
         own = {**variables[function.logical_id], "HH_CALLS_PER_SECOND": "10"}
         environment = process_environment(function, own, paths)
         return Case(name, function.handler, task, environment, sample(event, environment))
@@ -139,9 +143,9 @@ def build_layer(folder: Path, source: str, name: str) -> Path:
     return target / "python"
 
 
-def copy_runtime_client(target: Path) -> Path:
-    """AWS's runtime client alone, out of this environment."""
-    for name in RUNTIME_CLIENT:
+def copy_runtime(target: Path) -> Path:
+    """What a function finds beside its layers, out of this environment."""
+    for name in RUNTIME:
         for file in metadata.distribution(name).files or []:
             if not {"..", "__pycache__"} & set(file.parts):
                 (target / file).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """POST /api/jobs/search and GET /api/jobs/{id}: vacancies of hh.ru, for the BFF."""
 
-from ullgetthejob.hh.client import client
+from ullgetthejob.hh.environment import client
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.http import SERVICE, Api

@@ -1,6 +1,6 @@
 """Each function may do what its code does, and nothing else.
 
-Needed is read from the source: every ``aws.client("service").operation(`` in the modules that a
+Needed is read from the source: every ``aws.call("service", "Operation"`` in the modules that a
 function's ``app.py`` reaches. Granted is read from the roles that SAM's own transform makes of
 template.yaml.
 """
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 import pytest
 import yaml
-from botocore import xform_name
 from samcli.lib.translate.sam_template_validator import (  # type: ignore[import-untyped]
     SamTemplateValidator,
 )
 
 from local.cloudformation import read
+from ullgetthejob.platform.aws import PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +43,6 @@ MANAGED = (
     "AWSXrayWriteOnlyAccess",
     "AWSLambdaVPCAccessExecutionRole",
 )
-# A client that is handed over instead of called: who takes it, and what that calls.
-TAKERS = {"SecretsProvider": "get_secret_value"}
 
 
 class _NoManagedPolicies:
@@ -137,36 +135,24 @@ def reached(app: Path) -> dict[Path, ast.AST]:
     return found
 
 
-def client_calls(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """(service, method) of each client of ``platform.aws`` that the file uses."""
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+def aws_calls(tree: ast.AST) -> Iterator[str]:
+    """The IAM action of each ``aws.call("service", "Operation", …)`` in a file."""
     for node in ast.walk(tree):
         match node:
-            case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="aws"), attr="client"),
-                args=[ast.Constant(value=str(service))],
-            ):
-                parent = parents[node]
-                if isinstance(parent, ast.Attribute):
-                    yield service, parent.attr
-                else:
-                    call = parents[parent] if isinstance(parent, ast.keyword) else parent
-                    taker = call.func if isinstance(call, ast.Call) else None
-                    assert isinstance(taker, ast.Attribute), f"whose? {ast.unparse(node)}"
-                    yield service, TAKERS[taker.attr]
-
-
-def action(service: str, method: str) -> str:
-    """The IAM action of a client's method, such as ``dynamodb:UpdateItem``."""
-    model = botocore.session.get_session().get_service_model(service)
-    (operation,) = (name for name in model.operation_names if xform_name(name) == method)
-    return f"{model.signing_name}:{operation}"
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="aws"), attr="call"), args=named):
+                match named[:2]:
+                    case [ast.Constant(value=str(service)), ast.Constant(value=str(operation))]:
+                        model = botocore.session.get_session().get_service_model(service)
+                        assert operation in model.operation_names, ast.unparse(node)
+                        yield f"{model.signing_name}:{operation}"
+                    case _:
+                        raise AssertionError(f"what does it call? {ast.unparse(node)}")
 
 
 def needed(name: str) -> set[str]:
     app = REPOSITORY / FUNCTIONS[name]["CodeUri"] / "app.py"
     trees = reached(app).values()
-    return {action(*call) for tree in trees for call in client_calls(tree)}
+    return {action for tree in trees for action in aws_calls(tree)}
 
 
 # ── the tests ────────────────────────────────────────────────────────────────────────────────────
@@ -235,11 +221,15 @@ def test_the_key_is_used_only_under_a_named_encryption_context() -> None:
         assert statement["Condition"]["Null"] == {"kms:EncryptionContextKeys": "false"}
 
 
-def test_boto3_clients_are_made_in_one_place() -> None:
-    makers = [
-        file.relative_to(REPOSITORY).as_posix()
-        for folder in ("layers/core/ullgetthejob", "functions", "migrations")
-        for file in sorted((REPOSITORY / folder).rglob("*.py"))
-        if re.search(r"boto3\.(client|resource|Session|session)\b|create_client", file.read_text())
-    ]
-    assert makers == ["layers/core/ullgetthejob/platform/aws.py"]
+def test_the_protocol_of_each_service_is_what_its_model_says() -> None:
+    for service, (target, version) in PROTOCOLS.items():
+        metadata = botocore.session.get_session().get_service_model(service).metadata
+        assert metadata["targetPrefix"] == target
+        assert metadata["jsonVersion"] == version
+        assert metadata["endpointPrefix"] == service
+
+
+def test_nothing_that_is_deployed_uses_the_sdk() -> None:
+    for folder in ("layers/core/ullgetthejob", "functions", "migrations"):
+        for file in sorted((REPOSITORY / folder).rglob("*.py")):
+            assert not re.search(r"^\s*(import|from) boto(3|core)", file.read_text(), re.M), file

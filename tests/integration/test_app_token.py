@@ -14,7 +14,7 @@ from ullgetthejob.platform import clock, encryption, postgres
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
-from ullgetthejob.hh.client import client
+from ullgetthejob.hh.environment import client
 from ullgetthejob.hh.errors import HHAppTokenMissing
 try:
     print(client()._token.current())

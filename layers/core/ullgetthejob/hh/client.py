@@ -1,7 +1,8 @@
 """The client of hh.ru's API: paced, bounded in time, every answer classified.
 
-One client an environment (:func:`client`); ``transport=`` is the seam for tests, as in httpx. Every
-call waits for its slot at the pacer. Ids are checked before they enter a path.
+One client an environment (:mod:`ullgetthejob.hh.environment`); ``transport=`` is the seam for
+tests, as in httpx. Every call waits for its slot at the pacer. Ids are checked before they enter a
+path.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -29,8 +29,7 @@ from ullgetthejob.hh.errors import (
     Received,
     parse,
 )
-from ullgetthejob.hh.pacer import Pacer
-from ullgetthejob.platform import settings
+from ullgetthejob.platform import tls
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from ullgetthejob.hh.app_token import TokenSource
     from ullgetthejob.hh.models import SearchPage, VacancyDetail
+    from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.hh.search_parameters import SearchParameters
 
 _Model = TypeVar("_Model")
@@ -74,6 +74,7 @@ class HHClient:
             headers={"User-Agent": user_agent, "Accept": "application/json"},
             timeout=TIMEOUT,
             follow_redirects=False,
+            verify=tls.context(),
             transport=transport,
         )
         self._pacer = pacer
@@ -222,16 +223,3 @@ def _token_answer(received: Received) -> dict[str, Any]:
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}
-
-
-@cache
-def client() -> HHClient:
-    """The environment's client, made of its settings."""
-    return HHClient(
-        settings.text("HH_API_URL"),
-        user_agent=settings.text("HH_USER_AGENT"),
-        pacer=Pacer(
-            settings.text("PACER_TABLE"),
-            calls_per_second=settings.number("HH_CALLS_PER_SECOND", 3),
-        ),
-    )

@@ -136,18 +136,22 @@ class Pacer:
     ) -> tuple[bool, dict[str, Any]]:
         """Whether the condition held, and the new attributes or else the old item."""
         try:
-            answer = aws.client("dynamodb").update_item(
-                TableName=self._table,
-                Key=self._key,
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=values,
-                ReturnValues="UPDATED_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            answer = aws.call(
+                "dynamodb",
+                "UpdateItem",
+                {
+                    "TableName": self._table,
+                    "Key": self._key,
+                    "UpdateExpression": update,
+                    "ConditionExpression": condition,
+                    "ExpressionAttributeValues": values,
+                    "ReturnValues": "UPDATED_NEW",
+                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                },
             )
-        except Exception as error:
-            if aws.error_code(error) == "ConditionalCheckFailedException":
-                return False, error.response.get("Item", {})  # type: ignore[attr-defined]
+        except aws.AwsError as error:
+            if error.code == "ConditionalCheckFailedException":
+                return False, error.content.get("Item", {})
             raise Unavailable(
                 "calls to hh.ru cannot be paced at the moment", code="pacer_unavailable"
             ) from error

@@ -13,19 +13,19 @@ from ullgetthejob.platform import aws, settings
 
 def encrypt(plaintext: str, context: dict[str, str]) -> str:
     """*plaintext* as base64 text that only KMS, given the same *context*, turns back."""
-    answer = aws.client("kms").encrypt(
-        KeyId=settings.text("TOKEN_KEY_ID"),
-        Plaintext=plaintext.encode(),
-        EncryptionContext=context,
-    )
-    return base64.b64encode(answer["CiphertextBlob"]).decode()
+    request = {
+        "KeyId": settings.text("TOKEN_KEY_ID"),
+        "Plaintext": base64.b64encode(plaintext.encode()).decode(),
+        "EncryptionContext": context,
+    }
+    return str(aws.call("kms", "Encrypt", request)["CiphertextBlob"])
 
 
 def decrypt(ciphertext: str, context: dict[str, str]) -> str:
-    """The text that :func:`encrypt` was given; botocore's ``ClientError`` for another context."""
-    answer = aws.client("kms").decrypt(
-        KeyId=settings.text("TOKEN_KEY_ID"),
-        CiphertextBlob=base64.b64decode(ciphertext),
-        EncryptionContext=context,
-    )
-    return str(answer["Plaintext"], "utf-8")
+    """The text that :func:`encrypt` was given; :class:`AwsError` for another context."""
+    request = {
+        "KeyId": settings.text("TOKEN_KEY_ID"),
+        "CiphertextBlob": ciphertext,
+        "EncryptionContext": context,
+    }
+    return base64.b64decode(aws.call("kms", "Decrypt", request)["Plaintext"]).decode()

@@ -129,6 +129,9 @@ class Api:
 
     def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The Lambda entry point for payload format 2.0."""
+        # API Gateway sends the names of headers in lower case; "sam local start-api" does not.
+        sent = (event.get("headers") or {}).items()
+        event = {**event, "headers": {name.lower(): value for name, value in sent}}
         request_id = _request_id(event, context)
         logger.append_keys(request_id=request_id, route=event.get("routeKey"))
         try:
@@ -159,7 +162,7 @@ class Api:
         if route is None:
             raise NotFound("there is no such route")
         raw = _raw_body(event)
-        headers = event.get("headers") or {}
+        headers = event["headers"]
         if route.who is SERVICE:
             authentication.require_service(headers, raw)
             authentication.refuse_bearer(headers)
@@ -176,7 +179,7 @@ class Api:
 
 def _request_id(event: dict[str, Any], context: Any) -> str:
     """The caller's ``X-Request-ID`` when it is a plain one, so that a chain has one id."""
-    sent = (event.get("headers") or {}).get("x-request-id", "")
+    sent = event["headers"].get("x-request-id", "")
     if REQUEST_ID.fullmatch(sent):
         return str(sent)
     return getattr(context, "aws_request_id", None) or str(uuid.uuid4())

@@ -29,40 +29,50 @@ class Lease:
 
     def release(self) -> None:
         """Let go early. A lease that somebody else took over meanwhile stays theirs."""
-        try:
-            aws.client("dynamodb").update_item(
-                TableName=settings.text("LEASE_TABLE"),
-                Key={"pk": {"S": self.name}},
-                UpdateExpression="SET #until = :zero",
-                ConditionExpression=STILL_OURS,
-                ExpressionAttributeNames={"#until": "until", "#owner": "owner"},
-                ExpressionAttributeValues={":zero": {"N": "0"}, ":owner": {"S": self.owner}},
-            )
-        except Exception as error:
-            if aws.error_code(error) != "ConditionalCheckFailedException":
-                raise
+        _update(
+            self.name,
+            "SET #until = :zero",
+            STILL_OURS,
+            {":zero": {"N": "0"}, ":owner": {"S": self.owner}},
+        )
 
 
 def take(name: str, *, seconds: int, now: datetime) -> Lease | None:
     """Take the lease *name* for *seconds*; ``None`` when another worker holds it."""
     now_ms = int(now.timestamp() * 1000)
     lease = Lease(name, secrets.token_hex(8), now_ms + seconds * 1000)
+    taken = _update(
+        name,
+        "SET #owner = :owner, #until = :until, expires_at = :expires",
+        FREE_OR_EXPIRED,
+        {
+            ":owner": {"S": lease.owner},
+            ":until": {"N": str(lease.until_ms)},
+            ":expires": {"N": str(lease.until_ms // 1000 + 3600)},
+            ":now": {"N": str(now_ms)},
+        },
+    )
+    return lease if taken else None
+
+
+def _update(name: str, update: str, condition: str, values: dict[str, dict[str, str]]) -> bool:
+    """Whether it holds now: done, or done by an earlier try whose answer was lost."""
     try:
-        aws.client("dynamodb").update_item(
-            TableName=settings.text("LEASE_TABLE"),
-            Key={"pk": {"S": name}},
-            UpdateExpression="SET #owner = :owner, #until = :until, expires_at = :expires",
-            ConditionExpression=FREE_OR_EXPIRED,
-            ExpressionAttributeNames={"#until": "until", "#owner": "owner"},
-            ExpressionAttributeValues={
-                ":owner": {"S": lease.owner},
-                ":until": {"N": str(lease.until_ms)},
-                ":expires": {"N": str(lease.until_ms // 1000 + 3600)},
-                ":now": {"N": str(now_ms)},
+        aws.call(
+            "dynamodb",
+            "UpdateItem",
+            {
+                "TableName": settings.text("LEASE_TABLE"),
+                "Key": {"pk": {"S": name}},
+                "UpdateExpression": update,
+                "ConditionExpression": condition,
+                "ExpressionAttributeNames": {"#until": "until", "#owner": "owner"},
+                "ExpressionAttributeValues": values,
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             },
         )
-    except Exception as error:
-        if aws.error_code(error) == "ConditionalCheckFailedException":
-            return None
-        raise
-    return lease
+    except aws.AwsError as error:
+        if error.code != "ConditionalCheckFailedException":
+            raise
+        return bool(error.content.get("Item", {}).get("owner") == values[":owner"])
+    return True

@@ -6,7 +6,7 @@ or a reference to AWS Secrets Manager (the cloud)::
     secretsmanager:<arn>[#<key of the JSON object>][@<version stage>]
 
 A reference is resolved when it is first used and kept for five minutes, so that a rotated secret is
-picked up without a deploy. boto3 is imported only where there is a reference to resolve.
+picked up without a deploy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any
+import time
 
 from ullgetthejob.platform.errors import Unavailable
 
@@ -22,6 +22,8 @@ REFERENCE = re.compile(
     r"secretsmanager:(?P<arn>[^#@]+)(?:#(?P<key>[^@]+))?(?:@(?P<stage>[A-Za-z]+))?"
 )
 SECRET_LIFE_S = 300
+
+_secrets: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, good until
 
 
 class SettingMissing(RuntimeError):
@@ -77,17 +79,23 @@ def secret(name: str) -> str | None:
     return None if found is None else str(found)
 
 
-def _fetch(arn: str, stage: str) -> str | None:
-    from aws_lambda_powertools.utilities import parameters
+def forget_secrets() -> None:
+    """Read every secret anew at its next use."""
+    _secrets.clear()
 
+
+def _fetch(arn: str, stage: str) -> str | None:
     from ullgetthejob.platform import aws
 
+    kept = _secrets.get((arn, stage))
+    if kept and time.monotonic() < kept[1]:
+        return kept[0]
+    content: str | None = None
     try:
-        content: Any = parameters.SecretsProvider(boto3_client=aws.client("secretsmanager")).get(
-            arn, max_age=SECRET_LIFE_S, VersionStage=stage
-        )
-    except parameters.GetParameterError as error:
-        if "ResourceNotFoundException" in str(error) and stage != "AWSCURRENT":
-            return None
-        raise Unavailable("a secret could not be read", code="secrets_unavailable") from error
-    return None if content is None else str(content)
+        request = {"SecretId": arn, "VersionStage": stage}
+        content = aws.call("secretsmanager", "GetSecretValue", request)["SecretString"]
+    except aws.AwsError as error:
+        if error.code != "ResourceNotFoundException" or stage == "AWSCURRENT":
+            raise Unavailable("a secret could not be read", code="secrets_unavailable") from error
+    _secrets[arn, stage] = content, time.monotonic() + SECRET_LIFE_S
+    return content

@@ -14,10 +14,14 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
+from ullgetthejob.platform import settings
+
 SERVICE = "ullgetthejob-core"
 
 logger = Logger(service=SERVICE)
-_metrics = Metrics(namespace="UllGetTheJob", service=SERVICE)
+_metrics = Metrics(
+    namespace=settings.text("POWERTOOLS_METRICS_NAMESPACE", "UllGetTheJob"), service=SERVICE
+)
 
 
 def count(fact: str, value: float = 1) -> None:

@@ -1,0 +1,29 @@
+"""The client of hh.ru that an environment uses, made of its settings.
+
+What it needs (httpx, the models of hh.ru's answers: ~90 ms of a cold start) is imported with the
+first call: a request that is refused at the edge never pays for it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ullgetthejob.platform import settings
+
+if TYPE_CHECKING:
+    from ullgetthejob.hh.client import HHClient
+
+
+@cache
+def client() -> HHClient:
+    """The one client of this environment. Raises :class:`SettingMissing`."""
+    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.hh.pacer import Pacer
+
+    pacer = Pacer(
+        settings.text("PACER_TABLE"), calls_per_second=settings.number("HH_CALLS_PER_SECOND", 3)
+    )
+    return HHClient(
+        settings.text("HH_API_URL"), user_agent=settings.text("HH_USER_AGENT"), pacer=pacer
+    )

@@ -1,0 +1,150 @@
+"""The client of AWS's JSON services: what it does when connections die and AWS stumbles."""
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform.errors import Unavailable
+
+
+@contextmanager
+def scripted(monkeypatch, *answers):
+    """A service that gives these answers in turn: (status, content), or "hang up"."""
+    waiting = list(answers)
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            seen.append((self.headers["x-amz-target"], json.loads(body)))
+            answer = waiting.pop(0)
+            if answer == "hang up":
+                self.close_connection = True
+                return
+            status, content = answer
+            text = content if isinstance(content, bytes) else json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        aws.forget()
+        settings.forget_secrets()
+        yield seen
+        aws.forget()
+        server.shutdown()
+
+
+def refusal(code):
+    return 400, {"__type": f"com.amazonaws#{code}", "message": "no"}
+
+
+def test_an_answer_is_its_content(monkeypatch):
+    with scripted(monkeypatch, (200, {"a": 1})) as seen:
+        assert aws.call("dynamodb", "UpdateItem", {"TableName": "T"}) == {"a": 1}
+    assert seen == [("DynamoDB_20120810.UpdateItem", {"TableName": "T"})]
+
+
+def test_a_refusal_is_raised_at_once_with_its_content(monkeypatch):
+    failed = refusal("ConditionalCheckFailedException")
+    failed[1]["Item"] = {"pk": {"S": "x"}}
+    with scripted(monkeypatch, failed) as seen, pytest.raises(aws.AwsError) as raised:
+        aws.call("dynamodb", "UpdateItem", {})
+    assert raised.value.code == "ConditionalCheckFailedException"
+    assert raised.value.content["Item"] == {"pk": {"S": "x"}}
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "stumble",
+    [
+        refusal("ThrottlingException"),
+        (500, {"__type": "com.amazonaws#InternalServerError"}),
+        (503, b"<html>"),
+        "hang up",
+    ],
+    ids=["throttled", "internal", "not-json", "hang-up"],
+)
+def test_a_stumble_is_tried_again(monkeypatch, stumble):
+    with scripted(monkeypatch, stumble, (200, {"a": 1})) as seen:
+        assert aws.call("kms", "Encrypt", {}) == {"a": 1}
+    assert len(seen) == 2
+
+
+def test_three_stumbles_are_enough(monkeypatch):
+    with (
+        scripted(monkeypatch, *[refusal("ThrottlingException")] * 3) as seen,
+        pytest.raises(aws.AwsError, match="ThrottlingException"),
+    ):
+        aws.call("dynamodb", "UpdateItem", {})
+    assert len(seen) == 3
+
+
+def test_a_kept_connection_that_died_is_replaced_without_notice(monkeypatch):
+    with scripted(monkeypatch, (200, {}), "hang up", (200, {"a": 2})):
+        aws.call("dynamodb", "UpdateItem", {})
+        assert aws.call("dynamodb", "UpdateItem", {}) == {"a": 2}
+
+
+def test_nobody_there_is_unreachable(monkeypatch):
+    with scripted(monkeypatch):
+        pass
+    with pytest.raises(aws.AwsError, match="Unreachable"):
+        aws.call("dynamodb", "UpdateItem", {})
+    aws.forget()
+
+
+def secret_of(monkeypatch, reference, *answers):
+    monkeypatch.setenv("A_SECRET", reference)
+    with scripted(monkeypatch, *answers) as seen:
+        return settings.secret("A_SECRET"), settings.secret("A_SECRET"), len(seen)
+
+
+def test_a_reference_is_read_once_and_kept(monkeypatch):
+    read = secret_of(monkeypatch, "secretsmanager:arn:1", (200, {"SecretString": "s3"}))
+    assert read == ("s3", "s3", 1)
+
+
+def test_a_key_of_a_json_secret(monkeypatch):
+    answer = (200, {"SecretString": '{"client_id": "app", "port": 5432}'})
+    assert secret_of(monkeypatch, "secretsmanager:arn:1#client_id", answer)[0] == "app"
+    assert secret_of(monkeypatch, "secretsmanager:arn:1#port", answer)[0] == "5432"
+    assert secret_of(monkeypatch, "secretsmanager:arn:1#other", answer)[0] is None
+
+
+def test_no_previous_version_is_none_and_no_secret_at_all_unavailable(monkeypatch):
+    gone = refusal("ResourceNotFoundException")
+    assert secret_of(monkeypatch, "secretsmanager:arn:1@AWSPREVIOUS", gone) == (None, None, 1)
+    with pytest.raises(Unavailable):
+        secret_of(monkeypatch, "secretsmanager:arn:1", gone)
+    with pytest.raises(Unavailable):
+        secret_of(monkeypatch, "secretsmanager:arn:1@AWSPREVIOUS", refusal("AccessDeniedException"))
+
+
+def test_a_literal_asks_nobody(monkeypatch):
+    assert secret_of(monkeypatch, "literal-value") == ("literal-value", "literal-value", 0)
+    assert secret_of(monkeypatch, "") == (None, None, 0)
+
+
+def test_secrets_of_the_local_aws_are_read_as_in_the_cloud(monkeypatch, local_aws, dynamodb_tables):
+    manager = local_aws.client("secretsmanager")
+    arn = manager.create_secret(Name="test/rotating", SecretString="old")["ARN"]
+    manager.put_secret_value(SecretId=arn, SecretString="new")
+    monkeypatch.setenv("ORCHESTRATOR_SECRET", f"secretsmanager:{arn}")
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", f"secretsmanager:{arn}@AWSPREVIOUS")
+    assert settings.secret("ORCHESTRATOR_SECRET") == "new"
+    assert settings.secret("ORCHESTRATOR_SECRET_PREVIOUS") == "old"
