@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INSTALL = $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode -r requirements-dev.txt
 
 .PHONY: help
 help: ## List the commands
@@ -16,7 +17,7 @@ $(READY): requirements-dev.txt
 	@$(PYTHON) -m venv $(VENV)
 	@awk '/^uv==/{found=1} found{print; if (!/\\$$/) exit}' requirements-dev.txt > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode -r requirements-dev.txt
+	@VIRTUAL_ENV=$(VENV) $(INSTALL) || { echo "Once more, with the system's certificates ..."; VIRTUAL_ENV=$(VENV) $(INSTALL) --system-certs; }
 	@touch $@
 
 .PHONY: install

@@ -1,13 +1,12 @@
 """The local cloud as a developer lives with it: started, stopped, killed, started again."""
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.fixtures.local_cloud import ROOT, new_cloud, remove
+from tests.fixtures.local_cloud import new_cloud, remove
 
 SEARCHES = 200
 
@@ -67,39 +66,6 @@ def test_after_sigkill_of_the_whole_tree_nothing_is_lost_and_nothing_to_clean(ow
     assert seen <= stored
     with own_cloud.client() as core:
         assert core.post("/api/jobs/search", json={"text": "Java"}).status_code == 200
-
-
-def test_sigkill_of_the_supervisor_alone_leaves_no_function_behind(own_cloud):
-    own_cloud.start()
-    with own_cloud.client() as core:
-        core.post("/api/jobs/search", json={"text": "Python"}).raise_for_status()
-    own_cloud.kill_supervisor()
-    time.sleep(2)
-    functions = [pid for pid in own_cloud.processes() if b"function_process" in arguments(pid)]
-    assert functions == []
-    own_cloud.start()
-    with own_cloud.client() as core:
-        core.post("/api/jobs/search", json={"text": "Java"}).raise_for_status()
-    own_cloud.stop()
-    assert gone(own_cloud), own_cloud.processes()
-
-
-def test_a_taken_port_is_a_clear_message(cloud, own_cloud):
-    ran = subprocess.run(
-        [sys.executable, "-m", "local", "run"],
-        cwd=ROOT,
-        env={"PORT": str(cloud.port), "DATA_DIR": str(own_cloud.data_dir), "PATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode != 0
-    output = ran.stdout + ran.stderr
-    assert str(cloud.port) in output
-    assert "PORT=" in output
-    assert "Traceback" not in output
-    assert gone(own_cloud), own_cloud.processes()
 
 
 def test_hh_ru_down_is_503_and_nothing_of_it_shows(own_cloud):

@@ -148,18 +148,24 @@ def test_each_real_item_and_detail_is_stored_and_read_back(connection):
         assert store.read_detail(detail.id, connection=connection) == detail
 
 
-def test_searches_that_overlap_in_opposite_order_do_not_deadlock(database_url):
+def test_searches_and_reads_that_overlap_neither_deadlock_nor_fail(database_url):
     failures = []
 
     def store_many(order):
         try:
             with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as own:
                 for turn in range(20):
-                    put(own, *[item(n, name=f"{turn} {order}") for n in range(50)[::order]])
+                    old = [item(n, name=f"{turn} {order}") for n in range(50)[::order]]
+                    new = [item(1000 + 50 * turn + n) for n in range(50)[::order]]
+                    put(own, *old, *new)
+                    store.store_detail(wire.vacancy_detail(new[0]), connection=own, now=NOW)
+                    store.store_detail(
+                        wire.vacancy_detail(item(9000 + turn)), connection=own, now=NOW
+                    )
         except psycopg.Error as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=store_many, args=(order,)) for order in (1, -1)]
+    threads = [threading.Thread(target=store_many, args=(order,)) for order in (1, -1, 1, -1)]
     for thread in threads:
         thread.start()
     for thread in threads:

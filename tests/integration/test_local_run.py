@@ -15,15 +15,11 @@ import psutil
 import pytest
 
 from local.settings import REPOSITORY
+from tests.fixtures.ports import free_port
 
 START_LIMIT_S = 60
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOCAL_VARIABLES = ("PORT", "DATABASE_URL", "HH_API_URL", "HH_OAUTH_URL", "AWS_ENDPOINT_URL")
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Run:

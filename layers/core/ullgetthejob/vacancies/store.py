@@ -25,45 +25,87 @@ if TYPE_CHECKING:
 
 WIDTH = 255  # the original's varchar(255)
 
-# In the order of ids, so that two searches that store the same vacancies cannot deadlock.
+# One statement: what changed is updated, what is new inserted. jobs has two unique keys that hold
+# the same id (the original's), so ON CONFLICT must watch both: only DO NOTHING does. Rows are
+# locked and inserted in the order of ids, updates before inserts: overlapping searches cannot
+# deadlock.
 STORE_SEEN = """
-INSERT INTO jobs AS kept (
-    external_id, hh_vacancy_id, title, company, salary, area, url, description, source,
-    search_query, fetched_at, has_test, employer_id, published_at, archived,
-    vacancy, vacancy_hash, inserted_at, updated_at
+WITH seen AS MATERIALIZED (
+    SELECT *, decode(hex, 'hex') AS hash
+    FROM jsonb_to_recordset(%(seen)s::jsonb) AS seen (
+        id text, title text, company text, salary text, area text, url text, description text,
+        has_test boolean, employer_id text, published_at timestamptz, archived boolean,
+        vacancy jsonb, hex text
+    )
+), changed AS (
+    SELECT kept.external_id
+    FROM jobs AS kept JOIN seen ON kept.external_id = seen.id
+    WHERE kept.vacancy_hash IS DISTINCT FROM seen.hash
+    ORDER BY kept.external_id
+    FOR UPDATE OF kept
+), updated AS (
+    UPDATE jobs AS kept SET
+        title = seen.title,
+        company = seen.company,
+        salary = seen.salary,
+        area = seen.area,
+        url = seen.url,
+        description = CASE WHEN kept.detail IS NULL THEN seen.description ELSE kept.description END,
+        search_query = %(search_query)s,
+        fetched_at = %(now)s,
+        has_test = seen.has_test,
+        employer_id = seen.employer_id,
+        published_at = seen.published_at,
+        archived = seen.archived,
+        vacancy = seen.vacancy,
+        vacancy_hash = seen.hash,
+        updated_at = %(now)s
+    FROM seen JOIN changed ON changed.external_id = seen.id
+    WHERE kept.external_id = seen.id
+    RETURNING kept.external_id
+), inserted AS (
+    INSERT INTO jobs (
+        external_id, hh_vacancy_id, title, company, salary, area, url, description, source,
+        search_query, fetched_at, has_test, employer_id, published_at, archived,
+        vacancy, vacancy_hash, inserted_at, updated_at
+    )
+    SELECT
+        id, id, title, company, salary, area, url, description, 'hh.ru',
+        %(search_query)s, %(now)s, has_test, employer_id, published_at, archived,
+        vacancy, hash, %(now)s, %(now)s
+    FROM seen
+    ORDER BY id
+    ON CONFLICT DO NOTHING
+    RETURNING external_id
 )
-SELECT
-    seen.id, seen.id, seen.title, seen.company, seen.salary, seen.area, seen.url, seen.description,
-    'hh.ru', %(search_query)s, %(now)s, seen.has_test, seen.employer_id, seen.published_at,
-    seen.archived, seen.vacancy, decode(seen.hash, 'hex'), %(now)s, %(now)s
-FROM jsonb_to_recordset(%(seen)s::jsonb) AS seen (
-    id text, title text, company text, salary text, area text, url text, description text,
-    has_test boolean, employer_id text, published_at timestamptz, archived boolean,
-    vacancy jsonb, hash text
-)
-ORDER BY seen.id
-ON CONFLICT (external_id) DO UPDATE SET
-    title = excluded.title,
-    company = excluded.company,
-    salary = excluded.salary,
-    area = excluded.area,
-    url = excluded.url,
-    description = CASE WHEN kept.detail IS NULL THEN excluded.description ELSE kept.description END,
-    search_query = excluded.search_query,
-    fetched_at = excluded.fetched_at,
-    has_test = excluded.has_test,
-    employer_id = excluded.employer_id,
-    published_at = excluded.published_at,
-    archived = excluded.archived,
-    vacancy = excluded.vacancy,
-    vacancy_hash = excluded.vacancy_hash,
-    updated_at = excluded.updated_at
-WHERE kept.vacancy_hash IS DISTINCT FROM excluded.vacancy_hash
-RETURNING external_id, xmax = 0 AS is_new
+SELECT (SELECT count(*) FROM updated) AS changed, (SELECT count(*) FROM inserted) AS new
 """
 
-STORE_DETAIL = """
-INSERT INTO jobs AS kept (
+UPDATE_DETAIL = """
+UPDATE jobs SET
+    title = %(title)s,
+    company = %(company)s,
+    salary = %(salary)s,
+    area = %(area)s,
+    url = %(url)s,
+    description = %(description)s,
+    has_test = %(has_test)s,
+    test_required = %(test_required)s,
+    employer_id = %(employer_id)s,
+    skills = %(skills)s,
+    published_at = %(published_at)s,
+    archived = %(archived)s,
+    detail = %(detail)s::jsonb,
+    detail_hash = decode(%(hash)s, 'hex'),
+    detail_fetched_at = %(moment)s,
+    updated_at = CASE
+        WHEN detail_hash IS DISTINCT FROM decode(%(hash)s, 'hex') THEN %(now)s ELSE updated_at
+    END
+WHERE external_id = %(id)s
+"""
+
+INSERT_DETAIL = """
+INSERT INTO jobs (
     external_id, hh_vacancy_id, title, company, salary, area, url, description, source, fetched_at,
     has_test, test_required, employer_id, skills, published_at, archived,
     detail, detail_hash, detail_fetched_at, inserted_at, updated_at
@@ -72,26 +114,7 @@ INSERT INTO jobs AS kept (
     %(now)s, %(has_test)s, %(test_required)s, %(employer_id)s, %(skills)s, %(published_at)s,
     %(archived)s, %(detail)s::jsonb, decode(%(hash)s, 'hex'), %(moment)s, %(now)s, %(now)s
 )
-ON CONFLICT (external_id) DO UPDATE SET
-    title = excluded.title,
-    company = excluded.company,
-    salary = excluded.salary,
-    area = excluded.area,
-    url = excluded.url,
-    description = excluded.description,
-    has_test = excluded.has_test,
-    test_required = excluded.test_required,
-    employer_id = excluded.employer_id,
-    skills = excluded.skills,
-    published_at = excluded.published_at,
-    archived = excluded.archived,
-    detail = excluded.detail,
-    detail_hash = excluded.detail_hash,
-    detail_fetched_at = excluded.detail_fetched_at,
-    updated_at = CASE
-        WHEN kept.detail_hash IS DISTINCT FROM excluded.detail_hash THEN excluded.updated_at
-        ELSE kept.updated_at
-    END
+ON CONFLICT DO NOTHING
 """
 
 VACANCY_ID = "SELECT external_id FROM jobs WHERE id = %s"
@@ -108,27 +131,27 @@ def store_seen(
         return 0, 0
     seen = json.dumps([_seen(vacancy) for vacancy in distinct.values()], ensure_ascii=False)
     values = {"seen": seen, "search_query": search_query[:WIDTH], "now": _utc(now)}
-    written = connection.execute(STORE_SEEN, values).fetchall()
-    new = sum(row["is_new"] for row in written)
-    return new, len(written) - new
+    written = connection.execute(STORE_SEEN, values).fetchone()
+    return (written["new"], written["changed"]) if written else (0, 0)
 
 
 def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime) -> None:
     """Store a vacancy in full."""
     shown = job.from_detail(detail)
     text, digest = _hashed(detail)
-    connection.execute(
-        STORE_DETAIL,
-        {
-            **_columns(shown),
-            "test_required": shown.test_required,
-            "skills": [skill[:WIDTH] for skill in shown.skills],
-            "detail": text,
-            "hash": digest,
-            "now": _utc(now),
-            "moment": now,
-        },
-    )
+    values = {
+        **_columns(shown),
+        "test_required": shown.test_required,
+        "skills": [skill[:WIDTH] for skill in shown.skills],
+        "detail": text,
+        "hash": digest,
+        "now": _utc(now),
+        "moment": now,
+    }
+    # The last one is for a row that somebody else inserted between the first two.
+    for statement in (UPDATE_DETAIL, INSERT_DETAIL, UPDATE_DETAIL):
+        if connection.execute(statement, values).rowcount:
+            return
 
 
 def vacancy_id_of(row_id: str, *, connection: Connection) -> str | None:
@@ -151,7 +174,7 @@ def read_detail(vacancy_id: str, *, connection: Connection) -> VacancyDetail | N
 
 def _seen(vacancy: Vacancy) -> dict[str, Any]:
     text, digest = _hashed(vacancy)
-    return {**_columns(job.from_vacancy(vacancy)), "vacancy": json.loads(text), "hash": digest}
+    return {**_columns(job.from_vacancy(vacancy)), "vacancy": json.loads(text), "hex": digest}
 
 
 def _columns(shown: job.Job) -> dict[str, Any]:
