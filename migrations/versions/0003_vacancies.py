@@ -24,8 +24,7 @@ def upgrade() -> None:
             ADD COLUMN detail_hash bytea,
             ADD COLUMN detail_fetched_at timestamptz,
             ADD COLUMN published_at timestamptz,
-            ADD COLUMN archived boolean NOT NULL DEFAULT false,
-            ADD COLUMN last_seen_at timestamptz
+            ADD COLUMN archived boolean NOT NULL DEFAULT false
     """)
     op.execute("CREATE INDEX jobs_published_at_index ON jobs (published_at)")
     op.execute("""
@@ -59,6 +58,5 @@ def downgrade() -> None:
             DROP COLUMN detail_hash,
             DROP COLUMN detail_fetched_at,
             DROP COLUMN published_at,
-            DROP COLUMN archived,
-            DROP COLUMN last_seen_at
+            DROP COLUMN archived
     """)

@@ -49,7 +49,6 @@ CONTRACT = {
         "detail_fetched_at": "timestamp with time zone",
         "published_at": "timestamp with time zone",
         "archived": "boolean not null default false",
-        "last_seen_at": "timestamp with time zone",
     },
     "applications": {
         "id": ID,
