@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform import aws, secrets
 from ullgetthejob.platform.errors import Unavailable
 
 
@@ -43,7 +43,7 @@ def scripted(monkeypatch, *answers):
         for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "test")
         aws.forget()
-        settings.forget_secrets()
+        secrets.forget()
         yield seen
         aws.forget()
         server.shutdown()
@@ -111,7 +111,7 @@ def test_nobody_there_is_unreachable(monkeypatch):
 def secret_of(monkeypatch, reference, *answers):
     monkeypatch.setenv("A_SECRET", reference)
     with scripted(monkeypatch, *answers) as seen:
-        return settings.secret("A_SECRET"), settings.secret("A_SECRET"), len(seen)
+        return secrets.read("A_SECRET"), secrets.read("A_SECRET"), len(seen)
 
 
 def test_a_reference_is_read_once_and_kept(monkeypatch):
@@ -146,5 +146,5 @@ def test_secrets_of_the_local_aws_are_read_as_in_the_cloud(monkeypatch, local_aw
     manager.put_secret_value(SecretId=arn, SecretString="new")
     monkeypatch.setenv("ORCHESTRATOR_SECRET", f"secretsmanager:{arn}")
     monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", f"secretsmanager:{arn}@AWSPREVIOUS")
-    assert settings.secret("ORCHESTRATOR_SECRET") == "new"
-    assert settings.secret("ORCHESTRATOR_SECRET_PREVIOUS") == "old"
+    assert secrets.read("ORCHESTRATOR_SECRET") == "new"
+    assert secrets.read("ORCHESTRATOR_SECRET_PREVIOUS") == "old"

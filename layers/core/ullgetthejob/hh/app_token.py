@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from ullgetthejob.hh.errors import HHAppTokenMissing, HHMisconfigured, HHUnavailable
-from ullgetthejob.platform import clock, encryption, leases, postgres, settings
+from ullgetthejob.platform import clock, encryption, leases, postgres, secrets
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class AppToken:
 
     def current(self) -> str:
         """See :class:`TokenSource`."""
-        given = settings.secret("HH_ACCESS_TOKEN")
+        given = secrets.read("HH_ACCESS_TOKEN")
         if given:
             return given
         if self._known is None:
@@ -66,7 +66,7 @@ class AppToken:
 
     def renewed(self, refused: str) -> str:
         """See :class:`TokenSource`."""
-        if settings.secret("HH_ACCESS_TOKEN"):
+        if secrets.read("HH_ACCESS_TOKEN"):
             raise _missing("hh.ru refuses the token in HH_ACCESS_TOKEN", COOLDOWN)
         self._known = None
         kept = self._kept()
@@ -114,8 +114,8 @@ class AppToken:
 
     @staticmethod
     def _application() -> tuple[str, str]:
-        client_id = settings.secret("HH_CLIENT_ID")
-        client_secret = settings.secret("HH_CLIENT_SECRET")
+        client_id = secrets.read("HH_CLIENT_ID")
+        client_secret = secrets.read("HH_CLIENT_SECRET")
         if not client_id or not client_secret:
             count("HhAppTokenMissing")
             raise HHAppTokenMissing(

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
-from ullgetthejob.platform import settings
+from ullgetthejob.platform import secrets, settings
 from ullgetthejob.platform.errors import Unauthorized
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def require_service(headers: Mapping[str, str], body: bytes) -> None:
     if not sent:
         raise Unauthorized("the header X-Core-Secret is missing")
     known = [
-        settings.secret("ORCHESTRATOR_SECRET"),
-        settings.secret("ORCHESTRATOR_SECRET_PREVIOUS"),
+        secrets.read("ORCHESTRATOR_SECRET"),
+        secrets.read("ORCHESTRATOR_SECRET_PREVIOUS"),
     ]
     matching = [secret for secret in known if secret and _same(secret, sent)]
     if not matching:

@@ -13,7 +13,7 @@ import select
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import settings
+from ullgetthejob.platform import secrets, settings
 from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def conninfo() -> str:
     Its value is a URL or a libpq string; a secret in RDS's shape (``host, port, username, password,
     dbname``) becomes one, with TLS verified in full.
     """
-    value = settings.secret("DATABASE_URL")
+    value = secrets.read("DATABASE_URL")
     if value is None:
         raise settings.SettingMissing("DATABASE_URL")
     if not value.lstrip().startswith("{"):

@@ -1,29 +1,12 @@
 """Settings: environment variables, read here and nowhere else.
 
-A variable that holds a secret contains either the value itself (local runs, tests, ``sam local``)
-or a reference to AWS Secrets Manager (the cloud)::
-
-    secretsmanager:<arn>[#<key of the JSON object>][@<version stage>]
-
-A reference is resolved when it is first used and kept for five minutes, so that a rotated secret is
-picked up without a deploy.
+A function never loops over the environment or passes it on: each setting is named where it is used.
+Secrets are read through :mod:`ullgetthejob.platform.secrets`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import time
-
-from ullgetthejob.platform.errors import Unavailable
-
-REFERENCE = re.compile(
-    r"secretsmanager:(?P<arn>[^#@]+)(?:#(?P<key>[^@]+))?(?:@(?P<stage>[A-Za-z]+))?"
-)
-SECRET_LIFE_S = 300
-
-_secrets: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, good until
 
 
 class SettingMissing(RuntimeError):
@@ -58,44 +41,3 @@ def flag(name: str) -> bool:
     if value not in ("true", "false"):
         raise ValueError(f"the environment variable {name} must be true or false")
     return value == "true"
-
-
-def secret(name: str) -> str | None:
-    """A secret: the value of the variable, or what its reference points to. ``None``: unset.
-
-    A version stage that does not exist (no AWSPREVIOUS before the first rotation) is ``None`` too.
-    Raises :class:`~ullgetthejob.platform.errors.Unavailable` when Secrets Manager does not answer.
-    """
-    value = os.environ.get(name)
-    if not value:
-        return None
-    reference = REFERENCE.fullmatch(value)
-    if reference is None:
-        return value
-    content = _fetch(reference["arn"], reference["stage"] or "AWSCURRENT")
-    if content is None or reference["key"] is None:
-        return content
-    found = json.loads(content).get(reference["key"])
-    return None if found is None else str(found)
-
-
-def forget_secrets() -> None:
-    """Read every secret anew at its next use."""
-    _secrets.clear()
-
-
-def _fetch(arn: str, stage: str) -> str | None:
-    from ullgetthejob.platform import aws
-
-    kept = _secrets.get((arn, stage))
-    if kept and time.monotonic() < kept[1]:
-        return kept[0]
-    content: str | None = None
-    try:
-        request = {"SecretId": arn, "VersionStage": stage}
-        content = aws.call("secretsmanager", "GetSecretValue", request)["SecretString"]
-    except aws.AwsError as error:
-        if error.code != "ResourceNotFoundException" or stage == "AWSCURRENT":
-            raise Unavailable("a secret could not be read", code="secrets_unavailable") from error
-    _secrets[arn, stage] = content, time.monotonic() + SECRET_LIFE_S
-    return content
