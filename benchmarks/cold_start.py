@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.services import running
-from local import template
-from local.function_environment import process_environment
+from local.functions.environment import process_environment
+from local.template import reader as template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

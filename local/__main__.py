@@ -7,10 +7,10 @@ import asyncio
 import sys
 
 from local import cloud
-from local.cloudformation import TemplateError
-from local.postgres import PostgresError
+from local.postgres.server import PostgresError
 from local.services import ServiceError
 from local.settings import SettingsError, read
+from local.template.cloudformation import TemplateError
 
 SETTINGS = """
 settings (the environment, else .env, else as said here):

@@ -33,16 +33,16 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local.cloudformation import ACCOUNT_ID, REGION
 from local.settings import write_privately
-from local.template import TEMPLATE, load
+from local.template.cloudformation import ACCOUNT_ID, REGION
+from local.template.reader import TEMPLATE, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from moto.dynamodb.models import DynamoDBBackend
 
-    from local.resources import Key, Table
+    from local.template.resources import Key, Table
 
 _TARGET = "DynamoDB_20120810."
 _TABLE_CHANGES = {"CreateTable", "DeleteTable"}

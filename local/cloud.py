@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from local.child import Lifeline
 from local.forward import forward
-from local.function_logs import Logs
-from local.gateway import Gateway
-from local.lambda_service import LambdaService
+from local.functions.logs import Logs
+from local.functions.service import LambdaService
+from local.gateway.http import Gateway
 from local.services import Services, say
 from local.settings import Settings, SettingsError, function_environments, write_privately
-from local.template import load
+from local.template.reader import load
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
-    from local.resources import Template
+    from local.template.resources import Template
 
 ENV_VARS_FILE = "sam-env.json"
 DOCKER_BRIDGE = "172.17.0.1"

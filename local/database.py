@@ -23,7 +23,7 @@ from alembic.util import CommandError
 from psycopg.conninfo import conninfo_to_dict
 
 from local import settings
-from local.postgres import EmbeddedPostgres, PostgresError
+from local.postgres.server import EmbeddedPostgres, PostgresError
 from migrations import upgrade as migrations
 from migrations.seed import seed
 

@@ -17,14 +17,14 @@ from urllib.request import ProxyHandler, build_opener
 import psycopg
 
 from local.clock import FILE_NAME
-from local.postgres import EmbeddedPostgres
+from local.postgres.server import EmbeddedPostgres
 from local.settings import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from local.child import Lifeline
-    from local.function_logs import Logs
+    from local.functions.logs import Logs
     from local.settings import Settings
 
 START_LIMIT_S = 60

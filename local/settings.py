@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.resources import Template
+    from local.template.resources import Template
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = 4000

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from local.cloudformation import read
+from local.template.cloudformation import read
 
 REPOSITORY = Path(__file__).parents[2]
 LAYERS = ("DependenciesLayer", "CoreLayer", "MigrationsLayer")

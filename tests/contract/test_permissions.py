@@ -22,7 +22,7 @@ from samcli.lib.translate.sam_template_validator import (  # type: ignore[import
     SamTemplateValidator,
 )
 
-from local.cloudformation import read
+from local.template.cloudformation import read
 from ullgetthejob.platform.aws import PROTOCOLS
 
 if TYPE_CHECKING:

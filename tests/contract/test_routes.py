@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from local import template
+from local.template import reader as template
 from ullgetthejob.platform.http import ANYONE, SERVICE
 
 OPEN = {"GET /api/v1/system/health"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local.cloudformation import read
+from local.template.cloudformation import read
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = read(REPOSITORY / "template.yaml")

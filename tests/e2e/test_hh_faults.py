@@ -5,7 +5,7 @@ import time
 import pytest
 
 from local.sandbox import faults
-from local.template import load
+from local.template.reader import load
 
 SEARCH = {"text": "Python", "per_page": 5}
 LIMIT_S = load().functions["SearchFunction"].timeout_s

@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 
-from local.postgres import EmbeddedPostgres, PostgresError
+from local.postgres.server import EmbeddedPostgres, PostgresError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_a_running_server_is_adopted_not_doubled(server, made):
 
 def test_the_server_outlives_the_process_that_started_it(server, made):
     program = (
-        "import sys, pathlib; from local.postgres import EmbeddedPostgres; "
+        "import sys, pathlib; from local.postgres.server import EmbeddedPostgres; "
         "print(EmbeddedPostgres(pathlib.Path(sys.argv[1])).start())"
     )
     started = subprocess.run(
@@ -93,7 +93,7 @@ def test_the_server_outlives_the_process_that_started_it(server, made):
 
 def test_processes_that_start_at_once_share_one_server(server, made):
     program = (
-        "import sys, pathlib; from local.postgres import EmbeddedPostgres; "
+        "import sys, pathlib; from local.postgres.server import EmbeddedPostgres; "
         "print(EmbeddedPostgres(pathlib.Path(sys.argv[1])).start())"
     )
     starters = [
@@ -229,7 +229,7 @@ def test_an_ordinary_user_and_root_share_a_folder_and_others_are_refused(tmp_pat
     os.chown(folder, nobody, nobody)
     folder.parent.chmod(0o755)
     program = (  # changes its user itself: another may not be allowed to run this Python
-        "import os, sys, pathlib; from local.postgres import EmbeddedPostgres; "
+        "import os, sys, pathlib; from local.postgres.server import EmbeddedPostgres; "
         "os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2])); "
         "server = EmbeddedPostgres(pathlib.Path(sys.argv[1])); "
         "print(server.start()); server.stop()"
@@ -270,9 +270,9 @@ def test_root_may_keep_programs_and_data_where_nobody_else_can_look(tmp_path):
         shutil.copytree(package, closed / package.name, symlinks=True)
         shutil.copytree(package.parent / f"{package.name}.libs", closed / f"{package.name}.libs")
         program = (
-            "import sys, pathlib; from local import postgres_binaries as binaries; "
+            "import sys, pathlib; from local.postgres import binaries; "
             "binaries.COPIES = pathlib.Path(sys.argv[2]); "
-            "from local.postgres import EmbeddedPostgres; "
+            "from local.postgres.server import EmbeddedPostgres; "
             "server = EmbeddedPostgres(pathlib.Path(sys.argv[1]) / 'postgres'); server.start(); "
             "print(binaries.folder(server.data_dir.stat().st_uid)); server.stop()"
         )

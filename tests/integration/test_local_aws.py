@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.settings import REPOSITORY
-from local.template import load
+from local.template.reader import load
 from tests.fixtures.aws import LocalAws
 
 TEMPLATE = """

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 
 from local.child import Lifeline
-from local.function_logs import Logs
-from local.gateway import Gateway
-from local.lambda_service import LambdaService
-from local.resources import Function, HttpApi, Route, Template
+from local.functions.logs import Logs
+from local.functions.service import LambdaService
+from local.gateway.http import Gateway
+from local.template.resources import Function, HttpApi, Route, Template
 
 HANDLER = """
     import json, time

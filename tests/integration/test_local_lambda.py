@@ -13,10 +13,10 @@ import time
 import pytest
 
 from local.child import Lifeline
-from local.function_logs import Logs
-from local.lambda_service import LambdaService, PayloadTooLarge, Throttled
-from local.resources import Function, HttpApi, Layer, Template
+from local.functions.logs import Logs
+from local.functions.service import LambdaService, PayloadTooLarge, Throttled
 from local.settings import REPOSITORY
+from local.template.resources import Function, HttpApi, Layer, Template
 
 HANDLER = """
     import json, os, sys, time
@@ -280,7 +280,7 @@ def test_an_init_that_fails_is_reported(cloud, code, kind, message):
 
 
 def test_an_init_that_takes_too_long_starts_again_within_the_functions_time(cloud, monkeypatch):
-    monkeypatch.setattr("local.lambda_service.INIT_LIMIT_S", 0.3)
+    monkeypatch.setattr("local.functions.service.INIT_LIMIT_S", 0.3)
     code = "import time; time.sleep(1)\ndef handler(event, context): return {'pid': 1}"
 
     async def scenario():
@@ -381,9 +381,9 @@ SUPERVISOR = """
 import asyncio, json, sys
 from pathlib import Path
 from local.child import Lifeline
-from local.function_logs import Logs
-from local.lambda_service import LambdaService
-from local.resources import Function, HttpApi, Template
+from local.functions.logs import Logs
+from local.functions.service import LambdaService
+from local.template.resources import Function, HttpApi, Template
 
 async def main(folder, runtime):
     function = Function("F", "python3.13", "app.handler", folder / "code", {}, 128, 60, 2, (), ())

@@ -84,7 +84,7 @@ def start(tmp_path):
     for run in runs:
         if run.process.poll() is None:
             run.end(signal.SIGKILL)
-    from local.postgres import EmbeddedPostgres
+    from local.postgres.server import EmbeddedPostgres
 
     if (tmp_path / "data" / "postgres").exists():
         EmbeddedPostgres(tmp_path / "data" / "postgres").stop()

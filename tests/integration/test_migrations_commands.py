@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local.postgres import EmbeddedPostgres
+from local.postgres.server import EmbeddedPostgres
 from migrations.upgrade import current
 
 REPOSITORY = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from local.cloudformation import REGION
+from local.template.cloudformation import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

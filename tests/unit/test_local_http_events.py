@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from local.http_events import MalformedResponse, Request, to_event, to_response
+from local.gateway.events import MalformedResponse, Request, to_event, to_response
 
 # The shape of "sam local generate-event apigateway http-api-proxy", without what only custom
 # domains with client certificates, authorizers and stage variables bring.

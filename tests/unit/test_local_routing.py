@@ -2,8 +2,8 @@
 
 import pytest
 
-from local.resources import Route
-from local.routing import Routes
+from local.gateway.routing import Routes
+from local.template.resources import Route
 
 ROUTES = Routes(
     Route(method, path, "F")

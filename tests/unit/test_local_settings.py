@@ -5,8 +5,7 @@ import stat
 
 import pytest
 
-from local.gateway import TokenBucket
-from local.resources import Function, HttpApi, Template
+from local.gateway.http import TokenBucket
 from local.settings import (
     USER_AGENT,
     SettingsError,
@@ -14,6 +13,7 @@ from local.settings import (
     generated_secrets,
     read,
 )
+from local.template.resources import Function, HttpApi, Template
 
 
 @pytest.fixture

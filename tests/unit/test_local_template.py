@@ -4,8 +4,8 @@ import textwrap
 
 import pytest
 
-from local.cloudformation import TemplateError
-from local.template import load, merged
+from local.template.cloudformation import TemplateError
+from local.template.reader import load, merged
 
 FUNCTION = """
   F:

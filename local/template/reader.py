@@ -10,20 +10,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.cloudformation import ACCOUNT_ID, REGION, Evaluator, TemplateError, intrinsic, read
-from local.resources import Function, HttpApi, Key, Layer, Route, Table, Template
+from local.template.cloudformation import (
+    ACCOUNT_ID,
+    REGION,
+    Evaluator,
+    TemplateError,
+    intrinsic,
+    read,
+)
+from local.template.resources import Function, HttpApi, Key, Layer, Route, Table, Template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATE = REPOSITORY / "template.yaml"
 
 
 def load(path: Path = TEMPLATE, parameters: Mapping[str, str] | None = None) -> Template:
     """Read the template at *path*; *parameters* win over its defaults.
 
-    Raises :class:`~local.cloudformation.TemplateError` for what cannot run locally.
+    Raises :class:`~local.template.cloudformation.TemplateError` for what cannot run locally.
     """
     return _Reader(path, parameters or {}).template()
 

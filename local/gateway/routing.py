@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from local.resources import Route
+    from local.template.resources import Route
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.http_events import MalformedResponse, Request, Response, to_event, to_response
-from local.lambda_service import PayloadTooLarge, Throttled
-from local.routing import Match, Routes
+from local.functions.service import PayloadTooLarge, Throttled
+from local.gateway.events import MalformedResponse, Request, Response, to_event, to_response
+from local.gateway.routing import Match, Routes
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
 
-    from local.function_logs import Logs
-    from local.lambda_service import LambdaService
-    from local.resources import HttpApi, Template
+    from local.functions.logs import Logs
+    from local.functions.service import LambdaService
+    from local.template.resources import HttpApi, Template
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 BODY_LIMIT = 10 * 1024 * 1024

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from local.cloudformation import REGION
+from local.template.cloudformation import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from local.resources import Function
+    from local.template.resources import Function
 
 # What a function's process gets of the developer's own environment; nothing else.
 _INHERITED = ("PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TMPDIR")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from local.resources import Function, Template
+    from local.template.resources import Function, Template
 
 _LOOK_AGAIN_S = 0.05  # under load the folders are read twenty times a second, not for every call
 

@@ -17,21 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.function_code import Code, import_paths
-from local.function_environment import process_environment
-from local.lambda_worker import PAYLOAD_LIMIT, Invocation, Result, RuntimeApi, Worker
+from local.functions.code import Code, import_paths
+from local.functions.environment import process_environment
+from local.functions.worker import PAYLOAD_LIMIT, Invocation, Result, RuntimeApi, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from local.child import Lifeline
-    from local.function_logs import Logs
-    from local.resources import Function, Template
+    from local.functions.logs import Logs
+    from local.template.resources import Function, Template
 
 INIT_LIMIT_S = 10
 ACCOUNT_CONCURRENCY = 1000  # of all functions that have reserved nothing
 IDLE_LIFE_S = 600
-_ENTRY = Path(__file__).with_name("function_process.py")
+_ENTRY = Path(__file__).with_name("process.py")
 _FATAL = {"Sandbox.Timedout", "Function.ResponseSizeTooLarge"}  # the process ends with them
 _RUNTIME = "awslambdaric" if importlib.util.find_spec("awslambdaric") else "plain"
 

@@ -38,9 +38,9 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from local import postgres_binaries
-from local.postgres_binaries import PostgresError
-from local.postgres_folder import Folder, until
+from local.postgres import binaries
+from local.postgres.binaries import PostgresError
+from local.postgres.folder import Folder, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,10 +213,10 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         version = (self.cluster / "PG_VERSION").read_text().strip()
-        if version != postgres_binaries.MAJOR:
+        if version != binaries.MAJOR:
             raise PostgresError(
                 f"{self.cluster} was made by Postgres {version}, this is "
-                f"{postgres_binaries.MAJOR}. Move {self.data_dir} away to start with an empty one."
+                f"{binaries.MAJOR}. Move {self.data_dir} away to start with an empty one."
             )
         addresses = ["127.0.0.1", *(str(interface.ip) for interface in self._extra)]
         networks = ["127.0.0.1/32", *(str(interface.network) for interface in self._extra)]
@@ -282,7 +282,7 @@ class EmbeddedPostgres:
         path = self._folder.log
         with path.open("ab" if path.stat().st_size < LOG_KEPT_BYTES else "wb") as log:
             return subprocess.run(
-                [postgres_binaries.folder(owner) / program, *arguments, "-D", here],
+                [binaries.folder(owner) / program, *arguments, "-D", here],
                 cwd=folder,
                 # none of the person's own PG* variables may reach it
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},

@@ -3,7 +3,7 @@
 Started by path, so that the function finds on ``sys.path`` what it would find in the cloud and
 nothing else of this repository::
 
-    python -P function_process.py <lifeline> <runtime> <clock file or -> <handler>
+    python -P process.py <lifeline> <runtime> <clock file or -> <handler>
 
 *runtime* is ``awslambdaric`` or, where that has no wheel, ``plain``. Imports as little as it can:
 whatever is loaded here is missing from a function's measured cold start.
@@ -15,7 +15,7 @@ import importlib.util
 import os
 import sys
 
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100,PTH120
+REPOSITORY = os.path.abspath(f"{__file__}/../../..")  # noqa: PTH100 - pathlib is not imported
 
 
 def _install_clock(path: str) -> None:
@@ -41,7 +41,7 @@ def main(lifeline: int, runtime: str, clock: str, handler: str) -> None:
     if runtime == "awslambdaric":
         from awslambdaric.__main__ import main as serve  # type: ignore[import-untyped]
     else:
-        from local.runtime_loop import main as serve
+        from local.functions.runtime_loop import main as serve
     sys.path.remove(REPOSITORY)
     sys.argv = [sys.argv[0], handler]
     serve(sys.argv)

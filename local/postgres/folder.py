@@ -9,7 +9,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from local.postgres_binaries import PostgresError, system_user
+from local.postgres.binaries import PostgresError, system_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.cloudformation import ACCOUNT_ID, REGION
+from local.template.cloudformation import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,1 @@
+"""An embedded Postgres: installed with the packages, kept in the data folder."""
