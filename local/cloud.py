@@ -124,6 +124,7 @@ def _welcome(
 Ready in {took_s:.1f} s.
 
   API        {origin}
+  API docs   {origin}/_local/docs
   Status     {origin}/_local/
   AWS        {services.addresses["AWS_ENDPOINT_URL"]}
   hh.ru      {settings.hh_api_url or services.addresses["HH_API_URL"]}

@@ -94,7 +94,10 @@ class Gateway:
             await self._runner.cleanup()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.raw_path.partition("?")[0] in ("/_local", "/_local/"):
+        path = request.raw_path.partition("?")[0]
+        if path == "/_local/docs":
+            return web.Response(text=_api_docs(), content_type="text/html")
+        if path in ("/_local", "/_local/"):
             return web.json_response(
                 {**self._status(), "functions": self._service.status()},
                 dumps=lambda value: json.dumps(value, indent=2) + "\n",
@@ -194,3 +197,9 @@ async def _body(request: web.BaseRequest) -> bytes | None:
         if len(body) > BODY_LIMIT:
             return None
     return bytes(body)
+
+
+def _api_docs() -> str:
+    from local.gateway import api_docs  # brings Powertools' resolver along: not at every start
+
+    return api_docs.page()

@@ -49,6 +49,13 @@ def test_health_is_open_and_up(cloud):
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "db": "up"})
 
 
+def test_the_api_is_described_in_swagger_ui(cloud):
+    answer = httpx.get(f"{cloud.url}/_local/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "SwaggerUIBundle(" in answer.text
+    assert "/api/jobs/search" in answer.text
+
+
 def test_the_original_s_search_answers_jobs_of_the_bff_s_types(core, cloud):
     answer = core.post("/api/jobs/search", json=README_BODY)
     assert answer.status_code == 200
