@@ -10,7 +10,8 @@ import pytest
 
 from ullgetthejob.hh.app_token import AppToken
 from ullgetthejob.hh.errors import HHAppTokenMissing, HHMisconfigured, HHUnavailable
-from ullgetthejob.platform import clock, encryption, postgres
+from ullgetthejob.platform import aws, clock, encryption, leases, postgres
+from ullgetthejob.platform.errors import Unavailable
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
@@ -92,7 +93,7 @@ def test_only_ciphertext_is_stored_bound_to_the_application(hh, database_url):
     stored = row(database_url)[0]
     assert "APPL" not in stored
     assert encryption.decrypt(stored, {"client_id": "app"}) == "APPL-1"
-    with pytest.raises(Exception, match="InvalidCiphertext"):
+    with pytest.raises(encryption.Undecryptable):
         encryption.decrypt(stored, {"client_id": "another"})
 
 
@@ -172,6 +173,28 @@ def test_a_crash_between_hh_ru_s_answer_and_our_commit_is_a_wait_of_five_minutes
         AppToken(hh.exchange).current()
     now.pass_by(minutes=5)
     assert AppToken(hh.exchange).current() == "APPL-2"
+
+
+def test_a_token_of_another_key_is_as_good_as_none(hh, database_url, now):
+    with psycopg.connect(database_url) as connection:
+        foreign = encryption.encrypt("APPL-0", {"client_id": "another"})
+        connection.execute(
+            "INSERT INTO hh_app_tokens (client_id, access_token) VALUES ('app', %s)", (foreign,)
+        )
+    assert AppToken(hh.exchange).current() == "APPL-1"
+
+
+def test_kms_or_dynamodb_down_is_unavailable_and_asks_hh_ru_for_nothing(hh, monkeypatch, now):
+    AppToken(hh.exchange).current()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    aws.forget()
+    with pytest.raises(Unavailable) as raised:
+        AppToken(hh.exchange).current()
+    assert raised.value.code == "encryption_unavailable"
+    with pytest.raises(Unavailable) as raised:
+        leases.take("anything", seconds=1, now=now.moment)
+    assert raised.value.code == "leases_unavailable"
+    assert hh.given == 1
 
 
 def test_without_an_application_the_operator_is_told_what_to_set(hh, monkeypatch):

@@ -54,6 +54,12 @@ def test_a_200_that_carries_errors_is_a_failure_naming_the_field():
     assert raised.value.details["fields"][0]["field"] == "employment"
 
 
+@pytest.mark.parametrize("errors_", [{"type": "x"}, "bad", ["text"], [None], [{}]])
+def test_errors_of_any_shape_are_a_failure(errors_):
+    with pytest.raises(errors.HHUnavailable):
+        parse(received(200, {"errors": errors_, "items": [], "found": 0}))
+
+
 def test_a_captcha_keeps_the_link_for_the_person():
     entry = {"type": "captcha_required", "captcha_url": "https://hh.ru/account/captcha?state=1"}
     with pytest.raises(errors.HHCaptcha) as raised:

@@ -61,6 +61,7 @@ def test_an_unknown_name_is_refused_because_hh_ru_would_ignore_it():
         ("text", 5),
         ("text", None),
         ("text", "x" * 2001),
+        ("text", "a\x00b"),
         ("salary", 0),
         ("salary", "много"),
         ("period", 0),

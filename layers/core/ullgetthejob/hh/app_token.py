@@ -78,7 +78,11 @@ class AppToken:
         row = postgres.connection().execute(READ, {"client_id": client_id}).fetchone()
         if row is None or row["access_token"] is None:
             return None
-        return encryption.decrypt(row["access_token"], {"client_id": client_id})
+        try:
+            return encryption.decrypt(row["access_token"], {"client_id": client_id})
+        except encryption.Undecryptable:  # the key was replaced: as good as no token
+            logger.warning("the application token cannot be decrypted")
+            return None
 
     def _obtain(self, refused: str | None) -> str:
         lease = leases.take("hh-app-token", seconds=LEASE_S, now=clock.now())

@@ -75,6 +75,7 @@ class HHClient:
             timeout=TIMEOUT,
             follow_redirects=False,
             verify=tls.context(),
+            trust_env=False,
             transport=transport,
         )
         self._pacer = pacer

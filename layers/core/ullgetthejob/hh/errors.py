@@ -120,6 +120,7 @@ class Rule:
     retry_after_s: int = 5
 
 
+_NO_ENTRY: Mapping[str, Any] = {}
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _TOKEN = "hh.ru refused Core's access token"  # noqa: S105 - a message
 _DOWN = "hh.ru does not answer properly at the moment"
@@ -193,31 +194,32 @@ def parse(received: Received) -> Any:
 
     Raises the error of the first row that fits otherwise.
     """
-    rule, entry = _classify(received)
-    if rule is not None:
-        raise _error(rule, entry)
-    return _content(received.body) if received.body else None
-
-
-def _classify(received: Received) -> tuple[Rule | None, Mapping[str, Any]]:
     if received.status == 451 or _is_edge_page(received):
-        return REGION, {}
+        raise _error(REGION)
     if received.status >= 500:
-        return UNREADABLE, {}
+        raise _error(UNREADABLE)
     if received.status in (201, 204, 304) and not received.body:
-        return None, {}
+        return None
     try:
         content = _content(received.body)
     except ValueError:
-        return UNREADABLE if received.status < 400 else _by_status(received.status), {}
-    errors = _entries(content)
+        raise _error(_by_status(received.status)) from None
+    errors = content.get("errors") if isinstance(content, dict) else None
+    if errors:
+        raise _error(*_first_match(errors, received.status))
+    if received.status >= 300:
+        raise _error(_by_status(received.status))
+    return content
+
+
+def _first_match(errors: Any, status: int) -> tuple[Rule, Mapping[str, Any]]:
+    """The row that fits an entry of ``errors[]``, and the entry; by the status where none does."""
+    entries = [entry for entry in errors if isinstance(entry, dict)]
     for rule in RULES:
-        for entry in errors:
+        for entry in entries:
             if _fits(rule, entry):
                 return rule, entry
-    if errors or received.status >= 400:
-        return _by_status(received.status), errors[0] if errors else {}
-    return (UNREADABLE if received.status >= 300 else None), {}
+    return _by_status(status), {}
 
 
 def _content(body: bytes) -> Any:
@@ -233,11 +235,6 @@ def _is_edge_page(received: Received) -> bool:
     return received.status in (200, 403) and "html" in received.headers.get("content-type", "")
 
 
-def _entries(content: Any) -> list[Mapping[str, Any]]:
-    errors = content.get("errors") if isinstance(content, dict) else None
-    return [entry for entry in errors if isinstance(entry, dict)] if errors else []
-
-
 def _fits(rule: Rule, entry: Mapping[str, Any]) -> bool:
     if rule.value is None and rule.type is None:
         return False
@@ -250,7 +247,7 @@ def _by_status(status: int) -> Rule:
     return next((rule for rule in RULES if rule.status == status), UNREADABLE)
 
 
-def _error(rule: Rule, entry: Mapping[str, Any]) -> Exception:
+def _error(rule: Rule, entry: Mapping[str, Any] = _NO_ENTRY) -> Exception:
     if issubclass(rule.error, Unavailable):
         error = rule.error(rule.message, retry_after_s=rule.retry_after_s)
         if isinstance(error, HHCaptcha):

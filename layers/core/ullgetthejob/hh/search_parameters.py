@@ -28,6 +28,7 @@ def _as_list(value: Any) -> Any:
     return (value,) if isinstance(value, (str, int, float, bool)) else value
 
 
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]  # Postgres's text takes no NUL
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}$")]
 Id = Annotated[str, StringConstraints(pattern=r"^\d{1,12}(\.\d{1,6})?$")]
 Codes = Annotated[tuple[Code, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=50)]
@@ -46,9 +47,9 @@ class SearchParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    text: str = Field("", max_length=2000, description="hh.ru's query language")
+    text: Words = Field("", max_length=2000, description="hh.ru's query language")
     search_field: Codes | None = None
-    excluded_text: str | None = Field(None, min_length=1, max_length=1000)
+    excluded_text: Words | None = Field(None, min_length=1, max_length=1000)
     experience: Codes | None = None
     employment: Codes | None = None
     employment_form: Codes | None = None

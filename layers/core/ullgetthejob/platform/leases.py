@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -73,6 +74,8 @@ def _update(name: str, update: str, condition: str, values: dict[str, dict[str, 
         )
     except aws.AwsError as error:
         if error.code != "ConditionalCheckFailedException":
-            raise
+            raise Unavailable(
+                "work cannot be coordinated at the moment", code="leases_unavailable"
+            ) from error
         return bool(error.content.get("Item", {}).get("owner") == values[":owner"])
     return True
