@@ -7,10 +7,12 @@ ignores it silently, which would widen the search.
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,9 +30,22 @@ def _as_list(value: Any) -> Any:
     return (value,) if isinstance(value, (str, int, float, bool)) else value
 
 
-Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]  # Postgres's text takes no NUL
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}$")]
-Id = Annotated[str, StringConstraints(pattern=r"^\d{1,12}(\.\d{1,6})?$")]
+def _like(pattern: str, message: str) -> AfterValidator:
+    """The whole text matches *pattern*; *message* says in words what it must be."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value, re.DOTALL):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+Words = Annotated[str, _like(r"[^\x00]*", "must not contain the character NUL")]
+Code = Annotated[str, _like(r"[A-Za-z0-9_]{1,40}", "must be a code of hh.ru's; several are a list")]
+Id = Annotated[
+    str, _like(r"[0-9]{1,12}(\.[0-9]{1,6})?", "must be an id of hh.ru's; several are a list")
+]
 Codes = Annotated[tuple[Code, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=50)]
 Ids = Annotated[tuple[Id, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=200)]
 Moment = Annotated[str, StringConstraints(min_length=10, max_length=32)]
