@@ -130,7 +130,7 @@ test-hh-api: $(READY) ## Run the tests that ask the real hh.ru; need HH_ACCESS_T
 .PHONY: coverage
 coverage: $(READY) ## Run the tests and show which lines they miss
 	@$(BIN)/coverage erase
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -m "not hh_api" $(SUITES)
+	@COVERAGE_FILE=$(CURDIR)/.coverage COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -q -m "not hh_api" $(SUITES)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --skip-covered --show-missing
 
 .PHONY: check

@@ -9,6 +9,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import platform
 import signal
 import socket
 import time
@@ -21,6 +22,7 @@ from local.functions.service import LambdaService
 from local.gateway.http import Gateway
 from local.services import Services, say
 from local.settings import Settings, SettingsError, function_environments, write_privately
+from local.template.cloudformation import REGION
 from local.template.reader import load
 
 if TYPE_CHECKING:
@@ -94,12 +96,24 @@ async def serve_services(settings: Settings, container_host: str | None) -> None
                     for port in services.ports:
                         await forwarding.enter_async_context(forward(address, port))
                 path = _write_env_vars(template, settings, services, host)
-                say(f"\nReady. For containers:\n  sam local start-api --env-vars {path}\n")
+                say(_for_sam_local(path))
                 await stop.wait()
                 say("Stopping ...")
         finally:
             await services.stop()
             lifeline.close()
+
+
+def _for_sam_local(env_vars: Path) -> str:
+    arch = {"aarch64": "arm64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+    return f"""
+Ready. In another terminal, for the machine that Docker runs here:
+  make build ARCH={arch}
+  .venv/bin/sam local start-api --template .aws-sam/{arch}/build/template.yaml \\
+    --env-vars {env_vars} --parameter-overrides Architecture={arch} --region {REGION}
+
+Ctrl-C stops everything.
+"""
 
 
 def _write_env_vars(template: Template, settings: Settings, services: Services, host: str) -> Path:

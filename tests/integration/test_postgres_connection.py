@@ -1,0 +1,66 @@
+"""The connection of an environment: kept, replaced when it died, honest when there is none."""
+
+import psycopg
+import pytest
+
+from ullgetthejob.platform import postgres
+
+
+@pytest.fixture
+def database(database_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    postgres.close()
+    yield database_url
+    postgres.close()
+
+
+def terminate_others(url):
+    """What a failover, or a server that was restarted while the environment slept, does."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_one_connection_is_kept(database):
+    assert postgres.connection() is postgres.connection()
+
+
+def test_nothing_is_prepared_and_nothing_pins_a_proxy(database):
+    for _ in range(10):
+        postgres.connection().execute("SELECT %s::int", (1,))
+    prepared = postgres.connection().execute("SELECT count(*) AS n FROM pg_prepared_statements")
+    assert prepared.fetchone() == {"n": 0}
+
+
+def test_a_connection_that_died_while_nobody_looked_is_replaced(database):
+    before = postgres.connection()
+    terminate_others(database)
+    with postgres.session() as connection:
+        assert connection.execute("SELECT 1 AS one").fetchone() == {"one": 1}
+    assert postgres.connection() is not before
+
+
+def test_one_that_dies_in_the_middle_is_unavailable_and_the_next_works(database):
+    def broken_off():
+        with postgres.session() as connection:
+            terminate_others(database)
+            connection.execute("SELECT 1")
+
+    with pytest.raises(postgres.DatabaseUnavailable):
+        broken_off()
+    with postgres.session() as connection:
+        connection.execute("SELECT 1")
+
+
+def test_a_server_that_is_not_there_is_unavailable(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@127.0.0.1:9/d")
+    postgres.close()
+    with pytest.raises(postgres.DatabaseUnavailable), postgres.session():
+        pass
+
+
+def test_other_errors_are_not_hidden(database):
+    with pytest.raises(psycopg.errors.UndefinedTable), postgres.session() as connection:
+        connection.execute("SELECT * FROM no_such_table")
