@@ -137,6 +137,7 @@ def test_many_workers_at_once_ask_hh_ru_once(hh, hh_sandbox, monkeypatch):
 
 def test_what_never_reached_hh_ru_may_be_tried_again_at_once(hh):
     hh.fails = HHUnavailable("down")
+    hh.fails.may_have_acted = False
     with pytest.raises(HHUnavailable):
         AppToken(hh.exchange).current()
     hh.fails = HHMisconfigured("unknown")
@@ -147,9 +148,7 @@ def test_what_never_reached_hh_ru_may_be_tried_again_at_once(hh):
 
 
 def test_after_a_lost_answer_the_five_minutes_are_kept(hh, now):
-    lost = HHUnavailable("timeout")
-    lost.__cause__ = TimeoutError()
-    hh.fails = lost
+    hh.fails = HHUnavailable("timeout")
     with pytest.raises(HHUnavailable):
         AppToken(hh.exchange).current()
     hh.fails = None

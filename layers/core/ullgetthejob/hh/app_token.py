@@ -105,9 +105,11 @@ class AppToken:
         connection.execute(REQUEST, key)
         try:
             token = self._exchange(client_id, client_secret)
-        except (HHUnavailable, HHMisconfigured) as error:
-            # Refused, or never arrived. After a timeout hh.ru may have given one: the wait stands.
-            if not isinstance(error.__cause__, TimeoutError):
+        except HHMisconfigured:
+            connection.execute(FORGET_REQUEST, key)
+            raise
+        except HHUnavailable as error:
+            if not error.may_have_acted:
                 connection.execute(FORGET_REQUEST, key)
             raise
         encrypted = encryption.encrypt(token, {"client_id": client_id})

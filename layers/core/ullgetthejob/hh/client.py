@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
-from pydantic import ValidationError
 
 from ullgetthejob.hh import wire
 from ullgetthejob.hh.app_token import AppToken
@@ -85,7 +84,11 @@ class HHClient:
     def search(self, parameters: SearchParameters) -> SearchPage:
         """One page of ``GET /vacancies``."""
         answer = self._get_with_token("/vacancies", parameters.query())
-        return _read(wire.search_page, answer)
+        page = _read(wire.search_page, answer)
+        if page.unreadable:
+            logger.error("vacancies of another shape left out", number=page.unreadable)
+            count("HhVacanciesUnreadable", page.unreadable)
+        return page
 
     def vacancy(self, vacancy_id: str) -> VacancyDetail:
         """``GET /vacancies/{id}``. Raises :class:`HHNotFound` also for what is no vacancy id."""
@@ -147,8 +150,7 @@ class HHClient:
         return self._understand(self._call("GET", path, params=list(query), headers=headers))
 
     def _call(self, method: str, path: str, **request: Any) -> Received:
-        """What hh.ru answered, whatever it is. Raises :class:`HHUnavailable` when nothing came,
-        caused by ``TimeoutError`` where hh.ru may have acted all the same."""
+        """What hh.ru answered, whatever it is. Raises :class:`HHUnavailable` when nothing came."""
         self._pacer.wait()
         count("HhCalls")
         try:
@@ -156,9 +158,10 @@ class HHClient:
         except (httpx.HTTPError, TimeoutError) as error:
             self._failed()
             logger.warning("hh.ru unreachable", error_type=type(error).__name__)
+            unavailable = HHUnavailable("hh.ru does not answer at the moment")
             never_sent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
-            cause = error if never_sent else TimeoutError()
-            raise HHUnavailable("hh.ru does not answer at the moment") from cause
+            unavailable.may_have_acted = not never_sent
+            raise unavailable from error
 
     def _send(self, method: str, path: str, **request: Any) -> Received:
         ends = time.monotonic() + CALL_LIMIT_S
@@ -211,7 +214,7 @@ class HHClient:
 def _read(reader: Callable[[Any], _Model], answer: Any) -> _Model:
     try:
         return reader(answer)
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+    except wire.UNREADABLE as error:
         logger.error("hh.ru's answer has another shape", error_type=type(error).__name__)
         count("HhUnreadable")
         raise HHUnavailable("hh.ru's answer cannot be read") from error

@@ -47,9 +47,14 @@ class HHError(Exception):
 
 
 class HHUnavailable(HHError, Unavailable):
-    """hh.ru is down, slow, or answers what cannot be read."""
+    """hh.ru is down, slow, or answers what cannot be read.
+
+    *may_have_acted*: the request may have reached it, so that its effect, if it has one, may be
+    there although no answer came.
+    """
 
     code = "hh_unavailable"
+    may_have_acted = True
 
 
 class HHBusy(HHError, Unavailable):

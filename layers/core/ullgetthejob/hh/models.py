@@ -120,10 +120,11 @@ class VacancyDetail(Vacancy):
 
 class SearchPage(_Model):
     """One page of a search. *found* counts all matches, also those beyond the 2,000 that hh.ru
-    lets anybody page to; *pages* ends there."""
+    lets anybody page to; *pages* ends there. *unreadable*: how many items had to be left out."""
 
     items: tuple[Vacancy, ...]
     found: int
     page: int
     pages: int
     per_page: int
+    unreadable: int = 0

@@ -1,21 +1,36 @@
 """hh.ru's answers read into models: salaries, nulls, names and markup put straight.
 
-An answer that does not fit raises pydantic's ``ValidationError``; nothing is guessed.
+An answer that does not fit raises one of :data:`UNREADABLE`; nothing is guessed.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from ullgetthejob.hh import markup
 from ullgetthejob.hh.models import SearchPage, Vacancy, VacancyDetail
 
+UNREADABLE = (ValidationError, KeyError, TypeError, AttributeError)
+
 
 def search_page(answer: dict[str, Any]) -> SearchPage:
-    """The answer of ``GET /vacancies``."""
-    return SearchPage.model_validate(
-        {**answer, "items": [vacancy(item) for item in answer["items"]]}
-    )
+    """The answer of ``GET /vacancies``.
+
+    One vacancy of an unknown shape does not hide the others: it is left out and counted. A page on
+    which nothing is readable is unreadable itself.
+    """
+    items: list[Vacancy] = []
+    unreadable = 0
+    for item in answer["items"]:
+        try:
+            items.append(vacancy(item))
+        except UNREADABLE:
+            unreadable += 1
+            if unreadable == len(answer["items"]):
+                raise
+    return SearchPage.model_validate({**answer, "items": items, "unreadable": unreadable})
 
 
 def vacancy(item: dict[str, Any]) -> Vacancy:
