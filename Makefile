@@ -73,13 +73,14 @@ STAGE ?= dev
 PARAMETERS ?= $(addprefix file://,$(wildcard parameters-$(STAGE).yaml))
 BUILT = .aws-sam/$(ARCH)/build
 CACHE = .aws-sam/$(ARCH)/cache
-SAM = SAM_CLI_TELEMETRY=0 MAKEFLAGS=--no-print-directory PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam
+WITH_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
+SAM = SAM_CLI_TELEMETRY=0 MAKEFLAGS=--no-print-directory $(WITH_VENV) $(BIN)/sam
 
 .PHONY: build
 build: $(READY) ## Build layers and functions into .aws-sam: ARCH=arm64 (default) or x86_64
 	@case $(ARCH) in arm64|x86_64) ;; *) echo "ARCH is arm64 or x86_64, not $(ARCH)." >&2; exit 2;; esac
 	@mkdir -p .aws-sam/$(ARCH)
-	@{ python3.13 -VV 2>/dev/null || echo "no Python 3.13"; cksum layers/layer.mk; } > $(CACHE).new
+	@{ $(WITH_VENV) python3.13 -VV 2>/dev/null || echo "no Python 3.13"; cksum layers/layer.mk; } > $(CACHE).new
 	@cmp -s $(CACHE).new $(CACHE).key || rm -rf $(CACHE)
 	@mv $(CACHE).new $(CACHE).key
 	@ARCH=$(ARCH) $(SAM) build --parameter-overrides Architecture=$(ARCH) --build-dir $(BUILT) --cache-dir $(CACHE) --cached --parallel

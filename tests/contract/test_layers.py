@@ -7,6 +7,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,11 +59,10 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 
 def python_3_13() -> bool:
-    """Whether the build could make bytecode: a python3.13 on PATH that runs."""
-    if shutil.which("python3.13") is None:
-        return False
+    """Whether the build could make bytecode: a python3.13 in .venv or on PATH that runs."""
+    found = shutil.which("python3.13", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     probe = "import sys; sys.exit(sys.version_info[:2] != (3, 13))"
-    return subprocess.run(["python3.13", "-c", probe], check=False).returncode == 0
+    return bool(found) and subprocess.run([found, "-c", probe], check=False).returncode == 0
 
 
 def test_every_library_is_of_the_templates_machine(build: Build) -> None:
