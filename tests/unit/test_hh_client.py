@@ -208,6 +208,26 @@ def test_one_vacancy_of_another_shape_does_not_hide_the_others(log):
     assert "left out" in log.getvalue()
 
 
+class Trickle(httpx.SyncByteStream):
+    """A body that never ends: a space now and then."""
+
+    def __init__(self):
+        self.sent = 0
+
+    def __iter__(self):
+        while True:
+            self.sent += 1
+            yield b" " * 1000
+
+
+@pytest.mark.parametrize(("limit", "value"), [("CALL_LIMIT_S", 0.05), ("MAX_ANSWER_BYTES", 50_000)])
+def test_a_body_that_never_ends_is_cut_off(monkeypatch, limit, value):
+    monkeypatch.setattr(f"ullgetthejob.hh.client.{limit}", value)
+    hh = Hh(lambda request: httpx.Response(200, stream=Trickle()))
+    with pytest.raises(errors.HHUnavailable):
+        hh.client.search(SearchParameters())
+
+
 def test_redirects_are_not_followed():
     hh = Hh(lambda request: httpx.Response(302, headers={"location": "https://evil.example/"}))
     with pytest.raises(errors.HHUnavailable):

@@ -81,6 +81,10 @@ class HHClient:
         self._token = token or AppToken(self.exchange_application)
         self._failures = 0
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
     def search(self, parameters: SearchParameters) -> SearchPage:
         """One page of ``GET /vacancies``."""
         answer = self._get_with_token("/vacancies", parameters.query())

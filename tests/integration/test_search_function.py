@@ -1,0 +1,129 @@
+"""functions/search and functions/health on their sample events, with everything real."""
+
+import importlib
+import json
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+
+from tests.fixtures.local_cloud import ROOT
+from ullgetthejob.hh import environment
+from ullgetthejob.platform import postgres
+
+CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
+SECRET = "local-development-secret"
+
+
+def forget():
+    """As a new environment knows nothing of the last one."""
+    postgres.close()
+    if environment.client.cache_info().currsize:
+        environment.client().close()
+        environment.client.cache_clear()
+
+
+@pytest.fixture
+def function(dynamodb_tables, database_url, hh_sandbox, monkeypatch):
+    """Calls a function's handler with a sample event; ``changes`` replace parts of it."""
+    for name, value in {
+        "DATABASE_URL": database_url,
+        "ORCHESTRATOR_SECRET": SECRET,
+        "HH_API_URL": hh_sandbox.url,
+        "HH_USER_AGENT": "UllGetTheJobTests/1.0 (tests@example.org)",
+        "HH_ACCESS_TOKEN": hh_sandbox.token(),
+        "HH_CALLS_PER_SECOND": "100",
+    }.items():
+        monkeypatch.setenv(name, value)
+    forget()
+
+    def call(name, sample=None, **changes):
+        event = json.loads((ROOT / "events" / f"{sample or name}.json").read_text())
+        handler = importlib.import_module(f"functions.{name}.app").handler
+        answer = handler({**event, **changes}, CONTEXT)
+        return answer["statusCode"], json.loads(answer["body"])
+
+    yield call
+    forget()
+
+
+def test_health_is_up_and_says_so_when_it_is_not(function, monkeypatch):
+    assert function("health") == (200, {"status": "ok", "db": "up"})
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@127.0.0.1:9/d")
+    postgres.close()
+    assert function("health") == (503, {"status": "unavailable", "db": "down"})
+
+
+def test_the_sample_search_is_answered_and_stored(function, hh_sandbox, database_url):
+    hh_sandbox.publish(
+        "JavaScript Developer",
+        area="1",
+        experience="between1And3",
+        employment_form="FULL",
+        work_format=["REMOTE"],
+    )
+    status, body = function("search")
+    assert status == 200
+    assert body["jobs"]
+    with psycopg.connect(database_url) as connection:
+        stored = connection.execute("SELECT external_id FROM jobs").fetchall()
+    assert {job["id"] for job in body["jobs"]} == {id for (id,) in stored}
+
+
+def test_a_search_twice_stores_once(function, database_url):
+    body = json.dumps({"text": "", "per_page": 50})
+    first, second = function("search", body=body), function("search", body=body)
+    assert first == second
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (50,)
+
+
+def test_a_job_is_read_by_both_of_its_ids(function, database_url):
+    [job] = function("search", body=json.dumps({"per_page": 1}))[1]["jobs"]
+    status, body = function("search", "search-job", pathParameters={"id": job["id"]})
+    assert (status, body["job"]["full_description_loaded"]) == (200, True)
+    with psycopg.connect(database_url) as connection:
+        [(row_id,)] = connection.execute("SELECT id::text FROM jobs").fetchall()
+    assert function("search", "search-job", pathParameters={"id": row_id}) == (status, body)
+
+
+def test_an_archived_job_is_still_shown(function, hh_sandbox):
+    vacancy = hh_sandbox.publish("Закрытая вакансия")
+    hh_sandbox.control("POST", f"/vacancies/{vacancy['id']}/close")
+    status, body = function("search", "search-job", pathParameters={"id": vacancy["id"]})
+    assert (status, body["job"]["archived"]) == (200, True)
+
+
+def test_what_a_dictionary_lacks_is_refused_before_hh_ru_searches(function, hh_sandbox):
+    status, body = function("search", body=json.dumps({"area": "123456789"}))
+    assert (status, body["details"]["fields"][0]["field"]) == (422, "area")
+    assert "GET /vacancies" not in hh_sandbox.control("GET", "/state")["calls"]["by_route"]
+
+
+def test_postgres_down_is_503_and_asks_hh_ru_for_nothing(function, hh_sandbox, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:hidden@127.0.0.1:9/d")
+    postgres.close()
+    status, body = function("search")
+    assert (status, body["error"]) == (503, "database_unavailable")
+    assert "hidden" not in json.dumps(body)
+    assert "GET /vacancies" not in hh_sandbox.control("GET", "/state")["calls"]["by_route"]
+
+
+def test_no_secret_token_or_word_of_a_search_is_logged(function, hh_sandbox, monkeypatch, capfd):
+    import io
+
+    from ullgetthejob.platform import telemetry
+
+    log = io.StringIO()
+    monkeypatch.setattr(telemetry.logger.registered_handler, "stream", log)
+    needle = "needle-of-a-search"
+    function("search", body=json.dumps({"text": needle}))
+    for kind in ("token_revoked", "server_error", "captcha", "edge_block", "errors_with_200"):
+        hh_sandbox.fault(kind, times=1)
+        function("search", body=json.dumps({"text": needle}))
+        forget()
+    out, err = capfd.readouterr()
+    written = log.getvalue() + out + err
+    assert "answered" in written
+    for hidden in (needle, SECRET, hh_sandbox.token(), "postgresql://"):
+        assert hidden not in written
