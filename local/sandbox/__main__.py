@@ -14,8 +14,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from local.sandbox import people
 from local.sandbox.server import create_app
-from local.sandbox.state import MODES, Settings
+from local.sandbox.state import DEFAULT_REDIRECT_URI, MODES, Settings
 
 # Three thousand Russian letters, percent-encoded, and the rest of a search.
 LONGEST_LINE_BYTES = 64 * 1024
@@ -37,7 +38,9 @@ def arguments() -> argparse.ArgumentParser:
         prog="python -m local.sandbox",
         description="A faithful hh.ru for development and tests.",
         epilog="HH_CLIENT_ID and HH_CLIENT_SECRET name the application that it gives tokens to"
-        f" (default {DEMO_CLIENT_ID} / {DEMO_CLIENT_SECRET}). How to steer it: GET /_sandbox/",
+        f" (default {DEMO_CLIENT_ID} / {DEMO_CLIENT_SECRET}). HH_REDIRECT_URI is --redirect-uri."
+        " SANDBOX_AUTO_LOGIN=<person> consents at once where people would log in."
+        " How to steer it, and who the people are: GET /_sandbox/",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument("--port", type=int, default=4010, help="0 takes a free one (%(default)s)")
@@ -71,6 +74,11 @@ def arguments() -> argparse.ArgumentParser:
         "--calls-per-second", type=_positive, default=10, help="limit per address (%(default)s)"
     )
     parser.add_argument(
+        "--redirect-uri",
+        default=os.environ.get("HH_REDIRECT_URI") or DEFAULT_REDIRECT_URI,
+        help="what the application registered: people are sent back there (%(default)s)",
+    )
+    parser.add_argument(
         "--exit-with-parent",
         action="store_true",
         help="end when standard input, a pipe, closes: a killed supervisor leaves no orphan",
@@ -100,6 +108,8 @@ async def serve(options: argparse.Namespace) -> None:
             mode=options.mode,
             shape=options.shape,
             calls_per_second=options.calls_per_second,
+            redirect_uri=options.redirect_uri,
+            auto_login=os.environ.get("SANDBOX_AUTO_LOGIN") or None,
         )
     )
     stop = asyncio.Event()
@@ -128,6 +138,10 @@ def main() -> None:
     """Run; a port that is taken is told in one line."""
     parser = arguments()
     options = parser.parse_args()
+    somebody = os.environ.get("SANDBOX_AUTO_LOGIN")
+    if somebody and people.find(somebody) is None:
+        known = ", ".join(person.key for person in people.everybody().values())
+        parser.error(f"SANDBOX_AUTO_LOGIN: nobody is called {somebody!r}; there are {known}")
     if options.exit_with_parent:
         kind = os.fstat(sys.stdin.fileno()).st_mode
         if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):

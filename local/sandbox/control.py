@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.sandbox import faults, handmade, tokens, vacancy_shape
+from local.sandbox import faults, handmade, people_control, tokens, vacancy_shape
 from local.sandbox.state import MODES, SANDBOX
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ POST   /_sandbox/token             a live application token, whatever the five m
 DELETE /_sandbox/tokens            forget all tokens: those in use become unknown
 POST   /_sandbox/vacancies         publish one now: {"title", "employer"?, ...}; fields below
 POST   /_sandbox/vacancies/{id}/close   archive it
-
+%(people)s
 Kinds of faults (and the path they apply to unless another is given):
 %(kinds)s
 
@@ -63,7 +63,10 @@ async def manual(_request: web.Request) -> web.Response:
     kinds = "\n".join(
         f"  {kind:<20} {what} [{path}]" for kind, (what, path) in faults.KINDS.items()
     )
-    return web.Response(text=MANUAL % {"kinds": kinds, "fields": ", ".join(handmade.FIELDS)})
+    fields = ", ".join(handmade.FIELDS)
+    return web.Response(
+        text=MANUAL % {"kinds": kinds, "fields": fields, "people": people_control.manual()}
+    )
 
 
 async def health(_request: web.Request) -> web.Response:
@@ -83,6 +86,7 @@ async def state(request: web.Request) -> web.Response:
         {
             "clock": _clock(sandbox),
             "mode": sandbox.mode,
+            "auto_login": sandbox.auto_login,
             "seed": world.seed,
             "shape": world.shape,
             "vacancies": {

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from local.sandbox import control, reference_routes, tokens, vacancy_routes, wire
+from local.sandbox import (
+    authorize,
+    control,
+    me,
+    people_control,
+    reference_routes,
+    tokens,
+    vacancy_routes,
+    wire,
+)
 from local.sandbox.state import SANDBOX, Sandbox, Settings
 from local.sandbox.tokens import Access
 
@@ -16,6 +25,7 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 GETS: tuple[tuple[str, Access, Handler], ...] = (
+    ("/me", Access.APPLICATION, me.show),
     ("/vacancies", Access.APPLICATION, vacancy_routes.find),
     ("/vacancies/{vacancy_id}", Access.APPLICATION, vacancy_routes.show),
     *((path, Access.ANYONE, reference_routes.dictionary) for path in reference_routes.PATHS),
@@ -29,10 +39,12 @@ def create_app(settings: Settings) -> web.Application:
     app[SANDBOX] = sandbox = Sandbox(settings)
     for path, access, handler in GETS:
         app.router.add_get(path, tokens.for_(access, handler))
+    app.router.add_get(authorize.PATH, authorize.ask)
+    app.router.add_post(authorize.PATH, authorize.decide)
     for path in ("/token", "/oauth/token"):
         app.router.add_post(path, tokens.issue)
         app.router.add_delete(path, tokens.revoke)
-    for method, path, handler in control.ROUTES:
+    for method, path, handler in (*control.ROUTES, *people_control.ROUTES):
         app.router.add_route(method, path, handler)
 
     async def close_store(_app: web.Application) -> None:

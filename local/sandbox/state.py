@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 Mode = Literal["open", "closed"]
 MODES: tuple[Mode, ...] = ("open", "closed")
+DEFAULT_REDIRECT_URI = "http://localhost:4000/dev/connect"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a sandbox is started."""
+    """How a sandbox is started.
+
+    *redirect_uri* is what the application registered; *auto_login* names the person who consents
+    wherever the login page would be shown.
+    """
 
     data_dir: Path
     client_id: str
@@ -36,6 +41,8 @@ class Settings:
     mode: Mode = "open"
     shape: Shape = "both"
     calls_per_second: int = 10
+    redirect_uri: str = DEFAULT_REDIRECT_URI
+    auto_login: str | None = None
 
 
 @dataclass(slots=True)
@@ -65,8 +72,10 @@ class Sandbox:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.mode: Mode = settings.mode
+        self.auto_login = settings.auto_login
         self.clock = LocalClock(settings.data_dir / FILE_NAME)
         self.store = Store(settings.data_dir / "sandbox")
+        self.store.resumes.give_first(self.now())
         self.faults = Faults(settings.seed)
         self.limit = CallLimit(settings.calls_per_second)
         self.calls: Counter[str] = Counter()

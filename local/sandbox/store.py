@@ -1,4 +1,4 @@
-"""What must outlive a kill: tokens given out, vacancies that people published or closed.
+"""What must outlive a kill: tokens, accounts, resumes, vacancies published or closed by hand.
 
 One SQLite file in the data folder; each change is committed before it is answered.
 """
@@ -9,6 +9,8 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from local.sandbox import account_store, resume_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +27,7 @@ CREATE TABLE IF NOT EXISTS closed (id TEXT PRIMARY KEY, at REAL NOT NULL);
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token. Moments are seconds since the epoch on the sandbox's clock."""
+    """An application's access token. Moments are seconds since the epoch on the sandbox's clock."""
 
     token: str
     client_id: str
@@ -41,8 +43,13 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(folder / "state.sqlite3", isolation_level=None)
         self._database.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+            + _SCHEMA
+            + account_store.SCHEMA
+            + resume_store.SCHEMA
         )
+        self.accounts = account_store.AccountStore(self._database)
+        self.resumes = resume_store.ResumeStore(self._database)
 
     def close(self) -> None:
         """Release the file."""
@@ -72,8 +79,9 @@ class Store:
         return row and str(row[0])
 
     def forget_tokens(self) -> None:
-        """As if no token had ever been given out."""
+        """As if no code and no token had ever been given out."""
         self._database.execute("DELETE FROM tokens")
+        self.accounts.forget_tokens()
 
     def replace_token(self, token: str, client_id: str, kind: str, now: float) -> None:
         """Give out a token; the client's earlier ones of this kind die with it."""

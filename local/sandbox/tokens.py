@@ -1,27 +1,28 @@
-"""``POST /token``, and who a call's ``Authorization`` header says that it is.
+"""``/token``, and who a call's ``Authorization`` header says that it is.
 
-Of the grants only client_credentials is served so far: an application token has no end, a new one
-ends the one before, and one may be had every five minutes (on the sandbox's clock).
+An application token has no end, a new one ends the one before, and one may be had every five
+minutes. People's tokens come in pairs: see :mod:`local.sandbox.grants`. All on the sandbox's clock.
 """
 
 from __future__ import annotations
 
 import enum
-import hmac
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from local.sandbox import errors
+from local.sandbox import errors, grants, people
 from local.sandbox.errors import TokenError
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from local.sandbox.account_store import Pair
+    from local.sandbox.people import Person
     from local.sandbox.state import Sandbox
-    from local.sandbox.store import Token
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,22 +34,46 @@ class Access(enum.Enum):
     """Who may call a route. In the ``closed`` mode nobody may call an applicant's."""
 
     ANYONE = "anyone"
-    APPLICATION = "application"
+    APPLICATION = "application"  # or any person
     APPLICANT = "applicant"
 
 
-def bearer(request: web.Request, sandbox: Sandbox) -> Token | None:
-    """The token that the call bears, ``None`` without one. Raises 403 oauth for a bad one."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a person with a pair of tokens, or (neither) the application itself."""
+
+    person: Person | None = None
+    pair: Pair | None = None
+
+
+def bearer(request: web.Request, sandbox: Sandbox) -> Caller | None:
+    """Whose token the call bears, ``None`` without one. Raises 403 oauth for a bad one."""
     header = request.headers.get("Authorization")
     if header is None:
         return None
     scheme, _, text = header.partition(" ")
-    token = sandbox.store.token(text.strip()) if scheme.lower() == "bearer" else None
-    if token is None:
+    if scheme.lower() != "bearer":
         raise errors.oauth("bad_authorization")
+    token = sandbox.store.token(text.strip())
+    if token is None:
+        return _person(sandbox, text.strip())
     if token.revoked_at is not None:
         raise errors.oauth("token_revoked")
-    return token
+    return Caller()
+
+
+def _person(sandbox: Sandbox, text: str) -> Caller:
+    pair = sandbox.store.accounts.by_access(text)
+    person = people.everybody().get(pair.person_id) if pair else None
+    if pair is None or person is None:
+        raise errors.oauth("bad_authorization")
+    if pair.ended in ("revoked", "deactivated"):
+        raise errors.oauth("token_revoked")
+    if pair.expires_at <= sandbox.now():
+        raise errors.oauth("token_expired")
+    if sandbox.store.accounts.state(person.id) in ("locked", "deleted"):
+        raise errors.oauth("token_revoked")
+    return Caller(person, pair)
 
 
 def for_(access: Access, handler: Handler) -> Handler:
@@ -56,12 +81,13 @@ def for_(access: Access, handler: Handler) -> Handler:
 
     async def checked(request: web.Request) -> web.StreamResponse:
         sandbox = request.app[SANDBOX]
-        token = bearer(request, sandbox)
-        person = token is not None and token.kind != APPLICATION and sandbox.mode == "open"
+        caller = bearer(request, sandbox)
+        person = caller.person if caller else None
+        applicant = person is not None and person.kind == "applicant" and sandbox.mode == "open"
         open_to_caller = {
             Access.ANYONE: True,
-            Access.APPLICATION: token is not None,
-            Access.APPLICANT: person,
+            Access.APPLICATION: caller is not None,
+            Access.APPLICANT: applicant,
         }
         if not open_to_caller[access]:
             raise errors.forbidden()
@@ -70,12 +96,16 @@ def for_(access: Access, handler: Handler) -> Handler:
     return checked
 
 
+def person(request: web.Request) -> Person:
+    """Whose token the call bears. Raises 403 forbidden when it is nobody's."""
+    caller = bearer(request, request.app[SANDBOX])
+    if caller is None or caller.person is None:
+        raise errors.forbidden()
+    return caller.person
+
+
 def _application_token(sandbox: Sandbox, form: Mapping[str, str]) -> dict[str, str]:
-    settings = sandbox.settings
-    client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
-    known = hmac.compare_digest(client_id.encode(), settings.client_id.encode())
-    if not known or not hmac.compare_digest(secret.encode(), settings.client_secret.encode()):
-        raise TokenError(400, "invalid_client", "client_id or client_secret not found")
+    client_id = grants.check_client(sandbox.settings, form)
     now = sandbox.now()
     last = sandbox.store.last_issued(client_id, APPLICATION)
     if last is not None and now - last < COOLDOWN_S:
@@ -106,16 +136,18 @@ async def issue(request: web.Request) -> web.Response:
     grant = form.get("grant_type", "").strip()
     if grant == "client_credentials":
         return web.json_response(_application_token(sandbox, form))
-    # No codes and no user tokens have been given out by a sandbox without OAuth pages.
     if grant == "authorization_code":
-        raise TokenError(400, "invalid_request", "code not found")
+        return web.json_response(grants.exchange(sandbox, form))
     if grant == "refresh_token":
-        missing = not form.get("refresh_token")
-        raise TokenError(400, "invalid_request", "token is empty" if missing else "token not found")
+        return web.json_response(grants.refresh(sandbox, form))
     raise TokenError(400, "unsupported_grant_type", "unsupported grant_type")
 
 
 async def revoke(request: web.Request) -> web.Response:
-    """``DELETE /token``: for people's tokens only."""
-    bearer(request, request.app[SANDBOX])
-    raise errors.forbidden()
+    """``DELETE /token``: for people's live tokens only; the refresh token dies with it."""
+    sandbox = request.app[SANDBOX]
+    caller = bearer(request, sandbox)
+    if caller is None or caller.pair is None:
+        raise errors.forbidden()
+    sandbox.store.accounts.end(caller.pair)
+    return web.Response(status=204)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from local.sandbox import errors
+from local.sandbox import authorize, errors
 from local.sandbox.errors import ApiError, TokenError
 from local.sandbox.state import SANDBOX
 
@@ -132,6 +132,8 @@ async def _truncated(request: web.Request, whole: web.StreamResponse) -> web.Str
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The right answer or the refusal that is right."""
+    if request.path == authorize.PATH:  # the site, for browsers: not the API
+        return await handler(request)
     sandbox = request.app[SANDBOX]
     check_user_agent(request)
     if not sandbox.limit.allows(request.remote or ""):

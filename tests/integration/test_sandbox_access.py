@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from local.sandbox import tokens
+from local.sandbox import people, tokens
 from local.sandbox.errors import ApiError
 from local.sandbox.state import MODES, SANDBOX, Mode, Sandbox, Settings
 from local.sandbox.tokens import Access
@@ -19,12 +19,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+TOKENS = {"APPLICATION": "APPLICATION"}
+
+
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[web.Application]:
     app = web.Application()
     app[SANDBOX] = sandbox = Sandbox(Settings(tmp_path, "app", "secret", vacancies=10))
     sandbox.store.replace_token("APPLICATION", "app", "application", 0)
-    sandbox.store.replace_token("APPLICANT", "app", "applicant", 0)
+    accounts, now = sandbox.store.accounts, sandbox.now()
+    for name in ("anna", "employer"):
+        person = people.find(name)
+        assert person is not None
+        code = accounts.code(
+            accounts.new_code("app", person.id, now, redirect_uri=None, challenge=None)
+        )
+        assert code is not None
+        pair = accounts.exchange(code, now)
+        TOKENS[person.kind.upper()] = pair.access
     yield app
     sandbox.store.close()
 
@@ -34,7 +46,7 @@ def allowed(app: web.Application, access: Access, token: str | None, mode: Mode)
         return web.Response(status=204)
 
     async def call() -> web.StreamResponse:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"Bearer {TOKENS[token]}"} if token else {}
         request = make_mocked_request("GET", "/", headers=headers, app=app)
         return await tokens.for_(access, handler)(request)
 
@@ -49,19 +61,20 @@ def allowed(app: web.Application, access: Access, token: str | None, mode: Mode)
 @pytest.mark.parametrize(
     ("access", "who"),
     [
-        (Access.ANYONE, {None, "APPLICATION", "APPLICANT"}),
-        (Access.APPLICATION, {"APPLICATION", "APPLICANT"}),
+        (Access.ANYONE, {None, "APPLICATION", "APPLICANT", "EMPLOYER"}),
+        (Access.APPLICATION, {"APPLICATION", "APPLICANT", "EMPLOYER"}),
     ],
 )
 def test_search_and_dictionaries_stay_open_in_both_modes(
     app: web.Application, access: Access, who: set[str | None], mode: Mode
 ) -> None:
-    for token in (None, "APPLICATION", "APPLICANT"):
+    for token in (None, "APPLICATION", "APPLICANT", "EMPLOYER"):
         assert allowed(app, access, token, mode) == (token in who)
 
 
 def test_what_applicants_do_needs_a_person_and_the_open_mode(app: web.Application) -> None:
     assert allowed(app, Access.APPLICANT, "APPLICANT", "open")
     assert not allowed(app, Access.APPLICANT, "APPLICATION", "open")
+    assert not allowed(app, Access.APPLICANT, "EMPLOYER", "open")
     assert not allowed(app, Access.APPLICANT, None, "open")
     assert not allowed(app, Access.APPLICANT, "APPLICANT", "closed")

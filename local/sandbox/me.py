@@ -1,0 +1,100 @@
+"""``GET /me``: who a token belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from local.sandbox import errors, tokens
+from local.sandbox.reference_routes import compact
+from local.sandbox.state import SANDBOX
+
+if TYPE_CHECKING:
+    from local.sandbox.people import Person
+    from local.sandbox.state import Sandbox
+
+STATUS_CHANGED = "2026-08-01 10:48:44.267000+00:00"  # this one date has a shape of its own
+
+
+def _flags(kind: str) -> dict[str, Any]:
+    return {
+        "auth_type": kind,
+        "is_applicant": kind == "applicant",
+        "is_employer": kind == "employer",
+        "is_admin": False,
+        "is_application": kind == "application",
+        "is_employer_integration": False,
+    }
+
+
+def _applicant(sandbox: Sandbox, person: Person) -> dict[str, Any]:
+    now = sandbox.now()
+    visible = [one for one in sandbox.store.resumes.of(person.id) if one.visible_from <= now]
+    return {
+        "is_in_search": True,
+        "resumes_url": "https://api.hh.ru/resumes/mine",
+        "negotiations_url": "https://api.hh.ru/negotiations",
+        "employer": None,
+        "manager": None,
+        "counters": {
+            "new_resume_views": 0,
+            "unread_negotiations": 0,
+            "resumes_count": len(visible),
+        },
+        "profile_videos": {"items": []},
+        "user_statuses": {
+            "job_search_status": {
+                "id": "active_search",
+                "name": "В активном поиске работы",
+                "last_change_time": STATUS_CHANGED,
+            }
+        },
+    }
+
+
+def _employer(person: Person) -> dict[str, Any]:
+    manager = person.id
+    company = person.company or {}
+    return {
+        "is_in_search": None,
+        "resumes_url": None,
+        "negotiations_url": None,
+        "employer": {**company, "manager_id": manager},
+        "manager": {
+            "id": manager,
+            "is_main_contact_person": True,
+            "has_admin_rights": True,
+            "has_multiple_manager_accounts": False,
+            "manager_settings_url": (
+                f"https://api.hh.ru/employers/{company.get('id')}/managers/{manager}/settings"
+            ),
+        },
+        "counters": None,
+        "profile_videos": None,
+        "user_statuses": None,
+    }
+
+
+async def show(request: web.Request) -> web.Response:
+    """An applicant, an employer, or the application itself (then the flags alone)."""
+    sandbox = request.app[SANDBOX]
+    caller = tokens.bearer(request, sandbox)
+    if caller is None:
+        raise errors.forbidden()
+    person = caller.person
+    if person is None:
+        return web.json_response(_flags("application"))
+    body = _flags(person.kind) | {
+        "is_anonymous": False,
+        "id": person.id,
+        "email": person.email,
+        "first_name": person.first_name,
+        "middle_name": person.middle_name,
+        "mid_name": person.middle_name,
+        "last_name": person.last_name,
+        "phone": f"7{person.phone}",
+        "personal_manager": None,
+    }
+    body |= _applicant(sandbox, person) if person.kind == "applicant" else _employer(person)
+    return web.json_response(body, dumps=compact)

@@ -1,0 +1,138 @@
+"""The control routes about people: who there is, and what befalls their accounts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, get_args
+
+from aiohttp import web
+
+from local.sandbox import people
+from local.sandbox.account_store import AccountState
+from local.sandbox.state import SANDBOX
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from local.sandbox.people import Person
+    from local.sandbox.state import Sandbox
+
+STATES: tuple[AccountState, ...] = get_args(AccountState)
+
+MANUAL = """
+People ({person} is a key or an id):
+GET    /_sandbox/people                     who can log in: key, id, kind, name, profession, e-mail,
+                                            account, live token pairs, resumes
+DELETE /_sandbox/people                     accounts and resumes as in the beginning
+POST   /_sandbox/people/{person}/password   changed: their tokens end, refresh says "token
+                                            deactivated"
+POST   /_sandbox/people/{person}/revoke     their tokens and unused codes are revoked
+POST   /_sandbox/people/{person}/account    {"state": "%(states)s"}
+POST   /_sandbox/auto-login                 {"person": key, id or null}: who consents at once
+                                            instead of seeing the login page
+"""
+
+
+def _refused(message: str, status: int = 400) -> web.Response:
+    return web.json_response({"error": message}, status=status)
+
+
+async def _field(request: web.Request, name: str) -> Any:
+    """One field of the body, ``...`` when there is none (``null`` is a value)."""
+    try:
+        body = json.loads(await request.text() or "{}")
+    except ValueError:
+        return ...
+    return body.get(name, ...) if isinstance(body, dict) else ...
+
+
+def manual() -> str:
+    """This part of ``GET /_sandbox/``."""
+    return MANUAL % {"states": '" | "'.join(STATES)}
+
+
+def _shown(sandbox: Sandbox, person: Person) -> dict[str, Any]:
+    resumes = sandbox.store.resumes.of(person.id)
+    return {
+        "key": person.key,
+        "id": person.id,
+        "kind": person.kind,
+        "name": person.name,
+        "profession": person.profession,
+        "email": person.email,
+        "account": sandbox.store.accounts.state(person.id),
+        "live_token_pairs": sandbox.store.accounts.live_pairs(person.id),
+        "resumes": [{"id": one.id, "title": one.body["title"]} for one in resumes],
+    }
+
+
+async def everybody(request: web.Request) -> web.Response:
+    """``GET /_sandbox/people``."""
+    sandbox = request.app[SANDBOX]
+    return web.json_response(
+        {"people": [_shown(sandbox, person) for person in people.everybody().values()]}
+    )
+
+
+async def forget(request: web.Request) -> web.Response:
+    """``DELETE /_sandbox/people``."""
+    sandbox = request.app[SANDBOX]
+    sandbox.store.accounts.forget_states()
+    sandbox.store.resumes.forget(sandbox.now())
+    return web.json_response({})
+
+
+def _person(request: web.Request) -> Person:
+    """Whom the path names. Raises 404 with the people that there are."""
+    person = people.find(request.match_info["person"])
+    if person is None:
+        known = [one.key for one in people.everybody().values()]
+        raise web.HTTPNotFound(
+            text=json.dumps({"error": "nobody has this key or id", "people": known}),
+            content_type="application/json",
+        )
+    return person
+
+
+async def change_password(request: web.Request) -> web.Response:
+    """``POST /_sandbox/people/{person}/password``."""
+    sandbox, person = request.app[SANDBOX], _person(request)
+    ended = sandbox.store.accounts.end_all(person.id, "deactivated", sandbox.now())
+    return web.json_response({"person": person.key, "ended_token_pairs": ended})
+
+
+async def revoke(request: web.Request) -> web.Response:
+    """``POST /_sandbox/people/{person}/revoke``."""
+    sandbox, person = request.app[SANDBOX], _person(request)
+    ended = sandbox.store.accounts.end_all(person.id, "revoked", sandbox.now())
+    return web.json_response({"person": person.key, "ended_token_pairs": ended})
+
+
+async def set_account(request: web.Request) -> web.Response:
+    """``POST /_sandbox/people/{person}/account``."""
+    sandbox, person = request.app[SANDBOX], _person(request)
+    state = await _field(request, "state")
+    if state not in STATES:
+        return _refused(f"state must be one of: {', '.join(STATES)}")
+    sandbox.store.accounts.set_state(person.id, state)
+    return web.json_response({"person": person.key, "account": state})
+
+
+async def set_auto_login(request: web.Request) -> web.Response:
+    """``POST /_sandbox/auto-login``."""
+    name = await _field(request, "person")
+    person = people.find(name) if isinstance(name, str) else None
+    if name is not None and person is None:
+        return _refused("person must be a key or id of somebody, or null")
+    request.app[SANDBOX].auto_login = person.key if person else None
+    return web.json_response({"person": person.key if person else None})
+
+
+ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
+    ("GET", "/_sandbox/people", everybody),
+    ("DELETE", "/_sandbox/people", forget),
+    ("POST", "/_sandbox/people/{person}/password", change_password),
+    ("POST", "/_sandbox/people/{person}/revoke", revoke),
+    ("POST", "/_sandbox/people/{person}/account", set_account),
+    ("POST", "/_sandbox/auto-login", set_auto_login),
+)
