@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.sandbox import errors, tokens
+from local.sandbox import errors, resume_shape, tokens
 from local.sandbox.reference_routes import compact
 from local.sandbox.state import SANDBOX
 
@@ -38,7 +38,7 @@ def _applicant(sandbox: Sandbox, person: Person) -> dict[str, Any]:
         "employer": None,
         "manager": None,
         "counters": {
-            "new_resume_views": 0,
+            "new_resume_views": sum(map(resume_shape.new_views, visible)),
             "unread_negotiations": 0,
             "resumes_count": len(visible),
         },

@@ -12,6 +12,7 @@ from local.sandbox import (
     me,
     people_control,
     reference_routes,
+    resume_routes,
     tokens,
     vacancy_routes,
     wire,
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 GETS: tuple[tuple[str, Access, Handler], ...] = (
     ("/me", Access.APPLICATION, me.show),
+    ("/resumes/mine", Access.APPLICANT, resume_routes.mine),
+    ("/resumes/creation_availability", Access.APPLICANT, resume_routes.creation_availability),
+    ("/resumes/{resume_id}", Access.APPLICANT, resume_routes.show),
+    ("/resumes/{resume_id}/status", Access.APPLICANT, resume_routes.status),
+    ("/resumes/{resume_id}/conditions", Access.APPLICANT, resume_routes.conditions_of_one),
+    ("/resume_conditions", Access.APPLICANT, resume_routes.conditions_of_all),
     ("/vacancies", Access.APPLICATION, vacancy_routes.find),
     ("/vacancies/{vacancy_id}", Access.APPLICATION, vacancy_routes.show),
     *((path, Access.ANYONE, reference_routes.dictionary) for path in reference_routes.PATHS),

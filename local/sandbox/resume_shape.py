@@ -1,0 +1,303 @@
+"""How resumes look to their owner: an item of ``/resumes/mine``, the whole, the status.
+
+What is stored holds ids (:mod:`local.sandbox.resume_store`); here they get their names.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from local.sandbox import catalogue, geography
+from local.sandbox.resume_conditions import progress
+from local.sandbox.vacancy_shape import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from local.sandbox.resume_store import Resume
+
+API = "https://api.hh.ru"
+BUMP_INTERVAL_S = 4 * 3_600
+LOCALES = {"RU": "Русский", "EN": "Английский"}
+# What resumes of the old shape mean in the new one.
+FORMS = {"full": "FULL", "part": "PART_TIME", "project": "PART_TIME", "volunteer": "VOLUNTEER",
+         "probation": "INTERNSHIP"}  # fmt: skip
+FORMATS = {"remote": "REMOTE", "flyInFlyOut": "FLY_IN_FLY_OUT"}
+
+
+def _named(dictionary: str, ref: Any) -> dict[str, str] | None:
+    return catalogue.names(dictionary)[ref["id"]] if ref else None
+
+
+def _all_named(dictionary: str, refs: Any) -> list[dict[str, str]]:
+    return [catalogue.names(dictionary)[ref["id"]] for ref in refs or ()]
+
+
+def _area(ref: Any) -> dict[str, str] | None:
+    if not ref:
+        return None
+    area = geography.areas()[ref["id"]]
+    return {"id": area.id, "name": area.name, "url": f"{API}/areas/{area.id}"}
+
+
+def _areas(refs: Any) -> list[dict[str, str]]:
+    return [area for ref in refs or () if (area := _area(ref))]
+
+
+@cache
+def _industry(id_: str) -> dict[str, str]:
+    return next(
+        {"id": row["id"], "name": row["name"]}
+        for row in catalogue.table("industries")
+        if row["id"] == id_
+    )
+
+
+def _job(one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "start": one["start"],
+        "end": one.get("end"),
+        "company": one.get("company"),
+        "company_id": one.get("company_id"),
+        "company_url": one.get("company_url"),
+        "industry": None,
+        "industries": [_industry(ref["id"]) for ref in one.get("industries") or ()],
+        "area": _area(one.get("area")),
+        "employer": None,
+        "position": one.get("position"),
+    }
+
+
+def _months(jobs: Iterable[dict[str, Any]], today: date) -> int | None:
+    """Months of experience, those of jobs at the same time counted once; ``None`` without jobs."""
+    worked: set[int] = set()
+    for job in jobs:
+        start = date.fromisoformat(job["start"])
+        end = date.fromisoformat(job["end"]) if job.get("end") else today
+        worked |= set(range(start.year * 12 + start.month, end.year * 12 + end.month + 1))
+    return len(worked) or None
+
+
+def phone_value(value: Any) -> dict[str, str]:
+    """A phone with its parts and its written form; the parts win."""
+    if not all(value.get(part) for part in ("country", "city", "number")):
+        digits = "".join(letter for letter in value["formatted"] if letter.isdigit())
+        value = {"country": digits[:-10], "city": digits[-10:-7], "number": digits[-7:]}
+    country, city, number = value["country"], value["city"], value["number"]
+    written = f"{number[:-4]}-{number[-4:-2]}-{number[-2:]}"
+    return {
+        "country": country,
+        "city": city,
+        "number": number,
+        "formatted": f"+{country} ({city}) {written}",
+    }
+
+
+def _contact(one: dict[str, Any]) -> dict[str, Any]:
+    type_ = catalogue.names("preferred_contact_type")[one["type"]["id"]]
+    common = {"type": type_, "preferred": bool(one.get("preferred"))}
+    if type_["id"] == "email":
+        return {"kind": "email", "contact_value": one["value"], "value": one["value"], **common}
+    value = phone_value(one["value"])
+    return {
+        "kind": "phone",
+        "contact_value": value["formatted"],
+        "value": value,
+        **common,
+        "comment": one.get("comment"),
+        "need_verification": False,
+        "verified": True,
+    }
+
+
+def _school(number: int, one: dict[str, Any], level: dict[str, str] | None) -> dict[str, Any]:
+    return {
+        "id": str(number + 1),
+        "name": one["name"],
+        "name_id": one.get("name_id"),
+        "organization": one.get("organization"),
+        "organization_id": one.get("organization_id"),
+        "result": one.get("result"),
+        "result_id": one.get("result_id"),
+        "university_acronym": None,
+        "year": one["year"],
+        "education_level": level,
+    }
+
+
+def _education(body: dict[str, Any]) -> dict[str, Any]:
+    education = body.get("education") or {}
+    level = _named("education_level", education.get("level"))
+    return {
+        "level": level,
+        "primary": [
+            _school(number, one, level) for number, one in enumerate(education.get("primary") or ())
+        ],
+        **{part: education.get(part) or [] for part in ("additional", "attestation", "elementary")},
+    }
+
+
+def _languages(refs: Any) -> list[dict[str, Any]]:
+    names = {row["id"]: row["name"] for row in catalogue.languages()}
+    return [
+        {"id": one["id"], "name": names[one["id"]], "level": _named("language_level", one["level"])}
+        for one in refs or ()
+    ]
+
+
+def _age(birth_date: str | None, today: date) -> int | None:
+    if birth_date is None:
+        return None
+    born = date.fromisoformat(birth_date)
+    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+
+
+def new_views(resume: Resume) -> int:
+    """How many of its views the owner has not seen yet."""
+    return resume.views % 7
+
+
+def next_publish_at(resume: Resume) -> float | None:
+    """When it may be lifted again; ``None`` before its first publication."""
+    return None if resume.published_at is None else resume.published_at + BUMP_INTERVAL_S
+
+
+def status(resume: Resume, now: float) -> dict[str, Any]:
+    """The body of ``/resumes/{id}/status``."""
+    done = progress(resume.body)
+    due = next_publish_at(resume)
+    finished = not done["mandatory"]
+    name = "not_published" if resume.published_at is None else "published"
+    return {
+        "status": catalogue.names("resume_status")[name],
+        "blocked": False,
+        "finished": finished,
+        "can_publish_or_update": finished and (due is None or due <= now),
+        "moderation_note": [],
+        "publish_url": f"{API}/resumes/{resume.id}/publish",
+        "progress": done,
+    }
+
+
+def _common(resume: Resume, now: float) -> dict[str, Any]:
+    """What the item and the whole share."""
+    body, url = resume.body, f"{API}/resumes/{resume.id}"
+    today = datetime.fromtimestamp(now, UTC).date()
+    state, due = status(resume, now), next_publish_at(resume)
+    files = {kind: {"url": f"{url}/download/resume.{kind}?type={kind}"} for kind in ("pdf", "rtf")}
+    months = _months(body.get("experience") or (), today)
+    salary = body.get("salary")
+    employments = [ref["id"] for ref in body.get("employments") or ()]
+    schedules = [ref["id"] for ref in body.get("schedules") or ()]
+    forms = dict.fromkeys(FORMS[id_] for id_ in employments)
+    formats = dict.fromkeys(FORMATS.get(id_, "ON_SITE") for id_ in schedules)
+    return {
+        "id": resume.id,
+        "title": body.get("title"),
+        "url": url,
+        "alternate_url": f"https://hh.ru/resume/{resume.id}",
+        "first_name": body.get("first_name"),
+        "last_name": body.get("last_name"),
+        "middle_name": body.get("middle_name"),
+        "age": _age(body.get("birth_date"), today),
+        "area": _area(body.get("area")),
+        "gender": _named("gender", body.get("gender")),
+        "photo": None,
+        "salary": salary and {"amount": salary["amount"], "currency": salary["currency"]},
+        "total_experience": months and {"months": months},
+        "certificate": [],
+        "hidden_fields": _all_named("resume_hidden_fields", body.get("hidden_fields")),
+        "education": _education(body),
+        "experience": [_job(one) for one in body.get("experience") or ()],
+        "marked": False,
+        "platform": {"id": "headhunter"},
+        "real_id": str(200_000_000 + resume.number),
+        "created_at": moment(resume.created_at),
+        "updated_at": moment(resume.updated_at),
+        "actions": {"download": files},
+        "download": files,
+        "access": {"type": _named("resume_access_type", (body.get("access") or {}).get("type"))},
+        "blocked": state["blocked"],
+        "can_publish_or_update": state["can_publish_or_update"],
+        "finished": state["finished"],
+        "status": state["status"],
+        "can_view_full_info": True,
+        "next_publish_at": None if due is None else moment(due),
+        "new_views": new_views(resume),
+        "total_views": resume.views,
+        "views_url": f"{url}/views",
+        "paid_services": [{"id": "resume_marked", "name": "Яркое резюме", "active": False}],
+        "contact": [_contact(one) for one in body.get("contact") or ()],
+        "tags": [],
+        "employment_form": [catalogue.names("resume_employment_form")[id_] for id_ in forms],
+        "work_format": [catalogue.names("resume_work_format")[id_] for id_ in formats],
+    }
+
+
+def item(resume: Resume, now: float, similar: int) -> dict[str, Any]:
+    """A resume in ``/resumes/mine``; *similar*: how many vacancies are like it."""
+    shared = _common(resume, now)
+    return shared | {
+        "created": shared["created_at"],
+        "updated": shared["updated_at"],
+        "auto_hide_time": None,
+        "similar_vacancies": {
+            "url": f"{API}/resumes/{resume.id}/similar_vacancies",
+            "counters": {"total": similar},
+        },
+        "visible": resume.published_at is not None,
+    }
+
+
+def whole(resume: Resume, now: float) -> dict[str, Any]:
+    """A resume as its owner sees it."""
+    body, shared, state = resume.body, _common(resume, now), status(resume, now)
+    jobs = body.get("experience") or ()
+    for shown, kept in zip(shared["experience"], jobs, strict=True):
+        shown["description"] = kept.get("description")
+    employments = _all_named("employment", body.get("employments"))
+    schedules = _all_named("schedule", body.get("schedules"))
+    relocation = body.get("relocation")
+    locale = (body.get("resume_locale") or {}).get("id")
+    return shared | {
+        "birth_date": body.get("birth_date"),
+        "business_trip_readiness": _named(
+            "business_trip_readiness", body.get("business_trip_readiness")
+        ),
+        "citizenship": _areas(body.get("citizenship")),
+        "work_ticket": _areas(body.get("work_ticket")),
+        "driver_license_types": body.get("driver_license_types") or [],
+        "has_vehicle": body.get("has_vehicle"),
+        "employment": employments[0] if employments else None,
+        "employments": employments,
+        "schedule": schedules[0] if schedules else None,
+        "schedules": schedules,
+        "language": _languages(body.get("language")),
+        "metro": body.get("metro"),
+        "portfolio": [],
+        "professional_roles": [
+            catalogue.roles()[ref["id"]] for ref in body.get("professional_roles") or ()
+        ],
+        "recommendation": body.get("recommendation") or [],
+        "relocation": relocation
+        and {
+            "type": _named("relocation_type", relocation["type"]),
+            "area": _areas(relocation.get("area")),
+            "district": [],
+        },
+        "resume_locale": locale and {"id": locale, "name": LOCALES[locale]},
+        "site": body.get("site") or [],
+        "skill_set": body.get("skill_set") or [],
+        "skills": body.get("skills"),
+        "travel_time": _named("travel_time", body.get("travel_time")),
+        "moderation_note": state["moderation_note"],
+        "progress": state["progress"],
+        "_progress": {
+            "percentage": state["progress"]["percentage"],
+            "mandatory": [one["id"] for one in state["progress"]["mandatory"]],
+            "recommended": [one["id"] for one in state["progress"]["recommended"]],
+        },
+        "publish_url": state["publish_url"],
+    }
