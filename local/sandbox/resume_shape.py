@@ -275,7 +275,7 @@ def whole(resume: Resume, now: float) -> dict[str, Any]:
         "schedule": schedules[0] if schedules else None,
         "schedules": schedules,
         "language": _languages(body.get("language")),
-        "metro": body.get("metro"),
+        "metro": None,
         "portfolio": [],
         "professional_roles": [
             catalogue.roles()[ref["id"]] for ref in body.get("professional_roles") or ()

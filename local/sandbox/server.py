@@ -13,6 +13,7 @@ from local.sandbox import (
     people_control,
     reference_routes,
     resume_routes,
+    resume_writes,
     tokens,
     vacancy_routes,
     wire,
@@ -39,6 +40,13 @@ GETS: tuple[tuple[str, Access, Handler], ...] = (
     ("/suggests/{what}", Access.ANYONE, reference_routes.suggest),
 )
 
+WRITES: tuple[tuple[str, str, Handler], ...] = (  # all of them an applicant's
+    ("POST", "/resumes", resume_writes.create),
+    ("PUT", "/resumes/{resume_id}", resume_writes.edit),
+    ("DELETE", "/resumes/{resume_id}", resume_writes.delete),
+    ("POST", "/resumes/{resume_id}/publish", resume_writes.publish),
+)
+
 
 def create_app(settings: Settings) -> web.Application:
     """The application; it opens its state in ``settings.data_dir`` at once."""
@@ -46,6 +54,8 @@ def create_app(settings: Settings) -> web.Application:
     app[SANDBOX] = sandbox = Sandbox(settings)
     for path, access, handler in GETS:
         app.router.add_get(path, tokens.for_(access, handler))
+    for method, path, handler in WRITES:
+        app.router.add_route(method, path, tokens.for_(Access.APPLICANT, handler))
     app.router.add_get(authorize.PATH, authorize.ask)
     app.router.add_post(authorize.PATH, authorize.decide)
     for path in ("/token", "/oauth/token"):

@@ -1,0 +1,94 @@
+"""An applicant's resumes: the routes that create, edit, publish and delete them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from local.sandbox import errors, resume_check, resume_shape, tokens
+from local.sandbox.errors import ApiError
+from local.sandbox.resume_conditions import missing
+from local.sandbox.resume_routes import MOST_RESUMES, own
+from local.sandbox.state import SANDBOX
+
+if TYPE_CHECKING:
+    from local.sandbox.people import Person
+    from local.sandbox.state import Sandbox
+
+# On hh.ru a new resume cannot be read or used for some seconds; how many differs.
+VISIBLE_AFTER_S = 3.0
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    """The JSON object of the call. Raises 400 for anything else."""
+    try:
+        body = json.loads(await request.text())
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise ApiError(400, "bad_request", description="Bad Request")
+    return body
+
+
+def _titles(sandbox: Sandbox, person: Person, but: str | None = None) -> set[str]:
+    """The titles of the person's resumes, of one *but* which are its own."""
+    resumes = sandbox.store.resumes.of(person.id)
+    return {one.body["title"] for one in resumes if one.id != but}
+
+
+async def create(request: web.Request) -> web.Response:
+    """``POST /resumes``: 201 without a body, the new id in ``Location``.
+
+    ``?source_resume_id=`` starts from a copy; what the body brings wins.
+    """
+    sandbox, person = request.app[SANDBOX], tokens.person(request)
+    now, resumes = sandbox.now(), sandbox.store.resumes.of(person.id)
+    source_id = request.query.get("source_resume_id")
+    body = await _body(request) if request.can_read_body or source_id is None else {}
+    if len(resumes) >= MOST_RESUMES:
+        raise ApiError(400, "resumes", "total_limit_exceeded", description="Bad Request")
+    start: dict[str, Any] = {}
+    if source_id is not None:
+        seen = (one for one in resumes if one.id == source_id and one.visible_from <= now)
+        source = next(seen, None)
+        if source is None:
+            raise errors.not_found()
+        start = {name: value for name, value in source.body.items() if value not in (None, [])}
+    brought = {name: value for name, value in body.items() if value is not None}
+    titles = _titles(sandbox, person)
+    kept = resume_check.read(start | brought, now, new=True, others=titles)
+    id_ = sandbox.store.resumes.create(person.id, kept, now, visible_from=now + VISIBLE_AFTER_S)
+    return web.Response(
+        status=201, content_type="text/html", headers={"Location": f"/resumes/{id_}"}
+    )
+
+
+async def edit(request: web.Request) -> web.Response:
+    """``PUT /resumes/{id}``: 204. What is not sent stays; a list that is sent is the list."""
+    sandbox, resume = request.app[SANDBOX], own(request)
+    now = sandbox.now()
+    titles = _titles(sandbox, tokens.person(request), but=resume.id)
+    brought = resume_check.read(await _body(request), now, new=False, others=titles)
+    sandbox.store.resumes.edit(resume.id, resume.body | brought, now)
+    return web.Response(status=204)
+
+
+async def publish(request: web.Request) -> web.Response:
+    """``POST /resumes/{id}/publish``: 204. The first time, and every four hours to lift it."""
+    sandbox, resume = request.app[SANDBOX], own(request)
+    now, due = sandbox.now(), resume_shape.next_publish_at(resume)
+    if missing(resume.body):
+        raise ApiError(400, "bad_request", description="Can't publish resume")
+    if due is not None and now < due:
+        raise ApiError(429, "resumes", "touch_limit_exceeded", description="Too Many Requests")
+    sandbox.store.resumes.publish(resume.id, now)
+    return web.Response(status=204)
+
+
+async def delete(request: web.Request) -> web.Response:
+    """``DELETE /resumes/{id}``: 204, and it is gone for good."""
+    request.app[SANDBOX].store.resumes.delete(own(request).id)
+    return web.Response(status=204)
