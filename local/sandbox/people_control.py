@@ -27,7 +27,8 @@ DELETE /_sandbox/people                     accounts and resumes as in the begin
 POST   /_sandbox/people/{person}/password   changed: their tokens end, refresh says "token
                                             deactivated"
 POST   /_sandbox/people/{person}/revoke     their tokens and unused codes are revoked
-POST   /_sandbox/people/{person}/account    {"state": "%(states)s"}
+POST   /_sandbox/people/{person}/account    {"state": one of the following}:
+                    %(states)s
 POST   /_sandbox/auto-login                 {"person": key, id or null}: who consents at once
                                             instead of seeing the login page
 """
@@ -48,7 +49,7 @@ async def _field(request: web.Request, name: str) -> Any:
 
 def manual() -> str:
     """This part of ``GET /_sandbox/``."""
-    return MANUAL % {"states": '" | "'.join(STATES)}
+    return MANUAL % {"states": ", ".join(STATES)}
 
 
 def _shown(sandbox: Sandbox, person: Person) -> dict[str, Any]:

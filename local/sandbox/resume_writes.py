@@ -25,7 +25,8 @@ async def _body(request: web.Request) -> dict[str, Any]:
     """The JSON object of the call. Raises 400 for anything else."""
     try:
         body = json.loads(await request.text())
-        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        # Neither half a surrogate pair nor NaN can be said in an answer.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

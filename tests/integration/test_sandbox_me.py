@@ -145,7 +145,7 @@ def test_the_manual_names_the_routes_and_the_states(hh_sandbox: HhSandbox) -> No
     manual = httpx.get(f"{hh_sandbox.url}/_sandbox/", trust_env=False).text
     for route in ("/people", "/people/{person}/password", "/people/{person}/revoke", "/auto-login"):
         assert f"/_sandbox{route}" in manual
-    assert all(f'"{state}"' in manual for state in STATES)
+    assert all(state in manual for state in STATES)
 
 
 def test_the_demo_people_are_invented_and_distinct() -> None:

@@ -107,7 +107,7 @@ def test_all_that_is_wrong_is_told_in_the_envelope(anna: Writer) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'"x"', b'{"title": "\\ud800"}', b"[" * 9_999]
+    "content", [b"", b"{", b"[]", b'"x"', b'{"title": NaN}', b'{"title": "\\ud800"}', b"[" * 9_999]
 )
 def test_what_is_no_json_object_is_a_bad_request(anna: Writer, content: bytes) -> None:
     answer = anna("POST", "/resumes", content=content)
