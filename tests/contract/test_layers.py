@@ -62,7 +62,7 @@ def python_3_13() -> bool:
     """Whether the build could make bytecode: a python3.13 in .venv or on PATH that runs."""
     found = shutil.which("python3.13", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     probe = "import sys; sys.exit(sys.version_info[:2] != (3, 13))"
-    return bool(found) and subprocess.run([found, "-c", probe], check=False).returncode == 0
+    return found is not None and subprocess.run([found, "-c", probe], check=False).returncode == 0
 
 
 def test_every_library_is_of_the_templates_machine(build: Build) -> None:
