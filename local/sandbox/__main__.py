@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from local.sandbox import people
+from local.sandbox.people import people
 from local.sandbox.server import create_app
 from local.sandbox.state import DEFAULT_REDIRECT_URI, MODES, Settings
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.sandbox import faults, handmade, people_control, tokens, vacancy_shape
+from local.sandbox import faults
+from local.sandbox.oauth import tokens
+from local.sandbox.people import people_control
 from local.sandbox.state import MODES, SANDBOX
+from local.sandbox.vacancies import handmade, vacancy_shape
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

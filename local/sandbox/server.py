@@ -6,20 +6,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from local.sandbox import (
-    authorize,
-    control,
-    me,
-    people_control,
-    reference_routes,
-    resume_routes,
-    resume_writes,
-    tokens,
-    vacancy_routes,
-    wire,
-)
+from local.sandbox import control, wire
+from local.sandbox.dictionaries import reference_routes
+from local.sandbox.oauth import authorize, tokens
+from local.sandbox.oauth.tokens import Access
+from local.sandbox.people import me, people_control
+from local.sandbox.resumes import resume_routes, resume_writes
 from local.sandbox.state import SANDBOX, Sandbox, Settings
-from local.sandbox.tokens import Access
+from local.sandbox.vacancies import vacancy_routes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

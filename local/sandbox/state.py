@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 
 from local.clock import FILE_NAME, LocalClock
-from local.sandbox import handmade
 from local.sandbox.faults import Faults
 from local.sandbox.store import Store
-from local.sandbox.world import World
+from local.sandbox.vacancies import handmade
+from local.sandbox.vacancies.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.sandbox.vacancy import Shape
+    from local.sandbox.vacancies.vacancy import Shape
 
 Mode = Literal["open", "closed"]
 MODES: tuple[Mode, ...] = ("open", "closed")

@@ -10,7 +10,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox import account_store, resume_store
+from local.sandbox.oauth import account_store
+from local.sandbox.resumes import resume_store
 
 if TYPE_CHECKING:
     from pathlib import Path

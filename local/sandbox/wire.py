@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from local.sandbox import authorize, errors
+from local.sandbox import errors
 from local.sandbox.errors import ApiError, TokenError
+from local.sandbox.oauth import authorize
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:

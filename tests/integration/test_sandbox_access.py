@@ -9,10 +9,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from local.sandbox import people, tokens
 from local.sandbox.errors import ApiError
+from local.sandbox.oauth import tokens
+from local.sandbox.oauth.tokens import Access
+from local.sandbox.people import people
 from local.sandbox.state import MODES, SANDBOX, Mode, Sandbox, Settings
-from local.sandbox.tokens import Access
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

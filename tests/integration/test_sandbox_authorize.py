@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from local.sandbox import people
+from local.sandbox.people import people
 from tests.fixtures.hh_sandbox import REDIRECT_URI, run_sandbox
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from local.sandbox import people
-from local.sandbox.people_control import STATES
+from local.sandbox.people import people
+from local.sandbox.people.people_control import STATES
 
 if TYPE_CHECKING:
     from tests.fixtures.hh_sandbox import HhSandbox

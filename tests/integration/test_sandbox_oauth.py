@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from local.sandbox import grants, pkce
-from local.sandbox.account_store import TOKEN_LIFE_S
+from local.sandbox.oauth import grants, pkce
+from local.sandbox.oauth.account_store import TOKEN_LIFE_S
 from tests.fixtures.hh_sandbox import REDIRECT_URI, run_sandbox
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.sandbox.resume_shape import BUMP_INTERVAL_S
-from local.sandbox.resume_writes import VISIBLE_AFTER_S
+from local.sandbox.resumes.resume_shape import BUMP_INTERVAL_S
+from local.sandbox.resumes.resume_writes import VISIBLE_AFTER_S
 from tests.fixtures.hh_sandbox import run_sandbox
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from multidict import MultiDict
 
-from local.sandbox import catalogue, geography, search, search_params, vacancy_shape
-from local.sandbox.world import World
+from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.vacancies import search, search_params, vacancy_shape
+from local.sandbox.vacancies.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.sandbox.vacancy import Vacancy
+    from local.sandbox.vacancies.vacancy import Vacancy
 
 NOW = 1_795_000_000.0
 DAY = 86_400

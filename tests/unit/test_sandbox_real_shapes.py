@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.sandbox import vacancy_shape
-from local.sandbox.world import World
+from local.sandbox.vacancies import vacancy_shape
+from local.sandbox.vacancies.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

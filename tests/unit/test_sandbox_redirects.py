@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.sandbox import pkce
-from local.sandbox.redirects import admits, with_query
+from local.sandbox.oauth import pkce
+from local.sandbox.oauth.redirects import admits, with_query
 
 REGISTERED = "http://example.com/oauth"
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from local.sandbox import people, resume_check
 from local.sandbox.errors import ApiError
-from local.sandbox.resume_conditions import missing, progress
-from local.sandbox.resume_store import first_body
+from local.sandbox.people import people
+from local.sandbox.resumes import resume_check
+from local.sandbox.resumes.resume_conditions import missing, progress
+from local.sandbox.resumes.resume_store import first_body
 
 NOW = 1_795_000_000.0  # November 2026
 # The sample of hh.ru's specification.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from multidict import MultiDict
 
-from local.sandbox import search_params
 from local.sandbox.errors import ApiError
-from local.sandbox.search_params import Search
+from local.sandbox.vacancies import search_params
+from local.sandbox.vacancies.search_params import Search
 
 NOW = 1_795_000_000.0
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.sandbox import russian, search, text_query, vacancy_maker, vacancy_text
-from local.sandbox.search_params import Search
+from local.sandbox.vacancies import russian, search, text_query, vacancy_maker, vacancy_text
+from local.sandbox.vacancies.search_params import Search
 
 if TYPE_CHECKING:
-    from local.sandbox.vacancy import Vacancy
+    from local.sandbox.vacancies.vacancy import Vacancy
 
 
 @pytest.fixture(scope="module")

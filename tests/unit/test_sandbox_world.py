@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from local.sandbox import handmade, vacancy_shape
-from local.sandbox.handmade import InvalidVacancy
-from local.sandbox.world import World
+from local.sandbox.vacancies import handmade, vacancy_shape
+from local.sandbox.vacancies.handmade import InvalidVacancy
+from local.sandbox.vacancies.world import World
 
 NOW = 1_795_000_000.0
 DAY = 86_400

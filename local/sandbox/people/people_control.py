@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from aiohttp import web
 
-from local.sandbox import people
-from local.sandbox.account_store import AccountState
+from local.sandbox.oauth.account_store import AccountState
+from local.sandbox.people import people
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from local.sandbox.people import Person
+    from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
 
 STATES: tuple[AccountState, ...] = get_args(AccountState)

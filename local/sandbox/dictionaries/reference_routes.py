@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.sandbox import catalogue, employers, errors, geography
+from local.sandbox import errors
+from local.sandbox.dictionaries import catalogue, geography
 from local.sandbox.state import SANDBOX
+from local.sandbox.vacancies import employers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

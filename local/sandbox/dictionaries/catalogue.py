@@ -11,8 +11,8 @@ import json
 from functools import cache
 from typing import Any
 
-from local.sandbox import geography
-from local.sandbox.geography import DATA
+from local.sandbox.dictionaries import geography
+from local.sandbox.dictionaries.geography import DATA
 
 
 @cache

@@ -1,7 +1,8 @@
 """``/token``, and who a call's ``Authorization`` header says that it is.
 
 An application token has no end, a new one ends the one before, and one may be had every five
-minutes. People's tokens come in pairs: see :mod:`local.sandbox.grants`. All on the sandbox's clock.
+minutes. People's tokens come in pairs: see :mod:`local.sandbox.oauth.grants`. All of it on the
+sandbox's clock.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from local.sandbox import errors, grants, people
+from local.sandbox import errors
 from local.sandbox.errors import TokenError
+from local.sandbox.oauth import grants
+from local.sandbox.people import people
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from local.sandbox.account_store import Pair
-    from local.sandbox.people import Person
+    from local.sandbox.oauth.account_store import Pair
+    from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

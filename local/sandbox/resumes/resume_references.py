@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox import catalogue, geography
+from local.sandbox.dictionaries import catalogue, geography
 
 if TYPE_CHECKING:
     from collections.abc import Callable

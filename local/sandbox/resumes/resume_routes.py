@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from local.sandbox import errors, resume_shape, tokens
-from local.sandbox.reference_routes import compact
-from local.sandbox.resume_conditions import conditions
+from local.sandbox import errors
+from local.sandbox.dictionaries.reference_routes import compact
+from local.sandbox.oauth import tokens
+from local.sandbox.resumes import resume_shape
+from local.sandbox.resumes.resume_conditions import conditions
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
-    from local.sandbox.resume_store import Resume
+    from local.sandbox.resumes.resume_store import Resume
 
 MOST_RESUMES = 20
 

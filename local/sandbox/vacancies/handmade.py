@@ -8,15 +8,16 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox import catalogue, employers, geography, vacancy_maker
-from local.sandbox.vacancy import Salary
-from local.sandbox.world import LONGEST_LIFE
+from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.vacancies import employers, vacancy_maker
+from local.sandbox.vacancies.vacancy import Salary
+from local.sandbox.vacancies.world import LONGEST_LIFE
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from local.sandbox.employers import Employer
-    from local.sandbox.vacancy import Vacancy
+    from local.sandbox.vacancies.employers import Employer
+    from local.sandbox.vacancies.vacancy import Vacancy
 
 
 class InvalidVacancy(ValueError):

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.sandbox import errors, resume_shape, tokens
-from local.sandbox.reference_routes import compact
+from local.sandbox import errors
+from local.sandbox.dictionaries.reference_routes import compact
+from local.sandbox.oauth import tokens
+from local.sandbox.resumes import resume_shape
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
-    from local.sandbox.people import Person
+    from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
 
 STATUS_CHANGED = "2026-08-01 10:48:44.267000+00:00"  # this one date has a shape of its own

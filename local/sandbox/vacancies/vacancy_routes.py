@@ -6,9 +6,10 @@ import re
 
 from aiohttp import web
 
-from local.sandbox import errors, search, search_params, vacancy_shape
-from local.sandbox.reference_routes import compact
+from local.sandbox import errors
+from local.sandbox.dictionaries.reference_routes import compact
 from local.sandbox.state import SANDBOX
+from local.sandbox.vacancies import search, search_params, vacancy_shape
 
 _ID = re.compile(r"[0-9]{1,18}")
 

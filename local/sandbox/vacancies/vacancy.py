@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from local.sandbox import catalogue, geography, russian
+from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.vacancies import russian
 
 if TYPE_CHECKING:
-    from local.sandbox.employers import Employer
+    from local.sandbox.vacancies.employers import Employer
 
 _MARKUP = re.compile(r"<[^>]*>|&[a-z]+;")
 

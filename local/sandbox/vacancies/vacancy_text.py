@@ -6,13 +6,13 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from local.sandbox import russian
 from local.sandbox.chance import Chance
+from local.sandbox.vacancies import russian
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.sandbox.vacancy import Vacancy
+    from local.sandbox.vacancies.vacancy import Vacancy
 
 SNIPPET_CHARACTERS = 200
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.sandbox import errors, resume_check, resume_shape, tokens
+from local.sandbox import errors
 from local.sandbox.errors import ApiError
-from local.sandbox.resume_conditions import missing
-from local.sandbox.resume_routes import MOST_RESUMES, own
+from local.sandbox.oauth import tokens
+from local.sandbox.resumes import resume_check, resume_shape
+from local.sandbox.resumes.resume_conditions import missing
+from local.sandbox.resumes.resume_routes import MOST_RESUMES, own
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
-    from local.sandbox.people import Person
+    from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
 
 # On hh.ru a new resume cannot be read or used for some seconds; how many differs.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from local.sandbox.geography import DATA
+from local.sandbox.dictionaries.geography import DATA
 
 Kind = Literal["applicant", "employer"]
 

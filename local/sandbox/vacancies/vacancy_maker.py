@@ -10,12 +10,13 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox import catalogue, employers, geography
 from local.sandbox.chance import Chance
-from local.sandbox.vacancy import Address, Salary, Shape, Vacancy
+from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.vacancies import employers
+from local.sandbox.vacancies.vacancy import Address, Salary, Shape, Vacancy
 
 if TYPE_CHECKING:
-    from local.sandbox.employers import Employer
+    from local.sandbox.vacancies.employers import Employer
 
 EXPERIENCE = {"noExperience": 0.13, "between1And3": 0.43, "between3And6": 0.35, "moreThan6": 0.09}
 YEARS = {

@@ -13,13 +13,13 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from local.sandbox import vacancy_maker
 from local.sandbox.chance import Chance
+from local.sandbox.vacancies import vacancy_maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from local.sandbox.vacancy import Shape, Vacancy
+    from local.sandbox.vacancies.vacancy import Shape, Vacancy
 
 DAY = 86_400
 MEAN_LIFE = 14 * DAY

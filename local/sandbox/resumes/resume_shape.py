@@ -1,6 +1,6 @@
 """How resumes look to their owner: an item of ``/resumes/mine``, the whole, the status.
 
-What is stored holds ids (:mod:`local.sandbox.resume_store`); here they get their names.
+What is stored holds ids (:mod:`local.sandbox.resumes.resume_store`); here they get their names.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from datetime import UTC, date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox import catalogue, geography
-from local.sandbox.resume_conditions import progress
-from local.sandbox.vacancy_shape import moment
+from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.resumes.resume_conditions import progress
+from local.sandbox.vacancies.vacancy_shape import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from local.sandbox.resume_store import Resume
+    from local.sandbox.resumes.resume_store import Resume
 
 API = "https://api.hh.ru"
 BUMP_INTERVAL_S = 4 * 3_600

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from local.sandbox.geography import DATA
+from local.sandbox.dictionaries.geography import DATA
 
 YOUNGEST_YEARS = 14
 YEARS_AHEAD = 10

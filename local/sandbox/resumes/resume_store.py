@@ -8,12 +8,12 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox import people
+from local.sandbox.people import people
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from local.sandbox.people import Person
+    from local.sandbox.people.people import Person
 
 DAY_S = 86_400
 SCHEMA = """

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from local.sandbox import russian
+from local.sandbox.vacancies import russian
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.sandbox.vacancy import Vacancy
+    from local.sandbox.vacancies.vacancy import Vacancy
 
 FIELDS = ("name", "company_name", "description")
 

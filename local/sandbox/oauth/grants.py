@@ -7,15 +7,16 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox import people, pkce
-from local.sandbox.account_store import TOKEN_LIFE_S
 from local.sandbox.errors import TokenError
-from local.sandbox.redirects import admits
+from local.sandbox.oauth import pkce
+from local.sandbox.oauth.account_store import TOKEN_LIFE_S
+from local.sandbox.oauth.redirects import admits
+from local.sandbox.people import people
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.sandbox.account_store import Code, Pair
+    from local.sandbox.oauth.account_store import Code, Pair
     from local.sandbox.state import Sandbox, Settings
 
 # hh.ru says "short" and no number.

@@ -10,9 +10,9 @@ import re
 from datetime import date
 from typing import Any
 
-from local.sandbox import resume_references
 from local.sandbox.errors import ApiError
-from local.sandbox.resume_conditions import conditions
+from local.sandbox.resumes import resume_references
+from local.sandbox.resumes.resume_conditions import conditions
 
 # Which fields a new resume must bring is not published; all others may come later, before it is
 # published (``progress.mandatory``).

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from local.sandbox import catalogue
 from local.sandbox.chance import Chance
-from local.sandbox.geography import DATA
+from local.sandbox.dictionaries import catalogue
+from local.sandbox.dictionaries.geography import DATA
 
 COUNT = 1_500  # as many companies as the profile of real answers has for 3,000 vacancies
 FIRST_ID = 1_200_017

@@ -8,13 +8,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox import catalogue, employers, geography, vacancy_text
 from local.sandbox.chance import Chance
+from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.vacancies import employers, vacancy_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from local.sandbox.vacancy import Address, Salary, Vacancy
+    from local.sandbox.vacancies.vacancy import Address, Salary, Vacancy
 
 MOSCOW = timezone(timedelta(hours=3))
 COUNTRY_NUMBERS = {"113": 1, "16": 4, "40": 2, "97": 94}

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from local.sandbox import people, pkce
-from local.sandbox.redirects import admits, with_query
+from local.sandbox.oauth import pkce
+from local.sandbox.oauth.redirects import admits, with_query
+from local.sandbox.people import people
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
-    from local.sandbox.people import Person
+    from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
 
 PATH = "/oauth/authorize"

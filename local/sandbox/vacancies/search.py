@@ -7,13 +7,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from local.sandbox import catalogue, geography, search_params, text_query, vacancy_shape
+from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.vacancies import search_params, text_query, vacancy_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from local.sandbox.search_params import Search
-    from local.sandbox.vacancy import Vacancy
+    from local.sandbox.vacancies.search_params import Search
+    from local.sandbox.vacancies.vacancy import Vacancy
 
     Filter = Callable[[Vacancy], bool]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from local.sandbox import catalogue, errors, geography
-from local.sandbox.vacancy_shape import MOSCOW
+from local.sandbox import errors
+from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.vacancies.vacancy_shape import MOSCOW
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -1,0 +1,1 @@
+"""hh.ru's dictionaries, areas, metro, roles and suggests."""

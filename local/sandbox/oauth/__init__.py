@@ -1,0 +1,1 @@
+"""Logging in, consent, and every kind of token."""

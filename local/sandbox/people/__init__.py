@@ -1,0 +1,1 @@
+"""The demo people and what may befall their accounts."""

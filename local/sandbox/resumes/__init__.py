@@ -1,0 +1,1 @@
+"""Resumes: read, checked, kept, created, edited and published."""

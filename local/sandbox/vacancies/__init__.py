@@ -1,0 +1,1 @@
+"""Vacancies: the world of them, how they are made, searched and shown."""
