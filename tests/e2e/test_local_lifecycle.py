@@ -19,7 +19,10 @@ def own_cloud():
 
 
 def arguments(pid):
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""  # Postgres's workers come and go
 
 
 def gone(cloud):
