@@ -87,9 +87,11 @@ def check(
     there; without one its error is raised.
     """
     wrong: list[tuple[str, str]] = []
-    for parameter, codes in _codes(parameters):
-        name, inside = _home(parameter)
+    asked = list(_codes(parameters))
+    for name in dict.fromkeys(_home(parameter)[0] for parameter, _ in asked):
         _refresh(name, client=client, connection=connection, now=now)
+    for parameter, codes in asked:
+        name, inside = _home(parameter)
         place = {"name": name, "inside": inside}
         unknown = connection.execute(UNKNOWN, {**place, "codes": list(codes)}).fetchall()
         if unknown:
