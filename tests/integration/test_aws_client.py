@@ -1,6 +1,7 @@
 """The client of AWS's JSON services: what it does when connections die and AWS stumbles."""
 
 import json
+import os
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -106,6 +107,31 @@ def test_nobody_there_is_unreachable(monkeypatch):
     with pytest.raises(aws.AwsError, match="Unreachable"):
         aws.call("dynamodb", "UpdateItem", {})
     aws.forget()
+
+
+@pytest.mark.parametrize(
+    ("service", "variable"),
+    [
+        ("dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
+        ("kms", "AWS_ENDPOINT_URL_KMS"),
+        ("secretsmanager", "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+    ],
+)
+def test_an_endpoint_of_one_service_wins_over_that_of_all_and_binds_no_other(
+    monkeypatch, service, variable
+):
+    with scripted(monkeypatch, (200, {"who": service}), (200, {"who": "any"})) as seen:
+        monkeypatch.setenv(variable, os.environ["AWS_ENDPOINT_URL"])
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        assert aws.call(service, "Anything", {}) == {"who": service}
+        for other in sorted(aws.PROTOCOLS.keys() - {service}):
+            with pytest.raises(aws.AwsError, match="Unreachable"):
+                aws.call(other, "Anything", {})
+        monkeypatch.setenv("AWS_ENDPOINT_URL", os.environ[variable])
+        monkeypatch.setenv(variable, "")
+        aws.forget()
+        assert aws.call(service, "Anything", {}) == {"who": "any"}
+    assert len(seen) == 2
 
 
 def secret_of(monkeypatch, reference, *answers):

@@ -31,6 +31,12 @@ PROTOCOLS = {
     "kms": ("TrentService", "1.1"),
     "secretsmanager": ("secretsmanager", "1.1"),
 }
+# Another endpoint for one service alone; the names are those of AWS's SDKs.
+ENDPOINTS = {
+    "dynamodb": "AWS_ENDPOINT_URL_DYNAMODB",
+    "kms": "AWS_ENDPOINT_URL_KMS",
+    "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+}
 TIMEOUT_S = 3
 ATTEMPTS = 3
 BACKOFF_S = 0.05
@@ -92,7 +98,8 @@ class _Service:
         self.name = name
         self.region = settings.text("AWS_REGION")
         suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
-        endpoint = settings.text("AWS_ENDPOINT_URL", f"https://{name}.{self.region}.{suffix}")
+        default = f"https://{name}.{self.region}.{suffix}"
+        endpoint = settings.text(ENDPOINTS[name], settings.text("AWS_ENDPOINT_URL", default))
         address = urlsplit(endpoint)
         self.host = address.netloc
         self._one_at_a_time = threading.Lock()
