@@ -128,6 +128,10 @@ test-unit: $(READY) ## Run the tests that need nothing but Python
 test-hh-api: $(READY) ## Run the tests that ask the real hh.ru; need HH_ACCESS_TOKEN, HH_USER_AGENT
 	@$(BIN)/python -m pytest -m hh_api tests/hh_api
 
+.PHONY: test-dynamodb-local
+test-dynamodb-local: $(READY) ## Race many processes on AWS's DynamoDB Local (needs Java 17 and npm)
+	@$(BIN)/python -m pytest -rs tests/dynamodb_local
+
 .PHONY: coverage
 coverage: $(READY) ## Run the tests and show which lines they miss
 	@$(BIN)/coverage erase

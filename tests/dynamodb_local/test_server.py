@@ -1,0 +1,43 @@
+"""The suite's own server: it is the pinned one, and never outlives the tests."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from local.settings import REPOSITORY
+from tests.dynamodb_local import package
+from tests.dynamodb_local.server import answers
+
+START = """
+import sys, time
+from pathlib import Path
+from tests.dynamodb_local.server import DynamoDbLocal
+print(DynamoDbLocal(Path(sys.argv[1]), Path(sys.argv[2])).url, flush=True)
+time.sleep(600)
+"""
+
+
+def test_another_package_than_the_pinned_one_is_refused(tmp_path):
+    archive = tmp_path / "package.tgz"
+    archive.write_bytes(b"another")
+    with pytest.raises(package.PackageError, match="pinned is "):
+        package.check(archive)
+
+
+def test_it_ends_with_the_tests_even_at_a_sigkill(dynamodb_local_folder, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", START, str(dynamodb_local_folder), str(tmp_path / "log")],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tests:
+        url = tests.stdout.readline().strip()
+        assert answers(url)
+        tests.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while answers(url):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
