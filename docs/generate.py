@@ -119,16 +119,32 @@ def hh_errors() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for rule in (*errors.RULES, errors.REGION, errors.UNREADABLE):
-        status = next(STATUS[kind] for kind in rule.error.__mro__ if kind in STATUS)
-        cells = [
-            *(f"`{cell}`" if cell else "" for cell in (rule.value, rule.type, rule.status)),
-            f"`{rule.error.code}`",
-            str(status),
-            rule.action.value,
-            rule.message,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(_row(rule, rule.value, rule.type, rule.status, rule.error.code))
+    lines += [
+        "",
+        "A call that looks for one thing names it: `job_not_found`, `resume_not_found`. Calls on a",
+        "person's behalf become the access state of the account (`ullgetthejob.accounts`).",
+        "",
+        "## What each of the token endpoint's errors does to the account",
+        "",
+        "`POST /token` speaks RFC 6749. The first row that fits wins: by error, text (trimmed, any",
+        "case) and grant. What fits no row is read by the table above; what is left is our own",
+        "mistake (`hh_misconfigured`), and nobody's token is given up for it.",
+        "",
+        "| error | error_description | grant | becomes | reason | our status | action "
+        "| the person or the operator is told |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in errors.TOKEN_RULES:
+        code = row.error.code
+        lines.append(_row(row, row.oauth_error, row.description, row.grant, code, row.reason))
     return "\n".join(lines) + "\n"
+
+
+def _row(rule: errors.Rule | errors.TokenRule, *cells: object) -> str:
+    status = next(STATUS[kind] for kind in rule.error.__mro__ if kind in STATUS)
+    shown = [f"`{cell}`" if cell else "" for cell in cells]
+    return f"| {' | '.join([*shown, str(status), rule.action.value, rule.message])} |"
 
 
 def documents() -> dict[Path, str]:

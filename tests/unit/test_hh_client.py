@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from ullgetthejob.hh import errors
-from ullgetthejob.hh.client import HHClient
+from ullgetthejob.hh.client import MOST_RESUME_PAGES, HHClient
+from ullgetthejob.hh.models import Me
 from ullgetthejob.hh.search_parameters import SearchParameters
+from ullgetthejob.platform.errors import Unavailable
 
 EMPTY = {"items": [], "found": 0, "page": 0, "pages": 0, "per_page": 100}
 AGENT = "UllGetTheJob/1.0 (test@example.org)"
@@ -29,16 +31,19 @@ class Slots:
 
 
 class Tokens:
-    """Hands out t1, then t2 after t1 was refused, and so on."""
+    """Hands out t1, then t2 after t1 was refused, and so on; remembers why."""
 
-    def __init__(self):
+    def __init__(self, letter="t"):
+        self.letter = letter
         self.number = 1
+        self.reasons = []
 
     def current(self):
-        return f"t{self.number}"
+        return f"{self.letter}{self.number}"
 
-    def renewed(self, refused):
+    def renewed(self, refused, reason):
         assert refused == self.current()
+        self.reasons.append(reason)
         self.number += 1
         return self.current()
 
@@ -114,9 +119,32 @@ def test_a_new_token_that_is_refused_too_ends_it():
 )
 def test_what_is_no_vacancy_id_never_reaches_hh_ru(bad):
     hh = Hh(lambda request: httpx.Response(200, json={}))
-    with pytest.raises(errors.HHNotFound):
+    with pytest.raises(errors.HHVacancyNotFound):
         hh.client.vacancy(bad)
     assert hh.requests == []
+
+
+@pytest.mark.parametrize(
+    "bad", ["..%2Fme", "../me", "ab/../../me", "", "mine", "ab?x=1", "ab\n", "٣", "a" * 65]
+)
+def test_what_is_no_resume_id_never_reaches_hh_ru(bad):
+    hh = Hh(lambda request: httpx.Response(200, json={"id": "ab"}))
+    with pytest.raises(errors.HHResumeNotFound):
+        hh.client.resume(Tokens(), bad)
+    assert hh.requests == []
+
+
+def test_what_is_not_found_is_named_by_what_was_looked_for():
+    client = Hh(lambda request: error_body(404, type="not_found")).client
+    for look, code in (
+        (lambda: client.vacancy("1"), "job_not_found"),
+        (lambda: client.resume(Tokens(), "ab"), "resume_not_found"),
+        (lambda: client.resumes(Tokens()), "not_found"),
+    ):
+        with pytest.raises(errors.HHNotFound) as raised:
+            look()
+        assert raised.value.code == code
+        assert ("vacancy" in raised.value.message) == (code == "job_not_found")
 
 
 @pytest.mark.parametrize("bad", ["dictionaries", "/areas/../me", "/areas?x=1", "//evil"])
@@ -228,6 +256,23 @@ def test_a_body_that_never_ends_is_cut_off(monkeypatch, limit, value):
         hh.client.search(SearchParameters())
 
 
+def test_a_pause_that_cannot_be_told_hides_nothing(log):
+    def pause(reason, seconds):
+        raise Unavailable("no DynamoDB")
+
+    hh = Hh(failing(httpx.ReadTimeout("no")))
+    hh.pacer.pause = pause
+    for _ in range(3):
+        with pytest.raises(errors.HHUnavailable) as raised:
+            hh.client.refresh("r1")
+        assert raised.value.may_have_acted
+    assert "cannot be paused" in log.getvalue()
+    hh = Hh(lambda request: error_body(429, type="too_many_requests"))
+    hh.pacer.pause = pause
+    with pytest.raises(errors.HHBusy):
+        hh.client.search(SearchParameters())
+
+
 def test_redirects_are_not_followed():
     hh = Hh(lambda request: httpx.Response(302, headers={"location": "https://evil.example/"}))
     with pytest.raises(errors.HHUnavailable):
@@ -261,6 +306,123 @@ def test_the_token_endpoint_s_errors_are_told_apart():
         token_endpoint(500, {}).exchange_application("id", "secret")
     with pytest.raises(errors.HHUnavailable):
         token_endpoint(200, {"no": "token"}).exchange_application("id", "secret")
+
+
+# ── people ──────────────────────────────────────────────────────────────────────────────────────
+
+PERSON = {
+    "id": "170000001", "auth_type": "applicant", "is_applicant": True, "is_employer": False,
+    "email": "needle@example.org", "phone": "79005550101", "last_name": "Веснина",
+}  # fmt: skip
+
+
+def test_a_persons_call_bears_the_persons_token_and_renews_it_once_with_the_reason():
+    def answer(request):
+        if request.headers["authorization"] == "Bearer p1":
+            return error_body(403, type="oauth", value="token_expired")
+        return httpx.Response(200, json={"id": "ab", "title": "x"})
+
+    hh, person = Hh(answer), Tokens("p")
+    assert hh.client.resume(person, "ab") == {"id": "ab", "title": "x"}
+    assert [request.headers["authorization"] for request in hh.requests] == [
+        "Bearer p1",
+        "Bearer p2",
+    ]
+    assert person.reasons == ["token_expired"]
+
+
+def test_a_persons_new_token_that_is_refused_too_is_no_matter_of_the_application():
+    hh = Hh(lambda request: error_body(403, type="oauth", value="token_revoked"))
+    with pytest.raises(errors.HHTokenRefused) as raised:
+        hh.client.resumes(Tokens("p"))
+    assert raised.value.reason == "token_revoked"
+    assert len(hh.requests) == 2
+
+
+def test_me_keeps_nothing_but_who_it_is():
+    hh = Hh(lambda request: httpx.Response(200, json=PERSON))
+    me = hh.client.me("p1")
+    assert me == Me(id="170000001", is_applicant=True, auth_type="applicant")
+    assert "needle" not in repr(me.__dict__)
+    assert hh.client.me(Tokens("p")) == me
+    assert {request.headers["authorization"] for request in hh.requests} == {"Bearer p1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "applicant", "employer"),
+    [
+        ({"id": "1", "auth_type": "applicant"}, True, False),
+        ({"id": 1, "auth_type": "employer", "is_applicant": None}, False, True),
+        ({"id": "1", "auth_type": None}, False, False),
+    ],
+)
+def test_me_is_read_where_flags_are_missing_or_null(body, applicant, employer):
+    me = Hh(lambda request: httpx.Response(200, json=body)).client.me("p1")
+    assert (me.id, me.is_applicant, me.is_employer) == ("1", applicant, employer)
+
+
+@pytest.mark.parametrize("body", [{}, {"id": None}, {"id": ""}, [], "x", {"id": "1" * 65}])
+def test_nobody_is_no_person(body):
+    with pytest.raises(errors.HHUnavailable):
+        Hh(lambda request: httpx.Response(200, json=body)).client.me("p1")
+
+
+def test_all_pages_of_resumes_are_read_and_an_endless_number_of_them_is_not():
+    def answer(request):
+        page = int(request.url.params.get("page", "0"))
+        items = [{"id": f"{page}{one}"} for one in "ab"]
+        return httpx.Response(200, json={"items": items, "pages": pages, "page": page})
+
+    pages = 2
+    hh = Hh(answer)
+    assert [one["id"] for one in hh.client.resumes(Tokens())] == ["0a", "0b", "1a", "1b"]
+    pages = 1_000_000
+    assert len(hh.client.resumes(Tokens())) == 2 * MOST_RESUME_PAGES
+
+
+@pytest.mark.parametrize("pages", [0, None, "2"])
+def test_an_empty_list_of_resumes_is_one_page(pages):
+    hh = Hh(lambda request: httpx.Response(200, json={"items": [], "pages": pages}))
+    assert hh.client.resumes(Tokens()) == []
+    assert len(hh.requests) == 1
+
+
+@pytest.mark.parametrize("body", [{}, [], {"items": None}, {"items": [5]}, {"items": [{"id": 5}]}])
+def test_resumes_of_another_shape_are_unavailable(body):
+    hh = Hh(lambda request: httpx.Response(200, json=body))
+    with pytest.raises(errors.HHUnavailable):
+        hh.client.resumes(Tokens())
+    with pytest.raises(errors.HHUnavailable):
+        hh.client.resume(Tokens(), "ab")
+
+
+def test_a_token_is_given_back():
+    hh = Hh(lambda request: httpx.Response(204))
+    assert hh.client.revoke("p1") is None
+    [request] = hh.requests
+    assert (request.method, request.url.path) == ("DELETE", "/token")
+    assert request.headers["authorization"] == "Bearer p1"
+
+
+@pytest.mark.parametrize(
+    ("value", "is_dead"),
+    [("token_revoked", True), ("bad_authorization", True), ("token_expired", False), ("x", False)],
+)
+def test_a_token_that_is_dead_already_counts_as_given_back(value, is_dead):
+    client = Hh(lambda request: error_body(403, type="oauth", value=value)).client
+    if is_dead:
+        client.revoke("p1")
+        return
+    with pytest.raises(errors.HHTokenRefused) as raised:
+        client.revoke("p1")
+    assert raised.value.reason == value
+
+
+def test_a_revocation_that_hh_ru_forbids_or_never_hears_of_is_said():
+    with pytest.raises(errors.HHForbidden):
+        Hh(lambda request: error_body(403, type="forbidden")).client.revoke("p1")
+    with pytest.raises(errors.HHUnavailable):
+        Hh(failing(httpx.ConnectError("no"))).client.revoke("p1")
 
 
 def test_no_token_and_no_secret_is_logged(log):

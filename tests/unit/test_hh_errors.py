@@ -1,11 +1,12 @@
 """hh.ru's errors: a test a row of the table, and the answers that are not JSON at all."""
 
 import json
+import re
 
 import pytest
 
 from ullgetthejob.hh import errors
-from ullgetthejob.hh.errors import Received, parse
+from ullgetthejob.hh.errors import Received, parse, parse_token
 
 
 def received(status, body=None, *, html=None, **headers):
@@ -29,6 +30,133 @@ def test_each_row_raises_its_error_with_its_message(rule):
         parse(example_of(rule))
     if rule.error is not errors.HHBadArgument:
         assert raised.value.message == rule.message
+
+
+NOISES = {
+    "as it is": lambda text: text,
+    "stray spaces": lambda text: f"  {text.replace(' ', '   ')}\n",
+    "capitals": str.upper,
+}
+
+
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+@pytest.mark.parametrize(
+    "rule",
+    errors.TOKEN_RULES,
+    ids=lambda r: f"{r.grant or 'any'}: {r.description or r.oauth_error}",
+)
+def test_each_row_of_the_token_endpoint_raises_its_error(rule, noise):
+    answer = {
+        "error": noise(rule.oauth_error),
+        "error_description": noise(rule.description or "never heard of"),
+    }
+    for grant in (rule.grant,) if rule.grant else (errors.CODE, errors.REFRESH, errors.APPLICATION):
+        with pytest.raises(rule.error) as raised:
+            parse_token(received(400, answer), grant)
+        assert raised.value.message == rule.message
+        assert getattr(raised.value, "reason", None) == rule.reason
+        assert not raised.value.may_have_acted
+
+
+def test_the_rows_that_end_a_connection_say_what_to_do_and_why():
+    for rule in errors.TOKEN_RULES:
+        if rule.error is errors.HHRefreshRefused:
+            assert "log in" in rule.message
+        if rule.error in (errors.HHRefreshRefused, errors.HHLoginRefused):
+            assert rule.reason
+            assert re.fullmatch("[a-z_]+", rule.reason)
+
+
+def test_the_manual_s_texts_are_all_in_the_table():
+    known = {(rule.oauth_error, rule.description) for rule in errors.TOKEN_RULES}
+    for error, texts in {
+        "invalid_request": "account not found, account is locked, password invalidated, "
+        "login not verified, bad redirect url, token is empty, token not found, code not found",
+        "invalid_client": "client_id or client_secret not found",
+        "invalid_grant": "token has already been refreshed, token not expired, token was revoked, "
+        "bad token, code has already been used, code expired, code was revoke, token deactivated",
+        "unsupported_grant_type": "unsupported grant_type",
+        "forbidden": "app token refresh too early",
+    }.items():
+        assert {(error, text) for text in texts.split(", ")} <= known
+
+
+def test_the_same_text_means_another_thing_to_another_grant():
+    locked = received(400, {"error": "invalid_request", "error_description": "account is locked"})
+    with pytest.raises(errors.HHLoginRefused):
+        parse_token(locked, errors.CODE)
+    with pytest.raises(errors.HHRefreshRefused):
+        parse_token(locked, errors.REFRESH)
+
+
+@pytest.mark.parametrize("grant", [errors.CODE, errors.REFRESH])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        received(400, {"error": "invalid_request", "error_description": "x"}),
+        received(400, {"error": "temporarily_unavailable"}),
+        received(400, {"error": ["invalid_grant"]}),
+        received(400, ["invalid_grant"]),
+        received(400, {}),
+        received(401, {"error": "x"}),
+        received(404, {"errors": [{"type": "not_found"}]}),
+        received(403, {"errors": [{"type": "oauth", "value": "bad_authorization"}]}),
+    ],
+    ids=lambda answer: answer.body.decode(),
+)
+def test_for_what_nobody_knows_no_token_is_given_up(answer, grant):
+    with pytest.raises(errors.HHMisconfigured) as raised:
+        parse_token(answer, grant)
+    assert not raised.value.may_have_acted
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "may_have_acted"),
+    [
+        (received(500, {"error": "invalid_grant"}), errors.HHUnavailable, True),
+        (received(502, html="<h1>Bad Gateway</h1>"), errors.HHUnavailable, True),
+        (Received(200, {}, b'{"access_token": "US'), errors.HHUnavailable, True),
+        (received(429, {"error": "x"}), errors.HHBusy, False),
+        (received(429, {"errors": [{"type": "too_many_requests"}]}), errors.HHBusy, False),
+        (received(403, {"error": "forbidden"}), errors.HHForbidden, False),
+        (received(403, html="<title>DDoS-Guard</title>"), errors.HHRegionBlocked, False),
+        (
+            received(400, {"errors": [{"type": "bad_user_agent", "value": "unset"}]}),
+            errors.HHMisconfigured,
+            False,
+        ),
+    ],
+)
+def test_the_token_endpoint_fails_as_all_of_hh_ru_does(answer, kind, may_have_acted):
+    with pytest.raises(kind) as raised:
+        parse_token(answer, errors.REFRESH)
+    assert raised.value.may_have_acted is may_have_acted
+
+
+def test_a_field_s_name_with_stray_spaces_is_read():
+    answer = {"error ": "invalid_grant", " error_description": "token not expired"}
+    with pytest.raises(errors.HHTokenNotExpired):
+        parse_token(received(400, answer), errors.REFRESH)
+
+
+def test_a_good_pair_is_its_content():
+    pair = {"access_token": "USERa", "refresh_token": "USERr", "expires_in": 5}
+    assert parse_token(received(200, pair), errors.CODE) == pair
+
+
+def test_a_refused_token_s_reason_is_hh_ru_s_value_if_it_is_one():
+    for entry, reason in (
+        ({"type": "oauth", "value": "token_expired"}, "token_expired"),
+        ({"type": "oauth"}, None),
+        ({"type": "oauth", "value": "Some text of hh.ru's"}, None),
+        ({"type": "oauth", "value": ["x"]}, None),
+    ):
+        with pytest.raises(errors.HHTokenRefused) as raised:
+            parse(received(403, {"errors": [entry]}))
+        assert raised.value.reason == reason
+    with pytest.raises(errors.HHTokenRefused) as raised:
+        parse(received(401, {}))
+    assert raised.value.reason is None
 
 
 def test_value_wins_over_type_and_type_over_status():
@@ -65,6 +193,28 @@ def test_a_captcha_keeps_the_link_for_the_person():
     with pytest.raises(errors.HHCaptcha) as raised:
         parse(received(403, {"errors": [entry]}))
     assert raised.value.captcha_url == entry["captcha_url"]
+    assert raised.value.link("https://app.example/a?b=1") == (
+        "https://hh.ru/account/captcha?state=1&backurl=https%3A%2F%2Fapp.example%2Fa%3Fb%3D1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "link"),
+    [
+        ({"fallback_url": "https://hh.ru/search?a=1"}, "https://hh.ru/search?a=1"),
+        (
+            {"captcha_url": "https://hh.ru/c", "fallback_url": "https://hh.ru/s"},
+            "https://hh.ru/c?backurl=a%3A%2F%2Fb",
+        ),
+        ({"captcha_url": None, "fallback_url": None}, None),
+        ({"captcha_url": "javascript:alert(1)"}, None),
+        ({"captcha_url": 5}, None),
+    ],
+)
+def test_the_captcha_s_own_page_is_told_where_to_send_the_person_back(entry, link):
+    with pytest.raises(errors.HHCaptcha) as raised:
+        parse(received(403, {"errors": [{"type": "captcha_required", **entry}]}))
+    assert raised.value.link("a://b") == link
 
 
 @pytest.mark.parametrize(

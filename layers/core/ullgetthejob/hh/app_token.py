@@ -12,7 +12,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from ullgetthejob.hh.errors import HHAppTokenMissing, HHMisconfigured, HHUnavailable
+from ullgetthejob.hh.errors import (
+    HHAppTokenMissing,
+    HHBusy,
+    HHMisconfigured,
+    HHRegionBlocked,
+    HHUnavailable,
+)
 from ullgetthejob.platform import clock, encryption, leases, postgres, secrets
 from ullgetthejob.platform.telemetry import count, logger
 
@@ -36,13 +42,14 @@ KEEP = """
 
 
 class TokenSource(Protocol):
-    """Where a client gets its access token."""
+    """Where a client gets its access token: the application's or a person's."""
 
     def current(self) -> str:
-        """The token to send. Raises :class:`HHAppTokenMissing`."""
+        """The token to send. Raises an error of its own where there is none."""
 
-    def renewed(self, refused: str) -> str:
-        """Another token, after hh.ru refused *refused*. Raises :class:`HHAppTokenMissing`."""
+    def renewed(self, refused: str, reason: str | None, /) -> str:
+        """Another token, after hh.ru refused *refused* with *reason* (see
+        :class:`~ullgetthejob.hh.errors.HHTokenRefused`). Raises where there is none."""
 
 
 class AppToken:
@@ -56,7 +63,7 @@ class AppToken:
         self._known: str | None = None
 
     def current(self) -> str:
-        """See :class:`TokenSource`."""
+        """See :class:`TokenSource`. Raises :class:`HHAppTokenMissing`."""
         given = secrets.read("HH_ACCESS_TOKEN")
         if given:
             return given
@@ -64,8 +71,8 @@ class AppToken:
             self._known = self._kept() or self._obtain(refused=None)
         return self._known
 
-    def renewed(self, refused: str) -> str:
-        """See :class:`TokenSource`."""
+    def renewed(self, refused: str, _reason: str | None = None, /) -> str:
+        """See :class:`TokenSource`. Raises :class:`HHAppTokenMissing`."""
         if secrets.read("HH_ACCESS_TOKEN"):
             raise _missing("hh.ru refuses the token in HH_ACCESS_TOKEN", COOLDOWN)
         self._known = None
@@ -105,10 +112,7 @@ class AppToken:
         connection.execute(REQUEST, key)
         try:
             token = self._exchange(client_id, client_secret)
-        except HHMisconfigured:
-            connection.execute(FORGET_REQUEST, key)
-            raise
-        except HHUnavailable as error:
+        except (HHBusy, HHMisconfigured, HHRegionBlocked, HHUnavailable) as error:
             if not error.may_have_acted:
                 connection.execute(FORGET_REQUEST, key)
             raise

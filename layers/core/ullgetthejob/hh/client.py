@@ -7,35 +7,42 @@ path.
 
 from __future__ import annotations
 
-import json
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from ullgetthejob.hh import wire
+from ullgetthejob.hh import oauth, wire
 from ullgetthejob.hh.app_token import AppToken
 from ullgetthejob.hh.errors import (
+    APPLICATION,
+    CODE,
+    REFRESH,
     HHAppTokenMissing,
     HHBusy,
     HHError,
-    HHMisconfigured,
     HHNotFound,
     HHRegionBlocked,
+    HHResumeNotFound,
     HHTokenRefused,
     HHUnavailable,
+    HHVacancyNotFound,
     Received,
     parse,
+    parse_token,
 )
 from ullgetthejob.platform import tls
+from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ullgetthejob.hh.app_token import TokenSource
-    from ullgetthejob.hh.models import SearchPage, VacancyDetail
+    from ullgetthejob.hh.models import Me, SearchPage, VacancyDetail
+    from ullgetthejob.hh.oauth import TokenPair
     from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.hh.search_parameters import SearchParameters
 
@@ -46,6 +53,10 @@ TIMEOUT = httpx.Timeout(5, connect=2)
 CALL_LIMIT_S = 8.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # /areas is 2.8 MB
 VACANCY_ID = re.compile(r"[0-9]{1,19}")
+RESUME_ID = re.compile(r"[0-9a-fA-F]{1,64}")  # hh.ru: about 38
+MOST_RESUME_PAGES = 5  # hh.ru: a person has at most 20 resumes, which fit on one
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+DEAD = {"token_revoked", "bad_authorization"}
 DICTIONARY = re.compile(r"/[a-z_]{1,40}")
 FAILURES_BEFORE_PAUSE = 3
 PAUSE_AFTER_FAILURES_S = 5
@@ -55,8 +66,10 @@ PAUSE_AFTER_429_S = 1
 class HHClient:
     """Calls to the API at *base_url* (``https://api.hh.ru``).
 
-    *user_agent*: ``Name/1.0 (mail)``, which hh.ru demands. All methods raise the errors of
-    :mod:`ullgetthejob.hh.errors` and no others of httpx's or JSON's.
+    *user_agent*: ``Name/1.0 (mail)``, which hh.ru demands. *token* is the application's; calls on
+    a person's behalf are given that person's, and raise :class:`HHTokenRefused` when hh.ru refuses
+    it, the renewed one too. All methods raise the errors of :mod:`ullgetthejob.hh.errors`, and
+    :class:`Unavailable` when the pacer cannot be asked; none of httpx's or JSON's.
     """
 
     def __init__(
@@ -95,10 +108,15 @@ class HHClient:
         return page
 
     def vacancy(self, vacancy_id: str) -> VacancyDetail:
-        """``GET /vacancies/{id}``. Raises :class:`HHNotFound` also for what is no vacancy id."""
+        """``GET /vacancies/{id}``. Raises :class:`HHVacancyNotFound`, also for what is no id."""
+        missing = HHVacancyNotFound("hh.ru has no such vacancy")
         if not VACANCY_ID.fullmatch(vacancy_id):
-            raise HHNotFound("there is no such job")
-        return _read(wire.vacancy_detail, self._get_with_token(f"/vacancies/{vacancy_id}", ()))
+            raise missing
+        try:
+            answer = self._get_with_token(f"/vacancies/{vacancy_id}")
+        except HHNotFound as error:
+            raise missing from error
+        return _read(wire.vacancy_detail, answer)
 
     def dictionary(self, path: str, etag: str | None = None) -> tuple[str | None, Any]:
         """A dictionary with its ETag; content ``None`` when *etag* is still the newest."""
@@ -113,45 +131,116 @@ class HHClient:
         Raises :class:`HHAppTokenMissing` when the last one is younger than five minutes,
         :class:`HHMisconfigured` when hh.ru does not know the application.
         """
-        grant = {
-            "grant_type": "client_credentials",
+        form = {
+            "grant_type": APPLICATION,
             "client_id": client_id,
             "client_secret": client_secret,
         }
-        received = self._call("POST", "/token", data=grant)
-        answer = _token_answer(received)
-        if received.status == 200 and isinstance(answer.get("access_token"), str):
-            return str(answer["access_token"])
-        if " ".join(str(answer.get("error_description")).split()) == "app token refresh too early":
-            raise HHAppTokenMissing(
-                "hh.ru gives a new access token every five minutes", retry_after_s=300
-            )
-        if answer.get("error") == "invalid_client":
-            raise HHMisconfigured(
-                "hh.ru does not know Core's application: HH_CLIENT_ID or HH_CLIENT_SECRET is wrong",
-                retry_after_s=300,
-            )
-        self._understand(received)
-        raise HHUnavailable("hh.ru gave no access token")
+        return _read(oauth.application_token, self._grant(form))
 
-    def _get_with_token(self, path: str, query: Iterable[tuple[str, str]]) -> Any:
-        """A refused token is renewed once and the call made once more."""
-        token = self._token.current()
+    def exchange_code(
+        self,
+        code: str,
+        *,
+        client_id: str,
+        client_secret: str,
+        redirect_uri: str,
+        verifier: str | None = None,
+    ) -> TokenPair:
+        """A person's first pair, for the *code* that the person came back with; it works once.
+
+        *redirect_uri* is the one of the login page; *verifier*, where a challenge was sent there.
+        Raises :class:`HHLoginRefused`, :class:`HHMisconfigured`; after an :class:`HHUnavailable`
+        that may have acted the code is spent, or not.
+        """
+        form = {
+            "grant_type": CODE,
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "code": code,
+            "redirect_uri": redirect_uri,
+        }
+        if verifier is not None:
+            form["code_verifier"] = verifier
+        return _read(oauth.token_pair, self._grant(form))
+
+    def refresh(self, refresh_token: str) -> TokenPair:
+        """The next pair; *refresh_token* works once, after its access token has expired.
+
+        Raises :class:`HHRefreshRefused`, :class:`HHTokenNotExpired`; after an
+        :class:`HHUnavailable` that may have acted the token is spent, or not.
+        """
+        # hh.ru: these two fields and no others; it knows the application by the token.
+        form = {"grant_type": REFRESH, "refresh_token": refresh_token}
+        return _read(oauth.token_pair, self._grant(form))
+
+    def revoke(self, access_token: str) -> None:
+        """``DELETE /token``: the pair is dead, as is one that hh.ru does not know any more.
+
+        Raises :class:`HHTokenRefused` for an expired token: its refresh token still lives.
+        """
         try:
-            return self._get(path, query, token)
-        except HHTokenRefused:
-            token = self._token.renewed(token)
-        try:
-            return self._get(path, query, token)
+            self._understand(self._call("DELETE", "/token", headers=_bearing(access_token)))
         except HHTokenRefused as error:
+            if error.reason not in DEAD:
+                raise
+
+    def me(self, token: TokenSource | str) -> Me:
+        """``GET /me``: whose *token* it is."""
+        if isinstance(token, str):
+            return _read(wire.me, self._get("/me", (), token))
+        return _read(wire.me, self._get_with_token("/me", token=token))
+
+    def resumes(self, token: TokenSource) -> list[dict[str, Any]]:
+        """All of ``GET /resumes/mine``, as hh.ru gives them."""
+        items, pages = _read(wire.resume_page, self._get_with_token("/resumes/mine", token=token))
+        for page in range(1, min(pages, MOST_RESUME_PAGES)):
+            query = [("page", str(page))]
+            answer = self._get_with_token("/resumes/mine", query, token=token)
+            items += _read(wire.resume_page, answer)[0]
+        return items
+
+    def resume(self, token: TokenSource, resume_id: str) -> dict[str, Any]:
+        """``GET /resumes/{id}`` as its owner sees it, as hh.ru gives it.
+
+        Raises :class:`HHResumeNotFound` also for another's, and for what is no resume's id.
+        """
+        missing = HHResumeNotFound("this person has no such resume at hh.ru")
+        if not RESUME_ID.fullmatch(resume_id):
+            raise missing
+        try:
+            answer = self._get_with_token(f"/resumes/{resume_id}", token=token)
+        except HHNotFound as error:
+            raise missing from error
+        return _read(wire.resume, answer)
+
+    def _grant(self, form: dict[str, str]) -> Any:
+        received = self._call("POST", "/token", data=form)
+        return self._understand(received, partial(parse_token, grant=form["grant_type"]))
+
+    def _get_with_token(
+        self, path: str, query: Iterable[tuple[str, str]] = (), *, token: TokenSource | None = None
+    ) -> Any:
+        """A refused token is renewed once and the call made once more."""
+        source = token or self._token
+        sent = source.current()
+        try:
+            return self._get(path, query, sent)
+        except HHTokenRefused as error:
+            sent = source.renewed(sent, error.reason)
+        try:
+            return self._get(path, query, sent)
+        except HHTokenRefused as error:
+            if source is not self._token:
+                raise
             count("HhAppTokenMissing")
             raise HHAppTokenMissing(
                 "hh.ru refuses Core's access token, the new one too", retry_after_s=300
             ) from error
 
     def _get(self, path: str, query: Iterable[tuple[str, str]], token: str) -> Any:
-        headers = {"Authorization": f"Bearer {token}"}
-        return self._understand(self._call("GET", path, params=list(query), headers=headers))
+        received = self._call("GET", path, params=list(query), headers=_bearing(token))
+        return self._understand(received)
 
     def _call(self, method: str, path: str, **request: Any) -> Received:
         """What hh.ru answered, whatever it is. Raises :class:`HHUnavailable` when nothing came."""
@@ -163,8 +252,7 @@ class HHClient:
             self._failed()
             logger.warning("hh.ru unreachable", error_type=type(error).__name__)
             unavailable = HHUnavailable("hh.ru does not answer at the moment")
-            never_sent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
-            unavailable.may_have_acted = not never_sent
+            unavailable.may_have_acted = not isinstance(error, NEVER_SENT)
             raise unavailable from error
 
     def _send(self, method: str, path: str, **request: Any) -> Received:
@@ -180,11 +268,11 @@ class HHClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Received(response.status_code, headers, bytes(body))
 
-    def _understand(self, received: Received) -> Any:
+    def _understand(self, received: Received, reader: Callable[[Received], Any] = parse) -> Any:
         """The content of a good answer. What a bad one says about hh.ru's state is told to every
         caller through the pacer."""
         try:
-            content = parse(received)
+            content = reader(received)
         except HHError as error:
             logger.warning(
                 "hh.ru refused",
@@ -204,15 +292,22 @@ class HHClient:
             return
         self._failures = 0
         if isinstance(error, HHRegionBlocked):
-            self._pacer.pause("region_blocked", error.retry_after_s)
+            self._pause("region_blocked", error.retry_after_s)
         elif isinstance(error, HHBusy):
-            self._pacer.pause("busy", PAUSE_AFTER_429_S)
+            self._pause("busy", PAUSE_AFTER_429_S)
 
     def _failed(self) -> None:
         """Several failures in a row: hh.ru is known to be down, for everybody, for a while."""
         self._failures += 1
         if self._failures >= FAILURES_BEFORE_PAUSE:
-            self._pacer.pause("unavailable", PAUSE_AFTER_FAILURES_S)
+            self._pause("unavailable", PAUSE_AFTER_FAILURES_S)
+
+    def _pause(self, reason: str, seconds: float) -> None:
+        """A pause that cannot be told must not hide what happened to the call itself."""
+        try:
+            self._pacer.pause(reason, seconds)
+        except Unavailable:
+            logger.warning("calls to hh.ru cannot be paused", reason=reason)
 
 
 def _read(reader: Callable[[Any], _Model], answer: Any) -> _Model:
@@ -224,10 +319,5 @@ def _read(reader: Callable[[Any], _Model], answer: Any) -> _Model:
         raise HHUnavailable("hh.ru's answer cannot be read") from error
 
 
-def _token_answer(received: Received) -> dict[str, Any]:
-    """The token endpoint speaks RFC 6749, without ``errors[]``; anything else is an empty dict."""
-    try:
-        answer = json.loads(received.body)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
+def _bearing(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

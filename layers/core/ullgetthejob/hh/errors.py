@@ -1,8 +1,9 @@
-"""hh.ru's errors and what Core does about each: one table.
+"""hh.ru's errors and what Core does about each: one table, and one of the token endpoint.
 
 An answer of hh.ru is classified by ``errors[].value``, then ``errors[].type``, then the HTTP
 status (hh.ru: business refusals come as 403, and a 200 may carry ``errors``). Its edge speaks
-HTML: that is a matter of where we call from, never of a person's rights.
+HTML: that is a matter of where we call from, never of a person's rights. ``POST /token`` alone
+speaks RFC 6749 (``error``, ``error_description``), and what a text means depends on the grant.
 
     HHError
     ├── HHUnavailable        hh.ru is down, slow, or answers what cannot be read
@@ -10,11 +11,19 @@ HTML: that is a matter of where we call from, never of a person's rights.
     ├── HHRegionBlocked      the edge refuses our address: 403 in HTML, 451, a "vpn check" page
     ├── HHCaptcha            hh.ru wants a person to solve a captcha
     ├── HHTokenRefused       the token that was sent is no good (any more)
+    ├── HHLoginRefused       the authorisation code is no good: the person starts again
+    ├── HHRefreshRefused     the refresh token is no good: the person must log in again
+    ├── HHTokenNotExpired    refreshed too early: the access token is still good
     ├── HHAppTokenMissing    there is no application token at the moment
     ├── HHForbidden          closed to us: the method, or the right to it
     ├── HHMisconfigured      our User-Agent or application is not accepted
-    ├── HHNotFound           no such vacancy
+    ├── HHNotFound           no such thing, or somebody else's
+    │   ├── HHVacancyNotFound
+    │   └── HHResumeNotFound
     └── HHBadArgument        a parameter that hh.ru does not take
+
+Whether a call may have had its effect all the same: ``may_have_acted``, true of some
+:class:`HHUnavailable` and of nothing else. What is no :class:`HHError` was never sent.
 """
 
 from __future__ import annotations
@@ -24,8 +33,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from ullgetthejob.platform.errors import Invalid, NotFound, Unavailable
+from ullgetthejob.platform.errors import BadRequest, Invalid, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,18 +50,25 @@ class Action(Enum):
     STOP_AND_ALARM = "stop, and tell the operator"
     ASK_PERSON = "hand the step to a person"
     TELL_CALLER = "tell the caller; asking again changes nothing"
+    START_LOGIN_AGAIN = "nothing changes for the account; its person starts the login again"
+    REAUTHORISE = "the account is reauth_required until its person has logged in again"
+    TAKE_NEWER_PAIR = "take the newer pair if one was stored meanwhile; else reauth_required"
+    KEEP_TOKEN = "keep the token, which is still good"  # noqa: S105 - not a token
 
 
 class HHError(Exception):
-    """Marks everything in the table: ``except HHError``."""
+    """Marks everything in the tables: ``except HHError``.
+
+    *may_have_acted*: the request may have reached hh.ru, so that its effect, if it has one, may be
+    there although no answer came. A refusal has no effect.
+    """
+
+    may_have_acted = False
 
 
 class HHUnavailable(HHError, Unavailable):
-    """hh.ru is down, slow, or answers what cannot be read.
-
-    *may_have_acted*: the request may have reached it, so that its effect, if it has one, may be
-    there although no answer came.
-    """
+    """hh.ru is down, slow, or answers what cannot be read: it may have acted, unless no connection
+    was made or no slot given."""
 
     code = "hh_unavailable"
     may_have_acted = True
@@ -70,16 +87,54 @@ class HHRegionBlocked(HHError, Unavailable):
 
 
 class HHCaptcha(HHError, Unavailable):
-    """hh.ru wants a captcha solved. *captcha_url* is where a person can do it."""
+    """hh.ru wants a captcha solved. *captcha_url* is where a person can do it; it is the
+    *fallback_url*, a page of hh.ru's for the same operation, where there is no captcha's own."""
 
     code = "hh_captcha"
     captcha_url: str | None = None
+    fallback_url: str | None = None
+
+    def link(self, back_to: str) -> str | None:
+        """Where the person solves it and is then sent *back_to* (hh.ru: ``backurl`` is mandatory
+        with a captcha_url and must have a scheme; a fallback_url takes none)."""
+        if self.captcha_url is None or self.captcha_url == self.fallback_url:
+            return self.captcha_url
+        separator = "&" if "?" in self.captcha_url else "?"
+        return f"{self.captcha_url}{separator}backurl={quote(back_to, safe='')}"
 
 
 class HHTokenRefused(HHError, Unavailable):
-    """The access token that was sent is revoked, expired or unknown."""
+    """The access token that was sent is revoked, expired or unknown.
+
+    *reason*: ``errors[].value`` (``token_expired``, ``token_revoked``, ``bad_authorization``),
+    ``None`` where hh.ru gave none.
+    """
 
     code = "hh_token_refused"
+    reason: str | None = None
+
+
+class HHLoginRefused(HHError, BadRequest):
+    """hh.ru gives no tokens for the authorisation code. *reason*, in snake_case, says why."""
+
+    code = "invalid_code"
+    reason: str | None = None
+
+
+class HHRefreshRefused(HHError, BadRequest):
+    """hh.ru gives no new pair for the refresh token, and never will: its person must log in again.
+
+    *reason*, in snake_case, says why; after ``already_refreshed`` there is, or was, a newer pair.
+    """
+
+    code = "hh_refresh_refused"
+    reason: str | None = None
+
+
+class HHTokenNotExpired(HHError, BadRequest):
+    """hh.ru refreshes only expired tokens: the access token, and this refresh token, stay good."""
+
+    code = "hh_token_not_expired"
 
 
 class HHAppTokenMissing(HHError, Unavailable):
@@ -101,9 +156,19 @@ class HHMisconfigured(HHError, Unavailable):
 
 
 class HHNotFound(HHError, NotFound):
-    """hh.ru knows no such thing."""
+    """hh.ru knows no such thing, or it is somebody else's."""
+
+
+class HHVacancyNotFound(HHNotFound):
+    """hh.ru knows no such vacancy."""
 
     code = "job_not_found"
+
+
+class HHResumeNotFound(HHNotFound):
+    """The person has no such resume."""
+
+    code = "resume_not_found"
 
 
 class HHBadArgument(HHError, Invalid):
@@ -125,9 +190,29 @@ class Rule:
     retry_after_s: int = 5
 
 
+@dataclass(frozen=True)
+class TokenRule:
+    """One row of the token endpoint's table.
+
+    What matches is *oauth_error* with *description* (any, if ``None``) in the answer to *grant*
+    (any, if ``None``); then which error it becomes with which *reason*, what is done, and what the
+    person or the operator is told to do.
+    """
+
+    oauth_error: str
+    error: type[Unavailable | BadRequest]
+    action: Action
+    message: str
+    description: str | None = None
+    grant: str | None = None
+    reason: str | None = None
+    retry_after_s: int = 300
+
+
 _NO_ENTRY: Mapping[str, Any] = {}
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-_TOKEN = "hh.ru refused Core's access token"  # noqa: S105 - a message
+_REASON = re.compile(r"[a-z_]{1,64}")
+_TOKEN = "hh.ru refused the access token"  # noqa: S105 - a message
 _DOWN = "hh.ru does not answer properly at the moment"
 _MISCONFIGURED = "hh.ru does not accept Core's configuration; the operator has to look at it"
 
@@ -154,23 +239,109 @@ RULES: tuple[Rule, ...] = (
     Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, type="oauth"),
     Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, type="bad_user_agent",
          retry_after_s=300),
-    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a search parameter",
-         type="bad_argument"),
-    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused the combination of search parameters",
+    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a parameter", type="bad_argument"),
+    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused the combination of parameters",
          type="bad_request"),
     Rule(HHBusy, Action.SLOW_DOWN, "hh.ru is called too often at the moment",
          type="too_many_requests"),
     Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru keeps this closed to Core", type="forbidden",
          retry_after_s=300),
-    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such vacancy", type="not_found"),
+    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", type="not_found"),
     # by status
     Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, status=401),
     Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru keeps this closed to Core", status=403,
          retry_after_s=300),
-    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such vacancy", status=404),
+    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", status=404),
     Rule(HHBusy, Action.SLOW_DOWN, "hh.ru is called too often at the moment", status=429),
-    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a search parameter", status=400),
+    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a parameter", status=400),
 )  # fmt: skip
+
+CODE, REFRESH, APPLICATION = "authorization_code", "refresh_token", "client_credentials"
+_AGAIN = "start the login again"
+_LOCKED = "hh.ru has locked this account; unlock it at hh.ru, then log in again"
+_GONE = "hh.ru has no such account any more; log in with another one"
+_PASSWORD = "hh.ru wants a new password for this account; set it at hh.ru, then log in again"  # noqa: S105 - a message
+_UNVERIFIED = (
+    "the e-mail or phone of this account is not confirmed; confirm it at hh.ru, then log in again"
+)
+_APPLICATION = "hh.ru does not know Core's application: HH_CLIENT_ID or HH_CLIENT_SECRET is wrong"
+_WITHDRAWN = "access was withdrawn at hh.ru; log in again"
+
+# POST /token (hh.ru: docs/errors.md, OAuth). Whole texts before the bare errors of RFC 6749.
+TOKEN_RULES: tuple[TokenRule, ...] = (
+    # whichever the grant
+    TokenRule("forbidden", HHAppTokenMissing, Action.RETRY,
+              "hh.ru gives a new access token every five minutes",
+              description="app token refresh too early", grant=APPLICATION),
+    TokenRule("invalid_client", HHMisconfigured, Action.STOP_AND_ALARM, _APPLICATION,
+              description="client_id or client_secret not found"),
+    TokenRule("unsupported_grant_type", HHMisconfigured, Action.STOP_AND_ALARM,
+              "hh.ru does not give tokens in this way any more; the operator has to look at it",
+              description="unsupported grant_type"),
+    # an authorisation code
+    TokenRule("invalid_request", HHMisconfigured, Action.STOP_AND_ALARM,
+              "hh.ru does not know the address that people return to: HH_REDIRECT_URI is wrong",
+              description="bad redirect url", grant=CODE),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN, _GONE,
+              description="account not found", grant=CODE, reason="account_not_found"),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN, _LOCKED,
+              description="account is locked", grant=CODE, reason="account_locked"),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN, _PASSWORD,
+              description="password invalidated", grant=CODE, reason="password_invalidated"),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN, _UNVERIFIED,
+              description="login not verified", grant=CODE, reason="login_not_verified"),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"hh.ru does not know this login; {_AGAIN}",
+              description="code not found", grant=CODE, reason="code_not_found"),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"this login has been used already; {_AGAIN}",
+              description="code has already been used", grant=CODE, reason="code_used"),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"this login took too long; {_AGAIN}",
+              description="code expired", grant=CODE, reason="code_expired"),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN, _WITHDRAWN,
+              description="code was revoke", grant=CODE, reason="code_revoked"),
+    # a refresh token
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _GONE,
+              description="account not found", grant=REFRESH, reason="account_not_found"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _LOCKED,
+              description="account is locked", grant=REFRESH, reason="account_locked"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _PASSWORD,
+              description="password invalidated", grant=REFRESH, reason="password_invalidated"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _UNVERIFIED,
+              description="login not verified", grant=REFRESH, reason="login_not_verified"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE,
+              "there is no refresh token; log in again",
+              description="token is empty", grant=REFRESH, reason="token_empty"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE,
+              "hh.ru does not know this connection any more; log in again",
+              description="token not found", grant=REFRESH, reason="token_not_found"),
+    TokenRule("invalid_grant", HHTokenNotExpired, Action.KEEP_TOKEN,
+              "hh.ru refreshes a token only after it has expired; this one is still good",
+              description="token not expired", grant=REFRESH),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.TAKE_NEWER_PAIR,
+              "this connection has been renewed elsewhere; log in again",
+              description="token has already been refreshed", grant=REFRESH,
+              reason="already_refreshed"),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE, _WITHDRAWN,
+              description="token was revoked", grant=REFRESH, reason="token_revoked"),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE,
+              "hh.ru does not take this for a refresh token; log in again",
+              description="bad token", grant=REFRESH, reason="bad_token"),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE,
+              "hh.ru ended all connections of this account, as after a new password; log in again",
+              description="token deactivated", grant=REFRESH, reason="token_deactivated"),
+    # with a text that we do not know (RFC 6749, §5.2; RFC 7636, §4.6)
+    TokenRule("invalid_client", HHMisconfigured, Action.STOP_AND_ALARM, _APPLICATION),
+    TokenRule("unsupported_grant_type", HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"hh.ru did not accept this login; {_AGAIN}", grant=CODE, reason="invalid_grant"),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE,
+              "hh.ru did not renew this connection; log in again",
+              grant=REFRESH, reason="invalid_grant"),
+)  # fmt: skip
+# Neither the text nor the error is known: nobody's token is given up for that.
+TOKEN_UNKNOWN = Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, retry_after_s=300)
 UNREADABLE = Rule(HHUnavailable, Action.RETRY, _DOWN)
 REGION = Rule(
     HHRegionBlocked,
@@ -217,6 +388,56 @@ def parse(received: Received) -> Any:
     return content
 
 
+def parse_token(received: Received, grant: str) -> Any:
+    """The JSON of a good answer of ``POST /token`` to *grant*.
+
+    Raises the error of the first row of :data:`TOKEN_RULES` that fits, else as :func:`parse` does,
+    where that says something about a token that we asked for.
+    """
+    answer = {} if received.status >= 500 else _oauth_answer(received.body)
+    for rule in TOKEN_RULES:
+        if _token_fits(rule, answer, grant):
+            raise _token_error(rule)
+    try:
+        return parse(received)
+    except (HHTokenRefused, HHNotFound, HHBadArgument) as error:
+        raise _error(TOKEN_UNKNOWN) from error
+
+
+def _oauth_answer(body: bytes) -> dict[str, str]:
+    """What RFC 6749's fields say, in lower case and without stray spaces (hh.ru: some have them,
+    in names too); empty for anything else."""
+    try:
+        answer = _content(body)
+    except ValueError:
+        return {}
+    if not isinstance(answer, dict):
+        return {}
+    return {_plain(name): _plain(text) for name, text in answer.items() if isinstance(text, str)}
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _token_fits(rule: TokenRule, answer: Mapping[str, str], grant: str) -> bool:
+    return (
+        rule.oauth_error == answer.get("error")
+        and rule.description in (None, answer.get("error_description"))
+        and rule.grant in (None, grant)
+    )
+
+
+def _token_error(rule: TokenRule) -> Exception:
+    if issubclass(rule.error, Unavailable):
+        return rule.error(rule.message, retry_after_s=rule.retry_after_s)
+    error = rule.error(rule.message)
+    if isinstance(error, HHLoginRefused | HHRefreshRefused):
+        error.reason = rule.reason
+        error.details = {"reason": rule.reason}
+    return error
+
+
 def _first_match(errors: Any, status: int) -> tuple[Rule, Mapping[str, Any]]:
     """The row that fits an entry of ``errors[]``, and the entry; by the status where none does."""
     entries = [entry for entry in errors if isinstance(entry, dict)]
@@ -256,10 +477,23 @@ def _error(rule: Rule, entry: Mapping[str, Any] = _NO_ENTRY) -> Exception:
     if issubclass(rule.error, Unavailable):
         error = rule.error(rule.message, retry_after_s=rule.retry_after_s)
         if isinstance(error, HHCaptcha):
-            error.captcha_url = entry.get("captcha_url") or entry.get("fallback_url")
+            error.fallback_url = _url(entry.get("fallback_url"))
+            error.captcha_url = _url(entry.get("captcha_url")) or error.fallback_url
+        if isinstance(error, HHTokenRefused):
+            error.reason = _reason(entry.get("value"))
         return error
     if rule.error is HHBadArgument and entry.get("value"):
         # The name of a parameter, which the caller sent; nothing else of hh.ru's text is passed on.
         field = str(entry["value"])[:64]
         return HHBadArgument.field(field, "hh.ru does not take this value")
     return rule.error(rule.message)
+
+
+def _url(given: Any) -> str | None:
+    """An address that a person may be sent to."""
+    return given if isinstance(given, str) and given.startswith(("https://", "http://")) else None
+
+
+def _reason(given: Any) -> str | None:
+    """A value of hh.ru's that has the form of one; nothing else of its text is passed on."""
+    return given if isinstance(given, str) and _REASON.fullmatch(given) else None

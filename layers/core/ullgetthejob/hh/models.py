@@ -1,4 +1,4 @@
-"""Vacancies, checked and cleaned: what the rest of Core works with.
+"""Vacancies and people, checked and cleaned: what the rest of Core works with.
 
 All models are frozen and go to JSON and back without loss; :mod:`ullgetthejob.hh.wire` makes them
 out of hh.ru's answers. hh.ru has two shapes at once, ``schedule``/``employment`` (older) and
@@ -128,3 +128,12 @@ class SearchPage(_Model):
     pages: int
     per_page: int
     unreadable: int = 0
+
+
+class Me(_Model):
+    """Whose token it is. Employers log in through the same page: look at *is_applicant*."""
+
+    id: str = Field(min_length=1, max_length=64)
+    is_applicant: bool = False
+    is_employer: bool = False
+    auth_type: str | None = None

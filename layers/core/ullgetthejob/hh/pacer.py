@@ -40,7 +40,7 @@ SLOT_IS_FREE_NOW = f"(attribute_not_exists(tat) OR tat <= :now) AND {NOT_PAUSED}
 SLOT_COMES_IN_TIME = f"tat > :now AND tat <= :latest AND {NOT_PAUSED}"
 LONGER_THAN_ANY_PAUSE = "attribute_not_exists(paused_until) OR paused_until < :until"
 
-_PAUSES: dict[str, tuple[type[Unavailable], str]] = {
+_PAUSES: dict[str, tuple[type[HHBusy | HHRegionBlocked | HHUnavailable], str]] = {
     "busy": (HHBusy, "hh.ru is called too often at the moment"),
     "region_blocked": (HHRegionBlocked, "hh.ru refuses the network that Core calls from"),
     "unavailable": (HHUnavailable, "hh.ru does not answer properly at the moment"),
@@ -129,7 +129,9 @@ class Pacer:
         until = int(seen.get("paused_until", {"N": "0"})["N"])
         if until > now:
             kind, message = _PAUSES[seen["pause_reason"]["S"]]
-            raise kind(message, retry_after_s=_seconds(until - now))
+            paused = kind(message, retry_after_s=_seconds(until - now))
+            paused.may_have_acted = False
+            raise paused
 
     def _update(
         self, update: str, condition: str, values: dict[str, Any]
@@ -159,7 +161,7 @@ class Pacer:
 
 
 def _busy(wait_ms: int) -> AppError:
-    return HHBusy("too many searches at the moment", retry_after_s=_seconds(wait_ms))
+    return HHBusy("too many calls to hh.ru at the moment", retry_after_s=_seconds(wait_ms))
 
 
 def _seconds(ms: int) -> int:

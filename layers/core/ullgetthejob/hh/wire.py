@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ullgetthejob.hh import markup
-from ullgetthejob.hh.models import SearchPage, Vacancy, VacancyDetail
+from ullgetthejob.hh.models import Me, SearchPage, Vacancy, VacancyDetail
 
 UNREADABLE = (ValidationError, KeyError, TypeError, AttributeError)
 
@@ -48,6 +48,28 @@ def vacancy_detail(answer: dict[str, Any]) -> VacancyDetail:
         license["id"] for license in answer.get("driver_license_types") or ()
     ]
     return VacancyDetail.model_validate(plain)
+
+
+def me(answer: dict[str, Any]) -> Me:
+    """The answer of ``GET /me`` to a person's token; name, e-mail and phone are not kept."""
+    plain = {key: value for key, value in answer.items() if value is not None}
+    plain["id"] = str(plain["id"])
+    plain.setdefault("is_applicant", plain.get("auth_type") == "applicant")
+    plain.setdefault("is_employer", plain.get("auth_type") == "employer")
+    return Me.model_validate(plain)
+
+
+def resume_page(answer: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """One page of ``GET /resumes/mine``, as hh.ru gives it, and how many pages there are."""
+    pages = answer.get("pages")
+    return [resume(item) for item in answer["items"]], pages if isinstance(pages, int) else 0
+
+
+def resume(answer: dict[str, Any]) -> dict[str, Any]:
+    """A resume as hh.ru gives it; it has at least an ``id``."""
+    if not isinstance(answer["id"], str):
+        raise TypeError("a resume without an id")
+    return answer
 
 
 def _straightened(item: dict[str, Any]) -> dict[str, Any]:

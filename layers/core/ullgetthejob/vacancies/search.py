@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from ullgetthejob.hh import dictionaries
-from ullgetthejob.hh.errors import HHNotFound
+from ullgetthejob.hh.errors import HHVacancyNotFound
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.vacancies import job, store
 
@@ -71,13 +71,13 @@ def search(
 def read(job_id: str, *, hh: HHClient, connection: Connection, now: datetime) -> JobAnswer:
     """One job in full. *job_id*: hh.ru's vacancy id, or the uuid of a row of ours.
 
-    Raises :class:`HHNotFound` when neither we nor hh.ru know it.
+    Raises :class:`HHVacancyNotFound` when neither we nor hh.ru know it.
     """
     vacancy_id: str | None = job_id
     if UUID.fullmatch(job_id):
         vacancy_id = store.vacancy_id_of(job_id, connection=connection)
     if vacancy_id is None:
-        raise HHNotFound("there is no such job")
+        raise HHVacancyNotFound("there is no such job")
     detail = hh.vacancy(vacancy_id)
     store.store_detail(detail, connection=connection, now=now)
     count("VacanciesRead")
