@@ -23,8 +23,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moto.core.exceptions import JsonRESTError
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.kms.exceptions import AccessDeniedException
 from moto.kms.models import kms_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -244,6 +246,30 @@ def create_keys(keys: Iterable[Key], path: Path) -> None:
         backend.keys[stored.id] = stored
 
 
+class _IncorrectKey(JsonRESTError):
+    code = 400
+
+    def __init__(self) -> None:
+        super().__init__("IncorrectKeyException", "")
+
+
+def tell_incorrect_keys() -> None:
+    """KMS tells a Decrypt that names another key than the ciphertext's by a code of its own; moto
+    says that access is denied."""
+    backend = kms_backends[ACCOUNT_ID][REGION]
+    decrypt = backend.decrypt
+
+    def decrypt_as_kms(
+        ciphertext_blob: bytes, encryption_context: dict[str, str], key_id: str | None = None
+    ) -> tuple[bytes, str]:
+        try:
+            return decrypt(ciphertext_blob, encryption_context, key_id)
+        except AccessDeniedException:
+            raise _IncorrectKey from None
+
+    backend.decrypt = decrypt_as_kms  # type: ignore[method-assign]
+
+
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open
     disable_nagle_algorithm = True  # else each answer waits for the acknowledgement of its header
@@ -259,6 +285,7 @@ def serve(host: str, port: int, data_dir: Path, template: Path) -> None:
     items = Items(data_dir / "items.sqlite")
     create_tables(description.tables.values(), items)
     create_keys(description.keys.values(), data_dir / "keys.json")
+    tell_incorrect_keys()
     application = DurableDynamoDB(DomainDispatcherApplication(create_backend_app), items)
     server = make_server(host, port, application, threaded=True, request_handler=_Handler)
     print(f"AWS listens on http://{host}:{server.server_port}", flush=True)

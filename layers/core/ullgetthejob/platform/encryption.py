@@ -2,23 +2,31 @@
 
 Tokens are far below the 4,096 bytes that KMS encrypts directly. The context is bound into the
 ciphertext: moved to a row with another context it does not decrypt.
+
+KMS's own rotation keeps old ciphertexts readable by itself. Where the key is replaced by another,
+``TOKEN_KEY_ID_PREVIOUS`` names the one before: what it encrypted is read, and whoever reads it
+should encrypt it anew (:attr:`Opened.by_previous_key`).
 """
 
 from __future__ import annotations
 
 import base64
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from ullgetthejob.platform import aws, settings
 from ullgetthejob.platform.errors import Unavailable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 class Undecryptable(Exception):
     """The ciphertext is of another key or context, or damaged."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A text that was decrypted, and whether by the key before the current one."""
+
+    text: str = field(repr=False)
+    by_previous_key: bool
 
 
 def encrypt(plaintext: str, context: dict[str, str]) -> str:
@@ -31,8 +39,10 @@ def encrypt(plaintext: str, context: dict[str, str]) -> str:
         "Plaintext": base64.b64encode(plaintext.encode()).decode(),
         "EncryptionContext": context,
     }
-    with _in_our_words():
+    try:
         return str(aws.call("kms", "Encrypt", request)["CiphertextBlob"])
+    except aws.AwsError as error:
+        raise _unavailable() from error
 
 
 def decrypt(ciphertext: str, context: dict[str, str]) -> str:
@@ -40,22 +50,34 @@ def decrypt(ciphertext: str, context: dict[str, str]) -> str:
 
     Raises :class:`Undecryptable`, :class:`~ullgetthejob.platform.errors.Unavailable`.
     """
-    request = {
-        "KeyId": settings.text("TOKEN_KEY_ID"),
-        "CiphertextBlob": ciphertext,
-        "EncryptionContext": context,
-    }
-    with _in_our_words():
-        return base64.b64decode(aws.call("kms", "Decrypt", request)["Plaintext"]).decode()
+    return opened(ciphertext, context).text
 
 
-@contextmanager
-def _in_our_words() -> Iterator[None]:
+def opened(ciphertext: str, context: dict[str, str]) -> Opened:
+    """As :func:`decrypt`, and by which key."""
+    text = _decrypt(settings.text("TOKEN_KEY_ID"), ciphertext, context)
+    if text is not None:
+        return Opened(text, by_previous_key=False)
+    previous = settings.text("TOKEN_KEY_ID_PREVIOUS", "")
+    text = _decrypt(previous, ciphertext, context) if previous else None
+    if text is None:
+        raise Undecryptable
+    return Opened(text, by_previous_key=True)
+
+
+def _decrypt(key_id: str, ciphertext: str, context: dict[str, str]) -> str | None:
+    """The text; ``None`` when the ciphertext is another key's."""
+    request = {"KeyId": key_id, "CiphertextBlob": ciphertext, "EncryptionContext": context}
     try:
-        yield
+        return base64.b64decode(aws.call("kms", "Decrypt", request)["Plaintext"]).decode()
     except aws.AwsError as error:
-        if error.code in ("InvalidCiphertextException", "IncorrectKeyException"):
+        if error.code == "IncorrectKeyException":
+            return None
+        if error.code == "InvalidCiphertextException":
             raise Undecryptable from error
-        raise Unavailable(
-            "encryption is not available at the moment", code="encryption_unavailable"
-        ) from error
+        # A key that is gone or closed to us may come back: nobody's tokens are given up for that.
+        raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("encryption is not available at the moment", code="encryption_unavailable")
