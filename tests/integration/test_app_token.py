@@ -9,7 +9,13 @@ import psycopg
 import pytest
 
 from ullgetthejob.hh.app_token import AppToken
-from ullgetthejob.hh.errors import HHAppTokenMissing, HHMisconfigured, HHUnavailable
+from ullgetthejob.hh.errors import (
+    HHAppTokenMissing,
+    HHBusy,
+    HHMisconfigured,
+    HHRegionBlocked,
+    HHUnavailable,
+)
 from ullgetthejob.platform import aws, clock, encryption, leases, postgres
 from ullgetthejob.platform.errors import Unavailable
 
@@ -140,9 +146,14 @@ def test_what_never_reached_hh_ru_may_be_tried_again_at_once(hh):
     hh.fails.may_have_acted = False
     with pytest.raises(HHUnavailable):
         AppToken(hh.exchange).current()
-    hh.fails = HHMisconfigured("unknown")
-    with pytest.raises(HHMisconfigured):
-        AppToken(hh.exchange).current()
+    for refused in (
+        HHMisconfigured("unknown"),
+        HHBusy("no slot"),
+        HHRegionBlocked("not from here"),
+    ):
+        hh.fails = refused
+        with pytest.raises(type(refused)):
+            AppToken(hh.exchange).current()
     hh.fails = None
     assert AppToken(hh.exchange).current() == "APPL-1"
 

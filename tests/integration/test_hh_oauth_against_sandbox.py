@@ -11,6 +11,7 @@ from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.models import Me
 from ullgetthejob.hh.oauth import PAIR_LIFE_S, TokenPair
 from ullgetthejob.hh.pacer import Pacer
+from ullgetthejob.platform import aws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -271,6 +272,22 @@ def test_while_calls_are_paused_no_token_is_sent(
         with pytest.raises(errors.HHError) as raised:
             call()
         assert not raised.value.may_have_acted
+    client.close()
+    assert hh_sandbox.control("GET", "/state")["calls"]["by_route"] == {}
+
+
+def test_where_the_pace_cannot_be_kept_no_token_is_sent(
+    hh_sandbox: HhSandbox, dynamodb_tables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = HHClient(
+        hh_sandbox.url, user_agent=USER_AGENT, pacer=Pacer(dynamodb_tables["PACER_TABLE"])
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    aws.forget()
+    with pytest.raises(errors.HHUnavailable) as raised:
+        client.refresh("r1")
+    assert raised.value.code == "pacer_unavailable"
+    assert not raised.value.may_have_acted
     client.close()
     assert hh_sandbox.control("GET", "/state")["calls"]["by_route"] == {}
 

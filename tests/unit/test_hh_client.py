@@ -10,7 +10,6 @@ from ullgetthejob.hh import errors
 from ullgetthejob.hh.client import MOST_RESUME_PAGES, HHClient
 from ullgetthejob.hh.models import Me
 from ullgetthejob.hh.search_parameters import SearchParameters
-from ullgetthejob.platform.errors import Unavailable
 
 EMPTY = {"items": [], "found": 0, "page": 0, "pages": 0, "per_page": 100}
 AGENT = "UllGetTheJob/1.0 (test@example.org)"
@@ -258,7 +257,7 @@ def test_a_body_that_never_ends_is_cut_off(monkeypatch, limit, value):
 
 def test_a_pause_that_cannot_be_told_hides_nothing(log):
     def pause(reason, seconds):
-        raise Unavailable("no DynamoDB")
+        raise errors.HHUnavailable("no DynamoDB")
 
     hh = Hh(failing(httpx.ReadTimeout("no")))
     hh.pacer.pause = pause

@@ -34,7 +34,6 @@ from ullgetthejob.hh.errors import (
     parse_token,
 )
 from ullgetthejob.platform import tls
-from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -68,8 +67,8 @@ class HHClient:
 
     *user_agent*: ``Name/1.0 (mail)``, which hh.ru demands. *token* is the application's; calls on
     a person's behalf are given that person's, and raise :class:`HHTokenRefused` when hh.ru refuses
-    it, the renewed one too. All methods raise the errors of :mod:`ullgetthejob.hh.errors`, and
-    :class:`Unavailable` when the pacer cannot be asked; none of httpx's or JSON's.
+    it, the renewed one too. All methods raise the errors of :mod:`ullgetthejob.hh.errors` and no
+    others of httpx's, JSON's or the pacer's; what a source of tokens raises passes through.
     """
 
     def __init__(
@@ -306,7 +305,7 @@ class HHClient:
         """A pause that cannot be told must not hide what happened to the call itself."""
         try:
             self._pacer.pause(reason, seconds)
-        except Unavailable:
+        except HHUnavailable:
             logger.warning("calls to hh.ru cannot be paused", reason=reason)
 
 

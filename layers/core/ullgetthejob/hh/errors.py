@@ -23,7 +23,7 @@ speaks RFC 6749 (``error``, ``error_description``), and what a text means depend
     └── HHBadArgument        a parameter that hh.ru does not take
 
 Whether a call may have had its effect all the same: ``may_have_acted``, true of some
-:class:`HHUnavailable` and of nothing else. What is no :class:`HHError` was never sent.
+:class:`HHUnavailable` and of nothing else.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.hh.errors import HHBusy, HHRegionBlocked, HHUnavailable
 from ullgetthejob.platform import aws
-from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +75,7 @@ class Pacer:
         """Reserve the next slot and sleep until it comes.
 
         Raises :class:`HHBusy` when no slot lies within the patience, the pause's error while calls
-        are paused, :class:`Unavailable` when DynamoDB does not answer (deny, never overrun).
+        are paused, :class:`HHUnavailable` when DynamoDB does not answer (deny, never overrun).
         """
         now = self._now_ms()
         busy = self._last_tat > now
@@ -154,9 +153,11 @@ class Pacer:
         except aws.AwsError as error:
             if error.code == "ConditionalCheckFailedException":
                 return False, error.content.get("Item", {})
-            raise Unavailable(
+            unpaced = HHUnavailable(
                 "calls to hh.ru cannot be paced at the moment", code="pacer_unavailable"
-            ) from error
+            )
+            unpaced.may_have_acted = False
+            raise unpaced from error
         return True, answer["Attributes"]
 
 
