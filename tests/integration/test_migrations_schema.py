@@ -21,6 +21,8 @@ CONTRACT = {
         "password_hash": f"{NAME} not null",
         "inserted_at": f"{MOMENT} not null",
         "updated_at": f"{MOMENT} not null",
+        "account_id": "uuid",
+        "tokens_valid_from": "timestamp with time zone",
     },
     "jobs": {
         "id": ID,
@@ -136,6 +138,10 @@ CONTRACT = {
         "expires_at": f"{MOMENT} not null",
         "inserted_at": f"{MOMENT} not null",
         "updated_at": f"{MOMENT} not null",
+        "account_id": "uuid",
+        "refresh_hash": "bytea",
+        "previous_refresh_hash": "bytea",
+        "refreshed_at": "timestamp with time zone",
     },
     "hh_dictionaries": {
         "name": "text not null",
@@ -150,12 +156,58 @@ CONTRACT = {
         "requested_at": "timestamp with time zone",
         "obtained_at": "timestamp with time zone",
     },
+    "accounts": {
+        "id": "uuid not null default gen_random_uuid()",
+        "hh_user_id": "text not null",
+        "access_state": "text not null default 'reauth_required'::text",
+        "access_reason": "text",
+        "access_until": "timestamp with time zone",
+        "access_changed_at": "timestamp with time zone not null",
+        "captcha_url": "text",
+        "created_at": "timestamp with time zone not null",
+    },
+    "hh_logins": {
+        "code_hash": "bytea not null",
+        "user_id": "uuid",
+        "state": "text not null",
+        "pair": "text",
+        "account_id": "uuid",
+        "refusal": "text",
+        "started_at": "timestamp with time zone not null",
+        "finished_at": "timestamp with time zone",
+    },
+    "audit_log": {
+        "id": "bigint not null",
+        "at": "timestamp with time zone not null",
+        "actor": "text not null",
+        "user_id": "uuid",
+        "account_id": "uuid",
+        "action": "text not null",
+        "outcome": "text not null",
+        "request_id": "text",
+    },
     "alembic_version_core": {"version_num": "character varying(32) not null"},
 }
 
 KEYS = {
     **{f"{table}_pkey": "PRIMARY KEY (id)" for table in list(CONTRACT)[:8]},
     "hh_dictionaries_pkey": "PRIMARY KEY (name)",
+    "accounts_pkey": "PRIMARY KEY (id)",
+    "accounts_hh_user_id_key": "UNIQUE (hh_user_id)",
+    "accounts_access_state_check": (
+        "CHECK ((access_state = ANY (ARRAY['ok'::text, 'reauth_required'::text, 'captcha'::text, "
+        "'limited_until'::text, 'closed'::text])))"
+    ),
+    "users_account_id_fkey": "FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE SET NULL",
+    "hh_tokens_account_id_fkey": (
+        "FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE"
+    ),
+    "hh_logins_pkey": "PRIMARY KEY (code_hash)",
+    "hh_logins_state_check": (
+        "CHECK ((state = ANY (ARRAY['sent'::text, 'exchanged'::text, 'done'::text, "
+        "'refused'::text])))"
+    ),
+    "audit_log_pkey": "PRIMARY KEY (id)",
     "hh_app_tokens_pkey": "PRIMARY KEY (client_id)",
     "alembic_version_core_pkc": "PRIMARY KEY (version_num)",
     "applications_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
@@ -172,6 +224,13 @@ KEYS = {
 }
 
 INDEXES = {
+    "users_account_id_index": "users(account_id)",
+    "accounts_hh_user_id_key": "UNIQUE accounts(hh_user_id)",
+    "hh_tokens_account_id_index": "UNIQUE hh_tokens(account_id)",
+    "hh_tokens_refresh_hash_index": "UNIQUE hh_tokens(refresh_hash)",
+    "hh_tokens_previous_refresh_hash_index": "hh_tokens(previous_refresh_hash)",
+    "hh_logins_started_at_index": "hh_logins(started_at)",
+    "audit_log_account_id_index": "audit_log(account_id, id)",
     "users_email_index": "UNIQUE users(email)",
     "jobs_external_id_index": "UNIQUE jobs(external_id)",
     "jobs_hh_vacancy_id_index": "UNIQUE jobs(hh_vacancy_id)",

@@ -24,7 +24,8 @@ from migrations.upgrade import (
 )
 
 REPOSITORY = Path(__file__).parents[2]
-ALL = ("0001", "0002", "0003")
+ALL = ("0001", "0002", "0003", "0004")
+HEAD = ALL[-1]
 SCHEMA = """
     SELECT table_name, column_name, data_type, column_default, is_nullable
     FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
@@ -48,6 +49,7 @@ def fill(url: str) -> None:
         INSERT INTO applications (user_id, job_id, job_external_id, inserted_at, updated_at)
             SELECT users.id, jobs.id, '1', now(), now() FROM users, jobs;
         INSERT INTO hh_tokens
+            (id, user_id, access_token, refresh_token, expires_at, inserted_at, updated_at)
             SELECT gen_random_uuid(), id, 'cipher', 'text', now(), now(), now() FROM users
         """,
     )
@@ -55,12 +57,12 @@ def fill(url: str) -> None:
 
 def test_up_tells_what_it_did_and_again_does_nothing(empty_database_url):
     assert current(empty_database_url) is None
-    assert upgrade(empty_database_url) == Migrated(None, "0003", ALL)
-    assert upgrade(empty_database_url) == Migrated("0003", "0003", ())
-    assert current(empty_database_url) == "0003"
+    assert upgrade(empty_database_url) == Migrated(None, HEAD, ALL)
+    assert upgrade(empty_database_url) == Migrated(HEAD, HEAD, ())
+    assert current(empty_database_url) == HEAD
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ALL)
 def test_each_step_goes_down_and_up_with_data_in_place(empty_database_url, revision):
     upgrade(empty_database_url, revision)
     fill(empty_database_url)
@@ -77,7 +79,7 @@ def test_each_step_goes_down_and_up_with_data_in_place(empty_database_url, revis
 
 
 def test_all_the_way_down_leaves_only_the_version_table(database_url):
-    assert downgrade(database_url, "base") == Migrated("0003", None, tuple(reversed(ALL)))
+    assert downgrade(database_url, "base") == Migrated(HEAD, None, tuple(reversed(ALL)))
     tables = query(database_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     assert tables == [("alembic_version_core",)]
     assert current(database_url) is None
@@ -89,7 +91,7 @@ def test_down_refuses_to_lose_rows_and_changes_nothing(database_url):
         MigrationRefused, match=r"would lose all of hh_tokens \(1 rows.*DROP_DATA=1"
     ):
         downgrade(database_url, "base")
-    assert current(database_url) == "0003"
+    assert current(database_url) == HEAD
     downgrade(database_url, "base", drop_data=True)
     assert current(database_url) is None
 
@@ -103,6 +105,16 @@ def test_down_refuses_to_lose_rows_and_changes_nothing(database_url):
             "queued applications",
         ),
         ("UPDATE applications SET custom_cv_id = id", "which CV was sent with an application"),
+        (
+            "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
+            "VALUES ('1', now(), now()) RETURNING id) "
+            "UPDATE hh_tokens SET account_id = account.id FROM account",
+            "who is connected to hh.ru",
+        ),
+        (
+            "INSERT INTO audit_log (at, actor, action, outcome) VALUES (now(), 'user', 'x', 'ok')",
+            "what was done on people's accounts",
+        ),
     ],
 )
 def test_down_refuses_to_lose_what_the_additions_hold(database_url, row, lost):
@@ -118,7 +130,7 @@ def test_others_tables_that_point_to_ours_stop_the_drop(database_url):
     query(database_url, "CREATE TABLE sessions (user_id uuid REFERENCES users)")
     with pytest.raises(MigrationError, match="cannot drop table users because other objects"):
         downgrade(database_url, "base")
-    assert current(database_url) == "0003"
+    assert current(database_url) == HEAD
 
 
 def test_two_migrators_at_once_apply_each_step_once(empty_database_url):
@@ -142,7 +154,7 @@ def test_two_migrators_at_once_apply_each_step_once(empty_database_url):
         migrator.stdin.flush()
     applied = [json.loads(migrator.communicate(timeout=60)[0]) for migrator in migrators]
     assert sorted(applied) == [[], [], list(ALL)]
-    assert query(empty_database_url, "SELECT version_num FROM alembic_version_core") == [("0003",)]
+    assert query(empty_database_url, "SELECT version_num FROM alembic_version_core") == [(HEAD,)]
 
 
 def test_a_locked_table_fails_it_soon_and_says_who(database_url):
@@ -154,7 +166,7 @@ def test_a_locked_table_fails_it_soon_and_says_who(database_url):
         ):
             upgrade(database_url, lock_timeout_s=0.2)
     assert current(database_url) == "0002"
-    assert upgrade(database_url, lock_timeout_s=0.2).applied == ("0003",)
+    assert upgrade(database_url, lock_timeout_s=0.2).applied == ALL[2:]
 
 
 def test_a_step_that_fails_undoes_the_steps_before_it(empty_database_url):
@@ -187,3 +199,12 @@ def test_an_unreachable_database_is_told_without_its_password():
 def test_seeding_twice_leaves_one_demo_user(database_url):
     assert (seed(database_url), seed(database_url)) == (1, 0)
     assert query(database_url, "SELECT id::text FROM users") == [(DEMO_USER_ID,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit_log SET outcome = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"],
+)
+def test_the_audit_log_only_grows(database_url, statement):
+    with pytest.raises(psycopg.errors.RaiseException, match="audit_log only grows"):
+        query(database_url, statement)
