@@ -1,5 +1,6 @@
-"""Who is calling: the service (the BFF, our CLI) proves itself by a shared secret.
+"""Who is calling: the service by a shared secret, a user by a token that Core issued.
 
+The service is the BFF, or our CLI.
 ``X-Core-Secret`` (or its alias ``X-Orchestrator-Secret``) is compared in constant time with the
 current and the previous secret; a secret that is unset or empty never matches. ``X-Signature``, the
 lower-case hex HMAC-SHA256 of the raw body under that secret, is verified whenever it is sent and
@@ -10,13 +11,34 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ullgetthejob.platform import secrets, settings
 from ullgetthejob.platform.errors import Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and in which request. *user_id* is the subject of the token, if one was sent."""
+
+    kind: Literal["user", "service"]
+    request_id: str
+    user_id: UUID | None = None
+
+
+class People(Protocol):
+    """Where the edge finds the person that a request is about; *user_id* is an attribute of it."""
+
+    def by_token(self, token: str) -> Any:
+        """The person that a token was issued to. Raises :class:`Unauthorized`."""
+
+    def by_id(self, user_id: UUID) -> Any:
+        """The person that the service names. Raises :class:`NotFound`."""
 
 
 def require_service(headers: Mapping[str, str], body: bytes) -> None:
@@ -37,11 +59,23 @@ def require_service(headers: Mapping[str, str], body: bytes) -> None:
     _require_signature(headers.get("x-signature"), body, matching[0])
 
 
-def refuse_bearer(headers: Mapping[str, str]) -> None:
-    """A JWT that is present always binds: one that cannot be verified is refused, also beside a
-    good secret. Core issues none yet, so that every one is refused."""
-    if headers.get("authorization"):
-        raise Unauthorized("the bearer token is not valid here", code="invalid_token")
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """The token of ``Authorization: Bearer``; ``None`` without that header.
+
+    Raises :class:`Unauthorized` for any other scheme: credentials that are sent always bind.
+    """
+    sent = headers.get("authorization")
+    if not sent:
+        return None
+    scheme, _, token = sent.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise invalid_token()
+    return token.strip()
+
+
+def invalid_token() -> Unauthorized:
+    """One answer for every way in which a token can be no good."""
+    return Unauthorized("the bearer token is not valid", code="invalid_token")
 
 
 def _require_signature(sent: str | None, body: bytes, secret: str) -> None:

@@ -6,6 +6,7 @@
     ├── Forbidden           403  proven, and not allowed
     ├── NotFound            404  there is no such thing, or it is not yours
     ├── Conflict            409  the same key with another content
+    ├── NeedsPerson         409  nothing goes on before the person does something
     ├── PayloadTooLarge     413
     ├── Invalid             422  it can be read, and a field is wrong
     └── Unavailable         503  not now; ``retry_after_s`` says when
@@ -63,6 +64,12 @@ class Conflict(AppError):
     """The same key was used before with another content."""
 
     code = "conflict"
+
+
+class NeedsPerson(AppError):
+    """Nothing goes on before the person does something, which the message says."""
+
+    code = "needs_person"
 
 
 class PayloadTooLarge(AppError):

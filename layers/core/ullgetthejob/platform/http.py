@@ -10,10 +10,17 @@ route is a plain function with annotated parameters::
 
     handler = api.handler
 
-A parameter called ``body`` is the JSON body validated by its pydantic model; any other is a path
-parameter (``str``). What the function returns is a pydantic model, or an :class:`Answer` for
-another status than 200. Errors of :mod:`ullgetthejob.platform.errors` become statuses by the table
-below, anything else a bare 500. The OpenAPI document is generated from the same annotations.
+Parameters, by their names: ``body`` is the JSON body and ``query`` the query string, each validated
+by its pydantic model; ``caller`` is a :class:`Caller`; ``person`` is whom the request is about, as
+the :class:`People` of the Api find them: the subject of the token, else whom the service names as
+``user_id`` in path, query or body. Any other is a path parameter (``str``).
+
+What the function returns is a pydantic model, or an :class:`Answer` for another status than 200.
+Errors of :mod:`ullgetthejob.platform.errors` become statuses by the table below, anything else a
+bare 500. The OpenAPI document is generated from the same annotations.
+
+A token, when there is one, always binds: a bad one is 401 even beside a good secret, and another
+``user_id`` than its subject is 403.
 """
 
 from __future__ import annotations
@@ -25,17 +32,20 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_type_hints
+from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
 from ullgetthejob.platform import authentication
+from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import (
     AppError,
     BadRequest,
     Conflict,
     Forbidden,
     Invalid,
+    NeedsPerson,
     NotFound,
     PayloadTooLarge,
     Unauthorized,
@@ -46,6 +56,8 @@ from ullgetthejob.platform.telemetry import count, flush, logger, trace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ullgetthejob.platform.authentication import People
+
 Body = TypeVar("Body", bound=BaseModel)
 
 STATUS: dict[type[AppError], int] = {
@@ -54,6 +66,7 @@ STATUS: dict[type[AppError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    NeedsPerson: 409,
     PayloadTooLarge: 413,
     Invalid: 422,
     Unavailable: 503,
@@ -62,6 +75,7 @@ STATUS: dict[type[AppError], int] = {
 
 MAX_BODY_BYTES = 256 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Who(Enum):
@@ -69,9 +83,11 @@ class Who(Enum):
 
     ANYONE = "anyone"
     SERVICE = "service"
+    USER = "user"
+    USER_OR_SERVICE = "user or service"
 
 
-ANYONE, SERVICE = Who.ANYONE, Who.SERVICE
+ANYONE, SERVICE, USER, USER_OR_SERVICE = Who
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,7 @@ class Route:
     who: Who
     call: Callable[..., Any]
     body: type[BaseModel] | None
+    query: type[BaseModel] | None
     parameters: tuple[str, ...]
 
     @property
@@ -101,10 +118,11 @@ class Route:
 
 
 class Api:
-    """The routes of one function."""
+    """The routes of one function. *people* know the persons that the routes are about."""
 
-    def __init__(self) -> None:
+    def __init__(self, people: People | None = None) -> None:
         self.routes: dict[str, Route] = {}
+        self.people = people
 
     def get(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a GET route."""
@@ -114,14 +132,18 @@ class Api:
         """Declare a POST route."""
         return self._route("POST", path, who)
 
+    def delete(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Declare a DELETE route."""
+        return self._route("DELETE", path, who)
+
     def _route(
         self, method: str, path: str, who: Who
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def declare(call: Callable[..., Any]) -> Callable[..., Any]:
             hints = get_type_hints(call)
             hints.pop("return", None)
-            body = hints.pop("body", None)
-            route = Route(method, path, who, call, body, tuple(hints))
+            body, query = hints.pop("body", None), hints.pop("query", None)
+            route = Route(method, path, who, call, body, query, tuple(hints))
             self.routes[route.key] = route
             return call
 
@@ -135,7 +157,7 @@ class Api:
         request_id = _request_id(event, context)
         logger.append_keys(request_id=request_id, route=event.get("routeKey"))
         try:
-            status, body, headers = self._answer(event)
+            status, body, headers = self._answer(event, request_id)
         except AppError as error:
             status, body, headers = _refusal(error, request_id)
         except Exception as error:
@@ -157,24 +179,69 @@ class Api:
             "isBase64Encoded": False,
         }
 
-    def _answer(self, event: dict[str, Any]) -> tuple[int, str, dict[str, str]]:
+    def _answer(self, event: dict[str, Any], request_id: str) -> tuple[int, str, dict[str, str]]:
         route = self.routes.get(event.get("routeKey", ""))
         if route is None:
             raise NotFound("there is no such route")
         raw = _raw_body(event)
-        headers = event["headers"]
-        if route.who is SERVICE:
-            authentication.require_service(headers, raw)
-            authentication.refuse_bearer(headers)
-        arguments: dict[str, Any] = {
-            name: (event.get("pathParameters") or {}).get(name, "") for name in route.parameters
-        }
+        caller, person = self._authenticated(route, event["headers"], raw, request_id)
+        path = event.get("pathParameters") or {}
+        arguments: dict[str, Any] = {name: path.get(name, "") for name in route.parameters}
         if route.body is not None:
-            arguments["body"] = _validated(route.body, raw)
+            arguments["body"] = _validated_body(route.body, raw)
+        if route.query is not None:
+            sent = event.get("queryStringParameters") or {}
+            arguments["query"] = _validated_query(route.query, sent)
+        if "caller" in arguments:
+            arguments["caller"] = caller
+        if "person" in arguments:
+            arguments["person"] = self._person(person, _named(path, arguments))
         answer = route.call(**arguments)
         if not isinstance(answer, Answer):
             answer = Answer(200, answer)
         return answer.status, answer.body.model_dump_json(), answer.headers
+
+    def _authenticated(
+        self, route: Route, headers: dict[str, str], raw: bytes, request_id: str
+    ) -> tuple[Caller, Any]:
+        """Who calls, and the person of the token if one was sent."""
+        if route.who is ANYONE:
+            return Caller("service", request_id), None
+        if route.who is SERVICE:
+            authentication.require_service(headers, raw)
+        token = authentication.bearer(headers)
+        if token is not None:
+            if self.people is None:
+                raise authentication.invalid_token()
+            person = self.people.by_token(token)
+            kind: Literal["user", "service"] = "service" if route.who is SERVICE else "user"
+            return Caller(kind, request_id, person.user_id), person
+        if route.who is USER:
+            raise Unauthorized("the header Authorization with a bearer token is missing")
+        if route.who is USER_OR_SERVICE:
+            authentication.require_service(headers, raw)
+        return Caller("service", request_id), None
+
+    def _person(self, of_token: Any, named: str | None) -> Any:
+        """Whom the request is about. Raises :class:`Invalid`, :class:`Forbidden`, and what
+        :class:`People` raise."""
+        if named is not None and not USER_ID.fullmatch(named):
+            raise Invalid.field("user_id", "must be the id of a user, a UUID")
+        if of_token is not None:
+            if named is not None and UUID(named) != of_token.user_id:
+                raise Forbidden("the token is of another user", code="user_mismatch")
+            return of_token
+        if named is None:
+            raise Invalid.field("user_id", "must be given when there is no bearer token")
+        assert self.people is not None  # noqa: S101 - test_routes holds every Api to it
+        return self.people.by_id(UUID(named))
+
+
+def _named(path: dict[str, str], arguments: dict[str, Any]) -> str | None:
+    """The ``user_id`` of path, query or body, as it was sent."""
+    places = (arguments.get("query"), arguments.get("body"))
+    named = [path.get("user_id"), *(getattr(place, "user_id", None) for place in places)]
+    return next((str(one) for one in named if one is not None), None)
 
 
 def _request_id(event: dict[str, Any], context: Any) -> str:
@@ -199,22 +266,36 @@ def _raw_body(event: dict[str, Any]) -> bytes:
     return raw
 
 
-def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:
+def _validated_body(model: type[BaseModel], raw: bytes) -> BaseModel:
     try:
         return model.model_validate_json(raw or b"null")
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        problems = _problems(error)
     if problems[0]["type"] == "json_invalid":
         raise BadRequest("the body is not valid JSON", code="invalid_json")
+    if problems[0]["type"] == "model_type":
+        raise BadRequest("the body must be a JSON object", code="invalid_json")
+    raise _wrong_fields(problems, json.loads(raw))
+
+
+def _validated_query(model: type[BaseModel], sent: dict[str, str]) -> BaseModel:
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        problems = _problems(error)
+    raise _wrong_fields(problems, sent)
+
+
+def _problems(error: ValidationError) -> list[Any]:
+    return list(error.errors(include_url=False, include_input=False, include_context=False))
+
+
+def _wrong_fields(problems: list[Any], sent: dict[str, Any]) -> Invalid:
     if problems[0]["loc"] == ():
-        message = _plain(problems[0]["msg"])
-        if problems[0]["type"] == "model_type":
-            raise BadRequest("the body must be a JSON object", code="invalid_json")
         # A rule about several fields: its message begins with the name of one and a colon.
-        name, _, rest = message.partition(": ")
-        raise Invalid.field(name, rest)
-    sent = json.loads(raw)
-    raise Invalid.fields(
+        name, _, rest = _plain(problems[0]["msg"]).partition(": ")
+        return Invalid.field(name, rest)
+    return Invalid.fields(
         [(_name(problem["loc"], sent), _plain(problem["msg"])) for problem in problems]
     )
 
