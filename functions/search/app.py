@@ -1,12 +1,13 @@
 """POST /api/jobs/search and GET /api/jobs/{id}: vacancies of hh.ru, for the BFF."""
 
+from ullgetthejob.accounts import people
 from ullgetthejob.hh.environment import client
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.http import SERVICE, Api
 from ullgetthejob.vacancies.search import JobAnswer, SearchAnswer, read, search
 
-api = Api()
+api = Api(people)
 
 
 @api.post("/api/jobs/search", who=SERVICE)

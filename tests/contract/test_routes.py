@@ -7,9 +7,19 @@ from types import SimpleNamespace
 import pytest
 
 from local.template import reader as template
-from ullgetthejob.platform.http import ANYONE, SERVICE
+from ullgetthejob.accounts import people
+from ullgetthejob.platform.http import ANYONE, SERVICE, USER, USER_OR_SERVICE
 
-OPEN = {"GET /api/v1/system/health"}
+# What is not for the service alone.
+WHO = {
+    "GET /api/v1/system/health": ANYONE,
+    "DELETE /api/hh/connection": USER,
+    "GET /api/hh/status": USER,
+    "GET /api/hh/resumes": USER,
+    "GET /api/hh/resumes/{id}": USER,
+    "GET /api/accounts/{user_id}": USER_OR_SERVICE,
+    "POST /api/accounts/{user_id}/resume": USER_OR_SERVICE,
+}
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 TEMPLATE = template.load()
 ROUTES = [
@@ -28,7 +38,7 @@ def call(function, key, headers):
         "version": "2.0",
         "routeKey": key,
         "headers": headers,
-        "pathParameters": {"id": "1"},
+        "pathParameters": {"id": "1", "user_id": "00000000-0000-4000-8000-000000000001"},
         "body": "{}",
         "isBase64Encoded": False,
     }
@@ -51,11 +61,19 @@ def test_no_function_has_a_route_that_the_template_lacks():
 
 
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
-def test_only_what_is_listed_is_open(function, key):
-    assert api_of(function).routes[key].who is (ANYONE if key in OPEN else SERVICE)
+def test_only_what_is_listed_is_for_others_than_the_service(function, key):
+    assert api_of(function).routes[key].who is WHO.get(key, SERVICE)
 
 
-GUARDED = [(function, key) for function, key in ROUTES if key not in OPEN]
+@pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
+def test_whoever_may_come_with_a_token_is_looked_up(function, key):
+    api = api_of(function)
+    assert api.routes[key].who is ANYONE or api.people is people
+    if api.routes[key].who in (USER, USER_OR_SERVICE):
+        assert "person" in api.routes[key].parameters
+
+
+GUARDED = [(function, key) for function, key in ROUTES if WHO.get(key) is not ANYONE]
 
 
 @pytest.mark.parametrize("known", ["the-secret", "", None], ids=["set", "empty", "unset"])
@@ -72,5 +90,6 @@ def test_a_guarded_route_refuses_who_does_not_know_the_secret(monkeypatch, funct
 @pytest.mark.parametrize(("function", "key"), GUARDED, ids=[key for _, key in GUARDED])
 def test_a_bad_token_is_refused_beside_a_good_secret(monkeypatch, function, key):
     monkeypatch.setenv("ORCHESTRATOR_SECRET", "the-secret")
+    monkeypatch.setenv("SECRET_KEY_BASE", "a secret of this test alone, long enough")
     headers = {"x-core-secret": "the-secret", "authorization": "Bearer x.y.z"}
     assert call(function, key, headers) == (401, "invalid_token")

@@ -166,7 +166,7 @@ def test_no_parameter_carries_a_secret() -> None:
     secretive = re.compile(r"secret|token|password|key", re.IGNORECASE)
     for name, parameter in TEMPLATE["Parameters"].items():
         if secretive.search(name):
-            assert name.endswith("SecretArn")
+            assert name.endswith(("SecretArn", "KeyArn"))
             assert parameter.get("Default", "") == ""
             assert re.fullmatch(parameter["AllowedPattern"], "the secret itself") is None
 

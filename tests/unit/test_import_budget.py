@@ -14,6 +14,10 @@ FORBIDDEN = {
     # function: what may not be loaded when its module has been imported
     "health": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl"},
     "search": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl"},
+    # every good call of these two asks KMS or DynamoDB, over TLS
+    "oauth": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "resumes": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "accounts": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl", "jwt"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }
 

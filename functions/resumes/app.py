@@ -1,0 +1,44 @@
+"""GET /api/hh/status, /api/hh/resumes and /api/hh/resumes/{id}: a person's resumes at hh.ru."""
+
+from ullgetthejob.accounts import people
+from ullgetthejob.accounts.people import Person
+from ullgetthejob.accounts.resumes import (
+    ResumeAnswer,
+    Resumes,
+    Status,
+    list_resumes,
+    read_resume,
+)
+from ullgetthejob.hh.environment import client
+from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.http import USER, Api
+
+api = Api(people)
+
+
+@api.get("/api/hh/status", who=USER)
+def show_status(person: Person) -> Status:
+    """Whether the person is connected to hh.ru, as far as Core knows."""
+    return Status(connected=person.connected)
+
+
+@api.get("/api/hh/resumes", who=USER)
+def show_resumes(person: Person, caller: Caller) -> Resumes:
+    """Every resume of the person."""
+    with postgres.session() as connection:
+        return list_resumes(
+            person, caller=caller, hh=client(), connection=connection, now=clock.now()
+        )
+
+
+@api.get("/api/hh/resumes/{id}", who=USER)
+def show_resume(id: str, person: Person, caller: Caller) -> ResumeAnswer:
+    """One resume in full, with the fields on top that the BFF's import looks for."""
+    with postgres.session() as connection:
+        return read_resume(
+            person, id, caller=caller, hh=client(), connection=connection, now=clock.now()
+        )
+
+
+handler = api.handler

@@ -1,0 +1,163 @@
+"""Access: what hh.ru lets Core do for an account at the moment, and what its person should do next.
+
+    ok                nothing stands in the way
+    reauth_required   no good tokens: the person logs in again
+    captcha           hh.ru wants a captcha solved: the person follows the link, then resumes
+    limited_until     hh.ru takes no more applications before a moment
+    closed            hh.ru keeps the method closed to Core; tried again a day later
+
+The state is written by every call to hh.ru on the account's behalf (:mod:`.calls`), and stands in
+the account's row. While it says captcha, closed or reauth_required, hh.ru is not asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ullgetthejob.platform.errors import NeedsPerson
+from ullgetthejob.platform.telemetry import count, logger
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+State = Literal["ok", "reauth_required", "captcha", "limited_until", "closed"]
+Action = Literal["none", "log_in", "solve_captcha", "wait", "use_hh"]
+
+CLOSED_FOR = timedelta(days=1)
+
+ACTIONS: dict[State, Action] = {
+    "ok": "none",
+    "reauth_required": "log_in",
+    "captcha": "solve_captcha",
+    "limited_until": "wait",
+    "closed": "use_hh",
+}
+MESSAGES: dict[State, str] = {
+    "ok": "hh.ru works for this account",
+    "reauth_required": "log in at hh.ru again",
+    "captcha": "open the link, solve hh.ru's captcha, then call resume",
+    "limited_until": "hh.ru takes no more applications for now; Core goes on by itself",
+    "closed": "hh.ru keeps this closed to Core: do it on hh.ru yourself",
+}
+# Why a login is needed, where more than "again" can be said. By the reasons of hh.ru's refusals.
+REASONS: dict[str, str] = {
+    "not_connected": "connect hh.ru first",
+    "disconnected": "hh.ru was disconnected; connect it again to go on",
+    "account_locked": "hh.ru has locked the account: unlock it there, then log in again",
+    "account_not_found": "hh.ru no longer knows this account: log in with another",
+    "password_invalidated": "set a new password at hh.ru, then log in again",
+    "login_not_verified": "confirm your e-mail or phone at hh.ru, then log in again",
+}
+CODES: dict[State, str] = {
+    "reauth_required": "reauth_required",
+    "captcha": "hh_captcha",
+    "limited_until": "hh_limited",
+    "closed": "hh_closed",
+}
+
+CHANGE = """
+    UPDATE accounts
+    SET access_state = %(state)s, access_reason = %(reason)s, access_until = %(until)s,
+        captcha_url = %(captcha_url)s, access_changed_at = %(now)s
+    WHERE id = %(account_id)s
+      AND (access_state, access_reason, captcha_url) IS DISTINCT FROM
+          (%(state)s, %(reason)s, %(captcha_url)s)
+"""
+
+
+@dataclass(frozen=True)
+class Access:
+    """The state as the account's row has it. *since* and *until* are moments, or ``None``."""
+
+    state: State = "reauth_required"
+    reason: str | None = "not_connected"
+    since: datetime | None = None
+    until: datetime | None = None
+    captcha_url: str | None = None
+
+    def at(self, now: datetime) -> Access:
+        """What holds at *now*: a state that ends by itself may be over."""
+        if self.until is not None and self.until <= now:
+            return Access("ok", None, self.until)
+        return self
+
+    @property
+    def message(self) -> str:
+        """What the person should do, in a sentence."""
+        return REASONS.get(self.reason or "", MESSAGES[self.state])
+
+
+class AccessAnswer(BaseModel):
+    """The access state, and what the person should do next."""
+
+    state: State
+    reason: str | None = Field(description="why, as a snake_case word")
+    since: datetime | None
+    until: datetime | None
+    action: Action
+    message: str = Field(description="what to do, for people")
+    captcha_url: str | None = Field(default=None, description="where the captcha is solved")
+
+
+def answer(access: Access) -> AccessAnswer:
+    """*access* as callers see it."""
+    return AccessAnswer(
+        state=access.state,
+        reason=access.reason,
+        since=access.since,
+        until=access.until,
+        action=ACTIONS[access.state],
+        message=access.message,
+        captcha_url=access.captcha_url,
+    )
+
+
+def require(access: Access, *, now: datetime) -> None:
+    """Raise :class:`NeedsPerson` if hh.ru cannot be asked for this account at *now*.
+
+    A limit on applications is no hindrance to reading.
+    """
+    held = access.at(now)
+    if held.state not in ("ok", "limited_until"):
+        raise needs_person(held)
+
+
+def needs_person(access: Access) -> NeedsPerson:
+    """The error of a state in which nothing goes on."""
+    details = {"access": answer(access).model_dump(mode="json")}
+    return NeedsPerson(access.message, code=CODES[access.state], details=details)
+
+
+def change(
+    account_id: UUID,
+    state: State,
+    *,
+    connection: Connection,
+    now: datetime,
+    reason: str | None = None,
+    until: datetime | None = None,
+    captcha_url: str | None = None,
+) -> Access:
+    """Write the state down; a state that stands there already keeps its *since*."""
+    values = {
+        "account_id": account_id,
+        "state": state,
+        "reason": reason,
+        "until": until,
+        "captcha_url": captcha_url,
+        "now": now,
+    }
+    if connection.execute(CHANGE, values).rowcount:
+        logger.info("access changed", state=state, reason=reason)
+        count("AccessChanged")
+        if state != "ok":
+            count("AccessLost")
+    return Access(state, reason, now, until, captcha_url)

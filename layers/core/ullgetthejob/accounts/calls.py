@@ -1,0 +1,69 @@
+"""Calls to hh.ru on a person's behalf: with the account's token, and with what the answer says of
+Core's access written into the account's row.
+
+While the account's state stands in the way, hh.ru is not asked. hh.ru's own 401 and 403 end here:
+callers get :class:`NeedsPerson`, with what the person should do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ullgetthejob.accounts import access
+from ullgetthejob.accounts.vault import AccountToken
+from ullgetthejob.hh.errors import HHCaptcha, HHForbidden, HHRefreshRefused, HHTokenRefused
+from ullgetthejob.platform import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.hh.app_token import TokenSource
+    from ullgetthejob.hh.client import HHClient
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+Answer = TypeVar("Answer")
+
+
+def ask(
+    person: Person,
+    question: Callable[[TokenSource], Answer],
+    *,
+    hh: HHClient,
+    connection: Connection,
+    now: datetime,
+) -> Answer:
+    """hh.ru's answer to *question*, which makes the call with the token that it is given.
+
+    Raises :class:`NeedsPerson`, and the errors of :mod:`ullgetthejob.hh.errors` that say nothing
+    of the account.
+    """
+    access.require(person.access, now=now)
+    account_id = person.account_id
+    if account_id is None:  # never connected: require() has said so
+        raise AssertionError
+
+    def lost(state: access.State, **why: Any) -> Exception:
+        held = access.change(account_id, state, connection=connection, now=now, **why)
+        return access.needs_person(held)
+
+    try:
+        answer = question(AccountToken(account_id, hh=hh, now=now))
+    except HHCaptcha as error:
+        raise lost("captcha", captcha_url=error.link(_way_back())) from error
+    except HHForbidden as error:
+        raise lost("closed", reason="forbidden", until=now + access.CLOSED_FOR) from error
+    except (HHRefreshRefused, HHTokenRefused) as error:
+        raise lost("reauth_required", reason=error.reason) from error
+    if person.access.state not in ("ok", "limited_until"):
+        access.change(account_id, "ok", connection=connection, now=now)
+    return answer
+
+
+def _way_back() -> str:
+    """Where hh.ru sends a person after the captcha."""
+    return settings.text("APP_URL", "") or settings.text("HH_REDIRECT_URI")

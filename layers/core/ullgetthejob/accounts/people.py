@@ -1,0 +1,79 @@
+"""People: a user (the BFF's session, subject of a JWT), and the account at hh.ru behind it.
+
+One read finds both, and whether the token that was sent still counts: it is revoked when it is
+older than ``users.tokens_valid_from``, or its user is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.accounts import identities
+from ullgetthejob.accounts.access import Access
+from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform.authentication import invalid_token
+from ullgetthejob.platform.errors import NotFound
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+READ = """
+    SELECT u.id AS user_id, u.tokens_valid_from, a.id AS account_id, a.access_state,
+           a.access_reason, a.access_changed_at, a.access_until, a.captcha_url
+    FROM users u LEFT JOIN accounts a ON a.id = u.account_id
+    WHERE u.id = %(user_id)s
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user and its account; ``None`` before the first login at hh.ru."""
+
+    user_id: UUID
+    account_id: UUID | None
+    access: Access
+
+    @property
+    def connected(self) -> bool:
+        """Whether Core has tokens that, as far as it knows, hh.ru takes."""
+        return self.account_id is not None and self.access.state != "reauth_required"
+
+
+def by_token(token: str) -> Person:
+    """The person of a JWT. Raises :class:`Unauthorized` (``invalid_token``) also when it was
+    revoked, or the user is gone."""
+    identity = identities.verify(token, now=clock.now())
+    row = _read(identity.user_id)
+    if row is None:
+        raise invalid_token()
+    valid_from = row["tokens_valid_from"]
+    if valid_from is not None and identity.issued_at < valid_from:
+        raise invalid_token()
+    return _person(row)
+
+
+def by_id(user_id: UUID) -> Person:
+    """The person whom the service names. Raises :class:`NotFound`."""
+    row = _read(user_id)
+    if row is None:
+        raise NotFound("there is no such user", code="user_not_found")
+    return _person(row)
+
+
+def _read(user_id: UUID) -> dict[str, Any] | None:
+    with postgres.session() as connection:
+        return connection.execute(READ, {"user_id": user_id}).fetchone()
+
+
+def _person(row: dict[str, Any]) -> Person:
+    if row["account_id"] is None:
+        return Person(row["user_id"], None, Access())
+    access = Access(
+        state=row["access_state"],
+        reason=row["access_reason"],
+        since=row["access_changed_at"],
+        until=row["access_until"],
+        captcha_url=row["captcha_url"],
+    )
+    return Person(row["user_id"], row["account_id"], access)

@@ -1,0 +1,135 @@
+"""A person's resumes at hh.ru, as the BFF reads them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ullgetthejob.accounts import audit, calls
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+
+class Status(BaseModel):
+    """Whether the person is connected to hh.ru."""
+
+    connected: bool
+
+
+class ResumeItem(BaseModel):
+    """One of the person's resumes: hh.ru's fields as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    title: str | None
+
+
+class Resume(BaseModel):
+    """A resume in full: hh.ru's fields as they are, and three that the BFF's import looks for."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    title: str | None
+    email: str | None
+    phone: str | None
+    summary: str | None
+
+
+class Resumes(BaseModel):
+    """All resumes of the person."""
+
+    success: Literal[True] = True
+    items: list[ResumeItem]
+
+
+class ResumeAnswer(BaseModel):
+    """One resume."""
+
+    success: Literal[True] = True
+    resume: Resume
+
+
+def list_resumes(
+    person: Person, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
+) -> Resumes:
+    """Every resume, published or not. Raises what :func:`calls.ask` raises."""
+    with audit.recorded(
+        "resumes.list",
+        caller=caller,
+        user_id=person.user_id,
+        account_id=person.account_id,
+        connection=connection,
+        now=now,
+    ):
+        items = calls.ask(person, hh.resumes, hh=hh, connection=connection, now=now)
+    return Resumes(items=[ResumeItem.model_validate({"title": None, **item}) for item in items])
+
+
+def read_resume(
+    person: Person,
+    resume_id: str,
+    *,
+    caller: Caller,
+    hh: HHClient,
+    connection: Connection,
+    now: datetime,
+) -> ResumeAnswer:
+    """One resume. Raises :class:`NotFound` (``resume_not_found``) also for somebody else's, and
+    what :func:`calls.ask` raises."""
+    with audit.recorded(
+        "resumes.read",
+        caller=caller,
+        user_id=person.user_id,
+        account_id=person.account_id,
+        connection=connection,
+        now=now,
+    ):
+        resume = calls.ask(
+            person,
+            lambda token: hh.resume(token, resume_id),
+            hh=hh,
+            connection=connection,
+            now=now,
+        )
+    return ResumeAnswer(resume=_for_import(resume))
+
+
+def _for_import(resume: dict[str, Any]) -> Resume:
+    """With e-mail, phone and summary on top: hh.ru has ``contact`` as a list, and its ``skills``
+    are free text."""
+    contacts = resume.get("contact") or []
+    contacts = sorted(contacts, key=lambda one: not one.get("preferred"))
+    found = {
+        "email": next(filter(None, map(_email, contacts)), None),
+        "phone": next(filter(None, map(_phone, contacts)), None),
+        "summary": resume.get("skills") or None,
+    }
+    return Resume.model_validate({"title": None, **resume, **found})
+
+
+def _email(contact: dict[str, Any]) -> str | None:
+    value = contact.get("value")
+    return value if contact["type"]["id"] == "email" and isinstance(value, str) else None
+
+
+def _phone(contact: dict[str, Any]) -> str | None:
+    """``+`` and digits. hh.ru: a phone's value has ``country, city, number`` and ``formatted``."""
+    value = contact.get("value")
+    if contact["type"]["id"] == "email" or not isinstance(value, dict):
+        return None
+    parts = "".join(str(value.get(part) or "") for part in ("country", "city", "number"))
+    digits = re.sub(r"\D", "", parts or str(value.get("formatted") or ""))
+    return f"+{digits}" if digits else None
