@@ -7,29 +7,55 @@ errors. A test compares what is committed with what this makes.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
-from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn
+from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn, HTTPBearer
+from aws_lambda_powertools.event_handler.openapi.params import Path as PathParameter
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BaseModel, Field
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "core")]
 
 from ullgetthejob.hh import errors  # noqa: E402
-from ullgetthejob.platform.http import SERVICE, STATUS, Answer, Api, Route  # noqa: E402
+from ullgetthejob.platform.http import (  # noqa: E402
+    ANYONE,
+    SERVICE,
+    STATUS,
+    USER,
+    USER_OR_SERVICE,
+    Answer,
+    Api,
+    Route,
+)
 
-# What each refusal is about. The service's own routes can answer all of them.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What each refusal is about.
 REFUSALS = {
-    400: "The body cannot be read",
+    400: "The request cannot be read, or hh.ru does not take what it brings",
     401: "X-Core-Secret, X-Signature or a bearer token is missing or wrong",
-    404: "There is no such thing",
+    404: "There is no such thing, or it is somebody else's",
     413: "The body is larger than 256 KB",
     422: "A field is wrong; details.fields names it",
-    503: "hh.ru, Postgres or DynamoDB does not answer; Retry-After says when to come back",
+    503: "hh.ru, Postgres or AWS does not answer; Retry-After says when to come back",
+}
+OF_PERSONS = {
+    403: "The token is of another user",
+    409: "Nothing goes on before the person does something; details.access says what",
+}
+SECURITY: dict[Any, list[dict[str, list[str]]] | None] = {
+    ANYONE: None,
+    SERVICE: [{"service": []}],
+    USER: [{"user": []}],
+    USER_OR_SERVICE: [{"user": []}, {"service": []}],
 }
 
 
@@ -62,7 +88,10 @@ def openapi() -> str:
         title="UllGetTheJob Core",
         version="1",
         description="Finds vacancies on hh.ru for a person and applies to them.",
-        security_schemes={"service": APIKey(name="X-Core-Secret", in_=APIKeyIn.header)},
+        security_schemes={
+            "service": APIKey(name="X-Core-Secret", in_=APIKeyIn.header),
+            "user": HTTPBearer(bearerFormat="JWT"),
+        },
     )
     content = json.loads(document)
     content.pop("servers", None)
@@ -71,18 +100,17 @@ def openapi() -> str:
 
 
 def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> None:
+    texts = {} if route.who is ANYONE else REFUSALS
+    if "person" in route.parameters:
+        texts = texts | OF_PERSONS
     refusals: Any = {
         status: {
             "description": text,
             "content": {"application/json": {"model": Refusal}},
         }
-        for status, text in REFUSALS.items()
-        if route.who is SERVICE
+        for status, text in sorted(texts.items())
     }
     doc = (route.call.__doc__ or "").strip()
-    returned = get_type_hints(route.call)["return"]
-    if get_origin(returned) is Answer:  # an answer with a status of its own: what matters is inside
-        route.call.__annotations__["return"] = get_args(returned)[0]
     resolver.route(
         route.path.replace("{", "<").replace("}", ">"),
         method=route.method,
@@ -91,8 +119,36 @@ def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> N
         tags=[function],
         operation_id=route.call.__name__,
         responses={200: {"description": "OK"}, **refusals},
-        security=[{"service": []}] if route.who is SERVICE else None,
-    )(route.call)
+        security=SECURITY[route.who],
+    )(_as_powertools_reads(route))
+
+
+def _as_powertools_reads(route: Route) -> Callable[..., Any]:
+    """The route as a function of what is sent: each field of the query, the path's parameters."""
+    hints = get_type_hints(route.call)
+    returned = hints["return"]
+    if get_origin(returned) is Answer:  # an answer with a status of its own: what matters is inside
+        returned = get_args(returned)[0]
+    parameters = []
+
+    def add(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> None:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(name, keyword, annotation=kind, default=default))
+
+    for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
+        add(name, Annotated[hints.get(name, UUID), PathParameter()])
+    if route.body is not None:
+        add("body", route.body)
+    for name, field in (route.query.model_fields if route.query else {}).items():
+        annotation = Annotated[field.annotation, *field.metadata, Query()]  # type: ignore[name-defined]
+        add(name, annotation, field.default)
+
+    def call() -> None:
+        """Never called."""
+
+    call.__name__ = route.call.__name__
+    call.__signature__ = inspect.Signature(parameters, return_annotation=returned)  # type: ignore[attr-defined]
+    return call
 
 
 def _drop_validation_errors_of_powertools(content: dict[str, Any]) -> None:
