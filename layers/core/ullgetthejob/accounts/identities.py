@@ -18,7 +18,7 @@ from uuid import UUID
 from ullgetthejob.platform import secrets
 from ullgetthejob.platform.authentication import invalid_token
 
-LIFE = timedelta(days=14)  # the BFF's own cookie lives seven days
+LIFE = timedelta(days=30)  # outlives the BFF's cookie (7 days) and hh.ru's access token (14)
 MAX_BYTES = 3072
 MIN_SECRET_CHARS = 32
 ALGORITHM = "HS256"
