@@ -18,7 +18,10 @@ settings (the environment, else .env, else as said here):
   DATA_DIR       what is kept from one start to the next (.data)
   DATABASE_URL   another Postgres than the embedded one
   HH_API_URL     another hh.ru than the sandbox, the real one included
-  HH_OAUTH_URL   where that one has its OAuth pages
+  HH_OAUTH_URL   where that one has its OAuth pages, such as https://hh.ru/oauth
+  HH_REDIRECT_URI      where it sends people back to (http://localhost:PORT/dev/connect)
+  SANDBOX_AUTO_LOGIN   who of the sandbox's people consents at once (nobody)
+  DEMO_PERSON          as whom the demo user is connected (anna); off: as nobody
 and every variable that template.yaml declares for a function.
 """
 

@@ -13,9 +13,13 @@ import platform
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from local.child import Lifeline
+from local.dev_connect import demo
+from local.dev_connect.core import Core, CoreRefused
+from local.dev_connect.page import ConnectPage
 from local.forward import forward
 from local.functions.logs import Logs
 from local.functions.service import LambdaService
@@ -26,10 +30,12 @@ from local.template.cloudformation import REGION
 from local.template.reader import load
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
 
     from local.template.resources import Template
+
+T = TypeVar("T")
 
 ENV_VARS_FILE = "sam-env.json"
 DOCKER_BRIDGE = "172.17.0.1"
@@ -43,19 +49,57 @@ EXAMPLE = {
 }
 
 
+class InUse(SettingsError):
+    """Another process runs on the data folder; *origin* is its API's, if it serves one already."""
+
+    def __init__(self, data_dir: Path, origin: str) -> None:
+        super().__init__(
+            f"{data_dir} is in use by another run. Stop it, or choose another: DATA_DIR=..."
+        )
+        self.origin = origin
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The whole system, serving. *environments* are the functions', by logical id."""
+
+    origin: str
+    services: Services
+    environments: dict[str, dict[str, str]]
+
+    def core(self) -> Core:
+        """Its API, as the BFF calls it."""
+        return Core(self.origin, _of_any(self.environments, "ORCHESTRATOR_SECRET"))
+
+
 async def run(settings: Settings) -> None:
     """Serve the whole system until a signal comes."""
     begun = time.monotonic()
     stop = _stop_on_signals()
+    async with contextlib.AsyncExitStack() as stack:
+        cloud = await _unless(stop, stack.enter_async_context(serving(settings)))
+        if cloud is None:
+            return
+        say(_welcome(settings, cloud, time.monotonic() - begun))
+        await _unless(stop, _introduce_demo_user(settings, cloud))
+        await stop.wait()
+        say("Stopping ...")
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Cloud]:
+    """The whole system, for as long as the context lasts.
+
+    Raises :class:`SettingsError`, :class:`InUse` above all, and what :meth:`Services.start` does.
+    """
     template = load()
-    with _alone_in(settings.data_dir), contextlib.ExitStack() as sockets:
+    with _alone_in(settings.data_dir) as tell, contextlib.ExitStack() as sockets:
         listeners = [sockets.enter_context(each) for each in _listen(settings.port)]
         say(f"Starting on {settings.data_dir}")
         logs, lifeline = Logs(settings.data_dir / "logs"), Lifeline()
         services = Services(settings, logs, lifeline)
         try:
-            if not await _unless(stop, services.start()):
-                return
+            await services.start()
             environments = function_environments(template, settings, services.addresses)
             functions = LambdaService(
                 template,
@@ -65,16 +109,38 @@ async def run(settings: Settings) -> None:
                 lifeline=lifeline,
                 clock=services.clock,
             )
-            gateway = Gateway(template, functions, logs, services.status)
+            connect = ConnectPage(
+                f"http://127.0.0.1:{settings.port}",
+                _of_any(environments, "ORCHESTRATOR_SECRET"),
+                redirect_uri=settings.redirect_uri,
+                oauth_url=_of_any(environments, "HH_OAUTH_URL"),
+            )
+            gateway = Gateway(template, functions, logs, services.status, connect)
             await gateway.start(listeners)
-            say(_welcome(settings, services, environments, time.monotonic() - begun))
-            await stop.wait()
-            say("Stopping ...")
-            await gateway.stop()
-            await functions.close()
+            origin = f"http://localhost:{settings.port}"
+            tell(origin)
+            try:
+                yield Cloud(origin, services, environments)
+            finally:
+                await gateway.stop()
+                await functions.close()
         finally:
             await services.stop()
             lifeline.close()
+
+
+async def _introduce_demo_user(settings: Settings, cloud: Cloud) -> None:
+    """Connect the demo user, unless that was done at an earlier start; tell it in a line."""
+    if demo.obstacle(settings) is not None or settings.demo_person is None:
+        return
+    try:
+        async with cloud.core() as core:
+            jwt = await demo.connect(core, settings.demo_person, again=False)
+    except CoreRefused as refused:
+        say(f"The demo user is not connected: {refused}. Once more: make db-seed")
+        return
+    if jwt is not None:
+        say(f"The demo user is connected, as {settings.demo_person} of the sandbox.")
 
 
 async def serve_services(settings: Settings, container_host: str | None) -> None:
@@ -89,7 +155,8 @@ async def serve_services(settings: Settings, container_host: str | None) -> None
         services = Services(settings, logs, lifeline)
         try:
             outside = [host] if reachable and host != "127.0.0.1" else []
-            if not await _unless(stop, services.start(postgres_addresses=outside)):
+            await _unless(stop, services.start(postgres_addresses=outside))
+            if stop.is_set():
                 return
             async with contextlib.AsyncExitStack() as forwarding:
                 for address in outside:
@@ -118,27 +185,32 @@ Ctrl-C stops everything.
 
 def _write_env_vars(template: Template, settings: Settings, services: Services, host: str) -> Path:
     """The file for ``sam local … --env-vars``; it holds secrets, and is its owner's alone."""
-    addresses = {name: url.replace("127.0.0.1", host) for name, url in services.addresses.items()}
+    addresses = {
+        # People's browsers go to this one: they are not in a container.
+        name: url if name == "HH_OAUTH_URL" else url.replace("127.0.0.1", host)
+        for name, url in services.addresses.items()
+    }
     path = settings.data_dir / ENV_VARS_FILE
     environments = function_environments(template, settings, addresses)
     write_privately(path, json.dumps(environments, indent=2) + "\n")
     return path
 
 
-def _welcome(
-    settings: Settings,
-    services: Services,
-    environments: dict[str, dict[str, str]],
-    took_s: float,
-) -> str:
-    origin = f"http://localhost:{settings.port}"
-    names = (environment.get("ORCHESTRATOR_SECRET") for environment in environments.values())
-    secret = next(filter(None, names), "")
+def _of_any(environments: dict[str, dict[str, str]], name: str) -> str:
+    """A variable that has the same value in every function that has it."""
+    values = (environment.get(name) for environment in environments.values())
+    return next(filter(None, values), "")
+
+
+def _welcome(settings: Settings, cloud: Cloud, took_s: float) -> str:
+    origin, services = cloud.origin, cloud.services
+    secret = _of_any(cloud.environments, "ORCHESTRATOR_SECRET")
     return f"""
 Ready in {took_s:.1f} s.
 
   API        {origin}
   API docs   {origin}/_local/docs
+  Connect    {origin}/dev/connect
   Status     {origin}/_local/
   AWS        {services.addresses["AWS_ENDPOINT_URL"]}
   hh.ru      {settings.hh_api_url or services.addresses["HH_API_URL"]}
@@ -154,16 +226,24 @@ Ctrl-C stops everything.
 
 
 @contextlib.contextmanager
-def _alone_in(data_dir: Path) -> Iterator[None]:
-    """Two runs on one data folder would overwrite each other's."""
-    with (data_dir / "run.lock").open("a") as lock:
+def _alone_in(data_dir: Path) -> Iterator[Callable[[str], object]]:
+    """Two runs on one data folder would overwrite each other's. Raises :class:`InUse`.
+
+    What the context gives writes down, for others, the origin of the API that is served.
+    """
+    with (data_dir / "run.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SettingsError(
-                f"{data_dir} is in use by another run. Stop it, or choose another: DATA_DIR=..."
-            ) from None
-        yield
+            lock.seek(0)
+            raise InUse(data_dir, lock.read()) from None
+
+        def tell(origin: str) -> None:
+            lock.write(origin)
+            lock.flush()
+
+        lock.truncate(0)
+        yield tell
 
 
 def _listen(port: int) -> list[socket.socket]:
@@ -214,8 +294,8 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, None]) -> bool:
-    """Await *starting*; ``False`` when a signal came first."""
+async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T | None:
+    """What *starting* returns; ``None`` when a signal came first."""
     work = asyncio.ensure_future(starting)
     signalled = asyncio.ensure_future(stop.wait())
     try:
@@ -224,8 +304,7 @@ async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, None]) -> b
             work.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await work
-            return False
-        work.result()
-        return True
+            return None
+        return work.result()
     finally:
         signalled.cancel()

@@ -1,16 +1,21 @@
 """The Makefile's database commands: ``python -m local.database migrate|rollback|reset|seed|new``.
 
 They work on the database of ``local.settings``: ``DATABASE_URL``, else the embedded server in
-``DATA_DIR``, which they start if it does not run and then stop again.
+``DATA_DIR``, which they start if it does not run and then stop again. Seeding also connects the
+demo user to a person of the sandbox, through the ``make run`` of that folder, else through a system
+that is started for the moment.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
+import dataclasses
 import io
 import logging
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +28,12 @@ from alembic.util import CommandError
 from psycopg.conninfo import conninfo_to_dict
 
 from local import settings
+from local.dev_connect import demo
+from local.dev_connect.core import Core, CoreRefused
 from local.postgres.server import EmbeddedPostgres, PostgresError
+from local.services import ServiceError
 from migrations import upgrade as migrations
-from migrations.seed import seed
+from migrations.seed import DEMO_USER_ID, seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,13 +84,13 @@ def rollback(on: Database, revision: str, *, drop_data: bool) -> str:
 
 
 def reset(on: Database) -> str:
-    """Empty the schema ``public``, everybody's tables in it included, migrate and seed."""
+    """Empty the schema ``public``, everybody's tables in it included, and migrate."""
     with psycopg.connect(on.url) as connection:
         connection.execute("SET LOCAL lock_timeout = '5s'")
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
         connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
-    return f"{on.name}: emptied.\n{migrate(on, 'head')}\n{_seeded(on)}"
+    return f"{on.name}: emptied.\n{migrate(on, 'head')}"
 
 
 def new(name: str) -> str:
@@ -112,6 +120,48 @@ def _told(on: Database, done: migrations.Migrated, nothing: str) -> str:
 def _seeded(on: Database) -> str:
     count = seed(on.url)
     return f"{on.name}: seeded, {count} new rows." if count else f"{on.name}: was seeded already."
+
+
+def _connected_demo_user(on: Database, given: settings.Settings) -> str:
+    """Connect the demo user; return what was done, or why not."""
+    obstacle = demo.obstacle(given)
+    if obstacle is not None or given.demo_person is None:
+        return f"The demo user is not connected to hh.ru: {obstacle}."
+    try:
+        jwt, origin = asyncio.run(_connect_demo_user(on, given, given.demo_person))
+    except (CoreRefused, ServiceError, settings.SettingsError) as error:
+        sys.exit(f"The demo user is not connected to hh.ru: {error}")
+    if jwt is None:
+        return f"""The demo user {DEMO_USER_ID} was connected to hh.ru already.
+While make run serves, you get a JWT for the same person at {origin}/dev/connect"""
+    return f"""The demo user {DEMO_USER_ID} is connected to hh.ru, as {given.demo_person}.
+While make run serves, this lists the person's resumes:
+  curl -s {origin}/api/hh/resumes -H 'Authorization: Bearer {jwt}'"""
+
+
+async def _connect_demo_user(
+    on: Database, given: settings.Settings, person: str
+) -> tuple[str | None, str]:
+    """The JWT, ``None`` if there was nothing to do, and where ``make run`` serves or would."""
+    from local import cloud  # takes long to load
+
+    for_the_moment = dataclasses.replace(
+        given, port=_free_port(), given={**given.given, "DATABASE_URL": on.url}
+    )
+    try:
+        async with cloud.serving(for_the_moment) as serving, serving.core() as core:
+            jwt = await demo.connect(core, person, again=True)
+        return jwt, f"http://localhost:{given.port}"
+    except cloud.InUse as other:
+        if not other.origin:
+            raise
+        async with Core(other.origin, given.secret("ORCHESTRATOR_SECRET")) as core:
+            return await demo.connect(core, person, again=True), other.origin
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def _confirm_reset(on: Database) -> None:
@@ -151,11 +201,14 @@ def main() -> None:
                 print(migrate(on, arguments.revision))
             elif arguments.command == "rollback":
                 print(rollback(on, arguments.revision, drop_data=arguments.drop_data))
-            elif arguments.command == "seed":
-                print(_seeded(on))
             else:
-                _confirm_reset(on)
-                print(reset(on))
+                if arguments.command == "reset":
+                    _confirm_reset(on)
+                    print(reset(on))
+                elif on.embedded:  # it is ours, and may be as empty as at its first start
+                    print(migrate(on, "head"))
+                print(_seeded(on), flush=True)
+                print(_connected_demo_user(on, settings.read()))
     except (
         migrations.MigrationError,
         PostgresError,

@@ -229,13 +229,15 @@ class Services:
         begun = time.monotonic()
         port = self._ports.choose("hh")
         application = {
-            name: self.settings.secret(name) for name in ("HH_CLIENT_ID", "HH_CLIENT_SECRET")
+            **{name: self.settings.secret(name) for name in ("HH_CLIENT_ID", "HH_CLIENT_SECRET")},
+            "HH_REDIRECT_URI": self.settings.redirect_uri,
+            "SANDBOX_AUTO_LOGIN": self.settings.given.get("SANDBOX_AUTO_LOGIN", ""),
         }
         arguments = ["--data-dir", str(self.settings.data_dir)]
         server = await self._serve("hh", "local.sandbox", port, arguments, application)
         await server.ready(f"http://127.0.0.1:{port}/_sandbox/health")
         url = f"http://127.0.0.1:{port}"
-        self.addresses["HH_API_URL"] = self.addresses["HH_OAUTH_URL"] = url
+        self.addresses |= {"HH_API_URL": url, "HH_OAUTH_URL": f"{url}/oauth"}
         say(f"  hh.ru      a sandbox, ready in {time.monotonic() - begun:.1f} s")
 
     async def _serve(

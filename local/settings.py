@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = 4000
 USER_AGENT = "UllGetTheJobCore/1.0 (developer@example.com)"
+DEMO_PERSON = "anna"
 GENERATED = (
     "ORCHESTRATOR_SECRET",
     "ADMIN_SECRET",
@@ -55,6 +56,17 @@ class Settings:
         """Another hh.ru than the sandbox."""
         return self.given.get("HH_API_URL")
 
+    @property
+    def redirect_uri(self) -> str:
+        """Where hh.ru sends people back to: the page of :mod:`local.dev_connect` by default."""
+        return self.given.get("HH_REDIRECT_URI") or f"http://localhost:{self.port}/dev/connect"
+
+    @property
+    def demo_person(self) -> str | None:
+        """Who in the sandbox the demo user is connected as; ``DEMO_PERSON=off``: nobody."""
+        name = self.given.get("DEMO_PERSON", DEMO_PERSON)
+        return None if name == "off" else name
+
     def secret(self, name: str) -> str:
         """A secret: what was given, else the generated one."""
         return self.given.get(name) or generated_secrets(self.data_dir)[name]
@@ -82,7 +94,13 @@ def function_environments(
     is a local *address* or generated secret by that name. A reference to a secret of the cloud for
     which there is nothing locally is left empty.
     """
-    local = {"HH_USER_AGENT": USER_AGENT, **_development_secrets(settings), **addresses}
+    local = {
+        "HH_USER_AGENT": USER_AGENT,
+        "HH_REDIRECT_URI": settings.redirect_uri,
+        "APP_URL": settings.redirect_uri,
+        **_development_secrets(settings),
+        **addresses,
+    }
 
     def value(name: str, declared: str) -> str:
         found = settings.given.get(name) or local.get(name) or declared

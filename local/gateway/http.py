@@ -1,6 +1,6 @@
 """API Gateway on a laptop: the HTTP API of the template in front of its functions.
 
-Also ``GET /_local/``: what runs, for people.
+Also ``GET /_local/``: what runs, for people, and the page of :mod:`local.dev_connect`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
 
+    from local.dev_connect.page import ConnectPage
     from local.functions.logs import Logs
     from local.functions.service import LambdaService
     from local.template.resources import HttpApi, Template
@@ -64,6 +65,7 @@ class Gateway:
         service: LambdaService,
         logs: Logs,
         status: Callable[[], dict[str, Any]] = dict,
+        connect: ConnectPage | None = None,
         integration_limit_s: float = INTEGRATION_LIMIT_S,
     ) -> None:
         self._routes = Routes(template.routes)
@@ -71,6 +73,7 @@ class Gateway:
         self._service = service
         self._logs = logs
         self._status = status
+        self._connect = connect
         self._limit_s = integration_limit_s
         self._throttles: dict[str, TokenBucket] = {}
         self._runner: web.ServerRunner | None = None
@@ -95,6 +98,8 @@ class Gateway:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
+        if self._connect is not None and self._connect.serves(path):
+            return await self._connect.answer(request)
         if path == "/_local/docs":
             return web.Response(text=_api_docs(), content_type="text/html")
         if path in ("/_local", "/_local/"):

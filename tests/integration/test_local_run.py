@@ -19,7 +19,10 @@ from tests.fixtures.ports import free_port
 
 START_LIMIT_S = 60
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-LOCAL_VARIABLES = ("PORT", "DATABASE_URL", "HH_API_URL", "HH_OAUTH_URL", "AWS_ENDPOINT_URL")
+LOCAL_VARIABLES = (
+    *("PORT", "DATABASE_URL", "HH_API_URL", "HH_OAUTH_URL", "HH_REDIRECT_URI"),
+    *("SANDBOX_AUTO_LOGIN", "AWS_ENDPOINT_URL"),
+)
 
 
 class Run:
@@ -33,7 +36,7 @@ class Run:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "local", *command],
                 cwd=REPOSITORY,
-                env={**kept, "DATA_DIR": str(data_dir), **environment},
+                env={**kept, "DATA_DIR": str(data_dir), "DEMO_PERSON": "off", **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -176,15 +179,19 @@ def test_a_setting_that_cannot_be_used_is_a_clear_message(start, environment, me
 
 
 def test_services_alone_write_what_sam_local_needs(start):
-    run = start("services", "--container-host", "127.0.0.1")
+    run = start("services", "--container-host", "host.docker.internal")
     run.until_it_says("Ready")
     path = run.data_dir / "sam-env.json"
     variables = json.loads(path.read_text())["SearchFunction"]
     assert path.stat().st_mode & 0o077 == 0
-    assert variables["DATABASE_URL"].startswith("postgresql://")
+    login = json.loads(path.read_text())["OauthFunction"]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/oauth", login["HH_OAUTH_URL"])  # for browsers
+    assert login["HH_REDIRECT_URI"] == "http://localhost:4000/dev/connect"
+    assert "@host.docker.internal:" in variables["DATABASE_URL"]
     assert variables["ORCHESTRATOR_SECRET"]
     assert not [value for value in variables.values() if value.startswith("secretsmanager:")]
-    with DIRECT.open(f"{variables['AWS_ENDPOINT_URL']}/_local/health") as response:
+    aws = variables["AWS_ENDPOINT_URL"].replace("host.docker.internal", "127.0.0.1")
+    with DIRECT.open(f"{aws}/_local/health") as response:
         assert response.status == 200
 
     second = start("services")

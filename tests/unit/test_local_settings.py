@@ -122,6 +122,23 @@ def test_the_sandboxs_application_is_not_sent_to_another_hh(settings, variables)
     assert variables(settings(HH_API_URL="http://127.0.0.1:1"), declared)["HH_CLIENT_ID"] == ""
 
 
+def test_hh_returns_people_to_the_local_page_unless_told_otherwise(settings, variables):
+    declared = {"HH_REDIRECT_URI": "local-HhRedirectUri", "APP_URL": ""}
+
+    page = "http://localhost:5000/dev/connect"
+    assert set(variables(settings(PORT="5000"), declared).values()) == {page}
+    theirs = settings(HH_REDIRECT_URI="https://bff.example/back")
+    assert set(variables(theirs, declared).values()) == {"https://bff.example/back"}
+    both = settings(HH_REDIRECT_URI="https://bff.example/back", APP_URL="https://app.example")
+    assert variables(both, declared)["APP_URL"] == "https://app.example"
+
+
+def test_the_demo_user_is_somebody_unless_switched_off(settings):
+    assert settings().demo_person == settings(DEMO_PERSON="").demo_person == "anna"
+    assert settings("DEMO_PERSON=timur").demo_person == "timur"
+    assert settings("DEMO_PERSON=timur", DEMO_PERSON="off").demo_person is None
+
+
 def test_a_throttle_lets_a_burst_through_and_then_its_rate():
     now = 0.0
     bucket = TokenBucket(rate=2, burst=3, clock=lambda: now)
