@@ -28,6 +28,7 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --no-strip-extras --extra migrations --extra dev --custom-compile-command "make lock" -o requirements-dev.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" -o layers/dependencies/requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --extra migrations $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) -o migrations/requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --extra browser $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) -o tests/browser/requirements.txt
 
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,6 +132,19 @@ test-hh-api: $(READY) ## Run the tests that ask the real hh.ru; need HH_ACCESS_T
 .PHONY: test-dynamodb-local
 test-dynamodb-local: $(READY) ## Race many processes on AWS's DynamoDB Local (needs Java 17 and npm)
 	@$(BIN)/python -m pytest -rs tests/dynamodb_local
+
+# Playwright for Python, without any browser of its own: the tests drive Debian's Chromium.
+BROWSER_READY := $(VENV)/.browser-ready
+INSTALL_BROWSER = $(BIN)/uv pip install --quiet --require-hashes --no-deps -r tests/browser/requirements.txt
+
+$(BROWSER_READY): $(READY) tests/browser/requirements.txt
+	@VIRTUAL_ENV=$(VENV) $(INSTALL_BROWSER) || VIRTUAL_ENV=$(VENV) $(INSTALL_BROWSER) --system-certs
+	@touch $@
+
+.PHONY: test-browser
+test-browser: $(BROWSER_READY) ## Run the tests in a real browser: Debian's Chromium, which it installs
+	@command -v chromium >/dev/null || tests/browser/install-chromium
+	@$(PYTEST) -rs tests/browser
 
 .PHONY: coverage
 coverage: $(READY) ## Run the tests and show which lines they miss
