@@ -66,10 +66,14 @@ CODES: dict[State, str] = {
 CHANGE = """
     UPDATE accounts
     SET access_state = %(state)s, access_reason = %(reason)s, access_until = %(until)s,
-        captcha_url = %(captcha_url)s, access_changed_at = %(now)s
+        captcha_url = %(captcha_url)s,
+        access_changed_at = CASE
+            WHEN (access_state, access_reason) IS NOT DISTINCT FROM (%(state)s, %(reason)s)
+            THEN access_changed_at ELSE %(now)s END
     WHERE id = %(account_id)s
-      AND (access_state, access_reason, captcha_url) IS DISTINCT FROM
-          (%(state)s, %(reason)s, %(captcha_url)s)
+      AND (%(seen)s::timestamptz IS NULL OR access_changed_at = %(seen)s)
+      AND (access_state, access_reason, access_until, captcha_url) IS DISTINCT FROM
+          (%(state)s, %(reason)s, %(until)s::timestamptz, %(captcha_url)s)
 """
 
 
@@ -145,8 +149,13 @@ def change(
     reason: str | None = None,
     until: datetime | None = None,
     captcha_url: str | None = None,
+    seen: Access | None = None,
 ) -> Access:
-    """Write the state down; a state that stands there already keeps its *since*."""
+    """Write the state down; a state that stands there already keeps its *since*.
+
+    *seen*: what a call started from. If the state has changed meanwhile (a new login, say), what
+    that call found out is no longer news, and nothing is written.
+    """
     values = {
         "account_id": account_id,
         "state": state,
@@ -154,6 +163,7 @@ def change(
         "until": until,
         "captcha_url": captcha_url,
         "now": now,
+        "seen": seen.since if seen else None,
     }
     if connection.execute(CHANGE, values).rowcount:
         logger.info("access changed", state=state, reason=reason)

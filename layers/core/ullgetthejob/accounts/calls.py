@@ -48,7 +48,9 @@ def ask(
         raise AssertionError
 
     def lost(state: access.State, **why: Any) -> Exception:
-        held = access.change(account_id, state, connection=connection, now=now, **why)
+        held = access.change(
+            account_id, state, connection=connection, now=now, seen=person.access, **why
+        )
         return access.needs_person(held)
 
     try:
@@ -60,7 +62,7 @@ def ask(
     except (HHRefreshRefused, HHTokenRefused) as error:
         raise lost("reauth_required", reason=error.reason) from error
     if person.access.state not in ("ok", "limited_until"):
-        access.change(account_id, "ok", connection=connection, now=now)
+        access.change(account_id, "ok", connection=connection, now=now, seen=person.access)
     return answer
 
 
