@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.aws",
     "tests.fixtures.hh_sandbox",
+    "tests.fixtures.connected",
     "tests.fixtures.local_cloud",
 ]

@@ -403,6 +403,8 @@ def _opened(account_id: UUID, ciphertext: str) -> encryption.Opened:
 
 def _move_to_current_key(account_id: UUID, row: _Row) -> None:
     """Encrypt the pair anew. It can wait: whatever goes wrong, the next touch tries again."""
+    import psycopg
+
     context = _context(account_id)
     try:
         values = {
@@ -417,7 +419,7 @@ def _move_to_current_key(account_id: UUID, row: _Row) -> None:
         }
         with postgres.session() as connection:
             connection.execute(RE_ENCRYPT, values)
-    except (Unavailable, encryption.Undecryptable) as error:
+    except (Unavailable, encryption.Undecryptable, psycopg.Error) as error:
         logger.warning("tokens stay encrypted by the previous key", **trace(error))
 
 

@@ -1,0 +1,79 @@
+"""Ciphertexts: bound to their context and key; a replaced key's stay readable for a while."""
+
+import pytest
+
+from ullgetthejob.platform import aws, encryption
+from ullgetthejob.platform.errors import Unavailable
+
+CONTEXT = {"account_id": "1"}
+
+
+@pytest.fixture
+def new_key(dynamodb_tables, local_aws):
+    """Make another KMS key; its ARN."""
+    kms = local_aws.client("kms")
+    yield lambda: kms.create_key()["KeyMetadata"]["Arn"]
+    kms.close()
+
+
+def test_what_is_encrypted_comes_back_under_the_same_context_alone(dynamodb_tables):
+    ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
+    assert "USERTOKEN" not in ciphertext
+    assert encryption.decrypt(ciphertext, CONTEXT) == "USERTOKEN"
+    for another in ({"account_id": "2"}, {"login": "1"}, {}):
+        with pytest.raises(encryption.Undecryptable):
+            encryption.decrypt(ciphertext, another)
+
+
+def test_a_damaged_ciphertext_does_not_decrypt(dynamodb_tables):
+    ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
+    middle = len(ciphertext) // 2
+    damaged = ciphertext[:middle] + ("A" if ciphertext[middle] != "A" else "B")
+    for text in (damaged + ciphertext[middle + 1 :], "", "bm8gY2lwaGVydGV4dA=="):
+        with pytest.raises(encryption.Undecryptable):
+            encryption.decrypt(text, CONTEXT)
+
+
+def test_after_the_key_was_replaced_the_one_before_still_reads(new_key, monkeypatch):
+    old, new = new_key(), new_key()
+    monkeypatch.setenv("TOKEN_KEY_ID", old)
+    before = encryption.encrypt("USERTOKEN", CONTEXT)
+    monkeypatch.setenv("TOKEN_KEY_ID", new)
+    monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", old)
+    opened = encryption.opened(before, CONTEXT)
+    assert (opened.text, opened.by_previous_key) == ("USERTOKEN", True)
+    after = encryption.encrypt("USERTOKEN", CONTEXT)
+    opened = encryption.opened(after, CONTEXT)
+    assert (opened.text, opened.by_previous_key) == ("USERTOKEN", False)
+    assert "USERTOKEN" not in repr(opened)
+    with pytest.raises(encryption.Undecryptable):
+        encryption.decrypt(before, {"account_id": "2"})
+
+
+def test_a_ciphertext_of_neither_key_does_not_decrypt(new_key, monkeypatch):
+    monkeypatch.setenv("TOKEN_KEY_ID", new_key())
+    foreign = encryption.encrypt("USERTOKEN", CONTEXT)
+    monkeypatch.setenv("TOKEN_KEY_ID", new_key())
+    with pytest.raises(encryption.Undecryptable):
+        encryption.decrypt(foreign, CONTEXT)
+    monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", new_key())
+    with pytest.raises(encryption.Undecryptable):
+        encryption.decrypt(foreign, CONTEXT)
+
+
+def test_a_key_that_is_not_there_is_trouble_of_ours_not_of_the_ciphertext(new_key, monkeypatch):
+    ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
+    monkeypatch.setenv("TOKEN_KEY_ID", new_key()[:-4] + "0000")
+    for act in (encryption.encrypt, encryption.decrypt):
+        with pytest.raises(Unavailable) as raised:
+            act(ciphertext, CONTEXT)
+        assert raised.value.code == "encryption_unavailable"
+
+
+def test_kms_down_is_unavailable(dynamodb_tables, monkeypatch):
+    ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
+    aws.forget()
+    for act in (encryption.encrypt, encryption.decrypt):
+        with pytest.raises(Unavailable):
+            act(ciphertext, CONTEXT)

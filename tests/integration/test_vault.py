@@ -1,0 +1,641 @@
+"""The vault of people's tokens: what is at rest, and how a pair is renewed."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from ullgetthejob.accounts import vault
+from ullgetthejob.hh.errors import (
+    HHRefreshRefused,
+    HHTokenNotExpired,
+    HHTokenRefused,
+    HHUnavailable,
+)
+from ullgetthejob.hh.oauth import TokenPair
+from ullgetthejob.platform import aws, encryption, leases, postgres, settings
+from ullgetthejob.platform.errors import Unavailable
+
+ROOT = Path(__file__).parents[2]
+WORKER = """
+import sys
+from datetime import datetime
+from uuid import UUID
+from ullgetthejob.accounts import vault
+from ullgetthejob.hh.environment import client
+account_id, now = sys.argv[1:]
+token = vault.AccountToken(UUID(account_id), hh=client(), now=datetime.fromisoformat(now))
+print(token.current())
+"""
+
+
+class During(httpx.BaseTransport):
+    """The way to hh.ru, on which something happens *before* or *after* a pair is given."""
+
+    def __init__(self, before=None, after=None):
+        self._before, self._after = before, after
+        self._inner = httpx.HTTPTransport()
+
+    def handle_request(self, request):
+        to_token = request.url.path == "/token"
+        if to_token and self._before:
+            self._before()
+        response = self._inner.handle_request(request)
+        if to_token and self._after:
+            response.read()
+            self._after()
+        return response
+
+    def close(self):
+        self._inner.close()
+
+
+@contextmanager
+def meanwhile(work):
+    """*work* in a thread; its connection to Postgres is its own."""
+
+    def run():
+        with psycopg.connect(
+            settings.text("DATABASE_URL"), autocommit=True, row_factory=psycopg.rows.dict_row
+        ) as connection:
+            work(connection)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    thread.join()
+
+
+def refusal(raised):
+    assert isinstance(raised.value, HHRefreshRefused)
+    return raised.value.reason
+
+
+# ── at rest ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_row_holds_ciphertext_alone(connected):
+    account_id, pair = connected.connect("anna")
+    row = connected.row(account_id)
+    kept = json.dumps(
+        row, default=lambda value: value.hex() if type(value) is bytes else str(value)
+    )
+    assert pair.access_token not in kept
+    assert pair.refresh_token not in kept
+    context = {"account_id": str(account_id)}
+    assert encryption.decrypt(row["access_token"], context) == pair.access_token
+    assert encryption.decrypt(row["refresh_token"], context) == pair.refresh_token
+    for token in (pair.access_token, pair.refresh_token):
+        sealed = vault.seal(account_id, pair)
+        assert token not in repr(sealed)
+
+
+@pytest.mark.parametrize("columns", [("access_token",), ("access_token", "refresh_token")])
+def test_a_ciphertext_in_another_account_s_row_does_not_decrypt(connected, columns):
+    anna, _ = connected.connect("anna")
+    thief, _ = connected.connect("timur")
+    copied = ", ".join(f"{column} = a.{column}" for column in columns)
+    postgres.connection().execute(
+        f"UPDATE hh_tokens t SET {copied} FROM hh_tokens a"
+        " WHERE t.account_id = %s AND a.account_id = %s",
+        (thief, anna),
+    )
+    with pytest.raises(HHRefreshRefused) as raised:
+        connected.token(thief).current()
+    assert refusal(raised) == "tokens_unreadable"
+    with pytest.raises(HHRefreshRefused):
+        vault.read(thief, connection=postgres.connection(), now=connected.now())
+    assert connected.token(anna).current()
+
+
+def test_an_account_has_one_pair_the_latest_of_whichever_session(connected):
+    account_id, first = connected.connect("anna")
+    connected.expire()
+    connected.token(account_id).current()
+    _, second = connected.connect("anna", account_id)
+    assert connected.token(account_id).current() == second.access_token != first.access_token
+    rows = postgres.connection().execute("SELECT * FROM hh_tokens").fetchall()
+    assert len(rows) == 1
+    assert rows[0]["previous_refresh_hash"] is rows[0]["refreshed_at"] is None
+
+
+def test_a_token_never_looks_good_for_longer_than_it_is(connected):
+    account_id = connected.account()
+    now = datetime(2027, 1, 15, 12, 0, 0, 999_999, tzinfo=UTC)
+    vault.store(
+        account_id, None, TokenPair("A", "R", 60), connection=postgres.connection(), now=now
+    )
+    assert connected.row(account_id)["expires_at"] == datetime(2027, 1, 15, 12, 1)
+    pair = vault.read(account_id, connection=postgres.connection(), now=now)
+    assert pair == TokenPair("A", "R", 59)
+
+
+def test_what_is_forgotten_is_not_connected(connected):
+    account_id, _ = connected.connect("anna")
+    vault.forget(account_id, connection=postgres.connection())
+    for act in (
+        lambda: connected.token(account_id).current(),
+        lambda: connected.token(account_id).renewed("A", "token_expired"),
+        lambda: vault.read(account_id, connection=postgres.connection(), now=connected.now()),
+    ):
+        with pytest.raises(HHRefreshRefused) as raised:
+            act()
+        assert refusal(raised) == "not_connected"
+
+
+def test_a_login_that_is_rolled_back_leaves_the_pair_before(connected):
+    account_id, pair = connected.connect("anna")
+    sealed = vault.seal(account_id, connected.log_in("anna"))
+    connection = postgres.connection()
+    with connection.transaction(force_rollback=True):
+        vault.keep(sealed, user_id=None, connection=connection, now=connected.now())
+    assert connected.token(account_id).current() == pair.access_token
+
+
+# ── renewing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_token_is_renewed_after_its_end_and_not_before(connected):
+    account_id, pair = connected.connect("anna")
+    connected.sandbox.advance(14 * 86_400 - 60)
+    assert connected.token(account_id).current() == pair.access_token
+    assert connected.asked() == 0
+    connected.sandbox.advance(61)
+    token = connected.token(account_id).current()
+    assert token != pair.access_token
+    assert connected.is_good(token)
+    assert connected.asked() == 1
+    assert connected.token(account_id).current() == token
+    assert connected.asked() == 1
+
+
+def test_the_new_pair_replaces_the_old_one_and_remembers_it(connected):
+    account_id, _ = connected.connect("anna")
+    before = connected.row(account_id)
+    connected.expire()
+    connected.token(account_id).current()
+    after = connected.row(account_id)
+    assert after["previous_refresh_hash"] == before["refresh_hash"] != after["refresh_hash"]
+    assert connected.now() - after["refreshed_at"] < timedelta(minutes=1)
+    assert after["expires_at"] > before["expires_at"] + timedelta(days=14)
+    assert {
+        name: before[name] for name in ("id", "user_id", "inserted_at")
+    }.items() <= after.items()
+
+
+def test_the_new_pair_is_committed_before_it_is_used(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    connection = postgres.connection()
+    with pytest.raises(RuntimeError), connection.transaction():
+        connected.token(account_id).current()
+    assert connected.asked() == 0
+
+
+def test_work_that_takes_long_meets_the_end_of_a_token(connected, monkeypatch):
+    account_id, pair = connected.connect("anna")
+    token = connected.token(account_id)
+    assert token.current() == pair.access_token
+    connected.expire()
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + 14 * 86_400 + 60)
+    assert connected.is_good(token.current())
+
+
+def test_the_client_renews_a_token_that_hh_ru_calls_expired(connected):
+    account_id, _ = connected.connect("anna")
+    token = connected.token(account_id)
+    assert token.current()
+    connected.expire()  # for hh.ru; by the watch of this piece of work it has not
+    assert connected.hh().me(token).is_applicant
+    assert connected.asked() == 1
+
+
+def test_after_a_refusal_a_pair_that_was_stored_meanwhile_is_taken(connected):
+    account_id, pair = connected.connect("anna")
+    token = connected.token(account_id)
+    token.current()
+    _, newer = connected.connect("anna", account_id)
+    for reason in ("token_revoked", "token_expired", None):
+        assert token.renewed(pair.access_token, reason) == newer.access_token
+    assert connected.asked() == 0
+
+
+@pytest.mark.parametrize("reason", ["token_revoked", "bad_authorization"])
+def test_a_live_token_that_hh_ru_revoked_means_a_login(connected, reason):
+    account_id, pair = connected.connect("anna")
+    with pytest.raises(HHRefreshRefused) as raised:
+        connected.token(account_id).renewed(pair.access_token, reason)
+    assert refusal(raised) == reason
+    assert connected.asked() == 0
+    assert connected.access(account_id) == ("reauth_required", reason)
+
+
+def test_a_token_that_another_worker_is_replacing_is_not_taken_for_a_revoked_one(connected):
+    account_id, pair = connected.connect("anna")
+    connected.expire()
+    token = connected.token(account_id).renewed(pair.access_token, "token_revoked")
+    assert connected.is_good(token)
+
+
+@pytest.mark.parametrize(
+    ("what_happened", "reason"),
+    [
+        (("POST", "/people/anna/password"), "token_deactivated"),
+        (("POST", "/people/anna/revoke"), "token_revoked"),
+        (("POST", "/people/anna/account", {"state": "locked"}), "account_locked"),
+        (("POST", "/people/anna/account", {"state": "deleted"}), "account_not_found"),
+        (("POST", "/people/anna/account", {"state": "login_not_verified"}), "login_not_verified"),
+        (("DELETE", "/tokens"), "token_not_found"),
+    ],
+)
+def test_what_hh_ru_refuses_to_renew_means_a_login(connected, what_happened, reason):
+    account_id, _ = connected.connect("anna")
+    connected.sandbox.control(*what_happened)
+    connected.expire()
+    with pytest.raises(HHRefreshRefused) as raised:
+        connected.token(account_id).current()
+    assert refusal(raised) == reason
+    assert connected.access(account_id) == ("reauth_required", reason)
+    assert connected.row(account_id)
+
+
+def test_clocks_that_differ_cost_one_question_a_minute(connected):
+    account_id, pair = connected.connect("anna")
+    ahead = connected.now() + timedelta(days=14, minutes=2)
+    for _ in range(3):
+        token = vault.AccountToken(account_id, hh=connected.hh(), now=ahead)
+        assert token.current() == pair.access_token
+    assert connected.asked() == 1
+    later = ahead + timedelta(seconds=61)
+    assert vault.AccountToken(account_id, hh=connected.hh(), now=later).current()
+    assert connected.asked() == 2
+
+
+def test_a_revoked_token_of_which_hh_ru_says_that_it_has_not_expired_is_given_up(connected):
+    account_id, pair = connected.connect("anna")
+    ahead = connected.now() + timedelta(days=14, minutes=2)
+    token = vault.AccountToken(account_id, hh=connected.hh(), now=ahead)
+    with pytest.raises(HHRefreshRefused) as raised:
+        token.renewed(pair.access_token, "token_revoked")
+    assert refusal(raised) == "token_revoked"
+
+
+def test_many_workers_at_once_ask_hh_ru_once(connected, monkeypatch):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    arguments = [str(account_id), connected.now().isoformat()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "layers" / "core")}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(6)
+    ]
+    answers = {worker.communicate(timeout=60)[0].splitlines()[-1] for worker in workers}
+    assert [worker.returncode for worker in workers] == [0] * 6
+    assert len(answers) == 1
+    assert connected.is_good(answers.pop())
+    assert connected.asked() == 1
+
+
+# ── what comes in between ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_login_while_a_pair_is_renewed_wins(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    logins = []
+    during = During(after=lambda: logins.append(connected.connect("anna", account_id)[1]))
+    token = connected.token(account_id, connected.hh(during)).current()
+    assert [token] == [pair.access_token for pair in logins]
+    assert connected.token(account_id).current() == token
+    assert connected.is_good(token)
+
+
+def test_a_login_while_hh_ru_refuses_wins(connected):
+    account_id, old = connected.connect("anna")
+    connected.expire()
+    connected.hh().refresh(old.refresh_token)  # whose answer was lost
+    logins = []
+    during = During(before=lambda: logins.append(connected.connect("anna", account_id)[1]))
+    token = connected.token(account_id, connected.hh(during)).current()
+    assert [token] == [pair.access_token for pair in logins]
+    assert connected.access(account_id) == ("ok", None)
+
+
+def test_who_disconnects_while_a_pair_is_renewed_stays_disconnected(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    during = During(after=lambda: vault.forget(account_id, connection=postgres.connection()))
+    with pytest.raises(HHRefreshRefused) as raised:
+        connected.token(account_id, connected.hh(during)).current()
+    assert refusal(raised) == "not_connected"
+    assert not postgres.connection().execute("SELECT FROM hh_tokens").fetchall()
+
+
+def test_who_waits_takes_the_pair_that_another_stores(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    now = connected.now()
+    held = leases.take(f"hh-token#{account_id}", seconds=30, now=now)
+    newer = connected.log_in("anna")
+
+    def another(connection):
+        time.sleep(0.3)
+        vault.store(account_id, None, newer, connection=connection, now=now)
+
+    with meanwhile(another):
+        assert connected.token(account_id).current() == newer.access_token
+    assert connected.asked() == 1  # the login
+    held.release()
+
+
+def test_who_waits_learns_that_hh_ru_refused_another(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
+
+    def another(connection):
+        time.sleep(0.3)
+        connection.execute(
+            "UPDATE accounts SET access_state = 'reauth_required', access_reason = 'token_revoked'"
+        )
+
+    with meanwhile(another), pytest.raises(HHRefreshRefused) as raised:
+        connected.token(account_id).current()
+    assert refusal(raised) == "token_revoked"
+    assert connected.asked() == 0
+
+
+def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
+    monkeypatch.setattr(vault, "WAIT_S", 0.4)
+    with pytest.raises(Unavailable) as raised:
+        connected.token(account_id).current()
+    assert raised.value.code == "token_refresh_in_progress"
+    assert raised.value.retry_after_s
+    connected.sandbox.advance(30)  # its holder was killed
+    assert connected.is_good(connected.token(account_id).current())
+
+
+def test_hh_ru_is_not_asked_when_too_little_time_is_left_to_keep_its_answer(connected, monkeypatch):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    monkeypatch.setattr(vault, "HH_ASKED_WITHIN_S", 0)
+    with pytest.raises(Unavailable) as raised:
+        connected.token(account_id).current()
+    assert raised.value.code == "token_refresh_in_progress"
+    assert connected.asked() == 0
+
+
+def test_without_dynamodb_hh_ru_is_not_asked(connected, monkeypatch):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    hh, moment = connected.hh(), connected.now()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
+    aws.forget()
+    with pytest.raises(Unavailable) as raised:
+        vault.AccountToken(account_id, hh=hh, now=moment).current()
+    assert raised.value.code == "leases_unavailable"
+    assert connected.asked() == 0
+
+
+# ── what gets lost ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_question_that_never_reached_hh_ru_is_asked_again(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    connected.sandbox.fault("drop", path="/token", times=1)
+    with pytest.raises(HHUnavailable):
+        connected.token(account_id).current()
+    assert connected.is_good(connected.token(account_id).current())
+
+
+def test_a_pair_whose_answer_was_lost_means_a_login(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    connected.sandbox.fault("truncated", path="/token", times=1)
+    with pytest.raises(HHUnavailable):
+        connected.token(account_id).current()
+    assert connected.access(account_id) == ("ok", None)
+    with pytest.raises(HHRefreshRefused) as raised:
+        connected.token(account_id).current()
+    assert refusal(raised) == "already_refreshed"
+    assert connected.access(account_id) == ("reauth_required", "already_refreshed")
+
+
+def test_a_pair_outlives_a_connection_that_breaks_before_it_is_stored(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    backend = postgres.connection().info.backend_pid
+
+    def break_off():
+        with psycopg.connect(settings.text("DATABASE_URL"), autocommit=True) as another:
+            another.execute("SELECT pg_terminate_backend(%s)", (backend,))
+
+    during = During(after=break_off)
+    token = connected.token(account_id, connected.hh(during)).current()
+    assert postgres.connection().info.backend_pid != backend
+    assert connected.token(account_id).current() == token
+    assert connected.is_good(token)
+
+
+def test_a_pair_outlives_a_server_that_only_reads_for_a_moment(connected):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    connection = postgres.connection()  # to a primary that became a replica
+    during = During(after=lambda: connection.execute("SET default_transaction_read_only = on"))
+    token = connected.token(account_id, connected.hh(during)).current()
+    assert connected.token(account_id).current() == token
+
+
+@contextmanager
+def kms_down(connected, monkeypatch, seconds):
+    """Make hh.ru's answer the moment from which KMS is down, for *seconds*."""
+    threads = []
+
+    def back():
+        time.sleep(seconds)
+        os.environ.pop("AWS_ENDPOINT_URL_KMS")
+        aws.forget()
+
+    def down():
+        monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
+        aws.forget()
+        threads.append(threading.Thread(target=back))
+        threads[0].start()
+
+    yield During(after=down)
+    threads[0].join()
+
+
+def test_a_pair_outlives_kms_being_down_for_a_moment(connected, monkeypatch):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    with kms_down(connected, monkeypatch, seconds=1) as during:
+        token = connected.token(account_id, connected.hh(during)).current()
+    assert connected.token(account_id).current() == token
+    assert connected.is_good(token)
+
+
+def test_a_pair_that_cannot_be_stored_is_not_used(connected, monkeypatch, caplog):
+    account_id, _ = connected.connect("anna")
+    connected.expire()
+    monkeypatch.setattr(vault, "STORED_WITHIN_S", 1)
+    with (
+        kms_down(connected, monkeypatch, seconds=3) as during,
+        pytest.raises(Unavailable) as raised,
+    ):
+        connected.token(account_id, connected.hh(during)).current()
+    assert raised.value.code == "encryption_unavailable"
+    assert "a renewed pair of tokens is lost" in caplog.text
+    with pytest.raises(HHRefreshRefused) as raised:
+        connected.token(account_id).current()
+    assert refusal(raised) == "already_refreshed"
+
+
+def test_no_token_is_logged_whatever_happens(connected, caplog):
+    account_id, old = connected.connect("anna")
+    connected.expire()
+    connected.sandbox.fault("truncated", path="/me", times=1)
+    hh = connected.hh()
+    token = connected.token(account_id, hh)
+    with pytest.raises(HHUnavailable):
+        hh.me(token)
+    new = vault.read(account_id, connection=postgres.connection(), now=connected.now())
+    connected.sandbox.control("POST", "/people/anna/password")
+    with pytest.raises((HHTokenRefused, HHRefreshRefused)) as raised:
+        hh.me(token)
+    connected.expire()
+    with pytest.raises(HHRefreshRefused):
+        connected.token(account_id).current()
+    output = "".join(str(vars(record)) for record in caplog.records) + str(vars(raised.value))
+    assert "tokens renewed" in output
+    assert "tokens are no good any more" in output
+    for secret in (old.access_token, old.refresh_token, new.access_token, new.refresh_token):
+        assert secret not in output
+
+
+# ── a server that refreshes by itself ────────────────────────────────────────────────────────────
+
+
+def exchange(connected, refresh_token, **later):
+    now = connected.now() + timedelta(**later)
+    return vault.exchange(refresh_token, hh=connected.hh(), now=now)
+
+
+def test_a_token_of_the_vault_that_has_not_expired_gets_its_own_pair(connected):
+    _, pair = connected.connect("anna")
+    same = exchange(connected, pair.refresh_token)
+    assert (same.access_token, same.refresh_token) == (pair.access_token, pair.refresh_token)
+    assert 0 < same.expires_in <= pair.expires_in
+    assert connected.asked() == 0
+
+
+def test_a_token_of_the_vault_is_renewed_once_and_a_repeat_gets_the_same_pair(connected):
+    account_id, old = connected.connect("anna")
+    connected.expire()
+    new = exchange(connected, old.refresh_token)
+    assert connected.is_good(new.access_token)
+    assert connected.token(account_id).current() == new.access_token
+    again = exchange(connected, old.refresh_token, minutes=9)
+    assert (again.access_token, again.refresh_token) == (new.access_token, new.refresh_token)
+    assert connected.asked() == 1
+    with pytest.raises(HHRefreshRefused) as raised:
+        exchange(connected, old.refresh_token, minutes=11)
+    assert refusal(raised) == "already_refreshed"
+    assert connected.asked() == 1
+
+
+def test_the_pair_before_a_login_is_none_of_the_vault_s(connected):
+    account_id, old = connected.connect("anna")
+    connected.connect("anna", account_id)
+    with pytest.raises(HHTokenNotExpired):
+        exchange(connected, old.refresh_token)
+    assert connected.asked() == 1
+
+
+def test_a_token_that_the_vault_does_not_know_is_exchanged_and_not_kept(connected):
+    pair = connected.log_in("anna")
+    connected.expire()
+    new = exchange(connected, pair.refresh_token)
+    assert connected.is_good(new.access_token)
+    assert not postgres.connection().execute("SELECT FROM hh_tokens").fetchall()
+    with pytest.raises(HHRefreshRefused):
+        exchange(connected, pair.refresh_token)
+    with pytest.raises(HHRefreshRefused):
+        exchange(connected, "made up")
+
+
+# ── a key that was replaced ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def replaced_key(connected, local_aws, monkeypatch):
+    """A pair under a key that was replaced since: the account, the pair, the new key alone."""
+    kms = local_aws.client("kms")
+    old, new = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    kms.close()
+    monkeypatch.setenv("TOKEN_KEY_ID", old)
+    account_id, pair = connected.connect("anna")
+    monkeypatch.setenv("TOKEN_KEY_ID", new)
+    monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", old)
+    return account_id, pair
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda connected, account_id, pair: connected.token(account_id).current(),
+        lambda connected, account_id, pair: connected.token(account_id).pair().access_token,
+        lambda connected, account_id, pair: exchange(connected, pair.refresh_token).access_token,
+    ],
+)
+def test_a_pair_of_the_previous_key_moves_to_the_current_one_when_touched(
+    connected, replaced_key, monkeypatch, touch
+):
+    account_id, pair = replaced_key
+    before = connected.row(account_id)
+    assert touch(connected, account_id, pair) == pair.access_token
+    after = connected.row(account_id)
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"access_token", "refresh_token"}
+    monkeypatch.delenv("TOKEN_KEY_ID_PREVIOUS")
+    kept = vault.read(account_id, connection=postgres.connection(), now=connected.now())
+    assert (kept.access_token, kept.refresh_token) == (pair.access_token, pair.refresh_token)
+
+
+def test_a_pair_of_the_previous_key_is_used_even_if_it_cannot_be_moved(
+    connected, replaced_key, monkeypatch
+):
+    account_id, pair = replaced_key
+    postgres.connection().execute("SET default_transaction_read_only = on")
+    assert connected.token(account_id).current() == pair.access_token
+    postgres.connection().execute("SET default_transaction_read_only = off")
+    assert connected.token(account_id).current() == pair.access_token
+    monkeypatch.delenv("TOKEN_KEY_ID_PREVIOUS")
+    assert connected.token(account_id).current() == pair.access_token
+
+
+def test_a_pair_of_a_lost_key_means_a_login(connected, replaced_key, monkeypatch):
+    account_id, _ = replaced_key
+    monkeypatch.delenv("TOKEN_KEY_ID_PREVIOUS")
+    with pytest.raises(HHRefreshRefused) as raised:
+        connected.token(account_id).current()
+    assert refusal(raised) == "tokens_unreadable"
