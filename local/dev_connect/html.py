@@ -23,7 +23,7 @@ button.main { background: #0059b8; color: #fff } a { color: #0059b8 } b { font-w
 pre { background: #f1f4f9; padding: 1rem; border-radius: 8px; font-size: .8rem }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; user-select: all }
 .note { padding: .8rem 1rem; border-radius: 8px; margin: 1.2rem 0; background: #fff3d6 }
-.note p { margin: 0 0 .4rem } .state { font-weight: 600 } .ok { color: #16794a }
+.note p { margin: 0 } .state { font-weight: 600 } .ok { color: #16794a }
 """
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
@@ -42,8 +42,10 @@ connect there.</p>"""
 _CAPTCHA = """<div class="note"><p>hh.ru wants to see a person.
 <a href="{url}" target="_blank" rel="noopener noreferrer">Solve hh.ru's captcha</a>,
 then come back.</p>{button}</div>"""
-_FACTS = """<dl><dt>Access</dt><dd><span class="state {state}">{state}</span>{since} {message}</dd>
+_FACTS = """<dl><dt>Access</dt>
+<dd><span class="state {state}">{state}</span>{until}<br>{message}</dd>
 <dt>Session</dt><dd>{user_id}</dd><dt>Account</dt><dd>{account_id}</dd></dl>"""
+_RESUMES = '<h2>Resumes</h2><div id="resumes">{content}</div>'
 _CURL = """<h2>The same with the JWT alone</h2><pre id="curl">{line}</pre>"""
 
 
@@ -79,7 +81,7 @@ def connected(person: Connected, origin: str, notice: str = "") -> str:
     body = _NOTE.format(text=escape(notice)) if notice else ""
     body += _FACTS.format(
         state=_text(access, "state"),
-        since=f" <small>until {_text(access, 'until')}</small>" if access.get("until") else "",
+        until=f" <small>until {_text(access, 'until')}</small>" if access.get("until") else "",
         message=_text(access, "message"),
         user_id=escape(person.user_id),
         account_id=_text(person.account, "account_id"),
@@ -105,7 +107,7 @@ def _next_step(access: dict[str, Any]) -> str:
 
 def _resumes(person: Connected) -> str:
     if person.refusal:
-        return '<h2>Resumes</h2><p role="status">{escape(person.refusal)}</p>'
+        return _RESUMES.format(content=f'<p role="status">{escape(person.refusal)}</p>')
     items = "".join(
         "<li><b>{title}</b> <small>{status} {id}</small></li>".format(
             title=_text(resume, "title"),
@@ -114,7 +116,7 @@ def _resumes(person: Connected) -> str:
         )
         for resume in person.resumes
     )
-    return '<h2>Resumes</h2><ul id="resumes">' + (items or "None.") + "</ul>"
+    return _RESUMES.format(content=f"<ul>{items}</ul>" if items else "<p>None.</p>")
 
 
 def _text(values: dict[str, Any], name: str) -> str:
