@@ -123,6 +123,42 @@ def test_the_api_serves_every_route(api: httpx.Client, sam: Sam) -> None:
     assert read.json()["job"]["id"] == job["id"]
 
 
+def test_a_person_logs_in_and_sees_resumes(api: httpx.Client, sam: Sam) -> None:
+    secret = {"X-Core-Secret": sam.secret}
+    session = "00000000-0000-4000-8000-00000000000a"
+    way = api.get("/auth/hh/redirect", params={"session_id": session}, headers=secret)
+    assert way.status_code == 200, way.text
+    consent = httpx.post(way.json()["url"], data={"person": "timur", "decision": "allow"})
+    back = dict(httpx.URL(consent.headers["location"]).params)
+    callback = {**back, "session_id": session}
+    login = api.get("/auth/hh/callback", params=callback, headers=secret)
+    assert login.status_code == 200, login.text
+
+    user = {"Authorization": f"Bearer {login.json()['jwt']}"}
+    resumes = api.get("/api/hh/resumes", headers=user)
+    assert resumes.status_code == 200, resumes.text
+    (resume,) = resumes.json()["items"]
+    read = api.get(f"/api/hh/resumes/{resume['id']}", headers=user)
+    assert read.json()["resume"]["email"].endswith("@example.org")
+    account = api.get(f"/api/accounts/{session}", headers=user)
+    assert account.json()["access"]["state"] == "ok"
+    assert api.delete("/api/hh/connection", headers=user).json()["revoked"] is True
+    assert api.get("/api/hh/status", headers=user).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("function", "event", "status"),
+    [
+        ("OauthFunction", "oauth", 200),
+        ("OauthFunction", "oauth-callback", 400),  # a code that nobody gave
+        ("AccountsFunction", "accounts", 200),
+        ("ResumesFunction", "resumes", 401),  # a token that nobody issued
+    ],
+)
+def test_each_sample_event_is_answered(sam: Sam, function: str, event: str, status: int) -> None:
+    assert sam.invoke(function, sample(event, sam))["statusCode"] == status
+
+
 def test_the_api_asks_for_the_secret(api: httpx.Client) -> None:
     refused = api.post("/api/jobs/search", json={"text": "x"})
     assert (refused.status_code, refused.json()["error"]) == (401, "unauthorized")
