@@ -19,6 +19,7 @@ from ullgetthejob.platform import secrets
 from ullgetthejob.platform.authentication import invalid_token
 
 LIFE = timedelta(days=30)  # outlives the BFF's cookie (7 days) and hh.ru's access token (14)
+CLOCKS_DIFFER = timedelta(minutes=1)  # between the environments that issue and verify, at most
 MAX_BYTES = 3072
 MIN_SECRET_CHARS = 32
 ALGORITHM = "HS256"
@@ -73,13 +74,21 @@ def verify(token: str, *, now: datetime) -> Identity:
         raise invalid_token()
     claims = _claims(token)
     try:
-        identity = Identity(UUID(claims["sub"]), datetime.fromtimestamp(claims["iat"], UTC))
-        expired = now.timestamp() >= claims["exp"]
+        user_id = UUID(claims["sub"])
+        issued_at, expires_at = _moment(claims["iat"]), _moment(claims["exp"])
     except (ValueError, TypeError, AttributeError, OverflowError, OSError):
         raise invalid_token() from None
-    if expired:
+    # One from the future would outlive its revocation.
+    if not issued_at - CLOCKS_DIFFER <= now < expires_at <= issued_at + LIFE:
         raise invalid_token()
-    return identity
+    return Identity(user_id, issued_at)
+
+
+def _moment(claim: Any) -> datetime:
+    """A NumericDate (RFC 7519, §2); Python's JSON also reads NaN, and ``true`` is an int."""
+    if isinstance(claim, bool):
+        raise TypeError
+    return datetime.fromtimestamp(claim, UTC)
 
 
 def _claims(token: str) -> dict[str, Any]:
