@@ -6,6 +6,7 @@ import hmac
 import json
 import string
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -276,11 +277,11 @@ def test_one_signed_with_another_key_is_refused(token, monkeypatch):
         assert refused(f"{message}.{encoded(hmac.digest(key, message.encode(), 'sha256'))}")
 
 
-NO_MOMENT = [
+NO_MOMENT: list[Any] = [
     *(None, "", str(NOW.timestamp()), True, False, [], {}, float("nan")),
     *(float("inf"), float("-inf"), 0, -1, -1e30, 1e300, 10**30, 10**400),
 ]
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "iss": [None, "", "ullgetthejob", "ULLGETTHEJOB-CORE", [identities.ISSUER], 1, {}],
     "sub": [None, "", "undefined", "me", 7, str(USER)[:-1], f" {USER}", [str(USER)], {}, "../x"],
     "iat": [*NO_MOMENT, NOW.timestamp() + 1e5],
