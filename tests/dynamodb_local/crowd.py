@@ -40,7 +40,7 @@ def at_once(count: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
             process.stdin.flush()
         answers = [process.communicate()[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * count
-        return [json.loads(answer) for answer in answers]
+        return [json.loads(answer.splitlines()[-1]) for answer in answers]  # above are logs
     finally:
         for process in processes:
             process.kill()
