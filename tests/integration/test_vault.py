@@ -267,6 +267,10 @@ def test_what_hh_ru_refuses_to_renew_means_a_login(connected, what_happened, rea
     assert refusal(raised) == reason
     assert connected.access(account_id) == ("reauth_required", reason)
     assert connected.row(account_id)
+    with pytest.raises(HHRefreshRefused) as raised:
+        connected.token(account_id).current()
+    assert refusal(raised) == reason
+    assert connected.asked() == 1
 
 
 def test_clocks_that_differ_cost_one_question_a_minute(connected):

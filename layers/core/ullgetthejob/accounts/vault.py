@@ -56,7 +56,7 @@ REPEATABLE_FOR = timedelta(minutes=10)
 
 READ = """
     SELECT t.access_token, t.refresh_token, t.refresh_hash, t.expires_at,
-           a.access_state, a.access_reason, a.access_changed_at
+           a.access_state, a.access_reason
     FROM hh_tokens t JOIN accounts a ON a.id = t.account_id
     WHERE t.account_id = %(account_id)s
 """
@@ -119,13 +119,15 @@ class _Row:
     refresh_token: str = field(repr=False)
     refresh_hash: bytes = field(repr=False)
     expires_at: datetime
-    access: access.Access
+    access_state: access.State
+    access_reason: str | None
 
     def is_newer_than(self, seen: _Row) -> bool:
+        """Whether the pair was replaced since, or its end put off. Raises
+        :class:`HHRefreshRefused` when hh.ru has refused to renew it: it is asked once."""
+        if self.refresh_hash == seen.refresh_hash and self.access_state == "reauth_required":
+            raise _refusal(self.access_reason)
         return self.refresh_hash != seen.refresh_hash or self.expires_at > seen.expires_at
-
-    def was_refused_since(self, seen: _Row) -> bool:
-        return self.access.state == "reauth_required" and self.access != seen.access
 
 
 def seal(account_id: UUID, pair: TokenPair) -> Sealed:
@@ -283,8 +285,6 @@ class AccountToken:
             row = self._row()
             if row.is_newer_than(seen):
                 return row
-            if row.was_refused_since(seen):
-                raise _refusal(row.access.reason)
         raise _in_progress()
 
     def _renew_alone(self, seen: _Row, reason: str | None, began: float) -> _Row:
@@ -292,8 +292,6 @@ class AccountToken:
         row = self._row()
         if row.is_newer_than(seen):
             return row
-        if row.was_refused_since(seen):
-            raise _refusal(row.access.reason)
         may_refresh = reason in (None, "token_expired")
         if not may_refresh and self._now() < row.expires_at:
             self._give_up(row, reason)
@@ -379,7 +377,8 @@ def _row(account_id: UUID, connection: Connection) -> _Row:
         found["refresh_token"],
         bytes(found["refresh_hash"]),
         found["expires_at"].replace(tzinfo=UTC),
-        access.Access(found["access_state"], found["access_reason"], found["access_changed_at"]),
+        found["access_state"],
+        found["access_reason"],
     )
 
 
