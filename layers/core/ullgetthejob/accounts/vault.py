@@ -10,12 +10,11 @@ meanwhile wins. Between hh.ru's answer and our commit the pair exists in that wo
 If the worker dies there, the next one asks with the old token again: hh.ru gives a pair if it had
 not seen it, else says ``already_refreshed``, and the person has to log in again.
 
-What a worker has time for (functions end after 28 s, before the lease does)::
+What there is time for, in seconds (functions end after 28, and the lease after 30)::
 
-    0 ............ 4 .............. 8 .................. 25 .......... 28     seconds
-    the lease is   the row is       hh.ru is asked       the pair is
-    tried for      watched, or      (slot, answer)       being stored,
-                   503              until here at most   again and again
+    who waits      0 tries the lease and watches the row ... 4 watches the row ... 8 gives up: 503
+    who has it     0 reads the row ... 8 asks hh.ru at the latest (a slot 4, an answer 13)
+                   ... 25 has the answer, and tries to store it ... 28 the pair is lost
 """
 
 from __future__ import annotations
