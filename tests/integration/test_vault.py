@@ -558,6 +558,8 @@ def test_a_token_of_the_vault_is_renewed_once_and_a_repeat_gets_the_same_pair(co
     new = exchange(connected, old.refresh_token)
     assert connected.is_good(new.access_token)
     assert connected.token(account_id).current() == new.access_token
+    for pair in (old, new):
+        assert vault.owner(pair.refresh_token, connection=postgres.connection()) == account_id
     again = exchange(connected, old.refresh_token, minutes=9)
     assert (again.access_token, again.refresh_token) == (new.access_token, new.refresh_token)
     assert connected.asked() == 1
@@ -585,6 +587,7 @@ def test_a_token_that_the_vault_does_not_know_is_exchanged_and_not_kept(connecte
         exchange(connected, pair.refresh_token)
     with pytest.raises(HHRefreshRefused):
         exchange(connected, "made up")
+    assert vault.owner(new.refresh_token, connection=postgres.connection()) is None
 
 
 # ── a key that was replaced ──────────────────────────────────────────────────────────────────────
