@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -13,6 +12,7 @@ from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     import psycopg
@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# Every session of the account: JWTs, and the tickets and sockets that were had with them.
+# Why a pair is not renewed that hh.ru has forgotten for good. For any other reason it may live on: a
+# locked account is unlocked one day, and a pair that Core lost or cannot read is hh.ru's still.
+FORGOTTEN_BY_HH = {
+    *("token_revoked", "token_deactivated", "token_not_found"),
+    *("account_not_found", "not_connected", "disconnected"),
+}
+# Every session of the account: JWTs, and the tickets and sockets that were had with them. Strictly
+# later than any token of this very moment.
 END_SESSIONS = """
-    UPDATE users SET tokens_valid_from = %(valid_from)s
+    UPDATE users
+    SET tokens_valid_from = greatest(%(now)s, tokens_valid_from) + interval '1 microsecond'
     WHERE id = %(user_id)s OR account_id = %(account_id)s
 """
 
@@ -50,12 +58,7 @@ def disconnect(
     account_id, revoked = person.account_id, True
     if account_id is not None:
         revoked = _revoke(account_id, hh=hh, now=now)
-    # strictly later than any token of this very moment
-    values = {
-        "user_id": person.user_id,
-        "account_id": account_id,
-        "valid_from": now + timedelta(microseconds=1),
-    }
+    values = {"user_id": person.user_id, "account_id": account_id, "now": now}
     with connection.transaction():
         if account_id is not None:
             vault.forget(account_id, connection=connection)
@@ -87,8 +90,8 @@ def _revoke(account_id: UUID, *, hh: HHClient, now: datetime) -> bool:
             hh.revoke(access_token)
         except HHTokenRefused as error:
             hh.revoke(token.renewed(access_token, error.reason))
-    except HHRefreshRefused:
-        return True
+    except HHRefreshRefused as error:
+        return error.reason in FORGOTTEN_BY_HH
     except (HHError, Unavailable) as error:
         logger.warning("tokens could not be revoked", error_type=type(error).__name__)
         return False

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import audit, vault
+from ullgetthejob.accounts import audit, people, vault
 from ullgetthejob.hh.errors import HHRefreshRefused, HHTokenNotExpired
-from ullgetthejob.platform.errors import BadRequest
+from ullgetthejob.platform.errors import BadRequest, Forbidden
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +60,7 @@ def refresh(
 
     One of an account's is renewed in its place, and while it has not expired the pair is answered
     as it is; one that Core does not keep is exchanged and not stored. Raises :class:`BadRequest`
-    where hh.ru refuses.
+    where hh.ru refuses, :class:`Forbidden` for another account's beside a user's token.
     """
     account_id = vault.owner(body.refresh_token, connection=connection)
     with audit.recorded(
@@ -71,6 +71,11 @@ def refresh(
         connection=connection,
         now=now,
     ):
+        if caller.user_id is not None and account_id not in (
+            None,
+            people.by_id(caller.user_id).account_id,
+        ):
+            raise Forbidden("the token is of another user", code="user_mismatch")
         try:
             pair = vault.exchange(body.refresh_token, hh=hh, now=now)
         except HHRefreshRefused as error:
