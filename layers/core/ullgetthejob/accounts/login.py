@@ -109,15 +109,16 @@ CONNECTED = """
         access_changed_at = %(now)s
     WHERE id = %(account_id)s AND NOT (access_state = 'limited_until' AND access_until > %(now)s)
 """
-# A session that had another account: what was issued to it for that one ends.
+# A session that is new here, or had another account: what was issued to it before ends.
 ATTACH_USER = """
-    INSERT INTO users AS u (id, email, password_hash, account_id, inserted_at, updated_at)
-    VALUES (%(user_id)s, %(email)s, '!', %(account_id)s, %(utc)s, %(utc)s)
+    INSERT INTO users AS u (id, email, password_hash, account_id, tokens_valid_from, inserted_at,
+                            updated_at)
+    VALUES (%(user_id)s, %(email)s, '!', %(account_id)s, %(after_now)s, %(utc)s, %(utc)s)
     ON CONFLICT (id) DO UPDATE SET
         account_id = excluded.account_id,
-        tokens_valid_from = CASE
-            WHEN u.account_id IS DISTINCT FROM excluded.account_id AND u.account_id IS NOT NULL
-            THEN %(after_now)s ELSE u.tokens_valid_from END,
+        tokens_valid_from = CASE WHEN u.account_id IS DISTINCT FROM excluded.account_id
+            THEN greatest(%(now)s, u.tokens_valid_from) + interval '1 microsecond'
+            ELSE u.tokens_valid_from END,
         updated_at = excluded.updated_at
     RETURNING tokens_valid_from
 """
