@@ -7,6 +7,10 @@ whatever else moto knows. moto itself forgets everything when it ends, so
   at the next start, into tables made from the template;
 * the template's KMS keys have fixed ids, and their material is kept in ``DIR/keys.json``.
 
+The template's SQS queues are there, but messages are lost when this process ends: queues are
+doorbells, and the sweeper rings again for whatever waits. Their timing (visibility, delay,
+retention) is real time, as it is in the cloud, whatever the local clock says.
+
 Secrets and parameters are not kept: locally functions get theirs as environment variables.
 """
 
@@ -20,6 +24,7 @@ import secrets
 import sqlite3
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +38,7 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.sqs.models import sqs_backends
 from werkzeug.serving import make_server
 
 from local.settings import write_privately
@@ -43,8 +49,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from moto.dynamodb.models import DynamoDBBackend
+    from moto.sqs.models import Message
+    from moto.sqs.models import Queue as MotoQueue
 
-    from local.template.resources import Key, Table
+    from local.template.resources import Key, Queue, Table
 
 _TARGET = "DynamoDB_20120810."
 _TABLE_CHANGES = {"CreateTable", "DeleteTable"}
@@ -270,6 +278,94 @@ def tell_incorrect_keys() -> None:
     backend.decrypt = decrypt_as_kms  # type: ignore[method-assign]
 
 
+def create_queues(queues: Iterable[Queue]) -> None:
+    """Make *queues*, and tell each where its dead letters go."""
+    backend = sqs_backends[ACCOUNT_ID][REGION]
+    made = list(queues)
+    for queue in made:
+        attributes: dict[str, Any] = dict(queue.attributes)
+        backend.create_queue(queue.name, **attributes)
+    for queue in made:
+        if queue.dead_letter_arn is not None:
+            redrive = {
+                "deadLetterTargetArn": queue.dead_letter_arn,
+                "maxReceiveCount": queue.max_receive_count,
+            }
+            backend.set_queue_attributes(queue.name, {"RedrivePolicy": json.dumps(redrive)})
+
+
+_CHANGES_OF_MESSAGES = (
+    *("send_message", "send_message_batch", "purge_queue"),
+    *("delete_message", "delete_message_batch"),
+    *("change_message_visibility", "change_message_visibility_batch"),
+)
+
+
+def serve_queues_one_request_at_a_time() -> None:
+    """Let no two requests change queues at once, and long polls sleep until there is something.
+
+    In moto two threads could receive the same message, and a message that is sent while another
+    is deleted could be lost; its long polls wake every second.
+    """
+    backend = sqs_backends[ACCOUNT_ID][REGION]
+    changed = threading.Condition()
+    receive_now = backend.receive_message
+
+    def alone(method: Callable[..., Any]) -> Callable[..., Any]:
+        def locked(*arguments: Any, **named: Any) -> Any:
+            with changed:
+                try:
+                    return method(*arguments, **named)
+                finally:
+                    changed.notify_all()
+
+        return locked
+
+    for name in _CHANGES_OF_MESSAGES:
+        setattr(backend, name, alone(getattr(backend, name)))
+
+    def receive(
+        queue_name: str,
+        count: int,
+        wait_seconds_timeout: int,
+        visibility_timeout: int,
+        message_attribute_names: list[str] | None = None,
+    ) -> list[Message]:
+        queue = backend.get_queue(queue_name)
+        end = time.monotonic() + wait_seconds_timeout
+        with changed:
+            while True:
+                _forget_expired(queue)
+                before = len(queue._messages)
+                found = receive_now(
+                    queue_name, count, 0, visibility_timeout, message_attribute_names
+                )
+                if len(queue._messages) < before:
+                    changed.notify_all()  # who waits at the queue of dead letters
+                left_s = end - time.monotonic()
+                if found or left_s <= 0:
+                    return found
+                changed.wait(min(left_s, _next_visible_s(queue)))
+
+    backend.receive_message = receive  # type: ignore[method-assign]
+
+
+def _forget_expired(queue: MotoQueue) -> None:
+    retention_s: int = queue.message_retention_period  # type: ignore[attr-defined]
+    oldest_ms = (time.time() - retention_s) * 1000
+    queue._messages = [
+        message for message in queue._messages if (message.sent_timestamp or 0) >= oldest_ms
+    ]
+
+
+def _next_visible_s(queue: MotoQueue) -> float:
+    """Seconds until a message that is hidden now shows; infinity if none is."""
+    now_ms = time.time() * 1000
+    moments = (max(message.visible_at, message.delayed_until) for message in queue._messages)
+    waits_ms = (moment - now_ms for moment in moments if moment >= now_ms)
+    return min(waits_ms, default=float("inf")) / 1000 + 0.001
+
+
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open
     disable_nagle_algorithm = True  # else each answer waits for the acknowledgement of its header
@@ -286,6 +382,8 @@ def serve(host: str, port: int, data_dir: Path, template: Path) -> None:
     create_tables(description.tables.values(), items)
     create_keys(description.keys.values(), data_dir / "keys.json")
     tell_incorrect_keys()
+    create_queues(description.queues.values())
+    serve_queues_one_request_at_a_time()
     application = DurableDynamoDB(DomainDispatcherApplication(create_backend_app), items)
     server = make_server(host, port, application, threaded=True, request_handler=_Handler)
     print(f"AWS listens on http://{host}:{server.server_port}", flush=True)

@@ -20,6 +20,7 @@ from local.child import Lifeline
 from local.dev_connect import demo
 from local.dev_connect.core import Core, CoreRefused
 from local.dev_connect.page import ConnectPage
+from local.event_sources.service import EventSources
 from local.forward import forward
 from local.functions.logs import Logs
 from local.functions.service import LambdaService
@@ -115,14 +116,24 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
                 redirect_uri=settings.redirect_uri,
                 oauth_url=_of_any(environments, "HH_OAUTH_URL"),
             )
-            gateway = Gateway(template, functions, logs, services.status, connect)
+            sources = EventSources(
+                template,
+                functions,
+                endpoint=services.addresses["AWS_ENDPOINT_URL"],
+                clock=services.clock,
+                data_dir=settings.data_dir,
+                logs=logs,
+            )
+            gateway = Gateway(template, functions, logs, services.status, connect, sources)
             await gateway.start(listeners)
+            sources.start()
             origin = f"http://localhost:{settings.port}"
             tell(origin)
             try:
                 yield Cloud(origin, services, environments)
             finally:
                 await gateway.stop()
+                await sources.stop()
                 await functions.close()
         finally:
             await services.stop()

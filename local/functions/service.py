@@ -13,6 +13,7 @@ import importlib.util
 import math
 import sys
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,9 +104,12 @@ class LambdaService:
             environment = process_environment(function, variables, paths)
             self._pools[logical_id] = _Pool(function, paths, environment, Code(paths))
 
-    async def invoke(self, logical_id: str, payload: bytes, trace_id: str = "") -> Result:
+    async def invoke(
+        self, logical_id: str, payload: bytes, trace_id: str = "", request_id: str | None = None
+    ) -> Result:
         """Run the function with an event (JSON) and return what it answered.
 
+        *request_id* is given where an event is tried again: Lambda keeps it then.
         Raises :class:`Throttled` and :class:`PayloadTooLarge`; ``KeyError`` for no such function.
         A function that fails is a :class:`Result` with an error, as in the cloud.
         """
@@ -120,7 +124,13 @@ class LambdaService:
         pool.counters.invocations += 1
         pool.busy += 1
         function = pool.function
-        invocation = Invocation(payload, function.arn, function.timeout_s, trace_id=trace_id)
+        invocation = Invocation(
+            payload,
+            function.arn,
+            function.timeout_s,
+            request_id=request_id or str(uuid.uuid4()),
+            trace_id=trace_id,
+        )
         # A caller that goes away does not stop a function.
         running = asyncio.ensure_future(self._run(pool, invocation))
         self._running.add(running)

@@ -1,6 +1,7 @@
 """API Gateway on a laptop: the HTTP API of the template in front of its functions.
 
-Also ``GET /_local/``: what runs, for people, and the page of :mod:`local.dev_connect`.
+Also ``GET /_local/``: what runs, for people, the page of :mod:`local.dev_connect`, and the
+controls of :mod:`local.event_sources`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from local.dev_connect.page import ConnectPage
+    from local.event_sources.service import EventSources
     from local.functions.logs import Logs
     from local.functions.service import LambdaService
     from local.template.resources import HttpApi, Template
@@ -66,6 +68,7 @@ class Gateway:
         logs: Logs,
         status: Callable[[], dict[str, Any]] = dict,
         connect: ConnectPage | None = None,
+        event_sources: EventSources | None = None,
         integration_limit_s: float = INTEGRATION_LIMIT_S,
     ) -> None:
         self._routes = Routes(template.routes)
@@ -74,6 +77,7 @@ class Gateway:
         self._logs = logs
         self._status = status
         self._connect = connect
+        self._event_sources = event_sources
         self._limit_s = integration_limit_s
         self._throttles: dict[str, TokenBucket] = {}
         self._runner: web.ServerRunner | None = None
@@ -100,11 +104,14 @@ class Gateway:
         path = request.raw_path.partition("?")[0]
         if self._connect is not None and self._connect.serves(path):
             return await self._connect.answer(request)
+        if self._event_sources is not None and self._event_sources.serves(path):
+            return await self._event_sources.answer(request)
         if path == "/_local/docs":
             return web.Response(text=_api_docs(), content_type="text/html")
         if path in ("/_local", "/_local/"):
+            sources = await self._event_sources.status() if self._event_sources else {}
             return web.json_response(
-                {**self._status(), "functions": self._service.status()},
+                {**self._status(), "functions": self._service.status(), **sources},
                 dumps=lambda value: json.dumps(value, indent=2) + "\n",
             )
         received = Request(

@@ -1,8 +1,9 @@
-"""What template.yaml says, as far as it runs locally: functions, routes, tables, keys, layers.
+"""What template.yaml says, as far as it runs locally: functions and what invokes them, tables,
+queues, keys, layers.
 
 The template is the only description of the system: the local cloud and the tests that need tables
 read it here, so that what runs locally is what deploys. Names are local ones: a table is called by
-its logical id, a key has one fixed ARN.
+its logical id, a key has one fixed ARN, a queue has its URL in the cloud.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local.template import event_sources
 from local.template.cloudformation import (
     ACCOUNT_ID,
     REGION,
@@ -18,10 +20,20 @@ from local.template.cloudformation import (
     intrinsic,
     read,
 )
-from local.template.resources import Function, HttpApi, Key, Layer, Route, Table, Template
+from local.template.resources import Function, HttpApi, Key, Layer, Queue, Route, Table, Template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+# What SAM makes of a function's events; written by itself it would not run locally.
+_ONLY_AS_EVENTS = {
+    "AWS::Events::Rule",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::EventSourceMapping",
+    "AWS::Scheduler::Schedule",
+}
+
+_RULES = {"Schedule": event_sources.rule, "ScheduleV2": event_sources.schedule}
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATE = REPOSITORY / "template.yaml"
@@ -56,13 +68,23 @@ class _Reader:
             kind = str(resource["Type"])
             if kind.startswith("AWS::Serverless::") and kind.rpartition(":")[2] not in known:
                 raise TemplateError(f"Resources.{logical_id}: {kind} does not run locally")
+            if kind in _ONLY_AS_EVENTS:
+                raise TemplateError(
+                    f"Resources.{logical_id}: {kind} runs locally only as a function's property"
+                )
         apis = [self._api(name) for name in self._of_type("AWS::Serverless::HttpApi")]
         if len(apis) > 1:
             raise TemplateError("Resources: more than one AWS::Serverless::HttpApi")
+        queues = {name: self._queue(name) for name in self._of_type("AWS::SQS::Queue")}
+        event_sources.check_dead_letters(queues)
+        functions = {
+            name: self._function(name, queues)
+            for name in self._of_type("AWS::Serverless::Function")
+        }
+        for function in functions.values():
+            event_sources.check_visibility(function, queues)
         return Template(
-            functions={
-                name: self._function(name) for name in self._of_type("AWS::Serverless::Function")
-            },
+            functions=functions,
             layers={
                 name: Layer(name, self._content(name, "ContentUri"))
                 for name in self._of_type("AWS::Serverless::LayerVersion")
@@ -70,6 +92,7 @@ class _Reader:
             tables={name: self._table(name) for name in self._of_type("AWS::DynamoDB::Table")},
             keys={name: self._key(name) for name in self._of_type("AWS::KMS::Key")},
             api=apis[0] if apis else HttpApi(),
+            queues=queues,
         )
 
     # ── what references mean ─────────────────────────────────────────────────────────────────
@@ -78,10 +101,12 @@ class _Reader:
         """The name by which the resource is known locally."""
         if self._type(logical_id, place) == "AWS::KMS::Key":
             return Key(logical_id, "").key_id
+        if self._type(logical_id, place) == "AWS::SQS::Queue":
+            return self._named_queue(logical_id).url
         return logical_id
 
     def attribute(self, logical_id: str, name: str, place: str) -> str:
-        """The ARN of the resource; it has no other attribute locally."""
+        """The ARN of the resource; besides it, only queues have attributes locally."""
         match self._type(logical_id, place), name:
             case "AWS::KMS::Key", "Arn":
                 return Key(logical_id, "").arn
@@ -91,6 +116,12 @@ class _Reader:
                 return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{logical_id}"
             case "AWS::Logs::LogGroup", "Arn":
                 return f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:{logical_id}:*"
+            case "AWS::SQS::Queue", "Arn":
+                return self._named_queue(logical_id).arn
+            case "AWS::SQS::Queue", "QueueName":
+                return self._named_queue(logical_id).name
+            case "AWS::SQS::Queue", "QueueUrl":
+                return self._named_queue(logical_id).url
             case kind, _:
                 raise TemplateError(f"{place}: {kind} has no {name} locally")
 
@@ -124,7 +155,7 @@ class _Reader:
             raise TemplateError(f"{place}: there is no folder {uri}")
         return folder
 
-    def _function(self, logical_id: str) -> Function:
+    def _function(self, logical_id: str, queues: Mapping[str, Queue]) -> Function:
         place = f"Resources.{logical_id}.Properties"
         runtime = self._property(logical_id, "Runtime", "")
         if not str(runtime).startswith("python"):
@@ -134,6 +165,10 @@ class _Reader:
             raise TemplateError(f"{place}.Handler: is missing")
         environment = self._property(logical_id, "Environment", {}).get("Variables", {})
         reserved = self._property(logical_id, "ReservedConcurrentExecutions")
+        if self._property(logical_id, "DeadLetterQueue") is not None:
+            raise TemplateError(f"{place}.DeadLetterQueue: does not run locally")
+        event_invoke = self._property(logical_id, "EventInvokeConfig", {})
+        events = list(self._events(logical_id))
         return Function(
             logical_id=logical_id,
             runtime=runtime,
@@ -144,30 +179,53 @@ class _Reader:
             timeout_s=float(self._property(logical_id, "Timeout", 3)),
             reserved_concurrency=None if reserved is None else int(reserved),
             layers=tuple(self._property(logical_id, "Layers", [])),
-            routes=tuple(self._routes(logical_id)),
+            routes=tuple(
+                self._route(logical_id, properties, place)
+                for kind, _, properties, place in events
+                if kind == "HttpApi"
+            ),
+            rules=tuple(
+                _RULES[kind](logical_id, name, properties, place)
+                for kind, name, properties, place in events
+                if kind in _RULES
+            ),
+            queue_sources=tuple(
+                event_sources.queue_source(logical_id, properties, queues, place)
+                for kind, _, properties, place in events
+                if kind == "SQS"
+            ),
+            event_invoke=event_sources.event_invoke_config(
+                event_invoke, f"{place}.EventInvokeConfig"
+            ),
         )
 
-    def _routes(self, logical_id: str) -> list[Route]:
-        routes = []
+    def _events(self, logical_id: str) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+        """Type, name, properties and place of each event of the function."""
         for name, event in self._property(logical_id, "Events", {}).items():
             place = f"Resources.{logical_id}.Properties.Events.{name}"
-            if event["Type"] != "HttpApi":
+            if event["Type"] not in ("HttpApi", "SQS", *_RULES):
                 raise TemplateError(f"{place}: events of type {event['Type']} do not run locally")
-            properties = event.get("Properties", {})
-            if unknown := set(properties) - {"ApiId", "Method", "Path", "PayloadFormatVersion"}:
-                raise TemplateError(f"{place}: {', '.join(sorted(unknown))} does not run locally")
-            if properties.get("PayloadFormatVersion", "2.0") != "2.0":
-                raise TemplateError(f"{place}: only payload format 2.0 runs locally")
-            path = properties.get("Path", "$default")
-            method = properties.get("Method", "ANY").upper()
-            routes.append(
-                Route(
-                    "ANY" if method == "X-AMAZON-APIGATEWAY-ANY-METHOD" else method,
-                    path,
-                    logical_id,
-                )
-            )
-        return routes
+            yield event["Type"], name, event.get("Properties", {}), place
+
+    def _route(self, logical_id: str, properties: Mapping[str, Any], place: str) -> Route:
+        if unknown := set(properties) - {"ApiId", "Method", "Path", "PayloadFormatVersion"}:
+            raise TemplateError(f"{place}: {', '.join(sorted(unknown))} does not run locally")
+        if properties.get("PayloadFormatVersion", "2.0") != "2.0":
+            raise TemplateError(f"{place}: only payload format 2.0 runs locally")
+        path = properties.get("Path", "$default")
+        method = properties.get("Method", "ANY").upper()
+        return Route(
+            "ANY" if method == "X-AMAZON-APIGATEWAY-ANY-METHOD" else method, path, logical_id
+        )
+
+    def _queue(self, logical_id: str) -> Queue:
+        place = f"Resources.{logical_id}.Properties"
+        properties = self._resources[logical_id].get("Properties", {})
+        return event_sources.queue(logical_id, self._evaluate.value(properties, place), place)
+
+    def _named_queue(self, logical_id: str) -> Queue:
+        """The queue by its name alone: references to it need no more, and may come from itself."""
+        return Queue(logical_id, str(self._property(logical_id, "QueueName", logical_id)))
 
     def _table(self, logical_id: str) -> Table:
         place = f"Resources.{logical_id}.Properties"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from local.template.cloudformation import ACCOUNT_ID, REGION
@@ -11,6 +11,8 @@ from local.template.cloudformation import ACCOUNT_ID, REGION
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from local.event_sources.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,50 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """What invokes a function by the clock: a rule of EventBridge, or a schedule of its Scheduler.
+
+    *input* takes the place of the event that EventBridge would send, as JSON text.
+    """
+
+    name: str
+    function: str  # logical id
+    expression: str
+    schedule: Schedule
+    enabled: bool = True
+    input: str | None = None
+    of_scheduler: bool = False
+
+    @property
+    def arn(self) -> str:
+        """The local ARN."""
+        if self.of_scheduler:
+            return f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/default/{self.name}"
+        return f"arn:aws:events:{REGION}:{ACCOUNT_ID}:rule/{self.name}"
+
+
+@dataclass(frozen=True)
+class QueueSource:
+    """A queue that Lambda reads for a function."""
+
+    queue: str  # logical ids
+    function: str
+    batch_size: int = 10
+    window_s: int = 0  # how long a batch may be gathered
+    maximum_concurrency: int | None = None  # None: as many as the function has
+    reports_item_failures: bool = False
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class EventInvokeConfig:
+    """How long Lambda tries events that nobody waits for."""
+
+    retries: int = 2  # after an error of the function
+    maximum_age_s: int = 21_600
+
+
+@dataclass(frozen=True)
 class Function:
     """A Lambda function."""
 
@@ -41,6 +87,9 @@ class Function:
     reserved_concurrency: int | None  # None: whatever the account allows
     layers: tuple[str, ...]  # logical ids, in the order in which they are unpacked over each other
     routes: tuple[Route, ...]
+    rules: tuple[Rule, ...] = ()
+    queue_sources: tuple[QueueSource, ...] = ()
+    event_invoke: EventInvokeConfig = EventInvokeConfig()
 
     @property
     def name(self) -> str:
@@ -91,6 +140,32 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Queue:
+    """A standard SQS queue. *attributes* are those of ``CreateQueue``, but for the redrive."""
+
+    logical_id: str
+    name: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    dead_letter_arn: str | None = None
+    max_receive_count: int = 0
+
+    @property
+    def url(self) -> str:
+        """The URL, as in the cloud: SQS knows a queue by it, wherever the endpoint is."""
+        return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{self.name}"
+
+    @property
+    def arn(self) -> str:
+        """The ARN."""
+        return f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{self.name}"
+
+    @property
+    def visibility_timeout_s(self) -> int:
+        """How long a message that was received stays hidden from others."""
+        return int(self.attributes.get("VisibilityTimeout", 30))
+
+
+@dataclass(frozen=True)
 class Key:
     """A symmetric KMS key under an id that never changes, so that ciphertexts stay readable."""
 
@@ -126,6 +201,7 @@ class Template:
     tables: Mapping[str, Table]
     keys: Mapping[str, Key]
     api: HttpApi
+    queues: Mapping[str, Queue] = field(default_factory=dict)
 
     @property
     def routes(self) -> tuple[Route, ...]:

@@ -115,6 +115,7 @@ def test_nobody_there_is_unreachable(monkeypatch):
         ("dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
         ("kms", "AWS_ENDPOINT_URL_KMS"),
         ("secretsmanager", "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+        ("sqs", "AWS_ENDPOINT_URL_SQS"),
     ],
 )
 def test_an_endpoint_of_one_service_wins_over_that_of_all_and_binds_no_other(

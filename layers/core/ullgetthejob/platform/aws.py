@@ -1,6 +1,6 @@
-"""DynamoDB, KMS and Secrets Manager without the SDK.
+"""DynamoDB, KMS, Secrets Manager and SQS without the SDK.
 
-The three speak one protocol: a JSON body POSTed to ``/``, the operation in ``X-Amz-Target``, signed
+The four speak one protocol: a JSON body POSTed to ``/``, the operation in ``X-Amz-Target``, signed
 with Signature Version 4. boto3 would do the same and cost 150-250 ms of every cold start, and three
 times the CPU of every call (``make bench-cold-start``; docs/decisions/0001-aws-without-sdk.md).
 Operations, requests and answers are those of AWS's API references, bytes as base64 text.
@@ -30,12 +30,14 @@ PROTOCOLS = {
     "dynamodb": ("DynamoDB_20120810", "1.0"),
     "kms": ("TrentService", "1.1"),
     "secretsmanager": ("secretsmanager", "1.1"),
+    "sqs": ("AmazonSQS", "1.0"),  # the queue is named in the body, by its URL
 }
 # Another endpoint for one service alone; the names are those of AWS's SDKs.
 ENDPOINTS = {
     "dynamodb": "AWS_ENDPOINT_URL_DYNAMODB",
     "kms": "AWS_ENDPOINT_URL_KMS",
     "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "sqs": "AWS_ENDPOINT_URL_SQS",
 }
 TIMEOUT_S = 3
 ATTEMPTS = 3
@@ -48,6 +50,7 @@ RETRIED = frozenset(
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "ServiceUnavailable",
         "ThrottlingException",
         "TransactionInProgressException",

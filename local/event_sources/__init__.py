@@ -1,0 +1,1 @@
+"""What invokes functions besides HTTP: schedules that follow the local clock, and queues."""

@@ -1,0 +1,202 @@
+"""Lambda's event source mapping for SQS: reads a queue, and invokes a function with batches.
+
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. As there: messages are read only while
+an invocation of them could begin, deleted when the function succeeded (or did not name them in
+``batchItemFailures``), and left to their visibility timeout otherwise; after ``maxReceiveCount``
+of these SQS moves them to the queue of dead letters. A throttled batch is tried again until its
+messages become visible. Unlike there: without ``MaximumConcurrency``, no more batches run at once
+than Lambda begins with, and a queue whose function fails is read no slower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from local.event_sources.sqs import LONGEST_WAIT_S, SqsUnavailable
+from local.functions.service import PayloadTooLarge, Throttled
+from local.template.cloudformation import REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.event_sources.sqs import Sqs
+    from local.functions.service import LambdaService
+    from local.template.resources import Queue, QueueSource
+
+FIRST_CONCURRENCY = 5
+_ENOUGH_BYTES = 2_000_000  # of bodies, in a batch that is gathered: an event is 6 MB at most
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+
+_Message = dict[str, Any]
+
+
+class QueuePoller:
+    """Feeds the function of *source* from *queue*; *tell* hears how each batch went, in a line."""
+
+    def __init__(
+        self,
+        source: QueueSource,
+        queue: Queue,
+        service: LambdaService,
+        sqs: Sqs,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._source = source
+        self._queue = queue
+        self._service = service
+        self._sqs = sqs
+        self._tell = tell
+        self._places = asyncio.Semaphore(source.maximum_concurrency or FIRST_CONCURRENCY)
+        self._batches: set[asyncio.Task[None]] = set()
+        self.done = self.failed = 0  # messages
+
+    async def run(self) -> None:
+        """Read and invoke until cancelled; what is running then is given up."""
+        pause_s = _FIRST_PAUSE_S
+        try:
+            while True:
+                await self._places.acquire()
+                try:
+                    received_at, messages = await self._gather()
+                    pause_s = _FIRST_PAUSE_S
+                except SqsUnavailable as error:
+                    self._tell(f"cannot be read: {error}")
+                    messages = []
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                if messages:
+                    batch = asyncio.create_task(self._process(messages, received_at))
+                    self._batches.add(batch)
+                    batch.add_done_callback(self._batches.discard)
+                else:
+                    self._places.release()
+        finally:
+            batches = list(self._batches)
+            for batch in batches:
+                batch.cancel()
+            await asyncio.gather(*batches, return_exceptions=True)
+
+    async def _gather(self) -> tuple[float, list[_Message]]:
+        """A batch, and when (``time.monotonic()``) its first messages were received.
+
+        Without a window it is what SQS has at once; with one, what comes until the batch is full
+        or the window is over. A receive that has begun is always waited for: what it takes would
+        be hidden until its visibility timeout.
+        """
+        wanted, url = self._source.batch_size, self._queue.url
+        messages = await self._sqs.receive(url, wanted, LONGEST_WAIT_S)
+        received_at = time.monotonic()
+        end = received_at + self._source.window_s
+        while messages and len(messages) < wanted and _bytes_of(messages) < _ENOUGH_BYTES:
+            left_s = end - time.monotonic()
+            if left_s <= 0:
+                break
+            wait_s = math.floor(min(left_s, LONGEST_WAIT_S))
+            if wait_s == 0:
+                await asyncio.sleep(left_s)
+            messages += await self._sqs.receive(url, wanted - len(messages), wait_s)
+        return received_at, messages
+
+    async def _process(self, messages: list[_Message], received_at: float) -> None:
+        begun = time.monotonic()
+        try:
+            problem, failed = await self._invoke(messages, received_at)
+            done = [message for message in messages if message["MessageId"] not in failed]
+            if done:
+                handles = [message["ReceiptHandle"] for message in done]
+                await self._sqs.delete(self._queue.url, handles)
+            self.done += len(done)
+            self.failed += len(messages) - len(done)
+            took_ms = (time.monotonic() - begun) * 1000
+            self._tell(f"{len(done)} of {len(messages)} messages done in {took_ms:.0f} ms{problem}")
+        except SqsUnavailable as error:
+            self._tell(f"{len(messages)} messages could not be deleted: {error}")
+        finally:
+            self._places.release()
+
+    async def _invoke(self, messages: list[_Message], received_at: float) -> tuple[str, set[str]]:
+        """What went wrong, for the log, and the ids of the messages that failed."""
+        everything = {str(message["MessageId"]) for message in messages}
+        event = to_event(messages, self._queue)
+        visible_at = received_at + self._queue.visibility_timeout_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                result = await self._service.invoke(self._source.function, event)
+                break
+            except Throttled:
+                if time.monotonic() + pause_s > visible_at:
+                    return ": throttled", everything
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            except PayloadTooLarge:
+                return ": the event is over 6 MB", everything
+        if result.error is not None:
+            return f": {result.error}", everything
+        if not self._source.reports_item_failures:
+            return "", set()
+        failed = failures(result.payload, everything)
+        if failed is None:
+            return ": the response is not one of batchItemFailures", everything
+        return "", failed
+
+
+def to_event(messages: list[_Message], queue: Queue) -> bytes:
+    """The event for a batch of messages, as Lambda makes it of SQS's."""
+    return json.dumps({"Records": [_record(message, queue.arn) for message in messages]}).encode()
+
+
+def _record(message: _Message, arn: str) -> dict[str, Any]:
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {
+            name: {
+                **{f"{key[0].lower()}{key[1:]}": value for key, value in attribute.items()},
+                "stringListValues": [],
+                "binaryListValues": [],
+            }
+            for name, attribute in message.get("MessageAttributes", {}).items()
+        },
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": REGION,
+    }
+    if "MD5OfMessageAttributes" in message:
+        record["md5OfMessageAttributes"] = message["MD5OfMessageAttributes"]
+    return record
+
+
+def failures(response: bytes, batch: set[str]) -> set[str] | None:
+    """The ids of *batch* that a function reports as failed; ``None``: its response is invalid.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html: nothing, an empty
+    object and an empty list mean success; an id that is empty, missing or of no message of the
+    batch makes the whole batch fail, as does anything else.
+    """
+    try:
+        content = json.loads(response)
+    except ValueError:
+        return None
+    if content is None:
+        return set()
+    if not isinstance(content, dict):
+        return None
+    items = content.get("batchItemFailures")
+    if items is None:
+        return set()
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        return None
+    ids = [item.get("itemIdentifier") for item in items]
+    return set(ids) if all(isinstance(each, str) and each in batch for each in ids) else None
+
+
+def _bytes_of(messages: list[_Message]) -> int:
+    return sum(len(message["Body"]) for message in messages)

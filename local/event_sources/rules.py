@@ -1,0 +1,181 @@
+"""EventBridge on a laptop: rules that fire when the local clock passes their moments.
+
+The clock may jump by days and run a thousand times faster than real time. AWS would have fired a
+rule once for every moment passed; here
+
+* the moments that passed at once are one event, which carries the last of them: what our rules
+  start does all that is due, however often it is asked;
+* a rule fires at most once in :data:`SHORTEST_INTERVAL_S` of real time, however fast the clock;
+* a rule with :data:`UNFINISHED_LIMIT` events still running, or waiting to be tried again, fires
+  when one of them is done.
+
+When each rule fired last is kept in a file: what fell due while nothing ran is made up for at the
+next start, once, and ``rate(1 day)`` comes although no run lasts a day. A rate counts from the
+first start (in the cloud, from the deployment).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from local.template.cloudformation import ACCOUNT_ID, REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from pathlib import Path
+
+    from local.template.resources import Rule
+
+LOOK_S = 0.2  # the clock is a file that others change
+SHORTEST_INTERVAL_S = 0.5
+UNFINISHED_LIMIT = 3
+
+
+class NoSuchRule(Exception):
+    """There is no rule of this name."""
+
+
+class RuleBusy(Exception):
+    """Too many events of the rule are unfinished."""
+
+
+@dataclass
+class _State:
+    rule: Rule
+    last: datetime  # the moment up to which everything has fired
+    next: datetime | None
+    fired: int = 0
+    fired_at: float = float("-inf")  # time.monotonic()
+    unfinished: set[asyncio.Future[Any]] = field(default_factory=set)
+
+    def fire(self, moment: datetime, deliver: Callable[[Rule, bytes], Awaitable[object]]) -> None:
+        delivery = asyncio.ensure_future(deliver(self.rule, event(self.rule, moment)))
+        self.unfinished.add(delivery)
+        delivery.add_done_callback(self.unfinished.discard)
+        self.fired += 1
+        self.fired_at = time.monotonic()
+
+
+class Rules:
+    """Fires *rules* by *clock*: awaits ``deliver(rule, event)`` for each event.
+
+    *path* is the file that keeps when each fired last.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        clock: Callable[[], datetime],
+        deliver: Callable[[Rule, bytes], Awaitable[object]],
+        path: Path,
+    ) -> None:
+        self._clock = clock
+        self._deliver = deliver
+        self._path = path
+        now = clock()
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        self._states: dict[str, _State] = {}
+        for rule in rules:
+            last = min(datetime.fromisoformat(kept.get(rule.name, now.isoformat())), now)
+            self._states[rule.name] = _State(rule, last, rule.schedule.next_after(last))
+        self._save()
+
+    async def run(self) -> None:
+        """Fire what is due, for ever."""
+        while self._states:
+            self.fire_due()
+            await asyncio.sleep(LOOK_S)
+
+    def fire_due(self) -> None:
+        """Fire each rule whose moment has come, once."""
+        now = self._clock()
+        due = [state for state in self._states.values() if state.next and state.next <= now]
+        fired = False
+        for state in due:
+            moment = state.rule.schedule.latest(state.last, now)
+            if moment is None or (state.rule.enabled and not _may_fire(state)):
+                continue
+            if state.rule.enabled:
+                state.fire(moment, self._deliver)
+            state.last, state.next = moment, state.rule.schedule.next_after(moment)
+            fired = True
+        if fired:
+            self._save()
+
+    def fire(self, name: str) -> None:
+        """Fire the rule *name* now, even if it is disabled; its schedule stays as it is.
+
+        Raises :class:`NoSuchRule` and :class:`RuleBusy`.
+        """
+        state = self._states.get(name)
+        if state is None:
+            raise NoSuchRule
+        if len(state.unfinished) >= UNFINISHED_LIMIT:
+            raise RuleBusy
+        state.fire(self._clock(), self._deliver)
+
+    async def stop(self) -> None:
+        """Give up what is unfinished."""
+        unfinished = [each for state in self._states.values() for each in state.unfinished]
+        for delivery in unfinished:
+            delivery.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+
+    def status(self) -> dict[str, dict[str, object]]:
+        """What each rule does, by its name. Times are the local clock's."""
+        return {
+            name: {
+                "expression": state.rule.expression,
+                "function": state.rule.function,
+                "enabled": state.rule.enabled,
+                "next": _text(state.next) if state.next and state.rule.enabled else None,
+                "fired": state.fired,
+                "unfinished": len(state.unfinished),
+            }
+            for name, state in self._states.items()
+        }
+
+    def _save(self) -> None:
+        if self._states:
+            last = {name: state.last.isoformat() for name, state in self._states.items()}
+            new = self._path.with_suffix(".new")
+            new.write_text(json.dumps(last, indent=2) + "\n")
+            new.replace(self._path)
+
+
+def _may_fire(state: _State) -> bool:
+    return (
+        len(state.unfinished) < UNFINISHED_LIMIT
+        and time.monotonic() - state.fired_at >= SHORTEST_INTERVAL_S
+    )
+
+
+def event(rule: Rule, moment: datetime) -> bytes:
+    """The event that tells a function of *rule* that *moment* has come.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
+    """
+    if rule.input is not None:
+        return rule.input.encode()
+    content = {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler" if rule.of_scheduler else "aws.events",
+        "account": ACCOUNT_ID,
+        "time": _text(moment),
+        "region": REGION,
+        "resources": [rule.arn],
+        "detail": "{}" if rule.of_scheduler else {},
+    }
+    return json.dumps(content).encode()
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,163 @@
+"""Everything that invokes functions besides HTTP, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from local.clock import LocalClock
+from local.event_sources.event_invoke import RETRY_PAUSES_S, invoke_event
+from local.event_sources.queue_poller import QueuePoller
+from local.event_sources.rules import NoSuchRule, RuleBusy, Rules
+from local.event_sources.sqs import Sqs, SqsUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from local.functions.logs import Logs
+    from local.functions.service import LambdaService
+    from local.template.resources import Rule, Template
+
+LOG = "events"
+PREFIX = "/_local/rules/"
+KEPT = "rules.json"
+
+
+class EventSources:
+    """The rules and queues of *template*, which invoke functions of *service*.
+
+    *endpoint* is where SQS is; *clock* the file of the local clock, ``None`` for the system's time.
+    A line for each event goes to the log ``events``: names and numbers, never contents.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        service: LambdaService,
+        *,
+        endpoint: str,
+        clock: Path | None,
+        data_dir: Path,
+        logs: Logs,
+        retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
+    ) -> None:
+        self._template = template
+        self._service = service
+        self._endpoint = endpoint
+        self._logs = logs
+        self._retry_pauses_s = retry_pauses_s
+        rules = [rule for function in template.functions.values() for rule in function.rules]
+        now = LocalClock(clock).now if clock is not None else lambda: datetime.now(UTC)
+        self._rules = Rules(rules, now, self._deliver, data_dir / KEPT)
+        self._sqs: Sqs | None = None
+        self._pollers: list[tuple[str, QueuePoller]] = []  # with the queue's logical id
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to tick and to read; needs a running loop."""
+        self._sqs = Sqs(self._endpoint)
+        for function in self._template.functions.values():
+            for source in function.queue_sources:
+                if source.enabled:
+                    queue = self._template.queues[source.queue]
+                    tell = self._teller(f"queue {queue.name} -> {function.name}")
+                    poller = QueuePoller(source, queue, self._service, self._sqs, tell)
+                    self._pollers.append((source.queue, poller))
+        running = [self._rules.run(), *(poller.run() for _, poller in self._pollers)]
+        self._tasks = [asyncio.create_task(each) for each in running]
+        for task in self._tasks:
+            task.add_done_callback(self._report)
+
+    async def stop(self) -> None:
+        """Stop; events and batches on their way are given up, and messages stay in their queues."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._rules.stop()
+        if self._sqs is not None:
+            await self._sqs.close()
+
+    async def status(self) -> dict[str, Any]:
+        """Rules and queues, by name, for people. Counts are ``None`` where SQS does not answer."""
+        return {
+            "rules": self._rules.status(),
+            "queues": {
+                queue.name: await self._queue_status(logical_id)
+                for logical_id, queue in self._template.queues.items()
+            },
+        }
+
+    async def _queue_status(self, logical_id: str) -> dict[str, Any]:
+        queue = self._template.queues[logical_id]
+        counts: dict[str, int | None] = dict.fromkeys(("visible", "in_flight", "delayed"))
+        if self._sqs is not None:
+            with contextlib.suppress(SqsUnavailable):
+                counts.update(await self._sqs.counts(queue.url))
+        totals = Counter(done=0, failed=0)
+        for name, poller in self._pollers:
+            if name == logical_id:
+                totals.update(done=poller.done, failed=poller.failed)
+        by_arn = {each.arn: each.name for each in self._template.queues.values()}
+        return {
+            **counts,
+            **totals,
+            "dead_letters": by_arn.get(queue.dead_letter_arn or ""),
+            "functions": [
+                function.name
+                for function in self._template.functions.values()
+                for source in function.queue_sources
+                if source.queue == logical_id
+            ],
+        }
+
+    # ── the control route ────────────────────────────────────────────────────────────────────
+
+    def serves(self, path: str) -> bool:
+        """Whether *path* is a control of the rules."""
+        return path.startswith(PREFIX)
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """``POST /_local/rules/{name}/fire``: fires the rule now, and answers 202 at once.
+
+        A browser's request that another site sent is refused.
+        """
+        name, _, action = request.path.removeprefix(PREFIX).partition("/")
+        if action != "fire":
+            return _refused(404, "there is only /_local/rules/{name}/fire")
+        if request.method != "POST":
+            return _refused(405, "only POST fires a rule")
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            return _refused(403, "another site sent this")
+        try:
+            self._rules.fire(name)
+        except NoSuchRule:
+            return _refused(404, f"there is no rule {name}")
+        except RuleBusy:
+            return _refused(409, f"too many events of {name} are unfinished")
+        return web.json_response({"fired": name}, status=202)
+
+    # ── events ───────────────────────────────────────────────────────────────────────────────
+
+    async def _deliver(self, rule: Rule, event: bytes) -> None:
+        function = self._template.functions[rule.function]
+        tell = self._teller(f"rule {rule.name} -> {function.name}")
+        await invoke_event(self._service, function, event, tell, self._retry_pauses_s)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        """A source that ends by itself is a mistake of ours; it must not end in silence."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._logs.write(LOG, "".join(traceback.format_exception(error)))
+
+    def _teller(self, subject: str) -> Any:
+        return lambda text: self._logs.write(LOG, f"{subject}: {text}", echo=False)
+
+
+def _refused(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)

@@ -1,0 +1,89 @@
+"""SQS as the event sources use it: its JSON protocol over kept connections."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aiohttp
+
+from local.template.cloudformation import REGION
+
+LONGEST_WAIT_S = 20
+BATCH_LIMIT = 10  # messages that one request can receive or delete
+_ANSWER_LIMIT_S = 10  # beyond the wait that was asked for
+# The local AWS checks no signature; it reads from it which service is meant.
+_AUTHORIZATION = (
+    f"AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/sqs/aws4_request, "
+    "SignedHeaders=host, Signature=none"
+)
+
+
+class SqsUnavailable(Exception):
+    """SQS does not answer, or refuses; the message says what."""
+
+
+class Sqs:
+    """Calls SQS at *endpoint*. Close it at the end."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._session.close()
+
+    async def receive(self, queue_url: str, count: int, wait_s: int) -> list[dict[str, Any]]:
+        """At most *count* messages; waits up to *wait_s* for the first."""
+        request = {
+            "QueueUrl": queue_url,
+            "MaxNumberOfMessages": min(count, BATCH_LIMIT),
+            "WaitTimeSeconds": wait_s,
+            "MessageSystemAttributeNames": ["All"],
+            "MessageAttributeNames": ["All"],
+        }
+        answer = await self._call("ReceiveMessage", request, wait_s)
+        return list(answer.get("Messages", []))
+
+    async def delete(self, queue_url: str, receipt_handles: list[str]) -> None:
+        """Delete messages that were received."""
+        for start in range(0, len(receipt_handles), BATCH_LIMIT):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": handle}
+                for number, handle in enumerate(receipt_handles[start : start + BATCH_LIMIT])
+            ]
+            await self._call("DeleteMessageBatch", {"QueueUrl": queue_url, "Entries": entries})
+
+    async def counts(self, queue_url: str) -> dict[str, int]:
+        """How many messages are ``visible``, ``in_flight`` and ``delayed``."""
+        names = {
+            "ApproximateNumberOfMessages": "visible",
+            "ApproximateNumberOfMessagesNotVisible": "in_flight",
+            "ApproximateNumberOfMessagesDelayed": "delayed",
+        }
+        request = {"QueueUrl": queue_url, "AttributeNames": list(names)}
+        attributes = (await self._call("GetQueueAttributes", request))["Attributes"]
+        return {names[name]: int(value) for name, value in attributes.items()}
+
+    async def _call(
+        self, operation: str, request: dict[str, Any], wait_s: float = 0
+    ) -> dict[str, Any]:
+        headers = {
+            "Authorization": _AUTHORIZATION,
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": f"AmazonSQS.{operation}",
+        }
+        try:
+            async with self._session.post(
+                self._endpoint,
+                data=json.dumps(request),
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=wait_s + _ANSWER_LIMIT_S),
+            ) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise SqsUnavailable(type(error).__name__) from error
+        if response.status != 200:
+            raise SqsUnavailable(f"{operation}: {response.status} {text[:200]}")
+        return dict(json.loads(text)) if text else {}
