@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from local.sandbox import faults
+from local.sandbox.negotiations import negotiation_control
 from local.sandbox.oauth import tokens
 from local.sandbox.people import people_control
 from local.sandbox.state import MODES, SANDBOX
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_JUMP_S = 10 * 366 * 86_400
 FASTEST_RATE = 100_000
+LIMITS = {"calls_per_second", "applications_per_day"}
 
 MANUAL = """The hh.ru sandbox: how to look into it and steer it. Bodies and answers are JSON.
 
@@ -31,20 +33,23 @@ DELETE /_sandbox/hits              forget the calls and set the counters to zero
 POST   /_sandbox/clock             {"advance_seconds": 3600} jumps ahead; {"rate": 60} lets a minute
                                    pass in a second; both may stand together. It never goes back
 POST   /_sandbox/mode              {"mode": "open" | "closed"}: closed refuses what applicants do
-POST   /_sandbox/limit             {"calls_per_second": 10} per address, in real time
-POST   /_sandbox/faults            {"kind", "path"?: prefix, "times"?: n, "probability"?: 0..1,
-                                   "seconds"?: for slow}; kinds below
+POST   /_sandbox/limit             {"calls_per_second": 10} per address, in real time;
+                                   {"applications_per_day": 200} per person, in any 24 hours
+POST   /_sandbox/faults            {"kind", "path"?: prefix, "method"?: verb, "times"?: n,
+                                   "probability"?: 0..1, "seconds"?: for slow, "value"?: for
+                                   refusal}; kinds below
 DELETE /_sandbox/faults            all is well again
 POST   /_sandbox/token             a live application token, whatever the five minutes say
 DELETE /_sandbox/tokens            forget all tokens: those in use become unknown
 POST   /_sandbox/vacancies         publish one now: {"title", "employer"?, ...}; fields below
 POST   /_sandbox/vacancies/{id}/close   archive it
-%(people)s
+%(people)s%(applications)s
 Kinds of faults (and the path they apply to unless another is given):
 %(kinds)s
 
 Fields of a vacancy (ids as in hh.ru's dictionaries; what is left out is made up):
   %(fields)s
+  refusal: how everybody who applies is refused, null or one of the above;
   employer: a name or {"id"?, "name", "trusted"?};
   salary: null or {"from"?, "to"?, "currency"?, "gross"?, "mode"?, "frequency"?}
 """
@@ -67,9 +72,13 @@ async def manual(_request: web.Request) -> web.Response:
         f"  {kind:<20} {what} [{path}]" for kind, (what, path) in faults.KINDS.items()
     )
     fields = ", ".join(handmade.FIELDS)
-    return web.Response(
-        text=MANUAL % {"kinds": kinds, "fields": fields, "people": people_control.manual()}
-    )
+    parts = {
+        "kinds": kinds,
+        "fields": fields,
+        "people": people_control.manual(),
+        "applications": negotiation_control.manual(),
+    }
+    return web.Response(text=MANUAL % parts)
 
 
 async def health(_request: web.Request) -> web.Response:
@@ -103,6 +112,7 @@ async def state(request: web.Request) -> web.Response:
                 "by_status": {str(status): n for status, n in sandbox.statuses.items()},
             },
             "calls_per_second": sandbox.limit.calls_per_second,
+            "applications": negotiation_control.summary(sandbox),
             "refused_over_limit": sandbox.limit.refused,
             "too_many_requests": sandbox.statuses[429],
             "faults": [fault.as_dict() for fault in sandbox.faults.set],
@@ -166,11 +176,17 @@ async def set_mode(request: web.Request) -> web.Response:
 async def set_limit(request: web.Request) -> web.Response:
     """``POST /_sandbox/limit``."""
     body = await _body(request)
-    value = body.get("calls_per_second") if isinstance(body, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-        return _refused("calls_per_second must be a whole number from 1 to 1000000")
-    request.app[SANDBOX].limit.calls_per_second = value
-    return web.json_response({"calls_per_second": value})
+    sandbox = request.app[SANDBOX]
+    if not isinstance(body, dict) or not body or set(body) - LIMITS:
+        return _refused(f"give {' or '.join(sorted(LIMITS))}")
+    for name, value in body.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+            return _refused(f"{name} must be a whole number from 1 to 1000000")
+    if "calls_per_second" in body:
+        sandbox.limit.calls_per_second = body["calls_per_second"]
+    if "applications_per_day" in body:
+        sandbox.applications_per_day = body["applications_per_day"]
+    return web.json_response(body)
 
 
 async def set_fault(request: web.Request) -> web.Response:

@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from local.sandbox.negotiations.refusals import REFUSALS
+
 # kind: (what happens, the path that it applies to unless another is given)
 KINDS: dict[str, tuple[str, str]] = {
     "too_many_requests": ("429 with hh.ru's body, no Retry-After", "/"),
@@ -20,13 +22,17 @@ KINDS: dict[str, tuple[str, str]] = {
     "legal_block": ("451 with an HTML page", "/"),
     "vpn_check": ("200 with the HTML page 'vpncheeck' that shows no vacancies", "/vacancies"),
     "captcha": ("403 captcha_required with a captcha_url", "/vacancies"),
-    "slow": ("the right answer after 'seconds' (default 5)", "/"),
-    "truncated": ("the right answer's first half, then the connection ends", "/"),
+    "slow": ("done at once, answered after 'seconds' (default 5)", "/"),
+    "truncated": ("all is done, the right answer's first half, then the connection ends", "/"),
     "errors_with_200": ("200 that carries errors and no items", "/vacancies"),
     "empty": ("200 in the right shape that finds nothing", "/vacancies"),
-    "drop": ("the connection ends without an answer", "/"),
+    "drop": ("the connection ends without an answer, nothing is done", "/"),
+    "lost": ("what was asked is done, then the connection ends without an answer", "/"),
+    "refusal": ("who applies or writes to an employer is refused with 'value'", "/negotiations"),
     "token_revoked": ("403 oauth/token_revoked to calls that bear a token", "/"),
 }
+FIELDS = {"kind", "path", "times", "probability", "seconds", "method", "value"}
+METHODS = ("GET", "POST", "PUT", "DELETE")
 SLOW_SECONDS = 5.0
 LONGEST_SLOW_SECONDS = 120.0
 
@@ -37,13 +43,18 @@ class InvalidFault(ValueError):
 
 @dataclass(slots=True)
 class Fault:
-    """One thing that goes wrong. *times*: for how many calls yet, ``None`` until cleared."""
+    """One thing that goes wrong. *times*: for how many calls yet, ``None`` until cleared.
+
+    *method*: calls of this verb alone; *value*: which refusal (``negotiations/refusals.py``).
+    """
 
     kind: str
     path: str
     times: int | None
     probability: float
     seconds: float
+    method: str | None = None
+    value: str | None = None
     used: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,6 +65,8 @@ class Fault:
             "times": self.times,
             "probability": self.probability,
             "seconds": self.seconds,
+            "method": self.method,
+            "value": self.value,
             "used": self.used,
         }
 
@@ -70,7 +83,7 @@ def read(body: Any) -> Fault:
     kind = body.get("kind") if isinstance(body, dict) else None
     if kind not in KINDS:
         raise InvalidFault(f"unknown kind {kind!r}; one of: {', '.join(KINDS)}")
-    unknown = set(body) - {"kind", "path", "times", "probability", "seconds"}
+    unknown = set(body) - FIELDS
     if unknown:
         raise InvalidFault(f"unknown field {min(unknown)!r}")
     path = body.get("path", KINDS[kind][1])
@@ -79,12 +92,21 @@ def read(body: Any) -> Fault:
     times = body.get("times")
     if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
         raise InvalidFault("times must be a whole number above 0")
+    method, value = body.get("method", "POST" if kind == "refusal" else None), body.get("value")
+    if method is not None and method not in METHODS:
+        raise InvalidFault(f"method must be one of: {', '.join(METHODS)}")
+    if kind == "refusal" and value not in REFUSALS:
+        raise InvalidFault(f"value must be one of: {', '.join(REFUSALS)}")
+    if kind != "refusal" and value is not None:
+        raise InvalidFault("only a refusal has a value")
     return Fault(
         kind=kind,
         path=path,
         times=times,
         probability=_number(body, "probability", 1.0, 0.0, 1.0),
         seconds=_number(body, "seconds", SLOW_SECONDS, 0.0, LONGEST_SLOW_SECONDS),
+        method=method,
+        value=value,
     )
 
 
@@ -95,12 +117,14 @@ class Faults:
         self.set: list[Fault] = []
         self._uniform = random.Random(seed).random  # noqa: S311 - no secrets here
 
-    def strike(self, path: str, *, with_token: bool) -> list[Fault]:
+    def strike(self, path: str, *, method: str = "GET", with_token: bool) -> list[Fault]:
         """What goes wrong with a call: at most one ``slow`` and one other, and they are spent."""
         struck: dict[bool, Fault] = {}
         for fault in list(self.set):
             slow = fault.kind == "slow"
             if slow in struck or not path.startswith(fault.path):
+                continue
+            if fault.method not in (None, method):
                 continue
             if fault.kind == "token_revoked" and not with_token:
                 continue

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["open", "closed"]
 MODES: tuple[Mode, ...] = ("open", "closed")
+APPLICATIONS_PER_DAY = 200  # hh.ru: in any 24 hours, counted back from the attempt
 DEFAULT_REDIRECT_URI = "http://localhost:4000/dev/connect"
 
 
@@ -73,6 +74,8 @@ class Sandbox:
         self.settings = settings
         self.mode: Mode = settings.mode
         self.auto_login = settings.auto_login
+        self.applications_per_day = APPLICATIONS_PER_DAY
+        self.employers_act = True
         self.clock = LocalClock(settings.data_dir / FILE_NAME)
         self.store = Store(settings.data_dir / "sandbox")
         self.store.resumes.give_first(self.now())

@@ -1,4 +1,4 @@
-"""What must outlive a kill: tokens, accounts, resumes, vacancies published or closed by hand.
+"""What must outlive a kill: tokens, accounts, resumes, applications, vacancies made by hand.
 
 One SQLite file in the data folder; each change is committed before it is answered.
 """
@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from local.sandbox.negotiations import negotiation_store
 from local.sandbox.oauth import account_store
 from local.sandbox.resumes import resume_store
 
@@ -48,9 +49,11 @@ class Store:
             + _SCHEMA
             + account_store.SCHEMA
             + resume_store.SCHEMA
+            + negotiation_store.SCHEMA
         )
         self.accounts = account_store.AccountStore(self._database)
         self.resumes = resume_store.ResumeStore(self._database)
+        self.negotiations = negotiation_store.NegotiationStore(self._database)
 
     def close(self) -> None:
         """Release the file."""

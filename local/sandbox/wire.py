@@ -162,20 +162,21 @@ async def _guarded(request: web.Request, handler: Handler, request_id: str) -> w
 async def _with_faults(
     request: web.Request, handler: Handler, request_id: str, struck: list[Fault]
 ) -> web.StreamResponse:
-    cut = False
-    for fault in struck:
-        if fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
-        elif fault.kind == "drop":
-            return _hang_up(request)
-        elif fault.kind == "truncated":
-            cut = True
-        else:
-            answer = _faulty(fault, request, request_id)
-            if answer is not None:
-                return answer
-    right = await _answer(request, handler)
-    return await _truncated(request, right) if cut else right
+    slow = next((fault for fault in struck if fault.kind == "slow"), None)
+    other = next((fault for fault in struck if fault.kind != "slow"), None)
+    kind = other.kind if other else None
+    answer: web.StreamResponse | None = None
+    try:
+        if other is not None and kind != "drop":
+            answer = _faulty(other, request, request_id)
+        if answer is None and kind != "drop":
+            answer = await _answer(request, handler)
+    finally:
+        if slow is not None:  # what was asked is done: who does not wait cannot know
+            await asyncio.sleep(slow.seconds)
+    if answer is None or kind == "lost":
+        return _hang_up(request)
+    return await _truncated(request, answer) if kind == "truncated" else answer
 
 
 def _count(
@@ -183,7 +184,7 @@ def _count(
 ) -> None:
     resource = request.match_info.route.resource
     sandbox.calls[f"{request.method} {resource.canonical if resource else '(none)'}"] += 1
-    if any(fault.kind == "drop" for fault in struck):
+    if any(fault.kind in ("drop", "lost") for fault in struck):
         status = 0  # nothing was answered
     sandbox.statuses[status] += 1
     sandbox.recent.append(
@@ -225,7 +226,10 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
             "Access-Control-Allow-Headers": "Authorization, Content-Type, HH-User-Agent",
         }
         return web.Response(headers={**HEADERS, **allowed, "X-Request-ID": request_id})
-    struck = sandbox.faults.strike(request.path, with_token="Authorization" in request.headers)
+    struck = sandbox.faults.strike(
+        request.path, method=request.method, with_token="Authorization" in request.headers
+    )
+    request["faults"] = struck
 
     async def inner(request: web.Request) -> web.StreamResponse:
         return await _with_faults(request, handler, request_id, struck)

@@ -41,7 +41,10 @@ def _applicant(sandbox: Sandbox, person: Person) -> dict[str, Any]:
         "manager": None,
         "counters": {
             "new_resume_views": sum(map(resume_shape.new_views, visible)),
-            "unread_negotiations": 0,
+            "unread_negotiations": sum(
+                one.unread > 0 and not one.hidden
+                for one in sandbox.store.negotiations.of(person.id, now)
+            ),
             "resumes_count": len(visible),
         },
         "profile_videos": {"items": []},

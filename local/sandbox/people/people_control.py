@@ -23,7 +23,7 @@ MANUAL = """
 People ({person} is a key or an id):
 GET    /_sandbox/people                     who can log in: key, id, kind, name, profession, e-mail,
                                             account, live token pairs, resumes
-DELETE /_sandbox/people                     accounts and resumes as in the beginning
+DELETE /_sandbox/people                     accounts, resumes as in the beginning, no applications
 POST   /_sandbox/people/{person}/password   changed: their tokens end, refresh says "token
                                             deactivated"
 POST   /_sandbox/people/{person}/revoke     their tokens and unused codes are revoked
@@ -79,11 +79,12 @@ async def forget(request: web.Request) -> web.Response:
     """``DELETE /_sandbox/people``."""
     sandbox = request.app[SANDBOX]
     sandbox.store.accounts.forget_states()
+    sandbox.store.negotiations.forget()
     sandbox.store.resumes.forget(sandbox.now())
     return web.json_response({})
 
 
-def _person(request: web.Request) -> Person:
+def named(request: web.Request) -> Person:
     """Whom the path names. Raises 404 with the people that there are."""
     person = people.find(request.match_info["person"])
     if person is None:
@@ -97,21 +98,21 @@ def _person(request: web.Request) -> Person:
 
 async def change_password(request: web.Request) -> web.Response:
     """``POST /_sandbox/people/{person}/password``."""
-    sandbox, person = request.app[SANDBOX], _person(request)
+    sandbox, person = request.app[SANDBOX], named(request)
     ended = sandbox.store.accounts.end_all(person.id, "deactivated", sandbox.now())
     return web.json_response({"person": person.key, "ended_token_pairs": ended})
 
 
 async def revoke(request: web.Request) -> web.Response:
     """``POST /_sandbox/people/{person}/revoke``."""
-    sandbox, person = request.app[SANDBOX], _person(request)
+    sandbox, person = request.app[SANDBOX], named(request)
     ended = sandbox.store.accounts.end_all(person.id, "revoked", sandbox.now())
     return web.json_response({"person": person.key, "ended_token_pairs": ended})
 
 
 async def set_account(request: web.Request) -> web.Response:
     """``POST /_sandbox/people/{person}/account``."""
-    sandbox, person = request.app[SANDBOX], _person(request)
+    sandbox, person = request.app[SANDBOX], named(request)
     state = await _field(request, "state")
     if state not in STATES:
         return _refused(f"state must be one of: {', '.join(STATES)}")

@@ -9,6 +9,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.negotiations.refusals import REFUSALS
 from local.sandbox.vacancies import employers, vacancy_maker
 from local.sandbox.vacancies.vacancy import Salary
 from local.sandbox.vacancies.world import LONGEST_LIFE
@@ -25,8 +26,11 @@ class InvalidVacancy(ValueError):
 
 
 _FLAGS = frozenset(
-    {"premium", "has_test", "response_letter_required", "accept_temporary", "internship"}
-)
+    {
+        "premium", "has_test", "test_required", "response_letter_required", "accept_temporary",
+        "allow_messages", "internship",
+    }
+)  # fmt: skip
 _TEXTS = frozenset({"skills", "requirements", "duties"})
 
 
@@ -45,7 +49,7 @@ _ONE = {"area": "area_id", "professional_role": "role", "type": "kind"} | {
 }
 _MANY = ("work_format", "work_schedule_by_days", "working_hours")
 FIELDS = (
-    "title", "employer", "salary", "response_url", "shape",
+    "title", "employer", "salary", "response_url", "shape", "refusal",
     *_ONE, *_MANY, *sorted(_FLAGS), *sorted(_TEXTS),
 )  # fmt: skip
 
@@ -136,6 +140,8 @@ def _other(name: str, value: Any) -> Any:
         return None if value is None else _string(name, value)
     if name == "shape" and value in {"both", "old", "new"}:
         return value
+    if name == "refusal" and (value is None or value in REFUSALS):
+        return value
     if name in _FLAGS and isinstance(value, bool):
         return value
     raise InvalidVacancy(f"{name}: {'wrong value' if name in FIELDS else 'unknown field'}")
@@ -151,6 +157,8 @@ def make(seed: int, vacancy_id: str, published: float, body: Any) -> Vacancy:
         seed, -int(vacancy_id), vacancy_id, published, published + LONGEST_LIFE, "both"
     )
     plain = {"kind": "open", "has_test": False, "response_letter_required": False}
+    # A test of one's own making has to be passed, unless it is said that it need not be.
+    plain |= {"test_required": bool(changes.get("has_test")), "allow_messages": True}
     unset = {"response_url": None, "shape": "both", "premium": False, "address": None}
     changes = {**plain, **unset, **changes}
     intro = (f"<strong>{changes['name']}</strong>", *vacancy.intro[1:])

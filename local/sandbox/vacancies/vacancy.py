@@ -60,7 +60,8 @@ class Vacancy:
     """What an employer published. Moments are seconds since the epoch.
 
     *kind* is hh.ru's ``type``; *shape* says which generation of keys the answer carries (``old``:
-    schedule and employment; ``new``: work_format and employment_form; ``both``).
+    schedule and employment; ``new``: work_format and employment_form; ``both``). *refusal* is how
+    everybody who applies is refused (``negotiations/refusals.py``), ``None``: they are not.
     """
 
     id: str
@@ -114,6 +115,7 @@ class Vacancy:
     with_department: bool = False
     allow_messages: bool = True
     code: str | None = None
+    refusal: str | None = None
     responses: int = 0
     first_created: float = field(default=0.0)
 

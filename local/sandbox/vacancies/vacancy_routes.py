@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -10,6 +11,10 @@ from local.sandbox import errors
 from local.sandbox.dictionaries.reference_routes import compact
 from local.sandbox.state import SANDBOX
 from local.sandbox.vacancies import search, search_params, vacancy_shape
+
+if TYPE_CHECKING:
+    from local.sandbox.state import Sandbox
+    from local.sandbox.vacancies.vacancy import Vacancy
 
 _ID = re.compile(r"[0-9]{1,18}")
 
@@ -23,11 +28,14 @@ async def find(request: web.Request) -> web.Response:
     return web.json_response(found, dumps=compact)
 
 
+def existing(sandbox: Sandbox, vacancy_id: str) -> tuple[Vacancy, bool] | None:
+    """The vacancy of that id and whether it is archived, ``None`` if there never was one."""
+    return sandbox.world.find(vacancy_id, sandbox.now()) if _ID.fullmatch(vacancy_id) else None
+
+
 async def show(request: web.Request) -> web.Response:
     """One vacancy, an archived one too."""
-    sandbox = request.app[SANDBOX]
-    vacancy_id = request.match_info["vacancy_id"]
-    found = sandbox.world.find(vacancy_id, sandbox.now()) if _ID.fullmatch(vacancy_id) else None
+    found = existing(request.app[SANDBOX], request.match_info["vacancy_id"])
     if found is None:
         raise errors.not_found()
     vacancy, archived = found

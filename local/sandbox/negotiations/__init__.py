@@ -1,0 +1,1 @@
+"""Applying, what employers do with it, and the correspondence that follows."""

@@ -1,0 +1,253 @@
+"""``/negotiations``: applying, reading what came of it, writing to employers.
+
+All of it an applicant's, each sees their own alone. Applying twice is not one application: the
+second is refused with ``already_applied``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from local.sandbox import errors
+from local.sandbox.dictionaries import catalogue
+from local.sandbox.dictionaries.reference_routes import compact
+from local.sandbox.errors import ApiError
+from local.sandbox.negotiations import applying, conduct, negotiation_shape
+from local.sandbox.negotiations.conduct import Deed
+from local.sandbox.negotiations.negotiation import FIRST_ID, number_of
+from local.sandbox.negotiations.refusals import refuse
+from local.sandbox.oauth import tokens
+from local.sandbox.state import SANDBOX
+from local.sandbox.vacancies import vacancy_routes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from local.sandbox.negotiations.negotiation import Negotiation
+    from local.sandbox.people.people import Person
+    from local.sandbox.state import Sandbox
+
+PER_PAGE, PER_PAGE_MAX = 20, 100
+# hh.ru answers 425 until the chat of a new application exists. INFERRED: how long that takes.
+CHAT_READY_AFTER_S = 1.0
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+DECLINED = "Спасибо за приглашение, но я вынужден отказаться."
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """The fields of the form; none of a body of another type. Raises 400 for a broken one."""
+    if request.content_type not in FORMS:
+        return {}
+    try:
+        return {
+            name: value for name, value in (await request.post()).items() if isinstance(value, str)
+        }
+    except (ValueError, LookupError):
+        raise ApiError(400, "bad_request", description="Bad Request") from None
+
+
+def _ordered(request: web.Request) -> str | None:
+    """The refusal that a fault orders for this call."""
+    return next((fault.value for fault in request["faults"] if fault.kind == "refusal"), None)
+
+
+# ── applying ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def apply(request: web.Request) -> web.Response:
+    """``POST /negotiations``: 201 without a body, the new id in ``Location``.
+
+    303 where the employer takes applications on its own site only. The log hears of every call,
+    those without a good token too.
+    """
+    sandbox, form = request.app[SANDBOX], await _form(request)
+    wish = applying.Wish(
+        vacancy_id=form.get("vacancy_id"),
+        resume_id=form.get("resume_id"),
+        letter=form.get("message") or None,
+        visible_abroad=form.get("enable_applicant_visibility_in_country") == "true",
+        refusal=_ordered(request),
+    )
+    now = sandbox.now()
+
+    async def do(request: web.Request) -> web.StreamResponse:
+        return _applied(sandbox, tokens.person(request), wish, now)
+
+    try:
+        answer = await tokens.for_(tokens.Access.APPLICANT, do)(request)
+    except ApiError as refusal:
+        applying.refused(sandbox, _somebody(request), wish, now, refusal)
+        raise
+    assert isinstance(answer, web.Response)  # noqa: S101 - do() gives one
+    return answer
+
+
+def _somebody(request: web.Request) -> Person | None:
+    with contextlib.suppress(ApiError):
+        return tokens.person(request)
+    return None
+
+
+def _applied(sandbox: Sandbox, person: Person, wish: applying.Wish, now: float) -> web.Response:
+    try:
+        number = applying.apply(sandbox, person, wish, now)
+    except applying.Redirected as elsewhere:
+        applying.redirected(sandbox, person, wish, now)
+        status, location = 303, str(elsewhere)
+    else:
+        status, location = 201, f"/negotiations/{FIRST_ID + number}"
+    return web.Response(status=status, content_type="text/html", headers={"Location": location})
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _page(query: web.Request) -> tuple[int, int]:
+    """``page`` and ``per_page``. Raises 400."""
+    asked = {"page": 0, "per_page": PER_PAGE}
+    for name in asked:
+        text = query.query.get(name)
+        if text is not None:
+            if not _NUMBER.fullmatch(text):
+                raise errors.bad_argument(name)
+            asked[name] = int(text)
+    if not 1 <= asked["per_page"] <= PER_PAGE_MAX:
+        raise errors.bad_argument("per_page")
+    return asked["page"], asked["per_page"]
+
+
+def _envelope(things: Sequence[Any], page: int, per_page: int) -> dict[str, Any]:
+    """All but the items."""
+    pages = -(-len(things) // per_page)
+    return {"found": len(things), "pages": pages, "page": page, "per_page": per_page}
+
+
+def _in_status(negotiation: Negotiation, status: str, *, archived: bool) -> bool:
+    """Whether hh.ru shows a negotiation under one of its ``applicant_negotiation_status``."""
+    if negotiation.hidden or status == "deleted":
+        return negotiation.hidden and status == "deleted"
+    active = not archived and negotiation.state != "discard"
+    return {
+        "all": True,
+        "active": active,
+        "invitations": active and negotiation.state != "response",
+        "response": active and negotiation.state == "response",
+        "discard": negotiation.state == "discard",
+        "archived": archived,
+        "non_archived": not archived,
+    }[status]
+
+
+def _shown(sandbox: Sandbox, negotiation: Negotiation) -> dict[str, Any]:
+    found = vacancy_routes.existing(sandbox, negotiation.vacancy_id)
+    vacancy, archived = found if found else (None, True)
+    resume = sandbox.store.resumes.find(negotiation.resume_id)
+    return negotiation_shape.item(negotiation, resume, vacancy, archived)
+
+
+async def mine(request: web.Request) -> web.Response:
+    """``GET /negotiations``: the last updated first."""
+    sandbox, query = request.app[SANDBOX], request.query
+    page, per_page = _page(request)
+    if "order_by" in query:  # in the manual, refused in 2026
+        raise errors.bad_argument("order_by")
+    status = query.get("status", "all")
+    if status not in catalogue.ids("applicant_negotiation_status"):
+        raise errors.bad_argument("status")
+    updates = query.get("has_updates")
+    if updates not in (None, "true", "false"):
+        raise errors.bad_argument("has_updates")
+    now = sandbox.now()
+    still_open = sandbox.world.at(now)
+    found = [
+        one
+        for one in sandbox.store.negotiations.of(tokens.person(request).id, now)
+        if _in_status(one, status, archived=one.vacancy_id not in still_open)
+        and query.get("vacancy_id") in (None, one.vacancy_id)
+        and (updates is None or (one.unread > 0) == (updates == "true"))
+    ]
+    found.sort(key=lambda one: (one.updated_at, one.number), reverse=True)
+    items = [_shown(sandbox, one) for one in found[page * per_page :][:per_page]]
+    return web.json_response({"items": items, **_envelope(found, page, per_page)}, dumps=compact)
+
+
+def _own(request: web.Request, otherwise: ApiError | None = None) -> Negotiation:
+    """The negotiation that the path names. Raises 404 for what is not the caller's."""
+    sandbox = request.app[SANDBOX]
+    number = number_of(request.match_info["negotiation_id"])
+    found = None if number is None else sandbox.store.negotiations.find(number, sandbox.now())
+    if found is None or found.person_id != tokens.person(request).id:
+        raise otherwise or errors.not_found()
+    return found
+
+
+async def show(request: web.Request) -> web.Response:
+    """``GET /negotiations/{id}``."""
+    return web.json_response(_shown(request.app[SANDBOX], _own(request)), dumps=compact)
+
+
+async def messages(request: web.Request) -> web.Response:
+    """``GET /negotiations/{id}/messages``, the oldest first; whoever asks has seen them all."""
+    sandbox, negotiation = request.app[SANDBOX], _own(request)
+    page, per_page = _page(request)
+    found = negotiation.messages
+    if request.query.get("with_text_only") == "true":
+        found = tuple(step for step in found if step.text)
+    items = [
+        negotiation_shape.message(step, negotiation) for step in found[page * per_page :][:per_page]
+    ]
+    sandbox.store.negotiations.read(negotiation.number, sandbox.now())
+    return web.json_response({"items": items, **_envelope(found, page, per_page)}, dumps=compact)
+
+
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_chat(negotiation: Negotiation, now: float) -> None:
+    if now < negotiation.applied_at + CHAT_READY_AFTER_S:
+        raise refuse("chat_is_not_ready")
+
+
+async def write(request: web.Request) -> web.Response:
+    """``POST /negotiations/{id}/messages``: 201 with the message."""
+    sandbox, form = request.app[SANDBOX], await _form(request)
+    negotiation, now = _own(request, refuse("topic_not_found")), sandbox.now()
+    ordered = _ordered(request)
+    if ordered is not None:
+        raise refuse(ordered)
+    _check_chat(negotiation, now)
+    found = vacancy_routes.existing(sandbox, negotiation.vacancy_id)
+    vacancy, archived = found if found else (None, True)
+    status = negotiation_shape.messaging_status(negotiation, vacancy, archived)
+    if status != "ok":
+        raise refuse(status)
+    text = form.get("message", "")
+    applying.check_text(text)
+    store, seed = sandbox.store.negotiations, sandbox.settings.seed
+    step = store.add(negotiation.number, Deed(now, "reply", text))
+    answer = conduct.answer(seed, f"{negotiation.id}/{step.message_id}", now)
+    if answer is not None and sandbox.employers_act:
+        store.add(negotiation.number, answer)
+    return web.json_response(
+        negotiation_shape.message(step, negotiation), status=201, dumps=compact
+    )
+
+
+async def hide(request: web.Request) -> web.Response:
+    """``DELETE /negotiations/active/{id}``: 204. It still counts as applied, and for the limit."""
+    sandbox, negotiation = request.app[SANDBOX], _own(request)
+    now = sandbox.now()
+    if negotiation.hidden:
+        raise errors.not_found()
+    _check_chat(negotiation, now)
+    if request.query.get("with_decline_message") == "true":
+        if not negotiation_shape.decline_allowed(negotiation):
+            raise refuse("wrong_state")
+        sandbox.store.negotiations.add(negotiation.number, Deed(now, "decline", DECLINED))
+    sandbox.store.negotiations.hide(negotiation.number)
+    return web.Response(status=204)
