@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# Why a pair is not renewed that hh.ru has forgotten for good. For any other reason it may live on: a
-# locked account is unlocked one day, and a pair that Core lost or cannot read is hh.ru's still.
+# Why a pair is not renewed that hh.ru has forgotten for good. With any other reason it may live on:
+# a locked account is unlocked one day, and a pair that Core lost or cannot read is still hh.ru's.
 FORGOTTEN_BY_HH = {
     *("token_revoked", "token_deactivated", "token_not_found"),
     *("account_not_found", "not_connected", "disconnected"),
@@ -59,13 +59,13 @@ def disconnect(
     if account_id is not None:
         revoked = _revoke(account_id, hh=hh, now=now)
     values = {"user_id": person.user_id, "account_id": account_id, "now": now}
-    with connection.transaction():
+    with connection.transaction():  # rows in the order in which a login takes them
+        connection.execute(END_SESSIONS, values)
         if account_id is not None:
             vault.forget(account_id, connection=connection)
             access.change(
                 account_id, "reauth_required", reason="disconnected", connection=connection, now=now
             )
-        connection.execute(END_SESSIONS, values)
         audit.write(
             "disconnect",
             "ok" if revoked else "not_revoked_at_hh",

@@ -26,6 +26,7 @@ from ullgetthejob.hh.errors import (
     HHError,
     HHForbidden,
     HHLoginRefused,
+    HHRefreshRefused,
     HHTokenRefused,
     HHUnavailable,
 )
@@ -168,10 +169,11 @@ def start(query: RedirectQuery, *, now: datetime) -> Redirect:
     if query.pkce is not None:
         content["verifier"] = oauth.new_verifier()
         challenge = oauth.challenge_of(content["verifier"])
+    client_id, _ = _application()
     state = one_time.make(STATE, content, life=STATE_LIFE, now=now)
     url = oauth.authorize_url(
         settings.text("HH_OAUTH_URL"),
-        client_id=_application()[0],
+        client_id=client_id,
         redirect_uri=settings.text("HH_REDIRECT_URI"),
         state=state,
         challenge=challenge,
@@ -237,9 +239,10 @@ class _Attempt:
         if self._query.error is not None or self._query.code is None:
             denied = self._query.error == "access_denied"
             raise _refusal("access_denied" if denied else "login_failed")
+        application = _application()
         if self._connection.execute(CLAIM, self._row).rowcount:
-            self._connection.execute(FORGET_OLD, {"before": self._now - KEPT})
-            return self._connect(self._exchange(self._query.code, verifier))
+            pair = self._exchange(self._query.code, verifier, application)
+            return self._connect(pair, given_at=self._now)
         return self._again()
 
     def _checked_state(self) -> str | None:
@@ -258,9 +261,11 @@ class _Attempt:
             raise _refusal("invalid_state", STATES_REFUSED["foreign"])
         return content.get("verifier")
 
-    def _exchange(self, code: str, verifier: str | None) -> oauth.TokenPair:
+    def _exchange(
+        self, code: str, verifier: str | None, application: tuple[str, str]
+    ) -> oauth.TokenPair:
         """Send the code to hh.ru, once, and keep what it gives."""
-        client_id, client_secret = _application()
+        client_id, client_secret = application
         try:
             pair = self._hh.exchange_code(
                 code,
@@ -277,8 +282,13 @@ class _Attempt:
             self._connection.execute(NEVER_SENT, self._row)
             raise
         tokens = json.dumps([pair.access_token, pair.refresh_token, pair.expires_in])
-        kept = encryption.encrypt(tokens, {"login": self._code_hash.hex()})
+        try:
+            kept = encryption.encrypt(tokens, {"login": self._code_hash.hex()})
+        except Unavailable:
+            self._give_back(pair)
+            self._refuse("login_interrupted")
         self._connection.execute(EXCHANGED, {**self._row, "pair": kept})
+        self._connection.execute(FORGET_OLD, {"before": self._now - KEPT})
         return pair
 
     def _again(self) -> SessionAnswer | TokensAnswer:
@@ -295,7 +305,7 @@ class _Attempt:
                 raise _under_way()
             self._refuse("login_interrupted")
         if seen["state"] == "exchanged":
-            return self._connect(self._parked(seen["pair"]))
+            return self._connect(self._parked(seen["pair"]), given_at=seen["started_at"])
         if self._query.session_id is not None and not seen["still_holds"]:
             raise _refusal("invalid_code")
         self._account_id = seen["account_id"]
@@ -309,11 +319,14 @@ class _Attempt:
             self._refuse("login_interrupted")
         return oauth.TokenPair(*json.loads(kept))
 
-    def _connect(self, pair: oauth.TokenPair) -> SessionAnswer | TokensAnswer:
+    def _connect(
+        self, pair: oauth.TokenPair, *, given_at: datetime
+    ) -> SessionAnswer | TokensAnswer:
         """The pair becomes the account's, and the account the session's."""
         try:
             me = self._hh.me(pair.access_token)
         except HHForbidden:
+            self._give_back(pair)
             self._refuse("hh_closed")
         except HHTokenRefused:  # the person took it back at once
             self._refuse("login_interrupted")
@@ -333,7 +346,7 @@ class _Attempt:
             if not self._connection.execute(DONE, {**values, "since": since}).rowcount:
                 raise _under_way()  # another call with this code was faster
             vault.keep(
-                sealed, user_id=self._query.session_id, connection=self._connection, now=self._now
+                sealed, user_id=self._query.session_id, connection=self._connection, now=given_at
             )
             self._connection.execute(CONNECTED, values)
             self.record("ok")
@@ -363,7 +376,10 @@ class _Attempt:
             return SessionAnswer(jwt=jwt, session_id=self._query.session_id)
         if self._account_id is None:  # pragma: no cover - a login that is done has its account
             raise AssertionError
-        pair = vault.read(self._account_id, connection=self._connection, now=self._now)
+        try:
+            pair = vault.read(self._account_id, connection=self._connection, now=self._now)
+        except HHRefreshRefused:  # disconnected since
+            raise _refusal("invalid_code") from None
         return TokensAnswer(tokens=Tokens.of(pair))
 
     def _give_back(self, pair: oauth.TokenPair) -> None:

@@ -1,0 +1,190 @@
+"""DELETE /api/hh/connection: what is gone afterwards, here and at hh.ru, and for whom."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.fixtures.ports import free_port
+from tests.integration.conftest import LIFE_S, forget
+
+
+def disconnect(core, jwt):
+    return core.call("DELETE /api/hh/connection", jwt=jwt, secret=None)
+
+
+def disconnected(reply, *, revoked=True):
+    assert (reply.status, reply.body) == (200, {"success": True, "revoked": revoked})
+
+
+def status(core, jwt):
+    return core.call("GET /api/hh/status", jwt=jwt, secret=None)
+
+
+@pytest.fixture
+def pair(core):
+    """A pair of Anna's that two sessions share: its tokens, and their JWTs."""
+    _, first = core.log_in("anna")
+    _, second = core.log_in("anna")
+    tokens = core.callback(core.code()).body["tokens"]  # the account's pair now
+    core.forget_hits()
+    return tokens, [first, second]
+
+
+def test_hh_ru_takes_neither_token_any_more(core, pair):
+    tokens, (jwt, _) = pair
+    before = core.live_pairs()
+    disconnected(disconnect(core, jwt))
+    refused = core.sandbox.call("GET", "/me", tokens["access_token"])
+    assert (refused.status_code, refused.json()["errors"][0]["value"]) == (403, "token_revoked")
+    core.sandbox.advance(LIFE_S + 1)
+    refused = core.sandbox.grant(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert refused.json()["error_description"] == "token was revoked"
+    assert before > core.live_pairs()
+
+
+def test_core_forgets_the_tokens_and_the_jwts_of_every_session(core, pair):
+    _, jwts = pair
+    _, timurs = core.log_in("timur")
+    disconnected(disconnect(core, jwts[0]))
+    assert len(core.rows("SELECT FROM hh_tokens")) == 1
+    for jwt in jwts:
+        assert status(core, jwt).refusal == (401, "invalid_token")
+        assert disconnect(core, jwt).refusal == (401, "invalid_token")
+    assert core.hits("DELETE /token") == 1
+    assert status(core, timurs).body == {"connected": True}
+    assert core.call("GET /api/hh/resumes", jwt=timurs, secret=None).status == 200
+
+
+def test_the_account_says_what_happened_and_what_to_do(core):
+    session_id, jwt = core.log_in("anna")
+    disconnect(core, jwt)
+    account = core.account(session_id)
+    assert account["connected"] is False
+    held = account["access"]
+    assert (held["state"], held["reason"]) == ("reauth_required", "disconnected")
+    assert (held["action"], held["message"]) == (
+        "log_in",
+        "hh.ru was disconnected; connect it again to go on",
+    )
+
+
+def test_it_is_on_record_without_a_secret(core):
+    session_id, jwt = core.log_in("anna")
+    core.call("DELETE /api/hh/connection", jwt=jwt, secret=None, request_id="request-of-bff")
+    row = core.rows("SELECT * FROM audit_log ORDER BY id DESC")[0]
+    assert (row["actor"], row["action"], row["outcome"]) == ("user", "disconnect", "ok")
+    assert (str(row["user_id"]), row["request_id"]) == (session_id, "request-of-bff")
+    assert row["account_id"] is not None
+
+
+def test_an_expired_pair_is_refreshed_to_be_revoked(core):
+    _, jwt = core.log_in("anna")
+    core.sandbox.advance(LIFE_S + 1)
+    disconnected(disconnect(core, jwt))
+    assert (core.hits(), core.hits("DELETE /token")) == (1, 1)
+    assert core.rows("SELECT FROM hh_tokens") == []
+    assert core.live_pairs() == 0
+
+
+def test_a_pair_that_expires_on_the_way_is_refreshed_to_be_revoked(core):
+    _, jwt = core.log_in("anna")
+    core.sandbox.advance(LIFE_S + 1)
+    core.rows("UPDATE hh_tokens SET expires_at = expires_at + interval '1 hour'")
+    disconnected(disconnect(core, jwt))
+    assert (core.hits(), core.hits("DELETE /token")) == (1, 2)
+    assert core.live_pairs() == 0
+
+
+@pytest.mark.parametrize("happened", ["password", "revoke"])
+@pytest.mark.parametrize("expired", [False, True])
+def test_what_hh_ru_has_ended_already_counts_as_revoked(core, happened, expired):
+    _, jwt = core.log_in("anna")
+    core.sandbox.control("POST", f"/people/anna/{happened}")
+    if expired:
+        core.sandbox.advance(LIFE_S + 1)
+    disconnected(disconnect(core, jwt))
+
+
+def test_a_pair_that_hh_ru_still_has_does_not_count_as_revoked(core):
+    """Locked, it cannot be refreshed and so not revoked: unlocked, it would live again."""
+    _, jwt = core.log_in("anna")
+    core.sandbox.advance(LIFE_S + 1)
+    core.sandbox.control("POST", "/people/anna/account", {"state": "locked"})
+    disconnected(disconnect(core, jwt), revoked=False)
+    assert core.rows("SELECT FROM hh_tokens") == []
+
+
+def test_a_pair_that_core_cannot_read_does_not_count_as_revoked(core):
+    _, jwt = core.log_in("anna")
+    core.rows("UPDATE hh_tokens SET access_token = 'AAAA', refresh_token = 'AAAA'")
+    disconnected(disconnect(core, jwt), revoked=False)
+    assert core.live_pairs() == 1
+
+
+def nobody_listens(core, monkeypatch):
+    forget()
+    monkeypatch.setenv("HH_API_URL", f"http://127.0.0.1:{free_port()}")
+
+
+def server_error(core, monkeypatch):
+    core.sandbox.fault("server_error", path="/token")
+
+
+def region_blocked(core, monkeypatch):
+    core.sandbox.fault("edge_block", path="/token")
+
+
+@pytest.mark.parametrize("trouble", [nobody_listens, server_error, region_blocked])
+@pytest.mark.parametrize("expired", [False, True])
+def test_core_s_part_is_done_also_when_hh_ru_is_down(core, monkeypatch, trouble, expired):
+    session_id, jwt = core.log_in("anna")
+    if expired:
+        core.sandbox.advance(LIFE_S + 1)
+    trouble(core, monkeypatch)
+    disconnected(disconnect(core, jwt), revoked=False)
+    assert core.rows("SELECT FROM hh_tokens") == []
+    assert core.access(session_id)["reason"] == "disconnected"
+    assert core.audited()[-1] == ("user", "disconnect", "not_revoked_at_hh")
+    assert disconnect(core, jwt).refusal == (401, "invalid_token")
+
+
+def test_who_has_disconnected_can_log_in_again(core):
+    session_id, old = core.log_in("anna")
+    account_id = core.account(session_id)["account_id"]
+    disconnect(core, old)
+    core.sandbox.advance(1)
+    _, jwt = core.log_in("anna", session_id)
+    assert core.account(session_id)["account_id"] == account_id
+    assert status(core, jwt).body == {"connected": True}
+    assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
+    assert status(core, old).refusal == (401, "invalid_token")
+    disconnected(disconnect(core, jwt))
+
+
+def test_a_login_in_the_very_moment_of_the_disconnect_works(core):
+    core.sandbox.control("POST", "/clock", {"rate": 0})
+    session_id, old = core.log_in("anna")
+    disconnect(core, old)
+    code = core.code()
+    reply = core.callback(code, session_id)
+    jwt = reply.body["jwt"]
+    assert status(core, jwt).body == {"connected": True}
+    assert status(core, old).refusal == (401, "invalid_token")
+    assert core.callback(code, session_id).text == reply.text
+
+
+def test_a_session_whose_account_is_gone_disconnects_too(core):
+    _, jwt = core.log_in("anna")
+    core.rows("DELETE FROM accounts")
+    assert status(core, jwt).body == {"connected": False}
+    disconnected(disconnect(core, jwt))
+    assert core.hits("DELETE /token") == 0
+    assert status(core, jwt).refusal == (401, "invalid_token")
+
+
+def test_the_user_alone_may_ask(core):
+    session_id, _ = core.log_in("anna")
+    for options in ({}, {"query": {"user_id": session_id}}, {"query": {"user_id": str(uuid4())}}):
+        reply = core.call("DELETE /api/hh/connection", **options)
+        assert reply.refusal == (401, "unauthorized")
+    assert core.account(session_id)["connected"] is True
