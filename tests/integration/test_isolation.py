@@ -1,0 +1,318 @@
+"""One person never reads, or touches, another's: every route of the template, every place an id can
+be in, with and without the service's secret."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from local.sandbox.people import people
+from tests.fixtures.wire import every_route, send
+from ullgetthejob.accounts import vault
+from ullgetthejob.platform import postgres
+from ullgetthejob.platform.http import SERVICE, USER, USER_OR_SERVICE
+
+ROUTES = every_route()
+SECRET = ("X-Core-Secret", "local-development-secret")
+NAMES = ("user_id", "session_id", "account_id", "id", "resume_id", "hh_user_id", "subject", "sub")
+HEADERS = ("X-Session-Id", "X-User-Id", "X-Account-Id", "X-Forwarded-User", "X-Remote-User", "From")
+COOKIES = ("session_id", "user_id", "dev_connect_session", "dev_connect_jwt")
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """Somebody who is connected, and all that nobody else may see."""
+
+    user_id: str
+    jwt: str
+    account_id: str
+    resume_ids: tuple[str, ...]
+    code: str
+    tokens: tuple[str, str]
+    hh: people.Person
+
+    def id_for(self, name: str) -> str:
+        """The id that fits a variable, parameter or field called *name*."""
+        return {
+            "account_id": self.account_id,
+            "id": self.resume_ids[0],
+            "resume_id": self.resume_ids[0],
+            "hh_user_id": self.hh.id,
+            "refresh_token": self.tokens[1],
+            "code": self.code,
+        }.get(name, self.user_id)
+
+    def seen_in(self, text: str) -> set[str]:
+        """What of it *text* shows."""
+        private = {
+            *(self.user_id, self.jwt, self.account_id, *self.resume_ids, *self.tokens),
+            *(self.hh.id, self.hh.email, self.hh.phone, self.hh.first_name, self.hh.last_name),
+            *(resume["title"] for resume in self.hh.resume),
+        }
+        text = json.dumps(json.loads(text), ensure_ascii=False).casefold()
+        return {mark for mark in private if mark.casefold() in text}
+
+
+@pytest.fixture
+def connect(core, monkeypatch):
+    """Connects somebody of the sandbox by its key."""
+    monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
+
+    def connected(key: str) -> Somebody:
+        code, person = core.code(key), people.find(key)
+        assert person is not None
+        user_id = str(uuid4())
+        jwt = core.callback(code, user_id).body["jwt"]
+        resumes = core.call("GET /api/hh/resumes", jwt=jwt, secret=None).body["items"]
+        [row] = core.rows("SELECT account_id FROM users WHERE id = %s", user_id)
+        pair = vault.read(row["account_id"], connection=postgres.connection(), now=core.now())
+        return Somebody(
+            user_id,
+            jwt,
+            str(row["account_id"]),
+            tuple(resume["id"] for resume in resumes),
+            code,
+            (pair.access_token, pair.refresh_token),
+            person,
+        )
+
+    return connected
+
+
+def variables(route):
+    return re.findall(r"\{(\w+)\+?\}", route.path)
+
+
+def fields(model):
+    return {} if model is None else model.model_fields
+
+
+def filled(model, whose: Somebody) -> dict[str, Any]:
+    """A body or query that *model* takes, as far as its fields' names say what goes in."""
+    required = [name for name, field in fields(model).items() if field.is_required()]
+    known = set(fields(model)) & {*NAMES, "code"}
+    return {name: whose.id_for(name) for name in {*required, *known}}
+
+
+def attacks(route, a: Somebody, b: Somebody):
+    """Requests of A's with B's ids in one place each, and in all at once."""
+    own = {
+        "parameters": {name: a.id_for(name) for name in variables(route)},
+        "query": filled(route.query, a),
+        "body": filled(route.body, a),
+    }
+    yield own
+    for name in variables(route):
+        for foreign in {b.id_for(name), b.user_id, b.account_id, *b.resume_ids, b.hh.id}:
+            yield {**own, "parameters": {**own["parameters"], name: foreign}}
+    for place, model in (("query", route.query), ("body", route.body)):
+        yield {**own, place: filled(model, b)}
+        for name in {*NAMES, *fields(model)}:
+            yield {**own, place: {**own[place], name: b.id_for(name)}}
+        yield {**own, place: {**own[place], **{name: b.id_for(name) for name in NAMES}}}
+        shouted = {name.upper(): b.id_for(name) for name in NAMES}
+        yield {**own, place: {**own[place], **shouted, "userId": b.user_id}}
+    spoofed = [(name, b.user_id) for name in HEADERS]
+    cookies = "; ".join(f"{name}={b.jwt if 'jwt' in name else b.user_id}" for name in COOKIES)
+    yield {**own, "headers": [*spoofed, ("Cookie", cookies)]}
+    everywhere = {name: b.id_for(name) for name in NAMES}
+    yield {
+        "parameters": {name: b.id_for(name) for name in variables(route)},
+        "query": {**filled(route.query, b), **everywhere},
+        "body": {**filled(route.body, b), **everywhere},
+        "headers": [*spoofed, ("Cookie", cookies)],
+    }
+
+
+def sent(route, jwt, attack, *, secret):
+    headers = [*attack.get("headers", ()), ("Authorization", f"Bearer {jwt}")]
+    if secret:
+        headers.append(SECRET)
+    return send(
+        route.method,
+        route.path,
+        headers=headers,
+        parameters=attack["parameters"],
+        query=attack["query"],
+        body=attack["body"] if route.method != "GET" else None,
+    )
+
+
+def state_of(core, somebody):
+    """All that the database has of *somebody*, but what they themselves were recorded to do."""
+    by_account = ("hh_tokens", "users")
+    return {
+        "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", somebody.account_id),
+        **{
+            table: core.rows(f"SELECT * FROM {table} WHERE account_id = %s", somebody.account_id)
+            for table in by_account
+        },
+    }
+
+
+def test_with_one_s_token_and_another_s_ids_nothing_of_the_other_shows(core, connect):
+    a, b = connect("anna"), connect("timur")
+    before = state_of(core, b)
+    for key, route in ROUTES.items():
+        for secret in (False, True):
+            for attack in attacks(route, a, b):
+                reply = sent(route, a.jwt, attack, secret=secret)
+                assert b.seen_in(reply.text) == set(), (key, attack, reply)
+                assert reply.status in (200, 202, 400, 401, 403, 404, 409, 422), (key, reply)
+                if reply.status == 403:
+                    assert reply.error == "user_mismatch"
+                if key == "DELETE /api/hh/connection" and reply.status == 200:
+                    a = replace(a, jwt=core.log_in("anna", a.user_id)[1])
+        assert state_of(core, b) == before, key
+    assert send("GET", "/api/hh/resumes", headers=bearing(b)).status == 200
+
+
+def bearing(somebody):
+    return [("Authorization", f"Bearer {somebody.jwt}")]
+
+
+def test_the_walk_would_see_what_shows(connect):
+    """The same requests with B's own token do show B's: so the walk above can fail."""
+    a, b = connect("anna"), connect("timur")
+    shown = {}
+    for key, route in ROUTES.items():
+        if route.method != "DELETE":
+            replies = [sent(route, b.jwt, attack, secret=True) for attack in attacks(route, b, a)]
+            shown[key] = set().union(*(b.seen_in(reply.text) for reply in replies))
+    assert {b.user_id, b.account_id} <= shown["GET /api/accounts/{user_id}"]
+    assert set(b.resume_ids) <= shown["GET /api/hh/resumes"]
+    assert {b.hh.email, b.hh.phone, b.hh.last_name} <= shown["GET /api/hh/resumes/{id}"]
+    assert set(b.tokens) <= shown["POST /auth/hh/refresh"]
+    assert {b.user_id, b.jwt} & shown["GET /auth/hh/callback"]
+
+
+def test_another_s_id_in_the_place_of_one_s_own_is_refused_by_name(connect):
+    a, b = connect("anna"), connect("timur")
+    others = (b.user_id, b.user_id.upper(), str(uuid4()), "0" * 8 + b.user_id[8:])
+    tried = 0
+    for key, route in ROUTES.items():
+        own = next(attacks(route, a, b))
+        places = {
+            "parameters": variables(route),
+            "query": fields(route.query),
+            "body": fields(route.body),
+        }
+        for place in (name for name, known in places.items() if "user_id" in known):
+            for other in others:
+                attack = {**own, place: {**own[place], "user_id": other}}
+                for secret in (False, True):
+                    reply = sent(route, a.jwt, attack, secret=secret)
+                    if route.who is SERVICE and not secret:
+                        assert reply.status == 401, key
+                    else:
+                        assert (reply.status, reply.error) == (403, "user_mismatch"), key
+                    tried += 1
+    assert tried
+
+
+def test_a_token_beside_the_secret_binds_the_routes_of_the_service(connect):
+    a, b = connect("anna"), connect("timur")
+    headers = [*bearing(a), SECRET]
+    for path, query in (
+        ("/auth/hh/callback", {"code": b.code, "session_id": b.user_id}),
+        ("/auth/hh/callback", {"code": "never-given", "session_id": b.user_id}),
+        ("/auth/hh/callback", {"code": b.code}),
+    ):
+        reply = send("GET", path, headers=headers, query=query)
+        assert (reply.status, reply.error) == (403, "user_mismatch"), query
+    reply = send("GET", "/auth/hh/callback", headers=headers, query={
+        "code": b.code, "session_id": a.user_id,
+    })  # fmt: skip
+    assert (reply.status, reply.error) == (409, "code_of_another_session")
+    for token in b.tokens[1], b.tokens[1].strip():
+        body = {"refresh_token": token}
+        reply = send("POST", "/auth/hh/refresh", headers=headers, body=body)
+        assert (reply.status, reply.error) == (403, "user_mismatch")
+        assert send("POST", "/auth/hh/refresh", headers=[SECRET], body=body).status == 200
+
+
+def test_another_s_resume_is_not_found(core, connect):
+    a, b = connect("anna"), connect("timur")
+    for resume_id in b.resume_ids:
+        for foreign in (
+            resume_id,
+            resume_id.upper(),
+            quote(f"../resumes/{resume_id}", safe=""),
+            b.hh.id,
+        ):
+            for headers in (bearing(a), [*bearing(a), SECRET]):
+                reply = send(
+                    "GET", "/api/hh/resumes/{id}", headers=headers, parameters={"id": foreign}
+                )
+                assert (reply.status, reply.error) == (404, "resume_not_found")
+    assert core.access(a.user_id)["state"] == "ok"
+
+
+# ── the service, without a token ─────────────────────────────────────────────────────────────────
+
+NO_IDS = [
+    *("undefined", "null", "me", "0", "1", "%", "'", "../x", "5b0f6f0e7f3b4df09d1f2f9a4b6f3c11"),
+    *("{5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11}", "urn:uuid:5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11"),
+    *("5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c1", "5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c111", "٥" * 36),
+    *("5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11\n", " 5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11", "\0"),
+    *("5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11,5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c12", "g" * 36),
+]
+
+
+def test_a_person_s_route_wants_the_service_to_name_somebody_who_exists(core, connect):
+    somebody = connect("anna")
+    for key, route in ROUTES.items():
+        if route.who is not USER_OR_SERVICE:
+            continue
+        if "user_id" in variables(route):
+            place = "parameters"
+        else:
+            place = "body" if "user_id" in fields(route.body) else "query"
+        own = next(attacks(route, somebody, somebody))
+
+        def asked(user_id, own=own, place=place, route=route):
+            request = {**own, place: {**own[place], "user_id": user_id}}
+            if user_id is None:
+                del request[place]["user_id"]
+            body = request["body"] if route.method != "GET" else None
+            reply = send(
+                route.method,
+                route.path,
+                headers=[SECRET],
+                parameters=request["parameters"],
+                query=request["query"],
+                body=body,
+            )
+            return reply.status, reply.error
+
+        for no_id in [*NO_IDS, *([] if place == "parameters" else [None, ""])]:
+            # API Gateway decodes a path before it looks for a route.
+            expected = (404, None) if "/" in str(no_id) else (422, "invalid_request")
+            assert asked(no_id) == expected, (key, no_id)
+        assert asked(str(uuid4())) == (404, "user_not_found"), key
+        assert asked(somebody.user_id)[0] < 300, key
+        assert asked(somebody.user_id.upper())[0] < 300, key
+    assert core.access(somebody.user_id)["state"] == "ok"
+
+
+def test_a_user_s_own_route_is_closed_to_the_service_alone(connect):
+    somebody = connect("anna")
+    for key, route in ROUTES.items():
+        if route.who is USER:
+            attack = next(attacks(route, somebody, somebody))
+            for headers in ([SECRET], [SECRET, ("X-User-Id", somebody.user_id)]):
+                reply = send(
+                    route.method,
+                    route.path,
+                    headers=headers,
+                    parameters=attack["parameters"],
+                    query={"user_id": somebody.user_id},
+                )
+                assert (reply.status, reply.error) == (401, "unauthorized"), key
+                assert somebody.seen_in(reply.text) == set()
