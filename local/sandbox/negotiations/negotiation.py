@@ -23,13 +23,14 @@ class Step:
     """Something that happened to an application; *at* is in seconds since the epoch.
 
     *kind*: ``response`` (the application, with its letter), ``reply`` and ``decline`` are the
-    applicant's, ``viewed``, ``message`` and the states the employer's.
+    applicant's, ``viewed``, ``message`` and the states the employer's. *seen*: by the applicant.
     """
 
     number: int
     at: float
     kind: str
     text: str | None
+    seen: bool = False
 
     @property
     def message_id(self) -> str:
@@ -39,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Negotiation:
-    """An application. *steps* are those of the past, in order; *read_at*: the applicant's look."""
+    """An application; *steps* are those of the past, in order."""
 
     number: int
     person_id: str
@@ -47,7 +48,6 @@ class Negotiation:
     resume_id: str
     by: By
     applied_at: float
-    read_at: float
     hidden: bool
     steps: tuple[Step, ...]
 
@@ -80,7 +80,7 @@ class Negotiation:
     @cached_property
     def unread(self) -> int:
         """Messages of the employer that the applicant has not seen."""
-        return sum(step.kind in FROM_EMPLOYER and step.at > self.read_at for step in self.messages)
+        return sum(step.kind in FROM_EMPLOYER and not step.seen for step in self.messages)
 
     @property
     def updated_at(self) -> float:

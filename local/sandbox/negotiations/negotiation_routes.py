@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -107,11 +108,11 @@ def _applied(sandbox: Sandbox, person: Person, wish: applying.Wish, now: float) 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _page(query: web.Request) -> tuple[int, int]:
+def _page(request: web.Request) -> tuple[int, int]:
     """``page`` and ``per_page``. Raises 400."""
     asked = {"page": 0, "per_page": PER_PAGE}
     for name in asked:
-        text = query.query.get(name)
+        text = request.query.get(name)
         if text is not None:
             if not _NUMBER.fullmatch(text):
                 raise errors.bad_argument(name)
@@ -171,7 +172,7 @@ async def mine(request: web.Request) -> web.Response:
         and query.get("vacancy_id") in (None, one.vacancy_id)
         and (updates is None or (one.unread > 0) == (updates == "true"))
     ]
-    found.sort(key=lambda one: (one.updated_at, one.number), reverse=True)
+    found.sort(key=lambda one: (one.updated_at, one.messages[-1].number), reverse=True)
     items = [_shown(sandbox, one) for one in found[page * per_page :][:per_page]]
     return web.json_response({"items": items, **_envelope(found, page, per_page)}, dumps=compact)
 
@@ -233,9 +234,8 @@ async def write(request: web.Request) -> web.Response:
     answer = conduct.answer(seed, f"{negotiation.id}/{step.message_id}", now)
     if answer is not None and sandbox.employers_act:
         store.add(negotiation.number, answer)
-    return web.json_response(
-        negotiation_shape.message(step, negotiation), status=201, dumps=compact
-    )
+    shown = negotiation_shape.message(step, replace(negotiation, steps=(*negotiation.steps, step)))
+    return web.json_response(shown, status=201, dumps=compact)
 
 
 async def hide(request: web.Request) -> web.Response:

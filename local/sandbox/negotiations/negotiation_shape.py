@@ -98,8 +98,9 @@ def decline_allowed(negotiation: Negotiation) -> bool:
 def message(step: Step, negotiation: Negotiation) -> dict[str, Any]:
     """One message of a conversation."""
     of_applicant = step.kind in FROM_APPLICANT
-    seen = [other.at for other in negotiation.steps if other.kind in (*FROM_EMPLOYER, "viewed")]
-    viewed_by_me = of_applicant or step.at <= negotiation.read_at
+    later = negotiation.steps[negotiation.steps.index(step) + 1 :] if of_applicant else ()
+    looked = any(other.kind in (*FROM_EMPLOYER, "viewed") for other in later)
+    viewed_by_me = of_applicant or step.seen
     return {
         "id": step.message_id,
         "text": step.text,
@@ -107,7 +108,7 @@ def message(step: Step, negotiation: Negotiation) -> dict[str, Any]:
         "author": {"participant_type": "applicant" if of_applicant else "employer"},
         "created_at": moment(step.at),
         "viewed_by_me": viewed_by_me,
-        "viewed_by_opponent": not of_applicant or any(at >= step.at for at in seen),
+        "viewed_by_opponent": not of_applicant or looked,
         "read": viewed_by_me,
         "editable": False,
         "address": None,

@@ -23,13 +23,12 @@ ACCEPTED = "accepted"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS negotiations (
     number INTEGER PRIMARY KEY AUTOINCREMENT, person_id TEXT NOT NULL, vacancy_id TEXT NOT NULL,
-    resume_id TEXT NOT NULL, by TEXT NOT NULL, applied_at REAL NOT NULL, read_at REAL NOT NULL,
-    hidden INTEGER NOT NULL
+    resume_id TEXT NOT NULL, by TEXT NOT NULL, applied_at REAL NOT NULL, hidden INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS negotiations_of_person ON negotiations (person_id, vacancy_id);
 CREATE TABLE IF NOT EXISTS negotiation_steps (
     number INTEGER PRIMARY KEY AUTOINCREMENT, negotiation INTEGER NOT NULL, at REAL NOT NULL,
-    kind TEXT NOT NULL, text TEXT
+    kind TEXT NOT NULL, text TEXT, seen INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS steps_of_negotiation ON negotiation_steps (negotiation, at);
 CREATE TABLE IF NOT EXISTS application_attempts (
@@ -73,16 +72,21 @@ _NEGOTIATION = (
     "SELECT n.* FROM negotiations n JOIN resumes r ON r.id = n.resume_id"
     " AND r.person_id = n.person_id"
 )
-_STEPS = "SELECT negotiation, number, at, kind, text FROM negotiation_steps"
+_STEPS = "SELECT negotiation, number, at, kind, text, seen FROM negotiation_steps"
 _STEPS_OF_PERSON = (
-    "SELECT s.negotiation, s.number, s.at, s.kind, s.text FROM negotiation_steps s"
+    "SELECT s.negotiation, s.number, s.at, s.kind, s.text, s.seen FROM negotiation_steps s"
     " JOIN negotiations n ON n.number = s.negotiation"
     " WHERE n.person_id = ? AND s.at <= ? ORDER BY s.at, s.number"
 )
 
 
+def _step(row: Any) -> Step:
+    number, at, kind, text, seen = row
+    return Step(number, at, kind, text, bool(seen))
+
+
 def _negotiation(row: Any, steps: Iterable[Step]) -> Negotiation:
-    number, person_id, vacancy_id, resume_id, by, applied_at, read_at, hidden = row
+    number, person_id, vacancy_id, resume_id, by, applied_at, hidden = row
     return Negotiation(
         number=number,
         person_id=person_id,
@@ -90,7 +94,6 @@ def _negotiation(row: Any, steps: Iterable[Step]) -> Negotiation:
         resume_id=resume_id,
         by=by,
         applied_at=applied_at,
-        read_at=read_at,
         hidden=bool(hidden),
         steps=tuple(steps),
     )
@@ -117,16 +120,20 @@ class NegotiationStore:
 
     def accept(self, attempt: Attempt, deeds: Iterable[Deed]) -> int:
         """Keep an application and what will be done with it. Returns its number."""
-        at = attempt.at
         self._database.execute("BEGIN IMMEDIATE")
         number = self._database.execute(
             "INSERT INTO negotiations"
-            " (person_id, vacancy_id, resume_id, by, applied_at, read_at, hidden)"
-            " VALUES (?, ?, ?, ?, ?, ?, 0)",
-            (attempt.person_id, attempt.vacancy_id, attempt.resume_id, attempt.by, at, at),
+            " (person_id, vacancy_id, resume_id, by, applied_at, hidden) VALUES (?, ?, ?, ?, ?, 0)",
+            (
+                attempt.person_id,
+                attempt.vacancy_id,
+                attempt.resume_id,
+                attempt.by,
+                attempt.at,
+            ),
         ).lastrowid
         assert number is not None  # noqa: S101 - an INSERT has one
-        self._database.execute(_STEP, (number, at, "response", attempt.letter))
+        self._database.execute(_STEP, (number, attempt.at, "response", attempt.letter))
         self._database.executemany(
             _STEP, ((number, deed.at, deed.kind, deed.text) for deed in deeds)
         )
@@ -160,7 +167,7 @@ class NegotiationStore:
         steps: dict[int, list[Step]] = {row[0]: [] for row in rows}
         for number, *step in self._database.execute(_STEPS_OF_PERSON, (person_id, now)):
             if number in steps:
-                steps[number].append(Step(*step))
+                steps[number].append(_step(step))
         return [_negotiation(row, steps[row[0]]) for row in rows]
 
     def find(self, number: int, now: float) -> Negotiation | None:
@@ -171,7 +178,7 @@ class NegotiationStore:
         steps = self._database.execute(
             f"{_STEPS} WHERE negotiation = ? AND at <= ? ORDER BY at, number", (number, now)
         )
-        return _negotiation(row, (Step(*step) for _, *step in steps))
+        return _negotiation(row, (_step(step) for _, *step in steps))
 
     def has_applied(self, person_id: str, vacancy_id: str) -> bool:
         """Whether the person has applied to the vacancy, with whichever resume."""
@@ -201,7 +208,7 @@ class NegotiationStore:
         viewed = self._database.execute(
             "SELECT 1 FROM negotiation_steps WHERE negotiation = ? AND kind = 'viewed'", (number,)
         ).fetchone()
-        if viewed is None:
+        if viewed is None or deed.kind == "viewed":
             self._database.execute(_STEP, (number, deed.at, "viewed", None))
         if deed.kind != "viewed":
             self._database.execute(_STEP, (number, deed.at, deed.kind, deed.text))
@@ -210,7 +217,8 @@ class NegotiationStore:
     def read(self, number: int, now: float) -> None:
         """The applicant has seen all messages."""
         self._database.execute(
-            "UPDATE negotiations SET read_at = ? WHERE number = ?", (now, number)
+            "UPDATE negotiation_steps SET seen = 1 WHERE negotiation = ? AND at <= ?",
+            (number, now),
         )
 
     def hide(self, number: int) -> None:

@@ -1,0 +1,72 @@
+"""Refusals and messages in hh.ru's shapes."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.sandbox.negotiations.negotiation import Negotiation, Step, number_of
+from local.sandbox.negotiations.refusals import REFUSALS, missing, refuse
+
+NOW = 1_795_000_000.0
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_is_an_envelope(name: str) -> None:
+    wanted = REFUSALS[name]
+    error = refuse(name)
+    body = error.body("abc")
+    assert error.status == wanted.status
+    assert body["errors"] == [{"type": wanted.type, "value": wanted.value}]
+    assert body["request_id"] == "abc"
+    assert ("bad_argument" in body) == (wanted.argument is not None)
+
+
+def test_each_call_gives_an_error_of_its_own() -> None:
+    first = refuse("already_applied")
+    first.errors[0]["value"] = "changed"
+    assert refuse("already_applied").errors[0]["value"] == "already_applied"
+
+
+def test_what_is_missing_is_named() -> None:
+    assert missing("resume_id").body("abc") == {
+        "errors": [{"type": "bad_argument", "value": "resume_id"}],
+        "request_id": "abc",
+        "description": "Bad Request",
+        "bad_argument": "resume_id",
+        "bad_arguments": [{"name": "resume_id", "description": "required"}],
+    }
+
+
+def negotiation(*kinds: str) -> Negotiation:
+    steps = tuple(Step(number, NOW + number, kind, None) for number, kind in enumerate(kinds))
+    return Negotiation(7, "1", "2", "3", "api", NOW, False, steps)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state", "viewed", "unread", "updated", "in_a_row"),
+    [
+        (("response",), "response", False, 0, 0, 0),
+        (("response", "viewed"), "response", True, 0, 0, 0),
+        (("response", "viewed", "message"), "response", True, 1, 2, 0),
+        (("response", "viewed", "message", "invitation"), "invitation", True, 2, 3, 0),
+        (("response", "viewed", "invitation", "discard"), "discard", True, 2, 3, 0),
+        (("response", "reply", "reply"), "response", False, 0, 2, 2),
+        (("response", "reply", "viewed", "reply"), "response", True, 0, 3, 2),
+        (("response", "reply", "message", "reply"), "response", False, 1, 3, 1),
+    ],
+)
+def test_what_follows_from_the_steps(
+    kinds: tuple[str, ...], state: str, viewed: bool, unread: int, updated: int, in_a_row: int
+) -> None:
+    one = negotiation(*kinds)
+    assert (one.state, one.viewed_at is not None, one.unread) == (state, viewed, unread)
+    assert (one.updated_at - NOW, one.in_a_row) == (updated, in_a_row)
+
+
+def test_ids() -> None:
+    one = negotiation("response", "message")
+    assert (one.id, one.chat_id, number_of(one.id)) == ("4200000007", 5_000_000_007, 7)
+    assert number_of("abc") is number_of("٣") is number_of("9" * 30) is None
+    first, second = (int(step.message_id) for step in one.messages)
+    assert first < second
+    assert len(str(first)) == 10
