@@ -75,6 +75,10 @@ CHANGE = """
       AND (access_state, access_reason, access_until, captcha_url) IS DISTINCT FROM
           (%(state)s, %(reason)s, %(until)s::timestamptz, %(captcha_url)s)
 """
+READ = """
+    SELECT access_state, access_reason, access_changed_at, access_until, captcha_url
+    FROM accounts WHERE id = %(account_id)s
+"""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,17 @@ class Access:
     since: datetime | None = None
     until: datetime | None = None
     captcha_url: str | None = None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Access:
+        """As a row has it that has the columns of :data:`READ`."""
+        return cls(
+            state=row["access_state"],
+            reason=row["access_reason"],
+            since=row["access_changed_at"],
+            until=row["access_until"],
+            captcha_url=row["captcha_url"],
+        )
 
     def at(self, now: datetime) -> Access:
         """What holds at *now*: a state that ends by itself may be over."""
@@ -151,7 +166,8 @@ def change(
     captcha_url: str | None = None,
     seen: Access | None = None,
 ) -> Access:
-    """Write the state down; a state that stands there already keeps its *since*.
+    """Write the state down, and return what stands there then; a state that stood there already
+    keeps its *since*.
 
     *seen*: what a call started from. If the state has changed meanwhile (a new login, say), what
     that call found out is no longer news, and nothing is written.
@@ -170,4 +186,5 @@ def change(
         count("AccessChanged")
         if state != "ok":
             count("AccessLost")
-    return Access(state, reason, now, until, captcha_url)
+    row = connection.execute(READ, values).fetchone()
+    return Access() if row is None else Access.of(row)

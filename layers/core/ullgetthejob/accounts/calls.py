@@ -13,6 +13,7 @@ from ullgetthejob.accounts import access
 from ullgetthejob.accounts.vault import AccountToken
 from ullgetthejob.hh.errors import HHCaptcha, HHForbidden, HHRefreshRefused, HHTokenRefused
 from ullgetthejob.platform import settings
+from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,8 @@ def ask(
         held = access.change(
             account_id, state, connection=connection, now=now, seen=person.access, **why
         )
+        if held.state in ("ok", "limited_until"):  # by a login that came meanwhile
+            return Unavailable("hh.ru was connected anew; try again", retry_after_s=1)
         return access.needs_person(held)
 
     try:

@@ -69,11 +69,4 @@ def _read(user_id: UUID) -> dict[str, Any] | None:
 def _person(row: dict[str, Any]) -> Person:
     if row["account_id"] is None:
         return Person(row["user_id"], None, Access())
-    access = Access(
-        state=row["access_state"],
-        reason=row["access_reason"],
-        since=row["access_changed_at"],
-        until=row["access_until"],
-        captcha_url=row["captcha_url"],
-    )
-    return Person(row["user_id"], row["account_id"], access)
+    return Person(row["user_id"], row["account_id"], Access.of(row))

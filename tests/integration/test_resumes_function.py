@@ -1,0 +1,151 @@
+"""functions/resumes: a person's resumes, with the JWT alone."""
+
+import pytest
+
+from tests.integration.conftest import LIFE_S
+
+# of the sandbox's people
+ANNA = {"email": "anna.vesnina@example.org", "phone": "+79005550101"}
+
+
+@pytest.fixture
+def anna(core):
+    """Anna's JWT."""
+    return core.log_in("anna")[1]
+
+
+def get(core, path, jwt, **options):
+    return core.call(f"GET /api/hh/{path}", jwt=jwt, secret=None, **options)
+
+
+def listed(core, jwt):
+    reply = get(core, "resumes", jwt)
+    assert reply.status == 200, reply
+    assert set(reply.body) == {"success", "items"}
+    return reply.body["items"]
+
+
+def detail(core, jwt, resume_id):
+    return get(core, "resumes/{id}", jwt, parameters={"id": resume_id})
+
+
+def test_the_status_tells_whether_the_person_is_connected(core, anna):
+    assert get(core, "status", anna).body == {"connected": True}
+    core.rows("UPDATE accounts SET access_state = 'reauth_required'")
+    assert get(core, "status", anna).body == {"connected": False}
+    core.rows("UPDATE users SET account_id = NULL")
+    assert get(core, "status", anna).body == {"connected": False}
+    assert core.hits("GET /me") == 0
+
+
+def test_every_resume_is_listed_as_hh_ru_gives_it(core, anna):
+    items = listed(core, anna)
+    assert {item["title"] for item in items} == {"Python-разработчик", "Backend-инженер"}
+    for item in items:
+        assert item["status"]["id"] == "published"
+        assert {"id", "alternate_url", "updated_at", "total_views", "experience"} <= set(item)
+
+
+@pytest.mark.parametrize(("person", "titles"), [("egor", ["Тестировщик"]), ("vera", [])])
+def test_also_an_unpublished_one_and_none(core, person, titles):
+    _, jwt = core.log_in(person)
+    assert [item["title"] for item in listed(core, jwt)] == titles
+
+
+def test_a_resume_has_what_the_bff_s_import_reads(core, anna):
+    item = next(one for one in listed(core, anna) if one["title"] == "Python-разработчик")
+    reply = detail(core, anna, item["id"])
+    assert reply.status == 200
+    assert set(reply.body) == {"success", "resume"}
+    resume = reply.body["resume"]
+    assert {name: resume[name] for name in ANNA} == ANNA
+    assert resume["summary"].startswith("Пишу серверную часть на Python")
+    assert (resume["first_name"], resume["last_name"]) == ("Анна", "Веснина")
+    assert resume["title"] == "Python-разработчик"
+    # hh.ru's own fields stay as they are
+    assert {one["type"]["id"] for one in resume["contact"]} == {"cell", "email"}
+    assert resume["skills"] == resume["summary"]
+    assert resume["experience"][0]["company"] == "ООО «Облачная пристань»"
+
+
+def test_a_resume_without_a_text_has_no_summary(core):
+    _, jwt = core.log_in("egor")
+    [item] = listed(core, jwt)
+    resume = detail(core, jwt, item["id"]).body["resume"]
+    assert resume["summary"] is None
+    assert resume["email"] == "egor.tikhonov@example.org"
+
+
+def test_somebody_else_s_resume_and_none_at_all_are_not_found(core, anna):
+    _, timurs = core.log_in("timur")
+    [of_timur] = listed(core, timurs)
+    for resume_id in (of_timur["id"], "0" * 38, "не-резюме", "../../me", ""):
+        reply = detail(core, anna, resume_id)
+        assert reply.refusal == (404, "resume_not_found")
+    assert core.hits("GET /me") == 0
+    assert detail(core, timurs, of_timur["id"]).status == 200
+
+
+def test_the_jwt_is_what_counts(core, anna):
+    assert len(core.call("GET /api/hh/resumes", jwt=anna, secret="wrong").body["items"]) == 2
+    for path in ("status", "resumes", "resumes/{id}"):
+        assert core.call(f"GET /api/hh/{path}").refusal == (401, "unauthorized")
+        assert core.call(f"GET /api/hh/{path}", jwt="no.jwt.really").refusal == (
+            401,
+            "invalid_token",
+        )
+
+
+def test_an_expired_pair_is_renewed_on_the_way(core, anna):
+    core.sandbox.advance(LIFE_S + 1)
+    assert len(listed(core, anna)) == 2
+    assert core.hits() == 1
+    assert len(listed(core, anna)) == 2
+    assert core.hits() == 1
+
+
+def test_each_look_is_on_record(core, anna):
+    [item, *_] = listed(core, anna)
+    core.call(
+        "GET /api/hh/resumes/{id}",
+        jwt=anna,
+        parameters={"id": item["id"]},
+        request_id="request-of-a-read",
+    )
+    detail(core, anna, "0" * 38)
+    core.sandbox.fault("server_error", path="/resumes", times=1)
+    get(core, "resumes", anna)
+    assert core.audited()[1:] == [
+        ("user", "resumes.list", "ok"),
+        ("user", "resumes.read", "ok"),
+        ("user", "resumes.read", "resume_not_found"),
+        ("user", "resumes.list", "hh_unavailable"),
+    ]
+    rows = core.rows("SELECT * FROM audit_log ORDER BY id")[1:]
+    assert rows[1]["request_id"] == "request-of-a-read"
+    [user] = core.rows("SELECT id, account_id FROM users")
+    for row in rows:
+        assert (row["user_id"], row["account_id"]) == (user["id"], user["account_id"])
+        assert abs((row["at"] - core.now()).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("server_error", "hh_unavailable"),
+        ("bad_gateway", "hh_unavailable"),
+        ("drop", "hh_unavailable"),
+        ("truncated", "hh_unavailable"),
+        ("too_many_requests", "hh_busy"),
+        ("edge_block", "hh_region_blocked"),
+        ("vpn_check", "hh_region_blocked"),
+    ],
+)
+def test_hh_ru_in_trouble_is_503_and_says_nothing_of_the_account(core, anna, fault, code):
+    session_id = core.rows("SELECT id FROM users")[0]["id"]
+    before = core.access(str(session_id))
+    core.sandbox.fault(fault, path="/resumes", times=1)
+    reply = get(core, "resumes", anna)
+    assert reply.refusal == (503, code)
+    assert int(reply.headers["retry-after"]) >= 1
+    assert core.access(str(session_id)) == before
