@@ -4,16 +4,29 @@ import base64
 import hashlib
 import hmac
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Literal
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel, model_validator
 
-from ullgetthejob.platform.errors import Conflict, Forbidden, Unavailable
-from ullgetthejob.platform.http import ANYONE, MAX_BODY_BYTES, SERVICE, Answer, Api
+from ullgetthejob.platform.authentication import Caller, invalid_token
+from ullgetthejob.platform.errors import Conflict, Forbidden, NeedsPerson, NotFound, Unavailable
+from ullgetthejob.platform.http import (
+    ANYONE,
+    MAX_BODY_BYTES,
+    SERVICE,
+    USER,
+    USER_OR_SERVICE,
+    Answer,
+    Api,
+)
 
 SECRET = "a-secret-for-tests"
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
+ANNA, TIMUR, NOBODY = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "ab0")
 
 
 class Size(BaseModel):
@@ -31,7 +44,85 @@ class Body(BaseModel):
         return self
 
 
-api = Api()
+class Filter(BaseModel):
+    size: int = 0
+    flavour: Literal["sweet", "sour"] = "sweet"
+    user_id: str | None = None
+
+
+class Wish(BaseModel):
+    user_id: str | None = None
+
+
+class About(BaseModel):
+    """Whom a request was about, who asked, and in which request."""
+
+    user_id: UUID | None
+    kind: str
+    caller_id: UUID | None
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Person:
+    user_id: UUID
+
+
+class People:
+    """Anna and Timur, whose tokens are their names."""
+
+    def by_token(self, token):
+        known = {"anna": ANNA, "timur": TIMUR}
+        if token not in known:
+            raise invalid_token()
+        return Person(UUID(known[token]))
+
+    def by_id(self, user_id):
+        if str(user_id) not in (ANNA, TIMUR):
+            raise NotFound("there is no such user", code="user_not_found")
+        return Person(user_id)
+
+
+api = Api(People())
+
+
+def about(person: Person | None, caller: Caller) -> About:
+    return About(
+        user_id=person and person.user_id,
+        kind=caller.kind,
+        caller_id=caller.user_id,
+        request_id=caller.request_id,
+    )
+
+
+@api.get("/filtered", who=SERVICE)
+def filtered(query: Filter) -> Filter:
+    return query
+
+
+@api.get("/called", who=SERVICE)
+def called(caller: Caller) -> About:
+    return about(None, caller)
+
+
+@api.get("/mine", who=USER)
+def mine(person: Person, caller: Caller) -> About:
+    return about(person, caller)
+
+
+@api.delete("/people/{user_id}", who=USER_OR_SERVICE)
+def by_path(person: Person, caller: Caller) -> About:
+    return about(person, caller)
+
+
+@api.get("/people", who=USER_OR_SERVICE)
+def by_query(query: Filter, person: Person, caller: Caller) -> About:
+    return about(person, caller)
+
+
+@api.post("/people", who=USER_OR_SERVICE)
+def by_body(body: Wish, person: Person, caller: Caller) -> About:
+    return about(person, caller)
 
 
 @api.post("/things", who=SERVICE)
@@ -47,6 +138,8 @@ def show(id: str) -> Body:
         raise Forbidden("no", code="user_mismatch")
     if id == "down":
         raise Unavailable("later", retry_after_s=7)
+    if id == "captcha":
+        raise NeedsPerson("solve it", code="hh_captcha", details={"access": {"state": "captcha"}})
     if id == "crash":
         raise RuntimeError("password=hunter2")
     return Body(size=len(id))
@@ -64,7 +157,7 @@ def _secret(monkeypatch):
     monkeypatch.delenv("REQUIRE_SIGNATURE", raising=False)
 
 
-def call(key, body=None, headers=None, *, secret=SECRET, parameters=None, encode=False):
+def call(key, body=None, headers=None, *, secret=SECRET, parameters=None, query=None, encode=False):
     raw = body if isinstance(body, (str, bytes, type(None))) else json.dumps(body)
     if encode:
         raw = base64.b64encode(raw.encode()).decode()
@@ -75,6 +168,7 @@ def call(key, body=None, headers=None, *, secret=SECRET, parameters=None, encode
         "body": raw,
         "isBase64Encoded": encode,
         "pathParameters": parameters,
+        **({"queryStringParameters": query} if query else {}),
     }
     answer = api.handler(event, CONTEXT)
     return answer["statusCode"], json.loads(answer["body"]), answer["headers"]
@@ -151,6 +245,17 @@ def test_a_bearer_token_binds_also_beside_a_good_secret():
     assert refused("POST /things", {"size": 1}, headers) == (401, "invalid_token")
 
 
+def test_without_people_no_token_is_good():
+    alone = Api()
+    alone.get("/open", who=SERVICE)(open_route)
+    event = {
+        "routeKey": "GET /open",
+        "headers": {"x-core-secret": SECRET, "authorization": "Bearer anna"},
+    }
+    answer = alone.handler(event, CONTEXT)
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]) == (401, "invalid_token")
+
+
 def test_who_is_not_known_is_told_nothing_about_the_body():
     assert refused("POST /things", "not json", secret="wrong")[0] == 401
 
@@ -201,6 +306,7 @@ def test_errors_become_their_status_and_code():
     assert ask("conflict") == (409, "conflict")
     assert ask("forbidden") == (403, "user_mismatch")
     assert ask("down") == (503, "unavailable")
+    assert ask("captcha") == (409, "hh_captcha")
     assert refused("GET /nowhere") == (404, "not_found")
 
 
@@ -231,3 +337,117 @@ def test_the_secret_is_in_no_log_line(log):
     call("POST /things", {"size": 1}, secret=SECRET + "x")
     assert "answered" in log.getvalue()
     assert SECRET not in log.getvalue()
+
+
+# ── queries ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_query_is_validated_by_its_model():
+    status, body, _ = call("GET /filtered", query={"size": "3", "flavour": "sour", "other": "x"})
+    assert (status, body) == (200, {"size": 3, "flavour": "sour", "user_id": None})
+    assert call("GET /filtered")[1]["size"] == 0
+
+
+def test_each_wrong_part_of_a_query_is_named_and_not_echoed():
+    sent = {"size": "SENSITIVE", "flavour": "BITTER"}
+    status, body, _ = call("GET /filtered", query=sent)
+    assert (status, body["error"]) == (422, "invalid_request")
+    assert [entry["field"] for entry in body["details"]["fields"]] == ["size", "flavour"]
+    assert not {"SENSITIVE", "BITTER"} & set(json.dumps(body).split('"'))
+
+
+# ── who is calling, and whom it is about ─────────────────────────────────────────────────────────
+
+
+def bearing(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+def told(*arguments, **named):
+    """Whom the request was about, the kind of the caller, and the caller's own id."""
+    status, body, _ = call(*arguments, **named)
+    assert status == 200, body
+    return body["user_id"], body["kind"], body["caller_id"]
+
+
+def test_the_caller_knows_its_request_and_whose_token_it_sent():
+    headers = {"x-request-id": "request-of-a-test"}
+    body = call("GET /called", headers=headers)[1]
+    assert (body["request_id"], body["kind"]) == ("request-of-a-test", "service")
+    assert told("GET /called") == (None, "service", None)
+    assert told("GET /called", headers=bearing("anna")) == (None, "service", ANNA)
+    assert refused("GET /called", headers=bearing("anna"), secret=None) == (401, "unauthorized")
+
+
+def test_a_user_s_route_wants_a_token_and_nothing_else():
+    for secret in (None, "wrong", SECRET):
+        assert told("GET /mine", headers=bearing("anna"), secret=secret) == (ANNA, "user", ANNA)
+        assert refused("GET /mine", secret=secret) == (401, "unauthorized")
+        assert refused("GET /mine", headers=bearing("x"), secret=secret) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize(
+    "header", ["anna", "Basic anna", "Bearer", "Bearer  ", "Bearer anna timur"]
+)
+def test_what_is_no_bearer_token_is_refused_wherever_it_is_sent(header):
+    headers = {"authorization": header}
+    for key in ("GET /mine", "GET /called", "GET /people"):
+        assert refused(key, headers=headers, query={"user_id": ANNA}) == (401, "invalid_token")
+
+
+def test_the_scheme_is_read_in_any_case():
+    assert told("GET /mine", headers={"authorization": "bearer anna"})[0] == ANNA
+
+
+PLACES = {
+    "path": lambda user_id: {"key": "DELETE /people/{user_id}", "parameters": {"user_id": user_id}},
+    "query": lambda user_id: {"key": "GET /people", "query": {"user_id": user_id}},
+    "body": lambda user_id: {"key": "POST /people", "body": {"user_id": user_id}},
+}
+
+
+@pytest.fixture(params=PLACES)
+def naming(request):
+    """Arguments of a call that names a user in path, query or body."""
+    return PLACES[request.param]
+
+
+def test_the_service_names_whom_it_is_about(naming):
+    assert told(**naming(ANNA)) == (ANNA, "service", None)
+    assert told(**naming(ANNA.upper())) == (ANNA, "service", None)
+    assert refused(**naming(NOBODY)) == (404, "user_not_found")
+
+
+def test_a_token_beside_the_secret_binds(naming):
+    assert told(**naming(ANNA), headers=bearing("anna")) == (ANNA, "user", ANNA)
+    for secret in (SECRET, None):
+        for other in (TIMUR, NOBODY):
+            mismatch = refused(**naming(other), headers=bearing("anna"), secret=secret)
+            assert mismatch == (403, "user_mismatch")
+        wrong = refused(**naming(ANNA), headers=bearing("x"), secret=secret)
+        assert wrong == (401, "invalid_token")
+
+
+def test_neither_token_nor_secret_is_nobody(naming):
+    assert refused(**naming(ANNA), secret=None) == (401, "unauthorized")
+    assert refused(**naming(ANNA), secret="wrong") == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("wrong", ["undefined", "", "mvp-demo-user", ANNA.replace("-", ""), "1"])
+def test_what_is_no_uuid_is_422(naming, wrong):
+    for headers in ({}, bearing("anna")):
+        status, body, _ = call(**naming(wrong), headers=headers)
+        assert (status, body["error"]) == (422, "invalid_request")
+        assert body["details"]["fields"][0]["field"] == "user_id"
+
+
+def test_whom_nobody_names_is_the_token_s_subject_or_422():
+    assert told("GET /people", headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
+    assert told("POST /people", {}, bearing("timur"), secret=None) == (TIMUR, "user", TIMUR)
+    for key, body in (("GET /people", None), ("POST /people", {})):
+        assert refused(key, body) == (422, "invalid_request")
+
+
+def test_what_a_person_has_to_do_is_in_the_details():
+    body = call("GET /things/{id}", parameters={"id": "captcha"})[1]
+    assert body["details"] == {"access": {"state": "captcha"}}
