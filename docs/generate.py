@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "core")]
 
 from ullgetthejob.hh import errors  # noqa: E402
 from ullgetthejob.platform.http import (  # noqa: E402
+    ADMIN,
     ANYONE,
     SERVICE,
     STATUS,
@@ -41,14 +42,15 @@ if TYPE_CHECKING:
 # What each refusal is about.
 REFUSALS = {
     400: "The request cannot be read, or hh.ru does not take what it brings",
-    401: "X-Core-Secret, X-Signature or a bearer token is missing or wrong",
+    401: "A secret, X-Signature or a bearer token is missing or wrong",
     404: "There is no such thing, or it is somebody else's",
     413: "The body is larger than 256 KB",
     422: "A field is wrong; details.fields names it",
     503: "hh.ru, Postgres or AWS does not answer; Retry-After says when to come back",
 }
+OF_ANYBODY = {403: "The token is of another user"}
 OF_PERSONS = {
-    403: "The token is of another user",
+    **OF_ANYBODY,
     409: "Nothing goes on before the person does something; details.access says what",
 }
 SECURITY: dict[Any, list[dict[str, list[str]]] | None] = {
@@ -56,6 +58,7 @@ SECURITY: dict[Any, list[dict[str, list[str]]] | None] = {
     SERVICE: [{"service": []}],
     USER: [{"user": []}],
     USER_OR_SERVICE: [{"user": []}, {"service": []}],
+    ADMIN: [{"admin": []}],
 }
 
 
@@ -90,6 +93,7 @@ def openapi() -> str:
         description="Finds vacancies on hh.ru for a person and applies to them.",
         security_schemes={
             "service": APIKey(name="X-Core-Secret", in_=APIKeyIn.header),
+            "admin": APIKey(name="X-Admin-Secret", in_=APIKeyIn.header),
             "user": HTTPBearer(bearerFormat="JWT"),
         },
     )
@@ -103,6 +107,8 @@ def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> N
     texts = {} if route.who is ANYONE else REFUSALS
     if "person" in route.parameters:
         texts = texts | OF_PERSONS
+    if "anybody" in route.parameters:
+        texts = texts | OF_ANYBODY
     refusals: Any = {
         status: {
             "description": text,
@@ -139,6 +145,9 @@ def _as_powertools_reads(route: Route) -> Callable[..., Any]:
         add(name, Annotated[hints.get(name, UUID), PathParameter()])
     if route.body is not None:
         add("body", route.body)
+    named = "{user_id}" in route.path or "user_id" in getattr(route.body, "model_fields", {})
+    if route.who is USER_OR_SERVICE and not named:
+        add("user_id", Annotated[UUID | None, Query()], None)
     for name, field in (route.query.model_fields if route.query else {}).items():
         annotation = Annotated[field.annotation, *field.metadata, Query()]  # type: ignore[name-defined]
         add(name, annotation, field.default)

@@ -8,7 +8,7 @@ import pytest
 
 from local.template import reader as template
 from ullgetthejob.accounts import people
-from ullgetthejob.platform.http import ANYONE, SERVICE, USER, USER_OR_SERVICE
+from ullgetthejob.platform.http import ADMIN, ANYONE, SERVICE, USER, USER_OR_SERVICE
 
 # What is not for the service alone.
 WHO = {
@@ -19,7 +19,9 @@ WHO = {
     "GET /api/hh/resumes/{id}": USER,
     "GET /api/accounts/{user_id}": USER_OR_SERVICE,
     "POST /api/accounts/{user_id}/resume": USER_OR_SERVICE,
+    "DELETE /api/rate-limit/{user_id}": ADMIN,
 }
+SECRETS = {SERVICE: "x-core-secret", ADMIN: "x-admin-secret"}
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 TEMPLATE = template.load()
 ROUTES = [
@@ -79,17 +81,35 @@ GUARDED = [(function, key) for function, key in ROUTES if WHO.get(key) is not AN
 @pytest.mark.parametrize("known", ["the-secret", "", None], ids=["set", "empty", "unset"])
 @pytest.mark.parametrize(("function", "key"), GUARDED, ids=[key for _, key in GUARDED])
 def test_a_guarded_route_refuses_who_does_not_know_the_secret(monkeypatch, function, key, known):
-    for name in ("ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS"):
+    for name in ("ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS", "ADMIN_SECRET"):
         monkeypatch.delenv(name, raising=False)
         if known is not None:
             monkeypatch.setenv(name, known)
-    for sent in ({}, {"x-core-secret": ""}, {"x-core-secret": "wrong"}, {"x-core-secret": "None"}):
+    header = SECRETS.get(WHO.get(key), "x-core-secret")
+    for sent in ({}, {header: ""}, {header: "wrong"}, {header: "None"}):
         assert call(function, key, sent) == (401, "unauthorized")
+
+
+def test_the_secret_of_one_is_not_the_others(monkeypatch):
+    monkeypatch.setenv("ORCHESTRATOR_SECRET", "the-service's")
+    monkeypatch.setenv("ADMIN_SECRET", "the-administrator's")
+    both = {"x-core-secret": "the-administrator's", "x-admin-secret": "the-service's"}
+    for function, key in GUARDED:
+        assert call(function, key, both) == (401, "unauthorized")
+    only_service = {"x-core-secret": "the-service's"}
+    for function, key in GUARDED:
+        if WHO.get(key) is ADMIN:
+            assert call(function, key, only_service) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize(("function", "key"), GUARDED, ids=[key for _, key in GUARDED])
 def test_a_bad_token_is_refused_beside_a_good_secret(monkeypatch, function, key):
     monkeypatch.setenv("ORCHESTRATOR_SECRET", "the-secret")
     monkeypatch.setenv("SECRET_KEY_BASE", "a secret of this test alone, long enough")
-    headers = {"x-core-secret": "the-secret", "authorization": "Bearer x.y.z"}
+    monkeypatch.setenv("ADMIN_SECRET", "the-admins")
+    headers = {
+        "x-core-secret": "the-secret",
+        "x-admin-secret": "the-admins",
+        "authorization": "Bearer x.y.z",
+    }
     assert call(function, key, headers) == (401, "invalid_token")

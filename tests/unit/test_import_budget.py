@@ -14,7 +14,8 @@ FORBIDDEN = {
     # function: what may not be loaded when its module has been imported
     "health": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl"},
     "search": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl"},
-    # every good call of these two asks KMS or DynamoDB, over TLS
+    # every good call of these asks KMS or DynamoDB, over TLS
+    "rate_limit": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "oauth": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "resumes": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "accounts": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl", "jwt"},

@@ -1,7 +1,8 @@
 """The audit log: each act on a person's account, in a table that only grows.
 
-Who asked (``user``, ``service``, or ``core`` itself), for whom, what, when, in which request, and
-what came of it: ``ok``, or the code of the error. Never a token, an e-mail or a word of hh.ru's.
+Who asked (``user``, ``service``, ``admin``, or ``core`` itself), for whom, what, when, in which
+request, and what came of it: ``ok``, or the code of the error. Never a token, an e-mail or a word
+of hh.ru's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-Action = Literal["login", "refresh", "disconnect", "access.resume", "resumes.list", "resumes.read"]
+Action = Literal[
+    "login",
+    "refresh",
+    "disconnect",
+    "access.resume",
+    "resumes.list",
+    "resumes.read",
+    "rate_limit.reset",
+]
 
 WRITE = """
     INSERT INTO audit_log (at, actor, user_id, account_id, action, outcome, request_id)

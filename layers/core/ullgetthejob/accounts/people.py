@@ -35,6 +35,11 @@ class Person:
     access: Access
 
     @property
+    def owner_id(self) -> UUID:
+        """Whose the buckets and counts are: the account, or a user that has none yet."""
+        return self.account_id or self.user_id
+
+    @property
     def connected(self) -> bool:
         """Whether Core has tokens that, as far as it knows, hh.ru takes."""
         return self.account_id is not None and self.access.state != "reauth_required"
@@ -59,6 +64,12 @@ def by_id(user_id: UUID) -> Person:
     if row is None:
         raise NotFound("there is no such user", code="user_not_found")
     return _person(row)
+
+
+def anybody(user_id: UUID) -> Person:
+    """The same, but a user whom Core does not know (yet) stands for itself."""
+    row = _read(user_id)
+    return Person(user_id, None, Access()) if row is None else _person(row)
 
 
 def _read(user_id: UUID) -> dict[str, Any] | None:

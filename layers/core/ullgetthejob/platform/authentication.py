@@ -1,10 +1,10 @@
-"""Who is calling: the service by a shared secret, a user by a token that Core issued.
+"""Who is calling: the service or the administrator by a secret, a user by a token of Core's own.
 
 The service is the BFF, or our CLI.
 ``X-Core-Secret`` (or its alias ``X-Orchestrator-Secret``) is compared in constant time with the
 current and the previous secret; a secret that is unset or empty never matches. ``X-Signature``, the
 lower-case hex HMAC-SHA256 of the raw body under that secret, is verified whenever it is sent and
-demanded when ``REQUIRE_SIGNATURE`` is ``true``.
+demanded when ``REQUIRE_SIGNATURE`` is ``true``. ``X-Admin-Secret`` is a secret of its own.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and in which request. *user_id* is the subject of the token, if one was sent."""
+    """Who asks, and in which request. *user_id* is the subject of the token, if one was sent, and
+    *idempotency_key* the header ``Idempotency-Key``: the same act comes with the same key."""
 
-    kind: Literal["user", "service"]
+    kind: Literal["user", "service", "admin"]
     request_id: str
     user_id: UUID | None = None
+    idempotency_key: str | None = None
 
 
 class People(Protocol):
@@ -39,6 +41,9 @@ class People(Protocol):
 
     def by_id(self, user_id: UUID) -> Any:
         """The person that the service names. Raises :class:`NotFound`."""
+
+    def anybody(self, user_id: UUID) -> Any:
+        """The same, but a user whom nobody knows stands for itself."""
 
 
 def require_service(headers: Mapping[str, str], body: bytes) -> None:
@@ -57,6 +62,15 @@ def require_service(headers: Mapping[str, str], body: bytes) -> None:
     if not matching:
         raise Unauthorized("the header X-Core-Secret is wrong")
     _require_signature(headers.get("x-signature"), body, matching[0])
+
+
+def require_admin(headers: Mapping[str, str]) -> None:
+    """Raise :class:`Unauthorized` unless the caller knows the administrator's secret."""
+    sent, known = headers.get("x-admin-secret"), secrets.read("ADMIN_SECRET")
+    if not sent:
+        raise Unauthorized("the header X-Admin-Secret is missing")
+    if not known or not _same(known, sent):
+        raise Unauthorized("the header X-Admin-Secret is wrong")
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

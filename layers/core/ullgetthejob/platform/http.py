@@ -13,7 +13,8 @@ route is a plain function with annotated parameters::
 Parameters, by their names: ``body`` is the JSON body and ``query`` the query string, each validated
 by its pydantic model; ``caller`` is a :class:`Caller`; ``person`` is whom the request is about, as
 the :class:`People` of the Api find them: the subject of the token, else whom the service names as
-``user_id`` in path, query or body. Any other is a path parameter (``str``).
+``user_id`` in path, query or body; ``anybody`` is the same where nobody needs to be known. Any
+other is a path parameter (``str``).
 
 What the function returns is a pydantic model, or an :class:`Answer` for another status than 200.
 Errors of :mod:`ullgetthejob.platform.errors` become statuses by the table below, anything else a
@@ -30,7 +31,7 @@ import binascii
 import json
 import re
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_type_hints
 from uuid import UUID
@@ -75,6 +76,7 @@ STATUS: dict[type[AppError], int] = {
 
 MAX_BODY_BYTES = 256 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -85,9 +87,16 @@ class Who(Enum):
     SERVICE = "service"
     USER = "user"
     USER_OR_SERVICE = "user or service"
+    ADMIN = "admin"
 
 
-ANYONE, SERVICE, USER, USER_OR_SERVICE = Who
+ANYONE, SERVICE, USER, USER_OR_SERVICE, ADMIN = Who
+KINDS: dict[Who, Literal["user", "service", "admin"]] = {  # of callers with a token
+    SERVICE: "service",
+    USER: "user",
+    USER_OR_SERVICE: "user",
+    ADMIN: "admin",
+}
 
 
 @dataclass(frozen=True)
@@ -186,16 +195,18 @@ class Api:
         raw = _raw_body(event)
         caller, person = self._authenticated(route, event["headers"], raw, request_id)
         path = event.get("pathParameters") or {}
+        query = event.get("queryStringParameters") or {}
         arguments: dict[str, Any] = {name: path.get(name, "") for name in route.parameters}
         if route.body is not None:
             arguments["body"] = _validated_body(route.body, raw)
         if route.query is not None:
-            sent = event.get("queryStringParameters") or {}
-            arguments["query"] = _validated_query(route.query, sent)
+            arguments["query"] = _validated_query(route.query, query)
         if "caller" in arguments:
-            arguments["caller"] = caller
-        if "person" in arguments:
-            arguments["person"] = self._person(person, _named(path, arguments))
+            key = _idempotency_key(event["headers"])
+            arguments["caller"] = replace(caller, idempotency_key=key)
+        for name in {"person", "anybody"} & set(arguments):
+            named = _named(path, query, arguments.get("body"))
+            arguments[name] = self._person(person, named, known=name == "person")
         answer = route.call(**arguments)
         if not isinstance(answer, Answer):
             answer = Answer(200, answer)
@@ -209,22 +220,23 @@ class Api:
             return Caller("service", request_id), None
         if route.who is SERVICE:
             authentication.require_service(headers, raw)
+        if route.who is ADMIN:
+            authentication.require_admin(headers)
         token = authentication.bearer(headers)
         if token is not None:
             if self.people is None:
                 raise authentication.invalid_token()
             person = self.people.by_token(token)
-            kind: Literal["user", "service"] = "service" if route.who is SERVICE else "user"
-            return Caller(kind, request_id, person.user_id), person
+            return Caller(KINDS[route.who], request_id, person.user_id), person
         if route.who is USER:
             raise Unauthorized("the header Authorization with a bearer token is missing")
         if route.who is USER_OR_SERVICE:
             authentication.require_service(headers, raw)
-        return Caller("service", request_id), None
+        return Caller("admin" if route.who is ADMIN else "service", request_id), None
 
-    def _person(self, of_token: Any, named: str | None) -> Any:
-        """Whom the request is about. Raises :class:`Invalid`, :class:`Forbidden`, and what
-        :class:`People` raise."""
+    def _person(self, of_token: Any, named: str | None, *, known: bool) -> Any:
+        """Whom the request is about; somebody *known*, or anybody. Raises :class:`Invalid`,
+        :class:`Forbidden`, and what :class:`People` raise."""
         if named is not None and not USER_ID.fullmatch(named):
             raise Invalid.field("user_id", "must be the id of a user, a UUID")
         if of_token is not None:
@@ -234,14 +246,13 @@ class Api:
         if named is None:
             raise Invalid.field("user_id", "must be given when there is no bearer token")
         assert self.people is not None  # noqa: S101 - test_routes holds every Api to it
-        return self.people.by_id(UUID(named))
+        return self.people.by_id(UUID(named)) if known else self.people.anybody(UUID(named))
 
 
-def _named(path: dict[str, str], arguments: dict[str, Any]) -> str | None:
+def _named(path: dict[str, str], query: dict[str, str], body: BaseModel | None) -> str | None:
     """The ``user_id`` of path, query or body, as it was sent."""
-    places = (arguments.get("query"), arguments.get("body"))
-    named = [path.get("user_id"), *(getattr(place, "user_id", None) for place in places)]
-    return next((str(one) for one in named if one is not None), None)
+    places = (path.get("user_id"), query.get("user_id"), getattr(body, "user_id", None))
+    return next((str(one) for one in places if one is not None), None)
 
 
 def _request_id(event: dict[str, Any], context: Any) -> str:
@@ -250,6 +261,14 @@ def _request_id(event: dict[str, Any], context: Any) -> str:
     if REQUEST_ID.fullmatch(sent):
         return str(sent)
     return getattr(context, "aws_request_id", None) or str(uuid.uuid4())
+
+
+def _idempotency_key(headers: dict[str, str]) -> str | None:
+    """``Idempotency-Key`` as it was sent. Raises :class:`Invalid`."""
+    sent = headers.get("idempotency-key")
+    if sent is not None and not IDEMPOTENCY_KEY.fullmatch(sent):
+        raise Invalid.field("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+    return sent
 
 
 def _raw_body(event: dict[str, Any]) -> bytes:

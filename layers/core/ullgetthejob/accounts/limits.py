@@ -1,0 +1,143 @@
+"""The two limits on applications, as callers see them: the token bucket, and hh.ru's own limit.
+
+Both belong to the account; a user without one stands for itself.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ullgetthejob.accounts import audit, rate_limit
+from ullgetthejob.accounts.rate_limit import Denied
+from ullgetthejob.platform.telemetry import count, logger
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+# hh.ru: 200 applications in any 24 hours, after which it answers limit_exceeded.
+DAILY_LIMIT = 200
+DAY = timedelta(hours=24)
+
+SUBMITTED = """
+    SELECT count(*) AS submitted FROM applications
+    WHERE status = 'submitted' AND submitted_at > %(since)s::timestamptz AT TIME ZONE 'UTC'
+      AND user_id IN (SELECT %(user_id)s UNION
+                      SELECT id FROM users WHERE account_id = %(account_id)s)
+"""
+
+
+class StatusQuery(BaseModel):
+    """Whose limits; the token's subject when there is one."""
+
+    user_id: str | None = Field(None, description="any UUID: also one that never logged in")
+
+
+class CheckBody(BaseModel):
+    """Whose token is spent; the token's subject when there is one."""
+
+    user_id: str | None = Field(None, description="any UUID: also one that never logged in")
+
+
+class LimitStatus(BaseModel):
+    """Both limits as they stand, in both spellings that callers use."""
+
+    tokens: int = Field(description="applications that may go out at once")
+    capacity: int
+    refill_rate: float = Field(description="tokens an hour")
+    last_refill: datetime | None = Field(description="null: never used, or frozen by hh.ru")
+    next_refill: datetime | None = Field(description="when the next token comes; null: full")
+    can_apply: bool = Field(description="both limits and the access to hh.ru allow it")
+    applications_today: int = Field(description="submitted in the last 24 hours, of 200")
+    refillRate: float  # noqa: N815
+    lastRefill: datetime | None  # noqa: N815
+    nextRefill: datetime | None  # noqa: N815
+    canApply: bool  # noqa: N815
+    applicationsToday: int  # noqa: N815
+
+
+class Allowed(BaseModel):
+    """A token was spent."""
+
+    allowed: Literal[True] = True
+    remaining: int
+
+
+class Refused(BaseModel):
+    """There is no token before *next_refill*."""
+
+    allowed: Literal[False] = False
+    next_refill: datetime
+
+
+class Reset(BaseModel):
+    """The bucket is full again."""
+
+    success: Literal[True] = True
+    tokens: int
+
+
+def status(person: Person, *, connection: Connection, now: datetime) -> LimitStatus:
+    """Where the person stands at *now*. Spends nothing."""
+    level = rate_limit.read("submit", person.owner_id, now=now)
+    submitted = applications_in_24h(person, connection=connection, now=now)
+    can_apply = (
+        level.tokens >= 1 and submitted < DAILY_LIMIT and person.access.at(now).state == "ok"
+    )
+    return LimitStatus(
+        tokens=level.tokens,
+        capacity=level.rule.capacity,
+        refill_rate=level.rule.per_hour,
+        last_refill=level.last_refill,
+        next_refill=level.next_refill,
+        can_apply=can_apply,
+        applications_today=submitted,
+        refillRate=level.rule.per_hour,
+        lastRefill=level.last_refill,
+        nextRefill=level.next_refill,
+        canApply=can_apply,
+        applicationsToday=submitted,
+    )
+
+
+def check(person: Person, *, caller: Caller, now: datetime) -> Allowed | Refused:
+    """Spend one token; once for each ``Idempotency-Key``, if there is one."""
+    spend_id = caller.idempotency_key or secrets.token_hex(16)
+    result = rate_limit.acquire("submit", person.owner_id, spend_id=spend_id, now=now)
+    if isinstance(result, Denied):
+        logger.info("rate limit reached")
+        count("RateLimitDenied")
+        return Refused(next_refill=result.next_at)
+    return Allowed(remaining=result.remaining)
+
+
+def reset(person: Person, *, caller: Caller, connection: Connection, now: datetime) -> Reset:
+    """Fill the person's bucket, on record. The 24-hour count is hh.ru's, and stays."""
+    with audit.recorded(
+        "rate_limit.reset",
+        caller=caller,
+        user_id=person.user_id,
+        account_id=person.account_id,
+        connection=connection,
+        now=now,
+    ):
+        rate_limit.reset("submit", person.owner_id, now=now)
+    return Reset(tokens=rate_limit.rule("submit").capacity)
+
+
+def applications_in_24h(person: Person, *, connection: Connection, now: datetime) -> int:
+    """What the person's account submitted in the 24 hours before *now*, by all of its sessions.
+
+    Counted in the table that the BFF shares: what both have to say of an application.
+    """
+    values = {"since": now - DAY, "user_id": person.user_id, "account_id": person.account_id}
+    row = connection.execute(SUBMITTED, values).fetchone()
+    return int(row["submitted"]) if row else 0
