@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from moto.dynamodb.models import DynamoDBBackend
-    from moto.sqs.models import Message
+    from moto.sqs.models import Message, SQSBackend
     from moto.sqs.models import Queue as MotoQueue
 
     from local.template.resources import Key, Queue, Table
@@ -301,13 +301,12 @@ _CHANGES_OF_MESSAGES = (
 )
 
 
-def serve_queues_one_request_at_a_time() -> None:
-    """Let no two requests change queues at once, and long polls sleep until there is something.
+def one_request_at_a_time(backend: SQSBackend) -> None:
+    """Let no two requests change its queues at once, and long polls sleep until there is something.
 
     In moto two threads could receive the same message, and a message that is sent while another
     is deleted could be lost; its long polls wake every second.
     """
-    backend = sqs_backends[ACCOUNT_ID][REGION]
     changed = threading.Condition()
     receive_now = backend.receive_message
 
@@ -383,7 +382,7 @@ def serve(host: str, port: int, data_dir: Path, template: Path) -> None:
     create_keys(description.keys.values(), data_dir / "keys.json")
     tell_incorrect_keys()
     create_queues(description.queues.values())
-    serve_queues_one_request_at_a_time()
+    one_request_at_a_time(sqs_backends[ACCOUNT_ID][REGION])
     application = DurableDynamoDB(DomainDispatcherApplication(create_backend_app), items)
     server = make_server(host, port, application, threaded=True, request_handler=_Handler)
     print(f"AWS listens on http://{host}:{server.server_port}", flush=True)

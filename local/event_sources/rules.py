@@ -132,7 +132,6 @@ class Rules:
         return {
             name: {
                 "expression": state.rule.expression,
-                "function": state.rule.function,
                 "enabled": state.rule.enabled,
                 "next": _text(state.next) if state.next and state.rule.enabled else None,
                 "fired": state.fired,

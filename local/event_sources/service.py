@@ -86,8 +86,13 @@ class EventSources:
 
     async def status(self) -> dict[str, Any]:
         """Rules and queues, by name, for people. Counts are ``None`` where SQS does not answer."""
+        ticking = self._rules.status()
         return {
-            "rules": self._rules.status(),
+            "rules": {
+                rule.name: {"function": function.name, **ticking[rule.name]}
+                for function in self._template.functions.values()
+                for rule in function.rules
+            },
             "queues": {
                 queue.name: await self._queue_status(logical_id)
                 for logical_id, queue in self._template.queues.items()

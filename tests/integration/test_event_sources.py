@@ -145,7 +145,15 @@ class Cloud:
 def start(tmp_path, local_aws):
     @contextlib.asynccontextmanager
     async def run(
-        events, *, visibility=30, receives=3, timeout=20, concurrency=10, more="", **options
+        events,
+        *,
+        visibility=30,
+        receives=3,
+        timeout=20,
+        concurrency=10,
+        more="",
+        queues=True,
+        **options,
     ):
         folder = tmp_path / "code"
         folder.mkdir(exist_ok=True)
@@ -158,7 +166,8 @@ def start(tmp_path, local_aws):
             )  # fmt: skip
             path.write_text(text + f"        {json.dumps(events)}\n")
         template = load(path)
-        make(template, local_aws.client("sqs"))
+        if queues:
+            make(template, local_aws.client("sqs"))
         logs, lifeline = Logs(tmp_path / "logs", echo=False), Lifeline()
         environments = {"F": {"SEEN": str(tmp_path / "seen")}}
         service = LambdaService(
@@ -405,6 +414,18 @@ def test_a_source_that_is_not_enabled_reads_nothing(start):
     asyncio.run(scenario())
 
 
+def test_a_queue_that_cannot_be_read_is_read_when_it_can(start):
+    async def scenario():
+        async with start({"Q": queue_event()}, queues=False) as cloud:
+            await cloud.until(lambda: "cannot be read" in cloud.log)
+            assert (await cloud.counts())["visible"] is None
+            make(cloud.template, cloud.sqs)
+            cloud.send("bell")
+            await cloud.until(lambda: cloud.seen)
+
+    asyncio.run(scenario())
+
+
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -558,7 +579,7 @@ def test_the_status_page_shows_rules_and_queues_and_a_rule_is_fired_by_hand(star
             _, status = await ask("GET", "")
             assert status["rules"]["FOff"] == {
                 "expression": "rate(1 day)",
-                "function": "F",
+                "function": "code",
                 "enabled": False,
                 "next": None,
                 "fired": 0,

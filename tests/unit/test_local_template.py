@@ -1,11 +1,13 @@
 """template.yaml as the local cloud reads it."""
 
 import textwrap
+from datetime import UTC, datetime
 
 import pytest
 
 from local.template.cloudformation import TemplateError
 from local.template.reader import load, merged
+from local.template.resources import EventInvokeConfig
 
 FUNCTION = """
   F:
@@ -210,3 +212,193 @@ Resources:{FUNCTION}      Layers: [L2]
     assert function.layers == ("L1", "L2")
     assert function.environment == {"A": "1", "B": "2"}
     assert function.memory_mb == 128
+
+
+QUEUES = """
+  Work:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: !Sub "${AWS::StackName}-work"
+      VisibilityTimeout: 90
+      MessageRetentionPeriod: 3600
+      SqsManagedSseEnabled: true
+      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 5}
+  Dead: {Type: AWS::SQS::Queue}
+  WorkPolicy:
+    Type: AWS::SQS::QueuePolicy
+    Properties: {Queues: [!Ref Work], PolicyDocument: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("!Ref Work", "https://sqs.us-east-1.amazonaws.com/123456789012/local-work"),
+        ("!GetAtt Work.QueueUrl", "https://sqs.us-east-1.amazonaws.com/123456789012/local-work"),
+        ("!GetAtt Work.Arn", "arn:aws:sqs:us-east-1:123456789012:local-work"),
+        ("!GetAtt Work.QueueName", "local-work"),
+        ("!Ref Dead", "https://sqs.us-east-1.amazonaws.com/123456789012/Dead"),
+    ],
+)
+def test_a_queue_is_known_as_in_the_cloud(template, value, expected):
+    environment = f"      Environment: {{Variables: {{V: {value}}}}}"
+
+    read = template(f"Resources:{FUNCTION}{environment}{QUEUES}")
+
+    assert read.functions["F"].environment["V"] == expected
+    assert read.queues["Work"].attributes == {
+        "VisibilityTimeout": "90",
+        "MessageRetentionPeriod": "3600",
+    }
+    assert read.queues["Work"].dead_letter_arn == read.queues["Dead"].arn
+    assert read.queues["Work"].max_receive_count == 5
+    assert read.queues["Dead"].visibility_timeout_s == 30
+
+
+@pytest.fixture
+def events(template):
+    """Reads a template with a function that has these events, beside the queues above."""
+
+    def read(text, more=""):
+        function = f"{FUNCTION}      Timeout: 60\n      {more}\n      Events: {text}\n"
+        return template(f"Resources:{function}{QUEUES}").functions["F"]
+
+    return read
+
+
+def test_an_sqs_event_is_read_with_lambdas_defaults(events):
+    text = "{Q: {Type: SQS, Properties: {Queue: !GetAtt Work.Arn}}}"
+
+    (source,) = events(text).queue_sources
+
+    assert (source.queue, source.function) == ("Work", "F")
+    assert (source.batch_size, source.window_s) == (10, 0)
+    assert source.enabled
+    assert source.maximum_concurrency is None
+    assert not source.reports_item_failures
+
+
+def test_an_sqs_event_is_read_whole(events):
+    (source,) = events("""
+        Q:
+          Type: SQS
+          Properties:
+            Queue: !GetAtt Work.Arn
+            BatchSize: 100
+            MaximumBatchingWindowInSeconds: 5
+            FunctionResponseTypes: [ReportBatchItemFailures]
+            ScalingConfig: {MaximumConcurrency: 2}
+            Enabled: false
+    """).queue_sources
+
+    assert (source.batch_size, source.window_s, source.maximum_concurrency) == (100, 5, 2)
+    assert source.reports_item_failures
+    assert not source.enabled
+
+
+def test_schedules_are_read_with_the_names_that_sam_gives_them(events):
+    function = events("""
+        Tick: {Type: Schedule, Properties: {Schedule: rate(1 minute)}}
+        Daily:
+          Type: ScheduleV2
+          Properties:
+            ScheduleExpression: cron(0 9 * * ? *)
+            ScheduleExpressionTimezone: Europe/Moscow
+            Name: daily
+            Input: '{"a": 1}'
+            State: DISABLED
+    """)
+
+    tick, daily = function.rules
+    assert tick.arn == "arn:aws:events:us-east-1:123456789012:rule/FTick"
+    assert (tick.enabled, tick.input, tick.expression) == (True, None, "rate(1 minute)")
+    assert daily.arn == "arn:aws:scheduler:us-east-1:123456789012:schedule/default/daily"
+    assert (daily.enabled, daily.input) == (False, '{"a": 1}')
+    moment = daily.schedule.next_after(datetime(2026, 2, 1, tzinfo=UTC))
+    assert moment == datetime(2026, 2, 1, 6, tzinfo=UTC)
+
+
+def test_how_long_events_are_tried_is_read(events):
+    assert events("{}").event_invoke == EventInvokeConfig(2, 21_600)
+    more = "EventInvokeConfig: {MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}"
+    assert events("{}", more).event_invoke == EventInvokeConfig(0, 60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "problem"),
+    [
+        (
+            "SQS",
+            "{Queue: 'arn:aws:sqs:other'}",
+            r"\.Queue: 'arn:aws:sqs:other' is no ARN of a queue",
+        ),
+        ("SQS", "{Queue: !Ref Work}", r"\.Queue: 'https:.*' is no ARN of a queue"),
+        ("SQS", "{Queue: !GetAtt Work.Arn, BatchSize: 11}", r"BatchSize: more than 10 needs"),
+        (
+            "SQS",
+            "{Queue: !GetAtt Work.Arn, ScalingConfig: {MaximumConcurrency: 1}}",
+            "MaximumConcurrency: 1 is not from 2 to 1000",
+        ),
+        (
+            "SQS",
+            "{Queue: !GetAtt Work.Arn, FilterCriteria: {}}",
+            "Events.E: FilterCriteria does not run locally",
+        ),
+        (
+            "SQS",
+            "{Queue: !GetAtt Dead.Arn}",
+            "Dead.Properties.VisibilityTimeout: 30 s is less than the 60 s that F may take",
+        ),
+        ("Schedule", "{Schedule: rate(soon)}", r"E\.Schedule: rate\(soon\) is not a positive"),
+        ("Schedule", "{Schedule: rate(1 day), Input: '{'}", r"E\.Input: is not JSON"),
+        (
+            "Schedule",
+            "{Schedule: rate(1 day), Enabled: true, State: ENABLED}",
+            "both Enabled and State",
+        ),
+        (
+            "ScheduleV2",
+            "{ScheduleExpression: rate(1 day), FlexibleTimeWindow: {Mode: FLEXIBLE}}",
+            "only OFF runs locally",
+        ),
+        (
+            "ScheduleV2",
+            "{ScheduleExpression: rate(1 day), StartDate: '2026-01-01T00:00:00Z'}",
+            "StartDate does not run locally",
+        ),
+        (
+            "ScheduleV2",
+            "{ScheduleExpression: rate(1 day), Input: '\"<aws.scheduler.execution-id>\"'}",
+            "context attributes do not run locally",
+        ),
+    ],
+)
+def test_an_event_that_would_run_otherwise_than_in_the_cloud_is_refused(
+    events, kind, properties, problem
+):
+    with pytest.raises(TemplateError, match=problem):
+        events(f"{{E: {{Type: {kind}, Properties: {properties}}}}}")
+
+
+@pytest.mark.parametrize(
+    ("resource", "problem"),
+    [
+        ("AWS::SQS::Queue', Properties: {FifoQueue: true}", r"Properties: FIFO queues do not run"),
+        ("AWS::SQS::Queue', Properties: {QueueName: a.fifo}", "FIFO queues do not run"),
+        ("AWS::SQS::Queue', Properties: {Fancy: 1}", "Fancy does not run locally"),
+        (
+            "AWS::SQS::Queue', Properties: {RedrivePolicy: {maxReceiveCount: 1}}",
+            "RedrivePolicy: needs both",
+        ),
+        (
+            "AWS::SQS::Queue', Properties:"
+            " {RedrivePolicy: {maxReceiveCount: 1, deadLetterTargetArn: other}}",
+            "other is no queue of this template",
+        ),
+        ("AWS::Events::Rule'", "X: AWS::Events::Rule runs locally only as a function's property"),
+        ("AWS::Lambda::EventSourceMapping'", "only as a function's property"),
+    ],
+)
+def test_a_resource_that_would_run_otherwise_is_refused(template, resource, problem):
+    with pytest.raises(TemplateError, match=problem):
+        template(f"Resources: {{X: {{Type: '{resource}}}}}")

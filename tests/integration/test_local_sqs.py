@@ -1,0 +1,197 @@
+"""SQS of the local AWS: the template's queues, and what moto alone would get wrong."""
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+from moto.sqs.models import SQSBackend
+
+from local.aws import one_request_at_a_time
+from local.template.reader import load
+from tests.fixtures.aws import LocalAws
+from ullgetthejob.platform import aws
+
+TEMPLATE = """
+Resources:
+  Bells:
+    Type: AWS::SQS::Queue
+    Properties:
+      VisibilityTimeout: 1
+      MessageRetentionPeriod: 60
+      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 2}
+  Dead:
+    Type: AWS::SQS::Queue
+    Properties: {QueueName: dead-letters}
+  Busy:
+    Type: AWS::SQS::Queue
+    Properties: {VisibilityTimeout: 300}
+"""
+
+
+class Machine:
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "template.yaml").write_text(TEMPLATE)
+        self.template = load(folder / "template.yaml")
+        self.aws = LocalAws(folder / "aws", folder / "template.yaml")
+
+    def kill_and_start(self):
+        self.aws.kill()
+        self.aws = LocalAws(self.folder / "aws", self.folder / "template.yaml")
+
+    def client(self):
+        return self.aws.client("sqs")
+
+    def url(self, logical_id):
+        return self.template.queues[logical_id].url
+
+    def receive(self, logical_id, wait=0):
+        answer = self.client().receive_message(
+            QueueUrl=self.url(logical_id),
+            WaitTimeSeconds=wait,
+            MaxNumberOfMessages=10,
+            MessageSystemAttributeNames=["All"],
+        )
+        return answer.get("Messages", [])
+
+
+@pytest.fixture
+def machine(tmp_path):
+    machine = Machine(tmp_path)
+    yield machine
+    machine.aws.kill()
+
+
+@pytest.fixture
+def functions_aws(machine, monkeypatch):
+    """The environment of a function whose AWS is *machine*'s."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", machine.aws.url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    aws.forget()
+    yield
+    aws.forget()
+
+
+def test_the_templates_queues_are_there_with_their_attributes(machine):
+    attributes = machine.client().get_queue_attributes(
+        QueueUrl=machine.url("Bells"), AttributeNames=["All"]
+    )["Attributes"]
+    assert attributes["VisibilityTimeout"] == "1"
+    assert attributes["MessageRetentionPeriod"] == "60"
+    assert attributes["QueueArn"] == machine.template.queues["Bells"].arn
+    assert json.loads(attributes["RedrivePolicy"]) == {
+        "deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:dead-letters",
+        "maxReceiveCount": 2,
+    }
+
+
+def test_functions_send_over_their_own_client(machine, functions_aws):
+    url = machine.url("Bells")
+    one = aws.call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": "да"})
+    entries = [{"Id": str(n), "MessageBody": f"bell {n}", "DelaySeconds": n} for n in range(2)]
+    batch = aws.call("sqs", "SendMessageBatch", {"QueueUrl": url, "Entries": entries})
+    assert [sent["Id"] for sent in batch["Successful"]] == ["0", "1"]
+    received = {message["MessageId"]: message["Body"] for message in machine.receive("Bells")}
+    assert received == {one["MessageId"]: "да", batch["Successful"][0]["MessageId"]: "bell 0"}
+
+    with pytest.raises(aws.AwsError) as raised:
+        aws.call("sqs", "SendMessage", {"QueueUrl": url + "-not", "MessageBody": "x"})
+    assert raised.value.code == "QueueDoesNotExist"
+
+
+def test_a_long_poll_ends_with_a_message_that_becomes_visible(machine):
+    sqs = machine.client()
+    sqs.send_message(QueueUrl=machine.url("Bells"), MessageBody="bell")
+    assert len(machine.receive("Bells")) == 1
+    begun = time.monotonic()
+    (message,) = machine.receive("Bells", wait=10)
+    assert 0.8 < time.monotonic() - begun < 1.6
+    assert message["Attributes"]["ApproximateReceiveCount"] == "2"
+
+
+def test_a_message_received_too_often_wakes_who_waits_for_dead_letters(machine):
+    sqs = machine.client()
+    sqs.send_message(QueueUrl=machine.url("Bells"), MessageBody="bell")
+    with ThreadPoolExecutor() as threads:
+        dead = threads.submit(machine.receive, "Dead", 10)
+        for _ in range(2):
+            assert len(machine.receive("Bells", wait=5)) == 1
+        begun = time.monotonic()
+        assert machine.receive("Bells", wait=2) == []
+        assert [message["Body"] for message in dead.result()] == ["bell"]
+        assert time.monotonic() - begun < 2.5
+
+
+def test_queues_survive_sigkill_and_messages_do_not(machine):
+    machine.client().send_message(QueueUrl=machine.url("Busy"), MessageBody="bell")
+    machine.kill_and_start()
+    assert machine.receive("Busy") == []
+    machine.client().send_message(QueueUrl=machine.url("Busy"), MessageBody="bell")
+    assert len(machine.receive("Busy")) == 1
+
+
+def test_of_many_threads_each_message_reaches_one_and_none_is_lost():
+    backend = SQSBackend("us-east-1", "123456789012")
+    backend.create_queue("Q")
+    one_request_at_a_time(backend)
+    count, senders = 100, 4
+    received = Counter()
+    finished = threading.Event()
+
+    def send(sender):
+        for number in range(count):
+            backend.send_message("Q", f"{sender}-{number}")
+
+    def take():
+        mine = []
+        while not finished.is_set():
+            for message in backend.receive_message("Q", 3, 1, 300):
+                mine.append(message.body)
+                backend.delete_message("Q", message.receipt_handle)
+        return mine
+
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(senders + 4) as threads:
+            takers = [threads.submit(take) for _ in range(4)]
+            for sending in [threads.submit(send, sender) for sender in range(senders)]:
+                sending.result()
+            time.sleep(1)
+            finished.set()
+            for taker in takers:
+                received.update(taker.result())
+    finally:
+        sys.setswitchinterval(switching)
+    assert len(received) == count * senders
+    assert set(received.values()) == {1}
+
+
+def test_what_is_older_than_the_retention_is_gone():
+    backend = SQSBackend("us-east-1", "123456789012")
+    backend.create_queue("Q", MessageRetentionPeriod="1")
+    one_request_at_a_time(backend)
+    backend.send_message("Q", "old")
+    time.sleep(1.1)
+    backend.send_message("Q", "new")
+    received = backend.receive_message("Q", 10, 0, 0)
+    assert [message.body for message in received] == ["new"]
+
+
+def test_waiting_costs_nothing(machine):
+    with ThreadPoolExecutor(10) as threads:
+        waiting = [threads.submit(machine.receive, "Busy", 4) for _ in range(10)]
+        time.sleep(1)
+        process = psutil.Process(machine.aws.process.pid)
+        before = sum(process.cpu_times()[:2])
+        time.sleep(2)
+        spent_s = sum(process.cpu_times()[:2]) - before
+        assert [each.result() for each in waiting] == [[]] * 10
+    assert spent_s < 0.05

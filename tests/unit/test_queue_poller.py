@@ -1,0 +1,41 @@
+"""What a function reports of a batch, as Lambda reads it."""
+
+import json
+
+import pytest
+
+from local.event_sources.queue_poller import failures
+
+BATCH = {"a", "b"}
+
+
+@pytest.mark.parametrize("response", [None, {}, {"batchItemFailures": []}, {"other": 1}])
+def test_nothing_reported_is_success(response):
+    assert failures(json.dumps(response).encode(), BATCH) == set()
+
+
+def test_null_is_an_empty_list():
+    assert failures(b'{"batchItemFailures": null}', BATCH) == set()
+
+
+def test_only_what_is_named_failed():
+    assert failures(b'{"batchItemFailures": [{"itemIdentifier": "b"}]}', BATCH) == {"b"}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"not json",
+        b"",
+        b'"ok"',
+        b"[]",
+        b'{"batchItemFailures": "b"}',
+        b'{"batchItemFailures": ["b"]}',
+        b'{"batchItemFailures": [{"itemIdentifier": ""}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": null}]}',
+        b'{"batchItemFailures": [{"itemId": "b"}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": "b"}, {"itemIdentifier": "z"}]}',
+    ],
+)
+def test_anything_else_fails_the_whole_batch(response):
+    assert failures(response, BATCH) is None
