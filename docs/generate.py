@@ -203,6 +203,20 @@ def hh_errors() -> str:
     for row in errors.TOKEN_RULES:
         code = row.error.code
         lines.append(_row(row, row.oauth_error, row.description, row.grant, code, row.reason))
+    lines += [
+        "",
+        "## What becomes of an application that hh.ru does not take",
+        "",
+        "`POST /negotiations`: by the value of an entry whose type is `negotiations`; the last three",
+        "have none at hh.ru. An answer that was lost is settled by reading the negotiations.",
+        "",
+        "| value | action | the person is told |",
+        "|---|---|---|",
+    ]
+    nameless = (errors.LETTER_MISSING, errors.CONSENT_MISSING, errors.EXTERNAL_SITE)
+    for refusal in (*errors.APPLY_RULES, *nameless):
+        value = f"`{refusal.value}`" if refusal.value else "any other"
+        lines.append(f"| {value} | {refusal.action.value} | {refusal.message} |")
     return "\n".join(lines) + "\n"
 
 

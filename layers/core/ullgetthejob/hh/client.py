@@ -31,6 +31,7 @@ from ullgetthejob.hh.errors import (
     HHVacancyNotFound,
     Received,
     parse,
+    parse_application,
     parse_token,
 )
 from ullgetthejob.platform import tls
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ullgetthejob.hh.app_token import TokenSource
-    from ullgetthejob.hh.models import Me, SearchPage, VacancyDetail
+    from ullgetthejob.hh.models import Me, NegotiationPage, SearchPage, VacancyDetail
     from ullgetthejob.hh.oauth import TokenPair
     from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.hh.search_parameters import SearchParameters
@@ -212,6 +213,39 @@ class HHClient:
         except HHNotFound as error:
             raise missing from error
         return _read(wire.resume, answer)
+
+    def apply(
+        self, token: TokenSource, *, vacancy_id: str, resume_id: str, letter: str | None
+    ) -> str | None:
+        """``POST /negotiations``: the negotiation's id, ``None`` where hh.ru does not say it.
+
+        Not repeatable, and never repeated here: after an error that ``may_have_acted`` the
+        application may be there. Raises :class:`HHApplyRefused` where hh.ru says no.
+        """
+        form = {"vacancy_id": vacancy_id, "resume_id": resume_id}
+        if letter:
+            form["message"] = letter
+        sent = token.current()
+        try:
+            return self._apply(form, sent)
+        except HHTokenRefused as error:  # a call without a good token does nothing
+            sent = token.renewed(sent, error.reason)
+        return self._apply(form, sent)
+
+    def _apply(self, form: dict[str, str], token: str) -> str | None:
+        received = self._call("POST", "/negotiations", data=form, headers=_bearing(token))
+        answer: str | None = self._understand(received, parse_application)
+        return answer
+
+    def negotiations(
+        self, token: TokenSource, *, page: int = 0, vacancy_id: str | None = None
+    ) -> NegotiationPage:
+        """A page of ``GET /negotiations``, last updated first; of one vacancy if it is named."""
+        query = [("page", str(page)), ("per_page", "100"), ("status", "all")]
+        if vacancy_id is not None:
+            query.append(("vacancy_id", vacancy_id))
+        answer = self._get_with_token("/negotiations", query, token=token)
+        return _read(wire.negotiation_page, answer)
 
     def _grant(self, form: dict[str, str]) -> Any:
         received = self._call("POST", "/token", data=form)

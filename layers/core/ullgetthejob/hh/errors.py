@@ -1,4 +1,5 @@
-"""hh.ru's errors and what Core does about each: one table, and one of the token endpoint.
+"""hh.ru's errors and what Core does about each: one table, one of the token endpoint, and one of
+``POST /negotiations``, whose refusals are business outcomes.
 
 An answer of hh.ru is classified by ``errors[].value``, then ``errors[].type``, then the HTTP
 status (hh.ru: business refusals come as 403, and a 200 may carry ``errors``). Its edge speaks
@@ -20,7 +21,8 @@ speaks RFC 6749 (``error``, ``error_description``), and what a text means depend
     ├── HHNotFound           no such thing, or somebody else's
     │   ├── HHVacancyNotFound
     │   └── HHResumeNotFound
-    └── HHBadArgument        a parameter that hh.ru does not take
+    ├── HHBadArgument        a parameter that hh.ru does not take
+    └── HHApplyRefused       an application that hh.ru does not take; *action* says what follows
 
 Whether a call may have had its effect all the same: ``may_have_acted``, true of some
 :class:`HHUnavailable` and of nothing else.
@@ -35,10 +37,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ullgetthejob.platform.errors import BadRequest, Invalid, NotFound, Unavailable
+from ullgetthejob.platform.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Action(Enum):
@@ -54,6 +56,12 @@ class Action(Enum):
     REAUTHORISE = "the account is reauth_required until its person has logged in again"
     TAKE_NEWER_PAIR = "take the newer pair if one was stored meanwhile; else reauth_required"
     KEEP_TOKEN = "keep the token, which is still good"  # noqa: S105 - not a token
+    TREAT_AS_DONE = "the application is there already: find it among the negotiations"
+    DROP = "give the vacancy up"
+    WAIT_FOR_LIMIT = "stop applying for the account until hh.ru's 24 hours let one more in"
+    WAIT_FOR_RESUME = "wait until hh.ru sees the resume, then try again; choose another in the end"
+    FIX_LETTER = "the person writes another letter"
+    HAND_OFF = "hand the last step to the person, with the letter and the link"
 
 
 class HHError(Exception):
@@ -177,6 +185,32 @@ class HHBadArgument(HHError, Invalid):
     code = "bad_arguments"
 
 
+class HHApplyRefused(HHError, AppError):
+    """hh.ru did not take an application, and nothing was created.
+
+    *reason*: ``errors[].value``, or our word where hh.ru has none. *action*: what Core does.
+    *link*: the employer's own page, where the vacancy wants applications there.
+    """
+
+    code = "hh_apply_refused"
+
+    def __init__(self, reason: str, action: Action, message: str, link: str | None = None) -> None:
+        super().__init__(message, details={"reason": reason})
+        self.reason = reason
+        self.action = action
+        self.link = link
+
+
+@dataclass(frozen=True)
+class ApplyRule:
+    """One row of the table of ``POST /negotiations``: *value* of an entry whose type is
+    ``negotiations`` (any other, if ``None``), what is done, what the person is told."""
+
+    value: str | None
+    action: Action
+    message: str
+
+
 @dataclass(frozen=True)
 class Rule:
     """One row: what matches, which error it becomes, what is done, what the caller is told."""
@@ -212,6 +246,8 @@ class TokenRule:
 _NO_ENTRY: Mapping[str, Any] = {}
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _REASON = re.compile(r"[a-z_]{1,64}")
+_NEGOTIATION = re.compile(r"/negotiations/([0-9]{1,19})(?:[?/]|$)")
+_WEB = re.compile(r"https?://", re.IGNORECASE)
 _TOKEN = "hh.ru refused the access token"  # noqa: S105 - a message
 _DOWN = "hh.ru does not answer properly at the moment"
 _MISCONFIGURED = "hh.ru does not accept Core's configuration; the operator has to look at it"
@@ -340,6 +376,51 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
               "hh.ru did not renew this connection; log in again",
               grant=REFRESH, reason="invalid_grant"),
 )  # fmt: skip
+_LETTER = "hh.ru does not take this letter; write another"
+_CLOSED = "the employer does not take applications for this vacancy (any more)"
+_YOURSELF = "hh.ru wants more than Core can give; apply on hh.ru yourself"
+
+# POST /negotiations (hh.ru: docs/errors.md, negotiations; several come as 403, some as 400).
+APPLY_RULES: tuple[ApplyRule, ...] = (
+    ApplyRule("already_applied", Action.TREAT_AS_DONE, "you have applied to this vacancy already"),
+    ApplyRule("limit_exceeded", Action.WAIT_FOR_LIMIT,
+              "hh.ru takes no more than 200 applications in 24 hours; Core goes on by itself"),
+    ApplyRule("test_required", Action.HAND_OFF,
+              "the employer wants a test, which only you can do; apply on hh.ru"),
+    ApplyRule("resume_not_found", Action.WAIT_FOR_RESUME, "hh.ru does not see this resume"),
+    ApplyRule("resume_deleted", Action.WAIT_FOR_RESUME, "this resume has been deleted"),
+    ApplyRule("resume_visibility_conflict", Action.HAND_OFF,
+              "the employer cannot see this resume; change its visibility, or apply on hh.ru"),
+    ApplyRule("vacancy_not_found", Action.DROP, "hh.ru has no such vacancy"),
+    ApplyRule("invalid_vacancy", Action.DROP, "the vacancy is archived or hidden"),
+    ApplyRule("archived", Action.DROP, "the vacancy is archived"),
+    ApplyRule("application_denied", Action.DROP, _CLOSED),
+    ApplyRule("disabled_by_employer", Action.DROP, _CLOSED),
+    ApplyRule("no_invitation", Action.DROP, _CLOSED),
+    ApplyRule("wrong_state", Action.DROP, _CLOSED),
+    ApplyRule("edit_forbidden", Action.DROP, _CLOSED),
+    ApplyRule("not_enough_purchased_services", Action.DROP, _CLOSED),
+    ApplyRule("empty_message", Action.FIX_LETTER, "the employer wants a letter; write one"),
+    ApplyRule("message_cannot_be_empty", Action.FIX_LETTER,
+              "the employer wants a letter; write one"),
+    ApplyRule("too_long_message", Action.FIX_LETTER, "the letter is too long for hh.ru"),
+    ApplyRule("inappropriate_language", Action.FIX_LETTER, _LETTER),
+    ApplyRule("inappropriate_language_message", Action.FIX_LETTER, _LETTER),
+    ApplyRule("resource_policy_violation", Action.FIX_LETTER, _LETTER),
+    ApplyRule("resource_policy_violation_message", Action.FIX_LETTER, _LETTER),
+    ApplyRule("address_not_found", Action.HAND_OFF, _YOURSELF),
+    ApplyRule(None, Action.HAND_OFF, _YOURSELF),
+)  # fmt: skip
+# What hh.ru says without a value of its own.
+LETTER_MISSING = ApplyRule("letter_required", Action.FIX_LETTER,
+                           "the employer wants a letter; write one")  # fmt: skip
+CONSENT_MISSING = ApplyRule("visibility_consent", Action.HAND_OFF,
+                            "hh.ru wants your consent to be seen in another country; "
+                            "apply on hh.ru")  # fmt: skip
+EXTERNAL_SITE = ApplyRule("external_site", Action.HAND_OFF,
+                          "the employer takes applications on a site of its own")  # fmt: skip
+_CONSENT = "enable_applicant_visibility_in_country"
+
 # Neither the text nor the error is known: nobody's token is given up for that.
 TOKEN_UNKNOWN = Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, retry_after_s=300)
 UNREADABLE = Rule(HHUnavailable, Action.RETRY, _DOWN)
@@ -402,6 +483,53 @@ def parse_token(received: Received, grant: str) -> Any:
         return parse(received)
     except (HHTokenRefused, HHNotFound, HHBadArgument) as error:
         raise _error(TOKEN_UNKNOWN) from error
+
+
+def parse_application(received: Received) -> str | None:
+    """The negotiation's id after ``POST /negotiations``; ``None`` when hh.ru took the application
+    and did not say which it is.
+
+    hh.ru: 201 with an empty body and ``Location: /negotiations/{id}``; 303 to the employer's site
+    for direct vacancies, and nothing is created. Raises :class:`HHApplyRefused`, and what
+    :func:`parse` raises.
+    """
+    location = received.headers.get("location", "")
+    if received.status == 303 and "vpnche" not in location:
+        raise _apply_error(EXTERNAL_SITE, link=location if _WEB.match(location) else None)
+    if received.status == 201:
+        found = _NEGOTIATION.search(location)
+        return found[1] if found else None
+    for rule, entry in _apply_matches(received):
+        value = str(entry.get("value"))
+        raise _apply_error(rule, value if _REASON.fullmatch(value) else "unknown")
+    content = parse(received)
+    raise _error(UNREADABLE) if content is not None else _error(_by_status(received.status))
+
+
+def _apply_matches(received: Received) -> Iterator[tuple[ApplyRule, Mapping[str, Any]]]:
+    try:
+        content = _content(received.body)
+    except ValueError:
+        return
+    listed = content.get("errors") if isinstance(content, dict) else None
+    entries = [entry for entry in listed or () if isinstance(entry, dict)]
+    ours = [entry for entry in entries if entry.get("type") == "negotiations"]
+    for rule in APPLY_RULES:
+        for entry in ours:
+            if rule.value in (None, entry.get("value")):
+                yield rule, entry
+    for entry in entries:
+        if entry.get("type") == "bad_argument" and entry.get("value") == "message":
+            yield LETTER_MISSING, {}
+    said = json.dumps([content.get("description"), *entries]) if isinstance(content, dict) else ""
+    if received.status == 400 and _CONSENT in said:
+        yield CONSENT_MISSING, {}
+
+
+def _apply_error(
+    rule: ApplyRule, reason: str = "unknown", link: str | None = None
+) -> HHApplyRefused:
+    return HHApplyRefused(rule.value or reason, rule.action, rule.message, link)
 
 
 def _oauth_answer(body: bytes) -> dict[str, str]:

@@ -137,3 +137,26 @@ class Me(_Model):
     is_applicant: bool = False
     is_employer: bool = False
     auth_type: str | None = None
+
+
+class Negotiation(_Model):
+    """One of a person's negotiations: an application, and what became of it.
+
+    *state* is an open set (response, invitation, discard, hidden, interview, hired seen).
+    *vacancy_id* is missing where the vacancy was deleted.
+    """
+
+    id: str = Field(pattern=r"^\d{1,19}$")
+    state: str
+    vacancy_id: str | None = None
+    resume_id: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    viewed: bool = False
+
+
+class NegotiationPage(_Model):
+    """One page of a person's negotiations, the last updated first."""
+
+    items: tuple[Negotiation, ...]
+    pages: int

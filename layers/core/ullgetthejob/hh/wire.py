@@ -10,7 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from ullgetthejob.hh import markup
-from ullgetthejob.hh.models import Me, SearchPage, Vacancy, VacancyDetail
+from ullgetthejob.hh.models import (
+    Me,
+    Negotiation,
+    NegotiationPage,
+    SearchPage,
+    Vacancy,
+    VacancyDetail,
+)
 
 UNREADABLE = (ValidationError, KeyError, TypeError, AttributeError)
 
@@ -70,6 +77,25 @@ def resume(answer: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(answer["id"], str):
         raise TypeError("a resume without an id")
     return answer
+
+
+def negotiation_page(answer: dict[str, Any]) -> NegotiationPage:
+    """One page of ``GET /negotiations``."""
+    items = [negotiation(item) for item in answer["items"]]
+    return NegotiationPage.model_validate({"items": items, "pages": answer["pages"]})
+
+
+def negotiation(item: dict[str, Any]) -> Negotiation:
+    """One of its items; ``vacancy`` and ``resume`` may be null or missing."""
+    return Negotiation.model_validate(
+        {
+            **item,
+            "state": item["state"]["id"],
+            "vacancy_id": (item.get("vacancy") or {}).get("id"),
+            "resume_id": (item.get("resume") or {}).get("id"),
+            "viewed": bool(item.get("viewed_by_opponent")),
+        }
+    )
 
 
 def _straightened(item: dict[str, Any]) -> dict[str, Any]:
