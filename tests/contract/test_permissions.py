@@ -37,11 +37,12 @@ FUNCTIONS: dict[str, Any] = {
 }
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
-# AWS's own policies that SAM adds for logs, traces and network interfaces.
+# AWS's own policies that SAM adds for logs, traces, network interfaces and queues.
 MANAGED = (
     "AWSLambdaBasicExecutionRole",
     "AWSXrayWriteOnlyAccess",
     "AWSLambdaVPCAccessExecutionRole",
+    "AWSLambdaSQSQueueExecutionRole",
 )
 
 

@@ -19,6 +19,11 @@ WHO = {
     "GET /api/hh/resumes/{id}": USER,
     "GET /api/accounts/{user_id}": USER_OR_SERVICE,
     "POST /api/accounts/{user_id}/resume": USER_OR_SERVICE,
+    "GET /api/applications": USER_OR_SERVICE,
+    "GET /api/applications/{id}": USER_OR_SERVICE,
+    "POST /api/applications/{id}/confirm": USER_OR_SERVICE,
+    "POST /api/applications/{id}/cancel": USER_OR_SERVICE,
+    "POST /api/applications/{id}/retry": USER_OR_SERVICE,
     "DELETE /api/rate-limit/{user_id}": ADMIN,
 }
 SECRETS = {SERVICE: "x-core-secret", ADMIN: "x-admin-secret"}

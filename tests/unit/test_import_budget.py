@@ -19,6 +19,10 @@ FORBIDDEN = {
     "oauth": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "resumes": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "accounts": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl", "jwt"},
+    "submit": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "applications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "applier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "sweeper": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }
 

@@ -30,6 +30,11 @@ Action = Literal[
     "access.resume",
     "resumes.list",
     "resumes.read",
+    "submit",
+    "apply",
+    "application.confirm",
+    "application.cancel",
+    "application.retry",
     "rate_limit.reset",
 ]
 

@@ -25,6 +25,12 @@ READ = """
     WHERE u.id = %(user_id)s
 """
 
+OF_ACCOUNT = """
+    SELECT id AS account_id, access_state, access_reason, access_changed_at, access_until,
+           captcha_url
+    FROM accounts WHERE id = %(account_id)s
+"""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -70,6 +76,18 @@ def anybody(user_id: UUID) -> Person:
     """The same, but a user whom Core does not know (yet) stands for itself."""
     row = _read(user_id)
     return Person(user_id, None, Access()) if row is None else _person(row)
+
+
+def by_account(account_id: UUID, *, user_id: UUID) -> Person:
+    """The person of an account, for work that goes on by itself; *user_id* asked for it.
+
+    Raises :class:`NotFound`.
+    """
+    with postgres.session() as connection:
+        row = connection.execute(OF_ACCOUNT, {"account_id": account_id}).fetchone()
+    if row is None:
+        raise NotFound("there is no such account", code="account_not_found")
+    return _person({**row, "user_id": user_id})
 
 
 def _read(user_id: UUID) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ class Caller:
     """Who asks, and in which request. *user_id* is the subject of the token, if one was sent, and
     *idempotency_key* the header ``Idempotency-Key``: the same act comes with the same key."""
 
-    kind: Literal["user", "service", "admin"]
+    kind: Literal["user", "service", "admin", "core"]
     request_id: str
     user_id: UUID | None = None
     idempotency_key: str | None = None

@@ -1,0 +1,60 @@
+"""/api/applications: where a person's applications stand, and what the person does about them."""
+
+from ullgetthejob.accounts import people
+from ullgetthejob.accounts.people import Person
+from ullgetthejob.applications import application
+from ullgetthejob.applications.application import (
+    ApplicationQuery,
+    Applications,
+    OneAnswer,
+    RetryBody,
+)
+from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.http import USER_OR_SERVICE, Api
+
+api = Api(people)
+
+
+@api.get("/api/applications", who=USER_OR_SERVICE)
+def show_applications(query: ApplicationQuery, person: Person) -> Applications:
+    """A page of the applications of the person's account, the newest first."""
+    with postgres.session() as connection:
+        return application.list_applications(query, person=person, connection=connection)
+
+
+@api.get("/api/applications/{id}", who=USER_OR_SERVICE)
+def show_application(id: str, person: Person) -> OneAnswer:
+    """One application, with its history."""
+    with postgres.session() as connection:
+        return application.read_application(id, person=person, connection=connection)
+
+
+@api.post("/api/applications/{id}/confirm", who=USER_OR_SERVICE)
+def confirm_application(id: str, person: Person, caller: Caller) -> OneAnswer:
+    """The person has done the last step on hh.ru."""
+    with postgres.session() as connection:
+        return application.confirm(
+            id, person=person, caller=caller, connection=connection, now=clock.now()
+        )
+
+
+@api.post("/api/applications/{id}/cancel", who=USER_OR_SERVICE)
+def cancel_application(id: str, person: Person, caller: Caller) -> OneAnswer:
+    """Give an application up before it goes out."""
+    with postgres.session() as connection:
+        return application.cancel(
+            id, person=person, caller=caller, connection=connection, now=clock.now()
+        )
+
+
+@api.post("/api/applications/{id}/retry", who=USER_OR_SERVICE)
+def retry_application(id: str, body: RetryBody, person: Person, caller: Caller) -> OneAnswer:
+    """Try again what hh.ru did not take, maybe with another letter."""
+    with postgres.session() as connection:
+        return application.retry(
+            id, body, person=person, caller=caller, connection=connection, now=clock.now()
+        )
+
+
+handler = api.handler

@@ -1,0 +1,1 @@
+"""Applications: each vacancy once, within hh.ru's limits, and what became of it."""

@@ -1,0 +1,435 @@
+"""The applier: all that is due for one account, one by one, by one worker at a time.
+
+For each application: is the account's access in order, is there a token and room in hh.ru's 24
+hours, does the vacancy take applications, which resume; then the token is taken, the attempt put on
+record, and hh.ru called, once. A worker may die at any line: what it was at comes due again, and an
+attempt without an outcome is settled by reading hh.ru's negotiations, never by another call.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.accounts import access, audit, calls, people, rate_limit
+from ullgetthejob.applications import ledger, quota
+from ullgetthejob.applications.ledger import Moved
+from ullgetthejob.applications.resume_choice import Choice, NoResume, choose
+from ullgetthejob.hh.errors import (
+    Action,
+    HHApplyRefused,
+    HHError,
+    HHVacancyNotFound,
+)
+from ullgetthejob.platform import leases
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.errors import AppError, NeedsPerson, Unavailable
+from ullgetthejob.platform.telemetry import count, logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.hh.models import VacancyDetail
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+LEASE_S = 120
+BUDGET_S = 60.0  # what may be begun within an invocation; the function's timeout is longer
+MOST_ATTEMPTS = 3
+LOOK_AGAIN = timedelta(seconds=30)
+LOOK_ONCE_MORE = timedelta(minutes=1)
+NEW_RESUME_APPEARS = timedelta(seconds=10)
+RESUME_WAITS = 6
+LIMIT_WAIT = timedelta(minutes=30)
+
+# Of the account's access, as the applications that it holds up see it.
+HELD_BY_ACCESS = {"reauth_required": "reauth_required", "hh_captcha": "captcha"}
+
+
+def run(
+    account_id: UUID,
+    *,
+    hh: HHClient,
+    connection: Connection,
+    clock: Callable[[], datetime],
+    request_id: str,
+) -> bool:
+    """Do what is due; whether something is left for another bell.
+
+    A bell that rings while another worker has the lease may be forgotten: that worker looks again
+    after it has let go.
+    """
+    ends = time.monotonic() + BUDGET_S
+    while ledger.next_due(account_id, connection=connection, now=clock()) is not None:
+        lease = leases.take(f"apply#{account_id}", seconds=LEASE_S, now=clock())
+        if lease is None:
+            return False
+        try:
+            worker = _Worker(
+                account_id, hh=hh, connection=connection, clock=clock, request_id=request_id
+            )
+            while time.monotonic() < ends and worker.step():
+                pass
+        finally:
+            lease.release()
+        if time.monotonic() >= ends:
+            return True
+    return False
+
+
+class _Worker:
+    """Who holds the account's lease."""
+
+    def __init__(
+        self,
+        account_id: UUID,
+        *,
+        hh: HHClient,
+        connection: Connection,
+        clock: Callable[[], datetime],
+        request_id: str,
+    ) -> None:
+        self._account_id = account_id
+        self._hh = hh
+        self._connection = connection
+        self._clock = clock
+        self._caller = Caller("core", request_id)
+
+    def step(self) -> bool:
+        """Do what has waited longest; whether there was anything."""
+        now = self._clock()
+        application = ledger.next_due(self._account_id, connection=self._connection, now=now)
+        if application is None:
+            return False
+        try:
+            if application.state == "submitting":
+                self._call_is_over(application)
+            elif application.state == "uncertain":
+                self._settle(application)
+            elif application.expires_at is not None and application.expires_at <= now:
+                self._move(application, "expired", reason="waited_too_long")
+            else:
+                self._apply(application)
+        except Moved:
+            logger.info("an application moved meanwhile")
+        return True
+
+    # ── before the call ──────────────────────────────────────────────────────────────────────────
+
+    def _apply(self, application: Application) -> None:
+        person = self._person(application)
+        try:
+            wait = quota.opens_at(
+                self._account_id,
+                person.access,
+                connection=self._connection,
+                now=self._clock(),
+            )
+            if wait is not None:
+                self._all_wait(wait)
+                return
+            self._move(application, "preparing", due_at=self._clock() + ledger.CALL_IS_OVER)
+            vacancy = self._hh.vacancy(application.vacancy_id)
+            self._refuse_unless_open(application, vacancy)
+            access.require(person.access, now=self._clock())
+            choice = self._choose_resume(application, person, vacancy)
+        except _Stop:
+            return
+        except HHVacancyNotFound:
+            self._move(application, "refused", reason="vacancy_not_found")
+            return
+        except NeedsPerson as error:
+            self._hold(application, error.code)
+            return
+        except NoResume as error:
+            self._without_resume(application, error.reason)
+            return
+        except Unavailable as error:
+            self._postpone(application, error)
+            return
+        self._call(application, person, choice)
+
+    def _person(self, application: Application) -> Person:
+        return people.by_account(application.account_id, user_id=application.user_id)
+
+    def _refuse_unless_open(self, application: Application, vacancy: VacancyDetail) -> None:
+        """No token is spent where it is known before that hh.ru will say no."""
+        link = vacancy.apply_alternate_url or vacancy.alternate_url or _page(application)
+        if vacancy.archived or vacancy.closed_for_applicants:
+            self._move(application, "refused", reason="vacancy_archived")
+        elif vacancy.has_test and vacancy.test is not None and vacancy.test.required:
+            self._move(application, "handoff", reason="test_required", link=link)
+        elif vacancy.response_url is not None or vacancy.type.id == "direct":
+            site = vacancy.response_url or link
+            self._move(application, "handoff", reason="external_site", link=site)
+        elif vacancy.response_letter_required and not application.letter:
+            self._move(application, "needs_person", reason="letter_required", link=link)
+        else:
+            return
+        raise _Stop
+
+    def _choose_resume(
+        self, application: Application, person: Person, vacancy: VacancyDetail
+    ) -> Choice:
+        def ask(question: Callable[[Any], Any]) -> Any:
+            return calls.ask(
+                person, question, hh=self._hh, connection=self._connection, now=self._clock()
+            )
+
+        return choose(
+            ask(self._hh.resumes),
+            vacancy,
+            wanted=application.wanted_resume_id,
+            read=lambda id: dict(ask(lambda token: self._hh.resume(token, id))),
+        )
+
+    def _without_resume(self, application: Application, reason: str) -> None:
+        """A resume that was just made may not be visible yet."""
+        waited = self._clock() - application.created_at
+        if reason == "resume_not_available" and waited < RESUME_WAITS * NEW_RESUME_APPEARS:
+            self._move(
+                application, "queued", reason=reason, due_at=self._clock() + NEW_RESUME_APPEARS
+            )
+        else:
+            self._move(application, "needs_person", reason=reason, link=_page(application))
+
+    # ── the call ─────────────────────────────────────────────────────────────────────────────────
+
+    def _call(self, application: Application, person: Person, choice: Choice) -> None:
+        number = ledger.made_attempts(application.id, connection=self._connection) + 1
+        # One id an attempt: a worker that dies before it is on record is not charged twice.
+        try:
+            token = rate_limit.acquire(
+                "submit",
+                self._account_id,
+                spend_id=f"{application.id}#{number}",
+                now=self._clock(),
+            )
+        except Unavailable as error:
+            self._postpone(application, error)
+            return
+        if isinstance(token, rate_limit.Denied):
+            self._all_wait(token.next_at)
+            return
+        attempt = ledger.begin_attempt(
+            application,
+            choice.resume_id,
+            choice.reason,
+            connection=self._connection,
+            now=self._clock(),
+        )
+        if not isinstance(attempt, int):
+            self._all_wait(attempt)
+            return
+        try:
+            negotiation_id = calls.ask(
+                person,
+                lambda source: self._hh.apply(
+                    source,
+                    vacancy_id=application.vacancy_id,
+                    resume_id=choice.resume_id,
+                    letter=application.letter,
+                ),
+                hh=self._hh,
+                connection=self._connection,
+                now=self._clock(),
+            )
+        except HHApplyRefused as error:
+            self._refused(application, error)
+        except NeedsPerson as error:
+            self._end(application, error.code)
+            self._hold(application, error.code)
+        except (HHError, Unavailable) as error:
+            self._failed(application, error)
+        else:
+            self._submitted(application, negotiation_id, "accepted")
+
+    def _submitted(
+        self, application: Application, negotiation_id: str | None, outcome: str
+    ) -> None:
+        with self._connection.transaction():
+            self._end(application, outcome, counts=outcome != "already_applied")
+            self._move(
+                application,
+                "submitted",
+                reason=None if outcome == "accepted" else outcome,
+                negotiation_id=negotiation_id,
+                submitted_at=self._clock(),
+            )
+        count("ApplicationsSubmitted")
+
+    def _refused(self, application: Application, error: HHApplyRefused) -> None:
+        """What hh.ru said no to, by its table."""
+        if error.action is Action.TREAT_AS_DONE:
+            self._submitted(application, None, "already_applied")
+            return
+        self._end(application, error.reason)
+        if error.action is Action.WAIT_FOR_LIMIT:
+            self._limited(application)
+        elif error.action is Action.WAIT_FOR_RESUME:
+            self._without_resume(application, "resume_not_available")
+        elif error.action is Action.DROP:
+            self._move(application, "refused", reason=error.reason)
+        elif error.action is Action.FIX_LETTER:
+            self._move(application, "needs_person", reason=error.reason, link=_page(application))
+        else:
+            link = error.link or application.link or _page(application)
+            self._move(application, "handoff", reason=error.reason, link=link)
+        count("ApplicationsRefused")
+
+    def _limited(self, application: Application) -> None:
+        """hh.ru counts more than we know of: the person applies by hand, too."""
+        now = self._clock()
+        room = ledger.room_at(self._account_id, connection=self._connection, now=now)
+        until = max(room, now + LIMIT_WAIT)
+        access.change(
+            self._account_id,
+            "limited_until",
+            reason="limit_exceeded",
+            until=until,
+            connection=self._connection,
+            now=now,
+        )
+        self._move(application, "waiting_quota", reason="quota", due_at=until)
+        self._all_wait(until)
+
+    def _failed(self, application: Application, error: AppError | HHError) -> None:
+        """No answer: if hh.ru may have acted, its negotiations will tell."""
+        if getattr(error, "may_have_acted", False):
+            due_at = self._clock() + LOOK_AGAIN
+            self._move(application, "uncertain", reason="no_answer", due_at=due_at)
+            count("ApplicationsUncertain")
+            return
+        self._end(application, "not_sent")
+        self._postpone(application, error)
+
+    # ── after it ─────────────────────────────────────────────────────────────────────────────────
+
+    def _call_is_over(self, application: Application) -> None:
+        """Whoever made the call is gone, and what came of it is not on record."""
+        self._move(application, "uncertain", reason="interrupted", due_at=self._clock())
+        count("ApplicationsUncertain")
+
+    def _settle(self, application: Application) -> None:
+        """Look among hh.ru's negotiations. Absent twice, a minute apart: it was never there."""
+        try:
+            page = calls.ask(
+                self._person(application),
+                lambda token: self._hh.negotiations(token, vacancy_id=application.vacancy_id),
+                hh=self._hh,
+                connection=self._connection,
+                now=self._clock(),
+            )
+        except (HHError, NeedsPerson, Unavailable):
+            self._move(
+                application,
+                "uncertain",
+                reason=application.reason,
+                due_at=self._clock() + LOOK_ONCE_MORE,
+            )
+            return
+        found = [one for one in page.items if one.vacancy_id == application.vacancy_id]
+        if found:
+            self._submitted(application, found[0].id, "found_at_hh")
+        elif application.reason != "not_seen":
+            due_at = self._clock() + LOOK_ONCE_MORE
+            self._move(application, "uncertain", reason="not_seen", due_at=due_at)
+        else:
+            with self._connection.transaction():
+                self._end(application, "never_arrived")
+                self._try_again(application)
+
+    def _try_again(self, application: Application) -> None:
+        if ledger.made_attempts(application.id, connection=self._connection) < MOST_ATTEMPTS:
+            self._move(application, "queued", reason="never_arrived", due_at=self._clock())
+        else:
+            self._move(application, "handoff", reason="hh_unreliable", link=_page(application))
+
+    # ── what they share ──────────────────────────────────────────────────────────────────────────
+
+    def _move(
+        self,
+        application: Application,
+        state: ledger.State,
+        *,
+        reason: str | None = None,
+        due_at: datetime | None = None,
+        **found: Any,
+    ) -> Application:
+        return ledger.move(
+            application.id,
+            state,
+            connection=self._connection,
+            now=self._clock(),
+            reason=reason,
+            due_at=due_at,
+            **found,
+        )
+
+    def _end(self, application: Application, outcome: str, *, counts: bool = False) -> None:
+        """Put on record what came of the attempt, and the act on the person's account."""
+        with self._connection.transaction():
+            ledger.end_attempts(
+                application.id,
+                outcome,
+                counts=counts,
+                connection=self._connection,
+                now=self._clock(),
+            )
+            audit.write(
+                "apply",
+                outcome,
+                caller=self._caller,
+                user_id=application.user_id,
+                account_id=application.account_id,
+                connection=self._connection,
+                now=self._clock(),
+            )
+
+    def _hold(self, application: Application, code: str) -> None:
+        """hh.ru does not let Core act for the account."""
+        if code in HELD_BY_ACCESS:
+            self._move(application, "needs_person", reason=HELD_BY_ACCESS[code])
+        else:
+            self._move(application, "handoff", reason=code, link=_page(application))
+
+    def _postpone(self, application: Application, error: AppError | HHError) -> None:
+        seconds = getattr(error, "retry_after_s", 5)
+        due_at = self._clock() + timedelta(seconds=max(5, seconds))
+        self._move(
+            application, "queued", reason=getattr(error, "code", "hh_unavailable"), due_at=due_at
+        )
+
+    def _all_wait(self, until: datetime) -> None:
+        """The account has to wait: whatever is due and waits for a limit."""
+        while True:
+            now = self._clock()
+            application = ledger.next_due(
+                self._account_id, connection=self._connection, now=now, states=ledger.WAITING
+            )
+            if application is None or until <= now:
+                break
+            self._move(application, "waiting_quota", reason="quota", due_at=until)
+        ledger.spread(
+            self._account_id,
+            first=until,
+            every=quota.interval(),
+            connection=self._connection,
+        )
+
+
+class _Stop(Exception):
+    """The application was moved where nothing more is to be done now."""
+
+
+def _page(application: Application) -> str:
+    """The vacancy's page at hh.ru."""
+    return f"https://hh.ru/vacancy/{application.vacancy_id}"

@@ -1,0 +1,377 @@
+"""The ledger: where each application stands. One row an account and vacancy.
+
+    queued         waits for the applier
+    preparing      the applier looks at the vacancy, chooses the resume
+    waiting_quota  no token, or 200 in 24 hours: goes on at ``due_at``
+    submitting     an attempt is on record, the call is out
+    uncertain      the call's answer was lost: hh.ru's negotiations will tell
+    submitted      hh.ru has it
+    needs_person   somebody has to do something first; ``reason`` says what
+    handoff        the last step is the person's: the letter and the link are ready
+    refused        it cannot be done; ``reason`` says why
+    cancelled, expired
+
+``due_at`` is when the applier has something to do with a row; none: nothing by itself. Every change
+writes the row, its history, the account's event and what the BFF reads (``applications``) in one
+transaction, and only if the row still stands where the change started from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from ullgetthejob.realtime import events
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+State = Literal[
+    "queued",
+    "preparing",
+    "waiting_quota",
+    "submitting",
+    "uncertain",
+    "submitted",
+    "needs_person",
+    "handoff",
+    "refused",
+    "cancelled",
+    "expired",
+]
+# Nothing is out at hh.ru yet.
+WAITING: tuple[State, ...] = ("queued", "preparing", "waiting_quota")
+_PERSONS: tuple[State, ...] = ("needs_person", "handoff")
+_OVER: tuple[State, ...] = ("refused", "cancelled", "expired")
+# From where a state may be reached. "submitting" only from "preparing": whatever else goes wrong,
+# two workers never make the same call.
+MAY_FOLLOW: dict[State, tuple[State, ...]] = {
+    "queued": (*WAITING, "submitting", "uncertain", *_PERSONS, *_OVER),
+    "preparing": WAITING,
+    "waiting_quota": (*WAITING, "submitting"),
+    "submitting": ("preparing",),
+    "uncertain": ("submitting", "uncertain"),
+    "submitted": ("submitting", "uncertain", *_PERSONS),
+    "needs_person": (*WAITING, "submitting"),
+    "handoff": (*WAITING, "submitting", "uncertain"),
+    "refused": (*WAITING, "submitting"),
+    "cancelled": (*WAITING, *_PERSONS),
+    "expired": (*WAITING, *_PERSONS),
+}
+# Nothing was created at hh.ru, as far as hh.ru itself says: trying (again) is safe.
+RETRYABLE: tuple[State, ...] = (*_PERSONS, *_OVER)
+
+# Rung for an account that has something due.
+QUEUE = "APPLIER_QUEUE_URL"
+LONGEST_LETTER = 10_000  # hh.ru: POST /negotiations, message
+GIVEN_UP_AFTER = timedelta(days=14)
+# hh.ru: 200 applications per sliding 24 h, counted back from the attempt.
+DAY_LIMIT = 200
+# hh.ru counts from when the call arrived, by its own clock: ours leave the window a little later.
+DAY = timedelta(hours=24, minutes=2)
+# Longer than any call to hh.ru: whoever made it is gone by then.
+CALL_IS_OVER = timedelta(seconds=90)
+
+# What the BFF shows. "pending" is never written here: found there, it is a wish to try again.
+PROJECTED: dict[State, str] = {
+    "queued": "processing",
+    "preparing": "processing",
+    "waiting_quota": "rate_limited",
+    "submitting": "processing",
+    "uncertain": "processing",
+    "submitted": "submitted",
+    "needs_person": "needs_person",
+    "handoff": "needs_person",
+    "refused": "failed",
+    "cancelled": "cancelled",
+    "expired": "failed",
+}
+
+COLUMNS = """
+    id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
+    wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
+    created_at, updated_at
+"""
+READ = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
+DUE = f"""
+    SELECT {COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s AND due_at <= %(now)s AND state = ANY(%(states)s)
+    ORDER BY due_at, created_at, id LIMIT 1
+"""  # noqa: S608
+MOVE = f"""
+    UPDATE application_ledger SET
+        state = %(state)s, reason = %(reason)s, due_at = %(due_at)s, updated_at = %(now)s,
+        resume_id = coalesce(%(resume_id)s, resume_id),
+        resume_reason = coalesce(%(resume_reason)s, resume_reason),
+        link = coalesce(%(link)s, link),
+        letter = coalesce(%(letter)s, letter),
+        negotiation_id = coalesce(%(negotiation_id)s, negotiation_id),
+        submitted_at = coalesce(submitted_at, %(submitted_at)s)
+    WHERE id = %(id)s AND state = ANY(%(from)s)
+    RETURNING {COLUMNS}
+"""  # noqa: S608
+HISTORY = """
+    INSERT INTO application_history (ledger_id, at, state, reason)
+    VALUES (%(id)s, %(now)s, %(state)s, %(reason)s)
+"""
+PROJECT = """
+    UPDATE applications
+    SET status = %(status)s, error_message = %(error)s, submitted_at = %(submitted_at)s,
+        hh_negotiation_id = %(negotiation_id)s, hh_resume_id = %(resume_id)s,
+        rate_limited_until = %(until)s, updated_at = %(now)s
+    WHERE id = %(application_id)s
+"""
+# Those that wait for the same tokens come due one after another, the oldest first.
+SPREAD = """
+    WITH waiting AS (
+        SELECT id, row_number() OVER (ORDER BY created_at, id) - 1 AS place
+        FROM application_ledger
+        WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND due_at <= %(first)s
+    )
+    UPDATE application_ledger SET due_at = %(first)s + waiting.place * %(every)s::interval
+    FROM waiting WHERE application_ledger.id = waiting.id
+"""
+LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR UPDATE"
+COUNTED = """
+    SELECT a.at FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
+    WHERE a.account_id = %(account_id)s AND a.at > %(since)s AND coalesce(o.counts, true)
+    ORDER BY a.at DESC
+"""
+ATTEMPT = """
+    INSERT INTO application_attempts (ledger_id, account_id, number, at)
+    VALUES (%(id)s, %(account_id)s, %(number)s, %(now)s) RETURNING id
+"""
+ATTEMPTS = "SELECT count(*) AS made FROM application_attempts WHERE ledger_id = %(id)s"
+OUTCOMES = """
+    INSERT INTO application_outcomes (attempt_id, at, outcome, counts)
+    SELECT a.id, %(now)s, %(outcome)s, %(counts)s FROM application_attempts a
+    WHERE a.ledger_id = %(id)s ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True)
+class Application:
+    """A row of the ledger."""
+
+    id: UUID
+    account_id: UUID
+    user_id: UUID
+    vacancy_id: str
+    application_id: UUID | None
+    state: State
+    reason: str | None
+    due_at: datetime | None
+    expires_at: datetime | None
+    letter: str | None
+    wanted_resume_id: str | None
+    resume_id: str | None
+    resume_reason: str | None
+    link: str | None
+    negotiation_id: str | None
+    by_hand: bool
+    submitted_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Moved(Exception):
+    """The row no longer stands where the change started from: somebody else was faster."""
+
+
+def read(id: UUID, *, connection: Connection) -> Application | None:
+    """A row."""
+    row = connection.execute(READ, {"id": id}).fetchone()
+    return Application(**row) if row else None
+
+
+def next_due(
+    account_id: UUID,
+    *,
+    connection: Connection,
+    now: datetime,
+    states: Collection[State] = tuple(MAY_FOLLOW),
+) -> Application | None:
+    """What has waited longest among what is due for the account at *now*, in one of *states*."""
+    values = {"account_id": account_id, "now": now, "states": list(states)}
+    row = connection.execute(DUE, values).fetchone()
+    return Application(**row) if row else None
+
+
+def move(
+    id: UUID,
+    state: State,
+    *,
+    connection: Connection,
+    now: datetime,
+    source: Collection[State] | None = None,
+    reason: str | None = None,
+    due_at: datetime | None = None,
+    **found: Any,
+) -> Application:
+    """Move a row that stands where *state* may follow (or in one of *source*); *found*: columns
+    that became known.
+
+    Raises :class:`Moved`. Its own transaction, or a part of the one that *connection* is in.
+    """
+    values: dict[str, Any] = {
+        name: found.get(name)
+        for name in ("resume_id", "resume_reason", "link", "letter", "negotiation_id")
+    }
+    values |= {
+        "id": id,
+        "state": state,
+        "reason": reason,
+        "due_at": due_at,
+        "now": now,
+        "from": list(MAY_FOLLOW[state] if source is None else source),
+        "submitted_at": found.get("submitted_at"),
+    }
+    with connection.transaction():
+        row = connection.execute(MOVE, values).fetchone()
+        if row is None:
+            raise Moved
+        application = Application(**row)
+        project(application, connection=connection, now=now)
+        announce(application, connection=connection, now=now)
+    return application
+
+
+def announce(application: Application, *, connection: Connection, now: datetime) -> None:
+    """Write where the row stands into its history and the account's events."""
+    values = {
+        "id": application.id,
+        "now": now,
+        "state": application.state,
+        "reason": application.reason,
+    }
+    connection.execute(HISTORY, values)
+    waits_until = application.due_at if application.state == "waiting_quota" else None
+    data = {
+        "application_id": str(application.id),
+        "job_id": application.vacancy_id,
+        "state": application.state,
+        "reason": application.reason,
+        "next_attempt_at": waits_until.isoformat() if waits_until else None,
+    }
+    events.append(
+        application.account_id, "application.updated", data, connection=connection, now=now
+    )
+
+
+def spread(account_id: UUID, *, first: datetime, every: timedelta, connection: Connection) -> None:
+    """Let what waits for quota come due one by one, from *first* on: no herd at each token."""
+    connection.execute(SPREAD, {"account_id": account_id, "first": first, "every": every})
+
+
+def project(application: Application, *, connection: Connection, now: datetime) -> None:
+    """Write what the BFF reads; whatever it wrote there itself is overwritten."""
+    waits = application.state == "waiting_quota"
+    connection.execute(
+        PROJECT,
+        {
+            "application_id": application.application_id,
+            "status": PROJECTED[application.state],
+            "error": application.reason,
+            "submitted_at": _utc(application.submitted_at),
+            "negotiation_id": application.negotiation_id,
+            "resume_id": application.resume_id,
+            "until": _utc(application.due_at) if waits else None,
+            "now": _utc(now),
+        },
+    )
+
+
+def restore(id: UUID, *, connection: Connection, now: datetime) -> None:
+    """Put right what the BFF reads, after it wrote there itself."""
+    with connection.transaction():
+        row = connection.execute(f"{READ} FOR UPDATE", {"id": id}).fetchone()
+        if row is not None:
+            project(Application(**row), connection=connection, now=now)
+
+
+def room_at(account_id: UUID, *, connection: Connection, now: datetime) -> datetime:
+    """When hh.ru's 24 hours have room for one more: *now*, or later."""
+    values = {"account_id": account_id, "since": now - DAY}
+    counted = connection.execute(COUNTED, values).fetchall()
+    if len(counted) < DAY_LIMIT:
+        return now
+    oldest_in_the_way: datetime = counted[DAY_LIMIT - 1]["at"]
+    return oldest_in_the_way + DAY
+
+
+def made_attempts(id: UUID, *, connection: Connection) -> int:
+    """How many attempts the row has had."""
+    row = connection.execute(ATTEMPTS, {"id": id}).fetchone()
+    return int(row["made"]) if row else 0
+
+
+def begin_attempt(
+    application: Application,
+    resume_id: str,
+    resume_reason: str,
+    *,
+    connection: Connection,
+    now: datetime,
+) -> int | datetime:
+    """Put an attempt on record before its call: its id, or when the 24 hours have room.
+
+    One transaction under the account's lock, so that any number of workers never make one too many.
+    Raises :class:`Moved`.
+    """
+    with connection.transaction():
+        connection.execute(LOCK_ACCOUNT, {"account_id": application.account_id})
+        room = room_at(application.account_id, connection=connection, now=now)
+        if room > now:
+            return room
+        move(
+            application.id,
+            "submitting",
+            connection=connection,
+            now=now,
+            due_at=now + CALL_IS_OVER,
+            resume_id=resume_id,
+            resume_reason=resume_reason,
+        )
+        values = {
+            "id": application.id,
+            "account_id": application.account_id,
+            "number": made_attempts(application.id, connection=connection) + 1,
+            "now": now,
+        }
+        row = connection.execute(ATTEMPT, values).fetchone()
+        assert row is not None  # noqa: S101 - INSERT … RETURNING
+        return int(row["id"])
+
+
+def record_by_hand(
+    application: Application, at: datetime, *, connection: Connection, now: datetime
+) -> None:
+    """An application that the person made on hh.ru counts among the 200, from *at* on."""
+    values = {
+        "id": application.id,
+        "account_id": application.account_id,
+        "number": made_attempts(application.id, connection=connection) + 1,
+        "now": at,
+    }
+    connection.execute(ATTEMPT, values)
+    end_attempts(application.id, "by_hand", counts=True, connection=connection, now=now)
+
+
+def end_attempts(
+    id: UUID, outcome: str, *, counts: bool, connection: Connection, now: datetime
+) -> None:
+    """Put on record what came of the row's attempts that are still open. *counts*: whether hh.ru
+    counts it among its 200."""
+    values = {"id": id, "now": now, "outcome": outcome, "counts": counts}
+    connection.execute(OUTCOMES, values)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """For the original's ``timestamp(0)``."""
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment else None

@@ -1,0 +1,82 @@
+"""Which of the person's resumes goes to an employer, and why."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from ullgetthejob.hh.models import VacancyDetail
+
+WORD = re.compile(r"[\w+#.]{2,}")
+SHORTEST_STEM = 4
+MOST_READ = 5
+
+
+class NoResume(Exception):
+    """None can be sent; *reason* is a snake_case word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A resume, and why it: ``asked_for``, ``only_one``, ``best_title``, ``best_skills`` or
+    ``newest``."""
+
+    resume_id: str
+    reason: str
+
+
+def choose(
+    resumes: Collection[dict[str, Any]],
+    vacancy: VacancyDetail,
+    *,
+    wanted: str | None,
+    read: Callable[[str], dict[str, Any]],
+) -> Choice:
+    """The resume that was asked for, else the published one that fits best by its title, among
+    equals by its skills, among equals the newest.
+
+    *resumes*: hh.ru's ``/resumes/mine``; *read* gives one in full, with its skills. hh.ru: only a
+    published resume can be sent. Raises :class:`NoResume`.
+    """
+    published = [one for one in resumes if _status(one) == "published" and not one.get("blocked")]
+    if wanted is not None:
+        if any(one["id"] == wanted for one in published):
+            return Choice(wanted, "asked_for")
+        raise NoResume("resume_not_available")
+    if not published:
+        raise NoResume("missing_resume_id")
+    if len(published) == 1:
+        return Choice(published[0]["id"], "only_one")
+    wanted_words = _stems(vacancy.name)
+    fit = {one["id"]: len(wanted_words & _stems(one.get("title") or "")) for one in published}
+    best = [one for one in published if fit[one["id"]] == max(fit.values())]
+    if len(best) == 1:
+        return Choice(best[0]["id"], "best_title")
+    best.sort(key=lambda one: str(one.get("updated_at") or ""), reverse=True)
+    skills = {skill.casefold() for skill in vacancy.key_skills}
+    shared = {one["id"]: len(skills & _skills(read(one["id"]))) for one in best[:MOST_READ]}
+    top = [one for one in best[:MOST_READ] if shared[one["id"]] == max(shared.values())]
+    return Choice(top[0]["id"], "best_skills" if len(top) == 1 else "newest")
+
+
+def _status(resume: dict[str, Any]) -> str | None:
+    status = resume.get("status")
+    return status.get("id") if isinstance(status, dict) else None
+
+
+def _skills(resume: dict[str, Any]) -> set[str]:
+    return {str(skill).casefold() for skill in resume.get("skill_set") or ()}
+
+
+def _stems(text: str) -> set[str]:
+    """Words without their endings: Russian titles come in many cases and genders."""
+    words = WORD.findall(text.casefold())
+    return {word[: max(SHORTEST_STEM, len(word) - 3)] for word in words}

@@ -1,0 +1,243 @@
+"""Submitting: what can be known at once is checked, the ledger's row committed, the bell rung.
+
+Repeatable: the same key, or the same account and vacancy, is answered with the first application
+again; a key that comes with another content is a :class:`Conflict`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ullgetthejob.accounts import access, audit
+from ullgetthejob.applications import ledger, quota
+from ullgetthejob.platform import queues
+from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
+from ullgetthejob.platform.telemetry import count
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+VACANCY_ID = re.compile(r"[0-9]{1,19}")
+RESUME_ID = re.compile(r"[0-9a-f]{1,64}")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+PHONE = re.compile(r"\+?7[0-9]{10}")
+SPACING = re.compile(r"[\s()-]")
+
+KEY = "SELECT request_hash, ledger_id FROM application_keys WHERE (account_id, key) = (%s, %s)"
+REMEMBER_KEY = """
+    INSERT INTO application_keys (account_id, key, request_hash, ledger_id, created_at)
+    VALUES (%(account_id)s, %(key)s, %(request_hash)s, %(id)s, %(now)s) ON CONFLICT DO NOTHING
+"""
+ENTER = f"""
+    INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, due_at, expires_at,
+                                    letter, wanted_resume_id, created_at, updated_at)
+    VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(due_at)s, %(expires_at)s,
+            %(letter)s, %(resume_id)s, %(now)s, %(now)s)
+    ON CONFLICT (account_id, vacancy_id) DO NOTHING
+    RETURNING {ledger.COLUMNS}
+"""  # noqa: S608
+ENTERED = f"""
+    SELECT {ledger.COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s AND vacancy_id = %(vacancy_id)s
+"""  # noqa: S608
+PROJECT = """
+    WITH made AS (
+        INSERT INTO applications (user_id, job_id, job_external_id, cover_letter, status,
+                                  inserted_at, updated_at)
+        VALUES (%(user_id)s, (SELECT id FROM jobs WHERE external_id = %(vacancy_id)s),
+                %(vacancy_id)s, %(letter)s, %(status)s, %(utc)s, %(utc)s)
+        RETURNING id
+    )
+    UPDATE application_ledger SET application_id = made.id FROM made
+    WHERE application_ledger.id = %(id)s
+"""
+
+
+class Cv(BaseModel):
+    """The CV as the BFF customised it; hh.ru gets one of the person's own resumes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    email: str | None = None
+    phone: str | None = None
+    hh_resume_id: str | None = None
+
+
+class SubmitBody(BaseModel):
+    """What the BFF sends. *user_id*: for a service without a token of the user."""
+
+    job_external_id: str
+    cover_letter: str | None = None
+    customized_cv: Cv | None = None
+    hh_resume_id: str | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    user_id: str | None = None
+
+    def check(self) -> None:
+        """Raise :class:`Invalid` with one of the codes that the BFF translates."""
+        if not VACANCY_ID.fullmatch(self.job_external_id):
+            raise _bad("job_external_id", "must be the id of a vacancy at hh.ru")
+        if len(self.cover_letter or "") > ledger.LONGEST_LETTER:
+            raise _bad(
+                "cover_letter", f"must not be longer than {ledger.LONGEST_LETTER} characters"
+            )
+        if self.resume_id is not None and not RESUME_ID.fullmatch(self.resume_id):
+            raise _bad("hh_resume_id", "must be the id of a resume at hh.ru")
+        if self.customized_cv is not None:
+            if not EMAIL.fullmatch(self.customized_cv.email or ""):
+                raise _missing("missing_email", "customized_cv.email", "must be an e-mail address")
+            if not PHONE.fullmatch(SPACING.sub("", self.customized_cv.phone or "")):
+                raise _missing("missing_phone", "customized_cv.phone", "must be +7 and ten digits")
+
+    @property
+    def resume_id(self) -> str | None:
+        """The resume that is asked for, wherever it stands."""
+        return self.hh_resume_id or (self.customized_cv and self.customized_cv.hh_resume_id) or None
+
+    @property
+    def letter(self) -> str | None:
+        """The letter; one of white space is none."""
+        return (self.cover_letter or "").strip() or None
+
+
+class Submitted(BaseModel):
+    """The application was accepted, now or before."""
+
+    success: Literal[True] = True
+    status: Literal["processing", "waiting_quota"]
+    state: ledger.State
+    job_id: str
+    application_id: UUID
+    idempotency_key: str
+    next_attempt_at: datetime | None
+    message: str
+
+
+def submit(
+    body: SubmitBody,
+    *,
+    person: Person,
+    caller: Caller,
+    connection: Connection,
+    now: datetime,
+) -> Submitted:
+    """Accept an application. Raises :class:`Invalid`, :class:`Conflict`; :class:`NeedsPerson` for
+    a user who never connected hh.ru."""
+    body.check()
+    if person.account_id is None:
+        raise access.needs_person(person.access)
+    key = body.idempotency_key or f"{person.account_id}:{body.job_external_id}"
+    values = {
+        "account_id": person.account_id,
+        "user_id": person.user_id,
+        "vacancy_id": body.job_external_id,
+        "letter": body.letter,
+        "resume_id": body.resume_id,
+        "key": key,
+        "request_hash": _request_hash(body),
+        "state": "queued",
+        "due_at": now,
+        "expires_at": now + ledger.GIVEN_UP_AFTER,
+        "now": now,
+        "utc": now.replace(tzinfo=None),
+        "status": ledger.PROJECTED["queued"],
+    }
+    wait = _quota_at(person, connection=connection, now=now)
+    if wait is not None:
+        values |= {
+            "state": "waiting_quota",
+            "due_at": wait,
+            "status": ledger.PROJECTED["waiting_quota"],
+        }
+    with connection.transaction():
+        application, is_new = _enter(values, connection=connection)
+        audit.write(
+            "submit",
+            "accepted" if is_new else "repeated",
+            caller=caller,
+            user_id=person.user_id,
+            account_id=person.account_id,
+            connection=connection,
+            now=now,
+        )
+    if is_new:
+        count("ApplicationsAccepted")
+    if application.due_at is not None:
+        queues.ring(ledger.QUEUE, {"account_id": str(person.account_id)})
+    return _answer(application, key)
+
+
+def _enter(values: dict[str, Any], *, connection: Connection) -> tuple[Application, bool]:
+    """The row of the ledger, and whether it is new."""
+    seen = connection.execute(KEY, [values["account_id"], values["key"]]).fetchone()
+    if seen is not None:
+        if bytes(seen["request_hash"]) != values["request_hash"]:
+            raise Conflict("this idempotency key came with another application")
+        found = ledger.read(seen["ledger_id"], connection=connection)
+        if found is not None:
+            return found, False
+    row = connection.execute(ENTER, values).fetchone()
+    if row is None:
+        row = connection.execute(ENTERED, values).fetchone()
+        assert row is not None  # noqa: S101 - the row that was in the way
+        connection.execute(REMEMBER_KEY, {**values, "id": row["id"]})
+        return ledger.Application(**row), False
+    application = ledger.Application(**row)
+    of_row = {**values, "id": application.id, "reason": None}
+    connection.execute(PROJECT, of_row)
+    connection.execute(REMEMBER_KEY, of_row)
+    ledger.announce(application, connection=connection, now=values["now"])
+    return application, True
+
+
+def _quota_at(person: Person, *, connection: Connection, now: datetime) -> datetime | None:
+    """When the application may go out, if not now. The applier decides; this is for the answer."""
+    if person.account_id is None:
+        return None
+    try:
+        return quota.opens_at(person.account_id, person.access, connection=connection, now=now)
+    except Unavailable:
+        return None
+
+
+def _answer(application: Application, key: str) -> Submitted:
+    waits = application.state == "waiting_quota"
+    return Submitted(
+        status="waiting_quota" if waits else "processing",
+        state=application.state,
+        job_id=application.vacancy_id,
+        application_id=application.id,
+        idempotency_key=key,
+        next_attempt_at=application.due_at if waits else None,
+        message="the application goes out when a limit lets it" if waits else "accepted",
+    )
+
+
+def _request_hash(body: SubmitBody) -> bytes:
+    content = [body.job_external_id, body.letter, body.resume_id]
+    return hashlib.sha256(json.dumps(content).encode()).digest()
+
+
+def _bad(field: str, text: str) -> Invalid:
+    error = _missing("bad_arguments", field, text)
+    error.details = {**(error.details or {}), "description": f"{field} {text}"}
+    return error
+
+
+def _missing(code: str, field: str, text: str) -> Invalid:
+    error = Invalid.field(field, text)
+    error.code = code
+    return error

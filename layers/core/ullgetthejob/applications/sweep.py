@@ -1,0 +1,100 @@
+"""The sweeper: every minute it rings again for whatever was left waiting.
+
+Messages may be lost; rows are not. Besides: applications that waited for a person's login or
+captcha go on once the access is in order, those that waited too long expire, and what the BFF wrote
+over the states in its table is put right: ``pending`` there is a wish to try again, honoured where
+nothing was created at hh.ru.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.applications import ledger
+from ullgetthejob.platform import queues
+from ullgetthejob.platform.telemetry import count, logger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+AT_ONCE = 500  # rows of each kind a minute; the next minute takes the rest
+
+ACCESS_RETURNED = """
+    SELECT l.id FROM application_ledger l JOIN accounts a ON a.id = l.account_id
+    WHERE l.state = 'needs_person' AND l.reason IN ('reauth_required', 'captcha')
+      AND a.access_state IN ('ok', 'limited_until')
+    LIMIT %(most)s
+"""
+EXPIRED = """
+    SELECT id FROM application_ledger
+    WHERE state IN ('needs_person', 'handoff') AND due_at IS NULL AND expires_at <= %(now)s
+    LIMIT %(most)s
+"""
+OVERWRITTEN = f"""
+    SELECT {", ".join(f"l.{column.strip()}" for column in ledger.COLUMNS.split(","))}, p.status
+    FROM application_ledger l JOIN applications p ON p.id = l.application_id
+    WHERE p.status IS DISTINCT FROM %(projected)s::jsonb ->> l.state
+    LIMIT %(most)s
+"""  # noqa: S608
+DUE_ACCOUNTS = """
+    SELECT account_id FROM application_ledger WHERE due_at <= %(now)s
+    GROUP BY account_id ORDER BY min(due_at) LIMIT %(most)s
+"""
+
+
+@dataclass
+class Swept:
+    """What there was to do."""
+
+    returned: int = 0
+    expired: int = 0
+    repaired: int = 0
+    retried: int = 0
+    rung: int = 0
+
+
+def sweep(*, connection: Connection, now: datetime) -> Swept:
+    """One sweep at *now*."""
+    import json
+
+    swept = Swept()
+    values = {"now": now, "most": AT_ONCE, "projected": json.dumps(ledger.PROJECTED)}
+    for row in connection.execute(ACCESS_RETURNED, values).fetchall():
+        swept.returned += _move(row["id"], "queued", "access_returned", connection, now, now)
+    for row in connection.execute(EXPIRED, values).fetchall():
+        swept.expired += _move(row["id"], "expired", "waited_too_long", connection, now, None)
+    for row in connection.execute(OVERWRITTEN, values).fetchall():
+        wished = row.pop("status") == "pending"
+        application = ledger.Application(**row)
+        if wished and application.state in ledger.RETRYABLE:
+            swept.retried += _move(application.id, "queued", "retried", connection, now, now)
+        else:
+            ledger.restore(application.id, connection=connection, now=now)
+            swept.repaired += 1
+    for row in connection.execute(DUE_ACCOUNTS, values).fetchall():
+        queues.ring(ledger.QUEUE, {"account_id": str(row["account_id"])})
+        swept.rung += 1
+    logger.info("swept", **vars(swept))
+    count("ApplicationsRungAgain", swept.rung)
+    return swept
+
+
+def _move(
+    id: Any,
+    state: ledger.State,
+    reason: str,
+    connection: Connection,
+    now: datetime,
+    due_at: datetime | None,
+) -> int:
+    """1 if it moved, 0 if somebody else was faster."""
+    try:
+        ledger.move(id, state, reason=reason, due_at=due_at, connection=connection, now=now)
+    except ledger.Moved:
+        return 0
+    return 1

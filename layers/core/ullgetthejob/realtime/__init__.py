@@ -1,0 +1,1 @@
+"""What accounts are told: the log of their events."""
