@@ -1,0 +1,101 @@
+"""The token bucket among real processes: never one too many, whoever asks, whatever gets lost."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.dynamodb_local.crowd import at_once
+from tests.dynamodb_local.losing_proxy import LosingProxy
+from tests.dynamodb_local.rate_limit_work import SKEW_MS, spend, spend_for, spend_until_answered
+
+# The laws that a bucket keeps beside its definition, on AWS's own expressions.
+from tests.integration.test_rate_limit import (
+    test_a_slow_clock_can_only_be_denied_what_a_right_one_gets,  # noqa: F401
+    test_it_grants_and_denies_as_the_definition_does,  # noqa: F401
+    test_no_window_holds_more_than_the_burst_and_the_refill,  # noqa: F401
+)
+from ullgetthejob.accounts import rate_limit
+from ullgetthejob.platform import aws
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+START = 1_800_000_000_000
+T = 450_000
+CROWD = 60
+
+pytestmark = pytest.mark.usefixtures("dynamodb_local")
+
+
+def moment(ms):
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def used(owner, ms, times):
+    """The bucket after *times* grants at *ms*."""
+    for _ in range(times):
+        rate_limit.acquire("submit", UUID(owner), spend_id=uuid4().hex, now=moment(ms))
+
+
+@pytest.mark.parametrize("knows", [False, True], ids=["guessing busy", "guessing full"])
+@pytest.mark.parametrize(
+    ("used_before", "expected"),
+    [(None, 20), (START - 30 * T, 20), (START, 13)],
+    ids=["never used", "full again", "in use"],
+)
+def test_sixty_processes_at_once_get_what_is_there(used_before, expected, knows):
+    owner = str(uuid4())
+    if used_before is not None:
+        used(owner, used_before, 7)
+    done = at_once(CROWD, spend, owner, START, 1, knows)
+    answers = [answer for one in done for answer in one["answers"]]
+    remaining = sorted(number for granted, number in answers if granted)
+    assert remaining == list(range(expected))
+    full = START + (20 * T if expected == 20 else 7 * T + expected * T)
+    assert {number for granted, number in answers if not granted} == {full - 19 * T}
+    requests = list(chain(*(one["requests"] for one in done)))
+    if used_before == START:
+        assert requests == [1] * CROWD
+    assert max(requests) <= 3
+
+
+def test_one_request_an_acquire_on_a_bucket_in_use_and_for_each_denial():
+    owner = str(uuid4())
+    used(owner, START, 1)
+    done = at_once(20, spend, owner, START, 5, False)
+    answers = list(chain(*(one["answers"] for one in done)))
+    assert sum(granted for granted, _ in answers) == 19
+    assert list(chain(*(one["requests"] for one in done))) == [1] * 100
+
+
+@pytest.mark.parametrize("used_before", [None, START - 30 * T], ids=["never used", "full again"])
+def test_lost_replies_that_are_asked_for_again_cost_nothing(
+    dynamodb_local_server, monkeypatch, used_before
+):
+    owner = str(uuid4())
+    if used_before is not None:
+        used(owner, used_before, 3)
+    proxy = LosingProxy(dynamodb_local_server.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+    answers = list(chain(*at_once(10, spend_until_answered, owner, START, 2)))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_server.url)
+    proxy.stop()
+    aws.forget()
+    assert proxy.lost >= 20
+    assert [granted for granted, _ in answers] == [True] * 20
+    level = rate_limit.read("submit", UUID(owner), now=moment(START))
+    assert (level.tokens, level.next_refill) == (0, moment(START + T))
+
+
+def test_clocks_that_are_off_get_no_more_than_what_they_are_off(monkeypatch):
+    capacity, interval = 5, 100
+    monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", str(capacity))
+    monkeypatch.setenv("RATE_LIMIT_SUBMIT_PER_HOUR", str(3_600_000 // interval))
+    granted = sorted(chain(*at_once(12, spend_for, str(uuid4()), 4, 0.02)))
+    assert len(granted) >= 4_000 / interval
+    for first, begun in enumerate(granted):
+        for last, ended in enumerate(granted[first:], first):
+            # What lies between reading the clock and the request's arrival counts like a clock
+            # that is off.
+            slack = 2 * SKEW_MS + 500
+            assert last - first + 1 <= capacity + (ended - begun + slack) / interval
