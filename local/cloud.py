@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import platform
+import shlex
 import signal
 import socket
 import time
@@ -215,7 +216,11 @@ def _of_any(environments: dict[str, dict[str, str]], name: str) -> str:
 
 def _welcome(settings: Settings, cloud: Cloud, took_s: float) -> str:
     origin, services = cloud.origin, cloud.services
-    secret = _of_any(cloud.environments, "ORCHESTRATOR_SECRET")
+    # What is printed may be kept somewhere: where the secret is, not what it is.
+    secret = "$ORCHESTRATOR_SECRET"  # noqa: S105 - the name of one
+    if "ORCHESTRATOR_SECRET" not in settings.given:
+        read = "import json, sys; print(json.load(sys.stdin)['ORCHESTRATOR_SECRET'])"
+        secret = f'$(python3 -c "{read}" < {shlex.quote(str(settings.data_dir / "secrets.json"))})'
     return f"""
 Ready in {took_s:.1f} s.
 
@@ -229,7 +234,7 @@ Ready in {took_s:.1f} s.
 
 Try:
   curl -s {origin}/api/jobs/search -H 'Content-Type: application/json' \\
-    -H 'X-Core-Secret: {secret}' \\
+    -H "X-Core-Secret: {secret}" \\
     -d '{json.dumps(EXAMPLE)}'
 
 Ctrl-C stops everything.

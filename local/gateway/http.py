@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import re
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from local.functions.service import PayloadTooLarge, Throttled
 from local.gateway.events import MalformedResponse, Request, Response, to_event, to_response
@@ -36,6 +38,21 @@ HEADER_LIMIT = 10_240
 INTEGRATION_LIMIT_S = 30
 
 _ACCESS_LOG = "access"
+
+
+class _Unquoted(logging.Filter):
+    """A request that is no HTTP is named by its error: aiohttp would quote whatever it holds."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg, record.args = "not HTTP: %s", (type(error).__name__,)
+            record.exc_info = None
+        return True
+
+
+_LOGGER = logging.getLogger("local.gateway")
+_LOGGER.addFilter(_Unquoted())
 
 
 class TokenBucket:
@@ -87,6 +104,7 @@ class Gateway:
         server = web.Server(
             self._serve,
             access_log=None,
+            logger=_LOGGER,
             max_line_size=HEADER_LIMIT,
             max_field_size=HEADER_LIMIT,
         )

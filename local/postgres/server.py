@@ -231,6 +231,7 @@ class EmbeddedPostgres:
             "listen_addresses": ",".join(addresses),
             "port": self._choose_port(),
             "unix_socket_directories": "",
+            "log_error_verbosity": "terse",  # a DETAIL quotes the row that was refused
             **({} if self._durable else {"fsync": "off", "full_page_writes": "off"}),
         }
         options = shlex.join(f"--{name}={value}" for name, value in settings.items())
