@@ -17,6 +17,8 @@ import pytest
 from tests.fixtures.hh_sandbox import REDIRECT_URI
 from tests.fixtures.ports import free_port
 from ullgetthejob.hh import client as hh_client
+from ullgetthejob.hh.client import HHClient
+from ullgetthejob.hh.errors import HHForbidden
 from ullgetthejob.platform import aws
 
 MINUTE = 60
@@ -329,6 +331,23 @@ def test_an_employer_is_turned_away_and_the_pair_given_back(core, session_id):
         assert core.rows(f"SELECT FROM {table}") == []
 
 
+def test_an_employer_is_turned_away_also_when_the_pair_cannot_be_given_back(core, session_id):
+    core.sandbox.fault("server_error", path="/token", method="DELETE")
+    assert core.callback(core.code("employer"), session_id).refusal == (400, "not_an_applicant")
+    assert core.rows("SELECT pair FROM hh_logins") == [{"pair": None}]
+
+
+def test_a_person_whom_hh_ru_closes_to_core_is_told_so(core, session_id, monkeypatch):
+    def closed(self, token):
+        raise HHForbidden("hh.ru keeps this closed to Core")
+
+    monkeypatch.setattr(HHClient, "me", closed)  # the sandbox shows everybody to themselves
+    code = core.code()
+    for _ in range(2):
+        assert core.callback(code, session_id).refusal == (400, "hh_closed")
+    assert core.live_pairs() == 0
+
+
 @pytest.mark.parametrize(
     ("state", "code"),
     [
@@ -457,6 +476,47 @@ def test_a_pair_that_waited_is_no_younger_than_hh_ru_says(core, session_id):
     [row] = core.rows("SELECT expires_at FROM hh_tokens")
     lives = row["expires_at"] - given_at.replace(tzinfo=None)
     assert 14 * 86_400 - 5 < lives.total_seconds() <= 14 * 86_400 + 5
+
+
+@pytest.mark.parametrize("previous_is_known", [True, False])
+def test_a_pair_that_waits_while_the_key_is_replaced(
+    core, session_id, monkeypatch, local_aws, dynamodb_tables, previous_is_known
+):
+    core.sandbox.fault("server_error", path="/me", times=1)
+    code = core.code()
+    core.callback(code, session_id)
+    kms = local_aws.client("kms")
+    monkeypatch.setenv("TOKEN_KEY_ID", kms.create_key()["KeyMetadata"]["Arn"])
+    kms.close()
+    if previous_is_known:
+        monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", dynamodb_tables["TOKEN_KEY_ID"])
+        session_answers(core.callback(code, session_id), session_id)
+    else:
+        assert core.callback(code, session_id).refusal == (400, "login_interrupted")
+
+
+def test_of_two_calls_that_carry_a_login_on_the_slower_one_changes_nothing(
+    core, session_id, monkeypatch
+):
+    core.sandbox.fault("server_error", path="/me", times=1)
+    code = core.code()
+    core.callback(code, session_id)
+    faster = []
+    me = HHClient.me
+
+    def while_another_does_it_all(self, token):
+        if not faster:
+            faster.append(None)
+            faster[0] = core.callback(code, session_id)
+        return me(self, token)
+
+    monkeypatch.setattr(HHClient, "me", while_another_does_it_all)
+    assert core.callback(code, session_id).refusal == (503, "login_in_progress")
+    jwt = session_answers(faster[0], session_id)
+    assert core.callback(code, session_id).text == faster[0].text
+    assert resumes(core, jwt).status == 200
+    outcomes = [outcome for _, action, outcome in core.audited() if action == "login"]
+    assert outcomes == ["hh_unavailable", "ok", "login_in_progress", "repeated"]
 
 
 def test_a_person_who_takes_access_back_at_once_starts_again(core, session_id):

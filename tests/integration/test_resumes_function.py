@@ -3,6 +3,7 @@
 import pytest
 
 from tests.integration.conftest import LIFE_S
+from ullgetthejob.hh.client import HHClient
 
 # of the sandbox's people
 ANNA = {"email": "anna.vesnina@example.org", "phone": "+79005550101"}
@@ -74,6 +75,35 @@ def test_a_resume_without_a_text_has_no_summary(core):
     resume = detail(core, jwt, item["id"]).body["resume"]
     assert resume["summary"] is None
     assert resume["email"] == "egor.tikhonov@example.org"
+
+
+EMAIL, CELL = {"type": {"id": "email"}}, {"type": {"id": "cell"}}
+PHONE = {"country": "7", "city": "900", "number": "5550101", "formatted": "+7 (900) 555-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("contact", "email", "phone"),
+    [
+        (None, None, None),
+        ([], None, None),
+        ([{**EMAIL, "value": None}, {**CELL, "value": None}, {"type": None}, {}], None, None),
+        ([{**CELL, "value": {"formatted": PHONE["formatted"]}}], None, "+79005550101"),
+        ([{**CELL, "value": {"country": "375", "city": "29", "number": "555-01-01"}}], None,
+         "+375295550101"),
+        ([{**CELL, "value": {}}, {**EMAIL, "value": "a@example.org"}], "a@example.org", None),
+        ([{**CELL, "value": PHONE},
+          {**CELL, "value": {**PHONE, "number": "5550199"}, "preferred": True}],
+         None, "+79005550199"),
+    ],
+)  # fmt: skip
+def test_contacts_of_every_shape_that_hh_ru_has(core, anna, monkeypatch, contact, email, phone):
+    resume = {"id": "a1", "contact": contact, "skills": None}
+    monkeypatch.setattr(HHClient, "resume", lambda *_: resume)
+    reply = detail(core, anna, "a1")
+    assert reply.status == 200
+    assert reply.body["resume"] == {
+        **resume, "title": None, "email": email, "phone": phone, "summary": None,
+    }  # fmt: skip
 
 
 def test_somebody_else_s_resume_and_none_at_all_are_not_found(core, anna):

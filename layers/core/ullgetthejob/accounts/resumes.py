@@ -121,14 +121,16 @@ def _for_import(resume: dict[str, Any]) -> Resume:
 
 
 def _email(contact: dict[str, Any]) -> str | None:
+    """hh.ru: an e-mail's value is a text; a contact that is hidden has none."""
     value = contact.get("value")
-    return value if contact["type"]["id"] == "email" and isinstance(value, str) else None
+    is_email = (contact.get("type") or {}).get("id") == "email"
+    return value if is_email and isinstance(value, str) else None
 
 
 def _phone(contact: dict[str, Any]) -> str | None:
     """``+`` and digits. hh.ru: a phone's value has ``country, city, number`` and ``formatted``."""
     value = contact.get("value")
-    if contact["type"]["id"] == "email" or not isinstance(value, dict):
+    if not isinstance(value, dict):
         return None
     parts = "".join(str(value.get(part) or "") for part in ("country", "city", "number"))
     digits = re.sub(r"\D", "", parts or str(value.get("formatted") or ""))
