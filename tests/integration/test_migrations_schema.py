@@ -166,6 +166,8 @@ CONTRACT = {
         "captcha_url": "text",
         "created_at": "timestamp with time zone not null",
         "last_event_seq": "bigint not null default 0",
+        "negotiations_due_at": "timestamp with time zone",
+        "negotiations_interval_s": "integer",
     },
     "hh_logins": {
         "code_hash": "bytea not null",
@@ -225,6 +227,7 @@ KEYS = {
 }
 
 INDEXES = {
+    "accounts_negotiations_due_at_index": "accounts(negotiations_due_at)",
     "users_account_id_index": "users(account_id)",
     "accounts_hh_user_id_key": "UNIQUE accounts(hh_user_id)",
     "hh_tokens_account_id_index": "UNIQUE hh_tokens(account_id)",

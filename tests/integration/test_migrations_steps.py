@@ -24,7 +24,7 @@ from migrations.upgrade import (
 )
 
 REPOSITORY = Path(__file__).parents[2]
-ALL = ("0001", "0002", "0003", "0004", "0005")
+ALL = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD = ALL[-1]
 SCHEMA = """
     SELECT table_name, column_name, data_type, column_default, is_nullable
@@ -121,6 +121,18 @@ def test_down_refuses_to_lose_rows_and_changes_nothing(database_url):
             "INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, created_at, "
             "updated_at) SELECT id, id, '1', 'queued', now(), now() FROM account",
             "applications",
+        ),
+        (
+            "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
+            "VALUES ('1', now(), now()) RETURNING id) "
+            "INSERT INTO application_filters SELECT id, '{}', now() FROM account",
+            "people's filters",
+        ),
+        (
+            "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
+            "VALUES ('1', now(), now()) RETURNING id) "
+            "INSERT INTO campaigns SELECT id, id, id, 'running', 1, now(), now() FROM account",
+            "people's campaigns",
         ),
     ],
 )
