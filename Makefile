@@ -29,6 +29,7 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" -o layers/dependencies/requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --extra migrations $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) -o migrations/requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --extra browser $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) -o tests/browser/requirements.txt
+	$(BIN)/uv pip compile benchmarks/limiters/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" -o benchmarks/limiters/requirements.txt
 
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -170,3 +171,17 @@ docs: $(READY) ## Write the generated references: docs/openapi.json, docs/hh-err
 .PHONY: bench-cold-start
 bench-cold-start: $(READY) ## Cold starts of every function beside a naive search, under AWS's emulator
 	@$(BIN)/python -m benchmarks.cold_start
+
+# The peer and all that it brings, in an environment of its own.
+ZAE = .data/zae-limiter
+ZAE_READY := $(ZAE)/.ready
+INSTALL_ZAE = $(BIN)/uv pip install --quiet --require-hashes --no-deps --compile-bytecode -r benchmarks/limiters/requirements.txt
+
+$(ZAE_READY): $(READY) benchmarks/limiters/requirements.txt
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ZAE)
+	@VIRTUAL_ENV=$(ZAE) $(INSTALL_ZAE) || VIRTUAL_ENV=$(ZAE) $(INSTALL_ZAE) --system-certs
+	@touch $@
+
+.PHONY: bench-rate-limit
+bench-rate-limit: $(ZAE_READY) ## Acquires on AWS's DynamoDB Local beside zae-limiter (needs Java 17, npm)
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.rate_limit --zae-python $(ZAE)/bin/python

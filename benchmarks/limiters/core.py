@@ -1,0 +1,41 @@
+"""Core's bucket, as a worker of the benchmark."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+from uuid import NAMESPACE_OID, uuid4, uuid5
+
+from benchmarks.limiters.worker import serve
+from ullgetthejob.accounts import rate_limit
+from ullgetthejob.accounts.rate_limit import Denied
+from ullgetthejob.platform import aws
+
+
+class CoreLimiter:
+    """:mod:`ullgetthejob.accounts.rate_limit` as functions use it."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        exchange = aws._Service._exchange  # every request that goes out, retries included
+
+        def counted(service: Any, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+            self.requests += 1
+            return exchange(service, body, headers)
+
+        aws._Service._exchange = counted  # type: ignore[method-assign,assignment]
+
+    def acquire(self, key: str, burst: int, per_second: int) -> float | None:
+        """See :class:`benchmarks.limiters.worker.Limiter`."""
+        os.environ["RATE_LIMIT_SUBMIT_CAPACITY"] = str(burst)
+        os.environ["RATE_LIMIT_SUBMIT_PER_HOUR"] = str(per_second * 3600)
+        owner, now = uuid5(NAMESPACE_OID, key), datetime.now(UTC)
+        result = rate_limit.acquire("submit", owner, spend_id=uuid4().hex, now=now)
+        if isinstance(result, Denied):
+            return (result.next_at - datetime.now(UTC)).total_seconds()
+        return None
+
+
+if __name__ == "__main__":
+    serve(CoreLimiter())
