@@ -246,6 +246,7 @@ class TokenRule:
 _NO_ENTRY: Mapping[str, Any] = {}
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _REASON = re.compile(r"[a-z_]{1,64}")
+_PARAMETER = re.compile(r"[a-z][a-z0-9_.\[\]]{0,63}")
 _NEGOTIATION = re.compile(r"/negotiations/([0-9]{1,19})(?:[?/]|$)")
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _TOKEN = "hh.ru refused the access token"  # noqa: S105 - a message
@@ -610,10 +611,9 @@ def _error(rule: Rule, entry: Mapping[str, Any] = _NO_ENTRY) -> Exception:
         if isinstance(error, HHTokenRefused):
             error.reason = _reason(entry.get("value"))
         return error
-    if rule.error is HHBadArgument and entry.get("value"):
+    if rule.error is HHBadArgument and _PARAMETER.fullmatch(str(entry.get("value") or "")):
         # The name of a parameter, which the caller sent; nothing else of hh.ru's text is passed on.
-        field = str(entry["value"])[:64]
-        return HHBadArgument.field(field, "hh.ru does not take this value")
+        return HHBadArgument.field(str(entry["value"]), "hh.ru does not take this value")
     return rule.error(rule.message)
 
 
