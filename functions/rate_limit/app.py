@@ -1,7 +1,9 @@
 """/api/rate-limit/* and POST /api/v1/rate-limit/check: how many applications may go out."""
 
-from ullgetthejob.accounts import limits, people
-from ullgetthejob.accounts.limits import (
+from ullgetthejob.accounts import people
+from ullgetthejob.accounts.people import Person
+from ullgetthejob.applications import limits
+from ullgetthejob.applications.limits import (
     Allowed,
     CheckBody,
     LimitStatus,
@@ -9,7 +11,6 @@ from ullgetthejob.accounts.limits import (
     Reset,
     StatusQuery,
 )
-from ullgetthejob.accounts.people import Person
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import ADMIN, SERVICE, Api

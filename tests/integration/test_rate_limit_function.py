@@ -6,12 +6,13 @@ from itertools import pairwise
 from types import SimpleNamespace
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from functions.rate_limit.app import handler
 from local.settings import REPOSITORY
 from tests.integration.conftest import Reply
-from ullgetthejob.accounts import limits
+from ullgetthejob.applications import ledger
 from ullgetthejob.platform import aws
 
 ADMIN_SECRET = "the-administrators-own-secret"
@@ -21,6 +22,20 @@ CHECK = "POST /api/v1/rate-limit/check"
 RESET = "DELETE /api/rate-limit/{user_id}"
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 INTERVAL = timedelta(minutes=7, seconds=30)
+ATTEMPT = """
+    WITH row AS (
+        INSERT INTO application_ledger
+            (account_id, user_id, vacancy_id, state, created_at, updated_at)
+        SELECT account_id, id, gen_random_uuid()::text, 'submitting', %(at)s, %(at)s
+        FROM users WHERE id = %(user_id)s RETURNING id, account_id
+    ), attempt AS (
+        INSERT INTO application_attempts (ledger_id, account_id, number, at)
+        SELECT id, account_id, 1, %(at)s FROM row RETURNING id
+    )
+    INSERT INTO application_outcomes (attempt_id, at, outcome, counts)
+    SELECT id, %(at)s, 'told', %(counts)s::boolean FROM attempt
+    WHERE %(counts)s::boolean IS NOT NULL
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -53,14 +68,12 @@ def reset(core, user_id, secret=ADMIN_SECRET, **options):
     return call(core, RESET, parameters=parameters, headers=headers, secret=None, **options)
 
 
-def submitted(core, user_id, moment, *, state="submitted", times=1):
-    """Applications in the table that the BFF shares."""
-    for _ in range(times):
-        core.rows(
-            "INSERT INTO applications (user_id, job_external_id, status, submitted_at,"
-            " inserted_at, updated_at) VALUES (%s, '1', %s, %s, %s, %s)",
-            *(user_id, state, *[moment.replace(tzinfo=None)] * 3),
-        )
+def applied(core, user_id, moment, *, outcome=None, times=1):
+    """Attempts in the ledger, at *moment*; *outcome* is whether each counts, once that is known."""
+    values = {"at": moment, "user_id": user_id, "counts": outcome}
+    with psycopg.connect(core.database_url, autocommit=True) as connection:
+        for _ in range(times):
+            connection.execute(ATTEMPT, values)
 
 
 def test_a_new_person_may_apply(core):
@@ -187,35 +200,40 @@ def test_whom_hh_ru_does_not_let_cannot_apply(core, access):
     assert status(core, user_id)["can_apply"] is True
 
 
-def test_what_was_submitted_within_24_hours_counts_for_all_of_the_account_s_sessions(core):
+def test_what_counts_at_hh_ru_counts_for_all_of_the_account_s_sessions(core):
     one, _ = core.log_in("anna")
     other, _ = core.log_in("anna")
     somebody_else, _ = core.log_in("timur")
     now = core.now()
-    submitted(core, one, now - timedelta(hours=23, minutes=59), times=2)
-    submitted(core, other, now - timedelta(minutes=1))
-    submitted(core, one, now - timedelta(hours=24, seconds=1))
-    submitted(core, one, now, state="pending")
-    submitted(core, somebody_else, now)
-    assert status(core, one)["applications_today"] == 3
-    assert status(core, other)["applicationsToday"] == 3
+    applied(core, one, now - timedelta(hours=23, minutes=59), outcome=True)
+    applied(core, other, now - timedelta(minutes=1))  # nobody knows yet what came of it
+    applied(core, one, now - timedelta(hours=24, minutes=3), outcome=True)
+    applied(core, one, now, outcome=False)
+    applied(core, somebody_else, now)
+    core.rows(  # what the BFF writes decides nothing
+        "INSERT INTO applications (user_id, job_external_id, status, submitted_at, inserted_at,"
+        " updated_at) VALUES (%s, '1', 'submitted', now(), now(), now())",
+        one,
+    )
+    assert status(core, one)["applications_today"] == 2
+    assert status(core, other)["applicationsToday"] == 2
     assert status(core, somebody_else)["applications_today"] == 1
 
 
 def test_two_hundred_within_24_hours_are_enough(core):
     user_id, _ = core.log_in()
-    submitted(core, user_id, core.now() - timedelta(hours=1), times=limits.DAILY_LIMIT - 1)
+    applied(core, user_id, core.now() - timedelta(hours=1), times=ledger.DAY_LIMIT - 1)
     assert status(core, user_id)["can_apply"] is True
-    submitted(core, user_id, core.now() - timedelta(hours=1))
+    applied(core, user_id, core.now() - timedelta(hours=1))
     found = status(core, user_id)
     assert (found["tokens"], found["applications_today"], found["can_apply"]) == (20, 200, False)
-    core.sandbox.advance(23 * 3600 + 1)
+    core.sandbox.advance((ledger.DAY - timedelta(hours=1)).total_seconds() + 1)
     assert status(core, user_id)["can_apply"] is True
 
 
 def test_an_administrator_fills_the_bucket_on_record_and_not_the_24_hours(core):
     user_id, _ = core.log_in()
-    submitted(core, user_id, core.now())
+    applied(core, user_id, core.now())
     for _ in range(20):
         check(core, user_id)
     assert reset(core, user_id).body == {"success": True, "tokens": 20}

@@ -1,18 +1,19 @@
-"""The two limits on applications, as callers see them: the token bucket, and hh.ru's own limit.
+"""The two limits on applying, as callers see them: the token bucket, and hh.ru's own limit.
 
-Both belong to the account; a user without one stands for itself.
+Both belong to the account; a user without one stands for itself, and has not applied anywhere.
 """
 
 from __future__ import annotations
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from ullgetthejob.accounts import audit, rate_limit
 from ullgetthejob.accounts.rate_limit import Denied
+from ullgetthejob.applications import ledger
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
     from ullgetthejob.platform.authentication import Caller
 
     Connection = psycopg.Connection[dict[str, Any]]
-
-# hh.ru: 200 applications in any 24 hours, after which it answers limit_exceeded.
-DAILY_LIMIT = 200
-DAY = timedelta(hours=24)
-
-SUBMITTED = """
-    SELECT count(*) AS submitted FROM applications
-    WHERE status = 'submitted' AND submitted_at > %(since)s::timestamptz AT TIME ZONE 'UTC'
-      AND user_id IN (SELECT %(user_id)s UNION
-                      SELECT id FROM users WHERE account_id = %(account_id)s)
-"""
 
 
 class StatusQuery(BaseModel):
@@ -56,7 +46,7 @@ class LimitStatus(BaseModel):
     last_refill: datetime | None = Field(description="null: never used, or frozen by hh.ru")
     next_refill: datetime | None = Field(description="when the next token comes; null: full")
     can_apply: bool = Field(description="both limits and the access to hh.ru allow it")
-    applications_today: int = Field(description="submitted in the last 24 hours, of 200")
+    applications_today: int = Field(description="in the last 24 hours, of hh.ru's 200")
     refillRate: float  # noqa: N815
     lastRefill: datetime | None  # noqa: N815
     nextRefill: datetime | None  # noqa: N815
@@ -88,9 +78,9 @@ class Reset(BaseModel):
 def status(person: Person, *, connection: Connection, now: datetime) -> LimitStatus:
     """Where the person stands at *now*. Spends nothing."""
     level = rate_limit.read("submit", person.owner_id, now=now)
-    submitted = applications_in_24h(person, connection=connection, now=now)
+    applied = applications_in_24h(person, connection=connection, now=now)
     can_apply = (
-        level.tokens >= 1 and submitted < DAILY_LIMIT and person.access.at(now).state == "ok"
+        level.tokens >= 1 and applied < ledger.DAY_LIMIT and person.access.at(now).state == "ok"
     )
     return LimitStatus(
         tokens=level.tokens,
@@ -99,12 +89,12 @@ def status(person: Person, *, connection: Connection, now: datetime) -> LimitSta
         last_refill=level.last_refill,
         next_refill=level.next_refill,
         can_apply=can_apply,
-        applications_today=submitted,
+        applications_today=applied,
         refillRate=level.rule.per_hour,
         lastRefill=level.last_refill,
         nextRefill=level.next_refill,
         canApply=can_apply,
-        applicationsToday=submitted,
+        applicationsToday=applied,
     )
 
 
@@ -134,10 +124,6 @@ def reset(person: Person, *, caller: Caller, connection: Connection, now: dateti
 
 
 def applications_in_24h(person: Person, *, connection: Connection, now: datetime) -> int:
-    """What the person's account submitted in the 24 hours before *now*, by all of its sessions.
-
-    Counted in the table that the BFF shares: what both have to say of an application.
-    """
-    values = {"since": now - DAY, "user_id": person.user_id, "account_id": person.account_id}
-    row = connection.execute(SUBMITTED, values).fetchone()
-    return int(row["submitted"]) if row else 0
+    """What counts at hh.ru at *now*: by all sessions of the person's account, and by hand."""
+    values = {"account_id": person.account_id, "since": now - ledger.DAY}
+    return len(connection.execute(ledger.COUNTED, values).fetchall())
