@@ -82,6 +82,9 @@ class People:
             raise NotFound("there is no such user", code="user_not_found")
         return Person(user_id)
 
+    def anybody(self, user_id):
+        return Person(user_id)
+
 
 api = Api(People())
 
@@ -118,6 +121,11 @@ def by_path(person: Person, caller: Caller) -> About:
 @api.get("/people", who=USER_OR_SERVICE)
 def by_query(query: Filter, person: Person, caller: Caller) -> About:
     return about(person, caller)
+
+
+@api.get("/anybody", who=USER_OR_SERVICE)
+def of_anybody(anybody: Person, caller: Caller) -> About:
+    return about(anybody, caller)
 
 
 @api.post("/people", who=USER_OR_SERVICE)
@@ -431,6 +439,16 @@ def test_a_token_beside_the_secret_binds(naming):
 def test_neither_token_nor_secret_is_nobody(naming):
     assert refused(**naming(ANNA), secret=None) == (401, "unauthorized")
     assert refused(**naming(ANNA), secret="wrong") == (401, "unauthorized")
+
+
+def test_where_nobody_needs_to_be_known_anybody_is_taken():
+    def ask(user_id, **options):
+        return told("GET /anybody", query={"user_id": user_id}, **options)
+
+    assert ask(NOBODY) == (NOBODY, "service", None)
+    assert ask(ANNA, headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
+    mismatch = refused("GET /anybody", query={"user_id": NOBODY}, headers=bearing("anna"))
+    assert mismatch == (403, "user_mismatch")
 
 
 @pytest.mark.parametrize("wrong", ["undefined", "", "mvp-demo-user", ANNA.replace("-", ""), "1"])
