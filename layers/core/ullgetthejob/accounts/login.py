@@ -107,7 +107,8 @@ NEW_ACCOUNT = """
 CONNECTED = """
     UPDATE accounts
     SET access_state = 'ok', access_reason = NULL, access_until = NULL, captcha_url = NULL,
-        access_changed_at = %(now)s
+        access_changed_at = %(now)s,
+        negotiations_due_at = %(now)s
     WHERE id = %(account_id)s AND NOT (access_state = 'limited_until' AND access_until > %(now)s)
 """
 # A session that is new here, or had another account: what was issued to it before ends.

@@ -64,7 +64,8 @@ class RetryBody(BaseModel):
 
 
 class Step(BaseModel):
-    """One change of an application."""
+    """One change of an application. What the employer did is a step too: its *reason* is
+    ``viewed``, or the state of hh.ru's negotiation (``invitation``, ``discard``, …)."""
 
     at: datetime
     state: ledger.State
@@ -86,6 +87,8 @@ class ApplicationAnswer(BaseModel):
     cover_letter: str | None
     link: str | None = Field(description="where the person does the last step")
     by_hand: bool
+    hh_state: str | None = Field(description="of the negotiation at hh.ru, as it was last read")
+    viewed: bool = Field(description="whether the employer has looked")
     created_at: datetime
     history: list[Step] | None = None
 
@@ -273,5 +276,7 @@ def _answer(application: Application) -> ApplicationAnswer:
         cover_letter=application.letter,
         link=application.link,
         by_hand=application.by_hand,
+        hh_state=application.hh_state,
+        viewed=application.hh_viewed,
         created_at=application.created_at,
     )

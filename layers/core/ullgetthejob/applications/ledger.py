@@ -96,7 +96,7 @@ PROJECTED: dict[State, str] = {
 COLUMNS = """
     id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
     wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
-    created_at, updated_at
+    created_at, updated_at, hh_state, hh_viewed, hh_updated_at
 """
 READ = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
 DUE = f"""
@@ -112,6 +112,7 @@ MOVE = f"""
         link = coalesce(%(link)s, link),
         letter = coalesce(%(letter)s, letter),
         negotiation_id = coalesce(%(negotiation_id)s, negotiation_id),
+        by_hand = by_hand OR %(by_hand)s,
         submitted_at = coalesce(submitted_at, %(submitted_at)s)
     WHERE id = %(id)s AND state = ANY(%(from)s)
     RETURNING {COLUMNS}
@@ -120,10 +121,23 @@ HISTORY = """
     INSERT INTO application_history (ledger_id, at, state, reason)
     VALUES (%(id)s, %(now)s, %(state)s, %(reason)s)
 """
+# The row that the BFF reads, for one of the ledger's that has none yet.
+SHOW = """
+    WITH made AS (
+        INSERT INTO applications (user_id, job_id, job_external_id, cover_letter, status,
+                                  inserted_at, updated_at)
+        VALUES (%(user_id)s, (SELECT id FROM jobs WHERE external_id = %(vacancy_id)s),
+                %(vacancy_id)s, %(letter)s, %(status)s, %(utc)s, %(utc)s)
+        RETURNING id
+    )
+    UPDATE application_ledger SET application_id = made.id FROM made
+    WHERE application_ledger.id = %(id)s
+"""
 PROJECT = """
     UPDATE applications
     SET status = %(status)s, error_message = %(error)s, submitted_at = %(submitted_at)s,
         hh_negotiation_id = %(negotiation_id)s, hh_resume_id = %(resume_id)s,
+        hh_status = %(hh_state)s,
         rate_limited_until = %(until)s, updated_at = %(now)s
     WHERE id = %(application_id)s
 """
@@ -178,6 +192,10 @@ class Application:
     submitted_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    # The negotiation as it was last read; before that, None and False.
+    hh_state: str | None
+    hh_viewed: bool
+    hh_updated_at: datetime | None
 
 
 class Moved(Exception):
@@ -231,6 +249,7 @@ def move(
         "now": now,
         "from": list(MAY_FOLLOW[state] if source is None else source),
         "submitted_at": found.get("submitted_at"),
+        "by_hand": found.get("by_hand", False),
     }
     with connection.transaction():
         row = connection.execute(MOVE, values).fetchone()
@@ -242,13 +261,16 @@ def move(
     return application
 
 
-def announce(application: Application, *, connection: Connection, now: datetime) -> None:
-    """Write where the row stands into its history and the account's events."""
+def announce(
+    application: Application, *, connection: Connection, now: datetime, reason: str | None = None
+) -> None:
+    """Write where the row stands into its history and the account's events. *reason*: what
+    happened, where it is not why the row stands there."""
     values = {
         "id": application.id,
         "now": now,
         "state": application.state,
-        "reason": application.reason,
+        "reason": reason or application.reason,
     }
     connection.execute(HISTORY, values)
     waits_until = application.due_at if application.state == "waiting_quota" else None
@@ -256,8 +278,10 @@ def announce(application: Application, *, connection: Connection, now: datetime)
         "application_id": str(application.id),
         "job_id": application.vacancy_id,
         "state": application.state,
-        "reason": application.reason,
+        "reason": reason or application.reason,
         "next_attempt_at": waits_until.isoformat() if waits_until else None,
+        "hh_state": application.hh_state,
+        "viewed": application.hh_viewed,
     }
     events.append(
         application.account_id, "application.updated", data, connection=connection, now=now
@@ -277,10 +301,11 @@ def project(application: Application, *, connection: Connection, now: datetime) 
         {
             "application_id": application.application_id,
             "status": PROJECTED[application.state],
-            "error": application.reason,
+            "error": None if application.state == "submitted" else application.reason,
             "submitted_at": _utc(application.submitted_at),
             "negotiation_id": application.negotiation_id,
             "resume_id": application.resume_id,
+            "hh_state": application.hh_state,
             "until": _utc(application.due_at) if waits else None,
             "now": _utc(now),
         },
@@ -350,7 +375,12 @@ def begin_attempt(
 
 
 def record_by_hand(
-    application: Application, at: datetime, *, connection: Connection, now: datetime
+    application: Application,
+    at: datetime,
+    *,
+    connection: Connection,
+    now: datetime,
+    outcome: str = "by_hand",
 ) -> None:
     """An application that the person made on hh.ru counts among the 200, from *at* on."""
     values = {
@@ -360,7 +390,7 @@ def record_by_hand(
         "now": at,
     }
     connection.execute(ATTEMPT, values)
-    end_attempts(application.id, "by_hand", counts=True, connection=connection, now=now)
+    end_attempts(application.id, outcome, counts=True, connection=connection, now=now)
 
 
 def end_attempts(

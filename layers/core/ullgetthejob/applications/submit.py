@@ -53,17 +53,6 @@ ENTERED = f"""
     SELECT {ledger.COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND vacancy_id = %(vacancy_id)s
 """  # noqa: S608
-PROJECT = """
-    WITH made AS (
-        INSERT INTO applications (user_id, job_id, job_external_id, cover_letter, status,
-                                  inserted_at, updated_at)
-        VALUES (%(user_id)s, (SELECT id FROM jobs WHERE external_id = %(vacancy_id)s),
-                %(vacancy_id)s, %(letter)s, %(status)s, %(utc)s, %(utc)s)
-        RETURNING id
-    )
-    UPDATE application_ledger SET application_id = made.id FROM made
-    WHERE application_ledger.id = %(id)s
-"""
 
 
 class Cv(BaseModel):
@@ -197,7 +186,7 @@ def _enter(values: dict[str, Any], *, connection: Connection) -> tuple[Applicati
         return ledger.Application(**row), False
     application = ledger.Application(**row)
     of_row = {**values, "id": application.id, "reason": None}
-    connection.execute(PROJECT, of_row)
+    connection.execute(ledger.SHOW, of_row)
     connection.execute(REMEMBER_KEY, of_row)
     ledger.announce(application, connection=connection, now=values["now"])
     return application, True
