@@ -21,9 +21,9 @@ api = Api(people)
 
 
 @api.get("/auth/hh/redirect", who=SERVICE)
-def start_login(query: RedirectQuery) -> Redirect:
+def start_login(query: RedirectQuery, caller: Caller) -> Redirect:
     """The address of hh.ru's login page, and the state in it."""
-    return start(query, now=clock.now())
+    return start(query, caller=caller, now=clock.now())
 
 
 @api.get("/auth/hh/callback", who=SERVICE)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 STATE = "oauth-state"
 STATE_LIFE = timedelta(minutes=10)
 # Longer than any invocation: after that, whoever sent the code is gone.
-SENDING = timedelta(seconds=60)
+SENDING = timedelta(seconds=30)
 KEPT = timedelta(days=30)
 
 REFUSALS: dict[str, str] = {
@@ -162,8 +162,10 @@ class SessionAnswer(BaseModel):
     session_id: UUID
 
 
-def start(query: RedirectQuery, *, now: datetime) -> Redirect:
+def start(query: RedirectQuery, *, caller: Caller, now: datetime) -> Redirect:
     """The address of hh.ru's login page, with a state that is good once within ten minutes."""
+    if query.session_id is not None:
+        _require_own_session(caller, query.session_id)
     content, challenge = {}, None
     if query.session_id is not None:
         content["session_id"] = str(query.session_id)
@@ -190,8 +192,7 @@ def finish(
     Raises :class:`LoginRefused`, :class:`Conflict` for a code of another session, and
     :class:`Unavailable` where the same call may succeed later.
     """
-    if caller.user_id not in (None, query.session_id):
-        raise Forbidden("the token is of another user", code="user_mismatch")
+    _require_own_session(caller, query.session_id)
     if query.code is None and query.error is None:
         raise Invalid.field("code", "must be given")
     attempt = _Attempt(query, caller=caller, hh=hh, connection=connection, now=now)
@@ -398,6 +399,12 @@ class _Attempt:
 def _refusal(code: str, message: str | None = None) -> LoginRefused:
     count("LoginsRefused")
     return LoginRefused(message or REFUSALS.get(code) or access.REASONS[code], code=code)
+
+
+def _require_own_session(caller: Caller, session_id: UUID | None) -> None:
+    """A token that was sent beside the secret binds: no login of another session, or of none."""
+    if caller.user_id not in (None, session_id):
+        raise Forbidden("the token is of another user", code="user_mismatch")
 
 
 def _under_way() -> Unavailable:

@@ -75,7 +75,7 @@ STATUS: dict[type[AppError], int] = {
 }
 
 MAX_BODY_BYTES = 256 * 1024
-REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,40}")  # a UUID has 36, a token of hh.ru more
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -140,6 +140,10 @@ class Api:
     def post(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a POST route."""
         return self._route("POST", path, who)
+
+    def put(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Declare a PUT route."""
+        return self._route("PUT", path, who)
 
     def delete(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a DELETE route."""
