@@ -3,8 +3,10 @@
 import re
 import subprocess
 
+import httpx
 import pytest
 
+from migrations.seed import DEMO_USER_ID
 from tests.fixtures.local_cloud import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -12,8 +14,19 @@ SECTION = README.split("\n## Endpoints\n")[1].split("\n## ")[0]
 EXAMPLES = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def demo_user(cloud):
+    """Connected as by ``make run``, which the clouds of tests leave out."""
+    with cloud.client() as core:
+        session = {"session_id": DEMO_USER_ID}
+        url = core.get("/auth/hh/redirect", params=session).json()["url"]
+        consent = httpx.post(url, data={"person": "anna", "decision": "allow"})
+        back = dict(httpx.URL(consent.headers["location"]).params)
+        core.get("/auth/hh/callback", params=back | session).raise_for_status()
+
+
 @pytest.fixture
-def here(cloud):
+def here(cloud, demo_user):
     """An example with the addresses of the cloud under test."""
     secret = EXAMPLES[0]
 
