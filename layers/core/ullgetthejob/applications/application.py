@@ -195,6 +195,7 @@ def retry(
     values = {"id": application.id, "letter": letter, "expires_at": now + ledger.GIVEN_UP_AFTER}
     with connection.transaction():
         connection.execute(NEW_LETTER, values)
+        ledger.leave_campaign(application.id, connection=connection)
         moved = _move(application, "queued", connection, now, reason="retried", due_at=now)
         _record("application.retry", application, person, caller, connection, now)
     queues.ring(ledger.QUEUE, {"account_id": str(application.account_id)})

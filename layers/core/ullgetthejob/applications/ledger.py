@@ -96,13 +96,23 @@ PROJECTED: dict[State, str] = {
 COLUMNS = """
     id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
     wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
-    created_at, updated_at, hh_state, hh_viewed, hh_updated_at
+    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id
 """
 READ = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
+# Held back: what belongs to a campaign that does not run, or whose item was taken out of the queue.
+# What is out already is settled all the same.
+NOT_HELD_BACK = """(
+    workflow_id IS NULL OR state IN ('submitting', 'uncertain')
+    OR EXISTS (SELECT FROM campaigns c
+               WHERE c.workflow_id = application_ledger.workflow_id AND c.state = 'running')
+       AND EXISTS (SELECT FROM application_queue q WHERE q.id = application_ledger.queue_item_id)
+)"""
+# What was submitted by itself goes before what is one of many.
 DUE = f"""
     SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND due_at <= %(now)s AND state = ANY(%(states)s)
-    ORDER BY due_at, created_at, id LIMIT 1
+      AND {NOT_HELD_BACK}
+    ORDER BY workflow_id IS NOT NULL, due_at, created_at, id LIMIT 1
 """  # noqa: S608
 MOVE = f"""
     UPDATE application_ledger SET
@@ -141,16 +151,38 @@ PROJECT = """
         rate_limited_until = %(until)s, updated_at = %(now)s
     WHERE id = %(application_id)s
 """
+# The item of a campaign, which the BFF reads too.
+PROJECT_ITEM = """
+    UPDATE application_queue
+    SET status = %(status)s, last_error = %(error)s, updated_at = %(now)s,
+        next_run_at = coalesce(%(until)s, next_run_at),
+        attempts = (SELECT count(*) FROM application_attempts WHERE ledger_id = %(id)s)
+    WHERE id = %(queue_item_id)s
+"""
+# Locked, so that a pause, or the item's deletion, comes before an attempt or after it.
+GOES_OUT = """
+    SELECT FROM campaigns c JOIN application_queue q ON q.id = %(queue_item_id)s
+    WHERE c.workflow_id = %(workflow_id)s AND c.state = 'running'
+    FOR SHARE OF c FOR KEY SHARE OF q
+"""
+LEAVE = """
+    UPDATE application_ledger l SET workflow_id = NULL, queue_item_id = NULL
+    WHERE l.id = %(id)s AND l.workflow_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM campaigns c JOIN application_queue q ON q.id = l.queue_item_id
+        WHERE c.workflow_id = l.workflow_id AND c.state <> 'cancelled'
+    )
+"""
 # Those that wait for the same tokens come due one after another, the oldest first.
-SPREAD = """
+SPREAD = f"""
     WITH waiting AS (
-        SELECT id, row_number() OVER (ORDER BY created_at, id) - 1 AS place
+        SELECT id, row_number() OVER (ORDER BY workflow_id IS NOT NULL, created_at, id) - 1 AS place
         FROM application_ledger
         WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND due_at <= %(first)s
+          AND {NOT_HELD_BACK}
     )
     UPDATE application_ledger SET due_at = %(first)s + waiting.place * %(every)s::interval
     FROM waiting WHERE application_ledger.id = waiting.id
-"""
+"""  # noqa: S608
 LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR UPDATE"
 COUNTED = """
     SELECT a.at FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
@@ -196,6 +228,9 @@ class Application:
     hh_state: str | None
     hh_viewed: bool
     hh_updated_at: datetime | None
+    # The campaign that it is part of, and its row of application_queue.
+    workflow_id: UUID | None
+    queue_item_id: UUID | None
 
 
 class Moved(Exception):
@@ -310,6 +345,25 @@ def project(application: Application, *, connection: Connection, now: datetime) 
             "now": _utc(now),
         },
     )
+    if application.queue_item_id is not None:
+        status = PROJECTED[application.state]
+        connection.execute(
+            PROJECT_ITEM,
+            {
+                "id": application.id,
+                "queue_item_id": application.queue_item_id,
+                "status": "completed" if status == "submitted" else status,
+                "error": application.reason if status in ("failed", "needs_person") else None,
+                "until": _utc(application.due_at) if waits else None,
+                "now": _utc(now),
+            },
+        )
+
+
+def leave_campaign(id: UUID, *, connection: Connection) -> None:
+    """Let a row go on by itself if its campaign is cancelled, or its item gone: its person wants
+    it again."""
+    connection.execute(LEAVE, {"id": id})
 
 
 def restore(id: UUID, *, connection: Connection, now: datetime) -> None:
@@ -354,6 +408,8 @@ def begin_attempt(
         room = room_at(application.account_id, connection=connection, now=now)
         if room > now:
             return room
+        if not _goes_out(application, connection=connection):
+            raise Moved
         move(
             application.id,
             "submitting",
@@ -372,6 +428,14 @@ def begin_attempt(
         row = connection.execute(ATTEMPT, values).fetchone()
         assert row is not None  # noqa: S101 - INSERT … RETURNING
         return int(row["id"])
+
+
+def _goes_out(application: Application, *, connection: Connection) -> bool:
+    """Whether its campaign, if it has one, lets it go out; that stays so in this transaction."""
+    if application.workflow_id is None:
+        return True
+    values = {"workflow_id": application.workflow_id, "queue_item_id": application.queue_item_id}
+    return connection.execute(GOES_OUT, values).fetchone() is not None
 
 
 def record_by_hand(

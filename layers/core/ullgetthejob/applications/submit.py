@@ -43,9 +43,11 @@ REMEMBER_KEY = """
 """
 ENTER = f"""
     INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, due_at, expires_at,
-                                    letter, wanted_resume_id, created_at, updated_at)
+                                    letter, wanted_resume_id, created_at, updated_at,
+                                    workflow_id, queue_item_id)
     VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(due_at)s, %(expires_at)s,
-            %(letter)s, %(resume_id)s, %(now)s, %(now)s)
+            %(letter)s, %(resume_id)s, %(now)s, %(now)s,
+            %(workflow_id)s, %(queue_item_id)s)
     ON CONFLICT (account_id, vacancy_id) DO NOTHING
     RETURNING {ledger.COLUMNS}
 """  # noqa: S608
@@ -125,10 +127,41 @@ def submit(
 ) -> Submitted:
     """Accept an application. Raises :class:`Invalid`, :class:`Conflict`; :class:`NeedsPerson` for
     a user who never connected hh.ru."""
+    key = body.idempotency_key or f"{person.account_id}:{body.job_external_id}"
+    application, _ = enter(
+        body,
+        key=key,
+        wait=_quota_at(person, connection=connection, now=now),
+        person=person,
+        caller=caller,
+        connection=connection,
+        now=now,
+    )
+    if application.due_at is not None:
+        queues.ring(ledger.QUEUE, {"account_id": str(person.account_id)})
+    return _answer(application, key)
+
+
+def enter(
+    body: SubmitBody,
+    *,
+    key: str,
+    wait: datetime | None,
+    person: Person,
+    caller: Caller,
+    connection: Connection,
+    now: datetime,
+    workflow_id: UUID | None = None,
+    queue_item_id: UUID | None = None,
+) -> tuple[Application, bool]:
+    """The application's row of the ledger, and whether it is new; nobody is rung for.
+
+    *wait*: when a limit lets it go out, if not at once. *workflow_id*, *queue_item_id*: the
+    campaign that it is part of, and its item. Raises as :func:`submit` does.
+    """
     body.check()
     if person.account_id is None:
         raise access.needs_person(person.access)
-    key = body.idempotency_key or f"{person.account_id}:{body.job_external_id}"
     values = {
         "account_id": person.account_id,
         "user_id": person.user_id,
@@ -139,7 +172,9 @@ def submit(
         "request_hash": _request_hash(body),
         "state": "queued",
         "due_at": now,
-        "expires_at": now + ledger.GIVEN_UP_AFTER,
+        "expires_at": (wait or now) + ledger.GIVEN_UP_AFTER,
+        "workflow_id": workflow_id,
+        "queue_item_id": queue_item_id,
         "now": now,
         "utc": now.replace(tzinfo=None),
         "status": ledger.PROJECTED["queued"],
@@ -164,9 +199,7 @@ def submit(
         )
     if is_new:
         count("ApplicationsAccepted")
-    if application.due_at is not None:
-        queues.ring(ledger.QUEUE, {"account_id": str(person.account_id)})
-    return _answer(application, key)
+    return application, is_new
 
 
 def _enter(values: dict[str, Any], *, connection: Connection) -> tuple[Application, bool]:

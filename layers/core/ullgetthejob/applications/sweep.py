@@ -41,10 +41,10 @@ OVERWRITTEN = f"""
     WHERE p.status IS DISTINCT FROM %(projected)s::jsonb ->> l.state
     LIMIT %(most)s
 """  # noqa: S608
-DUE_ACCOUNTS = """
-    SELECT account_id FROM application_ledger WHERE due_at <= %(now)s
+DUE_ACCOUNTS = f"""
+    SELECT account_id FROM application_ledger WHERE due_at <= %(now)s AND {ledger.NOT_HELD_BACK}
     GROUP BY account_id ORDER BY min(due_at) LIMIT %(most)s
-"""
+"""  # noqa: S608
 
 
 @dataclass
@@ -72,6 +72,7 @@ def sweep(*, connection: Connection, now: datetime) -> Swept:
         wished = row.pop("status") == "pending"
         application = ledger.Application(**row)
         if wished and application.state in ledger.RETRYABLE:
+            ledger.leave_campaign(application.id, connection=connection)
             swept.retried += _move(application.id, "queued", "retried", connection, now, now)
         else:
             ledger.restore(application.id, connection=connection, now=now)
