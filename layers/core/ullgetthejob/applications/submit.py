@@ -179,7 +179,6 @@ def enter(
         "utc": now.replace(tzinfo=None),
         "status": ledger.PROJECTED["queued"],
     }
-    wait = _quota_at(person, connection=connection, now=now)
     if wait is not None:
         values |= {
             "state": "waiting_quota",
