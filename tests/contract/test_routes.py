@@ -24,6 +24,9 @@ WHO = {
     "POST /api/applications/{id}/confirm": USER_OR_SERVICE,
     "POST /api/applications/{id}/cancel": USER_OR_SERVICE,
     "POST /api/applications/{id}/retry": USER_OR_SERVICE,
+    "GET /api/filters": USER_OR_SERVICE,
+    "PUT /api/filters": USER_OR_SERVICE,
+    "POST /api/filters/preview": USER_OR_SERVICE,
     "DELETE /api/rate-limit/{user_id}": ADMIN,
 }
 SECRETS = {SERVICE: "x-core-secret", ADMIN: "x-admin-secret"}

@@ -21,6 +21,7 @@ FORBIDDEN = {
     "accounts": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl", "jwt"},
     "submit": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "sweeper": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},

@@ -36,6 +36,7 @@ Action = Literal[
     "application.cancel",
     "application.retry",
     "rate_limit.reset",
+    "filters.replace",
 ]
 
 WRITE = """

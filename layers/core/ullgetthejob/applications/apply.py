@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, audit, calls, people, rate_limit
-from ullgetthejob.applications import ledger, quota
+from ullgetthejob.applications import filters, ledger, quota
 from ullgetthejob.applications.ledger import Moved
 from ullgetthejob.applications.resume_choice import Choice, NoResume, choose
 from ullgetthejob.hh.errors import (
@@ -26,6 +26,7 @@ from ullgetthejob.platform import leases
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import AppError, NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,6 +166,8 @@ class _Worker:
         link = vacancy.apply_alternate_url or vacancy.alternate_url or _page(application)
         if vacancy.archived or vacancy.closed_for_applicants:
             self._move(application, "refused", reason="vacancy_archived")
+        elif held := self._filtered(vacancy):
+            self._move(application, held.state, reason=held.reason, link=link)
         elif vacancy.has_test and vacancy.test is not None and vacancy.test.required:
             self._move(application, "handoff", reason="test_required", link=link)
         elif vacancy.response_url is not None or vacancy.type.id == "direct":
@@ -175,6 +178,22 @@ class _Worker:
         else:
             return
         raise _Stop
+
+    def _filtered(self, vacancy: VacancyDetail) -> filters.Held | None:
+        """What the person's own rules say. The vacancy is kept: a week's applications are counted
+        by its employer."""
+
+        def keep(vacancy: VacancyDetail) -> VacancyDetail:
+            store.store_detail(vacancy, connection=self._connection, now=self._clock())
+            return vacancy
+
+        return filters.decide(
+            self._account_id,
+            keep(vacancy),
+            look_up=lambda id: keep(self._hh.vacancy(id)),
+            connection=self._connection,
+            now=self._clock(),
+        )
 
     def _choose_resume(
         self, application: Application, person: Person, vacancy: VacancyDetail

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from ullgetthejob.accounts import access, audit
-from ullgetthejob.applications import ledger, quota
+from ullgetthejob.applications import filters, ledger, quota
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
 from ullgetthejob.platform.telemetry import count
@@ -42,11 +42,11 @@ REMEMBER_KEY = """
     VALUES (%(account_id)s, %(key)s, %(request_hash)s, %(id)s, %(now)s) ON CONFLICT DO NOTHING
 """
 ENTER = f"""
-    INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, due_at, expires_at,
-                                    letter, wanted_resume_id, created_at, updated_at,
+    INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, reason, due_at,
+                                    expires_at, letter, wanted_resume_id, created_at, updated_at,
                                     workflow_id, queue_item_id)
-    VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(due_at)s, %(expires_at)s,
-            %(letter)s, %(resume_id)s, %(now)s, %(now)s,
+    VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(reason)s, %(due_at)s,
+            %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
             %(workflow_id)s, %(queue_item_id)s)
     ON CONFLICT (account_id, vacancy_id) DO NOTHING
     RETURNING {ledger.COLUMNS}
@@ -105,11 +105,13 @@ class SubmitBody(BaseModel):
 
 
 class Submitted(BaseModel):
-    """The application was accepted, now or before."""
+    """The application was accepted, now or before. ``refused``: it does not go out by itself;
+    *reason* says why (``filtered_…``: a rule of the person's own), and ``retry`` asks again."""
 
     success: Literal[True] = True
-    status: Literal["processing", "waiting_quota"]
+    status: Literal["processing", "waiting_quota", "refused"]
     state: ledger.State
+    reason: str | None
     job_id: str
     application_id: UUID
     idempotency_key: str
@@ -171,6 +173,7 @@ def enter(
         "key": key,
         "request_hash": _request_hash(body),
         "state": "queued",
+        "reason": None,
         "due_at": now,
         "expires_at": (wait or now) + ledger.GIVEN_UP_AFTER,
         "workflow_id": workflow_id,
@@ -185,6 +188,14 @@ def enter(
             "due_at": wait,
             "status": ledger.PROJECTED["waiting_quota"],
         }
+    held = filters.advise(person.account_id, body.job_external_id, connection=connection, now=now)
+    if held is not None:
+        values |= {
+            "state": held.state,
+            "reason": held.reason,
+            "due_at": None,
+            "status": ledger.PROJECTED[held.state],
+        }
     with connection.transaction():
         application, is_new = _enter(values, connection=connection)
         audit.write(
@@ -197,7 +208,7 @@ def enter(
             now=now,
         )
     if is_new:
-        count("ApplicationsAccepted")
+        count("ApplicationsAccepted" if held is None else "ApplicationsFiltered")
     return application, is_new
 
 
@@ -217,7 +228,7 @@ def _enter(values: dict[str, Any], *, connection: Connection) -> tuple[Applicati
         connection.execute(REMEMBER_KEY, {**values, "id": row["id"]})
         return ledger.Application(**row), False
     application = ledger.Application(**row)
-    of_row = {**values, "id": application.id, "reason": None}
+    of_row = {**values, "id": application.id}
     connection.execute(ledger.SHOW, of_row)
     connection.execute(REMEMBER_KEY, of_row)
     ledger.announce(application, connection=connection, now=values["now"])
@@ -236,14 +247,22 @@ def _quota_at(person: Person, *, connection: Connection, now: datetime) -> datet
 
 def _answer(application: Application, key: str) -> Submitted:
     waits = application.state == "waiting_quota"
+    refused = application.state == "refused"
     return Submitted(
-        status="waiting_quota" if waits else "processing",
+        status="waiting_quota" if waits else "refused" if refused else "processing",
         state=application.state,
+        reason=application.reason,
         job_id=application.vacancy_id,
         application_id=application.id,
         idempotency_key=key,
         next_attempt_at=application.due_at if waits else None,
-        message="the application goes out when a limit lets it" if waits else "accepted",
+        message=(
+            "the application goes out when a limit lets it"
+            if waits
+            else "the application does not go out"
+            if refused
+            else "accepted"
+        ),
     )
 
 

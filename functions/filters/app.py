@@ -1,0 +1,37 @@
+"""/api/filters: the vacancies that a person does not want to apply to."""
+
+from ullgetthejob.accounts import people
+from ullgetthejob.accounts.people import Person
+from ullgetthejob.applications import filters
+from ullgetthejob.applications.filters import FiltersAnswer, FiltersBody, Preview, PreviewBody
+from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.http import USER_OR_SERVICE, Api
+
+api = Api(people)
+
+
+@api.get("/api/filters", who=USER_OR_SERVICE)
+def show_filters(person: Person) -> FiltersAnswer:
+    """The rules of the person's account."""
+    with postgres.session() as connection:
+        return filters.show(person=person, connection=connection)
+
+
+@api.put("/api/filters", who=USER_OR_SERVICE)
+def replace_filters(body: FiltersBody, person: Person, caller: Caller) -> FiltersAnswer:
+    """Replace the rules, whole; what waits already is held to the new ones."""
+    with postgres.session() as connection:
+        return filters.replace(
+            body, person=person, caller=caller, connection=connection, now=clock.now()
+        )
+
+
+@api.post("/api/filters/preview", who=USER_OR_SERVICE)
+def preview_filters(body: PreviewBody, person: Person) -> Preview:
+    """What rules would drop, and why; nothing is changed."""
+    with postgres.session() as connection:
+        return filters.preview(body, person=person, connection=connection, now=clock.now())
+
+
+handler = api.handler
