@@ -41,6 +41,7 @@ OVERWRITTEN = f"""
     WHERE p.status IS DISTINCT FROM %(projected)s::jsonb ->> l.state
     LIMIT %(most)s
 """  # noqa: S608
+ANEW = "UPDATE application_ledger SET expires_at = %(expires_at)s WHERE id = %(id)s"
 DUE_ACCOUNTS = f"""
     SELECT account_id FROM application_ledger WHERE due_at <= %(now)s AND {ledger.NOT_HELD_BACK}
     GROUP BY account_id ORDER BY min(due_at) LIMIT %(most)s
@@ -65,15 +66,24 @@ def sweep(*, connection: Connection, now: datetime) -> Swept:
     swept = Swept()
     values = {"now": now, "most": AT_ONCE, "projected": json.dumps(ledger.PROJECTED)}
     for row in connection.execute(ACCESS_RETURNED, values).fetchall():
-        swept.returned += _move(row["id"], "queued", "access_returned", connection, now, now)
+        swept.returned += _move(
+            row["id"], "queued", "access_returned", connection, now, now, ["needs_person"]
+        )
     for row in connection.execute(EXPIRED, values).fetchall():
-        swept.expired += _move(row["id"], "expired", "waited_too_long", connection, now, None)
+        swept.expired += _move(
+            row["id"],
+            "expired",
+            "waited_too_long",
+            connection,
+            now,
+            None,
+            ["needs_person", "handoff"],
+        )
     for row in connection.execute(OVERWRITTEN, values).fetchall():
         wished = row.pop("status") == "pending"
         application = ledger.Application(**row)
         if wished and application.state in ledger.RETRYABLE:
-            ledger.leave_campaign(application.id, connection=connection)
-            swept.retried += _move(application.id, "queued", "retried", connection, now, now)
+            swept.retried += _retry(application, connection, now)
         else:
             ledger.restore(application.id, connection=connection, now=now)
             swept.repaired += 1
@@ -85,6 +95,15 @@ def sweep(*, connection: Connection, now: datetime) -> Swept:
     return swept
 
 
+def _retry(application: ledger.Application, connection: Connection, now: datetime) -> int:
+    """1 if it is tried again, with all the time that a new one has."""
+    values = {"id": application.id, "expires_at": now + ledger.GIVEN_UP_AFTER}
+    with connection.transaction():
+        connection.execute(ANEW, values)
+        ledger.leave_campaign(application.id, connection=connection)
+        return _move(application.id, "queued", "retried", connection, now, now, [application.state])
+
+
 def _move(
     id: Any,
     state: ledger.State,
@@ -92,10 +111,13 @@ def _move(
     connection: Connection,
     now: datetime,
     due_at: datetime | None,
+    source: list[ledger.State],
 ) -> int:
-    """1 if it moved, 0 if somebody else was faster."""
+    """1 if it moved, 0 if somebody else was faster: by now its call may be out."""
     try:
-        ledger.move(id, state, reason=reason, due_at=due_at, connection=connection, now=now)
+        ledger.move(
+            id, state, source=source, reason=reason, due_at=due_at, connection=connection, now=now
+        )
     except ledger.Moved:
         return 0
     return 1
