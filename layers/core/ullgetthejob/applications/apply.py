@@ -108,6 +108,7 @@ class _Worker:
         """Do what has waited longest; whether there was anything."""
         now = self._clock()
         application = ledger.next_due(self._account_id, connection=self._connection, now=now)
+        application = application or self._ahead_of_time()
         if application is None:
             return False
         try:
@@ -122,6 +123,20 @@ class _Worker:
         except Moved:
             logger.info("an application moved meanwhile")
         return True
+
+    def _ahead_of_time(self) -> Application | None:
+        """Who waits for quota, if there is some: tokens that gathered, or that were given back."""
+        application = ledger.first_in_line(self._account_id, connection=self._connection)
+        if application is None:
+            return None
+        held = self._person(application).access
+        try:
+            wait = quota.opens_at(
+                self._account_id, held, connection=self._connection, now=self._clock()
+            )
+        except Unavailable:
+            return None
+        return application if wait is None else None
 
     # ── before the call ──────────────────────────────────────────────────────────────────────────
 
@@ -155,6 +170,9 @@ class _Worker:
             return
         except Unavailable as error:
             self._postpone(application, error)
+            return
+        except HHError as error:
+            self._hand_over(application, error)
             return
         self._call(application, person, choice)
 
@@ -223,8 +241,9 @@ class _Worker:
     # ── the call ─────────────────────────────────────────────────────────────────────────────────
 
     def _call(self, application: Application, person: Person, choice: Choice) -> None:
-        number = ledger.made_attempts(application.id, connection=self._connection) + 1
-        # One id an attempt: a worker that dies before it is on record is not charged twice.
+        number = ledger.sent_attempts(application.id, connection=self._connection) + 1
+        # One id for each call that is made: neither a worker that dies before the attempt is on
+        # record nor one that got no slot for the call is charged twice.
         try:
             token = rate_limit.acquire(
                 "submit",
@@ -236,7 +255,7 @@ class _Worker:
             self._postpone(application, error)
             return
         if isinstance(token, rate_limit.Denied):
-            self._all_wait(token.next_at)
+            self._all_wait(token.next_at, application)
             return
         attempt = ledger.begin_attempt(
             application,
@@ -246,7 +265,7 @@ class _Worker:
             now=self._clock(),
         )
         if not isinstance(attempt, int):
-            self._all_wait(attempt)
+            self._all_wait(attempt, application)
             return
         try:
             negotiation_id = calls.ask(
@@ -264,8 +283,9 @@ class _Worker:
         except HHApplyRefused as error:
             self._refused(application, error)
         except NeedsPerson as error:
-            self._end(application, error.code)
-            self._hold(application, error.code)
+            with self._connection.transaction():
+                self._end(application, error.code)
+                self._hold(application, error.code)
         except (HHError, Unavailable) as error:
             self._failed(application, error)
         else:
@@ -290,10 +310,17 @@ class _Worker:
         if error.action is Action.TREAT_AS_DONE:
             self._submitted(application, None, "already_applied")
             return
-        self._end(application, error.reason)
         if error.action is Action.WAIT_FOR_LIMIT:
+            self._end(application, error.reason)
             self._limited(application)
-        elif error.action is Action.WAIT_FOR_RESUME:
+        else:
+            with self._connection.transaction():
+                self._end(application, error.reason)
+                self._follow(application, error)
+        count("ApplicationsRefused")
+
+    def _follow(self, application: Application, error: HHApplyRefused) -> None:
+        if error.action is Action.WAIT_FOR_RESUME:
             self._without_resume(application, "resume_not_available")
         elif error.action is Action.DROP:
             self._move(application, "refused", reason=error.reason)
@@ -302,23 +329,22 @@ class _Worker:
         else:
             link = error.link or application.link or _page(application)
             self._move(application, "handoff", reason=error.reason, link=link)
-        count("ApplicationsRefused")
 
     def _limited(self, application: Application) -> None:
         """hh.ru counts more than we know of: the person applies by hand, too."""
         now = self._clock()
         room = ledger.room_at(self._account_id, connection=self._connection, now=now)
         until = max(room, now + LIMIT_WAIT)
-        access.change(
-            self._account_id,
-            "limited_until",
-            reason="limit_exceeded",
-            until=until,
-            connection=self._connection,
-            now=now,
-        )
-        self._move(application, "waiting_quota", reason="quota", due_at=until)
-        self._all_wait(until)
+        with self._connection.transaction():
+            self._move(application, "waiting_quota", reason="quota", due_at=until)
+            access.change(
+                self._account_id,
+                "limited_until",
+                reason="limit_exceeded",
+                until=until,
+                connection=self._connection,
+                now=now,
+            )
 
     def _failed(self, application: Application, error: AppError | HHError) -> None:
         """No answer: if hh.ru may have acted, its negotiations will tell."""
@@ -327,8 +353,13 @@ class _Worker:
             self._move(application, "uncertain", reason="no_answer", due_at=due_at)
             count("ApplicationsUncertain")
             return
-        self._end(application, "not_sent")
-        self._postpone(application, error)
+        with self._connection.transaction():
+            if isinstance(error, Unavailable):
+                self._end(application, "not_sent")
+                self._postpone(application, error)
+            else:
+                self._end(application, _code(error))
+                self._hand_over(application, error)
 
     # ── after it ─────────────────────────────────────────────────────────────────────────────────
 
@@ -348,6 +379,10 @@ class _Worker:
                 now=self._clock(),
             )
         except (HHError, NeedsPerson, Unavailable):
+            if application.expires_at is not None and application.expires_at <= self._clock():
+                # Nobody could look for so long; the person can, and a retry is answered by hh.ru.
+                self._move(application, "handoff", reason="hh_unreliable", link=_page(application))
+                return
             self._move(
                 application,
                 "uncertain",
@@ -420,33 +455,33 @@ class _Worker:
         else:
             self._move(application, "handoff", reason=code, link=_page(application))
 
+    def _hand_over(self, application: Application, error: AppError | HHError) -> None:
+        """hh.ru says no, and would say it again."""
+        self._move(application, "handoff", reason=_code(error), link=_page(application))
+
     def _postpone(self, application: Application, error: AppError | HHError) -> None:
         seconds = getattr(error, "retry_after_s", 5)
         due_at = self._clock() + timedelta(seconds=max(5, seconds))
-        self._move(
-            application, "queued", reason=getattr(error, "code", "hh_unavailable"), due_at=due_at
-        )
+        self._move(application, "queued", reason=_code(error), due_at=due_at)
 
-    def _all_wait(self, until: datetime) -> None:
-        """The account has to wait: whatever is due and waits for a limit."""
-        while True:
-            now = self._clock()
-            application = ledger.next_due(
-                self._account_id, connection=self._connection, now=now, states=ledger.WAITING
-            )
-            if application is None or until <= now:
-                break
-            self._move(application, "waiting_quota", reason="quota", due_at=until)
-        ledger.spread(
+    def _all_wait(self, until: datetime, application: Application | None = None) -> None:
+        """The account has to wait: what is due, and *application*, which is being made."""
+        ledger.wait_in_line(
             self._account_id,
             first=until,
             every=quota.interval(),
+            id=application.id if application else None,
             connection=self._connection,
+            now=self._clock(),
         )
 
 
 class _Stop(Exception):
     """The application was moved where nothing more is to be done now."""
+
+
+def _code(error: AppError | HHError) -> str:
+    return str(getattr(error, "code", "hh_unavailable"))
 
 
 def _page(application: Application) -> str:

@@ -18,6 +18,7 @@ transaction, and only if the row still stands where the change started from.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -173,17 +174,26 @@ LEAVE = """
         WHERE c.workflow_id = l.workflow_id AND c.state <> 'cancelled'
     )
 """
-# Those that wait for the same tokens come due one after another, the oldest first.
-SPREAD = f"""
-    WITH waiting AS (
-        SELECT id, row_number() OVER (ORDER BY workflow_id IS NOT NULL, created_at, id) - 1 AS place
-        FROM application_ledger
-        WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND due_at <= %(first)s
-          AND {NOT_HELD_BACK}
-    )
-    UPDATE application_ledger SET due_at = %(first)s + waiting.place * %(every)s::interval
-    FROM waiting WHERE application_ledger.id = waiting.id
+# What *until* holds up, the oldest first: whatever is due and not out yet, what waits for quota no
+# longer than that, and the one that is being made.
+HELD_UP = f"""
+    SELECT {COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s
+      AND (state = 'waiting_quota' AND due_at <= %(until)s
+           OR state IN ('queued', 'preparing') AND due_at <= %(now)s
+           OR state = 'preparing' AND id = %(id)s)
+      AND {NOT_HELD_BACK}
+    ORDER BY workflow_id IS NOT NULL, created_at, id
 """  # noqa: S608
+FIRST_IN_LINE = f"""
+    SELECT {COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND {NOT_HELD_BACK}
+    ORDER BY workflow_id IS NOT NULL, due_at, created_at, id LIMIT 1
+"""  # noqa: S608
+LAST_IN_LINE = """
+    SELECT max(due_at) AS last FROM application_ledger
+    WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND workflow_id IS NULL
+"""
 LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR UPDATE"
 COUNTED = """
     SELECT a.at FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
@@ -194,7 +204,11 @@ ATTEMPT = """
     INSERT INTO application_attempts (ledger_id, account_id, number, at)
     VALUES (%(id)s, %(account_id)s, %(number)s, %(now)s) RETURNING id
 """
-ATTEMPTS = "SELECT count(*) AS made FROM application_attempts WHERE ledger_id = %(id)s"
+ATTEMPTS = """
+    SELECT count(*) AS made, count(*) FILTER (WHERE o.outcome IS DISTINCT FROM 'not_sent') AS sent
+    FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
+    WHERE a.ledger_id = %(id)s
+"""
 OUTCOMES = """
     INSERT INTO application_outcomes (attempt_id, at, outcome, counts)
     SELECT a.id, %(now)s, %(outcome)s, %(counts)s FROM application_attempts a
@@ -324,9 +338,46 @@ def announce(
     )
 
 
-def spread(account_id: UUID, *, first: datetime, every: timedelta, connection: Connection) -> None:
-    """Let what waits for quota come due one by one, from *first* on: no herd at each token."""
-    connection.execute(SPREAD, {"account_id": account_id, "first": first, "every": every})
+def wait_in_line(
+    account_id: UUID,
+    *,
+    first: datetime,
+    every: timedelta,
+    connection: Connection,
+    now: datetime,
+    id: UUID | None = None,
+) -> None:
+    """Let what is due wait for quota, one after another from *first* on: no herd at each token.
+
+    *id*: the one that is being made, which is not due.
+    """
+    values = {"account_id": account_id, "until": first, "now": now, "id": id}
+    for place, row in enumerate(connection.execute(HELD_UP, values).fetchall()):
+        due_at = first + place * every
+        if (row["state"], row["due_at"]) == ("waiting_quota", due_at):
+            continue
+        with contextlib.suppress(Moved):
+            move(
+                row["id"],
+                "waiting_quota",
+                source=[row["state"]],
+                reason="quota",
+                due_at=due_at,
+                connection=connection,
+                now=now,
+            )
+
+
+def first_in_line(account_id: UUID, *, connection: Connection) -> Application | None:
+    """The first of those that wait for quota, due or not."""
+    row = connection.execute(FIRST_IN_LINE, {"account_id": account_id}).fetchone()
+    return Application(**row) if row else None
+
+
+def last_in_line(account_id: UUID, *, connection: Connection) -> datetime | None:
+    """When the last of those that wait for quota, campaigns aside, comes due."""
+    row = connection.execute(LAST_IN_LINE, {"account_id": account_id}).fetchone()
+    return row["last"] if row else None
 
 
 def project(application: Application, *, connection: Connection, now: datetime) -> None:
@@ -391,6 +442,12 @@ def made_attempts(id: UUID, *, connection: Connection) -> int:
     return int(row["made"]) if row else 0
 
 
+def sent_attempts(id: UUID, *, connection: Connection) -> int:
+    """How many of them reached hh.ru, or may have."""
+    row = connection.execute(ATTEMPTS, {"id": id}).fetchone()
+    return int(row["sent"]) if row else 0
+
+
 def begin_attempt(
     application: Application,
     resume_id: str,
@@ -405,6 +462,8 @@ def begin_attempt(
     Raises :class:`Moved`.
     """
     with connection.transaction():
+        # The row before the account, as whatever moves a row locks them.
+        connection.execute(f"{READ} FOR UPDATE", {"id": application.id})
         connection.execute(LOCK_ACCOUNT, {"account_id": application.account_id})
         room = room_at(application.account_id, connection=connection, now=now)
         if room > now:

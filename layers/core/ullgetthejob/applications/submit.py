@@ -240,9 +240,11 @@ def _quota_at(person: Person, *, connection: Connection, now: datetime) -> datet
     if person.account_id is None:
         return None
     try:
-        return quota.opens_at(person.account_id, person.access, connection=connection, now=now)
+        opens = quota.opens_at(person.account_id, person.access, connection=connection, now=now)
     except Unavailable:
         return None
+    last = ledger.last_in_line(person.account_id, connection=connection) if opens else None
+    return max(opens, last + quota.interval()) if opens and last else opens
 
 
 def _answer(application: Application, key: str) -> Submitted:
