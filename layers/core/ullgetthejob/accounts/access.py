@@ -75,6 +75,8 @@ CHANGE = """
       AND (access_state, access_reason, access_until, captcha_url) IS DISTINCT FROM
           (%(state)s, %(reason)s, %(until)s::timestamptz, %(captcha_url)s)
 """
+# What require() asks, of a row of ``accounts``.
+READABLE = "(access_state IN ('ok', 'limited_until') OR access_until <= %(now)s)"
 READ = """
     SELECT access_state, access_reason, access_changed_at, access_until, captcha_url
     FROM accounts WHERE id = %(account_id)s

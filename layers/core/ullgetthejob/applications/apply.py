@@ -4,6 +4,9 @@ For each application: is the account's access in order, is there a token and roo
 hours, does the vacancy take applications, which resume; then the token is taken, the attempt put on
 record, and hh.ru called, once. A worker may die at any line: what it was at comes due again, and an
 attempt without an outcome is settled by reading hh.ru's negotiations, never by another call.
+
+The same worker reads the account's negotiations when they are due (:mod:`.outcomes`), before it
+applies: what the person did by hand is counted first.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, audit, calls, people, rate_limit
-from ullgetthejob.applications import filters, ledger, quota
+from ullgetthejob.applications import filters, ledger, outcomes, quota
 from ullgetthejob.applications.ledger import Moved
 from ullgetthejob.applications.resume_choice import Choice, NoResume, choose
 from ullgetthejob.hh.errors import (
@@ -69,7 +72,7 @@ def run(
     after it has let go.
     """
     ends = time.monotonic() + BUDGET_S
-    while ledger.next_due(account_id, connection=connection, now=clock()) is not None:
+    while _is_due(account_id, connection=connection, now=clock()):
         lease = leases.take(f"apply#{account_id}", seconds=LEASE_S, now=clock())
         if lease is None:
             return False
@@ -77,6 +80,7 @@ def run(
             worker = _Worker(
                 account_id, hh=hh, connection=connection, clock=clock, request_id=request_id
             )
+            worker.look()
             while time.monotonic() < ends and worker.step():
                 pass
         finally:
@@ -84,6 +88,12 @@ def run(
         if time.monotonic() >= ends:
             return True
     return False
+
+
+def _is_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
+    if ledger.next_due(account_id, connection=connection, now=now) is not None:
+        return True
+    return outcomes.due(account_id, connection=connection, now=now)
 
 
 class _Worker:
@@ -103,6 +113,20 @@ class _Worker:
         self._connection = connection
         self._clock = clock
         self._caller = Caller("core", request_id)
+
+    def look(self) -> None:
+        """Read the account's negotiations, if that is due."""
+        if outcomes.due(self._account_id, connection=self._connection, now=self._clock()):
+            self._read_negotiations()
+
+    def _read_negotiations(self) -> None:
+        outcomes.read(
+            self._account_id,
+            hh=self._hh,
+            connection=self._connection,
+            clock=self._clock,
+            caller=self._caller,
+        )
 
     def step(self) -> bool:
         """Do what has waited longest; whether there was anything."""
@@ -303,6 +327,9 @@ class _Worker:
                 negotiation_id=negotiation_id,
                 submitted_at=self._clock(),
             )
+            # One that was there before is not counted yet: hh.ru says since when.
+            soon = timedelta(0) if outcome == "already_applied" else outcomes.SHORTEST
+            outcomes.expect(self._account_id, at=self._clock() + soon, connection=self._connection)
         count("ApplicationsSubmitted")
 
     def _refused(self, application: Application, error: HHApplyRefused) -> None:
@@ -331,10 +358,13 @@ class _Worker:
             self._move(application, "handoff", reason=error.reason, link=link)
 
     def _limited(self, application: Application) -> None:
-        """hh.ru counts more than we know of: the person applies by hand, too."""
+        """hh.ru counts more than we know of: the person applies by hand, too. Once that is read,
+        it is known when there is room; else it is tried again a while later."""
+        seen = self._person(application).access
+        self._read_negotiations()
         now = self._clock()
         room = ledger.room_at(self._account_id, connection=self._connection, now=now)
-        until = max(room, now + LIMIT_WAIT)
+        until = room if room > now else now + LIMIT_WAIT
         with self._connection.transaction():
             self._move(application, "waiting_quota", reason="quota", due_at=until)
             access.change(
@@ -344,7 +374,9 @@ class _Worker:
                 until=until,
                 connection=self._connection,
                 now=now,
+                seen=seen,
             )
+            outcomes.expect(self._account_id, at=until, connection=self._connection)
 
     def _failed(self, application: Application, error: AppError | HHError) -> None:
         """No answer: if hh.ru may have acted, its negotiations will tell."""

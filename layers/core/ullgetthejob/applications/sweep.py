@@ -1,4 +1,5 @@
-"""The sweeper: every minute it rings again for whatever was left waiting.
+"""The sweeper: every minute it rings again for whatever was left waiting, and for accounts whose
+negotiations are due to be read.
 
 Messages may be lost; rows are not. Besides: applications that waited for a person's login or
 captcha go on once the access is in order, those that waited too long expire, and what the BFF wrote
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ullgetthejob.accounts import access
 from ullgetthejob.applications import ledger
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.telemetry import count, logger
@@ -43,7 +45,13 @@ OVERWRITTEN = f"""
 """  # noqa: S608
 ANEW = "UPDATE application_ledger SET expires_at = %(expires_at)s WHERE id = %(id)s"
 DUE_ACCOUNTS = f"""
-    SELECT account_id FROM application_ledger WHERE due_at <= %(now)s AND {ledger.NOT_HELD_BACK}
+    SELECT account_id FROM (
+        SELECT account_id, due_at FROM application_ledger
+        WHERE due_at <= %(now)s AND {ledger.NOT_HELD_BACK}
+        UNION ALL
+        SELECT id, negotiations_due_at FROM accounts
+        WHERE negotiations_due_at <= %(now)s AND {access.READABLE}
+    ) AS due
     GROUP BY account_id ORDER BY min(due_at) LIMIT %(most)s
 """  # noqa: S608
 
