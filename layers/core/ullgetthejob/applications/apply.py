@@ -365,8 +365,7 @@ class _Worker:
         now = self._clock()
         room = ledger.room_at(self._account_id, connection=self._connection, now=now)
         until = room if room > now else now + LIMIT_WAIT
-        with self._connection.transaction():
-            self._move(application, "waiting_quota", reason="quota", due_at=until)
+        with self._connection.transaction():  # holds also where the person applied to this one
             access.change(
                 self._account_id,
                 "limited_until",
@@ -377,6 +376,7 @@ class _Worker:
                 seen=seen,
             )
             outcomes.expect(self._account_id, at=until, connection=self._connection)
+        self._move(application, "waiting_quota", reason="quota", due_at=until)
 
     def _failed(self, application: Application, error: AppError | HHError) -> None:
         """No answer: if hh.ru may have acted, its negotiations will tell."""
