@@ -1,0 +1,138 @@
+"""What must be true of applications in the end, whoever died on the way. The sandbox's own log is
+the judge of what hh.ru was asked for."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.accounts import rate_limit
+from ullgetthejob.applications import ledger
+from ullgetthejob.platform import aws, settings
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import psycopg
+
+    from tests.fixtures.hh_sandbox import HhSandbox
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+FINAL = ("submitted", "refused", "cancelled", "expired")
+DAY = timedelta(hours=24)
+ROWS = """
+    SELECT l.*, p.id AS shown, p.status, p.error_message, p.submitted_at AS shown_submitted_at,
+           p.hh_negotiation_id, p.rate_limited_until
+    FROM application_ledger l LEFT JOIN applications p ON p.id = l.application_id
+    WHERE l.account_id = %s
+"""
+LAST_STEP = """
+    SELECT DISTINCT ON (ledger_id) ledger_id, h.state FROM application_history h
+    JOIN application_ledger l ON l.id = h.ledger_id WHERE l.account_id = %s
+    ORDER BY ledger_id, h.id DESC
+"""
+SENT = """
+    SELECT count(*) AS sent, min(a.at) AS first FROM application_attempts a
+    LEFT JOIN application_outcomes o ON o.attempt_id = a.id
+    WHERE a.account_id = %s AND o.outcome NOT IN ('not_sent', 'by_hand')
+"""
+
+
+def judge(account_id: UUID, person: str, *, sandbox: HhSandbox, connection: Connection) -> None:
+    """Each vacancy was applied to once, nothing is stuck, and what is shown is what is true."""
+    rows = connection.execute(ROWS, [account_id]).fetchall()
+    log = sandbox.applications(person=person)
+    outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    for entry in log:
+        outcomes[entry["vacancy_id"]][entry["outcome"]] += 1
+    for row in rows:
+        at_hh = outcomes[row["vacancy_id"]]
+        said = (row["vacancy_id"], row["state"], row["reason"], dict(at_hh))
+        assert at_hh["accepted"] == (row["state"] == "submitted"), said
+        assert not at_hh["already_applied"], said
+        if row["state"] not in (*FINAL, "needs_person", "handoff"):
+            assert row["due_at"] is not None, said
+        _check_shown(row)
+    _check_history(account_id, rows, connection)
+    check_days(log)
+
+
+def check_days(log: list[dict[str, Any]]) -> int:
+    """hh.ru's law: no more than 200 in any 24 hours. How many there were at most."""
+    moments = [datetime.fromisoformat(one["at"]) for one in log if one["outcome"] == "accepted"]
+    most = max((sum(at - DAY < other <= at for other in moments) for at in moments), default=0)
+    assert most <= ledger.DAY_LIMIT
+    return most
+
+
+def tokens_spent(account_id: UUID) -> int:
+    """How many tokens the bucket has given, of the last twenty."""
+    return sum(one["S"] != rate_limit.NOBODY for one in _bucket(account_id)["ids"]["L"])
+
+
+def tokens_owed(account_id: UUID, since: datetime) -> int:
+    """How many tokens the bucket has given since it was full at *since*, if it never was again."""
+    full_at = datetime.fromtimestamp(int(_bucket(account_id)["tat"]["N"]) / 1000, UTC)
+    interval = timedelta(milliseconds=rate_limit.rule("submit").interval_ms)
+    return round((full_at - since) / interval)
+
+
+def calls_made(account_id: UUID, *, connection: Connection) -> tuple[int, datetime]:
+    """Attempts that reached hh.ru or may have, and when the first one was."""
+    made = connection.execute(SENT, [account_id]).fetchone()
+    assert made is not None
+    return made["sent"], made["first"]
+
+
+def _bucket(account_id: UUID) -> dict[str, Any]:
+    request = {
+        "TableName": settings.text("BUCKET_TABLE"),
+        "Key": {"pk": {"S": f"submit#{account_id}"}},
+        "ConsistentRead": True,
+    }
+    item: dict[str, Any] = aws.call("dynamodb", "GetItem", request)["Item"]
+    return item
+
+
+def _check_shown(row: dict[str, Any]) -> None:
+    """What the BFF reads is what the ledger says."""
+    waits_until = row["due_at"] if row["state"] == "waiting_quota" else None
+    assert row["shown"] is not None
+    shown = {
+        "status": row["status"],
+        "error_message": row["error_message"],
+        "submitted_at": row["shown_submitted_at"],
+        "hh_negotiation_id": row["hh_negotiation_id"],
+        "rate_limited_until": row["rate_limited_until"],
+    }
+    assert shown == {
+        "status": ledger.PROJECTED[row["state"]],
+        "error_message": None if row["state"] == "submitted" else row["reason"],
+        "submitted_at": _whole_seconds(row["submitted_at"]),
+        "hh_negotiation_id": row["negotiation_id"],
+        "rate_limited_until": _whole_seconds(waits_until),
+    }, row
+
+
+def _check_history(account_id: UUID, rows: list[dict[str, Any]], connection: Connection) -> None:
+    """Its last step is where the row stands, and the events have no gap."""
+    last = connection.execute(LAST_STEP, [account_id]).fetchall()
+    assert {one["ledger_id"]: one["state"] for one in last} == {
+        row["id"]: row["state"] for row in rows
+    }
+    found = connection.execute(
+        "SELECT count(*) AS events, max(seq) AS last FROM events WHERE account_id = %s",
+        [account_id],
+    ).fetchone()
+    assert found is not None
+    assert found["events"] == found["last"]
+
+
+def _whole_seconds(moment: datetime | None) -> datetime | None:
+    """As the original's ``timestamp(0)`` rounds."""
+    if moment is None:
+        return None
+    rounded = moment + timedelta(seconds=0.5)
+    return rounded.astimezone(UTC).replace(microsecond=0, tzinfo=None)
