@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 # hh.ru: dictionaries work_format and schedule. Only ``remote`` is in both.
 WorkFormat = Literal["ON_SITE", "REMOTE", "HYBRID", "FIELD_WORK"]
 Schedule = Literal["fullDay", "shift", "flexible", "remote", "flyInFlyOut"]
+Format = Literal[WorkFormat, Schedule]
 # hh.ru: dictionary currency.
 Currency = Literal["AZN", "BYR", "EUR", "GEL", "KGS", "KZT", "RUR", "UAH", "USD", "UZS"]
 Rule = Literal[
@@ -67,7 +68,7 @@ KEEP = """
     SET rules = excluded.rules, updated_at = excluded.updated_at
 """
 # Every application that hh.ru has or may have, made by hand or not. One that it called a repetition
-# was made by hand at a moment that we do not know: it may be of this week.
+# was made by hand, maybe this week, until the negotiations tell when.
 OF_WEEK = """
     SELECT DISTINCT l.vacancy_id, j.employer_id,
            j.employer_id IS NULL AND j.vacancy IS NULL AND j.detail IS NULL AS unknown
@@ -76,7 +77,10 @@ OF_WEEK = """
     LEFT JOIN application_outcomes o ON o.attempt_id = a.id
     LEFT JOIN jobs j ON j.external_id = l.vacancy_id
     WHERE a.account_id = %(account_id)s AND a.at > %(since)s
-      AND (coalesce(o.counts, true) OR o.outcome = 'already_applied')
+      AND (coalesce(o.counts, true) OR o.outcome = 'already_applied' AND NOT EXISTS (
+          SELECT FROM application_attempts b JOIN application_outcomes p ON p.attempt_id = b.id
+          WHERE b.ledger_id = a.ledger_id AND p.counts
+      ))
 """
 STORED = """
     SELECT coalesce(detail, vacancy) AS vacancy, detail IS NOT NULL AS in_full FROM jobs
@@ -135,7 +139,7 @@ class Rules(_Strict):
     description_words: Annotated[tuple[Phrase, ...], Field(max_length=100)] = ()
     salary_floor: SalaryFloor | None = None
     formats: Annotated[
-        tuple[WorkFormat | Schedule, ...],
+        tuple[Format, ...],
         Field(max_length=9, description="wanted ones, by work format or schedule; none: all"),
     ] = ()
     current_employer: EmployerRule | None = None
@@ -341,7 +345,7 @@ def decide(
     if rules is None:
         return None
     week = _week(account_id, rules, connection=connection, now=now)
-    for id in sorted(week.unknown, key=int, reverse=True)[:MOST_LOOKED_UP]:
+    for id in sorted(week.unknown, reverse=True)[:MOST_LOOKED_UP]:
         try:
             employer = look_up(id).employer
         except NotFound:

@@ -15,7 +15,7 @@ from collections import defaultdict
 from functools import lru_cache
 
 WORD = re.compile(r"\w+(?:\+\+|#)?")
-PHRASE_WORD = re.compile(r"(\w+(?:\+\+|#)?)(\*?)")
+PHRASE_WORD = re.compile(r"(\w+(?:\+\+|#)?)(\*(?!\w))?")
 RUSSIAN = re.compile("[а-я]+")
 SHORTEST_PREFIX = 3
 MOST_WORDS = 10

@@ -296,7 +296,7 @@ def _validated_body(model: type[BaseModel], raw: bytes) -> BaseModel:
         problems = _problems(error)
     if problems[0]["type"] == "json_invalid":
         raise BadRequest("the body is not valid JSON", code="invalid_json")
-    if problems[0]["type"] == "model_type":
+    if problems[0]["type"] == "model_type" and problems[0]["loc"] == ():
         raise BadRequest("the body must be a JSON object", code="invalid_json")
     raise _wrong_fields(problems, json.loads(raw))
 
@@ -324,10 +324,18 @@ def _wrong_fields(problems: list[Any], sent: dict[str, Any]) -> Invalid:
 
 
 def _name(location: tuple[int | str, ...], sent: dict[str, Any]) -> str:
-    """The field as the caller wrote it: ``area[1]`` of a list, ``area`` of a single value."""
+    """The field as the caller wrote it: ``area[1]`` of a list, ``area`` of a single value,
+    ``rules.formats[0]`` inside another."""
     first, *rest = location
-    listed = isinstance(sent.get(str(first)), list)
-    return str(first) + "".join(f"[{part}]" for part in rest if listed and isinstance(part, int))
+    name, value = str(first), sent.get(str(first))
+    for part in rest:
+        if isinstance(part, int) and isinstance(value, list) and part < len(value):
+            name, value = f"{name}[{part}]", value[part]
+        elif isinstance(part, str) and isinstance(value, dict):
+            name, value = f"{name}.{part}", value.get(part)
+        else:
+            break
+    return name
 
 
 def _plain(message: str) -> str:

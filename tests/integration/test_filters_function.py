@@ -1,0 +1,160 @@
+"""functions/filters: as the BFF and a person call it."""
+
+import json
+from datetime import datetime
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+
+from functions.filters.app import handler
+from local.settings import REPOSITORY
+from tests.integration.conftest import Reply
+
+READ, REPLACE = "GET /api/filters", "PUT /api/filters"
+PREVIEW = "POST /api/filters/preview"
+CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
+EMPTY = {
+    "employers": [],
+    "title_words": [],
+    "description_words": [],
+    "salary_floor": None,
+    "formats": [],
+    "current_employer": None,
+    "max_per_employer_per_week": None,
+}
+RULES = {
+    "employers": [{"id": "1740", "name": None}, {"id": None, "name": "Ромашка"}],
+    "title_words": ["продажи", "стаж*"],
+    "description_words": ["холодные звонки"],
+    "salary_floor": {
+        "amount": 150_000,
+        "currency": "RUR",
+        "gross": False,
+        "allow_without_salary": True,
+    },
+    "formats": ["REMOTE", "flexible"],
+    "current_employer": {"id": None, "name": "Пристань"},
+    "max_per_employer_per_week": 2,
+}
+
+
+def call(core, key, **options):
+    return Reply.of(handler(core.event(key, **options), CONTEXT))
+
+
+@pytest.fixture
+def anna(core):
+    """Anna's session and JWT."""
+    return core.log_in("anna")
+
+
+def test_there_are_no_rules_before_the_first_ones_and_each_put_replaces_all(core, anna):
+    _, jwt = anna
+    as_anna = {"jwt": jwt, "secret": None}
+    assert call(core, READ, **as_anna).body == {"success": True, "rules": EMPTY, "updated_at": None}
+    put = call(core, REPLACE, body={"rules": RULES}, **as_anna)
+    assert (put.status, put.body["rules"]) == (200, RULES)
+    assert datetime.fromisoformat(put.body["updated_at"]) <= core.now()
+    assert call(core, READ, **as_anna).body == put.body
+    assert call(core, REPLACE, body={"rules": {"title_words": ["стаж"]}}, **as_anna).status == 200
+    assert call(core, READ, **as_anna).body["rules"] == {**EMPTY, "title_words": ["стаж"]}
+    assert core.audited()[-2:] == [("user", "filters.replace", "ok")] * 2
+
+
+def test_they_are_the_account_s_whichever_session_asks_and_nobody_else_s(core, anna):
+    session, _ = anna
+    other_session, other_jwt = core.log_in("anna")
+    _, timurs = core.log_in("timur")
+    body = {"rules": RULES, "user_id": session}
+    assert call(core, REPLACE, body=body).status == 200
+    assert call(core, READ, jwt=other_jwt).body["rules"] == RULES
+    assert call(core, READ, query={"user_id": other_session}).body["rules"] == RULES
+    assert call(core, READ, jwt=timurs).body["rules"] == EMPTY
+    refused = call(core, REPLACE, body=body, jwt=timurs)
+    assert refused.refusal == (403, "user_mismatch")
+    assert call(core, READ, secret=None).refusal == (401, "unauthorized")
+    assert call(core, READ, query={"user_id": str(uuid4())}).refusal == (404, "user_not_found")
+
+
+def test_who_never_connected_has_no_account_to_keep_them_for(core, anna):
+    _, jwt = anna
+    core.rows("UPDATE users SET account_id = NULL")
+    assert call(core, REPLACE, body={"rules": RULES}, jwt=jwt).refusal == (409, "reauth_required")
+    assert call(core, READ, jwt=jwt).body["rules"] == EMPTY
+    assert call(core, PREVIEW, body={}, jwt=jwt).body["checked"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "rules"),
+        ({"rules": {"words": ["x"]}}, "rules.words"),
+        ({"rules": RULES, "more": 1}, "more"),
+        ({"rules": {"title_words": ["*"]}}, "rules.title_words[0]"),
+        ({"rules": {"salary_floor": {"amount": 0}}}, "rules.salary_floor.amount"),
+        ({"rules": {"employers": [{}]}}, "rules.employers[0]"),
+        ({"rules": {"formats": ["REMOTE", "MARS"]}}, "rules.formats[1]"),
+        ({"rules": ["title_words"]}, "rules"),
+    ],
+)
+def test_what_is_no_rule_is_named_and_nothing_is_kept(core, anna, body, field):
+    _, jwt = anna
+    reply = call(core, REPLACE, body=body, jwt=jwt)
+    assert reply.status == 422, reply
+    assert [one["field"] for one in reply.body["details"]["fields"]] == [field]
+    assert call(core, READ, jwt=jwt).body["updated_at"] is None
+
+
+def test_the_same_put_again_is_the_same(core, anna):
+    _, jwt = anna
+    answers = [call(core, REPLACE, body={"rules": RULES}, jwt=jwt) for _ in range(2)]
+    assert [one.body["rules"] for one in answers] == [RULES] * 2
+    assert len(core.rows("SELECT FROM application_filters")) == 1
+
+
+def test_a_preview_of_what_searches_showed(core, anna, monkeypatch):
+    from ullgetthejob.hh import environment
+    from ullgetthejob.hh.search_parameters import SearchParameters
+    from ullgetthejob.platform import postgres
+    from ullgetthejob.vacancies import search
+
+    _, jwt = anna
+    monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
+    with postgres.session() as connection:
+        about = {"hh": environment.client(), "connection": connection, "now": core.now()}
+        found = search.search(SearchParameters(text="", per_page=100), **about)
+        search.search(SearchParameters(text="", per_page=20, page=5), **about)
+    rules = {"salary_floor": {"amount": 100_000}, "description_words": ["опыт"]}
+    reply = call(core, PREVIEW, body={"rules": rules}, jwt=jwt)
+    assert reply.status == 200
+    shown = reply.body
+    assert shown["checked"] == len(shown["jobs"]) == 100
+    assert shown["kept"] == 0, "no description was read yet"
+    assert shown["by_rule"]["salary"] == shown["dropped"] > 0
+    assert shown["unknown"] == 100 - shown["dropped"]
+    ids = [one.id for one in found.jobs[:3]]
+    asked = call(core, PREVIEW, body={"job_ids": [*ids, "1"]}, jwt=jwt).body
+    assert [one["job_id"] for one in asked["jobs"]] == ids
+    assert (asked["kept"], asked["not_stored"]) == (3, ["1"])
+    assert call(core, PREVIEW, body={"job_ids": ["x"]}, jwt=jwt).status == 422
+    assert call(core, PREVIEW, body={"job_ids": ["1"] * 101}, jwt=jwt).status == 422
+
+
+def test_rules_that_cannot_be_read_are_told_and_can_be_put_again(core, anna):
+    _, jwt = anna
+    call(core, REPLACE, body={"rules": RULES}, jwt=jwt)
+    core.rows('UPDATE application_filters SET rules = \'{"formats": ["MARS"]}\'')
+    assert call(core, READ, jwt=jwt).refusal == (409, "filters_unreadable")
+    assert call(core, PREVIEW, body={}, jwt=jwt).refusal == (409, "filters_unreadable")
+    assert call(core, PREVIEW, body={"rules": RULES}, jwt=jwt).status == 200
+    assert call(core, REPLACE, body={"rules": RULES}, jwt=jwt).status == 200
+    assert call(core, READ, jwt=jwt).status == 200
+
+
+@pytest.mark.parametrize("name", ["filters", "filters-replace", "filters-preview"])
+def test_the_sample_events_are_understood(core, anna, name):
+    session, _ = anna
+    sample = (REPOSITORY / "events" / f"{name}.json").read_text()
+    event = json.loads(sample.replace("00000000-0000-4000-8000-000000000001", session))
+    assert Reply.of(handler(event, CONTEXT)).status == 200

@@ -1,0 +1,274 @@
+"""What each rule of a person's filters says of a vacancy."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from local.settings import REPOSITORY
+from ullgetthejob.applications import filters
+from ullgetthejob.applications.filters import PreviewBody, Rules, Week, judge
+from ullgetthejob.hh.models import Employer, Entry, Salary, Vacancy, VacancyDetail
+
+MOMENT = datetime(2026, 11, 24, 12, tzinfo=UTC)
+WANTED = ("ON_SITE", "REMOTE", "HYBRID", "FIELD_WORK")
+SCHEDULES = ("fullDay", "shift", "flexible", "remote", "flyInFlyOut")
+AMOUNTS = st.integers(1, 1_000_000)
+
+
+def vacancy(kind=VacancyDetail, **fields):
+    plain = {
+        "id": "100",
+        "name": "Python-разработчик",
+        "area": Entry(id="1"),
+        "employer": Employer(id="1740", name="ООО «Облачная пристань»"),
+        "type": Entry(id="open"),
+        "published_at": MOMENT,
+    }
+    plain |= {"description": "Пишем на Python, иногда продажи."} if kind is VacancyDetail else {}
+    return kind(**{**plain, **fields})
+
+
+def said(rules, *, week=None, **fields):
+    """``{rule: verdict}``."""
+    found = judge(Rules.model_validate(rules), vacancy(**fields), week or Week())
+    assert len({one.rule for one in found}) == len(found)
+    return {one.rule: one.verdict for one in found}
+
+
+ANONYMOUS = Employer(name="Крупная компания")
+RICH = Salary(lower=200_000, upper=300_000, currency="RUR", gross=False)
+
+
+def entries(*ids):
+    return tuple(Entry(id=one) for one in ids)
+
+
+@given(st.sampled_from([Vacancy, VacancyDetail]))
+def test_no_rules_drop_nothing(kind):
+    assert judge(Rules(), vacancy(kind), Week()) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "employer", "verdict"),
+    [
+        ({"id": "1740"}, None, "drop"),
+        ({"id": "174"}, None, None),
+        ({"name": "облачная пристань"}, None, "drop"),
+        ({"name": "Облачной пристани"}, None, "drop"),
+        ({"name": "Пристань"}, None, "drop"),
+        ({"name": "Пристанище"}, None, None),
+        ({"id": "1", "name": "Пристань"}, None, "drop"),
+        ({"id": "1740", "name": "Ромашка"}, None, "drop"),
+        ({"id": "1740"}, ANONYMOUS, "unknown"),
+        ({"name": "Ромашка"}, ANONYMOUS, "unknown"),
+        ({"name": "Крупная компания"}, ANONYMOUS, "drop"),
+        ({"name": "Ромашка"}, Employer(id="5", name=" "), "unknown"),
+    ],
+)
+def test_an_employer_by_id_or_words_of_its_name(rule, employer, verdict):
+    fields = {} if employer is None else {"employer": employer}
+    assert said({"employers": [rule]}, **fields).get("employer") == verdict
+    assert said({"employers": [{"id": "9"}, rule]}, **fields).get("employer") == verdict
+    assert said({"current_employer": rule}, **fields).get("current_employer") == verdict
+
+
+def test_of_several_employers_the_one_that_drops_counts():
+    rules = {"employers": [{"id": "9"}, {"name": "Крупная"}]}
+    assert said(rules, employer=ANONYMOUS) == {"employer": "drop"}
+
+
+def test_words_of_title_and_description_are_looked_for_where_they_belong():
+    assert said({"title_words": ["разработчики"]}) == {"title": "drop"}
+    assert said({"title_words": ["продажи"]}) == {}
+    assert said({"description_words": ["продаж"]}) == {"description": "drop"}
+    assert said({"description_words": ["разработчик"]}) == {}
+
+
+@pytest.mark.parametrize("fields", [{"kind": Vacancy}, {"description": " "}])
+def test_a_description_that_is_not_there_is_unknown(fields):
+    assert said({"description_words": ["продажи"]}, **fields) == {"description": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("floor", "salary", "verdict"),
+    [
+        ({"amount": 300_000}, RICH, None),
+        ({"amount": 300_001}, RICH, "drop"),
+        ({"amount": 200_000}, Salary(lower=200_000, currency="RUR", gross=False), None),
+        ({"amount": 200_001}, Salary(lower=200_000, currency="RUR", gross=False), "drop"),
+        # before tax and after
+        ({"amount": 87_000}, Salary(upper=100_000, currency="RUR", gross=True), None),
+        ({"amount": 87_001}, Salary(upper=100_000, currency="RUR", gross=True), "drop"),
+        ({"amount": 87_001}, Salary(upper=100_000, currency="RUR"), "drop"),
+        ({"amount": 100_000, "gross": True}, Salary(upper=87_000, currency="RUR", gross=False),
+         None),
+        ({"amount": 100_000, "gross": True}, Salary(upper=86_999, currency="RUR", gross=False),
+         "drop"),
+        ({"amount": 100_000, "gross": True}, Salary(upper=100_000, currency="RUR"), None),
+        # no salary
+        ({"amount": 1}, None, None),
+        ({"amount": 1}, Salary(currency="RUR"), None),
+        ({"amount": 1, "allow_without_salary": False}, None, "drop"),
+        ({"amount": 1, "allow_without_salary": False}, Salary(currency="RUR"), "drop"),
+        # what cannot be compared
+        ({"amount": 1}, Salary(lower=5_000, currency="USD"), "unknown"),
+        ({"amount": 1_000, "currency": "USD"}, Salary(lower=5_000, currency="USD"), None),
+        ({"amount": 1}, Salary(lower=5_000, currency="RUR", mode="SHIFT"), "unknown"),
+    ],
+)  # fmt: skip
+def test_the_salary_floor(floor, salary, verdict):
+    assert said({"salary_floor": floor}, salary=salary).get("salary") == verdict
+
+
+@given(AMOUNTS, AMOUNTS, AMOUNTS, st.booleans(), st.sampled_from([True, False, None]))
+def test_a_higher_offer_is_never_dropped_where_a_lower_one_is_kept(floor, one, other, net, gross):
+    rules = {"salary_floor": {"amount": floor, "gross": not net}}
+    low, high = sorted([one, other])
+    verdicts = [
+        said(rules, salary=Salary(upper=upper, currency="RUR", gross=gross))
+        for upper in (low, high)
+    ]
+    assert verdicts != [{}, {"salary": "drop"}]
+    if gross is (not net):
+        assert [bool(verdict) for verdict in verdicts] == [low < floor, high < floor]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "formats", "schedule", "verdict"),
+    [
+        (["REMOTE"], ["REMOTE", "ON_SITE"], None, None),
+        (["REMOTE"], ["ON_SITE"], None, "drop"),
+        (["REMOTE"], [], "remote", None),
+        (["REMOTE"], [], "fullDay", "drop"),
+        (["remote"], ["REMOTE"], None, None),
+        (["remote"], ["HYBRID"], None, "drop"),
+        (["HYBRID"], [], "fullDay", "unknown"),
+        (["HYBRID", "remote"], [], "remote", None),
+        (["shift"], ["ON_SITE"], None, "unknown"),
+        (["shift"], ["ON_SITE"], "shift", None),
+        (["shift"], ["ON_SITE"], "fullDay", "drop"),
+        (["REMOTE"], [], None, "unknown"),
+        (["shift", "HYBRID"], ["ON_SITE"], "fullDay", "drop"),
+    ],
+)
+def test_formats(wanted, formats, schedule, verdict):
+    fields = {
+        "work_format": entries(*formats),
+        "schedule": Entry(id=schedule) if schedule else None,
+    }
+    assert said({"formats": wanted}, **fields).get("format") == verdict
+
+
+@given(
+    st.lists(st.sampled_from([*WANTED, *SCHEDULES]), min_size=1, max_size=9),
+    st.sets(st.sampled_from(WANTED)),
+    st.sampled_from([None, *SCHEDULES]),
+)
+def test_what_is_wanted_and_shown_is_kept_and_without_facts_nothing_is(wanted, formats, schedule):
+    shown = formats | ({schedule} - {None})
+    fields = {
+        "work_format": entries(*formats),
+        "schedule": Entry(id=schedule) if schedule else None,
+    }
+    verdict = said({"formats": wanted}, **fields).get("format")
+    if shown & set(wanted):
+        assert verdict is None
+    if not shown:
+        assert verdict == "unknown"
+    if verdict is None:
+        assert {one.lower() for one in shown} & {one.lower() for one in wanted}
+
+
+@pytest.mark.parametrize(
+    ("made", "unknown", "verdict"),
+    [(0, 0, None), (1, 0, None), (2, 0, "drop"), (1, 1, "unknown"), (2, 5, "drop"), (0, 1, None)],
+)
+def test_at_most_so_many_an_employer_and_week(made, unknown, verdict):
+    week = Week(Counter({"1740": made, "9": 50}), {str(one) for one in range(unknown)})
+    rules = {"max_per_employer_per_week": 2}
+    assert said(rules, week=week).get("employer_week") == verdict
+    assert said(rules, week=week, employer=ANONYMOUS) == {"employer_week": "unknown"}
+
+
+def test_the_first_rule_that_drops_names_the_reason_and_dropping_goes_before_not_knowing():
+    rules = Rules.model_validate(
+        {"description_words": ["продажи"], "title_words": ["python"], "formats": ["REMOTE"]}
+    )
+    found = judge(rules, vacancy(), Week())
+    assert [(one.rule, one.verdict) for one in found] == [
+        ("title", "drop"),
+        ("description", "drop"),
+        ("format", "unknown"),
+    ]
+    assert [one.because for one in found] == ["python", "продажи", "REMOTE"]
+    assert filters._held(found) == filters.Held("refused", "filtered_title")
+    assert filters._held(found[2:]) == filters.Held("needs_person", "filters_unreadable")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"unknown": 1},
+        {"employers": [{}]},
+        {"employers": [{"id": "abc"}]},
+        {"employers": [{"id": "1\n"}]},
+        {"employers": [{"id": "1", "kind": "x"}]},
+        {"employers": [{"id": "1"}] * 201},
+        {"title_words": ["!!!"]},
+        {"title_words": [""]},
+        {"title_words": ["я" * 101]},
+        {"title_words": ["слово"] * 101},
+        {"title_words": "слово"},
+        {"description_words": ["а\x00б"]},
+        {"salary_floor": {}},
+        {"salary_floor": {"amount": 0}},
+        {"salary_floor": {"amount": 1.5}},
+        {"salary_floor": {"amount": 10**10}},
+        {"salary_floor": {"amount": 1, "currency": "RUB"}},
+        {"formats": ["remotely"]},
+        {"current_employer": {}},
+        {"max_per_employer_per_week": 0},
+        {"max_per_employer_per_week": 201},
+        [],
+        None,
+    ],
+)
+def test_what_is_no_rule_is_refused(rules):
+    with pytest.raises(ValidationError):
+        Rules.model_validate_json(json.dumps(rules))
+    with pytest.raises(ValidationError):
+        PreviewBody.model_validate_json(json.dumps({"rules": rules or [], "job_ids": ["1"]}))
+
+
+def test_rules_survive_being_stored():
+    rules = Rules.model_validate(
+        {
+            "employers": [{"id": "1"}, {"name": "Ромашка"}],
+            "title_words": [" стаж* "],
+            "salary_floor": {"amount": 1, "gross": True, "allow_without_salary": False},
+            "formats": ["REMOTE", "flyInFlyOut"],
+            "current_employer": {"name": "Пристань"},
+            "max_per_employer_per_week": 1,
+        }
+    )
+    assert rules.title_words == ("стаж*",)
+    stored = json.loads(rules.model_dump_json(exclude_defaults=True))
+    assert Rules.model_validate(stored) == rules
+
+
+def test_formats_and_currencies_are_hh_ru_s():
+    path = REPOSITORY / "local" / "sandbox" / "data" / "dictionaries.json"
+    dictionaries = json.loads(path.read_text())
+
+    def ids(name, key="id"):
+        return {one[key] for one in dictionaries[name]}
+
+    assert set(get_args(filters.WorkFormat)) == ids("work_format")
+    assert set(get_args(filters.Schedule)) == ids("schedule")
+    assert set(get_args(filters.Currency)) == ids("currency", "code")
