@@ -45,7 +45,7 @@ def anna(hh_sandbox: HhSandbox) -> Anna:
     return Anna(hh_sandbox)
 
 
-def refusal(answer: httpx.Response) -> tuple[int, str, str]:
+def refusal(answer: httpx.Response) -> tuple[int, str, str | None]:
     """Status, type and value of a refusal, whose envelope is looked at as well."""
     body = answer.json()
     assert answer.headers["Content-Type"].startswith("application/json")
