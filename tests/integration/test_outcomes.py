@@ -1,0 +1,616 @@
+"""What hh.ru's negotiations tell: applications by hand, views and answers, on the real sandbox."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime, timedelta
+from itertools import pairwise
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.integration.test_apply import ANNA, CALLER, Desk, publish
+from ullgetthejob.accounts import rate_limit
+from ullgetthejob.applications import apply, ledger, outcomes
+from ullgetthejob.applications.application import (
+    ApplicationQuery,
+    cancel,
+    list_applications,
+    read_application,
+)
+
+EMPLOYERS = {"viewed", "invitation", "discard"}
+MINUTE, HOUR, DAY_S = 60, 3600, 24 * 3600
+# Every table that an outcome is written to, without when it was last touched.
+TABLES = {
+    "application_ledger": "vacancy_id",
+    "application_attempts": "id",
+    "application_outcomes": "attempt_id",
+    "application_history": "id",
+    "events": "seq",
+    "applications": "job_external_id",
+}
+
+
+class Watcher(Desk):
+    """Somebody whose negotiations are read."""
+
+    def account(self):
+        return self.connection.execute(
+            "SELECT * FROM accounts WHERE id = %s", (self.account_id,)
+        ).fetchone()
+
+    def look(self, hh=None):
+        """Read now, whenever it would be due."""
+        self.connection.execute("UPDATE accounts SET negotiations_due_at = %s", (self.world.now(),))
+        return self.read_if_due(hh)
+
+    def read_if_due(self, hh=None):
+        return apply.run(
+            self.account_id,
+            hh=hh or self.hh,
+            connection=self.connection,
+            clock=self.world.now,
+            request_id="bell",
+        )
+
+    def rows(self):
+        return self.connection.execute(
+            "SELECT * FROM application_ledger ORDER BY created_at, negotiation_id"
+        ).fetchall()
+
+    def steps(self, negotiation_id):
+        """What the history has of an application, without where it stood."""
+        found = self.connection.execute(
+            "SELECT h.reason FROM application_history h JOIN application_ledger l"
+            " ON l.id = h.ledger_id WHERE l.negotiation_id = %s ORDER BY h.id",
+            (negotiation_id,),
+        )
+        return [row["reason"] for row in found]
+
+    def told(self, negotiation_id):
+        """The reasons of its events."""
+        found = self.connection.execute(
+            "SELECT e.data->>'reason' AS reason FROM events e JOIN application_ledger l"
+            " ON l.id::text = e.data->>'application_id' WHERE l.negotiation_id = %s ORDER BY seq",
+            (negotiation_id,),
+        )
+        return [row["reason"] for row in found]
+
+    def counted(self):
+        """When each application was made that counts among the 200."""
+        since = self.world.now() - ledger.DAY
+        found = self.connection.execute(
+            ledger.COUNTED, {"account_id": self.account_id, "since": since}
+        )
+        return sorted(row["at"] for row in found)
+
+    def all_that_is_kept(self):
+        return {
+            table: self.connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
+            for table, order in TABLES.items()
+        }
+
+    def by_hand(self, **body):
+        ids = self.world.sandbox.apply_by_hand(self.who, **body)["negotiation_ids"]
+        return ids[0] if len(ids) == 1 else ids
+
+    def asked(self):
+        calls = self.world.sandbox.control("GET", "/state")["calls"]["by_route"]
+        return calls.get("GET /negotiations", 0)
+
+
+@pytest.fixture
+def desk(connected, monkeypatch):
+    connected.sandbox.employers_act(False)
+    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
+    monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
+    return Watcher(connected)
+
+
+def at_hh(one):
+    """The moment of the sandbox's log, as negotiations tell it: in whole seconds."""
+    return datetime.fromisoformat(one["at"]).replace(microsecond=0)
+
+
+# ── by hand ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_application_by_hand_enters_and_counts_from_when_it_was_made(desk):
+    negotiation = desk.by_hand()
+    made = at_hh(desk.posted()[0])
+    desk.world.sandbox.advance(3 * HOUR)
+    desk.look()
+    (row,) = desk.rows()
+    assert (row["state"], row["by_hand"], row["negotiation_id"]) == ("submitted", True, negotiation)
+    assert row["submitted_at"] == row["created_at"] == made
+    assert row["user_id"] == desk.user_id
+    assert desk.counted() == [made]
+    (shown,) = list_applications(
+        ApplicationQuery(), person=desk.person, connection=desk.connection
+    ).items
+    assert (shown.by_hand, shown.hh_state, shown.viewed) == (True, "response", False)
+    (of_bff,) = desk.all_that_is_kept()["applications"]
+    assert (of_bff["status"], of_bff["hh_status"]) == ("submitted", "response")
+    assert (of_bff["hh_negotiation_id"], of_bff["user_id"]) == (negotiation, desk.user_id)
+    assert of_bff["error_message"] is None
+    assert desk.told(negotiation) == desk.steps(negotiation) == ["by_hand"]
+
+
+def test_it_is_shown_to_the_session_that_logged_in_last(desk):
+    latest = uuid4()
+    desk.connection.execute(
+        "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
+        " VALUES (%(id)s, %(id)s::text, '!', %(account)s, %(later)s, %(later)s)",
+        {
+            "id": latest,
+            "account": desk.account_id,
+            "later": desk.world.now() + timedelta(minutes=1),
+        },
+    )
+    desk.by_hand()
+    desk.look()
+    assert desk.rows()[0]["user_id"] == latest
+
+
+def test_reading_again_changes_nothing(desk):
+    desk.by_hand(count=3)
+    accepted = desk.submit(publish(desk))
+    desk.run()
+    desk.look()
+    desk.world.sandbox.employer_does(desk.row(accepted).negotiation_id, "invitation")
+    desk.look()
+    before = desk.all_that_is_kept()
+    for _ in range(2):
+        desk.look()
+    assert desk.all_that_is_kept() == before
+    assert len(desk.counted()) == 4
+
+
+@pytest.mark.parametrize("step", range(1, 9))
+def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(desk, monkeypatch, step):
+    ids = desk.by_hand(count=4)
+    for id in ids[:2]:
+        desk.world.sandbox.advance(2)
+        desk.world.sandbox.employer_does(id, "discard")
+    announce, announced = ledger.announce, Counter()
+
+    def dies(*args, **kwargs):
+        announce(*args, **kwargs)
+        announced["so far"] += 1
+        if announced["so far"] == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger, "announce", dies)
+    with pytest.raises(KeyboardInterrupt):
+        desk.look()
+    desk.look()
+    answered = ["by_hand", "viewed", "discard"]
+    for told in (desk.steps, desk.told):
+        assert [told(id) for id in ids] == [answered, answered, ["by_hand"], ["by_hand"]]
+    assert len(desk.counted()) == len(desk.rows()) == 4
+    sequence = [row["seq"] for row in desk.all_that_is_kept()["events"]]
+    assert sequence == list(range(1, 9))
+
+
+def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_that_is_told(desk):
+    """hh.ru: a deleted resume takes its negotiations with it, not what it counted."""
+    token = desk.world.log_in(ANNA).access_token
+    first_resume, *_ = desk.world.sandbox.resumes(ANNA).values()
+    copy = desk.world.sandbox.call(
+        "POST", f"/resumes?source_resume_id={first_resume}", token, json={"title": "Другое резюме"}
+    )
+    second_resume = copy.headers["Location"].rsplit("/", 1)[1]
+    desk.world.sandbox.advance(30)
+    vacancy = publish(desk)
+    first = desk.by_hand(vacancy_id=vacancy, resume_id=first_resume)
+    desk.world.sandbox.employer_does(first, "discard")
+    desk.look()
+    desk.world.sandbox.call("DELETE", f"/resumes/{first_resume}", token)
+    published = desk.world.sandbox.call("POST", f"/resumes/{second_resume}/publish", token)
+    assert published.status_code == 204, published.text
+    desk.world.sandbox.advance(HOUR)
+    second = desk.by_hand(vacancy_id=vacancy, resume_id=second_resume)
+    for _ in range(3):
+        desk.look()
+    assert desk.steps(second) == ["by_hand", "viewed", "discard", "applied_again"]
+    (row,) = desk.rows()
+    assert (row["hh_state"], row["hh_viewed"]) == ("response", False)
+    assert len(desk.counted()) == 2
+
+
+# ── what the ledger had elsewhere ────────────────────────────────────────────────────────────────
+
+
+def use_up(desk):
+    while rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens:
+        rate_limit.acquire("submit", desk.account_id, spend_id=str(uuid4()), now=desk.world.now())
+
+
+@pytest.mark.parametrize(
+    "state", ["queued", "waiting_quota", "needs_person", "handoff", "cancelled", "refused"]
+)
+def test_what_the_person_did_by_hand_settles_what_waited(desk, state):
+    fields = {"handoff": {"has_test": True}, "needs_person": {"response_letter_required": True}}
+    vacancy = publish(desk, **fields.get(state, {}))
+    accepted = desk.submit(vacancy, None if state == "needs_person" else "Здравствуйте!")
+    if state == "waiting_quota":
+        use_up(desk)
+    elif state == "refused":
+        now = desk.world.now()
+        ledger.move(
+            accepted.application_id, "refused", connection=desk.connection, now=now, reason="other"
+        )
+    elif state == "cancelled":
+        who = {"person": desk.person, "caller": CALLER}
+        id = str(accepted.application_id)
+        cancel(id, connection=desk.connection, now=desk.world.now(), **who)
+    if state != "queued":
+        desk.run()
+    assert desk.row(accepted).state == state
+    negotiation = desk.by_hand(vacancy_id=vacancy, message="Сама")
+    desk.look()
+    row = desk.row(accepted)
+    assert (row.state, row.reason, row.by_hand) == ("submitted", "by_hand", True)
+    assert (row.negotiation_id, row.due_at) == (negotiation, None)
+    assert len(desk.counted()) == 1
+    assert [one["by"] for one in desk.posted()] == ["hand"], "Core did not even try"
+
+
+def interrupted(desk, vacancy):
+    """A worker died with its call out."""
+    accepted = desk.submit(vacancy)
+    now = desk.world.now()
+    ledger.move(
+        accepted.application_id, "preparing", connection=desk.connection, now=now, due_at=now
+    )
+    resume_id = next(iter(desk.world.sandbox.resumes(ANNA).values()))
+    ledger.begin_attempt(
+        desk.row(accepted), resume_id, "only_one", connection=desk.connection, now=now
+    )
+    return accepted, resume_id
+
+
+def test_a_call_that_did_arrive_is_settled_as_its_own(desk):
+    vacancy = publish(desk)
+    accepted, resume_id = interrupted(desk, vacancy)
+    answer = desk.world.sandbox.apply(desk.world.log_in(ANNA).access_token, vacancy, resume_id)
+    assert answer.status_code == 201
+    desk.look()
+    row = desk.row(accepted)
+    assert (row.state, row.reason, row.by_hand) == ("submitted", "found_at_hh", False)
+    kept = desk.all_that_is_kept()
+    assert [one["outcome"] for one in kept["application_outcomes"]] == ["found_at_hh"]
+    assert len(desk.counted()) == 1
+
+
+def test_a_call_after_the_persons_own_is_not_counted_beside_it(desk):
+    vacancy = publish(desk)
+    desk.by_hand(vacancy_id=vacancy)
+    made = at_hh(desk.posted()[0])
+    desk.world.sandbox.advance(10 * MINUTE)
+    accepted, _ = interrupted(desk, vacancy)
+    desk.look()
+    row = desk.row(accepted)
+    assert (row.state, row.reason, row.by_hand) == ("submitted", "by_hand", True)
+    assert desk.counted() == [made]
+
+
+def test_one_that_was_there_before_gets_its_id_and_counts_from_then(desk):
+    vacancy = publish(desk)
+    negotiation = desk.by_hand(vacancy_id=vacancy)
+    made = at_hh(desk.posted()[0])
+    desk.world.sandbox.advance(HOUR)
+    accepted = desk.submit(vacancy)
+    desk.run()  # hh.ru says already_applied, and is read at once
+    row = desk.row(accepted)
+    assert (row.state, row.reason) == ("submitted", "already_applied")
+    assert (row.negotiation_id, row.by_hand) == (negotiation, True)
+    assert desk.counted() == [made]
+    assert rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens == 19
+
+
+def test_one_far_down_the_list_is_looked_up_by_its_vacancy(desk):
+    vacancy = publish(desk)
+    old = desk.by_hand(vacancy_id=vacancy)
+    desk.world.sandbox.advance(3 * DAY_S)
+    desk.by_hand(count=120)
+    desk.world.sandbox.advance(5)
+    desk.by_hand()
+    desk.look()
+    # As if all had been read but this one, and seen by its employer.
+    desk.connection.execute("DELETE FROM application_ledger WHERE vacancy_id = %s", [vacancy])
+    desk.connection.execute("UPDATE application_ledger SET hh_viewed = true")
+    desk.world.sandbox.advance(2 * DAY_S)
+    desk.connection.execute("UPDATE accounts SET negotiations_due_at = NULL")
+    asked = desk.asked()
+    accepted = desk.submit(vacancy)
+    desk.run()
+    row = desk.row(accepted)
+    assert (row.reason, row.negotiation_id) == ("already_applied", old)
+    assert desk.asked() == asked + 2, "a page, and the one of this vacancy"
+
+
+class Without(httpx.BaseTransport):
+    """hh.ru's answers as they are, but the vacancies have been deleted."""
+
+    def __init__(self):
+        self._real = httpx.HTTPTransport()
+
+    def handle_request(self, request):
+        answer = self._real.handle_request(request)
+        answer.read()
+        if request.url.path != "/negotiations" or request.method != "GET":
+            return answer
+        content = answer.json()
+        for item in content["items"]:
+            item["vacancy"] = None
+        return httpx.Response(answer.status_code, json=content)
+
+    def close(self):
+        self._real.close()
+
+
+def test_a_deleted_vacancys_negotiation_is_known_by_its_id(desk):
+    accepted = desk.submit(publish(desk))
+    desk.run()
+    desk.by_hand()  # nobody can say any more for what
+    negotiation = desk.row(accepted).negotiation_id
+    desk.world.sandbox.employer_does(negotiation, "invitation")
+    desk.look(desk.world.hh(Without()))
+    assert desk.row(accepted).hh_state == "invitation"
+    assert len(desk.rows()) == 1
+    assert desk.asked() == 1, "and the next reading is not now"
+
+
+# ── what employers do ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("acts", "steps"),
+    [
+        (["viewed"], ["viewed"]),
+        (["invitation"], ["viewed", "invitation"]),
+        (["discard"], ["viewed", "discard"]),
+        (["viewed", "message", "invitation", "interview", "hired"], None),
+        (["message"], ["viewed"]),
+    ],
+)
+def test_what_an_employer_does_is_told_once(desk, acts, steps):
+    accepted = desk.submit(publish(desk))
+    desk.run()
+    negotiation = desk.row(accepted).negotiation_id
+    for act in acts:
+        desk.world.sandbox.advance(MINUTE)
+        desk.world.sandbox.employer_does(negotiation, act, "Здравствуйте!")
+        for _ in range(2):
+            desk.look()
+    steps = steps or ["viewed", "invitation", "interview", "hired"]
+    assert desk.steps(negotiation)[-len(steps) :] == steps
+    shown = read_application(
+        str(accepted.application_id), person=desk.person, connection=desk.connection
+    ).application
+    assert shown.viewed
+    assert [(step.state, step.reason) for step in shown.history][-len(steps) :] == [
+        ("submitted", step) for step in steps
+    ]
+    events = desk.all_that_is_kept()["events"]
+    told = [(one["data"]["reason"], one["data"]["viewed"]) for one in events[-len(steps) :]]
+    assert told == [(step, True) for step in steps]
+    assert events[-1]["data"]["hh_state"] == shown.hh_state
+    assert "Здравствуйте" not in json.dumps([one["data"] for one in events])
+
+
+def test_a_look_at_an_old_application_is_seen_behind_a_hundred_newer_ones(desk):
+    """hh.ru: that an employer looked moves no negotiation to the front."""
+    old = desk.by_hand()
+    desk.world.sandbox.advance(3 * DAY_S)
+    desk.by_hand(count=130)
+    desk.world.sandbox.advance(5)
+    desk.by_hand()
+    desk.look()
+    desk.world.sandbox.advance(2 * DAY_S)
+    desk.look()
+    assert desk.steps(old) == ["by_hand"]
+    desk.world.sandbox.employer_does(old, "viewed")
+    desk.look()
+    assert desk.steps(old) == ["by_hand", "viewed"]
+
+
+def test_reading_goes_no_further_back_than_there_is_something_to_see(desk):
+    for id in [*desk.by_hand(count=130), None]:
+        if id is None:
+            desk.world.sandbox.advance(5)
+            id = desk.by_hand()
+        desk.world.sandbox.employer_does(id, "discard")
+    desk.look()
+    assert desk.asked() == 2
+    desk.world.sandbox.advance(2 * DAY_S)
+    desk.look()
+    assert desk.asked() == 3, "all of the second page was read, and is answered"
+
+
+def test_days_of_employers_are_told_as_they_were(desk):
+    """Two weeks on the schedule: the sandbox's log and the ledger say the same."""
+    desk.world.sandbox.employers_act(True)
+    for _ in range(12):
+        desk.submit(publish(desk))
+    desk.run()
+    for _ in range(14 * 4):
+        desk.world.sandbox.advance(6 * HOUR)
+        if desk.world.now().hour < 6:
+            desk.by_hand()
+        desk.sweep()
+        desk.read_if_due()
+    desk.look()
+    judged = {one["negotiation_id"]: one for one in desk.posted()}
+    rows = {row["negotiation_id"]: row for row in desk.rows()}
+    assert judged.keys() == rows.keys()
+    assert len(judged) > 20
+    for id, one in judged.items():
+        assert (rows[id]["hh_state"], rows[id]["hh_viewed"]) == (one["state"], one["viewed"])
+        assert rows[id]["by_hand"] is (one["by"] == "hand")
+        expected = (["viewed"] if one["viewed"] else []) + (
+            [one["state"]] if one["state"] != "response" else []
+        )
+        for told in (desk.steps, desk.told):
+            assert [what for what in told(id) if what in EMPLOYERS] == expected
+    assert {step for id in judged for step in desk.steps(id)} >= {"viewed", "discard"}
+    attempts = desk.all_that_is_kept()["application_attempts"]
+    assert len(attempts) == len(judged), "each counts once"
+
+
+# ── when it is read ──────────────────────────────────────────────────────────────────────────────
+
+
+def waits(desk):
+    row = desk.account()
+    return (row["negotiations_due_at"] - desk.world.now()).total_seconds()
+
+
+def test_reading_backs_off_while_nothing_happens_and_returns_when_something_does(desk):
+    intervals = []
+    for _ in range(8):
+        desk.look()
+        intervals.append(desk.account()["negotiations_interval_s"] // MINUTE)
+    assert intervals == [10, 20, 40, 80, 160, 320, 360, 360]
+    assert waits(desk) == pytest.approx(6 * HOUR, abs=10)
+    accepted = desk.submit(publish(desk))
+    desk.run()
+    assert waits(desk) == pytest.approx(10 * MINUTE, abs=10), "an application went out"
+    for _ in range(3):
+        desk.look()
+    assert waits(desk) > 30 * MINUTE
+    desk.world.sandbox.employer_does(desk.row(accepted).negotiation_id, "viewed")
+    desk.look()
+    assert waits(desk) == pytest.approx(10 * MINUTE, abs=10), "somebody looked"
+
+
+def test_the_sweeper_rings_when_it_is_due(desk):
+    desk.look()
+    assert desk.sweep().rung == 0
+    desk.world.sandbox.advance(11 * MINUTE)
+    assert desk.sweep().rung == 1
+    desk.read_if_due()
+    assert desk.sweep().rung == 0
+
+
+@pytest.mark.parametrize("state", ["reauth_required", "captcha", "closed"])
+def test_hh_is_not_asked_while_the_access_forbids_it(desk, state):
+    desk.connection.execute(
+        "UPDATE accounts SET access_state = %s, access_until = %s, negotiations_due_at = %s",
+        (
+            state,
+            desk.world.now() + timedelta(hours=1) if state == "closed" else None,
+            desk.world.now(),
+        ),
+    )
+    assert desk.sweep().rung == 0
+    desk.read_if_due()
+    assert desk.asked() == 0
+    if state == "closed":
+        desk.world.sandbox.advance(HOUR + 1)
+    else:
+        desk.connection.execute("UPDATE accounts SET access_state = 'ok'")
+    assert desk.sweep().rung == 1
+    desk.read_if_due()
+    assert desk.asked() == 1
+
+
+def test_a_door_that_closes_while_reading_is_not_knocked_at_again(desk):
+    desk.world.sandbox.control("POST", "/mode", {"mode": "closed"})
+    desk.look()
+    assert desk.world.access(desk.account_id) == ("closed", "forbidden")
+    asked = desk.asked()
+    desk.world.sandbox.advance(HOUR)
+    assert desk.sweep().rung == 0
+    desk.read_if_due()
+    assert desk.asked() == asked
+
+
+def test_when_hh_does_not_answer_it_is_asked_a_little_later(desk):
+    desk.by_hand()
+    desk.world.sandbox.fault("bad_gateway", path="/negotiations", method="GET")
+    desk.look()
+    assert waits(desk) == pytest.approx(5 * MINUTE, abs=10)
+    desk.world.sandbox.control("DELETE", "/faults")
+    desk.world.sandbox.advance(6 * MINUTE)
+    desk.read_if_due()
+    assert len(desk.rows()) == 1
+
+
+def test_a_login_has_them_read_at_once(core):
+    user_id = str(uuid4())
+    core.callback(core.code(ANNA), user_id)
+    (row,) = core.rows("SELECT negotiations_due_at FROM accounts")
+    assert (core.now() - row["negotiations_due_at"]).total_seconds() < MINUTE
+
+
+# ── the limit ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def five_a_day(desk, monkeypatch):
+    monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", "1000")
+    monkeypatch.setattr(ledger, "DAY_LIMIT", 5)
+    desk.world.sandbox.applications_per_day(5)
+
+
+@pytest.mark.usefixtures("five_a_day")
+def test_after_hh_says_enough_the_moment_is_known(desk):
+    desk.by_hand(count=3)
+    oldest = at_hh(desk.posted()[0])
+    desk.world.sandbox.advance(HOUR)
+    accepted = [desk.submit(publish(desk)) for _ in range(5)]
+    desk.run()
+    outcomes_ = Counter(one["outcome"] for one in desk.posted())
+    assert outcomes_ == {"accepted": 5, "limit_exceeded": 1}
+    access = desk.person.access
+    assert (access.state, access.until) == ("limited_until", oldest + ledger.DAY)
+    waiting = [desk.row(one) for one in accepted if desk.row(one).state == "waiting_quota"]
+    assert len(waiting) == 3
+    assert min(row.due_at for row in waiting) == access.until
+    desk.world.sandbox.advance((access.until - desk.world.now()).total_seconds() + 1)
+    for _ in range(4):
+        desk.sweep()
+        desk.run()
+        desk.world.sandbox.advance(10 * MINUTE)
+    assert {desk.row(one).state for one in accepted} == {"submitted"}
+    assert Counter(one["outcome"] for one in desk.posted())["limit_exceeded"] == 1
+
+
+@pytest.mark.usefixtures("five_a_day")
+def test_over_days_hh_says_enough_at_most_once_an_interval(desk):
+    for hour in range(72):
+        if hour % 8 == 3 and room_at_hh(desk):
+            desk.by_hand()
+        if hour % 6 == 0:
+            desk.submit(publish(desk))
+        for _ in range(4):
+            desk.sweep()
+            desk.run()
+            desk.world.sandbox.advance(15 * MINUTE)
+    desk.look()
+    log = desk.posted()
+    assert {one["outcome"] for one in log} == {"accepted", "limit_exceeded"}
+    refused = [at_hh(one) for one in log if one["outcome"] == "limit_exceeded"]
+    gaps = [later - sooner for sooner, later in pairwise(refused)]
+    assert all(gap >= outcomes.SHORTEST for gap in gaps)
+    accepted = [one for one in log if one["outcome"] == "accepted"]
+    assert len({one["vacancy_id"] for one in accepted}) == len(accepted)
+    assert {one["by"] for one in accepted} == {"hand", "api"}
+    ends = Counter(one["counts"] for one in desk.all_that_is_kept()["application_outcomes"])
+    assert ends == {True: len(accepted), False: len(refused)}
+    # Nothing is lost: whatever is not out yet has its moment.
+    states = Counter(row["state"] for row in desk.rows())
+    assert states["submitted"] == len(accepted)
+    assert set(states) <= {"submitted", "waiting_quota"}
+    assert all(row["due_at"] for row in desk.rows() if row["state"] == "waiting_quota")
+
+
+def room_at_hh(desk):
+    since = desk.world.now() - timedelta(days=1)
+    accepted = desk.posted(outcome="accepted")
+    return sum(datetime.fromisoformat(one["at"]) > since for one in accepted) < 5
