@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 
@@ -37,10 +37,17 @@ class Somebody:
     tokens: tuple[str, str]
     hh: people.Person
 
+    @property
+    def workflow_id(self) -> str:
+        """Of a campaign."""
+        return str(uuid5(UUID(self.account_id), "campaign"))
+
     def id_for(self, name: str) -> str:
         """The id that fits a variable, parameter or field called *name*."""
         return {
             "account_id": self.account_id,
+            "workflow_id": self.workflow_id,
+            "act": "pause",
             "id": self.resume_ids[0],
             "resume_id": self.resume_ids[0],
             "hh_user_id": self.hh.id,
@@ -52,6 +59,7 @@ class Somebody:
         """What of it *text* shows."""
         private = {
             *(self.user_id, self.jwt, self.account_id, *self.resume_ids, *self.tokens),
+            self.workflow_id,
             *(self.hh.id, self.hh.email, self.hh.phone, self.hh.first_name, self.hh.last_name),
             *(resume["title"] for resume in self.hh.resume),
         }
@@ -72,7 +80,7 @@ def connect(core, monkeypatch):
         resumes = core.call("GET /api/hh/resumes", jwt=jwt, secret=None).body["items"]
         [row] = core.rows("SELECT account_id FROM users WHERE id = %s", user_id)
         pair = vault.read(row["account_id"], connection=postgres.connection(), now=core.now())
-        return Somebody(
+        somebody = Somebody(
             user_id,
             jwt,
             str(row["account_id"]),
@@ -81,6 +89,12 @@ def connect(core, monkeypatch):
             (pair.access_token, pair.refresh_token),
             person,
         )
+        core.rows(
+            "INSERT INTO campaigns (workflow_id, account_id, user_id, state, created_at,"
+            " updated_at) VALUES (%s, %s, %s, 'running', now(), now())",
+            *(somebody.workflow_id, somebody.account_id, user_id),
+        )
+        return somebody
 
     return connected
 
@@ -146,7 +160,7 @@ def sent(route, jwt, attack, *, secret):
 
 def state_of(core, somebody):
     """All that the database has of *somebody*, but what they themselves were recorded to do."""
-    by_account = ("hh_tokens", "users")
+    by_account = ("hh_tokens", "users", "campaigns")
     return {
         "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", somebody.account_id),
         **{

@@ -22,6 +22,7 @@ FORBIDDEN = {
     "submit": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "sweeper": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},

@@ -37,6 +37,10 @@ Action = Literal[
     "application.retry",
     "rate_limit.reset",
     "filters.replace",
+    "campaign.start",
+    "campaign.pause",
+    "campaign.resume",
+    "campaign.cancel",
 ]
 
 WRITE = """

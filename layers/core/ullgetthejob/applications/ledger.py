@@ -426,14 +426,16 @@ def restore(id: UUID, *, connection: Connection, now: datetime) -> None:
             project(Application(**row), connection=connection, now=now)
 
 
+def counted(account_id: UUID, *, connection: Connection, now: datetime) -> list[datetime]:
+    """When those of hh.ru's last 24 hours went out, the latest first."""
+    values = {"account_id": account_id, "since": now - DAY}
+    return [row["at"] for row in connection.execute(COUNTED, values).fetchall()]
+
+
 def room_at(account_id: UUID, *, connection: Connection, now: datetime) -> datetime:
     """When hh.ru's 24 hours have room for one more: *now*, or later."""
-    values = {"account_id": account_id, "since": now - DAY}
-    counted = connection.execute(COUNTED, values).fetchall()
-    if len(counted) < DAY_LIMIT:
-        return now
-    oldest_in_the_way: datetime = counted[DAY_LIMIT - 1]["at"]
-    return oldest_in_the_way + DAY
+    latest = counted(account_id, connection=connection, now=now)
+    return now if len(latest) < DAY_LIMIT else latest[DAY_LIMIT - 1] + DAY
 
 
 def made_attempts(id: UUID, *, connection: Connection) -> int:

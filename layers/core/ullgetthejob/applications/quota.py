@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from ullgetthejob.accounts import rate_limit
 from ullgetthejob.applications import ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -34,6 +36,52 @@ def opens_at(
     if level.tokens < 1 and level.next_refill is not None:
         moments.append(level.next_refill)
     return max(moments) if max(moments) > now else None
+
+
+def forecast(
+    account_id: UUID, access: Access, count: int, *, connection: Connection, now: datetime
+) -> list[datetime]:
+    """When the account's next *count* applications may go out, if nothing else uses its quota.
+
+    Raises :class:`Unavailable`.
+    """
+    held = access.at(now)
+    start = held.until if held.state == "limited_until" and held.until is not None else now
+    level = rate_limit.read("submit", account_id, now=now)
+    counted = ledger.counted(account_id, connection=connection, now=now)
+    return openings(count, level, counted, start=start)
+
+
+def openings(
+    count: int,
+    level: rate_limit.Level,
+    counted: Iterable[datetime],
+    *,
+    start: datetime,
+    limit: int | None = None,
+    window: timedelta = ledger.DAY,
+) -> list[datetime]:
+    """The earliest moments from *start* on at which *count* applications pass both limits, each as
+    soon as it can. *level*: the bucket; *counted*: when those went out that still count among the
+    *limit* (hh.ru's 200) that any *window* may hold."""
+    limit = ledger.DAY_LIMIT if limit is None else limit
+    every = timedelta(milliseconds=level.rule.interval_ms)
+    span = level.rule.capacity * every
+    # The one number that a bucket is: when it will be full again.
+    full_at = start
+    if level.next_refill is not None:
+        full_at = level.next_refill + span - (level.tokens + 1) * every
+    latest = deque(sorted(counted), maxlen=limit)
+    moments: list[datetime] = []
+    moment = start
+    for _ in range(count):
+        moment = max(moment, full_at - span + every)
+        if len(latest) == limit:
+            moment = max(moment, latest[0] + window)
+        full_at = max(full_at, moment) + every
+        latest.append(moment)
+        moments.append(moment)
+    return moments
 
 
 def interval() -> timedelta:

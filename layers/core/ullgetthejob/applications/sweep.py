@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import campaigns, ledger
 from ullgetthejob.platform import queues
+from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -65,10 +66,12 @@ class Swept:
     repaired: int = 0
     retried: int = 0
     rung: int = 0
+    taken_up: int = 0
+    cancelled: int = 0
 
 
-def sweep(*, connection: Connection, now: datetime) -> Swept:
-    """One sweep at *now*."""
+def sweep(*, connection: Connection, now: datetime, request_id: str = "-") -> Swept:
+    """One sweep at *now*; *request_id*: the invocation's."""
     import json
 
     swept = Swept()
@@ -98,6 +101,10 @@ def sweep(*, connection: Connection, now: datetime) -> Swept:
     for row in connection.execute(DUE_ACCOUNTS, values).fetchall():
         queues.ring(ledger.QUEUE, {"account_id": str(row["account_id"])})
         swept.rung += 1
+    # The last, so that what fails there holds nothing else up; it rings by itself.
+    swept.taken_up, swept.cancelled = campaigns.sweep(
+        caller=Caller("core", request_id), connection=connection, now=now
+    )
     logger.info("swept", **vars(swept))
     count("ApplicationsRungAgain", swept.rung)
     return swept

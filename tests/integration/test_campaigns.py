@@ -1,0 +1,615 @@
+"""Campaigns on the real sandbox: many vacancies, written by the BFF's own SQL or added here."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from tests.integration.test_apply import ANNA, CALLER, Desk, publish
+from ullgetthejob.accounts import rate_limit
+from ullgetthejob.applications import application, campaigns, ledger
+from ullgetthejob.applications.campaigns import AddBody, CustomizeBody, StatusQuery, WorkflowBody
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.errors import Conflict, NeedsPerson, NotFound
+
+# As drizzle sends them for the BFF's QueueService.
+BFF_INSERT = """
+    INSERT INTO application_queue (id, workflow_id, user_id, cv_id, job_id, job_external_id, status,
+        payload, attempts, next_run_at, priority, last_error, created_at, updated_at)
+    VALUES (DEFAULT, %s, %s, %s, %s, %s, 'pending', %s, 0, DEFAULT, 0, DEFAULT, DEFAULT, DEFAULT)
+    RETURNING id
+"""
+BFF_SELECT = """
+    SELECT q.id, q.workflow_id, q.status, q.priority, q.attempts, q.next_run_at, q.last_error,
+           q.created_at, q.payload, j.id, j.title, c.id, c.customized_data, c.cover_letter
+    FROM application_queue q LEFT JOIN jobs j ON q.job_id = j.id
+    LEFT JOIN custom_cvs c ON c.cv_id = q.cv_id AND c.job_id = q.job_id
+    WHERE q.user_id = %s AND q.workflow_id = %s
+"""
+BFF_DELETE = "DELETE FROM application_queue WHERE id = %s"
+ADDED_AT = {"jobTitle": "Python", "company": "Ромашка", "addedAt": "2026-11-23T10:00:00.000Z"}
+
+
+class Campaign:
+    """One campaign of the desk's person."""
+
+    def __init__(self, desk, database_url):
+        self.desk = desk
+        self.id = uuid4()
+        self.url = database_url
+
+    def bff(self, sql, *values):
+        """The BFF's own connection."""
+        with psycopg.connect(self.url, autocommit=True) as own:
+            found = own.execute(sql, values)
+            return found.fetchall() if found.description else []
+
+    def insert(self, vacancy_id, *, user_id=None, cv_id=None, job_id=None, payload=None):
+        """The id of an item that the BFF writes."""
+        user_id = user_id or self.desk.user_id
+        content = json.dumps(ADDED_AT if payload is None else payload)
+        rows = self.bff(BFF_INSERT, self.id, user_id, cv_id, job_id, vacancy_id, content)
+        return rows[0][0]
+
+    def insert_many(self, number, **fields):
+        return [self.insert(publish(self.desk, **fields)) for _ in range(number)]
+
+    def act(self, name, **other):
+        about = {
+            "person": self.desk.person,
+            "caller": CALLER,
+            "connection": self.desk.connection,
+            "now": self.desk.world.now(),
+        }
+        return campaigns.act(name, WorkflowBody(workflow_id=self.id), **{**about, **other})
+
+    def add(self, caller=CALLER, **fields):
+        return campaigns.add(
+            AddBody(**fields),
+            person=self.desk.person,
+            caller=caller,
+            connection=self.desk.connection,
+            now=self.desk.world.now(),
+        )
+
+    def progress(self, **other):
+        about = {
+            "person": self.desk.person,
+            "connection": self.desk.connection,
+            "now": self.desk.world.now(),
+        }
+        return campaigns.progress(self.id, **{**about, **other})
+
+    def items(self):
+        """What the BFF sees: status and last_error by item."""
+        rows = self.bff(BFF_SELECT, self.desk.user_id, self.id)
+        return {row[0]: (row[2], row[6]) for row in rows}
+
+    def shown(self):
+        statuses = [status for status, _ in self.items().values()]
+        return {status: statuses.count(status) for status in sorted(statuses)}
+
+    def rows(self):
+        """Its rows of the ledger, by item."""
+        found = self.desk.connection.execute(
+            f"SELECT {ledger.COLUMNS} FROM application_ledger WHERE workflow_id = %s", [self.id]
+        )
+        return {row["queue_item_id"]: ledger.Application(**row) for row in found.fetchall()}
+
+
+@pytest.fixture
+def desk(connected, monkeypatch):
+    connected.sandbox.employers_act(False)
+    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
+    monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
+    return Desk(connected)
+
+
+@pytest.fixture
+def campaign(desk, database_url):
+    return Campaign(desk, database_url)
+
+
+def other_desk(desk, person="timur"):
+    return Desk(desk.world, person)
+
+
+# ── from the BFF's rows to hh.ru ─────────────────────────────────────────────────────────────────
+
+
+def test_items_that_the_bff_writes_go_out_and_show_it(desk, campaign):
+    items = campaign.insert_many(3)
+    assert campaign.shown() == {"pending": 3}
+    started = campaign.act("start")
+    assert (started.status, started.pending_count) == ("running", 3)
+    assert started.estimatedCompletion == started.estimated_completion <= desk.world.now()
+    assert campaign.shown() == {"processing": 3}
+    desk.run()
+    assert campaign.items() == dict.fromkeys(items, ("completed", None))
+    assert [one["outcome"] for one in desk.posted()] == ["accepted"] * 3
+    done = campaign.progress()
+    assert (done.status, done.total, done.completed, done.waiting) == ("completed", 3, 3, 0)
+    assert done.estimated_completion is None
+
+
+def test_nothing_goes_out_before_the_start(desk, campaign):
+    campaign.insert_many(2)
+    desk.sweep()
+    desk.run()
+    assert desk.posted() == []
+    assert campaign.shown() == {"pending": 2}
+    assert campaign.progress().status == "created"
+
+
+def test_the_letter_is_the_one_that_the_bff_had_written_for_the_vacancy(desk, campaign):
+    vacancy = publish(desk)
+    ((job_id,),) = campaign.bff(
+        "INSERT INTO jobs (external_id, title, inserted_at, updated_at)"
+        " VALUES (%s, 'Python', now(), now())"
+        " ON CONFLICT (external_id) DO UPDATE SET title = 'Python' RETURNING id",
+        vacancy,
+    )
+    ((cv_id,),) = campaign.bff(
+        "INSERT INTO cvs (user_id, name, file_path, created_at, updated_at)"
+        " VALUES (%s, 'CV', '/cv.pdf', now(), now()) RETURNING id",
+        desk.user_id,
+    )
+    for letter, days in (("Вчерашнее письмо", 1), ("Письмо по этой вакансии", 0)):
+        campaign.bff(
+            "INSERT INTO custom_cvs (cv_id, job_id, cover_letter, created_at, updated_at)"
+            " VALUES (%s, %s, %s, now(), now() - make_interval(days => %s))",
+            *(cv_id, job_id, letter, days),
+        )
+    written = campaign.insert(vacancy, cv_id=cv_id, job_id=job_id)
+    own = campaign.insert(publish(desk), payload={"coverLetter": "Своё письмо"})
+    campaign.act("start")
+    rows = campaign.rows()
+    assert rows[written].letter == "Письмо по этой вакансии"
+    assert rows[own].letter == "Своё письмо"
+
+
+def test_what_is_added_to_a_running_campaign_is_taken_up_within_a_minute(desk, campaign):
+    campaign.insert_many(1)
+    campaign.act("start")
+    desk.run()
+    late = campaign.insert(publish(desk))
+    desk.world.sandbox.advance(60)
+    assert desk.sweep().taken_up == 1
+    assert desk.sweep().taken_up == 0
+    desk.run()
+    assert campaign.items()[late] == ("completed", None)
+
+
+@pytest.mark.parametrize(
+    ("vacancy_id", "payload", "reason"),
+    [
+        ("no-id", None, "bad_arguments"),
+        ("", None, "bad_arguments"),
+        ("1" * 20, None, "bad_arguments"),
+        ("1", {"cover_letter": ["a list"]}, "bad_arguments"),
+        ("1", {"cover_letter": "x" * 10_001}, "bad_arguments"),
+        ("1", {"hh_resume_id": "../me"}, "bad_arguments"),
+        ("1", {"customizedCv": {"phone": "+79991234567"}}, "missing_email"),
+        ("1", {"customizedCv": {"email": "a@example.org"}}, "missing_phone"),
+    ],
+)
+def test_an_item_that_cannot_run_fails_alone(desk, campaign, vacancy_id, payload, reason):
+    bad = campaign.insert(vacancy_id, payload=payload)
+    good = campaign.insert(publish(desk), payload="no object at all")
+    campaign.act("start")
+    assert campaign.items() == {bad: ("failed", reason), good: ("processing", None)}
+    desk.run()
+    assert campaign.items() == {bad: ("failed", reason), good: ("completed", None)}
+    assert campaign.act("start").status == "completed"
+    assert campaign.items()[bad] == ("failed", reason)
+
+
+def test_a_vacancy_has_one_application_whoever_asks_for_it(desk, campaign):
+    once, twice, applied = publish(desk), publish(desk), publish(desk)
+    desk.submit(applied)
+    desk.run()
+    desk.submit(once)
+    items = [campaign.insert(vacancy) for vacancy in (twice, once, twice, applied)]
+    campaign.act("start")
+    desk.run()
+    assert [campaign.items()[item] for item in items] == [
+        ("completed", None),
+        ("failed", "duplicate"),
+        ("failed", "duplicate"),
+        ("failed", "already_applied"),
+    ]
+    assert len(desk.posted()) == 3
+
+
+def test_items_of_other_people_fail_and_are_not_applied_for(desk, campaign):
+    other = other_desk(desk)
+    stranger = uuid4()
+    desk.connection.execute(
+        "INSERT INTO users (id, email, password_hash, inserted_at, updated_at)"
+        " VALUES (%s, %s, '!', now(), now())",
+        (stranger, str(stranger)),
+    )
+    campaign.insert_many(1)
+    others = campaign.insert(publish(desk), user_id=other.user_id)
+    strangers = campaign.insert(publish(desk), user_id=stranger)
+    campaign.act("start")
+    rows = campaign.bff("SELECT id, last_error FROM application_queue WHERE status = 'failed'")
+    assert dict(rows) == {others: "another_account", strangers: "not_connected"}
+    desk.run()
+    other.run()
+    assert (len(desk.posted()), len(other.posted())) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ({"has_test": True}, "needs_person", "test_required"),
+        ({"refusal": "application_denied"}, "failed", "application_denied"),
+    ],
+)
+def test_what_hh_does_not_take_shows_with_its_reason(desk, campaign, fields, status, reason):
+    (item,) = campaign.insert_many(1, **fields)
+    campaign.act("start")
+    desk.run()
+    assert campaign.items() == {item: (status, reason)}
+    found = campaign.progress()
+    assert (found.failed, found.needs_person) == ((1, 0) if status == "failed" else (0, 1))
+
+
+# ── the limits, and how long it takes ────────────────────────────────────────────────────────────
+
+
+def test_a_campaign_is_done_when_it_was_said_to_be(desk, campaign):
+    desk.submit(publish(desk))
+    desk.run()
+    campaign.insert_many(25)
+    started = campaign.act("start")
+    assert campaign.shown() == {"processing": 19, "rate_limited": 6}
+    waits = sorted(row.due_at for row in campaign.rows().values())[-6:]
+    assert started.estimated_completion == waits[-1]
+    desk.run()
+    assert campaign.shown() == {"completed": 19, "rate_limited": 6}
+    now = desk.world.now()
+    said = campaign.progress().estimated_completion
+    assert abs(said - started.estimated_completion) < timedelta(seconds=1)
+    assert waits[-1] - now == pytest.approx(timedelta(minutes=45), abs=timedelta(minutes=1))
+    desk.world.sandbox.advance((said - now).total_seconds() - 60)
+    desk.run()
+    assert campaign.shown() == {"completed": 24, "rate_limited": 1}
+    desk.world.sandbox.advance(61)
+    desk.run()
+    assert campaign.shown() == {"completed": 25}
+
+
+def test_the_day_s_limit_is_part_of_the_estimate(desk, campaign, monkeypatch):
+    monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", "1000")
+    monkeypatch.setattr(ledger, "DAY_LIMIT", 5)
+    campaign.insert_many(7)
+    started = campaign.act("start")
+    wait = started.estimated_completion - desk.world.now()
+    assert wait == pytest.approx(ledger.DAY, abs=timedelta(seconds=5))
+    desk.run()
+    assert campaign.shown() == {"completed": 5, "rate_limited": 2}
+
+
+def test_a_single_application_goes_before_a_greedy_campaign(desk, campaign):
+    campaign.insert_many(24)
+    campaign.act("start")
+    desk.run()
+    assert campaign.shown() == {"completed": 20, "rate_limited": 4}
+    single = [desk.submit(publish(desk)) for _ in range(2)]
+    said = campaign.progress().estimated_completion
+    went = []
+    for _ in range(6):
+        desk.world.sandbox.advance(451)
+        desk.run()
+        states = [desk.row(one).state for one in single]
+        went.append((states.count("submitted"), campaign.shown().get("completed", 0)))
+    assert went == [(1, 20), (2, 20), (2, 21), (2, 22), (2, 23), (2, 24)]
+    assert abs(said - desk.world.now()) < timedelta(seconds=60)
+
+
+# ── pause, resume, cancel ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_paused_campaign_sends_nothing_and_goes_on_where_it_was(desk, campaign):
+    campaign.insert_many(22)
+    campaign.act("start")
+    paused = campaign.act("pause")
+    assert (paused.status, paused.estimated_completion) == ("paused", None)
+    before = {id: (row.state, row.due_at) for id, row in campaign.rows().items()}
+    late = campaign.insert(publish(desk))
+    desk.run()
+    desk.world.sandbox.advance(3600)
+    assert (desk.sweep().rung, desk.sweep().taken_up) == (0, 0)
+    desk.run()
+    assert desk.posted() == []
+    assert {id: (row.state, row.due_at) for id, row in campaign.rows().items()} == before
+    assert campaign.items()[late] == ("pending", None)
+    # What is not the campaign's has all of the tokens.
+    single = desk.submit(publish(desk))
+    desk.run()
+    assert desk.row(single).state == "submitted"
+    assert campaign.act("start").status == "paused"
+    assert campaign.act("resume").status == "running"
+    desk.run()
+    assert campaign.shown() == {"completed": 19, "rate_limited": 4}
+
+
+def test_what_waits_while_its_campaign_is_paused_is_not_given_up(desk, campaign):
+    campaign.insert_many(2)
+    campaign.act("start")
+    campaign.act("pause")
+    desk.world.sandbox.advance((ledger.GIVEN_UP_AFTER + timedelta(days=1)).total_seconds())
+    desk.world.connect(ANNA, desk.account_id)
+    desk.sweep()
+    campaign.act("resume")
+    desk.run()
+    assert campaign.shown() == {"completed": 2}
+
+
+def test_what_is_about_to_go_out_when_its_campaign_is_paused_stays(desk, campaign):
+    campaign.insert_many(1)
+    campaign.act("start")
+    calls = desk.hh.resumes
+
+    def pause_meanwhile(token):
+        campaign.act("pause")
+        return calls(token)
+
+    desk.hh.resumes = pause_meanwhile
+    desk.run()
+    assert desk.posted() == []
+    desk.hh.resumes = calls
+    campaign.act("resume")
+    desk.world.sandbox.advance(120)
+    desk.run()
+    assert len(desk.posted()) == 1
+    assert campaign.shown() == {"completed": 1}
+    tokens = rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens
+    assert tokens == 19, "the attempt that was stopped cost none of its own"
+
+
+def test_what_is_out_when_its_campaign_is_paused_is_settled(desk, campaign):
+    campaign.insert_many(1)
+    campaign.act("start")
+    desk.world.sandbox.fault("lost", path="/negotiations", method="POST", times=1)
+    desk.run()
+    campaign.act("pause")
+    for _ in range(4):
+        desk.world.sandbox.advance(61)
+        desk.sweep()
+        desk.run()
+    assert campaign.shown() == {"completed": 1}
+
+
+def test_cancelling_gives_up_what_is_not_out(desk, campaign):
+    campaign.insert_many(22)
+    handed_over = campaign.insert(publish(desk, has_test=True))
+    campaign.act("start")
+    desk.run()
+    pending = campaign.insert(publish(desk))
+    cancelled = campaign.act("cancel")
+    assert (cancelled.status, cancelled.pending_count) == ("cancelled", 0)
+    assert campaign.shown() == {"cancelled": 24 - 20, "completed": 20}
+    assert campaign.items()[pending][0] == campaign.items()[handed_over][0] == "cancelled"
+    late = campaign.insert(publish(desk))
+    desk.world.sandbox.advance(3600)
+    desk.sweep()
+    desk.run()
+    assert campaign.items()[late][0] == "cancelled"
+    assert len(desk.posted()) == 20
+    for act in ("start", "pause", "resume"):
+        with pytest.raises(Conflict):
+            campaign.act(act)
+    assert campaign.act("cancel").status == "cancelled"
+
+
+def test_the_sweeper_ends_a_cancelling_that_was_cut_short(desk, campaign):
+    campaign.insert_many(3)
+    campaign.act("start")
+    desk.connection.execute("UPDATE campaigns SET state = 'cancelled'")
+    desk.run()
+    assert desk.posted() == []
+    assert desk.sweep().cancelled == 3
+    assert campaign.shown() == {"cancelled": 3}
+
+
+def test_an_item_that_the_bff_deletes_does_not_go_out(desk, campaign):
+    gone, stays = campaign.insert_many(2)
+    campaign.act("start")
+    id = campaign.rows()[gone].id
+    campaign.bff(BFF_DELETE, gone)
+    desk.run()
+    assert len(desk.posted()) == 1, "also before the sweeper comes"
+    assert desk.sweep().cancelled == 1
+    row = ledger.read(id, connection=desk.connection)
+    assert (row.state, row.reason) == ("cancelled", "removed_from_queue")
+    assert campaign.items() == {stays: ("completed", None)}
+    campaign.bff(BFF_DELETE, stays)
+    assert desk.sweep().cancelled == 0, "what is out stays"
+
+
+def test_what_was_given_up_can_be_wanted_again(desk, campaign, database_url):
+    vacancies = [publish(desk) for _ in range(3)]
+    items = [campaign.insert(vacancy) for vacancy in vacancies]
+    campaign.act("start")
+    rows = campaign.rows()
+    campaign.act("cancel")
+    # in another campaign, by a retry of its person, by the BFF's retry
+    again = Campaign(desk, database_url)
+    item = again.insert(vacancies[0], payload={"cover_letter": "Снова здравствуйте"})
+    again.act("start")
+    application.retry(
+        str(rows[items[1]].id),
+        application.RetryBody(),
+        person=desk.person,
+        caller=CALLER,
+        connection=desk.connection,
+        now=desk.world.now(),
+    )
+    campaign.bff(
+        "UPDATE applications SET status='pending', error_message=NULL, submitted_at=NULL"
+        " WHERE job_external_id = %s",
+        vacancies[2],
+    )
+    desk.sweep()
+    desk.run()
+    assert {one["vacancy_id"] for one in desk.posted()} == set(vacancies)
+    assert again.items() == {item: ("completed", None)}
+    assert again.rows()[item].letter == "Снова здравствуйте"
+    assert campaign.shown() == {"cancelled": 3}
+
+
+# ── whose it is, and adding ──────────────────────────────────────────────────────────────────────
+
+
+def test_another_account_s_campaign_is_not_found(desk, campaign):
+    other = other_desk(desk)
+    campaign.insert_many(1)
+    for known in (False, True):
+        if known:
+            campaign.act("start")
+        for act in ("start", "pause", "resume", "cancel"):
+            with pytest.raises(NotFound):
+                campaign.act(act, person=other.person)
+        with pytest.raises(NotFound):
+            campaign.progress(person=other.person)
+        about = {"connection": desk.connection, "now": desk.world.now()}
+        with pytest.raises(NotFound):
+            campaigns.count_jobs(
+                CustomizeBody(workflow_id=campaign.id, job_count=9), person=other.person, **about
+            )
+        body = AddBody(workflow_id=campaign.id, jobs=[{"job_external_id": "1"}])
+        with pytest.raises(NotFound):
+            campaigns.add(body, person=other.person, caller=CALLER, **about)
+    assert len(campaign.bff("SELECT 1 FROM application_queue")) == 1
+    assert campaign.bff("SELECT account_id, state FROM campaigns") == [(desk.account_id, "running")]
+
+
+def test_both_sessions_of_a_person_act_for_the_same_campaign(desk, campaign):
+    (item,) = campaign.insert_many(1)
+    campaign.act("start")
+    second = uuid4()
+    desk.connection.execute(
+        "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
+        " VALUES (%s, %s, '!', %s, now(), now())",
+        (second, str(second), desk.account_id),
+    )
+    other = campaign.insert(publish(desk), user_id=second)
+    desk.user_id = second
+    assert campaign.act("start").pending_count == 2
+    desk.run()
+    rows = campaign.bff("SELECT id, status FROM application_queue")
+    assert dict(rows) == dict.fromkeys((item, other), "completed")
+
+
+def test_who_never_connected_has_no_campaign(desk, campaign):
+    campaign.insert_many(1)
+    desk.connection.execute("UPDATE users SET account_id = NULL")
+    with pytest.raises(NotFound):
+        campaign.act("start")
+    body = CustomizeBody(workflow_id=uuid4(), job_count=1)
+    about = {"connection": desk.connection, "now": desk.world.now()}
+    with pytest.raises(NeedsPerson):
+        campaigns.count_jobs(body, person=desk.person, **about)
+
+
+def test_vacancies_are_added_once_each_in_either_form(desk, campaign):
+    first, second = publish(desk), publish(desk)
+    jobs = [{"job_external_id": first, "coverLetter": "Здравствуйте"}, {"jobExternalId": second}]
+    added = campaign.add(workflowId=str(campaign.id), jobs=jobs)
+    assert (added.queued_count, added.queuedCount, added.status) == (2, 2, "created")
+    assert campaign.add(workflowId=str(campaign.id), jobs=jobs).queued_count == 0
+    single = publish(desk)
+    assert campaign.add(workflow_id=campaign.id, job_external_id=single).queued_count == 1
+    campaign.act("start")
+    desk.run()
+    assert campaign.shown() == {"completed": 3}
+    letters = {row.vacancy_id: row.letter for row in campaign.rows().values()}
+    assert letters == {first: "Здравствуйте", second: None, single: None}
+
+
+def test_without_a_workflow_id_a_new_campaign_is_made_once_for_a_key(desk, campaign):
+    jobs = [{"job_external_id": publish(desk)}]
+    one, other = (campaign.add(jobs=jobs) for _ in range(2))
+    assert one.workflow_id != other.workflow_id
+    keyed = Caller("service", "request-of-a-test", idempotency_key="key-1")
+    first, again = (campaign.add(keyed, jobs=jobs) for _ in range(2))
+    assert first.workflow_id == again.workflow_id
+    assert (first.queued_count, again.queued_count) == (1, 0)
+
+
+def test_the_count_of_batch_customize_is_recorded(desk, campaign):
+    campaign.insert_many(1)
+    body = CustomizeBody(workflowId=str(campaign.id), userId=str(desk.user_id), jobCount=7)
+    about = {"person": desk.person, "connection": desk.connection, "now": desk.world.now()}
+    assert campaigns.count_jobs(body, **about).job_count == 7
+    assert campaign.progress().job_count == 7
+    assert campaign.progress().status == "created"
+    desk.sweep()
+    assert campaign.shown() == {"pending": 1}
+
+
+def test_a_page_of_items_names_the_applications(desk, campaign):
+    campaign.insert_many(3)
+    campaign.act("start")
+    about = {"person": desk.person, "connection": desk.connection, "now": desk.world.now()}
+    query = StatusQuery(workflow_id=campaign.id, page=1, per_page=2)
+    (item,) = campaigns.status(query, **about).items
+    shown = application.read_application(
+        str(item.application_id), person=desk.person, connection=desk.connection
+    )
+    assert shown.application.job_id == item.job_external_id
+    assert campaigns.status(query, **about).total == 3
+
+
+def test_many_items_are_taken_up_a_few_hundred_at_a_time(desk, campaign, monkeypatch):
+    monkeypatch.setattr(campaigns, "AT_ONCE", 3)
+    campaign.insert_many(7)
+    said = campaign.act("start").estimated_completion
+    assert campaign.shown() == {"pending": 4, "processing": 3}
+    assert said <= desk.world.now()
+    assert [desk.sweep().taken_up for _ in range(3)] == [3, 1, 0]
+    desk.run()
+    assert campaign.shown() == {"completed": 7}
+
+
+def test_two_who_take_up_at_once_make_each_application_once(desk, campaign):
+    """The other one comes in the middle of the first, on a connection of its own."""
+    campaign.insert_many(3)
+    campaign.act("start")
+    campaign.insert_many(3)
+    take = campaigns._take
+    meanwhile = []
+
+    def interrupted(*arguments):
+        if not meanwhile:
+            meanwhile.append(None)
+            with psycopg.connect(campaign.url, autocommit=True, row_factory=dict_row) as own:
+                meanwhile[0] = campaigns.sweep(caller=CALLER, connection=own, now=desk.world.now())
+        return take(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(campaigns, "_take", interrupted)
+        assert desk.sweep().taken_up == 1
+    assert meanwhile == [(2, 0)]
+    assert len(campaign.rows()) == 6
+
+
+def test_acts_on_a_campaign_are_on_record(desk, campaign):
+    campaign.insert_many(1)
+    for act in ("start", "start", "pause", "resume", "cancel"):
+        campaign.act(act)
+    rows = campaign.bff("SELECT action FROM audit_log WHERE action LIKE 'campaign.%%' ORDER BY id")
+    assert [action for (action,) in rows] == [
+        "campaign.start",
+        "campaign.pause",
+        "campaign.resume",
+        "campaign.cancel",
+    ]
