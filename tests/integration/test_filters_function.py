@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,7 +15,7 @@ from tests.integration.conftest import Reply
 READ, REPLACE = "GET /api/filters", "PUT /api/filters"
 PREVIEW = "POST /api/filters/preview"
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
-EMPTY = {
+EMPTY: dict[str, Any] = {
     "employers": [],
     "title_words": [],
     "description_words": [],

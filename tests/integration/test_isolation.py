@@ -111,7 +111,9 @@ def filled(model, whose: Somebody) -> dict[str, Any]:
     """A body or query that *model* takes, as far as its fields' names say what goes in."""
     required = [name for name, field in fields(model).items() if field.is_required()]
     known = set(fields(model)) & {*NAMES, "code"}
-    return {name: whose.id_for(name) for name in {*required, *known}}
+    values: dict[str, Any] = {name: whose.id_for(name) for name in {*required, *known}}
+    nested = {name for name in required if hasattr(fields(model)[name].annotation, "model_fields")}
+    return values | {name: {} for name in nested}
 
 
 def attacks(route, a: Somebody, b: Somebody):
@@ -160,7 +162,7 @@ def sent(route, jwt, attack, *, secret):
 
 def state_of(core, somebody):
     """All that the database has of *somebody*, but what they themselves were recorded to do."""
-    by_account = ("hh_tokens", "users", "campaigns")
+    by_account = ("hh_tokens", "users", "application_filters", "campaigns")
     return {
         "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", somebody.account_id),
         **{
