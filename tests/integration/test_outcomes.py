@@ -195,6 +195,31 @@ def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(desk, monkey
     assert sequence == list(range(1, 9))
 
 
+def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(desk, monkeypatch):
+    desk.by_hand()
+    desk.world.sandbox.advance(3 * DAY_S)
+    desk.by_hand(count=110)
+    desk.world.sandbox.advance(5)
+    desk.by_hand()
+    announce, announced = ledger.announce, Counter()
+
+    def dies(*args, **kwargs):
+        announced["so far"] += 1
+        if announced["so far"] == 50:
+            raise KeyboardInterrupt
+        announce(*args, **kwargs)
+
+    monkeypatch.setattr(ledger, "announce", dies)
+    with pytest.raises(KeyboardInterrupt):
+        desk.look()
+    assert len(desk.rows()) == 49
+    # Nobody is waited for: only that they were not read brings them back.
+    desk.connection.execute("UPDATE application_ledger SET hh_viewed = true")
+    desk.world.sandbox.advance(2 * DAY_S)
+    desk.look()
+    assert len(desk.rows()) == 112
+
+
 def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_that_is_told(desk):
     """hh.ru: a deleted resume takes its negotiations with it, not what it counted."""
     token = desk.world.log_in(ANNA).access_token
@@ -333,11 +358,11 @@ def test_one_far_down_the_list_is_looked_up_by_its_vacancy(desk):
     assert desk.asked() == asked + 2, "a page, and the one of this vacancy"
 
 
-class Without(httpx.BaseTransport):
-    """hh.ru's answers as they are, but the vacancies have been deleted."""
+class Edited(httpx.BaseTransport):
+    """The sandbox's answers, but for what *edit* does to the pages of negotiations."""
 
-    def __init__(self):
-        self._real = httpx.HTTPTransport()
+    def __init__(self, edit):
+        self._real, self._edit = httpx.HTTPTransport(), edit
 
     def handle_request(self, request):
         answer = self._real.handle_request(request)
@@ -345,12 +370,31 @@ class Without(httpx.BaseTransport):
         if request.url.path != "/negotiations" or request.method != "GET":
             return answer
         content = answer.json()
-        for item in content["items"]:
-            item["vacancy"] = None
+        self._edit(content["items"])
         return httpx.Response(answer.status_code, json=content)
 
     def close(self):
         self._real.close()
+
+
+def test_of_two_for_the_same_vacancy_both_count_and_the_later_is_told(desk):
+    later = desk.by_hand()
+    desk.world.sandbox.employer_does(later, "viewed")
+
+    def with_another(items):
+        hours_ago = datetime.fromisoformat(items[0]["created_at"]) - timedelta(hours=3)
+        at = hours_ago.strftime("%Y-%m-%dT%H:%M:%S%z")
+        before = {"id": str(int(later) - 1), "created_at": at, "updated_at": at}
+        items.append(items[0] | before | {"state": {"id": "discard", "name": "Отказ"}})
+
+    hh = desk.world.hh(Edited(with_another))
+    for _ in range(3):
+        desk.look(hh)
+    (row,) = desk.rows()
+    assert (row["negotiation_id"], row["hh_state"]) == (later, "response")
+    assert len(desk.counted()) == 2
+    steps = ["by_hand", "viewed", "discard", "applied_again", "viewed"]
+    assert desk.steps(later) == desk.told(later) == steps
 
 
 def test_a_deleted_vacancys_negotiation_is_known_by_its_id(desk):
@@ -359,7 +403,12 @@ def test_a_deleted_vacancys_negotiation_is_known_by_its_id(desk):
     desk.by_hand()  # nobody can say any more for what
     negotiation = desk.row(accepted).negotiation_id
     desk.world.sandbox.employer_does(negotiation, "invitation")
-    desk.look(desk.world.hh(Without()))
+
+    def without_vacancies(items):
+        for item in items:
+            item["vacancy"] = None
+
+    desk.look(desk.world.hh(Edited(without_vacancies)))
     assert desk.row(accepted).hh_state == "invitation"
     assert len(desk.rows()) == 1
     assert desk.asked() == 1, "and the next reading is not now"
