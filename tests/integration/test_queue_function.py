@@ -1,0 +1,199 @@
+"""functions/queue: as the BFF and the original's callers call it."""
+
+import json
+from datetime import datetime
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+
+from functions.queue.app import handler
+from local.settings import REPOSITORY
+from tests.integration.conftest import Reply
+
+ADD, COUNT = "POST /api/queue/add", "POST /api/queue/batch-customize"
+START, ACT = "POST /api/queue/start-workflow", "POST /api/queue/{act}"
+STATUS, PROGRESS = "GET /api/queue/status", "GET /api/queue/progress"
+CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
+
+
+def call(core, key, **options):
+    return Reply.of(handler(core.event(key, **options), CONTEXT))
+
+
+def act(core, name, workflow, user, **options):
+    body = {"workflowId": workflow, "userId": user}
+    return call(core, ACT, body=body, parameters={"act": name}, **options)
+
+
+def insert(core, workflow, user, vacancy="1"):
+    core.rows(
+        "INSERT INTO application_queue (workflow_id, user_id, job_external_id, payload)"
+        " VALUES (%s, %s, %s, '{}')",
+        *(workflow, user, vacancy),
+    )
+
+
+@pytest.fixture
+def anna(core):
+    return core.log_in("anna")[0]
+
+
+@pytest.fixture
+def workflow(core, anna):
+    """Of two items that the BFF wrote."""
+    workflow = str(uuid4())
+    insert(core, workflow, anna, "1")
+    insert(core, workflow, anna, "2")
+    return workflow
+
+
+def test_the_two_calls_of_the_bff(core, anna, workflow):
+    body = {"workflowId": workflow, "userId": anna, "jobCount": 2}
+    counted = call(core, COUNT, body=body)
+    assert (counted.status, counted.body["job_count"]) == (200, 2)
+    started = call(core, START, body={"workflowId": workflow, "userId": anna})
+    assert started.status == 200
+    assert started.body["success"] is True
+    assert started.body["workflowId"] == started.body["workflow_id"] == workflow
+    assert (started.body["status"], started.body["pending_count"]) == ("running", 2)
+    said = started.body["estimatedCompletion"]
+    assert said == started.body["estimated_completion"]
+    assert abs((datetime.fromisoformat(said) - core.now()).total_seconds()) < 30
+    again = call(core, START, body={"workflowId": workflow, "userId": anna})
+    assert (again.status, again.body["status"]) == (200, "running")
+    assert len(core.rows("SELECT id FROM application_ledger")) == 2
+
+
+@pytest.mark.parametrize("names", [("workflowId", "userId"), ("workflow_id", "user_id")])
+def test_both_spellings(core, anna, workflow, names):
+    body = dict(zip(names, (workflow, anna), strict=True))
+    for name, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+        reply = call(core, ACT, body=body, parameters={"act": name})
+        assert (reply.status, reply.body["status"]) == (200, state)
+    query = {names[0]: workflow, "user_id": anna}
+    assert call(core, PROGRESS, query=query).body["status"] == "cancelled"
+
+
+def test_progress_counts_by_state_and_status_lists(core, anna, workflow):
+    insert(core, workflow, anna, "not an id")
+    call(core, START, body={"workflowId": workflow, "userId": anna})
+    query = {"workflow_id": workflow, "user_id": anna}
+    progress = call(core, PROGRESS, query=query).body
+    assert {name: progress[name] for name in ("total", "completed", "failed", "waiting")} == {
+        "total": 3,
+        "completed": 0,
+        "failed": 1,
+        "waiting": 2,
+    }
+    assert progress["progress"] == {
+        "pending": 0,
+        "processing": 2,
+        "rate_limited": 0,
+        "completed": 0,
+        "failed": 1,
+        "needs_person": 0,
+        "cancelled": 0,
+    }
+    status = call(core, STATUS, query=query | {"per_page": "2"}).body
+    assert (status["progress"], status["total"]) == (progress["progress"], 3)
+    items = (
+        status["items"]
+        + call(core, STATUS, query=query | {"per_page": "2", "page": "1"}).body["items"]
+    )
+    assert sorted(
+        (item["job_external_id"], item["status"], item["last_error"]) for item in items
+    ) == [
+        ("1", "processing", None),
+        ("2", "processing", None),
+        ("not an id", "failed", "bad_arguments"),
+    ]
+
+
+@pytest.mark.parametrize("user_id", ["undefined", "null", "1", "", None])
+def test_a_user_that_is_no_uuid_is_refused(core, workflow, user_id):
+    for key in (COUNT, START):
+        reply = call(core, key, body={"workflowId": workflow, "userId": user_id})
+        assert reply.refusal == (422, "invalid_request")
+    assert act(core, "pause", workflow, user_id).refusal == (422, "invalid_request")
+    query = {"workflow_id": workflow} | ({} if user_id is None else {"user_id": user_id})
+    for key in (STATUS, PROGRESS):
+        assert call(core, key, query=query).refusal == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("workflow_id", ["undefined", "", None, 7])
+def test_a_workflow_that_is_no_uuid_is_refused(core, anna, workflow_id):
+    for key in (COUNT, START):
+        reply = call(core, key, body={"workflowId": workflow_id, "userId": anna})
+        assert reply.refusal == (422, "invalid_request")
+    query = {"workflow_id": str(workflow_id), "user_id": anna}
+    assert call(core, PROGRESS, query=query).refusal == (422, "invalid_request")
+
+
+def test_a_workflow_that_nobody_knows_and_another_s_are_not_found(core, anna, workflow):
+    timur, jwt = core.log_in("timur")
+    for unknown, user in ((str(uuid4()), anna), (workflow, timur)):
+        query = {"workflow_id": unknown, "user_id": user}
+        replies = [call(core, key, query=query) for key in (STATUS, PROGRESS)]
+        replies += [act(core, name, unknown, user) for name in ("pause", "resume", "cancel")]
+        replies.append(call(core, START, body={"workflowId": unknown, "userId": user}))
+        assert {reply.refusal for reply in replies} == {(404, "campaign_not_found")}
+    mismatch = call(core, START, body={"workflowId": workflow, "userId": anna}, jwt=jwt)
+    assert mismatch.refusal == (403, "user_mismatch")
+    assert act(core, "steal", workflow, anna).refusal == (404, "not_found")
+
+
+def test_the_token_s_subject_is_the_user(core, workflow, anna):
+    session, jwt = core.log_in("anna")
+    assert session != anna
+    started = call(core, START, body={"workflowId": workflow}, jwt=jwt)
+    assert (started.status, started.body["pending_count"]) == (200, 2)
+
+
+def test_without_the_secret_nothing_is_told(core, workflow, anna):
+    _, jwt = core.log_in("anna")
+    query = {"workflow_id": workflow, "user_id": anna}
+    for options in ({"secret": None}, {"secret": "wrong"}, {"secret": None, "jwt": jwt}):
+        assert call(core, PROGRESS, query=query, **options).refusal == (401, "unauthorized")
+
+
+def test_adding_in_the_original_s_single_form_and_in_a_list(core, anna):
+    single = call(core, ADD, body={"user_id": anna, "job_external_id": "5", "cover_letter": "Да"})
+    assert (single.status, single.body["queuedCount"]) == (200, 1)
+    workflow = single.body["workflow_id"]
+    jobs = [{"jobExternalId": "5"}, {"jobExternalId": "6", "jobTitle": "Повар"}]
+    body = {"workflowId": workflow, "userId": anna, "jobs": jobs}
+    assert [call(core, ADD, body=body).body["queued_count"] for _ in range(2)] == [1, 0]
+    rows = core.rows(
+        "SELECT job_external_id, status, payload FROM application_queue"
+        " WHERE workflow_id = %s ORDER BY 1",
+        workflow,
+    )
+    assert [(row["job_external_id"], row["status"], row["payload"]) for row in rows] == [
+        ("5", "pending", {"cover_letter": "Да"}),
+        ("6", "pending", {"jobTitle": "Повар"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"jobs": [{"cover_letter": "Да"}]}, "jobs[0].job_external_id"),
+        ({"jobs": [{"job_external_id": "1" * 256}]}, "jobs[0].job_external_id"),
+        ({"jobs": [{"job_external_id": "1"}] * 501}, "jobs"),
+        ({"jobs": "1"}, "jobs"),
+        ({"cover_letter": "Да"}, "jobs"),
+    ],
+)
+def test_what_cannot_be_an_item_is_refused(core, anna, body, field):
+    reply = call(core, ADD, body={"userId": anna, **body})
+    assert reply.refusal == (422, "invalid_request")
+    assert [one["field"] for one in reply.body["details"]["fields"]] == [field]
+    assert core.rows("SELECT id FROM application_queue") == []
+
+
+def test_the_sample_events_are_answered(core):
+    """The samples name the demo user, whom a fresh database does not know."""
+    for file in sorted((REPOSITORY / "events").glob("queue*.json")):
+        reply = Reply.of(handler(json.loads(file.read_text()), CONTEXT))
+        assert reply.refusal == (404, "user_not_found"), file.name
