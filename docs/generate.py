@@ -217,6 +217,21 @@ def hh_errors() -> str:
     for refusal in (*errors.APPLY_RULES, *nameless):
         value = f"`{refusal.value}`" if refusal.value else "any other"
         lines.append(f"| {value} | {refusal.action.value} | {refusal.message} |")
+    lines += [
+        "",
+        "## What becomes of a resume that hh.ru does not make, change or publish",
+        "",
+        "`POST /resumes`, `PUT /resumes/{id}`, `POST /resumes/{id}/publish`: the first row that",
+        "fits an entry of `errors[]`, or the status, wins; what fits none is read by the first",
+        "table. A resume whose answer was lost is looked for by its title.",
+        "",
+        "| type | value | reason | HTTP | becomes | action | the person is told |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for made in errors.RESUME_RULES:
+        cells = (made.type, made.value, made.wrong, made.status, made.reason)
+        shown = " | ".join(f"`{cell}`" if cell else "" for cell in cells)
+        lines.append(f"| {shown} | {made.action.value} | {made.message} |")
     return "\n".join(lines) + "\n"
 
 

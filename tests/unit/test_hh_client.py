@@ -434,3 +434,72 @@ def test_no_token_and_no_secret_is_logged(log):
     assert "hh.ru refused" in logged
     for hidden in ("t1", "t2", "my-secret", "needle-in-the-log"):
         assert json.dumps(hidden)[1:-1] not in logged
+
+
+# ── resumes are written ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_copy_of_a_resume_brings_what_is_another_and_its_id_is_where_hh_ru_says():
+    hh = Hh(lambda request: httpx.Response(201, headers={"Location": "/resumes/0b"}))
+    made = hh.client.create_resume(Tokens("p"), {"title": "Повар"}, source_resume_id="0a")
+    assert made == "0b"
+    [request] = hh.requests
+    assert (request.method, request.url.path) == ("POST", "/resumes")
+    assert dict(request.url.params) == {"source_resume_id": "0a"}
+    assert json.loads(request.content) == {"title": "Повар"}
+    assert request.headers["authorization"] == "Bearer p1"
+    assert hh.pacer.taken == 1
+
+
+@pytest.mark.parametrize("status", [500, 502])
+def test_a_resume_is_asked_for_once(status):
+    hh = Hh(lambda request: httpx.Response(status))
+    with pytest.raises(errors.HHUnavailable) as raised:
+        hh.client.create_resume(Tokens(), {}, source_resume_id="0a")
+    assert raised.value.may_have_acted
+    assert len(hh.requests) == 1
+
+
+def test_a_refused_token_makes_no_resume_and_the_renewed_one_makes_it():
+    def answer(request):
+        if request.headers["authorization"] == "Bearer p1":
+            return error_body(403, type="oauth", value="token_expired")
+        return httpx.Response(201, headers={"Location": "/resumes/0b"})
+
+    hh = Hh(answer)
+    assert hh.client.create_resume(Tokens("p"), {}, source_resume_id="0a") == "0b"
+    assert len(hh.requests) == 2
+
+
+def test_a_resume_is_changed_and_published():
+    hh = Hh(lambda request: httpx.Response(204))
+    hh.client.update_resume(Tokens(), "0b", {"skill_set": ["SQL"]})
+    hh.client.publish_resume(Tokens(), "0b")
+    changed, published = hh.requests
+    assert (changed.method, changed.url.path) == ("PUT", "/resumes/0b")
+    assert json.loads(changed.content) == {"skill_set": ["SQL"]}
+    assert (published.method, published.url.path) == ("POST", "/resumes/0b/publish")
+    assert published.content == b""
+
+
+def test_a_resume_that_hh_ru_does_not_see_or_that_is_none_is_not_written():
+    hh = Hh(lambda request: error_body(404, type="not_found"))
+    for id, calls in (("0a", 3), ("../me", 0)):
+        hh.requests.clear()
+        for write in (
+            lambda id=id: hh.client.create_resume(Tokens(), {}, source_resume_id=id),
+            lambda id=id: hh.client.update_resume(Tokens(), id, {}),
+            lambda id=id: hh.client.publish_resume(Tokens(), id),
+        ):
+            with pytest.raises(errors.HHResumeNotFound):
+                write()
+        assert len(hh.requests) == calls
+
+
+@pytest.mark.parametrize("is_available", [True, False])
+def test_whether_one_more_resume_may_be_made(is_available):
+    body = {"created": 20, "is_creation_available": is_available, "max": 20, "remaining": 0}
+    hh = Hh(lambda request: httpx.Response(200, json=body))
+    assert hh.client.may_create_resume(Tokens()) is is_available
+    with pytest.raises(errors.HHUnavailable):
+        Hh(lambda request: httpx.Response(200, json={})).client.may_create_resume(Tokens())

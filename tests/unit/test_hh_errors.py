@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ullgetthejob.hh import errors
-from ullgetthejob.hh.errors import Received, parse, parse_token
+from ullgetthejob.hh.errors import Received, parse, parse_resume, parse_token
 
 
 def received(status, body=None, *, html=None, **headers):
@@ -271,3 +271,75 @@ def test_no_text_of_hh_ru_reaches_the_message():
 def test_nul_is_dropped_and_an_escaped_backslash_is_not_touched():
     assert parse(received(200, {"a": "x\0y"})) == {"a": "xy"}
     assert parse(received(200, {"a": "x\\u0000y"})) == {"a": "x\\u0000y"}
+
+
+# ── resumes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "rule", errors.RESUME_RULES, ids=lambda r: str(r.wrong or r.value or r.type or r.status)
+)
+def test_each_row_about_resumes_says_what_becomes_of_it(rule):
+    entry = {"type": rule.type, "value": rule.value or "experience", "reason": rule.wrong or "x"}
+    body = {"errors": [entry]} if rule.type else None
+    with pytest.raises(errors.HHResumeRefused) as raised:
+        parse_resume(received(rule.status or 400, body))
+    refused = raised.value
+    assert (refused.reason, refused.action, refused.message) == (
+        rule.reason,
+        rule.action,
+        rule.message,
+    )
+    assert not refused.may_have_acted
+
+
+def test_a_resume_published_too_early_pauses_nobody():
+    entry = {"type": "resumes", "value": "touch_limit_exceeded"}
+    with pytest.raises(errors.HHResumeRefused) as raised:
+        parse_resume(received(429, {"errors": [entry]}))
+    assert raised.value.action is errors.Action.GO_ON
+    with pytest.raises(errors.HHBusy):
+        parse_resume(received(429, {"errors": [{"type": "too_many_requests"}]}))
+
+
+def test_a_refused_resume_names_its_fields_and_none_of_hh_ru_s_texts():
+    entries = [
+        {"type": "bad_json_data", "value": "skills", "reason": "required", "description": "Secret"},
+        {"type": "bad_json_data", "value": "title", "reason": "not_match_regexp"},
+        {"type": "bad_json_data", "value": "Secret text", "reason": "required"},
+        {"type": "bad_json_data"},
+    ]
+    with pytest.raises(errors.HHResumeRefused) as raised:
+        parse_resume(received(400, {"errors": entries}))
+    assert (raised.value.reason, raised.value.fields) == ("resume_incomplete", ("skills", "title"))
+    assert "Secret" not in str(raised.value.__dict__)
+
+
+@pytest.mark.parametrize(
+    ("answer", "id"),
+    [
+        (received(201, html="", location="/resumes/0a1b"), "0a1b"),
+        (received(201, html="", location="https://api.hh.ru/resumes/0a1b?host=hh.ru"), "0a1b"),
+        (received(201, html="", location="/resumes/../me"), None),
+        (received(201, html=""), None),
+        (received(204), None),
+    ],
+)
+def test_a_resume_that_was_made_or_changed(answer, id):
+    assert parse_resume(answer) == id
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "may_have_acted"),
+    [
+        (received(502, {"errors": [{"type": "bad_request"}]}), errors.HHUnavailable, True),
+        (received(200, {"id": "0a"}), errors.HHUnavailable, True),
+        (received(404, {"errors": [{"type": "not_found"}]}), errors.HHNotFound, False),
+        (received(403, {"errors": [{"type": "forbidden"}]}), errors.HHForbidden, False),
+        (received(403, html="<title>DDoS-Guard</title>"), errors.HHRegionBlocked, False),
+    ],
+)
+def test_what_is_no_refusal_of_a_resume_is_read_as_everywhere(answer, kind, may_have_acted):
+    with pytest.raises(kind) as raised:
+        parse_resume(answer)
+    assert raised.value.may_have_acted is may_have_acted

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,13 +33,14 @@ from ullgetthejob.hh.errors import (
     Received,
     parse,
     parse_application,
+    parse_resume,
     parse_token,
 )
 from ullgetthejob.platform import tls
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ullgetthejob.hh.app_token import TokenSource
     from ullgetthejob.hh.models import Me, NegotiationPage, SearchPage, VacancyDetail
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from ullgetthejob.hh.search_parameters import SearchParameters
 
 _Model = TypeVar("_Model")
+_Content = TypeVar("_Content")
 
 TIMEOUT = httpx.Timeout(5, connect=2)
 # A call as a whole: a body that trickles would outlive any timeout between two reads.
@@ -205,13 +208,8 @@ class HHClient:
 
         Raises :class:`HHResumeNotFound` also for another's, and for what is no resume's id.
         """
-        missing = HHResumeNotFound("this person has no such resume at hh.ru")
-        if not RESUME_ID.fullmatch(resume_id):
-            raise missing
-        try:
+        with _resume_missing(resume_id):
             answer = self._get_with_token(f"/resumes/{resume_id}", token=token)
-        except HHNotFound as error:
-            raise missing from error
         return _read(wire.resume, answer)
 
     def apply(
@@ -225,17 +223,59 @@ class HHClient:
         form = {"vacancy_id": vacancy_id, "resume_id": resume_id}
         if letter:
             form["message"] = letter
+        return self._write(token, "POST", "/negotiations", parse_application, data=form)
+
+    def may_create_resume(self, token: TokenSource) -> bool:
+        """Whether the person may have one resume more (hh.ru: 20 at most)."""
+        answer = self._get_with_token("/resumes/creation_availability", token=token)
+        return _read(wire.creation_is_available, answer)
+
+    def create_resume(
+        self, token: TokenSource, body: dict[str, Any], *, source_resume_id: str
+    ) -> str | None:
+        """``POST /resumes``: the id of a copy of a resume with *body* over it, ``None`` where
+        hh.ru does not say it. Not published, and not to be seen for some seconds.
+
+        Not repeatable, and never repeated here: after an error that ``may_have_acted`` the resume
+        may be there. Raises :class:`HHResumeRefused`, :class:`HHResumeNotFound` for the source.
+        """
+        source = {"source_resume_id": source_resume_id}
+        with _resume_missing(source_resume_id):
+            return self._write(token, "POST", "/resumes", parse_resume, json=body, params=source)
+
+    def update_resume(self, token: TokenSource, resume_id: str, body: dict[str, Any]) -> None:
+        """``PUT /resumes/{id}``: what *body* does not bring stays. Raises as :meth:`create_resume`
+        does."""
+        with _resume_missing(resume_id):
+            self._write(token, "PUT", f"/resumes/{resume_id}", parse_resume, json=body)
+
+    def publish_resume(self, token: TokenSource, resume_id: str) -> None:
+        """``POST /resumes/{id}/publish``, the first time or again. Raises as :meth:`create_resume`
+        does."""
+        with _resume_missing(resume_id):
+            self._write(token, "POST", f"/resumes/{resume_id}/publish", parse_resume)
+
+    def _write(
+        self,
+        token: TokenSource,
+        method: str,
+        path: str,
+        reader: Callable[[Received], _Content],
+        **request: Any,
+    ) -> _Content:
+        """Made once, and once more with a renewed token: a call without a good one does nothing."""
+
+        def write(sent: str) -> _Content:
+            received = self._call(method, path, headers=_bearing(sent), **request)
+            content: _Content = self._understand(received, reader)
+            return content
+
         sent = token.current()
         try:
-            return self._apply(form, sent)
-        except HHTokenRefused as error:  # a call without a good token does nothing
+            return write(sent)
+        except HHTokenRefused as error:
             sent = token.renewed(sent, error.reason)
-        return self._apply(form, sent)
-
-    def _apply(self, form: dict[str, str], token: str) -> str | None:
-        received = self._call("POST", "/negotiations", data=form, headers=_bearing(token))
-        answer: str | None = self._understand(received, parse_application)
-        return answer
+        return write(sent)
 
     def negotiations(
         self, token: TokenSource, *, page: int = 0, vacancy_id: str | None = None
@@ -341,6 +381,18 @@ class HHClient:
             self._pacer.pause(reason, seconds)
         except HHUnavailable:
             logger.warning("calls to hh.ru cannot be paused", reason=reason)
+
+
+@contextmanager
+def _resume_missing(resume_id: str) -> Iterator[None]:
+    """:class:`HHResumeNotFound` for what is no resume's id, and where hh.ru finds none by it."""
+    missing = HHResumeNotFound("this person has no such resume at hh.ru")
+    if not RESUME_ID.fullmatch(resume_id):
+        raise missing
+    try:
+        yield
+    except HHNotFound as error:
+        raise missing from error
 
 
 def _read(reader: Callable[[Any], _Model], answer: Any) -> _Model:

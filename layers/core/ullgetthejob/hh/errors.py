@@ -1,5 +1,5 @@
-"""hh.ru's errors and what Core does about each: one table, one of the token endpoint, and one of
-``POST /negotiations``, whose refusals are business outcomes.
+"""hh.ru's errors and what Core does about each: one table, one of the token endpoint, and two of
+what is written for a person, applications and resumes, whose refusals are business outcomes.
 
 An answer of hh.ru is classified by ``errors[].value``, then ``errors[].type``, then the HTTP
 status (hh.ru: business refusals come as 403, and a 200 may carry ``errors``). Its edge speaks
@@ -22,7 +22,8 @@ speaks RFC 6749 (``error``, ``error_description``), and what a text means depend
     │   ├── HHVacancyNotFound
     │   └── HHResumeNotFound
     ├── HHBadArgument        a parameter that hh.ru does not take
-    └── HHApplyRefused       an application that hh.ru does not take; *action* says what follows
+    ├── HHApplyRefused       an application that hh.ru does not take; *action* says what follows
+    └── HHResumeRefused      a resume that hh.ru does not make, change or publish; *action* too
 
 Whether a call may have had its effect all the same: ``may_have_acted``, true of some
 :class:`HHUnavailable` and of nothing else.
@@ -62,6 +63,8 @@ class Action(Enum):
     WAIT_FOR_RESUME = "wait until hh.ru sees the resume, then try again; choose another in the end"
     FIX_LETTER = "the person writes another letter"
     HAND_OFF = "hand the last step to the person, with the letter and the link"
+    OTHER_TITLE = "ask again with another title"
+    GO_ON = "nothing is left to do here: go on"
 
 
 class HHError(Exception):
@@ -201,6 +204,24 @@ class HHApplyRefused(HHError, AppError):
         self.link = link
 
 
+class HHResumeRefused(HHError, AppError):
+    """hh.ru did not make, change or publish a resume, and nothing has changed.
+
+    *reason*: a snake_case word of the table. *action*: what Core does. *fields*: which of the
+    resume's fields hh.ru names.
+    """
+
+    code = "hh_resume_refused"
+
+    def __init__(
+        self, reason: str, action: Action, message: str, fields: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, details={"reason": reason})
+        self.reason = reason
+        self.action = action
+        self.fields = fields
+
+
 @dataclass(frozen=True)
 class ApplyRule:
     """One row of the table of ``POST /negotiations``: *value* of an entry whose type is
@@ -209,6 +230,21 @@ class ApplyRule:
     value: str | None
     action: Action
     message: str
+
+
+@dataclass(frozen=True)
+class ResumeRule:
+    """One row of the table of ``POST`` and ``PUT /resumes…``: what matches an entry (*wrong*: its
+    ``reason``) or else the answer's *status*; what Core calls it, what is done, what the person is
+    told."""
+
+    reason: str
+    action: Action
+    message: str
+    type: str | None = None
+    value: str | None = None
+    wrong: str | None = None
+    status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -248,6 +284,7 @@ _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _REASON = re.compile(r"[a-z_]{1,64}")
 _PARAMETER = re.compile(r"[a-z][a-z0-9_.\[\]]{0,63}")
 _NEGOTIATION = re.compile(r"/negotiations/([0-9]{1,19})(?:[?/]|$)")
+_RESUME = re.compile(r"/resumes/([0-9a-fA-F]{1,64})(?:[?/]|$)")
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _TOKEN = "hh.ru refused the access token"  # noqa: S105 - a message
 _DOWN = "hh.ru does not answer properly at the moment"
@@ -422,6 +459,22 @@ EXTERNAL_SITE = ApplyRule("external_site", Action.HAND_OFF,
                           "the employer takes applications on a site of its own")  # fmt: skip
 _CONSENT = "enable_applicant_visibility_in_country"
 
+_INCOMPLETE = "hh.ru wants something else in this resume; complete it on hh.ru, then try again"
+
+# Making, changing, publishing a resume (hh.ru: docs/resumes.md). Most telling first.
+RESUME_RULES: tuple[ResumeRule, ...] = (
+    ResumeRule("resume_limit", Action.ASK_PERSON,
+               "you have as many resumes as hh.ru allows; delete one, then try again",
+               type="resumes", value="total_limit_exceeded"),
+    ResumeRule("published_lately", Action.GO_ON, "the resume has been published lately",
+               type="resumes", value="touch_limit_exceeded"),
+    ResumeRule("title_taken", Action.OTHER_TITLE, "you have a resume of this title",
+               type="bad_json_data", value="title", wrong="duplicate"),
+    ResumeRule("resume_incomplete", Action.ASK_PERSON, _INCOMPLETE, type="bad_json_data"),
+    ResumeRule("resume_incomplete", Action.ASK_PERSON, _INCOMPLETE, type="bad_request"),
+    ResumeRule("resume_incomplete", Action.ASK_PERSON, _INCOMPLETE, status=409),
+)  # fmt: skip
+
 # Neither the text nor the error is known: nobody's token is given up for that.
 TOKEN_UNKNOWN = Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, retry_after_s=300)
 UNREADABLE = Rule(HHUnavailable, Action.RETRY, _DOWN)
@@ -507,13 +560,49 @@ def parse_application(received: Received) -> str | None:
     raise _error(UNREADABLE) if content is not None else _error(_by_status(received.status))
 
 
+def parse_resume(received: Received) -> str | None:
+    """The new resume's id after ``POST /resumes``; ``None`` when hh.ru does not say it, and where
+    there is none to say.
+
+    hh.ru: 201 with an empty body and ``Location: /resumes/{id}``; 204 for a resume that was changed
+    or published. Raises :class:`HHResumeRefused`, and what :func:`parse` raises.
+    """
+    if received.status == 201:
+        found = _RESUME.search(received.headers.get("location", ""))
+        return found[1] if found else None
+    try:
+        entries = _entries(_content(received.body)) if received.status < 500 else []
+    except ValueError:
+        entries = []
+    for rule in RESUME_RULES:
+        if received.status == rule.status or any(_resume_fits(rule, one) for one in entries):
+            names = (_reason(one.get("value")) for one in entries)
+            fields = tuple(sorted({name for name in names if name}))
+            raise HHResumeRefused(rule.reason, rule.action, rule.message, fields)
+    if parse(received) is not None:
+        raise _error(UNREADABLE)
+    return None
+
+
+def _resume_fits(rule: ResumeRule, entry: Mapping[str, Any]) -> bool:
+    return (
+        rule.type == entry.get("type")
+        and rule.value in (None, entry.get("value"))
+        and rule.wrong in (None, entry.get("reason"))
+    )
+
+
+def _entries(content: Any) -> list[Mapping[str, Any]]:
+    listed = content.get("errors") if isinstance(content, dict) else None
+    return [entry for entry in listed or () if isinstance(entry, dict)]
+
+
 def _apply_matches(received: Received) -> Iterator[tuple[ApplyRule, Mapping[str, Any]]]:
     try:
         content = _content(received.body)
     except ValueError:
         return
-    listed = content.get("errors") if isinstance(content, dict) else None
-    entries = [entry for entry in listed or () if isinstance(entry, dict)]
+    entries = _entries(content)
     ours = [entry for entry in entries if entry.get("type") == "negotiations"]
     for rule in APPLY_RULES:
         for entry in ours:

@@ -79,6 +79,11 @@ def resume(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def creation_is_available(answer: dict[str, Any]) -> bool:
+    """What ``GET /resumes/creation_availability`` says."""
+    return bool(answer["is_creation_available"])
+
+
 def negotiation_page(answer: dict[str, Any]) -> NegotiationPage:
     """One page of ``GET /negotiations``."""
     items = [negotiation(item) for item in answer["items"]]

@@ -1,0 +1,91 @@
+"""What of a customised CV goes into a resume."""
+
+import pytest
+
+from ullgetthejob.hh import cv
+
+
+def test_the_title_the_text_and_the_skills_are_the_cvs_and_nothing_else_is_taken():
+    assert cv.changes(
+        {
+            "firstName": "Пётр",
+            "lastName": "Чужой",
+            "email": "p@example.org",
+            "phone": "+79990000000",
+            "title": "  Python-\n разработчик ",
+            "summary": "Пишу сервисы.",
+            "experience": "2019-2024, «Ромашка»",
+            "education": "МГУ",
+            "projects": "Планировщик задач",
+            "birthDate": "1990-01-01",
+            "area": "Москва",
+            "skills": ["Python", "PostgreSQL"],
+            "matchedSkills": ["postgresql", "Docker"],
+            "addedKeywords": ["Kubernetes"],
+        }
+    ) == {
+        "title": "Python- разработчик",
+        "skills": "Пишу сервисы.\n\nПланировщик задач",
+        "skill_set": ["postgresql", "Docker", "Python"],
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"title": "x", "summary": " ", "skills": []},
+        {"title": None, "summary": None, "skills": None},
+        {"title": 5, "summary": ["a"], "skills": "Python", "matchedSkills": [None, 7, ""]},
+    ],
+)
+def test_what_it_does_not_tell_stays_the_copys(given):
+    assert cv.changes(given) == {}
+
+
+def test_only_the_projects_are_the_text_where_there_is_no_summary():
+    assert cv.changes({"projects": "Планировщик"}) == {"skills": "Планировщик"}
+
+
+def test_nothing_is_longer_than_hh_takes():
+    found = cv.changes(
+        {
+            "title": "Инженер " * 20,
+            "summary": "слово " * 10_000,
+            "projects": "Планировщик",
+            "skills": ["y" * 101, *(f"навык {number}" for number in range(40))],
+        }
+    )
+    assert found["title"] == ("Инженер " * 12).strip()
+    assert len(found["skills"]) <= cv.LONGEST_ABOUT
+    assert found["skills"].endswith("слово")
+    assert found["skill_set"] == [f"навык {number}" for number in range(30)]
+    assert cv.changes({"title": "ы" * 150}) == {"title": "ы" * 100}
+
+
+def test_the_projects_are_left_out_where_both_are_too_long():
+    summary = "а" * cv.LONGEST_ABOUT
+    assert cv.changes({"summary": summary, "projects": "б"}) == {"skills": summary}
+
+
+def test_what_neither_postgres_nor_hh_can_hold_is_left_out():
+    assert cv.changes({"title": "Py\0thon \ud800"}) == {"title": "Python"}
+
+
+@pytest.mark.parametrize(
+    ("taken", "title"),
+    [
+        ([], "Повар"),
+        (["Официант"], "Повар"),
+        (["Повар"], "Повар (2)"),
+        ([" ПОВАР", "Повар  (2)"], "Повар (3)"),
+    ],
+)
+def test_a_title_is_nobody_elses(taken, title):
+    assert cv.free_title("Повар", taken) == title
+
+
+def test_a_long_title_with_a_number_still_fits():
+    long = "ы" * 100
+    title = cv.free_title(long, [long])
+    assert (len(title), title[-5:]) == (100, "ы (2)")
