@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from tests.integration.test_apply import ANNA, CALLER, Desk, publish
 from ullgetthejob.accounts import rate_limit
-from ullgetthejob.applications import apply, ledger, outcomes
+from ullgetthejob.applications import apply, ledger, outcomes, submit
 from ullgetthejob.applications.application import (
     ApplicationQuery,
     cancel,
     list_applications,
     read_application,
 )
+from ullgetthejob.applications.submit import SubmitBody
 
 EMPLOYERS = {"viewed", "invitation", "discard"}
 MINUTE, HOUR, DAY_S = 60, 3600, 24 * 3600
@@ -218,6 +223,39 @@ def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(desk, monkeyp
     desk.world.sandbox.advance(2 * DAY_S)
     desk.look()
     assert len(desk.rows()) == 112
+
+
+def test_a_submit_at_the_same_moment_makes_no_second_row(desk, database_url):
+    vacancy = publish(desk)
+    negotiation, person = desk.by_hand(vacancy_id=vacancy), desk.person
+    with (
+        psycopg.connect(database_url, row_factory=dict_row) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        body = SubmitBody(job_external_id=vacancy, cover_letter="Здравствуйте!")
+        accepted = submit.submit(
+            body, person=person, caller=CALLER, connection=other, now=desk.world.now()
+        )
+        reading = pool.submit(desk.look)
+        while not other.execute(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        ).fetchall():
+            time.sleep(0.02)
+        other.commit()
+        reading.result(timeout=20)
+    (row,) = desk.rows()
+    assert (row["id"], row["state"]) == (accepted.application_id, "submitted")
+    assert (row["negotiation_id"], row["by_hand"]) == (negotiation, True)
+    assert desk.steps(negotiation) == [None, "by_hand"]
+    assert len(desk.counted()) == 1
+
+
+def test_nothing_is_read_for_an_account_that_has_no_session_any_more(desk):
+    desk.by_hand()
+    desk.connection.execute("DELETE FROM users")
+    desk.look()
+    assert desk.asked() == 0
+    assert waits(desk) == pytest.approx(6 * HOUR, abs=10)
 
 
 def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_that_is_told(desk):

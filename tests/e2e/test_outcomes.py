@@ -1,0 +1,34 @@
+"""What happens at hh.ru itself reaches a person through the running local cloud."""
+
+import time
+
+from tests.e2e.test_connected_person import get, log_in
+
+DEADLINE_S = 30
+
+
+def shown_when(cloud, jwt, holds):
+    """The person's applications by negotiation, once *holds* of them."""
+    ends = time.monotonic() + DEADLINE_S
+    while True:
+        items = get(cloud, "/api/applications", jwt)["items"]
+        found = {one["negotiation_id"]: one for one in items}
+        if holds(found):
+            return found
+        assert time.monotonic() < ends, found
+        time.sleep(0.3)
+
+
+def test_an_application_by_hand_and_its_invitation_are_shown_by_themselves(cloud):
+    _, jwt = log_in(cloud, "timur")
+    made = cloud.sandbox("POST", "/people/timur/applications", {})
+    (negotiation,) = made["negotiation_ids"]
+    cloud.sandbox("POST", "/clock", {"advance_seconds": 61})  # the sweeper's minute
+    first = shown_when(cloud, jwt, lambda found: negotiation in found)[negotiation]
+    assert (first["state"], first["by_hand"]) == ("submitted", True)
+    cloud.sandbox("POST", f"/applications/{negotiation}/act", {"act": "invitation"})
+    cloud.sandbox("POST", "/clock", {"advance_seconds": 12 * 60})
+    invited = shown_when(cloud, jwt, lambda found: found[negotiation]["hh_state"] == "invitation")[
+        negotiation
+    ]
+    assert invited["viewed"]
