@@ -701,3 +701,20 @@ def room_at_hh(desk):
     since = desk.world.now() - timedelta(days=1)
     accepted = desk.posted(outcome="accepted")
     return sum(datetime.fromisoformat(one["at"]) > since for one in accepted) < 5
+
+
+def test_two_hundred_by_hand_are_counted_when_hh_says_enough(desk):
+    desk.by_hand(count=200)
+    made = [at_hh(one) for one in desk.posted()]
+    accepted = desk.submit(publish(desk))
+    desk.run()
+    assert desk.row(accepted).state == "waiting_quota"
+    assert len(desk.counted()) == 200
+    access = desk.person.access
+    assert (access.state, access.until) == ("limited_until", made[0] + ledger.DAY)
+    assert desk.row(accepted).due_at == access.until
+    desk.world.sandbox.advance((access.until - desk.world.now()).total_seconds() + 1)
+    assert desk.sweep().rung == 1
+    desk.run()
+    assert desk.row(accepted).state == "submitted"
+    assert len(desk.posted(outcome="limit_exceeded")) == 1
