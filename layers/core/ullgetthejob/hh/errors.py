@@ -447,6 +447,13 @@ APPLY_RULES: tuple[ApplyRule, ...] = (
     ApplyRule("resource_policy_violation", Action.FIX_LETTER, _LETTER),
     ApplyRule("resource_policy_violation_message", Action.FIX_LETTER, _LETTER),
     ApplyRule("address_not_found", Action.HAND_OFF, _YOURSELF),
+    # of the list that hh.ru shares with messages
+    ApplyRule("in_a_row_limit", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("overall_limit", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("chat_archived", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("topic_archived", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("topic_not_found", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("chat_is_not_ready", Action.HAND_OFF, _YOURSELF),
     ApplyRule(None, Action.HAND_OFF, _YOURSELF),
 )  # fmt: skip
 # What hh.ru says without a value of its own.
@@ -457,7 +464,7 @@ CONSENT_MISSING = ApplyRule("visibility_consent", Action.HAND_OFF,
                             "apply on hh.ru")  # fmt: skip
 EXTERNAL_SITE = ApplyRule("external_site", Action.HAND_OFF,
                           "the employer takes applications on a site of its own")  # fmt: skip
-_CONSENT = "enable_applicant_visibility_in_country"
+_CONSENTS = ("enable_applicant_visibility_in_country", "required_applicant_visibility_id")
 
 _INCOMPLETE = "hh.ru wants something else in this resume; complete it on hh.ru, then try again"
 
@@ -612,7 +619,7 @@ def _apply_matches(received: Received) -> Iterator[tuple[ApplyRule, Mapping[str,
         if entry.get("type") == "bad_argument" and entry.get("value") == "message":
             yield LETTER_MISSING, {}
     said = json.dumps([content.get("description"), *entries]) if isinstance(content, dict) else ""
-    if received.status == 400 and _CONSENT in said:
+    if received.status == 400 and any(consent in said for consent in _CONSENTS):
         yield CONSENT_MISSING, {}
 
 

@@ -1,0 +1,40 @@
+"""Every way in which hh.ru refuses an application, on the real sandbox: where it ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.sandbox.negotiations.refusals import REFUSALS
+from tests.integration.test_apply import desk, publish
+from ullgetthejob.hh.errors import APPLY_RULES, Action
+
+__all__ = ["desk"]
+
+ENDS = {
+    Action.TREAT_AS_DONE: "submitted",
+    Action.DROP: "refused",
+    Action.WAIT_FOR_LIMIT: "waiting_quota",
+    Action.WAIT_FOR_RESUME: "needs_person",
+    Action.FIX_LETTER: "needs_person",
+    Action.HAND_OFF: "handoff",
+}
+ACTIONS = {rule.value: rule.action for rule in APPLY_RULES} | {
+    "letter_required": Action.FIX_LETTER,
+    "country_visibility": Action.HAND_OFF,
+    "applicant_visibility": Action.HAND_OFF,
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_ends_where_its_action_says(desk, name):
+    accepted = desk.submit(publish(desk, refusal=name))
+    for _ in range(8):
+        desk.run()
+        if desk.row(accepted).due_at is None:
+            break
+        desk.world.sandbox.advance(11)  # a resume may become visible yet
+    action = ACTIONS[name.removesuffix("_403").removesuffix("_429")]
+    row = desk.row(accepted)
+    assert row.state == ENDS[action], (row.reason, action)
+    assert row.state != "handoff" or row.link
+    assert row.negotiation_id is None
