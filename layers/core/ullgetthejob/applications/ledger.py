@@ -136,10 +136,12 @@ HISTORY = """
 SHOW = """
     WITH made AS (
         INSERT INTO applications (user_id, job_id, job_external_id, cover_letter, status,
-                                  error_message, inserted_at, updated_at)
+                                  error_message, rate_limited_until, inserted_at, updated_at)
         VALUES (%(user_id)s, (SELECT id FROM jobs WHERE external_id = %(vacancy_id)s),
                 %(vacancy_id)s, %(letter)s, %(status)s,
-                (SELECT reason FROM application_ledger WHERE id = %(id)s), %(utc)s, %(utc)s)
+                (SELECT reason FROM application_ledger WHERE id = %(id)s),
+                (SELECT due_at AT TIME ZONE 'UTC' FROM application_ledger
+                 WHERE id = %(id)s AND state = 'waiting_quota'), %(utc)s, %(utc)s)
         RETURNING id
     )
     UPDATE application_ledger SET application_id = made.id FROM made
