@@ -1,0 +1,142 @@
+"""From a call of the BFF to what employers see, through the running local cloud; and SIGKILL of the
+whole tree while applications are under way."""
+
+import time
+from collections import Counter
+from datetime import datetime
+
+import httpx
+import pytest
+
+from local.clock import FILE_NAME, LocalClock
+from tests.e2e.test_connected_person import log_in
+from tests.fixtures.local_cloud import new_cloud, remove
+
+LETTER = "Здравствуйте! Буду рада поговорить."
+LONG_S = 60  # for what has no promise about how long it takes
+
+
+@pytest.fixture(scope="module")
+def own_cloud():
+    cloud = new_cloud()
+    cloud.start()
+    yield cloud
+    remove(cloud)
+
+
+class Applicant:
+    """Somebody with a session."""
+
+    def __init__(self, cloud, person):
+        self.cloud = cloud
+        self.person = person
+        self.session_id, jwt = log_in(cloud, person)
+        self.headers = {
+            "X-Core-Secret": cloud.secrets["ORCHESTRATOR_SECRET"],
+            "Authorization": f"Bearer {jwt}",
+        }
+
+    def call(self, method, path, body=None):
+        url = f"{self.cloud.url}{path}"
+        answer = httpx.request(method, url, json=body, headers=self.headers, timeout=35)
+        answer.raise_for_status()
+        return answer.json()
+
+    def submit(self, vacancy_id):
+        body = {"job_external_id": vacancy_id, "cover_letter": LETTER}
+        return self.call("POST", "/api/applications/submit", body)
+
+    def application(self, accepted):
+        path = f"/api/applications/{accepted['application_id']}"
+        return self.call("GET", path)["application"]
+
+    def state(self, accepted):
+        return self.application(accepted)["state"]
+
+    def at_hh(self):
+        """What reached hh.ru from this person."""
+        return self.cloud.sandbox("GET", f"/applications?person={self.person}")["applications"]
+
+
+def publish(cloud):
+    return cloud.sandbox("POST", "/vacancies", {"title": "Бухгалтер"})
+
+
+def until(holds, within_s):
+    """Wait until *holds*; fails after *within_s*."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.1)
+
+
+def test_an_application_is_on_the_employer_s_page_within_five_seconds(cloud):
+    cloud.forget_pauses()
+    cloud.sandbox("POST", "/employers", {"act": False})
+    olga = Applicant(cloud, "olga")
+    first = olga.submit(publish(cloud)["id"])
+    until(lambda: olga.state(first) == "submitted", LONG_S)  # the functions are warm
+
+    vacancy = publish(cloud)
+    page = f"{cloud.status()['hh']}/_sandbox/employers/{vacancy['employer']['id']}"
+    accepted = olga.submit(vacancy["id"])
+    assert (accepted["status"], accepted["job_id"]) == ("processing", vacancy["id"])
+    until(lambda: f"<small>{vacancy['id']}</small>" in httpx.get(page).text, 5)
+    assert LETTER in httpx.get(page).text
+    until(lambda: olga.state(accepted) == "submitted", 5)
+    application = olga.application(accepted)
+    states = [step["state"] for step in application["history"]]
+    assert states == ["queued", "preparing", "submitting", "submitted"]
+    assert application["negotiation_id"] == olga.at_hh()[-1]["negotiation_id"]
+
+
+def test_without_tokens_it_waits_for_the_moment_and_goes_out_by_itself(cloud):
+    cloud.forget_pauses()
+    marina = Applicant(cloud, "marina")
+    while marina.call("POST", "/api/v1/rate-limit/check", {})["allowed"]:
+        pass
+    accepted = marina.submit(publish(cloud)["id"])
+    assert (accepted["status"], accepted["state"]) == ("waiting_quota", "waiting_quota")
+    moment = datetime.fromisoformat(accepted["next_attempt_at"])
+    assert marina.application(accepted)["next_attempt_at"] == accepted["next_attempt_at"]
+
+    left_s = (moment - LocalClock(cloud.data_dir / FILE_NAME).now()).total_seconds()
+    cloud.sandbox("POST", "/clock", {"advance_seconds": left_s - 30})
+    time.sleep(3)  # the rules have fired
+    assert marina.state(accepted) == "waiting_quota"
+    cloud.sandbox("POST", "/clock", {"advance_seconds": 91})  # and the sweeper's next minute
+    until(lambda: marina.state(accepted) == "submitted", LONG_S)
+
+
+def test_after_sigkill_what_was_under_way_ends_well_and_none_is_made_twice(own_cloud):
+    anna, timur = Applicant(own_cloud, "anna"), Applicant(own_cloud, "timur")
+    accepted = [(anna, anna.submit(publish(own_cloud)["id"])) for _ in range(6)]
+    accepted += [(timur, timur.submit(publish(own_cloud)["id"])) for _ in range(3)]
+    until(lambda: len(anna.at_hh()) >= 2, LONG_S)
+    own_cloud.kill()
+
+    own_cloud.start()
+    left = list(accepted)
+    deadline = time.monotonic() + 2 * LONG_S
+    while left:
+        assert time.monotonic() < deadline, [who.application(one) for who, one in left]
+        own_cloud.sandbox("POST", "/clock", {"advance_seconds": 30})  # leases run out, too
+        time.sleep(1)
+        left = [(who, one) for who, one in left if who.state(one) != "submitted"]
+    for who in (anna, timur):
+        wanted = Counter(one["job_id"] for applicant, one in accepted if applicant is who)
+        at_hh = [(one["vacancy_id"], one["outcome"]) for one in who.at_hh()]
+        assert Counter(at_hh) == {(vacancy, "accepted"): 1 for vacancy in wanted}
+
+
+def test_while_hh_is_closed_everything_becomes_a_link_and_a_letter(own_cloud):
+    olga = Applicant(own_cloud, "olga")
+    own_cloud.sandbox("POST", "/mode", {"mode": "closed"})
+    accepted = [olga.submit(publish(own_cloud)["id"]) for _ in range(3)]
+    until(lambda: {olga.state(one) for one in accepted} == {"handoff"}, LONG_S)
+    own_cloud.sandbox("POST", "/mode", {"mode": "open"})
+    applications = [olga.application(one) for one in accepted]
+    assert {one["cover_letter"] for one in applications} == {LETTER}
+    assert [one["job_id"] in one["link"] for one in applications] == [True] * 3
+    path = f"/api/applications/{accepted[0]['application_id']}/confirm"
+    assert olga.call("POST", path)["application"]["state"] == "submitted"
