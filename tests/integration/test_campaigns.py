@@ -115,6 +115,10 @@ def campaign(desk, database_url):
     return Campaign(desk, database_url)
 
 
+def tokens(desk):
+    return rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens
+
+
 def other_desk(desk, person="timur"):
     return Desk(desk.world, person)
 
@@ -214,15 +218,12 @@ def test_a_vacancy_has_one_application_whoever_asks_for_it(desk, campaign):
     desk.submit(applied)
     desk.run()
     desk.submit(once)
-    items = [campaign.insert(vacancy) for vacancy in (twice, once, twice, applied)]
+    items = [campaign.insert(vacancy) for vacancy in (once, applied, twice, twice)]
     campaign.act("start")
     desk.run()
-    assert [campaign.items()[item] for item in items] == [
-        ("completed", None),
-        ("failed", "duplicate"),
-        ("failed", "duplicate"),
-        ("failed", "already_applied"),
-    ]
+    shown = [campaign.items()[item] for item in items]
+    assert shown[:2] == [("failed", "duplicate"), ("failed", "already_applied")]
+    assert set(shown[2:]) == {("completed", None), ("failed", "duplicate")}
     assert len(desk.posted()) == 3
 
 
@@ -261,6 +262,25 @@ def test_what_hh_does_not_take_shows_with_its_reason(desk, campaign, fields, sta
     assert (found.failed, found.needs_person) == ((1, 0) if status == "failed" else (0, 1))
 
 
+def test_what_the_bff_makes_pending_again_is_tried_again_where_that_is_safe(desk, campaign):
+    out, handed_over, bad = (
+        campaign.insert(publish(desk)),
+        campaign.insert(publish(desk, has_test=True)),
+        campaign.insert("no id"),
+    )
+    campaign.act("start")
+    desk.run()
+    before = campaign.items()
+    campaign.bff("UPDATE application_queue SET status = 'pending', payload = '{\"again\": 1}'")
+    assert desk.sweep().taken_up == 2
+    assert campaign.items()[out] == ("completed", None)
+    assert campaign.items()[handed_over] == ("processing", None)
+    assert campaign.items()[bad] == before[bad] == ("failed", "bad_arguments")
+    desk.run()
+    assert campaign.items() == before
+    assert len(desk.posted()) == 1
+
+
 # ── the limits, and how long it takes ────────────────────────────────────────────────────────────
 
 
@@ -284,6 +304,54 @@ def test_a_campaign_is_done_when_it_was_said_to_be(desk, campaign):
     desk.world.sandbox.advance(61)
     desk.run()
     assert campaign.shown() == {"completed": 25}
+
+
+def test_a_second_campaign_comes_due_behind_the_first(desk, campaign, database_url):
+    campaign.insert_many(22)
+    first = campaign.act("start")
+    later = Campaign(desk, database_url)
+    later.insert_many(2)
+    second = later.act("start")
+    assert later.shown() == {"rate_limited": 2}
+    last = max(row.due_at for row in campaign.rows().values())
+    assert min(row.due_at for row in later.rows().values()) > last
+    wait = second.estimated_completion - first.estimated_completion
+    assert wait == pytest.approx(timedelta(minutes=15), abs=timedelta(seconds=5))
+    # The places that the first gives up are the second's, and come back behind it.
+    campaign.act("pause")
+    desk.run()
+    assert later.shown() == {"completed": 2}
+    campaign.act("resume")
+    desk.run()
+    assert campaign.shown() == {"completed": 18, "rate_limited": 4}
+
+
+@pytest.mark.parametrize("by", ["cancel", "pause", "deletion"])
+def test_places_in_the_line_that_come_free_are_taken(desk, campaign, database_url, by):
+    for _ in range(20):
+        rate_limit.acquire("submit", desk.account_id, spend_id=str(uuid4()), now=desk.world.now())
+    items = campaign.insert_many(3)
+    campaign.act("start")
+    later = Campaign(desk, database_url)
+    (item,) = later.insert_many(1)
+    later.act("start")
+    assert later.rows()[item].due_at > max(row.due_at for row in campaign.rows().values())
+    first = min(row.due_at for row in campaign.rows().values())
+    if by == "deletion":
+        for one in items:
+            campaign.bff(BFF_DELETE, one)
+        desk.sweep()
+    else:
+        campaign.act(by)
+    assert abs(later.rows()[item].due_at - first) < timedelta(seconds=1)
+    ((until, shown),) = campaign.bff(
+        "SELECT a.rate_limited_until, q.next_run_at FROM application_ledger l"
+        " JOIN applications a ON a.id = l.application_id"
+        " JOIN application_queue q ON q.id = l.queue_item_id WHERE q.id = %s",
+        item,
+    )
+    assert until == shown
+    assert abs(until - first.replace(tzinfo=None)) <= timedelta(seconds=2)
 
 
 def test_the_day_s_limit_is_part_of_the_estimate(desk, campaign, monkeypatch):
@@ -371,8 +439,7 @@ def test_what_is_about_to_go_out_when_its_campaign_is_paused_stays(desk, campaig
     desk.run()
     assert len(desk.posted()) == 1
     assert campaign.shown() == {"completed": 1}
-    tokens = rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens
-    assert tokens == 19, "the attempt that was stopped cost none of its own"
+    assert tokens(desk) == 19, "the attempt that was stopped cost none of its own"
 
 
 def test_what_is_out_when_its_campaign_is_paused_is_settled(desk, campaign):
@@ -416,6 +483,7 @@ def test_the_sweeper_ends_a_cancelling_that_was_cut_short(desk, campaign):
     desk.connection.execute("UPDATE campaigns SET state = 'cancelled'")
     desk.run()
     assert desk.posted() == []
+    assert tokens(desk) == 20
     assert desk.sweep().cancelled == 3
     assert campaign.shown() == {"cancelled": 3}
 
@@ -427,6 +495,7 @@ def test_an_item_that_the_bff_deletes_does_not_go_out(desk, campaign):
     campaign.bff(BFF_DELETE, gone)
     desk.run()
     assert len(desk.posted()) == 1, "also before the sweeper comes"
+    assert tokens(desk) == 19
     assert desk.sweep().cancelled == 1
     row = ledger.read(id, connection=desk.connection)
     assert (row.state, row.reason) == ("cancelled", "removed_from_queue")

@@ -46,6 +46,7 @@ AT_ONCE = 200  # items of a campaign that are taken up at a start, and a minute
 CANCELLED_AT_ONCE = 500
 HOUR = timedelta(hours=1)
 SWEEP_S = 20.0  # what may be begun within a sweep
+GIVEN_UP_STATES: tuple[ledger.State, ...] = ("cancelled", "expired")
 NOT_OUT = ledger.MAY_FOLLOW["cancelled"]
 NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId"}
 
@@ -113,12 +114,13 @@ FAIL = """
     UPDATE application_queue SET status = 'failed', last_error = %(reason)s, updated_at = %(utc)s
     WHERE id = %(id)s
 """
-# An application that was given up before it was out begins anew as an item.
+# An application that was given up before it was out begins anew as an item; so does an item's own
+# that the BFF has made pending again.
 ADOPT = """
     UPDATE application_ledger
     SET workflow_id = %(workflow_id)s, queue_item_id = %(item_id)s, user_id = %(user_id)s,
         letter = %(letter)s, wanted_resume_id = %(resume_id)s, expires_at = %(expires_at)s
-    WHERE id = %(id)s AND state IN ('cancelled', 'expired')
+    WHERE id = %(id)s AND state = %(state)s
 """
 # Pausing is not waiting: what was paused is not given up for it.
 EXTEND = """
@@ -145,13 +147,30 @@ NOT_OUT_OF_CAMPAIGN = """
     SELECT id FROM application_ledger
     WHERE workflow_id = %(workflow_id)s AND state = ANY(%(states)s) LIMIT %(most)s
 """
+WAITS_IN_LINE = f"""
+    SELECT id, due_at FROM application_ledger
+    WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND {ledger.NOT_HELD_BACK}
+    ORDER BY workflow_id IS NOT NULL, due_at, created_at, id FOR UPDATE
+"""  # noqa: S608
+MOVE_UP = """
+    WITH moved AS (
+        UPDATE application_ledger l SET due_at = m.due_at
+        FROM unnest(%(ids)s::uuid[], %(moments)s::timestamptz[]) AS m (id, due_at)
+        WHERE l.id = m.id RETURNING l.application_id, l.queue_item_id, l.due_at
+    ), shown AS (
+        UPDATE applications a SET rate_limited_until = moved.due_at AT TIME ZONE 'UTC'
+        FROM moved WHERE a.id = moved.application_id
+    )
+    UPDATE application_queue q SET next_run_at = moved.due_at AT TIME ZONE 'UTC'
+    FROM moved WHERE q.id = moved.queue_item_id
+"""
 CANCEL_PENDING = """
     UPDATE application_queue q SET status = 'cancelled', updated_at = %(utc)s FROM campaigns c
     WHERE c.workflow_id = q.workflow_id AND c.state = 'cancelled' AND q.status = 'pending'
       AND (%(workflow_id)s::uuid IS NULL OR q.workflow_id = %(workflow_id)s)
 """
 GIVEN_UP = """
-    SELECT l.id, c.state = 'cancelled' AS cancelled
+    SELECT l.id, l.account_id, c.state = 'cancelled' AS cancelled
     FROM application_ledger l JOIN campaigns c ON c.workflow_id = l.workflow_id
     LEFT JOIN application_queue q ON q.id = l.queue_item_id
     WHERE l.workflow_id IS NOT NULL AND l.state = ANY(%(states)s)
@@ -410,6 +429,7 @@ def pause(
         raise _not_now(campaign, "paused")
     source: list[State] = ["created", "running"]
     campaign = _turn(campaign, "paused", source, "campaign.pause", person, caller, connection, now)
+    _close_ranks(campaign.account_id, connection, now)
     return _answer(campaign, "paused", person=person, connection=connection, now=now)
 
 
@@ -455,6 +475,7 @@ def cancel(
     # The sweeper does what is left of many, or after a crash; none of it goes out meanwhile.
     for row in connection.execute(NOT_OUT_OF_CAMPAIGN, values).fetchall():
         _give_up(row["id"], "campaign_cancelled", connection, now)
+    _close_ranks(campaign.account_id, connection, now)
     return _answer(campaign, "cancelled", person=person, connection=connection, now=now)
 
 
@@ -510,10 +531,13 @@ def sweep(*, caller: Caller, connection: Connection, now: datetime) -> tuple[int
         "utc": now.replace(tzinfo=None),
     }
     connection.execute(CANCEL_PENDING, values)
-    cancelled = 0
+    cancelled, accounts = 0, set()
     for row in connection.execute(GIVEN_UP, values).fetchall():
         reason = "campaign_cancelled" if row["cancelled"] else "removed_from_queue"
         cancelled += _give_up(row["id"], reason, connection, now)
+        accounts.add(row["account_id"])
+    for account_id in accounts:
+        _close_ranks(account_id, connection, now)
     taken = 0
     ends = time.monotonic() + SWEEP_S
     for row in connection.execute(TO_TAKE_UP, values).fetchall():
@@ -568,7 +592,7 @@ def _take(
         with connection.transaction():
             application, is_new = enter(
                 body,
-                key=f"queue:{item['id']}",
+                key=f"queue:{uuid5(item['id'], body.model_dump_json())}",
                 wait=moment if moment > now else None,
                 person=person,
                 caller=caller,
@@ -577,13 +601,15 @@ def _take(
                 workflow_id=campaign.workflow_id,
                 queue_item_id=item["id"],
             )
-            if is_new or application.queue_item_id == item["id"]:
+            own = application.queue_item_id == item["id"]
+            if is_new or (own and application.state not in ledger.RETRYABLE):
                 ledger.project(application, connection=connection, now=now)
                 return None
-            if application.state not in ("cancelled", "expired"):
+            if not own and application.state not in GIVEN_UP_STATES:
                 return "already_applied" if application.state == "submitted" else "duplicate"
             adopted = {
                 "id": application.id,
+                "state": application.state,
                 "workflow_id": campaign.workflow_id,
                 "item_id": item["id"],
                 "user_id": item["user_id"],
@@ -595,7 +621,7 @@ def _take(
             ledger.move(
                 application.id,
                 "queued",
-                source=["cancelled", "expired"],
+                source=[application.state],
                 reason="retried",
                 due_at=now,
                 connection=connection,
@@ -648,6 +674,29 @@ def _give_up(id: UUID, reason: str, connection: Connection, now: datetime) -> in
     except ledger.Moved:
         return 0
     return 1
+
+
+def _close_ranks(account_id: UUID, connection: Connection, now: datetime) -> None:
+    """Let those that wait for quota take the places of those that no longer do."""
+    person = people.by_account(account_id, user_id=account_id)
+    values = {"account_id": account_id}
+    with connection.transaction():
+        line = connection.execute(WAITS_IN_LINE, values).fetchall()
+        try:
+            moments = quota.forecast(
+                account_id, person.access, len(line), connection=connection, now=now
+            )
+        except Unavailable:
+            return
+        earlier = [
+            (row["id"], moment)
+            for row, moment in zip(line, moments, strict=True)
+            if moment < row["due_at"]
+        ]
+        ids, new_moments = [id for id, _ in earlier], [moment for _, moment in earlier]
+        connection.execute(MOVE_UP, {"ids": ids, "moments": new_moments})
+    if moments and moments[0] <= now:
+        queues.ring(ledger.QUEUE, {"account_id": str(account_id)})
 
 
 # ── finding and turning ──────────────────────────────────────────────────────────────────────────
