@@ -30,6 +30,8 @@ Action = Literal[
     "access.resume",
     "resumes.list",
     "resumes.read",
+    "resume.create",
+    "resume.publish",
     "submit",
     "apply",
     "application.confirm",

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, audit, calls, people, rate_limit
-from ullgetthejob.applications import filters, ledger, outcomes, quota
+from ullgetthejob.applications import filters, ledger, new_resume, outcomes, quota
 from ullgetthejob.applications.ledger import Moved
 from ullgetthejob.applications.resume_choice import Choice, NoResume, choose
 from ullgetthejob.hh.errors import (
@@ -25,7 +25,7 @@ from ullgetthejob.hh.errors import (
     HHError,
     HHVacancyNotFound,
 )
-from ullgetthejob.platform import leases
+from ullgetthejob.platform import leases, queues
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import AppError, NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import count, logger
@@ -192,6 +192,12 @@ class _Worker:
         except NoResume as error:
             self._without_resume(application, error.reason)
             return
+        except new_resume.NotVisible:
+            self._wait_for_resume(application)
+            return
+        except new_resume.NotMade as error:
+            self._move(application, "needs_person", reason=error.reason, link=error.link)
+            return
         except Unavailable as error:
             self._postpone(application, error)
             return
@@ -245,7 +251,16 @@ class _Worker:
                 person, question, hh=self._hh, connection=self._connection, now=self._clock()
             )
 
-        return choose(
+        made = new_resume.prepare(
+            application,
+            vacancy,
+            ask=ask,
+            hh=self._hh,
+            connection=self._connection,
+            clock=self._clock,
+            caller=self._caller,
+        )
+        return made or choose(
             ask(self._hh.resumes),
             vacancy,
             wanted=application.wanted_resume_id,
@@ -254,13 +269,24 @@ class _Worker:
 
     def _without_resume(self, application: Application, reason: str) -> None:
         """A resume that was just made may not be visible yet."""
-        waited = self._clock() - application.created_at
+        made_at = new_resume.asked_at(application.id, connection=self._connection)
+        waited = self._clock() - (made_at or application.created_at)
         if reason == "resume_not_available" and waited < RESUME_WAITS * NEW_RESUME_APPEARS:
             self._move(
                 application, "queued", reason=reason, due_at=self._clock() + NEW_RESUME_APPEARS
             )
         else:
             self._move(application, "needs_person", reason=reason, link=_page(application))
+
+    def _wait_for_resume(self, application: Application) -> None:
+        """Until hh.ru shows the one that was made. A bell rings then, for the sweeper's is late."""
+        due_at = self._clock() + new_resume.LOOK_AFTER
+        self._move(application, "queued", reason="resume_not_visible", due_at=due_at)
+        queues.ring(
+            ledger.QUEUE,
+            {"account_id": str(self._account_id)},
+            after_s=int(new_resume.LOOK_AFTER.total_seconds()),
+        )
 
     # ── the call ─────────────────────────────────────────────────────────────────────────────────
 
@@ -354,7 +380,7 @@ class _Worker:
         elif error.action is Action.FIX_LETTER:
             self._move(application, "needs_person", reason=error.reason, link=_page(application))
         else:
-            link = error.link or application.link or _page(application)
+            link = error.link or _page(application)
             self._move(application, "handoff", reason=error.reason, link=link)
 
     def _limited(self, application: Application) -> None:
@@ -450,9 +476,12 @@ class _Worker:
         due_at: datetime | None = None,
         **found: Any,
     ) -> Application:
+        # What its person has cancelled meanwhile stays so: to begin anew is for them alone.
+        source = [one for one in ledger.MAY_FOLLOW[state] if one not in ledger.RETRYABLE]
         return ledger.move(
             application.id,
             state,
+            source=source,
             connection=self._connection,
             now=self._clock(),
             reason=reason,

@@ -124,7 +124,9 @@ MOVE = f"""
         letter = coalesce(%(letter)s, letter),
         negotiation_id = coalesce(%(negotiation_id)s, negotiation_id),
         by_hand = by_hand OR %(by_hand)s,
-        submitted_at = coalesce(submitted_at, %(submitted_at)s)
+        submitted_at = coalesce(submitted_at, %(submitted_at)s),
+        new_resume = CASE WHEN %(is_over)s THEN NULL ELSE new_resume END,
+        new_resume_title = CASE WHEN %(is_over)s THEN NULL ELSE new_resume_title END
     WHERE id = %(id)s AND state = ANY(%(from)s)
     RETURNING {COLUMNS}
 """  # noqa: S608
@@ -254,6 +256,11 @@ class Moved(Exception):
     """The row no longer stands where the change started from: somebody else was faster."""
 
 
+def is_over(state: State) -> bool:
+    """Whether nothing more comes of an application, unless its person wants it again."""
+    return state == "submitted" or state in _OVER
+
+
 def read(id: UUID, *, connection: Connection) -> Application | None:
     """A row."""
     row = connection.execute(READ, {"id": id}).fetchone()
@@ -302,6 +309,8 @@ def move(
         "from": list(MAY_FOLLOW[state] if source is None else source),
         "submitted_at": found.get("submitted_at"),
         "by_hand": found.get("by_hand", False),
+        # What the person's CV says is kept for the resume that is to be made, and no longer.
+        "is_over": is_over(state),
     }
     with connection.transaction():
         row = connection.execute(MOVE, values).fetchone()

@@ -26,8 +26,8 @@ class NoResume(Exception):
 
 @dataclass(frozen=True)
 class Choice:
-    """A resume, and why it: ``asked_for``, ``only_one``, ``best_title``, ``best_skills`` or
-    ``newest``."""
+    """A resume, and why it: ``asked_for``, ``only_one``, ``best_title``, ``best_skills``,
+    ``newest``, or ``made`` for this very application (:mod:`.new_resume`)."""
 
     resume_id: str
     reason: str
@@ -46,18 +46,44 @@ def choose(
     *resumes*: hh.ru's ``/resumes/mine``; *read* gives one in full, with its skills. hh.ru: only a
     published resume can be sent. Raises :class:`NoResume`.
     """
-    published = [one for one in resumes if _status(one) == "published" and not one.get("blocked")]
+    published = [one for one in resumes if is_published(one) and not one.get("blocked")]
     if wanted is not None:
         if any(one["id"] == wanted for one in published):
             return Choice(wanted, "asked_for")
         raise NoResume("resume_not_available")
     if not published:
         raise NoResume("missing_resume_id")
-    if len(published) == 1:
-        return Choice(published[0]["id"], "only_one")
+    return _best(published, vacancy, read)
+
+
+def choose_source(
+    resumes: Collection[dict[str, Any]],
+    vacancy: VacancyDetail,
+    *,
+    wanted: str | None,
+    read: Callable[[str], dict[str, Any]],
+) -> dict[str, Any]:
+    """The resume that a new one is a copy of: as :func:`choose`, but one that is not published
+    will do where no other is."""
+    usable = {one["id"]: one for one in resumes if not one.get("blocked")}
+    if wanted is not None:
+        if wanted in usable:
+            return usable[wanted]
+        raise NoResume("resume_not_available")
+    if not usable:
+        raise NoResume("missing_resume_id")
+    published = [one for one in usable.values() if is_published(one)]
+    return usable[_best(published or list(usable.values()), vacancy, read).resume_id]
+
+
+def _best(
+    resumes: list[dict[str, Any]], vacancy: VacancyDetail, read: Callable[[str], dict[str, Any]]
+) -> Choice:
+    if len(resumes) == 1:
+        return Choice(resumes[0]["id"], "only_one")
     wanted_words = _stems(vacancy.name)
-    fit = {one["id"]: len(wanted_words & _stems(one.get("title") or "")) for one in published}
-    best = [one for one in published if fit[one["id"]] == max(fit.values())]
+    fit = {one["id"]: len(wanted_words & _stems(one.get("title") or "")) for one in resumes}
+    best = [one for one in resumes if fit[one["id"]] == max(fit.values())]
     if len(best) == 1:
         return Choice(best[0]["id"], "best_title")
     best.sort(key=lambda one: str(one.get("updated_at") or ""), reverse=True)
@@ -67,9 +93,10 @@ def choose(
     return Choice(top[0]["id"], "best_skills" if len(top) == 1 else "newest")
 
 
-def _status(resume: dict[str, Any]) -> str | None:
+def is_published(resume: dict[str, Any]) -> bool:
+    """Whether hh.ru's *resume* is published."""
     status = resume.get("status")
-    return status.get("id") if isinstance(status, dict) else None
+    return isinstance(status, dict) and status.get("id") == "published"
 
 
 def _skills(resume: dict[str, Any]) -> set[str]:

@@ -16,7 +16,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from ullgetthejob.accounts import access, audit
-from ullgetthejob.applications import filters, ledger, quota
+from ullgetthejob.applications import filters, ledger, new_resume, quota
+from ullgetthejob.hh import cv
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
 from ullgetthejob.platform.telemetry import count
@@ -44,10 +45,10 @@ REMEMBER_KEY = """
 ENTER = f"""
     INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, reason, due_at,
                                     expires_at, letter, wanted_resume_id, created_at, updated_at,
-                                    workflow_id, queue_item_id)
+                                    workflow_id, queue_item_id, new_resume)
     VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(reason)s, %(due_at)s,
             %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
-            %(workflow_id)s, %(queue_item_id)s)
+            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb)
     ON CONFLICT (account_id, vacancy_id) DO NOTHING
     RETURNING {ledger.COLUMNS}
 """  # noqa: S608
@@ -58,7 +59,8 @@ ENTERED = f"""
 
 
 class Cv(BaseModel):
-    """The CV as the BFF customised it; hh.ru gets one of the person's own resumes."""
+    """The CV as the BFF customised it. hh.ru gets one of the person's own resumes, or a copy of it
+    that says what the CV does, if one is to be made."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -68,12 +70,15 @@ class Cv(BaseModel):
 
 
 class SubmitBody(BaseModel):
-    """What the BFF sends. *user_id*: for a service without a token of the user."""
+    """What the BFF sends. *create_resume*: a resume is made from the CV (of the person's resumes,
+    *hh_resume_id* is then the one that it is a copy of). *user_id*: for a service without a token
+    of the user."""
 
     job_external_id: str
     cover_letter: str | None = None
     customized_cv: Cv | None = None
     hh_resume_id: str | None = None
+    create_resume: bool = False
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     user_id: str | None = None
 
@@ -87,6 +92,8 @@ class SubmitBody(BaseModel):
             )
         if self.resume_id is not None and not RESUME_ID.fullmatch(self.resume_id):
             raise _bad("hh_resume_id", "must be the id of a resume at hh.ru")
+        if self.create_resume and self.customized_cv is None:
+            raise _bad("customized_cv", "must be there for a resume to be made of it")
         if self.customized_cv is not None:
             if not EMAIL.fullmatch(self.customized_cv.email or ""):
                 raise _missing("missing_email", "customized_cv.email", "must be an e-mail address")
@@ -97,6 +104,13 @@ class SubmitBody(BaseModel):
     def resume_id(self) -> str | None:
         """The resume that is asked for, wherever it stands."""
         return self.hh_resume_id or (self.customized_cv and self.customized_cv.hh_resume_id) or None
+
+    @property
+    def new_resume(self) -> dict[str, Any] | None:
+        """What the resume says that is to be made."""
+        if not self.create_resume or self.customized_cv is None:
+            return None
+        return cv.changes(self.customized_cv.model_extra or {})
 
     @property
     def letter(self) -> str | None:
@@ -178,6 +192,7 @@ def enter(
         "expires_at": (wait or now) + ledger.GIVEN_UP_AFTER,
         "workflow_id": workflow_id,
         "queue_item_id": queue_item_id,
+        "new_resume": new_resume.stored(body.new_resume),
         "now": now,
         "utc": now.replace(tzinfo=None),
         "status": ledger.PROJECTED["queued"],
@@ -194,6 +209,7 @@ def enter(
             "state": held.state,
             "reason": held.reason,
             "due_at": None,
+            "new_resume": None if ledger.is_over(held.state) else values["new_resume"],
             "status": ledger.PROJECTED[held.state],
         }
     with connection.transaction():
@@ -269,7 +285,9 @@ def _answer(application: Application, key: str) -> Submitted:
 
 
 def _request_hash(body: SubmitBody) -> bytes:
-    content = [body.job_external_id, body.letter, body.resume_id]
+    content: list[Any] = [body.job_external_id, body.letter, body.resume_id]
+    if body.create_resume:
+        content.append(body.new_resume)
     return hashlib.sha256(json.dumps(content).encode()).digest()
 
 
