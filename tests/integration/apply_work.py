@@ -25,7 +25,7 @@ from functions.applier import app
 from local.clock import LocalClock
 from local.settings import REPOSITORY
 from ullgetthejob.accounts import rate_limit
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import ledger, new_resume
 from ullgetthejob.hh import client as hh_client
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.pacer import Pacer
@@ -50,6 +50,16 @@ STEPS = (
 STEPS_OF_SETTLING = ("before hh.ru is read", "hh.ru is read", "the outcome is written")
 # On the way of one that never arrived.
 STEPS_OF_TRYING_AGAIN = ("the outcome is written", "queued again")
+
+# On the way of one for which a resume is made, before hh.ru shows it and after.
+STEPS_OF_MAKING_A_RESUME = (
+    "the resume's title is on record",
+    "before the resume is asked for",
+    "the resume is made",
+    "the resume is kept",
+    "it waits for the resume",
+)
+STEPS_OF_PUBLISHING_IT = ("before it is published", "it is published", "the token is taken")
 
 OUT_FOR_S = 0.3  # how long the call has been out when its worker stops
 # A pause of all calls costs real time; what matters here is that there is one.
@@ -95,20 +105,26 @@ class Worker:
         time.sleep(600)
 
     def _stop_at(self, step: str | None) -> None:
-        if step == "the lease is taken":
-            self._after(leases, "take", lambda _: True)
-        elif step == "preparing":
-            self._after(ledger, "move", lambda row: row.state == "preparing")
-        elif step == "the token is taken":
-            self._after(rate_limit, "acquire", lambda _: True)
-        elif step == "the attempt is on record":
-            self._after(ledger, "begin_attempt", lambda _: True)
-        elif step == "the outcome is written":  # in a transaction that is never committed
-            self._after(ledger, "end_attempts", lambda _: True)
+        after: dict[str, tuple[Any, str, Callable[[Any], bool]]] = {
+            "the lease is taken": (leases, "take", _always),
+            "preparing": (ledger, "move", lambda row: row.state == "preparing"),
+            "the token is taken": (rate_limit, "acquire", _always),
+            "the attempt is on record": (ledger, "begin_attempt", _always),
+            # in a transaction that is never committed
+            "the outcome is written": (ledger, "end_attempts", _always),
+            "queued again": (ledger, "move", lambda row: row.reason == "never_arrived"),
+            "the resume's title is on record": (new_resume._Work, "_record", _always),
+            "the resume is kept": (new_resume._Work, "_keep", _always),
+            "it waits for the resume": (
+                ledger,
+                "move",
+                lambda row: row.reason == "resume_not_visible",
+            ),
+        }
+        if step in after:
+            self._after(*after[step])
         elif step == "the outcome is committed":
             self._before(leases.Lease, "release")
-        elif step == "queued again":
-            self._after(ledger, "move", lambda row: row.reason == "never_arrived")
 
     def _after(self, owner: Any, name: str, here: Callable[[Any], bool]) -> None:
         inner = getattr(owner, name)
@@ -125,6 +141,10 @@ class Worker:
         setattr(owner, name, lambda *_: self.stop())
 
 
+def _always(_: Any) -> bool:
+    return True
+
+
 class _Way(httpx.BaseTransport):
     """The way to hh.ru, on which a worker may stop before, while and after it is called."""
 
@@ -136,15 +156,23 @@ class _Way(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         applies = (request.method, request.url.path) == ("POST", "/negotiations")
         reads = (request.method, request.url.path) == ("GET", "/negotiations")
-        if (applies and self._step == "before the call leaves") or (
-            reads and self._step == "before hh.ru is read"
+        makes = (request.method, request.url.path) == ("POST", "/resumes")
+        publishes = request.method == "POST" and request.url.path.endswith("/publish")
+        if (
+            (applies and self._step == "before the call leaves")
+            or (reads and self._step == "before hh.ru is read")
+            or (makes and self._step == "before the resume is asked for")
+            or (publishes and self._step == "before it is published")
         ):
             self._worker.stop()
         if applies and self._step == "the call is out":
             threading.Timer(OUT_FOR_S, self._worker.say, ["stopped"]).start()
         response = self._inner.handle_request(request)
-        if (applies and self._step == "hh.ru has acted") or (
-            reads and self._step == "hh.ru is read"
+        if (
+            (applies and self._step == "hh.ru has acted")
+            or (reads and self._step == "hh.ru is read")
+            or (makes and self._step == "the resume is made")
+            or (publishes and self._step == "it is published")
         ):
             response.read()
             self._worker.stop()
