@@ -1,0 +1,52 @@
+"""A resume is made for a vacancy through the running local cloud, and of its CV nothing is told."""
+
+import json
+import time
+
+from tests.e2e.test_connected_person import get, log_in
+
+DEADLINE_S = 45
+SUMMARY = "Двадцать лет веду учёт без единого штрафа."
+CV = {
+    "firstName": "Ольга",
+    "email": "olga@example.org",
+    "phone": "+79005550103",
+    "title": "Бухгалтер по налогам",
+    "summary": SUMMARY,
+    "skills": ["НДС"],
+}
+
+
+def test_an_application_goes_out_with_the_resume_that_was_made_for_it(cloud):
+    session_id, jwt = log_in(cloud, "olga")
+    vacancy = cloud.sandbox("POST", "/vacancies", {"title": "Бухгалтер"})["id"]
+    body = {
+        "user_id": session_id,
+        "job_external_id": str(vacancy),
+        "cover_letter": "Здравствуйте!",
+        "customized_cv": CV,
+        "create_resume": True,
+    }
+    with cloud.client() as bff:
+        accepted = bff.post("/api/applications/submit", json=body)
+    assert accepted.status_code == 202, accepted.text
+    path = f"/api/applications/{accepted.json()['application_id']}"
+    ends = time.monotonic() + DEADLINE_S
+    while (shown := get(cloud, path, jwt)["application"])["state"] != "submitted":
+        assert time.monotonic() < ends, shown
+        time.sleep(0.5)
+    assert "resume_not_visible" in {step["reason"] for step in shown["history"]}
+    assert shown["resume_reason"] == "made"
+    resume = get(cloud, f"/api/hh/resumes/{shown['resume_id']}", jwt)["resume"]
+    assert (resume["title"], resume["summary"], resume["skill_set"]) == (
+        CV["title"],
+        SUMMARY,
+        ["НДС"],
+    )
+    assert cloud.query("SELECT count(*) FROM application_ledger WHERE new_resume IS NOT NULL") == [
+        (0,)
+    ]
+    said = "".join(cloud.output)
+    assert accepted.headers["x-request-id"] in said, "logs are printed"
+    assert SUMMARY not in said
+    assert json.dumps(SUMMARY)[1:-1] not in said
