@@ -46,8 +46,10 @@ RESUMES_PAGE = "https://hh.ru/applicant/resumes"
 READ = """
     SELECT new_resume AS contents, new_resume_title AS title, new_resume_asked_at AS asked_at,
            new_resume_asked AS asked,
-           CASE WHEN resume_reason = 'made' THEN resume_id END AS resume_id
-    FROM application_ledger WHERE id = %(id)s
+           CASE WHEN resume_reason = 'made' THEN resume_id END AS resume_id,
+           EXISTS (SELECT FROM application_history h
+                   WHERE h.ledger_id = l.id AND h.reason = 'resume_incomplete') AS is_completed
+    FROM application_ledger l WHERE id = %(id)s
 """
 # Titles that hh.ru may have and not show yet.
 TITLES = """
@@ -91,7 +93,7 @@ class Order:
 
     *contents*: what it says by the CV, ``None`` if none is to be made (any more). *title*,
     *asked_at*, *asked*: as what, when last and how often hh.ru was asked for it. *resume_id*: of
-    the one that was made.
+    the one that was made. *is_completed*: its person was told to complete it.
     """
 
     contents: dict[str, Any] | None
@@ -99,6 +101,7 @@ class Order:
     asked_at: datetime | None
     asked: int
     resume_id: str | None
+    is_completed: bool = False
 
 
 def asked_at(id: UUID, *, connection: Connection) -> datetime | None:
@@ -242,12 +245,12 @@ class _Work:
         self._audit("resume.publish", "ok")
 
     def _put_right(self, id: str, order: Order) -> None:
-        """What a copy has not taken over from the CV. Once: what its person has written since
-        stays."""
+        """Write what the copy has not taken over from the CV, until its person was told to complete
+        it: what they have written stays."""
+        if order.is_completed:
+            return
         wanted = {**(order.contents or {}), **({"title": order.title} if order.title else {})}
         shown = self.ask(lambda token: self.hh.resume(token, id))
-        if shown.get("updated_at") != shown.get("created_at"):
-            return
         other = {name: value for name, value in wanted.items() if shown.get(name) != value}
         if other:
             self.ask(lambda token: self.hh.update_resume(token, id, other))
