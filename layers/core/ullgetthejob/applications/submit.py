@@ -153,7 +153,7 @@ def submit(
         connection=connection,
         now=now,
     )
-    if application.due_at is not None:
+    if application.due_at is not None and application.due_at <= now:
         queues.ring(ledger.QUEUE, {"account_id": str(person.account_id)})
     return _answer(application, key)
 
