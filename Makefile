@@ -130,6 +130,10 @@ test-unit: $(READY) ## Run the tests that need nothing but Python
 test-hh-api: $(READY) ## Run the tests that ask the real hh.ru; need HH_ACCESS_TOKEN, HH_USER_AGENT
 	@$(BIN)/python -m pytest -m hh_api tests/hh_api
 
+.PHONY: soak-applying
+soak-applying: $(READY) ## Apply 1,000 times while all goes wrong; SOAK_APPLICATIONS=, SOAK_SEED=
+	@SOAK_APPLICATIONS=$${SOAK_APPLICATIONS:-1000} $(PYTEST) -q -s tests/integration/test_applying_soak.py
+
 .PHONY: test-dynamodb-local
 test-dynamodb-local: $(READY) ## Race many processes on AWS's DynamoDB Local (needs Java 17 and npm)
 	@$(BIN)/python -m pytest -rs tests/dynamodb_local
@@ -185,3 +189,7 @@ $(ZAE_READY): $(READY) benchmarks/limiters/requirements.txt
 .PHONY: bench-rate-limit
 bench-rate-limit: $(ZAE_READY) ## Acquires on AWS's DynamoDB Local beside zae-limiter (needs Java 17, npm)
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.rate_limit --zae-python $(ZAE)/bin/python
+
+.PHONY: bench-submit
+bench-submit: $(READY) ## How long twenty submissions at once take, beside calls that do nothing
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.submit_latency

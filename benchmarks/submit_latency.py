@@ -1,0 +1,148 @@
+"""How long the BFF waits for ``POST /api/applications/submit`` when twenty call at once.
+
+``make bench-submit``. Against a local cloud of its own (functions as processes, Postgres, moto,
+the sandbox). Bursts of twenty take turns with bursts of the same call without the secret, which
+the function refuses at once (401): the floor, the same way through the gateway into the same
+processes, and nothing done there. A submission is a new application of the demo user each time,
+whom the appliers serve meanwhile. The first bursts of each are not counted: they start the
+functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from migrations.seed import DEMO_USER_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CALLERS = 20
+BURSTS = 25
+WARM_UP = 3
+PAUSE_S = 0.5  # the gateway lets 50 a second in
+TARGET_MS = 300  # issue 4: p99 at 20 at once
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bursts", type=int, default=BURSTS)
+    bursts = parser.parse_args().bursts
+    refused: list[float] = []
+    accepted: list[float] = []
+    with cloud() as (core, sandbox, secret), httpx.Client(base_url=core, timeout=35) as client:
+        for number in range(WARM_UP + bursts):
+            vacancies = _publish(sandbox, CALLERS)
+            floor = _burst(lambda vacancy: _submit(client, vacancy, "none"), vacancies, 401)
+            taken = _burst(lambda vacancy: _submit(client, vacancy, secret), vacancies, 202)
+            if number >= WARM_UP:
+                refused += floor
+                accepted += taken
+    print(f"{CALLERS} callers at once, {len(accepted)} calls of each kind, in ms:")
+    for name, values in (("refused (401)", refused), ("submitted", accepted)):
+        p50, p99 = _percentile(values, 50), _percentile(values, 99)
+        print(f"  {name:13} p50 {p50:5.0f}  p99 {p99:5.0f}  most {max(values):5.0f}")
+    ratio = _percentile(accepted, 50) / _percentile(refused, 50)
+    print(f"A submission takes {ratio:.1f} of a refusal; its p99 is to be under {TARGET_MS} ms.")
+
+
+@contextlib.contextmanager
+def cloud() -> Iterator[tuple[str, str, str]]:
+    """A local cloud with its demo user connected: its address, the sandbox's, the secret."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-submit-")))
+        folder.chmod(0o755)  # Postgres's own user must be able to enter it
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "local", "run"],
+                cwd=REPOSITORY,
+                env={**os.environ, "PORT": str(port), "DATA_DIR": str(folder)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        assert process.stdout is not None
+        said: list[str] = []
+        for line in process.stdout:
+            said.append(line)
+            if "The demo user is connected" in line:
+                break
+        else:
+            raise RuntimeError(f"the local cloud does not start:\n{''.join(said)}")
+        reader = threading.Thread(target=process.stdout.read, daemon=True)
+        reader.start()
+        try:
+            url = f"http://localhost:{port}"
+            secrets = json.loads((folder / "secrets.json").read_text())
+            sandbox = httpx.get(f"{url}/_local/").json()["hh"]
+            yield url, sandbox, secrets["ORCHESTRATOR_SECRET"]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            reader.join()
+
+
+def _publish(sandbox: str, count: int) -> list[str]:
+    """Ids of new vacancies."""
+    with httpx.Client(base_url=sandbox) as client:
+        return [
+            client.post("/_sandbox/vacancies", json={"title": "Бухгалтер"}).json()["id"]
+            for _ in range(count)
+        ]
+
+
+def _submit(client: httpx.Client, vacancy_id: str, secret: str) -> httpx.Response:
+    body = {
+        "user_id": DEMO_USER_ID,
+        "job_external_id": vacancy_id,
+        "cover_letter": "Здравствуйте! Буду рада поговорить.",
+    }
+    headers = {"X-Core-Secret": secret}
+    return client.post("/api/applications/submit", json=body, headers=headers)
+
+
+def _burst(call: Callable[[str], httpx.Response], vacancies: list[str], status: int) -> list[float]:
+    """Milliseconds of each of the calls, which begin together."""
+    time.sleep(PAUSE_S)
+    begin = threading.Barrier(len(vacancies))
+
+    def caller(vacancy: str) -> float:
+        begin.wait()
+        began = time.perf_counter()
+        answer = call(vacancy)
+        took = (time.perf_counter() - began) * 1000
+        if answer.status_code != status:
+            raise RuntimeError(f"{answer.status_code}: {answer.text[:500]}")
+        return took
+
+    with ThreadPoolExecutor(len(vacancies)) as pool:
+        return list(pool.map(caller, vacancies))
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+if __name__ == "__main__":
+    main()
