@@ -34,7 +34,7 @@ LAST_STEP = """
     ORDER BY ledger_id, h.id DESC
 """
 SENT = """
-    SELECT count(*) AS sent, min(a.at) AS first FROM application_attempts a
+    SELECT count(*) AS sent FROM application_attempts a
     LEFT JOIN application_outcomes o ON o.attempt_id = a.id
     WHERE a.account_id = %s AND o.outcome NOT IN ('not_sent', 'by_hand')
 """
@@ -45,13 +45,16 @@ def judge(account_id: UUID, person: str, *, sandbox: HhSandbox, connection: Conn
     rows = connection.execute(ROWS, [account_id]).fetchall()
     log = sandbox.applications(person=person)
     outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    by_hand = set()
     for entry in log:
         outcomes[entry["vacancy_id"]][entry["outcome"]] += 1
+        if entry["by"] == "hand":
+            by_hand.add(entry["vacancy_id"])
     for row in rows:
         at_hh = outcomes[row["vacancy_id"]]
         said = (row["vacancy_id"], row["state"], row["reason"], dict(at_hh))
         assert at_hh["accepted"] == (row["state"] == "submitted"), said
-        assert not at_hh["already_applied"], said
+        assert not at_hh["already_applied"] or row["vacancy_id"] in by_hand, said
         if row["state"] not in (*FINAL, "needs_person", "handoff"):
             assert row["due_at"] is not None, said
         _check_shown(row)
@@ -72,18 +75,29 @@ def tokens_spent(account_id: UUID) -> int:
     return sum(one["S"] != rate_limit.NOBODY for one in _bucket(account_id)["ids"]["L"])
 
 
-def tokens_owed(account_id: UUID, since: datetime) -> int:
-    """How many tokens the bucket has given since it was full at *since*, if it never was again."""
-    full_at = datetime.fromtimestamp(int(_bucket(account_id)["tat"]["N"]) / 1000, UTC)
-    interval = timedelta(milliseconds=rate_limit.rule("submit").interval_ms)
-    return round((full_at - since) / interval)
+def was_full_at(account_id: UUID) -> datetime:
+    """When the bucket was full last, if no more than twenty tokens were given since."""
+    return _full_at(account_id) - tokens_spent(account_id) * _interval()
 
 
-def calls_made(account_id: UUID, *, connection: Connection) -> tuple[int, datetime]:
-    """Attempts that reached hh.ru or may have, and when the first one was."""
+def spent_since(account_id: UUID, was_full: datetime) -> int:
+    """How many tokens the bucket has given since it *was_full*, if it never was again."""
+    return round((_full_at(account_id) - was_full) / _interval())
+
+
+def calls_made(account_id: UUID, *, connection: Connection) -> int:
+    """Attempts that reached hh.ru, or may have."""
     made = connection.execute(SENT, [account_id]).fetchone()
     assert made is not None
-    return made["sent"], made["first"]
+    return int(made["sent"])
+
+
+def _full_at(account_id: UUID) -> datetime:
+    return datetime.fromtimestamp(int(_bucket(account_id)["tat"]["N"]) / 1000, UTC)
+
+
+def _interval() -> timedelta:
+    return timedelta(milliseconds=rate_limit.rule("submit").interval_ms)
 
 
 def _bucket(account_id: UUID) -> dict[str, Any]:
@@ -92,7 +106,7 @@ def _bucket(account_id: UUID) -> dict[str, Any]:
         "Key": {"pk": {"S": f"submit#{account_id}"}},
         "ConsistentRead": True,
     }
-    item: dict[str, Any] = aws.call("dynamodb", "GetItem", request)["Item"]
+    item: dict[str, Any] = aws.call("dynamodb", "GetItem", request).get("Item", {"ids": {"L": []}})
     return item
 
 

@@ -128,5 +128,5 @@ def all_end_well(desks, workers, accepted, lost):
         states = [(desk.row(one).state, desk.row(one).reason) for one in accepted[desk.who]]
         assert {state for state, _ in states} == {"submitted"}, states
         judge(desk.account_id, desk.who, sandbox=desk.world.sandbox, connection=desk.connection)
-        made, _ = calls_made(desk.account_id, connection=desk.connection)
+        made = calls_made(desk.account_id, connection=desk.connection)
         assert made == tokens_spent(desk.account_id) == VACANCIES + lost
