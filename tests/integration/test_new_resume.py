@@ -1,6 +1,7 @@
 """A resume is made for an application: once, whatever goes wrong, and before any token is spent."""
 
 import json
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -188,6 +189,7 @@ def test_a_title_that_is_taken_gets_a_number(desk, title, made):
 def test_two_that_want_the_same_title_get_one_each_before_hh_shows_the_first(desk):
     both = [desk.ask(), desk.ask()]
     desk.run()
+    assert desk.asked() == 2, "hh.ru need not refuse a title that is known"
     desk.let_pass(rounds=2)
     assert [desk.row(one).state for one in both] == ["submitted"] * 2
     assert {desk.row(one).resume_id for one in both} == {
@@ -443,21 +445,33 @@ def test_a_worker_killed_at_any_step_leaves_one_resume_and_one_application(desk,
     assert (len(desk.posted()), desk.row(accepted).resume_id) == (1, desk.resumes[TITLE])
 
 
-def test_a_worker_that_was_asleep_asks_for_no_second(desk, monkeypatch):
+class Gone(BaseException):
+    """A worker is no more."""
+
+
+@pytest.mark.parametrize("other", ["is done", "dies"])
+def test_a_worker_that_was_asleep_asks_for_no_second(desk, monkeypatch, other):
     """Its lease is another's by now, who has asked for the resume already."""
     before = desk.resumes
     accepted = desk.ask()
     inner = HHClient.may_create_resume
 
+    def dies(*_):
+        raise Gone
+
     def overtaken(self, token):
         monkeypatch.setattr(HHClient, "may_create_resume", inner)
         desk.world.sandbox.advance(apply.LEASE_S + 1)
-        desk.run()
+        with monkeypatch.context() as patched, suppress(Gone):
+            if other == "dies":
+                patched.setattr(new_resume._Work, "_keep", dies)
+            desk.run()
+        assert desk.row(accepted).state == ("preparing" if other == "dies" else "queued")
         return inner(self, token)
 
     monkeypatch.setattr(HHClient, "may_create_resume", overtaken)
     desk.run()
-    desk.let_pass(rounds=3)
+    desk.let_pass(rounds=10)
     assert desk.row(accepted).state == "submitted"
     assert (desk.asked(), made_by(desk, before)) == (1, [TITLE])
 
