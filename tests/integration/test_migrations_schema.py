@@ -297,7 +297,7 @@ def test_every_index_has_the_name_that_ecto_gave_it(catalog):
     found = catalog.execute(
         """
         SELECT i.relname, CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END || t.relname
-               || '(' || string_agg(pg_get_indexdef(i.oid, n, true), ', ') || ')'
+               || '(' || string_agg(pg_get_indexdef(i.oid, n, true), ', ' ORDER BY n) || ')'
         FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = indrelid,
              generate_series(1, x.indnkeyatts) n
         WHERE t.relnamespace = 'public'::regnamespace AND NOT x.indisprimary
