@@ -46,7 +46,7 @@ RUNTIME = (
 INVOKE = "/2015-03-31/functions/function/invocations"
 INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)")
 
-# The search against the naive one: issue 2, item 9.
+# The search against the naive one.
 INIT_TARGET = 0.40
 FIRST_ANSWER_TARGET = 0.70
 

@@ -50,7 +50,7 @@ DEMAND_S = 8.0
 CROWD = 4
 LIMITERS = ("core", "zae")
 
-# Beside zae-limiter, and of what the bucket allows: issue 4, item 11.
+# Beside zae-limiter, and of what the bucket allows.
 RATIO_TARGET = 1.4
 REQUESTS_TARGET = 1.0
 SHARE_TARGET = 0.99
