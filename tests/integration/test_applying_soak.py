@@ -4,8 +4,8 @@ Concurrent workers as processes, of which some are killed at random moments; hh.
 in ten, in all its ways; bells are lost, doubled and late; the BFF writes ``pending`` over anything;
 both sessions of a person submit the same vacancies.
 
-``make soak-applying`` runs it. The suite leaves it out: its patience with hh.ru is half a second, and
-what a busy machine makes of that is no finding.
+``make soak-applying`` runs it. The suite leaves it out: its patience with hh.ru is half a second,
+and what a busy machine makes of that is no finding.
 """
 
 import json
