@@ -20,6 +20,8 @@ from ullgetthejob.vacancies import store
 PIER = {"id": "77001", "name": "ООО «Облачная пристань»"}
 OTHER = {"id": "77002", "name": "Ромашка"}
 DAY = 24 * 3600
+# What the sandbox makes up, by the vacancy's id, may speak of duty at night.
+DAYTIME = ["Развитие сервисов"]
 
 
 class FilteringDesk(Desk):
@@ -104,7 +106,11 @@ def test_what_no_rule_drops_goes_out(desk):
     accepted = desk.submit(
         str(
             desk.world.sandbox.publish(
-                "Аналитик данных", employer=OTHER, work_format=["REMOTE"], salary={"from": 150_000}
+                "Аналитик данных",
+                employer=OTHER,
+                work_format=["REMOTE"],
+                salary={"from": 150_000},
+                duties=DAYTIME,
             )["id"]
         )
     )
@@ -381,9 +387,9 @@ def own_connection():
 def test_a_preview_says_what_would_be_dropped_and_why(desk):
     ids = [
         publish(desk, employer=PIER, work_format=["ON_SITE"], duties=["Ночные дежурства"]),
-        publish(desk, employer=OTHER, work_format=["REMOTE"]),
-        publish(desk, employer=OTHER, work_format=["REMOTE"]),
-        publish(desk, employer=OTHER, work_format=["REMOTE"], type="anonymous"),
+        publish(desk, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
+        publish(desk, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
+        publish(desk, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME, type="anonymous"),
     ]
     for id in ids:
         desk.see(id)
