@@ -145,6 +145,10 @@ class Api:
         """Declare a PUT route."""
         return self._route("PUT", path, who)
 
+    def patch(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Declare a PATCH route."""
+        return self._route("PATCH", path, who)
+
     def delete(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a DELETE route."""
         return self._route("DELETE", path, who)

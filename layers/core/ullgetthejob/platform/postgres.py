@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import select
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import secrets, settings
 from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     import psycopg
 
@@ -70,6 +71,50 @@ def _root_certificates() -> str:
     return certifi.where()
 
 
+@cache
+def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
+    """psycopg's connection, which also does what waits for a commit: see :func:`after_commit`."""
+    import psycopg
+    from psycopg.pq import TransactionStatus
+
+    class Connection(psycopg.Connection[dict[str, Any]]):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.waiting: dict[Hashable, Callable[[], None]] = {}
+
+        @property
+        def in_transaction(self) -> bool:
+            return self.info.transaction_status is not TransactionStatus.IDLE
+
+        @contextmanager
+        def transaction(self, *arguments: Any, **named: Any) -> Iterator[psycopg.Transaction]:
+            try:
+                with super().transaction(*arguments, **named) as transaction:
+                    yield transaction
+            except BaseException:
+                if not self.in_transaction:
+                    self.waiting.clear()
+                raise
+            if not self.in_transaction:
+                waiting, self.waiting = self.waiting, {}
+                for call in waiting.values():
+                    call()
+
+    return Connection
+
+
+def after_commit(
+    connection: psycopg.Connection[dict[str, Any]], key: Hashable, call: Callable[[], None]
+) -> None:
+    """Let *call* wait for the end of the transaction that *connection* is in, and forget it if that
+    fails. Of several with one *key* only the last is called; outside of a transaction, at once.
+    """
+    if getattr(connection, "in_transaction", False):
+        connection.waiting[key] = call  # type: ignore[attr-defined]
+    else:
+        call()
+
+
 def connection() -> psycopg.Connection[dict[str, Any]]:
     """The environment's connection (autocommit; rows are dicts), opened anew if it was lost.
 
@@ -84,7 +129,7 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
         _connection = None
     if _connection is None:
         try:
-            _connection = psycopg.connect(
+            _connection = connection_class().connect(
                 conninfo(),
                 autocommit=True,
                 prepare_threshold=None,

@@ -1,13 +1,21 @@
 """The event log of an account: what its sockets are told, in order and without a gap.
 
 ``seq`` rises by one an account. It is given out under the lock of the account's row, in the
-transaction that made the fact: a later fact has a later number, and no number goes missing.
+transaction that made the fact: a later fact has a later number, and no number goes missing. After
+the commit the bell rings for the broadcaster.
+
+An event is one frame of a WebSocket, so what is long is written as several; it is kept for seven
+days.
 """
 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
+
+from ullgetthejob.platform import postgres, queues
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,7 +25,14 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-Type = Literal["application.updated"]
+QUEUE = "BROADCASTER_QUEUE_URL"
+KEPT = timedelta(days=7)
+# API Gateway: a frame has at most 32 KB; what surrounds the data needs less than the rest.
+MOST_DATA_BYTES = 31 * 1024
+
+Type = Literal[
+    "account.updated", "application.updated", "fetch.completed", "jobs.new", "rate_limit.updated"
+]
 
 APPEND = """
     WITH next AS (
@@ -26,13 +41,51 @@ APPEND = """
     )
     INSERT INTO events (account_id, seq, at, type, data)
     SELECT %(account_id)s, seq, %(at)s, %(type)s, %(data)s::jsonb FROM next
+    RETURNING seq
 """
+UNSERVED = """
+    SELECT id FROM accounts WHERE last_event_seq > broadcast_seq ORDER BY id LIMIT %(most)s
+"""
+FORGET = """
+    DELETE FROM events WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM events WHERE at < %(before)s LIMIT %(most)s
+    ))
+"""
+
+
+class TooLong(ValueError):
+    """The data of an event does not fit into a frame."""
 
 
 def append(
     account_id: UUID, type: Type, data: dict[str, Any], *, connection: Connection, now: datetime
-) -> None:
-    """Write one event, in the transaction that *connection* is in. *data* holds no secret and
-    nothing of another account."""
+) -> int:
+    """Write one event, in the transaction that *connection* is in; its seq. *data* holds no secret
+    and nothing of another account.
+
+    Raises :class:`TooLong` above :data:`MOST_DATA_BYTES`.
+    """
     text = json.dumps(data, ensure_ascii=False)
-    connection.execute(APPEND, {"account_id": account_id, "at": now, "type": type, "data": text})
+    if len(text.encode()) > MOST_DATA_BYTES:
+        raise TooLong
+    row = connection.execute(
+        APPEND, {"account_id": account_id, "at": now, "type": type, "data": text}
+    ).fetchone()
+    assert row is not None  # noqa: S101 - INSERT … RETURNING
+    postgres.after_commit(connection, (QUEUE, account_id), partial(ring, account_id))
+    return int(row["seq"])
+
+
+def ring(account_id: UUID) -> None:
+    """Ring the broadcaster's bell for an account."""
+    queues.ring(QUEUE, {"account_id": str(account_id)})
+
+
+def sweep(*, connection: Connection, now: datetime, most: int) -> tuple[int, int]:
+    """Ring again for accounts whose sockets lack events, forget events that are too old; how many
+    of each, *most* at once."""
+    unserved = connection.execute(UNSERVED, {"most": most}).fetchall()
+    for row in unserved:
+        ring(row["id"])
+    forgotten = connection.execute(FORGET, {"before": now - KEPT, "most": most}).rowcount
+    return len(unserved), forgotten

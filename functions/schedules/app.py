@@ -1,0 +1,8 @@
+"""/api/schedules: saved searches."""
+
+from typing import Any
+
+
+def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Not written yet."""
+    raise NotImplementedError
