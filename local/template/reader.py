@@ -21,6 +21,7 @@ from local.template.cloudformation import (
     read,
 )
 from local.template.resources import Function, HttpApi, Key, Layer, Queue, Route, Table, Template
+from local.template.websocket_api import websocket_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,7 +64,7 @@ class _Reader:
         }
 
     def template(self) -> Template:
-        known = {"Function", "LayerVersion", "HttpApi"}
+        known = {"Function", "LayerVersion", "HttpApi", "WebSocketApi"}
         for logical_id, resource in self._resources.items():
             kind = str(resource["Type"])
             if kind.startswith("AWS::Serverless::") and kind.rpartition(":")[2] not in known:
@@ -83,6 +84,12 @@ class _Reader:
         }
         for function in functions.values():
             event_sources.check_visibility(function, queues)
+        sockets = [
+            websocket_api(name, self._properties(name), functions, f"Resources.{name}.Properties")
+            for name in self._of_type("AWS::Serverless::WebSocketApi")
+        ]
+        if len(sockets) > 1:
+            raise TemplateError("Resources: more than one AWS::Serverless::WebSocketApi")
         return Template(
             functions=functions,
             layers={
@@ -93,6 +100,7 @@ class _Reader:
             keys={name: self._key(name) for name in self._of_type("AWS::KMS::Key")},
             api=apis[0] if apis else HttpApi(),
             queues=queues,
+            websocket=sockets[0] if sockets else None,
         )
 
     # ── what references mean ─────────────────────────────────────────────────────────────────
@@ -144,6 +152,13 @@ class _Reader:
             return default
         node = merged(section.get(name), properties.get(name))
         return self._evaluate.value(node, f"Resources.{logical_id}.Properties.{name}")
+
+    def _properties(self, logical_id: str) -> dict[str, Any]:
+        """Every property, with the Globals of its type merged in."""
+        resource = self._resources[logical_id]
+        section = self._globals.get(str(resource["Type"]).rpartition(":")[2], {})
+        node = merged(section, resource.get("Properties", {}))
+        return dict(self._evaluate.value(node, f"Resources.{logical_id}.Properties"))
 
     def _content(self, logical_id: str, name: str) -> Path:
         place = f"Resources.{logical_id}.Properties.{name}"

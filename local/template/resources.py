@@ -193,6 +193,26 @@ class HttpApi:
 
 
 @dataclass(frozen=True)
+class WebSocketApi:
+    """The WebSocket API: *routes* are functions (logical ids) by route key."""
+
+    logical_id: str
+    stage: str
+    route_selection_expression: str  # "$request.body." and the path of a value
+    routes: Mapping[str, str]
+    throttle_burst: int | None = None
+    throttle_rate: float | None = None
+    access_log_format: str | None = None
+
+    def addresses(self, port: int) -> dict[str, str]:
+        """Where it is served locally, by the variables that functions have for it."""
+        return {
+            "WEBSOCKET_API_ENDPOINT": f"http://127.0.0.1:{port}/{self.stage}",
+            "WEBSOCKET_URL": f"ws://localhost:{port}/{self.stage}",
+        }
+
+
+@dataclass(frozen=True)
 class Template:
     """Everything that runs locally."""
 
@@ -202,6 +222,7 @@ class Template:
     keys: Mapping[str, Key]
     api: HttpApi
     queues: Mapping[str, Queue] = field(default_factory=dict)
+    websocket: WebSocketApi | None = None
 
     @property
     def routes(self) -> tuple[Route, ...]:
