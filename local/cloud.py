@@ -102,7 +102,10 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
         services = Services(settings, logs, lifeline)
         try:
             await services.start()
-            environments = function_environments(template, settings, services.addresses)
+            addresses = dict(services.addresses)
+            if template.websocket is not None:
+                addresses |= template.websocket.addresses(settings.port)
+            environments = function_environments(template, settings, addresses)
             functions = LambdaService(
                 template,
                 environments,

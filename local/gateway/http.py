@@ -1,7 +1,8 @@
 """API Gateway on a laptop: the HTTP API of the template in front of its functions.
 
-Also ``GET /_local/``: what runs, for people, the page of :mod:`local.dev_connect`, and the
-controls of :mod:`local.event_sources`.
+On the same port: the WebSocket API (:mod:`local.gateway.websocket`). Also ``GET /_local/``: what
+runs, for people, the page of :mod:`local.dev_connect`, and the controls of
+:mod:`local.event_sources`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import asyncio
 import dataclasses
 import json
 import logging
-import re
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,12 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from local.functions.service import PayloadTooLarge, Throttled
+from local.gateway import access_log, body
 from local.gateway.events import MalformedResponse, Request, Response, to_event, to_response
 from local.gateway.routing import Match, Routes
+from local.gateway.throttles import Throttles
+from local.gateway.websocket import WebSocketGateway
+from local.gateway.websocket_connection import Limits
 
 if TYPE_CHECKING:
     import socket
@@ -36,8 +40,6 @@ if TYPE_CHECKING:
 BODY_LIMIT = 10 * 1024 * 1024
 HEADER_LIMIT = 10_240
 INTEGRATION_LIMIT_S = 30
-
-_ACCESS_LOG = "access"
 
 
 class _Unquoted(logging.Filter):
@@ -55,26 +57,6 @@ _LOGGER = logging.getLogger("local.gateway")
 _LOGGER.addFilter(_Unquoted())
 
 
-class TokenBucket:
-    """A throttle: *rate* requests a second, *burst* at once."""
-
-    def __init__(
-        self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._rate, self._burst, self._clock = rate, burst, clock
-        self._tokens, self._at = float(burst), clock()
-
-    def take(self) -> bool:
-        """Spend a token if there is one."""
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-
 class Gateway:
     """Serves the routes of *template* by invoking functions of *service*."""
 
@@ -87,6 +69,7 @@ class Gateway:
         connect: ConnectPage | None = None,
         event_sources: EventSources | None = None,
         integration_limit_s: float = INTEGRATION_LIMIT_S,
+        websocket_limits: Limits = Limits(),  # noqa: B008  frozen
     ) -> None:
         self._routes = Routes(template.routes)
         self._api: HttpApi = template.api
@@ -96,7 +79,10 @@ class Gateway:
         self._connect = connect
         self._event_sources = event_sources
         self._limit_s = integration_limit_s
-        self._throttles: dict[str, TokenBucket] = {}
+        self._throttles = Throttles(self._api.throttle_rate, self._api.throttle_burst)
+        self._websocket: WebSocketGateway | None = None
+        if template.websocket is not None:
+            self._websocket = WebSocketGateway(template.websocket, service, logs, websocket_limits)
         self._runner: web.ServerRunner | None = None
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
@@ -115,11 +101,15 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop serving."""
+        if self._websocket is not None:
+            await self._websocket.stop()
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
+        if self._websocket is not None and self._websocket.serves(request):
+            return await self._websocket.answer(request)
         if self._connect is not None and self._connect.serves(path):
             return await self._connect.answer(request)
         if self._event_sources is not None and self._event_sources.serves(path):
@@ -128,8 +118,9 @@ class Gateway:
             return web.Response(text=_api_docs(), content_type="text/html")
         if path in ("/_local", "/_local/"):
             sources = await self._event_sources.status() if self._event_sources else {}
+            sockets = {"websocket": self._websocket.status()} if self._websocket else {}
             return web.json_response(
-                {**self._status(), "functions": self._service.status(), **sources},
+                {**self._status(), "functions": self._service.status(), **sockets, **sources},
                 dumps=lambda value: json.dumps(value, indent=2) + "\n",
             )
         received = Request(
@@ -157,12 +148,12 @@ class Gateway:
         """The response, and what went wrong with the integration if something did."""
         if match is None:
             return Response.of_gateway(404, "Not Found"), ""
-        if not self._throttle(match.route.key).take():
+        if not self._throttles.take(match.route.key):
             return Response.of_gateway(429, "Too Many Requests"), ""
-        body = await _body(request)
-        if body is None:
+        complete_body = await body.read(request, BODY_LIMIT)
+        if complete_body is None:
             return Response.of_gateway(413, "Request Too Long"), ""
-        complete = dataclasses.replace(received, body=body)
+        complete = dataclasses.replace(received, body=complete_body)
         event = to_event(complete, match.route.key, match.parameters)
         invocation = self._service.invoke(match.route.function, event, received.trace_id)
         try:
@@ -179,14 +170,6 @@ class Gateway:
             return to_response(result.payload), ""
         except MalformedResponse as error:
             return Response.of_gateway(500, "Internal Server Error"), f"malformed: {error}"
-
-    def _throttle(self, route_key: str) -> TokenBucket:
-        if route_key not in self._throttles:
-            rate, burst = self._api.throttle_rate, self._api.throttle_burst
-            self._throttles[route_key] = TokenBucket(
-                10_000 if rate is None else rate, 5_000 if burst is None else burst
-            )
-        return self._throttles[route_key]
 
     def _log_access(
         self, request: Request, match: Match | None, response: Response, problem: str
@@ -208,25 +191,7 @@ class Gateway:
                 "protocol": request.protocol,
                 "stage": "$default",
             }
-            line = re.sub(
-                r"\$context\.([A-Za-z.]+[A-Za-z])",
-                lambda variable: values.get(variable[1], "-"),
-                self._api.access_log_format,
-            )
-            self._logs.write(_ACCESS_LOG, line, echo=False)
-
-
-async def _body(request: web.BaseRequest) -> bytes | None:
-    """The whole body; ``None`` when it is over the limit."""
-    length = request.content_length
-    if length is not None and length > BODY_LIMIT:
-        return None
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            return None
-    return bytes(body)
+            access_log.write(self._logs, self._api.access_log_format, values)
 
 
 def _api_docs() -> str:

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from local.gateway.http import TokenBucket
+from local.gateway.throttles import TokenBucket
 from local.settings import (
     USER_AGENT,
     SettingsError,

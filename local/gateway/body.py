@@ -1,0 +1,21 @@
+"""The body of a request, as far as it may be long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+async def read(request: web.BaseRequest, limit: int) -> bytes | None:
+    """The whole body; ``None`` when it is over the limit."""
+    length = request.content_length
+    if length is not None and length > limit:
+        return None
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
