@@ -27,6 +27,7 @@ WHO = {
     "GET /api/filters": USER_OR_SERVICE,
     "PUT /api/filters": USER_OR_SERVICE,
     "POST /api/filters/preview": USER_OR_SERVICE,
+    "POST /api/realtime/ticket": USER_OR_SERVICE,
     "DELETE /api/rate-limit/{user_id}": ADMIN,
 }
 SECRETS = {SERVICE: "x-core-secret", ADMIN: "x-admin-secret"}

@@ -1,0 +1,93 @@
+"""Tickets: whoever connects to the WebSocket brings one: a browser can send no header there.
+
+A ticket is good once, within a minute, and kept under its hash (:mod:`platform.one_time`). It says
+whose events the connection is for, and when that was proven: a session that ends later ends the
+connection too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from pydantic import BaseModel, Field, model_validator
+
+from ullgetthejob.accounts import access
+from ullgetthejob.platform import one_time, settings
+from ullgetthejob.platform.errors import Unauthorized
+from ullgetthejob.platform.telemetry import count
+
+if TYPE_CHECKING:
+    from ullgetthejob.accounts.people import Person
+
+KIND = "ticket"
+LIFE = timedelta(seconds=60)
+LONGEST = 100  # characters; ours have 43
+
+
+class TicketBody(BaseModel):
+    """*user_id*: whose ticket it is, for a service without a token of the user. A browser need not
+    send a body at all."""
+
+    user_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_an_empty_body(cls, sent: Any) -> Any:
+        return {} if sent is None else sent
+
+
+class Ticket(BaseModel):
+    """A ticket, and the address that it is brought to."""
+
+    ticket: str
+    url: str = Field(description="the WebSocket's address with the ticket in it")
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Whose a ticket is, and the moment in which that was proven."""
+
+    user_id: UUID
+    account_id: UUID
+    proven_at: datetime
+
+
+def issue(*, person: Person, now: datetime) -> Ticket:
+    """A new ticket. Raises :class:`NeedsPerson` for a user who never connected hh.ru: events belong
+    to accounts."""
+    if person.account_id is None:
+        raise access.needs_person(person.access)
+    content = {
+        "user_id": str(person.user_id),
+        "account_id": str(person.account_id),
+        "proven_at": now.isoformat(),
+    }
+    ticket = one_time.make(KIND, content, life=LIFE, now=now)
+    count("TicketsIssued")
+    url = f"{settings.text('WEBSOCKET_URL')}?{urlencode({'ticket': ticket})}"
+    return Ticket(ticket=ticket, url=url, expires_at=now + LIFE)
+
+
+def burn(ticket: str, *, by: str, now: datetime) -> Holder:
+    """Use *ticket* up for the connection *by*. Raises :class:`Unauthorized` (``bad_ticket``)."""
+    if not 0 < len(ticket) <= LONGEST:
+        raise bad_ticket("unknown")
+    try:
+        content = one_time.burn(KIND, ticket, by=by, now=now)
+    except one_time.NotGood as error:
+        raise bad_ticket(error.reason) from None
+    return Holder(
+        UUID(content["user_id"]),
+        UUID(content["account_id"]),
+        datetime.fromisoformat(content["proven_at"]),
+    )
+
+
+def bad_ticket(reason: str) -> Unauthorized:
+    """The ticket leads nowhere; *reason* is for the log."""
+    return Unauthorized("get a new ticket", code="bad_ticket", details={"reason": reason})
