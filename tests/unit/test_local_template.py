@@ -7,7 +7,7 @@ import pytest
 
 from local.template.cloudformation import TemplateError
 from local.template.reader import load, merged
-from local.template.resources import EventInvokeConfig
+from local.template.resources import EventInvokeConfig, WebSocketApi
 
 FUNCTION = """
   F:
@@ -58,6 +58,10 @@ def test_the_projects_own_template_is_read_whole():
     assert read.functions["SearchFunction"].handler == "app.handler"  # of Globals
     assert read.api.throttle_burst == 100
     assert "$context.routeKey" in read.api.access_log_format
+    assert read.websocket is not None
+    assert read.websocket.stage == "ws"
+    assert set(read.websocket.routes) == {"$connect", "$disconnect", "$default"}
+    assert read.tables["ConnectionTable"].keys == ("pk", "sk")
 
 
 def test_a_keys_arn_never_changes():
@@ -402,3 +406,89 @@ def test_an_event_that_would_run_otherwise_than_in_the_cloud_is_refused(
 def test_a_resource_that_would_run_otherwise_is_refused(template, resource, problem):
     with pytest.raises(TemplateError, match=problem):
         template(f"Resources: {{X: {{Type: '{resource}}}}}")
+
+
+SOCKET = """
+  W:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      Description: told to nobody
+      RouteSelectionExpression: $request.body.a.b
+      Routes:
+        $connect: {FunctionArn: !GetAtt F.Arn}
+        shout: {FunctionArn: !GetAtt F.Arn, OperationName: Shout}
+"""
+
+
+def test_a_websocket_api_is_read(template):
+    read = template(f"""
+Globals:
+  WebSocketApi:
+    DefaultRouteSettings: {{ThrottlingBurstLimit: 7, ThrottlingRateLimit: 3.5}}
+Resources:{FUNCTION}      Environment: {{Variables: {{V: !Ref W, E: !Sub "https://${{W}}.x/ws"}}}}
+{SOCKET}      StageName: !Sub "w-${{AWS::StackName}}"
+      AccessLogSettings: {{DestinationArn: a, Format: $context.requestId}}
+""")
+
+    assert read.websocket == WebSocketApi(
+        logical_id="W",
+        stage="w-local",
+        route_selection_expression="$request.body.a.b",
+        routes={"$connect": "F", "shout": "F"},
+        throttle_burst=7,
+        throttle_rate=3.5,
+        access_log_format="$context.requestId",
+    )
+    assert read.functions["F"].environment == {"V": "W", "E": "https://W.x/ws"}
+
+
+def test_a_websocket_api_has_sams_defaults(template):
+    read = template(f"Resources:{FUNCTION}{SOCKET}").websocket
+
+    assert read.stage == "default"
+    assert read.throttle_burst is read.throttle_rate is read.access_log_format is None
+
+
+def test_functions_are_told_where_the_websocket_api_is_locally(template):
+    read = template(f"Resources:{FUNCTION}{SOCKET}      StageName: ws").websocket
+
+    assert read.addresses(4000) == {
+        "WEBSOCKET_API_ENDPOINT": "http://127.0.0.1:4000/ws",
+        "WEBSOCKET_URL": "ws://localhost:4000/ws",
+    }
+
+
+@pytest.mark.parametrize(
+    ("properties", "problem"),
+    [
+        ("Auth: {AuthType: AWS_IAM}", r"W\.Properties: Auth does not run locally"),
+        ("RouteSettings: {}", r"W\.Properties: RouteSettings does not run"),
+        ("DefaultRouteSettings: {Fancy: 1}", r"DefaultRouteSettings: Fancy does not run"),
+        ("StageName: $default", r"StageName: \$default is no name"),
+        ("RouteSelectionExpression: $request.header.x", r"SelectionExpression: only \$request"),
+        ("Routes: {}", r"Routes: at least one"),
+        ("Routes: {a-b: {FunctionArn: !GetAtt F.Arn}}", r"Routes\.a-b: a route key is"),
+        ("Routes: {a: {FunctionArn: x}}", r"Routes\.a\.FunctionArn: 'x' is no ARN of a function"),
+        (
+            "Routes: {a: {FunctionArn: !GetAtt F.Arn, RouteResponseSelectionExpression: $default}}",
+            r"Routes\.a: RouteResponseSelectionExpression does not run",
+        ),
+    ],
+)
+def test_a_websocket_api_that_would_run_otherwise_is_refused(template, properties, problem):
+    valid = {
+        "RouteSelectionExpression": "RouteSelectionExpression: $request.body.type",
+        "Routes": "Routes: {a: {FunctionArn: !GetAtt F.Arn}}",
+    }
+    given = {**valid, properties.partition(":")[0]: properties}.values()
+    head = f"Resources:{FUNCTION}\n  W:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:"
+
+    with pytest.raises(TemplateError, match=problem):
+        template("\n      ".join([head, *given]))
+
+
+def test_there_is_one_websocket_api_at_most(template):
+    second = SOCKET.replace("W:", "W2:")
+
+    with pytest.raises(TemplateError, match="more than one AWS::Serverless::WebSocketApi"):
+        template(f"Resources:{FUNCTION}{SOCKET}{second}")
