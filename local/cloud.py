@@ -68,6 +68,7 @@ class Cloud:
     origin: str
     services: Services
     environments: dict[str, dict[str, str]]
+    websocket_url: str
 
     def core(self) -> Core:
         """Its API, as the BFF calls it."""
@@ -134,7 +135,7 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
             origin = f"http://localhost:{settings.port}"
             tell(origin)
             try:
-                yield Cloud(origin, services, environments)
+                yield Cloud(origin, services, environments, addresses.get("WEBSOCKET_URL", "none"))
             finally:
                 await gateway.stop()
                 await sources.stop()
@@ -229,6 +230,7 @@ Ready in {took_s:.1f} s.
 
   API        {origin}
   API docs   {origin}/_local/docs
+  WebSocket  {cloud.websocket_url}
   Connect    {origin}/dev/connect
   Status     {origin}/_local/
   AWS        {services.addresses["AWS_ENDPOINT_URL"]}

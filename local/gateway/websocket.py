@@ -145,8 +145,9 @@ class WebSocketGateway:
         try:
             if self._stopping:
                 connection.close_soon(_GOING_AWAY, "Going away")
-            async for text in connection.messages():
-                await inbox.put(text)
+            async with contextlib.aclosing(connection.messages()) as messages:
+                async for text in messages:
+                    await inbox.put(text)
             del self._connections[name]
             await inbox.put(None)
             await handling

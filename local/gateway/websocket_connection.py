@@ -13,7 +13,7 @@ from aiohttp import WebSocketError, WSCloseCode, WSMsgType
 from local.gateway.frames import MESSAGE_LIMIT, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from aiohttp import WSMessage
 
@@ -88,7 +88,7 @@ class Connection:
         self._unsent_bytes += len(data)
         self._outbox.put_nowait(data)
 
-    async def messages(self) -> AsyncIterator[str]:
+    async def messages(self) -> AsyncGenerator[str, None]:
         """What the client says, until the connection is closed."""
         try:
             while True:

@@ -364,6 +364,7 @@ def test_a_function_that_fails_is_an_error_that_says_nothing_about_it(api, what)
 def test_a_function_that_takes_too_long_is_an_error(api):
     async def scenario():
         async with api(integration_s=3) as running:
+            assert (await running.ask("GET", "/jobs"))[0] == 200  # no cold start within the limit
             client = await running.connect()
             await client.send_json({"do": "wait"})
             answer = await client.receive_json(timeout=DEADLINE_S)
@@ -485,7 +486,8 @@ def test_no_connection_lives_for_ever(api):
             client = await running.connect()
             ended = asyncio.ensure_future(ending(client))
             while not ended.done():
-                await client.send_str("still here")
+                with contextlib.suppress(ConnectionError):  # between the end and its news
+                    await client.send_str("still here")
                 await asyncio.sleep(0.1)
             assert ended.result() == ([], 1001)
 
@@ -504,6 +506,21 @@ def test_a_client_that_vanishes_is_told_as_that(api):
             assert event["requestContext"]["disconnectStatusCode"] == 1005
             assert event["requestContext"]["disconnectReason"]
             await silent.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_does_not_wait_for_connect_is_told_as_gone(api):
+    async def scenario():
+        async with api() as running:
+            connecting = asyncio.ensure_future(running.connect("?do=wait"))
+            name = await running.connection_id()
+            connecting.cancel()
+            running.go()
+            event = await running.event("DISCONNECT")
+            assert event["requestContext"]["connectionId"] == name
+            assert event["requestContext"]["disconnectStatusCode"] == 1006
+            assert await running.post(name, b"x") == 410
 
     asyncio.run(scenario())
 
@@ -629,7 +646,7 @@ def test_stopping_closes_every_connection_and_tells_so(api):
 
 def test_stopping_waits_for_nobody_for_long(api):
     async def scenario():
-        async with api(stop_s=0.5) as running:
+        async with api(stop_s=3) as running:
             client = await running.connect()
             await client.send_json({"do": "wait"})
             await running.event("MESSAGE")
