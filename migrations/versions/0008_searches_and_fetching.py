@@ -148,7 +148,11 @@ def upgrade() -> None:
         )
     """)
     op.execute("""
-        CREATE INDEX public_feed_due_at_index ON public_feed (due_at) WHERE state = 'waiting'
+        CREATE INDEX public_feed_waiting_index ON public_feed (number) WHERE state = 'waiting'
+    """)
+    op.execute("""
+        CREATE INDEX public_feed_ended_at_index ON public_feed (ended_at)
+        WHERE ended_at IS NOT NULL
     """)
     op.execute("ALTER TABLE accounts ADD COLUMN broadcast_seq bigint NOT NULL DEFAULT 0")
     op.execute("UPDATE accounts SET broadcast_seq = last_event_seq")

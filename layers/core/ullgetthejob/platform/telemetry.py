@@ -29,6 +29,16 @@ def count(fact: str, value: float = 1) -> None:
     _metrics.add_metric(name=fact, unit=MetricUnit.Count, value=value)
 
 
+def measure(fact: str, milliseconds: float) -> None:
+    """Add to the metric of how long something took, such as ``EventAge``."""
+    _metrics.add_metric(name=fact, unit=MetricUnit.Milliseconds, value=milliseconds)
+
+
+def gauge(state: str, value: float, unit: MetricUnit = MetricUnit.Seconds) -> None:
+    """Add what *state* is at this moment, such as ``OldestDueApplicationAgeSeconds``."""
+    _metrics.add_metric(name=state, unit=unit, value=value)
+
+
 def flush() -> None:
     """Write the metrics of this invocation to the log (CloudWatch's embedded metric format)."""
     if _metrics.metric_set:
