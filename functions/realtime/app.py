@@ -1,10 +1,13 @@
-"""/api/realtime/*: tickets for the WebSocket."""
+"""/api/realtime/*: tickets for the WebSocket. POST /api/jobs/broadcast-dummy tries the way to the BFF
+out."""
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.platform import clock
-from ullgetthejob.platform.http import USER_OR_SERVICE, Api
-from ullgetthejob.realtime import tickets
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.http import SERVICE, USER_OR_SERVICE, Api
+from ullgetthejob.realtime import public_feed, tickets
+from ullgetthejob.realtime.public_feed import Dummy
 from ullgetthejob.realtime.tickets import Ticket, TicketBody
 
 api = Api(people)
@@ -14,6 +17,12 @@ api = Api(people)
 def issue_ticket(body: TicketBody, person: Person) -> Ticket:  # noqa: ARG001 - it names the person
     """A ticket for the WebSocket: good once, within a minute."""
     return tickets.issue(person=person, now=clock.now())
+
+
+@api.post("/api/jobs/broadcast-dummy", who=SERVICE)
+def broadcast_dummy(caller: Caller) -> Dummy:
+    """Post one made-up vacancy to the BFF at once, as the public feed posts new ones."""
+    return public_feed.dummy(request_id=caller.request_id, now=clock.now())
 
 
 handler = api.handler

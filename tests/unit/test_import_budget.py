@@ -25,6 +25,7 @@ FORBIDDEN = {
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "sweeper": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "public_feed": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }
 
