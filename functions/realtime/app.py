@@ -1,5 +1,4 @@
-"""/api/realtime/*: tickets for the WebSocket. POST /api/jobs/broadcast-dummy tries the way to the BFF
-out."""
+"""/api/realtime/*: tickets for the WebSocket; and a try of the public feed."""
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person

@@ -16,7 +16,7 @@ from ullgetthejob.accounts import access
 from ullgetthejob.applications import campaigns, ledger
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.authentication import Caller
-from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.platform.telemetry import count, gauge, logger
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,6 +54,10 @@ DUE_ACCOUNTS = f"""
         WHERE negotiations_due_at <= %(now)s AND {access.READABLE}
     ) AS due
     GROUP BY account_id ORDER BY min(due_at) LIMIT %(most)s
+"""  # noqa: S608
+OLDEST_DUE = f"""
+    SELECT min(due_at) AS due_at FROM application_ledger
+    WHERE due_at <= %(now)s AND {ledger.NOT_HELD_BACK}
 """  # noqa: S608
 
 
@@ -107,7 +111,14 @@ def sweep(*, connection: Connection, now: datetime, request_id: str = "-") -> Sw
     )
     logger.info("swept", **vars(swept))
     count("ApplicationsRungAgain", swept.rung)
+    gauge("OldestDueApplicationAgeSeconds", oldest_due_age(connection=connection, now=now))
     return swept
+
+
+def oldest_due_age(*, connection: Connection, now: datetime) -> float:
+    """For how many seconds the application that has waited longest has been due; 0 without one."""
+    row = connection.execute(OLDEST_DUE, {"now": now}).fetchone()
+    return 0 if row is None or row["due_at"] is None else (now - row["due_at"]).total_seconds()
 
 
 def _retry(application: ledger.Application, connection: Connection, now: datetime) -> int:
