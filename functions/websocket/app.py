@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from ullgetthejob.realtime import frames
 
-def handler(_event: dict[str, Any], _context: object) -> dict[str, int]:
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """The answer to API Gateway; nothing of it but the status of $connect reaches the client."""
-    return {"statusCode": 200}
+    return frames.handler(event, context)

@@ -20,6 +20,7 @@ import random
 import threading
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -165,10 +166,19 @@ def _service(name: str) -> _Service:
     return _services[name]
 
 
-def signed(headers: dict[str, str], body: bytes, service: str, region: str) -> dict[str, str]:
+def signed(
+    headers: dict[str, str],
+    body: bytes,
+    service: str,
+    region: str,
+    *,
+    method: str = "POST",
+    path: str = "/",
+) -> dict[str, str]:
     """*headers* (lower-case names, ``host`` among them) with those of AWS Signature Version 4.
 
-    Credentials are the environment's, as Lambda sets them.
+    *path*: encoded once more than it is sent. Credentials are the environment's, as Lambda sets
+    them.
     """
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # AWS compares it with real time
     headers = {**headers, "x-amz-date": moment}
@@ -178,7 +188,7 @@ def signed(headers: dict[str, str], body: bytes, service: str, region: str) -> d
     names = sorted(headers)
     canonical = "\n".join(
         [
-            *("POST", "/", ""),
+            *(method, path, ""),
             *(f"{name}:{headers[name]}" for name in names),
             *("", ";".join(names), hashlib.sha256(body).hexdigest()),
         ]
@@ -186,12 +196,19 @@ def signed(headers: dict[str, str], body: bytes, service: str, region: str) -> d
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
-    key = f"AWS4{settings.text('AWS_SECRET_ACCESS_KEY')}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
+    key = _signing_key(settings.text("AWS_SECRET_ACCESS_KEY"), scope)
     signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
     headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={settings.text('AWS_ACCESS_KEY_ID')}/{scope}, "
         f"SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     return headers
+
+
+@lru_cache(maxsize=8)
+def _signing_key(secret: str, scope: str) -> bytes:
+    """The key of a day, a region and a service."""
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key

@@ -3,8 +3,12 @@
 Domain code takes ``now`` as a parameter; whoever starts a piece of work reads it here. SQL never
 asks Postgres for the time. In the cloud this is the system's clock and nothing can set it: the only
 way to replace it is :func:`install`, which only local runs and tests call, in their own process.
+
+How old a socket is, and which of two processes posts to it, is no domain time: days may pass there
+in seconds. For that, and nothing else, :func:`real_ms`.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -19,6 +23,11 @@ _source: Callable[[], datetime] = _system
 def now() -> datetime:
     """The present moment, aware, in UTC."""
     return _source()
+
+
+def real_ms() -> int:
+    """The machine's own time, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def install(source: Callable[[], datetime] | None) -> None:

@@ -13,7 +13,7 @@ from ullgetthejob.platform import aws, settings
 from ullgetthejob.platform.telemetry import count, flush, logger, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 
 def ring(queue: str, who: dict[str, str], *, after_s: int = 0) -> None:
@@ -57,6 +57,36 @@ def answer(
     logger.remove_keys(["request_id"])
     flush()
     return {"batchItemFailures": failed}
+
+
+def answer_together(
+    event: dict[str, Any],
+    context: Any,
+    key: str,
+    work: Callable[[list[str], str], Collection[str]],
+) -> dict[str, Any]:
+    """The same, for all messages at once: *work* is given what they say under *key*, each once, and
+    names those that failed. If it fails itself, all did."""
+    request_id = str(getattr(context, "aws_request_id", ""))
+    logger.append_keys(request_id=request_id)
+    rung: dict[str, list[str]] = {}  # who, and the ids of their messages
+    for record in event["Records"]:
+        who = (_content(record["body"]) or {}).get(key)
+        if who is None:
+            logger.error("a message that nobody can read was dropped")
+            continue
+        rung.setdefault(who, []).append(record["messageId"])
+    try:
+        failed = set(work(list(rung), request_id))
+    except Exception as error:
+        logger.error("work failed", **trace(error))
+        failed = set(rung)
+    if failed:
+        count("WorkFailed", len(failed))
+    logger.remove_keys(["request_id"])
+    flush()
+    again = [message for who in rung if who in failed for message in rung[who]]
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}
 
 
 def _content(body: str) -> dict[str, str] | None:

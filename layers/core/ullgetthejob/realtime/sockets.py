@@ -1,0 +1,177 @@
+"""The sockets themselves: API Gateway's ``@connections``, many posts at once over kept connections.
+
+aiohttp and a signature of our own: httpx's pool is quadratic in its connections, and boto3 needs a
+thread and three times the CPU for each post (``make bench-broadcast``). aiohttp is loaded with this
+module, which only those load that post.
+
+One event loop an environment, so that connections outlive an invocation. One that died meanwhile is
+replaced, and a post whose answer was lost is sent again: clients drop a ``seq`` that they have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import yarl
+
+from ullgetthejob.platform import aws, settings, tls
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+Outcome = TypeVar("Outcome")
+
+AT_ONCE = 128  # TCP connections: a TLS handshake costs more than sharing one does
+CONNECT_WITHIN_S = 2
+ANSWER_WITHIN_S = 5
+POSTED_WITHIN_S = 8  # tries and waiting for one of the connections included
+ATTEMPTS = 4
+BACKOFF_S = 0.05
+BUSY = 429
+GONE = 410
+TOO_LONG = 413
+
+
+class NotPosted(Exception):
+    """Base of what can become of a post."""
+
+
+class Gone(NotPosted):
+    """There is no such connection (any more)."""
+
+
+class Slow(NotPosted):
+    """API Gateway takes no more for this connection at the moment, or takes too long."""
+
+
+class TooLong(NotPosted):
+    """The message is larger than API Gateway takes."""
+
+
+class Refused(NotPosted):
+    """API Gateway refused or failed, or cannot be reached; *status*: its own, or 0."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Sockets:
+    """The connections of the API at *endpoint*, such as ``https://….amazonaws.com/ws``. Lives in
+    one event loop."""
+
+    def __init__(self, endpoint: str) -> None:
+        address = urlsplit(endpoint)
+        self._origin = f"{address.scheme}://{address.netloc}"
+        self._host = address.netloc
+        self._path = address.path.rstrip("/")
+        self._region = settings.text("AWS_REGION")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=AT_ONCE,
+                keepalive_timeout=60,
+                ssl=tls.context() if address.scheme == "https" else True,
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_WITHIN_S, sock_read=ANSWER_WITHIN_S
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+
+    async def post(self, connection_id: str, message: bytes) -> None:
+        """Send a message. Raises :class:`Gone`, :class:`Slow`, :class:`TooLong` or
+        :class:`Refused`."""
+        try:
+            async with asyncio.timeout(POSTED_WITHIN_S):
+                await self._post(connection_id, message)
+        except TimeoutError:
+            raise Slow from None
+
+    async def _post(self, connection_id: str, message: bytes) -> None:
+        status = 0
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())  # noqa: S311 - jitter
+            status = await self._ask("POST", connection_id, message)
+            if 0 < status < 300:
+                return
+            if status not in (0, BUSY) and status < 500:
+                break
+        raise _what(status)
+
+    async def close(self, connection_id: str) -> None:
+        """End the connection; one that is over already is fine. Raises :class:`NotPosted`."""
+        status = 0
+        for _ in range(ATTEMPTS):
+            status = await self._ask("DELETE", connection_id, b"")
+            if status in (GONE, 404) or 0 < status < 300:
+                return
+        raise _what(status)
+
+    async def stop(self) -> None:
+        """Close what is kept alive."""
+        await self._session.close()
+
+    async def _ask(self, method: str, connection_id: str, body: bytes) -> int:
+        """The status of the answer; 0 when there is none. Raises :class:`Slow`."""
+        name = quote(connection_id, safe="")
+        headers = aws.signed(
+            {"host": self._host},
+            body,
+            "execute-api",
+            self._region,
+            method=method,
+            path=f"{self._path}/%2540connections/{quote(name, safe='')}",
+        )
+        url = yarl.URL(f"{self._origin}{self._path}/%40connections/{name}", encoded=True)
+        try:
+            async with self._session.request(method, url, data=body, headers=headers) as response:
+                await response.read()
+                return response.status
+        except TimeoutError:
+            raise Slow from None
+        except (aiohttp.ClientError, OSError):
+            return 0
+
+
+def _what(status: int) -> NotPosted:
+    known: dict[int, type[NotPosted]] = {GONE: Gone, BUSY: Slow, TOO_LONG: TooLong}
+    return known[status]() if status in known else Refused(status)
+
+
+# ── the environment's ────────────────────────────────────────────────────────────────────────────
+
+_runner: asyncio.Runner | None = None
+_sockets: dict[str, Sockets] = {}
+
+
+def run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """What *work* comes to, in the environment's event loop."""
+    global _runner
+    if _runner is None:
+        _runner = asyncio.Runner()
+    return _runner.run(work)
+
+
+def at(endpoint: str) -> Sockets:
+    """The environment's sockets at *endpoint*; to be called in its event loop."""
+    if endpoint not in _sockets:
+        _sockets[endpoint] = Sockets(endpoint)
+    return _sockets[endpoint]
+
+
+def forget() -> None:
+    """Close the environment's loop and all that lives in it."""
+    global _runner
+    if _runner is None:
+        return
+    for one in _sockets.values():
+        _runner.run(one.stop())
+    _sockets.clear()
+    _runner.close()
+    _runner = None
