@@ -3,7 +3,9 @@
 pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.aws",
+    "tests.fixtures.bff",
     "tests.fixtures.hh_sandbox",
     "tests.fixtures.connected",
     "tests.fixtures.local_cloud",
+    "tests.fixtures.realtime",
 ]

@@ -1,0 +1,653 @@
+"""The public feed, from the outbox to a BFF that takes only what the real one takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg.rows import dict_row
+
+from functions.public_feed.app import handler
+from functions.realtime.app import handler as realtime
+from local.template.reader import load
+from tests.fixtures.bff import SECRET, Bff
+from tests.fixtures.local_cloud import ROOT
+from tests.fixtures.ports import free_port
+from ullgetthejob.platform import aws, clock, leases, postgres, telemetry
+from ullgetthejob.realtime import public_feed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START = datetime(2026, 11, 25, 9, tzinfo=UTC)
+JOB = """
+    INSERT INTO jobs (external_id, hh_vacancy_id, title, company, salary, area, url, description,
+                      source, search_query, inserted_at, updated_at, vacancy)
+    VALUES (%(id)s, %(id)s, %(title)s, %(company)s, %(salary)s, %(area)s, %(url)s,
+            %(description)s, 'hh.ru', %(search_query)s, %(now)s, %(now)s, '{}')
+"""
+WORKER = """
+import sys
+from datetime import datetime
+from ullgetthejob.platform import postgres
+from ullgetthejob.realtime import public_feed
+moment = datetime.fromisoformat(sys.argv[1])
+with postgres.session() as connection:
+    public_feed.run(connection=connection, clock=lambda: moment, request_id="a-worker")
+"""
+
+
+@dataclass
+class Feed:
+    """The outbox, on a clock that the test moves."""
+
+    bff: Bff
+    at: datetime = START
+    made: int = 0
+
+    def now(self) -> datetime:
+        return self.at
+
+    def later(self, **by: float) -> None:
+        self.at += timedelta(**by)
+
+    def new(self, number: int = 1, **columns: Any) -> list[str]:
+        """Vacancies of these *columns*, added to the feed."""
+        ids = []
+        connection = postgres.connection()
+        with connection.transaction():
+            for _ in range(number):
+                self.made += 1
+                id = str(100_000_000 + self.made)
+                row = {
+                    "title": f"Vacancy {self.made}",
+                    "company": None,
+                    "salary": None,
+                    "area": None,
+                    "url": None,
+                    "description": None,
+                    "search_query": None,
+                    **columns,
+                }
+                connection.execute(JOB, {"id": id, "now": self.at.replace(tzinfo=None), **row})
+                ids.append(id)
+            public_feed.add(ids, connection=connection, now=self.at)
+        return ids
+
+    def run(self) -> bool:
+        return public_feed.run(
+            connection=postgres.connection(), clock=self.now, request_id="the-bell-that-rang"
+        )
+
+    def rows(self, columns: str = "vacancy_id, state, reason") -> list[tuple[Any, ...]]:
+        found = postgres.connection().execute(f"SELECT {columns} FROM public_feed ORDER BY number")
+        return [tuple(row.values()) for row in found.fetchall()]
+
+    def states(self) -> list[str]:
+        return [state for (state,) in self.rows("state")]
+
+
+@pytest.fixture
+def feed(
+    dynamodb_tables: dict[str, str],
+    database_url: str,
+    bff: Bff,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Feed]:
+    assert dynamodb_tables
+    for name, value in {
+        "DATABASE_URL": database_url,
+        "ORCHESTRATOR_SECRET": SECRET,
+        "SECRET_KEY_BASE": "a secret key base of tests, long enough",
+        "API_BASE_URL": bff.url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("BFF_BROADCAST", raising=False)
+    postgres.close()
+    made = Feed(bff)
+    clock.install(made.now)
+    telemetry.flush()
+    yield made
+    telemetry.flush()
+    clock.install(None)
+    postgres.close()
+
+
+def bells(seconds: float = 0) -> list[dict[str, Any]]:
+    """The messages that wait in the queue, taken out; waits *seconds* for the first."""
+    found: list[dict[str, Any]] = []
+    queue = {"QueueUrl": os.environ["PUBLIC_FEED_QUEUE_URL"]}
+    ends = time.monotonic() + seconds
+    while True:
+        received = aws.call("sqs", "ReceiveMessage", {**queue, "MaxNumberOfMessages": 10})
+        messages = received.get("Messages", [])
+        if not messages and (found or time.monotonic() >= ends):
+            return found
+        for message in messages:
+            found.append(json.loads(message["Body"]))
+            handle = {"ReceiptHandle": message["ReceiptHandle"]}
+            aws.call("sqs", "DeleteMessage", {**queue, **handle})
+        time.sleep(0.1)
+
+
+def metrics(text: str) -> dict[str, float]:
+    """The sum of each metric in what was printed."""
+    sums: dict[str, float] = {}
+    for line in text.splitlines():
+        found = json.loads(line) if line.startswith("{") else {}
+        for directive in found.get("_aws", {}).get("CloudWatchMetrics", []):
+            for metric in directive["Metrics"]:
+                name = metric["Name"]
+                sums[name] = sums.get(name, 0) + sum(found[name])
+    return sums
+
+
+# ── what is posted ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_vacancy_is_posted_once_in_the_words_of_the_bff(feed: Feed) -> None:
+    [first] = feed.new(
+        title="Python developer",
+        company="Ромашка",
+        salary="100-200 RUR",
+        area="Москва",
+        url="https://hh.ru/vacancy/1",
+        description="x" * 5_000,
+    )
+    [second] = feed.new(title="Nothing else is known")
+    assert feed.run() is False
+    [broadcast] = feed.bff.received
+    assert broadcast.status == 200
+    assert broadcast.headers["x-request-id"] == "the-bell-that-rang"
+    assert broadcast.headers["content-type"] == "application/json"
+    assert broadcast.body == {
+        "jobs": [
+            {
+                "id": first,
+                "externalId": first,
+                "title": "Python developer",
+                "company": "Ромашка",
+                "salary": "100-200 RUR",
+                "area": "Москва",
+                "url": "https://hh.ru/vacancy/1",
+                "description": "x" * 1_000,
+                "source": "hh.ru",
+            },
+            {
+                "id": second,
+                "externalId": second,
+                "title": "Nothing else is known",
+                "source": "hh.ru",
+            },
+        ],
+        "stats": {
+            "total": 2,
+            "broadcasted": 2,
+            "source": "hh.ru",
+            "timestamp": "2026-11-25T09:00:00+00:00",
+        },
+    }
+    assert feed.states() == ["posted", "posted"]
+    assert feed.run() is False
+    assert len(feed.bff.received) == 1
+
+
+def test_a_vacancy_is_in_the_feed_once_however_often_it_is_added(feed: Feed) -> None:
+    [id] = feed.new()
+    feed.run()
+    public_feed.add([id, id], connection=postgres.connection(), now=feed.at)
+    feed.run()
+    assert feed.bff.shown == [id]
+
+
+def test_the_body_carries_no_person_and_no_search(feed: Feed) -> None:
+    marker = "MARKER-of-a-person-or-search"
+    connection = postgres.connection()
+    query = connection.execute(
+        "INSERT INTO search_queries (hash, parameters, created_at)"
+        " VALUES ('x', jsonb_build_object('text', %s::text), %s) RETURNING id",
+        (marker, feed.at),
+    ).fetchone()
+    account = connection.execute(
+        "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
+        " VALUES (%s, 'ok', %s, %s) RETURNING id",
+        (marker, feed.at, feed.at),
+    ).fetchone()
+    assert query is not None
+    assert account is not None
+    [id] = feed.new(search_query=marker)
+    connection.execute(
+        "INSERT INTO saved_searches (account_id, user_id, query_id, name, search,"
+        " interval_seconds, time_zone, created_at, updated_at)"
+        " VALUES (%(account)s, %(account)s, %(query)s, %(marker)s, '{}', 1800, 'UTC', %(at)s,"
+        " %(at)s)",
+        {"account": account["id"], "query": query["id"], "marker": marker, "at": feed.at},
+    )
+    connection.execute(
+        "INSERT INTO search_matches (query_id, vacancy_id, number, first_seen_at, seen_at)"
+        " VALUES (%s, %s, 1, %s, %s)",
+        (query["id"], id, feed.at, feed.at),
+    )
+    feed.run()
+    [broadcast] = feed.bff.received
+    sent = broadcast.raw + json.dumps(broadcast.headers)
+    for secret_word in (marker, str(account["id"]), str(query["id"])):
+        assert secret_word not in sent
+
+
+def test_vacancies_go_out_in_order_a_hundred_at_once(feed: Feed) -> None:
+    ids = feed.new(250)
+    assert feed.run() is False
+    assert [len(one.ids) for one in feed.bff.received] == [100, 100, 50]
+    assert [one.body["stats"]["total"] for one in feed.bff.received] == [250, 150, 50]
+    assert feed.bff.shown == ids
+
+
+def test_the_bell_rings_once_a_transaction_and_after_it(feed: Feed) -> None:
+    connection = postgres.connection()
+    with connection.transaction():
+        public_feed.add(["1", "2"], connection=connection, now=feed.at)
+        public_feed.add(["3"], connection=connection, now=feed.at)
+        assert bells() == []
+    assert bells(20) == [{"feed": "public"}]
+    public_feed.add(["1"], connection=connection, now=feed.at)
+    assert bells() == [], "it was there already"
+    with pytest.raises(RuntimeError), connection.transaction():
+        public_feed.add(["4"], connection=connection, now=feed.at)
+        raise RuntimeError
+    assert bells() == []
+    assert len(feed.rows()) == 3
+
+
+def test_what_jobs_does_not_have_is_dead_and_holds_nothing_up(feed: Feed) -> None:
+    public_feed.add(["1"], connection=postgres.connection(), now=feed.at)
+    [id] = feed.new()
+    feed.run()
+    assert feed.rows() == [("1", "dead", "no_such_vacancy"), (id, "posted", None)]
+
+
+# ── a BFF that does not take it ──────────────────────────────────────────────────────────────────
+
+
+def test_of_a_batch_that_is_not_taken_only_the_bad_ones_die(feed: Feed) -> None:
+    good = feed.new(40)
+    bad = feed.new(1, title="BAD") + feed.new(1, title="BAD")
+    good += feed.new(30)
+    bad += feed.new(1, title="BAD")
+    feed.bff.trouble = lambda body: 400 if "BAD" in json.dumps(body) else None
+    while feed.run():
+        pass
+    assert feed.bff.shown == good, "each once, in order"
+    dead = [row[0] for row in feed.rows() if row[1:] == ("dead", "http_400")]
+    assert dead == bad
+    assert len(feed.bff.received) < 40
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_what_the_bff_will_never_take_is_dead_at_once(
+    feed: Feed, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed.new()
+    feed.bff.trouble = lambda _body: status
+    assert feed.run() is False
+    assert [row[1:] for row in feed.rows()] == [("dead", f"http_{status}")]
+    telemetry.flush()
+    assert metrics(capsys.readouterr().out) == {"PublicFeedDead": 1}
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+def test_a_bff_in_trouble_is_asked_again_with_growing_pauses(
+    feed: Feed, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed.new()
+    feed.bff.trouble = lambda _body: status
+    for pause in (10, 30, 120, 600, 1800, 1800):
+        posts = len(feed.bff.received)
+        assert feed.run() is False
+        assert feed.run() is False
+        assert len(feed.bff.received) == posts + 1
+        feed.later(seconds=pause - 1)
+        assert feed.run() is False
+        assert len(feed.bff.received) == posts + 1
+        feed.later(seconds=1)
+    telemetry.flush()
+    assert metrics(capsys.readouterr().out) == {"PublicFeedFailed": 6}
+    feed.bff.trouble = lambda _body: None
+    feed.run()
+    assert feed.states() == ["posted"]
+
+
+def test_while_the_bff_is_down_new_vacancies_wait_behind_the_old(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_BASE_URL", f"http://127.0.0.1:{free_port()}")
+    old = feed.new(3)
+    feed.run()
+    assert [row[1:] for row in feed.rows()] == [("waiting", "unreachable")] * 3
+    monkeypatch.setenv("API_BASE_URL", f"{feed.bff.url}/")
+    new = feed.new(2)
+    feed.run()
+    assert feed.bff.received == [], "the BFF rests, also from new ones"
+    feed.later(seconds=10)
+    feed.run()
+    assert feed.bff.shown == old + new
+
+
+def test_a_short_pause_rings_for_itself_a_long_one_waits_for_the_sweeper(feed: Feed) -> None:
+    feed.new()
+    bells(20)
+    feed.bff.trouble = lambda _body: 500
+    feed.run()
+    assert bells(30) == [{"feed": "public"}], "10 seconds later"
+    connection = postgres.connection()
+    assert public_feed.sweep(connection=connection, now=feed.at) == (0, 0)
+    connection.execute("UPDATE public_feed SET attempts = 3")
+    feed.later(seconds=10)
+    feed.run()
+    feed.later(seconds=599)
+    assert public_feed.sweep(connection=connection, now=feed.at) == (0, 0)
+    assert bells() == []
+    feed.later(seconds=1)
+    assert public_feed.sweep(connection=connection, now=feed.at) == (1, 0)
+    assert bells(20) == [{"feed": "public"}]
+
+
+def test_what_could_not_be_posted_in_a_day_is_dead_with_its_reason(
+    feed: Feed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [old] = feed.new()
+    feed.bff.trouble = lambda _body: 503
+    feed.run()
+    feed.later(hours=23, minutes=59)
+    [young] = feed.new()
+    feed.run()
+    assert feed.states() == ["waiting", "waiting"]
+    feed.later(minutes=2)
+    feed.run()
+    assert feed.rows() == [(old, "dead", "http_503"), (young, "waiting", "http_503")]
+    telemetry.flush()
+    assert metrics(capsys.readouterr().out) == {"PublicFeedFailed": 3, "PublicFeedDead": 1}
+
+
+def test_a_wrong_secret_is_refused_until_it_is_put_right(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = feed.new(2)
+    monkeypatch.setenv("ORCHESTRATOR_SECRET", "another one")
+    feed.run()
+    assert [row[1:] for row in feed.rows()] == [("waiting", "http_401")] * 2
+    telemetry.flush()
+    output = capsys.readouterr().out
+    assert metrics(output) == {"PublicFeedRefused": 1}
+    assert "another one" not in output
+    monkeypatch.setenv("ORCHESTRATOR_SECRET", SECRET)
+    feed.later(seconds=10)
+    feed.run()
+    assert feed.bff.shown == ids
+
+
+@pytest.mark.parametrize("how", ["hangs", "trickles"])
+def test_a_slow_bff_is_given_up_in_time(
+    feed: Feed, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert public_feed.CONNECT_S == 2
+    assert public_feed.TOTAL_S == 10
+    monkeypatch.setattr(public_feed, "TOTAL_S", 0.5)
+    setattr(feed.bff, how, True)
+    feed.new()
+    done = threading.Event()
+
+    def run() -> None:
+        with connect() as connection:
+            public_feed.run(connection=connection, clock=feed.now, request_id="slow")
+        done.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    assert done.wait(30)
+    assert [row[1:] for row in feed.rows()] == [("waiting", "timeout")]
+
+
+def test_one_post_fits_into_what_the_function_has_left() -> None:
+    function = load().functions["PublicFeedFunction"]
+    assert function.timeout_s > public_feed.BUDGET_S + public_feed.TOTAL_S
+    assert function.timeout_s < public_feed.LEASE_S
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [("BFF_BROADCAST", "off", "off"), ("API_BASE_URL", "", "no_api_base_url")],
+)
+def test_rows_do_not_wait_for_a_feed_that_is_off(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    feed.new(150)
+    monkeypatch.setenv(name, value)
+    assert feed.run() is False
+    assert {row[1:] for row in feed.rows()} == {("off", reason)}
+    monkeypatch.setenv("BFF_BROADCAST", "on")
+    monkeypatch.setenv("API_BASE_URL", feed.bff.url)
+    feed.later(days=1)
+    feed.run()
+    assert feed.bff.received == []
+
+
+def test_nothing_is_posted_by_default() -> None:
+    parameters = load().functions["PublicFeedFunction"].environment
+    assert parameters["API_BASE_URL"] == ""
+    assert parameters["BFF_BROADCAST"] == "on"
+
+
+def test_what_ended_is_forgotten_after_thirty_days_and_what_waits_is_not(
+    feed: Feed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed.new(3)
+    feed.run()
+    connection = postgres.connection()
+    feed.later(days=30)
+    feed.new()
+    assert public_feed.sweep(connection=connection, now=feed.at)[1] == 0
+    feed.later(seconds=90)
+    assert public_feed.sweep(connection=connection, now=feed.at, most=2)[1] == 2
+    assert public_feed.sweep(connection=connection, now=feed.at)[1] == 1
+    assert feed.states() == ["waiting"]
+    telemetry.flush()
+    assert metrics(capsys.readouterr().out)["PublicFeedOldestAgeSeconds"] == 180  # 0, 90, 90
+
+
+# ── crashes, and two at once ─────────────────────────────────────────────────────────────────────
+
+
+def connect() -> Any:
+    """A connection of its own."""
+    return postgres.connection_class().connect(
+        os.environ["DATABASE_URL"], autocommit=True, prepare_threshold=None, row_factory=dict_row
+    )
+
+
+def worker(feed: Feed) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, feed.at.isoformat()],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'core'}"},
+        text=True,
+    )
+
+
+def test_a_crash_while_posting_repeats_that_post_and_nothing_else(feed: Feed) -> None:
+    ids = feed.new(250)
+    killed: list[int] = []
+
+    def kill_in_the_second(body: Any) -> None:
+        if len(feed.bff.received) == 1 and not killed:
+            killed.append(len(body["jobs"]))
+            os.kill(process.pid, signal.SIGKILL)
+
+    feed.bff.trouble = kill_in_the_second
+    process = worker(feed)
+    process.wait(60)
+    assert killed == [100]
+    assert feed.states().count("posted") == 100
+    assert feed.run() is False
+    assert feed.states().count("posted") == 100, "the dead one's lease stands"
+    feed.later(seconds=public_feed.LEASE_S)
+    assert public_feed.sweep(connection=postgres.connection(), now=feed.at)[0] == 1
+    assert feed.run() is False
+    assert feed.bff.shown == ids[:200] + ids[100:200] + ids[200:]
+    assert set(feed.states()) == {"posted"}
+
+
+def test_two_at_once_post_everything_once_and_in_order(feed: Feed) -> None:
+    ids = feed.new(300)
+    barrier = threading.Barrier(4)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with connect() as connection:
+                barrier.wait()
+                public_feed.run(connection=connection, clock=feed.now, request_id="one of many")
+        except BaseException as error:
+            failures.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join(60)
+    assert failures == []
+    assert feed.bff.shown == ids
+
+
+def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
+    ids = feed.new(2)
+    second: list[threading.Thread] = []
+
+    def work() -> None:
+        with connect() as connection:
+            public_feed.run(
+                connection=connection,
+                clock=lambda: feed.at + timedelta(minutes=5),
+                request_id="the next",
+            )
+
+    def let_another_come(_body: Any) -> None:
+        if not second:
+            second.append(threading.Thread(target=work))
+            second[0].start()
+            second[0].join(1)  # it waits for the rows
+            assert second[0].is_alive()
+
+    feed.bff.trouble = let_another_come
+    feed.run()
+    second[0].join(60)
+    assert feed.bff.shown == ids
+    assert [one.status for one in feed.bff.received] == [200]
+
+
+def test_a_bell_that_finds_a_lease_is_forgotten(feed: Feed) -> None:
+    feed.new()
+    lease = leases.take(public_feed.LEASE, seconds=60, now=feed.at)
+    assert lease is not None
+    assert feed.run() is False
+    assert feed.bff.received == []
+    lease.release()
+    feed.run()
+    assert feed.states() == ["posted"]
+
+
+# ── apart from everything else ───────────────────────────────────────────────────────────────────
+
+
+def test_the_feed_has_a_function_and_a_queue_of_its_own() -> None:
+    template = load()
+    users = {
+        name
+        for name, function in template.functions.items()
+        if "PublicFeedQueue" in {source.queue for source in function.queue_sources}
+    }
+    assert users == {"PublicFeedFunction"}
+    function = template.functions["PublicFeedFunction"]
+    assert {source.queue for source in function.queue_sources} == {"PublicFeedQueue"}
+    [broadcaster] = template.functions["BroadcasterFunction"].queue_sources
+    assert broadcaster.queue == "BroadcasterQueue"
+    assert "API_BASE_URL" not in template.functions["BroadcasterFunction"].environment
+
+
+def test_the_function_answers_its_bell(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = feed.new(2)
+    event = json.loads((ROOT / "events" / "public_feed.json").read_text())
+    context = SimpleNamespace(aws_request_id="of-the-invocation")
+    assert handler(event, context) == {"batchItemFailures": []}
+    assert feed.bff.shown == ids
+    assert feed.bff.received[0].headers["x-request-id"] == "of-the-invocation"
+    assert metrics(capsys.readouterr().out) == {"PublicFeedPosted": 2}
+
+
+# ── trying it out ────────────────────────────────────────────────────────────────────────────────
+
+
+def dummy(secret: str | None = SECRET) -> tuple[int, dict[str, Any]]:
+    event = json.loads((ROOT / "events" / "realtime-broadcast_dummy.json").read_text())
+    event["headers"]["x-core-secret"] = secret
+    event["headers"]["x-request-id"] = "a-try-of-the-bff"
+    answer = realtime(event, SimpleNamespace(aws_request_id="-"))
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def test_the_dummy_is_one_marked_job_posted_at_once(feed: Feed) -> None:
+    feed.new()
+    status, body = dummy()
+    external_id = f"dummy-{int(START.timestamp())}"
+    assert status == 200
+    assert body == {
+        "success": True,
+        "status": 200,
+        "external_id": external_id,
+        "broadcasted": 1,
+    }
+    [broadcast] = feed.bff.received
+    assert broadcast.headers["x-request-id"] == "a-try-of-the-bff"
+    [job] = broadcast.body["jobs"]
+    assert (job["id"], job["externalId"]) == ("0", external_id)
+    assert "TEST" in job["title"]
+    assert feed.states() == ["waiting"]
+
+
+def test_the_dummy_is_for_the_service_alone(feed: Feed) -> None:
+    for secret in ("wrong", ""):
+        status, _ = dummy(secret)
+        assert status == 401
+    assert feed.bff.received == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [(400, "bff_refused"), (404, "bff_refused"), (500, "bff_unavailable")],
+)
+def test_the_dummy_says_what_the_bff_said(feed: Feed, trouble: int, code: str) -> None:
+    feed.bff.trouble = lambda _body: trouble
+    status, body = dummy()
+    assert (status, body["error"], body["details"]) == (503, code, {"reason": f"http_{trouble}"})
+
+
+def test_the_dummy_says_when_the_bff_is_down_or_off(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert feed.states() == []
+    monkeypatch.setenv("API_BASE_URL", f"http://127.0.0.1:{free_port()}")
+    status, body = dummy()
+    assert (status, body["error"]) == (503, "bff_unavailable")
+    assert body["details"] == {"reason": "unreachable"}
+    monkeypatch.setenv("API_BASE_URL", "")
+    status, body = dummy()
+    assert (status, body["error"]) == (409, "broadcast_off")
