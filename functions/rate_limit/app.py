@@ -35,7 +35,8 @@ def show_rate_limit_of(anybody: Person) -> LimitStatus:
 @api.post("/api/v1/rate-limit/check", who=SERVICE)
 def spend_token(body: CheckBody, anybody: Person, caller: Caller) -> Allowed | Refused:  # noqa: ARG001
     """Spend one token, once for each Idempotency-Key; or say when the next one comes."""
-    return limits.check(anybody, caller=caller, now=clock.now())
+    with postgres.session() as connection:
+        return limits.check(anybody, caller=caller, connection=connection, now=clock.now())
 
 
 @api.delete("/api/rate-limit/{user_id}", who=ADMIN)

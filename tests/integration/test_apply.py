@@ -328,9 +328,13 @@ def test_events_are_numbered_without_a_gap(desk):
     for _ in range(3):
         desk.submit(publish(desk))
     desk.run()
-    rows = desk.connection.execute("SELECT seq, data FROM events ORDER BY seq").fetchall()
+    rows = desk.connection.execute("SELECT seq, type, data FROM events ORDER BY seq").fetchall()
     assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1))
-    assert {row["data"]["state"] for row in rows} >= {"queued", "submitting", "submitted"}
+    moves = [row["data"] for row in rows if row["type"] == "application.updated"]
+    assert {move["state"] for move in moves} >= {"queued", "submitting", "submitted"}
+    limits = [row["data"] for row in rows if row["type"] == "rate_limit.updated"]
+    assert [told["tokens"] for told in limits] == [19, 18, 17]
+    assert [told["applicationsToday"] for told in limits] == [1, 2, 3]
     assert json.dumps([row["data"] for row in rows]).count("Здравствуйте") == 0
 
 

@@ -6,8 +6,9 @@
     limited_until     hh.ru takes no more applications before a moment
     closed            hh.ru keeps the method closed to Core; tried again a day later
 
-The state is written by every call to hh.ru on the account's behalf (:mod:`.calls`), and stands in
-the account's row. While it says captcha, closed or reauth_required, hh.ru is not asked.
+The state is written by every call to hh.ru on the account's behalf (:mod:`.calls`), stands in the
+account's row, and is told to its sockets. While it says captcha, closed or reauth_required, hh.ru
+is not asked.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pydantic import BaseModel, Field
 
 from ullgetthejob.platform.errors import NeedsPerson
 from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.realtime import events
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -183,10 +185,16 @@ def change(
         "now": now,
         "seen": seen.since if seen else None,
     }
-    if connection.execute(CHANGE, values).rowcount:
+    with connection.transaction():
+        changed = connection.execute(CHANGE, values).rowcount
+        row = connection.execute(READ, values).fetchone()
+        access = Access() if row is None else Access.of(row)
+        if changed:
+            told = answer(access).model_dump(mode="json")
+            events.append(account_id, "account.updated", told, connection=connection, now=now)
+    if changed:
         logger.info("access changed", state=state, reason=reason)
         count("AccessChanged")
         if state != "ok":
             count("AccessLost")
-    row = connection.execute(READ, values).fetchone()
-    return Access() if row is None else Access.of(row)
+    return access

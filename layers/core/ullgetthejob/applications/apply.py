@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, audit, calls, people, rate_limit
-from ullgetthejob.applications import filters, ledger, new_resume, outcomes, quota
+from ullgetthejob.applications import filters, ledger, limits, new_resume, outcomes, quota
 from ullgetthejob.applications.ledger import Moved
 from ullgetthejob.applications.resume_choice import Choice, NoResume, choose
 from ullgetthejob.hh.errors import (
@@ -317,6 +317,7 @@ class _Worker:
         if not isinstance(attempt, int):
             self._all_wait(attempt, application)
             return
+        limits.announce(person, connection=self._connection, now=self._clock())
         try:
             negotiation_id = calls.ask(
                 person,

@@ -14,7 +14,9 @@ from pydantic import BaseModel, Field
 from ullgetthejob.accounts import audit, rate_limit
 from ullgetthejob.accounts.rate_limit import Denied
 from ullgetthejob.applications import ledger
+from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.realtime import events
 
 if TYPE_CHECKING:
     import psycopg
@@ -98,7 +100,21 @@ def status(person: Person, *, connection: Connection, now: datetime) -> LimitSta
     )
 
 
-def check(person: Person, *, caller: Caller, now: datetime) -> Allowed | Refused:
+def announce(person: Person, *, connection: Connection, now: datetime) -> None:
+    """Tell the account's sockets where it stands. News, no fact: where the bucket cannot be read it
+    is left out."""
+    if person.account_id is None:
+        return
+    try:
+        told = status(person, connection=connection, now=now).model_dump(mode="json")
+    except Unavailable:
+        return
+    events.append(person.account_id, "rate_limit.updated", told, connection=connection, now=now)
+
+
+def check(
+    person: Person, *, caller: Caller, connection: Connection, now: datetime
+) -> Allowed | Refused:
     """Spend one token; once for each ``Idempotency-Key``, if there is one."""
     spend_id = caller.idempotency_key or secrets.token_hex(16)
     result = rate_limit.acquire("submit", person.owner_id, spend_id=spend_id, now=now)
@@ -106,6 +122,7 @@ def check(person: Person, *, caller: Caller, now: datetime) -> Allowed | Refused
         logger.info("rate limit reached")
         count("RateLimitDenied")
         return Refused(next_refill=result.next_at)
+    announce(person, connection=connection, now=now)
     return Allowed(remaining=result.remaining)
 
 
@@ -120,6 +137,7 @@ def reset(person: Person, *, caller: Caller, connection: Connection, now: dateti
         now=now,
     ):
         rate_limit.reset("submit", person.owner_id, now=now)
+    announce(person, connection=connection, now=now)
     return Reset(tokens=rate_limit.rule("submit").capacity)
 
 
