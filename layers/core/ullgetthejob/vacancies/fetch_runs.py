@@ -1,0 +1,214 @@
+"""The ledger of fetching: each time that a search was asked for, and what came of it.
+
+A search has one run at a time. Its ``plan`` says what is left to ask, and ``step`` rises with each
+page that is stored: who finds another step than it read does nothing. ``due_at`` is when somebody
+is to go on with it: at once, after hh.ru has had its pause, or when the worker that has it must be
+dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from ullgetthejob.vacancies import fetch_plan
+from ullgetthejob.vacancies.fetch_plan import Plan
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ullgetthejob.hh.search_parameters import SearchParameters
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+QUEUE = "FETCH_QUEUE_URL"
+State = Literal["running", "completed", "partial", "failed"]
+Trigger = Literal["schedule", "request"]
+
+FULL_EVERY = timedelta(hours=24)
+OVERLAP = timedelta(minutes=30)  # what hh.ru shows late, or under a moment that had passed
+KEPT = timedelta(days=90)
+
+RUNNING = "SELECT * FROM fetch_runs WHERE query_id = %s AND state = 'running'"
+READ = "SELECT * FROM fetch_runs WHERE id = %s"
+LATEST = "SELECT * FROM fetch_runs WHERE query_id = %s ORDER BY started_at DESC, id LIMIT 1"
+BEGIN = """
+    INSERT INTO fetch_runs (query_id, state, trigger, is_full, since, plan, due_at, started_at)
+    VALUES (
+        %(query_id)s, 'running', %(trigger)s, %(is_full)s, %(since)s, %(plan)s::jsonb, %(now)s,
+        %(now)s
+    )
+    RETURNING *
+"""
+# Whoever goes on with a run has its search's row locked: see queries.lock.
+STEP = """
+    UPDATE fetch_runs SET
+        step = step + 1,
+        plan = %(plan)s::jsonb,
+        found = coalesce(found, %(found)s),
+        fetched = fetched + %(fetched)s,
+        failed = failed + %(failed)s,
+        calls = calls + 1,
+        attempts = 0,
+        reason = NULL
+    WHERE id = %(id)s AND step = %(step)s AND state = 'running'
+    RETURNING *
+"""
+COUNT = """
+    UPDATE fetch_runs SET new = new + %(new)s, changed = changed + %(changed)s WHERE id = %(id)s
+    RETURNING *
+"""
+END = """
+    UPDATE fetch_runs SET
+        step = step + 1, state = %(state)s, reason = %(reason)s, due_at = NULL,
+        finished_at = %(now)s, calls = calls + %(calls)s
+    WHERE id = %(id)s AND step = %(step)s AND state = 'running'
+    RETURNING *
+"""
+POSTPONE = """
+    UPDATE fetch_runs SET
+        due_at = %(due_at)s, reason = %(reason)s, attempts = attempts + %(attempts)s,
+        calls = calls + %(calls)s
+    WHERE id = %(id)s AND step = %(step)s AND state = 'running'
+    RETURNING *
+"""
+# Those that wait, the oldest first, and those whose news nobody told.
+TO_RING = """
+    SELECT query_id FROM (
+        SELECT query_id, due_at FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s
+        UNION ALL
+        SELECT run.query_id, run.finished_at
+        FROM saved_searches AS search
+        JOIN fetch_runs AS run ON run.id = search.run_id
+        JOIN search_queries AS query ON query.id = search.query_id
+        WHERE run.state <> 'running' AND NOT search.paused AND search.told_match < query.last_match
+    ) AS left_waiting
+    GROUP BY query_id ORDER BY min(due_at), query_id LIMIT %(most)s
+"""
+UNTOLD = """
+    SELECT DISTINCT run.id, run.started_at
+    FROM saved_searches AS search
+    JOIN fetch_runs AS run ON run.id = search.run_id
+    JOIN search_queries AS query ON query.id = search.query_id
+    WHERE search.query_id = %s AND run.state <> 'running' AND NOT search.paused
+        AND search.told_match < query.last_match
+    ORDER BY run.started_at, run.id
+"""
+OTHERS_WAIT = """
+    SELECT EXISTS (
+        SELECT FROM fetch_runs
+        WHERE state = 'running' AND due_at <= %(now)s AND query_id <> %(query_id)s
+    ) AS wait
+"""
+FORGET = """
+    DELETE FROM fetch_runs WHERE id = ANY(ARRAY(
+        SELECT id FROM fetch_runs
+        WHERE started_at < %(before)s AND state <> 'running' LIMIT %(most)s
+    ))
+"""
+
+
+class RunAnswer(BaseModel):
+    """One run of a search: what hh.ru *found*, how many vacancies were *fetched*, how many of them
+    were *new* to Core or had *changed*, and how many could not be read (*failed*)."""
+
+    id: UUID
+    state: State
+    trigger: Trigger
+    reason: str | None = Field(description="why it waits, is partial or has failed")
+    found: int | None
+    fetched: int
+    new: int
+    changed: int
+    failed: int
+    calls: int = Field(description="calls to hh.ru")
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the ledger."""
+
+    id: UUID
+    query_id: UUID
+    state: State
+    trigger: Trigger
+    reason: str | None
+    is_full: bool
+    since: datetime | None
+    plan: Plan
+    step: int
+    attempts: int
+    due_at: datetime | None
+    found: int | None
+    fetched: int
+    new: int
+    changed: int
+    failed: int
+    calls: int
+    started_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Run:
+        """Of a row."""
+        return cls(**{**row, "plan": Plan.model_validate(row["plan"])})
+
+    def answer(self) -> RunAnswer:
+        """As callers see it."""
+        return RunAnswer.model_validate(self, from_attributes=True)
+
+
+def begin(
+    query: dict[str, Any],
+    parameters: SearchParameters,
+    *,
+    trigger: Trigger,
+    connection: Connection,
+    now: datetime,
+) -> Run:
+    """A new run of *query* (a row that is locked, and has none): full, where the search was never
+    read whole or not for a day, or has dates of its own; else of what is new."""
+    is_full = (
+        query["complete_from"] is None
+        or query["full_from"] is None
+        or query["full_from"] <= now - FULL_EVERY
+        or fetch_plan.is_always_full(parameters)
+    )
+    since = None if is_full else query["complete_from"] - OVERLAP
+    values = {
+        "query_id": query["id"],
+        "trigger": trigger,
+        "is_full": is_full,
+        "since": since,
+        "plan": fetch_plan.begin(now, low=since).model_dump_json(),
+        "now": now,
+    }
+    return _run(connection.execute(BEGIN, values).fetchone())
+
+
+def read(run_id: UUID, *, connection: Connection) -> Run:
+    """One run."""
+    return _run(connection.execute(READ, (run_id,)).fetchone())
+
+
+def running(query_id: UUID, *, connection: Connection) -> Run | None:
+    """The run that the search is in, if it is in one."""
+    row = connection.execute(RUNNING, (query_id,)).fetchone()
+    return Run.of(row) if row else None
+
+
+def latest(query_id: UUID, *, connection: Connection) -> RunAnswer | None:
+    """The last run of a search, which may be running; ``None`` before the first."""
+    row = connection.execute(LATEST, (query_id,)).fetchone()
+    return Run.of(row).answer() if row else None
+
+
+def _run(row: dict[str, Any] | None) -> Run:
+    assert row is not None  # noqa: S101 - INSERT … RETURNING, or an id of the ledger
+    return Run.of(row)

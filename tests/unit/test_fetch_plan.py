@@ -1,0 +1,259 @@
+"""What a run asks: against a model of hh.ru in which vacancies come and go between two calls."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ullgetthejob.hh.models import Employer, Entry, SearchPage, Vacancy
+from ullgetthejob.hh.search_parameters import MAX_DEPTH, SearchParameters
+from ullgetthejob.vacancies import fetch_plan
+from ullgetthejob.vacancies.fetch_plan import Plan
+
+START = datetime(2026, 11, 24, 9, 32, 17, tzinfo=UTC)
+SEARCH = SearchParameters(text="Python", area=("1",))
+STEP_S = 300
+MOST_CALLS = 400
+
+
+def vacancy(number: int, published: float) -> Vacancy:
+    return Vacancy.model_construct(
+        id=str(number),
+        name="Python",
+        area=Entry.model_construct(id="1"),
+        employer=Employer.model_construct(name="one"),
+        type=Entry.model_construct(id="open"),
+        published_at=datetime.fromtimestamp(published, UTC),
+    )
+
+
+@dataclass
+class Model:
+    """hh.ru: open vacancies as (moment, number), and what it was asked."""
+
+    open: list[tuple[int, int]]
+    questions: list[SearchParameters] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.open.sort()
+
+    def ask(self, question: SearchParameters) -> SearchPage:
+        self.questions.append(question)
+        assert (question.page + 1) * question.per_page <= MAX_DEPTH
+        assert question.order_by == "publication_time"
+        found = self.open
+        if question.date_to:
+            assert question.date_from
+            assert question.period is None
+            low, high = (self.moment(one) for one in (question.date_from, question.date_to))
+            found = found[bisect.bisect_left(found, (low, -1)) :]
+            found = found[: bisect.bisect_right(found, (high, 10**12))]
+        newest_first = found[::-1]
+        start = question.page * question.per_page
+        items = newest_first[start : start + question.per_page]
+        return SearchPage.model_construct(
+            items=tuple(vacancy(number, at) for at, number in items),
+            found=len(found),
+            page=question.page,
+            pages=-(-min(len(found), MAX_DEPTH) // question.per_page),
+            per_page=question.per_page,
+        )
+
+    @staticmethod
+    def moment(text: str) -> int:
+        seconds = int(datetime.fromisoformat(text).timestamp())
+        assert seconds % STEP_S == 0, "hh.ru would round it"
+        return seconds
+
+
+def read(model, plan=None, between=lambda: None, parameters=SEARCH):
+    """Run a plan to its end: the plan and the numbers of all that was seen."""
+    plan = plan or fetch_plan.begin(START, low=None)
+    seen = set()
+    while not plan.over:
+        page = model.ask(fetch_plan.question(plan, parameters))
+        assert len(model.questions) <= MOST_CALLS
+        seen |= {int(one.id) for one in page.items}
+        plan = Plan.model_validate(json.loads(fetch_plan.after(plan, page).model_dump_json()))
+        between()
+    return plan, seen
+
+
+def spread(count, seconds):
+    """*count* vacancies over the *seconds* before the start."""
+    start = int(START.timestamp())
+    return [(start - index * seconds // max(count, 1), index) for index in range(count)]
+
+
+def asked(model):
+    return [(one.date_to, one.page) for one in model.questions]
+
+
+@pytest.mark.parametrize(("count", "calls"), [(0, 1), (1, 1), (100, 1), (101, 2), (2000, 20)])
+def test_what_hh_shows_is_read_page_after_page_without_dates(count, calls):
+    model = Model(spread(count, 14 * 86_400))
+    plan, seen = read(model)
+    assert seen == set(range(count))
+    assert plan.missing is None
+    assert asked(model) == [(None, page) for page in range(calls)]
+
+
+def test_what_lies_deeper_is_read_in_windows_newest_first():
+    model = Model(spread(5_300, 14 * 86_400))
+    plan, seen = read(model)
+    assert seen == set(range(5_300))
+    assert plan.missing is None
+    windows = list(dict.fromkeys(one.date_to for one in model.questions))
+    assert len(windows) == 3
+    assert windows[0] is None
+    assert windows[1:] == sorted(windows[1:], reverse=True)
+    assert len(set(asked(model))) == len(model.questions)
+    assert len(model.questions) <= 53 + 2
+
+
+def test_more_than_hh_shows_of_five_minutes_is_said_and_the_rest_is_read():
+    model = Model([*spread(500, 3 * 86_400), *((at(86_400), 10_000 + n) for n in range(4_500))])
+    plan, seen = read(model)
+    assert plan.missing == "too_many"
+    assert set(range(500)) <= seen
+
+
+def at(seconds_before):
+    return int(START.timestamp()) - seconds_before
+
+
+def test_an_incremental_run_asks_once_where_little_is_new():
+    model = Model(spread(5_300, 14 * 86_400))
+    low = START - timedelta(hours=1)
+    plan, seen = read(model, fetch_plan.begin(START, low=low))
+    assert asked(model) == [(None, 0)]
+    assert seen >= {number for moment, number in model.open if moment >= low.timestamp()}
+    assert plan.found == 5_300
+
+
+def test_an_incremental_run_goes_below_the_depth_in_windows_from_its_low():
+    model = Model(spread(9_000, 14 * 86_400))
+    low = START - timedelta(days=6)
+    _, seen = read(model, fetch_plan.begin(START, low=low))
+    assert seen >= {number for moment, number in model.open if moment >= low.timestamp()}
+    assert {one.date_from for one in model.questions} == {None, "2026-11-18T09:30:00+0000"}
+    assert len(model.questions) <= 41
+
+
+def test_dates_of_the_search_bound_its_windows():
+    own = SEARCH.model_copy(update={"date_from": "2026-11-10", "date_to": "2026-11-20"})
+    plan = fetch_plan.begin(START, low=None)
+    first = fetch_plan.question(plan, own)
+    assert (first.date_from, first.date_to) == ("2026-11-10", "2026-11-20")
+    deeper = plan.model_copy(update={"upper": datetime(2026, 11, 14, 9, 35, tzinfo=UTC)})
+    window = fetch_plan.question(deeper, own)
+    assert (window.date_from, window.date_to) == ("2026-11-10", "2026-11-14T09:35:00+0000")
+    days = fetch_plan.question(deeper, SEARCH.model_copy(update={"period": 7}))
+    assert (days.period, days.date_from) == (None, "2026-11-17T09:30:00+0000")
+    assert fetch_plan.is_always_full(own)
+    assert not fetch_plan.is_always_full(SEARCH)
+
+
+def test_what_closes_while_a_run_reads_hides_nothing():
+    """Of each page that was read one vacancy closes before the next is asked for."""
+    model = Model(spread(1_950, 14 * 86_400))
+    closed = set()
+
+    def close():
+        number = len(closed) * 90
+        if number < 1_900:
+            model.open = [one for one in model.open if one[1] != number]
+            closed.add(number)
+
+    plan, seen = read(model, between=close)
+    assert set(range(1_950)) - closed <= seen
+    assert plan.missing is None
+    assert len(model.questions) <= 60
+
+
+def test_where_no_window_can_be_cut_the_page_before_is_asked_again():
+    model = Model([(at(3_600), number) for number in range(1_500)])
+    closings = iter([[], [1_499, 1_498], [], [], [1_490], []])
+
+    def close():
+        gone = next(closings, [])
+        model.open = [one for one in model.open if one[1] not in gone]
+
+    plan, seen = read(model, between=close)
+    assert set(range(1_490)) <= seen
+    assert plan.missing is None
+
+
+def test_a_search_that_never_stands_still_is_partial_and_ends():
+    model = Model([(at(3_600), number) for number in range(1_900)])
+
+    def close():
+        model.open.pop()
+
+    plan, _ = read(model, between=close)
+    assert plan.missing == "moving"
+
+
+@st.composite
+def worlds(draw):
+    """Vacancies, spread or in heaps, and what closes and appears after each call."""
+    count = draw(st.sampled_from([0, 3, 99, 250, 1_999, 2_001, 4_300, 6_500]))
+    seed = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - not to be shrunk to one moment
+    heaps = draw(st.lists(st.integers(0, 20 * 86_400), max_size=3))
+    vacancies = []
+    for number in range(count):
+        if heaps and seed.random() < 0.2:
+            # up to 260 at a moment: less than two pages of a window's five minutes
+            moment = at(seed.choice(heaps) + seed.randrange(60_000))
+        else:
+            moment = at(seed.randrange(20 * 86_400))
+        vacancies.append((moment, number))
+    return vacancies, seed, draw(st.floats(0, 0.3)), draw(st.floats(0, 0.5))
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds(), st.booleans())
+def test_all_that_was_open_all_the_time_is_seen(world, full):
+    vacancies, seed, closing, appearing = world
+    model = Model(list(vacancies))
+    low = None if full else START - timedelta(days=3)
+    closed = set()
+    fresh = iter(range(1_000_000, 2_000_000))
+
+    def live():
+        if model.open and seed.random() < closing:
+            for one in seed.sample(model.open, min(len(model.open), seed.choice([1, 2, 150]))):
+                model.open.remove(one)
+                closed.add(one[1])
+        if seed.random() < appearing:
+            for _ in range(seed.choice([1, 3, 120])):
+                now = int(START.timestamp()) + len(model.questions)
+                bisect.insort(model.open, (now, next(fresh)))
+
+    plan, seen = read(model, fetch_plan.begin(START, low=low), between=live)
+    wanted = {number for moment, number in vacancies if low is None or moment >= low.timestamp()}
+    if plan.missing is None:
+        assert wanted - closed <= seen
+    assert plan.missing != "too_many"
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds(), st.booleans())
+def test_where_nothing_changes_no_page_is_asked_twice_and_no_call_is_wasted(world, full):
+    model = Model(list(world[0]))
+    low = None if full else START - timedelta(days=3)
+    plan, seen = read(model, fetch_plan.begin(START, low=low))
+    wanted = [number for moment, number in world[0] if low is None or moment >= low.timestamp()]
+    assert plan.missing is None
+    assert set(wanted) <= seen
+    assert len(set(asked(model))) == len(model.questions)
+    windows = len({one.date_to for one in model.questions})
+    # a page more for each window, and for what is read again of its first five minutes
+    assert len(model.questions) <= max(1, -(-len(wanted) // 100)) + 2 * windows
