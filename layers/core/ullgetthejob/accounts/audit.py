@@ -43,6 +43,9 @@ Action = Literal[
     "campaign.pause",
     "campaign.resume",
     "campaign.cancel",
+    "saved_search.create",
+    "saved_search.change",
+    "saved_search.delete",
 ]
 
 WRITE = """

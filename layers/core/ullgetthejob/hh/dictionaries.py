@@ -64,6 +64,12 @@ KNOWN = """
     SELECT jsonb_object_keys(entries -> %(inside)s) AS code FROM hh_dictionaries
     WHERE name = %(name)s ORDER BY code LIMIT 25
 """
+NAMES = """
+    SELECT kept.entries -> %(inside)s ->> code AS name
+    FROM unnest(%(codes)s::text[]) WITH ORDINALITY AS asked (code, place)
+    JOIN hh_dictionaries AS kept ON kept.name = %(name)s
+    WHERE kept.entries -> %(inside)s ->> code <> '' ORDER BY place
+"""
 KEEP = """
     INSERT INTO hh_dictionaries (name, etag, entries, fetched_at, expires_at)
     VALUES (%(name)s, %(etag)s, %(entries)s::jsonb, %(now)s, %(expires_at)s)
@@ -102,6 +108,18 @@ def check(
             wrong.append((parameter, message))
     if wrong:
         raise Invalid.fields(wrong)
+
+
+def names(
+    parameters: SearchParameters, *, connection: psycopg.Connection[dict[str, Any]]
+) -> list[str]:
+    """What hh.ru calls the codes and ids of a search, as far as its dictionaries are here."""
+    found: list[str] = []
+    for parameter, codes in _codes(parameters):
+        name, inside = _home(parameter)
+        values = {"name": name, "inside": inside, "codes": list(codes)}
+        found += [row["name"] for row in connection.execute(NAMES, values)]
+    return found
 
 
 def _codes(parameters: SearchParameters) -> Iterable[tuple[str, tuple[str, ...]]]:
