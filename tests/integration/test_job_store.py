@@ -43,7 +43,8 @@ def seen(*items):
 
 
 def put(connection, *items, now=NOW):
-    return store.store_seen(seen(*items), search_query="q", connection=connection, now=now)
+    stored = store.store_seen(seen(*items), search_query="q", connection=connection, now=now)
+    return list(stored.new), list(stored.changed)
 
 
 def row(connection, id="1"):
@@ -58,7 +59,7 @@ def real(name):
 
 
 def test_what_a_search_saw_is_stored_in_the_original_s_columns(connection):
-    assert put(connection, item(1)) == (1, 0)
+    assert put(connection, item(1)) == (["1"], [])
     kept = row(connection)
     assert kept["hh_vacancy_id"] == "1"
     assert kept["title"] == "Вакансия 1"
@@ -83,21 +84,21 @@ def test_the_server_s_time_zone_changes_nothing(connection):
 
 
 def test_counts_tell_new_changed_and_unchanged_apart(connection):
-    assert put(connection, item(1), item(2), item(3)) == (3, 0)
+    assert put(connection, item(3), item(1), item(2)) == (["3", "1", "2"], [])
     later = NOW + timedelta(hours=1)
-    assert put(connection, item(1), item(2, name="Другая"), item(4), now=later) == (1, 1)
+    assert put(connection, item(1), item(2, name="Другая"), item(4), now=later) == (["4"], ["2"])
     assert row(connection, "1")["updated_at"] == datetime(2026, 11, 24, 9, 30)
     assert row(connection, "2")["updated_at"] == datetime(2026, 11, 24, 10, 30)
     assert row(connection, "2")["inserted_at"] == datetime(2026, 11, 24, 9, 30)
 
 
 def test_one_vacancy_twice_on_a_page_is_one_row(connection):
-    assert put(connection, item(1), item(1, name="Позже")) == (1, 0)
+    assert put(connection, item(1), item(1, name="Позже")) == (["1"], [])
     assert row(connection)["title"] == "Позже"
 
 
 def test_an_empty_page_stores_nothing(connection):
-    assert put(connection) == (0, 0)
+    assert put(connection) == ([], [])
 
 
 def test_a_detail_is_kept_and_a_later_search_does_not_shorten_it(connection):
@@ -121,7 +122,7 @@ def test_a_detail_may_come_before_any_search(connection):
     kept = row(connection)
     assert kept["test_required"] is True
     assert kept["updated_at"] == datetime(2026, 11, 24, 9, 30)
-    assert put(connection, item(1)) == (0, 1)
+    assert put(connection, item(1)) == ([], ["1"])
     assert store.vacancy_id_of(str(kept["id"]), connection=connection) == "1"
 
 

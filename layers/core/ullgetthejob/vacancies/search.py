@@ -52,13 +52,13 @@ def search(
     errors of :mod:`ullgetthejob.hh.errors`."""
     dictionaries.check(parameters, client=hh, connection=connection, now=now)
     page = hh.search(parameters)
-    new, changed = store.store_seen(
+    stored = store.store_seen(
         page.items, search_query=parameters.text, connection=connection, now=now
     )
     count("Searches")
     count("VacanciesSeen", len(page.items))
-    count("VacanciesNew", new)
-    count("VacanciesChanged", changed)
+    count("VacanciesNew", len(stored.new))
+    count("VacanciesChanged", len(stored.changed))
     return SearchAnswer(
         jobs=[job.from_vacancy(vacancy) for vacancy in page.items],
         found=page.found,

@@ -1,22 +1,27 @@
 """The table ``jobs``: what hh.ru showed us, kept for everybody.
 
 The columns of the original hold what the BFF reads; ``vacancy`` and ``detail`` hold the models
-whole. A hash of each tells whether anything changed, so that an unchanged vacancy is not written. A
-search never overwrites what a detail brought (description, skills).
+whole. A hash of each tells whether anything changed: the hashes are asked for first, so that a
+vacancy that is as it was costs a line of one small query. A search never overwrites what a detail
+brought (description, skills).
+
+A vacancy is closed (``closed_at``) when hh.ru has it no more, or calls it archived; whatever is
+read of it later opens it again. ``looked_at`` is when it was last read by its id.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.hh.models import Vacancy, VacancyDetail
-from ullgetthejob.vacancies import job
+from ullgetthejob.vacancies import job, reposts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
@@ -24,6 +29,15 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 WIDTH = 255  # the original's varchar(255)
+
+# Which of these are unknown, or not as they were.
+PROBE = """
+SELECT seen.id
+FROM unnest(%(ids)s::text[], %(hashes)s::bytea[], %(archived)s::boolean[])
+    AS seen (id, hash, archived)
+LEFT JOIN jobs AS kept ON kept.external_id = seen.id
+WHERE kept.vacancy_hash IS DISTINCT FROM seen.hash OR kept.archived <> seen.archived
+"""
 
 # One statement: what changed is updated, what is new inserted. jobs has two unique keys that hold
 # the same id (the original's), so ON CONFLICT must watch both: only DO NOTHING does. Rows are
@@ -35,12 +49,12 @@ WITH seen AS MATERIALIZED (
     FROM jsonb_to_recordset(%(seen)s::jsonb) AS seen (
         id text, title text, company text, salary text, area text, url text, description text,
         has_test boolean, employer_id text, published_at timestamptz, archived boolean,
-        vacancy jsonb, hex text
+        vacancy text, hex text, repost_key text
     )
 ), changed AS (
     SELECT kept.external_id
     FROM jobs AS kept JOIN seen ON kept.external_id = seen.id
-    WHERE kept.vacancy_hash IS DISTINCT FROM seen.hash
+    WHERE kept.vacancy_hash IS DISTINCT FROM seen.hash OR kept.archived <> seen.archived
     ORDER BY kept.external_id
     FOR UPDATE OF kept
 ), updated AS (
@@ -57,8 +71,10 @@ WITH seen AS MATERIALIZED (
         employer_id = seen.employer_id,
         published_at = seen.published_at,
         archived = seen.archived,
-        vacancy = seen.vacancy,
+        closed_at = CASE WHEN seen.archived THEN coalesce(kept.closed_at, %(moment)s) END,
+        vacancy = seen.vacancy::jsonb,
         vacancy_hash = seen.hash,
+        repost_key = decode(seen.repost_key, 'hex'),
         updated_at = %(now)s
     FROM seen JOIN changed ON changed.external_id = seen.id
     WHERE kept.external_id = seen.id
@@ -66,19 +82,21 @@ WITH seen AS MATERIALIZED (
 ), inserted AS (
     INSERT INTO jobs (
         external_id, hh_vacancy_id, title, company, salary, area, url, description, source,
-        search_query, fetched_at, has_test, employer_id, published_at, archived,
-        vacancy, vacancy_hash, inserted_at, updated_at
+        search_query, fetched_at, has_test, employer_id, published_at, archived, closed_at,
+        vacancy, vacancy_hash, repost_key, inserted_at, updated_at
     )
     SELECT
         id, id, title, company, salary, area, url, description, 'hh.ru',
         %(search_query)s, %(now)s, has_test, employer_id, published_at, archived,
-        vacancy, hash, %(now)s, %(now)s
+        CASE WHEN archived THEN %(moment)s::timestamptz END,
+        vacancy::jsonb, hash, decode(repost_key, 'hex'), %(now)s, %(now)s
     FROM seen
     ORDER BY id
     ON CONFLICT DO NOTHING
     RETURNING external_id
 )
-SELECT (SELECT count(*) FROM updated) AS changed, (SELECT count(*) FROM inserted) AS new
+SELECT ARRAY(SELECT external_id::text FROM updated) AS changed,
+       ARRAY(SELECT external_id::text FROM inserted) AS new
 """
 
 UPDATE_DETAIL = """
@@ -95,6 +113,8 @@ UPDATE jobs SET
     skills = %(skills)s,
     published_at = %(published_at)s,
     archived = %(archived)s,
+    closed_at = CASE WHEN %(archived)s THEN coalesce(closed_at, %(moment)s) END,
+    looked_at = %(moment)s,
     detail = %(detail)s::jsonb,
     detail_hash = decode(%(hash)s, 'hex'),
     detail_fetched_at = %(moment)s,
@@ -107,14 +127,22 @@ WHERE external_id = %(id)s
 INSERT_DETAIL = """
 INSERT INTO jobs (
     external_id, hh_vacancy_id, title, company, salary, area, url, description, source, fetched_at,
-    has_test, test_required, employer_id, skills, published_at, archived,
-    detail, detail_hash, detail_fetched_at, inserted_at, updated_at
+    has_test, test_required, employer_id, skills, published_at, archived, closed_at, looked_at,
+    detail, detail_hash, detail_fetched_at, repost_key, inserted_at, updated_at
 ) VALUES (
     %(id)s, %(id)s, %(title)s, %(company)s, %(salary)s, %(area)s, %(url)s, %(description)s, 'hh.ru',
     %(now)s, %(has_test)s, %(test_required)s, %(employer_id)s, %(skills)s, %(published_at)s,
-    %(archived)s, %(detail)s::jsonb, decode(%(hash)s, 'hex'), %(moment)s, %(now)s, %(now)s
+    %(archived)s, CASE WHEN %(archived)s THEN %(moment)s::timestamptz END, %(moment)s,
+    %(detail)s::jsonb, decode(%(hash)s, 'hex'), %(moment)s, %(repost_key)s, %(now)s, %(now)s
 )
 ON CONFLICT DO NOTHING
+"""
+
+CLOSE = """
+UPDATE jobs SET
+    archived = true, closed_at = coalesce(closed_at, %(moment)s), looked_at = %(moment)s,
+    updated_at = %(now)s
+WHERE external_id = %(id)s
 """
 
 VACANCY_ID = "SELECT external_id FROM jobs WHERE id = %s"
@@ -122,17 +150,55 @@ VACANCIES = "SELECT vacancy FROM jobs WHERE external_id = ANY(%s) AND vacancy IS
 DETAIL = "SELECT detail FROM jobs WHERE external_id = %s AND detail IS NOT NULL"
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Ids in the order in which they were seen: of what nobody had stored before, and of what had
+    changed. *reposts*: those of *new* that were linked to another vacancy, whose id is the value.
+    """
+
+    new: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    reposts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def originals(self) -> tuple[str, ...]:
+        """Those of *new* that are reposts of nothing."""
+        return tuple(id for id in self.new if id not in self.reposts)
+
+
 def store_seen(
     vacancies: Iterable[Vacancy], *, search_query: str, connection: Connection, now: datetime
-) -> tuple[int, int]:
-    """Store what a search showed, in one statement: how many were new, how many had changed."""
-    distinct = {vacancy.id: vacancy for vacancy in vacancies}
+) -> Stored:
+    """Store what a search showed: a small query of hashes, then one statement for what is new or
+    has changed, and the links of new reposts, in one transaction."""
+    distinct = {vacancy.id: (vacancy, *_hashed(vacancy)) for vacancy in vacancies}
     if not distinct:
-        return 0, 0
-    seen = json.dumps([_seen(vacancy) for vacancy in distinct.values()], ensure_ascii=False)
-    values = {"seen": seen, "search_query": search_query[:WIDTH], "now": _utc(now)}
-    written = connection.execute(STORE_SEEN, values).fetchone()
-    return (written["new"], written["changed"]) if written else (0, 0)
+        return Stored()
+    probe = {
+        "ids": list(distinct),
+        "hashes": [bytes.fromhex(digest) for _, _, digest in distinct.values()],
+        "archived": [vacancy.archived for vacancy, _, _ in distinct.values()],
+    }
+    wanted = {row["id"] for row in connection.execute(PROBE, probe).fetchall()}
+    if not wanted:
+        return Stored()
+    seen = [_seen(*one) for id, one in distinct.items() if id in wanted]
+    values = {
+        "seen": json.dumps(seen, ensure_ascii=False),
+        "search_query": search_query[:WIDTH],
+        "now": _utc(now),
+        "moment": now,
+    }
+    with connection.transaction():
+        written = connection.execute(STORE_SEEN, values).fetchone()
+        assert written is not None  # noqa: S101 - a SELECT of two values
+        new = [distinct[id][0] for id in _in_order(distinct, written["new"])]
+        linked = reposts.link(new, connection=connection)
+    return Stored(
+        tuple(vacancy.id for vacancy in new),
+        _in_order(distinct, written["changed"]),
+        linked,
+    )
 
 
 def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime) -> None:
@@ -145,13 +211,24 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
         "skills": [skill[:WIDTH] for skill in shown.skills],
         "detail": text,
         "hash": digest,
+        "repost_key": reposts.key_of(detail),
         "now": _utc(now),
         "moment": now,
     }
-    # The last one is for a row that somebody else inserted between the first two.
-    for statement in (UPDATE_DETAIL, INSERT_DETAIL, UPDATE_DETAIL):
-        if connection.execute(statement, values).rowcount:
+    if connection.execute(UPDATE_DETAIL, values).rowcount:
+        return
+    with connection.transaction():
+        if connection.execute(INSERT_DETAIL, values).rowcount:
+            reposts.link([detail], connection=connection)
             return
+    # Somebody else has inserted it meanwhile.
+    connection.execute(UPDATE_DETAIL, values)
+
+
+def close(vacancy_id: str, *, connection: Connection, now: datetime) -> None:
+    """hh.ru has the vacancy no more."""
+    values = {"id": vacancy_id, "now": _utc(now), "moment": now}
+    connection.execute(CLOSE, values)
 
 
 def vacancy_id_of(row_id: str, *, connection: Connection) -> str | None:
@@ -172,9 +249,19 @@ def read_detail(vacancy_id: str, *, connection: Connection) -> VacancyDetail | N
     return VacancyDetail.model_validate(row["detail"]) if row else None
 
 
-def _seen(vacancy: Vacancy) -> dict[str, Any]:
-    text, digest = _hashed(vacancy)
-    return {**_columns(job.from_vacancy(vacancy)), "vacancy": json.loads(text), "hex": digest}
+def _seen(vacancy: Vacancy, text: str, digest: str) -> dict[str, Any]:
+    key = reposts.key_of(vacancy)
+    return {
+        **_columns(job.from_vacancy(vacancy)),
+        "vacancy": text,
+        "hex": digest,
+        "repost_key": key and key.hex(),
+    }
+
+
+def _in_order(distinct: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
+    those = set(ids)
+    return tuple(id for id in distinct if id in those)
 
 
 def _columns(shown: job.Job) -> dict[str, Any]:

@@ -1,0 +1,195 @@
+"""Reposts: the same job in another city, or posted anew, is linked to the first one that we stored.
+
+Two vacancies are one job if one employer posted both within sixty days, under the same title but
+for the city, with much the same text. Anonymous employers have no id: their jobs are never linked.
+
+``jobs.repost_of`` leads to the original, never to another repost. The original is what was stored
+first (it is what people were told of), and of those stored at once the oldest. Two transactions
+that store reposts of each other at the same moment do not see each other, and link nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.hh.models import Vacancy
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+WITHIN = timedelta(days=60)
+SIMILAR = 0.8  # of what either text has, both have
+SHINGLE = 3
+SHORT = 12  # words; a word more or less would change too many of its shingles
+LOOKED_AT = 100  # vacancies of one key, the newest: a big employer posts thousands
+
+BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+# What a place begins with, where it is not just its name: г. Казань, метро Сокол, ул. Мира.
+PLACE = re.compile(
+    r"(г|гор|город|пос|посёлок|поселок|пгт|дер|деревня|село|м|метро|ул|улица|пр-т|проспект|р-н|район)"
+    r"(\.|\s|$)",
+    re.IGNORECASE,
+)
+WORD = re.compile(r"[\w+#]+")  # C++ and C# are not C
+
+# The jobs stored before which have the key of a new one and were published near it.
+NEAR = """
+    SELECT wanted.key, kept.*
+    FROM unnest(%(keys)s::bytea[], %(since)s::timestamptz[], %(until)s::timestamptz[])
+        AS wanted (key, since, until)
+    CROSS JOIN LATERAL (
+        SELECT external_id, coalesce(repost_of, external_id) AS original_id, published_at,
+               description, vacancy #>> '{snippet,requirement}' AS requirement,
+               vacancy #>> '{snippet,responsibility}' AS responsibility
+        FROM jobs
+        WHERE repost_key = wanted.key AND published_at BETWEEN wanted.since AND wanted.until
+            AND external_id <> ALL(%(new)s)
+        ORDER BY published_at DESC, external_id LIMIT %(most)s
+    ) AS kept
+    ORDER BY kept.published_at, kept.external_id
+"""
+LINK = """
+    UPDATE jobs SET repost_of = link.original_id
+    FROM unnest(%(ids)s::text[], %(originals)s::text[]) AS link (id, original_id)
+    WHERE external_id = link.id
+"""
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A vacancy as far as it matters here. *excerpt*: what a search shows; *text*: of all that we
+    have."""
+
+    original_id: str
+    published_at: datetime
+    excerpt: str
+    text: str
+
+    def is_same_job(self, other: Posting) -> bool:
+        """Whether both are one job; their keys are the same."""
+        if abs(self.published_at - other.published_at) > WITHIN:
+            return False
+        if self.excerpt and other.excerpt:
+            return similar(self.excerpt, other.excerpt)
+        return similar(self.text, other.text)
+
+
+def key_of(vacancy: Vacancy) -> bytes | None:
+    """The same for all vacancies of an employer that have one title, but for the city; ``None``
+    where nothing can be a repost of it."""
+    city = vacancy.address.city if vacancy.address else None
+    title = normalised(vacancy.name, cities=[vacancy.area.name or "", city or ""])
+    if vacancy.employer.id is None or not title:
+        return None
+    return hashlib.sha256(f"{vacancy.employer.id}\n{title}".encode()).digest()
+
+
+def normalised(title: str, *, cities: Iterable[str] = ()) -> str:
+    """The words of a title, without the place: in brackets, or one of *cities* at the end."""
+    places = [words for city in cities if (words := _words(city))]
+
+    def without_place(bracketed: re.Match[str]) -> str:
+        inside = bracketed[1].strip()
+        return " " if PLACE.match(inside) or _words(inside) in places else bracketed[0]
+
+    words = _words(BRACKETED.sub(without_place, title))
+    for place in places:
+        if len(words) > len(place) and words[-len(place) :] == place:
+            words = words[: -len(place)]
+            if len(words) > 1 and words[-1] in ("г", "город"):
+                words = words[:-1]
+            break
+    return " ".join(words)
+
+
+def similar(one: str, other: str) -> bool:
+    """Whether two texts are much the same. Empty ones are like nothing."""
+    first, second = _words(one), _words(other)
+    if not first or not second:
+        return False
+    if first == second:
+        return True
+    size = 1 if min(len(first), len(second)) < SHORT else SHINGLE
+    some, others = _shingles(first, size), _shingles(second, size)
+    return len(some & others) >= SIMILAR * len(some | others)
+
+
+def link(vacancies: Iterable[Vacancy], *, connection: Connection) -> dict[str, str]:
+    """Link those of *vacancies* that are reposts, in the transaction that inserted them: their
+    originals, by id."""
+    new = sorted(vacancies, key=lambda one: (one.published_at, len(one.id), one.id))
+    keys = {one.id: key for one in new if (key := key_of(one)) is not None}
+    if not keys:
+        return {}
+    near = _near(new, keys, connection=connection)
+    found: dict[str, str] = {}
+    for vacancy in new:
+        if vacancy.id not in keys:
+            continue
+        postings = near[keys[vacancy.id]]
+        own = posting(vacancy)
+        same = next((one for one in postings if own.is_same_job(one)), None)
+        if same is not None:
+            found[vacancy.id] = same.original_id
+            own = replace(own, original_id=same.original_id)
+        postings.append(own)
+    if found:
+        values = {"ids": list(found), "originals": list(found.values())}
+        connection.execute(LINK, values)
+    return found
+
+
+def posting(vacancy: Vacancy) -> Posting:
+    """*vacancy*, as its own original."""
+    excerpt = _excerpt(vacancy.snippet.requirement, vacancy.snippet.responsibility)
+    text = getattr(vacancy, "description", "") or excerpt
+    return Posting(vacancy.id, vacancy.published_at, excerpt, text)
+
+
+def _near(
+    new: list[Vacancy], keys: dict[str, bytes], *, connection: Connection
+) -> dict[bytes, list[Posting]]:
+    """What was stored before, by key, the oldest first."""
+    moments: dict[bytes, list[datetime]] = defaultdict(list)
+    for one in new:
+        if one.id in keys:
+            moments[keys[one.id]].append(one.published_at)
+    values = {
+        "keys": list(moments),
+        "since": [min(published) - WITHIN for published in moments.values()],
+        "until": [max(published) + WITHIN for published in moments.values()],
+        "new": [one.id for one in new],
+        "most": LOOKED_AT,
+    }
+    near: dict[bytes, list[Posting]] = defaultdict(list)
+    for row in connection.execute(NEAR, values).fetchall():
+        excerpt = _excerpt(row["requirement"], row["responsibility"])
+        text = row["description"] or excerpt
+        near[bytes(row["key"])].append(
+            Posting(row["original_id"], row["published_at"], excerpt, text)
+        )
+    return near
+
+
+def _excerpt(requirement: str | None, responsibility: str | None) -> str:
+    return "\n".join(part for part in (requirement, responsibility) if part)
+
+
+@lru_cache(maxsize=1024)  # one is compared with many
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(WORD.findall(text.casefold().replace("ё", "е")))
+
+
+def _shingles(words: tuple[str, ...], size: int) -> set[tuple[str, ...]]:
+    return {words[start : start + size] for start in range(len(words) - size + 1)}
