@@ -5,8 +5,8 @@ whole. A hash of each tells whether anything changed: the hashes are asked for f
 vacancy that is as it was costs a line of one small query. A search never overwrites what a detail
 brought (description, skills).
 
-A vacancy is closed (``closed_at``) when hh.ru has it no more, or calls it archived; whatever is
-read of it later opens it again. ``looked_at`` is when it was last read by its id.
+A vacancy is closed (``closed_at``, ``archived``) when hh.ru has it no more, or calls it archived;
+whatever is read of it later opens it again.
 """
 
 from __future__ import annotations
@@ -114,7 +114,6 @@ UPDATE jobs SET
     published_at = %(published_at)s,
     archived = %(archived)s,
     closed_at = CASE WHEN %(archived)s THEN coalesce(closed_at, %(moment)s) END,
-    looked_at = %(moment)s,
     detail = %(detail)s::jsonb,
     detail_hash = decode(%(hash)s, 'hex'),
     detail_fetched_at = %(moment)s,
@@ -127,12 +126,12 @@ WHERE external_id = %(id)s
 INSERT_DETAIL = """
 INSERT INTO jobs (
     external_id, hh_vacancy_id, title, company, salary, area, url, description, source, fetched_at,
-    has_test, test_required, employer_id, skills, published_at, archived, closed_at, looked_at,
+    has_test, test_required, employer_id, skills, published_at, archived, closed_at,
     detail, detail_hash, detail_fetched_at, repost_key, inserted_at, updated_at
 ) VALUES (
     %(id)s, %(id)s, %(title)s, %(company)s, %(salary)s, %(area)s, %(url)s, %(description)s, 'hh.ru',
     %(now)s, %(has_test)s, %(test_required)s, %(employer_id)s, %(skills)s, %(published_at)s,
-    %(archived)s, CASE WHEN %(archived)s THEN %(moment)s::timestamptz END, %(moment)s,
+    %(archived)s, CASE WHEN %(archived)s THEN %(moment)s::timestamptz END,
     %(detail)s::jsonb, decode(%(hash)s, 'hex'), %(moment)s, %(repost_key)s, %(now)s, %(now)s
 )
 ON CONFLICT DO NOTHING
@@ -140,8 +139,7 @@ ON CONFLICT DO NOTHING
 
 CLOSE = """
 UPDATE jobs SET
-    archived = true, closed_at = coalesce(closed_at, %(moment)s), looked_at = %(moment)s,
-    updated_at = %(now)s
+    archived = true, closed_at = coalesce(closed_at, %(moment)s), updated_at = %(now)s
 WHERE external_id = %(id)s
 """
 

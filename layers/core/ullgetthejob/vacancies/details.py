@@ -1,0 +1,131 @@
+"""Details: vacancies of a search are read in full, once for everybody, and closed ones are marked.
+
+A search shows excerpts; the description and the key skills take a call for each vacancy. A vacancy
+that a full run no longer found is read again: hh.ru says whether it is closed, or only matches no
+longer.
+
+Whoever reads one sets ``jobs.looked_at`` first: nobody else asks for it meanwhile, and one that
+hh.ru cannot show stands in nobody's way. It stays set after a look at what is found no longer, which
+is open still, and after a look in vain.
+
+The reading goes as far as it can: a call that hh.ru refuses ends it, and fails nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.hh.errors import HHError, HHNotFound, HHUnavailable
+from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.vacancies import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.hh.client import HHClient
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+ASKED_AGAIN_AFTER = timedelta(days=1)  # what could not be read
+LOOKED_AT_AGAIN_AFTER = timedelta(days=7)  # what is open, and found no more
+KEPT_FOR_GONE = 4  # of so many calls one, where there are gone ones: new ones may never run out
+
+UNREAD = """
+    SELECT job.external_id AS id, job.looked_at, false AS is_gone
+    FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
+    WHERE match.query_id = %(query_id)s AND job.detail IS NULL AND job.closed_at IS NULL
+        AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
+    ORDER BY job.published_at DESC NULLS LAST, match.number DESC LIMIT %(most)s
+"""
+# Once after it was found for the last time, then once a week.
+GONE = """
+    SELECT job.external_id AS id, job.looked_at, true AS is_gone
+    FROM search_queries AS query
+    JOIN search_matches AS match ON match.query_id = query.id AND match.seen_at < query.full_from
+    JOIN jobs AS job ON job.external_id = match.vacancy_id
+    WHERE query.id = %(query_id)s AND job.closed_at IS NULL
+        AND (job.looked_at IS NULL OR job.looked_at < match.seen_at
+             OR job.looked_at < %(gone_before)s)
+    ORDER BY match.seen_at DESC, match.number DESC LIMIT %(most)s
+"""
+# Nobody was faster.
+TAKE = """
+    UPDATE jobs SET looked_at = %(now)s
+    WHERE external_id = %(id)s AND closed_at IS NULL
+        AND looked_at IS NOT DISTINCT FROM %(looked_at)s
+"""
+GIVE_BACK = """
+    UPDATE jobs SET looked_at = %(before)s WHERE external_id = %(id)s AND looked_at = %(now)s
+"""
+
+
+def read_some(
+    query_id: UUID,
+    *,
+    hh: HHClient,
+    connection: Connection,
+    clock: Callable[[], datetime],
+    most: int,
+    ends: float,
+) -> int:
+    """Read what this search found in full: the newest that nobody read yet, then what it no longer
+    finds. At most *most* calls, none begins after *ends* (:func:`time.monotonic`); how many there
+    were."""
+    calls = 0
+    for chosen in _chosen(query_id, most, connection=connection, now=clock()):
+        if time.monotonic() >= ends:
+            break
+        taken = {**chosen, "now": clock()}
+        if not connection.execute(TAKE, taken).rowcount:
+            continue
+        calls += 1
+        try:
+            _read(chosen["id"], hh=hh, connection=connection, clock=clock)
+        except HHError as error:
+            logger.info("details are left for later", error_type=type(error).__name__)
+            # Unless it may be this vacancy that cannot be read.
+            if not isinstance(error, HHUnavailable):
+                connection.execute(GIVE_BACK, {**taken, "before": chosen["looked_at"]})
+            break
+        if not chosen["is_gone"]:
+            connection.execute(GIVE_BACK, {**taken, "before": None})
+    return calls
+
+
+def _chosen(
+    query_id: UUID, most: int, *, connection: Connection, now: datetime
+) -> list[dict[str, Any]]:
+    values = {
+        "query_id": query_id,
+        "most": most,
+        "unread_before": now - ASKED_AGAIN_AFTER,
+        "gone_before": now - LOOKED_AT_AGAIN_AFTER,
+    }
+    unread = connection.execute(UNREAD, values).fetchall()
+    gone = connection.execute(GONE, values).fetchall()
+    kept = min(len(gone), most // KEPT_FOR_GONE)
+    is_gone = {row["id"] for row in gone}
+    unread = [row for row in unread if row["id"] not in is_gone]
+    return [*unread[: most - kept], *gone, *unread[most - kept :]][:most]
+
+
+def _read(
+    vacancy_id: str, *, hh: HHClient, connection: Connection, clock: Callable[[], datetime]
+) -> None:
+    """Read one, and keep what it says."""
+    try:
+        detail = hh.vacancy(vacancy_id)
+    except HHNotFound:
+        store.close(vacancy_id, connection=connection, now=clock())
+        count("VacanciesClosed")
+        return
+    store.store_detail(detail, connection=connection, now=clock())
+    count("DetailsRead")
+    if detail.archived:
+        count("VacanciesClosed")

@@ -1,0 +1,268 @@
+"""News: what a run found that is new to an account is written to its event log, once.
+
+A run that has ended has saved searches attached (``saved_searches.run_id``). Each is told in a
+transaction of its own, which also detaches it: whoever comes second, or again after a crash, finds
+it detached. What was found is new to an account if it was told of neither the vacancy nor another
+posting of the same job, has not applied to it, and the vacancy is open.
+
+``account_vacancies`` keeps what was told, and ``seq`` of the event that did: a row with a ``seq``
+is one of the ``jobs`` of that event, and the other way round. Another posting of a job that was
+told is kept without a ``seq``.
+
+Locks: the account first, as whatever changes a saved search does; then, last of all, the saved
+search, which the claim of a run locks without wanting an account. Accounts come in the order of
+their ids, if one transaction should ever tell several. The ledger of applications, and whatever
+else writes an event, locks its own rows first and then the account's; here nothing of theirs is
+locked (the ledger and the vacancies are only read), so whoever has the account here never waits for
+somebody who waits for it, and no deadlock is possible.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.platform.telemetry import count
+from ullgetthejob.realtime import events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+# Who ended the run tells it at once, or is dead.
+LEFT_AFTER = timedelta(minutes=1)
+MOST_ALSO_BYTES = 8 * 1024  # one job in all cities must not fill a frame
+LONGEST_URL = 2_000
+HIGH = 999_999  # more than there are jobs, or parts, of one run
+
+RUN = """
+    SELECT id, query_id, state, reason, found, fetched, new, changed, failed, finished_at
+    FROM fetch_runs WHERE id = %(run_id)s AND state <> 'running'
+"""
+ATTACHED = """
+    SELECT id, account_id FROM saved_searches
+    WHERE run_id = %(run_id)s AND query_id = %(query_id)s AND NOT paused
+    ORDER BY account_id, id
+"""
+# Not FOR UPDATE: rows that refer to the account may be written meanwhile.
+LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR NO KEY UPDATE"
+# After the lock, as a statement of its own: it must see what the one before has committed.
+SEARCH = """
+    SELECT search.id, search.account_id, search.name, search.told_match, query.last_match
+    FROM saved_searches AS search JOIN search_queries AS query ON query.id = search.query_id
+    WHERE search.id = %(id)s AND search.run_id = %(run_id)s AND NOT search.paused
+"""
+NEWS = """
+    SELECT job.external_id AS id, coalesce(job.repost_of, job.external_id) AS original_id,
+           job.title, job.company, job.salary, job.area, job.url, job.published_at, job.has_test,
+           EXISTS (
+               SELECT FROM account_vacancies AS told
+               WHERE told.account_id = %(account_id)s
+                   AND told.original_id = coalesce(job.repost_of, job.external_id)
+           ) AS is_known
+    FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
+    WHERE match.query_id = %(query_id)s
+        AND match.number > %(told_match)s AND match.number <= %(last_match)s
+        AND job.closed_at IS NULL
+        AND NOT EXISTS (
+            SELECT FROM account_vacancies AS told
+            WHERE told.account_id = %(account_id)s AND told.vacancy_id = match.vacancy_id
+        )
+        AND NOT EXISTS (
+            SELECT FROM application_ledger AS applied
+            WHERE applied.account_id = %(account_id)s AND applied.vacancy_id = match.vacancy_id
+        )
+    ORDER BY match.number
+"""
+TOLD = """
+    INSERT INTO account_vacancies (
+        account_id, vacancy_id, original_id, saved_search_id, seq, at
+    )
+    SELECT %(account_id)s, told.id, told.original_id, %(search_id)s, told.seq, %(now)s
+    FROM unnest(%(ids)s::text[], %(originals)s::text[], %(seqs)s::bigint[])
+        AS told (id, original_id, seq)
+"""
+# A newer run that it was attached to meanwhile stays.
+DETACH = """
+    UPDATE saved_searches SET
+        told_match = greatest(told_match, %(last_match)s),
+        run_id = CASE WHEN run_id <> %(run_id)s THEN run_id END
+    WHERE id = %(id)s
+"""
+LEFT = """
+    SELECT run.id
+    FROM fetch_runs AS run JOIN saved_searches AS search ON search.run_id = run.id
+    WHERE run.state <> 'running' AND run.finished_at <= %(before)s
+        AND NOT search.paused AND search.query_id = run.query_id
+    GROUP BY run.id ORDER BY run.finished_at, run.id LIMIT %(most)s
+"""
+
+
+@dataclass
+class _Job:
+    """A job to announce: its row of NEWS, and the other postings of it that came with it."""
+
+    row: dict[str, Any]
+    also: list[dict[str, Any]] = field(default_factory=list)
+
+    def entry(self) -> dict[str, Any]:
+        """As clients see it."""
+        row = self.row
+        entry = {name: row[name] for name in ("id", "title", "company", "salary", "area")}
+        entry["url"] = row["url"] if len(row["url"] or "") <= LONGEST_URL else None
+        entry["published_at"] = _text(row["published_at"])
+        entry["has_test"] = row["has_test"]
+        if self.also:
+            entry["also"] = _as_many_as_fit(
+                ({"id": other["id"], "area": other["area"]} for other in self.also),
+                MOST_ALSO_BYTES,
+            )
+        return entry
+
+
+def tell(run_id: UUID, *, connection: Connection, now: datetime) -> int:
+    """Tell the accounts whose saved searches are attached to a run what it found; how many jobs
+    were announced, each account's counted. Nothing before the run has ended."""
+    run = connection.execute(RUN, {"run_id": run_id}).fetchone()
+    if run is None:
+        return 0
+    values = {"run_id": run_id, "query_id": run["query_id"]}
+    attached = connection.execute(ATTACHED, values).fetchall()
+    told = sum(_tell(run, each, connection=connection, now=now) for each in attached)
+    if told:
+        count("JobsTold", told)
+    return told
+
+
+def tell_left(*, connection: Connection, now: datetime, most: int) -> int:
+    """Tell what was left untold because somebody died: of how many runs, *most* at once."""
+    values = {"before": now - LEFT_AFTER, "most": most}
+    left = connection.execute(LEFT, values).fetchall()
+    for run in left:
+        tell(run["id"], connection=connection, now=now)
+    return len(left)
+
+
+def split(jobs: Iterable[dict[str, Any]], head: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """*jobs* in parts that each make, with *head*, the data of one event."""
+    room = events.MOST_DATA_BYTES - _size(_part(head, [], HIGH, HIGH, HIGH))
+    parts: list[list[dict[str, Any]]] = []
+    left = 0
+    for one in jobs:
+        needed = _size(one) + len(", ")
+        if not parts or needed > left:
+            parts.append([])
+            left = room
+        parts[-1].append(one)
+        left -= needed
+    return parts
+
+
+def _tell(
+    run: dict[str, Any], attached: dict[str, Any], *, connection: Connection, now: datetime
+) -> int:
+    """Tell one account; of how many jobs."""
+    with connection.transaction():
+        connection.execute(LOCK_ACCOUNT, attached)
+        values = {"id": attached["id"], "run_id": run["id"]}
+        search = connection.execute(SEARCH, values).fetchone()
+        if search is None:
+            return 0
+        found = connection.execute(NEWS, {**search, "query_id": run["query_id"]}).fetchall()
+        jobs = _grouped(found)
+        seqs = _announce(run, search, jobs, connection=connection, now=now)
+        if found:
+            written = {
+                "account_id": search["account_id"],
+                "search_id": search["id"],
+                "now": now,
+                "ids": [row["id"] for row in found],
+                "originals": [row["original_id"] for row in found],
+                "seqs": [seqs.get(row["id"]) for row in found],
+            }
+            connection.execute(TOLD, written)
+        data = {
+            "search_id": str(search["id"]),
+            "search_name": search["name"],
+            "run_id": str(run["id"]),
+            **{name: run[name] for name in ("state", "reason", "found", "fetched")},
+            **{name: run[name] for name in ("new", "changed", "failed")},
+            "told": len(jobs),
+            "finished_at": _text(run["finished_at"]),
+        }
+        events.append(search["account_id"], "fetch.completed", data, connection=connection, now=now)
+        connection.execute(DETACH, {**values, "last_match": search["last_match"]})
+    return len(jobs)
+
+
+def _grouped(found: list[dict[str, Any]]) -> list[_Job]:
+    """What is to be announced, in the order of finding: jobs that are not known, once each."""
+    jobs: dict[str, _Job] = {}
+    for row in found:
+        if row["is_known"]:
+            continue
+        if row["original_id"] in jobs:
+            jobs[row["original_id"]].also.append(row)
+        else:
+            jobs[row["original_id"]] = _Job(row)
+    return list(jobs.values())
+
+
+def _announce(
+    run: dict[str, Any],
+    search: dict[str, Any],
+    jobs: list[_Job],
+    *,
+    connection: Connection,
+    now: datetime,
+) -> dict[str, int]:
+    """Write ``jobs.new``, in as many events as it takes; by which each vacancy was told."""
+    head = {
+        "search_id": str(search["id"]),
+        "search_name": search["name"],
+        "run_id": str(run["id"]),
+    }
+    parts = split((job.entry() for job in jobs), head)
+    seqs = {}
+    for number, part in enumerate(parts, start=1):
+        seq = events.append(
+            search["account_id"],
+            "jobs.new",
+            _part(head, part, number, len(parts), len(jobs)),
+            connection=connection,
+            now=now,
+        )
+        seqs.update({one["id"]: seq for one in part})
+    return seqs
+
+
+def _part(
+    head: dict[str, Any], jobs: list[dict[str, Any]], number: int, parts: int, total: int
+) -> dict[str, Any]:
+    return {**head, "jobs": jobs, "part": number, "parts": parts, "total": total}
+
+
+def _as_many_as_fit(entries: Iterable[dict[str, Any]], most_bytes: int) -> list[dict[str, Any]]:
+    kept = []
+    for entry in entries:
+        most_bytes -= _size(entry) + len(", ")
+        if most_bytes < 0:
+            break
+        kept.append(entry)
+    return kept
+
+
+def _size(value: Any) -> int:
+    """How many bytes of an event it takes, as :func:`events.append` writes it."""
+    return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None
