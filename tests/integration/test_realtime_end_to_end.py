@@ -1,0 +1,347 @@
+"""Sockets through the local cloud's gateway: real clients, the real functions in processes, SQS."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from dataclasses import replace
+
+import aiohttp
+import boto3
+import psycopg
+import pytest
+from aiohttp import WSMsgType
+from psycopg.rows import dict_row
+
+from local.child import Lifeline
+from local.event_sources.service import EventSources
+from local.functions.logs import Logs
+from local.functions.service import LambdaService
+from local.gateway.http import Gateway
+from local.template.cloudformation import REGION
+from local.template.reader import load
+from local.template.resources import Function
+from tests.fixtures.aws import CREDENTIALS
+from ullgetthejob.platform import clock
+from ullgetthejob.realtime import connections, events
+
+FUNCTIONS = ("WebsocketFunction", "BroadcasterFunction")
+DEADLINE_S = 60  # for a busy machine; nothing waits this long when all is well
+
+
+class Client:
+    """A plain client that keeps what it is sent. It drops what it has seen, as a client does."""
+
+    def __init__(self, socket):
+        self._socket = socket
+        self.messages = []
+        self.reading = asyncio.ensure_future(self._read())
+
+    async def _read(self):
+        async for message in self._socket:
+            assert message.type is WSMsgType.TEXT
+            self.messages.append(json.loads(message.data))
+
+    async def say(self, frame):
+        await self._socket.send_json(frame)
+
+    async def has(self, type, number=1):
+        """The message of that type, by its number, once there is one."""
+        await eventually(lambda: len(self.of(type)) >= number)
+        return self.of(type)[number - 1]
+
+    def of(self, type):
+        return [message for message in self.messages if message["type"] == type]
+
+    @property
+    def seqs(self):
+        return [message["seq"] for message in self.messages if "at" in message]
+
+    @property
+    def cursor(self):
+        return max(self.seqs, default=0)
+
+    async def close(self):
+        await self._socket.close()
+        await self.reading
+
+
+class Live:
+    """A running gateway with the functions behind it, and clients of it."""
+
+    def __init__(self, room, port, http, service):
+        self.room, self.port, self._http, self.service = room, port, http, service
+        self.origin = f"http://127.0.0.1:{port}"
+        self._one_at_a_time = asyncio.Lock()  # a function's environment has one connection
+
+    async def ticket(self, user_id):
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self.room.ticket, user_id)
+
+    async def client(self, user_id):
+        """A client that is connected and has said nothing."""
+        return await self.brings(await self.ticket(user_id))
+
+    async def brings(self, ticket):
+        """A client that is let in with a ticket."""
+        return Client(await self._http.ws_connect(f"{self.origin}/ws?ticket={ticket}"))
+
+    async def deaf(self, user_id):
+        """A client that reads nothing after the handshake, and has little room for it."""
+        ticket = await self.ticket(user_id)
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(plain, ("127.0.0.1", self.port))
+        handshake = (
+            f"GET /ws?ticket={ticket} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        await loop.sock_sendall(plain, handshake.encode())
+        assert (await loop.sock_recv(plain, 4096)).startswith(b"HTTP/1.1 101")
+        frame = b'{"type":"replay","cursor":0}'
+        mask = bytes(4)  # of zeros: as it is
+        await loop.sock_sendall(plain, bytes([0x81, 0x80 | len(frame)]) + mask + frame)
+        return plain
+
+    async def sweep(self):
+        """Ring again, as the sweeper does: a poller that was stopped may have taken a bell with it."""
+        while True:
+            await asyncio.sleep(5)
+            with psycopg.connect(
+                self.room.database_url, autocommit=True, row_factory=dict_row
+            ) as own:
+                events.sweep(connection=own, now=clock.now(), most=100)
+
+    async def refused(self, ticket):
+        """The status of a handshake that does not succeed."""
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            await self._http.ws_connect(f"{self.origin}/ws?ticket={ticket}")
+        return refusal.value.status
+
+    async def happen(self, account_id, *kinds):
+        """Events, each in a transaction of its own, as any function writes them."""
+        for kind in kinds or ("jobs.new",):
+            await asyncio.to_thread(self.room.happen, account_id, kind)
+
+
+async def eventually(condition):
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+# Lets everybody in, and says who they are: 500 handshakes through our own function take minutes.
+DOORMAN = """
+import json, os
+
+def handler(event, context):
+    if event["requestContext"]["eventType"] == "CONNECT":
+        with open(os.environ["CAME"], "a") as came:
+            ticket = event["queryStringParameters"]["ticket"]
+            came.write(json.dumps([ticket, event["requestContext"]["connectionId"]]) + "\\n")
+    return {"statusCode": 200}
+"""
+
+
+@pytest.fixture
+def live(room, dynamodb_tables, database_url, tmp_path):
+    @contextlib.asynccontextmanager
+    async def start(*, doorman=False):
+        whole = load()
+        template = replace(whole, functions={name: whole.functions[name] for name in FUNCTIONS})
+        if doorman:
+            folder = tmp_path / "doorman"
+            folder.mkdir()
+            (folder / "app.py").write_text(DOORMAN)
+            function = Function(
+                "Doorman", "python3.13", "app.handler", folder, {}, 256, 20, 10, (), ()
+            )
+            template = replace(
+                template,
+                functions={**template.functions, "Doorman": function},
+                websocket=replace(
+                    template.websocket, routes={"$connect": "Doorman"}, throttle_rate=None
+                ),
+            )
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        given = {
+            **dynamodb_tables,
+            **template.websocket.addresses(port),
+            "AWS_ENDPOINT_URL": room.aws.url,
+            "DATABASE_URL": database_url,
+        }
+        environments = {
+            name: {key: given.get(key, value) for key, value in function.environment.items()}
+            for name, function in template.functions.items()
+        }
+        environments["Doorman"] = {"CAME": str(tmp_path / "came")}
+        logs, lifeline = Logs(tmp_path / "logs", echo=False), Lifeline()
+        service = LambdaService(
+            template, environments, data_dir=tmp_path, logs=logs, lifeline=lifeline
+        )
+        gateway = Gateway(template, service, logs)
+        sources = EventSources(
+            template, service, endpoint=room.aws.url, clock=None, data_dir=tmp_path, logs=logs
+        )
+        await gateway.start([listener])
+        sources.start()
+        try:
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+                running = Live(room, port, http, service)
+                sweeping = asyncio.ensure_future(running.sweep())
+                yield running
+                sweeping.cancel()
+        finally:
+            await gateway.stop()
+            await sources.stop()
+            await service.close()
+            lifeline.close()
+
+    return start
+
+
+@pytest.fixture
+def anna(room):
+    """Anna's account and a session of it."""
+    account_id = room.account()
+    return account_id, room.user(account_id)
+
+
+def test_a_client_that_comes_back_has_every_event_once_in_order(live, room, anna):
+    account_id, user_id = anna
+
+    async def scenario():
+        async with live() as running:
+            await running.happen(account_id)
+            first = await running.client(user_id)
+            await first.say({"type": "ping"})
+            await first.has("pong")
+            await first.say({"type": "replay", "cursor": 0})
+            ready = await first.has("ready")
+            assert (ready["seq"], ready["cursor"]) == (1, 0)
+            await running.happen(account_id, "jobs.new", "fetch.completed")
+            await eventually(lambda: first.cursor == 3)
+            await first.close()
+            await eventually(lambda: room.items() == [])  # $disconnect is told, too
+            await running.happen(account_id, *["jobs.new"] * 5)
+            second = await running.client(user_id)
+            await second.say({"type": "replay", "cursor": first.cursor})
+            await running.happen(account_id, "account.updated")
+            await eventually(lambda: second.cursor == 9)
+            assert first.seqs == [1, 2, 3]
+            assert second.seqs == [4, 5, 6, 7, 8, 9]
+            assert await running.refused("A" * 43) == 401
+            await second.close()
+
+    asyncio.run(scenario())
+
+
+ACCOUNTS, OF_EACH = 25, connections.MOST_PER_ACCOUNT
+
+
+def test_of_500_sockets_every_live_one_gets_its_event(live, room, tmp_path):
+    """Of each account's twenty one is dead and one has not said a word."""
+    accounts = {account_id: room.user(account_id) for account_id in _accounts(room, ACCOUNTS)}
+    live_ones = [account_id for account_id in accounts for _ in range(OF_EACH - 2)]
+
+    async def scenario():
+        async with live(doorman=True) as running:
+            free = asyncio.Semaphore(8)
+
+            async def connected(ticket):
+                async with free:
+                    return await running.brings(ticket)
+
+            who = [*live_ones, *accounts]
+            clients = await asyncio.gather(*(connected(f"{n}") for n in range(len(who))))
+            came = map(json.loads, (tmp_path / "came").read_text().splitlines())
+            ids = {int(number): id for number, id in came}
+            talking = [_item(ids[n], accounts, who[n], "open") for n in range(len(live_ones))]
+            silent = [
+                _item(ids[n], accounts, who[n], "connecting")
+                for n in range(len(live_ones), len(who))
+            ]
+            dead = [_item(f"dead-{n}=", accounts, one, "open") for n, one in enumerate(accounts)]
+            _write(room, [*talking, *silent, *dead])
+            for account_id in accounts:
+                room.happen(account_id)
+            of_the_talking = clients[: len(talking)]
+            await eventually(lambda: all(client.seqs for client in of_the_talking))
+            await eventually(lambda: room.unserved() == 0)
+            assert all(client.seqs == [1] for client in of_the_talking)
+            assert all(client.messages == [] for client in clients[len(talking) :])
+            left = {item["sk"]["S"]: item["state"]["S"] for item in room.items()}
+            assert left == {one["sk"]: one["state"] for one in [*talking, *silent]}
+
+    asyncio.run(scenario())
+
+
+def test_who_reads_nothing_slows_nobody(live, room, anna):
+    account_id, user_id = anna
+    count, text = 400, "x" * 31_000
+
+    async def scenario():
+        async with live() as running:
+            reader, other = await running.client(user_id), await running.client(user_id)
+            deaf = await running.deaf(user_id)
+            for client in (reader, other):
+                await client.say({"type": "replay", "cursor": 0})
+                await client.has("ready")
+            await asyncio.to_thread(_flood, room, account_id, count, text)
+            await asyncio.to_thread(events.ring, account_id)
+            await eventually(lambda: reader.cursor == other.cursor == count)
+            assert reader.seqs == other.seqs == list(range(1, count + 1))
+
+            def has_up_to():
+                return sorted(one.sent_seq for one in connections.of_account(account_id))
+
+            await eventually(lambda: has_up_to()[1:] == [count, count])
+            assert has_up_to()[0] < count
+            deaf.close()
+
+    asyncio.run(scenario())
+
+
+def _accounts(room, number):
+    return [room.account() for _ in range(number)]
+
+
+def _item(id, users, account_id, state):
+    """A connection as ``$connect`` and the first frame leave it."""
+    return {
+        "pk": f"account#{account_id}",
+        "sk": id,
+        "account_id": str(account_id),
+        "user_id": str(users[account_id]),
+        "state": state,
+        "proven_at": clock.now().isoformat(),
+        "connected_at": clock.real_ms(),
+        "sent_seq": 0,
+        "told_seq": 0,
+    }
+
+
+def _write(room, items):
+    table = boto3.resource(
+        "dynamodb", endpoint_url=room.aws.url, region_name=REGION, **CREDENTIALS
+    ).Table(room.table)
+    with table.batch_writer() as batch:
+        for item in items:
+            batch.put_item(item)
+
+
+def _flood(room, account_id, count, text):
+    """Many long events at once."""
+    room.rows(
+        "INSERT INTO events (account_id, seq, at, type, data)"
+        " SELECT %s, seq, %s, 'jobs.new', jsonb_build_object('text', %s::text)"
+        " FROM generate_series(1, %s) AS seq",
+        *(account_id, clock.now(), text, count),
+    )
+    room.rows("UPDATE accounts SET last_event_seq = %s WHERE id = %s", count, account_id)
