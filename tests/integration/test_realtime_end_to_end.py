@@ -108,7 +108,7 @@ class Live:
         return plain
 
     async def sweep(self):
-        """Ring again, as the sweeper does: a poller that was stopped may have taken a bell with it."""
+        """Ring again, as the sweeper does: a poller that was stopped may have kept a bell."""
         while True:
             await asyncio.sleep(5)
             with psycopg.connect(
