@@ -9,7 +9,13 @@ import httpx
 import pytest
 
 from tests.fixtures.hh_sandbox import USER_AGENT, run_sandbox
-from tests.integration.apply_judge import check_days, judge
+from tests.integration.apply_judge import (
+    calls_made,
+    check_days,
+    judge,
+    spent_since,
+    was_full_at,
+)
 from tests.integration.test_apply import CALLER, Desk, publish
 from tests.integration.test_applying_soak import second_session
 from ullgetthejob.accounts import people
@@ -195,3 +201,68 @@ def test_one_person_on_two_sessions_has_twenty_tokens(greedy):
     assert len(days.accepted()) == CAPACITY
     assert len({one["vacancy_id"] for one in greedy.posted()}) == CAPACITY
     assert waiting(greedy) == 30 - CAPACITY
+
+
+def test_a_token_in_hand_is_not_paid_again_however_many_went_before(greedy):
+    """hh.ru does not take the first call; while it waits, the bucket forgets whom it gave what."""
+    first = greedy.submit(publish(greedy))
+    greedy.world.sandbox.fault("too_many_requests", path="/negotiations", method="POST", times=1)
+    greedy.hh._pacer.pause = lambda _reason, _seconds: None  # no pause of all calls: the others go
+    greedy.run()
+    assert greedy.row(first).state == "queued"
+    was_full = was_full_at(greedy.account_id)
+    others = [greedy.submit(publish(greedy)) for _ in range(CAPACITY + 5)]
+    postpone(greedy, first, HOUR)  # not so long that the bucket is full again
+    wait_for(greedy, others)
+    assert spent_since(greedy.account_id, was_full) == 1 + len(others)
+    assert greedy.row(first).state == "queued"
+    wait_for(greedy, [first])
+    assert spent_since(greedy.account_id, was_full) == 1 + len(others)
+    made = calls_made(greedy.account_id, connection=greedy.connection)
+    assert made == 1 + len(others)
+
+
+def test_a_token_of_a_worker_that_died_is_put_on_record_before_the_bucket_forgets_it(greedy):
+    first = greedy.submit(publish(greedy))
+    begin, ledger.begin_attempt = ledger.begin_attempt, dies
+    try:
+        with pytest.raises(Died):
+            greedy.run()
+    finally:
+        ledger.begin_attempt = begin
+    assert greedy.row(first).state == "preparing"
+    was_full = was_full_at(greedy.account_id)
+    greedy.world.sandbox.advance(120)
+    greedy.world.sandbox.fault("server_error", path="/vacancies", times=1)
+    greedy.run()  # found to be paid, and not made all the same
+    assert greedy.row(first).state == "queued"
+    others = [greedy.submit(publish(greedy)) for _ in range(CAPACITY + 5)]
+    postpone(greedy, first, HOUR)
+    wait_for(greedy, [*others, first])
+    assert spent_since(greedy.account_id, was_full) == 1 + len(others)
+
+
+class Died(Exception):
+    pass
+
+
+def dies(*_, **__):
+    raise Died
+
+
+def postpone(desk, accepted, by):
+    changed = desk.connection.execute(
+        "UPDATE application_ledger SET due_at = due_at + %s WHERE id = %s",
+        (by, accepted.application_id),
+    )
+    assert changed.rowcount == 1
+
+
+def wait_for(desk, accepted):
+    """Until all of them are made."""
+    for _ in range(600):
+        desk.run()
+        if all(desk.row(one).state == "submitted" for one in accepted):
+            return
+        desk.world.sandbox.advance(INTERVAL.total_seconds())
+    raise AssertionError([desk.row(one).state for one in accepted])

@@ -156,7 +156,7 @@ def acquire(action: Action, owner: UUID, *, spend_id: str, now: datetime) -> Gra
     """
     held, at, key = rule(action), _ms(now), _key(action, owner)
     cost, ceiling = held.interval_ms, at + held.span_ms - held.interval_ms
-    spend_hash = hashlib.sha256(spend_id.encode()).hexdigest()[:ID_LENGTH]
+    spend_hash = _hash(spend_id)
     values: dict[str, Any] = {
         ":now": _number(at),
         ":cost": _number(cost),
@@ -199,16 +199,7 @@ def shut(action: Action, owner: UUID, *, until: datetime, now: datetime) -> None
 def read(action: Action, owner: UUID, *, now: datetime) -> Level:
     """The bucket at *now*; nothing is spent. Raises :class:`Unavailable`."""
     held, at, key = rule(action), _ms(now), _key(action, owner)
-    request = {
-        "TableName": settings.text("BUCKET_TABLE"),
-        "Key": {"pk": {"S": key}},
-        "ConsistentRead": True,
-    }
-    try:
-        item = aws.call("dynamodb", "GetItem", request).get("Item", {})
-    except aws.AwsError as error:
-        raise _unavailable() from error
-    tat = _seen(key, item)
+    tat = _seen(key, _read(key))
     if tat is None:
         return Level(held.capacity, held, None, None)
     tokens = held.tokens(tat, at)
@@ -219,11 +210,33 @@ def read(action: Action, owner: UUID, *, now: datetime) -> Level:
     return Level(tokens, held, _moment(last) if last <= at else None, _moment(following))
 
 
+def remembers(action: Action, owner: UUID, *, spend_id: str) -> bool:
+    """Whether a token was granted to *spend_id*, and no more than 19 after it. Nothing is spent.
+
+    Raises :class:`Unavailable`.
+    """
+    return {"S": _hash(spend_id)} in _read(_key(action, owner)).get("ids", {"L": []})["L"]
+
+
 def reset(action: Action, owner: UUID, *, now: datetime) -> None:
     """Fill the bucket. What was granted stays remembered. Raises :class:`Unavailable`."""
     at, key = _ms(now), _key(action, owner)
     values = {":now": _number(at), ":expires": _expires(at)}
     _seen(key, _update(key, FULL, values)[1])
+
+
+def _read(key: str) -> dict[str, Any]:
+    """The item; empty where there is none."""
+    request = {
+        "TableName": settings.text("BUCKET_TABLE"),
+        "Key": {"pk": {"S": key}},
+        "ConsistentRead": True,
+    }
+    try:
+        item: dict[str, Any] = aws.call("dynamodb", "GetItem", request).get("Item", {})
+    except aws.AwsError as error:
+        raise _unavailable() from error
+    return item
 
 
 def _update(key: str, branch: _Branch, values: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
@@ -257,6 +270,10 @@ def _seen(key: str, item: dict[str, Any]) -> int | None:
         return None
     _last_tat[key] = int(item["tat"]["N"])
     return _last_tat[key]
+
+
+def _hash(spend_id: str) -> str:
+    return hashlib.sha256(spend_id.encode()).hexdigest()[:ID_LENGTH]
 
 
 def _key(action: Action, owner: UUID) -> str:

@@ -172,9 +172,10 @@ class _Worker:
                 person.access,
                 connection=self._connection,
                 now=self._clock(),
+                has_token=self._has_token(application),
             )
             if wait is not None:
-                self._all_wait(wait)
+                self._all_wait(wait, application)
                 return
             self._move(application, "preparing", due_at=self._clock() + ledger.CALL_IS_OVER)
             vacancy = self._hh.vacancy(application.vacancy_id)
@@ -205,6 +206,25 @@ class _Worker:
             self._hand_over(application, error)
             return
         self._call(application, person, choice)
+
+    def _has_token(self, application: Application) -> bool:
+        """Whether it was charged already: its call never left, or its worker died over it. However
+        long its turn took to come, nothing is charged twice."""
+        if ledger.has_token(application.id, connection=self._connection):
+            return True
+        if application.state != "preparing":
+            return False
+        spend_id = self._spend_id(application)
+        charged = rate_limit.remembers("submit", self._account_id, spend_id=spend_id)
+        if charged:
+            # The bucket forgets it after twenty others; from now on it stands on record.
+            ledger.record_unsent(application, connection=self._connection, now=self._clock())
+        return charged
+
+    def _spend_id(self, application: Application) -> str:
+        """One for each call that is made, the same for whoever goes on after a worker died."""
+        number = ledger.sent_attempts(application.id, connection=self._connection) + 1
+        return f"{application.id}#{number}"
 
     def _person(self, application: Application) -> Person:
         return people.by_account(application.account_id, user_id=application.user_id)
@@ -291,22 +311,20 @@ class _Worker:
     # ── the call ─────────────────────────────────────────────────────────────────────────────────
 
     def _call(self, application: Application, person: Person, choice: Choice) -> None:
-        number = ledger.sent_attempts(application.id, connection=self._connection) + 1
-        # One id for each call that is made: neither a worker that dies before the attempt is on
-        # record nor one that got no slot for the call is charged twice.
-        try:
-            token = rate_limit.acquire(
-                "submit",
-                self._account_id,
-                spend_id=f"{application.id}#{number}",
-                now=self._clock(),
-            )
-        except Unavailable as error:
-            self._postpone(application, error)
-            return
-        if isinstance(token, rate_limit.Denied):
-            self._all_wait(token.next_at, application)
-            return
+        if not ledger.has_token(application.id, connection=self._connection):
+            try:
+                token = rate_limit.acquire(
+                    "submit",
+                    self._account_id,
+                    spend_id=self._spend_id(application),
+                    now=self._clock(),
+                )
+            except Unavailable as error:
+                self._postpone(application, error)
+                return
+            if isinstance(token, rate_limit.Denied):
+                self._all_wait(token.next_at, application)
+                return
         attempt = ledger.begin_attempt(
             application,
             choice.resume_id,
@@ -461,7 +479,7 @@ class _Worker:
                 self._try_again(application)
 
     def _try_again(self, application: Application) -> None:
-        if ledger.made_attempts(application.id, connection=self._connection) < MOST_ATTEMPTS:
+        if ledger.sent_attempts(application.id, connection=self._connection) < MOST_ATTEMPTS:
             self._move(application, "queued", reason="never_arrived", due_at=self._clock())
         else:
             self._move(application, "handoff", reason="hh_unreliable", link=_page(application))

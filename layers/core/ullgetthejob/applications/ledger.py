@@ -179,12 +179,13 @@ LEAVE = """
     )
 """
 # What *until* holds up, the oldest first: whatever is due and not out yet, what waits for quota no
-# longer than that, and the one that is being made.
+# longer than that, and the one that is being made. Others in preparation were interrupted: whether
+# they have their token already is looked at when their turn comes.
 HELD_UP = f"""
     SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s
       AND (state = 'waiting_quota' AND due_at <= %(until)s
-           OR state IN ('queued', 'preparing') AND due_at <= %(now)s
+           OR state = 'queued' AND due_at <= %(now)s
            OR state = 'preparing' AND id = %(id)s)
       AND {NOT_HELD_BACK}
     ORDER BY workflow_id IS NOT NULL, created_at, id
@@ -212,6 +213,11 @@ ATTEMPTS = """
     SELECT count(*) AS made, count(*) FILTER (WHERE o.outcome IS DISTINCT FROM 'not_sent') AS sent
     FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
     WHERE a.ledger_id = %(id)s
+"""
+LAST_OUTCOME = """
+    SELECT o.outcome FROM application_attempts a
+    LEFT JOIN application_outcomes o ON o.attempt_id = a.id
+    WHERE a.ledger_id = %(id)s ORDER BY a.number DESC LIMIT 1
 """
 OUTCOMES = """
     INSERT INTO application_outcomes (attempt_id, at, outcome, counts)
@@ -461,6 +467,12 @@ def sent_attempts(id: UUID, *, connection: Connection) -> int:
     return int(row["sent"]) if row else 0
 
 
+def has_token(id: UUID, *, connection: Connection) -> bool:
+    """Whether the row's token is still in hand: the call that it was spent for never left."""
+    row = connection.execute(LAST_OUTCOME, {"id": id}).fetchone()
+    return row is not None and row["outcome"] == "not_sent"
+
+
 def begin_attempt(
     application: Application,
     resume_id: str,
@@ -528,6 +540,19 @@ def record_by_hand(
     }
     connection.execute(ATTEMPT, values)
     end_attempts(application.id, outcome, counts=True, connection=connection, now=now)
+
+
+def record_unsent(application: Application, *, connection: Connection, now: datetime) -> None:
+    """An attempt that has its token, and whose worker died before it was on record."""
+    values = {
+        "id": application.id,
+        "account_id": application.account_id,
+        "number": made_attempts(application.id, connection=connection) + 1,
+        "now": now,
+    }
+    with connection.transaction():
+        connection.execute(ATTEMPT, values)
+        end_attempts(application.id, "not_sent", counts=False, connection=connection, now=now)
 
 
 def end_attempts(

@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 
 
 def opens_at(
-    account_id: UUID, access: Access, *, connection: Connection, now: datetime
+    account_id: UUID,
+    access: Access,
+    *,
+    connection: Connection,
+    now: datetime,
+    has_token: bool = False,
 ) -> datetime | None:
-    """When the account may apply, ``None``: at once. Nothing is spent or reserved.
+    """When the account may apply, ``None``: at once. Nothing is spent or reserved. *has_token*: for
+    one that has its token already.
 
     Raises :class:`Unavailable`.
     """
@@ -32,9 +38,10 @@ def opens_at(
     held = access.at(now)
     if held.state == "limited_until" and held.until is not None:
         moments.append(held.until)
-    level = rate_limit.read("submit", account_id, now=now)
-    if level.tokens < 1 and level.next_refill is not None:
-        moments.append(level.next_refill)
+    if not has_token:
+        level = rate_limit.read("submit", account_id, now=now)
+        if level.tokens < 1 and level.next_refill is not None:
+            moments.append(level.next_refill)
     return max(moments) if max(moments) > now else None
 
 
