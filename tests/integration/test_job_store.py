@@ -10,7 +10,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from ullgetthejob.hh import wire
-from ullgetthejob.vacancies import store
+from ullgetthejob.vacancies import reposts, store
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 REAL = Path(__file__).parents[3] / "shared" / "data" / "hh-real"
@@ -132,6 +132,160 @@ def test_texts_longer_than_the_original_s_columns_lose_nothing(connection):
     assert len(row(connection)["title"]) == 255
     [kept] = store.read_seen(["1"], connection=connection)
     assert kept.name == "Д" * 400
+
+
+class Counting:
+    """A connection whose statements are counted."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.statements = 0
+
+    def execute(self, *arguments):
+        self.statements += 1
+        return self.connection.execute(*arguments)
+
+    def transaction(self):
+        return self.connection.transaction()
+
+
+def test_what_did_not_change_costs_one_query_and_is_not_written(connection):
+    many = [item(number) for number in range(100)]
+    put(connection, *many)
+    before = connection.execute("SELECT external_id, xmin, ctid FROM jobs ORDER BY 1").fetchall()
+    counting = Counting(connection)
+    assert put(counting, *many, now=NOW + timedelta(hours=1)) == ([], [])
+    assert counting.statements == 1
+    after = connection.execute("SELECT external_id, xmin, ctid FROM jobs ORDER BY 1").fetchall()
+    assert after == before
+
+
+def test_what_somebody_else_inserts_between_the_probe_and_the_statement_is_not_new(
+    connection, database_url
+):
+    class Overtaken(Counting):
+        def execute(self, *arguments):
+            found = super().execute(*arguments)
+            if self.statements == 1:
+                with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as other:
+                    assert put(other, item(1), item(2)) == (["1", "2"], [])
+            return found
+
+    assert put(Overtaken(connection), item(1), item(3)) == (["3"], [])
+
+
+def test_what_is_seen_again_is_open_again(connection):
+    put(connection, item(1))
+    store.close("1", connection=connection, now=NOW)
+    assert (row(connection)["archived"], row(connection)["closed_at"]) == (True, NOW)
+    store.close("1", connection=connection, now=NOW + timedelta(hours=1))
+    assert row(connection)["closed_at"] == NOW
+    assert put(connection, item(1)) == ([], ["1"])
+    assert (row(connection)["archived"], row(connection)["closed_at"]) == (False, None)
+    assert put(connection, item(1)) == ([], [])
+
+
+def test_an_archived_vacancy_is_closed_whoever_says_so(connection):
+    put(connection, item(1, archived=True), item(2))
+    assert row(connection)["closed_at"] == NOW
+    store.store_detail(wire.vacancy_detail(item(2, archived=True)), connection=connection, now=NOW)
+    assert row(connection, "2")["closed_at"] == NOW
+    store.store_detail(wire.vacancy_detail(item(3, archived=True)), connection=connection, now=NOW)
+    assert row(connection, "3")["closed_at"] == NOW
+    store.store_detail(wire.vacancy_detail(item(3)), connection=connection, now=NOW)
+    assert row(connection, "3")["closed_at"] is None
+
+
+TEXT = {
+    "requirement": "Опыт в рознице от года, грамотная речь, желание учиться и расти вместе с нами.",
+    "responsibility": "Помогать гостям с выбором, вести учёт остатков, готовить зал к открытию.",
+}
+KAZAN = {"id": "88", "name": "Казань"}
+PERM = {"id": "72", "name": "Пермь"}
+
+
+def post(number, city=KAZAN, day=24, **changes):
+    name = f"Продавец-консультант (г. {city['name']})"
+    published_at = f"2026-11-{day:02}T10:15:30+0300"
+    return item(
+        number,
+        **{"name": name, "area": city, "published_at": published_at, "snippet": TEXT, **changes},
+    )
+
+
+def links(connection):
+    rows = connection.execute("SELECT external_id, repost_of FROM jobs ORDER BY external_id")
+    return {row["external_id"]: row["repost_of"] for row in rows}
+
+
+def test_of_reposts_on_one_page_the_oldest_is_the_original(connection):
+    page = seen(post(3, day=24), post(1, PERM, day=22), post(2, day=23))
+    stored = store.store_seen(page, search_query="", connection=connection, now=NOW)
+    assert stored.new == ("3", "1", "2")
+    assert stored.reposts == {"2": "1", "3": "1"}
+    assert stored.originals == ("1",)
+    assert links(connection) == {"1": None, "2": "1", "3": "1"}
+
+
+def test_what_was_stored_first_stays_the_original_and_no_chain_is_made(connection):
+    put(connection, post(5, day=20))
+    put(connection, post(6, PERM, day=22))
+    put(connection, post(4, PERM, day=18), post(7, day=24))
+    assert links(connection) == {"4": "5", "5": None, "6": "5", "7": "5"}
+
+
+def test_a_job_that_is_posted_anew_again_and_again_stays_one_job(connection):
+    for number, month in enumerate((1, 2, 4, 5, 6, 7), start=1):
+        published_at = f"2026-{month:02}-10T10:00:00+0300"
+        put(connection, post(number, published_at=published_at))
+    assert links(connection) == {"1": None, **dict.fromkeys("23456", "1")}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"employer": {"id": "8", "name": "Другой"}},
+        {"employer": {"name": "Аноним"}},
+        {"name": "Кассир"},
+        {"snippet": {"requirement": "Права категории B", "responsibility": "Возить"}},
+        {"snippet": {"requirement": None, "responsibility": None}},
+        {"published_at": "2026-09-20T10:15:30+0300"},
+    ],
+)
+def test_what_is_another_job_is_not_linked(connection, changes):
+    put(connection, post(1))
+    put(connection, post(2, **changes))
+    assert links(connection) == {"1": None, "2": None}
+
+
+def test_anonymous_jobs_are_never_linked(connection):
+    put(connection, *(post(number, employer={"name": "Аноним"}) for number in (1, 2)))
+    assert links(connection) == {"1": None, "2": None}
+
+
+def test_a_change_links_nothing_and_unlinks_nothing(connection):
+    put(connection, post(1), post(2), post(3, name="Кассир"))
+    put(connection, post(2, name="Кассир"), post(3))
+    assert links(connection) == {"1": None, "2": "1", "3": None}
+
+
+def test_of_one_key_s_thousands_only_some_are_looked_at(connection, monkeypatch):
+    monkeypatch.setattr(reposts, "LOOKED_AT", 2)
+    other = {"snippet": {"requirement": "Совсем другое", "responsibility": "дело"}}
+    put(connection, post(1, day=10))
+    put(connection, *(post(number, day=number, **other) for number in (11, 12)))
+    put(connection, post(20, day=20))
+    assert links(connection)["20"] is None
+
+
+def test_a_detail_that_comes_before_any_search_is_linked_too(connection):
+    first, second = (
+        wire.vacancy_detail(post(number, snippet=None, description="<p>Помогать гостям</p>"))
+        for number in (1, 2)
+    )
+    store.store_detail(first, connection=connection, now=NOW)
+    store.store_detail(second, connection=connection, now=NOW)
+    assert links(connection) == {"1": None, "2": "1"}
 
 
 def test_each_real_item_and_detail_is_stored_and_read_back(connection):

@@ -5,8 +5,8 @@ that a full run no longer found is read again: hh.ru says whether it is closed, 
 longer.
 
 Whoever reads one sets ``jobs.looked_at`` first: nobody else asks for it meanwhile, and one that
-hh.ru cannot show stands in nobody's way. It stays set after a look at what is found no longer, which
-is open still, and after a look in vain.
+hh.ru cannot show stands in nobody's way. It stays set after a look in vain, and after a look at
+what is found no longer but open.
 
 The reading goes as far as it can: a call that hh.ru refuses ends it, and fails nothing.
 """

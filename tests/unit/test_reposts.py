@@ -1,0 +1,196 @@
+"""Which vacancies are one job: the key of an employer's title, and texts that are much the same."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ullgetthejob.hh.models import Address, Employer, Entry, Vacancy
+from ullgetthejob.vacancies import reposts
+
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+
+BARISTA = (
+    "Опыт работы от полугода, но готовы и научить с нуля. Медицинская книжка. Любовь к кофе и к "
+    "людям. Варить эспрессо и капучино, помогать гостям с выбором, следить за чистотой стойки, "
+    "принимать поставки по утрам и вести учёт зерна в нашей программе."
+)
+ACCOUNTANT = (
+    "Высшее экономическое образование, уверенное знание 1С:Бухгалтерии 8.3 и основ налогового "
+    "учёта. Ведение участка банк-клиент, сверки с поставщиками, подготовка первичных документов, "
+    "помощь главному бухгалтеру при закрытии квартала."
+)
+TEXTS = {
+    "developer": "Python от трёх лет, asyncio, PostgreSQL. Писать сервисы доставки событий, "
+    "разбирать инциденты, проводить ревью и растить младших коллег в команде платформы.",
+    "analyst": "SQL на уровне оконных функций, статистика, опыт A/B-тестов. Считать метрики "
+    "продукта, строить витрины и рассказывать бизнесу, что из них следует.",
+    "driver": "Права категории C, карта водителя. Развозить хлеб по магазинам области с пяти "
+    "утра, сдавать накладные, беречь машину.",
+    "barista": BARISTA,
+    "accountant": ACCOUNTANT,
+}
+
+
+def vacancy(name="Бариста", employer="7", city="Казань", address=None, id="1"):
+    return Vacancy(
+        id=id,
+        name=name,
+        area=Entry(id="88", name=city),
+        employer=Employer(id=employer, name="Кофе на углу"),
+        type=Entry(id="open"),
+        address=address and Address(city=address),
+        published_at=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Бариста",
+        "БАРИСТА",
+        "  Бариста ",
+        "«Бариста»!",
+        "Бариста (Казань)",
+        "Бариста [Казань]",
+        "Бариста (г. Казань)",
+        "Бариста (город Казань, ул. Баумана)",
+        "Бариста (г.Казань)",
+        "Бариста (м. Площадь Тукая)",
+        "Бариста (ул. Баумана, 12)",
+        "Бариста, Казань",
+        "Бариста - Казань",
+        "Бариста г. Казань",
+        "Бариста (г. Казань).",
+    ],
+)
+def test_a_title_is_the_same_in_every_city(title):
+    assert reposts.normalised(title, cities=["Казань"]) == "бариста"
+
+
+@pytest.mark.parametrize(
+    ("title", "other"),
+    [
+        ("Программист C++", "Программист C"),
+        ("Программист C#", "Программист C++"),
+        ("Python-разработчик (Django)", "Python-разработчик (FastAPI)"),
+        ("Менеджер по продажам", "Менеджер по закупкам"),
+        ("Бухгалтер (на участок банк)", "Бухгалтер (на участок касса)"),
+        ("Бухгалтер 1 категории", "Бухгалтер 2 категории"),
+        ("Инженер (механик)", "Инженер (метролог)"),
+    ],
+)
+def test_what_tells_jobs_apart_stays(title, other):
+    assert reposts.normalised(title) != reposts.normalised(other)
+
+
+def test_yo_is_e():
+    assert reposts.normalised("Приёмщик заказов") == reposts.normalised("Приемщик Заказов")
+
+
+def test_a_title_that_is_a_city_stays():
+    assert reposts.normalised("Казань", cities=["Казань"]) == "казань"
+
+
+def test_the_key_is_of_an_employer_and_a_title_whatever_the_city():
+    key = reposts.key_of(vacancy("Бариста (Казань)", city="Казань"))
+    assert key == reposts.key_of(vacancy("Бариста (Нижний Новгород)", city="Нижний Новгород"))
+    assert key == reposts.key_of(
+        vacancy("Бариста, Мытищи", city="Московская обл.", address="Мытищи")
+    )
+    assert key != reposts.key_of(vacancy("Бариста", employer="8"))
+    assert key != reposts.key_of(vacancy("Старший бариста"))
+
+
+def test_nothing_is_a_repost_of_what_is_anonymous_or_has_no_title():
+    assert reposts.key_of(vacancy(employer=None)) is None
+    assert reposts.key_of(vacancy("—!")) is None
+
+
+def test_a_text_with_a_word_or_two_changed_is_similar():
+    other = BARISTA.replace("полугода", "трёх месяцев").replace("учёта", "учета")
+    assert reposts.similar(BARISTA, other)
+    assert reposts.similar(BARISTA, BARISTA.upper())
+    assert reposts.similar(BARISTA, f"{BARISTA} Ждём вас!")
+
+
+def test_a_text_with_half_of_it_changed_is_not():
+    half = len(BARISTA) // 2
+    assert not reposts.similar(BARISTA, BARISTA[:half] + ACCOUNTANT[half:])
+
+
+@pytest.mark.parametrize("one", TEXTS)
+@pytest.mark.parametrize("other", TEXTS)
+def test_texts_of_different_jobs_are_not_similar(one, other):
+    assert reposts.similar(TEXTS[one], TEXTS[other]) is (one == other)
+
+
+def test_short_texts_are_compared_by_words():
+    assert reposts.similar("Опыт от года, медкнижка", "Медкнижка, опыт от года")
+    assert not reposts.similar("Опыт от года, медкнижка", "Опыт от года, права категории B")
+
+
+def test_the_same_words_in_another_order_are_another_text_if_it_is_long():
+    words = BARISTA.split()
+    assert not reposts.similar(BARISTA, " ".join(words[::2] + words[1::2]))
+
+
+@pytest.mark.parametrize(("one", "other"), [("", ""), ("", "Опыт"), (" —", "…"), ("Опыт", "")])
+def test_what_says_nothing_is_like_nothing(one, other):
+    assert not reposts.similar(one, other)
+
+
+def posting(days=0, excerpt=BARISTA, text=""):
+    return reposts.Posting("1", NOW + timedelta(days=days), excerpt, text or excerpt)
+
+
+@pytest.mark.parametrize(("days", "same"), [(0, True), (60, True), (-60, True), (61, False)])
+def test_sixty_days_lie_between_two_postings_of_a_job_at_most(days, same):
+    assert posting().is_same_job(posting(days)) is same
+    assert posting(days).is_same_job(posting()) is same
+
+
+def test_excerpts_are_compared_with_excerpts_and_else_whole_texts():
+    whole = f"{BARISTA} {ACCOUNTANT}"
+    assert posting(text=whole).is_same_job(posting())
+    assert not posting(excerpt="", text=whole).is_same_job(posting())
+    assert posting(excerpt="", text=whole).is_same_job(posting(text=whole))
+
+
+WORDS = st.sampled_from(["опыт", "работа", "график", "склад", "смена", "касса", "отчёт", "сервис"])
+TEXT = st.lists(WORDS, max_size=40).map(" ".join)
+
+
+@given(TEXT, TEXT)
+def test_similarity_is_mutual(one, other):
+    assert reposts.similar(one, other) == reposts.similar(other, one)
+
+
+@given(st.text(max_size=200))
+def test_a_text_is_similar_to_itself_if_it_has_words(text):
+    assert reposts.similar(text, text) is bool(reposts.WORD.search(text.casefold()))
+
+
+@given(st.sets(st.integers(0, 99), min_size=1), st.sets(st.integers(100, 199), min_size=1))
+def test_texts_without_a_common_word_are_not_similar(some, others):
+    assert not reposts.similar(" ".join(map(str, some)), " ".join(map(str, others)))
+
+
+@given(st.lists(st.integers(), min_size=40, max_size=80, unique=True), st.data())
+def test_one_word_changed_in_a_long_text_leaves_it_similar(numbers, data):
+    words = [f"слово{number}" for number in numbers]
+    other = words.copy()
+    other[data.draw(st.integers(0, len(words) - 1))] = "другое"
+    assert reposts.similar(" ".join(words), " ".join(other))
+
+
+@given(st.text(max_size=80), st.text(max_size=20))
+def test_a_normalised_title_is_normal(title, city):
+    once = reposts.normalised(title)
+    assert once == reposts.normalised(once)
+    assume(reposts.normalised(city))
+    assert reposts.normalised(f"{title} ({city})", cities=[city]) in (
+        reposts.normalised(title, cities=[city]),
+        reposts.normalised(f"{title} ({city})"),  # a city with brackets in its name
+    )
