@@ -27,6 +27,12 @@ WHO = {
     "GET /api/filters": USER_OR_SERVICE,
     "PUT /api/filters": USER_OR_SERVICE,
     "POST /api/filters/preview": USER_OR_SERVICE,
+    "POST /api/schedules": USER_OR_SERVICE,
+    "GET /api/schedules": USER_OR_SERVICE,
+    "GET /api/schedules/{id}": USER_OR_SERVICE,
+    "PATCH /api/schedules/{id}": USER_OR_SERVICE,
+    "DELETE /api/schedules/{id}": USER_OR_SERVICE,
+    "POST /api/schedules/{id}/fetch": USER_OR_SERVICE,
     "POST /api/realtime/ticket": USER_OR_SERVICE,
     "DELETE /api/rate-limit/{user_id}": ADMIN,
 }

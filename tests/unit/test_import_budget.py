@@ -23,9 +23,13 @@ FORBIDDEN = {
     "applications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "schedules": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "sweeper": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "public_feed": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "realtime": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "aiohttp"},
+    "websocket": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "aiohttp"},
+    "broadcaster": HEAVY | {"aws_xray_sdk", "httpx", "jwt"},  # each event posts
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }
 

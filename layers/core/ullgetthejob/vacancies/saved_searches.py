@@ -30,8 +30,9 @@ from ullgetthejob.accounts import access, audit
 from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.errors import Conflict, NotFound
+from ullgetthejob.platform.http import Answer
 from ullgetthejob.platform.telemetry import count
-from ullgetthejob.vacancies import fetch_runs, queries, search_url, timetable
+from ullgetthejob.vacancies import fetch, fetch_runs, queries, search_url, timetable
 from ullgetthejob.vacancies.fetch_runs import RunAnswer
 from ullgetthejob.vacancies.timetable import WorkingHours, Zone
 
@@ -185,7 +186,7 @@ class SavedSearch(BaseModel):
     updated_at: datetime
 
 
-class SavedSearchAnswer(SavedSearch):
+class OneAnswer(SavedSearch):
     """One saved search."""
 
     success: Literal[True] = True
@@ -214,27 +215,27 @@ class Fetched(BaseModel):
 # ── what callers see ─────────────────────────────────────────────────────────────────────────────
 
 
-def show_all(*, person: Person, connection: Connection) -> SavedSearches:
+def show_all(person: Person, *, connection: Connection) -> SavedSearches:
     """Those of the person's account."""
     rows = connection.execute(LIST, {"account_id": person.account_id}).fetchall()
     return SavedSearches(items=[_answer(row, connection=connection) for row in rows])
 
 
-def show(id: str, *, person: Person, connection: Connection) -> SavedSearchAnswer:
+def show(id: str, person: Person, *, connection: Connection) -> OneAnswer:
     """One. Raises :class:`NotFound`."""
     return _answer(_row(id, READ, person=person, connection=connection), connection=connection)
 
 
 def create(
     body: CreateBody,
-    *,
     person: Person,
     caller: Caller,
+    *,
     hh: HHClient,
     connection: Connection,
     now: datetime,
-) -> tuple[SavedSearchAnswer, bool]:
-    """Save a search, due at once; whether it is new, or the account has had it already.
+) -> Answer[OneAnswer]:
+    """Save a search, due at once (201), or find that the account has it already (200).
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru, :class:`Invalid` for codes
     that hh.ru does not know, :class:`Conflict` above the limit, and hh.ru's errors.
@@ -248,7 +249,7 @@ def create(
         query_id = queries.ensure(body.search, connection=connection, now=now)
         same = connection.execute(SAME, {**whose, "query_id": query_id}).fetchone()
         if same is not None:
-            return _answer(same, connection=connection), False
+            return Answer(200, _answer(same, connection=connection))
         number = connection.execute(NUMBER, whose).fetchone()
         if number is not None and number["number"] >= MOST:
             raise Conflict(f"there are {MOST} saved searches already", code="too_many_searches")
@@ -275,19 +276,19 @@ def create(
         queries.reschedule(query_id, connection=connection, now=now)
         _record("saved_search.create", person=person, caller=caller, connection=connection, now=now)
     count("SavedSearchesCreated")
-    return _answer(row, connection=connection), True
+    return Answer(201, _answer(row, connection=connection))
 
 
 def change(
     id: str,
     body: ChangeBody,
-    *,
     person: Person,
     caller: Caller,
+    *,
     hh: HHClient,
     connection: Connection,
     now: datetime,
-) -> SavedSearchAnswer:
+) -> OneAnswer:
     """Change some of it. Other filters, and the end of a pause, make it due at once; a shorter
     interval and other hours count from now.
 
@@ -309,7 +310,7 @@ def change(
 
 
 def delete(
-    id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
+    id: str, person: Person, caller: Caller, *, connection: Connection, now: datetime
 ) -> Deleted:
     """Forget it. Raises :class:`NotFound`."""
     with connection.transaction():
@@ -321,27 +322,25 @@ def delete(
     return Deleted()
 
 
-def fetch_now(
+def run(
     id: str,
-    *,
     person: Person,
+    caller: Caller,
+    *,
     hh: HHClient,
     connection: Connection,
     clock: Callable[[], datetime],
-    request_id: str,
 ) -> Fetched:
     """Ask hh.ru now, also for one that is paused, or outside of its hours; join the run that is
     under way. Raises :class:`NotFound`."""
     row = _row(id, READ, person=person, connection=connection)
-    from ullgetthejob.vacancies import fetch
-
     run = fetch.now(
         row["query_id"],
         row["id"],
         hh=hh,
         connection=connection,
         clock=clock,
-        request_id=request_id,
+        request_id=caller.request_id,
     )
     return Fetched(run=run)
 
@@ -368,10 +367,10 @@ def _row(id: str, sql: str, *, person: Person, connection: Connection) -> dict[s
     return row
 
 
-def _answer(row: dict[str, Any] | None, *, connection: Connection) -> SavedSearchAnswer:
+def _answer(row: dict[str, Any] | None, *, connection: Connection) -> OneAnswer:
     assert row is not None  # noqa: S101 - INSERT and UPDATE … RETURNING of a locked row
     last_run = fetch_runs.latest(row["query_id"], connection=connection)
-    return SavedSearchAnswer.model_validate({**row, "last_run": last_run})
+    return OneAnswer.model_validate({**row, "last_run": last_run})
 
 
 def _columns(
