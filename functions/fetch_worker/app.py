@@ -1,8 +1,27 @@
-"""Rung by SQS for a search: fetches what is left of its run."""
+"""Rung by SQS for a search: goes on with its run, tells the news, reads details."""
 
 from typing import Any
+from uuid import UUID
+
+from ullgetthejob.hh.environment import client
+from ullgetthejob.platform import clock, postgres, queues
+from ullgetthejob.vacancies import fetch, fetch_runs
 
 
-def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Not written yet."""
-    raise NotImplementedError
+def work(who: dict[str, str], request_id: str) -> None:
+    """Do what is due for the search; ring again if there was no time for all of it."""
+    with postgres.session() as connection:
+        left = fetch.work(
+            UUID(who["query_id"]),
+            hh=client(background=True),
+            connection=connection,
+            clock=clock.now,
+            request_id=request_id,
+        )
+    if left:
+        queues.ring(fetch_runs.QUEUE, who)
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """``{"batchItemFailures": …}``: what failed comes again; in the end it is put aside."""
+    return queues.answer(event, context, work)

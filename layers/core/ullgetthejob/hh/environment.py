@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 
 @cache
-def client() -> HHClient:
-    """The one client of this environment. Raises :class:`SettingMissing`."""
+def client(*, background: bool = False) -> HHClient:
+    """The one client of this environment; *background*: of work for which nobody waits, and which
+    lets those pass for whom somebody does. Raises :class:`SettingMissing`."""
     from ullgetthejob.hh.client import HHClient
-    from ullgetthejob.hh.pacer import Pacer
+    from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, INTERACTIVE_PATIENCE_MS, Pacer
 
     pacer = Pacer(
-        settings.text("PACER_TABLE"), calls_per_second=settings.number("HH_CALLS_PER_SECOND", 3)
+        settings.text("PACER_TABLE"),
+        calls_per_second=settings.number("HH_CALLS_PER_SECOND", 3),
+        patience_ms=BACKGROUND_PATIENCE_MS if background else INTERACTIVE_PATIENCE_MS,
     )
     return HHClient(
         settings.text("HH_API_URL"), user_agent=settings.text("HH_USER_AGENT"), pacer=pacer

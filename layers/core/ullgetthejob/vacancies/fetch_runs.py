@@ -51,15 +51,13 @@ STEP = """
         plan = %(plan)s::jsonb,
         found = coalesce(found, %(found)s),
         fetched = fetched + %(fetched)s,
+        new = new + %(new)s,
+        changed = changed + %(changed)s,
         failed = failed + %(failed)s,
         calls = calls + 1,
         attempts = 0,
         reason = NULL
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
-    RETURNING *
-"""
-COUNT = """
-    UPDATE fetch_runs SET new = new + %(new)s, changed = changed + %(changed)s WHERE id = %(id)s
     RETURNING *
 """
 END = """
@@ -69,33 +67,39 @@ END = """
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
-POSTPONE = """
+PUT_OFF = """
     UPDATE fetch_runs SET
         due_at = %(due_at)s, reason = %(reason)s, attempts = attempts + %(attempts)s,
         calls = calls + %(calls)s
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
-# Those that wait, the oldest first, and those whose news nobody told.
+# Since the last run that knew better.
+COLLAPSED_SINCE = """
+    SELECT min(started_at) AS since FROM fetch_runs
+    WHERE query_id = %(query_id)s AND reason = 'collapsed' AND started_at > coalesce(
+        (
+            SELECT max(started_at) FROM fetch_runs
+            WHERE query_id = %(query_id)s AND state = 'completed'
+        ),
+        '-infinity'
+    )
+"""
+# Those that wait, the oldest first, and those whose news nobody told: telling detaches.
 TO_RING = """
     SELECT query_id FROM (
         SELECT query_id, due_at FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s
         UNION ALL
         SELECT run.query_id, run.finished_at
-        FROM saved_searches AS search
-        JOIN fetch_runs AS run ON run.id = search.run_id
-        JOIN search_queries AS query ON query.id = search.query_id
-        WHERE run.state <> 'running' AND NOT search.paused AND search.told_match < query.last_match
+        FROM saved_searches AS search JOIN fetch_runs AS run ON run.id = search.run_id
+        WHERE run.state <> 'running' AND NOT search.paused
     ) AS left_waiting
     GROUP BY query_id ORDER BY min(due_at), query_id LIMIT %(most)s
 """
 UNTOLD = """
     SELECT DISTINCT run.id, run.started_at
-    FROM saved_searches AS search
-    JOIN fetch_runs AS run ON run.id = search.run_id
-    JOIN search_queries AS query ON query.id = search.query_id
-    WHERE search.query_id = %s AND run.state <> 'running' AND NOT search.paused
-        AND search.told_match < query.last_match
+    FROM saved_searches AS search JOIN fetch_runs AS run ON run.id = search.run_id
+    WHERE run.query_id = %s AND run.state <> 'running' AND NOT search.paused
     ORDER BY run.started_at, run.id
 """
 OTHERS_WAIT = """
@@ -159,6 +163,10 @@ class Run:
         """Of a row."""
         return cls(**{**row, "plan": Plan.model_validate(row["plan"])})
 
+    def is_due(self, now: datetime) -> bool:
+        """Whether somebody is to go on with it."""
+        return self.state == "running" and self.due_at is not None and self.due_at <= now
+
     def answer(self) -> RunAnswer:
         """As callers see it."""
         return RunAnswer.model_validate(self, from_attributes=True)
@@ -207,6 +215,92 @@ def latest(query_id: UUID, *, connection: Connection) -> RunAnswer | None:
     """The last run of a search, which may be running; ``None`` before the first."""
     row = connection.execute(LATEST, (query_id,)).fetchone()
     return Run.of(row).answer() if row else None
+
+
+def step(
+    run: Run,
+    plan: Plan,
+    *,
+    found: int,
+    fetched: int,
+    failed: int,
+    new: int,
+    changed: int,
+    connection: Connection,
+) -> Run | None:
+    """*run* after one more page; ``None`` if somebody else has gone on with it."""
+    values = {
+        "id": run.id,
+        "step": run.step,
+        "plan": plan.model_dump_json(),
+        "found": found,
+        "fetched": fetched,
+        "failed": failed,
+        "new": new,
+        "changed": changed,
+    }
+    row = connection.execute(STEP, values).fetchone()
+    return Run.of(row) if row else None
+
+
+def end(
+    run: Run,
+    state: State,
+    *,
+    reason: str | None,
+    calls: int = 0,
+    connection: Connection,
+    now: datetime,
+) -> Run | None:
+    """*run*, which is over, after *calls* more; ``None`` if somebody else has gone on with it."""
+    values = {"id": run.id, "step": run.step, "state": state, "reason": reason}
+    row = connection.execute(END, {**values, "calls": calls, "now": now}).fetchone()
+    return Run.of(row) if row else None
+
+
+def put_off(
+    run: Run,
+    due_at: datetime,
+    *,
+    reason: str | None,
+    attempts: int = 0,
+    calls: int = 0,
+    connection: Connection,
+) -> Run | None:
+    """*run*, with which nobody is to go on before *due_at*, after *attempts* that failed; ``None``
+    if somebody else has gone on with it."""
+    values = {"id": run.id, "step": run.step, "due_at": due_at, "reason": reason}
+    row = connection.execute(PUT_OFF, {**values, "attempts": attempts, "calls": calls}).fetchone()
+    return Run.of(row) if row else None
+
+
+def untold(query_id: UUID, *, connection: Connection) -> list[UUID]:
+    """The search's runs that have ended, and whose news were not told, the oldest first."""
+    return [row["id"] for row in connection.execute(UNTOLD, (query_id,)).fetchall()]
+
+
+def to_ring(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
+    """The searches that somebody is to go on with, those that have waited longest first."""
+    rows = connection.execute(TO_RING, {"now": now, "most": most}).fetchall()
+    return [row["query_id"] for row in rows]
+
+
+def others_wait(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
+    """Whether another search's run waits for a worker."""
+    values = {"query_id": query_id, "now": now}
+    row = connection.execute(OTHERS_WAIT, values).fetchone()
+    return bool(row and row["wait"])
+
+
+def collapsed_since(query_id: UUID, *, connection: Connection) -> datetime | None:
+    """When the first of the collapsed runs began after which none was completed."""
+    row = connection.execute(COLLAPSED_SINCE, {"query_id": query_id}).fetchone()
+    return row["since"] if row else None
+
+
+def forget(*, connection: Connection, now: datetime, most: int) -> int:
+    """Forget runs that are too old; how many, *most* at once."""
+    return connection.execute(FORGET, {"before": now - KEPT, "most": most}).rowcount
 
 
 def _run(row: dict[str, Any] | None) -> Run:

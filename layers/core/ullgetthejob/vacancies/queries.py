@@ -69,6 +69,38 @@ SCHEDULE = """
         AS wanted (id uuid, run_id uuid, next_run_at timestamptz)
     WHERE search.id = wanted.id
 """
+# What is seen again is marked in full runs: what such a run does not see may have closed.
+SEEN_AGAIN = """
+    UPDATE search_matches SET seen_at = %(now)s
+    WHERE query_id = %(id)s AND vacancy_id = ANY(%(ids)s)
+"""
+MATCH = """
+    WITH seen AS (
+        SELECT id, min(place) AS place
+        FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS page (id, place)
+        GROUP BY id
+    ), added AS (
+        INSERT INTO search_matches (query_id, vacancy_id, number, first_seen_at, seen_at)
+        SELECT query.id, seen.id, query.last_match + row_number() OVER (ORDER BY seen.place),
+            %(now)s, %(now)s
+        FROM seen CROSS JOIN search_queries AS query
+        WHERE query.id = %(id)s AND NOT EXISTS (
+            SELECT FROM search_matches AS known
+            WHERE known.query_id = query.id AND known.vacancy_id = seen.id
+        )
+        RETURNING number
+    )
+    UPDATE search_queries SET last_match = (SELECT max(number) FROM added)
+    WHERE id = %(id)s AND EXISTS (SELECT FROM added)
+"""
+# Nothing found: as good as having read all.
+COMPLETED = """
+    UPDATE search_queries SET
+        complete_from = %(started_at)s,
+        full_from = CASE WHEN %(is_full)s THEN %(started_at)s ELSE full_from END,
+        full_found = CASE WHEN %(is_full)s THEN %(found)s ELSE full_found END
+    WHERE id = %(id)s
+"""
 LOCK_SEARCH = """
     SELECT id FROM saved_searches WHERE id = %(id)s AND query_id = %(query_id)s FOR NO KEY UPDATE
 """
@@ -100,9 +132,11 @@ def parameters_of(row: dict[str, Any]) -> SearchParameters:
     return SearchParameters.model_validate(row["parameters"])
 
 
-def read(query_id: UUID, *, connection: Connection) -> dict[str, Any] | None:
+def read(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
     """The row."""
-    return connection.execute(READ, (query_id,)).fetchone()
+    row = connection.execute(READ, (query_id,)).fetchone()
+    assert row is not None  # noqa: S101 - rows are never deleted
+    return row
 
 
 def lock(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
@@ -157,6 +191,29 @@ def request(query_id: UUID, search_id: UUID, *, connection: Connection, now: dat
             connection.execute(RESCHEDULE, {"ids": [query_id]})
         connection.execute(ATTACH, {"id": search_id, "run_id": run.id})
     return run
+
+
+def match(
+    query_id: UUID, vacancy_ids: list[str], *, again: bool, connection: Connection, now: datetime
+) -> None:
+    """Number what the search, whose row is locked, found for the first time, in this order.
+    *again*: mark that it found the others once more."""
+    values = {"id": query_id, "ids": vacancy_ids, "now": now}
+    if vacancy_ids and again:
+        connection.execute(SEEN_AGAIN, values)
+    if vacancy_ids:
+        connection.execute(MATCH, values)
+
+
+def completed(run: Run, *, connection: Connection) -> None:
+    """The search, whose row is locked, was read by *run* with nothing missing."""
+    values = {
+        "id": run.query_id,
+        "started_at": run.started_at,
+        "is_full": run.is_full or run.found == 0,
+        "found": run.found,
+    }
+    connection.execute(COMPLETED, values)
 
 
 def _claim(

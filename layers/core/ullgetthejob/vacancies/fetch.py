@@ -1,0 +1,361 @@
+"""The worker that fetches a search: asks hh.ru what the run's plan says, and keeps each page.
+
+One worker at a time has a search, by lease. Each page is one transaction under the lock of the
+search's row: vacancies, matches, the feed for everybody, counts and the next plan; who finds the
+run at another step than it read undoes all of it. So a worker may die at any line: the run comes
+due again, and goes on at the page that was not kept.
+
+What hh.ru refuses decides what becomes of the run. Too many calls: it waits. Out of order: it waits
+longer each time, and ends after five. A captcha, a blocked region, an application that hh.ru does
+not know: it ends at once, as ``partial`` if something was fetched, and says why. A search that had
+vacancies and suddenly has none has *collapsed*: that is an alarm and no news, until it is still so
+after a day.
+
+After its end those who wanted the run are told (:mod:`.news`), then details are read, while no
+other search waits.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.hh.errors import HHBadArgument, HHBusy, HHCaptcha, HHError, HHUnavailable
+from ullgetthejob.platform import leases, queues, settings
+from ullgetthejob.platform.errors import AppError
+from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.realtime import public_feed
+from ullgetthejob.vacancies import details, fetch_plan, fetch_runs, news, queries, store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.hh.models import SearchPage
+    from ullgetthejob.vacancies.fetch_plan import Plan
+    from ullgetthejob.vacancies.fetch_runs import Run, RunAnswer
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+LEASE_S = 120
+BUDGET_S = 60.0  # what may be begun within an invocation; the function's timeout is longer
+REQUEST_BUDGET_S = 20.0  # of a person who waits; API Gateway does for 30
+LOOK_AGAIN_S = 0.2
+SHORT_WAIT_S = 2
+PAUSES = [timedelta(seconds=s) for s in (10, 30, 120, 300)]
+SWEPT_EVERY = timedelta(minutes=1)  # a shorter pause rings for itself
+LONGEST_RUN = timedelta(hours=6)
+DETAILS_PER_RUN = 30
+DETAILS_AT_ONCE = 5
+COLLAPSES_FROM = 5  # vacancies; fewer may well be gone
+COLLAPSE_IS_TRUE_AFTER = timedelta(hours=24)
+
+REASONS = {HHCaptcha: "captcha", HHBadArgument: "bad_argument"}  # else the error's code
+
+
+class _Overtaken(Exception):
+    """Another worker has gone on with the run."""
+
+
+def work(
+    query_id: UUID,
+    *,
+    hh: HHClient,
+    connection: Connection,
+    clock: Callable[[], datetime],
+    request_id: str,  # noqa: ARG001 - as all work that a bell begins; the log has it
+) -> bool:
+    """Go on with the search's run, tell its news, read details; whether something is left for
+    another bell.
+
+    A bell that rings while another worker has the lease may be forgotten: that worker looks again
+    after it has let go.
+    """
+    ends = time.monotonic() + BUDGET_S
+    while _is_due(query_id, connection=connection, now=clock()):
+        lease = leases.take(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
+        if lease is None:
+            return False
+        try:
+            worker = _Worker(query_id, hh=hh, connection=connection, clock=clock, ends=ends)
+            worker.fetch()
+            worker.tell()
+            worker.read_details()
+        finally:
+            lease.release()
+        if time.monotonic() >= ends:
+            return True
+    return False
+
+
+def now(
+    query_id: UUID,
+    search_id: UUID,
+    *,
+    hh: HHClient,
+    connection: Connection,
+    clock: Callable[[], datetime],
+    request_id: str,  # noqa: ARG001 - as work
+    budget_s: float = REQUEST_BUDGET_S,
+) -> RunAnswer:
+    """Begin a run for a saved search, or join the one that is going on, and wait for its end; the
+    run, which goes on by itself if it takes longer. Raises :class:`NotFound`."""
+    ends = time.monotonic() + budget_s
+    run = queries.request(query_id, search_id, connection=connection, now=clock())
+    while run.state == "running" and time.monotonic() < ends:
+        if run.is_due(clock()):
+            lease = leases.take(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
+        elif run.reason is None:
+            lease = None  # another worker has it
+        else:
+            break  # it waits for hh.ru
+        if lease is None:
+            time.sleep(LOOK_AGAIN_S)
+        else:
+            try:
+                worker = _Worker(query_id, hh=hh, connection=connection, clock=clock, ends=ends)
+                worker.fetch()
+                worker.tell()
+            finally:
+                lease.release()
+        run = fetch_runs.read(run.id, connection=connection)
+    if run.state == "running":
+        queues.ring(fetch_runs.QUEUE, {"query_id": str(query_id)})
+    return run.answer()
+
+
+def _is_due(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
+    run = fetch_runs.running(query_id, connection=connection)
+    if run is not None and run.is_due(now):
+        return True
+    return bool(fetch_runs.untold(query_id, connection=connection))
+
+
+class _Worker:
+    """Who holds the search's lease. Nothing is begun after *ends* (monotonic)."""
+
+    def __init__(
+        self,
+        query_id: UUID,
+        *,
+        hh: HHClient,
+        connection: Connection,
+        clock: Callable[[], datetime],
+        ends: float,
+    ) -> None:
+        self._query_id = query_id
+        self._hh = hh
+        self._connection = connection
+        self._clock = clock
+        self._ends = ends
+        self._ended: Run | None = None
+        query = queries.read(query_id, connection=connection)
+        self._parameters = queries.parameters_of(query)
+
+    def fetch(self) -> None:
+        """Go on with the run, if it is due."""
+        run = fetch_runs.running(self._query_id, connection=self._connection)
+        if run is None or not run.is_due(self._clock()):
+            return
+        # Nobody rings for it while this worker can be alive.
+        due_at = self._clock() + timedelta(seconds=LEASE_S)
+        following = fetch_runs.put_off(run, due_at, reason=None, connection=self._connection)
+        try:
+            while following is not None and following.state == "running":
+                following = self._step(following)
+        except _Overtaken:
+            logger.info("a run was overtaken")
+            return
+        self._ended = following
+
+    def tell(self) -> None:
+        """Tell the news of the run that has ended, and of those that nobody told of."""
+        for run_id in fetch_runs.untold(self._query_id, connection=self._connection):
+            news.tell(run_id, connection=self._connection, now=self._clock())
+
+    def read_details(self) -> None:
+        """Read vacancies in full, and what has closed, while no other search waits for calls."""
+        left = int(settings.number("FETCH_DETAILS_PER_RUN", DETAILS_PER_RUN))
+        if self._ended is None or self._ended.state == "failed":
+            return
+        while left > 0 and not self._left() and not self._others_wait():
+            some = min(left, DETAILS_AT_ONCE)
+            read = details.read_some(
+                self._query_id,
+                hh=self._hh,
+                connection=self._connection,
+                clock=self._clock,
+                most=some,
+                ends=self._ends,
+            )
+            left -= some
+            if read < some:
+                return
+
+    def _others_wait(self) -> bool:
+        return fetch_runs.others_wait(
+            self._query_id, connection=self._connection, now=self._clock()
+        )
+
+    def _left(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self._ends
+
+    # ── one call ─────────────────────────────────────────────────────────────────────────────────
+
+    def _step(self, run: Run) -> Run | None:
+        """The run after one call; ``None``: it goes on later."""
+        if self._left():
+            self._put_off(run, self._clock(), reason=run.reason)
+            return None
+        if self._clock() - run.started_at > LONGEST_RUN:
+            return self._stop(run, "too_long", calls=0)
+        try:
+            page = self._hh.search(fetch_plan.question(run.plan, self._parameters))
+        except HHBusy as error:
+            return self._wait(run, error)
+        except HHUnavailable as error:
+            return self._try_later(run, error)
+        except HHError as error:
+            code = error.code if isinstance(error, AppError) else type(error).__name__
+            return self._stop(run, REASONS.get(type(error), code), calls=1)
+        return self._keep(run, page)
+
+    def _wait(self, run: Run, error: HHBusy) -> Run | None:
+        if error.retry_after_s > SHORT_WAIT_S:
+            self._put_off(run, self._clock() + timedelta(seconds=error.retry_after_s), error.code)
+            return None
+        time.sleep(error.retry_after_s)
+        return run
+
+    def _try_later(self, run: Run, error: HHUnavailable) -> Run | None:
+        """hh.ru does not answer, or its pacer knows that it does not."""
+        if run.attempts >= len(PAUSES):
+            return self._stop(run, error.code, calls=int(error.may_have_acted))
+        pause = PAUSES[run.attempts]
+        fetch_runs.put_off(
+            run,
+            self._clock() + pause,
+            reason=error.code,
+            attempts=1,
+            calls=int(error.may_have_acted),
+            connection=self._connection,
+        )
+        if pause < SWEPT_EVERY:
+            queues.ring(
+                fetch_runs.QUEUE,
+                {"query_id": str(self._query_id)},
+                after_s=int(pause.total_seconds()),
+            )
+        return None
+
+    def _put_off(self, run: Run, due_at: datetime, reason: str | None) -> None:
+        fetch_runs.put_off(run, due_at, reason=reason, connection=self._connection)
+
+    def _stop(self, run: Run, reason: str, *, calls: int) -> Run:
+        """End the run with what it has."""
+        with self._connection.transaction():
+            queries.lock(self._query_id, connection=self._connection)
+            ended = fetch_runs.end(
+                run,
+                "partial" if run.fetched else "failed",
+                reason=reason,
+                calls=calls,
+                connection=self._connection,
+                now=self._clock(),
+            )
+            if ended is None:
+                raise _Overtaken
+        _count_end(ended)
+        return ended
+
+    def _keep(self, run: Run, page: SearchPage) -> Run:
+        """Keep what a page brought; the run after it, which may be its end."""
+        now = self._clock()
+        plan = fetch_plan.after(run.plan, page)
+        with self._connection.transaction():
+            query = queries.lock(self._query_id, connection=self._connection)
+            stored = store.store_seen(
+                page.items,
+                search_query=self._parameters.text,
+                connection=self._connection,
+                now=now,
+            )
+            ids = [vacancy.id for vacancy in page.items]
+            queries.match(
+                self._query_id, ids, again=run.is_full, connection=self._connection, now=now
+            )
+            public_feed.add(stored.originals, connection=self._connection, now=now)
+            kept = fetch_runs.step(
+                run,
+                plan,
+                found=page.found,
+                fetched=len(page.items),
+                failed=page.unreadable,
+                new=len(stored.new),
+                changed=len(stored.changed),
+                connection=self._connection,
+            )
+            if kept is None:
+                raise _Overtaken
+            ended = self._end(kept, plan, query, now)
+        count("VacanciesSeen", len(page.items))
+        count("VacanciesNew", len(stored.new))
+        count("VacanciesChanged", len(stored.changed))
+        if ended is not None:
+            _count_end(ended)
+        return ended or kept
+
+    def _end(self, run: Run, plan: Plan, query: dict[str, Any], now: datetime) -> Run | None:
+        """What the run is after its last page; ``None`` before that."""
+        if run.found == 0 and self._has_collapsed(query, now):
+            return fetch_runs.end(
+                run, "partial", reason="collapsed", connection=self._connection, now=now
+            )
+        if not plan.over:
+            return None
+        if plan.missing is None:
+            queries.completed(run, connection=self._connection)
+        return fetch_runs.end(
+            run,
+            "completed" if plan.missing is None else "partial",
+            reason=plan.missing,
+            connection=self._connection,
+            now=now,
+        )
+
+    def _has_collapsed(self, query: dict[str, Any], now: datetime) -> bool:
+        """Whether the search has nothing that had something; after a day of it, it is true."""
+        if (query["full_found"] or 0) < COLLAPSES_FROM:
+            return False
+        since = fetch_runs.collapsed_since(self._query_id, connection=self._connection)
+        return since is None or now - since < COLLAPSE_IS_TRUE_AFTER
+
+
+def _count_end(run: Run) -> None:
+    values: dict[str, Any] = {
+        "run_id": str(run.id),
+        "query_id": str(run.query_id),
+        "state": run.state,
+        "reason": run.reason,
+        "found": run.found,
+        "fetched": run.fetched,
+        "new": run.new,
+        "changed": run.changed,
+        "failed": run.failed,
+        "calls": run.calls,
+    }
+    count(f"FetchRuns{run.state.capitalize()}")
+    if run.reason == "collapsed":
+        count("FetchCollapsed")
+        logger.error("a search has collapsed", **values)
+    elif run.reason == "captcha":
+        count("FetchCaptcha")
+        logger.error("hh.ru wants a captcha solved", **values)
+    else:
+        logger.info("a run has ended", **values)

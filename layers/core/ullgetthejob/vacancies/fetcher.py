@@ -1,0 +1,55 @@
+"""The fetcher's minute: runs begin for the searches that are due, and the workers' bell rings for
+every run that somebody is to go on with, the new ones and those left behind."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.platform import queues
+from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.vacancies import fetch_runs, queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+AT_ONCE = 100  # searches whose rows are locked together
+BUDGET_S = 30.0
+MOST_BELLS = 500
+MOST_FORGOTTEN = 500
+
+
+@dataclass
+class Ticked:
+    """What there was to do."""
+
+    begun: int = 0
+    rung: int = 0
+    forgotten: int = 0
+
+
+def tick(*, connection: Connection, clock: Callable[[], datetime]) -> Ticked:
+    """One minute's work."""
+    ends = time.monotonic() + BUDGET_S
+    ticked = Ticked()
+    while time.monotonic() < ends:
+        runs = queries.claim_due(connection=connection, now=clock(), most=AT_ONCE)
+        ticked.begun += len(runs)
+        if not runs:
+            break
+    # A bell that there is no time for rings in the next minute.
+    for query_id in fetch_runs.to_ring(connection=connection, now=clock(), most=MOST_BELLS):
+        if time.monotonic() >= ends:
+            break
+        queues.ring(fetch_runs.QUEUE, {"query_id": str(query_id)})
+        ticked.rung += 1
+    ticked.forgotten = fetch_runs.forget(connection=connection, now=clock(), most=MOST_FORGOTTEN)
+    logger.info("ticked", **vars(ticked))
+    count("FetchRunsBegun", ticked.begun)
+    return ticked
