@@ -79,6 +79,7 @@ class Somebody:
 def connect(core, monkeypatch):
     """Connects somebody of the sandbox by its key."""
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
+    monkeypatch.setenv("WEBSOCKET_URL", "ws://localhost:4000/ws")
 
     def connected(key: str) -> Somebody:
         code, person = core.code(key), people.find(key)
