@@ -10,6 +10,7 @@ from ullgetthejob.accounts import access, audit, vault
 from ullgetthejob.hh.errors import HHError, HHRefreshRefused, HHTokenRefused
 from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.realtime import events
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,6 +63,8 @@ def disconnect(
     with connection.transaction():  # rows in the order in which a login takes them
         connection.execute(END_SESSIONS, values)
         if account_id is not None:
+            # for the broadcaster, which ends the sockets of sessions that have ended
+            events.ring_after_commit(account_id, connection=connection)
             vault.forget(account_id, connection=connection)
             access.change(
                 account_id, "reauth_required", reason="disconnected", connection=connection, now=now

@@ -40,6 +40,7 @@ from ullgetthejob.platform.errors import (
     Unavailable,
 )
 from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.realtime import events
 
 if TYPE_CHECKING:
     import psycopg
@@ -111,6 +112,7 @@ CONNECTED = """
         negotiations_due_at = %(now)s
     WHERE id = %(account_id)s AND NOT (access_state = 'limited_until' AND access_until > %(now)s)
 """
+HAD_ACCOUNT = "SELECT account_id FROM users WHERE id = %(user_id)s FOR UPDATE"
 # A session that is new here, or had another account: what was issued to it before ends.
 ATTACH_USER = """
     INSERT INTO users AS u (id, email, password_hash, account_id, tokens_valid_from, inserted_at,
@@ -358,6 +360,10 @@ class _Attempt:
 
     def _attach(self, values: dict[str, Any]) -> datetime:
         """The session is the account's; since when its tokens count."""
+        had = self._connection.execute(HAD_ACCOUNT, values).fetchone()
+        if had and had["account_id"] not in (None, values["account_id"]):
+            # for the broadcaster, which ends the sockets that this session has there
+            events.ring_after_commit(had["account_id"], connection=self._connection)
         after_now = self._now + timedelta(microseconds=1)
         row = self._connection.execute(ATTACH_USER, {**values, "after_now": after_now}).fetchone()
         self._connection.execute(FORGET_ORIGINAL, values)

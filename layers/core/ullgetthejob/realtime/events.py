@@ -72,8 +72,13 @@ def append(
         APPEND, {"account_id": account_id, "at": now, "type": type, "data": text}
     ).fetchone()
     assert row is not None  # noqa: S101 - INSERT … RETURNING
-    postgres.after_commit(connection, (QUEUE, account_id), partial(ring, account_id))
+    ring_after_commit(account_id, connection=connection)
     return int(row["seq"])
+
+
+def ring_after_commit(account_id: UUID, *, connection: Connection) -> None:
+    """Ring for an account when the transaction that *connection* is in has become true."""
+    postgres.after_commit(connection, (QUEUE, account_id), partial(ring, account_id))
 
 
 def ring(account_id: UUID) -> None:

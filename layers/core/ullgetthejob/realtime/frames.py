@@ -168,8 +168,7 @@ def _post(endpoint: str, id: str, reply: dict[str, Any] | None, ended: bool) -> 
 
 
 def _endpoint(request: dict[str, Any]) -> str:
-    """Where connections are managed. The API cannot be named in the variables of the function that
-    it calls: each would have to be there before the other."""
+    """Where connections are managed: the variable, else where the frame came from."""
     domain = request["domainName"]
     scheme = "http" if ":" in domain else "https"  # a port: a laptop's
     return settings.text("WEBSOCKET_API_ENDPOINT", f"{scheme}://{domain}/{request['stage']}")
