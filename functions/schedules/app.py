@@ -12,7 +12,7 @@ api = Api(people)
 
 
 @api.post("/api/schedules", who=USER_OR_SERVICE)
-def save_search(body: saved.CreateBody, person: Person, caller: Caller) -> Answer[saved.OneAnswer]:
+def save_search(body: saved.CreateBody, person: Person, caller: Caller) -> Answer[saved.OneSearch]:
     """Save a search (201); the same filters again are answered with the first one (200)."""
     with postgres.session() as connection:
         return saved.create(
@@ -28,14 +28,14 @@ def show_searches(person: Person) -> saved.SavedSearches:
 
 
 @api.get("/api/schedules/{id}", who=USER_OR_SERVICE)
-def show_search(id: str, person: Person) -> saved.OneAnswer:
+def show_search(id: str, person: Person) -> saved.OneSearch:
     """One saved search, with its next run and its last."""
     with postgres.session() as connection:
         return saved.show(id, person, connection=connection)
 
 
 @api.patch("/api/schedules/{id}", who=USER_OR_SERVICE)
-def edit_search(id: str, body: saved.ChangeBody, person: Person, caller: Caller) -> saved.OneAnswer:
+def edit_search(id: str, body: saved.ChangeBody, person: Person, caller: Caller) -> saved.OneSearch:
     """Change some of a saved search; what is left out stays."""
     with postgres.session() as connection:
         return saved.change(

@@ -186,7 +186,7 @@ class SavedSearch(BaseModel):
     updated_at: datetime
 
 
-class OneAnswer(SavedSearch):
+class OneSearch(SavedSearch):
     """One saved search."""
 
     success: Literal[True] = True
@@ -221,7 +221,7 @@ def show_all(person: Person, *, connection: Connection) -> SavedSearches:
     return SavedSearches(items=[_answer(row, connection=connection) for row in rows])
 
 
-def show(id: str, person: Person, *, connection: Connection) -> OneAnswer:
+def show(id: str, person: Person, *, connection: Connection) -> OneSearch:
     """One. Raises :class:`NotFound`."""
     return _answer(_row(id, READ, person=person, connection=connection), connection=connection)
 
@@ -234,7 +234,7 @@ def create(
     hh: HHClient,
     connection: Connection,
     now: datetime,
-) -> Answer[OneAnswer]:
+) -> Answer[OneSearch]:
     """Save a search, due at once (201), or find that the account has it already (200).
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru, :class:`Invalid` for codes
@@ -288,7 +288,7 @@ def change(
     hh: HHClient,
     connection: Connection,
     now: datetime,
-) -> OneAnswer:
+) -> OneSearch:
     """Change some of it. Other filters, and the end of a pause, make it due at once; a shorter
     interval and other hours count from now.
 
@@ -367,10 +367,10 @@ def _row(id: str, sql: str, *, person: Person, connection: Connection) -> dict[s
     return row
 
 
-def _answer(row: dict[str, Any] | None, *, connection: Connection) -> OneAnswer:
+def _answer(row: dict[str, Any] | None, *, connection: Connection) -> OneSearch:
     assert row is not None  # noqa: S101 - INSERT and UPDATE … RETURNING of a locked row
     last_run = fetch_runs.latest(row["query_id"], connection=connection)
-    return OneAnswer.model_validate({**row, "last_run": last_run})
+    return OneSearch.model_validate({**row, "last_run": last_run})
 
 
 def _columns(
