@@ -1,0 +1,331 @@
+"""Alarms and the dashboard: nothing of template.yaml is without one, and each metric exists."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import validate_parameters
+
+from local.template.cloudformation import read
+from ullgetthejob.hh import errors
+from ullgetthejob.platform.telemetry import SERVICE
+
+REPOSITORY = Path(__file__).parents[2]
+TEMPLATE = read(REPOSITORY / "template.yaml")
+ALARMS = read(REPOSITORY / "monitoring" / "alarms.yaml")
+DASHBOARD = read(REPOSITORY / "monitoring" / "dashboard.yaml")
+RUNBOOKS = (REPOSITORY / "docs" / "runbooks.md").read_text()
+
+OURS = {"Fn::Sub": "UllGetTheJob/${Stage}"}
+EVERY_MINUTE = {"SweeperFunction", "FetcherFunction"}
+MOST_SECONDS = 86_400  # CloudWatch: an alarm looks back a day at most
+LONGEST_DESCRIPTION = 1024
+
+ALARM: dict[str, dict[str, Any]] = {
+    name: resource["Properties"]
+    for name, resource in ALARMS["Resources"].items()
+    if resource["Type"] == "AWS::CloudWatch::Alarm"
+}
+every_alarm = pytest.mark.parametrize("name", ALARM)
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+DEAD_LETTERS = {name for name in of_type("AWS::SQS::Queue") if name.endswith("DeadLetters")}
+TABLES = set(of_type("AWS::DynamoDB::Table"))
+
+
+def answers(name: str) -> bool:
+    """Whether somebody waits for the function."""
+    events = FUNCTIONS[name].get("Events", {}).values()
+    return name == "WebsocketFunction" or any(event["Type"] == "HttpApi" for event in events)
+
+
+def watching(namespace: str, metric: str) -> dict[str, dict[str, Any]]:
+    """The alarms on a metric of AWS's, by the parameter that their dimension names."""
+    return {
+        alarm["Dimensions"][0]["Value"]["Ref"]: alarm
+        for alarm in ALARM.values()
+        if (alarm.get("Namespace"), alarm.get("MetricName")) == (namespace, metric)
+    }
+
+
+# ── what the code emits ──────────────────────────────────────────────────────────────────────────
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """The texts that an expression may come to: a literal, one of two, a key of a tally."""
+    return {
+        one.value
+        for one in ast.walk(node)
+        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+    }
+
+
+@cache
+def emitted() -> frozenset[str]:
+    """What the code counts or measures: names given to telemetry, to a tally that is counted later,
+    and hh.ru's errors, which are counted by their classes."""
+    found: set[str] = {
+        name for name, kind in vars(errors).items() if isinstance(kind, type) and name[:2] == "HH"
+    }
+    for folder in ("layers/core/ullgetthejob", "functions"):
+        for file in sorted((REPOSITORY / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                match node:
+                    case ast.Call(
+                        func=ast.Name(id="count" | "gauge" | "measure"), args=[first, *_]
+                    ):
+                        found |= names_in(first)
+                    case ast.Subscript(value=ast.Attribute(attr="tally"), slice=key):
+                        found |= names_in(key)
+                    case ast.Call(func=ast.Attribute(attr="_part_with" | "forget"), args=args):
+                        found |= {name for arg in args[1:] for name in names_in(arg)}
+    return frozenset(found)
+
+
+def dashboard_metrics() -> list[list[Any]]:
+    body = json.loads(DASHBOARD["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+    metrics = [widget["properties"].get("metrics", []) for widget in body["widgets"]]
+    return [metric for listed in metrics for metric in listed]
+
+
+# ── the tests ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
+def test_every_function_is_watched(metric: str) -> None:
+    alarms = watching("AWS/Lambda", metric)
+    assert set(alarms) == set(FUNCTIONS)
+    for alarm in alarms.values():
+        assert alarm["Threshold"] == 1
+        assert alarm["Statistic"] == "Sum"
+
+
+def test_every_function_that_somebody_waits_for_is_watched_for_its_duration() -> None:
+    alarms = watching("AWS/Lambda", "Duration")
+    assert set(alarms) == {name for name in FUNCTIONS if answers(name)}
+    for name, alarm in alarms.items():
+        timeout_ms = FUNCTIONS[name]["Timeout"] * 1000
+        # "fetch now" works for 20 s, and then answers
+        usual = 25_000 if name == "SchedulesFunction" else timeout_ms / 2
+        assert alarm["ExtendedStatistic"] == "p90"
+        assert alarm["Threshold"] == usual, name
+        assert alarm["Threshold"] < timeout_ms
+
+
+def test_what_runs_by_the_clock_is_watched_for_silence() -> None:
+    alarms = watching("AWS/Lambda", "Invocations")
+    clocked = {
+        name
+        for name, properties in FUNCTIONS.items()
+        if any(event["Type"] == "Schedule" for event in properties.get("Events", {}).values())
+    }
+    assert set(alarms) == clocked == EVERY_MINUTE
+    for alarm in alarms.values():
+        assert alarm["ComparisonOperator"] == "LessThanThreshold"
+
+
+def test_every_dead_letter_queue_is_watched() -> None:
+    redriven = {
+        queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        for queue in of_type("AWS::SQS::Queue").values()
+        if "RedrivePolicy" in queue
+    }
+    assert redriven == DEAD_LETTERS
+    alarms = watching("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+    assert set(alarms) == DEAD_LETTERS
+    for alarm in alarms.values():
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+def test_every_table_is_watched_in_all_that_functions_do_with_it() -> None:
+    done: dict[str, set[str]] = {table: set() for table in TABLES}
+    for properties in FUNCTIONS.values():
+        for policy in properties["Policies"]:
+            for statement in policy["Statement"]:
+                actions = statement["Action"]
+                actions = [actions] if isinstance(actions, str) else actions
+                for table in re.findall(r'"(\w+Table)", "Arn"', json.dumps(statement)):
+                    done[table] |= {action.removeprefix("dynamodb:") for action in actions}
+    for table in TABLES:
+        parts = ALARM[f"{table}Troubled"]["Metrics"]
+        expression, *metrics = parts
+        watched = [metric["MetricStat"]["Metric"] for metric in metrics]
+        assert expression["Expression"] == " + ".join(f"FILL({one['Id']}, 0)" for one in metrics)
+        assert {one["Namespace"] for one in watched} == {"AWS/DynamoDB"}
+        assert {one["Dimensions"][0]["Value"]["Ref"] for one in watched} == {table}
+        assert [one["MetricName"] for one in watched[:2]] == [
+            "ReadThrottleEvents",
+            "WriteThrottleEvents",
+        ]
+        operations = {one["Dimensions"][1]["Value"] for one in watched[2:]}
+        assert operations == done[table], table
+
+
+def test_both_apis_are_watched() -> None:
+    assert set(watching("AWS/ApiGateway", "5xx")) == {"HttpApi"}
+    assert set(watching("AWS/ApiGateway", "ExecutionError")) == {"WebSocketApi"}
+    assert set(watching("AWS/ApiGateway", "IntegrationError")) == {"WebSocketApi"}
+
+
+def test_what_must_not_go_unseen_has_an_alarm() -> None:
+    facts = {alarm["MetricName"] for alarm in ALARM.values() if alarm.get("Namespace") == OURS}
+    assert facts >= {
+        "UnexpectedError",
+        "BellsLost",
+        "FetchCollapsed",
+        "HHRegionBlocked",
+        "HHCaptcha",
+        "HhAppTokenMissing",
+        "HhTokenPairLost",
+        "HhTokenRefreshRefused",
+        "PublicFeedDead",
+        "PublicFeedFailed",
+        "PublicFeedRefused",
+        "OldestDueApplicationAgeSeconds",
+        "OldestDueSearchAgeSeconds",
+        "PublicFeedOldestAgeSeconds",
+    }
+
+
+def test_the_code_emits_every_metric_of_ours_that_is_named() -> None:
+    alarms = {alarm["MetricName"] for alarm in ALARM.values() if alarm.get("Namespace") == OURS}
+    shown = {metric[1] for metric in dashboard_metrics() if metric[0] == OURS["Fn::Sub"]}
+    assert alarms
+    assert shown
+    assert (alarms | shown) - emitted() == set()
+
+
+def test_metrics_of_ours_are_named_as_powertools_names_them() -> None:
+    environment = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert environment["POWERTOOLS_METRICS_NAMESPACE"] == OURS
+    for alarm in ALARM.values():
+        if alarm.get("Namespace") == OURS:
+            assert alarm["Dimensions"] == [{"Name": "service", "Value": SERVICE}]
+    for metric in dashboard_metrics():
+        if metric[0] == OURS["Fn::Sub"]:
+            assert metric[2:4] == ["service", SERVICE]
+
+
+@every_alarm
+def test_an_alarm_says_what_to_do_and_whom_to_tell(name: str) -> None:
+    alarm = ALARM[name]
+    topic = {"Fn::If": ["HasTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    assert alarm["AlarmActions"] == alarm["OKActions"] == topic
+    assert 60 < len(alarm["AlarmDescription"]) <= LONGEST_DESCRIPTION
+    assert alarm["TreatMissingData"] == ("breaching" if name.endswith("Silent") else "notBreaching")
+    periods = [metric["MetricStat"]["Period"] for metric in alarm.get("Metrics", [])[1:]]
+    for period in [alarm["Period"]] if "Period" in alarm else periods:
+        assert period * alarm["EvaluationPeriods"] <= MOST_SECONDS
+
+
+@every_alarm
+def test_the_api_of_cloudwatch_would_take_an_alarm(name: str) -> None:
+    def resolved(value: Any) -> Any:
+        match value:
+            case {"Ref": str(text)} | {"Fn::Sub": str(text)}:
+                return text
+            case {"Fn::If": [_, yes, _]}:
+                return resolved(yes)
+            case dict():
+                return {key: resolved(one) for key, one in value.items()}
+            case list():
+                return [resolved(one) for one in value]
+        return value
+
+    model = botocore.session.get_session().get_service_model("cloudwatch")
+    shape = model.operation_model("PutMetricAlarm").input_shape
+    assert shape is not None
+    request = {"AlarmName": name, **resolved(ALARM[name])}
+    request["Threshold"] = float(request["Threshold"])
+    validate_parameters(request, shape)
+
+
+@every_alarm
+def test_the_runbooks_tell_of_an_alarm(name: str) -> None:
+    kind = re.sub(
+        r"^\w+?(Errors|Throttles|Slow|Silent|PutAside|TableTroubled)$", r"\1", name
+    ).replace("TableTroubled", "Troubled")
+    assert f"`{name}`" in RUNBOOKS or f"`…{kind}`" in RUNBOOKS, name
+
+
+def test_the_runbooks_tell_of_no_alarm_that_there_is_not() -> None:
+    for name in re.findall(r"^\| `(…?\w+)`", RUNBOOKS, re.MULTILINE):
+        ending = name.removeprefix("…")
+        assert any(one == name or (name != ending and one.endswith(ending)) for one in ALARM), name
+
+
+def test_the_dashboard_shows_every_function_queue_and_table() -> None:
+    shown: dict[str, set[str]] = {}
+    for namespace, metric, *rest in dashboard_metrics():
+        if namespace.startswith("AWS/"):
+            shown.setdefault(f"{namespace} {metric}", set()).add(rest[1].strip("${}"))
+    for metric in ("Errors", "Throttles", "Duration"):
+        assert shown[f"AWS/Lambda {metric}"] == set(FUNCTIONS)
+    queues = set(of_type("AWS::SQS::Queue"))
+    assert shown["AWS/SQS ApproximateNumberOfMessagesVisible"] == queues
+    assert shown["AWS/DynamoDB ReadThrottleEvents"] == TABLES
+    assert shown["AWS/ApiGateway 5xx"] == {"HttpApi"}
+    assert shown["AWS/ApiGateway ConnectCount"] == {"WebSocketApi"}
+
+
+def test_no_two_widgets_lie_on_each_other() -> None:
+    body = json.loads(DASHBOARD["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+    taken: set[tuple[int, int]] = set()
+    for widget in body["widgets"]:
+        assert widget["x"] + widget["width"] <= 24
+        for x in range(widget["x"], widget["x"] + widget["width"]):
+            for y in range(widget["y"], widget["y"] + widget["height"]):
+                assert (x, y) not in taken
+                taken.add((x, y))
+
+
+@pytest.mark.parametrize(("stack", "file"), [("Alarms", ALARMS), ("Dashboard", DASHBOARD)])
+def test_the_template_gives_a_nested_stack_what_it_asks_for(
+    stack: str, file: dict[str, Any]
+) -> None:
+    properties = TEMPLATE["Resources"][stack]["Properties"]
+    assert read(REPOSITORY / properties["TemplateURL"]) == file
+    given = properties["Parameters"]
+    assert set(given) == set(file["Parameters"])
+    for name, value in given.items():
+        if name in of_type("AWS::SQS::Queue"):
+            assert value == {"Fn::GetAtt": [name, "QueueName"]}
+        elif name != "DashboardName":
+            assert value == {"Ref": name}
+
+
+def test_nobody_has_to_be_told() -> None:
+    assert TEMPLATE["Parameters"]["AlarmTopicArn"]["Default"] == ""
+
+
+@pytest.mark.parametrize("file", ["alarms.yaml", "dashboard.yaml"])
+def test_sam_and_its_linter_take_the_file(file: str) -> None:
+    ran = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("sam")),
+            *("validate", "--lint", "--template", str(REPOSITORY / "monitoring" / file)),
+        ],
+        env={**os.environ, "AWS_DEFAULT_REGION": "eu-central-1", "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
