@@ -1,0 +1,58 @@
+"""Events of new jobs fit into a frame, whatever the jobs are called."""
+
+import json
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ullgetthejob.realtime.events import MOST_DATA_BYTES
+from ullgetthejob.vacancies import news
+
+HEAD = {"search_id": str(uuid4()), "search_name": "Поиск" * 40, "run_id": str(uuid4())}
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+
+
+def sizes(parts):
+    total = sum(map(len, parts))
+    for number, part in enumerate(parts, start=1):
+        data = {**HEAD, "jobs": part, "part": number, "parts": len(parts), "total": total}
+        yield len(json.dumps(data, ensure_ascii=False).encode())
+
+
+@given(st.lists(st.text(max_size=8_000), max_size=30))
+def test_jobs_are_split_at_their_boundaries_in_their_order(titles):
+    jobs = [{"id": str(number), "title": title} for number, title in enumerate(titles)]
+    parts = news.split(jobs, HEAD)
+    assert [one for part in parts for one in part] == jobs
+    assert all(parts)
+    big = [title for title in titles if len(json.dumps(title, ensure_ascii=False)) > 7_000]
+    if not big:
+        assert max(sizes(parts), default=0) <= MOST_DATA_BYTES
+
+
+def test_no_more_events_than_it_takes():
+    jobs = [{"id": str(number), "title": "Я" * 255} for number in range(2_000)]
+    parts = news.split(jobs, HEAD)
+    every = list(sizes(parts))
+    assert max(every) <= MOST_DATA_BYTES
+    assert min(every[:-1]) > MOST_DATA_BYTES - 700
+
+
+def test_the_longest_job_fits_with_all_its_cities():
+    row = dict.fromkeys(("id", "title", "company", "salary", "area"), "\x01" * 255)
+    row |= {"url": "\x01" * 2_000, "published_at": NOW, "has_test": True}
+    entry = news._Job(row, [row] * 3_000).entry()
+    assert 1 <= len(entry["also"]) < 3_000
+    [size] = sizes([[entry]])
+    assert size <= MOST_DATA_BYTES
+
+
+def test_an_address_that_is_no_address_is_left_out():
+    row = dict.fromkeys(("id", "title", "company", "salary", "area"), "1")
+    row |= {"url": "https://hh.example/" + "v" * 2_000, "published_at": None, "has_test": False}
+    entry = news._Job(row).entry()
+    assert entry["url"] is None
+    assert entry["published_at"] is None
+    assert "also" not in entry
