@@ -26,10 +26,13 @@ from local.forward import forward
 from local.functions.logs import Logs
 from local.functions.service import LambdaService
 from local.gateway.http import Gateway
+from local.live import counters
+from local.live.follow import Follower
 from local.services import Services, say
 from local.settings import Settings, SettingsError, function_environments, write_privately
 from local.template.cloudformation import REGION
 from local.template.reader import load
+from migrations.seed import DEMO_USER_ID
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ENV_VARS_FILE = "sam-env.json"
+CURSOR_FILE = "live-cursor"
 DOCKER_BRIDGE = "172.17.0.1"
 
 EXAMPLE = {
@@ -69,6 +73,7 @@ class Cloud:
     services: Services
     environments: dict[str, dict[str, str]]
     websocket_url: str
+    functions: LambdaService
 
     def core(self) -> Core:
         """Its API, as the BFF calls it."""
@@ -85,8 +90,12 @@ async def run(settings: Settings) -> None:
             return
         say(_welcome(settings, cloud, time.monotonic() - begun))
         await _unless(stop, _introduce_demo_user(settings, cloud))
+        showing = [asyncio.create_task(each) for each in _live(settings, cloud)]
         await stop.wait()
         say("Stopping ...")
+        for task in showing:
+            task.cancel()
+        await asyncio.gather(*showing, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
@@ -99,7 +108,7 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
     with _alone_in(settings.data_dir) as tell, contextlib.ExitStack() as sockets:
         listeners = [sockets.enter_context(each) for each in _listen(settings.port)]
         say(f"Starting on {settings.data_dir}")
-        logs, lifeline = Logs(settings.data_dir / "logs"), Lifeline()
+        logs, lifeline = Logs(settings.data_dir / "logs", echo=settings.echo), Lifeline()
         services = Services(settings, logs, lifeline)
         try:
             await services.start()
@@ -135,7 +144,13 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
             origin = f"http://localhost:{settings.port}"
             tell(origin)
             try:
-                yield Cloud(origin, services, environments, addresses.get("WEBSOCKET_URL", "none"))
+                yield Cloud(
+                    origin,
+                    services,
+                    environments,
+                    addresses.get("WEBSOCKET_URL", "none"),
+                    functions,
+                )
             finally:
                 await gateway.stop()
                 await sources.stop()
@@ -157,6 +172,19 @@ async def _introduce_demo_user(settings: Settings, cloud: Cloud) -> None:
         return
     if jwt is not None:
         say(f"The demo user is connected, as {settings.demo_person} of the sandbox.")
+
+
+def _live(settings: Settings, cloud: Cloud) -> Iterator[Coroutine[Any, Any, None]]:
+    """What is shown while it runs."""
+    yield counters.show(cloud.functions.status, say)
+    if demo.obstacle(settings) is None:
+        yield _follow_demo_user(settings, cloud)
+
+
+async def _follow_demo_user(settings: Settings, cloud: Cloud) -> None:
+    cursor = settings.data_dir / CURSOR_FILE
+    async with cloud.core() as core:
+        await Follower(core, DEMO_USER_ID, cursor, say).run()
 
 
 async def serve_services(settings: Settings, container_host: str | None) -> None:
@@ -241,8 +269,18 @@ Try:
   curl -s {origin}/api/jobs/search -H 'Content-Type: application/json' \\
     -H "X-Core-Secret: {secret}" \\
     -d '{json.dumps(EXAMPLE)}'
-
+{_hurry(settings, services)}
 Ctrl-C stops everything.
+"""
+
+
+def _hurry(settings: Settings, services: Services) -> str:
+    """How to see the saved search of the demo user at work, without waiting for it."""
+    if demo.obstacle(settings) is not None:
+        return ""
+    return f"""
+What the demo user's saved search finds is shown below, every few minutes. Two minutes a second:
+  curl -s {services.addresses["HH_API_URL"]}/_sandbox/clock -d '{{"rate": 120}}'
 """
 
 

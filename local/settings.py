@@ -11,7 +11,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -55,6 +55,15 @@ class Settings:
     def hh_api_url(self) -> str | None:
         """Another hh.ru than the sandbox."""
         return self.given.get("HH_API_URL")
+
+    @property
+    def echo(self) -> Literal["problems", "all"]:
+        """Which lines of the functions the terminal shows, too. Raises :class:`SettingsError`."""
+        match self.given.get("LOGS", "problems"):
+            case "problems" | "all" as known:
+                return known
+            case other:
+                raise SettingsError(f"LOGS must be problems or all, not {other!r}")
 
     @property
     def redirect_uri(self) -> str:

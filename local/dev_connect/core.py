@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,7 @@ class Core:
 
     def __init__(self, origin: str, secret: str) -> None:
         self._origin = origin
-        signature = hmac.new(secret.encode(), b"", hashlib.sha256).hexdigest()  # no call has a body
-        self._service = {"X-Core-Secret": secret, "X-Signature": signature}
+        self._secret = secret
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Core:
@@ -67,6 +67,17 @@ class Core:
         """The person's resumes, short."""
         return list((await self._call("GET", "/api/hh/resumes", jwt=jwt))["items"])
 
+    async def save_search(
+        self, user_id: str, search: dict[str, Any], name: str, interval_s: int
+    ) -> dict[str, Any]:
+        """The user's saved search for these filters; made unless there is one."""
+        body = {"user_id": user_id, "search": search, "name": name, "interval_seconds": interval_s}
+        return await self._call("POST", "/api/schedules", body=body)
+
+    async def ticket(self, user_id: str) -> dict[str, Any]:
+        """What leads to the user's WebSocket: ``ticket``, ``url``, ``expires_at``."""
+        return await self._call("POST", "/api/realtime/ticket", body={"user_id": user_id})
+
     async def go_on_after_captcha(self, user_id: str, jwt: str) -> None:
         """The person says that hh.ru's captcha is solved."""
         await self._call("POST", f"/api/accounts/{user_id}/resume", jwt=jwt)
@@ -81,21 +92,29 @@ class Core:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
         jwt: str | None = None,
     ) -> dict[str, Any]:
         assert self._session is not None  # noqa: S101  the context was entered
-        headers = self._service if jwt is None else {"Authorization": f"Bearer {jwt}"}
+        raw = b"" if body is None else json.dumps(body).encode()
+        headers = self._proof(raw) if jwt is None else {"Authorization": f"Bearer {jwt}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             async with self._session.request(
-                method, self._origin + path, params=query, headers=headers
+                method, self._origin + path, params=query, data=raw or None, headers=headers
             ) as response:
                 answer: dict[str, Any] = await response.json(content_type=None)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             what = type(error).__name__
             raise CoreRefused(503, what, "Core gave no answer that can be read") from None
-        if status != HTTPStatus.OK:
+        if status not in (HTTPStatus.OK, HTTPStatus.CREATED):
             # API Gateway's own refusals carry a message alone.
             code = str(answer.get("error", f"status {status}"))
             raise CoreRefused(status, code, str(answer.get("message", "Core refused")))
         return answer
+
+    def _proof(self, body: bytes) -> dict[str, str]:
+        signature = hmac.new(self._secret.encode(), body, hashlib.sha256).hexdigest()
+        return {"X-Core-Secret": self._secret, "X-Signature": signature}

@@ -1,26 +1,35 @@
-"""Where the lines go that functions print: the terminal, under their name, and a file each."""
+"""Where the lines go that functions print: a file each, and the terminal, under their name."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _KEPT_BYTES = 10_000_000
+_PROBLEM = re.compile(
+    r'"level":"(WARNING|ERROR|CRITICAL)"|\[ERROR\]|Traceback|Task timed out|^Throttled:'
+    r"|Status: (timeout|error)|Runtime\.\w+|the cloud would have killed"
+)
+
+Echo = Literal["none", "problems", "all"]
 
 
 class Logs:
-    """The folder *folder* of logs. *echo* also prints each line to the terminal."""
+    """The folder *folder* of logs. *echo*: which lines are also printed to the terminal."""
 
-    def __init__(self, folder: Path, *, echo: bool = True) -> None:
+    def __init__(self, folder: Path, *, echo: Echo = "all") -> None:
         self.folder = folder
         self._echo = echo
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, name: str, text: str, *, echo: bool = True) -> None:
-        """Append *text*, one line or several, to the log of *name*; without *echo* only there."""
+    def write(self, name: str, text: str, *, echo: bool | None = None) -> None:
+        """Append *text*, one line or several, to the log of *name*; without *echo* only there, with
+        it on the terminal, too. By default what the functions say is printed if it is a problem.
+        """
         # awslambdaric separates the lines of a traceback by CR and indents them by no-break spaces,
         # so that CloudWatch keeps them in one event.
         lines = text.replace("\r", "\n").replace("\u00a0", " ").rstrip().split("\n")
@@ -30,5 +39,6 @@ class Logs:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"{at} {line}\n" for line in lines)
-        if self._echo and echo:
+        wanted = echo if echo is not None else bool(_PROBLEM.search(text))
+        if self._echo != "none" and (wanted or (self._echo == "all" and echo is None)):
             print("\n".join(f"[{name}] {line}" for line in lines), flush=True)

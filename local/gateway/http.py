@@ -176,7 +176,8 @@ class Gateway:
     ) -> None:
         latency_ms = round((time.time() - request.received) * 1000)
         route_key = match.route.key if match else "-"
-        self._logs.write("gateway", f"{response.status} {route_key} {latency_ms} ms {problem}")
+        line = f"{response.status} {route_key} {latency_ms} ms {problem}"
+        self._logs.write("gateway", line, echo=True)
         if self._api.access_log_format is not None:
             values = {
                 "requestId": request.id,

@@ -168,7 +168,7 @@ def start(tmp_path, local_aws):
         template = load(path)
         if queues:
             make(template, local_aws.client("sqs"))
-        logs, lifeline = Logs(tmp_path / "logs", echo=False), Lifeline()
+        logs, lifeline = Logs(tmp_path / "logs", echo="none"), Lifeline()
         environments = {"F": {"SEEN": str(tmp_path / "seen")}}
         service = LambdaService(
             template, environments, data_dir=tmp_path, logs=logs, lifeline=lifeline
@@ -563,7 +563,7 @@ def test_the_status_page_shows_rules_and_queues_and_a_rule_is_fired_by_hand(star
         events = {"Q": queue_event(), "Off": rule_event("rate(1 day)", Enabled=False)}
         async with start(events) as cloud, contextlib.AsyncExitStack() as stack:
             gateway = Gateway(
-                cloud.template, cloud.service, Logs(cloud.folder / "logs", echo=False),
+                cloud.template, cloud.service, Logs(cloud.folder / "logs", echo="none"),
                 event_sources=cloud.sources,
             )  # fmt: skip
             listener = socket.create_server(("127.0.0.1", 0))

@@ -68,7 +68,7 @@ def gateway(tmp_path):
             "F", "python3.13", "app.handler", folder, {}, 256, timeout, concurrency, (), routes
         )
         template = Template({"F": function}, {}, {}, {}, api)
-        logs, lifeline = Logs(tmp_path / "logs", echo=False), Lifeline()
+        logs, lifeline = Logs(tmp_path / "logs", echo="none"), Lifeline()
         service = LambdaService(template, {}, data_dir=tmp_path, logs=logs, lifeline=lifeline)
         gateway = Gateway(template, service, logs, **options)
         listener = socket.create_server(("127.0.0.1", 0))

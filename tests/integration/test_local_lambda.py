@@ -90,7 +90,7 @@ def cloud(tmp_path, runtime):
             {"F": function}, dict(zip(names, layers, strict=True)), {}, {}, HttpApi()
         )
         lifeline = Lifeline()
-        logs = Logs(tmp_path / "logs", echo=False)
+        logs = Logs(tmp_path / "logs", echo="none")
         service = LambdaService(
             template, {}, data_dir=tmp_path, logs=logs, lifeline=lifeline, clock=clock,
             runtime=runtime,
@@ -388,7 +388,7 @@ from local.template.resources import Function, HttpApi, Template
 async def main(folder, runtime):
     function = Function("F", "python3.13", "app.handler", folder / "code", {}, 128, 60, 2, (), ())
     service = LambdaService(Template({"F": function}, {}, {}, {}, HttpApi()), {}, data_dir=folder,
-        logs=Logs(folder / "logs", echo=False), lifeline=Lifeline(), runtime=runtime)
+        logs=Logs(folder / "logs", echo="none"), lifeline=Lifeline(), runtime=runtime)
     idle = await service.invoke("F", b"{}")
     print(json.loads(idle.payload)["pid"], flush=True)
     await service.invoke("F", b'{"busy": true}')

@@ -137,7 +137,7 @@ def api(tmp_path):
             "W", "ws", "$request.body.type", routes, burst, 0.001 if burst else None, ACCESS_LOG
         )
         template = Template({"F": function}, {}, {}, {}, HttpApi(), websocket=websocket)
-        logs, lifeline = Logs(tmp_path / "logs", echo=False), Lifeline()
+        logs, lifeline = Logs(tmp_path / "logs", echo="none"), Lifeline()
         variables = {"EVENTS": str(tmp_path / "events"), "GO": str(tmp_path / "go")}
         service = LambdaService(
             template, {"F": variables}, data_dir=tmp_path, logs=logs, lifeline=lifeline

@@ -181,7 +181,7 @@ def live(room, dynamodb_tables, database_url, tmp_path):
             for name, function in template.functions.items()
         }
         environments["Doorman"] = {"CAME": str(tmp_path / "came")}
-        logs, lifeline = Logs(tmp_path / "logs", echo=False), Lifeline()
+        logs, lifeline = Logs(tmp_path / "logs", echo="none"), Lifeline()
         service = LambdaService(
             template, environments, data_dir=tmp_path, logs=logs, lifeline=lifeline
         )
