@@ -10,7 +10,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import botocore.session
 import pytest
@@ -19,6 +19,7 @@ from botocore.validate import validate_parameters
 from local.template.cloudformation import read
 from ullgetthejob.hh import errors
 from ullgetthejob.platform.telemetry import SERVICE
+from ullgetthejob.vacancies.fetch_runs import State
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = read(REPOSITORY / "template.yaml")
@@ -82,10 +83,11 @@ def names_in(node: ast.AST) -> set[str]:
 @cache
 def emitted() -> frozenset[str]:
     """What the code counts or measures: names given to telemetry, to a tally that is counted later,
-    and hh.ru's errors, which are counted by their classes."""
+    hh.ru's errors, which are counted by their classes, and runs, by the state in which they end."""
     found: set[str] = {
         name for name, kind in vars(errors).items() if isinstance(kind, type) and name[:2] == "HH"
     }
+    found |= {f"FetchRuns{state.capitalize()}" for state in get_args(State)}
     for folder in ("layers/core/ullgetthejob", "functions"):
         for file in sorted((REPOSITORY / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):

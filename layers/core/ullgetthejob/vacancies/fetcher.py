@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import queues
-from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.platform.telemetry import count, gauge, logger
 from ullgetthejob.vacancies import fetch_runs, queries
 
 if TYPE_CHECKING:
@@ -23,6 +23,17 @@ AT_ONCE = 100  # searches whose rows are locked together
 BUDGET_S = 30.0
 MOST_BELLS = 500
 MOST_FORGOTTEN = 500
+
+# What waits: a search that nobody begins to fetch, a run that nobody goes on with, or tells of.
+OLDEST_DUE = """
+    SELECT least(
+        (SELECT min(due_at) FROM search_queries WHERE due_at <= %(now)s),
+        (SELECT min(due_at) FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s),
+        (SELECT min(run.finished_at)
+         FROM saved_searches AS search JOIN fetch_runs AS run ON run.id = search.run_id
+         WHERE run.state <> 'running' AND NOT search.paused)
+    ) AS due_at
+"""
 
 
 @dataclass
@@ -52,4 +63,11 @@ def tick(*, connection: Connection, clock: Callable[[], datetime]) -> Ticked:
     ticked.forgotten = fetch_runs.forget(connection=connection, now=clock(), most=MOST_FORGOTTEN)
     logger.info("ticked", **vars(ticked))
     count("FetchRunsBegun", ticked.begun)
+    gauge("OldestDueSearchAgeSeconds", oldest_due_age(connection=connection, now=clock()))
     return ticked
+
+
+def oldest_due_age(*, connection: Connection, now: datetime) -> float:
+    """For how many seconds the search that has waited longest has been due; 0 without one."""
+    row = connection.execute(OLDEST_DUE, {"now": now}).fetchone()
+    return 0 if row is None or row["due_at"] is None else (now - row["due_at"]).total_seconds()
