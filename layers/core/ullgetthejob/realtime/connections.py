@@ -299,7 +299,7 @@ def _topics(topics: Collection[str] | None) -> dict[str, Any]:
     """A list: a set cannot be empty, and nothing at all is a choice too."""
     if topics is None:
         return {}
-    return {":topics": {"L": [{"S": topic} for topic in sorted(topics)]}}
+    return {":topics": {"L": [{"S": topic} for topic in sorted({*topics})]}}
 
 
 def _of_connection(id: str) -> dict[str, Any]:

@@ -1,0 +1,298 @@
+"""What clients say: tickets, first frames, frames that make no sense, limits, other people's."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.conftest import forget
+from ullgetthejob.accounts import identities
+from ullgetthejob.platform import clock
+from ullgetthejob.realtime import connections, frames, tickets
+
+
+@pytest.fixture
+def anna(room):
+    """Anna's account and a session of it."""
+    account_id = room.account()
+    return account_id, room.user(account_id)
+
+
+def error(room, id):
+    """The last thing that a connection was told, which is an error."""
+    last = room.management.messages[id][-1]
+    assert (last["v"], last["type"]) == (1, "error")
+    assert last["message"]
+    return last["error"]
+
+
+# ── tickets ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_ticket_comes_with_the_address_that_it_is_brought_to(room, anna):
+    _, user_id = anna
+    before = clock.now()
+    status, answer = room.ask_ticket({"user_id": str(user_id)})
+    assert status == 200
+    assert answer["url"] == f"ws://localhost:4000/ws?ticket={answer['ticket']}"
+    left = datetime.fromisoformat(answer["expires_at"]) - before
+    assert timedelta(seconds=60) <= left < timedelta(seconds=90)
+    assert answer["ticket"] not in json.dumps(
+        room.aws.client("dynamodb").scan(TableName="OneTimeTable")["Items"]
+    )
+
+
+def test_a_browser_needs_its_jwt_and_nothing_else(room, anna):
+    _, user_id = anna
+    jwt = identities.issue(user_id, now=clock.now())
+    for body in (None, {}, {"user_id": str(user_id)}):
+        status, answer = room.ask_ticket(body, jwt=jwt)
+        assert status == 200
+        assert room.connect(answer["ticket"])[0] == 200
+    status, answer = room.ask_ticket({"user_id": str(uuid4())}, jwt=jwt)
+    assert (status, answer["error"]) == (403, "user_mismatch")
+
+
+def test_who_never_connected_hh_ru_has_no_events_to_hear_of(room):
+    status, answer = room.ask_ticket({"user_id": str(room.user(None))})
+    assert (status, answer["error"]) == (409, "reauth_required")
+    status, answer = room.ask_ticket({"user_id": str(uuid4())})
+    assert (status, answer["error"]) == (404, "user_not_found")
+    status, answer = room.ask_ticket({})
+    assert (status, answer["error"]) == (422, "invalid_request")
+
+
+def test_a_ticket_is_good_once_within_a_minute(room, anna):
+    _, user_id = anna
+    ticket = room.ticket(user_id)
+    status, id = room.connect(ticket)
+    assert status == 200
+    assert room.connect(ticket)[0] == 401
+    assert room.connect(ticket, id=id)[0] == 200  # API Gateway asks once more for the same one
+    assert len(connections.of_account(anna[0])) == 1
+    late, moment = room.ticket(user_id), clock.now()
+    clock.install(lambda: moment + timedelta(seconds=61))
+    try:
+        assert room.connect(late)[0] == 401
+    finally:
+        clock.install(None)
+    assert len(connections.of_account(anna[0])) == 1
+
+
+def test_what_is_no_ticket_opens_nothing(room):
+    for ticket in ("", "A" * 43, "A" * 100_000, "null", "билет"):
+        assert room.connect(ticket)[0] == 401
+    assert room.items() == []
+
+
+def test_a_ticket_of_a_session_that_has_ended_opens_nothing(room, anna):
+    account_id, user_id = anna
+    revoked = room.ticket(user_id)
+    room.rows("UPDATE users SET tokens_valid_from = %s WHERE id = %s", clock.now(), user_id)
+    assert room.connect(revoked)[0] == 401
+    other = room.user(account_id)
+    moved = room.ticket(other)
+    room.rows("UPDATE users SET account_id = %s WHERE id = %s", room.account(), other)
+    assert room.connect(moved)[0] == 401
+    gone = room.user(account_id)
+    deleted = room.ticket(gone)
+    room.rows("DELETE FROM users WHERE id = %s", gone)
+    assert room.connect(deleted)[0] == 401
+    assert connections.of_account(account_id) == []
+
+
+def test_an_account_has_at_most_twenty_connections(room, anna):
+    account_id, user_id = anna
+    ids = [room.connected(user_id) for _ in range(connections.MOST_PER_ACCOUNT)]
+    refused, _ = room.connect(room.ticket(user_id))
+    assert refused == 429
+    assert {one.id for one in connections.of_account(account_id)} == set(ids)
+    other = room.user(room.account())
+    room.connected(other)
+    room.hang_up(ids[0])
+    room.connected(user_id)
+    assert len(connections.of_account(account_id)) == connections.MOST_PER_ACCOUNT
+
+
+def test_connections_that_can_be_nobody_s_count_no_more(room, anna):
+    account_id, user_id = anna
+    silent = [room.connected(user_id, age_s=61) for _ in range(10)]
+    old = []
+    for _ in range(10):
+        old.append(room.connected(user_id, age_s=59))
+        room.say(old[-1], {"type": "subscribe"})
+    id = room.connected(user_id)
+    assert {one.id for one in connections.of_account(account_id)} == {*old, id}
+    assert not [one for one in silent if room.items(one)]
+
+
+def test_of_many_that_come_at_once_never_more_than_twenty_stay(room, anna):
+    account_id, user_id = anna
+    holder = tickets.Holder(user_id, account_id, clock.now())
+
+    def come(number):
+        try:
+            connections.add(f"c-{number}", holder, connected_at_ms=clock.real_ms())
+        except connections.TooManyConnections:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        let_in = sum(pool.map(come, range(30)))
+    assert let_in == len(connections.of_account(account_id)) <= connections.MOST_PER_ACCOUNT
+
+
+# ── frames ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_ping_is_answered_whatever_state_the_connection_is_in(room, anna):
+    id = room.connected(anna[1])
+    room.say(id, {"type": "ping"})
+    room.say(id, {"type": "subscribe"})
+    room.say(id, {"type": "ping"})
+    assert room.management.messages[id] == [{"v": 1, "type": "pong"}] * 2
+
+
+NONSENSE = [
+    ("", "invalid_frame"),
+    ("hello", "invalid_frame"),
+    ("[]", "invalid_frame"),
+    ("null", "invalid_frame"),
+    ("{}", "invalid_frame"),
+    ('{"type":null}', "unknown_type"),
+    ('{"type":"publish","account_id":"1"}', "unknown_type"),
+    ('{"type":"replay"}', "invalid_frame"),
+    ('{"type":"replay","cursor":-1}', "invalid_frame"),
+    ('{"type":"replay","cursor":"0"}', "invalid_frame"),
+    ('{"type":"replay","cursor":0.5}', "invalid_frame"),
+    ('{"type":"replay","cursor":true}', "invalid_frame"),
+    ('{"type":"replay","cursor":0,"topics":["everything"]}', "invalid_frame"),
+    ('{"type":"replay","cursor":1}', "bad_cursor"),
+    ('{"type":"replay","cursor":99999999999999999999999999}', "bad_cursor"),
+    ('{"type":"subscribe","topics":"jobs"}', "invalid_frame"),
+    ('{"type":"unsubscribe","topics":["jobs"]}', "not_open"),
+    ('{"type":"ping","padding":"' + "x" * 4096 + '"}', "frame_too_long"),
+    ("[" * 2000, "invalid_frame"),
+    ('{"type":"ping","text":"' + "я" * 2040 + '"}', "frame_too_long"),
+]
+
+
+def test_frames_that_make_no_sense_are_told_so_and_change_nothing(room, anna):
+    id = room.connected(anna[1])
+    before = room.items(id)
+    room.bells()
+    for frame, code in NONSENSE:
+        room.say(id, frame)
+        assert error(room, id) == code, frame
+    assert room.items(id) == before
+    assert room.bells() == []
+    room.say(id, {"type": "replay", "cursor": 0})
+    assert connections.find(id).state == "open"
+
+
+def test_a_first_frame_rings_and_is_answered_by_ready_alone(room, anna):
+    account_id, user_id = anna
+    id = room.connected(user_id)
+    room.bells()
+    room.say(id, {"type": "subscribe", "topics": ["jobs", "jobs"]})
+    assert room.bells() == [account_id]
+    room.ring(account_id)
+    assert room.management.types(id) == ["ready"]
+    assert connections.find(id).topics == ("jobs",)
+
+
+def test_a_connection_that_nobody_knows_is_told_to_come_again(room, anna):
+    account_id, user_id = anna
+    id = room.opened(user_id)
+    connections.forget(id, account_id)
+    room.say(id, {"type": "replay", "cursor": 0})
+    assert error(room, id) == "reconnect"
+    assert room.management.closed == [id]
+    room.say(id, {"type": "subscribe", "topics": ["jobs"]})
+    assert room.items() == []
+    room.hang_up(id)
+
+
+def test_whose_session_has_ended_learns_nothing_by_a_frame(room, anna):
+    account_id, user_id = anna
+    room.happen(account_id)
+    id = room.connected(user_id)
+    room.rows("UPDATE users SET tokens_valid_from = %s WHERE id = %s", clock.now(), user_id)
+    room.say(id, {"type": "replay", "cursor": 0})
+    assert error(room, id) == "reconnect"
+    assert room.management.closed == [id]
+    room.ring(account_id)
+    assert room.management.seqs(id) == []
+
+
+def test_hanging_up_leaves_nothing(room, anna):
+    id = room.opened(anna[1])
+    room.hang_up(id)
+    assert room.items() == []
+    room.hang_up(id)
+
+
+def test_a_client_that_is_gone_already_fails_nothing(room, anna):
+    id = room.connected(anna[1])
+    room.management.answers[id] = lambda: 410
+    room.say(id, {"type": "ping"})
+    room.say(id, "nonsense")
+
+
+def test_replies_go_where_the_frame_came_from_unless_a_variable_says_otherwise(
+    room, anna, monkeypatch
+):
+    id = room.connected(anna[1])
+    monkeypatch.setenv("WEBSOCKET_API_ENDPOINT", "")
+    room.say(id, {"type": "ping"})
+    assert room.management.types(id) == ["pong"]
+    request = {"domainName": "id.execute-api.eu-central-1.amazonaws.com", "stage": "ws"}
+    assert frames._endpoint(request) == "https://id.execute-api.eu-central-1.amazonaws.com/ws"
+
+
+def test_the_database_being_down_is_a_refusal_to_come_again(room, anna, monkeypatch):
+    ticket = room.ticket(anna[1])
+    id = room.connected(anna[1])
+    forget()
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nothing")
+    assert room.connect(ticket)[0] == 503
+    room.say(id, {"type": "replay", "cursor": 0})
+    assert error(room, id) == "database_unavailable"
+    forget()
+
+
+# ── other people's ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_nobody_receives_another_account_s_events(room, anna):
+    """Timur tries with what he can get hold of: cursors, tickets, topics, ids, frames."""
+    annas, anna_user = anna
+    timurs = room.account()
+    timur_user = room.user(timurs)
+    for number in range(5):
+        room.happen(annas, secret=f"anna's {number}")
+    room.happen(timurs, mine="timur's")
+    hers = room.opened(anna_user, 0)
+    used = room.ticket(anna_user)
+    assert room.connect(used)[0] == 200
+    mine = room.connected(timur_user)
+    room.say(mine, {"type": "replay", "cursor": 5})  # a cursor of hers is above his last event
+    assert error(room, mine) == "bad_cursor"
+    more = {"account_id": str(annas), "user_id": str(anna_user), "connection_id": hers}
+    room.say(mine, {"type": "replay", "cursor": 0, **more})
+    room.say(mine, {"type": "subscribe", "topics": ["jobs", "account"], **more})
+    room.say(mine, {"type": "subscribe", "topics": [str(annas)]})
+    assert error(room, mine) == "invalid_frame"
+    assert room.connect(used)[0] == 401
+    assert room.connect(used, id=mine)[0] == 401
+    room.ring(annas, timurs)
+    room.happen(annas, secret="anna's")
+    room.ring(timurs, annas)
+    assert "anna" not in json.dumps(room.management.messages[mine])
+    assert [m["data"] for m in room.management.messages[mine] if "data" in m] == [
+        {"mine": "timur's"}
+    ]
+    assert room.management.seqs(hers) == [1, 2, 3, 4, 5, 6]
+    assert "timur" not in json.dumps(room.management.messages[hers])
