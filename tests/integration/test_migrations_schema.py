@@ -51,6 +51,10 @@ CONTRACT = {
         "detail_fetched_at": "timestamp with time zone",
         "published_at": "timestamp with time zone",
         "archived": "boolean not null default false",
+        "repost_of": "text",
+        "repost_key": "bytea",
+        "closed_at": "timestamp with time zone",
+        "looked_at": "timestamp with time zone",
     },
     "applications": {
         "id": ID,
@@ -168,6 +172,7 @@ CONTRACT = {
         "last_event_seq": "bigint not null default 0",
         "negotiations_due_at": "timestamp with time zone",
         "negotiations_interval_s": "integer",
+        "broadcast_seq": "bigint not null default 0",
     },
     "hh_logins": {
         "code_hash": "bytea not null",
@@ -227,6 +232,7 @@ KEYS = {
 }
 
 INDEXES = {
+    "accounts_unserved_index": "accounts(id)",
     "accounts_negotiations_due_at_index": "accounts(negotiations_due_at)",
     "users_account_id_index": "users(account_id)",
     "accounts_hh_user_id_key": "UNIQUE accounts(hh_user_id)",
@@ -241,6 +247,7 @@ INDEXES = {
     "jobs_source_index": "jobs(source)",
     "jobs_fetched_at_index": "jobs(fetched_at)",
     "jobs_published_at_index": "jobs(published_at)",
+    "jobs_repost_key_index": "jobs(repost_key, published_at)",
     "applications_user_id_index": "applications(user_id)",
     "applications_job_id_index": "applications(job_id)",
     "applications_status_index": "applications(status)",

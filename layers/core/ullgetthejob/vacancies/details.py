@@ -17,7 +17,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.hh.errors import HHError, HHNotFound, HHUnavailable
+from ullgetthejob.hh.errors import HHError, HHNotFound
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.vacancies import store
 
@@ -57,7 +57,7 @@ GONE = """
 # Nobody was faster.
 TAKE = """
     UPDATE jobs SET looked_at = %(now)s
-    WHERE external_id = %(id)s AND closed_at IS NULL
+    WHERE external_id = %(id)s AND closed_at IS NULL AND (%(is_gone)s OR detail IS NULL)
         AND looked_at IS NOT DISTINCT FROM %(looked_at)s
 """
 GIVE_BACK = """
@@ -89,8 +89,7 @@ def read_some(
             _read(chosen["id"], hh=hh, connection=connection, clock=clock)
         except HHError as error:
             logger.info("details are left for later", error_type=type(error).__name__)
-            # Unless it may be this vacancy that cannot be read.
-            if not isinstance(error, HHUnavailable):
+            if not error.may_have_acted:  # else it may be this vacancy that cannot be read
                 connection.execute(GIVE_BACK, {**taken, "before": chosen["looked_at"]})
             break
         if not chosen["is_gone"]:
