@@ -24,7 +24,7 @@ from tests.fixtures.bff import SECRET, Bff
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.ports import free_port
 from ullgetthejob.platform import aws, clock, leases, postgres, telemetry
-from ullgetthejob.realtime import public_feed
+from ullgetthejob.realtime import events, public_feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ WORKER = """
 import sys
 from datetime import datetime
 from ullgetthejob.platform import postgres
-from ullgetthejob.realtime import public_feed
+from ullgetthejob.realtime import events, public_feed
 moment = datetime.fromisoformat(sys.argv[1])
 with postgres.session() as connection:
     public_feed.run(connection=connection, clock=lambda: moment, request_id="a-worker")
@@ -262,9 +262,14 @@ def test_the_bell_rings_once_a_transaction_and_after_it(feed: Feed) -> None:
     assert bells(20) == [{"feed": "public"}]
     public_feed.add(["1"], connection=connection, now=feed.at)
     assert bells() == [], "it was there already"
-    with pytest.raises(RuntimeError), connection.transaction():
-        public_feed.add(["4"], connection=connection, now=feed.at)
-        raise RuntimeError
+
+    def fail() -> None:
+        with connection.transaction():
+            public_feed.add(["4"], connection=connection, now=feed.at)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert bells() == []
     assert len(feed.rows()) == 3
 
@@ -581,6 +586,37 @@ def test_the_feed_has_a_function_and_a_queue_of_its_own() -> None:
     [broadcaster] = template.functions["BroadcasterFunction"].queue_sources
     assert broadcaster.queue == "BroadcasterQueue"
     assert "API_BASE_URL" not in template.functions["BroadcasterFunction"].environment
+
+
+def test_while_the_bff_hangs_all_else_goes_on(feed: Feed) -> None:
+    """What fetches adds to the feed, sockets get their events, the sweeper sweeps."""
+    feed.bff.hangs = True
+    [old] = feed.new()
+    connection = postgres.connection()
+    account = connection.execute(
+        "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
+        " VALUES ('1', 'ok', %s, %s) RETURNING id",
+        (feed.at, feed.at),
+    ).fetchone()
+    assert account is not None
+
+    def post() -> None:
+        with connect() as own:
+            public_feed.run(connection=own, clock=feed.now, request_id="hangs")
+
+    poster = threading.Thread(target=post)
+    poster.start()
+    while not feed.bff.received:
+        time.sleep(0.01)
+    with connection.transaction():
+        public_feed.add([old, "1"], connection=connection, now=feed.at)
+        events.append(account["id"], "jobs.new", {}, connection=connection, now=feed.at)
+    public_feed.sweep(connection=connection, now=feed.at)
+    assert len(feed.rows()) == 2
+    assert poster.is_alive()
+    feed.bff.stopped.set()
+    poster.join(30)
+    assert feed.rows()[0] == (old, "waiting", "unreachable")
 
 
 def test_the_function_answers_its_bell(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:

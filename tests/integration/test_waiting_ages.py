@@ -1,0 +1,103 @@
+"""How long the oldest application and the oldest search have been waiting."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.integration.test_apply import desk, publish
+from ullgetthejob.applications import sweep
+from ullgetthejob.platform import postgres
+from ullgetthejob.vacancies import fetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["desk"]
+
+NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
+
+
+@pytest.fixture
+def connection(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    postgres.close()
+    yield postgres.connection()
+    postgres.close()
+
+
+def ago(minutes: int) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+def query(connection: Any, due_at: datetime | None) -> UUID:
+    row = connection.execute(
+        "INSERT INTO search_queries (hash, parameters, due_at, created_at)"
+        " VALUES (%s, '{}', %s, %s) RETURNING id",
+        (uuid4().bytes, due_at, NOW),
+    ).fetchone()
+    return UUID(str(row["id"]))
+
+
+def run(
+    connection: Any, query_id: UUID, *, due_at: datetime | None, finished_at: datetime | None
+) -> UUID:
+    row = connection.execute(
+        "INSERT INTO fetch_runs (query_id, state, trigger, is_full, plan, due_at, started_at,"
+        " finished_at) VALUES (%s, %s, 'schedule', true, '[]', %s, %s, %s) RETURNING id",
+        (query_id, "failed" if finished_at else "running", due_at, ago(120), finished_at),
+    ).fetchone()
+    return UUID(str(row["id"]))
+
+
+def account(connection: Any) -> UUID:
+    row = connection.execute(
+        "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
+        " VALUES (%s, 'ok', %s, %s) RETURNING id",
+        (uuid4().hex, NOW, NOW),
+    ).fetchone()
+    return UUID(str(row["id"]))
+
+
+def age_of_searches(connection: Any) -> float:
+    return fetcher.oldest_due_age(connection=connection, now=NOW) / 60
+
+
+def test_a_search_waits_until_it_is_begun_gone_on_with_and_told(connection: Any) -> None:
+    assert age_of_searches(connection) == 0
+    query(connection, NOW + timedelta(minutes=1))
+    query(connection, None)
+    assert age_of_searches(connection) == 0
+    query(connection, ago(3))
+    assert age_of_searches(connection) == 3
+    run(connection, query(connection, None), due_at=NOW + timedelta(minutes=1), finished_at=None)
+    assert age_of_searches(connection) == 3, "somebody is at work on it"
+    run(connection, query(connection, None), due_at=ago(20), finished_at=None)
+    assert age_of_searches(connection) == 20
+    ended = query(connection, None)
+    untold = run(connection, ended, due_at=None, finished_at=ago(40))
+    assert age_of_searches(connection) == 20, "nobody is to be told"
+    connection.execute(
+        "INSERT INTO saved_searches (account_id, user_id, query_id, name, search, run_id,"
+        " interval_seconds, time_zone, created_at, updated_at)"
+        " VALUES (%(account)s, %(account)s, %(query)s, '', '{}', %(run)s, 1800, 'UTC', %(now)s,"
+        " %(now)s)",
+        {"account": account(connection), "query": ended, "run": untold, "now": NOW},
+    )
+    assert age_of_searches(connection) == 40
+
+
+def test_an_application_waits_from_when_it_is_due_until_it_is_made(desk: Any) -> None:
+    def age() -> float:
+        return sweep.oldest_due_age(connection=desk.connection, now=desk.world.now())
+
+    vacancy_id = publish(desk)
+    assert age() == 0
+    desk.submit(vacancy_id)
+    desk.world.sandbox.advance(600)
+    assert 600 <= age() < 700
+    desk.run()
+    assert age() == 0
