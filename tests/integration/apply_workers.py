@@ -1,4 +1,5 @@
-"""The test's side of :mod:`tests.integration.apply_work`: starts, rings and kills workers."""
+"""The test's side of :mod:`tests.integration.apply_work`, and of others that work as it does:
+starts, rings and kills workers."""
 
 from __future__ import annotations
 
@@ -39,9 +40,9 @@ class Worker:
         """Of the socket, which can be read when the worker has said something."""
         return self._channel.fileno()
 
-    def ring(self, account_id: UUID) -> None:
-        """Let it do what is due for the account."""
-        self._channel.sendall(f"{account_id}\n".encode())
+    def ring(self, who: UUID | str) -> None:
+        """Let it do what is due for *who*, an account."""
+        self._channel.sendall(f"{who}\n".encode())
         self.busy = True
 
     def answer(self) -> str:
@@ -69,14 +70,15 @@ class Worker:
 
 
 class Workers:
-    """Starts workers, and kills those that are left in the end. What they log is in *log*."""
+    """Starts workers, and kills those that are left in the end. What they log is in *log*; their
+    nursery is *module*."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, module: str = apply_work.__name__) -> None:
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._running: list[Worker] = []
         with log.open("ab") as output, theirs:
             self._nursery = subprocess.Popen(
-                [sys.executable, "-m", apply_work.__name__, str(theirs.fileno())],
+                [sys.executable, "-m", module, str(theirs.fileno())],
                 cwd=REPOSITORY,
                 env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'layers' / 'core'}"},
                 stdout=output,
@@ -109,10 +111,10 @@ class Workers:
         self._running.remove(worker)
         worker.kill()
 
-    def killed_at(self, step: str, account_id: UUID, clock: Path) -> None:
-        """Let a worker do what is due for the account, and kill it at *step*."""
+    def killed_at(self, step: str, who: UUID | str, clock: Path) -> None:
+        """Let a worker do what is due for *who*, and kill it at *step*."""
         worker = self.start(clock, step=step)
-        worker.ring(account_id)
+        worker.ring(who)
         assert worker.answer() == "stopped", step
         self.kill(worker)
 

@@ -211,7 +211,7 @@ class _Worker:
     def _step(self, run: Run) -> Run | None:
         """The run after one call; ``None``: it goes on later."""
         if self._left():
-            self._put_off(run, self._clock(), reason=run.reason)
+            self._put_off(run, timedelta(0), run.reason)
             return None
         if self._clock() - run.started_at > LONGEST_RUN:
             return self._stop(run, "too_long", calls=0)
@@ -227,35 +227,38 @@ class _Worker:
         return self._keep(run, page)
 
     def _wait(self, run: Run, error: HHBusy) -> Run | None:
-        if error.retry_after_s > SHORT_WAIT_S:
-            self._put_off(run, self._clock() + timedelta(seconds=error.retry_after_s), error.code)
-            return None
-        time.sleep(error.retry_after_s)
-        return run
+        """Our own pacer lets the next call in soon; after hh.ru's own refusal it takes longer."""
+        if error.retry_after_s <= SHORT_WAIT_S:
+            time.sleep(error.retry_after_s)
+            return run
+        self._put_off(run, timedelta(seconds=error.retry_after_s), error.code)
+        return None
 
     def _try_later(self, run: Run, error: HHUnavailable) -> Run | None:
         """hh.ru does not answer, or its pacer knows that it does not."""
+        calls = int(error.may_have_acted)
         if run.attempts >= len(PAUSES):
-            return self._stop(run, error.code, calls=int(error.may_have_acted))
-        pause = PAUSES[run.attempts]
+            return self._stop(run, error.code, calls=calls)
+        self._put_off(run, PAUSES[run.attempts], error.code, attempts=1, calls=calls)
+        return None
+
+    def _put_off(
+        self, run: Run, pause: timedelta, reason: str | None, *, attempts: int = 0, calls: int = 0
+    ) -> None:
         fetch_runs.put_off(
             run,
             self._clock() + pause,
-            reason=error.code,
-            attempts=1,
-            calls=int(error.may_have_acted),
+            reason=reason,
+            attempts=attempts,
+            calls=calls,
             connection=self._connection,
         )
-        if pause < SWEPT_EVERY:
+        if timedelta(0) < pause < SWEPT_EVERY:
             queues.ring(
                 fetch_runs.QUEUE,
                 {"query_id": str(self._query_id)},
                 after_s=int(pause.total_seconds()),
             )
-        return None
-
-    def _put_off(self, run: Run, due_at: datetime, reason: str | None) -> None:
-        fetch_runs.put_off(run, due_at, reason=reason, connection=self._connection)
 
     def _stop(self, run: Run, reason: str, *, calls: int) -> Run:
         """End the run with what it has."""

@@ -1,0 +1,510 @@
+"""From a saved search to an event: the fetcher and the worker on the real sandbox."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.fetch_desk import Desk, judge, new_employer, publish
+from ullgetthejob.hh import client as hh_client
+from ullgetthejob.hh.pacer import Pacer
+from ullgetthejob.platform import settings
+from ullgetthejob.vacancies import fetch, fetch_runs, queries
+
+HALF_AN_HOUR = 1_800
+
+
+@pytest.fixture
+def desk(connected, monkeypatch):
+    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
+    monkeypatch.setattr(hh_client, "PAUSE_AFTER_FAILURES_S", 0.01)
+    monkeypatch.setattr(hh_client, "PAUSE_AFTER_429_S", 0.01)
+    return Desk(connected)
+
+
+@pytest.fixture
+def employer():
+    return new_employer()
+
+
+@pytest.fixture
+def search(desk, employer):
+    """A query of one employer's vacancies, and the saved search of somebody who wants them."""
+    query_id = desk.query(employer_id=employer)
+    return query_id, desk.save(query_id)
+
+
+def ended(desk, query_id):
+    run = desk.run(query_id)
+    return run.state, run.reason
+
+
+def test_a_first_run_reads_all_and_tells_it(desk, employer, search):
+    query_id, search_id = search
+    published = publish(desk.sandbox, employer, 103)
+    desk.forget_calls()
+    assert desk.minute(0) == [str(query_id)]
+    run = desk.run(query_id)
+    assert (run.state, run.reason, run.trigger) == ("completed", None, "schedule")
+    assert (run.found, run.fetched, run.new, run.changed, run.failed) == (103, 103, 103, 0, 0)
+    assert (run.calls, desk.calls()) == (2, 2)
+    assert run.finished_at >= run.started_at
+    assert set(desk.matches(query_id)) == set(published)
+    told = desk.events(desk.account_of(search_id))
+    assert {row["type"] for row in told[:-1]} == {"jobs.new"}
+    assert told[-1]["type"] == "fetch.completed"
+    assert (told[-1]["data"]["state"], told[-1]["data"]["told"]) == ("completed", 103)
+    judge(desk)
+
+
+def test_a_new_vacancy_is_found_by_the_next_run_with_one_call(desk, employer, search):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 130)
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.minute(0)
+    desk.sandbox.advance(HALF_AN_HOUR)
+    [fresh] = publish(desk.sandbox, employer, 1)
+    desk.forget_calls()
+    assert desk.minute(0) == [str(query_id)]
+    assert desk.calls() == 1
+    run = desk.run(query_id)
+    assert (run.state, run.found, run.fetched, run.new) == ("completed", 131, 100, 1)
+    told = desk.events(desk.account_of(search_id), "jobs.new")[-1]
+    assert [one["id"] for one in told["data"]["jobs"]] == [fresh]
+    judge(desk)
+
+
+def test_after_a_day_all_is_read_again(desk, employer, search):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 101)
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.minute(0)
+    desk.forget_calls()
+    desk.minute(HALF_AN_HOUR)
+    assert desk.calls() == 1
+    desk.minute(24 * 3600)
+    assert desk.calls() == 3
+    row = queries.read(query_id, connection=desk.connection)
+    assert row["full_from"] == row["complete_from"] == desk.run(query_id).started_at
+    assert row["full_found"] == 101
+
+
+def test_nothing_is_asked_before_it_is_due(desk, employer, search):
+    desk.minute(0)
+    desk.forget_calls()
+    assert desk.minute(60) == []
+    assert desk.minute(HALF_AN_HOUR / 2) == []
+    assert desk.calls() == 0
+    assert len(desk.minute(HALF_AN_HOUR)) == 1
+
+
+def test_equal_searches_are_asked_once_and_those_due_soon_come_along(desk, employer):
+    publish(desk.sandbox, employer, 3)
+    query_id = desk.query(employer_id=employer)
+    soon, late = desk.save(query_id), desk.save(query_id)
+    now = desk.world.now()
+    for search_id, wait in ((soon, 10), (late, 20)):
+        desk.connection.execute(
+            "UPDATE saved_searches SET next_run_at = %s WHERE id = %s",
+            [now + timedelta(minutes=wait), search_id],
+        )
+    due = desk.save(query_id)
+    desk.forget_calls()
+    desk.minute(0)
+    assert desk.calls() == 1
+    told = {one: len(desk.events(desk.account_of(one), "jobs.new")) for one in (due, soon, late)}
+    assert told == {due: 1, soon: 1, late: 0}
+    desk.minute(20 * 60 + 1)
+    assert len(desk.events(desk.account_of(late), "jobs.new")) == 1
+    judge(desk)
+
+
+def test_two_searches_of_a_person_tell_a_vacancy_once(desk, employer):
+    account_id = desk.world.account()
+    publish(desk.sandbox, employer, 2)
+    other = new_employer()
+    publish(desk.sandbox, other, 1)
+    for ids in ([employer], [employer, other]):
+        desk.save(desk.query(employer_id=ids), account_id)
+    desk.minute(0)
+    assert sum(row["data"]["told"] for row in desk.events(account_id, "fetch.completed")) == 3
+    judge(desk)
+
+
+def test_outside_of_its_hours_nothing_is_asked(desk, employer, search):
+    _, search_id = search
+    now = desk.world.now()
+    opens = (now + timedelta(hours=2)).strftime("%H:%M")
+    closes = (now + timedelta(hours=4)).strftime("%H:%M")
+    desk.connection.execute(
+        "UPDATE saved_searches SET working_hours = jsonb_build_object('from', %s::text, 'to',"
+        " %s::text), time_zone = 'UTC' WHERE id = %s",
+        [opens, closes, search_id],
+    )
+    assert desk.minute(0) == []
+    assert desk.minute(3600) == []
+    assert len(desk.minute(3600)) == 1
+
+
+def test_more_than_hh_shows_is_read_in_windows(desk, employer, search, monkeypatch):
+    """hh.ru's depth is too deep for a test of many vacancies: ours is less patient."""
+    from ullgetthejob.vacancies import fetch_plan
+
+    monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
+    query_id, _ = search
+    published = []
+    for _ in range(4):
+        published += publish(desk.sandbox, employer, 40)
+        desk.sandbox.advance(600)
+    desk.forget_calls()
+    desk.minute(0)
+    assert ended(desk, query_id) == ("completed", None)
+    assert set(desk.matches(query_id)) == set(published)
+    assert len(set(desk.pages_asked())) == desk.calls() == 2
+    judge(desk)
+
+
+def test_too_many_at_one_moment_are_said(desk, employer, search, monkeypatch):
+    from ullgetthejob.vacancies import fetch_plan
+
+    monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
+    query_id, search_id = search
+    old = publish(desk.sandbox, employer, 2)
+    desk.sandbox.advance(900)
+    publish(desk.sandbox, employer, 230)
+    desk.sandbox.advance(900)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("partial", "too_many")
+    assert set(old) <= set(desk.matches(query_id))
+    told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert (told["state"], told["reason"]) == ("partial", "too_many")
+    # What was not read whole is read whole the next time.
+    desk.minute(HALF_AN_HOUR)
+    assert desk.run(query_id).calls > 1
+
+
+def test_what_closes_while_it_reads_is_not_the_reason_to_miss_another(
+    desk, employer, search, monkeypatch
+):
+    query_id, _ = search
+    published = []
+    for _ in range(3):
+        published += publish(desk.sandbox, employer, 80)
+        desk.sandbox.advance(600)
+    newest = published[-1]
+    inner = desk.hh.search
+
+    def closing(question):
+        page = inner(question)
+        if question.page == 0 and question.date_to is None:
+            desk.sandbox.control("POST", f"/vacancies/{newest}/close")
+        return page
+
+    monkeypatch.setattr(desk.hh, "search", closing)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("completed", None)
+    assert set(desk.matches(query_id)) == set(published)
+    # one page for the window that makes up for it
+    assert desk.run(query_id).calls <= 5
+
+
+# ── what goes wrong ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_too_many_calls_are_waited_out(desk, employer, search):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 1)
+    desk.sandbox.fault("too_many_requests", path="/vacancies", times=2)
+    desk.forget_calls()
+    desk.minute(0)
+    assert ended(desk, query_id) == ("running", "hh_busy")
+    assert desk.work(query_id) is False  # not yet
+    assert desk.calls() == 1
+    desk.minute(6)
+    assert desk.calls() == 2
+    desk.minute(6)
+    assert ended(desk, query_id) == ("completed", None)
+    assert desk.calls() == 3
+
+
+def test_no_slot_from_the_pacer_is_waited_for_in_place(desk, employer, search):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 1)
+    pacer = Pacer(settings.text("PACER_TABLE"))
+    pacer.pause("busy", 1)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("completed", None)
+    judge(desk)
+
+
+def test_a_captcha_ends_the_run_and_is_said(desk, employer, search, caplog):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 1)
+    desk.sandbox.fault("captcha", times=1)
+    desk.forget_calls()
+    desk.minute(0)
+    assert ended(desk, query_id) == ("failed", "captcha")
+    assert desk.calls() == 1
+    told = desk.events(desk.account_of(search_id))
+    assert [row["type"] for row in told] == ["fetch.completed"]
+    assert (told[0]["data"]["state"], told[0]["data"]["reason"]) == ("failed", "captcha")
+    # It was not complete: the next one reads all.
+    desk.minute(HALF_AN_HOUR)
+    assert ended(desk, query_id) == ("completed", None)
+    judge(desk)
+
+
+def test_what_was_fetched_before_a_captcha_is_kept_and_told(desk, employer, search):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 120)
+    inner = desk.hh.search
+
+    def second_wants_a_captcha(question):
+        if question.page == 1:
+            desk.sandbox.fault("captcha", times=1)
+        return inner(question)
+
+    desk.hh.search = second_wants_a_captcha
+    desk.minute(0)
+    run = desk.run(query_id)
+    assert (run.state, run.reason, run.fetched, run.calls) == ("partial", "captcha", 100, 2)
+    told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert told["told"] == 100
+    desk.hh.search = inner
+    desk.minute(HALF_AN_HOUR)
+    judge(desk)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("legal_block", "hh_region_blocked"), ("vpn_check", "hh_region_blocked")]
+)
+def test_a_blocked_region_ends_the_run(desk, employer, search, fault, reason, monkeypatch):
+    query_id, _ = search
+    desk.sandbox.fault(fault, path="/vacancies")
+    desk.minute(0)
+    assert ended(desk, query_id) == ("failed", reason)
+
+
+def test_an_argument_that_hh_refuses_ends_the_run(desk):
+    query_id = desk.query(area="999999")
+    desk.save(query_id)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("failed", "bad_argument")
+
+
+def test_while_hh_is_down_the_run_waits_longer_each_time_and_goes_on(desk, employer, search):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 1)
+    desk.sandbox.fault("server_error", path="/vacancies", times=2)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("running", "hh_unavailable")
+    assert desk.work(query_id) is False  # not yet
+    assert desk.run(query_id).calls == 1
+    desk.minute(11)
+    assert ended(desk, query_id) == ("running", "hh_unavailable")
+    desk.minute(11)
+    assert desk.run(query_id).calls == 2
+    desk.minute(31)
+    assert ended(desk, query_id) == ("completed", None)
+    assert desk.run(query_id).calls == 3
+    judge(desk)
+
+
+def test_after_five_times_the_run_is_given_up(desk, employer, search):
+    query_id, search_id = search
+    desk.sandbox.fault("bad_gateway", path="/vacancies")
+    for _ in range(5):
+        assert desk.run(query_id).state == "running" if _ else True
+        desk.minute(301)
+    assert ended(desk, query_id) == ("failed", "hh_unavailable")
+    told = desk.events(desk.account_of(search_id), "fetch.completed")
+    assert [row["data"]["reason"] for row in told] == ["hh_unavailable"]
+
+
+def test_a_collapse_is_an_alarm_and_no_news(desk, employer, search):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 6)
+    desk.minute(0)
+    before = queries.read(query_id, connection=desk.connection)
+    desk.sandbox.fault("empty", path="/vacancies")
+    desk.minute(HALF_AN_HOUR)
+    assert ended(desk, query_id) == ("partial", "collapsed")
+    after = queries.read(query_id, connection=desk.connection)
+    for name in ("complete_from", "full_from", "full_found", "last_match"):
+        assert after[name] == before[name]
+    told = desk.events(desk.account_of(search_id))[-1]
+    assert (told["type"], told["data"]["reason"]) == ("fetch.completed", "collapsed")
+    desk.sandbox.control("DELETE", "/faults")
+    desk.minute(HALF_AN_HOUR)
+    assert ended(desk, query_id) == ("completed", None)
+
+
+def test_a_collapse_that_lasts_a_day_is_the_truth(desk, employer, search):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 6)
+    desk.minute(0)
+    desk.sandbox.fault("empty", path="/vacancies")
+    desk.minute(HALF_AN_HOUR)
+    desk.minute(20 * 3600)
+    assert ended(desk, query_id) == ("partial", "collapsed")
+    desk.minute(5 * 3600)
+    assert ended(desk, query_id) == ("completed", None)
+    assert queries.read(query_id, connection=desk.connection)["full_found"] == 0
+    desk.minute(HALF_AN_HOUR)
+    assert ended(desk, query_id) == ("completed", None)
+
+
+def test_few_vacancies_may_all_be_gone(desk, employer, search):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 4)
+    desk.minute(0)
+    desk.sandbox.fault("empty", path="/vacancies")
+    desk.minute(HALF_AN_HOUR)
+    assert ended(desk, query_id) == ("completed", None)
+
+
+def test_a_run_that_nobody_can_end_is_ended(desk, employer, search, monkeypatch):
+    query_id, _ = search
+    desk.tick()
+    desk.sandbox.advance(7 * 3600)
+    desk.work(query_id)
+    assert ended(desk, query_id) == ("failed", "too_long")
+
+
+def test_at_the_end_of_the_budget_the_rest_is_left_for_another_bell(
+    desk, employer, search, monkeypatch
+):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 120)
+    desk.tick()
+    monkeypatch.setattr(fetch, "BUDGET_S", 0.0)
+    assert desk.work(query_id) is True
+    assert desk.run(query_id).calls == 0
+    monkeypatch.setattr(fetch, "BUDGET_S", 60.0)
+    assert desk.work(query_id) is False
+    assert ended(desk, query_id) == ("completed", None)
+
+
+# ── bells ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_doubled_and_late_bells_ask_nothing(desk, employer, search):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 2)
+    desk.minute(0)
+    desk.forget_calls()
+    for _ in range(3):
+        assert desk.work(query_id) is False
+    desk.sandbox.advance(HALF_AN_HOUR)
+    assert desk.work(query_id) is False  # due, but nobody has claimed it
+    assert desk.calls() == 0
+    assert len(desk.events(desk.account_of(search[1]), "fetch.completed")) == 1
+
+
+def test_a_lost_bell_rings_again(desk, employer, search):
+    query_id, _ = search
+    desk.tick()
+    desk.bells()  # lost
+    assert desk.minute() == [str(query_id)]
+    assert ended(desk, query_id) == ("completed", None)
+    assert desk.minute() == []
+
+
+def test_news_that_nobody_told_are_told_by_another(desk, employer, search, monkeypatch):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(fetch._Worker, "tell", lambda self: None)
+        patched.setattr(fetch._Worker, "read_details", lambda self: None)
+        patched.setattr(fetch_runs, "untold", lambda *_, **__: [])
+        desk.minute(0)
+    assert desk.events(desk.account_of(search_id)) == []
+    assert desk.minute() == [str(query_id)]
+    assert len(desk.events(desk.account_of(search_id), "fetch.completed")) == 1
+    judge(desk)
+
+
+# ── now ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def now(desk, query_id, search_id, **options):
+    return fetch.now(
+        query_id,
+        search_id,
+        hh=desk.hh,
+        connection=desk.connection,
+        clock=desk.world.now,
+        request_id="a-person",
+        **options,
+    )
+
+
+def test_who_asks_now_is_answered_with_the_run(desk, employer, search):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 2)
+    run = now(desk, query_id, search_id)
+    assert (run.state, run.trigger, run.new) == ("completed", "request", 2)
+    assert len(desk.events(desk.account_of(search_id), "jobs.new")) == 1
+    assert desk.minute() == []  # the next one is half an hour away
+    judge(desk)
+
+
+def test_who_asks_now_joins_the_run_that_is_going_on(desk, employer, search):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 2)
+    desk.tick()
+    other = desk.save(query_id)
+    run = now(desk, query_id, other)
+    assert (run.state, run.trigger) == ("completed", "schedule")
+    for one in (search_id, other):
+        assert len(desk.events(desk.account_of(one), "jobs.new")) == 1
+
+
+def test_who_asks_while_hh_is_down_does_not_wait_for_it(desk, employer, search):
+    query_id, search_id = search
+    desk.sandbox.fault("server_error", path="/vacancies", times=1)
+    run = now(desk, query_id, search_id)
+    assert (run.state, run.reason) == ("running", "hh_unavailable")
+    assert run.finished_at is None
+    desk.minute(11)
+    assert ended(desk, query_id) == ("completed", None)
+
+
+def test_a_run_that_takes_longer_goes_on_by_itself(desk, employer, search):
+    query_id, search_id = search
+    run = now(desk, query_id, search_id, budget_s=0.0)
+    assert run.state == "running"
+    assert desk.bells() == [str(query_id)]
+    desk.work(query_id)
+    assert ended(desk, query_id) == ("completed", None)
+
+
+def test_details_are_read_after_the_run_unless_another_waits(desk, employer, search, monkeypatch):
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "7")
+    query_id, _ = search
+    publish(desk.sandbox, employer, 9)
+    waiting = desk.query(employer_id=new_employer())
+    desk.save(waiting)
+    desk.forget_calls()
+    desk.tick()
+    desk.work(query_id)
+    assert desk.calls("GET /vacancies/{vacancy_id}") == 0
+    desk.work(waiting)
+    desk.minute(HALF_AN_HOUR)
+    assert desk.calls("GET /vacancies/{vacancy_id}") == 7
+    read = desk.connection.execute("SELECT count(*) AS n FROM jobs WHERE detail IS NOT NULL")
+    assert read.fetchone()["n"] == 7
+
+
+def test_what_does_not_change_what_is_found_is_the_same_query(desk):
+    plain = desk.query(text="сварщик", area=["1", "2"])
+    assert plain == desk.query(
+        text="сварщик", area=["2", "1", "1"], order_by="salary_desc", page=3, per_page=20
+    )
+    assert plain != desk.query(text="сварщик", area=["1"])
+    row = queries.read(plain, connection=desk.connection)
+    assert queries.parameters_of(row).area == ("1", "2")
+    assert isinstance(plain, uuid.UUID)

@@ -1,0 +1,244 @@
+"""Many people with many searches, two fetchers at once, and workers that die at each step."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from tests.integration import fetch_work
+from tests.integration.apply_workers import Workers, first_to_answer
+from tests.integration.fetch_desk import Desk, judge, new_employer, publish
+from ullgetthejob.hh.search_parameters import SearchParameters
+from ullgetthejob.platform import postgres
+from ullgetthejob.vacancies import fetch_runs, queries
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+PEOPLE = 1_000
+SEARCHES = 200
+EMPLOYERS = 50
+EACH = 3  # vacancies of an employer
+WORKERS = 3
+LEASE_S = 121
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    log = tmp_path_factory.mktemp("workers") / "log"
+    with Workers(log, fetch_work.__name__) as started:
+        yield started
+
+
+@pytest.fixture
+def desk(connected, monkeypatch):
+    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
+    return Desk(connected)
+
+
+def answer_all(desk, crew, minutes=10):
+    """Minutes of the fetcher, until no bell rings any more."""
+    for _ in range(minutes):
+        bells = desk.bells()
+        if not bells:
+            return
+        work(crew, bells + bells[::2])  # some are doubled
+        desk.sandbox.advance(61)
+        desk.tick()
+    raise AssertionError("there is no end")
+
+
+def work(crew, bells):
+    """Let the workers answer."""
+    waiting = list(bells)
+    while waiting or any(worker.busy for worker in crew):
+        for worker in crew:
+            if waiting and not worker.busy:
+                worker.ring(waiting.pop())
+        for worker in first_to_answer(crew, 0.2):
+            assert worker.answer() == "done"
+
+
+# ── a thousand people ────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_thousand_people_with_two_hundred_searches(desk, workers):
+    """Two fetchers at once, three workers. Each search is asked for once and no page twice, each
+    vacancy is stored once, and everybody is told of exactly what is new to them."""
+    employers = [new_employer() for _ in range(EMPLOYERS)]
+    published = {employer: publish(desk.sandbox, employer, EACH) for employer in employers}
+    pairs = list(itertools.combinations(employers, 2))[: SEARCHES - EMPLOYERS]
+    wanted = [(one,) for one in employers] + pairs
+    ids = [
+        queries.ensure(
+            SearchParameters(employer_id=one), connection=desk.connection, now=desk.world.now()
+        )
+        for one in wanted
+    ]
+    save_for_all(desk, ids)
+    desk.forget_calls()
+    desk.sandbox.limit(20)  # a second, by hh.ru's count
+    crew = []
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("HH_CALLS_PER_SECOND", "18")
+            crew = [workers.start(desk.world.clock.path) for _ in range(WORKERS)]
+        both_tick(desk)
+        answer_all(desk, crew)
+    finally:
+        for worker in crew:
+            workers.kill(worker)
+    state = desk.sandbox.control("GET", "/state")
+    assert state["calls"]["by_route"]["GET /vacancies"] == SEARCHES
+    assert state["too_many_requests"] == 0
+    hits = desk.sandbox.control("GET", "/hits")["hits"]
+    assert len({hit["query"] for hit in hits}) == SEARCHES
+    stored = desk.connection.execute("SELECT external_id, count(*) AS n FROM jobs GROUP BY 1")
+    assert {row["external_id"]: row["n"] for row in stored} == {
+        vacancy: 1 for each in published.values() for vacancy in each
+    }
+    check_runs_and_people(desk, ids, wanted, published)
+
+
+def save_for_all(desk, ids):
+    """A person for each, some of whom have two; a twentieth have been told of something."""
+    now = desk.world.now()
+    accounts = desk.connection.execute(
+        "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
+        " SELECT gen_random_uuid()::text, 'ok', %(now)s, %(now)s"
+        " FROM generate_series(1, %(people)s) RETURNING id",
+        {"now": now, "people": PEOPLE},
+    ).fetchall()
+    rows = []
+    for number, account in enumerate(accounts):
+        rows.append((account["id"], ids[number % SEARCHES]))
+        if number % 4 == 0:
+            rows.append((account["id"], ids[(number * 7 + 1) % SEARCHES]))
+    values = [
+        {"account": account, "query": query, "now": now} for account, query in dict.fromkeys(rows)
+    ]
+    with desk.connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO saved_searches (account_id, user_id, query_id, name, search,"
+            " interval_seconds, time_zone, next_run_at, created_at, updated_at) VALUES"
+            " (%(account)s, %(account)s, %(query)s, 'Поиск', '{}', 1800, 'Europe/Moscow',"
+            " %(now)s, %(now)s, %(now)s)",
+            values,
+        )
+    desk.connection.execute("UPDATE search_queries SET due_at = %s WHERE id = ANY(%s)", [now, ids])
+
+
+def both_tick(desk):
+    """Two fetchers begin at once."""
+    begin = threading.Barrier(2)
+    claimed = []
+
+    def claim():
+        with psycopg.connect(
+            desk.connection.info.dsn,
+            password=desk.connection.info.password,
+            autocommit=True,
+            row_factory=dict_row,
+        ) as own:
+            begin.wait()
+            while runs := queries.claim_due(connection=own, now=desk.world.now(), most=20):
+                claimed.extend(runs)
+
+    threads = [threading.Thread(target=claim) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == len({run.query_id for run in claimed})
+    ticked = desk.tick()
+    assert ticked.begun + len(claimed) == ticked.rung == SEARCHES
+
+
+def check_runs_and_people(desk, ids, wanted, published):
+    connection = desk.connection
+    runs = connection.execute("SELECT * FROM fetch_runs").fetchall()
+    assert Counter(row["query_id"] for row in runs) == dict.fromkeys(ids, 1)
+    assert {row["state"] for row in runs} == {"completed"}
+    vacancies = {
+        id: {vacancy for employer in one for vacancy in published[employer]}
+        for id, one in zip(ids, wanted, strict=True)
+    }
+    expected: dict[UUID, set[str]] = {}
+    for row in connection.execute("SELECT account_id, query_id FROM saved_searches"):
+        expected.setdefault(row["account_id"], set()).update(vacancies[row["query_id"]])
+    told: dict[UUID, list[str]] = {account_id: [] for account_id in expected}
+    events = connection.execute("SELECT * FROM events ORDER BY account_id, seq").fetchall()
+    for row in events:
+        if row["type"] == "jobs.new":
+            told[row["account_id"]] += [one["id"] for one in row["data"]["jobs"]]
+    assert {account_id: sorted(ids) for account_id, ids in told.items()} == {
+        account_id: sorted(ids) for account_id, ids in expected.items()
+    }
+    completed = sum(row["type"] == "fetch.completed" for row in events)
+    saved = connection.execute("SELECT count(*) AS n FROM saved_searches").fetchone()
+    assert completed == saved["n"]
+
+
+# ── crashes ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def employer(hh_sandbox_process):
+    """One whose vacancies fill two pages."""
+    found = new_employer()
+    publish(hh_sandbox_process, found, 102)
+    return found
+
+
+@pytest.fixture
+def searches(desk, employer):
+    """Two people want the same, one of them something else, too."""
+    query_id = desk.query(employer_id=employer)
+    desk.save(query_id)
+    account_id = desk.account_of(desk.save(query_id))
+    other = desk.query(employer_id=new_employer())
+    desk.save(other, account_id)
+    return query_id
+
+
+@pytest.mark.parametrize("step", fetch_work.STEPS_OF_THE_FETCHER)
+def test_a_fetcher_killed_at_any_step_leaves_nothing_behind(desk, workers, searches, step):
+    workers.killed_at(step, fetch_work.TICK, desk.world.clock.path)
+    desk.bells()  # whom it rang for is not told
+    all_ends_well(desk, searches)
+
+
+@pytest.mark.parametrize("step", fetch_work.STEPS)
+def test_a_worker_killed_at_any_step_leaves_nothing_behind(
+    desk, workers, searches, step, monkeypatch
+):
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "1")
+    desk.tick()
+    desk.bells()
+    other = desk.query(employer_id="1")  # nothing waits while details are read
+    assert other
+    for row in desk.connection.execute("SELECT query_id FROM fetch_runs").fetchall():
+        if row["query_id"] != searches:
+            desk.work(row["query_id"])
+    workers.killed_at(step, str(searches), desk.world.clock.path)
+    all_ends_well(desk, searches)
+
+
+def all_ends_well(desk, query_id):
+    """Another goes on; not before the lease of the first has ended."""
+    if fetch_runs.running(query_id, connection=desk.connection) is not None:
+        desk.work(query_id)
+    for _ in range(3):
+        desk.minute(LEASE_S)
+    run = desk.run(query_id)
+    assert (run.state, run.found, run.fetched, run.new) == ("completed", 102, 102, 102)
+    assert run.calls == 2
+    postgres.close()
+    judge(desk)
