@@ -24,6 +24,8 @@ FORBIDDEN = {
     "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "schedules": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "fetcher": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "fetch_worker": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "sweeper": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "public_feed": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},

@@ -6,29 +6,20 @@
     limited_until     hh.ru takes no more applications before a moment
     closed            hh.ru keeps the method closed to Core; tried again a day later
 
-The state is written by every call to hh.ru on the account's behalf (:mod:`.calls`), stands in the
-account's row, and is told to its sockets. While it says captcha, closed or reauth_required, hh.ru
-is not asked.
+It is the outcome of every call to hh.ru on the account's behalf (:mod:`.calls`) and stands in the
+account's row (:mod:`.access_changes`). While it says captcha, closed or reauth_required, hh.ru is
+not asked.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from ullgetthejob.platform.errors import NeedsPerson
-from ullgetthejob.platform.telemetry import count, logger
-from ullgetthejob.realtime import events
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 State = Literal["ok", "reauth_required", "captcha", "limited_until", "closed"]
 Action = Literal["none", "log_in", "solve_captcha", "wait", "use_hh"]
@@ -65,24 +56,8 @@ CODES: dict[State, str] = {
     "closed": "hh_closed",
 }
 
-CHANGE = """
-    UPDATE accounts
-    SET access_state = %(state)s, access_reason = %(reason)s, access_until = %(until)s,
-        captcha_url = %(captcha_url)s,
-        access_changed_at = CASE
-            WHEN (access_state, access_reason) IS NOT DISTINCT FROM (%(state)s, %(reason)s)
-            THEN access_changed_at ELSE %(now)s END
-    WHERE id = %(account_id)s
-      AND (%(seen)s::timestamptz IS NULL OR access_changed_at = %(seen)s)
-      AND (access_state, access_reason, access_until, captcha_url) IS DISTINCT FROM
-          (%(state)s, %(reason)s, %(until)s::timestamptz, %(captcha_url)s)
-"""
 # What require() asks, of a row of ``accounts``.
 READABLE = "(access_state IN ('ok', 'limited_until') OR access_until <= %(now)s)"
-READ = """
-    SELECT access_state, access_reason, access_changed_at, access_until, captcha_url
-    FROM accounts WHERE id = %(account_id)s
-"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +72,7 @@ class Access:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Access:
-        """As a row has it that has the columns of :data:`READ`."""
+        """As a row of ``accounts`` has it."""
         return cls(
             state=row["access_state"],
             reason=row["access_reason"],
@@ -157,44 +132,3 @@ def needs_person(access: Access) -> NeedsPerson:
     """The error of a state in which nothing goes on."""
     details = {"access": answer(access).model_dump(mode="json")}
     return NeedsPerson(access.message, code=CODES[access.state], details=details)
-
-
-def change(
-    account_id: UUID,
-    state: State,
-    *,
-    connection: Connection,
-    now: datetime,
-    reason: str | None = None,
-    until: datetime | None = None,
-    captcha_url: str | None = None,
-    seen: Access | None = None,
-) -> Access:
-    """Write the state down, and return what stands there then; a state that stood there already
-    keeps its *since*.
-
-    *seen*: what a call started from. If the state has changed meanwhile (a new login, say), what
-    that call found out is no longer news, and nothing is written.
-    """
-    values = {
-        "account_id": account_id,
-        "state": state,
-        "reason": reason,
-        "until": until,
-        "captcha_url": captcha_url,
-        "now": now,
-        "seen": seen.since if seen else None,
-    }
-    with connection.transaction():
-        changed = connection.execute(CHANGE, values).rowcount
-        row = connection.execute(READ, values).fetchone()
-        access = Access() if row is None else Access.of(row)
-        if changed:
-            told = answer(access).model_dump(mode="json")
-            events.append(account_id, "account.updated", told, connection=connection, now=now)
-    if changed:
-        logger.info("access changed", state=state, reason=reason)
-        count("AccessChanged")
-        if state != "ok":
-            count("AccessLost")
-    return access

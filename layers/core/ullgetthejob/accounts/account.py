@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from ullgetthejob.accounts import access, audit
+from ullgetthejob.accounts import access, access_changes, audit
 from ullgetthejob.accounts.access import Access, AccessAnswer
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def resume(
         raise access.needs_person(held)
     if held.state == "captcha" and person.account_id is not None:
         with connection.transaction():
-            held = access.change(person.account_id, "ok", connection=connection, now=now)
+            held = access_changes.change(person.account_id, "ok", connection=connection, now=now)
             audit.write(
                 "access.resume",
                 "ok",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ullgetthejob.accounts import access
+from ullgetthejob.accounts import access, access_changes
 from ullgetthejob.accounts.vault import AccountToken
 from ullgetthejob.hh.errors import HHCaptcha, HHForbidden, HHRefreshRefused, HHTokenRefused
 from ullgetthejob.platform import settings
@@ -49,7 +49,7 @@ def ask(
         raise AssertionError
 
     def lost(state: access.State, **why: Any) -> Exception:
-        held = access.change(
+        held = access_changes.change(
             account_id, state, connection=connection, now=now, seen=person.access, **why
         )
         if held.state in ("ok", "limited_until"):  # by a login that came meanwhile
@@ -65,7 +65,7 @@ def ask(
     except (HHRefreshRefused, HHTokenRefused) as error:
         raise lost("reauth_required", reason=error.reason) from error
     if person.access.state not in ("ok", "limited_until"):
-        access.change(account_id, "ok", connection=connection, now=now, seen=person.access)
+        access_changes.change(account_id, "ok", connection=connection, now=now, seen=person.access)
     return answer
 
 

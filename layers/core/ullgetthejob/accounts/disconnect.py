@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import access, audit, vault
+from ullgetthejob.accounts import access_changes, audit, vault
 from ullgetthejob.hh.errors import HHError, HHRefreshRefused, HHTokenRefused
 from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count, logger
@@ -66,7 +66,7 @@ def disconnect(
             # for the broadcaster, which ends the sockets of sessions that have ended
             events.ring_after_commit(account_id, connection=connection)
             vault.forget(account_id, connection=connection)
-            access.change(
+            access_changes.change(
                 account_id, "reauth_required", reason="disconnected", connection=connection, now=now
             )
         audit.write(

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access
+from ullgetthejob.accounts import access_changes
 from ullgetthejob.hh.errors import HHRefreshRefused, HHTokenNotExpired
 from ullgetthejob.hh.oauth import TokenPair
 from ullgetthejob.platform import encryption, leases, postgres
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from ullgetthejob.accounts import access
     from ullgetthejob.hh.client import HHClient
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -355,7 +356,7 @@ class AccountToken:
         with postgres.session() as connection, connection.transaction():
             if connection.execute(LOCK, values).fetchone() is None:
                 return
-            access.change(
+            access_changes.change(
                 self._account_id,
                 "reauth_required",
                 reason=reason,

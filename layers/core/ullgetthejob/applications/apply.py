@@ -15,7 +15,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access, audit, calls, people, rate_limit
+from ullgetthejob.accounts import access, access_changes, audit, calls, people, rate_limit
 from ullgetthejob.applications import filters, ledger, limits, new_resume, outcomes, quota
 from ullgetthejob.applications.ledger import Moved
 from ullgetthejob.applications.resume_choice import Choice, NoResume, choose
@@ -411,7 +411,7 @@ class _Worker:
         room = ledger.room_at(self._account_id, connection=self._connection, now=now)
         until = room if room > now else now + LIMIT_WAIT
         with self._connection.transaction():  # holds also where the person applied to this one
-            access.change(
+            access_changes.change(
                 self._account_id,
                 "limited_until",
                 reason="limit_exceeded",

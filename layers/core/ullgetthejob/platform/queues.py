@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform import settings
 from ullgetthejob.platform.telemetry import count, flush, logger, trace
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def ring(queue: str, who: dict[str, str], *, after_s: int = 0) -> None:
     """Ring the bell of *queue* (the variable that holds its URL) for *who*, such as
     ``{"account_id": …}``; *after_s*: at most 900 seconds later."""
+    from ullgetthejob.platform import aws  # brings TLS along: not for who never rings
+
     request: dict[str, Any] = {
         "QueueUrl": settings.text(queue),
         "MessageBody": json.dumps(who),

@@ -1,0 +1,78 @@
+"""Writing an account's access state down, and telling its sockets.
+
+Apart from :mod:`.access`, which every function reads: who can write it must be able to ring, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.accounts.access import Access, State, answer
+from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.realtime import events
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+CHANGE = """
+    UPDATE accounts
+    SET access_state = %(state)s, access_reason = %(reason)s, access_until = %(until)s,
+        captcha_url = %(captcha_url)s,
+        access_changed_at = CASE
+            WHEN (access_state, access_reason) IS NOT DISTINCT FROM (%(state)s, %(reason)s)
+            THEN access_changed_at ELSE %(now)s END
+    WHERE id = %(account_id)s
+      AND (%(seen)s::timestamptz IS NULL OR access_changed_at = %(seen)s)
+      AND (access_state, access_reason, access_until, captcha_url) IS DISTINCT FROM
+          (%(state)s, %(reason)s, %(until)s::timestamptz, %(captcha_url)s)
+"""
+READ = """
+    SELECT access_state, access_reason, access_changed_at, access_until, captcha_url
+    FROM accounts WHERE id = %(account_id)s
+"""
+
+
+def change(
+    account_id: UUID,
+    state: State,
+    *,
+    connection: Connection,
+    now: datetime,
+    reason: str | None = None,
+    until: datetime | None = None,
+    captcha_url: str | None = None,
+    seen: Access | None = None,
+) -> Access:
+    """Write the state down, and return what stands there then; a state that stood there already
+    keeps its *since*.
+
+    *seen*: what a call started from. If the state has changed meanwhile (a new login, say), what
+    that call found out is no longer news, and nothing is written.
+    """
+    values = {
+        "account_id": account_id,
+        "state": state,
+        "reason": reason,
+        "until": until,
+        "captcha_url": captcha_url,
+        "now": now,
+        "seen": seen.since if seen else None,
+    }
+    with connection.transaction():
+        changed = connection.execute(CHANGE, values).rowcount
+        row = connection.execute(READ, values).fetchone()
+        access = Access() if row is None else Access.of(row)
+        if changed:
+            told = answer(access).model_dump(mode="json")
+            events.append(account_id, "account.updated", told, connection=connection, now=now)
+    if changed:
+        logger.info("access changed", state=state, reason=reason)
+        count("AccessChanged")
+        if state != "ok":
+            count("AccessLost")
+    return access
