@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -199,7 +200,7 @@ class Posts:
     """Sockets that do with each post what is said; afterwards they work."""
 
     outcomes: list[str] = field(default_factory=list)
-    messages: dict[str, list[dict]] = field(default_factory=dict)
+    messages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     async def post(self, connection_id, message):
         outcome = self.outcomes.pop() if self.outcomes else "sent"

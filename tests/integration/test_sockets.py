@@ -1,0 +1,154 @@
+"""The client of ``@connections``: how it speaks, what it makes of answers, when connections die."""
+
+import asyncio
+import contextlib
+from urllib.parse import unquote
+
+import boto3
+import pytest
+
+from local.template.cloudformation import REGION
+from tests.fixtures.aws import CREDENTIALS
+from ullgetthejob.realtime import sockets
+
+ID = "L0SM9cOFvHcCIhw="
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    yield
+    sockets.forget()
+
+
+def post(management, id=ID, message=b"{}"):
+    async def posted():
+        await sockets.at(management.endpoint).post(id, message)
+
+    return sockets.run(posted())
+
+
+def close(management, id=ID):
+    async def closed():
+        await sockets.at(management.endpoint).close(id)
+
+    return sockets.run(closed())
+
+
+def test_it_asks_for_what_boto3_asks_for(environment, management):
+    post(management, message=b'{"seq": 1}')
+    make = boto3.client
+    client = make(
+        "apigatewaymanagementapi",
+        endpoint_url=management.endpoint,
+        region_name=REGION,
+        **CREDENTIALS,
+    )
+    client.post_to_connection(ConnectionId=ID, Data=b'{"seq": 2}')
+    ours, theirs = management.signed
+    # The server encodes what it gets once more and compares: either is good.
+    assert ours[0] == "/ws/%40connections/L0SM9cOFvHcCIhw%3D"
+    assert unquote(ours[0]) == unquote(theirs[0])
+    assert [message["seq"] for message in management.messages[ID]] == [1, 2]
+    close(management)
+    assert management.closed == [ID]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "times"),
+    [
+        (410, sockets.Gone, 1),
+        (413, sockets.TooLong, 1),
+        (403, sockets.Refused, 1),
+        (429, sockets.Slow, sockets.ATTEMPTS),
+        (500, sockets.Refused, sockets.ATTEMPTS),
+        (504, sockets.Refused, sockets.ATTEMPTS),
+    ],
+)
+def test_an_answer_is_what_it_says(environment, management, status, error, times):
+    management.answers[ID] = lambda: status
+    with pytest.raises(error) as raised:
+        post(management)
+    assert len(management.signed) == times
+    assert getattr(raised.value, "status", status) == status
+
+
+def test_closing_what_is_over_is_fine_and_what_cannot_be_closed_is_told(environment, management):
+    management.answers[ID] = lambda: 410
+    close(management)
+    management.answers[ID] = lambda: 403
+    with pytest.raises(sockets.Refused):
+        close(management)
+
+
+def test_who_does_not_answer_is_slow(environment, management, monkeypatch):
+    monkeypatch.setattr(sockets, "ANSWER_WITHIN_S", 0.2)
+    management.slow[ID] = 30
+    with pytest.raises(sockets.Slow):
+        post(management)
+    assert len(management.signed) == 1
+    post(management, "other=")
+
+
+def test_whoever_is_not_there_refuses(environment, management):
+    async def nowhere():
+        await sockets.at("http://127.0.0.1:1/ws").post(ID, b"{}")
+
+    with pytest.raises(sockets.Refused) as raised:
+        sockets.run(nowhere())
+    assert raised.value.status == 0
+
+
+def test_a_connection_that_died_between_invocations_is_replaced(environment):
+    """API Gateway has hung up on it while the environment was frozen."""
+    seen = []
+
+    async def serve(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(2)
+            seen.append(writer.get_extra_info("peername"))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            if len(seen) == 2:  # the second request is read, and never answered
+                writer.transport.abort()
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(2)
+            writer.transport.abort()
+
+    async def started():
+        return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+    server = sockets.run(started())
+    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
+
+    async def posted():
+        await sockets.at(endpoint).post(ID, b"{}")
+
+    sockets.run(posted())
+    sockets.run(posted())  # on the kept connection, which ends without an answer
+    assert len(seen) >= 2
+
+    async def stopped():
+        server.close()
+        await server.wait_closed()
+
+    sockets.run(stopped())
+
+
+def test_many_posts_share_connections_and_outlive_an_invocation(environment, management):
+    async def many():
+        one = sockets.at(management.endpoint)
+        await asyncio.gather(*(one.post(f"c-{number}=", b"{}") for number in range(300)))
+        return one
+
+    assert sockets.run(many()) is sockets.run(many())
+    assert all(len(management.messages[f"c-{number}="]) == 2 for number in range(300))
+
+
+def test_an_endpoint_over_tls_is_verified(environment, monkeypatch):
+    async def made():
+        return sockets.at("https://localhost:1/ws")
+
+    one = sockets.run(made())
+    assert one._session.connector._ssl is sockets.tls.context()
