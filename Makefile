@@ -134,6 +134,10 @@ test-hh-api: $(READY) ## Run the tests that ask the real hh.ru; need HH_ACCESS_T
 soak-applying: $(READY) ## Apply 1,000 times while all goes wrong; SOAK_APPLICATIONS=, SOAK_SEED=
 	@SOAK_APPLICATIONS=$${SOAK_APPLICATIONS:-1000} $(PYTEST) -q -s tests/integration/test_applying_soak.py
 
+.PHONY: soak-fetching
+soak-fetching: $(READY) ## Kill fetcher, workers and broadcaster for ten minutes; SOAK_SECONDS=
+	@SOAK_SECONDS=$${SOAK_SECONDS:-600} $(PYTEST) -q -s tests/integration/test_fetching_soak.py
+
 .PHONY: test-dynamodb-local
 test-dynamodb-local: $(READY) ## Race many processes on AWS's DynamoDB Local (needs Java 17 and npm)
 	@$(BIN)/python -m pytest -rs tests/dynamodb_local
@@ -193,3 +197,15 @@ bench-rate-limit: $(ZAE_READY) ## Acquires on AWS's DynamoDB Local beside zae-li
 .PHONY: bench-submit
 bench-submit: $(READY) ## How long twenty submissions at once take, beside calls that do nothing
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.submit_latency
+
+.PHONY: bench-broadcast
+bench-broadcast: $(READY) ## 4 KB to 1,000 sockets over TLS, beside boto3 with 32 threads
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.broadcast
+
+.PHONY: bench-store
+bench-store: $(READY) ## Storing 2,000 vacancies of which nine in ten are unchanged, beside executemany
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.store
+
+.PHONY: bench-fetch
+bench-fetch: $(READY) ## Fetching 2,000 vacancies at 50 ms latency, beside the pace alone
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch
