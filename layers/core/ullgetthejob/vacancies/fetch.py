@@ -21,7 +21,14 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.hh.errors import HHBadArgument, HHBusy, HHCaptcha, HHError, HHUnavailable
+from ullgetthejob.hh.errors import (
+    HHAppTokenMissing,
+    HHBadArgument,
+    HHBusy,
+    HHCaptcha,
+    HHError,
+    HHUnavailable,
+)
 from ullgetthejob.platform import leases, queues, settings
 from ullgetthejob.platform.errors import AppError
 from ullgetthejob.platform.telemetry import count, logger
@@ -219,6 +226,10 @@ class _Worker:
             page = self._hh.search(fetch_plan.question(run.plan, self._parameters))
         except HHBusy as error:
             return self._wait(run, error)
+        except HHAppTokenMissing as error:
+            if error.retry_after_s <= SHORT_WAIT_S:  # another worker is renewing it
+                return self._wait(run, error)
+            return self._stop(run, error.code, calls=0)
         except HHUnavailable as error:
             return self._try_later(run, error)
         except HHError as error:
@@ -226,7 +237,7 @@ class _Worker:
             return self._stop(run, REASONS.get(type(error), code), calls=1)
         return self._keep(run, page)
 
-    def _wait(self, run: Run, error: HHBusy) -> Run | None:
+    def _wait(self, run: Run, error: HHBusy | HHAppTokenMissing) -> Run | None:
         """Our own pacer lets the next call in soon; after hh.ru's own refusal it takes longer."""
         if error.retry_after_s <= SHORT_WAIT_S:
             time.sleep(error.retry_after_s)

@@ -1,0 +1,119 @@
+"""How long a full run over 2,000 vacancies takes beside what the pace alone demands.
+
+``make bench-fetch``. Against the services of a local run (Postgres, moto, hh.ru's sandbox, which
+answers after 50 ms). The baseline waits for as many slots of the same pacer, three a second, and
+calls nobody. It takes turns with runs of the worker as its function does them: one to which all
+vacancies are new, one to which all are known. Medians of all rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from benchmarks import services
+from local.template.cloudformation import REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from ullgetthejob.vacancies.fetch_runs import RunAnswer
+
+VACANCIES = 2_000
+CALLS = 20
+LATENCY_S = 0.05
+CALLS_PER_SECOND = 3
+TARGET = 1.15
+EMPLOYER = {"id": "7654321", "name": "Большой работодатель"}
+ROUNDS = 5
+LAMBDA = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_REGION": REGION,
+    "POWERTOOLS_LOG_LEVEL": "ERROR",
+}
+FORGET = "TRUNCATE jobs, search_queries, public_feed CASCADE"
+AGAIN = "UPDATE search_queries SET complete_from = NULL"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    rounds = parser.parse_args().rounds
+    took: dict[str, list[float]] = {"the pacer alone": [], "all new": [], "all known": []}
+    with tempfile.TemporaryDirectory(prefix="bench-fetch-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # Postgres's own user must be able to enter it
+        with services.running(folder) as variables:
+            os.environ.update(variables["FetchWorkerFunction"])
+            os.environ.update(LAMBDA)
+            os.environ.update(HH_CALLS_PER_SECOND=str(CALLS_PER_SECOND), FETCH_DETAILS_PER_RUN="0")
+            _publish(os.environ["HH_API_URL"])
+            for _ in range(rounds):
+                took["the pacer alone"].append(_timed(_wait_for_slots))
+                took["all new"].append(_timed(lambda: _run(FORGET, new=VACANCIES)))
+                took["all known"].append(_timed(lambda: _run(AGAIN, new=0)))
+    floor = statistics.median(took["the pacer alone"])
+    print(f"{VACANCIES} vacancies in {CALLS} calls of {LATENCY_S * 1000:.0f} ms, {rounds} rounds:")
+    print(f"{'':18}{'median s':>10}{'ratio':>8}")
+    for what, values in took.items():
+        median = statistics.median(values)
+        print(f"{what:18}{median:10.2f}{median / floor:8.3f}")
+    print(f"A run is to take no more than {TARGET} of what the pacer alone does.")
+
+
+def _publish(sandbox: str) -> None:
+    with httpx.Client(base_url=f"{sandbox}/_sandbox", timeout=30) as control:
+        for number in range(VACANCIES):
+            body = {"title": f"Мастер участка {number}", "employer": EMPLOYER}
+            control.post("/vacancies", json=body).raise_for_status()
+        slow = {"kind": "slow", "path": "/vacancies", "seconds": LATENCY_S}
+        control.post("/faults", json=slow).raise_for_status()
+
+
+def _timed(work: Callable[[], None]) -> float:
+    time.sleep(1)  # no slot of the last one is in the way
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _wait_for_slots() -> None:
+    from ullgetthejob.hh.pacer import Pacer
+
+    pacer = Pacer(os.environ["PACER_TABLE"], calls_per_second=CALLS_PER_SECOND)
+    for _ in range(CALLS):
+        pacer.wait()
+
+
+def _run(before: str, *, new: int) -> None:
+    """A full run, after *before*."""
+    from functions.fetch_worker import app
+    from ullgetthejob.hh.search_parameters import SearchParameters
+    from ullgetthejob.platform import clock, postgres
+    from ullgetthejob.vacancies import fetch_runs, queries
+
+    connection = postgres.connection()
+    connection.execute(before)
+    search = SearchParameters(employer_id=(EMPLOYER["id"],))
+    query_id: UUID = queries.ensure(search, connection=connection, now=clock.now())
+    with connection.transaction():
+        query = queries.lock(query_id, connection=connection)
+        fetch_runs.begin(query, search, trigger="schedule", connection=connection, now=clock.now())
+    app.work({"query_id": str(query_id)}, "benchmark")
+    run: RunAnswer | None = fetch_runs.latest(query_id, connection=connection)
+    assert run is not None
+    assert (run.state, run.fetched, run.new, run.calls) == ("completed", VACANCIES, new, CALLS), run
+
+
+if __name__ == "__main__":
+    main()
