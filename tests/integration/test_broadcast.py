@@ -290,6 +290,17 @@ def test_the_sweeper_rings_for_whoever_lacks_events_whatever_bell_was_lost(room,
     room.ring(account_id)
     assert room.management.seqs(id) == [1]
     assert room.unserved() == 0
+    # also where "ready" is all that it lacks, and before the account's first event
+    other_id = room.account()
+    for of, user in ((account_id, user_id), (other_id, room.user(other_id))):
+        id = room.connected(user)
+        room.say(id, {"type": "subscribe"})
+        room.bells()
+        events.sweep(connection=postgres.connection(), now=clock.now(), most=10)
+        assert room.bells() == [of]
+        room.ring(of)
+        assert room.management.types(id) == ["ready"]
+        assert room.unserved() == 0
 
 
 def test_nothing_that_an_account_without_connections_has_stays_unserved(room):

@@ -83,7 +83,7 @@ def test_closing_what_is_over_is_fine_and_what_cannot_be_closed_is_told(environm
 
 
 def test_who_does_not_answer_is_slow(environment, management, monkeypatch):
-    monkeypatch.setattr(sockets, "ANSWER_WITHIN_S", 0.2)
+    monkeypatch.setattr(sockets, "ANSWERED_WITHIN_S", 0.2)
     management.slow[ID] = 30
     with pytest.raises(sockets.Slow):
         post(management)

@@ -76,8 +76,8 @@ class Connection:
 
     @property
     def has_up_to(self) -> int:
-        """Up to which event it has all; before it begins, nothing beyond where it is to begin."""
-        return self.sent_seq if self.begin_at is None else self.begin_at
+        """Up to which event it has all; before it begins it lacks the word that it does."""
+        return self.sent_seq if self.begin_at is None else self.begin_at - 1
 
 
 def add(id: str, holder: Holder, *, connected_at_ms: int) -> None:

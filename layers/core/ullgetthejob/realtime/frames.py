@@ -46,10 +46,11 @@ END_OF_LOG = """
     WHERE u.id = %(user_id)s AND a.id = %(account_id)s
       AND (u.tokens_valid_from IS NULL OR u.tokens_valid_from <= %(proven_at)s)
 """
-# Until the connection has what it lacks, the account counts as unserved: a lost bell rings again.
+# Until the connection has what it lacks, be it "ready" alone, the account counts as unserved: where
+# the bell is lost, the sweeper rings again.
 UNSERVED = """
-    UPDATE accounts SET broadcast_seq = %(cursor)s
-    WHERE id = %(account_id)s AND broadcast_seq > %(cursor)s
+    UPDATE accounts SET broadcast_seq = %(cursor)s - 1
+    WHERE id = %(account_id)s AND broadcast_seq >= %(cursor)s
 """
 
 

@@ -27,8 +27,7 @@ Outcome = TypeVar("Outcome")
 
 AT_ONCE = 128  # TCP connections: a TLS handshake costs more than sharing one does
 CONNECT_WITHIN_S = 2
-ANSWER_WITHIN_S = 5
-POSTED_WITHIN_S = 8  # tries and waiting for one of the connections included
+ANSWERED_WITHIN_S = 6  # all tries, and waiting for one of the connections
 ATTEMPTS = 4
 BACKOFF_S = 0.05
 BUSY = 429
@@ -76,9 +75,7 @@ class Sockets:
                 keepalive_timeout=60,
                 ssl=tls.context() if address.scheme == "https" else True,
             ),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_WITHIN_S, sock_read=ANSWER_WITHIN_S
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -86,39 +83,39 @@ class Sockets:
     async def post(self, connection_id: str, message: bytes) -> None:
         """Send a message. Raises :class:`Gone`, :class:`Slow`, :class:`TooLong` or
         :class:`Refused`."""
-        try:
-            async with asyncio.timeout(POSTED_WITHIN_S):
-                await self._post(connection_id, message)
-        except TimeoutError:
-            raise Slow from None
-
-    async def _post(self, connection_id: str, message: bytes) -> None:
-        status = 0
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())  # noqa: S311 - jitter
-            status = await self._ask("POST", connection_id, message)
-            if 0 < status < 300:
-                return
-            if status not in (0, BUSY) and status < 500:
-                break
-        raise _what(status)
+        status = await self._answered("POST", connection_id, message)
+        if status >= 300 or not status:
+            raise _what(status)
 
     async def close(self, connection_id: str) -> None:
         """End the connection; one that is over already is fine. Raises :class:`NotPosted`."""
-        status = 0
-        for _ in range(ATTEMPTS):
-            status = await self._ask("DELETE", connection_id, b"")
-            if status in (GONE, 404) or 0 < status < 300:
-                return
-        raise _what(status)
+        status = await self._answered("DELETE", connection_id, b"")
+        if (status >= 300 and status not in (GONE, 404)) or not status:
+            raise _what(status)
 
     async def stop(self) -> None:
         """Close what is kept alive."""
         await self._session.close()
 
+    async def _answered(self, method: str, connection_id: str, body: bytes) -> int:
+        """The status of the answer, once it is worth no further try; 0 when there is none. Raises
+        :class:`Slow`."""
+        status = 0
+        try:
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                for attempt in range(ATTEMPTS):
+                    if attempt:
+                        pause_s = BACKOFF_S * 2**attempt * random.random()  # noqa: S311 - jitter
+                        await asyncio.sleep(pause_s)
+                    status = await self._ask(method, connection_id, body)
+                    if status not in (0, BUSY) and status < 500:
+                        break
+        except TimeoutError:
+            raise Slow from None
+        return status
+
     async def _ask(self, method: str, connection_id: str, body: bytes) -> int:
-        """The status of the answer; 0 when there is none. Raises :class:`Slow`."""
+        """The status of the answer; 0 when there is none."""
         name = quote(connection_id, safe="")
         headers = aws.signed(
             {"host": self._host},
@@ -126,15 +123,13 @@ class Sockets:
             "execute-api",
             self._region,
             method=method,
-            path=f"{self._path}/%2540connections/{quote(name, safe='')}",
+            path=f"{self._path}/%2540connections/{name.replace('%', '%25')}",
         )
         url = yarl.URL(f"{self._origin}{self._path}/%40connections/{name}", encoded=True)
         try:
             async with self._session.request(method, url, data=body, headers=headers) as response:
                 await response.read()
                 return response.status
-        except TimeoutError:
-            raise Slow from None
         except (aiohttp.ClientError, OSError):
             return 0
 
