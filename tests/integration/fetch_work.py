@@ -1,6 +1,6 @@
-"""The fetcher and the fetch worker as processes of their own, which may be killed: see
-:mod:`.apply_work`, whose nursery they share. The bell ``tick`` is the fetcher's, others name a
-search. The product has no hooks for it."""
+"""The fetcher, the fetch worker and the broadcaster as processes of their own, which may be killed:
+see :mod:`.apply_work`. The bell ``tick`` is the fetcher's, ``broadcast <account>`` the
+broadcaster's, others name a search. The product has no hooks for it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import psycopg  # noqa: F401 - a warm environment has it
 
+from functions.broadcaster import app as broadcaster_app
 from functions.fetch_worker import app
 from functions.fetcher import app as fetcher_app
 from local.clock import LocalClock
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TICK = "tick"
+BROADCAST = "broadcast "
 # On the fetcher's way, and on the worker's with a search of two pages, in order.
 STEPS_OF_THE_FETCHER = ("a run is begun", "runs are claimed", "a bell has rung")
 STEPS = (
@@ -88,8 +90,10 @@ class Worker:
         if bell == TICK:
             fetcher_app.handler({}, None)
             return "done"
-        record = {"messageId": "1", "body": json.dumps({"query_id": bell})}
-        answer = app.handler({"Records": [record]}, None)
+        handler, who = app.handler, {"query_id": bell}
+        if bell.startswith(BROADCAST):
+            handler, who = broadcaster_app.handler, {"account_id": bell.removeprefix(BROADCAST)}
+        answer = handler({"Records": [{"messageId": "1", "body": json.dumps(who)}]}, None)
         return "failed" if answer["batchItemFailures"] else "done"
 
     def say(self, what: str) -> None:
