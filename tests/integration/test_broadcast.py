@@ -186,6 +186,29 @@ def test_a_slow_connection_holds_up_nobody_and_has_it_all_later(room, anna):
     assert room.management.seqs(quick) == [1, 2, 3]
 
 
+def test_who_makes_us_wait_is_not_waited_for_again_soon(room, anna, monkeypatch):
+    account_id, user_id = anna
+    silent, quick = room.opened(user_id), room.opened(user_id)
+    room.ring(account_id)
+    monkeypatch.setattr(sockets, "ANSWERED_WITHIN_S", 0.5)
+    room.management.slow[silent] = 5
+    room.happen(account_id)
+    assert room.ring(account_id) == []
+    asked = len(room.management.signed)
+    room.happen(account_id)
+    assert room.ring(account_id) == []
+    assert room.management.seqs(quick) == [1, 2]
+    assert len(room.management.signed) == asked + 1
+    assert room.unserved() == 1
+    room.management.slow.clear()
+    later = clock.real_ms() + connections.LEASE_MS
+    broadcast.run(
+        [account_id], connection=postgres.connection(), clock=clock.now, real_ms=lambda: later
+    )
+    assert room.management.seqs(silent)[-2:] == [1, 2]
+    assert room.unserved() == 0
+
+
 def test_an_api_that_fails_makes_the_bell_come_again(room, anna):
     account_id, user_id = anna
     other_id = room.account()

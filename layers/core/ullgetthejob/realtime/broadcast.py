@@ -318,6 +318,8 @@ class _Delivery:
                     break
                 await self._bring(event)
                 await self._write_down(WRITTEN_DOWN_EVERY_MS)
+                if self._one.begin_at is not None:
+                    break
             else:
                 await self._skip_forgotten(upto)
                 if goes_on:
@@ -373,8 +375,11 @@ class _Delivery:
             self._work.tally["PostsFailed"] += 1
             self._account.failed = True
         if self._one.begin_at is None:
-            await self._call(connections.let_go, self._sent, self._told)
-        await self._call(connections.drop_lease)  # where a new beginning is asked for
+            now_ms = self._work.real_ms()
+            await self._call(connections.advance, self._sent, self._told, now_ms=now_ms)
+        # Nobody is to wait for a silent one again soon: its lease stays until it expires.
+        if not isinstance(hindrance, sockets.Silent):
+            await self._call(connections.drop_lease)
         return self._sent if self._one.begin_at is None else self._one.has_up_to
 
     def _count(self, event: _Event) -> None:

@@ -44,7 +44,11 @@ class Gone(NotPosted):
 
 
 class Slow(NotPosted):
-    """API Gateway takes no more for this connection at the moment, or takes too long."""
+    """API Gateway takes no more for this connection at the moment."""
+
+
+class Silent(Slow):
+    """It takes too long to say anything."""
 
 
 class TooLong(NotPosted):
@@ -99,7 +103,7 @@ class Sockets:
 
     async def _answered(self, method: str, connection_id: str, body: bytes) -> int:
         """The status of the answer, once it is worth no further try; 0 when there is none. Raises
-        :class:`Slow`."""
+        :class:`Silent`."""
         status = 0
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
@@ -111,7 +115,7 @@ class Sockets:
                     if status not in (0, BUSY) and status < 500:
                         break
         except TimeoutError:
-            raise Slow from None
+            raise Silent from None
         return status
 
     async def _ask(self, method: str, connection_id: str, body: bytes) -> int:
