@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from local.clock import FILE_NAME, LocalClock
+from tests.fixtures.hh_sandbox import run_sandbox
 from tests.integration.fetch_desk import Desk, judge, new_employer, publish
 from ullgetthejob.hh import client as hh_client
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import settings
-from ullgetthejob.vacancies import fetch, fetch_runs, queries
+from ullgetthejob.vacancies import fetch, fetch_plan, fetch_runs, queries
 
 HALF_AN_HOUR = 1_800
 
@@ -149,10 +151,35 @@ def test_outside_of_its_hours_nothing_is_asked(desk, employer, search):
     assert len(desk.minute(3600)) == 1
 
 
-def test_more_than_hh_shows_is_read_in_windows(desk, employer, search, monkeypatch):
-    """hh.ru's depth is too deep for a test of many vacancies: ours is less patient."""
-    from ullgetthejob.vacancies import fetch_plan
+@pytest.fixture
+def big(tmp_path):
+    """An hh.ru that has more than anybody can page to."""
+    options = ("--vacancies", "5000", "--calls-per-second", "1000000")
+    with run_sandbox(tmp_path / "sandbox", *options) as sandbox:
+        yield sandbox
 
+
+def test_all_of_a_search_of_five_thousand_is_read(big, connected, monkeypatch):
+    connected.sandbox, connected.clock = big, LocalClock(big.data_dir / FILE_NAME)
+    big.control("POST", "/clock", {"rate": 0})
+    monkeypatch.setenv("HH_ACCESS_TOKEN", big.token())
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
+    desk = Desk(connected)
+    query_id = desk.query(text="")
+    desk.save(query_id)
+    desk.tick()
+    desk.work(query_id)
+    run = desk.run(query_id)
+    there = big.control("GET", "/state")["vacancies"]["open"]
+    assert there > 4_000
+    assert (run.state, run.found, run.new) == ("completed", there, there)
+    assert len(desk.matches(query_id)) == there
+    assert run.calls == desk.calls() <= there // 100 + 4
+    assert len(set(desk.pages_asked())) == run.calls
+
+
+def test_more_than_hh_shows_is_read_in_windows(desk, employer, search, monkeypatch):
+    """The same with fewer: hh.ru's depth is taken for less than it is."""
     monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
     query_id, _ = search
     published = []
@@ -168,8 +195,6 @@ def test_more_than_hh_shows_is_read_in_windows(desk, employer, search, monkeypat
 
 
 def test_too_many_at_one_moment_are_said(desk, employer, search, monkeypatch):
-    from ullgetthejob.vacancies import fetch_plan
-
     monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
     query_id, search_id = search
     old = publish(desk.sandbox, employer, 2)

@@ -7,12 +7,14 @@ import json
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ullgetthejob.hh.models import Employer, Entry, SearchPage, Vacancy
+from ullgetthejob.hh.models import SearchPage
 from ullgetthejob.hh.search_parameters import MAX_DEPTH, SearchParameters
 from ullgetthejob.vacancies import fetch_plan
 from ullgetthejob.vacancies.fetch_plan import Plan
@@ -23,15 +25,9 @@ STEP_S = 300
 MOST_CALLS = 400
 
 
-def vacancy(number: int, published: float) -> Vacancy:
-    return Vacancy.model_construct(
-        id=str(number),
-        name="Python",
-        area=Entry.model_construct(id="1"),
-        employer=Employer.model_construct(name="one"),
-        type=Entry.model_construct(id="open"),
-        published_at=datetime.fromtimestamp(published, UTC),
-    )
+def vacancy(number: int, published: float) -> Any:
+    """As much of one as a plan looks at."""
+    return SimpleNamespace(id=str(number), published_at=datetime.fromtimestamp(published, UTC))
 
 
 @dataclass
@@ -204,7 +200,7 @@ def test_a_search_that_never_stands_still_is_partial_and_ends():
 @st.composite
 def worlds(draw):
     """Vacancies, spread or in heaps, and what closes and appears after each call."""
-    count = draw(st.sampled_from([0, 3, 99, 250, 1_999, 2_001, 4_300, 6_500]))
+    count = draw(st.sampled_from([0, 3, 99, 250, 1_999, 2_001, 4_300]))
     seed = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - not to be shrunk to one moment
     heaps = draw(st.lists(st.integers(0, 20 * 86_400), max_size=3))
     vacancies = []
@@ -218,7 +214,7 @@ def worlds(draw):
     return vacancies, seed, draw(st.floats(0, 0.3)), draw(st.floats(0, 0.5))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(worlds(), st.booleans())
 def test_all_that_was_open_all_the_time_is_seen(world, full):
     vacancies, seed, closing, appearing = world
@@ -244,7 +240,7 @@ def test_all_that_was_open_all_the_time_is_seen(world, full):
     assert plan.missing != "too_many"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(worlds(), st.booleans())
 def test_where_nothing_changes_no_page_is_asked_twice_and_no_call_is_wasted(world, full):
     model = Model(list(world[0]))

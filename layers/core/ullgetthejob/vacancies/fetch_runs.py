@@ -91,14 +91,16 @@ TO_RING = """
         SELECT query_id, due_at FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s
         UNION ALL
         SELECT run.query_id, run.finished_at
-        FROM saved_searches AS search JOIN fetch_runs AS run ON run.id = search.run_id
+        FROM saved_searches AS search
+        JOIN fetch_runs AS run ON run.id = search.run_id AND run.query_id = search.query_id
         WHERE run.state <> 'running' AND NOT search.paused
     ) AS left_waiting
     GROUP BY query_id ORDER BY min(due_at), query_id LIMIT %(most)s
 """
 UNTOLD = """
     SELECT DISTINCT run.id, run.started_at
-    FROM saved_searches AS search JOIN fetch_runs AS run ON run.id = search.run_id
+    FROM saved_searches AS search
+    JOIN fetch_runs AS run ON run.id = search.run_id AND run.query_id = search.query_id
     WHERE run.query_id = %s AND run.state <> 'running' AND NOT search.paused
     ORDER BY run.started_at, run.id
 """
