@@ -231,6 +231,7 @@ def forget() -> None:
     postgres.close()
     if environment.client.cache_info().currsize:
         environment.client().close()
+        environment.client(background=True).close()
         environment.client.cache_clear()
 
 

@@ -413,6 +413,41 @@ def test_at_the_end_of_the_budget_the_rest_is_left_for_another_bell(
     assert ended(desk, query_id) == ("completed", None)
 
 
+def test_a_worker_that_slept_too_long_undoes_what_another_has_done(
+    desk, employer, search, monkeypatch
+):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 2)
+    inner = desk.hh.search
+
+    def sleeps(question):
+        page = inner(question)
+        monkeypatch.setattr(desk.hh, "search", inner)
+        desk.sandbox.advance(fetch.LEASE_S + 1)
+        desk.work(query_id)
+        assert ended(desk, query_id) == ("completed", None)
+        return page
+
+    monkeypatch.setattr(desk.hh, "search", sleeps)
+    desk.minute(0)
+    run = desk.run(query_id)
+    assert (run.calls, run.fetched, run.new) == (1, 2, 2)
+    assert len(desk.events(desk.account_of(search_id), "fetch.completed")) == 1
+    judge(desk)
+
+
+def test_runs_are_forgotten_after_ninety_days(desk, employer, search):
+    query_id, search_id = search
+    desk.minute(0)
+    moment = desk.world.now()
+    for days, gone in ((89, 0), (91, 1), (91, 0)):
+        now = moment + timedelta(days=days)
+        assert fetch_runs.forget(connection=desk.connection, now=now, most=10) == gone
+    assert fetch_runs.latest(query_id, connection=desk.connection) is None
+    assert len(desk.minute(HALF_AN_HOUR)) == 1
+    assert len(desk.events(desk.account_of(search_id), "fetch.completed")) == 2
+
+
 # ── bells ────────────────────────────────────────────────────────────────────────────────────────
 
 
