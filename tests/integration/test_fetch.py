@@ -564,7 +564,11 @@ def test_what_does_not_change_what_is_found_is_the_same_query(desk):
     assert plain == desk.query(
         text="сварщик", area=["2", "1", "1"], order_by="salary_desc", page=3, per_page=20
     )
+    assert plain == desk.query(
+        text="сварщик", area=["1", "2"], premium=True, only_with_salary=False
+    )
     assert plain != desk.query(text="сварщик", area=["1"])
+    assert plain != desk.query(text="сварщик", area=["1", "2"], no_magic=False)
     row = queries.read(plain, connection=desk.connection)
     assert queries.parameters_of(row).area == ("1", "2")
     assert isinstance(plain, uuid.UUID)

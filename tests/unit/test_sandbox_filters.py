@@ -170,7 +170,6 @@ CASES: dict[str, tuple[list[tuple[str, str]], Callable[[Vacancy], bool]]] = {
         [("accept_temporary", "true")],
         lambda one: vacancy_shape.item(one)["accept_temporary"],
     ),
-    "premium": ([("premium", "true")], lambda one: vacancy_shape.item(one)["premium"]),
     "excluded_text": (
         [("excluded_text", "python, опыт")],
         lambda one: not any({"python", "опыт"} & set(stems) for stems in one.stems.values()),
@@ -252,6 +251,16 @@ def test_an_anonymous_vacancy_is_not_found_by_its_employer(vacancies: list[Vacan
     anonymous = next(vacancy for vacancy in vacancies if vacancy.kind == "anonymous")
     found = ask(vacancies, ("employer_id", anonymous.employer.id))
     assert anonymous.id not in {vacancy.id for vacancy in found}
+
+
+def test_premium_is_an_order_and_no_filter(vacancies: list[Vacancy]) -> None:
+    newest = ask(vacancies, ("order_by", "publication_time"))
+    found = ask(vacancies, ("order_by", "publication_time"), ("premium", "true"))
+    assert [v.id for v in found] == [v.id for v in newest if v.premium] + [
+        v.id for v in newest if not v.premium
+    ]
+    assert found[0].premium
+    assert not found[-1].premium
 
 
 def test_a_longer_period_than_a_month_counts_as_a_month(vacancies: list[Vacancy]) -> None:

@@ -127,7 +127,6 @@ def filters(search: Search, query: text_query.Node) -> list[Filter]:
             lambda: lambda vacancy: not search.part_time.isdisjoint(vacancy.part_time),
         ),
         (search.accept_temporary, lambda: lambda vacancy: vacancy.accept_temporary),
-        (search.premium, lambda: lambda vacancy: vacancy.premium),
         (
             search.published_from is not None or search.published_to is not None,
             lambda: _published(search),
@@ -190,7 +189,10 @@ def find(search: Search, vacancies: Iterable[Vacancy]) -> list[Vacancy]:
     found = list(vacancies)
     for matches in filters(search, query):
         found = [vacancy for vacancy in found if matches(vacancy)]
-    return sorted(found, key=_order(search, query))
+    found.sort(key=_order(search, query))
+    if search.premium:  # no filter (hh.ru: the order of the site)
+        found.sort(key=lambda vacancy: not vacancy.premium)
+    return found
 
 
 def answer(

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# What does not change which vacancies are found.
-LEFT_OUT = {"page", "per_page", "order_by", "sort_point_lat", "sort_point_lng"}
+# What does not change which vacancies are found. hh.ru's premium is none of the filters: it puts
+# premium vacancies first, where a run needs the newest first.
+LEFT_OUT = {"page", "per_page", "order_by", "sort_point_lat", "sort_point_lng", "premium"}
+IS_ON = {"no_magic"}  # unless it is switched off; the other switches are off
 
 INSERT = """
     INSERT INTO search_queries (hash, parameters, created_at)
@@ -113,6 +115,7 @@ def canonical(parameters: SearchParameters) -> dict[str, Any]:
     return {
         name: sorted(set(value)) if isinstance(value, list) else value
         for name, value in sorted(kept.items())
+        if value is not False or name in IS_ON
     }
 
 
