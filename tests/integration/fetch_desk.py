@@ -181,10 +181,13 @@ def rung(queue: str, name: str) -> list[str]:
     found = []
     asked = {"QueueUrl": settings.text(queue), "MaxNumberOfMessages": 10}
     while messages := aws.call("sqs", "ReceiveMessage", asked).get("Messages"):
-        for message in messages:
-            found.append(json.loads(message["Body"])[name])
-            handle = {"QueueUrl": asked["QueueUrl"], "ReceiptHandle": message["ReceiptHandle"]}
-            aws.call("sqs", "DeleteMessage", handle)
+        found += [json.loads(message["Body"])[name] for message in messages]
+        entries = [
+            {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+            for number, message in enumerate(messages)
+        ]
+        deleted = {"QueueUrl": asked["QueueUrl"], "Entries": entries}
+        aws.call("sqs", "DeleteMessageBatch", deleted)
     return found
 
 
