@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     import psycopg
@@ -125,14 +125,16 @@ def similar(one: str, other: str) -> bool:
     return len(some & others) >= SIMILAR * len(some | others)
 
 
-def link(vacancies: Iterable[Vacancy], *, connection: Connection) -> dict[str, str]:
+def link(
+    vacancies: Iterable[Vacancy], *, known_keys: Collection[bytes], connection: Connection
+) -> dict[str, str]:
     """Link those of *vacancies* that are reposts, in the transaction that inserted them: their
-    originals, by id."""
+    originals, by id. *known_keys*: those that other vacancies may have."""
     new = sorted(vacancies, key=lambda one: (one.published_at, len(one.id), one.id))
     keys = {one.id: key for one in new if (key := key_of(one)) is not None}
     if not keys:
         return {}
-    near = _near(new, keys, connection=connection)
+    near = _near(new, keys, known_keys, connection=connection)
     found: dict[str, str] = {}
     for vacancy in new:
         if vacancy.id not in keys:
@@ -158,13 +160,20 @@ def posting(vacancy: Vacancy) -> Posting:
 
 
 def _near(
-    new: list[Vacancy], keys: dict[str, bytes], *, connection: Connection
+    new: list[Vacancy],
+    keys: dict[str, bytes],
+    known_keys: Collection[bytes],
+    *,
+    connection: Connection,
 ) -> dict[bytes, list[Posting]]:
     """What was stored before, by key, the oldest first."""
     moments: dict[bytes, list[datetime]] = defaultdict(list)
     for one in new:
-        if one.id in keys:
+        if keys.get(one.id) in known_keys:
             moments[keys[one.id]].append(one.published_at)
+    near: dict[bytes, list[Posting]] = defaultdict(list)
+    if not moments:
+        return near
     values = {
         "keys": list(moments),
         "since": [min(published) - WITHIN for published in moments.values()],
@@ -172,7 +181,6 @@ def _near(
         "new": [one.id for one in new],
         "most": LOOKED_AT,
     }
-    near: dict[bytes, list[Posting]] = defaultdict(list)
     for row in connection.execute(NEAR, values).fetchall():
         excerpt = _excerpt(row["requirement"], row["responsibility"])
         text = row["description"] or excerpt

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,10 @@ WIDTH = 255  # the original's varchar(255)
 # Which of these are unknown, or not as they were.
 PROBE = """
 SELECT seen.id
-FROM unnest(%(ids)s::text[], %(hashes)s::bytea[], %(archived)s::boolean[])
-    AS seen (id, hash, archived)
+FROM jsonb_to_recordset(%(seen)s::jsonb) AS seen (id text, hex text, archived boolean)
 LEFT JOIN jobs AS kept ON kept.external_id = seen.id
-WHERE kept.vacancy_hash IS DISTINCT FROM seen.hash OR kept.archived <> seen.archived
+WHERE kept.vacancy_hash IS DISTINCT FROM decode(seen.hex, 'hex')
+    OR kept.archived <> seen.archived
 """
 
 # One statement: what changed is updated, what is new inserted. jobs has two unique keys that hold
@@ -96,7 +97,13 @@ WITH seen AS MATERIALIZED (
     RETURNING external_id
 )
 SELECT ARRAY(SELECT external_id::text FROM updated) AS changed,
-       ARRAY(SELECT external_id::text FROM inserted) AS new
+       ARRAY(SELECT external_id::text FROM inserted) AS new,
+       ARRAY(
+           SELECT decode(repost_key, 'hex') FROM seen JOIN inserted ON external_id = id
+           WHERE EXISTS (
+               SELECT FROM jobs AS kept WHERE kept.repost_key = decode(seen.repost_key, 'hex')
+           )
+       ) AS known_keys
 """
 
 UPDATE_DETAIL = """
@@ -172,12 +179,12 @@ def store_seen(
     distinct = {vacancy.id: (vacancy, *_hashed(vacancy)) for vacancy in vacancies}
     if not distinct:
         return Stored()
-    probe = {
-        "ids": list(distinct),
-        "hashes": [bytes.fromhex(digest) for _, _, digest in distinct.values()],
-        "archived": [vacancy.archived for vacancy, _, _ in distinct.values()],
-    }
-    wanted = {row["id"] for row in connection.execute(PROBE, probe).fetchall()}
+    probe = [
+        {"id": id, "hex": digest, "archived": vacancy.archived}
+        for id, (vacancy, _, digest) in distinct.items()
+    ]
+    unlike = connection.execute(PROBE, {"seen": json.dumps(probe)}).fetchall()
+    wanted = {row["id"] for row in unlike}
     if not wanted:
         return Stored()
     seen = [_seen(*one) for id, one in distinct.items() if id in wanted]
@@ -187,11 +194,14 @@ def store_seen(
         "now": _utc(now),
         "moment": now,
     }
-    with connection.transaction():
+    # A page of a run has a transaction already; a savepoint would cost it two round trips.
+    inside = getattr(connection, "in_transaction", False)
+    with nullcontext() if inside else connection.transaction():
         written = connection.execute(STORE_SEEN, values).fetchone()
         assert written is not None  # noqa: S101 - a SELECT of two values
         new = [distinct[id][0] for id in _in_order(distinct, written["new"])]
-        linked = reposts.link(new, connection=connection)
+        known = {bytes(key) for key in written["known_keys"]}
+        linked = reposts.link(new, known_keys=known, connection=connection)
     return Stored(
         tuple(vacancy.id for vacancy in new),
         _in_order(distinct, written["changed"]),
@@ -217,7 +227,8 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
         return
     with connection.transaction():
         if connection.execute(INSERT_DETAIL, values).rowcount:
-            reposts.link([detail], connection=connection)
+            key = reposts.key_of(detail)
+            reposts.link([detail], known_keys={key} if key else set(), connection=connection)
             return
     # Somebody else has inserted it meanwhile.
     connection.execute(UPDATE_DETAIL, values)

@@ -1,0 +1,259 @@
+"""Storing what a search found: hashes probed first, beside psycopg's ``executemany``.
+
+``make bench-store``. A search found 2,000 vacancies of the sandbox's world: 90 % are as they were,
+5 % have changed, 5 % are new; 20,000 others are in the table. Core stores them as a fetch does,
+page by page of 100, each page a transaction, and once more all in one call. The baseline writes
+the same rows into an equal table with ``executemany(..., returning=True)`` in a pipeline: ``INSERT
+... ON CONFLICT (external_id) DO UPDATE ... WHERE`` the hash differs, ``RETURNING xmax = 0`` for
+what is new; in the same transactions as Core, by pages and in one call.
+
+All begin with the same models and end with the commit, on one embedded Postgres that syncs to disk,
+and take turns; between the turns each table is put back. Included are making columns and hashes of
+the models; with Core also the search for reposts of what is new, which the baseline goes without.
+How many are new and how many have changed is checked each time, and that all ways leave the same
+rows. Core is compared with the baseline that has the same transactions; what is quoted is the
+lower of the two ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from local.postgres.server import EmbeddedPostgres
+from local.sandbox.vacancies import vacancy_shape
+from local.sandbox.vacancies.world import World
+from migrations.upgrade import upgrade
+from ullgetthejob.hh import wire
+from ullgetthejob.platform import postgres
+from ullgetthejob.vacancies import job, reposts, store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ullgetthejob.hh.models import Vacancy
+
+    Connection = psycopg.Connection[dict[str, Any]]
+    Way = Callable[[Connection, Sequence[Vacancy]], tuple[int, int]]
+
+FOUND, NEW, CHANGED = 2_000, 100, 100
+PAGE = 100
+OTHERS = 20_000  # vacancies in the table that this search does not find
+ROUNDS = 9
+TARGET = 1.5
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+WRITTEN = (
+    "title", "company", "salary", "area", "url", "description", "search_query", "fetched_at",
+    "has_test", "employer_id", "published_at", "archived", "vacancy", "vacancy_hash", "repost_key",
+    "updated_at",
+)  # fmt: skip
+UPSERT = f"""
+    INSERT INTO jobs_of_baseline
+        (external_id, hh_vacancy_id, source, inserted_at, {", ".join(WRITTEN)})
+    VALUES (%(id)s, %(id)s, 'hh.ru', %(updated_at)s, {", ".join(f"%({one})s" for one in WRITTEN)})
+    ON CONFLICT (external_id) DO UPDATE
+    SET {", ".join(f"{one} = excluded.{one}" for one in WRITTEN)}
+    WHERE jobs_of_baseline.vacancy_hash IS DISTINCT FROM excluded.vacancy_hash
+    RETURNING xmax = 0 AS new
+"""  # noqa: S608
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    rounds = parser.parse_args().rounds
+    before, found = vacancies()
+    with tempfile.TemporaryDirectory(prefix="bench-store-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # Postgres's own user must be able to enter it
+        with EmbeddedPostgres(folder / "postgres") as server:
+            upgrade(server.url)
+            figures = measure(server.url, before, found, rounds)
+    sys.exit(0 if report(figures) else 1)
+
+
+def vacancies() -> tuple[list[Vacancy], list[Vacancy]]:
+    """What was found before, and what is found now, the newest first."""
+    opened = World(seed=1, size=int(FOUND * 1.2)).at(NOW.timestamp())
+    shaped = (vacancy_shape.item(one) for one in opened.values())
+    world = sorted(map(wire.vacancy, shaped), key=lambda one: one.published_at, reverse=True)
+    found, chance = world[:FOUND], random.Random(1)  # noqa: S311 - not a secret
+    before = found[NEW:]
+    for place in chance.sample(range(NEW, FOUND), CHANGED):
+        found[place] = found[place].model_copy(update={"name": f"{found[place].name}, срочно"})
+    chance.shuffle(found)  # new and changed ones lie on all pages
+    return before, found
+
+
+# ── the ways of storing ──────────────────────────────────────────────────────────────────────────
+
+
+def core(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
+    """In one call: how many were new, how many had changed."""
+    stored = store.store_seen(found, search_query="python", connection=connection, now=NOW)
+    return len(stored.new), len(stored.changed)
+
+
+def executemany(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
+    """The baseline, all at once."""
+    rows = [columns(vacancy) for vacancy in found]
+    fresh = written = 0
+    with connection.pipeline(), connection.cursor() as cursor:
+        cursor.executemany(UPSERT, rows, returning=True)
+        for result in cursor.results():
+            for row in result.fetchall():
+                written += 1
+                fresh += row["new"]
+    return fresh, written - fresh
+
+
+def columns(vacancy: Vacancy) -> dict[str, Any]:
+    """A row of the baseline's, which is as Core's."""
+    text, digest = store._hashed(vacancy)
+    return {
+        **store._columns(job.from_vacancy(vacancy)),
+        "search_query": "python",
+        "fetched_at": store._utc(NOW),
+        "vacancy": text,
+        "vacancy_hash": bytes.fromhex(digest),
+        "repost_key": reposts.key_of(vacancy),
+        "updated_at": store._utc(NOW),
+    }
+
+
+def by_pages(way: Way) -> Way:
+    """*way* for each page, in a transaction of its own."""
+
+    def paged(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
+        fresh = changed = 0
+        for start in range(0, len(found), PAGE):
+            with connection.transaction():
+                some = way(connection, found[start : start + PAGE])
+            fresh, changed = fresh + some[0], changed + some[1]
+        return fresh, changed
+
+    return paged
+
+
+def at_once(way: Way) -> Way:
+    """*way* for all, in one transaction."""
+
+    def whole(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
+        with connection.transaction():
+            return way(connection, found)
+
+    return whole
+
+
+WAYS = {
+    ("core", "by pages"): by_pages(core),
+    ("core", "in one call"): at_once(core),
+    ("executemany", "by pages"): by_pages(executemany),
+    ("executemany", "in one call"): at_once(executemany),
+}
+Figures = dict[tuple[str, str], list[float]]
+
+
+# ── measuring ────────────────────────────────────────────────────────────────────────────────────
+
+
+def measure(url: str, before: Sequence[Vacancy], found: Sequence[Vacancy], rounds: int) -> Figures:
+    """Seconds of each way in each round; the first round warms up and is dropped."""
+    figures: Figures = {way: [] for way in WAYS}
+    contents: set[str] = set()
+    # Core has no prepared statements (RDS Proxy); the baseline may.
+    with (
+        psycopg.connect(url, autocommit=True, row_factory=dict_row) as baselines,
+        postgres.connection_class().connect(
+            url, autocommit=True, prepare_threshold=None, row_factory=dict_row
+        ) as cores,
+    ):
+        prepare(cores, before)
+        for number in range(rounds + 1):
+            for way in reversed(WAYS) if number % 2 else WAYS:
+                connection = cores if way[0] == "core" else baselines
+                table = "jobs" if way[0] == "core" else "jobs_of_baseline"
+                put_back(cores, table, found)
+                reposts._words.cache_clear()
+                began = time.perf_counter()
+                counted = WAYS[way](connection, found)
+                took = time.perf_counter() - began
+                if counted != (NEW, CHANGED):
+                    raise RuntimeError(f"{way}: {counted} instead of {(NEW, CHANGED)}")
+                contents.add(content(cores, table))
+                if number:
+                    figures[way].append(took)
+            print(f"\rround {number}/{rounds}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    if len(contents) != 1:
+        raise RuntimeError("the ways of storing do not store the same")
+    return figures
+
+
+def prepare(connection: Connection, before: Sequence[Vacancy]) -> None:
+    """Two equal tables that know what was found before, among many others."""
+    store.store_seen(before, search_query="python", connection=connection, now=NOW)
+    connection.execute("CREATE TABLE jobs_before AS TABLE jobs")
+    columns = ", ".join(("source", "inserted_at", *WRITTEN))
+    for copy in range(1, OTHERS // len(before) + 1):
+        ids = f"external_id::bigint - 10000000 * {copy}"
+        connection.execute(
+            f"INSERT INTO jobs (external_id, hh_vacancy_id, {columns})"  # noqa: S608
+            f" SELECT {ids}, {ids}, {columns} FROM jobs_before"
+        )
+    connection.execute("CREATE TABLE jobs_of_baseline (LIKE jobs INCLUDING ALL)")
+    connection.execute("INSERT INTO jobs_of_baseline SELECT * FROM jobs")
+
+
+def put_back(connection: Connection, table: str, found: Sequence[Vacancy]) -> None:
+    """The table as it was before."""
+    ids = [vacancy.id for vacancy in found]
+    connection.execute(f"DELETE FROM {table} WHERE external_id = ANY(%s)", (ids,))  # noqa: S608
+    connection.execute(f"INSERT INTO {table} SELECT * FROM jobs_before")  # noqa: S608
+    connection.execute(f"VACUUM ANALYZE {table}")
+
+
+def content(connection: Connection, table: str) -> str:
+    """A digest of what a way has stored."""
+    columns = ", ".join(("external_id", "hh_vacancy_id", "inserted_at", *WRITTEN))
+    row = connection.execute(
+        f"SELECT md5(string_agg(md5(row({columns})::text), '' ORDER BY external_id)) AS digest"  # noqa: S608
+        f" FROM {table}"
+    ).fetchone()
+    assert row is not None
+    return str(row["digest"])
+
+
+def report(figures: Figures) -> bool:
+    """Print the table; whether Core meets its target."""
+    medians = {way: statistics.median(seconds) * 1000 for way, seconds in figures.items()}
+    print(f"{FOUND} vacancies, {NEW} new and {CHANGED} changed; ms, medians (least, most):")
+    for way, median in medians.items():
+        least, most = (pick(figures[way]) * 1000 for pick in (min, max))
+        print(f"  {way[0]:12} {way[1]:12} {median:7.1f}  ({least:.1f}, {most:.1f})")
+    ratios = {
+        how: medians["executemany", how] / medians["core", how]
+        for how in ("by pages", "in one call")
+    }
+    ratio = min(ratios.values())
+    print(
+        f"core beside executemany: {ratios['by pages']:.2f} x as fast by pages, "
+        f"{ratios['in one call']:.2f} x in one call (target {TARGET:.1f} for both): "
+        f"{'met' if ratio >= TARGET else 'MISSED'}"
+    )
+    return ratio >= TARGET
+
+
+if __name__ == "__main__":
+    main()
