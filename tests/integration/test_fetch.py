@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from functions.fetch_worker import app as fetch_worker_app
+from functions.fetcher import app as fetcher_app
 from local.clock import FILE_NAME, LocalClock
+from local.settings import REPOSITORY
 from tests.fixtures.hh_sandbox import run_sandbox
 from tests.integration.fetch_desk import Desk, judge, new_employer, publish
 from ullgetthejob.hh import client as hh_client
@@ -485,6 +490,25 @@ def test_news_that_nobody_told_are_told_by_another(desk, employer, search, monke
     assert desk.minute() == [str(query_id)]
     assert len(desk.events(desk.account_of(search_id), "fetch.completed")) == 1
     judge(desk)
+
+
+def test_the_functions_do_all_that_from_their_events(core, desk, employer, search):
+    query_id, search_id = search
+    publish(desk.sandbox, employer, 2)
+    tick, bell = (
+        json.loads((REPOSITORY / "events" / f"{name}.json").read_text())
+        for name in ("fetcher", "fetch_worker")
+    )
+    context = SimpleNamespace(aws_request_id="an-invocation")
+    ticked = fetcher_app.handler(tick, context)
+    assert (ticked["begun"], ticked["rung"]) == (1, 1)
+    assert desk.bells() == [str(query_id)]
+    # Nobody knows the search of the sample any more.
+    assert fetch_worker_app.handler(bell, context) == {"batchItemFailures": []}
+    bell["Records"][0]["body"] = json.dumps({"query_id": str(query_id)})
+    assert fetch_worker_app.handler(bell, context) == {"batchItemFailures": []}
+    assert ended(desk, query_id) == ("completed", None)
+    assert len(desk.events(desk.account_of(search_id), "jobs.new")) == 1
 
 
 # ── now ──────────────────────────────────────────────────────────────────────────────────────────
