@@ -81,6 +81,7 @@ class Sockets:
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN_S),
             cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             auto_decompress=False,
         )
 
@@ -132,7 +133,8 @@ class Sockets:
         url = yarl.URL(f"{self._origin}{self._path}/%40connections/{name}", encoded=True)
         try:
             async with self._session.request(method, url, data=body, headers=headers) as response:
-                await response.read()
+                if response.status != 200:  # that one is empty
+                    await response.read()
                 return response.status
         except (aiohttp.ClientError, OSError):
             return 0
