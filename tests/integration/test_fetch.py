@@ -216,6 +216,21 @@ def test_too_many_at_one_moment_are_said(desk, employer, search, monkeypatch):
     assert desk.run(query_id).calls > 1
 
 
+def test_a_search_for_everything_does_not_take_all_calls(desk, employer, search, monkeypatch):
+    monkeypatch.setattr(fetch_plan, "MOST_CALLS", 1)
+    query_id, _ = search
+    publish(desk.sandbox, employer, 101)
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("partial", "too_deep")
+    # The newest were read: the next run has to ask for what is new alone.
+    [fresh] = publish(desk.sandbox, employer, 1)
+    desk.minute(HALF_AN_HOUR)
+    assert ended(desk, query_id) == ("completed", None)
+    assert desk.run(query_id).calls == 1
+    assert desk.matches(query_id)[-1] == fresh
+
+
 def test_what_closes_while_it_reads_is_not_the_reason_to_miss_another(
     desk, employer, search, monkeypatch
 ):

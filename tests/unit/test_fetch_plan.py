@@ -197,6 +197,15 @@ def test_a_search_that_never_stands_still_is_partial_and_ends():
     assert plan.missing == "moving"
 
 
+def test_no_run_goes_on_without_end(monkeypatch):
+    monkeypatch.setattr(fetch_plan, "MOST_CALLS", 25)
+    model = Model(spread(5_300, 14 * 86_400))
+    plan, seen = read(model)
+    assert plan.missing == "too_deep"
+    assert len(model.questions) == 25
+    assert set(range(2_400)) <= seen  # the newest
+
+
 @st.composite
 def worlds(draw):
     """Vacancies, spread or in heaps, and what closes and appears after each call."""

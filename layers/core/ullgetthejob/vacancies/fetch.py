@@ -333,7 +333,7 @@ class _Worker:
             )
         if not plan.over:
             return None
-        if plan.missing is None:
+        if plan.missing in (None, "too_deep"):  # what is old is missed by nobody
             queries.completed(run, connection=self._connection)
         return fetch_runs.end(
             run,

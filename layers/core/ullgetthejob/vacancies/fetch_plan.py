@@ -13,7 +13,9 @@ reading goes on in a window below the last vacancy down to which nothing is miss
 that closes above can shift. Within five minutes of its top, where a window cannot be cut, the pages
 are asked again instead, a few times at most; then the run is partial (``moving``).
 
-An incremental run stops at the page that reaches what was published before ``low``.
+An incremental run stops at the page that reaches what was published before ``low``. No run makes
+more than :data:`MOST_CALLS`: a search for everything must not take the pace from all others. What
+lies deeper is old, and left out (``too_deep``).
 """
 
 from __future__ import annotations
@@ -31,9 +33,13 @@ if TYPE_CHECKING:
 
 STEP = timedelta(minutes=5)  # hh.ru rounds date_from and date_to to it
 MOST_TURNS = 3
+MOST_CALLS = 300  # 30,000 vacancies, a hundred seconds at three calls a second
 # hh.ru: date_to needs a date_from. A vacancy is open for 30 days, unless it is prolonged.
 LONG_AGO = timedelta(days=400)
 FORMAT = "%Y-%m-%dT%H:%M:%S%z"
+
+
+Missing = Literal["too_many", "moving", "too_deep"]
 
 
 class Plan(BaseModel):
@@ -50,7 +56,8 @@ class Plan(BaseModel):
     found: int | None = None
     edge: datetime | None = None
     turns: int = 0
-    missing: Literal["too_many", "moving"] | None = None
+    calls: int = 0
+    missing: Missing | None = None
     over: bool = False
 
 
@@ -80,6 +87,13 @@ def question(plan: Plan, parameters: SearchParameters) -> SearchParameters:
 
 def after(plan: Plan, page: SearchPage) -> Plan:
     """The plan after the answer *page* to its question."""
+    following = _following(_with(plan, calls=plan.calls + 1), page)
+    if following.calls >= MOST_CALLS and not following.over:
+        return _with(following, missing=following.missing or "too_deep", over=True)
+    return following
+
+
+def _following(plan: Plan, page: SearchPage) -> Plan:
     fewer = (plan.found or 0) - page.found
     if plan.page > 0 and fewer > 0:
         if lower := _below(plan):
