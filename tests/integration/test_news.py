@@ -345,6 +345,19 @@ def test_what_is_closed_or_applied_to_is_no_news(world, anna, query):
     assert set(world.kept(anna)) == {"3", "4"}
 
 
+def test_what_the_whole_search_finds_no_longer_is_no_news_for_who_comes_later(world, anna, query):
+    world.find(query, item(1), item(2))
+    world.connection.execute(
+        "UPDATE search_matches SET seen_at = seen_at - interval '40 days' WHERE vacancy_id = '1'"
+    )
+    world.connection.execute("UPDATE search_queries SET full_from = %s", (NOW,))
+    run = world.run(query)
+    world.search(anna, query, run)
+    assert world.tell(run) == 1
+    assert world.announced(anna) == ["2"]
+    world.check(anna)
+
+
 def test_a_job_in_many_cities_is_told_once_with_all_of_them(world, anna, query):
     run = world.run(query)
     world.search(anna, query, run)

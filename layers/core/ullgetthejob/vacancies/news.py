@@ -3,7 +3,8 @@
 A run that has ended has saved searches attached (``saved_searches.run_id``). Each is told in a
 transaction of its own, which also detaches it: whoever comes second, or again after a crash, finds
 it detached. What was found is new to an account if it was told of neither the vacancy nor another
-posting of the same job, has not applied to it, and the vacancy is open.
+posting of the same job, has not applied to it, and the vacancy is open, as far as is known: it was
+not closed, and the last reading of the whole search found it.
 
 ``account_vacancies`` keeps what was told, and ``seq`` of the event that did: a row with a ``seq``
 is one of the ``jobs`` of that event, and the other way round. Another posting of a job that was
@@ -55,7 +56,8 @@ ATTACHED = """
 LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR NO KEY UPDATE"
 # After the lock, as a statement of its own: it must see what the one before has committed.
 SEARCH = """
-    SELECT search.id, search.account_id, search.name, search.told_match, query.last_match
+    SELECT search.id, search.account_id, search.name, search.told_match, query.last_match,
+           query.full_from
     FROM saved_searches AS search JOIN search_queries AS query ON query.id = search.query_id
     WHERE search.id = %(id)s AND search.run_id = %(run_id)s AND NOT search.paused
 """
@@ -70,6 +72,7 @@ NEWS = """
     FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
     WHERE match.query_id = %(query_id)s
         AND match.number > %(told_match)s AND match.number <= %(last_match)s
+        AND match.seen_at >= coalesce(%(full_from)s, '-infinity')
         AND job.closed_at IS NULL
         AND NOT EXISTS (
             SELECT FROM account_vacancies AS told
