@@ -72,7 +72,7 @@ NEWS = """
     FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
     WHERE match.query_id = %(query_id)s
         AND match.number > %(told_match)s AND match.number <= %(last_match)s
-        AND match.seen_at >= coalesce(%(full_from)s, '-infinity')
+        AND match.seen_at >= coalesce(%(full_from)s::timestamptz, '-infinity')
         AND job.closed_at IS NULL
         AND NOT EXISTS (
             SELECT FROM account_vacancies AS told
