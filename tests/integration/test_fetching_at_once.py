@@ -69,7 +69,16 @@ def work(crew, bells):
 # ── a thousand people ────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_thousand_people_with_two_hundred_searches(desk, workers):
+@pytest.fixture
+def broadcaster_queue(local_aws):
+    """One that is thrown away with its bells: each of a thousand takes time to be cleared away."""
+    sqs = local_aws.client("sqs")
+    url = sqs.create_queue(QueueName="bells-of-a-thousand")["QueueUrl"]
+    yield url
+    sqs.delete_queue(QueueUrl=url)
+
+
+def test_a_thousand_people_with_two_hundred_searches(desk, workers, broadcaster_queue):
     """Two fetchers at once, three workers. Each search is asked for once and no page twice, each
     vacancy is stored once, and everybody is told of exactly what is new to them."""
     employers = [new_employer() for _ in range(EMPLOYERS)]
@@ -89,6 +98,7 @@ def test_a_thousand_people_with_two_hundred_searches(desk, workers):
     try:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("HH_CALLS_PER_SECOND", "18")
+            environment.setenv("BROADCASTER_QUEUE_URL", broadcaster_queue)
             crew = [workers.start(desk.world.clock.path) for _ in range(WORKERS)]
         both_tick(desk)
         answer_all(desk, crew)
