@@ -35,7 +35,16 @@ def original_url(empty_database_url):
 
 
 def test_rows_stay_and_get_their_created_at(original_url):
-    assert upgrade(original_url).applied == ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+    assert upgrade(original_url).applied == (
+        "0001",
+        "0002",
+        "0003",
+        "0004",
+        "0005",
+        "0006",
+        "0007",
+        "0008",
+    )
     jobs = rows(original_url, "SELECT external_id, title, created_at = inserted_at FROM jobs")
     assert jobs == [("93353083", "Бухгалтер", True)]
     assert rows(original_url, "SELECT created_at::date::text FROM applications") == [

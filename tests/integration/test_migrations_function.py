@@ -39,7 +39,15 @@ def test_current_only_tells(database):
 def test_a_confirmed_downgrade_goes_down(database):
     handler({}, None)
     event = {"action": "downgrade", "revision": "0001", "confirm": True}
-    assert handler(event, None)["applied"] == ["0008", "0007", "0006", "0005", "0004", "0003", "0002"]
+    assert handler(event, None)["applied"] == [
+        "0008",
+        "0007",
+        "0006",
+        "0005",
+        "0004",
+        "0003",
+        "0002",
+    ]
     assert current(database) == "0001"
 
 
