@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import identities
+from ullgetthejob.accounts import access, identities
 from ullgetthejob.accounts.access import Access
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import invalid_token
@@ -44,6 +44,13 @@ class Person:
     def owner_id(self) -> UUID:
         """Whose the buckets and counts are: the account, or a user that has none yet."""
         return self.account_id or self.user_id
+
+    @property
+    def account(self) -> UUID:
+        """The account. Raises :class:`NeedsPerson` for a user who never connected hh.ru."""
+        if self.account_id is None:
+            raise access.needs_person(self.access)
+        return self.account_id
 
     @property
     def connected(self) -> bool:

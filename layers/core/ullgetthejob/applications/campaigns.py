@@ -25,7 +25,7 @@ from uuid import UUID, uuid4, uuid5
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ullgetthejob.accounts import access, audit, people
+from ullgetthejob.accounts import audit, people
 from ullgetthejob.applications import ledger, quota
 from ullgetthejob.applications.submit import SubmitBody, enter
 from ullgetthejob.platform import queues
@@ -726,11 +726,9 @@ def _campaign(
 def _made(workflow_id: UUID, *, person: Person, connection: Connection, now: datetime) -> Campaign:
     """The person's campaign, made if nobody has it. Raises :class:`NotFound`,
     :class:`NeedsPerson`."""
-    if person.account_id is None:
-        raise access.needs_person(person.access)
     values = {
         "workflow_id": workflow_id,
-        "account_id": person.account_id,
+        "account_id": person.account,
         "user_id": person.user_id,
         "now": now,
     }

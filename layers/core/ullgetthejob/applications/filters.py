@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from ullgetthejob.accounts import access, audit
+from ullgetthejob.accounts import audit
 from ullgetthejob.applications.words import Text, check_phrase
 from ullgetthejob.platform.errors import NeedsPerson, NotFound
 from ullgetthejob.platform.telemetry import count, logger
@@ -240,10 +240,8 @@ def replace(
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru.
     """
-    if person.account_id is None:
-        raise access.needs_person(person.access)
     values = {
-        "account_id": person.account_id,
+        "account_id": person.account,
         "rules": body.rules.model_dump_json(exclude_defaults=True),
         "now": now,
     }

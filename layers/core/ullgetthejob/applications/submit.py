@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ullgetthejob.accounts import access, audit
+from ullgetthejob.accounts import audit
 from ullgetthejob.applications import filters, ledger, new_resume, quota
 from ullgetthejob.hh import cv
 from ullgetthejob.platform import queues
@@ -176,10 +176,8 @@ def enter(
     campaign that it is part of, and its item. Raises as :func:`submit` does.
     """
     body.check()
-    if person.account_id is None:
-        raise access.needs_person(person.access)
     values = {
-        "account_id": person.account_id,
+        "account_id": person.account,
         "user_id": person.user_id,
         "vacancy_id": body.job_external_id,
         "letter": body.letter,
@@ -203,7 +201,7 @@ def enter(
             "due_at": wait,
             "status": ledger.PROJECTED["waiting_quota"],
         }
-    held = filters.advise(person.account_id, body.job_external_id, connection=connection, now=now)
+    held = filters.advise(person.account, body.job_external_id, connection=connection, now=now)
     if held is not None:
         values |= {
             "state": held.state,

@@ -15,7 +15,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
-from ullgetthejob.accounts import access
 from ullgetthejob.platform import one_time, settings
 from ullgetthejob.platform.errors import Unauthorized
 from ullgetthejob.platform.telemetry import count
@@ -60,11 +59,9 @@ class Holder:
 def issue(*, person: Person, now: datetime) -> Ticket:
     """A new ticket. Raises :class:`NeedsPerson` for a user who never connected hh.ru: events belong
     to accounts."""
-    if person.account_id is None:
-        raise access.needs_person(person.access)
     content = {
         "user_id": str(person.user_id),
-        "account_id": str(person.account_id),
+        "account_id": str(person.account),
         "proven_at": now.isoformat(),
     }
     ticket = one_time.make(KIND, content, life=LIFE, now=now)

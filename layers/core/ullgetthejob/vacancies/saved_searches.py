@@ -26,7 +26,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from ullgetthejob.accounts import access, audit
+from ullgetthejob.accounts import audit
 from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.errors import Conflict, NotFound
@@ -240,10 +240,8 @@ def create(
     Raises :class:`NeedsPerson` for a user who never connected hh.ru, :class:`Invalid` for codes
     that hh.ru does not know, :class:`Conflict` above the limit, and hh.ru's errors.
     """
-    if person.account_id is None:
-        raise access.needs_person(person.access)
+    whose = {"account_id": person.account, "id": None}
     dictionaries.check(body.search, client=hh, connection=connection, now=now)
-    whose = {"account_id": person.account_id, "id": None}
     with connection.transaction():
         connection.execute(LOCK_ACCOUNT, whose)
         query_id = queries.ensure(body.search, connection=connection, now=now)
