@@ -107,6 +107,7 @@ def upgrade() -> None:
             UNIQUE (query_id, number)
         )
     """)
+    op.execute("CREATE INDEX search_matches_vacancy_id_index ON search_matches (vacancy_id)")
     op.execute("""
         CREATE TABLE account_vacancies (
             account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
@@ -133,6 +134,10 @@ def upgrade() -> None:
     op.execute("""
         CREATE INDEX jobs_repost_key_index ON jobs (repost_key, published_at)
         WHERE repost_key IS NOT NULL
+    """)
+    op.execute("""
+        CREATE INDEX jobs_unread_index ON jobs (published_at DESC)
+        WHERE detail IS NULL AND closed_at IS NULL
     """)
     op.execute("""
         CREATE TABLE public_feed (

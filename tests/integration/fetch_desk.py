@@ -7,6 +7,7 @@ import itertools
 import json
 import uuid
 from collections import Counter, defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -55,14 +56,18 @@ def publish(sandbox: HhSandbox, employer: str, count: int) -> list[str]:
     ]
 
 
-def found_now(sandbox: HhSandbox, parameters: SearchParameters) -> dict[str, str]:
-    """What hh.ru has of a search, up to its depth: titles by id."""
+def found_now(sandbox: HhSandbox, parameters: SearchParameters, until: datetime) -> dict[str, str]:
+    """What hh.ru has of a search, up to its depth and published *until* then: titles by id."""
     found: dict[str, str] = {}
     token = sandbox.token()
     for page in itertools.count():
         query = parameters.model_copy(update={"page": page}).query()
         body = sandbox.call("GET", "/vacancies", token, params=query).raise_for_status().json()
-        found |= {item["id"]: item["name"] for item in body["items"]}
+        found |= {
+            item["id"]: item["name"]
+            for item in body["items"]
+            if datetime.fromisoformat(item["published_at"]) < until
+        }
         if page + 1 >= body["pages"]:
             return found
     raise AssertionError
@@ -204,7 +209,10 @@ def judge(desk: Desk) -> None:
     for query in connection.execute("SELECT * FROM search_queries").fetchall():
         found = desk.matches(query["id"])
         judge_matches(query, connection)
-        at_hh = found_now(desk.sandbox, queries.parameters_of(query))
+        # What came later, while others were fetched, the next run will find.
+        until = query["complete_from"]
+        parameters = queries.parameters_of(query)
+        at_hh = found_now(desk.sandbox, parameters, until) if until else {}
         assert set(at_hh) <= set(found), query["parameters"]
         assert at_hh == {id: jobs[id]["title"] for id in at_hh}
         for row in connection.execute(

@@ -592,10 +592,20 @@ def test_details_are_read_after_the_run_unless_another_waits(desk, employer, sea
     desk.work(query_id)
     assert desk.calls("GET /vacancies/{vacancy_id}") == 0
     desk.work(waiting)
-    desk.minute(HALF_AN_HOUR)
+    desk.bells()
+    desk.sandbox.advance(60)
+    desk.tick()  # no page is to be asked for
+    assert desk.bells() == [str(query_id)]
+    desk.work(query_id)
     assert desk.calls("GET /vacancies/{vacancy_id}") == 7
     read = desk.connection.execute("SELECT count(*) AS n FROM jobs WHERE detail IS NOT NULL")
     assert read.fetchone()["n"] == 7
+    desk.tick()
+    desk.work(query_id)
+    assert desk.calls("GET /vacancies/{vacancy_id}") == 9
+    desk.bells()
+    desk.tick()
+    assert desk.bells() == []
 
 
 def test_what_does_not_change_what_is_found_is_the_same_query(desk):

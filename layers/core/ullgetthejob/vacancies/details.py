@@ -8,7 +8,9 @@ Whoever reads one sets ``jobs.looked_at`` first: nobody else asks for it meanwhi
 hh.ru cannot show stands in nobody's way. It stays set after a look in vain, and after a look at
 what is found no longer but open.
 
-The reading goes as far as it can: a call that hh.ru refuses ends it, and fails nothing.
+The reading goes as far as it can: a call that hh.ru refuses ends it, and fails nothing. Pages come
+first: a run reads details only while no other search waits; what is left then is rung for in a
+minute in which nothing else is to be done.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.hh.errors import HHError, HHNotFound
+from ullgetthejob.platform import settings
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.vacancies import store
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
+PER_RUN = 30
 ASKED_AGAIN_AFTER = timedelta(days=1)  # what could not be read
 LOOKED_AT_AGAIN_AFTER = timedelta(days=7)  # what is open, and found no more
 KEPT_FOR_GONE = 4  # of so many calls one, where there are gone ones: new ones may never run out
@@ -42,6 +46,18 @@ UNREAD = """
     WHERE match.query_id = %(query_id)s AND job.detail IS NULL AND job.closed_at IS NULL
         AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
     ORDER BY job.published_at DESC NULLS LAST, match.number DESC LIMIT %(most)s
+"""
+# The searches, wanted by somebody, of the newest that nobody read.
+LEFT = """
+    SELECT query_id FROM (
+        SELECT match.query_id, job.published_at
+        FROM jobs AS job JOIN search_matches AS match ON match.vacancy_id = job.external_id
+        JOIN search_queries AS query ON query.id = match.query_id AND query.due_at IS NOT NULL
+        WHERE job.detail IS NULL AND job.closed_at IS NULL
+            AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
+        ORDER BY job.published_at DESC LIMIT %(seen)s
+    ) AS newest
+    GROUP BY query_id ORDER BY max(published_at) DESC, query_id LIMIT %(most)s
 """
 # Once after it was found for the last time, then once a week.
 GONE = """
@@ -63,6 +79,11 @@ TAKE = """
 GIVE_BACK = """
     UPDATE jobs SET looked_at = %(before)s WHERE external_id = %(id)s AND looked_at = %(now)s
 """
+
+
+def per_run() -> int:
+    """How many calls a run may spend on details."""
+    return int(settings.number("FETCH_DETAILS_PER_RUN", PER_RUN))
 
 
 def read_some(
@@ -95,6 +116,12 @@ def read_some(
         if not chosen["is_gone"]:
             connection.execute(GIVE_BACK, {**taken, "before": None})
     return calls
+
+
+def left(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
+    """The searches that have vacancies which nobody read in full yet, *most* of them."""
+    values = {"unread_before": now - ASKED_AGAIN_AFTER, "seen": 100 * most, "most": most}
+    return [row["query_id"] for row in connection.execute(LEFT, values).fetchall()]
 
 
 def _chosen(

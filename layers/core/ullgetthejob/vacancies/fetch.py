@@ -29,7 +29,7 @@ from ullgetthejob.hh.errors import (
     HHError,
     HHUnavailable,
 )
-from ullgetthejob.platform import leases, queues, settings
+from ullgetthejob.platform import leases, queues
 from ullgetthejob.platform.errors import AppError
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.realtime import public_feed
@@ -57,7 +57,6 @@ SHORT_WAIT_S = 2
 PAUSES = [timedelta(seconds=s) for s in (10, 30, 120, 300)]
 SWEPT_EVERY = timedelta(minutes=1)  # a shorter pause rings for itself
 LONGEST_RUN = timedelta(hours=6)
-DETAILS_PER_RUN = 30
 DETAILS_AT_ONCE = 5
 COLLAPSES_FROM = 5  # vacancies; fewer may well be gone
 COLLAPSE_IS_TRUE_AFTER = timedelta(hours=24)
@@ -84,20 +83,24 @@ def work(
     after it has let go.
     """
     ends = time.monotonic() + BUDGET_S
-    while _is_due(query_id, connection=connection, now=clock()):
+    if not queries.exists(query_id, connection=connection):
+        return False
+    is_due = _is_due(query_id, connection=connection, now=clock())
+    while True:
         lease = leases.take(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
         if lease is None:
             return False
         try:
             worker = _Worker(query_id, hh=hh, connection=connection, clock=clock, ends=ends)
-            worker.fetch()
-            worker.tell()
+            if is_due:
+                worker.fetch()
+                worker.tell()
             worker.read_details()
         finally:
             lease.release()
-        if time.monotonic() >= ends:
-            return True
-    return False
+        is_due = _is_due(query_id, connection=connection, now=clock())
+        if not is_due or time.monotonic() >= ends:
+            return is_due
 
 
 def now(
@@ -160,7 +163,7 @@ class _Worker:
         self._connection = connection
         self._clock = clock
         self._ends = ends
-        self._ended: Run | None = None
+        self._failed = False
         query = queries.read(query_id, connection=connection)
         self._parameters = queries.parameters_of(query)
 
@@ -178,7 +181,7 @@ class _Worker:
         except _Overtaken:
             logger.info("a run was overtaken")
             return
-        self._ended = following
+        self._failed = following is None or following.state == "failed"
 
     def tell(self) -> None:
         """Tell the news of the run that has ended, and of those that nobody told of."""
@@ -187,8 +190,8 @@ class _Worker:
 
     def read_details(self) -> None:
         """Read vacancies in full, and what has closed, while no other search waits for calls."""
-        left = int(settings.number("FETCH_DETAILS_PER_RUN", DETAILS_PER_RUN))
-        if self._ended is None or self._ended.state == "failed":
+        left = details.per_run()
+        if self._failed:  # hh.ru refuses, or is waited for
             return
         while left > 0 and not self._left() and not self._others_wait():
             some = min(left, DETAILS_AT_ONCE)

@@ -1,5 +1,6 @@
 """The fetcher's minute: runs begin for the searches that are due, and the workers' bell rings for
-every run that somebody is to go on with, the new ones and those left behind."""
+every run that somebody is to go on with, the new ones and those left behind; where there are none,
+for vacancies that nobody read in full yet."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.telemetry import count, gauge, logger
-from ullgetthejob.vacancies import fetch_runs, queries
+from ullgetthejob.vacancies import details, fetch_runs, queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ AT_ONCE = 100  # searches whose rows are locked together
 BUDGET_S = 30.0
 MOST_BELLS = 500
 MOST_FORGOTTEN = 500
+DETAILS_OF = 3  # searches, in a minute in which no page is asked for
 
 # What waits: a search that nobody begins to fetch, a run that nobody goes on with, or tells of.
 OLDEST_DUE = """
@@ -42,6 +44,7 @@ class Ticked:
 
     begun: int = 0
     rung: int = 0
+    details: int = 0
     forgotten: int = 0
 
 
@@ -60,6 +63,10 @@ def tick(*, connection: Connection, clock: Callable[[], datetime]) -> Ticked:
             break
         queues.ring(fetch_runs.QUEUE, {"query_id": str(query_id)})
         ticked.rung += 1
+    if not ticked.rung and details.per_run() > 0:
+        for query_id in details.left(connection=connection, now=clock(), most=DETAILS_OF):
+            queues.ring(fetch_runs.QUEUE, {"query_id": str(query_id)})
+            ticked.details += 1
     ticked.forgotten = fetch_runs.forget(connection=connection, now=clock(), most=MOST_FORGOTTEN)
     logger.info("ticked", **vars(ticked))
     count("FetchRunsBegun", ticked.begun)

@@ -142,6 +142,11 @@ def read(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
     return row
 
 
+def exists(query_id: UUID, *, connection: Connection) -> bool:
+    """Whether there is such a row: a bell may be older than the database."""
+    return connection.execute(READ, (query_id,)).fetchone() is not None
+
+
 def lock(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
     """The row, locked until the end of the transaction."""
     row = connection.execute(LOCK, (query_id,)).fetchone()
