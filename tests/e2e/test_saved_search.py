@@ -1,0 +1,123 @@
+"""A saved search at work in the running local cloud, with a plain WebSocket client at its end."""
+
+import asyncio
+import contextlib
+import time
+from uuid import uuid4
+
+import aiohttp
+import httpx
+
+from tests.e2e.test_connected_person import log_in
+
+INTERVAL_S = 300
+WITHIN_S = 60  # real seconds, on a busy machine
+
+
+class Client:
+    """What a person's browser does: a ticket, a socket, and the last ``seq`` remembered."""
+
+    def __init__(self, cloud, jwt):
+        self.cloud = cloud
+        self.headers = {"Authorization": f"Bearer {jwt}"}
+        self.seen = []
+
+    def call(self, method, path, body=None):
+        url = f"{self.cloud.url}{path}"
+        answer = httpx.request(method, url, json=body, headers=self.headers, timeout=35)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    @property
+    def jobs(self):
+        """Ids of all jobs that were told, as often as they were."""
+        news = [one for one in self.seen if one["type"] == "jobs.new"]
+        return [job["id"] for one in news for job in one["data"]["jobs"]]
+
+    def listen(self, until):
+        """Connect, and take what comes behind the last one seen, until it is enough."""
+        asyncio.run(asyncio.wait_for(self._listen(until), WITHIN_S))
+
+    async def _listen(self, until):
+        ticket = await asyncio.to_thread(self.call, "POST", "/api/realtime/ticket")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(ticket["url"]) as socket,
+        ):
+            cursor = self.seen[-1]["seq"] if self.seen else 0
+            await socket.send_json({"type": "replay", "cursor": cursor})
+            while not until():
+                message = await socket.receive_json()
+                if message["type"] != "ready" and message["seq"] not in {
+                    one["seq"] for one in self.seen
+                }:
+                    self.seen.append(message)
+
+
+def pass_interval(cloud):
+    cloud.sandbox("POST", "/clock", {"advance_seconds": INTERVAL_S})
+
+
+def publish(cloud, title):
+    return cloud.sandbox("POST", "/vacancies", {"title": title})["id"]
+
+
+def until_found(client, search_id, number):
+    ends = time.monotonic() + WITHIN_S
+    while (client.call("GET", f"/api/schedules/{search_id}")["last_run"]["found"] or 0) < number:
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+
+
+def test_a_new_vacancy_is_told_within_an_interval_and_a_client_that_was_away_misses_nothing(cloud):
+    cloud.forget_pauses()
+    _, jwt = log_in(cloud)
+    client = Client(cloud, jwt)
+    word = f"маяк{uuid4().hex[:8]}"
+    first = publish(cloud, f"Смотритель {word}")
+    search = {"search": {"text": word}, "interval_seconds": INTERVAL_S}
+    made = client.call("POST", "/api/schedules", search)
+    assert client.call("POST", "/api/schedules", search)["id"] == made["id"]
+    cloud.sandbox("POST", "/clock", {"advance_seconds": 61})
+    client.listen(lambda: first in client.jobs)
+
+    second = publish(cloud, f"Электрик {word}")
+    pass_interval(cloud)
+    client.listen(lambda: second in client.jobs)
+
+    away = []  # nobody listens
+    for title in ("Механик", "Кладовщик"):
+        away.append(publish(cloud, f"{title} {word}"))
+        pass_interval(cloud)
+        until_found(client, made["id"], 2 + len(away))
+    client.listen(lambda: set(away) <= set(client.jobs))
+    told = [one for one in client.jobs if one in {first, second, *away}]
+    assert told == [first, second, *away], "each once, in the order of finding"
+    seqs = [one["seq"] for one in client.seen]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "in order, without a gap"
+
+    now = client.call("POST", f"/api/schedules/{made['id']}/fetch")["run"]
+    assert (now["state"], now["new"]) == ("completed", 0)
+    assert client.call("DELETE", f"/api/schedules/{made['id']}")["success"] is True
+
+
+def test_who_disconnects_loses_the_socket_and_another_s_cursor_opens_nothing(cloud):
+    _, jwt = log_in(cloud, "olga")
+    client = Client(cloud, jwt)
+    ticket = client.call("POST", "/api/realtime/ticket")
+
+    async def story():
+        async with aiohttp.ClientSession() as session:
+            socket = await session.ws_connect(ticket["url"])
+            await socket.send_json({"type": "replay", "cursor": 10**9})
+            assert (await socket.receive_json(timeout=30))["error"] == "bad_cursor"
+            await socket.send_json({"type": "subscribe"})
+            assert (await socket.receive_json(timeout=30))["type"] == "ready"
+            with contextlib.suppress(aiohttp.WSServerHandshakeError):
+                await session.ws_connect(ticket["url"])
+                raise AssertionError("a ticket was good twice")
+            await asyncio.to_thread(client.call, "DELETE", "/api/hh/connection")
+            while (await socket.receive(timeout=30)).type is not aiohttp.WSMsgType.CLOSED:
+                pass
+
+    asyncio.run(asyncio.wait_for(story(), 2 * WITHIN_S))
