@@ -6,6 +6,7 @@ Not searched: hh.ru's own store and the key material of KMS, which stand for the
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+import aiohttp
 import boto3
 import httpx
 import psycopg
@@ -274,6 +276,37 @@ def pkce_and_states(world):
     assert world.callback(**back, session_id=session).json()["error"] == "invalid_state"
     assert world.callback(code="F" * 64, session_id=session).json()["error"] == "invalid_code"
     world.markers.add("an authorisation code", "F" * 64)
+
+
+def a_socket_is_told_what_it_should_not_be(world):
+    """Tickets that are good, used and made up; frames with what is nobody's business."""
+    answer = world.as_person("POST", "/api/realtime/ticket", "anna").json()
+    world.markers.add("a ticket", answer["ticket"])
+    made_up = answer["url"].replace(answer["ticket"], PLANTED_SECRET)
+    frames = (
+        *(
+            PLANTED,
+            json.dumps({"type": PLANTED}),
+            json.dumps({"type": "replay", "cursor": PLANTED}),
+        ),
+        *(json.dumps({"type": "subscribe", "topics": [PLANTED]}), PLANTED_SECRET * 200),
+        json.dumps({"type": "replay", "cursor": 0}),
+    )
+
+    async def talk():
+        async with aiohttp.ClientSession() as session:
+            connected = await session.ws_connect(answer["url"])
+            for frame in frames:
+                await connected.send_str(frame)
+                said = await connected.receive_str(timeout=30)
+                if '"error"' in said:
+                    world.refusals.append(said)
+            for url in (answer["url"], made_up):
+                with pytest.raises(aiohttp.WSServerHandshakeError):
+                    await session.ws_connect(url)
+            await connected.close()
+
+    asyncio.run(talk())
 
 
 def an_employer_logs_in(world):
@@ -536,6 +569,7 @@ def people_disconnect(world):
 FLOWS = (
     people_log_in,
     pkce_and_states,
+    a_socket_is_told_what_it_should_not_be,
     an_employer_logs_in,
     a_trusted_server_gets_tokens,
     everything_in_a_wrong_place,
@@ -561,6 +595,7 @@ def test_the_markers_are_what_was_really_in_use(world):
         *("a JWT", "a state", "an authorisation code", "a PKCE verifier", "an access token"),
         *("a refresh token", "an e-mail", "a phone", "a name", "a resume", "SECRET_KEY_BASE"),
         *("ORCHESTRATOR_SECRET", "HH_CLIENT_SECRET", "ADMIN_SECRET", "the password of Postgres"),
+        "a ticket",
     } <= kinds
     jwt = world.jwts["anna"]
     answered = world.resumes("anna").text
