@@ -11,6 +11,7 @@ days.
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +30,12 @@ QUEUE = "BROADCASTER_QUEUE_URL"
 KEPT = timedelta(days=7)
 # API Gateway: a frame has at most 32 KB; what surrounds the data needs less than the rest.
 MOST_DATA_BYTES = 31 * 1024
+
+SPACE_S = 1
+MOST_REMEMBERED = 1000
+NEVER = float("-inf"), float("-inf")
+# By account: when this process rang last, and when the bell arrives that it sent for later.
+_bells: dict[UUID, tuple[float, float]] = {}
 
 Type = Literal[
     "account.updated", "application.updated", "fetch.completed", "jobs.new", "rate_limit.updated"
@@ -78,7 +85,24 @@ def append(
 
 def ring_after_commit(account_id: UUID, *, connection: Connection) -> None:
     """Ring for an account when the transaction that *connection* is in has become true."""
-    postgres.after_commit(connection, (QUEUE, account_id), partial(ring, account_id))
+    postgres.after_commit(connection, (QUEUE, account_id), partial(_ring_spaced, account_id))
+
+
+def _ring_spaced(account_id: UUID) -> None:
+    """Ring, but not for each event of many: soon after a bell the next one is sent for a second
+    later, and serves all that is committed before it arrives."""
+    now = time.monotonic()
+    rung_at, arrives_at = _bells.get(account_id, NEVER)
+    if now < arrives_at:
+        return
+    if len(_bells) >= MOST_REMEMBERED:
+        _bells.clear()
+    if now - rung_at < SPACE_S:
+        queues.ring(QUEUE, {"account_id": str(account_id)}, after_s=SPACE_S)
+        _bells[account_id] = rung_at, now + SPACE_S
+    else:
+        ring(account_id)
+        _bells[account_id] = now, float("-inf")
 
 
 def ring(account_id: UUID) -> None:

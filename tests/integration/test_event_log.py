@@ -1,0 +1,78 @@
+"""The event log on a real Postgres, and when its bell rings."""
+
+import json
+import time
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from ullgetthejob.platform import aws, postgres, settings
+from ullgetthejob.realtime import events
+
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def connection(database_url, dynamodb_tables, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    postgres.close()
+    yield postgres.connection()
+    postgres.close()
+
+
+@pytest.fixture
+def account_id(connection):
+    row = connection.execute(
+        "INSERT INTO accounts (hh_user_id, access_changed_at, created_at) VALUES (%s, %s, %s)"
+        " RETURNING id",
+        (uuid4().hex, NOW, NOW),
+    ).fetchone()
+    return row["id"]
+
+
+def append(account_id, connection, type="application.updated", data=None):
+    return events.append(account_id, type, data or {}, connection=connection, now=NOW)
+
+
+def heard(wait_s=0):
+    """The accounts whose bells have rung."""
+    request = {"QueueUrl": settings.text(events.QUEUE), "MaxNumberOfMessages": 10}
+    found = aws.call("sqs", "ReceiveMessage", {**request, "WaitTimeSeconds": wait_s})
+    return [json.loads(one["Body"])["account_id"] for one in found.get("Messages", [])]
+
+
+def test_a_bell_rings_after_the_commit_and_once(connection, account_id):
+    with connection.transaction():
+        assert [append(account_id, connection) for _ in range(3)] == [1, 2, 3]
+        assert heard() == []
+    assert heard() == [str(account_id)]
+
+
+def test_what_was_not_committed_rings_no_bell(connection, account_id):
+    def in_vain():
+        with connection.transaction():
+            append(account_id, connection)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        in_vain()
+    assert heard() == []
+    assert append(account_id, connection) == 1
+
+
+def test_of_many_events_the_last_has_a_bell_behind_it_and_not_each_has_one(connection, account_id):
+    began = time.monotonic()
+    for _ in range(10):
+        append(account_id, connection)
+    assert time.monotonic() - began < events.SPACE_S, "the machine is too slow to tell"
+    assert heard() == [str(account_id)]
+    assert heard(wait_s=5) == [str(account_id)], "a second later, for the other nine"
+    append(account_id, connection)
+    assert heard() == [str(account_id)]
+
+
+def test_what_does_not_fit_into_a_frame_is_refused_and_takes_no_number(connection, account_id):
+    with pytest.raises(events.TooLong):
+        append(account_id, connection, data={"text": "ж" * events.MOST_DATA_BYTES})
+    assert append(account_id, connection) == 1
