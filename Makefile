@@ -208,4 +208,4 @@ bench-store: $(READY) ## Storing 2,000 vacancies of which nine in ten are unchan
 
 .PHONY: bench-fetch
 bench-fetch: $(READY) ## Fetching 2,000 vacancies at 50 ms latency, beside the pace alone
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch
+	@POWERTOOLS_METRICS_DISABLED=true PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch

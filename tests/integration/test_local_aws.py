@@ -309,3 +309,27 @@ def has_ended(pid):
     """Gone, or a zombie that waits for its parent alone."""
     status = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
     return not status.stdout.strip() or status.stdout.startswith("Z")
+
+
+def test_what_is_answered_past_moto_s_own_way_is_what_it_would_have_answered(local_aws):
+    """GetItem and SendMessage, once plain and once with something that only moto knows."""
+    dynamodb, sqs = local_aws.client("dynamodb"), local_aws.client("sqs")
+    key = {"pk": {"S": "pacer#past"}}
+    dynamodb.put_item(TableName="PacerTable", Item={**key, "tat": {"N": "1"}, "raw": {"B": b"\0x"}})
+    plain = dynamodb.get_item(TableName="PacerTable", Key=key, ConsistentRead=True)
+    through = dynamodb.get_item(TableName="PacerTable", Key=key, ReturnConsumedCapacity="NONE")
+    assert plain["Item"] == through["Item"] == {**key, "tat": {"N": "1"}, "raw": {"B": b"\0x"}}
+    assert "Item" not in dynamodb.get_item(TableName="PacerTable", Key={"pk": {"S": "nobody"}})
+    with pytest.raises(dynamodb.exceptions.ResourceNotFoundException):
+        dynamodb.get_item(TableName="NoTable", Key=key)
+    url = sqs.get_queue_url(QueueName="FetchQueue")["QueueUrl"]
+    attributes = {"kind": {"DataType": "String", "StringValue": "bell"}}
+    for more in ({}, {"MessageAttributes": attributes}):
+        sent = sqs.send_message(QueueUrl=url, MessageBody="тук", **more)
+        [got] = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+        assert (got["Body"], got["MessageId"]) == ("тук", sent["MessageId"])
+        assert got["MD5OfBody"] == sent["MD5OfMessageBody"]
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=got["ReceiptHandle"])
+    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
+        sqs.send_message(QueueUrl=url + "no", MessageBody="x")
+    dynamodb.delete_item(TableName="PacerTable", Key=key)

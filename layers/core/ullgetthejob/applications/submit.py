@@ -221,6 +221,8 @@ def enter(
             connection=connection,
             now=now,
         )
+        if is_new:  # last: from here to the commit the account's other submissions wait
+            ledger.announce(application, connection=connection, now=now)
     if is_new:
         count("ApplicationsAccepted" if held is None else "ApplicationsFiltered")
     return application, is_new
@@ -245,7 +247,6 @@ def _enter(values: dict[str, Any], *, connection: Connection) -> tuple[Applicati
     of_row = {**values, "id": application.id}
     connection.execute(ledger.SHOW, of_row)
     connection.execute(REMEMBER_KEY, of_row)
-    ledger.announce(application, connection=connection, now=values["now"])
     return application, True
 
 
