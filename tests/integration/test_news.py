@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import psycopg
@@ -537,52 +537,12 @@ def test_sigkill_at_any_statement_leaves_all_or_nothing_and_the_rest_is_told_lat
         deaths += 1
     assert deaths >= 10
     assert teller.exitcode == 0
-    later = NOW + timedelta(minutes=2)
-    news.tell_left(connection=world.connection, now=later, most=10)
+    world.tell(run)
     for account in accounts:
         types = [event["type"] for event in world.log(account)]
         assert types == ["jobs.new", "jobs.new", "fetch.completed"]
         assert len(world.announced(account)) == 61
         assert world.kept(account)["902"] is None
-
-
-def test_what_was_left_untold_is_told_after_a_minute(world, query):
-    left, paused = world.account(), world.account()
-    run = world.run(query)
-    world.search(left, query, run)
-    world.search(paused, query, run, paused=True)
-    world.find(query, item(1))
-    about = {"connection": world.connection, "most": 10}
-    assert news.tell_left(now=NOW + timedelta(seconds=59), **about) == 0
-    assert world.log(left) == []
-    assert news.tell_left(now=NOW + timedelta(seconds=60), **about) == 1
-    assert world.announced(left) == ["1"]
-    assert news.tell_left(now=NOW + timedelta(hours=1), **about) == 0
-    assert world.log(paused) == []
-
-
-def test_a_run_without_news_that_was_left_untold_is_told_too(world, anna, query):
-    run = world.run(query, "failed", "captcha")
-    world.search(anna, query, run)
-    later = NOW + timedelta(minutes=5)
-    assert news.tell_left(connection=world.connection, now=later, most=10) == 1
-    assert [event["type"] for event in world.log(anna)] == ["fetch.completed"]
-
-
-def test_only_so_many_runs_are_told_at_once_the_oldest_first(world, anna):
-    runs = []
-    for number in range(3):
-        query = world.query()
-        run = world.run(query)
-        world.connection.execute(
-            "UPDATE fetch_runs SET finished_at = %s WHERE id = %s",
-            (NOW - timedelta(minutes=number), run),
-        )
-        world.search(anna, query, run)
-        runs.append(str(run))
-    later = NOW + timedelta(minutes=5)
-    assert news.tell_left(connection=world.connection, now=later, most=2) == 2
-    assert [event["data"]["run_id"] for event in world.log(anna)] == [runs[2], runs[1]]
 
 
 def test_neither_applying_nor_claims_nor_changes_of_a_search_deadlock_with_news(world, anna, query):

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform.telemetry import count
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# Who ended the run tells it at once, or is dead.
-LEFT_AFTER = timedelta(minutes=1)
 MOST_ALSO_BYTES = 8 * 1024  # one job in all cities must not fill a frame
 LONGEST_URL = 2_000
 HIGH = 999_999  # more than there are jobs, or parts, of one run
@@ -99,13 +97,6 @@ DETACH = """
         run_id = CASE WHEN run_id <> %(run_id)s THEN run_id END
     WHERE id = %(id)s
 """
-LEFT = """
-    SELECT run.id
-    FROM fetch_runs AS run JOIN saved_searches AS search ON search.run_id = run.id
-    WHERE run.state <> 'running' AND run.finished_at <= %(before)s
-        AND NOT search.paused AND search.query_id = run.query_id
-    GROUP BY run.id ORDER BY run.finished_at, run.id LIMIT %(most)s
-"""
 
 
 @dataclass
@@ -142,15 +133,6 @@ def tell(run_id: UUID, *, connection: Connection, now: datetime) -> int:
     if told:
         count("JobsTold", told)
     return told
-
-
-def tell_left(*, connection: Connection, now: datetime, most: int) -> int:
-    """Tell what was left untold because somebody died: of how many runs, *most* at once."""
-    values = {"before": now - LEFT_AFTER, "most": most}
-    left = connection.execute(LEFT, values).fetchall()
-    for run in left:
-        tell(run["id"], connection=connection, now=now)
-    return len(left)
 
 
 def split(jobs: Iterable[dict[str, Any]], head: dict[str, Any]) -> list[list[dict[str, Any]]]:
