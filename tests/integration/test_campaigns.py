@@ -12,8 +12,14 @@ from psycopg.rows import dict_row
 
 from tests.integration.test_apply import ANNA, CALLER, Desk, publish
 from ullgetthejob.accounts import rate_limit
-from ullgetthejob.applications import application, campaigns, ledger
-from ullgetthejob.applications.campaigns import AddBody, CustomizeBody, StatusQuery, WorkflowBody
+from ullgetthejob.applications import application, ledger
+from ullgetthejob.applications.campaigns import commands, progress, taking_up
+from ullgetthejob.applications.campaigns.contract import (
+    AddBody,
+    CustomizeBody,
+    StatusQuery,
+    WorkflowBody,
+)
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, NeedsPerson, NotFound
 
@@ -66,10 +72,10 @@ class Campaign:
             "connection": self.desk.connection,
             "now": self.desk.world.now(),
         }
-        return campaigns.act(name, WorkflowBody(workflow_id=self.id), **{**about, **other})
+        return commands.act(name, WorkflowBody(workflow_id=self.id), **{**about, **other})
 
     def add(self, caller=CALLER, **fields):
-        return campaigns.add(
+        return commands.add(
             AddBody(**fields),
             person=self.desk.person,
             caller=caller,
@@ -83,7 +89,7 @@ class Campaign:
             "connection": self.desk.connection,
             "now": self.desk.world.now(),
         }
-        return campaigns.progress(self.id, **{**about, **other})
+        return progress.progress(self.id, **{**about, **other})
 
     def items(self):
         """What the BFF sees: status and last_error by item."""
@@ -551,12 +557,12 @@ def test_another_account_s_campaign_is_not_found(desk, campaign):
             campaign.progress(person=other.person)
         about = {"connection": desk.connection, "now": desk.world.now()}
         with pytest.raises(NotFound):
-            campaigns.count_jobs(
+            commands.count_jobs(
                 CustomizeBody(workflow_id=campaign.id, job_count=9), person=other.person, **about
             )
         body = AddBody(workflow_id=campaign.id, jobs=[{"job_external_id": "1"}])
         with pytest.raises(NotFound):
-            campaigns.add(body, person=other.person, caller=CALLER, **about)
+            commands.add(body, person=other.person, caller=CALLER, **about)
     assert len(campaign.bff("SELECT 1 FROM application_queue")) == 1
     assert campaign.bff("SELECT account_id, state FROM campaigns") == [(desk.account_id, "running")]
 
@@ -586,7 +592,7 @@ def test_who_never_connected_has_no_campaign(desk, campaign):
     body = CustomizeBody(workflow_id=uuid4(), job_count=1)
     about = {"connection": desk.connection, "now": desk.world.now()}
     with pytest.raises(NeedsPerson):
-        campaigns.count_jobs(body, person=desk.person, **about)
+        commands.count_jobs(body, person=desk.person, **about)
 
 
 def test_vacancies_are_added_once_each_in_either_form(desk, campaign):
@@ -618,7 +624,7 @@ def test_the_count_of_batch_customize_is_recorded(desk, campaign):
     campaign.insert_many(1)
     body = CustomizeBody(workflowId=str(campaign.id), userId=str(desk.user_id), jobCount=7)
     about = {"person": desk.person, "connection": desk.connection, "now": desk.world.now()}
-    assert campaigns.count_jobs(body, **about).job_count == 7
+    assert commands.count_jobs(body, **about).job_count == 7
     assert campaign.progress().job_count == 7
     assert campaign.progress().status == "created"
     desk.sweep()
@@ -630,16 +636,16 @@ def test_a_page_of_items_names_the_applications(desk, campaign):
     campaign.act("start")
     about = {"person": desk.person, "connection": desk.connection, "now": desk.world.now()}
     query = StatusQuery(workflow_id=campaign.id, page=1, per_page=2)
-    (item,) = campaigns.status(query, **about).items
+    (item,) = progress.status(query, **about).items
     shown = application.read_application(
         str(item.application_id), person=desk.person, connection=desk.connection
     )
     assert shown.application.job_id == item.job_external_id
-    assert campaigns.status(query, **about).total == 3
+    assert progress.status(query, **about).total == 3
 
 
 def test_many_items_are_taken_up_a_few_hundred_at_a_time(desk, campaign, monkeypatch):
-    monkeypatch.setattr(campaigns, "AT_ONCE", 3)
+    monkeypatch.setattr(taking_up, "AT_ONCE", 3)
     campaign.insert_many(7)
     said = campaign.act("start").estimated_completion
     assert campaign.shown() == {"pending": 4, "processing": 3}
@@ -654,20 +660,20 @@ def test_two_who_take_up_at_once_make_each_application_once(desk, campaign):
     campaign.insert_many(3)
     campaign.act("start")
     campaign.insert_many(3)
-    take = campaigns._take
+    take = taking_up._take
     meanwhile = []
 
     def interrupted(*arguments):
         if not meanwhile:
             meanwhile.append(None)
             with psycopg.connect(campaign.url, autocommit=True, row_factory=dict_row) as own:
-                meanwhile[0] = campaigns.sweep(caller=CALLER, connection=own, now=desk.world.now())
+                meanwhile[0] = taking_up.sweep(caller=CALLER, connection=own, now=desk.world.now())
         return take(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(campaigns, "_take", interrupted)
+        patch.setattr(taking_up, "_take", interrupted)
         assert desk.sweep().taken_up == 1
-    assert meanwhile == [(2, 0)]
+    assert meanwhile == [2]
     assert len(campaign.rows()) == 6
 
 

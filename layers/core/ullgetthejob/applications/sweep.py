@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
-from ullgetthejob.applications import campaigns, ledger
+from ullgetthejob.applications import ledger
+from ullgetthejob.applications.campaigns import giving_up, taking_up
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.telemetry import count, gauge, logger
@@ -106,7 +107,8 @@ def sweep(*, connection: Connection, now: datetime, request_id: str = "-") -> Sw
         queues.ring(ledger.QUEUE, {"account_id": str(row["account_id"])})
         swept.rung += 1
     # The last, so that what fails there holds nothing else up; it rings by itself.
-    swept.taken_up, swept.cancelled = campaigns.sweep(
+    swept.cancelled = giving_up.sweep(connection=connection, now=now)
+    swept.taken_up = taking_up.sweep(
         caller=Caller("core", request_id), connection=connection, now=now
     )
     logger.info("swept", **vars(swept))

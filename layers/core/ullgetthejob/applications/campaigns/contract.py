@@ -1,0 +1,150 @@
+"""What callers send and get: bodies and answers of ``/api/queue/*``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+
+NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId"}
+
+
+def _either(snake: str, camel: str) -> AliasChoices:
+    """The BFF writes camelCase, Core's own words are snake_case."""
+    return AliasChoices(snake, camel)
+
+
+class WorkflowBody(BaseModel):
+    """Which campaign; *user_id*: for a service without a token of the user. Both spellings."""
+
+    workflow_id: UUID = Field(validation_alias=_either("workflow_id", "workflowId"))
+    user_id: str | None = Field(None, validation_alias=_either("user_id", "userId"))
+
+
+class CustomizeBody(WorkflowBody):
+    """How many vacancies the BFF has put into the campaign."""
+
+    job_count: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        None, validation_alias=_either("job_count", "jobCount")
+    )
+
+
+class CampaignJob(BaseModel):
+    """One vacancy. What else comes is kept with the item."""
+
+    model_config = ConfigDict(extra="allow")
+
+    job_external_id: Annotated[str, Field(min_length=1, max_length=255)] = Field(
+        validation_alias=_either("job_external_id", "jobExternalId"),
+        description="hh.ru's id of the vacancy",
+    )
+    cover_letter: str | None = Field(None, validation_alias=_either("cover_letter", "coverLetter"))
+    hh_resume_id: str | None = Field(None, validation_alias=_either("hh_resume_id", "hhResumeId"))
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(
+        0, description="the lower, the earlier it is taken up"
+    )
+
+
+class AddBody(BaseModel):
+    """Vacancies for a campaign; without *workflow_id*, for a new one. Either *jobs*, or the fields
+    of a single one."""
+
+    workflow_id: UUID | None = Field(None, validation_alias=_either("workflow_id", "workflowId"))
+    user_id: str | None = Field(None, validation_alias=_either("user_id", "userId"))
+    jobs: Annotated[list[CampaignJob], Field(max_length=500)] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict) or "jobs" in sent:
+            return sent
+        job = {name: value for name, value in sent.items() if name not in NOT_OF_A_JOB}
+        rest = {name: value for name, value in sent.items() if name in NOT_OF_A_JOB}
+        return {**rest, "jobs": [job]} if job else sent
+
+
+class WorkflowQuery(BaseModel):
+    """Which campaign; whose, for a service without a token of the user."""
+
+    workflow_id: UUID = Field(validation_alias=_either("workflow_id", "workflowId"))
+    user_id: str | None = None
+
+
+class StatusQuery(WorkflowQuery):
+    """And a page of its items."""
+
+    page: Annotated[int, Field(ge=0, le=10_000)] = 0
+    per_page: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+class CampaignAnswer(BaseModel):
+    """A campaign, in both spellings where callers use them. *status*: its state, or ``completed``
+    when nothing of it is left to do."""
+
+    success: Literal[True] = True
+    workflow_id: UUID
+    workflowId: UUID  # noqa: N815
+    status: Literal["created", "running", "paused", "cancelled", "completed"]
+    job_count: int | None = Field(description="as the BFF counted them")
+    pending_count: int = Field(description="applications that are not out yet")
+    hours_needed: float | None
+    estimated_completion: datetime | None = Field(
+        description="when the last one may go out, by both limits and what else waits; null: "
+        "nothing is left, or nothing goes on"
+    )
+    estimatedCompletion: datetime | None  # noqa: N815
+    message: str
+
+
+class AddedToCampaign(CampaignAnswer):
+    """*queued_count*: how many of the vacancies were not in the campaign before."""
+
+    queued_count: int
+    queuedCount: int  # noqa: N815
+
+
+class ItemCounts(BaseModel):
+    """Items by what they show."""
+
+    pending: int = 0
+    processing: int = 0
+    rate_limited: int = 0
+    completed: int = 0
+    failed: int = 0
+    needs_person: int = 0
+    cancelled: int = 0
+
+
+class CampaignProgress(CampaignAnswer):
+    """How far a campaign is. *waiting*: neither out nor over."""
+
+    total: int
+    completed: int
+    failed: int
+    waiting: int
+    needs_person: int
+    cancelled: int
+    progress: ItemCounts
+
+
+class ItemAnswer(BaseModel):
+    """One vacancy of a campaign."""
+
+    id: UUID
+    job_external_id: str
+    status: str | None
+    last_error: str | None
+    attempts: int | None
+    next_run_at: datetime | None
+    created_at: datetime
+    application_id: UUID | None = Field(description="of /api/applications; null: not taken up")
+
+
+class CampaignStatus(CampaignProgress):
+    """A campaign and a page of its items."""
+
+    items: list[ItemAnswer]
+    page: int
+    per_page: int

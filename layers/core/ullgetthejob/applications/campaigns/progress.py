@@ -1,0 +1,115 @@
+"""How far a campaign is, and when it may be done: what callers are answered."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.applications.campaigns import line
+from ullgetthejob.applications.campaigns.campaign import find
+from ullgetthejob.applications.campaigns.contract import (
+    CampaignAnswer,
+    CampaignProgress,
+    CampaignStatus,
+    ItemAnswer,
+    ItemCounts,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.campaigns.campaign import Campaign
+    from ullgetthejob.applications.campaigns.contract import StatusQuery
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+HOUR = timedelta(hours=1)
+ITEMS = """
+    SELECT q.id, q.job_external_id, q.status, q.last_error, q.attempts, q.next_run_at,
+           q.created_at, l.id AS application_id
+    FROM application_queue q LEFT JOIN application_ledger l
+        ON l.workflow_id = q.workflow_id AND l.queue_item_id = q.id
+    WHERE q.workflow_id = %(workflow_id)s
+    ORDER BY q.priority, q.created_at, q.id LIMIT %(limit)s OFFSET %(offset)s
+"""
+STATUSES = """
+    SELECT status, count(*) AS items FROM application_queue
+    WHERE workflow_id = %(workflow_id)s GROUP BY status
+"""
+
+
+def progress(
+    workflow_id: UUID, *, person: Person, connection: Connection, now: datetime
+) -> CampaignProgress:
+    """How far the campaign is. Raises :class:`NotFound` also for another account's."""
+    campaign = find(workflow_id, person=person, connection=connection, now=now)
+    shown = _shown(workflow_id, connection)
+    counts = ItemCounts(**{name: shown.get(name, 0) for name in ItemCounts.model_fields})
+    so_far = answer(campaign, campaign.state, person=person, connection=connection, now=now)
+    return CampaignProgress(
+        **dict(so_far),
+        total=sum(shown.values()),
+        completed=counts.completed,
+        failed=counts.failed,
+        waiting=so_far.pending_count,
+        needs_person=counts.needs_person,
+        cancelled=counts.cancelled,
+        progress=counts,
+    )
+
+
+def status(
+    query: StatusQuery, *, person: Person, connection: Connection, now: datetime
+) -> CampaignStatus:
+    """The campaign and a page of its items. Raises :class:`NotFound` also for another account's."""
+    so_far = progress(query.workflow_id, person=person, connection=connection, now=now)
+    values = {
+        "workflow_id": query.workflow_id,
+        "limit": query.per_page,
+        "offset": query.page * query.per_page,
+    }
+    items = connection.execute(ITEMS, values).fetchall()
+    return CampaignStatus(
+        **dict(so_far),
+        items=[ItemAnswer(**item) for item in items],
+        page=query.page,
+        per_page=query.per_page,
+    )
+
+
+def answer(
+    campaign: Campaign,
+    message: str,
+    *,
+    person: Person,
+    connection: Connection,
+    now: datetime,
+) -> CampaignAnswer:
+    """Where the campaign stands, with *message*: what was done."""
+    shown = _shown(campaign.workflow_id, connection)
+    left = sum(shown.get(name, 0) for name in ("pending", "processing", "rate_limited"))
+    done = campaign.state == "running" and shown and not left
+    completion = None
+    if left:
+        completion = line.completion(campaign, person=person, connection=connection, now=now)
+    return CampaignAnswer(
+        workflow_id=campaign.workflow_id,
+        workflowId=campaign.workflow_id,
+        status="completed" if done else campaign.state,
+        job_count=campaign.job_count,
+        pending_count=left,
+        hours_needed=round((completion - now) / HOUR, 1) if completion else None,
+        estimated_completion=completion,
+        estimatedCompletion=completion,
+        message=message,
+    )
+
+
+def _shown(workflow_id: UUID, connection: Connection) -> dict[str, int]:
+    """How many items show what."""
+    rows = connection.execute(STATUSES, {"workflow_id": workflow_id}).fetchall()
+    return {row["status"]: row["items"] for row in rows}
