@@ -132,11 +132,11 @@ test-hh-api: $(READY) ## Run the tests that ask the real hh.ru; need HH_ACCESS_T
 
 .PHONY: soak-applying
 soak-applying: $(READY) ## Apply 1,000 times while all goes wrong; SOAK_APPLICATIONS=, SOAK_SEED=
-	@SOAK_APPLICATIONS=$${SOAK_APPLICATIONS:-1000} $(PYTEST) -q -s tests/integration/test_applying_soak.py
+	@SOAK_APPLICATIONS=$${SOAK_APPLICATIONS:-1000} $(PYTEST) -q tests/integration/test_applying_soak.py
 
 .PHONY: soak-fetching
 soak-fetching: $(READY) ## Kill fetcher, workers and broadcaster for ten minutes; SOAK_SECONDS=
-	@SOAK_SECONDS=$${SOAK_SECONDS:-600} $(PYTEST) -q -s tests/integration/test_fetching_soak.py
+	@SOAK_SECONDS=$${SOAK_SECONDS:-600} $(PYTEST) -q tests/integration/test_fetching_soak.py
 
 .PHONY: test-dynamodb-local
 test-dynamodb-local: $(READY) ## Race many processes on AWS's DynamoDB Local (needs Java 17 and npm)

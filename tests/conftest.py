@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.fixtures.connected",
     "tests.fixtures.local_cloud",
     "tests.fixtures.realtime",
+    "tests.fixtures.progress",
 ]

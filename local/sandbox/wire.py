@@ -5,6 +5,7 @@ about ``User-Agent``, the limit of calls a second, and the faults that were aske
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -123,8 +124,9 @@ async def _truncated(request: web.Request, whole: web.StreamResponse) -> web.Str
     half = web.StreamResponse(status=whole.status, headers=whole.headers)
     half.headers.popall("Content-Length", None)
     half.enable_chunked_encoding()
-    await half.prepare(request)
-    await half.write(body[: len(body) // 2] if isinstance(body, bytes) else b"{")
+    with contextlib.suppress(ConnectionResetError):  # who has no patience is gone by now
+        await half.prepare(request)
+        await half.write(body[: len(body) // 2] if isinstance(body, bytes) else b"{")
     # Let the half leave before the end of the connection overtakes it.
     await asyncio.sleep(0.05)
     _hang_up(request)

@@ -1,35 +1,17 @@
-"""Workers of the function ``applier`` as processes of their own, which may be killed.
-
-A nursery that has imported all that the function needs forks them: as environments of Lambda do,
-they share nothing but what Postgres and AWS hold. A worker takes bells from its socket, an account
-a line, and answers ``done`` or ``failed``; one that is to be killed at a step stops itself there,
-says ``stopped`` and does nothing more. The product has no hooks for it.
-"""
+"""The applier as processes that may be killed: see :mod:`.nursery`. A bell names an account."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
 import socket
 import sys
-import threading
-import time
-from typing import TYPE_CHECKING, Any
-
-import httpx
-import psycopg  # noqa: F401 - a warm environment has it
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from functions.applier import app
-from local.clock import LocalClock
-from local.settings import REPOSITORY
+from tests.integration import nursery
 from ullgetthejob.accounts import rate_limit
 from ullgetthejob.applications import ledger, new_resume
-from ullgetthejob.hh import client as hh_client
-from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.pacer import Pacer
-from ullgetthejob.platform import clock, leases, settings
+from ullgetthejob.platform import leases, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,143 +43,49 @@ STEPS_OF_MAKING_A_RESUME = (
 )
 STEPS_OF_PUBLISHING_IT = ("before it is published", "it is published", "the token is taken")
 
-OUT_FOR_S = 0.3  # how long the call has been out when its worker stops
-# A pause of all calls costs real time; what matters here is that there is one.
-PAUSE_S = 0.05
+
+def _moved(**expected: str) -> Callable[[Any], bool]:
+    return lambda row: all(getattr(row, name) == value for name, value in expected.items())
 
 
-class Worker:
-    """One environment. It never ends by itself."""
+class Applier(nursery.Worker):
+    """The function ``applier``."""
+
+    after: ClassVar = {
+        "the lease is taken": (leases, "take", nursery.always),
+        "preparing": (ledger, "move", _moved(state="preparing")),
+        "the token is taken": (rate_limit, "acquire", nursery.always),
+        "the attempt is on record": (ledger, "begin_attempt", nursery.always),
+        # in a transaction that is never committed
+        "the outcome is written": (ledger, "end_attempts", nursery.always),
+        "queued again": (ledger, "move", _moved(reason="never_arrived")),
+        "the resume's title is on record": (new_resume._Work, "_record", nursery.always),
+        "the resume is kept": (new_resume._Work, "_keep", nursery.always),
+        "it waits for the resume": (ledger, "move", _moved(reason="resume_not_visible")),
+    }
+    before: ClassVar = {"the outcome is committed": (leases.Lease, "release")}
+    calls: ClassVar = {
+        "before the call leaves": ("POST", "/negotiations", "before"),
+        "the call is out": ("POST", "/negotiations", "during"),
+        "hh.ru has acted": ("POST", "/negotiations", "after"),
+        "before hh.ru is read": ("GET", "/negotiations", "before"),
+        "hh.ru is read": ("GET", "/negotiations", "after"),
+        "before the resume is asked for": ("POST", "/resumes", "before"),
+        "the resume is made": ("POST", "/resumes", "after"),
+        "before it is published": ("POST", "/publish", "before"),
+        "it is published": ("POST", "/publish", "after"),
+    }
 
     def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
-        self._lines = channel.makefile("rw", encoding="utf-8")
-        clock.install(LocalClock(REPOSITORY / order["clock"]).now)
-        vars(hh_client).update(
-            PAUSE_AFTER_429_S=PAUSE_S,
-            PAUSE_AFTER_FAILURES_S=PAUSE_S,
-            TIMEOUT=httpx.Timeout(order["timeout_s"]),
-        )
-        hh = HHClient(
-            settings.text("HH_API_URL"),
-            user_agent=settings.text("HH_USER_AGENT"),
-            pacer=Pacer(settings.text("PACER_TABLE"), calls_per_second=1000),
-            transport=_Way(self, order["step"]),
-        )
-        vars(app).update(client=lambda: hh)
-        self._stop_at(order["step"])
+        super().__init__(channel, order)
+        vars(app).update(client=lambda: self.hh)
 
-    def work(self) -> None:
-        """Answer bells."""
-        self.say(f"ready {os.getpid()}")
-        for bell in self._lines:
-            record = {"messageId": "1", "body": json.dumps({"account_id": bell.strip()})}
-            answer = app.handler({"Records": [record]}, None)
-            self.say("failed" if answer["batchItemFailures"] else "done")
+    def pacer(self) -> Pacer:
+        return Pacer(settings.text("PACER_TABLE"), calls_per_second=1000)
 
-    def say(self, what: str) -> None:
-        """Tell the test."""
-        self._lines.write(f"{what}\n")
-        self._lines.flush()
-
-    def stop(self) -> None:
-        """Do nothing more."""
-        self.say("stopped")
-        time.sleep(600)
-
-    def _stop_at(self, step: str | None) -> None:
-        after: dict[str, tuple[Any, str, Callable[[Any], bool]]] = {
-            "the lease is taken": (leases, "take", _always),
-            "preparing": (ledger, "move", lambda row: row.state == "preparing"),
-            "the token is taken": (rate_limit, "acquire", _always),
-            "the attempt is on record": (ledger, "begin_attempt", _always),
-            # in a transaction that is never committed
-            "the outcome is written": (ledger, "end_attempts", _always),
-            "queued again": (ledger, "move", lambda row: row.reason == "never_arrived"),
-            "the resume's title is on record": (new_resume._Work, "_record", _always),
-            "the resume is kept": (new_resume._Work, "_keep", _always),
-            "it waits for the resume": (
-                ledger,
-                "move",
-                lambda row: row.reason == "resume_not_visible",
-            ),
-        }
-        if step in after:
-            self._after(*after[step])
-        elif step == "the outcome is committed":
-            self._before(leases.Lease, "release")
-
-    def _after(self, owner: Any, name: str, here: Callable[[Any], bool]) -> None:
-        inner = getattr(owner, name)
-
-        def stopping(*arguments: Any, **options: Any) -> Any:
-            answer = inner(*arguments, **options)
-            if here(answer):
-                self.stop()
-            return answer
-
-        setattr(owner, name, stopping)
-
-    def _before(self, owner: Any, name: str) -> None:
-        setattr(owner, name, lambda *_: self.stop())
-
-
-def _always(_: Any) -> bool:
-    return True
-
-
-class _Way(httpx.BaseTransport):
-    """The way to hh.ru, on which a worker may stop before, while and after it is called."""
-
-    def __init__(self, worker: Worker, step: str | None) -> None:
-        self._worker = worker
-        self._step = step
-        self._inner = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        applies = (request.method, request.url.path) == ("POST", "/negotiations")
-        reads = (request.method, request.url.path) == ("GET", "/negotiations")
-        makes = (request.method, request.url.path) == ("POST", "/resumes")
-        publishes = request.method == "POST" and request.url.path.endswith("/publish")
-        if (
-            (applies and self._step == "before the call leaves")
-            or (reads and self._step == "before hh.ru is read")
-            or (makes and self._step == "before the resume is asked for")
-            or (publishes and self._step == "before it is published")
-        ):
-            self._worker.stop()
-        if applies and self._step == "the call is out":
-            threading.Timer(OUT_FOR_S, self._worker.say, ["stopped"]).start()
-        response = self._inner.handle_request(request)
-        if (
-            (applies and self._step == "hh.ru has acted")
-            or (reads and self._step == "hh.ru is read")
-            or (makes and self._step == "the resume is made")
-            or (publishes and self._step == "it is published")
-        ):
-            response.read()
-            self._worker.stop()
-        return response
-
-
-def main(orders: socket.socket) -> None:
-    """Fork a worker for each order: its environment and its socket."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-    while True:
-        text, sockets, _, _ = socket.recv_fds(orders, 65_536, 1)
-        if not text:
-            return
-        [channel] = sockets
-        if os.fork() == 0:
-            orders.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            order = json.loads(text)
-            os.environ.clear()
-            os.environ.update(order["environment"])
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                Worker(socket.socket(fileno=channel), order).work()
-            os._exit(0)
-        os.close(channel)
+    def answer(self, bell: str) -> dict[str, Any]:
+        return app.handler(nursery.event({"account_id": bell}), None)
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))
+    nursery.serve(Applier, socket.socket(fileno=int(sys.argv[1])))

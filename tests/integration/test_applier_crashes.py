@@ -7,8 +7,8 @@ import pytest
 
 from tests.integration import apply_work
 from tests.integration.apply_judge import calls_made, judge, tokens_spent
-from tests.integration.apply_workers import Workers
 from tests.integration.test_apply import Desk, publish
+from tests.integration.workers import Workers
 from ullgetthejob.platform import aws, settings
 
 VACANCIES = 3

@@ -24,8 +24,8 @@ from tests.integration.apply_judge import (
     tokens_spent,
     was_full_at,
 )
-from tests.integration.apply_workers import Workers, first_to_answer
 from tests.integration.test_apply import Desk, publish
+from tests.integration.workers import Workers, first_to_answer
 from ullgetthejob.platform import aws, settings
 
 APPLICATIONS = int(os.environ.get("SOAK_APPLICATIONS", "112"))
@@ -157,6 +157,15 @@ class Soak:
                 self.full_at[account] = was_full_at(desk.account_id)
         self.world.sandbox.advance(seconds)
 
+    def told(self):
+        """How far it is."""
+        accepted = sum(len(vacancies) for vacancies in self.accepted.values())
+        return (
+            f"{accepted - self.left()} of {APPLICATIONS} out, {self.left()} wait;"
+            f" {self.rounds} rounds, {self.killed} workers killed,"
+            f" {self.overwritten} rows overwritten"
+        )
+
     def left(self):
         """How many are not over yet."""
         found = self.connection.execute(
@@ -189,16 +198,16 @@ def rung():
 
 
 @pytest.mark.skipif("SOAK_APPLICATIONS" not in os.environ, reason="make soak-applying runs it")
-def test_whatever_goes_wrong_each_application_is_made_once(desks, workers):
+def test_whatever_goes_wrong_each_application_is_made_once(desks, workers, progress):
     try:
-        soak(desks, workers, random.Random(SEED))  # noqa: S311 - the same
+        soak(desks, workers, random.Random(SEED), progress)  # noqa: S311 - the same
     except BaseException as error:
         error.add_note(f"again with: SOAK_SEED={SEED} SOAK_APPLICATIONS={APPLICATIONS}")
         raise
 
 
-def soak(desks, workers, chance):
-    began = time.monotonic()
+def soak(desks, workers, chance, progress):
+    progress.say(f"{APPLICATIONS} applications; seed {SEED}")
     run = Soak(desks, workers, chance)
     for kind in FAULTS:
         more = {"seconds": SLOW_S} if kind == "slow" else {}
@@ -211,6 +220,7 @@ def soak(desks, workers, chance):
         for account in run.desks:
             run.submit(account, chance.randrange(12))
         run.round(chance.choice([31, 61, 450, 900]) if run.left() > len(desks) else 61)
+        progress.so_far(run.told)
     run.world.sandbox.control("DELETE", "/faults")
     for _ in range(3):  # the sweeper puts right what was overwritten last
         desks[0].sweep()
@@ -220,8 +230,4 @@ def soak(desks, workers, chance):
         assert len(accepted) == len(run.wanted[str(desk.account_id)])
         made = calls_made(desk.account_id, connection=desk.connection)
         assert spent_since(desk.account_id, run.full_at[str(desk.account_id)]) == made
-    print(
-        f"\n{len(PEOPLE) * len(accepted)} applications in {time.monotonic() - began:.0f} s:"
-        f" {run.rounds} rounds, {run.killed} workers killed, {run.overwritten} rows overwritten,"
-        f" seed {SEED}"
-    )
+    progress.say(f"each was made once: {run.told()}; seed {SEED}\n")

@@ -12,8 +12,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.integration import fetch_work
-from tests.integration.apply_workers import Workers, first_to_answer
 from tests.integration.fetch_desk import Desk, judge, new_employer, publish
+from tests.integration.workers import Workers, first_to_answer
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import postgres
 from ullgetthejob.vacancies import fetch_runs, queries

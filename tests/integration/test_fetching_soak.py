@@ -20,8 +20,8 @@ import pytest
 
 from tests.fixtures.hh_sandbox import run_sandbox
 from tests.integration import fetch_work
-from tests.integration.apply_workers import Workers, first_to_answer
 from tests.integration.fetch_desk import Desk, judge, new_employer, rung
+from tests.integration.workers import Workers, first_to_answer
 from ullgetthejob.platform import clock
 from ullgetthejob.realtime import events
 
@@ -71,8 +71,9 @@ def desk(connected, room, monkeypatch):
 class Soak:
     """A world, its people, and the processes that serve them."""
 
-    def __init__(self, desk, room, workers, chance):
+    def __init__(self, desk, room, workers, chance, progress):
         self.desk, self.room, self.workers, self.chance = desk, room, workers, chance
+        self.progress = progress
         self.sandbox = desk.sandbox
         self.employers = [new_employer() for _ in range(EMPLOYERS)]
         self.titles = []
@@ -172,6 +173,7 @@ class Soak:
             events.sweep(connection=self.desk.connection, now=self.desk.world.now(), most=100)
             waiting += self.heard()
             self.work(waiting, deaths)
+            self.progress.so_far(self.told)
         self.sandbox.control("DELETE", "/faults")
         self.sandbox.control("POST", "/clock", {"rate": 0})
 
@@ -180,6 +182,7 @@ class Soak:
         began = self.desk.world.now()
         while self.is_behind(began):
             self.minutes += 1
+            self.progress.so_far(lambda: f"calm, until all is told: {self.minutes} minutes")
             assert self.minutes < MOST_MINUTES, "there is no end"
             self.sandbox.advance(61)
             self.answer_all([fetch_work.TICK])
@@ -191,6 +194,13 @@ class Soak:
             bells = set(rung("BROADCASTER_QUEUE_URL", "account_id"))
             self.answer_all([f"{fetch_work.BROADCAST}{account_id}" for account_id in bells])
             time.sleep(0.2)
+
+    def told(self):
+        """How far it is."""
+        return (
+            f"storm of {SECONDS:.0f} s: {self.bells} bells, {self.killed} workers killed,"
+            f" {len(self.published)} vacancies published, {len(self.closed)} closed"
+        )
 
     def is_behind(self, since):
         """Whether a search was not read since, or its news are not told."""
@@ -222,24 +232,21 @@ class Soak:
         assert set(self.published) - self.closed <= stored
 
 
-def test_whatever_goes_wrong_each_vacancy_is_told_once(desk, room, workers):
+def test_whatever_goes_wrong_each_vacancy_is_told_once(desk, room, workers, progress):
     try:
-        soak(desk, room, workers, random.Random(SEED))  # noqa: S311 - the same
+        soak(desk, room, workers, random.Random(SEED), progress)  # noqa: S311 - the same
     except BaseException as error:
         error.add_note(f"again with: SOAK_SEED={SEED} SOAK_SECONDS={SECONDS}")
         raise
 
 
-def soak(desk, room, workers, chance):
-    run = Soak(desk, room, workers, chance)
+def soak(desk, room, workers, chance, progress):
+    run = Soak(desk, room, workers, chance, progress)
     run.storm(SECONDS)
     run.calm()
     run.judge()
     rows = desk.connection.execute("SELECT state, reason FROM fetch_runs").fetchall()
     states = Counter(f"{row['state']} {row['reason'] or ''}".strip() for row in rows)
-    told = desk.connection.execute("SELECT count(*) AS n FROM account_vacancies").fetchone()
-    print(
-        f"\n{SECONDS:.0f} s: {run.bells} bells, {run.killed} workers killed,"
-        f" {len(run.published)} vacancies published, {len(run.closed)} closed,"
-        f" {told['n']} times told; runs: {dict(states)}; seed {SEED}"
-    )
+    news = desk.connection.execute("SELECT count(*) AS n FROM account_vacancies").fetchone()
+    say = progress.say if "SOAK_SECONDS" in os.environ else print
+    say(f"{run.told()}, {news['n']} times told; runs: {dict(states)}; seed {SEED}\n")

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.integration.apply_work import STEPS_OF_MAKING_A_RESUME, STEPS_OF_PUBLISHING_IT
-from tests.integration.apply_workers import Workers
 from tests.integration.test_apply import CALLER, Desk, publish
+from tests.integration.workers import Workers
 from ullgetthejob.accounts import rate_limit
 from ullgetthejob.applications import apply, ledger, new_resume
 from ullgetthejob.applications.application import RetryBody, cancel, retry

@@ -1,5 +1,4 @@
-"""The test's side of :mod:`tests.integration.apply_work`, and of others that work as it does:
-starts, rings and kills workers."""
+"""The test's side of :mod:`tests.integration.nursery`: starts, rings and kills workers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,162 @@
+"""Functions as processes of their own, which may be killed.
+
+A nursery that has imported all that the functions need forks them: as environments of Lambda do,
+they share nothing but what Postgres and AWS hold. A worker takes bells from its socket, one a line,
+and answers ``done`` or ``failed``; one that is to be killed at a step stops itself there, says
+``stopped`` and does nothing more. The product has no hooks for it.
+
+:mod:`.apply_work` and :mod:`.fetch_work` say which functions and which steps; :mod:`.workers` is
+the side of the test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import httpx
+import psycopg  # noqa: F401 - a warm environment has it
+
+from local.clock import LocalClock
+from local.settings import REPOSITORY
+from ullgetthejob.hh import client as hh_client
+from ullgetthejob.hh.client import HHClient
+from ullgetthejob.platform import clock, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ullgetthejob.hh.pacer import Pacer
+
+OUT_FOR_S = 0.3  # how long a call has been out when its worker stops
+# A pause of all calls costs real time; what matters here is that there is one.
+PAUSE_S = 0.05
+
+
+class Worker:
+    """One environment; it never ends by itself. What a subclass says:
+
+    *before* and *after*: the steps that lie at a function, by name: its owner and name, and of what
+    it returned, whether this is the step. *calls*: the steps at calls of hh.ru: the method, how the
+    path ends, and the moment: ``before``, ``during`` or ``after``.
+    """
+
+    before: ClassVar[dict[str, tuple[Any, str]]] = {}
+    after: ClassVar[dict[str, tuple[Any, str, Callable[[Any], bool]]]] = {}
+    calls: ClassVar[dict[str, tuple[str, str, str]]] = {}
+
+    def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
+        self._lines = channel.makefile("rw", encoding="utf-8")
+        clock.install(LocalClock(REPOSITORY / order["clock"]).now)
+        vars(hh_client).update(
+            PAUSE_AFTER_429_S=PAUSE_S,
+            PAUSE_AFTER_FAILURES_S=PAUSE_S,
+            TIMEOUT=httpx.Timeout(order["timeout_s"]),
+        )
+        step = order["step"]
+        self.hh = HHClient(
+            settings.text("HH_API_URL"),
+            user_agent=settings.text("HH_USER_AGENT"),
+            pacer=self.pacer(),
+            transport=_Way(self, self.calls.get(step)),
+        )
+        if step in self.after:
+            self._stop_after(*self.after[step])
+        if step in self.before:
+            owner, name = self.before[step]
+            setattr(owner, name, lambda *_: self.stop())
+
+    def pacer(self) -> Pacer:
+        """That its calls of hh.ru take."""
+        raise NotImplementedError
+
+    def answer(self, bell: str) -> dict[str, Any]:
+        """What the function that the *bell* is for answers to its event."""
+        raise NotImplementedError
+
+    def work(self) -> None:
+        """Answer bells."""
+        self.say(f"ready {os.getpid()}")
+        for bell in self._lines:
+            answer = self.answer(bell.strip())
+            self.say("failed" if answer["batchItemFailures"] else "done")
+
+    def say(self, what: str) -> None:
+        """Tell the test."""
+        self._lines.write(f"{what}\n")
+        self._lines.flush()
+
+    def stop(self) -> None:
+        """Do nothing more."""
+        self.say("stopped")
+        time.sleep(600)
+
+    def _stop_after(self, owner: Any, name: str, here: Callable[[Any], bool]) -> None:
+        inner = getattr(owner, name)
+
+        def stopping(*arguments: Any, **options: Any) -> Any:
+            answer = inner(*arguments, **options)
+            if here(answer):
+                self.stop()
+            return answer
+
+        setattr(owner, name, stopping)
+
+
+def always(_: Any) -> bool:
+    """Whatever was returned."""
+    return True
+
+
+def event(body: dict[str, Any]) -> dict[str, Any]:
+    """An event of SQS with one message."""
+    return {"Records": [{"messageId": "1", "body": json.dumps(body)}]}
+
+
+class _Way(httpx.BaseTransport):
+    """The way to hh.ru, on which a worker may stop before, while and after it is called."""
+
+    def __init__(self, worker: Worker, step: tuple[str, str, str] | None) -> None:
+        self._worker = worker
+        self._method, self._path, self._moment = step or ("", "", "")
+        self._inner = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        moment = None
+        if request.method == self._method and request.url.path.endswith(self._path):
+            moment = self._moment
+        if moment == "before":
+            self._worker.stop()
+        if moment == "during":
+            threading.Timer(OUT_FOR_S, self._worker.say, ["stopped"]).start()
+        response = self._inner.handle_request(request)
+        if moment == "after":
+            response.read()
+            self._worker.stop()
+        return response
+
+
+def serve(worker: type[Worker], orders: socket.socket) -> None:
+    """Fork a *worker* for each order: its environment and its socket."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    while True:
+        text, sockets, _, _ = socket.recv_fds(orders, 65_536, 1)
+        if not text:
+            return
+        [channel] = sockets
+        if os.fork() == 0:
+            orders.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            order = json.loads(text)
+            os.environ.clear()
+            os.environ.update(order["environment"])
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                worker(socket.socket(fileno=channel), order).work()
+            os._exit(0)
+        os.close(channel)
