@@ -1,6 +1,5 @@
 """Details against the sandbox: each vacancy is read once for all, what has closed is marked."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
@@ -70,14 +69,14 @@ class Reader:
             "UPDATE search_queries SET full_from = %s WHERE id = %s", (self.now(), query)
         )
 
-    def read(self, query, most=30, ends=None, connection=None):
+    def read(self, query, most=30, goes_on=lambda: True, connection=None):
         return details.read_some(
             query,
             hh=self.hh,
             connection=connection or self.connection,
             clock=self.now,
             most=most,
-            ends=time.monotonic() + 60 if ends is None else ends,
+            goes_on=goes_on,
         )
 
     def row(self, vacancy):
@@ -242,8 +241,11 @@ def test_while_calls_are_paused_nothing_counts_as_looked_at(reader):
     assert reader.read(query) == 2
 
 
-def test_nothing_is_asked_when_the_time_is_up(reader):
-    query = reader.found(*reader.publish(2))
-    assert reader.read(query, ends=time.monotonic()) == 0
+def test_no_call_is_begun_that_something_else_comes_before(reader):
+    query = reader.found(*reader.publish(3))
     assert reader.read(query, most=0) == 0
+    assert reader.read(query, goes_on=lambda: False) == 0
     assert reader.calls() == 0
+    quiet = iter([True, True, False])
+    assert reader.read(query, goes_on=lambda: next(quiet)) == 2
+    assert reader.calls() == 2

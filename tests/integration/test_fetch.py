@@ -608,6 +608,27 @@ def test_details_are_read_after_the_run_unless_another_waits(desk, employer, sea
     assert desk.bells() == []
 
 
+def test_details_are_no_rival_of_a_run_that_waits_for_its_turn_to_call(
+    desk, employer, search, monkeypatch
+):
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "7")
+    query_id, _ = search
+    publish(desk.sandbox, employer, 2)
+    other = desk.query(employer_id=new_employer())
+    desk.save(other)
+    desk.forget_calls()
+    desk.tick()
+    # A worker has it; when it began to wait for the pacer it put off what others may ring for.
+    run = fetch_runs.running(other, connection=desk.connection)
+    until = desk.world.now() + timedelta(seconds=120)
+    held = fetch_runs.put_off(run, until, reason=None, connection=desk.connection)
+    desk.work(query_id)
+    assert desk.calls("GET /vacancies/{vacancy_id}") == 0
+    fetch_runs.put_off(held, until, reason="hh_busy", connection=desk.connection)
+    desk.work(query_id)
+    assert desk.calls("GET /vacancies/{vacancy_id}") == 2
+
+
 def test_what_does_not_change_what_is_found_is_the_same_query(desk):
     plain = desk.query(text="сварщик", area=["1", "2"])
     assert plain == desk.query(

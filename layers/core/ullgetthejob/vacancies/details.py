@@ -9,13 +9,12 @@ hh.ru cannot show stands in nobody's way. It stays set after a look in vain, and
 what is found no longer but open.
 
 The reading goes as far as it can: a call that hh.ru refuses ends it, and fails nothing. Pages come
-first: a run reads details only while no other search waits; what is left then is rung for in a
-minute in which nothing else is to be done.
+first: a detail is read only while no run waits, of this search or another; what is left then is
+rung for in a minute in which nothing else is to be done.
 """
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -93,14 +92,13 @@ def read_some(
     connection: Connection,
     clock: Callable[[], datetime],
     most: int,
-    ends: float,
+    goes_on: Callable[[], bool],
 ) -> int:
     """Read what this search found in full: the newest that nobody read yet, then what it no longer
-    finds. At most *most* calls, none begins after *ends* (:func:`time.monotonic`); how many there
-    were."""
+    finds. At most *most* calls, each only if *goes_on* says so; how many there were."""
     calls = 0
     for chosen in _chosen(query_id, most, connection=connection, now=clock()):
-        if time.monotonic() >= ends:
+        if not goes_on():
             break
         taken = {**chosen, "now": clock()}
         if not connection.execute(TAKE, taken).rowcount:

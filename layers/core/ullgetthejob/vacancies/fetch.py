@@ -11,8 +11,8 @@ not know: it ends at once, as ``partial`` if something was fetched, and says why
 vacancies and suddenly has none has *collapsed*: that is an alarm and no news, until it is still so
 after a day.
 
-After its end those who wanted the run are told (:mod:`.news`), then details are read, while no
-other search waits.
+After its end those who wanted the run are told (:mod:`.news`), then details are read, while no run
+waits.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ SHORT_WAIT_S = 2
 PAUSES = [timedelta(seconds=s) for s in (10, 30, 120, 300)]
 SWEPT_EVERY = timedelta(minutes=1)  # a shorter pause rings for itself
 LONGEST_RUN = timedelta(hours=6)
-DETAILS_AT_ONCE = 5
 COLLAPSES_FROM = 5  # vacancies; fewer may well be gone
 COLLAPSE_IS_TRUE_AFTER = timedelta(hours=24)
 
@@ -189,28 +188,23 @@ class _Worker:
             news.tell(run_id, connection=self._connection, now=self._clock())
 
     def read_details(self) -> None:
-        """Read vacancies in full, and what has closed, while no other search waits for calls."""
-        left = details.per_run()
+        """Read vacancies in full, and what has closed, while no run waits for calls."""
         if self._failed:  # hh.ru refuses, or is waited for
             return
-        while left > 0 and not self._left() and not self._others_wait():
-            some = min(left, DETAILS_AT_ONCE)
-            read = details.read_some(
-                self._query_id,
-                hh=self._hh,
-                connection=self._connection,
-                clock=self._clock,
-                most=some,
-                ends=self._ends,
-            )
-            left -= some
-            if read < some:
-                return
-
-    def _others_wait(self) -> bool:
-        return fetch_runs.others_wait(
-            self._query_id, connection=self._connection, now=self._clock()
+        details.read_some(
+            self._query_id,
+            hh=self._hh,
+            connection=self._connection,
+            clock=self._clock,
+            most=details.per_run(),
+            goes_on=self._is_quiet,
         )
+
+    def _is_quiet(self) -> bool:
+        """Whether there is time for what nobody waits for."""
+        if self._left():
+            return False
+        return not fetch_runs.any_waits(connection=self._connection, now=self._clock())
 
     def _left(self) -> bool:
         """Whether the time is up."""

@@ -104,10 +104,12 @@ UNTOLD = """
     WHERE run.query_id = %s AND run.state <> 'running' AND NOT search.paused
     ORDER BY run.started_at, run.id
 """
-OTHERS_WAIT = """
+# One that a worker has goes on by and by, and waits for each of its calls; one with a reason waits
+# for hh.ru.
+ANY_WAITS = """
     SELECT EXISTS (
         SELECT FROM fetch_runs
-        WHERE state = 'running' AND due_at <= %(now)s AND query_id <> %(query_id)s
+        WHERE state = 'running' AND (due_at <= %(now)s OR reason IS NULL)
     ) AS wait
 """
 FORGET = """
@@ -287,10 +289,9 @@ def to_ring(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
     return [row["query_id"] for row in rows]
 
 
-def others_wait(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
-    """Whether another search's run waits for a worker."""
-    values = {"query_id": query_id, "now": now}
-    row = connection.execute(OTHERS_WAIT, values).fetchone()
+def any_waits(*, connection: Connection, now: datetime) -> bool:
+    """Whether there is a run that waits for a worker, or for its turn to call."""
+    row = connection.execute(ANY_WAITS, {"now": now}).fetchone()
     return bool(row and row["wait"])
 
 
