@@ -107,16 +107,16 @@ def act(
     acts = {"start": start, "pause": pause, "resume": resume, "cancel": cancel}
     if act not in acts:
         raise NotFound("there is no such route")
-    return acts[act](body.workflow_id, person=person, caller=caller, connection=connection, now=now)
+    return acts[act](body, person=person, caller=caller, connection=connection, now=now)
 
 
 def start(
-    workflow_id: UUID, *, person: Person, caller: Caller, connection: Connection, now: datetime
+    body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Let a campaign run. One that runs, or was paused, stays what it is. Raises
     :class:`NotFound`; :class:`Conflict` for a cancelled one."""
-    campaign = find(workflow_id, person=person, connection=connection, now=now)
-    find_or_make(workflow_id, person=person, connection=connection, now=now)
+    campaign = find(body.workflow_id, person=person, connection=connection, now=now)
+    find_or_make(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state == "cancelled":
         raise _not_now(campaign, "started")
     campaign = turn(
@@ -129,12 +129,12 @@ def start(
 
 
 def pause(
-    workflow_id: UUID, *, person: Person, caller: Caller, connection: Connection, now: datetime
+    body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Nothing of the campaign that is not out goes out. Raises :class:`NotFound`,
     :class:`Conflict`."""
-    campaign = find(workflow_id, person=person, connection=connection, now=now)
-    find_or_make(workflow_id, person=person, connection=connection, now=now)
+    campaign = find(body.workflow_id, person=person, connection=connection, now=now)
+    find_or_make(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state == "cancelled":
         raise _not_now(campaign, "paused")
     source: list[State] = ["created", "running"]
@@ -144,14 +144,14 @@ def pause(
 
 
 def resume(
-    workflow_id: UUID, *, person: Person, caller: Caller, connection: Connection, now: datetime
+    body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Let a paused campaign go on. Raises :class:`NotFound`, :class:`Conflict`."""
-    campaign = find(workflow_id, person=person, connection=connection, now=now)
+    campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state not in ("paused", "running"):
         raise _not_now(campaign, "resumed")
     values = {
-        "workflow_id": workflow_id,
+        "workflow_id": body.workflow_id,
         "expires_at": now + ledger.GIVEN_UP_AFTER,
         "states": list(ledger.WAITING),
     }
@@ -166,11 +166,11 @@ def resume(
 
 
 def cancel(
-    workflow_id: UUID, *, person: Person, caller: Caller, connection: Connection, now: datetime
+    body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Give up whatever is not out. Raises :class:`NotFound`."""
-    campaign = find(workflow_id, person=person, connection=connection, now=now)
-    find_or_make(workflow_id, person=person, connection=connection, now=now)
+    campaign = find(body.workflow_id, person=person, connection=connection, now=now)
+    find_or_make(body.workflow_id, person=person, connection=connection, now=now)
     source: list[State] = ["created", "running", "paused"]
     campaign = turn(
         campaign, "cancelled", source, "campaign.cancel", person, caller, connection, now
