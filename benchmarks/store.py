@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 FOUND, NEW, CHANGED = 2_000, 100, 100
 PAGE = 100
 OTHERS = 20_000  # vacancies in the table that this search does not find
-ROUNDS = 9
+ROUNDS = 21
 TARGET = 1.5
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 WRITTEN = (
@@ -125,7 +125,7 @@ def columns(vacancy: Vacancy) -> dict[str, Any]:
         **store._columns(job.from_vacancy(vacancy)),
         "search_query": "python",
         "fetched_at": store._utc(NOW),
-        "vacancy": text,
+        "vacancy": text.decode(),
         "vacancy_hash": bytes.fromhex(digest),
         "repost_key": reposts.key_of(vacancy),
         "updated_at": store._utc(NOW),

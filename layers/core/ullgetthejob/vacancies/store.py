@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from ullgetthejob.hh.models import Vacancy, VacancyDetail
 from ullgetthejob.vacancies import job, reposts
 
@@ -30,14 +32,13 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 WIDTH = 255  # the original's varchar(255)
+JSON: dict[type[Vacancy], TypeAdapter[Any]] = {
+    model: TypeAdapter(model) for model in (Vacancy, VacancyDetail)
+}
 
-# Which of these are unknown, or not as they were.
 PROBE = """
-SELECT seen.id
-FROM jsonb_to_recordset(%(seen)s::jsonb) AS seen (id text, hex text, archived boolean)
-LEFT JOIN jobs AS kept ON kept.external_id = seen.id
-WHERE kept.vacancy_hash IS DISTINCT FROM decode(seen.hex, 'hex')
-    OR kept.archived <> seen.archived
+SELECT external_id, encode(vacancy_hash, 'hex') AS hex, archived FROM jobs
+WHERE external_id = ANY(%(ids)s)
 """
 
 # One statement: what changed is updated, what is new inserted. jobs has two unique keys that hold
@@ -179,15 +180,15 @@ def store_seen(
     distinct = {vacancy.id: (vacancy, *_hashed(vacancy)) for vacancy in vacancies}
     if not distinct:
         return Stored()
-    probe = [
-        {"id": id, "hex": digest, "archived": vacancy.archived}
-        for id, (vacancy, _, digest) in distinct.items()
+    rows = connection.execute(PROBE, {"ids": list(distinct)}).fetchall()
+    kept = {row["external_id"]: (row["hex"], row["archived"]) for row in rows}
+    seen = [
+        _seen(vacancy, text, digest)
+        for id, (vacancy, text, digest) in distinct.items()
+        if kept.get(id) != (digest, vacancy.archived)  # unknown, or not as it was
     ]
-    unlike = connection.execute(PROBE, {"seen": json.dumps(probe)}).fetchall()
-    wanted = {row["id"] for row in unlike}
-    if not wanted:
+    if not seen:
         return Stored()
-    seen = [_seen(*one) for id, one in distinct.items() if id in wanted]
     values = {
         "seen": json.dumps(seen, ensure_ascii=False),
         "search_query": search_query[:WIDTH],
@@ -217,7 +218,7 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
         **_columns(shown),
         "test_required": shown.test_required,
         "skills": [skill[:WIDTH] for skill in shown.skills],
-        "detail": text,
+        "detail": text.decode(),
         "hash": digest,
         "repost_key": reposts.key_of(detail),
         "now": _utc(now),
@@ -258,11 +259,11 @@ def read_detail(vacancy_id: str, *, connection: Connection) -> VacancyDetail | N
     return VacancyDetail.model_validate(row["detail"]) if row else None
 
 
-def _seen(vacancy: Vacancy, text: str, digest: str) -> dict[str, Any]:
+def _seen(vacancy: Vacancy, text: bytes, digest: str) -> dict[str, Any]:
     key = reposts.key_of(vacancy)
     return {
         **_columns(job.from_vacancy(vacancy)),
-        "vacancy": text,
+        "vacancy": text.decode(),
         "hex": digest,
         "repost_key": key and key.hex(),
     }
@@ -294,6 +295,8 @@ def _utc(now: datetime) -> datetime:
     return now.astimezone(UTC).replace(tzinfo=None)
 
 
-def _hashed(vacancy: Vacancy) -> tuple[str, str]:
-    text = vacancy.model_dump_json(exclude_defaults=True)
-    return text, hashlib.sha256(text.encode()).hexdigest()
+def _hashed(vacancy: Vacancy) -> tuple[bytes, str]:
+    """As JSON, and the hash of that in hex. A field that a model gets later changes neither, as
+    long as it has its default."""
+    text = JSON[type(vacancy)].dump_json(vacancy, exclude_defaults=True)
+    return text, hashlib.sha256(text).hexdigest()
