@@ -18,7 +18,7 @@ def terminate_others(url):
     """What a failover, or a server that was restarted while the environment slept, does."""
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
