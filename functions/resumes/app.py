@@ -1,14 +1,8 @@
 """GET /api/hh/status, /api/hh/resumes and /api/hh/resumes/{id}: a person's resumes at hh.ru."""
 
-from ullgetthejob.accounts import people
+from ullgetthejob.accounts import people, resumes
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.accounts.resumes import (
-    ResumeAnswer,
-    Resumes,
-    Status,
-    list_resumes,
-    read_resume,
-)
+from ullgetthejob.accounts.resumes import ResumeAnswer, Resumes, Status, list_resumes, read_resume
 from ullgetthejob.hh.environment import client
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
@@ -20,7 +14,7 @@ api = Api(people)
 @api.get("/api/hh/status", who=USER)
 def show_status(person: Person) -> Status:
     """Whether the person is connected to hh.ru, as far as Core knows."""
-    return Status(connected=person.connected)
+    return resumes.show_status(person, now=clock.now())
 
 
 @api.get("/api/hh/resumes", who=USER)

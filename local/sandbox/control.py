@@ -37,7 +37,8 @@ POST   /_sandbox/limit             {"calls_per_second": 10} per address, in real
                                    {"applications_per_day": 200} per person, in any 24 hours
 POST   /_sandbox/faults            {"kind", "path"?: prefix, "method"?: verb, "times"?: n,
                                    "probability"?: 0..1, "seconds"?: for slow, "value"?: for
-                                   refusal}; kinds below
+                                   refusal, "vacancy_id"?: calls about it alone, "status"?, "body"?:
+                                   "json" | "html" | "empty", for withdrawn}; kinds below
 DELETE /_sandbox/faults            all is well again
 POST   /_sandbox/token             a live application token, whatever the five minutes say
 DELETE /_sandbox/tokens            forget all tokens: those in use become unknown

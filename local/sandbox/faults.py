@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from local.sandbox.negotiations.refusals import REFUSALS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # kind: (what happens, the path that it applies to unless another is given)
 KINDS: dict[str, tuple[str, str]] = {
@@ -30,8 +34,15 @@ KINDS: dict[str, tuple[str, str]] = {
     "lost": ("what was asked is done, then the connection ends without an answer", "/"),
     "refusal": ("who applies or writes to an employer is refused with 'value'", "/negotiations"),
     "token_revoked": ("403 oauth/token_revoked to calls that bear a token", "/"),
+    "withdrawn": ("a method that is closed: 'status' (default 404) with a 'body'", "/"),
 }
-FIELDS = {"kind", "path", "times", "probability", "seconds", "method", "value"}
+FIELDS = {
+    "kind", "path", "times", "probability", "seconds", "method", "value", "status", "body",
+    "vacancy_id",
+}  # fmt: skip
+# What a closed method answers with, by the name of its body.
+WITHDRAWN_STATUSES = (200, 403, 404, 405, 410, 451, 501)
+BODIES = ("json", "html", "empty")
 METHODS = ("GET", "POST", "PUT", "DELETE")
 SLOW_SECONDS = 5.0
 LONGEST_SLOW_SECONDS = 120.0
@@ -46,6 +57,8 @@ class Fault:
     """One thing that goes wrong. *times*: for how many calls yet, ``None`` until cleared.
 
     *method*: calls of this verb alone; *value*: which refusal (``negotiations/refusals.py``).
+    *vacancy_id*: calls about this vacancy alone, in the path or in the form. *status* and *body*
+    (of :data:`BODIES`): what a method that is withdrawn answers.
     """
 
     kind: str
@@ -56,6 +69,18 @@ class Fault:
     method: str | None = None
     value: str | None = None
     used: int = 0
+    vacancy_id: str | None = None
+    status: int = 404
+    body: str = "json"
+
+    def is_about(self, path: str, form: Mapping[str, Any]) -> bool:
+        """Return whether a call to *path* with *form* is one that the fault applies to."""
+        if not path.startswith(self.path):
+            return False
+        if self.vacancy_id is None:
+            return True
+        named = form.get("vacancy_id")
+        return self.vacancy_id == named or path.startswith(f"/vacancies/{self.vacancy_id}")
 
     def as_dict(self) -> dict[str, Any]:
         """What ``/_sandbox/state`` shows."""
@@ -68,6 +93,9 @@ class Fault:
             "method": self.method,
             "value": self.value,
             "used": self.used,
+            "vacancy_id": self.vacancy_id,
+            "status": self.status,
+            "body": self.body,
         }
 
 
@@ -99,6 +127,13 @@ def read(body: Any) -> Fault:
         raise InvalidFault(f"value must be one of: {', '.join(REFUSALS)}")
     if kind != "refusal" and value is not None:
         raise InvalidFault("only a refusal has a value")
+    status, content = body.get("status", 404), body.get("body", "json")
+    if status not in WITHDRAWN_STATUSES or content not in BODIES:
+        allowed = ", ".join(map(str, WITHDRAWN_STATUSES))
+        raise InvalidFault(f"status must be one of {allowed}, body one of {', '.join(BODIES)}")
+    vacancy_id = body.get("vacancy_id")
+    if vacancy_id is not None and not isinstance(vacancy_id, str):
+        raise InvalidFault("vacancy_id must be the id of a vacancy, as a string")
     return Fault(
         kind=kind,
         path=path,
@@ -107,6 +142,9 @@ def read(body: Any) -> Fault:
         seconds=_number(body, "seconds", SLOW_SECONDS, 0.0, LONGEST_SLOW_SECONDS),
         method=method,
         value=value,
+        vacancy_id=vacancy_id,
+        status=status,
+        body=content,
     )
 
 
@@ -117,12 +155,24 @@ class Faults:
         self.set: list[Fault] = []
         self._uniform = random.Random(seed).random  # noqa: S311 - no secrets here
 
-    def strike(self, path: str, *, method: str = "GET", with_token: bool) -> list[Fault]:
+    @property
+    def need_forms(self) -> bool:
+        """Whether a fault wants to know which vacancy a form names."""
+        return any(fault.vacancy_id is not None for fault in self.set)
+
+    def strike(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        with_token: bool,
+        form: Mapping[str, Any] = MappingProxyType({}),
+    ) -> list[Fault]:
         """What goes wrong with a call: at most one ``slow`` and one other, and they are spent."""
         struck: dict[bool, Fault] = {}
         for fault in list(self.set):
             slow = fault.kind == "slow"
-            if slow in struck or not path.startswith(fault.path):
+            if slow in struck or not fault.is_about(path, form):
                 continue
             if fault.method not in (None, method):
                 continue

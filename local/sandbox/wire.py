@@ -44,6 +44,7 @@ EDGE_PAGE = (
     "<!DOCTYPE html><html><head><title>DDoS-Guard</title></head><body><h1>403 Forbidden</h1>"
     "<p>Checking your browser before accessing hh.ru</p><!--" + "." * 7_900 + "--></body></html>"
 )
+CLOSED_PAGE = "<html><head><title>Closed</title></head><body>Closed</body></html>"
 LEGAL_PAGE = "<html><body><h1>451 Unavailable For Legal Reasons</h1></body></html>"
 VPN_PAGE = (
     '<!DOCTYPE html><html lang="ru"><head><title>vpncheeck</title></head><body>'
@@ -101,6 +102,8 @@ def _faulty(fault: Fault, request: web.Request, request_id: str) -> web.Response
     if fault.kind == "errors_with_200":
         body = errors.bad_argument("employment", description="bad argument").body(request_id)
         return web.json_response(body)
+    if fault.kind == "withdrawn":
+        return _withdrawn(fault, request_id)
     if fault.kind == "empty":
         return _empty(request)
     pages = {
@@ -110,6 +113,17 @@ def _faulty(fault: Fault, request: web.Request, request_id: str) -> web.Response
         "vpn_check": (200, VPN_PAGE),
     }
     return _page(*pages[fault.kind]) if fault.kind in pages else None
+
+
+def _withdrawn(fault: Fault, request_id: str) -> web.Response:
+    """A method that hh.ru closed, in one of the ways in which an API can say so."""
+    if fault.body == "html":
+        return _page(fault.status, CLOSED_PAGE)
+    if fault.body == "empty":
+        return web.Response(status=fault.status)
+    refusal = ApiError(fault.status, {404: "not_found", 405: "method_not_allowed"}.get(
+        fault.status, "closed_since_yesterday"), description="Closed")  # fmt: skip
+    return web.json_response(refusal.body(request_id), status=fault.status)
 
 
 def _hang_up(request: web.Request) -> web.Response:
@@ -228,8 +242,14 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
             "Access-Control-Allow-Headers": "Authorization, Content-Type, HH-User-Agent",
         }
         return web.Response(headers={**HEADERS, **allowed, "X-Request-ID": request_id})
+    form = {}
+    if sandbox.faults.need_forms and request.method == "POST":
+        form = dict(await request.post())
     struck = sandbox.faults.strike(
-        request.path, method=request.method, with_token="Authorization" in request.headers
+        request.path,
+        method=request.method,
+        with_token="Authorization" in request.headers,
+        form=form,
     )
     request["faults"] = struck
 

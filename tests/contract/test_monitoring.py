@@ -196,6 +196,7 @@ def test_what_must_not_go_unseen_has_an_alarm() -> None:
         "FetchCollapsed",
         "HHRegionBlocked",
         "HHCaptcha",
+        "HhSearchClosed",
         "HhAppTokenMissing",
         "HhTokenPairLost",
         "HhTokenRefreshRefused",

@@ -99,19 +99,20 @@ def test_a_closed_method_is_not_asked_again_for_a_day(core, anna):
     assert core.hits(RESUMES) == 1
 
 
-def test_a_day_later_a_closed_method_is_tried_again(core, anna):
+def test_a_closed_method_is_tried_again_a_day_later_and_then_after_twice_as_long(core, anna):
     session_id, jwt = anna
     core.sandbox.control("POST", "/mode", {"mode": "closed"})
     resumes(core, jwt)
     for day in (1, 2):
-        core.sandbox.advance(24 * HOUR + 1)
+        core.sandbox.advance(day * 24 * HOUR + 1)
         assert core.access(session_id)["state"] == "ok"
         held = in_the_way(core, resumes(core, jwt), "hh_closed", session_id)
-        assert moment(held["until"]) > core.now() + timedelta(hours=23)
+        pause = timedelta(days=2 * day)
+        assert pause - timedelta(hours=1) < moment(held["until"]) - core.now() <= pause
         in_the_way(core, resumes(core, jwt), "hh_closed", session_id)
         assert core.hits(RESUMES) == 1 + day
     core.sandbox.control("POST", "/mode", {"mode": "open"})
-    core.sandbox.advance(24 * HOUR + 1)
+    core.sandbox.advance(4 * 24 * HOUR + 1)
     assert resumes(core, jwt).status == 200
     held = core.access(session_id)
     assert (held["state"], held["until"]) == ("ok", None)
@@ -142,14 +143,31 @@ def test_a_captcha_is_the_person_s_and_its_link_leads_back(core, anna, monkeypat
     assert core.account(session_id)["connected"] is True
 
 
-def test_hh_ru_is_not_asked_before_the_person_has_solved_it(core, anna):
+def test_a_captcha_is_tried_again_after_ten_minutes_and_then_after_twice_as_long(core, anna):
     session_id, jwt = anna
+    captcha(core, times=3)
+    for minutes in (10, 20, 40):
+        in_the_way(core, resumes(core, jwt), "hh_captcha", session_id)
+        core.sandbox.advance(minutes * 60 - 30)
+        hits = core.hits(RESUMES)
+        in_the_way(core, resumes(core, jwt), "hh_captcha", session_id)
+        assert core.hits(RESUMES) == hits
+        assert core.access(session_id)["captcha_url"]
+        core.sandbox.advance(31)
+    assert resumes(core, jwt).status == 200
+    assert core.access(session_id)["state"] == "ok"
+
+
+def test_status_during_a_captcha_is_connected_and_says_where_to_solve_it(core, anna):
+    session_id, jwt = anna
+    status = core.call("GET /api/hh/status", jwt=jwt, secret=None).body
+    assert status == {"connected": True, "access": "ok", "link": None, "message": None}
     captcha(core)
     resumes(core, jwt)
-    core.sandbox.advance(3 * 24 * HOUR)
-    for _ in range(2):
-        in_the_way(core, resumes(core, jwt), "hh_captcha", session_id)
-    assert core.hits(RESUMES) == 1
+    status = core.call("GET /api/hh/status", jwt=jwt, secret=None).body
+    assert (status["connected"], status["access"]) == (True, "captcha")
+    assert status["link"] == core.access(session_id)["captcha_url"]
+    assert "captcha" in status["message"]
 
 
 def test_after_resume_it_works(core, anna):

@@ -138,7 +138,6 @@ def test_what_is_not_found_is_named_by_what_was_looked_for():
     for look, code in (
         (lambda: client.vacancy("1"), "job_not_found"),
         (lambda: client.resume(Tokens(), "ab"), "resume_not_found"),
-        (lambda: client.resumes(Tokens()), "not_found"),
     ):
         with pytest.raises(errors.HHNotFound) as raised:
             look()
@@ -189,12 +188,30 @@ def test_a_failure_tells_whether_hh_ru_may_have_acted():
         assert raised.value.may_have_acted is may_have_acted
 
 
-def test_three_failures_in_a_row_pause_everybody_and_a_success_forgets_two():
+def test_failures_of_three_different_calls_pause_all_calls_and_a_success_forgets_two():
     answers = iter([500, 502, 200, 503, 500, 500])
     hh = Hh(lambda request: httpx.Response(next(answers), json=EMPTY))
-    for _ in range(6):
+    for number in range(6):
         with suppress(errors.HHUnavailable):
-            hh.client.search(SearchParameters())
+            hh.client.search(SearchParameters(text=str(number)))
+    assert [reason for reason, _ in hh.pacer.pauses] == ["unavailable"]
+
+
+def test_one_vacancy_that_always_fails_pauses_no_calls():
+    hh = Hh(lambda request: httpx.Response(502, html="<h1>Bad Gateway</h1>"))
+    for _ in range(5):
+        with pytest.raises(errors.HHUnavailable):
+            hh.client.vacancy("1")
+        with pytest.raises(errors.HHUnavailable):
+            hh.client.apply(Tokens(), vacancy_id="1", resume_id="ab", letter="a letter")
+    assert hh.pacer.pauses == []
+
+
+def test_a_server_that_takes_no_connection_pauses_all_calls_whatever_was_asked():
+    hh = Hh(failing(httpx.ConnectError("refused")))
+    for _ in range(3):
+        with pytest.raises(errors.HHUnavailable):
+            hh.client.vacancy("1")
     assert [reason for reason, _ in hh.pacer.pauses] == ["unavailable"]
 
 
@@ -261,9 +278,9 @@ def test_a_pause_that_cannot_be_told_hides_nothing(log):
 
     hh = Hh(failing(httpx.ReadTimeout("no")))
     hh.pacer.pause = pause
-    for _ in range(3):
+    for number in range(3):
         with pytest.raises(errors.HHUnavailable) as raised:
-            hh.client.refresh("r1")
+            hh.client.refresh(f"r{number}")
         assert raised.value.may_have_acted
     assert "cannot be paused" in log.getvalue()
     hh = Hh(lambda request: error_body(429, type="too_many_requests"))

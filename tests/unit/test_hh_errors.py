@@ -335,7 +335,6 @@ def test_a_resume_that_was_made_or_changed(answer, id):
         (received(502, {"errors": [{"type": "bad_request"}]}), errors.HHUnavailable, True),
         (received(200, {"id": "0a"}), errors.HHUnavailable, True),
         (received(404, {"errors": [{"type": "not_found"}]}), errors.HHNotFound, False),
-        (received(403, {"errors": [{"type": "forbidden"}]}), errors.HHForbidden, False),
         (received(403, html="<title>DDoS-Guard</title>"), errors.HHRegionBlocked, False),
     ],
 )

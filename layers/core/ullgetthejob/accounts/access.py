@@ -2,9 +2,11 @@
 
     ok                nothing stands in the way
     reauth_required   no good tokens: the person logs in again
-    captcha           hh.ru wants a captcha solved: the person follows the link, then resumes
+    captcha           hh.ru wants a captcha solved: the person follows the link; whether it was
+                      solved is tried after ten minutes, then after twice as long each time
     limited_until     hh.ru takes no more applications before a moment
-    closed            hh.ru keeps the method closed to Core; tried again a day later
+    closed            hh.ru keeps a method closed to Core; tried again a day later, then after twice
+                      as long each time. Where applying alone is closed, the rest goes on
 
 It is the outcome of every call to hh.ru on the account's behalf (:mod:`.calls`) and stands in the
 account's row (:mod:`.access_changes`). While it says captcha, closed or reauth_required, hh.ru is
@@ -24,7 +26,12 @@ from ullgetthejob.platform.errors import NeedsPerson
 State = Literal["ok", "reauth_required", "captcha", "limited_until", "closed"]
 Action = Literal["none", "log_in", "solve_captcha", "wait", "use_hh"]
 
-CLOSED_FOR = timedelta(days=1)
+# How long a state lasts that is then tried again: the first time, and at most.
+PAUSES: dict[State, tuple[timedelta, timedelta]] = {
+    "captcha": (timedelta(minutes=10), timedelta(hours=12)),
+    "closed": (timedelta(days=1), timedelta(days=32)),
+}
+APPLYING_CLOSED = "applying_closed"  # the reason where only POST /negotiations is closed
 
 ACTIONS: dict[State, Action] = {
     "ok": "none",
@@ -36,7 +43,7 @@ ACTIONS: dict[State, Action] = {
 MESSAGES: dict[State, str] = {
     "ok": "hh.ru works for this account",
     "reauth_required": "log in at hh.ru again",
-    "captcha": "open the link, solve hh.ru's captcha, then call resume",
+    "captcha": "open the link and solve hh.ru's captcha; Core then goes on by itself",
     "limited_until": "hh.ru takes no more applications for now; Core goes on by itself",
     "closed": "hh.ru keeps this closed to Core: do it on hh.ru yourself",
 }
@@ -48,6 +55,7 @@ REASONS: dict[str, str] = {
     "account_not_found": "hh.ru no longer knows this account: log in with another",
     "password_invalidated": "set a new password at hh.ru, then log in again",
     "login_not_verified": "confirm your e-mail or phone at hh.ru, then log in again",
+    APPLYING_CLOSED: "hh.ru does not let Core apply at the moment: apply on hh.ru yourself",
 }
 CODES: dict[State, str] = {
     "reauth_required": "reauth_required",
@@ -57,18 +65,21 @@ CODES: dict[State, str] = {
 }
 
 # What require() asks, of a row of ``accounts``.
-READABLE = "(access_state IN ('ok', 'limited_until') OR access_until <= %(now)s)"
+READABLE = f"""(access_state IN ('ok', 'limited_until') OR access_until <= %(now)s
+    OR access_reason = '{APPLYING_CLOSED}')"""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The state as the account's row has it. *since* and *until* are moments, or ``None``."""
+    """The state as the account's row has it. *since* and *until* are moments, or ``None``; *tries*
+    counts how often it was lost since the person or hh.ru last put it right."""
 
     state: State = "reauth_required"
     reason: str | None = "not_connected"
     since: datetime | None = None
     until: datetime | None = None
     captcha_url: str | None = None
+    tries: int = 0
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Access:
@@ -79,13 +90,21 @@ class Access:
             since=row["access_changed_at"],
             until=row["access_until"],
             captcha_url=row["captcha_url"],
+            tries=row["access_tries"],
         )
 
     def at(self, now: datetime) -> Access:
-        """What holds at *now*: a state that ends by itself may be over."""
-        if self.until is not None and self.until <= now:
+        """What holds at *now*: a state that ends by itself may be over. A captcha is not, before
+        hh.ru has answered again."""
+        if self.state != "captcha" and self.until is not None and self.until <= now:
             return Access("ok", None, self.until)
         return self
+
+    def lasts_until(self, state: State, *, now: datetime) -> datetime:
+        """When *state*, which begins at *now*, is tried again: later each time."""
+        first, most = PAUSES[state]
+        doubled: timedelta = first * 2 ** min(self.tries, 16)
+        return now + min(doubled, most)
 
     @property
     def message(self) -> str:
@@ -111,21 +130,26 @@ def answer(access: Access) -> AccessAnswer:
         state=access.state,
         reason=access.reason,
         since=access.since,
-        until=access.until,
+        until=None if access.state == "captcha" else access.until,
         action=ACTIONS[access.state],
         message=access.message,
         captcha_url=access.captcha_url,
     )
 
 
-def require(access: Access, *, now: datetime) -> None:
+def require(access: Access, *, now: datetime, applying: bool = False) -> None:
     """Raise :class:`NeedsPerson` if hh.ru cannot be asked for this account at *now*.
 
-    A limit on applications is no hindrance to reading.
+    A limit on applications, or that *applying* is closed, is no hindrance to reading.
     """
     held = access.at(now)
-    if held.state not in ("ok", "limited_until"):
-        raise needs_person(held)
+    if held.state in ("ok", "limited_until"):
+        return
+    if held.reason == APPLYING_CLOSED and not applying:
+        return
+    if held.state == "captcha" and held.until is not None and held.until <= now:
+        return  # whether it was solved, only hh.ru can tell
+    raise needs_person(held)
 
 
 def needs_person(access: Access) -> NeedsPerson:

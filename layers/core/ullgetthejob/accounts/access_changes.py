@@ -23,6 +23,10 @@ CHANGE = """
     UPDATE accounts
     SET access_state = %(state)s, access_reason = %(reason)s, access_until = %(until)s,
         captcha_url = %(captcha_url)s,
+        access_tries = %(tries)s,
+        -- The reading of negotiations is what tries whether a captcha was solved.
+        negotiations_due_at = CASE WHEN %(state)s = 'captcha'
+            THEN least(negotiations_due_at, %(until)s) ELSE negotiations_due_at END,
         access_changed_at = CASE
             WHEN (access_state, access_reason) IS NOT DISTINCT FROM (%(state)s, %(reason)s)
             THEN access_changed_at ELSE %(now)s END
@@ -32,7 +36,7 @@ CHANGE = """
           (%(state)s, %(reason)s, %(until)s::timestamptz, %(captcha_url)s)
 """
 READ = """
-    SELECT access_state, access_reason, access_changed_at, access_until, captcha_url
+    SELECT access_state, access_reason, access_changed_at, access_until, captcha_url, access_tries
     FROM accounts WHERE id = %(account_id)s
 """
 
@@ -47,10 +51,12 @@ def change(
     until: datetime | None = None,
     captcha_url: str | None = None,
     seen: Access | None = None,
+    tries: int = 0,
 ) -> Access:
     """Write the state down, and return what stands there then; a state that stood there already
     keeps its *since*.
 
+    *tries*: how often the access was lost in a row, which makes the next pause longer.
     *seen*: what a call started from. If the state has changed meanwhile (a new login, say), what
     that call found out is no longer news, and nothing is written.
     """
@@ -62,6 +68,7 @@ def change(
         "captcha_url": captcha_url,
         "now": now,
         "seen": seen.since if seen else None,
+        "tries": tries,
     }
     with connection.transaction():
         changed = connection.execute(CHANGE, values).rowcount

@@ -37,18 +37,23 @@ def ask(
     hh: HHClient,
     connection: Connection,
     now: datetime,
+    applying: bool = False,
 ) -> Answer:
     """hh.ru's answer to *question*, which makes the call with the token that it is given.
+    *applying*: that call is the one that applies.
 
     Raises :class:`NeedsPerson`, and the errors of :mod:`ullgetthejob.hh.errors` that say nothing
     of the account.
     """
-    access.require(person.access, now=now)
+    access.require(person.access, now=now, applying=applying)
     account_id = person.account_id
     if account_id is None:  # never connected: require() has said so
         raise AssertionError
 
     def lost(state: access.State, **why: Any) -> Exception:
+        if state in access.PAUSES:
+            why["until"] = person.access.lasts_until(state, now=now)
+            why["tries"] = person.access.tries + 1
         held = access_changes.change(
             account_id, state, connection=connection, now=now, seen=person.access, **why
         )
@@ -61,11 +66,18 @@ def ask(
     except HHCaptcha as error:
         raise lost("captcha", captcha_url=error.link(_way_back())) from error
     except HHForbidden as error:
-        raise lost("closed", reason="forbidden", until=now + access.CLOSED_FOR) from error
+        reason = access.APPLYING_CLOSED if error.closes_applying else "forbidden"
+        raise lost("closed", reason=reason) from error
     except (HHRefreshRefused, HHTokenRefused) as error:
         raise lost("reauth_required", reason=error.reason) from error
-    if person.access.state not in ("ok", "limited_until"):
-        access_changes.change(account_id, "ok", connection=connection, now=now, seen=person.access)
+    held = person.access
+    is_back = held.state not in ("ok", "limited_until")
+    if is_back and (applying or held.reason != access.APPLYING_CLOSED):
+        # Until an application went through, it may be lost again: the pauses go on growing.
+        tries = 0 if applying else held.tries
+        access_changes.change(
+            account_id, "ok", connection=connection, now=now, seen=held, tries=tries
+        )
     return answer
 
 

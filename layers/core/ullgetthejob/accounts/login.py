@@ -108,6 +108,7 @@ NEW_ACCOUNT = """
 CONNECTED = """
     UPDATE accounts
     SET access_state = 'ok', access_reason = NULL, access_until = NULL, captcha_url = NULL,
+        access_tries = 0,
         access_changed_at = %(now)s,
         negotiations_due_at = %(now)s
     WHERE id = %(account_id)s AND NOT (access_state = 'limited_until' AND access_until > %(now)s)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 READ = """
     SELECT u.id AS user_id, u.tokens_valid_from, a.id AS account_id, a.access_state,
-           a.access_reason, a.access_changed_at, a.access_until, a.captcha_url
+           a.access_reason, a.access_changed_at, a.access_until, a.captcha_url, a.access_tries
     FROM users u LEFT JOIN accounts a ON a.id = u.account_id
     WHERE u.id = %(user_id)s
 """
 
 OF_ACCOUNT = """
     SELECT id AS account_id, access_state, access_reason, access_changed_at, access_until,
-           captcha_url
+           captcha_url, access_tries
     FROM accounts WHERE id = %(account_id)s
 """
 

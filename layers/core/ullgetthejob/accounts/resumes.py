@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ullgetthejob.accounts import audit, calls
+from ullgetthejob.accounts.access import State
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,9 +23,16 @@ if TYPE_CHECKING:
 
 
 class Status(BaseModel):
-    """Whether the person is connected to hh.ru."""
+    """Whether the person is connected to hh.ru, and whether something is in the way of using it.
+
+    *access*: see ``GET /api/accounts/{user_id}``. *link*: where the person puts it right (hh.ru's
+    captcha). *message*: what to do, for people; ``None`` while nothing is to be done.
+    """
 
     connected: bool
+    access: State
+    link: str | None
+    message: str | None
 
 
 class ResumeItem(BaseModel):
@@ -60,6 +68,17 @@ class ResumeAnswer(BaseModel):
 
     success: Literal[True] = True
     resume: Resume
+
+
+def show_status(person: Person, *, now: datetime) -> Status:
+    """Return the person's connection as Core knows it at *now*, without asking hh.ru."""
+    held = person.access.at(now)
+    return Status(
+        connected=person.connected,
+        access=held.state,
+        link=held.captcha_url,
+        message=None if held.state == "ok" else held.message,
+    )
 
 
 def list_resumes(

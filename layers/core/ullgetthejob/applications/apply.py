@@ -11,6 +11,7 @@ applies: what the person did by hand is counted first.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from ullgetthejob.hh.errors import (
     Action,
     HHApplyRefused,
     HHError,
+    HHUnavailable,
     HHVacancyNotFound,
 )
 from ullgetthejob.platform import leases, queues
@@ -48,6 +50,10 @@ if TYPE_CHECKING:
 LEASE_S = 120
 BUDGET_S = 60.0  # what may be begun within an invocation; the function's timeout is longer
 MOST_ATTEMPTS = 3
+# Calls for one application that hh.ru fails, one after another, while it answers others.
+MOST_FAILED_CALLS = 5
+FAILED_CALL_PAUSE = timedelta(seconds=15)  # doubled each time
+LONGEST_FAILED_CALL_PAUSE = timedelta(minutes=10)
 LOOK_AGAIN = timedelta(seconds=30)
 LOOK_ONCE_MORE = timedelta(minutes=1)
 NEW_RESUME_APPEARS = timedelta(seconds=10)
@@ -180,7 +186,7 @@ class _Worker:
             self._move(application, "preparing", due_at=self._clock() + ledger.CALL_IS_OVER)
             vacancy = self._hh.vacancy(application.vacancy_id)
             self._refuse_unless_open(application, vacancy)
-            access.require(person.access, now=self._clock())
+            access.require(person.access, now=self._clock(), applying=True)
             choice = self._choose_resume(application, person, vacancy)
         except _Stop:
             return
@@ -188,7 +194,7 @@ class _Worker:
             self._move(application, "refused", reason="vacancy_not_found")
             return
         except NeedsPerson as error:
-            self._hold(application, error.code)
+            self._hold(application, error)
             return
         except NoResume as error:
             self._without_resume(application, error.reason)
@@ -348,13 +354,14 @@ class _Worker:
                 hh=self._hh,
                 connection=self._connection,
                 now=self._clock(),
+                applying=True,
             )
         except HHApplyRefused as error:
             self._refused(application, error)
         except NeedsPerson as error:
             with self._connection.transaction():
                 self._end(application, error.code)
-                self._hold(application, error.code)
+                self._hold(application, error)
         except (HHError, Unavailable) as error:
             self._failed(application, error)
         else:
@@ -427,7 +434,8 @@ class _Worker:
         """No answer: if hh.ru may have acted, its negotiations will tell."""
         if getattr(error, "may_have_acted", False):
             due_at = self._clock() + LOOK_AGAIN
-            self._move(application, "uncertain", reason="no_answer", due_at=due_at)
+            reason = "no_answer" if getattr(error, "is_lost", True) else "unclear_answer"
+            self._move(application, "uncertain", reason=reason, due_at=due_at)
             count("ApplicationsUncertain")
             return
         with self._connection.transaction():
@@ -446,7 +454,8 @@ class _Worker:
         count("ApplicationsUncertain")
 
     def _settle(self, application: Application) -> None:
-        """Look among hh.ru's negotiations. Absent twice, a minute apart: it was never there."""
+        """Look among hh.ru's negotiations. Absent twice, a minute apart: it was never there, and is
+        made again if its answer was lost. What hh.ru answered unclearly is not made again."""
         try:
             page = calls.ask(
                 self._person(application),
@@ -455,7 +464,10 @@ class _Worker:
                 connection=self._connection,
                 now=self._clock(),
             )
-        except (HHError, NeedsPerson, Unavailable):
+        except (HHError, NeedsPerson, Unavailable) as error:
+            if getattr(error, "code", None) == access.CODES["closed"]:
+                self._hand_over(application, error)  # nobody but the person can look
+                return
             if application.expires_at is not None and application.expires_at <= self._clock():
                 # Nobody could look for so long; the person can, and a retry is answered by hh.ru.
                 self._move(application, "handoff", reason="hh_unreliable", link=_page(application))
@@ -470,6 +482,10 @@ class _Worker:
         found = [one for one in page.items if one.vacancy_id == application.vacancy_id]
         if found:
             self._submitted(application, found[0].id, "found_at_hh")
+        elif application.reason == "unclear_answer":
+            with self._connection.transaction():
+                self._end(application, "unclear_answer")
+                self._hand_over(application, reason="unclear_answer")
         elif application.reason != "not_seen":
             due_at = self._clock() + LOOK_ONCE_MORE
             self._move(application, "uncertain", reason="not_seen", due_at=due_at)
@@ -528,21 +544,41 @@ class _Worker:
                 now=self._clock(),
             )
 
-    def _hold(self, application: Application, code: str) -> None:
-        """hh.ru does not let Core act for the account."""
-        if code in HELD_BY_ACCESS:
-            self._move(application, "needs_person", reason=HELD_BY_ACCESS[code])
-        else:
-            self._move(application, "handoff", reason=code, link=_page(application))
+    def _hold(self, application: Application, error: NeedsPerson) -> None:
+        """hh.ru does not let Core act for the account. Where it keeps applying closed, the person
+        can go on with all that waits, and need not learn it one by one."""
+        if error.code in HELD_BY_ACCESS:
+            link = ((error.details or {}).get("access") or {}).get("captcha_url")
+            self._move(application, "needs_person", reason=HELD_BY_ACCESS[error.code], link=link)
+            return
+        self._hand_over(application, error)
+        for waiting in ledger.list_waiting(self._account_id, connection=self._connection):
+            with contextlib.suppress(Moved):
+                self._hand_over(waiting, error)
 
-    def _hand_over(self, application: Application, error: AppError | HHError) -> None:
-        """hh.ru says no, and would say it again."""
-        self._move(application, "handoff", reason=_code(error), link=_page(application))
+    def _hand_over(
+        self,
+        application: Application,
+        error: AppError | HHError | None = None,
+        *,
+        reason: str | None = None,
+    ) -> None:
+        """hh.ru says no, and would say it again: the last step is the person's."""
+        reason = reason or _code(error)
+        self._move(application, "handoff", reason=reason, link=_page(application))
 
     def _postpone(self, application: Application, error: AppError | HHError) -> None:
-        seconds = getattr(error, "retry_after_s", 5)
-        due_at = self._clock() + timedelta(seconds=max(5, seconds))
-        self._move(application, "queued", reason=_code(error), due_at=due_at)
+        """Try again later. What alone fails again and again, while hh.ru answers other calls, is
+        left to the person."""
+        pause = timedelta(seconds=max(5, getattr(error, "retry_after_s", 5)))
+        if isinstance(error, HHUnavailable) and error.may_have_acted:  # a call, and not a pause
+            failed = ledger.count_failed_call(application.id, connection=self._connection)
+            if failed >= MOST_FAILED_CALLS and self._hh.is_answering():
+                self._hand_over(application, reason="hh_unreliable")
+                return
+            growing = FAILED_CALL_PAUSE * 2 ** min(failed - 1, 10)
+            pause = max(pause, min(growing, LONGEST_FAILED_CALL_PAUSE))
+        self._move(application, "queued", reason=_code(error), due_at=self._clock() + pause)
 
     def _all_wait(self, until: datetime, application: Application | None = None) -> None:
         """The account has to wait: what is due, and *application*, which is being made."""
@@ -560,7 +596,7 @@ class _Stop(Exception):
     """The application was moved where nothing more is to be done now."""
 
 
-def _code(error: AppError | HHError) -> str:
+def _code(error: AppError | HHError | None) -> str:
     return str(getattr(error, "code", "hh_unavailable"))
 
 

@@ -125,10 +125,20 @@ MOVE = f"""
         negotiation_id = coalesce(%(negotiation_id)s, negotiation_id),
         by_hand = by_hand OR %(by_hand)s,
         submitted_at = coalesce(submitted_at, %(submitted_at)s),
+        failed_calls = CASE WHEN %(state)s IN ('queued', 'preparing') THEN failed_calls ELSE 0 END,
         new_resume = CASE WHEN %(is_over)s THEN NULL ELSE new_resume END,
         new_resume_title = CASE WHEN %(is_over)s THEN NULL ELSE new_resume_title END
     WHERE id = %(id)s AND state = ANY(%(from)s)
     RETURNING {COLUMNS}
+"""  # noqa: S608
+COUNT_FAILED_CALL = """
+    UPDATE application_ledger SET failed_calls = failed_calls + 1 WHERE id = %(id)s
+    RETURNING failed_calls
+"""
+SELECT_WAITING = f"""
+    SELECT {COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s AND state IN ('queued', 'waiting_quota') AND {NOT_HELD_BACK}
+    ORDER BY created_at, id
 """  # noqa: S608
 HISTORY = """
     INSERT INTO application_history (ledger_id, at, state, reason)
@@ -395,6 +405,18 @@ def last_in_line(account_id: UUID, *, connection: Connection) -> datetime | None
     """When the last of those that wait for quota, campaigns aside, comes due."""
     row = connection.execute(LAST_IN_LINE, {"account_id": account_id}).fetchone()
     return row["last"] if row else None
+
+
+def list_waiting(account_id: UUID, *, connection: Connection) -> list[Application]:
+    """Return the applications that wait to go out, the oldest first; none of a paused campaign."""
+    rows = connection.execute(SELECT_WAITING, {"account_id": account_id}).fetchall()
+    return [Application(**row) for row in rows]
+
+
+def count_failed_call(id: UUID, *, connection: Connection) -> int:
+    """Count a call for this application that hh.ru failed; return how many there were in a row."""
+    row = connection.execute(COUNT_FAILED_CALL, {"id": id}).fetchone()
+    return int(row["failed_calls"]) if row else 0
 
 
 def project(application: Application, *, connection: Connection, now: datetime) -> None:

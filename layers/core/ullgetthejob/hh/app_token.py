@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from ullgetthejob.hh.errors import (
     HHAppTokenMissing,
     HHBusy,
+    HHForbidden,
     HHMisconfigured,
     HHRegionBlocked,
     HHUnavailable,
@@ -112,7 +113,13 @@ class AppToken:
         connection.execute(REQUEST, key)
         try:
             token = self._exchange(client_id, client_secret)
-        except (HHBusy, HHMisconfigured, HHRegionBlocked, HHUnavailable) as error:
+        except (
+            HHBusy,
+            HHForbidden,
+            HHMisconfigured,
+            HHRegionBlocked,
+            HHUnavailable,
+        ) as error:
             if not error.may_have_acted:
                 connection.execute(FORGET_REQUEST, key)
             raise

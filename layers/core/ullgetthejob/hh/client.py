@@ -24,6 +24,7 @@ from ullgetthejob.hh.errors import (
     HHAppTokenMissing,
     HHBusy,
     HHError,
+    HHForbidden,
     HHNotFound,
     HHRegionBlocked,
     HHResumeNotFound,
@@ -61,7 +62,7 @@ MOST_RESUME_PAGES = 5  # hh.ru: a person has at most 20 resumes, which fit on on
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 DEAD = {"token_revoked", "bad_authorization"}
 DICTIONARY = re.compile(r"/[a-z_]{1,40}")
-FAILURES_BEFORE_PAUSE = 3
+FAILURES_BEFORE_PAUSE = 3  # of different things: one that always fails says nothing of the others
 PAUSE_AFTER_FAILURES_S = 5
 PAUSE_AFTER_429_S = 1
 
@@ -95,7 +96,9 @@ class HHClient:
         )
         self._pacer = pacer
         self._token = token or AppToken(self.exchange_application)
-        self._failures = 0
+        # What the last call was for, and what calls have failed for since the last good one.
+        self._asked_for = ""
+        self._failed_for: set[str] = set()
 
     def close(self) -> None:
         """Close the connections."""
@@ -127,6 +130,14 @@ class HHClient:
             raise ValueError(f"not a dictionary: {path!r}")
         received = self._call("GET", path, headers={"If-None-Match": etag} if etag else {})
         return received.headers.get("etag", etag), self._understand(received)
+
+    def is_answering(self) -> bool:
+        """Return whether hh.ru answers another call, when one thing has failed again and again."""
+        try:
+            self.dictionary("/dictionaries")
+        except HHError:
+            return False
+        return True
 
     def exchange_application(self, client_id: str, client_secret: str) -> str:
         """A new application token by ``POST /token``; the previous one dies (hh.ru: docs).
@@ -319,10 +330,13 @@ class HHClient:
         """What hh.ru answered, whatever it is. Raises :class:`HHUnavailable` when nothing came."""
         self._pacer.wait()
         count("HhCalls")
+        self._asked_for = _asked_for(method, path, request)
         try:
             return self._send(method, path, **request)
         except (httpx.HTTPError, TimeoutError) as error:
-            self._failed()
+            if isinstance(error, NEVER_SENT):  # no matter what for
+                self._asked_for = f"connection {time.monotonic_ns()}"
+            self._note_failure()
             logger.warning("hh.ru unreachable", error_type=type(error).__name__)
             unavailable = HHUnavailable("hh.ru does not answer at the moment")
             unavailable.may_have_acted = not isinstance(error, NEVER_SENT)
@@ -339,7 +353,7 @@ class HHClient:
                 if len(body) > MAX_ANSWER_BYTES:
                     raise httpx.DecodingError("the answer is too large")
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Received(response.status_code, headers, bytes(body))
+        return Received(response.status_code, headers, bytes(body), method, path)
 
     def _understand(self, received: Received, reader: Callable[[Received], Any] = parse) -> Any:
         """The content of a good answer. What a bad one says about hh.ru's state is told to every
@@ -353,26 +367,31 @@ class HHClient:
                 hh_request_id=received.request_id,
                 error_type=type(error).__name__,
             )
+            if isinstance(error, HHForbidden):
+                error.method, error.path = received.method, received.path
             self._spread(error)
             raise
-        self._failures = 0
+        self._failed_for.clear()
         return content
 
     def _spread(self, error: HHError) -> None:
         count(type(error).__name__)
+        if isinstance(error, HHForbidden) and error.path == "/vacancies":
+            count("HhSearchClosed")
         if isinstance(error, HHUnavailable):
-            self._failed()
+            self._note_failure()
             return
-        self._failures = 0
+        self._failed_for.clear()
         if isinstance(error, HHRegionBlocked):
             self._pause("region_blocked", error.retry_after_s)
         elif isinstance(error, HHBusy):
             self._pause("busy", PAUSE_AFTER_429_S)
 
-    def _failed(self) -> None:
-        """Several failures in a row: hh.ru is known to be down, for everybody, for a while."""
-        self._failures += 1
-        if self._failures >= FAILURES_BEFORE_PAUSE:
+    def _note_failure(self) -> None:
+        """Calls for several things failed in a row: hh.ru is known to be down, for everybody, for a
+        while. One vacancy that always fails says nothing of the others."""
+        self._failed_for.add(self._asked_for)
+        if len(self._failed_for) >= FAILURES_BEFORE_PAUSE:
             self._pause("unavailable", PAUSE_AFTER_FAILURES_S)
 
     def _pause(self, reason: str, seconds: float) -> None:
@@ -402,6 +421,17 @@ def _read(reader: Callable[[Any], _Model], answer: Any) -> _Model:
         logger.error("hh.ru's answer has another shape", error_type=type(error).__name__)
         count("HhUnreadable")
         raise HHUnavailable("hh.ru's answer cannot be read") from error
+
+
+def _asked_for(method: str, path: str, request: dict[str, Any]) -> str:
+    """What a call is for: one vacancy, whoever asks or applies; one search; one person's list."""
+    vacancy_id = (request.get("data") or {}).get("vacancy_id")
+    if vacancy_id is not None:
+        return f"/vacancies/{vacancy_id}"
+    if path.startswith("/vacancies/"):
+        return path
+    sent = [request.get(part) for part in ("params", "data", "json", "headers")]
+    return f"{method} {path} {hash(str(sent))}"
 
 
 def _bearing(token: str) -> dict[str, str]:

@@ -79,10 +79,14 @@ class HHError(Exception):
 
 class HHUnavailable(HHError, Unavailable):
     """hh.ru is down, slow, or answers what cannot be read: it may have acted, unless no connection
-    was made or no slot given."""
+    was made or no slot given, or the status says that it refused.
+
+    *is_lost*: no answer came, or one that says that hh.ru failed; else one that cannot be read.
+    """
 
     code = "hh_unavailable"
     may_have_acted = True
+    is_lost = True
 
 
 class HHBusy(HHError, Unavailable):
@@ -155,9 +159,20 @@ class HHAppTokenMissing(HHError, Unavailable):
 
 
 class HHForbidden(HHError, Unavailable):
-    """hh.ru keeps the method closed to this application (hh.ru: ``forbidden`` without a value)."""
+    """hh.ru keeps the method closed to this application (hh.ru: ``forbidden`` without a value), or
+    no longer offers it (404, 405, 410, 501 where no id is in the path).
+
+    *method* and *path* name what is closed, once the client has seen it.
+    """
 
     code = "hh_forbidden"
+    method: str | None = None
+    path: str | None = None
+
+    @property
+    def closes_applying(self) -> bool:
+        """Whether it is the call that applies which hh.ru keeps closed."""
+        return (self.method, self.path) == ("POST", "/negotiations")
 
 
 class HHMisconfigured(HHError, Unavailable):
@@ -288,6 +303,7 @@ _RESUME = re.compile(r"/resumes/([0-9a-fA-F]{1,64})(?:[?/]|$)")
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _TOKEN = "hh.ru refused the access token"  # noqa: S105 - a message
 _DOWN = "hh.ru does not answer properly at the moment"
+_WITHDRAWN_METHOD = "hh.ru no longer offers this to Core"
 _MISCONFIGURED = "hh.ru does not accept Core's configuration; the operator has to look at it"
 
 # Most telling first: the first row that matches an entry of errors[] wins.
@@ -296,7 +312,8 @@ RULES: tuple[Rule, ...] = (
     Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, value="bad_authorization"),
     Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, value="token_expired"),
     Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, value="token_revoked"),
-    Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, value="application_not_found"),
+    Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, value="application_not_found",
+         retry_after_s=300),
     Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru wants a person's token here",
          value="user_auth_expected", retry_after_s=300),
     Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru wants an application's token here",
@@ -327,6 +344,9 @@ RULES: tuple[Rule, ...] = (
          retry_after_s=300),
     Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", status=404),
     Rule(HHBusy, Action.SLOW_DOWN, "hh.ru is called too often at the moment", status=429),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, status=405, retry_after_s=300),
+    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", status=410),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, status=501, retry_after_s=300),
     Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a parameter", status=400),
 )  # fmt: skip
 
@@ -352,6 +372,11 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
     TokenRule("unsupported_grant_type", HHMisconfigured, Action.STOP_AND_ALARM,
               "hh.ru does not give tokens in this way any more; the operator has to look at it",
               description="unsupported grant_type"),
+    TokenRule("invalid_grant", HHBusy, Action.RETRY,
+              "hh.ru exchanges no more tokens for now; try again in a few minutes",
+              description="force exchange limit exceeded"),
+    TokenRule("invalid_request", HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED,
+              description="user agent required"),
     # an authorisation code
     TokenRule("invalid_request", HHMisconfigured, Action.STOP_AND_ALARM,
               "hh.ru does not know the address that people return to: HH_REDIRECT_URI is wrong",
@@ -375,6 +400,9 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
               description="code expired", grant=CODE, reason="code_expired"),
     TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN, _WITHDRAWN,
               description="code was revoke", grant=CODE, reason="code_revoked"),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"hh.ru does not accept the proof of this login; {_AGAIN}",
+              description="code verifier mismatch", grant=CODE, reason="code_verifier_mismatch"),
     # a refresh token
     TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _GONE,
               description="account not found", grant=REFRESH, reason="account_not_found"),
@@ -464,9 +492,14 @@ CONSENT_MISSING = ApplyRule("visibility_consent", Action.HAND_OFF,
                             "apply on hh.ru")  # fmt: skip
 EXTERNAL_SITE = ApplyRule("external_site", Action.HAND_OFF,
                           "the employer takes applications on a site of its own")  # fmt: skip
+REFUSED_SOMEHOW = ApplyRule(None, Action.HAND_OFF, _YOURSELF)
 _CONSENTS = ("enable_applicant_visibility_in_country", "required_applicant_visibility_id")
 
 _INCOMPLETE = "hh.ru wants something else in this resume; complete it on hh.ru, then try again"
+
+_RESUMES_CLOSED = (
+    "hh.ru does not let Core make or change resumes; do it on hh.ru, then try again with it"
+)
 
 # Making, changing, publishing a resume (hh.ru: docs/resumes.md). Most telling first.
 RESUME_RULES: tuple[ResumeRule, ...] = (
@@ -485,6 +518,20 @@ RESUME_RULES: tuple[ResumeRule, ...] = (
 # Neither the text nor the error is known: nobody's token is given up for that.
 TOKEN_UNKNOWN = Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, retry_after_s=300)
 UNREADABLE = Rule(HHUnavailable, Action.RETRY, _DOWN)
+# A method that is there no more answers so: where no id is in its path, whatever the body says, and
+# elsewhere without hh.ru's JSON, which says of one vacancy or resume that it is gone.
+WITHDRAWN = Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, retry_after_s=300)
+WITHDRAWN_STATUSES = (404, 405, 410, 501)
+METHODS_WITHOUT_ID = {
+    "POST /token",
+    "DELETE /token",
+    "GET /me",
+    "GET /resumes/mine",
+    "GET /resumes/creation_availability",
+    "GET /negotiations",
+    "POST /negotiations",
+    "GET /vacancies",
+}
 REGION = Rule(
     HHRegionBlocked,
     Action.STOP_AND_ALARM,
@@ -495,11 +542,30 @@ REGION = Rule(
 
 @dataclass(frozen=True)
 class Received:
-    """An answer of hh.ru as it came: *headers* with lower-case names, *body* decoded from gzip."""
+    """An answer of hh.ru as it came: *headers* with lower-case names, *body* decoded from gzip.
+
+    *method* and *path* are those of the call.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    method: str = ""
+    path: str = ""
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether hh.ru has no such method (any more)."""
+        is_without_id = f"{self.method} {self.path}" in METHODS_WITHOUT_ID
+        return self.status in WITHDRAWN_STATUSES and (is_without_id or not self._is_json)
+
+    @property
+    def _is_json(self) -> bool:
+        try:
+            _content(self.body)
+        except ValueError:
+            return False
+        return True
 
     @property
     def request_id(self) -> str | None:
@@ -514,19 +580,22 @@ def parse(received: Received) -> Any:
     """
     if received.status == 451 or _is_edge_page(received):
         raise _error(REGION)
+    if received.is_withdrawn:
+        raise _error(WITHDRAWN)
     if received.status >= 500:
-        raise _error(UNREADABLE)
+        raise _by_status_error(received.status)
     if received.status in (201, 204, 304) and not received.body:
         return None
     try:
         content = _content(received.body)
     except ValueError:
-        raise _error(_by_status(received.status)) from None
+        raise _by_status_error(received.status) from None
     errors = content.get("errors") if isinstance(content, dict) else None
     if errors:
-        raise _error(*_first_match(errors, received.status))
+        rule, entry = _first_match(errors, received.status)
+        raise _by_status_error(received.status) if rule is UNREADABLE else _error(rule, entry)
     if received.status >= 300:
-        raise _error(_by_status(received.status))
+        raise _by_status_error(received.status)
     return content
 
 
@@ -563,8 +632,17 @@ def parse_application(received: Received) -> str | None:
     for rule, entry in _apply_matches(received):
         value = str(entry.get("value"))
         raise _apply_error(rule, value if _REASON.fullmatch(value) else "unknown")
-    content = parse(received)
-    raise _error(UNREADABLE) if content is not None else _error(_by_status(received.status))
+    try:
+        parse(received)
+    except HHUnavailable as error:
+        if 300 <= received.status < 500:  # a refusal, in words that we do not know
+            raise _apply_error(REFUSED_SOMEHOW) from error
+        if received.status >= 500:
+            raise
+    # Neither a refusal nor the 201 of an application that was made: hh.ru's negotiations tell.
+    unclear = HHUnavailable(_DOWN)
+    unclear.is_lost = False
+    raise unclear
 
 
 def parse_resume(received: Received) -> str | None:
@@ -586,7 +664,11 @@ def parse_resume(received: Received) -> str | None:
             names = (_reason(one.get("value")) for one in entries)
             fields = tuple(sorted({name for name in names if name}))
             raise HHResumeRefused(rule.reason, rule.action, rule.message, fields)
-    if parse(received) is not None:
+    try:
+        content = parse(received)
+    except HHForbidden as error:  # it closes nothing else: the person's own resumes can be sent
+        raise HHResumeRefused("resume_closed", Action.ASK_PERSON, _RESUMES_CLOSED) from error
+    if content is not None:
         raise _error(UNREADABLE)
     return None
 
@@ -696,6 +778,14 @@ def _fits(rule: Rule, entry: Mapping[str, Any]) -> bool:
 
 def _by_status(status: int) -> Rule:
     return next((rule for rule in RULES if rule.status == status), UNREADABLE)
+
+
+def _by_status_error(status: int) -> Exception:
+    """The error of a status alone. A refusal (3xx, 4xx) has had no effect, even an unknown one."""
+    error = _error(_by_status(status))
+    if isinstance(error, HHUnavailable):
+        error.may_have_acted = not 300 <= status < 500
+    return error
 
 
 def _error(rule: Rule, entry: Mapping[str, Any] = _NO_ENTRY) -> Exception:

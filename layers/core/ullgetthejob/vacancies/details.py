@@ -108,8 +108,9 @@ def read_some(
             _read(chosen["id"], hh=hh, connection=connection, clock=clock)
         except HHError as error:
             logger.info("details are left for later", error_type=type(error).__name__)
-            if not error.may_have_acted:  # else it may be this vacancy that cannot be read
-                connection.execute(GIVE_BACK, {**taken, "before": chosen["looked_at"]})
+            if error.may_have_acted:
+                continue  # it may be this vacancy alone that cannot be read
+            connection.execute(GIVE_BACK, {**taken, "before": chosen["looked_at"]})
             break
         if not chosen["is_gone"]:
             connection.execute(GIVE_BACK, {**taken, "before": None})

@@ -1,0 +1,137 @@
+"""Every method of hh.ru's that Core calls, beside every way in which hh.ru can refuse it."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.unit.test_hh_client import Hh, Tokens
+from ullgetthejob.hh import errors
+from ullgetthejob.hh.search_parameters import SearchParameters
+
+CALLS = {
+    "POST /negotiations": lambda hh: hh.apply(
+        Tokens(), vacancy_id="1", resume_id="ab", letter="a letter"
+    ),
+    "GET /negotiations": lambda hh: hh.negotiations(Tokens()),
+    "GET /resumes/mine": lambda hh: hh.resumes(Tokens()),
+    "GET /me": lambda hh: hh.me(Tokens()),
+    "POST /token": lambda hh: hh.refresh("r1"),
+    "GET /vacancies": lambda hh: hh.search(SearchParameters()),
+}
+NEVER_HEARD_OF = {"type": "closed_since_yesterday", "value": "for_applications"}
+# A value of hh.ru's table of 403s: what it is to all methods but the token endpoint.
+VALUES = {rule.value: rule for rule in errors.RULES if rule.value and rule.type is None}
+
+
+def refusal(status, kind):
+    if kind == "html":
+        return httpx.Response(status, html="<html>Closed</html>")
+    if kind == "empty":
+        return httpx.Response(status)
+    entry = NEVER_HEARD_OF if kind == "json" else {"type": "oauth", "value": kind}
+    return httpx.Response(status, json={"errors": [entry], "request_id": "1"})
+
+
+def raised_by(method, answer):
+    hh = Hh(lambda request: answer)
+    with pytest.raises(errors.HHError) as raised:
+        CALLS[method](hh.client)
+    assert len(hh.requests) <= 2, "once, and once more with a renewed token"
+    return raised.value, hh
+
+
+@pytest.mark.parametrize("kind", ["json", "html", "empty"])
+@pytest.mark.parametrize("status", [404, 405, 410, 501])
+@pytest.mark.parametrize("method", CALLS)
+def test_method_that_hh_ru_withdrew_is_closed_and_did_nothing(method, status, kind):
+    error, hh = raised_by(method, refusal(status, kind))
+    assert type(error) is errors.HHForbidden
+    assert f"{error.method} {error.path}" == method
+    assert error.closes_applying is (method == "POST /negotiations")
+    assert not error.may_have_acted
+    assert hh.pacer.pauses == [], "the others go on"
+
+
+@pytest.mark.parametrize("kind", ["json", "empty"])
+@pytest.mark.parametrize("method", [name for name in CALLS if name != "POST /token"])
+def test_unknown_403_of_a_method_closes_it(method, kind):
+    error, _ = raised_by(method, refusal(403, kind))
+    assert type(error) is errors.HHForbidden
+    assert not error.may_have_acted
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("method", [name for name in CALLS if name != "POST /token"])
+def test_known_403_of_a_method_is_what_the_table_says(method, value):
+    error, _ = raised_by(method, refusal(403, value))
+    expected = VALUES[value].error
+    if expected is errors.HHTokenRefused and method == "GET /vacancies":
+        expected = errors.HHAppTokenMissing  # the application's token, renewed in vain
+    assert type(error) is expected
+    assert not error.may_have_acted
+
+
+@pytest.mark.parametrize("kind", ["json", "empty", *VALUES])
+def test_403_of_the_token_endpoint_gives_no_token_up(kind):
+    error, _ = raised_by("POST /token", refusal(403, kind))
+    assert isinstance(error, errors.HHForbidden | errors.HHMisconfigured)
+    assert not error.may_have_acted
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize(
+    ("status", "kind"), [(451, "json"), (451, "html"), (451, "empty"), (403, "html"), (200, "html")]
+)
+def test_refusal_of_the_edge_is_a_blocked_region_and_did_nothing(method, status, kind):
+    error, hh = raised_by(method, refusal(status, kind))
+    assert type(error) is errors.HHRegionBlocked
+    assert not error.may_have_acted
+    assert [reason for reason, _ in hh.pacer.pauses] == ["region_blocked"]
+
+
+@pytest.mark.parametrize("method", CALLS)
+def test_empty_200_is_an_answer_that_says_nothing(method):
+    error, _ = raised_by(method, refusal(200, "empty"))
+    assert type(error) is errors.HHUnavailable
+    assert error.may_have_acted
+    assert error.is_lost is (method != "POST /negotiations")
+
+
+@pytest.mark.parametrize("status", [302, 402, 406, 409, 418, 422])
+def test_refusal_of_an_application_in_unknown_words_is_no_lost_answer(status):
+    error, _ = raised_by("POST /negotiations", refusal(status, "json"))
+    assert isinstance(error, errors.HHApplyRefused)
+    assert error.action is errors.Action.HAND_OFF
+
+
+@pytest.mark.parametrize("status", [302, 402, 406, 409, 418, 422])
+@pytest.mark.parametrize("method", [name for name in CALLS if name != "POST /negotiations"])
+def test_refusal_in_unknown_words_did_nothing(method, status):
+    error, _ = raised_by(method, refusal(status, "json"))
+    assert not error.may_have_acted
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (404, {"json": {"errors": [{"type": "not_found"}]}}, errors.HHVacancyNotFound),
+        (410, {"json": {"errors": [{"type": "not_found"}]}}, errors.HHVacancyNotFound),
+        (404, {"html": "<html>404</html>"}, errors.HHForbidden),
+        (410, {}, errors.HHForbidden),
+        (405, {}, errors.HHForbidden),
+        (501, {"html": "<html>501</html>"}, errors.HHForbidden),
+    ],
+)
+def test_a_vacancy_is_gone_only_where_hh_ru_s_own_json_says_so(status, body, expected):
+    hh = Hh(lambda request: httpx.Response(status, **body))
+    with pytest.raises(errors.HHError) as raised:
+        hh.client.vacancy("1")
+    assert type(raised.value) is expected
+
+
+def test_force_exchange_limit_is_a_rate_limit_and_no_refused_refresh():
+    answer = {"error": "invalid_grant", "error_description": "force exchange limit exceeded"}
+    error, _ = raised_by("POST /token", httpx.Response(400, json=answer))
+    assert type(error) is errors.HHBusy
+    assert error.retry_after_s == 300
