@@ -218,8 +218,7 @@ def test_a_vacancy_that_cannot_be_read_stands_in_nobody_s_way(reader):
     query = reader.found(first, second)
     reader.world.sandbox.fault("server_error", path=f"/vacancies/{second.id}")
     reader.world.sandbox.fault("server_error", path=f"/vacancies/{first.id}", times=1)
-    assert reader.read(query) == 1
-    assert reader.read(query) == 1
+    assert reader.read(query) == 2, "one that fails is no reason to leave the next one out"
     assert reader.read(query) == 0
     reader.world.sandbox.control("DELETE", "/faults")
     reader.late = DAY + timedelta(minutes=1)

@@ -168,6 +168,7 @@ CONTRACT = {
         "access_until": "timestamp with time zone",
         "access_changed_at": "timestamp with time zone not null",
         "captcha_url": "text",
+        "access_tries": "smallint not null default 0",
         "created_at": "timestamp with time zone not null",
         "last_event_seq": "bigint not null default 0",
         "negotiations_due_at": "timestamp with time zone",

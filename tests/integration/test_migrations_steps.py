@@ -24,7 +24,7 @@ from migrations.upgrade import (
 )
 
 REPOSITORY = Path(__file__).parents[2]
-ALL = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+ALL = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0010")
 HEAD = ALL[-1]
 SCHEMA = """
     SELECT table_name, column_name, data_type, column_default, is_nullable

@@ -87,7 +87,9 @@ def test_refusal_of_the_edge_is_a_blocked_region_and_did_nothing(method, status,
     error, hh = raised_by(method, refusal(status, kind))
     assert type(error) is errors.HHRegionBlocked
     assert not error.may_have_acted
-    assert [reason for reason, _ in hh.pacer.pauses] == ["region_blocked"]
+    # Reads show what is blocked; a write may be closed alone.
+    paused = [reason for reason, _ in hh.pacer.pauses]
+    assert paused == (["region_blocked"] if method.startswith("GET") else [])
 
 
 @pytest.mark.parametrize("method", CALLS)

@@ -24,6 +24,7 @@ from ullgetthejob.hh.errors import (
     Action,
     HHApplyRefused,
     HHError,
+    HHRegionBlocked,
     HHUnavailable,
     HHVacancyNotFound,
 )
@@ -51,8 +52,9 @@ LEASE_S = 120
 BUDGET_S = 60.0  # what may be begun within an invocation; the function's timeout is longer
 MOST_ATTEMPTS = 3
 # Calls for one application that hh.ru fails, one after another, while it answers others.
-MOST_FAILED_CALLS = 5
-FAILED_CALL_PAUSE = timedelta(seconds=15)  # doubled each time
+MOST_FAILED_CALLS = 20
+MOST_FAILED_CALLS_OF_VACANCY = 5
+FAILED_CALL_PAUSE = timedelta(seconds=5)  # longer by as much each time
 LONGEST_FAILED_CALL_PAUSE = timedelta(minutes=10)
 LOOK_AGAIN = timedelta(seconds=30)
 LOOK_ONCE_MORE = timedelta(minutes=1)
@@ -184,7 +186,7 @@ class _Worker:
                 self._all_wait(wait, application)
                 return
             self._move(application, "preparing", due_at=self._clock() + ledger.CALL_IS_OVER)
-            vacancy = self._hh.vacancy(application.vacancy_id)
+            vacancy = self._read_vacancy(application)
             self._refuse_unless_open(application, vacancy)
             access.require(person.access, now=self._clock(), applying=True)
             choice = self._choose_resume(application, person, vacancy)
@@ -212,6 +214,14 @@ class _Worker:
             self._hand_over(application, error)
             return
         self._call(application, person, choice)
+
+    def _read_vacancy(self, application: Application) -> VacancyDetail:
+        """Return the vacancy as hh.ru has it now. Raises :class:`_Stop` where the call failed."""
+        try:
+            return self._hh.vacancy(application.vacancy_id)
+        except HHUnavailable as error:
+            self._postpone(application, error, most=MOST_FAILED_CALLS_OF_VACANCY)
+            raise _Stop from error
 
     def _has_token(self, application: Application) -> bool:
         """Whether it was charged already: its call never left, or its worker died over it. However
@@ -472,11 +482,16 @@ class _Worker:
                 # Nobody could look for so long; the person can, and a retry is answered by hh.ru.
                 self._move(application, "handoff", reason="hh_unreliable", link=_page(application))
                 return
+            failed = self._count_failed_call(application, error)
+            if failed >= MOST_FAILED_CALLS and self._hh.is_answering():
+                self._hand_over(application, reason="hh_unreliable")
+                return
             self._move(
                 application,
                 "uncertain",
                 reason=application.reason,
-                due_at=self._clock() + LOOK_ONCE_MORE,
+                due_at=self._clock() + max(LOOK_ONCE_MORE, _pause_after(failed)),
+                keeps_failed_calls=True,
             )
             return
         found = [one for one in page.items if one.vacancy_id == application.vacancy_id]
@@ -567,18 +582,29 @@ class _Worker:
         reason = reason or _code(error)
         self._move(application, "handoff", reason=reason, link=_page(application))
 
-    def _postpone(self, application: Application, error: AppError | HHError) -> None:
-        """Try again later. What alone fails again and again, while hh.ru answers other calls, is
-        left to the person."""
+    def _postpone(
+        self, application: Application, error: AppError | HHError, *, most: int = MOST_FAILED_CALLS
+    ) -> None:
+        """Try again later, and later still after each call that failed. What alone has failed
+        *most* times in a row, while hh.ru answers other calls, is left to the person."""
         pause = timedelta(seconds=max(5, getattr(error, "retry_after_s", 5)))
-        if isinstance(error, HHUnavailable) and error.may_have_acted:  # a call, and not a pause
-            failed = ledger.count_failed_call(application.id, connection=self._connection)
-            if failed >= MOST_FAILED_CALLS and self._hh.is_answering():
-                self._hand_over(application, reason="hh_unreliable")
-                return
-            growing = FAILED_CALL_PAUSE * 2 ** min(failed - 1, 10)
-            pause = max(pause, min(growing, LONGEST_FAILED_CALL_PAUSE))
-        self._move(application, "queued", reason=_code(error), due_at=self._clock() + pause)
+        failed = self._count_failed_call(application, error)
+        if failed >= most and self._hh.is_answering():
+            self._hand_over(application, reason="hh_unreliable")
+            return
+        self._move(
+            application,
+            "queued",
+            reason=_code(error),
+            due_at=self._clock() + max(pause, _pause_after(failed)),
+            keeps_failed_calls=True,
+        )
+
+    def _count_failed_call(self, application: Application, error: BaseException) -> int:
+        """Return how many calls hh.ru failed in a row; 0 where none was made this time."""
+        if not isinstance(error, HHUnavailable | HHRegionBlocked) or error.is_pause:
+            return 0
+        return ledger.count_failed_call(application.id, connection=self._connection)
 
     def _all_wait(self, until: datetime, application: Application | None = None) -> None:
         """The account has to wait: what is due, and *application*, which is being made."""
@@ -598,6 +624,11 @@ class _Stop(Exception):
 
 def _code(error: AppError | HHError | None) -> str:
     return str(getattr(error, "code", "hh_unavailable"))
+
+
+def _pause_after(failed_calls: int) -> timedelta:
+    """Return how long to wait after so many calls that failed in a row."""
+    return min(FAILED_CALL_PAUSE * failed_calls, LONGEST_FAILED_CALL_PAUSE)
 
 
 def _page(application: Application) -> str:

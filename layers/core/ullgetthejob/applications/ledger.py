@@ -125,7 +125,7 @@ MOVE = f"""
         negotiation_id = coalesce(%(negotiation_id)s, negotiation_id),
         by_hand = by_hand OR %(by_hand)s,
         submitted_at = coalesce(submitted_at, %(submitted_at)s),
-        failed_calls = CASE WHEN %(state)s IN ('queued', 'preparing') THEN failed_calls ELSE 0 END,
+        failed_calls = CASE WHEN %(keeps_failed_calls)s THEN failed_calls ELSE 0 END,
         new_resume = CASE WHEN %(is_over)s THEN NULL ELSE new_resume END,
         new_resume_title = CASE WHEN %(is_over)s THEN NULL ELSE new_resume_title END
     WHERE id = %(id)s AND state = ANY(%(from)s)
@@ -325,6 +325,7 @@ def move(
         "from": list(MAY_FOLLOW[state] if source is None else source),
         "submitted_at": found.get("submitted_at"),
         "by_hand": found.get("by_hand", False),
+        "keeps_failed_calls": found.get("keeps_failed_calls", state == "preparing"),
         # What the person's CV says is kept for the resume that is to be made, and no longer.
         "is_over": is_over(state),
     }

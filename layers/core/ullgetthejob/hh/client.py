@@ -369,12 +369,12 @@ class HHClient:
             )
             if isinstance(error, HHForbidden):
                 error.method, error.path = received.method, received.path
-            self._spread(error)
+            self._spread(error, received.method)
             raise
         self._failed_for.clear()
         return content
 
-    def _spread(self, error: HHError) -> None:
+    def _spread(self, error: HHError, method: str) -> None:
         count(type(error).__name__)
         if isinstance(error, HHForbidden) and error.path == "/vacancies":
             count("HhSearchClosed")
@@ -382,7 +382,8 @@ class HHClient:
             self._note_failure()
             return
         self._failed_for.clear()
-        if isinstance(error, HHRegionBlocked):
+        # A write that the edge refuses may be the one that is closed; what is read shows the rest.
+        if isinstance(error, HHRegionBlocked) and method == "GET":
             self._pause("region_blocked", error.retry_after_s)
         elif isinstance(error, HHBusy):
             self._pause("busy", PAUSE_AFTER_429_S)

@@ -71,10 +71,12 @@ class HHError(Exception):
     """Marks everything in the tables: ``except HHError``.
 
     *may_have_acted*: the request may have reached hh.ru, so that its effect, if it has one, may be
-    there although no answer came. A refusal has no effect.
+    there although no answer came. A refusal has no effect. *is_pause*: no call was made, because
+    calls are paused.
     """
 
     may_have_acted = False
+    is_pause = False
 
 
 class HHUnavailable(HHError, Unavailable):

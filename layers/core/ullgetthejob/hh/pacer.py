@@ -130,6 +130,7 @@ class Pacer:
             kind, message = _PAUSES[seen["pause_reason"]["S"]]
             paused = kind(message, retry_after_s=_seconds(until - now))
             paused.may_have_acted = False
+            paused.is_pause = True
             raise paused
 
     def _update(
@@ -157,6 +158,7 @@ class Pacer:
                 "calls to hh.ru cannot be paced at the moment", code="pacer_unavailable"
             )
             unpaced.may_have_acted = False
+            unpaced.is_pause = True
             raise unpaced from error
         return True, answer["Attributes"]
 
