@@ -1,4 +1,5 @@
-"""Indexes by which the periodic work finds what waits, however much is finished.
+"""Indexes by which the periodic work finds what waits, however much is finished; and which sessions
+began a login with a state of their own.
 
 ``applications.projected_status`` is what Core wrote into ``status``: where the BFF has written over
 it, the two differ, and a partial index has just those rows. (To compare each row with the ledger's
@@ -6,6 +7,9 @@ was to join two whole tables every minute.) Rows of the original's, which Core n
 none.
 
 The other indexes are partial too: each has the rows that may wait, and no finished one.
+
+``state_bound_sessions``: a session that once asked for a state of its own must bring one back at
+every login. There is no foreign key: the session becomes a user with its first login.
 """
 
 from __future__ import annotations
@@ -58,9 +62,19 @@ def upgrade() -> None:
     op.execute(PROJECTED)
     for name, definition in INDEXES.items():
         op.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {definition}")
+    op.execute("""
+        CREATE TABLE state_bound_sessions (
+            user_id uuid PRIMARY KEY,
+            asked_at timestamptz NOT NULL
+        )
+    """)
+    op.execute("""
+        CREATE INDEX state_bound_sessions_asked_at_index ON state_bound_sessions (asked_at)
+    """)
 
 
 def downgrade() -> None:
+    op.execute("DROP TABLE state_bound_sessions")
     for name in INDEXES:
         op.execute(f"DROP INDEX {name}")
     ownership.drop_column("applications", "projected_status")

@@ -266,8 +266,10 @@ def pkce_and_states(world):
         assert world.callback(**back, session_id=session).status_code == 200
         assert world.callback(**back, session_id=session).status_code == 200  # a replay
         assert world.callback(**back, session_id=str(uuid4())).status_code in (400, 409)
-    back = world.consent(world.redirect(session_id=session), "anna")
+    back = world.consent(world.redirect(session_id=str(uuid4())), "anna")
     assert world.callback(**back, session_id=str(uuid4())).status_code == 400  # of another session
+    assert world.callback(code="F" * 64, session_id=session).json()["error"] == "state_required"
+    session = str(uuid4())  # one that never asked for a state of its own
     url = world.redirect()
     back = world.consent(url, "anna", decision="deny")
     assert world.callback(**back, session_id=session).json()["error"] == "access_denied"
