@@ -1,5 +1,5 @@
-"""Indexes by which the periodic work finds what waits, however much is finished; and which sessions
-began a login with a state of their own.
+"""Indexes by which the periodic work finds what waits, however much is finished; which sessions
+began a login with a state of their own; and the pairs of tokens that a login replaced.
 
 ``applications.projected_status`` is what Core wrote into ``status``: where the BFF has written over
 it, the two differ, and a partial index has just those rows. (To compare each row with the ledger's
@@ -10,6 +10,9 @@ The other indexes are partial too: each has the rows that may wait, and no finis
 
 ``state_bound_sessions``: a session that once asked for a state of its own must bring one back at
 every login. There is no foreign key: the session becomes a user with its first login.
+
+``replaced_tokens``: pairs that an account had before its present one, as ciphertext, to be revoked
+when the person disconnects. The downgrade refuses while there are any: they live on at hh.ru.
 """
 
 from __future__ import annotations
@@ -69,12 +72,24 @@ def upgrade() -> None:
         )
     """)
     op.execute("""
+        CREATE TABLE replaced_tokens (
+            refresh_hash bytea PRIMARY KEY,
+            account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
+            access_token text NOT NULL,
+            refresh_token text NOT NULL,
+            expires_at timestamptz NOT NULL,
+            received_at timestamptz NOT NULL
+        )
+    """)
+    op.execute("CREATE INDEX replaced_tokens_account_id_index ON replaced_tokens (account_id)")
+    op.execute("""
         CREATE INDEX state_bound_sessions_asked_at_index ON state_bound_sessions (asked_at)
     """)
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE state_bound_sessions")
+    ownership.refuse_to_lose("replaced_tokens", "pairs of tokens that nobody has revoked")
+    op.execute("DROP TABLE state_bound_sessions, replaced_tokens")
     for name in INDEXES:
         op.execute(f"DROP INDEX {name}")
     ownership.drop_column("applications", "projected_status")

@@ -59,7 +59,10 @@ if TYPE_CHECKING:
 
     from ullgetthejob.platform.authentication import People
 
+    Declare = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 Body = TypeVar("Body", bound=BaseModel)
+Statuses = tuple[int, ...]
 
 STATUS: dict[type[AppError], int] = {
     BadRequest: 400,
@@ -120,6 +123,8 @@ class Route:
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     parameters: tuple[str, ...]
+    answers: tuple[int, ...] = (200,)
+    refuses: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
@@ -134,34 +139,37 @@ class Api:
         self.routes: dict[str, Route] = {}
         self.people = people
 
-    def get(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a GET route."""
-        return self._route("GET", path, who)
+    def get(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a GET route; *statuses* are those of :meth:`_route`."""
+        return self._route("GET", path, who, **statuses)
 
-    def post(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a POST route."""
-        return self._route("POST", path, who)
+    def post(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a POST route; *statuses* are those of :meth:`_route`."""
+        return self._route("POST", path, who, **statuses)
 
-    def put(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a PUT route."""
-        return self._route("PUT", path, who)
+    def put(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a PUT route; *statuses* are those of :meth:`_route`."""
+        return self._route("PUT", path, who, **statuses)
 
-    def patch(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a PATCH route."""
-        return self._route("PATCH", path, who)
+    def patch(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a PATCH route; *statuses* are those of :meth:`_route`."""
+        return self._route("PATCH", path, who, **statuses)
 
-    def delete(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a DELETE route."""
-        return self._route("DELETE", path, who)
+    def delete(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a DELETE route; *statuses* are those of :meth:`_route`."""
+        return self._route("DELETE", path, who, **statuses)
 
     def _route(
-        self, method: str, path: str, who: Who
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        self, method: str, path: str, who: Who, answers: Statuses = (200,), refuses: Statuses = ()
+    ) -> Declare:
+        """*answers*: the statuses of what it returns. *refuses*: those of the errors that it raises
+        beside what any route may answer, for the document."""
+
         def declare(call: Callable[..., Any]) -> Callable[..., Any]:
             hints = get_type_hints(call)
             hints.pop("return", None)
             body, query = hints.pop("body", None), hints.pop("query", None)
-            route = Route(method, path, who, call, body, query, tuple(hints))
+            route = Route(method, path, who, call, body, query, tuple(hints), answers, refuses)
             self.routes[route.key] = route
             return call
 
@@ -371,8 +379,13 @@ def _plain(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def status_of(error: BaseException) -> int:
+    """The status that an error becomes."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
 def _refusal(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]]:
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = status_of(error)
     body: dict[str, Any] = {"error": error.code, "message": error.message}
     if error.details is not None:
         body["details"] = error.details
