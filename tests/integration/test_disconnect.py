@@ -301,3 +301,18 @@ def test_renewed_pair_that_comes_too_late_is_given_back(core, monkeypatch):
     monkeypatch.setattr(HHClient, "refresh", and_meanwhile)
     assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
     assert core.live_pairs() == 1
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_pairs_under_the_previous_key_are_revoked_while_that_is_known(
+    core, local_aws, monkeypatch, dynamodb_tables, readable
+):
+    core.log_in("anna")
+    kms = local_aws.client("kms")
+    monkeypatch.setenv("TOKEN_KEY_ID", kms.create_key()["KeyMetadata"]["KeyId"])
+    kms.close()
+    if readable:
+        monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", dynamodb_tables["TOKEN_KEY_ID"])
+    _, jwt = core.log_in("anna")
+    disconnected(disconnect(core, jwt), revoked=readable)
+    assert core.live_pairs() == (0 if readable else 1)

@@ -42,7 +42,11 @@ def limited(desk: Any) -> Any:
 def held(limited: Any, database_url: str) -> Iterator[Callable[[str], None]]:
     """Hold a table, so that whatever reads it runs into the limit."""
     with psycopg.connect(database_url) as other:
-        yield lambda table: other.execute(f"LOCK {table} IN ACCESS EXCLUSIVE MODE") and None
+
+        def hold(table: str) -> None:
+            other.execute(f"LOCK {table} IN ACCESS EXCLUSIVE MODE")
+
+        yield hold
         other.rollback()
 
 
