@@ -48,6 +48,19 @@ REFUSALS = {
     422: "A field is wrong; details.fields names it",
     503: "hh.ru, Postgres or AWS does not answer; Retry-After says when to come back",
 }
+OF_EVERY_ROUTE = {
+    500: "Something went wrong on Core's side; its log says what, by the request's id"
+}
+OF_SOME = {
+    403: "The token is of another user",
+    409: "It contradicts what there is; error says how",
+}
+SUCCESSES = {
+    200: "OK",
+    201: "Made",
+    202: "Accepted; it goes on by itself",
+    503: "It does not work at the moment",
+}
 OF_ANYBODY = {403: "The token is of another user"}
 OF_PERSONS = {
     **OF_ANYBODY,
@@ -100,11 +113,13 @@ def openapi() -> str:
     content = json.loads(document)
     content.pop("servers", None)
     _drop_validation_errors_of_powertools(content)
+    _name_declared_answers(content)
     return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
 def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> None:
-    texts = {} if route.who is ANYONE else REFUSALS
+    texts = OF_EVERY_ROUTE | ({} if route.who is ANYONE else REFUSALS)
+    texts = texts | {status: OF_SOME[status] for status in route.refuses}
     if "person" in route.parameters:
         texts = texts | OF_PERSONS
     if "anybody" in route.parameters:
@@ -168,6 +183,15 @@ def _drop_validation_errors_of_powertools(content: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         content["components"]["schemas"].pop(name, None)
+
+
+def _name_declared_answers(content: dict[str, Any]) -> None:
+    """Powertools knows 200 alone; what it says of that is said of each status that is declared."""
+    for route in (route for api in apis().values() for route in api.routes.values()):
+        responses = content["paths"][route.path][route.method.lower()]["responses"]
+        returned = responses.pop("200")
+        for status in route.answers:
+            responses[str(status)] = {**returned, "description": SUCCESSES[status]}
 
 
 def hh_errors() -> str:

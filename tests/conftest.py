@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.fixtures.database",
+    "tests.fixtures.documented",
     "tests.fixtures.aws",
     "tests.fixtures.bff",
     "tests.fixtures.hh_sandbox",

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, periodic
 from ullgetthejob.platform.telemetry import flush
-from ullgetthejob.vacancies.fetcher import tick
+from ullgetthejob.vacancies import fetcher
 
 
 def handler(_event: dict[str, Any], _context: object) -> dict[str, int]:
-    """How much there was to do."""
-    with postgres.session() as connection:
-        ticked = tick(connection=connection, clock=clock.now)
-    flush()
-    return vars(ticked)
+    """How much each step had to do. Raises :class:`periodic.StepsFailed` when all were tried."""
+    try:
+        return periodic.run(fetcher.steps(clock=clock.now))
+    finally:
+        flush()

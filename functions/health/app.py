@@ -18,7 +18,7 @@ class Health(BaseModel):
     db: Literal["up", "down"]
 
 
-@api.get("/api/v1/system/health", who=ANYONE)
+@api.get("/api/v1/system/health", who=ANYONE, answers=(200, 503))
 def read_health() -> Answer[Health]:
     """200 when Postgres answers, else 503."""
     try:

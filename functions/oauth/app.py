@@ -20,20 +20,20 @@ from ullgetthejob.platform.http import SERVICE, USER, Api
 api = Api(people)
 
 
-@api.get("/auth/hh/redirect", who=SERVICE)
+@api.get("/auth/hh/redirect", who=SERVICE, refuses=(403,))
 def start_login(query: RedirectQuery, caller: Caller) -> Redirect:
     """The address of hh.ru's login page, and the state in it."""
     return start(query, caller=caller, now=clock.now())
 
 
-@api.get("/auth/hh/callback", who=SERVICE)
+@api.get("/auth/hh/callback", who=SERVICE, refuses=(403, 409))
 def finish_login(query: CallbackQuery, caller: Caller) -> SessionAnswer | TokensAnswer:
     """Connect the session with the code that hh.ru gave; without a session, the tokens."""
     with postgres.session() as connection:
         return finish(query, caller=caller, hh=client(), connection=connection, now=clock.now())
 
 
-@api.post("/auth/hh/refresh", who=SERVICE)
+@api.post("/auth/hh/refresh", who=SERVICE, refuses=(403,))
 def refresh_tokens(body: RefreshBody, caller: Caller) -> TokensAnswer:
     """New tokens for a refresh token; one that Core keeps is renewed in its place."""
     with postgres.session() as connection:

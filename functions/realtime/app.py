@@ -18,7 +18,7 @@ def issue_ticket(body: TicketBody, person: Person) -> Ticket:  # noqa: ARG001 - 
     return tickets.issue(person=person, now=clock.now())
 
 
-@api.post("/api/jobs/broadcast-dummy", who=SERVICE)
+@api.post("/api/jobs/broadcast-dummy", who=SERVICE, refuses=(409,))
 def broadcast_dummy(caller: Caller) -> Dummy:
     """Post one made-up vacancy to the BFF at once, as the public feed posts new ones."""
     return public_feed.dummy(request_id=caller.request_id, now=clock.now())

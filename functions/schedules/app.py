@@ -11,7 +11,7 @@ from ullgetthejob.vacancies import saved_searches as saved
 api = Api(people)
 
 
-@api.post("/api/schedules", who=USER_OR_SERVICE)
+@api.post("/api/schedules", who=USER_OR_SERVICE, answers=(201, 200))
 def save_search(body: saved.CreateBody, person: Person, caller: Caller) -> Answer[saved.OneSearch]:
     """Save a search (201); the same filters again are answered with the first one (200)."""
     with postgres.session() as connection:

@@ -10,7 +10,7 @@ from ullgetthejob.platform.http import SERVICE, Answer, Api
 api = Api(people)
 
 
-@api.post("/api/applications/submit", who=SERVICE)
+@api.post("/api/applications/submit", who=SERVICE, answers=(202,))
 def submit_application(body: SubmitBody, person: Person, caller: Caller) -> Answer[Submitted]:
     """Accept an application; the same again is answered with the first one."""
     with postgres.session() as connection:

@@ -1,29 +1,29 @@
-"""Run by EventBridge every minute: rings again for what was left waiting: applications, events that
-sockets lack, vacancies for the public feed."""
+"""Run by EventBridge every minute: wakes what was left waiting (applications, events that sockets
+lack, vacancies for the public feed), then tidies up."""
 
 from typing import Any
 
-from ullgetthejob.applications.sweep import AT_ONCE, sweep
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.applications import sweep
+from ullgetthejob.platform import clock, periodic
 from ullgetthejob.platform.telemetry import flush
 from ullgetthejob.realtime import events, public_feed
 
+MOST = sweep.AT_ONCE
+
 
 def handler(_event: dict[str, Any], context: object) -> dict[str, int]:
-    """How much there was to do."""
+    """How much each step had to do. Raises :class:`periodic.StepsFailed` when all were tried."""
     now = clock.now()
-    with postgres.session() as connection:
-        unserved, old_events = events.sweep(connection=connection, now=now, most=AT_ONCE)
-        feed_due, old_rows = public_feed.sweep(connection=connection, now=now, most=AT_ONCE)
-        swept = sweep(
-            connection=connection,
-            now=now,
-            request_id=str(getattr(context, "aws_request_id", "-")),
-        )
-    flush()
-    return {
-        **vars(swept),
-        "accounts_rung": unserved,
-        "public_feed_rung": feed_due,
-        "forgotten": old_events + old_rows,
+    request_id = str(getattr(context, "aws_request_id", "-"))
+    steps: dict[str, periodic.Step] = {
+        **sweep.wake_steps(now=now),
+        "accounts_rung": lambda one: events.wake_unserved(connection=one, most=MOST),
+        "public_feed_rung": lambda one: public_feed.wake_due(connection=one, now=now),
+        **sweep.tidy_steps(now=now, request_id=request_id),
+        "events_forgotten": lambda one: events.forget_old(connection=one, now=now, most=MOST),
+        "feed_forgotten": lambda one: public_feed.forget_ended(connection=one, now=now, most=MOST),
     }
+    try:
+        return periodic.run(steps)
+    finally:
+        flush()

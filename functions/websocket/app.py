@@ -1,4 +1,4 @@
-"""The WebSocket's routes: $connect, $disconnect and $default."""
+"""The WebSocket's routes $connect and $disconnect."""
 
 from typing import Any
 

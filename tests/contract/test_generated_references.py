@@ -3,6 +3,7 @@
 import json
 
 from docs import generate
+from ullgetthejob.platform.http import ANYONE
 
 
 def test_the_committed_references_are_up_to_date():
@@ -15,6 +16,24 @@ def test_every_reference_within_the_openapi_document_leads_somewhere():
     text = json.dumps(document)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in document["components"]["schemas"], name
+
+
+def test_statuses_of_a_route_follow_from_who_calls_it_and_what_it_takes():
+    """What tests call is compared too, with every answer: tests/fixtures/documented.py."""
+    document = json.loads(generate.openapi())
+    for route in (route for api in generate.apis().values() for route in api.routes.values()):
+        named = document["paths"][route.path][route.method.lower()]["responses"]
+        expected = {*route.answers, *route.refuses, 500}
+        if route.who is not ANYONE:
+            expected |= {400, 401, 404, 413, 422, 503}
+        if {"person", "anybody"} & {*route.parameters}:
+            expected.add(403)
+        if "person" in route.parameters:
+            expected.add(409)
+        assert {int(status) for status in named} == expected, route.key
+        assert {status for status in expected if status < 300} == {
+            status for status in route.answers if status < 300
+        }
 
 
 def test_every_route_of_the_functions_is_documented():

@@ -56,7 +56,9 @@ TABLES = set(of_type("AWS::DynamoDB::Table"))
 def answers(name: str) -> bool:
     """Whether somebody waits for the function."""
     events = FUNCTIONS[name].get("Events", {}).values()
-    return name == "WebsocketFunction" or any(event["Type"] == "HttpApi" for event in events)
+    return name in ("WebsocketFunction", "FramesFunction") or any(
+        event["Type"] == "HttpApi" for event in events
+    )
 
 
 def watching(namespace: str, metric: str) -> dict[str, dict[str, Any]]:

@@ -258,16 +258,21 @@ def people_log_in(world):
 
 
 def pkce_and_states(world):
-    session = world.sessions["anna"]
-    for query in ({"pkce": "S256"}, {"pkce": "S256", "session_id": session}):
+    bound = str(uuid4())
+    for session, query in (
+        (world.sessions["anna"], {"pkce": "S256"}),
+        (bound, {"pkce": "S256", "session_id": bound}),
+    ):
         url = world.redirect(**query)
         world.markers.add("a PKCE verifier", *world.verifiers())
         back = world.consent(url, "anna")
         assert world.callback(**back, session_id=session).status_code == 200
         assert world.callback(**back, session_id=session).status_code == 200  # a replay
         assert world.callback(**back, session_id=str(uuid4())).status_code in (400, 409)
-    back = world.consent(world.redirect(session_id=session), "anna")
+    back = world.consent(world.redirect(session_id=str(uuid4())), "anna")
     assert world.callback(**back, session_id=str(uuid4())).status_code == 400  # of another session
+    assert world.callback(code="F" * 64, session_id=bound).json()["error"] == "state_required"
+    session = world.sessions["anna"]
     url = world.redirect()
     back = world.consent(url, "anna", decision="deny")
     assert world.callback(**back, session_id=session).json()["error"] == "access_denied"
@@ -555,6 +560,9 @@ def the_page_that_plays_the_bff(world):
 
 
 def people_disconnect(world):
+    # Anna has logged in many times, and every pair of hers is revoked: faster than hh.ru takes it
+    # from a sandbox that was started anew.
+    world.sandbox("POST", "/limit", {"calls_per_second": 1_000})
     for path in ("/token", "/resumes"):
         world.sandbox("POST", "/faults", {"kind": "server_error", "path": path, "times": 1})
         world.as_person("DELETE", "/api/hh/connection", "anna")

@@ -181,10 +181,15 @@ class Core:
         given = {name: value for name, value in query.items() if value is not None}
         return self.call("GET /auth/hh/callback", query=given, **edge)
 
-    def log_in(self, person: str = "anna", session_id: str | None = None) -> tuple[str, str]:
-        """A session that is connected (a new one by default), and its JWT."""
+    def log_in(
+        self, person: str = "anna", session_id: str | None = None, *, bound: bool = False
+    ) -> tuple[str, str]:
+        """A session that is connected (a new one by default), and its JWT. *bound*: by a state of
+        its own, without which no connected session moves to another account."""
         session_id = session_id or str(uuid4())
-        reply = self.callback(self.code(person), session_id)
+        url, state = self.redirect(**({"session_id": session_id} if bound else {}))
+        options = {"state": state} if bound else {}
+        reply = self.callback(self.consent(url, person), session_id, **options)
         assert reply.status == 200, reply
         self.forget_hits()
         return session_id, reply.body["jwt"]

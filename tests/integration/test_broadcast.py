@@ -308,7 +308,7 @@ def test_the_sweeper_rings_for_whoever_lacks_events_whatever_bell_was_lost(room,
     assert room.unserved() == 0
     id = room.opened(user_id, 0)
     assert account_id in room.bells()  # and is lost
-    events.sweep(connection=postgres.connection(), now=clock.now(), most=10)
+    events.wake_unserved(connection=postgres.connection(), most=10)
     assert room.bells() == [account_id]
     room.ring(account_id)
     assert room.management.seqs(id) == [1]
@@ -319,7 +319,7 @@ def test_the_sweeper_rings_for_whoever_lacks_events_whatever_bell_was_lost(room,
         id = room.connected(user)
         room.say(id, {"type": "subscribe"})
         room.bells()
-        events.sweep(connection=postgres.connection(), now=clock.now(), most=10)
+        events.wake_unserved(connection=postgres.connection(), most=10)
         assert room.bells() == [of]
         room.ring(of)
         assert room.management.types(id) == ["ready"]

@@ -262,5 +262,5 @@ def test_whatever_happens_each_event_comes_once_in_order(room, steps):
     for id, wanted in zip(ids, topics, strict=True):
         start, had = client(posts.messages[id], wanted)
         assert had == [seq for seq, kind in log if seq > start and kind.partition(".")[0] in wanted]
-    events.sweep(connection=postgres.connection(), now=clock.now(), most=10)
+    events.wake_unserved(connection=postgres.connection(), most=10)
     assert room.unserved() == 0

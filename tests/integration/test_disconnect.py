@@ -6,6 +6,7 @@ import pytest
 
 from tests.fixtures.ports import free_port
 from tests.integration.conftest import LIFE_S, forget
+from ullgetthejob.hh.client import HHClient
 
 
 def disconnect(core, jwt):
@@ -13,7 +14,8 @@ def disconnect(core, jwt):
 
 
 def disconnected(reply, *, revoked=True):
-    assert (reply.status, reply.body) == (200, {"success": True, "revoked": revoked})
+    assert (reply.status, reply.body["success"], reply.body["revoked"]) == (200, True, revoked)
+    assert (reply.body["not_revoked"] == []) is revoked
 
 
 def status(core, jwt):
@@ -50,7 +52,7 @@ def test_core_forgets_the_tokens_and_the_jwts_of_every_session(core, pair):
     for jwt in jwts:
         assert status(core, jwt).refusal == (401, "invalid_token")
         assert disconnect(core, jwt).refusal == (401, "invalid_token")
-    assert core.hits("DELETE /token") == 1
+    assert core.hits("DELETE /token") == 3
     assert status(core, timurs).body == {"connected": True}
     assert core.call("GET /api/hh/resumes", jwt=timurs, secret=None).status == 200
 
@@ -188,3 +190,129 @@ def test_the_user_alone_may_ask(core):
         reply = core.call("DELETE /api/hh/connection", **options)
         assert reply.refusal == (401, "unauthorized")
     assert core.account(session_id)["connected"] is True
+
+
+# ── every pair that Core has ─────────────────────────────────────────────────────────────────────
+
+PAIRS_ASIDE = "SELECT FROM replaced_tokens"
+
+
+def test_pairs_of_every_session_are_revoked(core):
+    for _ in range(3):
+        _, jwt = core.log_in("anna")
+    core.callback(core.code())  # a login without a session
+    core.log_in("timur")
+    assert (core.live_pairs(), core.live_pairs("timur")) == (4, 1)
+    disconnected(disconnect(core, jwt))
+    assert (core.live_pairs(), core.live_pairs("timur")) == (0, 1)
+    assert core.rows(PAIRS_ASIDE) == []
+    assert core.audited()[-1] == ("user", "disconnect", "ok")
+
+
+def test_replaced_pairs_that_have_expired_are_refreshed_to_be_revoked(core):
+    core.log_in("anna")
+    core.sandbox.advance(LIFE_S + 1)
+    core.log_in("anna")
+    core.sandbox.advance(LIFE_S + 1)
+    _, jwt = core.log_in("anna")
+    disconnected(disconnect(core, jwt))
+    assert core.live_pairs() == 0
+    assert core.hits("POST /token") == 2
+
+
+def test_pair_that_hh_ru_refreshed_leaves_only_the_next_one_to_revoke(core):
+    _, jwt = core.log_in("anna")
+    core.sandbox.advance(LIFE_S + 1)
+    assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
+    assert core.rows(PAIRS_ASIDE) == []
+    disconnected(disconnect(core, jwt))
+    assert core.live_pairs() == 0
+
+
+def test_pairs_are_kept_as_ciphertext_of_their_account(core):
+    core.log_in("anna")
+    [first] = core.rows("SELECT access_token, refresh_token FROM hh_tokens")
+    core.log_in("anna")
+    [aside] = core.rows("SELECT access_token, refresh_token FROM replaced_tokens")
+    assert aside == first
+
+
+def test_pair_of_a_login_that_was_cut_off_is_revoked(core):
+    session_id, jwt = core.log_in("anna")
+    code = core.code()
+    core.sandbox.fault("server_error", path="/me")
+    assert core.callback(code, session_id).status == 503
+    assert core.rows("SELECT state FROM hh_logins WHERE pair IS NOT NULL") == [
+        {"state": "exchanged"}
+    ]
+    core.sandbox.control("DELETE", "/faults")
+    core.sandbox.advance(31)
+    disconnected(disconnect(core, jwt))
+    assert core.live_pairs() == 0
+    assert core.rows("SELECT FROM hh_logins WHERE pair IS NOT NULL") == []
+    assert core.callback(code, session_id).refusal == (400, "login_interrupted")
+
+
+def test_pairs_that_could_not_be_revoked_are_said_one_by_one(core):
+    core.log_in("anna")
+    core.sandbox.advance(60)
+    _, jwt = core.log_in("anna")
+    core.rows("UPDATE replaced_tokens SET access_token = 'AAAA', refresh_token = 'AAAA'")
+    reply = disconnect(core, jwt)
+    assert (reply.status, reply.body["revoked"]) == (200, False)
+    [said] = reply.body["not_revoked"]
+    assert said["reason"] == "tokens_unreadable"
+    assert said["received_at"] is not None
+    assert core.live_pairs() == 1
+    assert core.rows(PAIRS_ASIDE) == []
+    assert core.audited()[-2:] == [
+        ("user", "disconnect", "pair_tokens_unreadable"),
+        ("user", "disconnect", "not_revoked_at_hh"),
+    ]
+
+
+def test_pair_that_comes_while_others_are_revoked_is_said(core, monkeypatch):
+    session_id, jwt = core.log_in("anna")
+    revoke = HHClient.revoke
+
+    def and_meanwhile(self, token):
+        revoke(self, token)
+        monkeypatch.setattr(HHClient, "revoke", revoke)
+        core.log_in("anna", session_id)
+
+    monkeypatch.setattr(HHClient, "revoke", and_meanwhile)
+    reply = disconnect(core, jwt)
+    assert reply.body["revoked"] is (core.live_pairs() == 0)
+    assert core.rows("SELECT FROM hh_tokens") == core.rows(PAIRS_ASIDE) == []
+
+
+def test_renewed_pair_that_comes_too_late_is_given_back(core, monkeypatch):
+    """A login came while hh.ru renewed: its pair stays, and the renewed one lives no more."""
+    session_id, jwt = core.log_in("anna")
+    core.sandbox.advance(LIFE_S + 1)
+    renew = HHClient.refresh
+
+    def and_meanwhile(self, token):
+        pair = renew(self, token)
+        monkeypatch.setattr(HHClient, "refresh", renew)
+        core.log_in("anna", session_id)
+        return pair
+
+    monkeypatch.setattr(HHClient, "refresh", and_meanwhile)
+    assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
+    assert core.live_pairs() == 1
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_pairs_under_the_previous_key_are_revoked_while_that_is_known(
+    core, local_aws, monkeypatch, dynamodb_tables, readable
+):
+    core.log_in("anna")
+    kms = local_aws.client("kms")
+    monkeypatch.setenv("TOKEN_KEY_ID", kms.create_key()["KeyMetadata"]["KeyId"])
+    kms.close()
+    if readable:
+        monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", dynamodb_tables["TOKEN_KEY_ID"])
+    _, jwt = core.log_in("anna")
+    disconnected(disconnect(core, jwt), revoked=readable)
+    assert core.live_pairs() == (0 if readable else 1)

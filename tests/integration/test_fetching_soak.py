@@ -170,7 +170,7 @@ class Soak:
         waiting, deaths = [], {}
         while time.monotonic() < ends:
             self.live()
-            events.sweep(connection=self.desk.connection, now=self.desk.world.now(), most=100)
+            events.wake_unserved(connection=self.desk.connection, most=100)
             waiting += self.heard()
             self.work(waiting, deaths)
             self.progress.so_far(self.told)
@@ -190,7 +190,7 @@ class Soak:
         ends = time.monotonic() + SERVED_WITHIN_S
         while self.room.unserved():
             assert time.monotonic() < ends, "there are sockets that lack events"
-            events.sweep(connection=self.desk.connection, now=self.desk.world.now(), most=100)
+            events.wake_unserved(connection=self.desk.connection, most=100)
             bells = set(rung("BROADCASTER_QUEUE_URL", "account_id"))
             self.answer_all([f"{fetch_work.BROADCAST}{account_id}" for account_id in bells])
             time.sleep(0.2)

@@ -3,14 +3,16 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
 
+from local.template.reader import load
 from tests.integration.conftest import forget
 from ullgetthejob.accounts import identities
 from ullgetthejob.platform import clock
-from ullgetthejob.realtime import connections, frames, tickets
+from ullgetthejob.realtime import connections, frame_budget, frames, tickets
 
 
 @pytest.fixture
@@ -296,3 +298,100 @@ def test_nobody_receives_another_account_s_events(room, anna):
     ]
     assert room.management.seqs(hers) == [1, 2, 3, 4, 5, 6]
     assert "timur" not in json.dumps(room.management.messages[hers])
+
+
+# ── places, and floods ───────────────────────────────────────────────────────────────────────────
+
+
+def full(room, user_id):
+    """An account that has no place left, all of it open."""
+    ids = [room.connected(user_id) for _ in range(connections.MOST_PER_ACCOUNT)]
+    for id in ids:
+        room.say(id, {"type": "subscribe"})
+    return ids
+
+
+def asked_about(room):
+    return {unquote(path).rpartition("/")[2] for path, _ in room.management.signed}
+
+
+def test_connection_whose_disconnect_was_lost_gives_its_place_to_a_new_one(room, anna):
+    account_id, user_id = anna
+    ids = full(room, user_id)
+    for id in ids[3:5]:
+        room.management.answers[id] = lambda: 410
+    new = room.connected(user_id)
+    kept = {one.id for one in connections.of_account(account_id)}
+    assert kept == {*ids, new} - {*ids[3:5]}
+    assert all(not room.items(id) for id in ids[3:5])
+    room.connected(user_id)
+    room.management.signed.clear()
+    assert room.connect(room.ticket(user_id))[0] == 429
+    assert asked_about(room) >= {*ids} - {*ids[3:5]}
+    assert room.management.closed == [], "who is there is only asked about"
+    assert all(room.management.types(id) == [] for id in ids)
+
+
+@pytest.mark.parametrize("status", [429, 500, 403])
+def test_connection_of_which_nothing_is_known_keeps_its_place(room, anna, status):
+    account_id, user_id = anna
+    ids = full(room, user_id)
+    for id in ids:
+        room.management.answers[id] = lambda: status
+    assert room.connect(room.ticket(user_id))[0] == 429
+    assert {one.id for one in connections.of_account(account_id)} == set(ids)
+
+
+def test_connection_that_is_still_connecting_is_not_taken_for_gone(room, anna):
+    """API Gateway answers 410 for one whose $connect has not returned."""
+    account_id, user_id = anna
+    young = [room.connected(user_id) for _ in range(10)]
+    older = [room.connected(user_id, age_s=40) for _ in range(10)]
+    for id in (*young, *older):
+        room.management.answers[id] = lambda: 410
+    new = room.connected(user_id)
+    assert {one.id for one in connections.of_account(account_id)} == {*young, new}
+    assert asked_about(room) == set(older)
+
+
+def test_connection_that_floods_is_told_so_and_closed_and_others_are_heard(room, anna):
+    _, user_id = anna
+    flooding, other = room.connected(user_id), room.connected(user_id)
+    for _ in range(200):
+        room.say(flooding, {"type": "ping"})
+    assert room.management.closed == [flooding]
+    said = room.management.messages[flooding]
+    assert [one["type"] for one in said] == ["pong"] * frame_budget.AT_ONCE + ["error"]
+    assert said[-1]["error"] == "too_many_frames"
+    room.say(other, {"type": "ping"})
+    assert room.management.types(other) == ["pong"]
+
+
+def test_frames_at_the_pace_of_the_budget_are_all_within():
+    moment = [0.0]
+    budget = frame_budget.FrameBudget(lambda: moment[0])
+    for _ in range(1000):
+        assert budget.spend("a") == "within"
+        moment[0] += frame_budget.EVERY_S
+    most = frame_budget.AT_ONCE
+    verdicts = [budget.spend("a") for _ in range(most + 10)]
+    assert verdicts == ["within"] * most + ["over"] + ["ignored"] * 9
+    moment[0] += frame_budget.CLOSED_AGAIN_AFTER_S - 0.1
+    assert budget.spend("a") == "ignored"
+    moment[0] += 0.1
+    assert [budget.spend("a") for _ in range(6)] == ["within"] * 5 + ["over"]
+    assert budget.spend("b") == "within"
+
+
+def test_budget_of_very_many_connections_stays_bounded():
+    moment = [0.0]
+    budget = frame_budget.FrameBudget(lambda: moment[0])
+    for number in range(3 * frame_budget.MOST_REMEMBERED):
+        budget.spend(str(number))
+        moment[0] += 0.0001
+    assert len(budget._full_at) <= frame_budget.MOST_REMEMBERED
+
+
+def test_what_clients_say_is_answered_apart_from_who_connects():
+    routes = load().websocket.routes
+    assert routes["$connect"] == routes["$disconnect"] != routes["$default"]

@@ -18,7 +18,8 @@ from ullgetthejob.accounts import vault
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.http import ADMIN, SERVICE, USER, USER_OR_SERVICE
 
-ROUTES = every_route()
+# The way there comes last: a session that was sent on it with its id is refused without its state.
+ROUTES = dict(sorted(every_route().items(), key=lambda item: item[0] == "GET /auth/hh/redirect"))
 SECRET = ("X-Core-Secret", "local-development-secret")
 NAMES = ("user_id", "session_id", "account_id", "id", "resume_id", "hh_user_id", "subject", "sub")
 FREE_TEXT = {"name"}  # is shown to whoever wrote it

@@ -240,7 +240,7 @@ def test_disconnecting_ends_the_tokens_of_that_very_microsecond(core):
 @pytest.mark.usefixtures("stopped")
 def test_another_account_ends_the_tokens_of_that_very_microsecond(core):
     session, annas = core.log_in("anna")
-    _, timurs = core.log_in("timur", session)
+    _, timurs = core.log_in("timur", session, bound=True)
     assert (status(annas), status(timurs)) == (BAD, GOOD)
 
 

@@ -692,7 +692,7 @@ def test_one_person_on_two_sessions_is_one_account(core):
 def test_a_session_that_logs_in_as_another_person_moves(core, session_id):
     _, old = core.log_in("anna", session_id)
     annas = core.account(session_id)["account_id"]
-    _, new = core.log_in("timur", session_id)
+    _, new = core.log_in("timur", session_id, bound=True)
     assert core.account(session_id)["account_id"] != annas
     assert resumes(core, old).refusal == (401, "invalid_token")
     assert [one["title"] for one in resumes(core, new).body["items"]] == ["Водитель-экспедитор"]
@@ -702,18 +702,20 @@ def test_a_session_that_logs_in_as_another_person_moves(core, session_id):
 def test_a_session_that_moves_within_the_same_moment_ends_the_older_jwt(core, session_id):
     core.sandbox.control("POST", "/clock", {"rate": 0})
     _, old = core.log_in("anna", session_id)
-    code = core.code("timur")
-    reply = core.callback(code, session_id)
+    url, state = core.redirect(session_id=session_id)
+    code = core.consent(url, "timur")
+    reply = core.callback(code, session_id, state=state)
     assert resumes(core, old).refusal == (401, "invalid_token")
     assert resumes(core, session_answers(reply, session_id)).status == 200
-    assert core.callback(code, session_id).text == reply.text
+    assert core.callback(code, session_id, state=state).text == reply.text
 
 
 def test_the_code_of_before_a_move_brings_nothing_back(core, session_id):
-    code = core.code("anna")
-    core.callback(code, session_id)
-    core.log_in("timur", session_id)
-    assert core.callback(code, session_id).refusal == (400, "invalid_code")
+    url, state = core.redirect(session_id=session_id)
+    code = core.consent(url, "anna")
+    core.callback(code, session_id, state=state)
+    core.log_in("timur", session_id, bound=True)
+    assert core.callback(code, session_id, state=state).refusal == (400, "invalid_code")
     assert core.account(session_id)["access"]["state"] == "ok"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from local.postgres.server import EmbeddedPostgres
 from migrations.upgrade import current
+from tests.fixtures.revisions import ALL, HEAD, NEXT
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -50,22 +51,22 @@ def run(checkout):
 
 def test_works_on_the_embedded_server_and_stops_it_again(run, checkout):
     done = run("migrate")
-    assert "the embedded database: nothing → 0008" in done.stdout, done.stderr
+    assert f"the embedded database: nothing → {HEAD}" in done.stdout, done.stderr
     server = EmbeddedPostgres(checkout / ".data" / "postgres")
     assert not server.running
     with server:
         assert "seeded, 1 new rows" in run("seed").stdout
         assert server.running, "it was running before, so it stays"
-        assert "0008 → 0007" in run("rollback").stdout
+        assert f"{HEAD} → {ALL[-2]}" in run("rollback").stdout
         assert "emptied" in run("reset").stdout
-        assert current(server.url) == "0008"
+        assert current(server.url) == HEAD
 
 
 def test_the_environment_wins_over_dotenv_which_wins_over_the_embedded_server(
     run, checkout, database_url
 ):
     (checkout / ".env").write_text("DATABASE_URL=postgresql://nobody@127.0.0.1:1/none\n")
-    assert "it is at 0008" in run("migrate", DATABASE_URL=database_url).stdout
+    assert f"it is at {HEAD}" in run("migrate", DATABASE_URL=database_url).stdout
     failed = run("migrate")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "cannot be reached" in failed.stderr
@@ -96,8 +97,8 @@ def test_reset_of_a_database_that_is_not_embedded_wants_force(run, database_url)
 
 
 def test_a_new_migration_is_numbered_and_runs(run, checkout, empty_database_url):
-    assert "migrations/versions/0009_notes_on_jobs.py" in run("new", "Notes on jobs").stdout
-    made = checkout / "migrations" / "versions" / "0009_notes_on_jobs.py"
+    assert f"migrations/versions/{NEXT}_notes_on_jobs.py" in run("new", "Notes on jobs").stdout
+    made = checkout / "migrations" / "versions" / f"{NEXT}_notes_on_jobs.py"
     assert made.read_text().startswith('"""Notes on jobs.\n')
-    assert "nothing → 0009" in run("migrate", DATABASE_URL=empty_database_url).stdout
-    assert "0009 → 0008" in run("rollback", DATABASE_URL=empty_database_url).stdout
+    assert f"nothing → {NEXT}" in run("migrate", DATABASE_URL=empty_database_url).stdout
+    assert f"{NEXT} → {HEAD}" in run("rollback", DATABASE_URL=empty_database_url).stdout

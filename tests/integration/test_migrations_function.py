@@ -10,6 +10,7 @@ import pytest
 
 from functions.migrator.app import handler
 from migrations.upgrade import MigrationBlocked, MigrationError, current
+from tests.fixtures.revisions import ALL, HEAD
 
 SAMPLE = json.loads((Path(__file__).parents[2] / "events" / "migrator.json").read_text())
 
@@ -23,8 +24,8 @@ def database(empty_database_url, monkeypatch):
 def test_the_sample_event_brings_an_empty_database_to_the_newest_schema(database):
     assert handler(SAMPLE, None) == {
         "revision_before": None,
-        "revision_after": "0008",
-        "applied": ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"],
+        "revision_after": HEAD,
+        "applied": list(ALL),
     }
     assert handler(SAMPLE, None)["applied"] == []
 
@@ -39,15 +40,7 @@ def test_current_only_tells(database):
 def test_a_confirmed_downgrade_goes_down(database):
     handler({}, None)
     event = {"action": "downgrade", "revision": "0001", "confirm": True}
-    assert handler(event, None)["applied"] == [
-        "0008",
-        "0007",
-        "0006",
-        "0005",
-        "0004",
-        "0003",
-        "0002",
-    ]
+    assert handler(event, None)["applied"] == list(reversed(ALL[1:]))
     assert current(database) == "0001"
 
 

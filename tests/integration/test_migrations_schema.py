@@ -74,6 +74,7 @@ CONTRACT = {
         "rate_limited_until": MOMENT,
         "created_at": f"{MOMENT} default now()",
         "custom_cv_id": "uuid",
+        "projected_status": NAME,
     },
     "parsed_cvs": {
         "id": ID,
@@ -254,6 +255,7 @@ INDEXES = {
     "applications_job_id_index": "applications(job_id)",
     "applications_status_index": "applications(status)",
     "applications_submitted_at_index": "applications(submitted_at)",
+    "applications_overwritten_index": "applications(updated_at, id)",
     "parsed_cvs_user_id_index": "parsed_cvs(user_id)",
     "cvs_user_id_index": "cvs(user_id)",
     "custom_cvs_cv_id_index": "custom_cvs(cv_id)",
@@ -263,6 +265,7 @@ INDEXES = {
     "application_queue_cv_id_index": "application_queue(cv_id)",
     "application_queue_job_id_index": "application_queue(job_id)",
     "application_queue_status_index": "application_queue(status)",
+    "application_queue_pending_index": "application_queue(workflow_id)",
     "application_queue_next_run_at_index": "application_queue(next_run_at)",
     "application_queue_priority_index": "application_queue(priority)",
     "hh_tokens_user_id_index": "hh_tokens(user_id)",

@@ -22,10 +22,9 @@ from migrations.upgrade import (
     downgrade,
     upgrade,
 )
+from tests.fixtures.revisions import ALL, HEAD
 
 REPOSITORY = Path(__file__).parents[2]
-ALL = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0010")
-HEAD = ALL[-1]
 SCHEMA = """
     SELECT table_name, column_name, data_type, column_default, is_nullable
     FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
@@ -67,7 +66,7 @@ def test_each_step_goes_down_and_up_with_data_in_place(empty_database_url, revis
     upgrade(empty_database_url, revision)
     fill(empty_database_url)
     schema = query(empty_database_url, SCHEMA)
-    below = f"{int(revision) - 1:04}" if revision > "0001" else "base"
+    below = ("base", *ALL)[ALL.index(revision)]
     drop = revision == "0001"  # its tables hold the rows
     assert downgrade(empty_database_url, below, drop_data=drop).applied == (revision,)
     assert query(empty_database_url, SCHEMA) != schema

@@ -355,15 +355,15 @@ def test_a_short_pause_rings_for_itself_a_long_one_waits_for_the_sweeper(feed: F
     feed.run()
     assert bells(30) == [{"feed": "public"}], "10 seconds later"
     connection = postgres.connection()
-    assert public_feed.sweep(connection=connection, now=feed.at) == (0, 0)
+    assert public_feed.wake_due(connection=connection, now=feed.at) == 0
     connection.execute("UPDATE public_feed SET attempts = 3")
     feed.later(seconds=10)
     feed.run()
     feed.later(seconds=599)
-    assert public_feed.sweep(connection=connection, now=feed.at) == (0, 0)
+    assert public_feed.wake_due(connection=connection, now=feed.at) == 0
     assert bells() == []
     feed.later(seconds=1)
-    assert public_feed.sweep(connection=connection, now=feed.at) == (1, 0)
+    assert public_feed.wake_due(connection=connection, now=feed.at) == 1
     assert bells(20) == [{"feed": "public"}]
 
 
@@ -460,13 +460,14 @@ def test_what_ended_is_forgotten_after_thirty_days_and_what_waits_is_not(
     connection = postgres.connection()
     feed.later(days=30)
     feed.new()
-    assert public_feed.sweep(connection=connection, now=feed.at)[1] == 0
+    assert public_feed.forget_ended(connection=connection, now=feed.at) == 0
     feed.later(seconds=90)
-    assert public_feed.sweep(connection=connection, now=feed.at, most=2)[1] == 2
-    assert public_feed.sweep(connection=connection, now=feed.at)[1] == 1
+    assert public_feed.forget_ended(connection=connection, now=feed.at, most=2) == 2
+    assert public_feed.forget_ended(connection=connection, now=feed.at) == 1
     assert feed.states() == ["waiting"]
+    assert public_feed.wake_due(connection=connection, now=feed.at) == 1
     telemetry.flush()
-    assert metrics(capsys.readouterr().out)["PublicFeedOldestAgeSeconds"] == 180  # 0, 90, 90
+    assert metrics(capsys.readouterr().out)["PublicFeedOldestAgeSeconds"] == 90
 
 
 # ── crashes, and two at once ─────────────────────────────────────────────────────────────────────
@@ -505,7 +506,7 @@ def test_a_crash_while_posting_repeats_that_post_and_nothing_else(feed: Feed) ->
     assert feed.run() is False
     assert feed.states().count("posted") == 100, "the dead one's lease stands"
     feed.later(seconds=public_feed.LEASE_S)
-    assert public_feed.sweep(connection=postgres.connection(), now=feed.at)[0] == 1
+    assert public_feed.wake_due(connection=postgres.connection(), now=feed.at) == 1
     assert feed.run() is False
     assert feed.bff.shown == ids[:200] + ids[100:200] + ids[200:]
     assert set(feed.states()) == {"posted"}
@@ -611,7 +612,7 @@ def test_while_the_bff_hangs_all_else_goes_on(feed: Feed) -> None:
     with connection.transaction():
         public_feed.add([old, "1"], connection=connection, now=feed.at)
         events.append(account["id"], "jobs.new", {}, connection=connection, now=feed.at)
-    public_feed.sweep(connection=connection, now=feed.at)
+    public_feed.wake_due(connection=connection, now=feed.at)
     assert len(feed.rows()) == 2
     assert poster.is_alive()
     feed.bff.stopped.set()

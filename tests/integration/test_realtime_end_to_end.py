@@ -114,7 +114,7 @@ class Live:
             with psycopg.connect(
                 self.room.database_url, autocommit=True, row_factory=dict_row
             ) as own:
-                events.sweep(connection=own, now=clock.now(), most=100)
+                events.wake_unserved(connection=own, most=100)
 
     async def refused(self, ticket):
         """The status of a handshake that does not succeed."""

@@ -51,7 +51,7 @@ def test_a_session_that_becomes_another_account_s_loses_its_sockets(both):
     ticket = room.ticket(UUID(session_id))
     room.ring(annas)
     room.bells()
-    core.log_in("timur", session_id)
+    core.log_in("timur", session_id, bound=True)
     assert set(room.bells()) >= {annas}
     room.happen(annas)
     assert room.ring(annas) == []

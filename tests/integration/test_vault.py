@@ -46,7 +46,7 @@ class During(httpx.BaseTransport):
         self._inner = httpx.HTTPTransport()
 
     def handle_request(self, request):
-        to_token = request.url.path == "/token"
+        to_token = (request.method, request.url.path) == ("POST", "/token")
         if to_token and self._before:
             self._before()
         response = self._inner.handle_request(request)

@@ -395,7 +395,7 @@ def test_a_user_s_route_wants_a_token_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "header", ["anna", "Basic anna", "Bearer", "Bearer  ", "Bearer anna timur"]
+    "header", ["", " ", "anna", "Basic anna", "Bearer", "Bearer ", "Bearer  ", "Bearer anna timur"]
 )
 def test_what_is_no_bearer_token_is_refused_wherever_it_is_sent(header):
     headers = {"authorization": header}
@@ -457,6 +457,66 @@ def test_what_is_no_uuid_is_422(naming, wrong):
         status, body, _ = call(**naming(wrong), headers=headers)
         assert (status, body["error"]) == (422, "invalid_request")
         assert body["details"]["fields"][0]["field"] == "user_id"
+
+
+SAID_TWICE = {
+    "path and query": {
+        "key": "DELETE /people/{user_id}",
+        "parameters": {"user_id": ANNA},
+        "query": {"user_id": TIMUR},
+    },
+    "path and body": {
+        "key": "DELETE /people/{user_id}",
+        "parameters": {"user_id": ANNA},
+        "body": {"user_id": TIMUR},
+    },
+    "path and the other spelling": {
+        "key": "DELETE /people/{user_id}",
+        "parameters": {"user_id": ANNA},
+        "query": {"userId": TIMUR},
+    },
+    "query and body": {
+        "key": "POST /people",
+        "query": {"user_id": ANNA},
+        "body": {"user_id": TIMUR},
+    },
+    "query and a body that nobody reads": {
+        "key": "GET /people",
+        "query": {"user_id": ANNA},
+        "body": {"userId": TIMUR},
+    },
+    "both spellings": {"key": "POST /people", "body": {"user_id": ANNA, "userId": TIMUR}},
+    "the same member twice": {
+        "key": "POST /people",
+        "body": f'{{"user_id": "{ANNA}", "user_id": "{TIMUR}"}}',
+    },
+    "an escaped spelling": {
+        "key": "POST /people",
+        "query": {"user_id": ANNA},
+        "body": f'{{"user\\u005fid": "{TIMUR}"}}',
+    },
+}
+
+
+@pytest.mark.parametrize("places", SAID_TWICE)
+def test_users_that_contradict_each_other_are_422(places):
+    for headers in ({}, bearing("anna"), bearing("timur")):
+        status, body, _ = call(**SAID_TWICE[places], headers=headers)
+        assert (status, body["error"]) == (422, "invalid_request")
+        assert body["details"]["fields"][0]["field"] == "user_id"
+
+
+@pytest.mark.parametrize("places", SAID_TWICE)
+def test_user_that_is_named_twice_the_same_is_one(places):
+    same = json.loads(json.dumps(SAID_TWICE[places]).replace(TIMUR, ANNA.upper()))
+    assert told(**same) == (ANNA, "service", None)
+
+
+@pytest.mark.parametrize("name", ["user_id", "userId"])
+@pytest.mark.parametrize("wrong", ["undefined", "", 7, ["a"], {"user_id": "a"}])
+def test_body_user_that_is_no_uuid_is_422_beside_a_good_one(name, wrong):
+    reply = call("POST /people", {name: wrong}, query={"user_id": ANNA})
+    assert (reply[0], reply[1]["error"]) == (422, "invalid_request")
 
 
 def test_whom_nobody_names_is_the_token_s_subject_or_422():

@@ -31,6 +31,7 @@ FORBIDDEN = {
     "public_feed": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "realtime": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "aiohttp"},
     "websocket": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "aiohttp"},
+    "frames": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "aiohttp"},
     "broadcaster": HEAVY | {"aws_xray_sdk", "httpx", "jwt"},  # each event posts
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }

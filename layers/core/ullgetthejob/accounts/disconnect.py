@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import access_changes, audit, vault
-from ullgetthejob.hh.errors import HHError, HHRefreshRefused, HHTokenRefused
-from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.accounts import access_changes, audit, replaced_pairs, vault
+from ullgetthejob.accounts.revocation import NotRevoked, Revoked, revoke_all
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.realtime import events
 
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# Why a pair is not renewed that hh.ru has forgotten for good. With any other reason it may live on:
-# a locked account is unlocked one day, and a pair that Core lost or cannot read is still hh.ru's.
-FORGOTTEN_BY_HH = {
-    *("token_revoked", "token_deactivated", "token_not_found"),
-    *("account_not_found", "not_connected", "disconnected"),
-}
 # Every session of the account: JWTs, and the tickets and sockets that were had with them. Strictly
 # later than any token of this very moment.
 END_SESSIONS = """
@@ -47,6 +40,9 @@ class Disconnected(BaseModel):
         description="whether hh.ru has forgotten Core too; if not, the person removes Core in the "
         "settings of hh.ru"
     )
+    not_revoked: list[NotRevoked] = Field(
+        description="each pair of tokens that hh.ru may still take, of all that Core had"
+    )
 
 
 def disconnect(
@@ -54,48 +50,41 @@ def disconnect(
 ) -> Disconnected:
     """End the connection of the person's account, for all of its sessions.
 
-    Core's part is done also when hh.ru does not answer.
+    Every pair of the account is revoked that Core has, of whatever session. Core's part is done
+    also when hh.ru does not answer.
     """
-    account_id, revoked = person.account_id, True
+    account_id, done = person.account_id, Revoked()
     if account_id is not None:
-        revoked = _revoke(account_id, hh=hh, now=now)
+        done = revoke_all(account_id, hh=hh, connection=connection, now=now)
     values = {"user_id": person.user_id, "account_id": account_id, "now": now}
     with connection.transaction():  # rows in the order in which a login takes them
         connection.execute(END_SESSIONS, values)
         if account_id is not None:
             # for the broadcaster, which ends the sockets of sessions that have ended
             events.ring_after_commit(account_id, connection=connection)
-            vault.forget(account_id, connection=connection)
+            _forget(account_id, done, connection=connection, now=now)
             access_changes.change(
                 account_id, "reauth_required", reason="disconnected", connection=connection, now=now
             )
-        audit.write(
-            "disconnect",
-            "ok" if revoked else "not_revoked_at_hh",
-            caller=caller,
-            user_id=person.user_id,
-            account_id=account_id,
-            connection=connection,
-            now=now,
-        )
-    logger.info("disconnected", revoked=revoked)
+        outcomes = ["not_revoked_at_hh" if done.not_revoked else "ok"]
+        for outcome in (*(f"pair_{pair.reason}" for pair in done.not_revoked), *outcomes):
+            audit.write(
+                "disconnect",
+                outcome,
+                caller=caller,
+                user_id=person.user_id,
+                account_id=account_id,
+                connection=connection,
+                now=now,
+            )
+    logger.info("disconnected", not_revoked=len(done.not_revoked))
     count("Disconnects")
-    return Disconnected(revoked=revoked)
+    return Disconnected(revoked=not done.not_revoked, not_revoked=done.not_revoked)
 
 
-def _revoke(account_id: UUID, *, hh: HHClient, now: datetime) -> bool:
-    """Whether hh.ru takes the account's tokens no more. hh.ru: only a live access token can be
-    revoked (its refresh token dies with it), so an expired one is refreshed first."""
-    token = vault.AccountToken(account_id, hh=hh, now=now)
-    try:
-        access_token = token.current()
-        try:
-            hh.revoke(access_token)
-        except HHTokenRefused as error:
-            hh.revoke(token.renewed(access_token, error.reason))
-    except HHRefreshRefused as error:
-        return error.reason in FORGOTTEN_BY_HH
-    except (HHError, Unavailable) as error:
-        logger.warning("tokens could not be revoked", error_type=type(error).__name__)
-        return False
-    return True
+def _forget(account_id: UUID, done: Revoked, *, connection: Connection, now: datetime) -> None:
+    """Delete every pair; one that came since the others were revoked may live on, and is said."""
+    current = vault.forget(account_id, connection=connection)
+    forgotten = replaced_pairs.forget(account_id, done.tried_parked, connection=connection, now=now)
+    for _ in ({current, *forgotten} - {None}) - done.tried:
+        done.not_revoked.append(NotRevoked(received_at=None, reason="came_meanwhile"))

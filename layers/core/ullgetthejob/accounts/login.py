@@ -7,6 +7,13 @@ a code once. A row of ``hh_logins`` a code says how far it came:
     exchanged   hh.ru gave a pair of tokens, kept encrypted until it is known whose they are
     done        they are the account's; the same session gets the same answer again
     refused     the same refusal again
+
+Login CSRF (RFC 6749, §10.12): a code that an attacker slips into another's callback would connect
+the attacker's account. A session that asked for a state of its own (``?session_id=``) needs such a
+state at every callback, for a month, and PKCE ties the code to it. A callback without a state, or
+with one of no session, is what the BFF sends: there the BFF itself has to check the state. It
+connects a session that has no account, or its own again; it never moves a connected session to
+another account.
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ from ullgetthejob.hh.errors import (
     HHTokenRefused,
     HHUnavailable,
 )
-from ullgetthejob.platform import encryption, one_time, secrets, settings
+from ullgetthejob.platform import encryption, one_time, postgres, secrets, settings
 from ullgetthejob.platform.errors import (
     AppError,
     BadRequest,
@@ -64,6 +71,9 @@ REFUSALS: dict[str, str] = {
     "login_failed": "hh.ru refused the login; start it again, or ask the operator",
     "not_an_applicant": "this is an employer's account at hh.ru; log in as an applicant",
     "hh_closed": "hh.ru keeps accounts of people closed to Core",
+    "state_required": "this session began a login with a state of its own; bring that state back",
+    "session_of_another_account": "this session is connected to another hh.ru account; disconnect "
+    "it, or start a login for this session and bring its state back",
 }
 STATES_REFUSED: dict[str, str] = {
     "unknown": "the state is unknown; start the login again",
@@ -77,6 +87,12 @@ CLAIM = """
     VALUES (%(code_hash)s, %(user_id)s, 'sent', %(now)s) ON CONFLICT DO NOTHING
 """
 FORGET_OLD = "DELETE FROM hh_logins WHERE started_at < %(before)s"
+FORGET_BOUND = "DELETE FROM state_bound_sessions WHERE asked_at < %(before)s"
+BIND_SESSION = """
+    INSERT INTO state_bound_sessions (user_id, asked_at) VALUES (%(user_id)s, %(now)s)
+    ON CONFLICT (user_id) DO UPDATE SET asked_at = excluded.asked_at
+"""
+IS_BOUND = "SELECT FROM state_bound_sessions WHERE user_id = %(user_id)s AND asked_at > %(since)s"
 READ = """
     SELECT l.user_id, l.state, l.pair, l.account_id, l.refusal, l.started_at, l.finished_at,
            u.account_id IS NOT DISTINCT FROM l.account_id
@@ -114,7 +130,8 @@ CONNECTED = """
     WHERE id = %(account_id)s AND NOT (access_state = 'limited_until' AND access_until > %(now)s)
 """
 HAD_ACCOUNT = "SELECT account_id FROM users WHERE id = %(user_id)s FOR UPDATE"
-# A session that is new here, or had another account: what was issued to it before ends.
+# A session that is new here, or had another account: what was issued to it before ends. One that is
+# connected to another account moves only if it may; decided here, so that two at once cannot pass.
 ATTACH_USER = """
     INSERT INTO users AS u (id, email, password_hash, account_id, tokens_valid_from, inserted_at,
                             updated_at)
@@ -125,6 +142,10 @@ ATTACH_USER = """
             THEN greatest(%(now)s, u.tokens_valid_from) + interval '1 microsecond'
             ELSE u.tokens_valid_from END,
         updated_at = excluded.updated_at
+    WHERE %(may_move)s OR u.account_id IS NULL OR u.account_id = excluded.account_id OR EXISTS (
+        SELECT FROM accounts a
+        WHERE a.id = u.account_id AND a.access_reason IN ('disconnected', 'account_not_found')
+    )
     RETURNING tokens_valid_from
 """
 FORGET_ORIGINAL = "DELETE FROM hh_tokens WHERE user_id = %(user_id)s AND account_id IS NULL"
@@ -134,8 +155,14 @@ class LoginRefused(BadRequest):
     """The login came to nothing; the person starts again. *code*: a key of :data:`REFUSALS`."""
 
 
+class _MayNotMove(Exception):
+    """The session is connected to another account, and nothing proves that its person wants to
+    change that."""
+
+
 class RedirectQuery(BaseModel):
-    """*pkce* for callers that bring the state back; *session_id* binds the state to a session."""
+    """*pkce* for callers that bring the state back; *session_id* binds the state to a session: it
+    has to bring one back from then on, and *pkce* is implied."""
 
     pkce: Literal["S256"] | None = None
     session_id: UUID | None = None
@@ -166,13 +193,15 @@ class SessionAnswer(BaseModel):
 
 
 def start(query: RedirectQuery, *, caller: Caller, now: datetime) -> Redirect:
-    """The address of hh.ru's login page, with a state that is good once within ten minutes."""
-    if query.session_id is not None:
-        _require_own_session(caller, query.session_id)
+    """The address of hh.ru's login page, with a state that is good once within ten minutes. A
+    session that is named is remembered: from now on it needs a state of its own."""
     content, challenge = {}, None
     if query.session_id is not None:
+        _require_own_session(caller, query.session_id)
         content["session_id"] = str(query.session_id)
-    if query.pkce is not None:
+        with postgres.session() as connection:
+            connection.execute(BIND_SESSION, {"user_id": query.session_id, "now": now})
+    if query.pkce is not None or query.session_id is not None:
         content["verifier"] = oauth.new_verifier()
         challenge = oauth.challenge_of(content["verifier"])
     client_id, _ = _application()
@@ -224,6 +253,7 @@ class _Attempt:
         self._connection = connection
         self._now = now
         self._account_id: UUID | None = None
+        self._may_move = False
         self._code_hash = hashlib.sha256((query.code or "").encode()).digest()
         self._row = {"code_hash": self._code_hash, "user_id": query.session_id, "now": now}
 
@@ -251,9 +281,11 @@ class _Attempt:
         return self._again()
 
     def _checked_state(self) -> str | None:
-        """PKCE's verifier, if the way there had one. Without a state there is nothing to check: the
-        BFF drops it, and proves by its secret that the callback is its own."""
+        """PKCE's verifier, if the way there had one. Without a state there is nothing to check,
+        unless the session has asked for one of its own."""
         if self._query.state is None:
+            if self._is_bound():
+                raise _refusal("state_required")
             return None
         try:
             content = one_time.burn(
@@ -262,9 +294,17 @@ class _Attempt:
         except one_time.NotGood as error:
             raise _refusal("invalid_state", STATES_REFUSED[error.reason]) from None
         owner = content.get("session_id")
+        if owner is None and self._is_bound():  # anybody can get a state of no session
+            raise _refusal("state_required")
         if owner is not None and owner != str(self._query.session_id):
             raise _refusal("invalid_state", STATES_REFUSED["foreign"])
+        self._may_move = owner is not None
         return content.get("verifier")
+
+    def _is_bound(self) -> bool:
+        """Whether the session has asked for a state of its own."""
+        values = {"user_id": self._query.session_id, "since": self._now - KEPT}
+        return self._connection.execute(IS_BOUND, values).fetchone() is not None
 
     def _exchange(
         self, code: str, verifier: str | None, application: tuple[str, str]
@@ -293,7 +333,8 @@ class _Attempt:
             self._give_back(pair)
             self._refuse("login_interrupted")
         self._connection.execute(EXCHANGED, {**self._row, "pair": kept})
-        self._connection.execute(FORGET_OLD, {"before": self._now - KEPT})
+        for forget in (FORGET_OLD, FORGET_BOUND):
+            self._connection.execute(forget, {"before": self._now - KEPT})
         return pair
 
     def _again(self) -> SessionAnswer | TokensAnswer:
@@ -345,30 +386,41 @@ class _Attempt:
             "account_id": account_id,
             "email": f"{self._query.session_id}@session.invalid",
             "utc": self._now.replace(tzinfo=None),
+            "may_move": self._may_move,
         }
-        with self._connection.transaction():
-            since = self._attach(values) if self._query.session_id else self._now
-            if not self._connection.execute(DONE, {**values, "since": since}).rowcount:
-                raise _under_way()  # another call with this code was faster
-            vault.keep(
-                sealed, user_id=self._query.session_id, connection=self._connection, now=given_at
-            )
-            self._connection.execute(CONNECTED, values)
-            self.record("ok")
+        try:
+            with self._connection.transaction():
+                since = self._attach(values) if self._query.session_id else self._now
+                if not self._connection.execute(DONE, {**values, "since": since}).rowcount:
+                    raise _under_way()  # another call with this code was faster
+                vault.keep(
+                    sealed,
+                    user_id=self._query.session_id,
+                    connection=self._connection,
+                    now=given_at,
+                )
+                self._connection.execute(CONNECTED, values)
+                self.record("ok")
+        except _MayNotMove:
+            self._give_back(pair)
+            self._refuse("session_of_another_account")
         logger.info("connected")
         count("Logins")
         return self._answer(since)
 
     def _attach(self, values: dict[str, Any]) -> datetime:
-        """The session is the account's; since when its tokens count."""
+        """The session is the account's; since when its tokens count. Raises
+        :class:`_MayNotMove`."""
         had = self._connection.execute(HAD_ACCOUNT, values).fetchone()
+        after_now = self._now + timedelta(microseconds=1)
+        row = self._connection.execute(ATTACH_USER, {**values, "after_now": after_now}).fetchone()
+        if row is None:
+            raise _MayNotMove
         if had and had["account_id"] not in (None, values["account_id"]):
             # for the broadcaster, which ends the sockets that this session has there
             events.ring_after_commit(had["account_id"], connection=self._connection)
-        after_now = self._now + timedelta(microseconds=1)
-        row = self._connection.execute(ATTACH_USER, {**values, "after_now": after_now}).fetchone()
         self._connection.execute(FORGET_ORIGINAL, values)
-        valid_from = row and row["tokens_valid_from"]
+        valid_from = row["tokens_valid_from"]
         return max(self._now, valid_from) if valid_from else self._now
 
     def _account(self, hh_user_id: str) -> UUID:

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access_changes
-from ullgetthejob.hh.errors import HHRefreshRefused, HHTokenNotExpired
+from ullgetthejob.accounts import access_changes, replaced_pairs
+from ullgetthejob.hh.errors import HHError, HHRefreshRefused, HHTokenNotExpired
 from ullgetthejob.hh.oauth import TokenPair
 from ullgetthejob.platform import encryption, leases, postgres
 from ullgetthejob.platform.errors import Unavailable
@@ -99,7 +99,7 @@ FIND = """
     WHERE account_id IS NOT NULL
       AND (refresh_hash = %(hash)s OR previous_refresh_hash = %(hash)s)
 """
-FORGET = "DELETE FROM hh_tokens WHERE account_id = %(account_id)s"
+FORGET = "DELETE FROM hh_tokens WHERE account_id = %(account_id)s RETURNING refresh_hash"
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,15 @@ def seal(account_id: UUID, pair: TokenPair) -> Sealed:
 
 
 def keep(sealed: Sealed, *, user_id: UUID | None, connection: Connection, now: datetime) -> None:
-    """Make it the account's pair after a login, in the transaction that *connection* is in.
+    """Make it the account's pair after a login, in the transaction that *connection* is in; the one
+    before is put aside, to be revoked one day.
 
     *user_id*: who logged in, ``None`` for a login without a session. *now*: not later than hh.ru
     gave the pair.
     """
+    replaced_pairs.put_aside(
+        sealed.account_id, new_refresh_hash=sealed.refresh_hash, connection=connection
+    )
     connection.execute(KEEP, {**_values(sealed, now), "user_id": user_id})
 
 
@@ -175,9 +179,16 @@ def read(account_id: UUID, *, connection: Connection, now: datetime) -> TokenPai
     return _pair(account_id, _row(account_id, connection), now)
 
 
-def forget(account_id: UUID, *, connection: Connection) -> None:
-    """Delete the pair, in the transaction that *connection* is in."""
-    connection.execute(FORGET, {"account_id": account_id})
+def forget(account_id: UUID, *, connection: Connection) -> bytes | None:
+    """Delete the pair, in the transaction that *connection* is in; its hash, if there was one."""
+    row = connection.execute(FORGET, {"account_id": account_id}).fetchone()
+    return bytes(row["refresh_hash"]) if row else None
+
+
+def hash_of(account_id: UUID, *, connection: Connection) -> bytes | None:
+    """Which pair the account has, by its hash; ``None`` without one."""
+    row = connection.execute(READ, {"account_id": account_id}).fetchone()
+    return bytes(row["refresh_hash"]) if row else None
 
 
 def owner(refresh_token: str, *, connection: Connection) -> UUID | None:
@@ -337,6 +348,16 @@ class AccountToken:
         if replaced:
             logger.info("tokens renewed")
             count("HhTokenRefreshed")
+        else:
+            self._give_back(pair)
+
+    def _give_back(self, pair: TokenPair) -> None:
+        """The account has another pair meanwhile, or was disconnected: nobody would revoke this
+        one later."""
+        try:
+            self._hh.revoke(pair.access_token)
+        except (HHError, Unavailable) as error:
+            logger.warning("a pair of no use could not be revoked", **trace(error))
 
     def _put_off(self, row: _Row) -> None:
         """hh.ru's clock is behind ours: the token is good, and not every call should ask."""

@@ -144,13 +144,15 @@ HISTORY = """
     INSERT INTO application_history (ledger_id, at, state, reason)
     VALUES (%(id)s, %(now)s, %(state)s, %(reason)s)
 """
-# The row that the BFF reads, for one of the ledger's that has none yet.
+# The row that the BFF reads, for one of the ledger's that has none yet. What Core shows stands
+# there twice: where the BFF has written over ``status``, the two differ, and an index has the row.
 SHOW = """
     WITH made AS (
         INSERT INTO applications (user_id, job_id, job_external_id, cover_letter, status,
-                                  error_message, rate_limited_until, inserted_at, updated_at)
+                                  projected_status, error_message, rate_limited_until, inserted_at,
+                                  updated_at)
         VALUES (%(user_id)s, (SELECT id FROM jobs WHERE external_id = %(vacancy_id)s),
-                %(vacancy_id)s, %(letter)s, %(status)s,
+                %(vacancy_id)s, %(letter)s, %(status)s, %(status)s,
                 (SELECT reason FROM application_ledger WHERE id = %(id)s),
                 (SELECT due_at AT TIME ZONE 'UTC' FROM application_ledger
                  WHERE id = %(id)s AND state = 'waiting_quota'), %(utc)s, %(utc)s)
@@ -161,7 +163,8 @@ SHOW = """
 """
 PROJECT = """
     UPDATE applications
-    SET status = %(status)s, error_message = %(error)s, submitted_at = %(submitted_at)s,
+    SET status = %(status)s, projected_status = %(status)s, error_message = %(error)s,
+        submitted_at = %(submitted_at)s,
         hh_negotiation_id = %(negotiation_id)s, hh_resume_id = %(resume_id)s,
         hh_status = %(hh_state)s,
         rate_limited_until = %(until)s, updated_at = %(now)s

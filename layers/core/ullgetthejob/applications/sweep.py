@@ -1,26 +1,32 @@
-"""The sweeper: every minute it rings again for whatever was left waiting, and for accounts whose
-negotiations are due to be read.
+"""The sweeper: every minute it wakes what was left waiting: accounts whose applications, or the
+reading of whose negotiations, are due.
 
 Messages may be lost; rows are not. Besides: applications that waited for a person's login or
 captcha go on once the access is in order, those that waited too long expire, and what the BFF wrote
 over the states in its table is put right: ``pending`` there is a wish to try again, honoured where
 nothing was created at hh.ru.
+
+Every statement asks through an index for what waits: what is finished, which is nearly all of the
+ledger, costs a minute nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
 from ullgetthejob.applications import ledger
 from ullgetthejob.applications.campaigns import giving_up, taking_up
-from ullgetthejob.platform import queues
+from ullgetthejob.platform import periodic, queues
 from ullgetthejob.platform.authentication import Caller
-from ullgetthejob.platform.telemetry import count, gauge, logger
+from ullgetthejob.platform.telemetry import count, gauge
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     import psycopg
 
@@ -28,8 +34,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500  # rows of each kind a minute; the next minute takes the rest
 
+# Each has an index of just the rows that may wait (migration 0012), in the order that it asks for.
 ACCESS_RETURNED = """
-    SELECT l.id FROM application_ledger l JOIN accounts a ON a.id = l.account_id
+    SELECT l.id, l.account_id FROM application_ledger l JOIN accounts a ON a.id = l.account_id
     WHERE l.state = 'needs_person' AND l.reason IN ('reauth_required', 'captcha')
       AND a.access_state IN ('ok', 'limited_until')
     LIMIT %(most)s
@@ -37,13 +44,16 @@ ACCESS_RETURNED = """
 EXPIRED = """
     SELECT id FROM application_ledger
     WHERE state IN ('needs_person', 'handoff') AND due_at IS NULL AND expires_at <= %(now)s
-    LIMIT %(most)s
+    ORDER BY expires_at LIMIT %(most)s
 """
 OVERWRITTEN = f"""
     SELECT {", ".join(f"l.{column.strip()}" for column in ledger.COLUMNS.split(","))}, p.status
-    FROM application_ledger l JOIN applications p ON p.id = l.application_id
-    WHERE p.status IS DISTINCT FROM %(projected)s::jsonb ->> l.state
-    LIMIT %(most)s
+    FROM (
+        SELECT id, status, updated_at FROM applications
+        WHERE projected_status IS NOT NULL AND status IS DISTINCT FROM projected_status
+        ORDER BY updated_at, id LIMIT %(most)s
+    ) AS p JOIN application_ledger l ON l.application_id = p.id
+    ORDER BY p.updated_at, p.id
 """  # noqa: S608
 ANEW = "UPDATE application_ledger SET expires_at = %(expires_at)s WHERE id = %(id)s"
 DUE_ACCOUNTS = f"""
@@ -76,51 +86,114 @@ class Swept:
 
 
 def sweep(*, connection: Connection, now: datetime, request_id: str = "-") -> Swept:
-    """One sweep at *now*; *request_id*: the invocation's."""
-    import json
+    """Run all steps at *now* over one connection. Raises :class:`periodic.StepsFailed`."""
+    steps = {**wake_steps(now=now), **tidy_steps(now=now, request_id=request_id)}
+    return Swept(**periodic.run(steps, session=lambda: contextlib.nullcontext(connection)))
 
-    swept = Swept()
-    values = {"now": now, "most": AT_ONCE, "projected": json.dumps(ledger.PROJECTED)}
-    for row in connection.execute(ACCESS_RETURNED, values).fetchall():
-        swept.returned += _move(
+
+def wake_steps(*, now: datetime) -> dict[str, periodic.Step]:
+    """Return what wakes those that wait."""
+    return {"rung": partial(wake_due_accounts, now=now)}
+
+
+def tidy_steps(*, now: datetime, request_id: str) -> dict[str, periodic.Step]:
+    """Return the other steps, each by the name of what it counts; what they queue they wake
+    themselves. *request_id*: the invocation's."""
+    caller = Caller("core", request_id)
+    return {
+        "returned": partial(return_after_access, now=now),
+        "retried": partial(retry_wished, now=now),
+        "repaired": partial(repair_overwritten, now=now),
+        "expired": partial(expire, now=now),
+        "cancelled": lambda connection: giving_up.sweep(connection=connection, now=now),
+        "taken_up": lambda connection: taking_up.sweep(
+            caller=caller, connection=connection, now=now
+        ),
+    }
+
+
+def wake_due_accounts(connection: Connection, *, now: datetime) -> int:
+    """Wake the applier for accounts that have something due, and say how long the oldest has
+    been; how many."""
+    rows = connection.execute(DUE_ACCOUNTS, {"now": now, "most": AT_ONCE}).fetchall()
+    for row in rows:
+        _wake(row["account_id"])
+    count("ApplicationsRungAgain", len(rows))
+    gauge("OldestDueApplicationAgeSeconds", oldest_due_age(connection=connection, now=now))
+    return len(rows)
+
+
+def return_after_access(connection: Connection, *, now: datetime) -> int:
+    """Queue what waited for an access that is in order again; how many."""
+    accounts = set()
+
+    def give_back(row: dict[str, Any]) -> int:
+        moved = _move(
             row["id"], "queued", "access_returned", connection, now, now, ["needs_person"]
         )
-    for row in connection.execute(EXPIRED, values).fetchall():
-        swept.expired += _move(
-            row["id"],
-            "expired",
-            "waited_too_long",
-            connection,
-            now,
-            None,
-            ["needs_person", "handoff"],
-        )
-    for row in connection.execute(OVERWRITTEN, values).fetchall():
-        wished = row.pop("status") == "pending"
-        application = ledger.Application(**row)
-        if wished and application.state in ledger.RETRYABLE:
-            swept.retried += _retry(application, connection, now)
-        else:
-            ledger.restore(application.id, connection=connection, now=now)
-            swept.repaired += 1
-    for row in connection.execute(DUE_ACCOUNTS, values).fetchall():
-        queues.ring(ledger.QUEUE, {"account_id": str(row["account_id"])})
-        swept.rung += 1
-    # The last, so that what fails there holds nothing else up; it rings by itself.
-    swept.cancelled = giving_up.sweep(connection=connection, now=now)
-    swept.taken_up = taking_up.sweep(
-        caller=Caller("core", request_id), connection=connection, now=now
+        if moved:
+            accounts.add(row["account_id"])
+        return moved
+
+    try:
+        rows = connection.execute(ACCESS_RETURNED, {"most": AT_ONCE}).fetchall()
+        return periodic.each(rows, give_back)
+    finally:
+        for account_id in accounts:
+            _wake(account_id)
+
+
+def expire(connection: Connection, *, now: datetime) -> int:
+    """Give up what has waited for its person for too long; how many."""
+    source: list[ledger.State] = ["needs_person", "handoff"]
+    rows = connection.execute(EXPIRED, {"now": now, "most": AT_ONCE}).fetchall()
+    return periodic.each(
+        rows,
+        lambda row: _move(row["id"], "expired", "waited_too_long", connection, now, None, source),
     )
-    logger.info("swept", **vars(swept))
-    count("ApplicationsRungAgain", swept.rung)
-    gauge("OldestDueApplicationAgeSeconds", oldest_due_age(connection=connection, now=now))
-    return swept
+
+
+def retry_wished(connection: Connection, *, now: datetime) -> int:
+    """Try again what the BFF wrote ``pending`` over, where nothing is out; how many."""
+
+    def retry(application: ledger.Application) -> int:
+        retried = _retry(application, connection, now)
+        if retried:
+            _wake(application.account_id)
+        return retried
+
+    return periodic.each(_overwritten(connection, wished=True), retry)
+
+
+def repair_overwritten(connection: Connection, *, now: datetime) -> int:
+    """Restore what else was written over; how many."""
+
+    def restore(application: ledger.Application) -> int:
+        ledger.restore(application.id, connection=connection, now=now)
+        return 1
+
+    return periodic.each(_overwritten(connection, wished=False), restore)
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:
     """For how many seconds the application that has waited longest has been due; 0 without one."""
     row = connection.execute(OLDEST_DUE, {"now": now}).fetchone()
     return 0 if row is None or row["due_at"] is None else (now - row["due_at"]).total_seconds()
+
+
+def _wake(account_id: UUID) -> None:
+    queues.ring(ledger.QUEUE, {"account_id": str(account_id)})
+
+
+def _overwritten(connection: Connection, *, wished: bool) -> list[ledger.Application]:
+    """What the BFF wrote over: a wish to try again that can be granted, or else."""
+    found = []
+    for row in connection.execute(OVERWRITTEN, {"most": AT_ONCE}).fetchall():
+        is_pending = row.pop("status") == "pending"
+        application = ledger.Application(**row)
+        if wished == (is_pending and application.state in ledger.RETRYABLE):
+            found.append(application)
+    return found
 
 
 def _retry(application: ledger.Application, connection: Connection, now: datetime) -> int:

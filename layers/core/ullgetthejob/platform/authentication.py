@@ -76,10 +76,11 @@ def require_admin(headers: Mapping[str, str]) -> None:
 def bearer(headers: Mapping[str, str]) -> str | None:
     """The token of ``Authorization: Bearer``; ``None`` without that header.
 
-    Raises :class:`Unauthorized` for any other scheme: credentials that are sent always bind.
+    Raises :class:`Unauthorized` for any other scheme, and for a header that is empty: credentials
+    that are sent always bind, and a client that lost its token must not act as nobody's.
     """
     sent = headers.get("authorization")
-    if not sent:
+    if sent is None:
         return None
     scheme, _, token = sent.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():

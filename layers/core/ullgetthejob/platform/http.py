@@ -13,8 +13,8 @@ route is a plain function with annotated parameters::
 Parameters, by their names: ``body`` is the JSON body and ``query`` the query string, each validated
 by its pydantic model; ``caller`` is a :class:`Caller`; ``person`` is whom the request is about, as
 the :class:`People` of the Api find them: the subject of the token, else whom the service names as
-``user_id`` in path, query or body; ``anybody`` is the same where nobody needs to be known. Any
-other is a path parameter (``str``).
+``user_id`` (or ``userId``) in path, query or body, the same wherever it does; ``anybody`` is the
+same where nobody needs to be known. Any other is a path parameter (``str``).
 
 What the function returns is a pydantic model, or an :class:`Answer` for another status than 200.
 Errors of :mod:`ullgetthejob.platform.errors` become statuses by the table below, anything else a
@@ -59,7 +59,10 @@ if TYPE_CHECKING:
 
     from ullgetthejob.platform.authentication import People
 
+    Declare = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 Body = TypeVar("Body", bound=BaseModel)
+Statuses = tuple[int, ...]
 
 STATUS: dict[type[AppError], int] = {
     BadRequest: 400,
@@ -77,6 +80,7 @@ STATUS: dict[type[AppError], int] = {
 MAX_BODY_BYTES = 256 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,40}")  # a UUID has 36, a token of hh.ru more
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
+USER_ID_NAMES = ("user_id", "userId")  # ours, and the BFF's
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -119,6 +123,8 @@ class Route:
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     parameters: tuple[str, ...]
+    answers: tuple[int, ...] = (200,)
+    refuses: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
@@ -133,34 +139,37 @@ class Api:
         self.routes: dict[str, Route] = {}
         self.people = people
 
-    def get(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a GET route."""
-        return self._route("GET", path, who)
+    def get(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a GET route; *statuses* are those of :meth:`_route`."""
+        return self._route("GET", path, who, **statuses)
 
-    def post(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a POST route."""
-        return self._route("POST", path, who)
+    def post(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a POST route; *statuses* are those of :meth:`_route`."""
+        return self._route("POST", path, who, **statuses)
 
-    def put(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a PUT route."""
-        return self._route("PUT", path, who)
+    def put(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a PUT route; *statuses* are those of :meth:`_route`."""
+        return self._route("PUT", path, who, **statuses)
 
-    def patch(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a PATCH route."""
-        return self._route("PATCH", path, who)
+    def patch(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a PATCH route; *statuses* are those of :meth:`_route`."""
+        return self._route("PATCH", path, who, **statuses)
 
-    def delete(self, path: str, *, who: Who) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a DELETE route."""
-        return self._route("DELETE", path, who)
+    def delete(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+        """Declare a DELETE route; *statuses* are those of :meth:`_route`."""
+        return self._route("DELETE", path, who, **statuses)
 
     def _route(
-        self, method: str, path: str, who: Who
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        self, method: str, path: str, who: Who, answers: Statuses = (200,), refuses: Statuses = ()
+    ) -> Declare:
+        """*answers*: the statuses of what it returns. *refuses*: those of the errors that it raises
+        beside what any route may answer, for the document."""
+
         def declare(call: Callable[..., Any]) -> Callable[..., Any]:
             hints = get_type_hints(call)
             hints.pop("return", None)
             body, query = hints.pop("body", None), hints.pop("query", None)
-            route = Route(method, path, who, call, body, query, tuple(hints))
+            route = Route(method, path, who, call, body, query, tuple(hints), answers, refuses)
             self.routes[route.key] = route
             return call
 
@@ -213,7 +222,7 @@ class Api:
             key = _idempotency_key(event["headers"])
             arguments["caller"] = replace(caller, idempotency_key=key)
         for name in {"person", "anybody"} & set(arguments):
-            named = _named(path, query, arguments.get("body"))
+            named = _named(path, query, raw)
             arguments[name] = self._person(person, named, known=name == "person")
         answer = route.call(**arguments)
         if not isinstance(answer, Answer):
@@ -242,25 +251,47 @@ class Api:
             authentication.require_service(headers, raw)
         return Caller("admin" if route.who is ADMIN else "service", request_id), None
 
-    def _person(self, of_token: Any, named: str | None, *, known: bool) -> Any:
+    def _person(self, of_token: Any, named: UUID | None, *, known: bool) -> Any:
         """Whom the request is about; somebody *known*, or anybody. Raises :class:`Invalid`,
         :class:`Forbidden`, and what :class:`People` raise."""
-        if named is not None and not USER_ID.fullmatch(named):
-            raise Invalid.field("user_id", "must be the id of a user, a UUID")
         if of_token is not None:
-            if named is not None and UUID(named) != of_token.user_id:
+            if named not in (None, of_token.user_id):
                 raise Forbidden("the token is of another user", code="user_mismatch")
             return of_token
         if named is None:
             raise Invalid.field("user_id", "must be given when there is no bearer token")
         assert self.people is not None  # noqa: S101 - test_routes holds every Api to it
-        return self.people.by_id(UUID(named)) if known else self.people.anybody(UUID(named))
+        return self.people.by_id(named) if known else self.people.anybody(named)
 
 
-def _named(path: dict[str, str], query: dict[str, str], body: BaseModel | None) -> str | None:
-    """The ``user_id`` of path, query or body, as it was sent."""
-    places = (path.get("user_id"), query.get("user_id"), getattr(body, "user_id", None))
-    return next((str(one) for one in places if one is not None), None)
+def _named(path: dict[str, str], query: dict[str, str], raw: bytes) -> UUID | None:
+    """The user that path, query and body name, in either spelling and as often as they do.
+
+    Raises :class:`Invalid` where they name none that can be one, or several.
+    """
+    places = [(name, sent.get(name)) for sent in (path, query) for name in USER_ID_NAMES]
+    said = [value for _, value in (*places, *_members(raw)) if value is not None]
+    if not all(isinstance(one, str) and USER_ID.fullmatch(one) for one in said):
+        raise Invalid.field("user_id", "must be the id of a user, a UUID")
+    named = {UUID(one) for one in said}
+    if len(named) > 1:
+        raise Invalid.field("user_id", "is given more than once, and not the same each time")
+    return next(iter(named), None)
+
+
+def _members(raw: bytes) -> list[tuple[str, Any]]:
+    """Each member of the body that names a user, also one that comes twice, which parsers of JSON
+    read in different ways (RFC 8259, §4)."""
+
+    def objects(members: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        return [member for member in members if member[0] in USER_ID_NAMES]
+
+    try:
+        content = json.loads(raw, object_pairs_hook=objects)
+    except (ValueError, RecursionError):
+        return []  # whose body that is decides what becomes of it
+    is_object = raw.lstrip()[:1] == b"{"
+    return content if is_object else []
 
 
 def _request_id(event: dict[str, Any], context: Any) -> str:
@@ -348,8 +379,13 @@ def _plain(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def status_of(error: BaseException) -> int:
+    """The status that an error becomes."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
 def _refusal(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]]:
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = status_of(error)
     body: dict[str, Any] = {"error": error.code, "message": error.message}
     if error.details is not None:
         body["details"] = error.details

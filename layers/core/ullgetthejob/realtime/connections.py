@@ -24,13 +24,16 @@ from uuid import UUID
 
 from ullgetthejob.platform import aws, settings
 from ullgetthejob.platform.errors import AppError, Unavailable
+from ullgetthejob.platform.telemetry import count
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from ullgetthejob.realtime.tickets import Holder
 
 MOST_PER_ACCOUNT = 20
+# A connection is not there for API Gateway before its $connect has returned; that takes no longer.
+ANSWERED_WITHIN_MS = 30 * 1000
 # API Gateway ends a connection after two hours; one that never said a word is no use to anybody.
 LONGEST_LIFE_MS = 130 * 60 * 1000
 FIRST_FRAME_WITHIN_MS = 60 * 1000
@@ -74,16 +77,28 @@ class Connection:
         longest = FIRST_FRAME_WITHIN_MS if self.state == "connecting" else LONGEST_LIFE_MS
         return now_ms - self.connected_at_ms > longest
 
+    def is_settled(self, now_ms: int) -> bool:
+        """Whether its ``$connect`` has returned, so that API Gateway knows whether it is there."""
+        return self.state == "open" or now_ms - self.connected_at_ms > ANSWERED_WITHIN_MS
+
     @property
     def has_up_to(self) -> int:
         """Up to which event it has all; before it begins it lacks the word that it does."""
         return self.sent_seq if self.begin_at is None else self.begin_at - 1
 
 
-def add(id: str, holder: Holder, *, connected_at_ms: int) -> None:
+def add(
+    id: str,
+    holder: Holder,
+    *,
+    connected_at_ms: int,
+    gone: Callable[[list[str]], Collection[str]] = lambda _ids: (),
+) -> None:
     """A new connection, which says nothing yet. Raises :class:`TooManyConnections`.
 
-    It is written before the others are counted: of two that come at once both are seen.
+    It is written before the others are counted: of two that come at once both are seen. Where there
+    is no place, those that *gone* (which is given ids) does not find any more lose theirs: API
+    Gateway promises no ``$disconnect``.
     """
     whose = {
         ":account": {"S": str(holder.account_id)},
@@ -102,13 +117,24 @@ def add(id: str, holder: Holder, *, connected_at_ms: int) -> None:
             ":connected": {"N": str(connected_at_ms)},
         },
     )
-    others = [one for one in of_account(holder.account_id) if one.id != id]
-    stale = [one for one in others if one.stale(connected_at_ms)]
-    for one in stale:
-        forget(one.id, one.account_id)
-    if len(others) - len(stale) >= MOST_PER_ACCOUNT:
+    others = _others(id, holder.account_id, connected_at_ms)
+    if len(others) >= MOST_PER_ACCOUNT:
+        for lost in gone([one.id for one in others if one.is_settled(connected_at_ms)]):
+            forget(lost, holder.account_id)
+            count("SocketsGone")
+        others = _others(id, holder.account_id, connected_at_ms)
+    if len(others) >= MOST_PER_ACCOUNT:
         forget(id, holder.account_id)
         raise TooManyConnections(f"an account has at most {MOST_PER_ACCOUNT} connections")
+
+
+def _others(id: str, account_id: UUID, now_ms: int) -> list[Connection]:
+    """The account's connections but for *id*; those that are stale are forgotten."""
+    others = [one for one in of_account(account_id) if one.id != id]
+    for one in others:
+        if one.stale(now_ms):
+            forget(one.id, one.account_id)
+    return [one for one in others if not one.stale(now_ms)]
 
 
 def find(id: str) -> Connection | None:

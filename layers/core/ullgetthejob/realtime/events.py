@@ -110,11 +110,14 @@ def ring(account_id: UUID) -> None:
     queues.ring(QUEUE, {"account_id": str(account_id)})
 
 
-def sweep(*, connection: Connection, now: datetime, most: int) -> tuple[int, int]:
-    """Ring again for accounts whose sockets lack events, forget events that are too old; how many
-    of each, *most* at once."""
+def wake_unserved(*, connection: Connection, most: int) -> int:
+    """Wake the broadcaster for accounts whose sockets lack events, *most* at once; how many."""
     unserved = connection.execute(UNSERVED, {"most": most}).fetchall()
     for row in unserved:
         ring(row["id"])
-    forgotten = connection.execute(FORGET, {"before": now - KEPT, "most": most}).rowcount
-    return len(unserved), forgotten
+    return len(unserved)
+
+
+def forget_old(*, connection: Connection, now: datetime, most: int) -> int:
+    """Forget events that are too old, *most* at once; how many."""
+    return connection.execute(FORGET, {"before": now - KEPT, "most": most}).rowcount

@@ -9,7 +9,8 @@ returned. The first frame says from where delivery is to begin:
     {"type": "ping"}                         "pong"
 
 Both kinds of beginning are answered by the broadcaster with ``ready``, as the first thing that it
-posts, so that no event can overtake it. *topics* are parts of event types before the dot; a replay
+posts, so that no event can overtake it. A connection that says more than :mod:`.frame_budget`
+allows is told so and closed. *topics* are parts of event types before the dot; a replay
 may have them too, and without any all are meant.
 """
 
@@ -25,12 +26,14 @@ from ullgetthejob.platform.errors import AppError, BadRequest, Unauthorized, Una
 from ullgetthejob.platform.telemetry import count, flush, logger, trace
 from ullgetthejob.realtime import connections, events, tickets
 from ullgetthejob.realtime.connections import TooManyConnections, Topic
+from ullgetthejob.realtime.frame_budget import FrameBudget
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
 MAX_BYTES = 4096
+BUDGET = FrameBudget()  # the environment's
 TOPICS: tuple[Topic, ...] = ("account", "application", "fetch", "jobs", "rate_limit")
 
 STATUS: dict[type[AppError], int] = {  # of $connect
@@ -58,6 +61,12 @@ class Ended(Unauthorized):
     """The connection leads nowhere (any more): its session has ended, or it is not known."""
 
     code = "reconnect"
+
+
+class TooManyFrames(AppError):
+    """The connection says more than any client needs to."""
+
+    code = "too_many_frames"
 
 
 class Replay(BaseModel):
@@ -114,18 +123,21 @@ def _answer(event: dict[str, Any], request: dict[str, Any]) -> int:
     id = request["connectionId"]
     if request["eventType"] == "CONNECT":
         ticket = (event.get("queryStringParameters") or {}).get("ticket", "")
-        return _connected(id, ticket, request["connectedAt"])
+        return _connected(id, ticket, request["connectedAt"], _endpoint(request))
     if request["eventType"] == "DISCONNECT":
         disconnect(id)
         return 200
-    reply, ended = _replied(id, event.get("body") or "")
+    verdict = BUDGET.spend(id)
+    if verdict == "ignored":
+        return 200
+    reply, ended = _replied(id, event.get("body") or "", within_budget=verdict == "within")
     _post(_endpoint(request), id, reply, ended)
     return 200
 
 
-def _connected(id: str, ticket: str, connected_at_ms: int) -> int:
+def _connected(id: str, ticket: str, connected_at_ms: int, endpoint: str) -> int:
     try:
-        connect(id, ticket, connected_at_ms=connected_at_ms, now=clock.now())
+        connect(id, ticket, connected_at_ms=connected_at_ms, now=clock.now(), endpoint=endpoint)
     except AppError as error:
         logger.append_keys(error=error.code)
         count("SocketsRefused")
@@ -134,15 +146,19 @@ def _connected(id: str, ticket: str, connected_at_ms: int) -> int:
     return 200
 
 
-def _replied(id: str, text: str) -> tuple[dict[str, Any] | None, bool]:
+def _replied(id: str, text: str, *, within_budget: bool) -> tuple[dict[str, Any] | None, bool]:
     """What is answered at once, if anything, and whether the connection is over with it."""
     try:
+        if not within_budget:
+            raise TooManyFrames(
+                "this connection sends too many frames; connect again, and send less"
+            )
         return frame(id, text), False
     except AppError as error:
         logger.append_keys(error=error.code)
         count("FramesRefused")
         answer = {"type": "error", "error": error.code, "message": error.message}
-        return answer, isinstance(error, Ended)
+        return answer, isinstance(error, (Ended, TooManyFrames))
     except Exception as error:
         logger.error("unexpected error", **trace(error))
         count("UnexpectedError")
@@ -154,7 +170,7 @@ def _post(endpoint: str, id: str, reply: dict[str, Any] | None, ended: bool) -> 
     """Answer the client, which may be gone by now."""
     if reply is None:
         return
-    from ullgetthejob.realtime import sockets  # brings aiohttp, which no $connect needs
+    from ullgetthejob.realtime import sockets  # brings aiohttp, which few $connects need
 
     async def posted() -> None:
         await sockets.at(endpoint).post(id, json.dumps({"v": 1, **reply}).encode())
@@ -178,15 +194,25 @@ def _endpoint(request: dict[str, Any]) -> str:
 # ── what it comes to ─────────────────────────────────────────────────────────────────────────────
 
 
-def connect(id: str, ticket: str, *, connected_at_ms: int, now: datetime) -> None:
-    """Open the connection *id* for whom the ticket was issued to.
+def connect(id: str, ticket: str, *, connected_at_ms: int, now: datetime, endpoint: str) -> None:
+    """Open the connection *id* for whom the ticket was issued to. *endpoint*: where connections are
+    managed, to look for those that are gone when the account has no place left.
 
     Raises :class:`Unauthorized`, :class:`TooManyConnections` and :class:`Unavailable`.
     """
     holder = tickets.burn(ticket, by=id, now=now)
     if _end_of_log(holder.user_id, holder.account_id, holder.proven_at) is None:
         raise tickets.bad_ticket("revoked")
-    connections.add(id, holder, connected_at_ms=connected_at_ms)
+
+    def gone(ids: list[str]) -> list[str]:
+        from ullgetthejob.realtime import sockets  # brings aiohttp, which other $connects need not
+
+        async def asked() -> list[str]:
+            return await sockets.at(endpoint).gone(ids)
+
+        return sockets.run(asked())
+
+    connections.add(id, holder, connected_at_ms=connected_at_ms, gone=gone)
 
 
 def disconnect(id: str) -> None:

@@ -137,16 +137,20 @@ def ring(after: timedelta = timedelta(0)) -> None:
     queues.ring(QUEUE, {"feed": "public"}, after_s=int(after.total_seconds()))
 
 
-def sweep(*, connection: Connection, now: datetime, most: int = 500) -> tuple[int, int]:
-    """Ring again if something is due, forget what ended long ago; how many of each, and a metric of
-    how long the oldest row has been waiting."""
+def wake_due(*, connection: Connection, now: datetime) -> int:
+    """Wake the feed's function if something is due (1, else 0), and say how long the oldest row
+    has been waiting."""
     oldest = connection.execute(OLDEST).fetchone()
     due = oldest is not None and oldest["due_at"] <= now
     if due:
         ring()
     gauge("PublicFeedOldestAgeSeconds", (now - oldest["at"]).total_seconds() if oldest else 0)
-    forgotten = connection.execute(FORGET, {"before": now - KEPT, "most": most}).rowcount
-    return int(due), forgotten
+    return int(due)
+
+
+def forget_ended(*, connection: Connection, now: datetime, most: int = 500) -> int:
+    """Forget what ended long ago, *most* at once; how many."""
+    return connection.execute(FORGET, {"before": now - KEPT, "most": most}).rowcount
 
 
 # ── out to the BFF ───────────────────────────────────────────────────────────────────────────────

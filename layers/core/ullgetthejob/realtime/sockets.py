@@ -21,7 +21,7 @@ import yarl
 from ullgetthejob.platform import aws, settings, tls
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
 Outcome = TypeVar("Outcome")
 
@@ -97,6 +97,19 @@ class Sockets:
         status = await self._answered("DELETE", connection_id, b"")
         if (status >= 300 and status not in (GONE, 404)) or not status:
             raise _what(status)
+
+    async def is_gone(self, connection_id: str) -> bool:
+        """Whether API Gateway says that there is no such connection; what it does not say is no."""
+        try:
+            return await self._answered("GET", connection_id, b"") == GONE
+        except NotPosted:
+            return False
+
+    async def gone(self, connection_ids: Iterable[str]) -> list[str]:
+        """Those of the connections that are gone."""
+        ids = list(connection_ids)
+        answers = await asyncio.gather(*map(self.is_gone, ids))
+        return [id for id, is_gone in zip(ids, answers, strict=True) if is_gone]
 
     async def stop(self) -> None:
         """Close what is kept alive."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from ullgetthejob.hh.errors import HHError, HHNotFound
 from ullgetthejob.platform import settings
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 PER_RUN = 30
 ASKED_AGAIN_AFTER = timedelta(days=1)  # what could not be read
 LOOKED_AT_AGAIN_AFTER = timedelta(days=7)  # what is open, and found no more
+NEWEST_LOOKED_AT = 20_000  # vacancies, in a minute
+SEARCHES_LOOKED_AT = 20  # in a minute in which none of those is of a search
 KEPT_FOR_GONE = 4  # of so many calls one, where there are gone ones: new ones may never run out
 
 UNREAD = """
@@ -46,17 +49,39 @@ UNREAD = """
         AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
     ORDER BY job.published_at DESC NULLS LAST, match.number DESC LIMIT %(most)s
 """
-# The searches, wanted by somebody, of the newest that nobody read.
+# The searches, wanted by an account, of the newest vacancies that were not read. Most of those may
+# have been found by people who searched themselves: so the look at the newest has an end.
 LEFT = """
+    WITH newest AS MATERIALIZED (
+        SELECT external_id, published_at, looked_at FROM jobs
+        WHERE detail IS NULL AND closed_at IS NULL
+        ORDER BY published_at DESC LIMIT %(looked_at)s
+    )
     SELECT query_id FROM (
-        SELECT match.query_id, job.published_at
-        FROM jobs AS job JOIN search_matches AS match ON match.vacancy_id = job.external_id
-        JOIN search_queries AS query ON query.id = match.query_id AND query.due_at IS NOT NULL
-        WHERE job.detail IS NULL AND job.closed_at IS NULL
-            AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
-        ORDER BY job.published_at DESC LIMIT %(seen)s
-    ) AS newest
+        SELECT match.query_id, newest.published_at
+        FROM newest CROSS JOIN LATERAL (
+            SELECT match.query_id
+            FROM search_matches AS match JOIN search_queries AS query ON query.id = match.query_id
+            WHERE match.vacancy_id = newest.external_id AND query.due_at IS NOT NULL
+            LIMIT %(most)s
+        ) AS match
+        WHERE newest.looked_at IS NULL OR newest.looked_at < %(unread_before)s
+        ORDER BY newest.published_at DESC LIMIT %(seen)s
+    ) AS newest_of_searches
     GROUP BY query_id ORDER BY max(published_at) DESC, query_id LIMIT %(most)s
+"""
+# Some of the searches, from a place that chance chooses, for what is older than the newest.
+LEFT_OF_SOME = """
+    SELECT chosen.id AS query_id FROM (
+        SELECT id FROM search_queries WHERE due_at IS NOT NULL AND id >= %(from)s
+        ORDER BY id LIMIT %(searches)s
+    ) AS chosen
+    WHERE EXISTS (
+        SELECT FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
+        WHERE match.query_id = chosen.id AND job.detail IS NULL AND job.closed_at IS NULL
+            AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
+    )
+    LIMIT %(most)s
 """
 # Once after it was found for the last time, then once a week.
 GONE = """
@@ -119,8 +144,18 @@ def read_some(
 
 def left(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
     """The searches that have vacancies which nobody read in full yet, *most* of them."""
-    values = {"unread_before": now - ASKED_AGAIN_AFTER, "seen": 100 * most, "most": most}
-    return [row["query_id"] for row in connection.execute(LEFT, values).fetchall()]
+    values = {
+        "unread_before": now - ASKED_AGAIN_AFTER,
+        "seen": 100 * most,
+        "most": most,
+        "looked_at": NEWEST_LOOKED_AT,
+        "searches": SEARCHES_LOOKED_AT,
+        "from": uuid4(),
+    }
+    rows = connection.execute(LEFT, values).fetchall()
+    if not rows:
+        rows = connection.execute(LEFT_OF_SOME, values).fetchall()
+    return [row["query_id"] for row in rows]
 
 
 def _chosen(

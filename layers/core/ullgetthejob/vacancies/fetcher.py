@@ -1,15 +1,16 @@
 """The fetcher's minute: runs begin for the searches that are due, and the workers' bell rings for
 every run that somebody is to go on with, the new ones and those left behind; where there are none,
-for vacancies that nobody read in full yet."""
+for vacancies that nobody read in full yet. No step keeps another from its own."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import queues
-from ullgetthejob.platform.telemetry import count, gauge, logger
+from ullgetthejob.platform import periodic, queues
+from ullgetthejob.platform.telemetry import count, gauge
 from ullgetthejob.vacancies import details, fetch_runs, queries
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 AT_ONCE = 100  # searches whose rows are locked together
-BUDGET_S = 30.0
+BEGUN_WITHIN_S = 20.0  # the rest of the minute is for waking those who work
+RUNG_WITHIN_S = 10.0
 MOST_BELLS = 500
 MOST_FORGOTTEN = 500
 DETAILS_OF = 3  # searches, in a minute in which no page is asked for
@@ -49,29 +51,69 @@ class Ticked:
 
 
 def tick(*, connection: Connection, clock: Callable[[], datetime]) -> Ticked:
-    """One minute's work."""
-    ends = time.monotonic() + BUDGET_S
-    ticked = Ticked()
-    while time.monotonic() < ends:
-        runs = queries.claim_due(connection=connection, now=clock(), most=AT_ONCE)
-        ticked.begun += len(runs)
-        if not runs:
-            break
-    # A bell that there is no time for rings in the next minute.
-    for query_id in fetch_runs.to_ring(connection=connection, now=clock(), most=MOST_BELLS):
-        if time.monotonic() >= ends:
-            break
-        queues.ring(fetch_runs.QUEUE, {"query_id": str(query_id)})
-        ticked.rung += 1
-    if not ticked.rung and details.per_run() > 0:
-        for query_id in details.left(connection=connection, now=clock(), most=DETAILS_OF):
+    """One minute's work, over one connection. Raises :class:`periodic.StepsFailed`."""
+    done = periodic.run(steps(clock=clock), session=lambda: contextlib.nullcontext(connection))
+    return Ticked(**done)
+
+
+def steps(*, clock: Callable[[], datetime]) -> dict[str, periodic.Step]:
+    """Return the steps of a minute, each by the name of what it counts."""
+    minute = _Minute(clock)
+    return {
+        "begun": minute.begin,
+        "rung": minute.wake,
+        "details": minute.wake_for_details,
+        "forgotten": minute.forget,
+    }
+
+
+class _Minute:
+    """What the steps of one minute know of each other."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._is_idle = False
+
+    def begin(self, connection: Connection) -> int:
+        """Begin the runs of what is due; how many."""
+        ends = time.monotonic() + BEGUN_WITHIN_S
+        begun = 0
+        while time.monotonic() < ends:
+            runs = queries.claim_due(connection=connection, now=self._clock(), most=AT_ONCE)
+            begun += len(runs)
+            if not runs:
+                break
+        count("FetchRunsBegun", begun)
+        return begun
+
+    def wake(self, connection: Connection) -> int:
+        """Wake the workers for what is to go on, and say how long the oldest has waited; how
+        many. What there is no time for is woken in the next minute."""
+        ends = time.monotonic() + RUNG_WITHIN_S
+        waiting = fetch_runs.to_ring(connection=connection, now=self._clock(), most=MOST_BELLS)
+        self._is_idle = not waiting
+        rung = 0
+        for query_id in waiting:
+            if time.monotonic() >= ends:
+                break
             queues.ring(fetch_runs.QUEUE, {"query_id": str(query_id)})
-            ticked.details += 1
-    ticked.forgotten = fetch_runs.forget(connection=connection, now=clock(), most=MOST_FORGOTTEN)
-    logger.info("ticked", **vars(ticked))
-    count("FetchRunsBegun", ticked.begun)
-    gauge("OldestDueSearchAgeSeconds", oldest_due_age(connection=connection, now=clock()))
-    return ticked
+            rung += 1
+        age = oldest_due_age(connection=connection, now=self._clock())
+        gauge("OldestDueSearchAgeSeconds", age)
+        return rung
+
+    def wake_for_details(self, connection: Connection) -> int:
+        """Wake the workers for vacancies to be read in full, if nothing else is to be done."""
+        if not self._is_idle or details.per_run() <= 0:
+            return 0
+        left = details.left(connection=connection, now=self._clock(), most=DETAILS_OF)
+        for query_id in left:
+            queues.ring(fetch_runs.QUEUE, {"query_id": str(query_id)})
+        return len(left)
+
+    def forget(self, connection: Connection) -> int:
+        """Forget old runs; how many."""
+        return fetch_runs.forget(connection=connection, now=self._clock(), most=MOST_FORGOTTEN)
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:

@@ -13,7 +13,7 @@ from ullgetthejob.applications import ledger
 from ullgetthejob.applications.campaigns import line
 from ullgetthejob.applications.campaigns.campaign import COLUMNS, Campaign
 from ullgetthejob.applications.submit import SubmitBody, enter
-from ullgetthejob.platform import queues
+from ullgetthejob.platform import periodic, queues
 from ullgetthejob.platform.errors import Conflict, Invalid
 from ullgetthejob.platform.telemetry import count, logger
 
@@ -97,13 +97,15 @@ def take_up(campaign: Campaign, *, caller: Caller, connection: Connection, now: 
 
 def sweep(*, caller: Caller, connection: Connection, now: datetime) -> int:
     """Take up what was added to campaigns that run: how many."""
-    taken = 0
     ends = time.monotonic() + SWEEP_S
-    for row in connection.execute(TO_TAKE_UP, {"most": CAMPAIGNS_AT_ONCE}).fetchall():
-        if time.monotonic() < ends:
-            found = Campaign(**row)
-            taken += take_up(found, caller=caller, connection=connection, now=now)
-    return taken
+
+    def take(row: dict[str, Any]) -> int:
+        if time.monotonic() >= ends:
+            return 0
+        return take_up(Campaign(**row), caller=caller, connection=connection, now=now)
+
+    campaigns = connection.execute(TO_TAKE_UP, {"most": CAMPAIGNS_AT_ONCE}).fetchall()
+    return periodic.each(campaigns, take)
 
 
 def _take(

@@ -1,0 +1,261 @@
+"""The sweeper's and the fetcher's minute: one step that fails keeps no other from its own, and
+nothing finished is read to find what waits."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from functions.fetcher import app as fetcher_app
+from functions.sweeper import app as sweeper_app
+from tests.integration.fetch_desk import rung
+from tests.integration.test_apply import desk, publish
+from ullgetthejob.applications import ledger, sweep
+from ullgetthejob.applications.campaigns import giving_up, taking_up
+from ullgetthejob.platform import periodic, postgres
+from ullgetthejob.realtime import events, public_feed
+from ullgetthejob.vacancies import details, fetch_runs, fetcher, queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["desk"]
+
+CONTEXT = SimpleNamespace(aws_request_id="an-invocation")
+
+
+@pytest.fixture
+def limited(desk: Any) -> Any:
+    """The role's limit on statements that README asks for, shortened."""
+    name = desk.connection.info.dbname
+    desk.connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '300ms'")
+    postgres.close()
+    return desk
+
+
+@pytest.fixture
+def held(limited: Any, database_url: str) -> Iterator[Callable[[str], None]]:
+    """Hold a table, so that whatever reads it runs into the limit."""
+    with psycopg.connect(database_url) as other:
+
+        def hold(table: str) -> None:
+            other.execute(f"LOCK {table} IN ACCESS EXCLUSIVE MODE")
+
+        yield hold
+        other.rollback()
+
+
+def minute_that_fails(handler: Callable[[dict[str, Any], object], Any]) -> list[str]:
+    """The steps that failed in it."""
+    with pytest.raises(periodic.StepsFailed) as failed:
+        handler({}, CONTEXT)
+    return failed.value.names
+
+
+def test_sweep_when_a_step_fails_still_wakes_those_that_wait(
+    limited: Any,
+    held: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    limited.submit(publish(limited))
+    rung("APPLIER_QUEUE_URL", "account_id")
+    rung("BROADCASTER_QUEUE_URL", "account_id")
+    held("applications")
+    assert minute_that_fails(sweeper_app.handler) == ["retried", "repaired"]
+    assert rung("APPLIER_QUEUE_URL", "account_id") == [str(limited.account_id)]
+    assert rung("BROADCASTER_QUEUE_URL", "account_id") == [str(limited.account_id)]
+    said = [vars(one) for one in caplog.records if one.message == "a periodic step failed"]
+    assert [one["step"] for one in said] == ["retried", "repaired"]
+    assert all("QueryCanceled" in [one["error_type"], *one["caused_by"]] for one in said)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert any(line.get("PeriodicStepFailed") == [1.0, 1.0] for line in lines), lines
+
+
+@pytest.mark.parametrize("table", ["campaigns", "events", "public_feed", "accounts"])
+def test_sweep_when_a_table_cannot_be_read_does_what_needs_it_not(
+    limited: Any, held: Callable[[str], None], table: str
+) -> None:
+    accepted = limited.submit(publish(limited))
+    limited.connection.execute(
+        "UPDATE application_ledger SET state = 'handoff', due_at = NULL, expires_at = %s",
+        [limited.world.now() - timedelta(seconds=1)],
+    )
+    waits = limited.connection.execute("SELECT count(*) AS n FROM public_feed").fetchone()
+    assert waits is not None
+    held(table)
+    failed = minute_that_fails(sweeper_app.handler)
+    assert 0 < len(failed) < 8
+    if table in ("campaigns", "public_feed"):  # an event is written in the same transaction
+        assert limited.row(accepted).state == "expired"
+
+
+def test_sweep_when_one_row_fails_does_the_others(desk: Any) -> None:
+    first, second = (desk.submit(publish(desk)) for _ in range(2))
+    past = desk.world.now() - timedelta(hours=1)
+    desk.connection.execute(
+        "UPDATE application_ledger SET state = 'handoff', due_at = NULL, expires_at = %s", [past]
+    )
+    desk.connection.execute(
+        "UPDATE application_ledger SET expires_at = expires_at - interval '1 hour' WHERE id = %s",
+        [first.application_id],
+    )
+    desk.connection.execute(f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON application_ledger FOR EACH ROW
+        WHEN (OLD.id = '{first.application_id}') EXECUTE FUNCTION refuse()
+    """)
+    with pytest.raises(periodic.StepsFailed) as failed:
+        desk.sweep()
+    assert failed.value.names == ["expired"]
+    assert (desk.row(first).state, desk.row(second).state) == ("handoff", "expired")
+
+
+def test_fetch_when_no_run_can_begin_still_wakes_workers_for_those_left_behind(
+    limited: Any, held: Callable[[str], None]
+) -> None:
+    now = limited.world.now()
+    query_id = limited.connection.execute(
+        "INSERT INTO search_queries (hash, parameters, created_at) VALUES ('x', '{}', %s)"
+        " RETURNING id",
+        [now],
+    ).fetchone()["id"]
+    limited.connection.execute(
+        "INSERT INTO fetch_runs (query_id, state, trigger, is_full, plan, due_at, started_at)"
+        " VALUES (%(id)s, 'running', 'schedule', true, '{}', %(now)s, %(now)s)",
+        {"id": query_id, "now": now},
+    )
+    rung("FETCH_QUEUE_URL", "query_id")
+    held("search_queries")
+    assert "begun" in minute_that_fails(fetcher_app.handler)
+    assert rung("FETCH_QUEUE_URL", "query_id") == [str(query_id)]
+
+
+@pytest.mark.parametrize("word", ["submitted", "rate_limited", "something", None])
+def test_status_written_over_with_any_word_is_restored(desk: Any, word: str | None) -> None:
+    accepted = desk.submit(publish(desk))
+    desk.connection.execute("UPDATE applications SET status = %s", [word])
+    assert desk.sweep().repaired == 1
+    shown = desk.connection.execute("SELECT status FROM applications").fetchone()
+    assert shown == {"status": ledger.PROJECTED[desk.row(accepted).state]}
+    assert desk.sweep().repaired == 0
+
+
+# ── at size ──────────────────────────────────────────────────────────────────────────────────────
+
+ROWS = 60_000
+FILL = """
+    INSERT INTO accounts (id, hh_user_id, access_state, access_changed_at, created_at)
+    SELECT md5('a' || i)::uuid, i::text, 'ok', now(), now() FROM generate_series(1, 2000) i;
+    INSERT INTO users (id, email, password_hash, inserted_at, updated_at, account_id)
+    SELECT md5('u' || i)::uuid, i::text, '!', now(), now(), md5('a' || i)::uuid
+    FROM generate_series(1, 2000) i;
+    INSERT INTO campaigns SELECT md5('w' || i)::uuid, md5('a' || i)::uuid, md5('u' || i)::uuid,
+        CASE WHEN i % 10 = 0 THEN 'cancelled' ELSE 'running' END, 1, now(), now()
+    FROM generate_series(1, 2000) i;
+    INSERT INTO applications (id, user_id, job_external_id, status, projected_status, inserted_at,
+                              updated_at)
+    SELECT md5('p' || i)::uuid, md5('u' || (i % 2000 + 1))::uuid, i::text, 'submitted', 'submitted',
+        now(), now() FROM generate_series(1, {rows}) i;
+    INSERT INTO application_ledger (id, account_id, user_id, vacancy_id, application_id, state,
+        due_at, expires_at, created_at, updated_at, workflow_id, queue_item_id)
+    SELECT md5('l' || i)::uuid, md5('a' || (i % 2000 + 1))::uuid, md5('u' || (i % 2000 + 1))::uuid,
+        i::text, md5('p' || i)::uuid,
+        CASE WHEN i % 200 = 0 THEN 'waiting_quota' ELSE 'submitted' END,
+        CASE WHEN i % 200 = 0 THEN now() + interval '1 day' END, now(), now(), now(),
+        md5('w' || (i % 2000 + 1))::uuid, md5('q' || i)::uuid FROM generate_series(1, {rows}) i;
+    INSERT INTO application_queue (id, workflow_id, user_id, job_external_id, status)
+    SELECT md5('q' || i)::uuid, md5('w' || (i % 2000 + 1))::uuid, md5('u' || (i % 2000 + 1))::uuid,
+        i::text, 'completed' FROM generate_series(1, {rows}) i;
+    INSERT INTO events SELECT md5('a' || (i % 2000 + 1))::uuid, i, now(), 'account.updated', '{{}}'
+    FROM generate_series(1, {rows}) i;
+    INSERT INTO public_feed (vacancy_id, state, due_at, at, ended_at)
+    SELECT i::text, 'posted', now(), now(), now() FROM generate_series(1, {rows}) i;
+    INSERT INTO search_queries (id, hash, parameters, due_at, created_at)
+    SELECT md5('s' || i)::uuid, i::text::bytea, '{{}}', now() + interval '1 hour', now()
+    FROM generate_series(1, 2000) i;
+    INSERT INTO fetch_runs (query_id, state, trigger, is_full, plan, started_at, finished_at)
+    SELECT md5('s' || (i % 2000 + 1))::uuid, 'completed', 'schedule', true, '{{}}', now(), now()
+    FROM generate_series(1, {rows}) i;
+    INSERT INTO saved_searches (account_id, user_id, query_id, name, search, interval_seconds,
+        time_zone, created_at, updated_at)
+    SELECT md5('a' || i)::uuid, md5('u' || i)::uuid, md5('s' || i)::uuid, '', '{{}}', 1800, 'UTC',
+        now(), now() FROM generate_series(1, 2000) i;
+    INSERT INTO jobs (external_id, title, published_at, detail, inserted_at, updated_at)
+    SELECT i::text, '', now(), '{{}}', now(), now() FROM generate_series(1, {rows}) i;
+    INSERT INTO search_matches
+    SELECT md5('s' || (i % 2000 + 1))::uuid, i::text, i, now(), now()
+    FROM generate_series(1, {rows}) i;
+    ANALYZE;
+"""
+EVERY_MINUTE = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": getattr(module, name)
+    for module, names in {
+        sweep: ("ACCESS_RETURNED", "EXPIRED", "OVERWRITTEN", "DUE_ACCOUNTS", "OLDEST_DUE"),
+        giving_up: ("CANCEL_PENDING", "OF_CANCELLED", "OF_DELETED"),
+        taking_up: ("TO_TAKE_UP",),
+        events: ("UNSERVED", "FORGET"),
+        public_feed: ("OLDEST", "FORGET"),
+        queries: ("LOCK_DUE",),
+        fetch_runs: ("TO_RING", "FORGET"),
+        fetcher: ("OLDEST_DUE",),
+        details: ("LEFT", "LEFT_OF_SOME"),
+    }.items()
+    for name in names
+}
+SMALL = {"accounts", "campaigns", "saved_searches", "search_queries"}
+MOST_ROWS_READ = 5_000  # of 60,000, all of which are finished but some hundreds
+
+
+@pytest.fixture(scope="module")
+def full_database_url(postgres_url: str, _migrated_template: str) -> Iterator[str]:
+    from tests.fixtures.database import create_database, drop_database
+
+    url = create_database(postgres_url, "full_of_what_is_over", _migrated_template)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILL.format(rows=ROWS))
+        connection.execute("VACUUM ANALYZE")
+    yield url
+    drop_database(postgres_url, "full_of_what_is_over")
+
+
+@pytest.mark.parametrize("statement", EVERY_MINUTE)
+def test_statement_of_every_minute_reads_no_table_whole(
+    full_database_url: str, connected: Any, statement: str
+) -> None:
+    now = connected.now()
+    values = {
+        "now": now,
+        "utc": now.replace(tzinfo=None),
+        "most": 500,
+        "before": now - timedelta(days=3650),
+        "workflow_id": None,
+        "from": "80000000-0000-4000-8000-000000000000",
+        "looked_at": 1000,
+        "unread_before": now,
+        "seen": 300,
+        "searches": 2,
+    }
+    with psycopg.connect(full_database_url) as connection:
+        explained = connection.execute(
+            "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + EVERY_MINUTE[statement], values
+        ).fetchone()
+        connection.rollback()
+    assert explained is not None
+    read = dict(nodes(explained[0][0]["Plan"]))
+    assert {name for name, rows in read.items() if rows > MOST_ROWS_READ} == set(), read
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Each scan in a plan: of what, and how many rows it went through."""
+    if "Scan" in plan["Node Type"] and "Relation Name" in plan:
+        rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+        yield f"{plan['Node Type']} on {plan['Relation Name']}", rows * plan["Actual Loops"]
+    for inner in plan.get("Plans", []):
+        yield from nodes(inner)
