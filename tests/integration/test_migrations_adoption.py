@@ -44,6 +44,7 @@ def test_rows_stay_and_get_their_created_at(original_url):
         "0006",
         "0007",
         "0008",
+        "0011",
     )
     jobs = rows(original_url, "SELECT external_id, title, created_at = inserted_at FROM jobs")
     assert jobs == [("93353083", "Бухгалтер", True)]

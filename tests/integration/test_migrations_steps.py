@@ -24,7 +24,7 @@ from migrations.upgrade import (
 )
 
 REPOSITORY = Path(__file__).parents[2]
-ALL = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+ALL = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0011")
 HEAD = ALL[-1]
 SCHEMA = """
     SELECT table_name, column_name, data_type, column_default, is_nullable
@@ -67,7 +67,7 @@ def test_each_step_goes_down_and_up_with_data_in_place(empty_database_url, revis
     upgrade(empty_database_url, revision)
     fill(empty_database_url)
     schema = query(empty_database_url, SCHEMA)
-    below = f"{int(revision) - 1:04}" if revision > "0001" else "base"
+    below = ("base", *ALL)[ALL.index(revision)]
     drop = revision == "0001"  # its tables hold the rows
     assert downgrade(empty_database_url, below, drop_data=drop).applied == (revision,)
     assert query(empty_database_url, SCHEMA) != schema
@@ -108,7 +108,9 @@ def test_down_refuses_to_lose_rows_and_changes_nothing(database_url):
         (
             "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
             "VALUES ('1', now(), now()) RETURNING id) "
-            "UPDATE hh_tokens SET account_id = account.id FROM account",
+            "INSERT INTO account_tokens (account_id, access_token, refresh_token, refresh_hash, "
+            "expires_at, inserted_at, updated_at) "
+            "SELECT id, 'a', 'b', 'c', now(), now(), now() FROM account",
             "who is connected to hh.ru",
         ),
         (

@@ -126,7 +126,6 @@ ATTACH_USER = """
         updated_at = excluded.updated_at
     RETURNING tokens_valid_from
 """
-FORGET_ORIGINAL = "DELETE FROM hh_tokens WHERE user_id = %(user_id)s AND account_id IS NULL"
 
 
 class LoginRefused(BadRequest):
@@ -366,7 +365,7 @@ class _Attempt:
             events.ring_after_commit(had["account_id"], connection=self._connection)
         after_now = self._now + timedelta(microseconds=1)
         row = self._connection.execute(ATTACH_USER, {**values, "after_now": after_now}).fetchone()
-        self._connection.execute(FORGET_ORIGINAL, values)
+        vault.forget_original(values["user_id"], connection=self._connection)
         valid_from = row and row["tokens_valid_from"]
         return max(self._now, valid_from) if valid_from else self._now
 

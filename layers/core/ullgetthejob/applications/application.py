@@ -182,16 +182,19 @@ def retry(
 ) -> OneAnswer:
     """Try again where hh.ru created nothing, maybe with another letter.
 
-    One that is under way is answered as it is. Raises :class:`Conflict` for one that hh.ru has, or
+    One that is under way is answered as it is, with the new letter if nothing has gone out yet.
+    Raises :class:`Conflict` for one that hh.ru has, or
     may have.
     """
     access.require(person.access, now=now)
     application = _find(id, person, connection)
+    new_letter = (body.cover_letter or "").strip() or None
     if application.state in ledger.WAITING:
-        return OneAnswer(application=_answer(application))
+        replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
+        return OneAnswer(application=_answer(replaced or application))
     if application.state not in ledger.RETRYABLE:
         raise _not_now(application, "tried again")
-    letter = (body.cover_letter or "").strip() or application.letter
+    letter = new_letter or application.letter
     values = {"id": application.id, "letter": letter, "expires_at": now + ledger.GIVEN_UP_AFTER}
     with connection.transaction():
         connection.execute(NEW_LETTER, values)

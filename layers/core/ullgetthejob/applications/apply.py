@@ -12,7 +12,7 @@ applies: what the person did by hand is counted first.
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, access_changes, audit, calls, people, rate_limit
@@ -33,7 +33,6 @@ from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from uuid import UUID
 
     import psycopg
@@ -332,7 +331,7 @@ class _Worker:
             connection=self._connection,
             now=self._clock(),
         )
-        if not isinstance(attempt, int):
+        if isinstance(attempt, datetime):
             self._all_wait(attempt, application)
             return
         limits.announce(person, connection=self._connection, now=self._clock())
@@ -343,7 +342,7 @@ class _Worker:
                     source,
                     vacancy_id=application.vacancy_id,
                     resume_id=choice.resume_id,
-                    letter=application.letter,
+                    letter=attempt.letter,
                 ),
                 hh=self._hh,
                 connection=self._connection,
