@@ -19,7 +19,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import access, audit, identities, vault
+from ullgetthejob.accounts import access, audit, history, identities, vault
 from ullgetthejob.accounts.tokens import Tokens, TokensAnswer
 from ullgetthejob.hh import oauth
 from ullgetthejob.hh.errors import (
@@ -377,8 +377,16 @@ class _Attempt:
         return UUID(str(row["id"])) if row else self._account(hh_user_id)
 
     def _answer(self, since: datetime) -> SessionAnswer | TokensAnswer:
-        """The same each time for the same code: the JWT is issued as of *since*."""
-        if self._query.session_id is not None:
+        """The same each time for the same code: the JWT is issued as of *since*. What went out
+        before is the session's to see by then."""
+        if self._query.session_id is not None and self._account_id is not None:
+            history.follow(
+                self._account_id,
+                self._query.session_id,
+                caller=self._caller,
+                connection=self._connection,
+                now=self._now,
+            )
             jwt = identities.issue(self._query.session_id, now=since)
             return SessionAnswer(jwt=jwt, session_id=self._query.session_id)
         if self._account_id is None:  # pragma: no cover - a login that is done has its account
