@@ -114,7 +114,9 @@ def test_a_bad_token_is_401_on_every_route_with_and_beside_the_secret(core, anna
                 without = route.who is ADMIN or (route.who is SERVICE and not secret)
                 expected = "unauthorized" if without else "invalid_token"
                 assert (reply.status, reply.error) == (401, expected), (key, wrong)
-                assert set(json.loads(reply.text)) == {"error", "message", "request_id"}
+                assert set(json.loads(reply.text)) == {
+                    *("success", "error", "message", "advice", "request_id")
+                }
     assert status(good) == GOOD
 
 

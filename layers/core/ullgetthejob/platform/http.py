@@ -39,6 +39,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from ullgetthejob.platform import authentication
+from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import (
     AppError,
@@ -350,7 +351,12 @@ def _plain(message: str) -> str:
 
 def _refusal(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]]:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    body: dict[str, Any] = {"error": error.code, "message": error.message}
+    body: dict[str, Any] = {
+        "success": False,
+        "error": error.code,
+        "message": error.message,
+        "advice": for_person(error.code),
+    }
     if error.details is not None:
         body["details"] = error.details
     body["request_id"] = request_id
