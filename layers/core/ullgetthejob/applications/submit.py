@@ -11,11 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications import filters, ledger, new_resume, quota
@@ -25,6 +24,8 @@ from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
 from ullgetthejob.platform.telemetry import count
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import psycopg
 
     from ullgetthejob.accounts.people import Person
@@ -132,7 +133,7 @@ class Submitted(BaseModel):
     job_id: str
     application_id: UUID
     idempotency_key: str
-    next_attempt_at: datetime | None
+    next_attempt_at: AwareDatetime | None
     message: str
 
 

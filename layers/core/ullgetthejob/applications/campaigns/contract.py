@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -90,11 +89,11 @@ class CampaignAnswer(BaseModel):
     job_count: int | None = Field(description="as the BFF counted them")
     pending_count: int = Field(description="applications that are not out yet")
     hours_needed: float | None
-    estimated_completion: datetime | None = Field(
+    estimated_completion: AwareDatetime | None = Field(
         description="when the last one may go out, by both limits and what else waits; null: "
         "nothing is left, or nothing goes on"
     )
-    estimatedCompletion: datetime | None  # noqa: N815
+    estimatedCompletion: AwareDatetime | None  # noqa: N815
     message: str
 
 
