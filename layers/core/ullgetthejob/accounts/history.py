@@ -99,7 +99,7 @@ def _give_back(account_id: UUID, user_id: UUID, connection: Connection, now: dat
     values: dict[str, Any] = {
         "account_id": account_id,
         "user_id": user_id,
-        "email": f"{account_id}@account.invalid",
+        "email": f"{account_id}@session.invalid",
         "utc": now.replace(tzinfo=None),
     }
     heir = connection.execute(NEWEST_SESSION, values).fetchone()
