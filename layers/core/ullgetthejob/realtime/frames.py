@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ullgetthejob.platform import clock, postgres, settings
+from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.errors import AppError, BadRequest, Unauthorized, Unavailable
 from ullgetthejob.platform.telemetry import count, flush, logger, trace
 from ullgetthejob.realtime import connections, events, tickets
@@ -141,13 +142,15 @@ def _replied(id: str, text: str) -> tuple[dict[str, Any] | None, bool]:
     except AppError as error:
         logger.append_keys(error=error.code)
         count("FramesRefused")
-        answer = {"type": "error", "error": error.code, "message": error.message}
-        return answer, isinstance(error, Ended)
+        return _refusal(error.code, error.message), isinstance(error, Ended)
     except Exception as error:
         logger.error("unexpected error", **trace(error))
         count("UnexpectedError")
-        message = "something went wrong on our side; connect again"
-        return {"type": "error", "error": "internal_error", "message": message}, False
+        return _refusal("internal_error", "something went wrong on our side; connect again"), False
+
+
+def _refusal(code: str, message: str) -> dict[str, Any]:
+    return {"type": "error", "error": code, "message": message, "advice": for_person(code)}
 
 
 def _post(endpoint: str, id: str, reply: dict[str, Any] | None, ended: bool) -> None:
