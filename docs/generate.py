@@ -11,7 +11,7 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
@@ -78,8 +78,10 @@ SECURITY: dict[Any, list[dict[str, list[str]]] | None] = {
 class Refusal(BaseModel):
     """What every error looks like."""
 
+    success: Literal[False]
     error: str = Field(description="a flat snake_case code")
-    message: str
+    message: str = Field(description="what is wrong, for developers")
+    advice: str = Field(description="a sentence that a person can be shown")
     details: dict[str, Any] | None = None
     request_id: str
 

@@ -79,4 +79,4 @@ def test_after_sigkill_and_a_new_start_a_connected_person_is_still_connected(own
     assert titles(own_cloud, other) == TITLES
     with own_cloud.client() as bff:
         assert bff.get(f"/api/accounts/{session_id}").json()["connected"] is True
-    assert own_cloud.query("SELECT count(*) FROM hh_tokens WHERE account_id IS NOT NULL") == [(1,)]
+    assert own_cloud.query("SELECT count(*) FROM account_tokens") == [(1,)]

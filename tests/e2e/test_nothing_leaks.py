@@ -477,14 +477,14 @@ def every_state_of_an_account(world):
 
 def handlers_crash(world):
     """The database refuses what Core does not expect it to refuse, and quotes the row."""
-    for table in ("users", "hh_tokens", "hh_logins", "accounts", "audit_log"):
+    for table in ("users", "account_tokens", "hh_logins", "accounts", "audit_log"):
         back = world.consent(world.redirect(), "anna")
         world.sql(f"ALTER TABLE {table} ADD CONSTRAINT never CHECK (false) NOT VALID")
         answer = world.callback(code=back["code"], session_id=world.sessions["anna"])
         assert answer.json()["error"] == "internal_error", table
         world.resumes("anna")
         world.sql(f"ALTER TABLE {table} DROP CONSTRAINT never")
-    for table in ("audit_log", "hh_tokens", "users"):
+    for table in ("audit_log", "account_tokens", "users"):
         world.sql(f"ALTER TABLE {table} RENAME TO elsewhere")
         assert world.resumes("anna").json()["error"] == "internal_error", table
         world.sql(f"ALTER TABLE elsewhere RENAME TO {table}")
@@ -498,8 +498,8 @@ def a_ciphertext_moves(world):
         for person, session in world.sessions.items()
     }
     world.sql(
-        "UPDATE hh_tokens t SET access_token = o.access_token, refresh_token = o.refresh_token"
-        " FROM hh_tokens o WHERE t.account_id = %s AND o.account_id = %s",
+        "UPDATE account_tokens t SET access_token = o.access_token, refresh_token = o.refresh_token"
+        " FROM account_tokens o WHERE t.account_id = %s AND o.account_id = %s",
         ids["timur"],
         ids["anna"],
     )
@@ -637,7 +637,7 @@ def test_all_places_are_searched(world):
     assert "Failing row" not in written["postgres/server.log"]  # it would quote any column
     assert "Ctrl-C stops everything" in written["stdout"]
     assert "internal_error" in written["refusals"]
-    assert {"users", "hh_tokens", "audit_log"} <= set(world.tables())
+    assert {"users", "account_tokens", "audit_log"} <= set(world.tables())
     assert world.sql("SELECT count(*) FROM audit_log")[0][0] > 50
 
 
@@ -667,9 +667,7 @@ def test_dynamodb_has_nothing_of_it_but_verifiers(world):
 
 def test_tokens_are_ciphertexts_of_kms_and_nothing_else(world):
     keys = {key.key_id for key in load().keys.values()}
-    rows = world.sql(
-        "SELECT access_token, refresh_token FROM hh_tokens WHERE account_id IS NOT NULL"
-    )
+    rows = world.sql("SELECT access_token, refresh_token FROM account_tokens")
     pairs = [pair for (pair,) in world.sql("SELECT pair FROM hh_logins WHERE pair IS NOT NULL")]
     assert rows
     assert pairs  # of a login that broke in the middle

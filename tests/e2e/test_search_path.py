@@ -39,7 +39,8 @@ def core(cloud):
 
 def refusal(answer):
     body = answer.json()
-    assert set(body) <= {"error", "message", "details", "request_id"}
+    assert set(body) <= {"success", "error", "message", "advice", "details", "request_id"}
+    assert body["success"] is False
     assert body["request_id"] == answer.headers["x-request-id"]
     return answer.status_code, body["error"]
 

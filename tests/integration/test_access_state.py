@@ -285,7 +285,7 @@ def test_a_token_that_hh_ru_refuses_once_too_often_needs_a_login(core, anna):
 
 def test_tokens_that_are_gone_need_a_login(core, anna):
     session_id, jwt = anna
-    core.rows("DELETE FROM hh_tokens")
+    core.rows("DELETE FROM account_tokens")
     held = in_the_way(core, resumes(core, jwt), "reauth_required", session_id)
     assert held["reason"] == "not_connected"
     assert core.hits(RESUMES) == 0

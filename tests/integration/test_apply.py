@@ -123,6 +123,116 @@ def test_the_same_again_is_answered_with_the_first(desk):
         desk.submit(publish(desk), idempotency_key="k1")
 
 
+def shown_letter(desk, accepted):
+    """The letter of the row that the BFF reads."""
+    sql = "SELECT cover_letter FROM applications WHERE id = %s"
+    row = desk.connection.execute(sql, [desk.row(accepted).application_id]).fetchone()
+    return row["cover_letter"]
+
+
+def test_another_letter_without_a_key_replaces_the_first_one_until_it_is_out(desk):
+    vacancy = publish(desk)
+    first = desk.submit(vacancy, "Первое письмо")
+    again = desk.submit(vacancy, "Второе письмо")
+    assert (again.application_id, again.status) == (first.application_id, "processing")
+    assert (desk.row(first).letter, shown_letter(desk, first)) == ("Второе письмо",) * 2
+    without = desk.submit(vacancy, None)
+    assert (without.application_id, desk.row(first).letter) == (
+        again.application_id,
+        "Второе письмо",
+    )
+    desk.run()
+    (judged,) = desk.posted()
+    assert judged["letter"] == "Второе письмо"
+    late = desk.submit(vacancy, "Третье письмо")
+    assert (late.application_id, late.state) == (first.application_id, "submitted")
+    assert (desk.row(first).letter, shown_letter(desk, first)) == ("Второе письмо",) * 2
+    desk.run()
+    assert len(desk.posted()) == 1
+
+
+def test_what_else_is_different_without_a_key_is_answered_with_the_first(desk):
+    vacancy = publish(desk)
+    first = desk.submit(vacancy)
+    cv = {"email": "anna@example.org", "phone": "+79991234567", "title": "Повар"}
+    for other in ({"hh_resume_id": "ab12"}, {"customized_cv": cv, "create_resume": True}):
+        assert desk.submit(vacancy, **other).application_id == first.application_id
+    assert desk.row(first).wanted_resume_id is None
+
+
+def test_a_key_of_the_caller_s_own_with_another_letter_is_a_conflict(desk):
+    vacancy = publish(desk)
+    first = desk.submit(vacancy, "Первое письмо", idempotency_key="k1")
+    with pytest.raises(Conflict):
+        desk.submit(vacancy, "Второе письмо", idempotency_key="k1")
+    assert desk.row(first).letter == "Первое письмо"
+    desk.submit(vacancy, "Второе письмо", idempotency_key="k2")
+    repeated = desk.submit(vacancy, "Первое письмо", idempotency_key="k1")
+    assert repeated.application_id == first.application_id
+    assert desk.row(first).letter == "Второе письмо", "a request that comes again changes nothing"
+
+
+def test_the_header_idempotency_key_is_a_key_of_the_caller_s_own(desk, monkeypatch):
+    vacancy = publish(desk)
+    monkeypatch.setattr(
+        f"{__name__}.CALLER", Caller("service", "a-request-of-a-test", idempotency_key="k1")
+    )
+    accepted = desk.submit(vacancy, "Первое письмо")
+    assert accepted.idempotency_key == "k1"
+    with pytest.raises(Conflict):
+        desk.submit(vacancy, "Второе письмо")
+
+
+def test_a_letter_that_comes_while_the_resume_is_chosen_is_the_one_that_goes_out(desk):
+    vacancy = publish(desk)
+    accepted = desk.submit(vacancy, "Первое письмо")
+    resumes = desk.hh.resumes
+
+    def submit_meanwhile(token):
+        desk.submit(vacancy, "Второе письмо")
+        return resumes(token)
+
+    desk.hh.resumes = submit_meanwhile
+    desk.run()
+    (judged,) = desk.posted()
+    assert judged["letter"] == desk.row(accepted).letter == "Второе письмо"
+
+
+def test_a_letter_that_comes_while_the_call_is_out_changes_nothing(desk):
+    vacancy = publish(desk)
+    accepted = desk.submit(vacancy, "Первое письмо")
+    apply_at_hh = desk.hh.apply
+
+    def submit_meanwhile(*arguments, **about):
+        assert desk.submit(vacancy, "Второе письмо").application_id == accepted.application_id
+        return apply_at_hh(*arguments, **about)
+
+    desk.hh.apply = submit_meanwhile
+    desk.run()
+    (judged,) = desk.posted()
+    assert judged["letter"] == desk.row(accepted).letter == "Первое письмо"
+
+
+@pytest.mark.parametrize("state", ["queued", "handoff", "needs_person"])
+def test_a_retry_with_another_letter_shows_it_in_applications(desk, state):
+    fields = {"has_test": True} if state == "handoff" else {}
+    fields |= {"response_letter_required": True} if state == "needs_person" else {}
+    vacancy = publish(desk, **fields)
+    accepted = desk.submit(vacancy, None if state == "needs_person" else "Первое письмо")
+    if state != "queued":
+        desk.run()
+    assert desk.row(accepted).state == state
+    answer = retry(
+        str(accepted.application_id),
+        RetryBody(cover_letter="Второе письмо"),
+        person=desk.person,
+        caller=CALLER,
+        connection=desk.connection,
+        now=desk.world.now(),
+    )
+    assert answer.application.cover_letter == shown_letter(desk, accepted) == "Второе письмо"
+
+
 @pytest.mark.parametrize(
     ("fields", "state", "reason"),
     [
@@ -263,7 +373,7 @@ def test_a_worker_that_died_with_the_call_out_does_not_call_again(desk):
         connection=desk.connection,
         now=now,
     )
-    assert isinstance(attempt, int)
+    assert isinstance(attempt, ledger.Application)
     desk.run()
     assert desk.row(accepted).state == "submitting", "its call may still be out"
     for _ in range(5):

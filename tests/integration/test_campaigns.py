@@ -138,9 +138,9 @@ def test_items_that_the_bff_writes_go_out_and_show_it(desk, campaign):
     started = campaign.act("start")
     assert (started.status, started.pending_count) == ("running", 3)
     assert started.estimatedCompletion == started.estimated_completion <= desk.world.now()
-    assert campaign.shown() == {"processing": 3}
+    assert campaign.shown() == {"ready": 3}
     desk.run()
-    assert campaign.items() == dict.fromkeys(items, ("completed", None))
+    assert campaign.items() == dict.fromkeys(items, ("submitted", None))
     assert [one["outcome"] for one in desk.posted()] == ["accepted"] * 3
     done = campaign.progress()
     assert (done.status, done.total, done.completed, done.waiting) == ("completed", 3, 3, 0)
@@ -192,7 +192,7 @@ def test_what_is_added_to_a_running_campaign_is_taken_up_within_a_minute(desk, c
     assert desk.sweep().taken_up == 1
     assert desk.sweep().taken_up == 0
     desk.run()
-    assert campaign.items()[late] == ("completed", None)
+    assert campaign.items()[late] == ("submitted", None)
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_an_item_that_cannot_run_fails_alone(desk, campaign, vacancy_id, payload
     bad = campaign.insert(vacancy_id, payload=payload)
     good = campaign.insert(publish(desk), payload="no object at all")
     campaign.act("start")
-    assert campaign.items() == {bad: ("failed", reason), good: ("processing", None)}
+    assert campaign.items() == {bad: ("failed", reason), good: ("ready", None)}
     desk.run()
-    assert campaign.items() == {bad: ("failed", reason), good: ("completed", None)}
+    assert campaign.items() == {bad: ("failed", reason), good: ("submitted", None)}
     assert campaign.act("start").status == "completed"
     assert campaign.items()[bad] == ("failed", reason)
 
@@ -229,8 +229,27 @@ def test_a_vacancy_has_one_application_whoever_asks_for_it(desk, campaign):
     desk.run()
     shown = [campaign.items()[item] for item in items]
     assert shown[:2] == [("failed", "duplicate"), ("failed", "already_applied")]
-    assert set(shown[2:]) == {("completed", None), ("failed", "duplicate")}
+    assert set(shown[2:]) == {("submitted", None), ("failed", "duplicate")}
     assert len(desk.posted()) == 3
+
+
+def test_an_item_whose_vacancy_has_an_application_leaves_its_letter_alone(desk, campaign):
+    vacancy = publish(desk)
+    single = desk.submit(vacancy, "Своё письмо")
+    item = campaign.insert(vacancy, payload={"cover_letter": "Письмо из рассылки"})
+    campaign.act("start")
+    assert campaign.items() == {item: ("failed", "duplicate")}
+    assert desk.row(single).letter == "Своё письмо"
+
+
+def test_a_person_s_own_letter_replaces_the_one_of_a_campaign(desk, campaign):
+    vacancy = publish(desk)
+    item = campaign.insert(vacancy, payload={"cover_letter": "Письмо из рассылки"})
+    campaign.act("start")
+    desk.submit(vacancy, "Своё письмо")
+    assert campaign.rows()[item].letter == "Своё письмо"
+    desk.run()
+    assert campaign.items() == {item: ("submitted", None)}
 
 
 def test_items_of_other_people_fail_and_are_not_applied_for(desk, campaign):
@@ -253,19 +272,63 @@ def test_items_of_other_people_fail_and_are_not_applied_for(desk, campaign):
 
 
 @pytest.mark.parametrize(
-    ("fields", "status", "reason"),
+    ("fields", "state", "reason"),
     [
-        ({"has_test": True}, "needs_person", "test_required"),
-        ({"refusal": "application_denied"}, "failed", "application_denied"),
+        ({"has_test": True}, "handoff", "test_required"),
+        ({"refusal": "application_denied"}, "refused", "application_denied"),
     ],
 )
-def test_what_hh_does_not_take_shows_with_its_reason(desk, campaign, fields, status, reason):
+def test_what_hh_does_not_take_has_failed_with_its_reason_and_link(
+    desk, campaign, fields, state, reason
+):
     (item,) = campaign.insert_many(1, **fields)
     campaign.act("start")
     desk.run()
-    assert campaign.items() == {item: (status, reason)}
+    link = campaign.rows()[item].link
+    shown = f"{reason}: {link}" if state == "handoff" else reason
+    assert campaign.items() == {item: ("failed", shown)}
     found = campaign.progress()
-    assert (found.failed, found.needs_person) == ((1, 0) if status == "failed" else (0, 1))
+    assert (found.failed, found.needs_person) == ((1, 0) if state == "refused" else (0, 1))
+    assert (found.progress.failed, found.states) == (1, {state: 1})
+
+
+def test_items_show_only_words_that_the_page_knows(desk, campaign):
+    """Each state of the ledger, as the item's row shows it."""
+    known = {"ready", "submitting", "submitted", "failed", "rate_limited"}
+    assert set(ledger.PROJECTED_ITEM) == set(ledger.MAY_FOLLOW)
+    assert set(ledger.PROJECTED_ITEM.values()) == known
+    campaign.insert_many(1)
+    campaign.act("start")
+    (row,) = campaign.rows().values()
+    for state, status in ledger.PROJECTED_ITEM.items():
+        ledger.move(
+            row.id,
+            state,
+            source=list(ledger.MAY_FOLLOW),
+            connection=desk.connection,
+            now=desk.world.now(),
+        )
+        assert campaign.bff("SELECT status, core_state FROM application_queue") == [(status, state)]
+        found = campaign.progress()
+        assert (found.total, sum(dict(found.progress).values())) == (1, 1)
+        assert found.states == {state: 1}
+        parts = (found.submitted, found.failed, found.waiting, found.needs_person, found.cancelled)
+        assert sum(parts) == 1
+
+
+def test_an_item_that_the_bff_has_made_ready_is_taken_up_like_a_pending_one(desk, campaign):
+    items = campaign.insert_many(2)
+    campaign.bff("UPDATE application_queue SET status = 'ready' WHERE id = %s", items[0])
+    campaign.bff("UPDATE application_queue SET status = 'customizing' WHERE id = %s", items[1])
+    campaign.act("start")
+    assert list(campaign.rows()) == items[:1]
+    assert campaign.progress().waiting == 2
+    desk.run()
+    assert campaign.items() == {items[0]: ("submitted", None), items[1]: ("customizing", None)}
+    campaign.bff("UPDATE application_queue SET status = 'ready' WHERE id = %s", items[1])
+    assert (desk.sweep().taken_up, desk.sweep().taken_up) == (1, 0)
+    campaign.act("cancel")
+    assert campaign.items()[items[1]] == ("failed", "campaign_cancelled")
 
 
 def test_what_the_bff_makes_pending_again_is_tried_again_where_that_is_safe(desk, campaign):
@@ -279,8 +342,8 @@ def test_what_the_bff_makes_pending_again_is_tried_again_where_that_is_safe(desk
     before = campaign.items()
     campaign.bff("UPDATE application_queue SET status = 'pending', payload = '{\"again\": 1}'")
     assert desk.sweep().taken_up == 2
-    assert campaign.items()[out] == ("completed", None)
-    assert campaign.items()[handed_over] == ("processing", None)
+    assert campaign.items()[out] == ("submitted", None)
+    assert campaign.items()[handed_over] == ("ready", None)
     assert campaign.items()[bad] == before[bad] == ("failed", "bad_arguments")
     desk.run()
     assert campaign.items() == before
@@ -295,21 +358,21 @@ def test_a_campaign_is_done_when_it_was_said_to_be(desk, campaign):
     desk.run()
     campaign.insert_many(25)
     started = campaign.act("start")
-    assert campaign.shown() == {"processing": 19, "rate_limited": 6}
+    assert campaign.shown() == {"ready": 19, "rate_limited": 6}
     waits = sorted(row.due_at for row in campaign.rows().values())[-6:]
     assert started.estimated_completion == waits[-1]
     desk.run()
-    assert campaign.shown() == {"completed": 19, "rate_limited": 6}
+    assert campaign.shown() == {"submitted": 19, "rate_limited": 6}
     now = desk.world.now()
     said = campaign.progress().estimated_completion
     assert abs(said - started.estimated_completion) < timedelta(seconds=1)
     assert waits[-1] - now == pytest.approx(timedelta(minutes=45), abs=timedelta(minutes=1))
     desk.world.sandbox.advance((said - now).total_seconds() - 60)
     desk.run()
-    assert campaign.shown() == {"completed": 24, "rate_limited": 1}
+    assert campaign.shown() == {"submitted": 24, "rate_limited": 1}
     desk.world.sandbox.advance(61)
     desk.run()
-    assert campaign.shown() == {"completed": 25}
+    assert campaign.shown() == {"submitted": 25}
 
 
 def test_a_second_campaign_comes_due_behind_the_first(desk, campaign, database_url):
@@ -326,10 +389,10 @@ def test_a_second_campaign_comes_due_behind_the_first(desk, campaign, database_u
     # The places that the first gives up are the second's, and come back behind it.
     campaign.act("pause")
     desk.run()
-    assert later.shown() == {"completed": 2}
+    assert later.shown() == {"submitted": 2}
     campaign.act("resume")
     desk.run()
-    assert campaign.shown() == {"completed": 18, "rate_limited": 4}
+    assert campaign.shown() == {"submitted": 18, "rate_limited": 4}
 
 
 @pytest.mark.parametrize("by", ["cancel", "pause", "deletion"])
@@ -368,14 +431,14 @@ def test_the_day_s_limit_is_part_of_the_estimate(desk, campaign, monkeypatch):
     wait = started.estimated_completion - desk.world.now()
     assert wait == pytest.approx(ledger.DAY, abs=timedelta(seconds=5))
     desk.run()
-    assert campaign.shown() == {"completed": 5, "rate_limited": 2}
+    assert campaign.shown() == {"submitted": 5, "rate_limited": 2}
 
 
 def test_a_single_application_goes_before_a_greedy_campaign(desk, campaign):
     campaign.insert_many(24)
     campaign.act("start")
     desk.run()
-    assert campaign.shown() == {"completed": 20, "rate_limited": 4}
+    assert campaign.shown() == {"submitted": 20, "rate_limited": 4}
     single = [desk.submit(publish(desk)) for _ in range(2)]
     said = campaign.progress().estimated_completion
     went = []
@@ -383,7 +446,7 @@ def test_a_single_application_goes_before_a_greedy_campaign(desk, campaign):
         desk.world.sandbox.advance(451)
         desk.run()
         states = [desk.row(one).state for one in single]
-        went.append((states.count("submitted"), campaign.shown().get("completed", 0)))
+        went.append((states.count("submitted"), campaign.shown().get("submitted", 0)))
     assert went == [(1, 20), (2, 20), (2, 21), (2, 22), (2, 23), (2, 24)]
     assert abs(said - desk.world.now()) < timedelta(seconds=60)
 
@@ -412,7 +475,7 @@ def test_a_paused_campaign_sends_nothing_and_goes_on_where_it_was(desk, campaign
     assert campaign.act("start").status == "paused"
     assert campaign.act("resume").status == "running"
     desk.run()
-    assert campaign.shown() == {"completed": 19, "rate_limited": 4}
+    assert campaign.shown() == {"submitted": 19, "rate_limited": 4}
 
 
 def test_what_waits_while_its_campaign_is_paused_is_not_given_up(desk, campaign):
@@ -424,7 +487,7 @@ def test_what_waits_while_its_campaign_is_paused_is_not_given_up(desk, campaign)
     desk.sweep()
     campaign.act("resume")
     desk.run()
-    assert campaign.shown() == {"completed": 2}
+    assert campaign.shown() == {"submitted": 2}
 
 
 def test_what_is_about_to_go_out_when_its_campaign_is_paused_stays(desk, campaign):
@@ -444,7 +507,7 @@ def test_what_is_about_to_go_out_when_its_campaign_is_paused_stays(desk, campaig
     desk.world.sandbox.advance(120)
     desk.run()
     assert len(desk.posted()) == 1
-    assert campaign.shown() == {"completed": 1}
+    assert campaign.shown() == {"submitted": 1}
     assert tokens(desk) == 19, "the attempt that was stopped cost none of its own"
 
 
@@ -458,7 +521,7 @@ def test_what_is_out_when_its_campaign_is_paused_is_settled(desk, campaign):
         desk.world.sandbox.advance(61)
         desk.sweep()
         desk.run()
-    assert campaign.shown() == {"completed": 1}
+    assert campaign.shown() == {"submitted": 1}
 
 
 def test_cancelling_gives_up_what_is_not_out(desk, campaign):
@@ -469,13 +532,15 @@ def test_cancelling_gives_up_what_is_not_out(desk, campaign):
     pending = campaign.insert(publish(desk))
     cancelled = campaign.act("cancel")
     assert (cancelled.status, cancelled.pending_count) == ("cancelled", 0)
-    assert campaign.shown() == {"cancelled": 24 - 20, "completed": 20}
-    assert campaign.items()[pending][0] == campaign.items()[handed_over][0] == "cancelled"
+    assert campaign.shown() == {"failed": 24 - 20, "submitted": 20}
+    given_up = ("failed", "campaign_cancelled")
+    assert campaign.items()[pending] == campaign.items()[handed_over] == given_up
+    assert (campaign.progress().cancelled, campaign.progress().failed) == (4, 0)
     late = campaign.insert(publish(desk))
     desk.world.sandbox.advance(3600)
     desk.sweep()
     desk.run()
-    assert campaign.items()[late][0] == "cancelled"
+    assert campaign.items()[late] == given_up
     assert len(desk.posted()) == 20
     for act in ("start", "pause", "resume"):
         with pytest.raises(Conflict):
@@ -491,7 +556,7 @@ def test_the_sweeper_ends_a_cancelling_that_was_cut_short(desk, campaign):
     assert desk.posted() == []
     assert tokens(desk) == 20
     assert desk.sweep().cancelled == 3
-    assert campaign.shown() == {"cancelled": 3}
+    assert campaign.shown() == {"failed": 3}
 
 
 def test_an_item_that_the_bff_deletes_does_not_go_out(desk, campaign):
@@ -505,7 +570,7 @@ def test_an_item_that_the_bff_deletes_does_not_go_out(desk, campaign):
     assert desk.sweep().cancelled == 1
     row = ledger.read(id, connection=desk.connection)
     assert (row.state, row.reason) == ("cancelled", "removed_from_queue")
-    assert campaign.items() == {stays: ("completed", None)}
+    assert campaign.items() == {stays: ("submitted", None)}
     campaign.bff(BFF_DELETE, stays)
     assert desk.sweep().cancelled == 0, "what is out stays"
 
@@ -536,9 +601,9 @@ def test_what_was_given_up_can_be_wanted_again(desk, campaign, database_url):
     desk.sweep()
     desk.run()
     assert {one["vacancy_id"] for one in desk.posted()} == set(vacancies)
-    assert again.items() == {item: ("completed", None)}
+    assert again.items() == {item: ("submitted", None)}
     assert again.rows()[item].letter == "Снова здравствуйте"
-    assert campaign.shown() == {"cancelled": 3}
+    assert campaign.shown() == {"failed": 3}
 
 
 # ── whose it is, and adding ──────────────────────────────────────────────────────────────────────
@@ -581,7 +646,7 @@ def test_both_sessions_of_a_person_act_for_the_same_campaign(desk, campaign):
     assert campaign.act("start").pending_count == 2
     desk.run()
     rows = campaign.bff("SELECT id, status FROM application_queue")
-    assert dict(rows) == dict.fromkeys((item, other), "completed")
+    assert dict(rows) == dict.fromkeys((item, other), "submitted")
 
 
 def test_who_never_connected_has_no_campaign(desk, campaign):
@@ -605,7 +670,7 @@ def test_vacancies_are_added_once_each_in_either_form(desk, campaign):
     assert campaign.add(workflow_id=campaign.id, job_external_id=single).queued_count == 1
     campaign.act("start")
     desk.run()
-    assert campaign.shown() == {"completed": 3}
+    assert campaign.shown() == {"submitted": 3}
     letters = {row.vacancy_id: row.letter for row in campaign.rows().values()}
     assert letters == {first: "Здравствуйте", second: None, single: None}
 
@@ -648,11 +713,11 @@ def test_many_items_are_taken_up_a_few_hundred_at_a_time(desk, campaign, monkeyp
     monkeypatch.setattr(taking_up, "AT_ONCE", 3)
     campaign.insert_many(7)
     said = campaign.act("start").estimated_completion
-    assert campaign.shown() == {"pending": 4, "processing": 3}
+    assert campaign.shown() == {"pending": 4, "ready": 3}
     assert said <= desk.world.now()
     assert [desk.sweep().taken_up for _ in range(3)] == [3, 1, 0]
     desk.run()
-    assert campaign.shown() == {"completed": 7}
+    assert campaign.shown() == {"submitted": 7}
 
 
 def test_two_who_take_up_at_once_make_each_application_once(desk, campaign):

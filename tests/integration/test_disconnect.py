@@ -48,7 +48,7 @@ def test_core_forgets_the_tokens_and_the_jwts_of_every_session(core, pair):
     _, jwts = pair
     _, timurs = core.log_in("timur")
     disconnected(disconnect(core, jwts[0]))
-    assert len(core.rows("SELECT FROM hh_tokens")) == 1
+    assert len(core.rows("SELECT FROM account_tokens")) == 1
     for jwt in jwts:
         assert status(core, jwt).refusal == (401, "invalid_token")
         assert disconnect(core, jwt).refusal == (401, "invalid_token")
@@ -84,14 +84,14 @@ def test_an_expired_pair_is_refreshed_to_be_revoked(core):
     core.sandbox.advance(LIFE_S + 1)
     disconnected(disconnect(core, jwt))
     assert (core.hits(), core.hits("DELETE /token")) == (1, 1)
-    assert core.rows("SELECT FROM hh_tokens") == []
+    assert core.rows("SELECT FROM account_tokens") == []
     assert core.live_pairs() == 0
 
 
 def test_a_pair_that_expires_on_the_way_is_refreshed_to_be_revoked(core):
     _, jwt = core.log_in("anna")
     core.sandbox.advance(LIFE_S + 1)
-    core.rows("UPDATE hh_tokens SET expires_at = expires_at + interval '1 hour'")
+    core.rows("UPDATE account_tokens SET expires_at = expires_at + interval '1 hour'")
     disconnected(disconnect(core, jwt))
     assert (core.hits(), core.hits("DELETE /token")) == (1, 2)
     assert core.live_pairs() == 0
@@ -113,12 +113,12 @@ def test_a_pair_that_hh_ru_still_has_does_not_count_as_revoked(core):
     core.sandbox.advance(LIFE_S + 1)
     core.sandbox.control("POST", "/people/anna/account", {"state": "locked"})
     disconnected(disconnect(core, jwt), revoked=False)
-    assert core.rows("SELECT FROM hh_tokens") == []
+    assert core.rows("SELECT FROM account_tokens") == []
 
 
 def test_a_pair_that_core_cannot_read_does_not_count_as_revoked(core):
     _, jwt = core.log_in("anna")
-    core.rows("UPDATE hh_tokens SET access_token = 'AAAA', refresh_token = 'AAAA'")
+    core.rows("UPDATE account_tokens SET access_token = 'AAAA', refresh_token = 'AAAA'")
     disconnected(disconnect(core, jwt), revoked=False)
     assert core.live_pairs() == 1
 
@@ -144,7 +144,7 @@ def test_core_s_part_is_done_also_when_hh_ru_is_down(core, monkeypatch, trouble,
         core.sandbox.advance(LIFE_S + 1)
     trouble(core, monkeypatch)
     disconnected(disconnect(core, jwt), revoked=False)
-    assert core.rows("SELECT FROM hh_tokens") == []
+    assert core.rows("SELECT FROM account_tokens") == []
     assert core.access(session_id)["reason"] == "disconnected"
     assert core.audited()[-1] == ("user", "disconnect", "not_revoked_at_hh")
     assert disconnect(core, jwt).refusal == (401, "invalid_token")
@@ -231,7 +231,7 @@ def test_pair_that_hh_ru_refreshed_leaves_only_the_next_one_to_revoke(core):
 
 def test_pairs_are_kept_as_ciphertext_of_their_account(core):
     core.log_in("anna")
-    [first] = core.rows("SELECT access_token, refresh_token FROM hh_tokens")
+    [first] = core.rows("SELECT access_token, refresh_token FROM account_tokens")
     core.log_in("anna")
     [aside] = core.rows("SELECT access_token, refresh_token FROM replaced_tokens")
     assert aside == first
@@ -283,7 +283,7 @@ def test_pair_that_comes_while_others_are_revoked_is_said(core, monkeypatch):
     monkeypatch.setattr(HHClient, "revoke", and_meanwhile)
     reply = disconnect(core, jwt)
     assert reply.body["revoked"] is (core.live_pairs() == 0)
-    assert core.rows("SELECT FROM hh_tokens") == core.rows(PAIRS_ASIDE) == []
+    assert core.rows("SELECT FROM account_tokens") == core.rows(PAIRS_ASIDE) == []
 
 
 def test_renewed_pair_that_comes_too_late_is_given_back(core, monkeypatch):

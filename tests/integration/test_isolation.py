@@ -181,7 +181,7 @@ def sent(route, jwt, attack, *, secret):
 
 def state_of(core, somebody):
     """All that the database has of *somebody*, but what they themselves were recorded to do."""
-    by_account = ("hh_tokens", "users", "application_filters", "campaigns", "saved_searches")
+    by_account = ("account_tokens", "users", "application_filters", "campaigns", "saved_searches")
     return {
         "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", somebody.account_id),
         **{

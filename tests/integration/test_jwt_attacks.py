@@ -98,7 +98,7 @@ def test_a_bad_token_is_401_on_every_route_with_and_beside_the_secret(core, anna
     revoked_user, revoked = core.log_in("timur")
     core.rows("UPDATE users SET tokens_valid_from = '9999-01-01' WHERE id = %s", revoked_user)
     deleted_user, deleted = core.log_in("timur")
-    core.rows("DELETE FROM hh_tokens WHERE user_id = %s", deleted_user)
+    core.rows("DELETE FROM account_tokens WHERE user_id = %s", deleted_user)
     core.rows("DELETE FROM users WHERE id = %s", deleted_user)
     bad = bad_tokens(core, user_id, good) | {"revoked": revoked, "of a deleted user": deleted}
     for key, route in every_route().items():
@@ -114,7 +114,9 @@ def test_a_bad_token_is_401_on_every_route_with_and_beside_the_secret(core, anna
                 without = route.who is ADMIN or (route.who is SERVICE and not secret)
                 expected = "unauthorized" if without else "invalid_token"
                 assert (reply.status, reply.error) == (401, expected), (key, wrong)
-                assert set(json.loads(reply.text)) == {"error", "message", "request_id"}
+                assert set(json.loads(reply.text)) == {
+                    *("success", "error", "message", "advice", "request_id")
+                }
     assert status(good) == GOOD
 
 
@@ -246,7 +248,7 @@ def test_another_account_ends_the_tokens_of_that_very_microsecond(core):
 
 def test_a_user_who_comes_back_after_deletion_does_not_revive_old_tokens(core):
     session, old = core.log_in("anna")
-    core.rows("DELETE FROM hh_tokens WHERE user_id = %s", session)
+    core.rows("DELETE FROM account_tokens WHERE user_id = %s", session)
     core.rows("DELETE FROM users WHERE id = %s", session)
     assert status(old) == BAD
     _, new = core.log_in("timur", session)

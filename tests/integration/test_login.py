@@ -173,9 +173,9 @@ def test_the_original_s_tokens_of_this_user_are_gone_and_others_stay(core, sessi
             token,
         )
     core.log_in("anna", session_id)
-    left = core.rows("SELECT access_token FROM hh_tokens WHERE account_id IS NULL")
+    left = core.rows("SELECT access_token FROM hh_tokens")
     assert {row["access_token"] for row in left} == {"others", "nobodys"}
-    assert len(core.rows("SELECT FROM hh_tokens WHERE account_id IS NOT NULL")) == 1
+    assert len(core.rows("SELECT FROM account_tokens")) == 1
 
 
 def test_the_callback_wants_a_code_or_an_error_and_a_session_that_is_a_uuid(core):
@@ -327,7 +327,7 @@ def test_an_employer_is_turned_away_and_the_pair_given_back(core, session_id):
         assert "employer" in reply.body["message"]
     assert core.hits("DELETE /token") == 1
     assert core.live_pairs("employer") == 0
-    for table in ("users", "accounts", "hh_tokens"):
+    for table in ("users", "accounts", "account_tokens"):
         assert core.rows(f"SELECT FROM {table}") == []
 
 
@@ -473,7 +473,7 @@ def test_a_pair_that_waited_is_no_younger_than_hh_ru_says(core, session_id):
     core.callback(code, session_id)
     core.sandbox.advance(86_400)
     session_answers(core.callback(code, session_id), session_id)
-    [row] = core.rows("SELECT expires_at FROM hh_tokens")
+    [row] = core.rows("SELECT expires_at FROM account_tokens")
     lives = row["expires_at"] - given_at.replace(tzinfo=None)
     assert 14 * 86_400 - 5 < lives.total_seconds() <= 14 * 86_400 + 5
 
@@ -604,7 +604,7 @@ def waiting(core):
     )
 
 
-@pytest.mark.parametrize("table", ["hh_tokens", "audit_log"])
+@pytest.mark.parametrize("table", ["account_tokens", "audit_log"])
 def test_a_worker_killed_before_the_commit(core, session_id, table):
     code = core.code()
     worker = core.worker()
@@ -615,7 +615,7 @@ def test_a_worker_killed_before_the_commit(core, session_id, table):
     until(lambda: not waiting(core))
     session_answers(core.callback(code, session_id), session_id)
     assert core.hits() == 1
-    assert len(core.rows("SELECT FROM hh_tokens")) == 1
+    assert len(core.rows("SELECT FROM account_tokens")) == 1
     assert core.audited() == [("service", "login", "ok")]
 
 
@@ -667,7 +667,7 @@ def test_two_sessions_of_one_person_log_in_at_once(core):
     for worker, session_id in zip(workers, sessions, strict=True):
         session_answers(worker.reply(), session_id)
     assert len(core.rows("SELECT FROM accounts")) == 1
-    assert len(core.rows("SELECT FROM hh_tokens")) == 1
+    assert len(core.rows("SELECT FROM account_tokens")) == 1
 
 
 # ── people and sessions ──────────────────────────────────────────────────────────────────────────
@@ -676,7 +676,7 @@ def test_two_sessions_of_one_person_log_in_at_once(core):
 def test_one_person_on_two_sessions_is_one_account(core):
     (first, jwt), (second, other) = core.log_in("anna"), core.log_in("anna")
     assert len(core.rows("SELECT FROM accounts")) == 1
-    assert len(core.rows("SELECT FROM hh_tokens")) == 1
+    assert len(core.rows("SELECT FROM account_tokens")) == 1
     seen = [
         core.account(first, jwt=jwt, secret=None),
         core.account(second, jwt=other, secret=None),
@@ -767,14 +767,14 @@ def test_without_a_session_the_tokens_are_answered_and_again(core):
     assert {**again, "expires_in": 0} == {**tokens, "expires_in": 0}
     assert core.hits() == 1
     assert core.rows("SELECT FROM users") == []
-    [row] = core.rows("SELECT user_id FROM hh_tokens")
+    [row] = core.rows("SELECT user_id FROM account_tokens")
     assert row["user_id"] is None
 
 
 def test_tokens_without_a_session_are_the_account_s_pair(core):
     _, jwt = core.log_in("anna")
     core.callback(core.code())
-    assert len(core.rows("SELECT FROM hh_tokens")) == 1
+    assert len(core.rows("SELECT FROM account_tokens")) == 1
     assert resumes(core, jwt).status == 200
 
 
@@ -784,3 +784,13 @@ def test_tokens_that_are_gone_are_not_answered_again(core):
     _, jwt = core.log_in("anna")
     core.call("DELETE /api/hh/connection", jwt=jwt)
     assert core.callback(code).refusal == (400, "invalid_code")
+
+
+def test_the_bff_s_migration_that_drops_the_original_s_table_changes_nothing(core):
+    session, jwt = core.log_in("anna")
+    core.rows("DROP TABLE IF EXISTS hh_tokens CASCADE")
+    assert core.call("GET /api/hh/resumes", jwt=jwt).status == 200
+    assert core.access(session)["state"] == "ok"
+    core.log_in("anna", session)
+    _, other = core.log_in("timur")
+    assert core.call("GET /api/hh/resumes", jwt=other).status == 200

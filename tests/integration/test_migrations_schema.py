@@ -134,6 +134,7 @@ CONTRACT = {
         "last_error": TEXT,
         "created_at": f"{MOMENT} not null default now()",
         "updated_at": f"{MOMENT} not null default now()",
+        "core_state": TEXT,
     },
     "hh_tokens": {
         "id": "uuid not null",
@@ -147,6 +148,18 @@ CONTRACT = {
         "refresh_hash": "bytea",
         "previous_refresh_hash": "bytea",
         "refreshed_at": "timestamp with time zone",
+    },
+    "account_tokens": {
+        "account_id": "uuid not null",
+        "user_id": "uuid",
+        "access_token": "text not null",
+        "refresh_token": "text not null",
+        "refresh_hash": "bytea not null",
+        "previous_refresh_hash": "bytea",
+        "refreshed_at": "timestamp with time zone",
+        "expires_at": f"{MOMENT} not null",
+        "inserted_at": f"{MOMENT} not null",
+        "updated_at": f"{MOMENT} not null",
     },
     "hh_dictionaries": {
         "name": "text not null",
@@ -212,6 +225,11 @@ KEYS = {
     "hh_tokens_account_id_fkey": (
         "FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE"
     ),
+    "account_tokens_pkey": "PRIMARY KEY (account_id)",
+    "account_tokens_refresh_hash_key": "UNIQUE (refresh_hash)",
+    "account_tokens_account_id_fkey": (
+        "FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE"
+    ),
     "hh_logins_pkey": "PRIMARY KEY (code_hash)",
     "hh_logins_state_check": (
         "CHECK ((state = ANY (ARRAY['sent'::text, 'exchanged'::text, 'done'::text, "
@@ -241,6 +259,8 @@ INDEXES = {
     "hh_tokens_account_id_index": "UNIQUE hh_tokens(account_id)",
     "hh_tokens_refresh_hash_index": "UNIQUE hh_tokens(refresh_hash)",
     "hh_tokens_previous_refresh_hash_index": "hh_tokens(previous_refresh_hash)",
+    "account_tokens_refresh_hash_key": "UNIQUE account_tokens(refresh_hash)",
+    "account_tokens_previous_refresh_hash_index": "account_tokens(previous_refresh_hash)",
     "hh_logins_started_at_index": "hh_logins(started_at)",
     "audit_log_account_id_index": "audit_log(account_id, id)",
     "users_email_index": "UNIQUE users(email)",
@@ -265,7 +285,7 @@ INDEXES = {
     "application_queue_cv_id_index": "application_queue(cv_id)",
     "application_queue_job_id_index": "application_queue(job_id)",
     "application_queue_status_index": "application_queue(status)",
-    "application_queue_pending_index": "application_queue(workflow_id)",
+    "application_queue_not_taken_up_index": "application_queue(workflow_id)",
     "application_queue_next_run_at_index": "application_queue(next_run_at)",
     "application_queue_priority_index": "application_queue(priority)",
     "hh_tokens_user_id_index": "hh_tokens(user_id)",

@@ -107,7 +107,9 @@ def test_down_refuses_to_lose_rows_and_changes_nothing(database_url):
         (
             "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
             "VALUES ('1', now(), now()) RETURNING id) "
-            "UPDATE hh_tokens SET account_id = account.id FROM account",
+            "INSERT INTO account_tokens (account_id, access_token, refresh_token, refresh_hash, "
+            "expires_at, inserted_at, updated_at) "
+            "SELECT id, 'a', 'b', 'c', now(), now(), now() FROM account",
             "who is connected to hh.ru",
         ),
         (

@@ -14,6 +14,7 @@ from tests.integration.conftest import Reply
 ADD, COUNT = "POST /api/queue/add", "POST /api/queue/batch-customize"
 START, ACT = "POST /api/queue/start-workflow", "POST /api/queue/{act}"
 STATUS, PROGRESS = "GET /api/queue/status", "GET /api/queue/progress"
+MOMENTS = ("created_at", "next_run_at")
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 
 
@@ -88,13 +89,14 @@ def test_progress_counts_by_state_and_status_lists(core, anna, workflow):
     }
     assert progress["progress"] == {
         "pending": 0,
-        "processing": 2,
-        "rate_limited": 0,
-        "completed": 0,
+        "customizing": 0,
+        "ready": 2,
+        "submitting": 0,
+        "submitted": 0,
         "failed": 1,
-        "needs_person": 0,
-        "cancelled": 0,
+        "rate_limited": 0,
     }
+    assert progress["states"] == {"queued": 2, "refused": 1}
     status = call(core, STATUS, query=query | {"per_page": "2"}).body
     assert (status["progress"], status["total"]) == (progress["progress"], 3)
     items = (
@@ -102,12 +104,15 @@ def test_progress_counts_by_state_and_status_lists(core, anna, workflow):
         + call(core, STATUS, query=query | {"per_page": "2", "page": "1"}).body["items"]
     )
     assert sorted(
-        (item["job_external_id"], item["status"], item["last_error"]) for item in items
+        (item["job_external_id"], item["status"], item["state"], item["last_error"])
+        for item in items
     ) == [
-        ("1", "processing", None),
-        ("2", "processing", None),
-        ("not an id", "failed", "bad_arguments"),
+        ("1", "ready", "queued", None),
+        ("2", "ready", "queued", None),
+        ("not an id", "failed", "refused", "bad_arguments"),
     ]
+    moments = [datetime.fromisoformat(item[name]) for item in items for name in MOMENTS]
+    assert all(moment.utcoffset() is not None for moment in moments)
 
 
 @pytest.mark.parametrize("user_id", ["undefined", "null", "1", "", None])

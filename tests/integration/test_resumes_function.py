@@ -63,10 +63,19 @@ def test_a_resume_has_what_the_bff_s_import_reads(core, anna):
     assert resume["summary"].startswith("Пишу серверную часть на Python")
     assert (resume["first_name"], resume["last_name"]) == ("Анна", "Веснина")
     assert resume["title"] == "Python-разработчик"
-    # hh.ru's own fields stay as they are
+    assert resume["skills"] == ["Python", "FastAPI", "PostgreSQL", "Docker", "AWS", "Git"]
+    [school] = resume["education"]
+    assert school["school"] == "Северный технологический университет"
+    assert (school["result"], school["year"]) == ("Программная инженерия", 2016)
+    job = resume["experience"][0]
+    assert job["company"] == "ООО «Облачная пристань»"
+    assert all(isinstance(job[name], str) for name in ("position", "description", "start"))
+    # hh.ru's own fields stay as they are, the others beside them
     assert {one["type"]["id"] for one in resume["contact"]} == {"cell", "email"}
-    assert resume["skills"] == resume["summary"]
-    assert resume["experience"][0]["company"] == "ООО «Облачная пристань»"
+    assert resume["skill_set"] == resume["skills"]
+    assert resume["hh_skills"] == resume["summary"]
+    assert resume["hh_education"]["level"]["id"] == "higher"
+    assert resume["hh_education"]["primary"][0]["name"] == school["school"]
 
 
 def test_a_resume_without_a_text_has_no_summary(core):
@@ -103,7 +112,46 @@ def test_contacts_of_every_shape_that_hh_ru_has(core, anna, monkeypatch, contact
     assert reply.status == 200
     assert reply.body["resume"] == {
         **resume, "title": None, "email": email, "phone": phone, "summary": None,
+        "skills": [], "education": [], "experience": [], "hh_skills": None, "hh_education": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("education", "shown"),
+    [
+        (None, []),
+        ({}, []),
+        ({"level": {"id": "secondary", "name": "Среднее"}}, [("Среднее", "")]),
+        ({"level": None, "primary": None, "elementary": [{"name": "Школа № 3", "year": 1999}]},
+         [("Школа № 3", "")]),
+        ({"primary": [{"name": "Институт", "result": None}],
+          "additional": [{"name": "Курсы", "organization": "Центр", "result": "Сметы"}],
+          "attestation": [{"name": "Экзамен", "organization": "Центр", "result": "Допуск"}]},
+         [("Институт", ""), ("Курсы", "Сметы"), ("Экзамен", "Допуск")]),
+    ],
+)  # fmt: skip
+def test_education_of_every_shape_that_hh_ru_has(core, anna, monkeypatch, education, shown):
+    resume = {"id": "a1", "education": education, "skill_set": None, "experience": None}
+    monkeypatch.setattr(HHClient, "resume", lambda *_: resume)
+    found = detail(core, anna, "a1").body["resume"]
+    assert [(one["school"], one["result"]) for one in found["education"]] == shown
+    assert found["hh_education"] == (education or None)
+    assert (found["skills"], found["experience"]) == ([], [])
+
+
+def test_a_job_without_a_company_or_text_has_texts_all_the_same(core, anna, monkeypatch):
+    jobs = [
+        {"position": None, "company": None, "description": None, "start": "2020-02-01"},
+        {"position": "Повар", "company": None, "employer": {"name": "Кафе"}, "description": "Суп"},
+    ]
+    monkeypatch.setattr(HHClient, "resume", lambda *_: {"id": "a1", "experience": jobs})
+    found = detail(core, anna, "a1").body["resume"]["experience"]
+    fields = ("position", "company", "description")
+    assert [tuple(job[name] for name in fields) for job in found] == [
+        ("", "", ""),
+        ("Повар", "Кафе", "Суп"),
+    ]
+    assert found[0]["start"] == "2020-02-01"
 
 
 def test_somebody_else_s_resume_and_none_at_all_are_not_found(core, anna):

@@ -52,7 +52,7 @@ def test_a_pair_that_has_not_expired_is_answered_as_it_is(core, tokens):
 def test_an_expired_pair_is_renewed_once_and_kept(core):
     _, jwt = core.log_in("anna")
     tokens = core.callback(core.code()).body["tokens"]
-    [kept] = core.rows("SELECT refresh_token FROM hh_tokens")
+    [kept] = core.rows("SELECT refresh_token FROM account_tokens")
     core.forget_hits()
     expire(core)
     reply = refresh(core, tokens["refresh_token"])
@@ -61,7 +61,7 @@ def test_an_expired_pair_is_renewed_once_and_kept(core):
     assert takes(core, access_token)
     assert LIFE_S - 60 < reply.body["tokens"]["expires_in"] <= LIFE_S
     assert core.hits() == 1
-    [row] = core.rows("SELECT refresh_token FROM hh_tokens")
+    [row] = core.rows("SELECT refresh_token FROM account_tokens")
     assert row != kept
     # the account's sessions use the same pair
     assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
@@ -90,7 +90,7 @@ def test_a_token_that_core_does_not_keep_is_exchanged_and_not_stored(core):
     access_token, refresh_token = pair_of(refresh(core, pair["refresh_token"]))
     assert takes(core, access_token)
     assert refresh_token != pair["refresh_token"]
-    assert core.rows("SELECT FROM hh_tokens") == []
+    assert core.rows("SELECT FROM account_tokens") == []
     assert core.rows("SELECT FROM accounts") == []
     assert refresh(core, pair["refresh_token"]).refusal == (400, "invalid_refresh_token")
 
@@ -163,6 +163,6 @@ def test_after_a_login_the_token_of_before_is_not_the_vault_s(core, tokens):
     core.log_in("anna", str(uuid4()))
     assert refresh(core, tokens["refresh_token"]).refusal == (400, "token_not_expired")
     expire(core)
-    before = core.rows("SELECT * FROM hh_tokens")
+    before = core.rows("SELECT * FROM account_tokens")
     assert takes(core, pair_of(refresh(core, tokens["refresh_token"]))[0])
-    assert core.rows("SELECT * FROM hh_tokens") == before
+    assert core.rows("SELECT * FROM account_tokens") == before

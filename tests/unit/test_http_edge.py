@@ -241,6 +241,25 @@ def test_a_signature_that_is_sent_must_fit():
     assert other == (401, "invalid_signature")
 
 
+def test_every_error_says_that_it_is_none_and_what_a_person_can_do():
+    for key, options in (("GET /nowhere", {}), ("POST /things", {"secret": None})):
+        body = call(key, None, **options)[1]
+        assert body["success"] is False
+        assert body["advice"].startswith(("There is no such page", "You are not logged in"))
+    _, body, _ = call("GET /things/{id}", parameters={"id": "crash"})
+    assert (body["success"], body["error"]) == (False, "internal_error")
+
+
+@pytest.mark.parametrize("key", ["GET /filtered", "DELETE /people/{user_id}"])
+def test_what_has_no_body_needs_no_signature_and_one_that_is_sent_must_fit(monkeypatch, key):
+    monkeypatch.setenv("REQUIRE_SIGNATURE", "true")
+    parameters = {"user_id": ANNA} if "user_id" in key else {}
+    assert call(key, parameters=parameters)[0] == 200
+    fits, wrong = ({"x-signature": signature(body)} for body in ("", "other"))
+    assert call(key, None, fits, parameters=parameters)[0] == 200
+    assert refused(key, None, wrong, parameters=parameters) == (401, "invalid_signature")
+
+
 def test_a_signature_can_be_demanded(monkeypatch):
     monkeypatch.setenv("REQUIRE_SIGNATURE", "true")
     assert refused("POST /things", '{"size": 1}') == (401, "invalid_signature")

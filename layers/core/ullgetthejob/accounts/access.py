@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.platform.errors import NeedsPerson
 
@@ -117,8 +117,8 @@ class AccessAnswer(BaseModel):
 
     state: State
     reason: str | None = Field(description="why, as a snake_case word")
-    since: datetime | None
-    until: datetime | None
+    since: AwareDatetime | None
+    until: AwareDatetime | None
     action: Action
     message: str = Field(description="what to do, for people")
     captcha_url: str | None = Field(default=None, description="where the captcha is solved")

@@ -27,6 +27,7 @@ Action = Literal[
     "login",
     "refresh",
     "disconnect",
+    "history.move",
     "access.resume",
     "resumes.list",
     "resumes.read",

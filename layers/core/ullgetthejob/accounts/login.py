@@ -26,7 +26,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import access, audit, identities, vault
+from ullgetthejob.accounts import access, audit, history, identities, vault
 from ullgetthejob.accounts.tokens import Tokens, TokensAnswer
 from ullgetthejob.hh import oauth
 from ullgetthejob.hh.errors import (
@@ -148,7 +148,6 @@ ATTACH_USER = """
     )
     RETURNING tokens_valid_from
 """
-FORGET_ORIGINAL = "DELETE FROM hh_tokens WHERE user_id = %(user_id)s AND account_id IS NULL"
 
 
 class LoginRefused(BadRequest):
@@ -419,7 +418,7 @@ class _Attempt:
         if had and had["account_id"] not in (None, values["account_id"]):
             # for the broadcaster, which ends the sockets that this session has there
             events.ring_after_commit(had["account_id"], connection=self._connection)
-        self._connection.execute(FORGET_ORIGINAL, values)
+        vault.forget_original(values["user_id"], connection=self._connection)
         valid_from = row["tokens_valid_from"]
         return max(self._now, valid_from) if valid_from else self._now
 
@@ -431,8 +430,16 @@ class _Attempt:
         return UUID(str(row["id"])) if row else self._account(hh_user_id)
 
     def _answer(self, since: datetime) -> SessionAnswer | TokensAnswer:
-        """The same each time for the same code: the JWT is issued as of *since*."""
-        if self._query.session_id is not None:
+        """The same each time for the same code: the JWT is issued as of *since*. What went out
+        before is the session's to see by then."""
+        if self._query.session_id is not None and self._account_id is not None:
+            history.follow(
+                self._account_id,
+                self._query.session_id,
+                caller=self._caller,
+                connection=self._connection,
+                now=self._now,
+            )
             jwt = identities.issue(self._query.session_id, now=since)
             return SessionAnswer(jwt=jwt, session_id=self._query.session_id)
         if self._account_id is None:  # pragma: no cover - a login that is done has its account

@@ -27,7 +27,7 @@ PUT_ASIDE = """
                                  received_at)
     SELECT refresh_hash, account_id, access_token, refresh_token, expires_at AT TIME ZONE 'UTC',
            coalesce(refreshed_at, updated_at AT TIME ZONE 'UTC')
-    FROM hh_tokens WHERE account_id = %(account_id)s AND refresh_hash <> %(refresh_hash)s
+    FROM account_tokens WHERE account_id = %(account_id)s AND refresh_hash <> %(refresh_hash)s
     FOR UPDATE
     ON CONFLICT (refresh_hash) DO NOTHING
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ullgetthejob.accounts import audit, calls
 from ullgetthejob.accounts.access import State
@@ -44,8 +44,28 @@ class ResumeItem(BaseModel):
     title: str | None
 
 
+class School(BaseModel):
+    """A school or course: hh.ru's fields, and two that the BFF's import looks for."""
+
+    model_config = ConfigDict(extra="allow")
+
+    school: str
+    result: str = Field(description="the speciality")
+
+
+class Job(BaseModel):
+    """A place of work: hh.ru's fields, three of which are always texts."""
+
+    model_config = ConfigDict(extra="allow")
+
+    position: str
+    company: str
+    description: str
+
+
 class Resume(BaseModel):
-    """A resume in full: hh.ru's fields as they are, and three that the BFF's import looks for."""
+    """A resume in full. What the BFF's import reads has the shape in which it does; everything else
+    is hh.ru's as it is. Where the names are the same, hh.ru's own shape is under another name."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -54,6 +74,11 @@ class Resume(BaseModel):
     email: str | None
     phone: str | None
     summary: str | None
+    skills: list[str] = Field(description="hh.ru's skill_set")
+    education: list[School]
+    experience: list[Job]
+    hh_skills: str | None = Field(description="hh.ru's skills: free text, the same as summary")
+    hh_education: dict[str, Any] | None = Field(description="hh.ru's education")
 
 
 class Resumes(BaseModel):
@@ -127,16 +152,46 @@ def read_resume(
 
 
 def _for_import(resume: dict[str, Any]) -> Resume:
-    """With e-mail, phone and summary on top: hh.ru has ``contact`` as a list, and its ``skills``
-    are free text."""
+    """As the BFF's import reads it: hh.ru has ``contact`` as a list, ``education`` as an object,
+    and its ``skills`` are free text about the person."""
     contacts = resume.get("contact") or []
     contacts = sorted(contacts, key=lambda one: not one.get("preferred"))
+    about, education = resume.get("skills") or None, resume.get("education") or None
     found = {
         "email": next(filter(None, map(_email, contacts)), None),
         "phone": next(filter(None, map(_phone, contacts)), None),
-        "summary": resume.get("skills") or None,
+        "summary": about,
+        "skills": [str(one) for one in resume.get("skill_set") or []],
+        "education": [_school(one) for one in _schools(education or {})],
+        "experience": [_job(one) for one in resume.get("experience") or []],
+        "hh_skills": about,
+        "hh_education": education,
     }
     return Resume.model_validate({"title": None, **resume, **found})
+
+
+def _schools(education: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every school and course. hh.ru: a list for each kind; whoever has only been to school may
+    have the level alone."""
+    kinds = ("primary", "additional", "attestation", "elementary")
+    found = [one for kind in kinds for one in education.get(kind) or []]
+    if not found and (education.get("level") or {}).get("name"):
+        return [{"name": education["level"]["name"]}]
+    return found
+
+
+def _school(one: dict[str, Any]) -> dict[str, Any]:
+    return {**one, "school": one.get("name") or "", "result": one.get("result") or ""}
+
+
+def _job(one: dict[str, Any]) -> dict[str, Any]:
+    company = one.get("company") or (one.get("employer") or {}).get("name")
+    return {
+        **one,
+        "position": one.get("position") or "",
+        "company": company or "",
+        "description": one.get("description") or "",
+    }
 
 
 def _email(contact: dict[str, Any]) -> str | None:

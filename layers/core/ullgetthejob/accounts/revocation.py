@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import replaced_pairs, vault
 from ullgetthejob.hh.errors import HHError, HHRefreshRefused, HHTokenRefused
@@ -44,7 +44,9 @@ BUDGET_S = 15.0  # after which no other pair is begun with: the function has 28
 class NotRevoked(BaseModel):
     """A pair that hh.ru may still take."""
 
-    received_at: datetime | None = Field(description="when hh.ru gave it; null: it is not known")
+    received_at: AwareDatetime | None = Field(
+        description="when hh.ru gave it; null: it is not known"
+    )
     reason: str = Field(description="why it could not be revoked, as a snake_case word")
 
 

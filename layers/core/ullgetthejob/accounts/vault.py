@@ -1,5 +1,8 @@
 """The vault: hh.ru's tokens of each account, one pair an account, as ciphertext alone.
 
+They lie in ``account_tokens``, a table of Core's own: the original's ``hh_tokens`` is dropped by a
+migration of the BFF's.
+
 Each token is encrypted by KMS under ``{"account_id": …}``: copied to another account's row it does
 not decrypt. ``refresh_hash`` (SHA-256) says which pair a row holds without decrypting it.
 
@@ -57,13 +60,13 @@ REPEATABLE_FOR = timedelta(minutes=10)
 READ = """
     SELECT t.access_token, t.refresh_token, t.refresh_hash, t.expires_at,
            a.access_state, a.access_reason
-    FROM hh_tokens t JOIN accounts a ON a.id = t.account_id
+    FROM account_tokens t JOIN accounts a ON a.id = t.account_id
     WHERE t.account_id = %(account_id)s
 """
 KEEP = """
-    INSERT INTO hh_tokens (id, account_id, user_id, access_token, refresh_token, refresh_hash,
-                           expires_at, inserted_at, updated_at)
-    VALUES (gen_random_uuid(), %(account_id)s, %(user_id)s, %(access_token)s, %(refresh_token)s,
+    INSERT INTO account_tokens (account_id, user_id, access_token, refresh_token, refresh_hash,
+                                expires_at, inserted_at, updated_at)
+    VALUES (%(account_id)s, %(user_id)s, %(access_token)s, %(refresh_token)s,
             %(refresh_hash)s, %(expires_at)s, %(utc)s, %(utc)s)
     ON CONFLICT (account_id) DO UPDATE SET
         user_id = excluded.user_id,
@@ -76,30 +79,32 @@ KEEP = """
         updated_at = excluded.updated_at
 """
 REPLACE = """
-    UPDATE hh_tokens
+    UPDATE account_tokens
     SET access_token = %(access_token)s, refresh_token = %(refresh_token)s,
         refresh_hash = %(refresh_hash)s, previous_refresh_hash = refresh_hash,
         refreshed_at = %(now)s, expires_at = %(expires_at)s, updated_at = %(utc)s
     WHERE account_id = %(account_id)s AND refresh_hash = %(old_hash)s
 """
 STILL_GOOD = """
-    UPDATE hh_tokens SET expires_at = greatest(expires_at, %(expires_at)s)
+    UPDATE account_tokens SET expires_at = greatest(expires_at, %(expires_at)s)
     WHERE account_id = %(account_id)s AND refresh_hash = %(refresh_hash)s
 """
 RE_ENCRYPT = """
-    UPDATE hh_tokens SET access_token = %(access_token)s, refresh_token = %(refresh_token)s
+    UPDATE account_tokens SET access_token = %(access_token)s, refresh_token = %(refresh_token)s
     WHERE account_id = %(account_id)s AND refresh_hash = %(refresh_hash)s
 """
 LOCK = """
-    SELECT FROM hh_tokens WHERE account_id = %(account_id)s AND refresh_hash = %(refresh_hash)s
+    SELECT FROM account_tokens WHERE account_id = %(account_id)s AND refresh_hash = %(refresh_hash)s
     FOR UPDATE
 """
 FIND = """
-    SELECT account_id, refresh_hash, refreshed_at FROM hh_tokens
-    WHERE account_id IS NOT NULL
-      AND (refresh_hash = %(hash)s OR previous_refresh_hash = %(hash)s)
+    SELECT account_id, refresh_hash, refreshed_at FROM account_tokens
+    WHERE refresh_hash = %(hash)s OR previous_refresh_hash = %(hash)s
 """
-FORGET = "DELETE FROM hh_tokens WHERE account_id = %(account_id)s RETURNING refresh_hash"
+FORGET = "DELETE FROM account_tokens WHERE account_id = %(account_id)s RETURNING refresh_hash"
+# The original's table, which the BFF's migration may have dropped.
+HAS_ORIGINAL = "SELECT to_regclass('hh_tokens') IS NOT NULL AS found"
+FORGET_ORIGINAL = "DELETE FROM hh_tokens WHERE user_id = %(user_id)s"
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,13 @@ def hash_of(account_id: UUID, *, connection: Connection) -> bytes | None:
     """Which pair the account has, by its hash; ``None`` without one."""
     row = connection.execute(READ, {"account_id": account_id}).fetchone()
     return bytes(row["refresh_hash"]) if row else None
+
+
+def forget_original(user_id: UUID, *, connection: Connection) -> None:
+    """Delete what the original kept of a user's, in the transaction that *connection* is in."""
+    row = connection.execute(HAS_ORIGINAL).fetchone()
+    if row is not None and row["found"]:
+        connection.execute(FORGET_ORIGINAL, {"user_id": user_id})
 
 
 def owner(refresh_token: str, *, connection: Connection) -> UUID | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import access, audit
 from ullgetthejob.applications import ledger
@@ -14,6 +13,8 @@ from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import psycopg
 
     from ullgetthejob.accounts.people import Person
@@ -67,7 +68,7 @@ class Step(BaseModel):
     """One change of an application. What the employer did is a step too: its *reason* is
     ``viewed``, or the state of hh.ru's negotiation (``invitation``, ``discard``, …)."""
 
-    at: datetime
+    at: AwareDatetime
     state: ledger.State
     reason: str | None
 
@@ -79,8 +80,8 @@ class ApplicationAnswer(BaseModel):
     job_id: str
     state: ledger.State
     reason: str | None
-    next_attempt_at: datetime | None
-    submitted_at: datetime | None
+    next_attempt_at: AwareDatetime | None
+    submitted_at: AwareDatetime | None
     negotiation_id: str | None
     resume_id: str | None
     resume_reason: str | None
@@ -89,7 +90,7 @@ class ApplicationAnswer(BaseModel):
     by_hand: bool
     hh_state: str | None = Field(description="of the negotiation at hh.ru, as it was last read")
     viewed: bool = Field(description="whether the employer has looked")
-    created_at: datetime
+    created_at: AwareDatetime
     history: list[Step] | None = None
 
 
@@ -182,16 +183,19 @@ def retry(
 ) -> OneAnswer:
     """Try again where hh.ru created nothing, maybe with another letter.
 
-    One that is under way is answered as it is. Raises :class:`Conflict` for one that hh.ru has, or
+    One that is under way is answered as it is, with the new letter if nothing has gone out yet.
+    Raises :class:`Conflict` for one that hh.ru has, or
     may have.
     """
     access.require(person.access, now=now)
     application = _find(id, person, connection)
+    new_letter = (body.cover_letter or "").strip() or None
     if application.state in ledger.WAITING:
-        return OneAnswer(application=_answer(application))
+        replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
+        return OneAnswer(application=_answer(replaced or application))
     if application.state not in ledger.RETRYABLE:
         raise _not_now(application, "tried again")
-    letter = (body.cover_letter or "").strip() or application.letter
+    letter = new_letter or application.letter
     values = {"id": application.id, "letter": letter, "expires_at": now + ledger.GIVEN_UP_AFTER}
     with connection.transaction():
         connection.execute(NEW_LETTER, values)

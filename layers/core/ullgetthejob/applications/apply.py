@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, access_changes, audit, calls, people, rate_limit
@@ -36,7 +36,6 @@ from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from uuid import UUID
 
     import psycopg
@@ -348,7 +347,7 @@ class _Worker:
             connection=self._connection,
             now=self._clock(),
         )
-        if not isinstance(attempt, int):
+        if isinstance(attempt, datetime):
             self._all_wait(attempt, application)
             return
         limits.announce(person, connection=self._connection, now=self._clock())
@@ -359,7 +358,7 @@ class _Worker:
                     source,
                     vacancy_id=application.vacancy_id,
                     resume_id=choice.resume_id,
-                    letter=application.letter,
+                    letter=attempt.letter,
                 ),
                 hh=self._hh,
                 connection=self._connection,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -170,7 +171,7 @@ class FiltersAnswer(BaseModel):
 
     success: Literal[True] = True
     rules: Rules
-    updated_at: datetime | None
+    updated_at: AwareDatetime | None
 
 
 class Finding(BaseModel):

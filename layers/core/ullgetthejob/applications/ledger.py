@@ -50,6 +50,8 @@ State = Literal[
 WAITING: tuple[State, ...] = ("queued", "preparing", "waiting_quota")
 _PERSONS: tuple[State, ...] = ("needs_person", "handoff")
 _OVER: tuple[State, ...] = ("refused", "cancelled", "expired")
+# Nor will be before somebody does something: another letter may still go out instead.
+NOT_OUT: tuple[State, ...] = (*WAITING, *_PERSONS)
 # From where a state may be reached. "submitting" only from "preparing": whatever else goes wrong,
 # two workers never make the same call.
 MAY_FOLLOW: dict[State, tuple[State, ...]] = {
@@ -91,6 +93,21 @@ PROJECTED: dict[State, str] = {
     "handoff": "needs_person",
     "refused": "failed",
     "cancelled": "cancelled",
+    "expired": "failed",
+}
+# The same on an item of a campaign: in application_queue.status the BFF, its page and the original
+# know these words alone, besides "pending" and the BFF's own "customizing".
+PROJECTED_ITEM: dict[State, str] = {
+    "queued": "ready",
+    "preparing": "ready",
+    "waiting_quota": "rate_limited",
+    "submitting": "submitting",
+    "uncertain": "submitting",
+    "submitted": "submitted",
+    "needs_person": "failed",
+    "handoff": "failed",
+    "refused": "failed",
+    "cancelled": "failed",
     "expired": "failed",
 }
 
@@ -144,6 +161,14 @@ HISTORY = """
     INSERT INTO application_history (ledger_id, at, state, reason)
     VALUES (%(id)s, %(now)s, %(state)s, %(reason)s)
 """
+# A handoff may follow an attempt of which nobody knows what came: its letter stays.
+REPLACE_LETTER = f"""
+    UPDATE application_ledger SET letter = %(letter)s, updated_at = %(now)s
+    WHERE id = %(id)s AND state = ANY(%(states)s) AND letter IS DISTINCT FROM %(letter)s
+      AND (state <> 'handoff' OR NOT EXISTS (
+          SELECT FROM application_attempts WHERE ledger_id = application_ledger.id))
+    RETURNING {COLUMNS}
+"""  # noqa: S608
 # The row that the BFF reads, for one of the ledger's that has none yet. What Core shows stands
 # there twice: where the BFF has written over ``status``, the two differ, and an index has the row.
 SHOW = """
@@ -166,14 +191,14 @@ PROJECT = """
     SET status = %(status)s, projected_status = %(status)s, error_message = %(error)s,
         submitted_at = %(submitted_at)s,
         hh_negotiation_id = %(negotiation_id)s, hh_resume_id = %(resume_id)s,
-        hh_status = %(hh_state)s,
+        hh_status = %(hh_state)s, cover_letter = %(letter)s,
         rate_limited_until = %(until)s, updated_at = %(now)s
     WHERE id = %(application_id)s
 """
-# The item of a campaign, which the BFF reads too.
+# The item of a campaign, which the BFF reads too. core_state: Core's own word beside the BFF's.
 PROJECT_ITEM = """
     UPDATE application_queue
-    SET status = %(status)s, last_error = %(error)s, updated_at = %(now)s,
+    SET status = %(status)s, core_state = %(state)s, last_error = %(error)s, updated_at = %(now)s,
         next_run_at = coalesce(%(until)s, next_run_at),
         attempts = (SELECT count(*) FROM application_attempts WHERE ledger_id = %(id)s)
     WHERE id = %(queue_item_id)s
@@ -220,7 +245,7 @@ COUNTED = """
 """
 ATTEMPT = """
     INSERT INTO application_attempts (ledger_id, account_id, number, at)
-    VALUES (%(id)s, %(account_id)s, %(number)s, %(now)s) RETURNING id
+    VALUES (%(id)s, %(account_id)s, %(number)s, %(now)s)
 """
 ATTEMPTS = """
     SELECT count(*) AS made, count(*) FILTER (WHERE o.outcome IS DISTINCT FROM 'not_sent') AS sent
@@ -436,23 +461,33 @@ def project(application: Application, *, connection: Connection, now: datetime) 
             "negotiation_id": application.negotiation_id,
             "resume_id": application.resume_id,
             "hh_state": application.hh_state,
+            "letter": application.letter,
             "until": _utc(application.due_at) if waits else None,
             "now": _utc(now),
         },
     )
     if application.queue_item_id is not None:
-        status = PROJECTED[application.state]
         connection.execute(
             PROJECT_ITEM,
             {
                 "id": application.id,
                 "queue_item_id": application.queue_item_id,
-                "status": "completed" if status == "submitted" else status,
-                "error": application.reason if status in ("failed", "needs_person") else None,
+                "status": PROJECTED_ITEM[application.state],
+                "state": application.state,
+                "error": _last_error(application),
                 "until": _utc(application.due_at) if waits else None,
                 "now": _utc(now),
             },
         )
+
+
+def _last_error(application: Application) -> str | None:
+    """Why an item failed; with the link, where its person can do something there."""
+    if PROJECTED_ITEM[application.state] != "failed":
+        return None
+    reason = application.reason or application.state
+    has_link = application.state in _PERSONS and application.link
+    return f"{reason}: {application.link}" if has_link else reason
 
 
 def leave_campaign(id: UUID, *, connection: Connection) -> None:
@@ -506,8 +541,9 @@ def begin_attempt(
     *,
     connection: Connection,
     now: datetime,
-) -> int | datetime:
-    """Put an attempt on record before its call: its id, or when the 24 hours have room.
+) -> Application | datetime:
+    """Put an attempt on record before its call: the row as it goes out, or when the 24 hours have
+    room. Its letter is the one to send: it may have been replaced since *application* was read.
 
     One transaction under the account's lock, so that any number of workers never make one too many.
     Raises :class:`Moved`.
@@ -521,7 +557,7 @@ def begin_attempt(
             return room
         if not _goes_out(application, connection=connection):
             raise Moved
-        move(
+        going_out = move(
             application.id,
             "submitting",
             connection=connection,
@@ -536,9 +572,29 @@ def begin_attempt(
             "number": made_attempts(application.id, connection=connection) + 1,
             "now": now,
         }
-        row = connection.execute(ATTEMPT, values).fetchone()
-        assert row is not None  # noqa: S101 - INSERT … RETURNING
-        return int(row["id"])
+        connection.execute(ATTEMPT, values)
+        return going_out
+
+
+def replace_letter(
+    application: Application, letter: str | None, *, connection: Connection, now: datetime
+) -> Application | None:
+    """Put *letter* in the place of the one before, where nothing has gone out with that: the row,
+    or ``None`` if nothing changed.
+
+    One statement that compares the state: an attempt that begins at the same moment goes out with
+    the one letter or the other, and the row says with which.
+    """
+    if letter is None:
+        return None
+    values = {"id": application.id, "letter": letter, "states": list(NOT_OUT), "now": now}
+    with connection.transaction():
+        row = connection.execute(REPLACE_LETTER, values).fetchone()
+        if row is None:
+            return None
+        replaced = Application(**row)
+        project(replaced, connection=connection, now=now)
+    return replaced
 
 
 def _goes_out(application: Application, *, connection: Connection) -> bool:

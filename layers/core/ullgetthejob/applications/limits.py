@@ -6,10 +6,9 @@ Both belong to the account; a user without one stands for itself, and has not ap
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import audit, rate_limit
 from ullgetthejob.accounts.rate_limit import Denied
@@ -19,6 +18,8 @@ from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.realtime import events
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import psycopg
 
     from ullgetthejob.accounts.people import Person
@@ -45,13 +46,13 @@ class LimitStatus(BaseModel):
     tokens: int = Field(description="applications that may go out at once")
     capacity: int
     refill_rate: float = Field(description="tokens an hour")
-    last_refill: datetime | None = Field(description="null: never used, or frozen by hh.ru")
-    next_refill: datetime | None = Field(description="when the next token comes; null: full")
+    last_refill: AwareDatetime | None = Field(description="null: never used, or frozen by hh.ru")
+    next_refill: AwareDatetime | None = Field(description="when the next token comes; null: full")
     can_apply: bool = Field(description="both limits and the access to hh.ru allow it")
     applications_today: int = Field(description="in the last 24 hours, of hh.ru's 200")
     refillRate: float  # noqa: N815
-    lastRefill: datetime | None  # noqa: N815
-    nextRefill: datetime | None  # noqa: N815
+    lastRefill: AwareDatetime | None  # noqa: N815
+    nextRefill: AwareDatetime | None  # noqa: N815
     canApply: bool  # noqa: N815
     applicationsToday: int  # noqa: N815
 
@@ -67,7 +68,7 @@ class Refused(BaseModel):
     """There is no token before *next_refill*."""
 
     allowed: Literal[False] = False
-    next_refill: datetime
+    next_refill: AwareDatetime
 
 
 class Reset(BaseModel):

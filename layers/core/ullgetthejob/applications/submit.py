@@ -1,7 +1,9 @@
 """Submitting: what can be known at once is checked, the ledger's row committed, the bell rung.
 
 Repeatable: the same key, or the same account and vacancy, is answered with the first application
-again; a key that comes with another content is a :class:`Conflict`.
+again. Another letter then replaces the first one while nothing has gone out with that; what else is
+different (the resume) stays as it was asked for first. A key of the caller's own that comes with
+another content is a :class:`Conflict`.
 """
 
 from __future__ import annotations
@@ -9,11 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications import filters, ledger, new_resume, quota
@@ -23,6 +24,8 @@ from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
 from ullgetthejob.platform.telemetry import count
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import psycopg
 
     from ullgetthejob.accounts.people import Person
@@ -120,7 +123,8 @@ class SubmitBody(BaseModel):
 
 class Submitted(BaseModel):
     """The application was accepted, now or before. ``refused``: it does not go out by itself;
-    *reason* says why (``filtered_…``: a rule of the person's own), and ``retry`` asks again."""
+    *reason* says why (``filtered_…``: a rule of the person's own), and ``retry`` asks again.
+    *idempotency_key*: the caller's own, else one made of account and vacancy."""
 
     success: Literal[True] = True
     status: Literal["processing", "waiting_quota", "refused"]
@@ -129,7 +133,7 @@ class Submitted(BaseModel):
     job_id: str
     application_id: UUID
     idempotency_key: str
-    next_attempt_at: datetime | None
+    next_attempt_at: AwareDatetime | None
     message: str
 
 
@@ -143,10 +147,10 @@ def submit(
 ) -> Submitted:
     """Accept an application. Raises :class:`Invalid`, :class:`Conflict`; :class:`NeedsPerson` for
     a user who never connected hh.ru."""
-    key = body.idempotency_key or f"{person.account_id}:{body.job_external_id}"
+    own_key = body.idempotency_key or caller.idempotency_key
     application, _ = enter(
         body,
-        key=key,
+        key=own_key,
         wait=_quota_at(person, connection=connection, now=now),
         person=person,
         caller=caller,
@@ -155,13 +159,13 @@ def submit(
     )
     if application.due_at is not None and application.due_at <= now:
         queues.ring(ledger.QUEUE, {"account_id": str(person.account_id)})
-    return _answer(application, key)
+    return _answer(application, own_key or f"{person.account_id}:{body.job_external_id}")
 
 
 def enter(
     body: SubmitBody,
     *,
-    key: str,
+    key: str | None,
     wait: datetime | None,
     person: Person,
     caller: Caller,
@@ -172,7 +176,8 @@ def enter(
 ) -> tuple[Application, bool]:
     """The application's row of the ledger, and whether it is new; nobody is rung for.
 
-    *wait*: when a limit lets it go out, if not at once. *workflow_id*, *queue_item_id*: the
+    *key*: the caller's own, if it has one. *wait*: when a limit lets it go out, if not at once.
+    *workflow_id*, *queue_item_id*: the
     campaign that it is part of, and its item. Raises as :func:`submit` does.
     """
     body.check()
@@ -211,10 +216,11 @@ def enter(
             "status": ledger.PROJECTED[held.state],
         }
     with connection.transaction():
-        application, is_new = _enter(values, connection=connection)
+        application, outcome = _enter(values, connection=connection)
+        is_new = outcome == "accepted"
         audit.write(
             "submit",
-            "accepted" if is_new else "repeated",
+            outcome,
             caller=caller,
             user_id=person.user_id,
             account_id=person.account_id,
@@ -228,26 +234,39 @@ def enter(
     return application, is_new
 
 
-def _enter(values: dict[str, Any], *, connection: Connection) -> tuple[Application, bool]:
-    """The row of the ledger, and whether it is new."""
-    seen = connection.execute(KEY, [values["account_id"], values["key"]]).fetchone()
+def _enter(
+    values: dict[str, Any], *, connection: Connection
+) -> tuple[Application, Literal["accepted", "repeated", "letter_replaced"]]:
+    """The row of the ledger, and what became of the request."""
+    has_key = values["key"] is not None
+    seen = None
+    if has_key:
+        seen = connection.execute(KEY, [values["account_id"], values["key"]]).fetchone()
     if seen is not None:
         if bytes(seen["request_hash"]) != values["request_hash"]:
             raise Conflict("this idempotency key came with another application")
         found = ledger.read(seen["ledger_id"], connection=connection)
         if found is not None:
-            return found, False
+            return found, "repeated"
     row = connection.execute(ENTER, values).fetchone()
     if row is None:
         row = connection.execute(ENTERED, values).fetchone()
         assert row is not None  # noqa: S101 - the row that was in the way
-        connection.execute(REMEMBER_KEY, {**values, "id": row["id"]})
-        return ledger.Application(**row), False
+        if has_key:
+            connection.execute(REMEMBER_KEY, {**values, "id": row["id"]})
+        first = ledger.Application(**row)
+        if values["queue_item_id"] not in (None, first.queue_item_id):
+            return first, "repeated"  # another item of a campaign, which fails
+        replaced = ledger.replace_letter(
+            first, values["letter"], connection=connection, now=values["now"]
+        )
+        return (replaced, "letter_replaced") if replaced else (first, "repeated")
     application = ledger.Application(**row)
     of_row = {**values, "id": application.id}
     connection.execute(ledger.SHOW, of_row)
-    connection.execute(REMEMBER_KEY, of_row)
-    return application, True
+    if has_key:
+        connection.execute(REMEMBER_KEY, of_row)
+    return application, "accepted"
 
 
 def _quota_at(person: Person, *, connection: Connection, now: datetime) -> datetime | None:

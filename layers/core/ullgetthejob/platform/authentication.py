@@ -3,8 +3,9 @@
 The service is the BFF, or our CLI.
 ``X-Core-Secret`` (or its alias ``X-Orchestrator-Secret``) is compared in constant time with the
 current and the previous secret; a secret that is unset or empty never matches. ``X-Signature``, the
-lower-case hex HMAC-SHA256 of the raw body under that secret, is verified whenever it is sent and
-demanded when ``REQUIRE_SIGNATURE`` is ``true``. ``X-Admin-Secret`` is a secret of its own.
+lower-case hex HMAC-SHA256 of the raw body under that secret, is verified whenever it is sent.
+``REQUIRE_SIGNATURE`` demands it of every request that has a body, on every route of the service; a
+request without one has nothing to sign. ``X-Admin-Secret`` is a secret of its own.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def invalid_token() -> Unauthorized:
 
 def _require_signature(sent: str | None, body: bytes, secret: str) -> None:
     if sent is None:
-        if settings.flag("REQUIRE_SIGNATURE"):
+        if body and settings.flag("REQUIRE_SIGNATURE"):
             raise Unauthorized("the header X-Signature is missing", code="invalid_signature")
         return
     expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

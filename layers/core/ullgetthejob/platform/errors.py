@@ -11,8 +11,9 @@
     ├── Invalid             422  it can be read, and a field is wrong
     └── Unavailable         503  not now; ``retry_after_s`` says when
 
-Each carries a flat snake_case ``code``, a ``message`` for people and optional ``details``. Neither
-may hold a secret, personal data or text of hh.ru's. The table from class to HTTP status is in
+Each carries a flat snake_case ``code``, a ``message`` for developers and optional ``details``.
+Neither may hold a secret, personal data or text of hh.ru's. What a person can be shown is in
+:mod:`ullgetthejob.platform.advice`, by code. The table from class to HTTP status is in
 :mod:`ullgetthejob.platform.http`, and nowhere else.
 """
 

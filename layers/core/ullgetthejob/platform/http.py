@@ -39,6 +39,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from ullgetthejob.platform import authentication
+from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import (
     AppError,
@@ -386,7 +387,12 @@ def status_of(error: BaseException) -> int:
 
 def _refusal(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]]:
     status = status_of(error)
-    body: dict[str, Any] = {"error": error.code, "message": error.message}
+    body: dict[str, Any] = {
+        "success": False,
+        "error": error.code,
+        "message": error.message,
+        "advice": for_person(error.code),
+    }
     if error.details is not None:
         body["details"] = error.details
     body["request_id"] = request_id

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ullgetthejob.platform import clock, postgres, settings
+from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.errors import AppError, BadRequest, Unauthorized, Unavailable
 from ullgetthejob.platform.telemetry import count, flush, logger, trace
 from ullgetthejob.realtime import connections, events, tickets
@@ -157,13 +158,16 @@ def _replied(id: str, text: str, *, within_budget: bool) -> tuple[dict[str, Any]
     except AppError as error:
         logger.append_keys(error=error.code)
         count("FramesRefused")
-        answer = {"type": "error", "error": error.code, "message": error.message}
-        return answer, isinstance(error, (Ended, TooManyFrames))
+        is_last = isinstance(error, (Ended, TooManyFrames))
+        return _refusal(error.code, error.message), is_last
     except Exception as error:
         logger.error("unexpected error", **trace(error))
         count("UnexpectedError")
-        message = "something went wrong on our side; connect again"
-        return {"type": "error", "error": "internal_error", "message": message}, False
+        return _refusal("internal_error", "something went wrong on our side; connect again"), False
+
+
+def _refusal(code: str, message: str) -> dict[str, Any]:
+    return {"type": "error", "error": code, "message": message, "advice": for_person(code)}
 
 
 def _post(endpoint: str, id: str, reply: dict[str, Any] | None, ended: bool) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from ullgetthejob.platform import one_time, settings
 from ullgetthejob.platform.errors import Unauthorized
@@ -44,7 +44,7 @@ class Ticket(BaseModel):
 
     ticket: str
     url: str = Field(description="the WebSocket's address with the ticket in it")
-    expires_at: datetime
+    expires_at: AwareDatetime
 
 
 @dataclass(frozen=True)

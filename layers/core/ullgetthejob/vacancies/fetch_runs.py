@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.vacancies import fetch_plan
 from ullgetthejob.vacancies.fetch_plan import Plan
@@ -134,8 +134,8 @@ class RunAnswer(BaseModel):
     changed: int
     failed: int
     calls: int = Field(description="calls to hh.ru")
-    started_at: datetime
-    finished_at: datetime | None
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 if TYPE_CHECKING:
     from ullgetthejob.hh.models import Salary, Vacancy, VacancyDetail
@@ -35,7 +34,7 @@ class Job(BaseModel):
     full_description_loaded: bool
     source: str = "hh.ru"
     employer_id: str | None
-    published_at: datetime
+    published_at: AwareDatetime
     archived: bool
     test_required: bool
     response_letter_required: bool

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -38,6 +38,7 @@ from ullgetthejob.vacancies.timetable import WorkingHours, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     import psycopg
 
@@ -180,10 +181,10 @@ class SavedSearch(BaseModel):
     paused: bool
     working_hours: WorkingHours | None
     time_zone: str
-    next_run_at: datetime | None
+    next_run_at: AwareDatetime | None
     last_run: RunAnswer | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class OneSearch(SavedSearch):

@@ -10,7 +10,8 @@ stands. The sweeper takes up what was added later.
     paused      nothing goes out that is not out yet; each application stays what it is
     cancelled   what was not out is cancelled
 
-An item fails alone. It shows, in the words of the table that the BFF shares: ``pending``,
-``processing``, ``rate_limited``, ``completed``, ``failed`` and ``needs_person`` with the reason in
-``last_error``, ``cancelled``. Deleting the row cancels what is not out.
+An item fails alone. ``status`` has only words that the BFF and its page know: ``pending``,
+``customizing`` (the BFF's), ``ready``, ``submitting``, ``rate_limited``, ``submitted``, and
+``failed`` with the reason in ``last_error``, with the link too where a person can do something.
+``core_state`` beside it is the state of the ledger. Deleting the row cancels what is not out.
 """

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId"}
 
@@ -90,11 +89,11 @@ class CampaignAnswer(BaseModel):
     job_count: int | None = Field(description="as the BFF counted them")
     pending_count: int = Field(description="applications that are not out yet")
     hours_needed: float | None
-    estimated_completion: datetime | None = Field(
+    estimated_completion: AwareDatetime | None = Field(
         description="when the last one may go out, by both limits and what else waits; null: "
         "nothing is left, or nothing goes on"
     )
-    estimatedCompletion: datetime | None  # noqa: N815
+    estimatedCompletion: AwareDatetime | None  # noqa: N815
     message: str
 
 
@@ -106,27 +105,30 @@ class AddedToCampaign(CampaignAnswer):
 
 
 class ItemCounts(BaseModel):
-    """Items by what they show."""
+    """Items by their status, in the words that the BFF and its page know."""
 
     pending: int = 0
-    processing: int = 0
-    rate_limited: int = 0
-    completed: int = 0
+    customizing: int = 0
+    ready: int = 0
+    submitting: int = 0
+    submitted: int = 0
     failed: int = 0
-    needs_person: int = 0
-    cancelled: int = 0
+    rate_limited: int = 0
 
 
 class CampaignProgress(CampaignAnswer):
-    """How far a campaign is. *waiting*: neither out nor over."""
+    """How far a campaign is. *total* is *submitted*, *failed*, *waiting*, *needs_person* and
+    *cancelled* together."""
 
     total: int
-    completed: int
-    failed: int
-    waiting: int
-    needs_person: int
+    completed: int = Field(description="the same as submitted")
+    submitted: int
+    failed: int = Field(description="what nothing comes of, besides the two below")
+    waiting: int = Field(description="neither out nor over")
+    needs_person: int = Field(description="what a person must do something about")
     cancelled: int
-    progress: ItemCounts
+    progress: ItemCounts = Field(description="by status: failed has all that does not go out")
+    states: dict[str, int] = Field(description="by Core's own word, a state of an application")
 
 
 class ItemAnswer(BaseModel):
@@ -134,11 +136,12 @@ class ItemAnswer(BaseModel):
 
     id: UUID
     job_external_id: str
-    status: str | None
-    last_error: str | None
+    status: str | None = Field(description="one of the words of progress")
+    state: str | None = Field(description="Core's own word: pending, or a state of an application")
+    last_error: str | None = Field(description="the reason, and the link for a person if any")
     attempts: int | None
-    next_run_at: datetime | None
-    created_at: datetime
+    next_run_at: AwareDatetime | None
+    created_at: AwareDatetime
     application_id: UUID | None = Field(description="of /api/applications; null: not taken up")
 
 

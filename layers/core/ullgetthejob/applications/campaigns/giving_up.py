@@ -24,8 +24,12 @@ LOOKED_AT = 10_000  # whose items may have been deleted, on each side of where t
 NOT_OUT = ledger.MAY_FOLLOW["cancelled"]
 
 CANCEL_PENDING = """
-    UPDATE application_queue q SET status = 'cancelled', updated_at = %(utc)s FROM campaigns c
-    WHERE c.workflow_id = q.workflow_id AND c.state = 'cancelled' AND q.status = 'pending'
+    UPDATE application_queue q
+    SET status = 'failed', core_state = 'cancelled', last_error = 'campaign_cancelled',
+        updated_at = %(utc)s
+    FROM campaigns c
+    WHERE c.workflow_id = q.workflow_id AND c.state = 'cancelled'
+      AND (q.status IN ('pending', 'customizing') OR q.status = 'ready' AND q.core_state IS NULL)
       AND (%(workflow_id)s::uuid IS NULL OR q.workflow_id = %(workflow_id)s)
 """
 NOT_OUT_OF_CAMPAIGN = """

@@ -38,8 +38,9 @@ LINE = f"""
 # What will be taken up, of this campaign and of those that run.
 TO_COME = """
     SELECT count(*) AS items FROM application_queue q LEFT JOIN campaigns c USING (workflow_id)
-    WHERE q.status = 'pending' AND (q.workflow_id = %(workflow_id)s
-                                    OR c.account_id = %(account_id)s AND c.state = 'running')
+    WHERE (q.status = 'pending' OR q.status = 'ready' AND q.core_state IS NULL)
+      AND (q.workflow_id = %(workflow_id)s
+           OR c.account_id = %(account_id)s AND c.state = 'running')
 """
 WAITS_IN_LINE = f"""
     SELECT id, due_at FROM application_ledger

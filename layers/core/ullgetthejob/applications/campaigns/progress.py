@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ullgetthejob.applications.campaigns import line
 from ullgetthejob.applications.campaigns.campaign import find
@@ -29,17 +29,23 @@ if TYPE_CHECKING:
 
 HOUR = timedelta(hours=1)
 ITEMS = """
-    SELECT q.id, q.job_external_id, q.status, q.last_error, q.attempts, q.next_run_at,
-           q.created_at, l.id AS application_id
+    SELECT q.id, q.job_external_id, q.status, q.last_error, q.attempts,
+           CASE WHEN q.status = 'pending' THEN 'pending' ELSE coalesce(q.core_state, q.status) END
+               AS state,
+           q.next_run_at AT TIME ZONE 'UTC' AS next_run_at,
+           q.created_at AT TIME ZONE 'UTC' AS created_at, l.id AS application_id
     FROM application_queue q LEFT JOIN application_ledger l
         ON l.workflow_id = q.workflow_id AND l.queue_item_id = q.id
     WHERE q.workflow_id = %(workflow_id)s
     ORDER BY q.priority, q.created_at, q.id LIMIT %(limit)s OFFSET %(offset)s
 """
+# What the BFF wrote over an item counts as it stands there, not as Core saw it last.
 STATUSES = """
-    SELECT status, count(*) AS items FROM application_queue
-    WHERE workflow_id = %(workflow_id)s GROUP BY status
+    SELECT status, CASE WHEN status = 'pending' THEN 'pending' ELSE core_state END AS state,
+           count(*) AS items
+    FROM application_queue WHERE workflow_id = %(workflow_id)s GROUP BY 1, 2
 """
+PERSONS = ("needs_person", "handoff")
 
 
 def progress(
@@ -47,18 +53,24 @@ def progress(
 ) -> CampaignProgress:
     """How far the campaign is. Raises :class:`NotFound` also for another account's."""
     campaign = find(workflow_id, person=person, connection=connection, now=now)
-    shown = _shown(workflow_id, connection)
+    rows = connection.execute(STATUSES, {"workflow_id": workflow_id}).fetchall()
+    shown = _counted(rows, "status")
+    states = _counted(rows, "state")
     counts = ItemCounts(**{name: shown.get(name, 0) for name in ItemCounts.model_fields})
+    needs_person = sum(states.get(state, 0) for state in PERSONS)
+    cancelled = states.get("cancelled", 0)
     so_far = answer(campaign, campaign.state, person=person, connection=connection, now=now)
     return CampaignProgress(
         **dict(so_far),
         total=sum(shown.values()),
-        completed=counts.completed,
-        failed=counts.failed,
+        completed=counts.submitted,
+        submitted=counts.submitted,
+        failed=counts.failed - needs_person - cancelled,
         waiting=so_far.pending_count,
-        needs_person=counts.needs_person,
-        cancelled=counts.cancelled,
+        needs_person=needs_person,
+        cancelled=cancelled,
         progress=counts,
+        states=states,
     )
 
 
@@ -90,8 +102,9 @@ def answer(
     now: datetime,
 ) -> CampaignAnswer:
     """Where the campaign stands, with *message*: what was done."""
-    shown = _shown(campaign.workflow_id, connection)
-    left = sum(shown.get(name, 0) for name in ("pending", "processing", "rate_limited"))
+    rows = connection.execute(STATUSES, {"workflow_id": campaign.workflow_id}).fetchall()
+    shown = _counted(rows, "status")
+    left = sum(items for status, items in shown.items() if status not in ("submitted", "failed"))
     done = campaign.state == "running" and shown and not left
     completion = None
     if left:
@@ -109,7 +122,10 @@ def answer(
     )
 
 
-def _shown(workflow_id: UUID, connection: Connection) -> dict[str, int]:
-    """How many items show what."""
-    rows = connection.execute(STATUSES, {"workflow_id": workflow_id}).fetchall()
-    return {row["status"]: row["items"] for row in rows}
+def _counted(rows: list[dict[str, Any]], by: Literal["status", "state"]) -> dict[str, int]:
+    """How many items there are by *by*; those without are left out."""
+    counted: dict[str, int] = {}
+    for row in rows:
+        if row[by] is not None:
+            counted[row[by]] = counted.get(row[by], 0) + row["items"]
+    return counted

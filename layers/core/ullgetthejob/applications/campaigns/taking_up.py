@@ -31,32 +31,36 @@ AT_ONCE = 200  # items of a campaign that are taken up at a start, and a minute
 CAMPAIGNS_AT_ONCE = 500
 SWEEP_S = 20.0  # what may be begun within a sweep
 GIVEN_UP_STATES: tuple[ledger.State, ...] = ("cancelled", "expired")
+# "pending" is new, or wanted again; "ready" is the BFF's own word until Core has taken the item up.
+TO_BE_TAKEN_UP = "(q.status = 'pending' OR q.status = 'ready' AND q.core_state IS NULL)"
 # The letter that the BFF had written for a vacancy lies in custom_cvs.
-PENDING = """
+PENDING = f"""
     SELECT q.id, q.user_id, u.account_id, q.job_external_id, q.payload, custom.cover_letter
     FROM application_queue q JOIN users u ON u.id = q.user_id LEFT JOIN LATERAL (
         SELECT c.cover_letter FROM custom_cvs c
         WHERE c.cv_id = q.cv_id AND c.job_id = q.job_id AND c.cover_letter IS NOT NULL
         ORDER BY c.updated_at DESC LIMIT 1
     ) custom ON true
-    WHERE q.workflow_id = %(workflow_id)s AND q.status = 'pending'
+    WHERE q.workflow_id = %(workflow_id)s AND {TO_BE_TAKEN_UP}
     ORDER BY q.priority, q.created_at, q.id LIMIT %(most)s
-"""
+"""  # noqa: S608
 TO_TAKE_UP = f"""
     SELECT {COLUMNS} FROM campaigns c
     WHERE c.state = 'running' AND EXISTS (
-        SELECT FROM application_queue q WHERE q.workflow_id = c.workflow_id AND q.status = 'pending'
+        SELECT FROM application_queue q WHERE q.workflow_id = c.workflow_id AND {TO_BE_TAKEN_UP}
     )
     ORDER BY c.updated_at LIMIT %(most)s
 """  # noqa: S608
 STILL_RUNS = """
     SELECT FROM campaigns WHERE workflow_id = %(workflow_id)s AND state = 'running' FOR SHARE
 """
-STILL_PENDING = """
-    SELECT FROM application_queue WHERE id = %(id)s AND status = 'pending' FOR UPDATE SKIP LOCKED
+STILL_PENDING = f"""
+    SELECT FROM application_queue q WHERE q.id = %(id)s AND {TO_BE_TAKEN_UP}
+    FOR UPDATE SKIP LOCKED
 """
 FAIL = """
-    UPDATE application_queue SET status = 'failed', last_error = %(reason)s, updated_at = %(utc)s
+    UPDATE application_queue
+    SET status = 'failed', core_state = 'refused', last_error = %(reason)s, updated_at = %(utc)s
     WHERE id = %(id)s
 """
 # An application that was given up before it was out begins anew as an item; so does an item's own

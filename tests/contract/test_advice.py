@@ -1,0 +1,68 @@
+"""Every code of an error has a sentence that a person can be shown."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from ullgetthejob.accounts import access, login
+from ullgetthejob.applications import filters
+from ullgetthejob.platform.advice import ADVICE
+
+ROOT = Path(__file__).parents[2]
+# Functions that take a code, and where it stands among their arguments.
+TAKE_A_CODE = {"_missing": 0, "_refusal": 0, "_refuse": 0}
+# Codes that are no error's: what an application is held back for.
+REASONS = {"resume_not_available"}
+
+
+def written_codes() -> set[str]:
+    """Every ``code`` that is written in the source: of a class, or of a call."""
+    found = set()
+    for path in [*(ROOT / "layers" / "core").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            values: list[ast.expr | None] = []
+            if isinstance(node, ast.Call):
+                values = [word.value for word in node.keywords if word.arg == "code"]
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                if name in TAKE_A_CODE and path.name in ("login.py", "submit.py") and node.args:
+                    values.append(node.args[TAKE_A_CODE[name]])
+            elif isinstance(node, ast.Assign):
+                if any(getattr(target, "id", None) == "code" for target in node.targets):
+                    values = [node.value]
+            elif isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "code":
+                values = [node.value]
+            found |= {
+                value.value
+                for value in values
+                if isinstance(value, ast.Constant) and isinstance(value.value, str)
+            }
+    return found - REASONS
+
+
+def tables_of_codes() -> set[str]:
+    """Those that stand in tables, by which an error gets its code."""
+    return {
+        *login.REFUSALS,
+        *access.REASONS,
+        *access.CODES.values(),
+        filters.UNREADABLE,
+    }
+
+
+def test_every_code_has_a_sentence_and_every_sentence_a_code():
+    assert set(ADVICE) == written_codes() | tables_of_codes()
+
+
+@pytest.mark.parametrize("code", sorted(ADVICE))
+def test_a_sentence_is_plain_and_says_what_to_do(code):
+    sentence = ADVICE[code]
+    assert re.fullmatch(r"[A-Zh][^_`{}<>]+\.", sentence), sentence
+    assert 20 <= len(sentence) <= 90, sentence
+    does = ("Please", "We go on by ourselves")
+    assert any(word in sentence for word in does), sentence
+    for word in ("X-", "JSON", "header", "uuid", "token", "database", "Core", "BFF"):
+        assert word not in sentence, sentence

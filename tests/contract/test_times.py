@@ -1,0 +1,60 @@
+"""Every time in an answer carries its zone: a naive one cannot get into any of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pytest
+from pydantic import AwareDatetime, BaseModel
+
+from docs import generate
+from ullgetthejob.platform.http import Answer
+
+ROUTES = {key: route for api in generate.apis().values() for key, route in api.routes.items()}
+
+
+def answer_models(route: Any) -> set[type[BaseModel]]:
+    """The models that a route may answer with, and all that are in them."""
+    returned = get_type_hints(route.call)["return"]
+    found: set[type[BaseModel]] = set()
+    left = list(get_args(returned)) if get_origin(returned) is Answer else [returned]
+    while left:
+        kind = left.pop()
+        left += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
+            found.add(kind)
+            left += get_type_hints(kind, include_extras=True).values()
+    return found
+
+
+def times(kind: Any) -> list[Any]:
+    """Every type of a moment that a field's type names, with what restricts it."""
+    if kind is datetime or kind is AwareDatetime:
+        return [kind]
+    if get_origin(kind) is not None or get_args(kind):
+        parts = get_args(kind)
+        if getattr(kind, "__metadata__", None) and parts[0] is datetime:
+            return [kind]
+        return [moment for part in parts for moment in times(part)]
+    return []
+
+
+@pytest.mark.parametrize("key", sorted(ROUTES))
+def test_every_time_of_an_answer_must_have_a_zone(key):
+    for model in answer_models(ROUTES[key]):
+        for name, kind in get_type_hints(model, include_extras=True).items():
+            for moment in times(kind):
+                assert moment is AwareDatetime, f"{model.__name__}.{name}"
+
+
+def test_the_walk_finds_the_times_that_there_are():
+    found = {
+        f"{model.__name__}.{name}"
+        for route in ROUTES.values()
+        for model in answer_models(route)
+        for name, kind in get_type_hints(model, include_extras=True).items()
+        if times(kind)
+    }
+    known = {"ItemAnswer.next_run_at", "ApplicationAnswer.submitted_at", "Step.at"}
+    assert known <= found

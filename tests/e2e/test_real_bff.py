@@ -1,0 +1,198 @@
+"""The real BFF's flows through the running local cloud: what it sends and what it reads, up to the
+words that its page knows. Its own migrations were run, the one that drops ``hh_tokens`` too."""
+
+import re
+import time
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.fixtures.local_cloud import new_cloud, remove
+from tests.fixtures.real_bff import RETRY, RealBff
+
+WITHIN_S = 60
+LETTER = "Здравствуйте! Буду рада поговорить."
+
+
+@pytest.fixture(scope="module")
+def bff():
+    cloud = new_cloud()
+    try:
+        cloud.start()
+        cloud.sandbox("POST", "/employers", {"act": False})
+        real = RealBff(cloud)
+        real.migrate()
+        yield real
+    finally:
+        remove(cloud)
+
+
+@pytest.fixture(scope="module")
+def anna(bff):
+    return bff.log_in("anna")
+
+
+@pytest.fixture(scope="module")
+def cv(bff, anna):
+    """Of Anna's first resume, as the page gets it."""
+    listed = bff.hh(anna, "resumes").json()
+    assert listed["success"]
+    [resume] = [one for one in listed["items"] if one["title"] == "Python-разработчик"]
+    return bff.import_resume(anna, resume["id"])
+
+
+def publish(bff, **fields):
+    vacancy = {"title": "Программист", **fields}
+    return str(bff.cloud.sandbox("POST", "/vacancies", vacancy)["id"])
+
+
+def until(look, holds):
+    """What *look* finds, once it *holds*."""
+    ends = time.monotonic() + WITHIN_S
+    while not holds(found := look()):
+        assert time.monotonic() < ends, found
+        time.sleep(0.3)
+    return found
+
+
+def at_hh(bff, person="anna"):
+    """Vacancy and letter of each application that hh.ru has."""
+    found = bff.cloud.sandbox("GET", f"/applications?person={person}")["applications"]
+    return [(one["vacancy_id"], one["letter"]) for one in found if one["outcome"] == "accepted"]
+
+
+def test_the_connect_button_is_hidden_after_the_login_and_the_cookie_stays(bff, anna):
+    assert bff.hh(anna, "status", retries=2).json()["connected"] is True
+    assert anna.has_cookie
+
+
+def test_a_session_that_is_no_good_loses_its_cookie(bff):
+    session = bff.log_in("timur")
+    session.jwt += "x"
+    answer = bff.hh(session, "resumes")
+    assert (answer.status_code, answer.json()["success"]) == (401, False)
+    assert not session.has_cookie
+
+
+def test_a_resume_is_imported_with_schools_skills_and_contacts(bff, anna, cv):
+    assert cv["education"] == "Северный технологический университет — Программная инженерия"
+    assert cv["skills"] == ["Python", "FastAPI", "PostgreSQL", "Docker", "AWS", "Git"]
+    assert (cv["email"], cv["phone"]) == ("anna.vesnina@example.org", "+79005550101")
+    assert "ООО «Облачная пристань»" in cv["experience"]
+    [stored] = bff.sql("SELECT skills, email FROM parsed_cvs WHERE user_id = %s", anna.id)
+    assert (stored["skills"], stored["email"]) == (cv["skills"], cv["email"])
+
+
+def test_a_search_and_a_job_have_what_the_page_reads(bff):
+    found = bff.search("python").json()["jobs"]
+    assert found
+    for job in found:
+        assert job["id"]
+        assert job["title"]
+        assert job["hh_vacancy_id"] == job["id"]
+        assert isinstance(job["skills"], list)
+    job = bff.job(found[0]["id"]).json()["job"]
+    assert job["full_description_loaded"] is True
+
+
+@pytest.mark.parametrize("id", ["999999999999", "undefined", "%2e%2e"])
+def test_a_job_that_is_not_there_is_404_and_no_success(bff, id):
+    answer = bff.job(id)
+    assert (answer.status_code, answer.json()["success"]) == (404, False)
+    assert isinstance(answer.json()["error"], str)
+    assert answer.json()["advice"]
+
+
+def test_an_application_goes_out_and_shows_in_the_history(bff, anna, cv):
+    vacancy = publish(bff)
+    answer = bff.submit(anna, vacancy, LETTER, cv)
+    assert answer.is_success, answer.text
+    row = until(lambda: bff.history(anna)[vacancy], lambda found: found["status"] == "submitted")
+    assert (row["cover_letter"], row["error_message"]) == (LETTER, None)
+    assert row["hh_negotiation_id"]
+    assert (vacancy, LETTER) in at_hh(bff)
+    # the page's own retry of what is out changes nothing
+    bff.sql(RETRY, row["id"])
+    bff.cloud.sandbox("POST", "/clock", {"advance_seconds": 61})
+    until(lambda: bff.history(anna)[vacancy], lambda found: found["status"] == "submitted")
+    assert [one for one, _ in at_hh(bff)].count(vacancy) == 1
+
+
+def test_another_letter_for_the_same_vacancy_is_no_server_error(bff, anna, cv):
+    """The page shows a 409 as "Server error. Please try again later."."""
+    vacancy = publish(bff)
+    first = bff.submit(anna, vacancy, LETTER, cv)
+    again = bff.submit(anna, vacancy, "Другое письмо", {**cv, "title": "Другое"})
+    assert first.status_code == again.status_code == 202
+    assert first.json()["application_id"] == again.json()["application_id"]
+    row = until(lambda: bff.history(anna)[vacancy], lambda found: found["status"] == "submitted")
+    [letter] = [text for one, text in at_hh(bff) if one == vacancy]
+    assert letter == row["cover_letter"]
+    assert letter in (LETTER, "Другое письмо")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"), [({"email": ""}, "missing_email"), ({"phone": "12"}, "missing_phone")]
+)
+def test_a_cv_without_contacts_is_refused_with_a_code_that_the_bff_translates(
+    bff, anna, cv, change, code
+):
+    answer = bff.submit(anna, publish(bff), LETTER, {**cv, **change})
+    assert (answer.status_code, answer.json()["error"]) == (422, code)
+    assert anna.has_cookie
+
+
+def test_the_rate_limit_is_read_in_the_page_s_spelling(bff, anna):
+    shown = bff.rate_limit(anna)
+    assert shown["capacity"] == 20
+    assert shown["canApply"] is True
+    assert isinstance(shown["applicationsToday"], int)
+
+
+def test_a_campaign_shows_words_that_the_page_knows_and_ends_with_all_counted(bff, anna):
+    good, tested = [publish(bff) for _ in range(2)], publish(bff, has_test=True)
+    closed = publish(bff)
+    bff.cloud.sandbox("POST", f"/vacancies/{closed}/close")
+    workflow, started = bff.start_campaign(anna, [*good, tested, closed])
+    assert started["estimatedCompletion"]
+    assert re.search(r"(Z|[+-]\d\d:\d\d)$", started["estimatedCompletion"])
+    until(lambda: bff.progress(anna, workflow), lambda found: found == (4, 2, 2))
+    items = bff.items(anna, workflow)
+    assert {items[one]["status"] for one in good} == {"submitted"}
+    reason, _, link = items[tested]["last_error"].partition(": ")
+    assert reason == "test_required"
+    assert httpx.URL(link).path == f"/vacancy/{tested}" or tested in link
+    assert items[closed]["last_error"] == "vacancy_archived"
+    assert set(good) <= {vacancy for vacancy, _ in at_hh(bff)}
+
+
+def test_a_new_login_shows_the_same_person_what_went_out_before(bff, anna):
+    before = bff.history(anna)
+    assert before
+    workflow, _ = bff.start_campaign(anna, [publish(bff)])
+    until(lambda: bff.progress(anna, workflow), lambda found: found == (1, 1, 0))
+    other_browser = bff.log_in("anna")
+    assert set(before) < set(bff.history(other_browser))
+    assert bff.progress(other_browser, workflow) == (1, 1, 0)
+    stranger = bff.log_in("olga")
+    assert bff.history(stranger) == {}
+    # and back in the first one
+    anna.jwt = relogged(bff, anna)
+    assert set(before) < set(bff.history(anna))
+
+
+def relogged(bff, session):
+    """The cookie was lost, the session's row was not: it is the BFF's defect that it inserts it
+    again, so its own clean-up comes first."""
+    bff.sql("DELETE FROM sessions WHERE session_id = %s", session.id)
+    return bff.log_in("anna", session.id).jwt
+
+
+def test_a_user_that_nobody_knows_is_told_so_and_nothing_else(bff):
+    unknown = str(uuid4())
+    headers = {"X-Core-Secret": bff.cloud.secrets["ORCHESTRATOR_SECRET"]}
+    answer = bff.fetch("GET", f"/api/rate-limit/status?user_id={unknown}", headers)
+    assert (answer.status_code, answer.json()["canApply"]) == (200, False)
+    undefined = bff.fetch("GET", "/api/rate-limit/status?user_id=undefined", headers)
+    assert (undefined.status_code, undefined.json()["error"]) == (422, "invalid_request")
