@@ -76,7 +76,12 @@ def cloud() -> Iterator[tuple[str, str, str]]:
             subprocess.Popen(
                 [sys.executable, "-m", "local", "run"],
                 cwd=REPOSITORY,
-                env={**os.environ, "PORT": str(port), "DATA_DIR": str(folder)},
+                env={
+                    **os.environ,
+                    "PORT": str(port),
+                    "DATA_DIR": str(folder),
+                    "THROTTLES": "off",
+                },
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

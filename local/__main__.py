@@ -22,6 +22,7 @@ settings (the environment, else .env, else as said here):
   HH_REDIRECT_URI      where it sends people back to (http://localhost:PORT/dev/connect)
   SANDBOX_AUTO_LOGIN   who of the sandbox's people consents at once (nobody)
   DEMO_PERSON          as whom the demo user is connected (anna); off: as nobody
+  THROTTLES            off: more requests than the template's throttles let through (on)
   LOGS                 what the terminal shows of the functions' logs: problems or all (problems)
 and every variable that template.yaml declares for a function.
 """

@@ -104,7 +104,7 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
 
     Raises :class:`SettingsError`, :class:`InUse` above all, and what :meth:`Services.start` does.
     """
-    template = load()
+    template = load() if settings.throttled else load().without_throttles()
     with _alone_in(settings.data_dir) as tell, contextlib.ExitStack() as sockets:
         listeners = [sockets.enter_context(each) for each in _listen(settings.port)]
         say(f"Starting on {settings.data_dir}")

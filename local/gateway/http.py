@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 BODY_LIMIT = 10 * 1024 * 1024
-HEADER_LIMIT = 10_240
+HEADER_LIMIT = 10_240  # of the request line and the values of all headers together
+_LONGEST_LINE = 8 * HEADER_LIMIT  # that is read at all
 INTEGRATION_LIMIT_S = 30
 
 
@@ -79,7 +80,9 @@ class Gateway:
         self._connect = connect
         self._event_sources = event_sources
         self._limit_s = integration_limit_s
-        self._throttles = Throttles(self._api.throttle_rate, self._api.throttle_burst)
+        self._throttles = Throttles(
+            self._api.throttle_rate, self._api.throttle_burst, self._api.route_throttles
+        )
         self._websocket: WebSocketGateway | None = None
         if template.websocket is not None:
             self._websocket = WebSocketGateway(template.websocket, service, logs, websocket_limits)
@@ -91,8 +94,9 @@ class Gateway:
             self._serve,
             access_log=None,
             logger=_LOGGER,
-            max_line_size=HEADER_LIMIT,
-            max_field_size=HEADER_LIMIT,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            auto_decompress=False,  # a function gets a body as it was sent
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=2)
         await self._runner.setup()
@@ -146,6 +150,8 @@ class Gateway:
         self, request: web.BaseRequest, received: Request, match: Match | None
     ) -> tuple[Response, str]:
         """The response, and what went wrong with the integration if something did."""
+        if _size_of_head(received) > HEADER_LIMIT:
+            return Response.of_gateway(431, "Request Header Fields Too Large"), ""
         if match is None:
             return Response.of_gateway(404, "Not Found"), ""
         if not self._throttles.take(match.route.key):
@@ -193,6 +199,11 @@ class Gateway:
                 "stage": "$default",
             }
             access_log.write(self._logs, self._api.access_log_format, values)
+
+
+def _size_of_head(request: Request) -> int:
+    values = sum(len(value.encode()) for _, value in request.headers)
+    return len(f"{request.method} {request.target} {request.protocol}".encode()) + values
 
 
 def _api_docs() -> str:

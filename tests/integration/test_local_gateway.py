@@ -1,7 +1,9 @@
 """The local API Gateway over real HTTP, in front of real function processes."""
 
 import asyncio
+import base64
 import contextlib
+import gzip
 import io
 import json
 import socket
@@ -14,6 +16,7 @@ from local.child import Lifeline
 from local.functions.logs import Logs
 from local.functions.service import LambdaService
 from local.gateway.http import Gateway
+from local.template.reader import load
 from local.template.resources import Function, HttpApi, Route, Template
 
 HANDLER = """
@@ -207,6 +210,67 @@ def test_each_route_is_throttled(gateway):
             assert [status for status, _ in answers] == [200, 200, 429]
             assert answers[2][1] == {"message": "Too Many Requests"}
             assert (await ask("POST", "/jobs"))[0] == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_route_has_its_own_throttle_beside_the_apis(gateway):
+    api = HttpApi(throttle_burst=2, throttle_rate=0.001, route_throttles={"POST /jobs": (0.001, 1)})
+
+    async def scenario():
+        async with gateway(api) as ask:
+            posts = [(await ask("POST", "/jobs"))[0] for _ in range(2)]
+            gets = [(await ask("GET", "/jobs/1"))[0] for _ in range(3)]
+            assert (posts, gets) == ([200, 429], [200, 200, 429])
+
+    asyncio.run(scenario())
+
+
+def test_the_templates_throttles_hold_locally_unless_they_are_lifted():
+    template = load()
+    assert template.api.route_throttles["GET /api/v1/system/health"] == (5, 10)
+    assert (template.api.throttle_rate, template.api.throttle_burst) == (50, 100)
+    lifted = template.without_throttles()
+    assert (lifted.api.throttle_rate, lifted.api.route_throttles) == (None, {})
+    assert lifted.websocket.throttle_rate is None
+
+
+def test_a_compressed_body_arrives_compressed(gateway):
+    body = gzip.compress(b'{"text": "python"}')
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    async def scenario():
+        async with gateway() as ask:
+            _, event, _ = await ask("POST", "/jobs", data=io.BytesIO(body), headers=headers)
+            assert event["isBase64Encoded"] is True
+            assert base64.b64decode(event["body"]) == body
+            assert event["headers"]["content-encoding"] == "gzip"
+            assert event["headers"]["content-length"] == str(len(body))
+
+    asyncio.run(scenario())
+
+
+def test_a_compressed_body_is_limited_as_it_was_sent_and_never_unpacked(gateway):
+    bomb = gzip.compress(b"0" * 50_000_000)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    async def scenario():
+        async with gateway() as ask:
+            status, event, _ = await ask("POST", "/jobs", data=io.BytesIO(bomb), headers=headers)
+            assert (status, base64.b64decode(event["body"])) == (200, bomb)
+
+    asyncio.run(scenario())
+
+
+def test_a_head_is_limited_as_a_whole(gateway):
+    """10,240 bytes for the request line and all values: the quota of HTTP APIs."""
+
+    async def scenario():
+        async with gateway() as ask:
+            many = {f"X-{number}": "v" * 1_000 for number in range(11)}
+            status, body, _ = await ask("GET", "/jobs/1", headers=many)
+            assert (status, body) == (431, {"message": "Request Header Fields Too Large"})
+            assert (await ask("GET", "/jobs/1", headers=dict(list(many.items())[:8])))[0] == 200
 
     asyncio.run(scenario())
 
