@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 
 from local import cloud
@@ -11,6 +12,7 @@ from local.postgres.server import PostgresError
 from local.services import ServiceError
 from local.settings import SettingsError, read
 from local.template.cloudformation import TemplateError
+from local.terminal import Formatter, printable
 
 SETTINGS = """
 settings (the environment, else .env, else as said here):
@@ -31,6 +33,9 @@ and every variable that template.yaml declares for a function.
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; a failure is a message and exit status 1."""
     options = _parser().parse_args(arguments)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     try:
         settings = read()
         if options.command == "run":
@@ -38,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             asyncio.run(cloud.serve_services(settings, options.container_host))
     except (SettingsError, TemplateError, ServiceError, PostgresError) as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
     return 0
 

@@ -41,6 +41,7 @@ from moto.moto_server.werkzeug_app import (
 from moto.sqs.models import sqs_backends
 from werkzeug.serving import make_server
 
+from local import browsers
 from local.settings import write_privately
 from local.template.cloudformation import ACCOUNT_ID, REGION
 from local.template.reader import TEMPLATE, load
@@ -60,6 +61,13 @@ _LONGEST_DELAY_S = 900
 _TABLE_CHANGES = {"CreateTable", "DeleteTable"}
 # Statements name no items, so what they change could not be kept.
 _REFUSED = {"ExecuteStatement", "ExecuteTransaction", "BatchExecuteStatement"}
+
+_OF_BROWSERS = {  # what they say of a request, by the names of WSGI
+    "HTTP_HOST": "Host",
+    "HTTP_ORIGIN": "Origin",
+    "HTTP_SEC_FETCH_SITE": "Sec-Fetch-Site",
+    "HTTP_SEC_FETCH_MODE": "Sec-Fetch-Mode",
+}
 
 _AwsItem = dict[str, Any]
 _Place = tuple[str, str]  # table, and the key as canonical JSON
@@ -119,6 +127,12 @@ class DurableDynamoDB:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Serve one request."""
+        headers = {name: environ[key] for key, name in _OF_BROWSERS.items() if key in environ}
+        if browsers.refusal(environ["REQUEST_METHOD"], headers) is not None:
+            start_response("403 FORBIDDEN", [("Content-Type", "text/plain")])
+            return [b"a page of another site sent this\n"]
+        if environ.get("CONTENT_LENGTH"):
+            _body(environ)  # one that never comes as a whole ends here, and nothing is made of it
         if environ["PATH_INFO"] == "/_local/health":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"ok\n"]
@@ -414,6 +428,7 @@ def _next_visible_s(queue: MotoQueue) -> float:
 
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open
+    timeout = 30  # seconds for the next byte of a request, and for the next request
     disable_nagle_algorithm = True  # else each answer waits for the acknowledgement of its header
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:

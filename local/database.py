@@ -32,6 +32,7 @@ from local.dev_connect import demo
 from local.dev_connect.core import Core, CoreRefused
 from local.postgres.server import EmbeddedPostgres, PostgresError
 from local.services import ServiceError
+from local.terminal import printable
 from migrations import upgrade as migrations
 from migrations.seed import DEMO_USER_ID, seed
 
@@ -130,7 +131,7 @@ def _connected_demo_user(on: Database, given: settings.Settings) -> str:
     try:
         jwt, origin = asyncio.run(_connect_demo_user(on, given, given.demo_person))
     except (CoreRefused, ServiceError, settings.SettingsError) as error:
-        sys.exit(f"The demo user is not connected to hh.ru: {error}")
+        sys.exit(printable(f"The demo user is not connected to hh.ru: {error}"))
     if jwt is None:
         return f"""The demo user {DEMO_USER_ID} was connected to hh.ru already.
 While make run serves, you get a JWT for the same person at {origin}/dev/connect"""
@@ -215,9 +216,9 @@ def main() -> None:
         CommandError,
         settings.SettingsError,
     ) as error:
-        sys.exit(str(error))
+        sys.exit(printable(str(error)))
     except psycopg.Error as error:
-        sys.exit(f"Postgres says: {error.diag.message_primary or error}")
+        sys.exit(printable(f"Postgres says: {error.diag.message_primary or error}"))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import psycopg
 from local.clock import FILE_NAME
 from local.postgres.server import EmbeddedPostgres
 from local.settings import REPOSITORY
+from local.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,8 +40,8 @@ class ServiceError(Exception):
 
 
 def say(text: str) -> None:
-    """Show progress."""
-    print(text, flush=True)
+    """Show progress, and what others wrote."""
+    print(printable(text), flush=True)
 
 
 class Ports:

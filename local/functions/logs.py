@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from local.terminal import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,7 +34,8 @@ class Logs:
         """
         # awslambdaric separates the lines of a traceback by CR and indents them by no-break spaces,
         # so that CloudWatch keeps them in one event.
-        lines = text.replace("\r", "\n").replace("\u00a0", " ").rstrip().split("\n")
+        text = printable(text.replace("\r", "\n").replace("\u00a0", " "))
+        lines = text.rstrip().split("\n")
         path = self.folder / f"{name}.log"
         if path.exists() and path.stat().st_size > _KEPT_BYTES:
             path.replace(path.with_suffix(".log.1"))

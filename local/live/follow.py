@@ -77,7 +77,8 @@ class Follower:
             return
         at = datetime.fromisoformat(message["at"]).astimezone().strftime("%H:%M:%S")
         for line in describe(message["type"], message["data"]):
-            self._tell(f"{at}  {line}")
+            one_line = line.replace("\n", " ")  # a title may hold anything
+            self._tell(f"{at}  {one_line}")
         self._cursor.write_text(str(message["seq"]))
 
     def _seen(self) -> int:

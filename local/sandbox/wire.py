@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from local import browsers
 from local.sandbox import errors
 from local.sandbox.errors import ApiError, TokenError
 from local.sandbox.oauth import authorize
@@ -217,7 +218,14 @@ def _finish(request: web.Request, response: web.StreamResponse) -> None:
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Around every call but those of the control routes."""
+    """Around every call but those of the control routes.
+
+    What steers the sandbox, or decides in a person's place, no page of another site may send; the
+    API itself may be called from anywhere, as hh.ru's.
+    """
+    steers = request.path.startswith(CONTROL_PREFIX) or request.path == authorize.PATH
+    if steers and (refused := browsers.refusal(request.method, request.headers)) is not None:
+        return web.json_response({"error": refused}, status=403)
     if request.path == CONTROL_PREFIX or request.path.startswith(CONTROL_PREFIX + "/"):
         return await handler(request)
     sandbox = request.app[SANDBOX]

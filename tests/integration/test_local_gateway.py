@@ -6,12 +6,15 @@ import contextlib
 import gzip
 import io
 import json
+import re
 import socket
 import textwrap
+import time
 
 import aiohttp
 import pytest
 
+from local import request_deadlines
 from local.child import Lifeline
 from local.functions.logs import Logs
 from local.functions.service import LambdaService
@@ -315,5 +318,99 @@ def test_a_client_that_goes_away_does_not_stop_the_function(gateway):
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(ask("GET", "/jobs/1?do=sleep"), 0.5)
             assert (await ask("GET", "/_local/"))[1]["functions"]["code"]["processes"]["busy"] == 1
+
+    asyncio.run(scenario())
+
+
+PAGES_ELSEWHERE = [
+    {"Host": "rebound.example:4000"},
+    {"Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+]
+
+
+@pytest.mark.parametrize("headers", PAGES_ELSEWHERE)
+@pytest.mark.parametrize("path", ["/_local/", "/_local/docs", "/_local/rules/Any/fire"])
+def test_a_page_elsewhere_sees_and_steers_nothing_of_the_local_system(gateway, path, headers):
+    async def scenario():
+        async with gateway() as ask:
+            method = "POST" if path.endswith("/fire") else "GET"
+            status, body, _ = await ask(method, path, headers=headers)
+            assert (status, list(body)) == (403, ["message"])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("headers", PAGES_ELSEWHERE[1:])
+def test_the_api_itself_may_be_asked_from_anywhere_as_in_the_cloud(gateway, headers):
+    async def scenario():
+        async with gateway() as ask:
+            assert (await ask("GET", "/jobs/1", headers=headers))[0] == 200
+
+    asyncio.run(scenario())
+
+
+HALVES = [
+    b"",
+    b"GET /jobs/",
+    b"GET /jobs/1 HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+    b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf",
+    b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+]
+
+
+async def _drip(origin, half):
+    """Send *half*, then a byte at a time; how long it lasted, and what came back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(origin.rpartition(":")[2]))
+    began = time.monotonic()
+    writer.write(half)
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() - began < 5:
+            with contextlib.suppress(TimeoutError):
+                answer += await asyncio.wait_for(reader.read(1000), 0.1)
+                if reader.at_eof():
+                    break
+            writer.write(half and b"x")
+    writer.close()
+    return time.monotonic() - began, answer
+
+
+def test_a_request_that_is_never_finished_is_closed(gateway, monkeypatch, capsys):
+    monkeypatch.setattr(request_deadlines, "HEAD_S", 0.5)
+    monkeypatch.setattr(request_deadlines, "BODY_S", 0.5)
+
+    async def scenario():
+        async with gateway() as ask:
+            ended = await asyncio.gather(*(_drip(ask.origin, half) for half in HALVES))
+            assert [answer for _, answer in ended] == [b""] * len(HALVES)
+            late = [half for half, (seconds, _) in zip(HALVES, ended, strict=True) if seconds > 4]
+            assert late == []
+            assert (await ask("GET", "/jobs/1"))[0] == 200
+
+    asyncio.run(scenario())
+    said = capsys.readouterr()
+    assert said.out + said.err == ""
+
+
+def test_a_connection_between_two_requests_has_no_deadline(gateway, monkeypatch):
+    monkeypatch.setattr(request_deadlines, "HEAD_S", 0.3)
+    monkeypatch.setattr(request_deadlines, "BODY_S", 0.3)
+    whole = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+
+    async def scenario():
+        async with gateway() as ask:
+            port = int(ask.origin.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                writer.write(whole)
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                assert head.startswith(b"HTTP/1.1 200")
+                length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+                await reader.readexactly(length)
+                await asyncio.sleep(0.6)
+            writer.close()
+            slow = await ask("GET", "/jobs/1?do=sleep")  # the function takes its time
+            assert slow[0] == 200
 
     asyncio.run(scenario())
