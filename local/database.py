@@ -63,8 +63,9 @@ def database() -> Iterator[Database]:
     if given.database_url is not None:
         yield Database(given.database_url, embedded=False)
         return
-    server = EmbeddedPostgres(given.data_dir / "postgres")
-    was_running = server.running
+    folder = given.data_dir / "postgres"
+    was_running = EmbeddedPostgres(folder).running
+    server = EmbeddedPostgres(folder, ends_with_us=not was_running)
     try:
         yield Database(server.start(), embedded=True)
     finally:

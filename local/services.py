@@ -214,7 +214,9 @@ class Services:
         if url is None:
             where = "Postgres"
             self._postgres = EmbeddedPostgres(
-                self.settings.data_dir / "postgres", extra_addresses=extra_addresses
+                self.settings.data_dir / "postgres",
+                extra_addresses=extra_addresses,
+                ends_with_us=True,
             )
             url = await asyncio.to_thread(self._postgres.start)
             say(f"  Postgres   ready in {time.monotonic() - begun:.1f} s")
