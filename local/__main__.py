@@ -8,6 +8,7 @@ import logging
 import sys
 
 from local import cloud
+from local.disk import is_full, message
 from local.postgres.server import PostgresError
 from local.services import ServiceError
 from local.settings import SettingsError, read
@@ -36,14 +37,19 @@ def main(arguments: list[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    settings = None
     try:
         settings = read()
         if options.command == "run":
             asyncio.run(cloud.run(settings))
         else:
             asyncio.run(cloud.serve_services(settings, options.container_host))
-    except (SettingsError, TemplateError, ServiceError, PostgresError) as error:
-        print(printable(str(error)), file=sys.stderr)
+    except (SettingsError, TemplateError, ServiceError, PostgresError, OSError) as error:
+        full = settings is not None and is_full(settings.data_dir)
+        if isinstance(error, OSError) and not full:
+            raise
+        said = message(settings.data_dir) if settings is not None and full else str(error)
+        print(printable(said), file=sys.stderr)
         return 1
     return 0
 

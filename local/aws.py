@@ -94,16 +94,21 @@ class Items:
     def keep(self, changes: Iterable[tuple[_Place, _AwsItem | None]]) -> None:
         """Write all *changes* or none; ``None`` is an item that is gone."""
         self._database.execute("BEGIN IMMEDIATE")
-        with self._database:
-            for place, item in changes:
-                if item is None:
-                    self._database.execute(
-                        "DELETE FROM items WHERE table_name = ? AND key = ?", place
-                    )
-                else:
-                    self._database.execute(
-                        "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (*place, json.dumps(item))
-                    )
+        try:
+            self._write(changes)
+            self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+
+    def _write(self, changes: Iterable[tuple[_Place, _AwsItem | None]]) -> None:
+        for place, item in changes:
+            if item is None:
+                self._database.execute("DELETE FROM items WHERE table_name = ? AND key = ?", place)
+            else:
+                self._database.execute(
+                    "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (*place, json.dumps(item))
+                )
 
     def forget(self, table: str) -> None:
         """Drop every item of *table*."""
@@ -124,6 +129,8 @@ class DurableDynamoDB:
         self._application = application
         self._items = items
         self._lock = threading.Lock()
+        self._unkept: set[_Place] = set()  # changed in moto, but not on the disk
+        self._told = False
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Serve one request."""
@@ -151,7 +158,10 @@ class DurableDynamoDB:
         with self._lock:
             answer = b"".join(self._application(environ, lambda *a, **_: started.extend(a[:2])))
             if started[0].startswith("200"):
-                self._keep(operation, json.loads(body))
+                try:
+                    self._keep(operation, json.loads(body))
+                except sqlite3.OperationalError as error:
+                    return self._not_kept(error, start_response)
         start_response(*started)
         return [answer]
 
@@ -170,7 +180,21 @@ class DurableDynamoDB:
             self._items.forget(request["TableName"])
         touched = set(_touched(operation, request))
         if touched:
-            self._items.keep((place, _current(place)) for place in touched)
+            self._unkept |= touched
+            self._items.keep((place, _current(place)) for place in self._unkept)
+            self._unkept.clear()
+            self._told = False
+
+    def _not_kept(self, error: Exception, start_response: Any) -> list[bytes]:
+        """The answer to a change that is not on the disk: it may or may not have happened, as
+        after any failure of DynamoDB's. It is written with the next one that is."""
+        if not self._told:
+            print(f"items cannot be kept: {error}", flush=True)
+            self._told = True
+        body = json.dumps({"__type": "InternalServerError", "message": "the disk is full"})
+        headers = [("Content-Type", "application/x-amz-json-1.0")]
+        start_response("500 INTERNAL SERVER ERROR", headers)
+        return [body.encode()]
 
 
 def _send(request: dict[str, Any]) -> dict[str, Any] | None:

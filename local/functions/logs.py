@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -36,12 +37,15 @@ class Logs:
         # so that CloudWatch keeps them in one event.
         text = printable(text.replace("\r", "\n").replace("\u00a0", " "))
         lines = text.rstrip().split("\n")
-        path = self.folder / f"{name}.log"
+        with contextlib.suppress(OSError):  # a full disk stops no function
+            self._keep(self.folder / f"{name}.log", lines)
+        wanted = echo if echo is not None else bool(_PROBLEM.search(text))
+        if self._echo != "none" and (wanted or (self._echo == "all" and echo is None)):
+            print("\n".join(f"[{name}] {line}" for line in lines), flush=True)
+
+    def _keep(self, path: Path, lines: list[str]) -> None:
         if path.exists() and path.stat().st_size > _KEPT_BYTES:
             path.replace(path.with_suffix(".log.1"))
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"{at} {line}\n" for line in lines)
-        wanted = echo if echo is not None else bool(_PROBLEM.search(text))
-        if self._echo != "none" and (wanted or (self._echo == "all" and echo is None)):
-            print("\n".join(f"[{name}] {line}" for line in lines), flush=True)
