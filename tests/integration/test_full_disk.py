@@ -15,11 +15,12 @@ import pytest
 from local import aws, disk
 from local.functions.logs import Logs
 from local.settings import REPOSITORY
+from local.template.cloudformation import REGION
 from migrations.seed import DEMO_USER_ID
 from tests.fixtures.local_cloud import LocalCloud
 
 TEXT = "large" * 10_000
-SIGNED = "AWS4-HMAC-SHA256 Credential=a/20260101/eu-central-1/dynamodb/aws4"
+SIGNED = f"AWS4-HMAC-SHA256 Credential=a/20260101/{REGION}/dynamodb/aws4_request"
 
 
 @pytest.fixture
