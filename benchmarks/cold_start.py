@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from benchmarks import services
 from benchmarks.services import running
 from local.functions.environment import process_environment
 from local.template import reader as template
@@ -75,6 +76,7 @@ class Case:
 
 def main() -> None:
     """The command line."""
+    services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
     rounds = parser.parse_args().rounds

@@ -46,6 +46,7 @@ AGAIN = "UPDATE search_queries SET complete_from = NULL"
 
 def main() -> None:
     """Measure and print."""
+    services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     rounds = parser.parse_args().rounds

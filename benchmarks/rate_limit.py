@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from benchmarks import services
 from benchmarks.limiters.worker import SCARCE
 from tests.dynamodb_local import package
 from tests.dynamodb_local.server import DynamoDbLocal
@@ -93,6 +94,7 @@ Figures = dict[str, dict[str, list[float]]]  # by limiter and what was measured
 
 def main() -> None:
     """The command line."""
+    services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--zae-python", type=Path, required=True, help="where zae-limiter is")

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
+from benchmarks import services
 from local.postgres.server import EmbeddedPostgres
 from local.sandbox.vacancies import vacancy_shape
 from local.sandbox.vacancies.world import World
@@ -70,6 +71,7 @@ UPSERT = f"""
 
 def main() -> None:
     """Measure and print."""
+    services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     rounds = parser.parse_args().rounds
@@ -77,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-store-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # Postgres's own user must be able to enter it
-        with EmbeddedPostgres(folder / "postgres") as server:
+        with EmbeddedPostgres(folder / "postgres", ends_with_us=True) as server:
             upgrade(server.url)
             figures = measure(server.url, before, found, rounds)
     sys.exit(0 if report(figures) else 1)

@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import signal
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from benchmarks import services
 from migrations.seed import DEMO_USER_ID
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ TARGET_MS = 300  # p99 of 20 at once
 
 def main() -> None:
     """Measure and print."""
+    services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bursts", type=int, default=BURSTS)
     bursts = parser.parse_args().bursts
@@ -73,10 +73,10 @@ def cloud() -> Iterator[tuple[str, str, str]]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         process = stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "local", "run"],
-                cwd=REPOSITORY,
-                env={**os.environ, "PORT": str(port), "DATA_DIR": str(folder)},
+            services.started(
+                "local",
+                "run",
+                environment={"PORT": str(port), "DATA_DIR": str(folder), "THROTTLES": "off"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

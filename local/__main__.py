@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 
 from local import cloud
+from local.disk import is_full, message
 from local.postgres.server import PostgresError
 from local.services import ServiceError
 from local.settings import SettingsError, read
 from local.template.cloudformation import TemplateError
+from local.terminal import Formatter, printable
 
 SETTINGS = """
 settings (the environment, else .env, else as said here):
@@ -22,6 +25,7 @@ settings (the environment, else .env, else as said here):
   HH_REDIRECT_URI      where it sends people back to (http://localhost:PORT/dev/connect)
   SANDBOX_AUTO_LOGIN   who of the sandbox's people consents at once (nobody)
   DEMO_PERSON          as whom the demo user is connected (anna); off: as nobody
+  THROTTLES            off: more requests than the template's throttles let through (on)
   LOGS                 what the terminal shows of the functions' logs: problems or all (problems)
 and every variable that template.yaml declares for a function.
 """
@@ -30,14 +34,22 @@ and every variable that template.yaml declares for a function.
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; a failure is a message and exit status 1."""
     options = _parser().parse_args(arguments)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    settings = None
     try:
         settings = read()
         if options.command == "run":
             asyncio.run(cloud.run(settings))
         else:
             asyncio.run(cloud.serve_services(settings, options.container_host))
-    except (SettingsError, TemplateError, ServiceError, PostgresError) as error:
-        print(error, file=sys.stderr)
+    except (SettingsError, TemplateError, ServiceError, PostgresError, OSError) as error:
+        full = settings is not None and is_full(settings.data_dir)
+        if isinstance(error, OSError) and not full:
+            raise
+        said = message(settings.data_dir) if settings is not None and full else str(error)
+        print(printable(said), file=sys.stderr)
         return 1
     return 0
 

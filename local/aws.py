@@ -41,6 +41,7 @@ from moto.moto_server.werkzeug_app import (
 from moto.sqs.models import sqs_backends
 from werkzeug.serving import make_server
 
+from local import browsers
 from local.settings import write_privately
 from local.template.cloudformation import ACCOUNT_ID, REGION
 from local.template.reader import TEMPLATE, load
@@ -60,6 +61,13 @@ _LONGEST_DELAY_S = 900
 _TABLE_CHANGES = {"CreateTable", "DeleteTable"}
 # Statements name no items, so what they change could not be kept.
 _REFUSED = {"ExecuteStatement", "ExecuteTransaction", "BatchExecuteStatement"}
+
+_OF_BROWSERS = {  # what they say of a request, by the names of WSGI
+    "HTTP_HOST": "Host",
+    "HTTP_ORIGIN": "Origin",
+    "HTTP_SEC_FETCH_SITE": "Sec-Fetch-Site",
+    "HTTP_SEC_FETCH_MODE": "Sec-Fetch-Mode",
+}
 
 _AwsItem = dict[str, Any]
 _Place = tuple[str, str]  # table, and the key as canonical JSON
@@ -86,16 +94,21 @@ class Items:
     def keep(self, changes: Iterable[tuple[_Place, _AwsItem | None]]) -> None:
         """Write all *changes* or none; ``None`` is an item that is gone."""
         self._database.execute("BEGIN IMMEDIATE")
-        with self._database:
-            for place, item in changes:
-                if item is None:
-                    self._database.execute(
-                        "DELETE FROM items WHERE table_name = ? AND key = ?", place
-                    )
-                else:
-                    self._database.execute(
-                        "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (*place, json.dumps(item))
-                    )
+        try:
+            self._write(changes)
+            self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+
+    def _write(self, changes: Iterable[tuple[_Place, _AwsItem | None]]) -> None:
+        for place, item in changes:
+            if item is None:
+                self._database.execute("DELETE FROM items WHERE table_name = ? AND key = ?", place)
+            else:
+                self._database.execute(
+                    "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (*place, json.dumps(item))
+                )
 
     def forget(self, table: str) -> None:
         """Drop every item of *table*."""
@@ -116,9 +129,17 @@ class DurableDynamoDB:
         self._application = application
         self._items = items
         self._lock = threading.Lock()
+        self._unkept: set[_Place] = set()  # changed in moto, but not on the disk
+        self._told = False
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Serve one request."""
+        headers = {name: environ[key] for key, name in _OF_BROWSERS.items() if key in environ}
+        if browsers.refusal(environ["REQUEST_METHOD"], headers) is not None:
+            start_response("403 FORBIDDEN", [("Content-Type", "text/plain")])
+            return [b"a page of another site sent this\n"]
+        if environ.get("CONTENT_LENGTH"):
+            _body(environ)  # one that never comes as a whole ends here, and nothing is made of it
         if environ["PATH_INFO"] == "/_local/health":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"ok\n"]
@@ -137,7 +158,10 @@ class DurableDynamoDB:
         with self._lock:
             answer = b"".join(self._application(environ, lambda *a, **_: started.extend(a[:2])))
             if started[0].startswith("200"):
-                self._keep(operation, json.loads(body))
+                try:
+                    self._keep(operation, json.loads(body))
+                except sqlite3.OperationalError as error:
+                    return self._not_kept(error, start_response)
         start_response(*started)
         return [answer]
 
@@ -156,7 +180,21 @@ class DurableDynamoDB:
             self._items.forget(request["TableName"])
         touched = set(_touched(operation, request))
         if touched:
-            self._items.keep((place, _current(place)) for place in touched)
+            self._unkept |= touched
+            self._items.keep((place, _current(place)) for place in self._unkept)
+            self._unkept.clear()
+            self._told = False
+
+    def _not_kept(self, error: Exception, start_response: Any) -> list[bytes]:
+        """The answer to a change that is not on the disk: it may or may not have happened, as
+        after any failure of DynamoDB's. It is written with the next one that is."""
+        if not self._told:
+            print(f"items cannot be kept: {error}", flush=True)
+            self._told = True
+        body = json.dumps({"__type": "InternalServerError", "message": "the disk is full"})
+        headers = [("Content-Type", "application/x-amz-json-1.0")]
+        start_response("500 INTERNAL SERVER ERROR", headers)
+        return [body.encode()]
 
 
 def _send(request: dict[str, Any]) -> dict[str, Any] | None:
@@ -414,6 +452,7 @@ def _next_visible_s(queue: MotoQueue) -> float:
 
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open
+    timeout = 30  # seconds for the next byte of a request, and for the next request
     disable_nagle_algorithm = True  # else each answer waits for the acknowledgement of its header
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:

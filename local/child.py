@@ -37,6 +37,11 @@ class Lifeline:
         os.close(self.read_end)
 
 
+def command(lifeline: Lifeline, *arguments: str) -> list[str]:
+    """What starts ``python -m …`` as a child on *lifeline*; its read end is to be passed on."""
+    return [sys.executable, "-P", os.path.abspath(__file__), str(lifeline.read_end), *arguments]  # noqa: PTH100
+
+
 def main(arguments: list[str]) -> None:
     """Run the module that *arguments* name; see the module's docstring."""
     import runpy

@@ -59,8 +59,13 @@ class LocalClock:
     def _write(self, virtual: float, rate: float) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         replacement = self.path.with_suffix(f".{os.getpid()}.tmp")
-        replacement.write_text(json.dumps({"real": time.time(), "virtual": virtual, "rate": rate}))
-        replacement.replace(self.path)
+        state = {"real": time.time(), "virtual": virtual, "rate": rate}
+        try:
+            replacement.write_text(json.dumps(state))
+            replacement.replace(self.path)
+        except OSError:  # a full disk: time goes on as it did
+            replacement.unlink(missing_ok=True)
+            raise
         self._seen = None
 
     def _refresh(self) -> None:

@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from local import browsers
 from local.child import Lifeline
 from local.dev_connect import demo
 from local.dev_connect.core import Core, CoreRefused
@@ -104,7 +105,7 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
 
     Raises :class:`SettingsError`, :class:`InUse` above all, and what :meth:`Services.start` does.
     """
-    template = load()
+    template = load() if settings.throttled else load().without_throttles()
     with _alone_in(settings.data_dir) as tell, contextlib.ExitStack() as sockets:
         listeners = [sockets.enter_context(each) for each in _listen(settings.port)]
         say(f"Starting on {settings.data_dir}")
@@ -193,6 +194,7 @@ async def serve_services(settings: Settings, container_host: str | None) -> None
     template = load()
     host = container_host or (DOCKER_BRIDGE if _is_ours(DOCKER_BRIDGE) else "127.0.0.1")
     reachable = _is_ours(host)
+    os.environ[browsers.MORE_NAMES] = host  # for the servers: containers ask by this name
     with _alone_in(settings.data_dir):
         say(f"Starting on {settings.data_dir}")
         logs, lifeline = Logs(settings.data_dir / "logs"), Lifeline()

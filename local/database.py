@@ -32,6 +32,7 @@ from local.dev_connect import demo
 from local.dev_connect.core import Core, CoreRefused
 from local.postgres.server import EmbeddedPostgres, PostgresError
 from local.services import ServiceError
+from local.terminal import printable
 from migrations import upgrade as migrations
 from migrations.seed import DEMO_USER_ID, seed
 
@@ -62,8 +63,9 @@ def database() -> Iterator[Database]:
     if given.database_url is not None:
         yield Database(given.database_url, embedded=False)
         return
-    server = EmbeddedPostgres(given.data_dir / "postgres")
-    was_running = server.running
+    folder = given.data_dir / "postgres"
+    was_running = EmbeddedPostgres(folder).running
+    server = EmbeddedPostgres(folder, ends_with_us=not was_running)
     try:
         yield Database(server.start(), embedded=True)
     finally:
@@ -130,7 +132,7 @@ def _connected_demo_user(on: Database, given: settings.Settings) -> str:
     try:
         jwt, origin = asyncio.run(_connect_demo_user(on, given, given.demo_person))
     except (CoreRefused, ServiceError, settings.SettingsError) as error:
-        sys.exit(f"The demo user is not connected to hh.ru: {error}")
+        sys.exit(printable(f"The demo user is not connected to hh.ru: {error}"))
     if jwt is None:
         return f"""The demo user {DEMO_USER_ID} was connected to hh.ru already.
 While make run serves, you get a JWT for the same person at {origin}/dev/connect"""
@@ -215,9 +217,9 @@ def main() -> None:
         CommandError,
         settings.SettingsError,
     ) as error:
-        sys.exit(str(error))
+        sys.exit(printable(str(error)))
     except psycopg.Error as error:
-        sys.exit(f"Postgres says: {error.diag.message_primary or error}")
+        sys.exit(printable(f"Postgres says: {error.diag.message_primary or error}"))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from local.terminal import printable
+
 MIGRATOR_TIMEOUT_S = 900
 
 
@@ -56,7 +58,7 @@ def main() -> None:
     try:
         done = migrate(migrator_of(given.stack), json.loads(given.event.read_text()))
     except (MigrationFailed, LookupError) as error:
-        sys.exit(f"Not migrated: {error}")
+        sys.exit(printable(f"Not migrated: {error}"))
     print(json.dumps(done, indent=2))
 
 

@@ -17,9 +17,11 @@ from urllib.request import ProxyHandler, build_opener
 
 import psycopg
 
+from local import disk
 from local.clock import FILE_NAME
 from local.postgres.server import EmbeddedPostgres
-from local.settings import REPOSITORY
+from local.settings import REPOSITORY, write_privately
+from local.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,8 +41,8 @@ class ServiceError(Exception):
 
 
 def say(text: str) -> None:
-    """Show progress."""
-    print(text, flush=True)
+    """Show progress, and what others wrote."""
+    print(printable(text), flush=True)
 
 
 class Ports:
@@ -56,7 +58,7 @@ class Ports:
             self._ports[name] = 0
         if not self._ports.get(name):
             self._ports[name] = next(port for port in iter(_any_port, 0) if _is_free(port))
-            self._path.write_text(json.dumps(self._ports, indent=2) + "\n")
+            write_privately(self._path, json.dumps(self._ports, indent=2) + "\n")
         return self._ports[name]
 
 
@@ -164,6 +166,7 @@ class Services:
         self._ports = Ports(settings.data_dir / "ports.json")
         self._servers: list[Server] = []
         self._postgres: EmbeddedPostgres | None = None
+        self._watch: asyncio.Future[None] | None = None
         self.addresses: dict[str, str] = {}  # variables of functions that say where things are
 
     @property
@@ -196,6 +199,8 @@ class Services:
             starting.append(asyncio.ensure_future(self._start_sandbox()))
         try:
             await asyncio.gather(*starting)
+            watching = disk.watch(self.settings.data_dir, self._postgres, say)
+            self._watch = asyncio.ensure_future(watching)
         finally:
             for task in starting:
                 task.cancel()
@@ -203,6 +208,9 @@ class Services:
 
     async def stop(self) -> None:
         """Stop all."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         await asyncio.gather(*(server.stop() for server in self._servers))
         if self._postgres is not None:
             await asyncio.to_thread(self._postgres.stop)
@@ -213,7 +221,9 @@ class Services:
         if url is None:
             where = "Postgres"
             self._postgres = EmbeddedPostgres(
-                self.settings.data_dir / "postgres", extra_addresses=extra_addresses
+                self.settings.data_dir / "postgres",
+                extra_addresses=extra_addresses,
+                ends_with_us=True,
             )
             url = await asyncio.to_thread(self._postgres.start)
             say(f"  Postgres   ready in {time.monotonic() - begun:.1f} s")

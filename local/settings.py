@@ -66,6 +66,15 @@ class Settings:
                 raise SettingsError(f"LOGS must be problems or all, not {other!r}")
 
     @property
+    def throttled(self) -> bool:
+        """Whether the throttles of the template hold. Raises :class:`SettingsError`."""
+        match self.given.get("THROTTLES", "on"):
+            case "on" | "off" as known:
+                return known == "on"
+            case other:
+                raise SettingsError(f"THROTTLES must be on or off, not {other!r}")
+
+    @property
     def redirect_uri(self) -> str:
         """Where hh.ru sends people back to: the page of :mod:`local.dev_connect` by default."""
         return self.given.get("HH_REDIRECT_URI") or f"http://localhost:{self.port}/dev/connect"

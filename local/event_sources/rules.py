@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from local.disk import is_full_error
 from local.template.cloudformation import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
@@ -144,8 +145,13 @@ class Rules:
         if self._states:
             last = {name: state.last.isoformat() for name, state in self._states.items()}
             new = self._path.with_suffix(".new")
-            new.write_text(json.dumps(last, indent=2) + "\n")
-            new.replace(self._path)
+            try:
+                new.write_text(json.dumps(last, indent=2) + "\n")
+                new.replace(self._path)
+            except OSError as error:
+                # Kept with the next event; after a start before that, a rule may fire once more.
+                if not is_full_error(error):
+                    raise
 
 
 def _may_fire(state: _State) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
+
+from local.terminal import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,13 +35,17 @@ class Logs:
         """
         # awslambdaric separates the lines of a traceback by CR and indents them by no-break spaces,
         # so that CloudWatch keeps them in one event.
-        lines = text.replace("\r", "\n").replace("\u00a0", " ").rstrip().split("\n")
-        path = self.folder / f"{name}.log"
+        text = printable(text.replace("\r", "\n").replace("\u00a0", " "))
+        lines = text.rstrip().split("\n")
+        with contextlib.suppress(OSError):  # a full disk stops no function
+            self._keep(self.folder / f"{name}.log", lines)
+        wanted = echo if echo is not None else bool(_PROBLEM.search(text))
+        if self._echo != "none" and (wanted or (self._echo == "all" and echo is None)):
+            print("\n".join(f"[{name}] {line}" for line in lines), flush=True)
+
+    def _keep(self, path: Path, lines: list[str]) -> None:
         if path.exists() and path.stat().st_size > _KEPT_BYTES:
             path.replace(path.with_suffix(".log.1"))
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"{at} {line}\n" for line in lines)
-        wanted = echo if echo is not None else bool(_PROBLEM.search(text))
-        if self._echo != "none" and (wanted or (self._echo == "all" and echo is None)):
-            print("\n".join(f"[{name}] {line}" for line in lines), flush=True)

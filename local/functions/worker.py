@@ -1,7 +1,9 @@
 """One execution environment of a function: a process, and the Runtime API that it alone talks to.
 
 The Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html) names no client, so
-each process is given a port of its own; which port a call came in by tells whose it is.
+each process is given a port of its own; which port a call came in by tells whose it is. Its clients
+take no more than ``host:port``, so no secret can be part of the address: who has opened a
+connection is looked up instead, and only that process and its children are answered.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
+import psutil
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from local.child import Lifeline
 
@@ -145,6 +149,10 @@ class Worker:
         if rest:
             self._log(rest.decode("utf-8", "replace"))
 
+    def owns(self, peer: tuple[str, int]) -> bool:
+        """Whether the process, or one that it started, has the other end of a connection."""
+        return any(_has_socket(process, peer) for process in _tree(self.process.pid))
+
     # ── the Runtime API ──────────────────────────────────────────────────────────────────────
 
     async def next_invocation(self) -> web.Response:
@@ -191,6 +199,7 @@ class RuntimeApi:
         self._lifeline = lifeline
         self._workers: dict[int, Worker] = {}  # by the port of its Runtime API
         self._runner: web.ServerRunner | None = None
+        self._known: WeakSet[asyncio.Transport] = WeakSet()  # connections whose owner was looked up
 
     async def start(
         self,
@@ -243,6 +252,8 @@ class RuntimeApi:
         worker = self._workers.get(request.transport.get_extra_info("sockname")[1])
         if worker is None:
             return _runtime_error(500, "NoSuchRuntime", "the process is unknown")
+        if not self._is_known(worker, request.transport):
+            return _runtime_error(403, "Forbidden", "this is another process's Runtime API")
         body = await request.content.read()
         error = request.headers.get("Lambda-Runtime-Function-Error-Type") or "Unhandled"
         match request.method, *request.path.split("/")[1:]:
@@ -256,6 +267,29 @@ class RuntimeApi:
                 return worker.init_failed(body, error)
             case _:
                 return _runtime_error(404, "NotFound", "no such operation")
+
+    def _is_known(self, worker: Worker, transport: asyncio.Transport) -> bool:
+        if transport not in self._known:
+            if not worker.owns(transport.get_extra_info("peername")[:2]):
+                return False
+            self._known.add(transport)
+        return True
+
+
+def _tree(pid: int) -> Iterator[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        first = psutil.Process(pid)
+        yield first
+        yield from first.children(recursive=True)
+
+
+def _has_socket(process: psutil.Process, address: tuple[str, int]) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any(
+            connection.laddr and tuple(connection.laddr) == address
+            for connection in process.net_connections("tcp4")
+        )
+    return False
 
 
 def _runtime_error(status: int, kind: str, message: str) -> web.Response:

@@ -4,7 +4,8 @@ The format: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-ap
 What the documentation leaves out was taken from captures of the real service that others published:
 paths arrive decoded and are cut at a decoded ``?`` (hotsock/voker#8, honojs/hono#2156), ``%2F``
 separates segments like ``/``, and a body is text for a handful of content types only
-(ministackorg/ministack#766).
+(ministackorg/ministack#766). A body with a content encoding is passed on as it came, in base64:
+nothing in front of the function decompresses it, as a REST API would.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ STAGE = "$default"
 # Any other content type, a form's included, reaches the function in base64; so does a body without.
 _TEXT_TYPES = {"application/json", "application/xml", "application/javascript"}
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+# Of a response, how it is transported is the gateway's to say.
+_NOT_THE_FUNCTIONS = {*_HOP_BY_HOP, "content-length"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class Request:
 def to_event(request: Request, route_key: str, path_parameters: Mapping[str, str]) -> bytes:
     """The event, as JSON."""
     headers = _joined((name.lower(), value) for name, value in request.headers)
-    cookies = [crumb for crumb in headers.pop("cookie", "").split("; ") if crumb]
+    headers.pop("cookie", None)
+    sent = [value for name, value in request.headers if name.lower() == "cookie"]
+    cookies = [crumb for value in sent for crumb in value.split("; ") if crumb]
     for name in _HOP_BY_HOP:
         headers.pop(name, None)
     host = headers.get("host", "localhost")
@@ -108,13 +113,14 @@ def to_event(request: Request, route_key: str, path_parameters: Mapping[str, str
     if path_parameters:
         event["pathParameters"] = dict(path_parameters)
     if request.body:
-        event |= _body(request.body, headers.get("content-type", ""))
+        event |= _body(request.body, headers)
     return json.dumps(event).encode()
 
 
-def _body(body: bytes, content_type: str) -> dict[str, Any]:
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in _TEXT_TYPES or media_type.startswith("text/"):
+def _body(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoded = headers.get("content-encoding", "identity").strip().lower() != "identity"
+    if not encoded and (media_type in _TEXT_TYPES or media_type.startswith("text/")):
         return {"body": body.decode("utf-8", "replace"), "isBase64Encoded": False}
     return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
 
@@ -160,7 +166,13 @@ def to_response(payload: bytes) -> Response:
         return Response(200, [("content-type", "application/json")], body)
     try:
         status = int(answer["statusCode"])
-        headers = [(str(k).lower(), _text(v)) for k, v in (answer.get("headers") or {}).items()]
+        headers = [
+            (name, _text(value))
+            for name, value in (
+                (str(k).lower(), v) for k, v in (answer.get("headers") or {}).items()
+            )
+            if name not in _NOT_THE_FUNCTIONS
+        ]
         headers += [("set-cookie", str(cookie)) for cookie in answer.get("cookies") or []]
         body = _text(answer.get("body")).encode()
         if answer.get("isBase64Encoded"):

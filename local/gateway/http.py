@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from local import browsers
 from local.functions.service import PayloadTooLarge, Throttled
 from local.gateway import access_log, body
 from local.gateway.events import MalformedResponse, Request, Response, to_event, to_response
@@ -25,6 +26,7 @@ from local.gateway.routing import Match, Routes
 from local.gateway.throttles import Throttles
 from local.gateway.websocket import WebSocketGateway
 from local.gateway.websocket_connection import Limits
+from local.request_deadlines import ServerRunner
 
 if TYPE_CHECKING:
     import socket
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 BODY_LIMIT = 10 * 1024 * 1024
-HEADER_LIMIT = 10_240
+HEADER_LIMIT = 10_240  # of the request line and the values of all headers together
+_FOR_DEVELOPERS = ("/_local", "/dev/")  # what the cloud has not, and no secret guards
+_LONGEST_LINE = 8 * HEADER_LIMIT  # that is read at all
 INTEGRATION_LIMIT_S = 30
 
 
@@ -79,11 +83,13 @@ class Gateway:
         self._connect = connect
         self._event_sources = event_sources
         self._limit_s = integration_limit_s
-        self._throttles = Throttles(self._api.throttle_rate, self._api.throttle_burst)
+        self._throttles = Throttles(
+            self._api.throttle_rate, self._api.throttle_burst, self._api.route_throttles
+        )
         self._websocket: WebSocketGateway | None = None
         if template.websocket is not None:
             self._websocket = WebSocketGateway(template.websocket, service, logs, websocket_limits)
-        self._runner: web.ServerRunner | None = None
+        self._runner: ServerRunner | None = None
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
         """Serve on *listeners*."""
@@ -91,10 +97,11 @@ class Gateway:
             self._serve,
             access_log=None,
             logger=_LOGGER,
-            max_line_size=HEADER_LIMIT,
-            max_field_size=HEADER_LIMIT,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            auto_decompress=False,  # a function gets a body as it was sent
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=2)
+        self._runner = ServerRunner(server, shutdown_timeout=2)
         await self._runner.setup()
         for listener in listeners:
             await web.SockSite(self._runner, listener).start()
@@ -107,9 +114,19 @@ class Gateway:
             await self._runner.cleanup()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._serve_whole(request)
+        except ConnectionError:  # the client is gone, or sent half a request and no more
+            return web.Response(status=HTTPStatus.BAD_REQUEST)  # nobody gets it
+
+    async def _serve_whole(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
         if self._websocket is not None and self._websocket.serves(request):
             return await self._websocket.answer(request)
+        if path.startswith(_FOR_DEVELOPERS):
+            refused = browsers.refusal(request.method, request.headers)
+            if refused is not None:
+                return web.json_response({"message": refused}, status=403)
         if self._connect is not None and self._connect.serves(path):
             return await self._connect.answer(request)
         if self._event_sources is not None and self._event_sources.serves(path):
@@ -146,6 +163,8 @@ class Gateway:
         self, request: web.BaseRequest, received: Request, match: Match | None
     ) -> tuple[Response, str]:
         """The response, and what went wrong with the integration if something did."""
+        if _size_of_head(received) > HEADER_LIMIT:
+            return Response.of_gateway(431, "Request Header Fields Too Large"), ""
         if match is None:
             return Response.of_gateway(404, "Not Found"), ""
         if not self._throttles.take(match.route.key):
@@ -193,6 +212,11 @@ class Gateway:
                 "stage": "$default",
             }
             access_log.write(self._logs, self._api.access_log_format, values)
+
+
+def _size_of_head(request: Request) -> int:
+    values = sum(len(value.encode()) for _, value in request.headers)
+    return len(f"{request.method} {request.target} {request.protocol}".encode()) + values
 
 
 def _api_docs() -> str:

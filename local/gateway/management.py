@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from local import browsers
 from local.gateway import body
 from local.gateway.frames import MESSAGE_LIMIT
 from local.gateway.websocket_connection import OutboxFull
@@ -54,6 +55,8 @@ async def answer(
 async def _answer(
     request: web.BaseRequest, name: str, connection: Connection | None
 ) -> web.Response:
+    if browsers.refusal(request.method, request.headers) is not None:
+        return _refused(403, "ForbiddenException", "Forbidden")
     if not request.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 "):
         return _refused(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
     if request.method not in ("POST", "GET", "DELETE"):

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 # Of an account, where the template says nothing:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
@@ -34,15 +34,24 @@ class TokenBucket:
 
 
 class Throttles:
-    """A bucket for each route."""
+    """A bucket for each route. *own*: ``(rate, burst)`` by route key, where a route has its own."""
 
-    def __init__(self, rate: float | None, burst: int | None) -> None:
-        self._rate = _RATE if rate is None else rate
-        self._burst = _BURST if burst is None else burst
+    def __init__(
+        self,
+        rate: float | None,
+        burst: int | None,
+        own: Mapping[str, tuple[float | None, int | None]] | None = None,
+    ) -> None:
+        self._default = (_RATE if rate is None else rate, _BURST if burst is None else burst)
+        self._own = own or {}
         self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, route_key: str) -> bool:
         """Spend a token of the route if there is one."""
         if route_key not in self._buckets:
-            self._buckets[route_key] = TokenBucket(self._rate, self._burst)
+            rate, burst = self._own.get(route_key, (None, None))
+            self._buckets[route_key] = TokenBucket(
+                self._default[0] if rate is None else rate,
+                self._default[1] if burst is None else burst,
+            )
         return self._buckets[route_key].take()

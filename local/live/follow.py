@@ -7,6 +7,7 @@ last event seen is kept, so that the next start goes on behind it. Whatever fail
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from local.dev_connect.core import CoreRefused
+from local.settings import write_privately
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,7 @@ class Follower:
         self._cursor = cursor
         self._tell = tell
         self._said = ""
+        self._shown = 0  # the last one, if it could not be kept
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -46,7 +49,7 @@ class Follower:
             try:
                 if not self._cursor.exists():  # whoever deletes it later does not want it
                     await self._core.save_search(self._user_id, SEARCH, NAME, INTERVAL_S)
-                    self._cursor.write_text("0")
+                    self._keep(0)
                 await self._follow()
                 pause_s = FIRST_PAUSE_S
             except CoreRefused as refused:
@@ -77,11 +80,17 @@ class Follower:
             return
         at = datetime.fromisoformat(message["at"]).astimezone().strftime("%H:%M:%S")
         for line in describe(message["type"], message["data"]):
-            self._tell(f"{at}  {line}")
-        self._cursor.write_text(str(message["seq"]))
+            one_line = line.replace("\n", " ")  # a title may hold anything
+            self._tell(f"{at}  {one_line}")
+        self._keep(message["seq"])
 
     def _seen(self) -> int:
-        return int(self._cursor.read_text())
+        return max(self._shown, int(self._cursor.read_text() or 0) if self._cursor.exists() else 0)
+
+    def _keep(self, seq: int) -> None:
+        self._shown = seq
+        with contextlib.suppress(OSError):  # a full disk: after a start some are shown again
+            write_privately(self._cursor, str(seq))
 
     def _say_once(self, text: str) -> None:
         if text != self._said:

@@ -41,6 +41,7 @@ from psycopg import sql
 from local.postgres import binaries
 from local.postgres.binaries import PostgresError
 from local.postgres.folder import Folder, until
+from local.postgres.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,8 @@ class EmbeddedPostgres:
     to listen on besides 127.0.0.1, such as ``172.17.0.1/16`` for containers; clients of that
     network are admitted (a bare IPv4 address stands for its /16, as Docker's bridge has).
     *durable* false is for tests' throw-away data, which a crash of the machine may damage.
+    *ends_with_us*: :meth:`start` makes this process the owner, and the server ends when it does,
+    SIGKILL included.
     """
 
     def __init__(
@@ -74,12 +77,15 @@ class EmbeddedPostgres:
         *,
         extra_addresses: Sequence[str] = (),
         durable: bool = True,
+        ends_with_us: bool = False,
     ) -> None:
         self._folder = Folder(data_dir)
         self.data_dir = self._folder.path
         self.cluster = self._folder.cluster
         self._wanted_port = port
         self._durable = durable
+        self._ends_with_us = ends_with_us
+        self._guard: Guard | None = None
         self._extra = [
             ipaddress.ip_interface(address if "/" in address else f"{address}/16")
             for address in extra_addresses
@@ -119,6 +125,8 @@ class EmbeddedPostgres:
                 self._initialise()
             if self.running and not self._listens_as_wanted():
                 self._stop()
+            if self._ends_with_us and self._guard is None:
+                self._guard = Guard(self.data_dir)
             self._bring_up()
             return self.url
 
@@ -130,6 +138,9 @@ class EmbeddedPostgres:
         if self.data_dir.is_dir():
             with self._folder.locked():
                 self._stop()
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
 
     def _url(self, role: str, database: str) -> str:
         folder = self._folder

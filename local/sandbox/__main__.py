@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from local.request_deadlines import AppRunner
 from local.sandbox.people import people
 from local.sandbox.server import create_app
 from local.sandbox.state import DEFAULT_REDIRECT_URI, MODES, Settings
@@ -117,9 +118,7 @@ async def serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     # Nobody waits for slow answers to finish: an end is an end.
-    runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=0.1, max_line_size=LONGEST_LINE_BYTES
-    )
+    runner = AppRunner(app, access_log=None, shutdown_timeout=0.1, max_line_size=LONGEST_LINE_BYTES)
     await runner.setup()
     watch = asyncio.create_task(_stdin_closed(stop)) if options.exit_with_parent else None
     try:

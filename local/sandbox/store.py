@@ -59,6 +59,11 @@ class Store:
         """Release the file."""
         self._database.close()
 
+    def give_up(self) -> None:
+        """Undo a change that could not be finished."""
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+
     def token(self, token: str) -> Token | None:
         """A token that was given out once, revoked or not."""
         row = self._database.execute(

@@ -7,11 +7,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from local import browsers
+from local.disk import is_full_error
 from local.sandbox import errors
 from local.sandbox.errors import ApiError, TokenError
 from local.sandbox.oauth import authorize
@@ -231,7 +234,25 @@ def _finish(request: web.Request, response: web.StreamResponse) -> None:
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Around every call but those of the control routes."""
+    """Around every call."""
+    try:
+        return await _answered(request, handler)
+    except (OSError, sqlite3.Error) as error:
+        if not is_full_error(error):
+            raise
+        request.app[SANDBOX].store.give_up()
+        return web.json_response({"error": "the disk under DATA_DIR is full"}, status=507)
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The answer; but for the control routes it is hh.ru's.
+
+    What steers the sandbox, or decides in a person's place, no page of another site may send; the
+    API itself may be called from anywhere, as hh.ru's.
+    """
+    steers = request.path.startswith(CONTROL_PREFIX) or request.path == authorize.PATH
+    if steers and (refused := browsers.refusal(request.method, request.headers)) is not None:
+        return web.json_response({"error": refused}, status=403)
     if request.path == CONTROL_PREFIX or request.path.startswith(CONTROL_PREFIX + "/"):
         return await handler(request)
     sandbox = request.app[SANDBOX]

@@ -263,15 +263,21 @@ class _Reader:
         return Key(logical_id, self._property(logical_id, "Description", ""))
 
     def _api(self, logical_id: str) -> HttpApi:
-        throttle = self._property(logical_id, "DefaultRouteSettings", {})
+        rate, burst = _throttle(self._property(logical_id, "DefaultRouteSettings", {}))
         log = self._property(logical_id, "AccessLogSettings", {})
-        burst = throttle.get("ThrottlingBurstLimit")
-        rate = throttle.get("ThrottlingRateLimit")
+        own = self._property(logical_id, "RouteSettings", {})
         return HttpApi(
-            throttle_burst=None if burst is None else int(burst),
-            throttle_rate=None if rate is None else float(rate),
+            throttle_burst=burst,
+            throttle_rate=rate,
             access_log_format=log.get("Format"),
+            route_throttles={key: _throttle(settings) for key, settings in own.items()},
         )
+
+
+def _throttle(settings: Mapping[str, Any]) -> tuple[float | None, int | None]:
+    """Requests a second and at once, of the settings of a route or of all."""
+    rate, burst = settings.get("ThrottlingRateLimit"), settings.get("ThrottlingBurstLimit")
+    return None if rate is None else float(rate), None if burst is None else int(burst)
 
 
 def merged(base: Any, own: Any) -> Any:

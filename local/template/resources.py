@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from local.template.cloudformation import ACCOUNT_ID, REGION
@@ -185,11 +185,13 @@ class Key:
 
 @dataclass(frozen=True)
 class HttpApi:
-    """The HTTP API in front of the functions: default throttles (a second) and access log."""
+    """The HTTP API in front of the functions: throttles (requests a second, and at once) and access
+    log. *route_throttles*: ``(rate, burst)`` by route key, where a route has its own."""
 
     throttle_burst: int | None = None
     throttle_rate: float | None = None
     access_log_format: str | None = None
+    route_throttles: Mapping[str, tuple[float | None, int | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,14 @@ class Template:
     api: HttpApi
     queues: Mapping[str, Queue] = field(default_factory=dict)
     websocket: WebSocketApi | None = None
+
+    def without_throttles(self) -> Template:
+        """The same without the template's own throttles; the account's stay."""
+        api = replace(self.api, throttle_burst=None, throttle_rate=None, route_throttles={})
+        socket = self.websocket
+        if socket is not None:
+            socket = replace(socket, throttle_burst=None, throttle_rate=None)
+        return replace(self, api=api, websocket=socket)
 
     @property
     def routes(self) -> tuple[Route, ...]:

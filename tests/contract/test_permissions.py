@@ -1,8 +1,12 @@
 """Each function may do what its code does, and nothing else.
 
-Needed is read from the source: every ``aws.call("service", "Operation"`` in the modules that a
-function's ``app.py`` reaches. Granted is read from the roles that SAM's own transform makes of
-template.yaml.
+Needed is read from the source: every ``aws.call("service", "Operation"`` that a function's
+``app.py`` can reach by calls (:mod:`tests.contract.call_graph`), and the tables, queues and keys of
+the variables that stand in the same code. Granted is read from the roles that SAM's own transform
+makes of template.yaml. Both are sets of ``(action, resource)``.
+
+A new call needs nothing here as long as its operation is written out and its module names one
+table.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from samcli.lib.translate.sam_template_validator import (  # type: ignore[import
 )
 
 from local.template.cloudformation import read
+from tests.contract.call_graph import CallGraph, Unit, module, source
 from ullgetthejob.platform.aws import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -80,83 +85,116 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def granted(name: str) -> set[str]:
-    return {action for statement in statements(name) for action in listed(statement["Action"])}
+def of_kms(name: str) -> list[dict[str, Any]]:
+    return [one for one in statements(name) if "kms:" in json.dumps(one["Action"])]
 
 
-def resources_of(name: str, service: str) -> str:
-    """All that the function may use of a service, as JSON text."""
-    found = [
-        statement["Resource"]
+def named(resource: Any) -> Iterator[str]:
+    """The logical ids or parameters that a Resource element names, whichever of them is given."""
+    match resource:
+        case {"Fn::GetAtt": [str(name), "Arn"]} | {"Ref": str(name)}:
+            yield name
+        case {"Fn::If": [_, *branches]}:
+            for branch in branches:
+                yield from named(branch)
+        case {"Fn::Sub": str(text)}:
+            yield re.sub(r".*\$\{(WebSocketApi)\}/ws/(\w+)/@connections/\*", r"\1 \2", text)
+        case list():
+            for one in resource:
+                yield from named(one)
+        case _:
+            raise AssertionError(f"which resource is that? {resource}")
+
+
+def granted(name: str) -> set[tuple[str, str]]:
+    return {
+        (action, resource)
         for statement in statements(name)
-        if any(action.startswith(f"{service}:") for action in listed(statement["Action"]))
-    ]
-    return json.dumps(found)
+        for action in listed(statement["Action"])
+        for resource in named(statement["Resource"])
+        if resource != "AWS::NoValue"
+    }
 
 
 # ── what the code does ───────────────────────────────────────────────────────────────────────────
 
-
-def source(module: str) -> Path | None:
-    """The file of one of our modules; ``None`` for other people's."""
-    root = REPOSITORY / ("layers/core" if module.startswith("ullgetthejob") else "")
-    if module.split(".")[0] not in ("ullgetthejob", "migrations"):
-        return None
-    path = root.joinpath(*module.split("."))
-    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+AWS = "ullgetthejob.platform.aws"
+SOCKETS = "ullgetthejob.realtime.sockets"
+# Modules that are given the name of their table: the variable is read elsewhere.
+TABLES = {"ullgetthejob.hh.pacer": "PACER_TABLE"}
+KEYS = {"Encrypt": ["TOKEN_KEY_ID"], "Decrypt": ["TOKEN_KEY_ID", "TOKEN_KEY_ID_PREVIOUS"]}
+COMPOSED = {"_CAPACITY", "_PER_HOUR"}
 
 
-def executed(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below, without what only type checkers read."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+@cache
+def graph(name: str) -> CallGraph:
+    return CallGraph(f"{FUNCTIONS[name]['CodeUri'].replace('/', '.')}.app")
+
+
+def variables(name: str) -> dict[str, Any]:
+    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    return {**shared, **FUNCTIONS[name].get("Environment", {}).get("Variables", {})}
+
+
+def aws_calls(name: str) -> Iterator[tuple[str, str, str]]:
+    """``(module, service, operation)`` of each ``aws.call("service", "Operation", …)``."""
+    for unit, node in graph(name).nodes():
+        if not isinstance(node, ast.Call) or unit.module == AWS:
             continue
-        yield child
-        yield from executed(child)
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="aws"), attr="call"),
+                args=[ast.Constant(value=str(service)), ast.Constant(value=str(operation)), *_],
+            ):
+                model = botocore.session.get_session().get_service_model(service)
+                assert operation in model.operation_names, ast.unparse(node)
+                yield unit.module, service, operation
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="aws"), attr="call")):
+                raise AssertionError(f"what does it call? {ast.unparse(node)}")
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    for node in executed(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _encrypts(unit: Unit) -> bool:
+    owner = module(unit.module)
+    return owner is not None and "encryption" in owner.imports
 
 
-def reached(app: Path) -> dict[Path, ast.AST]:
-    """Every file of ours that running *app* can load."""
-    found: dict[Path, ast.AST] = {}
-    waiting = [app]
-    while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found[file] = ast.parse(file.read_text())
-            waiting += [path for path in map(source, imports(found[file])) if path is not None]
+def table_of(where: str) -> str:
+    """The variable of the one table that a module works on."""
+    path = source(where)
+    assert path is not None
+    found = set(re.findall(r'"([A-Z_]+_TABLE)"', path.read_text())) or {TABLES.get(where, "")}
+    assert len(found) == 1, f"{where}: which table?"
+    return str(found.pop())
+
+
+def needed(name: str) -> set[tuple[str, str]]:
+    found = {
+        (f"{service}:{operation}", resource)
+        for where, service, operation in aws_calls(name)
+        for resource in resources(name, where, service, operation)
+    }
+    for method, verb in (("post", "POST"), ("close", "DELETE")):
+        if Unit(SOCKETS, f"Sockets.{method}") in graph(name).units:
+            found.add(("execute-api:ManageConnections", f"WebSocketApi {verb}"))
     return found
 
 
-def aws_calls(tree: ast.AST) -> Iterator[str]:
-    """The IAM action of each ``aws.call("service", "Operation", …)`` in a file."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="aws"), attr="call"), args=named):
-                match named[:2]:
-                    case [ast.Constant(value=str(service)), ast.Constant(value=str(operation))]:
-                        model = botocore.session.get_session().get_service_model(service)
-                        assert operation in model.operation_names, ast.unparse(node)
-                        yield f"{model.signing_name}:{operation}"
-                    case _:
-                        raise AssertionError(f"what does it call? {ast.unparse(node)}")
-
-
-def needed(name: str) -> set[str]:
-    app = REPOSITORY / FUNCTIONS[name]["CodeUri"] / "app.py"
-    found = reached(app)
-    actions = {action for tree in found.values() for action in aws_calls(tree)}
-    if source("ullgetthejob.realtime.sockets") in found:  # no JSON service: it speaks HTTP
-        actions.add("execute-api:ManageConnections")
-    return actions
+def resources(name: str, where: str, service: str, operation: str) -> Iterator[str]:
+    """What a call in the module *where* is about, by logical id or parameter."""
+    own = variables(name)
+    match service:
+        case "dynamodb":
+            yield from named(own[table_of(where)])
+        case "sqs":
+            for queue in {text for text in graph(name).constants() if text.endswith("_QUEUE_URL")}:
+                yield from named(own[queue])
+        case "kms":
+            for key in set(KEYS[operation]) & set(own):
+                yield from named(own[key])
+        case "secretsmanager":
+            yield from re.findall(r"secretsmanager:\$\{(\w+)\}", json.dumps(own))
+        case _:
+            raise AssertionError(f"what does {where} use of {service}?")
 
 
 # ── the tests ────────────────────────────────────────────────────────────────────────────────────
@@ -195,31 +233,49 @@ def test_a_function_may_call_exactly_what_its_code_calls(name: str) -> None:
 
 
 @every_function
-def test_a_function_may_read_exactly_the_secrets_that_its_variables_name(name: str) -> None:
-    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+def test_a_function_is_given_no_variable_that_its_code_never_reads(name: str) -> None:
+    """A variable may name a secret, and whoever may read that one."""
+    read = graph(name).constants()
+    endings = {text for text in read if text.startswith("_")}  # of names that are put together
     own = FUNCTIONS[name].get("Environment", {}).get("Variables", {})
-    named = re.findall(r"secretsmanager:\$\{(\w+)\}", json.dumps({**shared, **own}))
-    allowed = re.findall(r'"Ref": "(\w+Arn)"', resources_of(name, "secretsmanager"))
-    assert set(allowed) == set(named)
+    assert not [v for v in own if v not in read and not v.endswith(tuple(endings & COMPOSED))]
 
 
 @every_function
-def test_a_function_may_touch_exactly_the_tables_that_its_variables_name(name: str) -> None:
-    own = FUNCTIONS[name].get("Environment", {}).get("Variables", {})
-    named = {value["Ref"] for key, value in own.items() if key.endswith("_TABLE")}
-    allowed = re.findall(r'"Fn::GetAtt": \["(\w+)", "Arn"\]', resources_of(name, "dynamodb"))
-    assert set(allowed) == named
+def test_a_key_is_open_under_no_context_that_the_code_never_uses(name: str) -> None:
+    """The other way round cannot be told from the source: the client of hh.ru renews a person's
+    token and the application's own through one interface."""
+    used = {
+        key.value
+        for unit, node in graph(name).nodes()
+        if isinstance(node, ast.Dict) and _encrypts(unit)
+        for key in node.keys
+        if isinstance(key, ast.Constant) and len(node.keys) == 1
+    }
+    for statement in of_kms(name):
+        keys = statement["Condition"]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"]
+        assert set(keys) <= used
+
+
+def test_the_key_of_the_secrets_is_open_to_every_function_through_secrets_manager_alone() -> None:
+    policy = TEMPLATE["Resources"]["SecretsKeyPolicy"]
+    assert policy["Condition"] == "HasSecretsKey"
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "kms:Decrypt"
+    assert statement["Resource"] == {"Ref": "SecretsKeyArns"}
+    assert statement["Condition"]["StringEquals"]["kms:ViaService"] == {
+        "Fn::Sub": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"
+    }
+    readers = {name for name in FUNCTIONS if "secretsmanager:" in json.dumps(variables(name))}
+    roles = {role["Ref"] for role in policy["Properties"]["Roles"]}
+    assert roles == {f"{name}Role" for name in readers}
+    assert roles <= set(transformed())
 
 
 def test_the_key_is_used_only_under_a_named_encryption_context() -> None:
-    of_kms = [
-        statement
-        for name in FUNCTIONS
-        for statement in statements(name)
-        if any(action.startswith("kms:") for action in listed(statement["Action"]))
-    ]
-    assert of_kms
-    for statement in of_kms:
+    found = [statement for name in FUNCTIONS for statement in of_kms(name)]
+    assert found
+    for statement in found:
         keys = statement["Condition"]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"]
         assert keys
         # "for all values" holds when there are none; Null demands one.

@@ -166,7 +166,7 @@ def test_no_parameter_carries_a_secret() -> None:
     secretive = re.compile(r"secret|token|password|key", re.IGNORECASE)
     for name, parameter in TEMPLATE["Parameters"].items():
         if secretive.search(name):
-            assert name.endswith(("SecretArn", "KeyArn"))
+            assert name.endswith(("SecretArn", "KeyArn", "KeyArns"))
             assert parameter.get("Default", "") == ""
             assert re.fullmatch(parameter["AllowedPattern"], "the secret itself") is None
 
@@ -211,3 +211,30 @@ def test_production_asks_before_it_changes() -> None:
         deploy = config[stage]["deploy"]["parameters"]
         assert deploy["parameter_overrides"] == f"Stage={stage}"
         assert deploy["confirm_changeset"] is (stage == "prod")
+
+
+QUEUES = of_type("AWS::SQS::Queue")
+READ_BY_A_FUNCTION = [name for name, queue in QUEUES.items() if "RedrivePolicy" in queue]
+
+
+@pytest.mark.parametrize("name", READ_BY_A_FUNCTION)
+def test_a_message_that_always_fails_is_put_aside_long_before_it_expires(name: str) -> None:
+    """A message that expires in its queue never becomes a dead letter, and no alarm rings. SQS
+    counts its age from when it was sent, throughout:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+    """
+    queue = QUEUES[name]
+    aside_after_s = queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"]
+    assert aside_after_s <= queue["MessageRetentionPeriod"] / 2
+    dead_letters = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+    assert QUEUES[dead_letters]["MessageRetentionPeriod"] == 1_209_600  # 14 days, the longest
+
+
+def test_every_queue_that_a_function_reads_has_dead_letters() -> None:
+    read = {
+        event["Properties"]["Queue"]["Fn::GetAtt"][0]
+        for function in FUNCTIONS.values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "SQS"
+    }
+    assert read == set(READ_BY_A_FUNCTION)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.aws import _Handler
 from local.settings import REPOSITORY
 from local.template.reader import load
 from tests.fixtures.aws import LocalAws
@@ -333,3 +336,45 @@ def test_what_is_answered_past_moto_s_own_way_is_what_it_would_have_answered(loc
     with pytest.raises(sqs.exceptions.QueueDoesNotExist):
         sqs.send_message(QueueUrl=url + "no", MessageBody="x")
     dynamodb.delete_item(TableName="PacerTable", Key=key)
+
+
+PAGES_ELSEWHERE = [
+    {"Host": "rebound.example"},
+    {"Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+]
+WHAT_A_PAGE_WOULD_DO = [
+    ("POST", "/", {"X-Amz-Target": "DynamoDB_20120810.ListTables"}, b"{}"),
+    ("POST", "/", {"X-Amz-Target": "TrentService.ListKeys"}, b"{}"),
+    ("POST", "/moto-api/reset", {}, b""),
+    ("GET", "/moto-api/data.json", {}, b""),
+    ("GET", "/?Action=ListQueues", {}, b""),
+    ("OPTIONS", "/", {"Access-Control-Request-Method": "POST"}, b""),
+]
+
+
+@pytest.mark.parametrize("headers", PAGES_ELSEWHERE)
+@pytest.mark.parametrize(("method", "path", "wanted", "content"), WHAT_A_PAGE_WOULD_DO)
+def test_a_page_elsewhere_is_refused(local_aws, headers, method, path, wanted, content):
+    answer = httpx.request(
+        method, local_aws.url + path, headers={**wanted, **headers}, content=content
+    )
+    assert answer.status_code == 403
+    assert answer.text == "a page of another site sent this\n"
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_container_is_served_under_its_name_for_this_machine(local_aws):
+    headers = {"Host": "host.docker.internal:20001", "X-Amz-Target": "TrentService.ListKeys"}
+    headers |= {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/eu-central-1/kms/aws4"}
+    answer = httpx.post(local_aws.url, headers=headers, content=b"{}")
+    assert answer.status_code == 200
+    assert "Keys" in answer.json()
+
+
+def test_a_request_that_is_never_finished_is_closed(local_aws, monkeypatch):
+    port = int(local_aws.url.rpartition(":")[2])
+    assert _Handler.timeout == 30
+    with socket.create_connection(("127.0.0.1", port), timeout=40) as half:
+        half.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf")
+        assert half.recv(1000) == b""  # closed, within the handler's time

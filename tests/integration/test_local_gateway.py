@@ -1,19 +1,25 @@
 """The local API Gateway over real HTTP, in front of real function processes."""
 
 import asyncio
+import base64
 import contextlib
+import gzip
 import io
 import json
+import re
 import socket
 import textwrap
+import time
 
 import aiohttp
 import pytest
 
+from local import request_deadlines
 from local.child import Lifeline
 from local.functions.logs import Logs
 from local.functions.service import LambdaService
 from local.gateway.http import Gateway
+from local.template.reader import load
 from local.template.resources import Function, HttpApi, Route, Template
 
 HANDLER = """
@@ -211,6 +217,67 @@ def test_each_route_is_throttled(gateway):
     asyncio.run(scenario())
 
 
+def test_a_route_has_its_own_throttle_beside_the_apis(gateway):
+    api = HttpApi(throttle_burst=2, throttle_rate=0.001, route_throttles={"POST /jobs": (0.001, 1)})
+
+    async def scenario():
+        async with gateway(api) as ask:
+            posts = [(await ask("POST", "/jobs"))[0] for _ in range(2)]
+            gets = [(await ask("GET", "/jobs/1"))[0] for _ in range(3)]
+            assert (posts, gets) == ([200, 429], [200, 200, 429])
+
+    asyncio.run(scenario())
+
+
+def test_the_templates_throttles_hold_locally_unless_they_are_lifted():
+    template = load()
+    assert template.api.route_throttles["GET /api/v1/system/health"] == (5, 10)
+    assert (template.api.throttle_rate, template.api.throttle_burst) == (50, 100)
+    lifted = template.without_throttles()
+    assert (lifted.api.throttle_rate, lifted.api.route_throttles) == (None, {})
+    assert lifted.websocket.throttle_rate is None
+
+
+def test_a_compressed_body_arrives_compressed(gateway):
+    body = gzip.compress(b'{"text": "python"}')
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    async def scenario():
+        async with gateway() as ask:
+            _, event, _ = await ask("POST", "/jobs", data=io.BytesIO(body), headers=headers)
+            assert event["isBase64Encoded"] is True
+            assert base64.b64decode(event["body"]) == body
+            assert event["headers"]["content-encoding"] == "gzip"
+            assert event["headers"]["content-length"] == str(len(body))
+
+    asyncio.run(scenario())
+
+
+def test_a_compressed_body_is_limited_as_it_was_sent_and_never_unpacked(gateway):
+    bomb = gzip.compress(b"0" * 50_000_000)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    async def scenario():
+        async with gateway() as ask:
+            status, event, _ = await ask("POST", "/jobs", data=io.BytesIO(bomb), headers=headers)
+            assert (status, base64.b64decode(event["body"])) == (200, bomb)
+
+    asyncio.run(scenario())
+
+
+def test_a_head_is_limited_as_a_whole(gateway):
+    """10,240 bytes for the request line and all values: the quota of HTTP APIs."""
+
+    async def scenario():
+        async with gateway() as ask:
+            many = {f"X-{number}": "v" * 1_000 for number in range(11)}
+            status, body, _ = await ask("GET", "/jobs/1", headers=many)
+            assert (status, body) == (431, {"message": "Request Header Fields Too Large"})
+            assert (await ask("GET", "/jobs/1", headers=dict(list(many.items())[:8])))[0] == 200
+
+    asyncio.run(scenario())
+
+
 def test_the_access_log_is_the_templates_and_names_no_path(gateway):
     form = '{"id":"$context.requestId","route":"$context.routeKey","status":"$context.status"}'
 
@@ -251,5 +318,99 @@ def test_a_client_that_goes_away_does_not_stop_the_function(gateway):
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(ask("GET", "/jobs/1?do=sleep"), 0.5)
             assert (await ask("GET", "/_local/"))[1]["functions"]["code"]["processes"]["busy"] == 1
+
+    asyncio.run(scenario())
+
+
+PAGES_ELSEWHERE = [
+    {"Host": "rebound.example:4000"},
+    {"Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+]
+
+
+@pytest.mark.parametrize("headers", PAGES_ELSEWHERE)
+@pytest.mark.parametrize("path", ["/_local/", "/_local/docs", "/_local/rules/Any/fire"])
+def test_a_page_elsewhere_sees_and_steers_nothing_of_the_local_system(gateway, path, headers):
+    async def scenario():
+        async with gateway() as ask:
+            method = "POST" if path.endswith("/fire") else "GET"
+            status, body, _ = await ask(method, path, headers=headers)
+            assert (status, list(body)) == (403, ["message"])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("headers", PAGES_ELSEWHERE[1:])
+def test_the_api_itself_may_be_asked_from_anywhere_as_in_the_cloud(gateway, headers):
+    async def scenario():
+        async with gateway() as ask:
+            assert (await ask("GET", "/jobs/1", headers=headers))[0] == 200
+
+    asyncio.run(scenario())
+
+
+HALVES = [
+    b"",
+    b"GET /jobs/",
+    b"GET /jobs/1 HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+    b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf",
+    b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+]
+
+
+async def _drip(origin, half):
+    """Send *half*, then a byte at a time; how long it lasted, and what came back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(origin.rpartition(":")[2]))
+    began = time.monotonic()
+    writer.write(half)
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() - began < 5:
+            with contextlib.suppress(TimeoutError):
+                answer += await asyncio.wait_for(reader.read(1000), 0.1)
+                if reader.at_eof():
+                    break
+            writer.write(half and b"x")
+    writer.close()
+    return time.monotonic() - began, answer
+
+
+def test_a_request_that_is_never_finished_is_closed(gateway, monkeypatch, capsys):
+    monkeypatch.setattr(request_deadlines, "HEAD_S", 0.5)
+    monkeypatch.setattr(request_deadlines, "BODY_S", 0.5)
+
+    async def scenario():
+        async with gateway() as ask:
+            ended = await asyncio.gather(*(_drip(ask.origin, half) for half in HALVES))
+            assert [answer for _, answer in ended] == [b""] * len(HALVES)
+            late = [half for half, (seconds, _) in zip(HALVES, ended, strict=True) if seconds > 4]
+            assert late == []
+            assert (await ask("GET", "/jobs/1"))[0] == 200
+
+    asyncio.run(scenario())
+    said = capsys.readouterr()
+    assert said.out + said.err == ""
+
+
+def test_a_connection_between_two_requests_has_no_deadline(gateway, monkeypatch):
+    monkeypatch.setattr(request_deadlines, "HEAD_S", 0.3)
+    monkeypatch.setattr(request_deadlines, "BODY_S", 0.3)
+    whole = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+
+    async def scenario():
+        async with gateway() as ask:
+            port = int(ask.origin.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                writer.write(whole)
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                assert head.startswith(b"HTTP/1.1 200")
+                length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+                await reader.readexactly(length)
+                await asyncio.sleep(0.6)
+            writer.close()
+            slow = await ask("GET", "/jobs/1?do=sleep")  # the function takes its time
+            assert slow[0] == 200
 
     asyncio.run(scenario())

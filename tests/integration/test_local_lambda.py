@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -417,3 +418,27 @@ def test_functions_end_with_a_supervisor_that_is_killed(tmp_path, runtime):
         finally:
             supervisor.send_signal(signal.SIGKILL)
     assert is_gone(pid)
+
+
+def test_the_runtime_api_answers_its_own_process_alone(cloud):
+    """Another process could take an event with its secrets, or answer in the function's place."""
+
+    def take(port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/2018-06-01/runtime/invocation/next")
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    async def scenario():
+        async with cloud() as functions:
+            answer, _ = await functions.invoke(do="environment")
+            port = int(answer["AWS_LAMBDA_RUNTIME_API"].rpartition(":")[2])
+            status, body = await asyncio.to_thread(take, port)
+            assert (status, json.loads(body)["errorType"]) == (403, "Forbidden")
+            assert (await functions.invoke(a=1))[0]["event"] == {"a": 1}
+            assert functions.status["cold_starts"] == 1
+
+    asyncio.run(scenario())

@@ -199,3 +199,51 @@ def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert f"Port {port} is taken" in ended.stderr
+
+
+PAGES_ELSEWHERE = [
+    {"Host": "rebound.example"},
+    {"Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+]
+
+
+@pytest.mark.parametrize("headers", PAGES_ELSEWHERE)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/_sandbox/state"),
+        ("GET", "/_sandbox/people"),
+        ("POST", "/_sandbox/clock"),
+        ("POST", "/_sandbox/token"),
+        ("DELETE", "/_sandbox/tokens"),
+        ("GET", "/_sandbox/employers"),
+        ("POST", "/oauth/authorize"),
+    ],
+)
+def test_a_page_elsewhere_is_refused(
+    hh_sandbox: HhSandbox, method: str, path: str, headers: dict[str, str]
+) -> None:
+    before = get(hh_sandbox, "/_sandbox/state").json()
+    answer = httpx.request(method, hh_sandbox.url + path, headers=headers, content=b"{}")
+    assert answer.status_code == 403
+    assert list(answer.json()) == ["error"]
+    after = get(hh_sandbox, "/_sandbox/state").json()
+    assert after["calls"] == before["calls"]
+
+
+def test_the_login_page_takes_a_person_who_comes_from_the_application(
+    hh_sandbox: HhSandbox,
+) -> None:
+    """A link from another site leads there, as from the BFF's page to hh.ru's."""
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    answer = httpx.get(f"{hh_sandbox.url}/oauth/authorize", headers=followed)
+    assert answer.status_code == 400  # it names no application: the page says so
+    assert "text/html" in answer.headers["content-type"]
+
+
+def test_a_request_that_is_never_finished_is_closed(hh_sandbox: HhSandbox) -> None:
+    port = int(hh_sandbox.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as half:
+        half.sendall(b"GET /vacancies HTTP/1.1\r\nHost: loc")
+        assert half.recv(1000) == b""

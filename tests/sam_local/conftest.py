@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from local import child
+from local.child import Lifeline
 from local.template.cloudformation import REGION
 
 if TYPE_CHECKING:
@@ -69,15 +71,18 @@ def template(engine: Engine) -> Path:
 def services(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Postgres, AWS and hh.ru's sandbox; gives the ``--env-vars`` file."""
     data_dir = tmp_path_factory.mktemp("services")
-    command = [sys.executable, "-m", "local", "services"]
+    lifeline = Lifeline()  # its other end closes with the tests, however they end
+    command = child.command(lifeline, "local", "services")
+    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "layers" / "core")))
     if "CONTAINER_HOST" in os.environ:
         command += ["--container-host", os.environ["CONTAINER_HOST"]]
     with subprocess.Popen(
         command,
         cwd=REPOSITORY,
-        env={**os.environ, "DATA_DIR": str(data_dir), "PYTHONPATH": "layers/core"},
+        env={**os.environ, "DATA_DIR": str(data_dir), "PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         text=True,
+        pass_fds=[lifeline.read_end],
     ) as process:
         assert process.stdout is not None
         said = []

@@ -1,9 +1,12 @@
 """The edge: every way in which a request can be wrong, and what the caller gets."""
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
+import tracemalloc
+import zlib
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Literal
@@ -305,6 +308,64 @@ def test_broken_base64_is_400():
 def test_a_large_body_is_413():
     body = json.dumps({"size": 1, "pad": "x" * MAX_BODY_BYTES})
     assert refused("POST /things", body) == (413, "payload_too_large")
+
+
+def compressed(body, encoding="gzip", **headers):
+    """A request whose body is compressed, as API Gateway passes it on."""
+    event = {
+        "routeKey": "POST /things",
+        "headers": {"x-core-secret": SECRET, "content-encoding": encoding, **headers},
+        "body": base64.b64encode(body).decode(),
+        "isBase64Encoded": True,
+    }
+    answer = api.handler(event, CONTEXT)
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
+def test_a_body_in_gzip_is_read(encoding):
+    assert compressed(gzip.compress(b'{"size": 1}'), encoding)[0] == 202
+
+
+def test_a_body_with_the_identity_encoding_is_read():
+    assert compressed(b'{"size": 1}', "identity")[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (b'{"size": 1}', "gzip"),
+        (gzip.compress(b'{"size": 1}')[:-3], "gzip"),
+        (gzip.compress(b'{"size": 1}') + b"more", "gzip"),
+        (zlib.compress(b'{"size": 1}'), "deflate"),
+        (gzip.compress(gzip.compress(b'{"size": 1}')), "gzip, gzip"),
+        (b"", "br"),
+    ],
+    ids=["not-gzip", "cut-off", "more-behind", "deflate", "twice", "brotli"],
+)
+def test_a_body_that_cannot_be_unpacked_is_400(body, encoding):
+    status, answer = compressed(body, encoding)
+    assert (status, answer["error"]) == (400, "unsupported_encoding")
+
+
+def test_a_small_body_that_would_become_huge_is_413_and_never_unpacked():
+    bomb = gzip.compress(b"0" * 200_000_000)
+    assert len(bomb) < MAX_BODY_BYTES
+    tracemalloc.start()
+    try:
+        status, answer = compressed(bomb)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (status, answer["error"]) == (413, "payload_too_large")
+    assert most < 5_000_000
+
+
+def test_a_signature_is_of_the_body_as_it_was_sent():
+    body = gzip.compress(b'{"size": 1}')
+    of_sent = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    assert compressed(body, **{"x-signature": of_sent})[0] == 202
+    assert compressed(body, **{"x-signature": signature('{"size": 1}')})[0] == 401
 
 
 def test_each_wrong_field_is_named():

@@ -201,3 +201,30 @@ def test_a_malformed_answer_is_refused(value):
 def test_an_answer_that_is_not_json_is_refused():
     with pytest.raises(MalformedResponse):
         to_response(b"<html>")
+
+
+def test_cookies_of_several_headers_stay_apart():
+    made = event("/", [("Cookie", "x=1; y=2"), ("cookie", "z=3")])
+    assert made["cookies"] == ["x=1", "y=2", "z=3"]
+    assert "cookie" not in made["headers"]
+
+
+def test_how_a_response_is_transported_is_not_the_functions_to_say():
+    answer = {
+        "statusCode": 200,
+        "headers": {"Content-Length": "1", "Transfer-Encoding": "chunked", "X-A": "b"},
+        "body": "whole",
+    }
+    response = to_response(json.dumps(answer).encode())
+    assert dict(response.headers) == {"x-a": "b", "content-type": "text/plain; charset=utf-8"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
+def test_a_body_with_a_content_encoding_is_binary_whatever_its_type(encoding):
+    made = event(
+        "/",
+        [("Content-Type", "application/json"), ("Content-Encoding", encoding)],
+        b"\x1f\x8b",
+        method="POST",
+    )
+    assert (made["body"], made["isBase64Encoded"]) == ("H4s=", True)

@@ -148,3 +148,14 @@ def test_a_throttle_lets_a_burst_through_and_then_its_rate():
     assert [bucket.take() for _ in range(2)] == [True, False]
     now = 100
     assert [bucket.take() for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(("given", "throttled"), [("on", True), ("off", False), ("", True)])
+def test_throttles_hold_unless_they_are_lifted(tmp_path, given, throttled):
+    found = read({"DATA_DIR": str(tmp_path), "THROTTLES": given}, tmp_path / "none")
+    assert found.throttled is throttled
+
+
+def test_throttles_are_on_or_off(tmp_path):
+    with pytest.raises(SettingsError, match="THROTTLES"):
+        _ = read({"DATA_DIR": str(tmp_path), "THROTTLES": "no"}, tmp_path / "none").throttled

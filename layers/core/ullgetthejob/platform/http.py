@@ -216,7 +216,7 @@ class Api:
         query = event.get("queryStringParameters") or {}
         arguments: dict[str, Any] = {name: path.get(name, "") for name in route.parameters}
         if route.body is not None:
-            arguments["body"] = _validated_body(route.body, raw)
+            arguments["body"] = _validated_body(route.body, _decoded(raw, event["headers"]))
         if route.query is not None:
             arguments["query"] = _validated_query(route.query, query)
         if "caller" in arguments:
@@ -321,8 +321,34 @@ def _raw_body(event: dict[str, Any]) -> bytes:
     else:
         raw = body.encode()
     if len(raw) > MAX_BODY_BYTES:
-        raise PayloadTooLarge(f"the body is larger than {MAX_BODY_BYTES // 1024} KB")
+        raise _too_large()
     return raw
+
+
+def _decoded(raw: bytes, headers: dict[str, str]) -> bytes:
+    """The body without its content encoding: API Gateway passes on what was sent. A signature is of
+    what was sent, too. Raises :class:`BadRequest`, :class:`PayloadTooLarge`."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("", "identity"):
+        return raw
+    if encoding not in ("gzip", "x-gzip"):
+        raise BadRequest("the only Content-Encoding is gzip", code="unsupported_encoding")
+    import zlib  # hardly anybody compresses a request
+
+    gzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        text = gzip.decompress(raw, MAX_BODY_BYTES + 1)  # no more, whatever it would come to
+    except zlib.error:
+        raise BadRequest("the body is not valid gzip", code="unsupported_encoding") from None
+    if len(text) > MAX_BODY_BYTES:
+        raise _too_large()
+    if not gzip.eof or gzip.unused_data:
+        raise BadRequest("the body is not valid gzip", code="unsupported_encoding")
+    return text
+
+
+def _too_large() -> PayloadTooLarge:
+    return PayloadTooLarge(f"the body is larger than {MAX_BODY_BYTES // 1024} KB")
 
 
 def _validated_body(model: type[BaseModel], raw: bytes) -> BaseModel:

@@ -1,0 +1,134 @@
+"""Whatever starts a server ends it, however it ends itself."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.postgres.server import EmbeddedPostgres
+from local.settings import REPOSITORY
+
+OWNER = """
+import pathlib, sys, time
+from local.postgres.server import EmbeddedPostgres
+server = EmbeddedPostgres(pathlib.Path(sys.argv[1]), durable=False, ends_with_us=True)
+print(server.start(), flush=True)
+time.sleep(600)
+"""
+
+
+def working_on(folder):
+    """Every process that has to do with *folder*."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "cwd", "status"]):
+        with contextlib.suppress(psutil.Error):
+            told = " ".join(process.info["cmdline"] or []) + (process.info["cwd"] or "")
+            if str(folder) in told and process.pid != os.getpid():
+                found.append(process)
+    return found
+
+
+def until(what, seconds=40):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def started(arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("ends")
+    made.chmod(0o755)
+    made.parent.chmod(0o755)
+    yield made
+    for process in working_on(made):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_embedded_postgres_ends_with_its_owner(folder, number):
+    with started(["-c", OWNER, str(folder / "postgres")]) as owner:
+        assert owner.stdout.readline().startswith("postgresql://")
+        assert EmbeddedPostgres(folder / "postgres").running
+        owner.send_signal(number)
+    assert until(lambda: not working_on(folder)), working_on(folder)
+
+
+def test_a_server_that_another_process_has_taken_over_goes_on(folder):
+    """As a second start does while the first one, killed, is still being cleaned up after."""
+    with started(["-c", OWNER, str(folder / "postgres")]) as owner:
+        owner.stdout.readline()
+        with EmbeddedPostgres(folder / "postgres", durable=False, ends_with_us=True) as second:
+            owner.kill()
+            owner.wait()
+            time.sleep(3)
+            assert second.running
+    assert until(lambda: not working_on(folder)), working_on(folder)
+
+
+def test_a_server_without_an_owner_outlives_who_started_it(folder):
+    program = OWNER.replace(", ends_with_us=True", "").replace("time.sleep(600)", "")
+    with started(["-c", program, str(folder / "postgres")]) as starter:
+        starter.communicate()
+    server = EmbeddedPostgres(folder / "postgres")
+    assert server.running
+    server.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_benchmark_of_the_store_leaves_no_server(folder, number):
+    arguments = ["-m", "benchmarks.store", "--rounds", "100000"]
+    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "layers/core")))
+    with started(arguments, TMPDIR=str(folder), PYTHONPATH=paths) as benchmark:
+        servers = list[Path]()
+
+        def is_up():
+            servers[:] = [
+                path.parent for path in folder.glob("bench-store-*/postgres/cluster/postmaster.pid")
+            ]
+            return bool(servers) or benchmark.poll() is not None
+
+        assert until(is_up, 60)
+        assert benchmark.poll() is None, benchmark.stdout.read()
+        benchmark.send_signal(number)
+    assert until(lambda: not working_on(folder)), working_on(folder)
+    if number != signal.SIGKILL:
+        assert not list(folder.iterdir())
+
+
+def test_what_a_benchmark_started_ends_with_it(folder):
+    program = """
+import pathlib, sys, time
+from benchmarks import services
+with services.running(pathlib.Path(sys.argv[1])):
+    print("up", flush=True)
+    time.sleep(600)
+"""
+    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "layers/core")))
+    data_dir = str(folder / "data")
+    with started(["-c", program, data_dir], PYTHONPATH=paths) as benchmark:
+        assert benchmark.stdout.readline() == "up\n"
+        assert len(working_on(folder)) > 3
+        benchmark.kill()
+    assert until(lambda: not working_on(folder)), working_on(folder)
