@@ -173,7 +173,7 @@ def needed(name: str) -> set[tuple[str, str]]:
         for where, service, operation in aws_calls(name)
         for resource in resources(name, where, service, operation)
     }
-    for method, verb in (("post", "POST"), ("close", "DELETE")):
+    for method, verb in (("post", "POST"), ("close", "DELETE"), ("is_gone", "GET")):
         if Unit(SOCKETS, f"Sockets.{method}") in graph(name).units:
             found.add(("execute-api:ManageConnections", f"WebSocketApi {verb}"))
     return found

@@ -21,6 +21,7 @@ ADVICE: dict[str, str] = {
     "user_mismatch": "This belongs to another session. Please log in again.",
     # what was asked
     "bad_request": "The request could not be read. Please reload the page and try again.",
+    "unsupported_encoding": "The request could not be read. Please reload the page and try again.",
     "invalid_json": "The request could not be read. Please reload the page and try again.",
     "invalid_request": "Something in your entries is not right. Please check them and try again.",
     "bad_arguments": "hh.ru does not take one of your entries. Please check them and try again.",
