@@ -33,7 +33,7 @@ CONTEXT = SimpleNamespace(aws_request_id="an-invocation")
 def limited(desk: Any) -> Any:
     """The role's limit on statements that README asks for, shortened."""
     name = desk.connection.info.dbname
-    desk.connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '300ms'")
+    desk.connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '1s'")
     postgres.close()
     return desk
 
