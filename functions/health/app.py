@@ -12,7 +12,7 @@ api = Api()
 
 
 class Health(BaseModel):
-    """Whether Core works, and whether Postgres answers."""
+    """Whether Core works, and whether Postgres takes writes."""
 
     status: Literal["ok", "unavailable"]
     db: Literal["up", "down"]
@@ -20,9 +20,9 @@ class Health(BaseModel):
 
 @api.get("/api/v1/system/health", who=ANYONE, answers=(200, 503))
 def read_health() -> Answer[Health]:
-    """200 when Postgres answers, else 503."""
+    """200 when Postgres takes writes, else 503."""
     try:
-        postgres.connection().execute("SELECT 1")
+        postgres.require_writable()
     except Exception as error:
         logger.warning("database down", **trace(error))
         postgres.close()

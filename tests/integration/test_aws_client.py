@@ -150,7 +150,8 @@ def test_a_key_of_a_json_secret(monkeypatch):
     answer = (200, {"SecretString": '{"client_id": "app", "port": 5432}'})
     assert secret_of(monkeypatch, "secretsmanager:arn:1#client_id", answer)[0] == "app"
     assert secret_of(monkeypatch, "secretsmanager:arn:1#port", answer)[0] == "5432"
-    assert secret_of(monkeypatch, "secretsmanager:arn:1#other", answer)[0] is None
+    with pytest.raises(Unavailable):
+        secret_of(monkeypatch, "secretsmanager:arn:1#other", answer)
 
 
 def test_no_previous_version_is_none_and_no_secret_at_all_unavailable(monkeypatch):

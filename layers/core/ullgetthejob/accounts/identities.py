@@ -12,11 +12,14 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ullgetthejob.platform import secrets
 from ullgetthejob.platform.authentication import invalid_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LIFE = timedelta(days=30)  # outlives the BFF's cookie (7 days) and hh.ru's access token (14)
 CLOCKS_DIFFER = timedelta(minutes=1)  # between the environments that issue and verify, at most
@@ -24,6 +27,7 @@ MAX_BYTES = 3072
 MIN_SECRET_CHARS = 32
 ALGORITHM = "HS256"
 ISSUER = "ullgetthejob-core"
+SECRETS = ("SECRET_KEY_BASE", "SECRET_KEY_BASE_PREVIOUS")
 SHAPE = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
@@ -97,7 +101,7 @@ def _claims(token: str) -> dict[str, Any]:
 
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-        key = next(key for key in _keys() if key.id == kid)
+        key = next(key for key in _candidate_keys() if key.id == kid)
         content: dict[str, Any] = jwt.decode(
             token,
             key.content,
@@ -129,6 +133,14 @@ def _is_canonical(token: str) -> bool:
     except ValueError:
         return False
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode() == signature
+
+
+def _candidate_keys() -> Iterator[_Key]:
+    """Yield the keys that a token may be signed with; whoever needs more than are known has the
+    secrets read again: they may have been rotated."""
+    yield from _keys()
+    if [secrets.read_again(name) for name in SECRETS] != [False, False]:
+        yield from _keys()
 
 
 def _keys() -> list[_Key]:

@@ -10,7 +10,7 @@ answer and our commit loses that token, and is seen as such (a wait of at most f
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ullgetthejob.hh.errors import (
     HHAppTokenMissing,
@@ -26,6 +26,10 @@ from ullgetthejob.platform.telemetry import count, logger
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
 
 COOLDOWN = timedelta(minutes=5)
 LEASE_S = 30
@@ -75,6 +79,8 @@ class AppToken:
     def renewed(self, refused: str, _reason: str | None = None, /) -> str:
         """See :class:`TokenSource`. Raises :class:`HHAppTokenMissing`."""
         if secrets.read("HH_ACCESS_TOKEN"):
+            if secrets.read_again("HH_ACCESS_TOKEN"):
+                return self.current()
             raise _missing("hh.ru refuses the token in HH_ACCESS_TOKEN", COOLDOWN)
         self._known = None
         kept = self._kept()
@@ -83,7 +89,8 @@ class AppToken:
 
     def _kept(self) -> str | None:
         client_id, _ = self._application()
-        row = postgres.connection().execute(READ, {"client_id": client_id}).fetchone()
+        with postgres.session() as connection:
+            row = connection.execute(READ, {"client_id": client_id}).fetchone()
         if row is None or row["access_token"] is None:
             return None
         try:
@@ -103,8 +110,11 @@ class AppToken:
             lease.release()
 
     def _request(self, now: datetime) -> str:
-        client_id, client_secret = self._application()
-        connection = postgres.connection()
+        client_id, _ = self._application()
+        with postgres.session() as connection:
+            return self._request_for(client_id, connection, now)
+
+    def _request_for(self, client_id: str, connection: Connection, now: datetime) -> str:
         key = {"client_id": client_id, "now": now}
         row = connection.execute(READ, key).fetchone()
         if row and row["requested_at"] and now < row["requested_at"] + COOLDOWN:
@@ -112,7 +122,7 @@ class AppToken:
             raise _missing("hh.ru gives a new access token every five minutes", wait)
         connection.execute(REQUEST, key)
         try:
-            token = self._exchange(client_id, client_secret)
+            token = self._exchange_once_more_if_rotated()
         except (
             HHBusy,
             HHForbidden,
@@ -128,6 +138,15 @@ class AppToken:
         logger.info("application token obtained")
         count("HhAppTokenObtained")
         return token
+
+    def _exchange_once_more_if_rotated(self) -> str:
+        try:
+            return self._exchange(*self._application())
+        except HHMisconfigured:
+            # The application's secret may have been rotated; hh.ru took nothing of the call.
+            if not secrets.read_again("HH_CLIENT_SECRET"):
+                raise
+            return self._exchange(*self._application())
 
     @staticmethod
     def _application() -> tuple[str, str]:

@@ -36,6 +36,7 @@ from ullgetthejob.hh.errors import (
     parse_application,
     parse_resume,
     parse_token,
+    values_of,
 )
 from ullgetthejob.platform import tls
 from ullgetthejob.platform.telemetry import count, logger
@@ -366,6 +367,7 @@ class HHClient:
                 status=received.status,
                 hh_request_id=received.request_id,
                 error_type=type(error).__name__,
+                values=values_of(received),
             )
             if isinstance(error, HHForbidden):
                 error.method, error.path = received.method, received.path

@@ -601,6 +601,19 @@ def parse(received: Received) -> Any:
     return content
 
 
+def values_of(received: Received) -> list[str]:
+    """Return the words by which hh.ru names a refusal (``type/value``, RFC 6749's ``error``), for
+    the log; of its texts nothing."""
+    try:
+        content = _content(received.body)
+    except ValueError:
+        return []
+    named = [f"{entry.get('type')}/{entry.get('value')}" for entry in _entries(content)]
+    if isinstance(content, dict) and isinstance(content.get("error"), str):
+        named.append(content["error"])
+    return [name for name in named if re.fullmatch(r"[a-zA-Z_/]{1,100}", name)][:5]
+
+
 def parse_token(received: Received, grant: str) -> Any:
     """The JSON of a good answer of ``POST /token`` to *grant*.
 

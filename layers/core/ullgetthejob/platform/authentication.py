@@ -55,23 +55,32 @@ def require_service(headers: Mapping[str, str], body: bytes) -> None:
     sent = headers.get("x-core-secret") or headers.get("x-orchestrator-secret")
     if not sent:
         raise Unauthorized("the header X-Core-Secret is missing")
-    known = [
-        secrets.read("ORCHESTRATOR_SECRET"),
-        secrets.read("ORCHESTRATOR_SECRET_PREVIOUS"),
-    ]
-    matching = [secret for secret in known if secret and _same(secret, sent)]
-    if not matching:
+    matching = _matching(sent, "ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS")
+    if matching is None:
         raise Unauthorized("the header X-Core-Secret is wrong")
-    _require_signature(headers.get("x-signature"), body, matching[0])
+    _require_signature(headers.get("x-signature"), body, matching)
 
 
 def require_admin(headers: Mapping[str, str]) -> None:
     """Raise :class:`Unauthorized` unless the caller knows the administrator's secret."""
-    sent, known = headers.get("x-admin-secret"), secrets.read("ADMIN_SECRET")
+    sent = headers.get("x-admin-secret")
     if not sent:
         raise Unauthorized("the header X-Admin-Secret is missing")
-    if not known or not _same(known, sent):
+    if _matching(sent, "ADMIN_SECRET") is None:
         raise Unauthorized("the header X-Admin-Secret is wrong")
+
+
+def _matching(sent: str, *names: str) -> str | None:
+    """Return the secret among the variables *names* that *sent* is; ``None`` if it is none, which
+    may have been rotated: then each is read again once. The previous one is read when needed."""
+    for again in (False, True):
+        for name in names:
+            if again and not secrets.read_again(name):
+                continue
+            known = secrets.read(name)
+            if known and _same(known, sent):
+                return known
+    return None
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

@@ -106,14 +106,23 @@ class _Service:
         endpoint = settings.text(ENDPOINTS[name], settings.text("AWS_ENDPOINT_URL", default))
         address = urlsplit(endpoint)
         self.host = address.netloc
-        self._one_at_a_time = threading.Lock()
-        self._connection: http.client.HTTPConnection
-        if address.scheme == "https":
-            self._connection = http.client.HTTPSConnection(
-                address.netloc, timeout=TIMEOUT_S, context=tls.context()
+        self._is_tls = address.scheme == "https"
+        self._of_thread = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
+
+    @property
+    def _connection(self) -> http.client.HTTPConnection:
+        """The thread's own connection: threads do not queue behind one."""
+        kept: http.client.HTTPConnection | None = getattr(self._of_thread, "connection", None)
+        if kept is None:
+            kept = (
+                http.client.HTTPSConnection(self.host, timeout=TIMEOUT_S, context=tls.context())
+                if self._is_tls
+                else http.client.HTTPConnection(self.host, timeout=TIMEOUT_S)
             )
-        else:
-            self._connection = http.client.HTTPConnection(address.netloc, timeout=TIMEOUT_S)
+            self._of_thread.connection = kept
+            self._opened.append(kept)
+        return kept
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         target, version = PROTOCOLS[self.name]
@@ -123,8 +132,7 @@ class _Service:
             "host": self.host,
             "x-amz-target": f"{target}.{operation}",
         }
-        with self._one_at_a_time:
-            status, answer = self._send(body, signed(headers, body, self.name, self.region))
+        status, answer = self._send(body, signed(headers, body, self.name, self.region))
         try:
             content = json.loads(answer)
         except ValueError:
@@ -135,7 +143,8 @@ class _Service:
         raise AwsError(code or ("ServiceUnavailable" if status >= 500 else str(status)), content)
 
     def close(self) -> None:
-        self._connection.close()
+        for connection in self._opened:
+            connection.close()
 
     def _send(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         kept = self._connection.sock is not None

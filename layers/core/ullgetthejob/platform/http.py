@@ -38,7 +38,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from ullgetthejob.platform import authentication
+from ullgetthejob.platform import authentication, postgres
 from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import (
@@ -184,7 +184,8 @@ class Api:
         request_id = _request_id(event, context)
         logger.append_keys(request_id=request_id, route=event.get("routeKey"))
         try:
-            status, body, headers = self._answer(event, request_id)
+            with postgres.deadline(postgres.REQUEST_DEADLINE_S):
+                status, body, headers = self._answer(event, request_id)
         except AppError as error:
             status, body, headers = _refusal(error, request_id)
         except Exception as error:

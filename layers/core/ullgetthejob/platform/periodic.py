@@ -63,15 +63,13 @@ def each(rows: Iterable[Row], act: Callable[[Row], int]) -> int:
 
     Raises :class:`StepsFailed` after the last row.
     """
-    import psycopg
-
     done = failed = 0
     for row in rows:
         try:
             done += act(row)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            raise
         except Exception as error:
+            if postgres.is_unavailable(error):
+                raise
             logger.error("a row of a periodic step failed", **trace(error))
             failed += 1
     if failed:

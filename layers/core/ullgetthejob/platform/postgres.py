@@ -4,6 +4,10 @@ Prepared statements are off, and nothing here uses temporary tables, advisory lo
 at all: each of them pins a connection of RDS Proxy (psycopg issue 1105). Limits on statements
 belong to the database role (README, Deploy). psycopg itself is imported when a connection is
 wanted: it costs ~90 ms.
+
+Every wait for the server has a deadline on this side: a server that hangs but acknowledges packets
+is seen by no timeout of TCP's. After it the connection is closed, since nobody knows what the
+server still does on it.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import secrets, settings
 from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.platform.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -24,8 +29,39 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 3
 TCP_USER_TIMEOUT_MS = 10_000
+# Longer than the role's statement_timeout (README: 10 s), so that a statement that is only slow is
+# ended by the server; what serves a request waits less than its function lasts.
+DEADLINE_S = 12.0
+REQUEST_DEADLINE_S = 5.0
+HEALTH_DEADLINE_S = 3.0
+IS_WRITABLE = """
+    SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
+        AS is_writable
+"""
+# States in which the connection is of no use, by SQLSTATE: a transaction state that is not ours
+# (25006: the server only reads, as after a failover), shut down or starting (57P0x), resources
+# (53), the connection itself (08), who we are (28), the server's own failures (58, XX).
+UNUSABLE_CLASSES = ("08", "25", "28", "3D", "53", "58", "XX")
+UNUSABLE_STATES = ("57P01", "57P02", "57P03", "57P04", "57P05")
+# What libpq says where a connection is refused, without a SQLSTATE: which of our settings it is.
+# The text itself is never passed on: it names hosts, users and sometimes the whole address.
+REFUSALS = {
+    "password_refused": ("password authentication failed", "no password supplied"),
+    "role_refused": ("no pg_hba.conf entry", "does not exist", "not permitted to log in"),
+    "host_unknown": ("could not translate host name", "not known", "failed to resolve host"),
+    "certificate_refused": ("certificate", "ssl error", "server does not support ssl"),
+    "connection_refused": ("connection refused",),
+    "no_connection_left": (
+        "too many clients",
+        "remaining connection slots",
+        "too many connections",
+    ),
+    "starting_or_stopping": ("starting up", "shutting down", "recovery mode"),
+    "no_answer": ("timeout", "timed out"),
+}
 
 _connection: psycopg.Connection[dict[str, Any]] | None = None
+_deadline_s = DEADLINE_S
 
 
 class DatabaseUnavailable(Unavailable):
@@ -50,7 +86,7 @@ def conninfo() -> str:
         return value
     from psycopg.conninfo import make_conninfo
 
-    rds = json.loads(value)
+    rds = _rds_secret(value)
     return make_conninfo(
         host=rds["host"],
         port=rds.get("port", 5432),
@@ -60,6 +96,19 @@ def conninfo() -> str:
         sslmode="verify-full",
         sslrootcert=_root_certificates(),
     )
+
+
+def _rds_secret(value: str) -> dict[str, Any]:
+    """Return the content of a secret in RDS's shape. Raises :class:`Unavailable`; the log names the
+    key that the secret lacks, and no content."""
+    try:
+        content = json.loads(value)
+    except ValueError:
+        content = {}
+    for key in ("host", "username", "password"):
+        if not isinstance(content, dict) or not content.get(key):
+            raise secrets.wrong_shape("DATABASE_URL", key)
+    return dict(content)
 
 
 def _root_certificates() -> str:
@@ -81,6 +130,13 @@ def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
             self.waiting: dict[Hashable, Callable[[], None]] = {}
+
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            try:
+                return super().wait(gen, interval, _deadline_s if timeout is None else timeout)
+            except psycopg.errors._WaitTimeout as error:
+                self.pgconn.finish()  # not close(): that could wait, too
+                raise psycopg.OperationalError("the server did not answer in time") from error
 
         @property
         def in_transaction(self) -> bool:
@@ -121,15 +177,25 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
     Raises :class:`DatabaseUnavailable`.
     """
     global _connection
-    import psycopg
-    from psycopg.rows import dict_row
-
     if _connection is not None and _lost(_connection):
         _connection.close()
         _connection = None
     if _connection is None:
+        _connection = _connect()
+    return _connection
+
+
+def _connect() -> psycopg.Connection[dict[str, Any]]:
+    """Open a connection; once more with the secret read anew where the password was refused.
+
+    Raises :class:`DatabaseUnavailable`; the log says which of the settings was refused.
+    """
+    import psycopg
+    from psycopg.rows import dict_row
+
+    while True:
         try:
-            _connection = connection_class().connect(
+            return connection_class().connect(
                 conninfo(),
                 autocommit=True,
                 prepare_threshold=None,
@@ -137,9 +203,33 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
                 tcp_user_timeout=TCP_USER_TIMEOUT_MS,
                 row_factory=dict_row,
             )
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailable from error
-    return _connection
+        except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+            cause = cause_of(error)
+            logger.warning("the database refused a connection", cause=cause)
+            if cause == "password_refused" and secrets.read_again("DATABASE_URL"):
+                continue
+            # Not "from error": libpq's text may name the whole address.
+            raise DatabaseUnavailable from None
+
+
+def cause_of(error: BaseException) -> str:
+    """Return why a connection was refused, as a key of :data:`REFUSALS`; ``other`` for the rest."""
+    said = str(error).casefold()
+    for cause, texts in REFUSALS.items():
+        if any(text in said for text in texts):
+            return cause
+    return "other"
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Let every wait for the server end after so many seconds, instead of :data:`DEADLINE_S`."""
+    global _deadline_s
+    before, _deadline_s = _deadline_s, seconds
+    try:
+        yield
+    finally:
+        _deadline_s = before
 
 
 def _lost(kept: psycopg.Connection[dict[str, Any]]) -> bool:
@@ -155,14 +245,44 @@ def session() -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """The environment's connection for one piece of work; statements commit by themselves.
 
     Raises :class:`DatabaseUnavailable` when it cannot be had, or fails for a reason that passes
-    (it breaks, a deadlock, a limit on time): what was committed stays, the rest can be repeated.
+    (it breaks, only reads, a deadlock, a limit on time): what was committed stays, the rest can be
+    repeated. A connection that is of no use is closed: the next use opens another.
     """
     import psycopg
 
     try:
         yield connection()
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except psycopg.Error as error:
+        if not is_unavailable(error):
+            raise
+        if is_unusable(error):
+            close()
         raise DatabaseUnavailable from error
+
+
+def require_writable() -> None:
+    """Raise :class:`DatabaseUnavailable` unless the database answers at once and takes writes."""
+    with deadline(HEALTH_DEADLINE_S), session() as connection:
+        row = connection.execute(IS_WRITABLE).fetchone()
+        if row is None or not row["is_writable"]:
+            logger.warning("the database only reads")
+            close()  # a server that was demoted stays so; another connection may find the new one
+            raise DatabaseUnavailable
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether an error says that the database cannot do this now, whatever was asked."""
+    import psycopg
+
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or is_unusable(
+        error
+    )
+
+
+def is_unusable(error: BaseException) -> bool:
+    """Return whether an error says that the connection is of no use any more."""
+    state = getattr(error, "sqlstate", None) or ""
+    return state.startswith(UNUSABLE_CLASSES) or state in UNUSABLE_STATES
 
 
 def close() -> None:

@@ -4,8 +4,9 @@ The variable contains either the value itself (local runs, tests, ``sam local``)
 
     secretsmanager:<arn>[#<key of the JSON object>][@<version stage>]
 
-A reference is resolved when it is first used and kept for five minutes, so that a rotated secret is
-picked up without a deploy.
+A reference is resolved when it is first used and kept for five minutes. A secret that somebody
+refused, or that refuses what was sent, may have been rotated: it is read again at once, but no more
+than every :data:`READ_AGAIN_EVERY_S` seconds, however many wrong ones are sent.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import time
 
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.platform.telemetry import logger
 
 REFERENCE = re.compile(
     r"secretsmanager:(?P<arn>[^#@]+)(?:#(?P<key>[^@]+))?(?:@(?P<stage>[A-Za-z]+))?"
 )
 LIFE_S = 300
+READ_AGAIN_EVERY_S = 5
 
-_kept: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, good until
+_kept: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, when it was read
 
 
 def read(name: str) -> str | None:
@@ -40,8 +43,35 @@ def read(name: str) -> str | None:
     content = _fetch(reference["arn"], reference["stage"] or "AWSCURRENT")
     if content is None or reference["key"] is None:
         return content
-    found = json.loads(content).get(reference["key"])
+    try:
+        found = json.loads(content)[reference["key"]]
+    except (ValueError, KeyError, TypeError):
+        raise wrong_shape(name, reference["key"]) from None
     return None if found is None else str(found)
+
+
+def wrong_shape(name: str, key: str) -> Unavailable:
+    """Return the error of a secret that lacks *key*; the log names both, and no content."""
+    logger.error("a secret lacks a key", variable=name, key=key)
+    return Unavailable("a secret has another shape than Core needs", code="secrets_unavailable")
+
+
+def read_again(name: str) -> bool:
+    """Read the secret of the variable *name* anew; return whether it is another one than before.
+
+    ``False`` for a value that stands in the variable, and where it was read a moment ago. Raises as
+    :func:`read` does.
+    """
+    reference = REFERENCE.fullmatch(settings.text(name, ""))
+    if reference is None:
+        return False
+    key = (reference["arn"], reference["stage"] or "AWSCURRENT")
+    kept = _kept.get(key)
+    if kept is not None and time.monotonic() < kept[1] + READ_AGAIN_EVERY_S:
+        return False
+    before = kept[0] if kept else None
+    _kept.pop(key, None)
+    return _fetch(*key) != before
 
 
 def forget() -> None:
@@ -53,7 +83,7 @@ def _fetch(arn: str, stage: str) -> str | None:
     from ullgetthejob.platform import aws  # brings TLS along: not for a value that stands there
 
     kept = _kept.get((arn, stage))
-    if kept and time.monotonic() < kept[1]:
+    if kept and time.monotonic() < kept[1] + LIFE_S:
         return kept[0]
     content: str | None = None
     try:
@@ -61,6 +91,7 @@ def _fetch(arn: str, stage: str) -> str | None:
         content = aws.call("secretsmanager", "GetSecretValue", request)["SecretString"]
     except aws.AwsError as error:
         if error.code != "ResourceNotFoundException" or stage == "AWSCURRENT":
+            logger.error("a secret could not be read", aws_error=error.code)
             raise Unavailable("a secret could not be read", code="secrets_unavailable") from error
-    _kept[arn, stage] = content, time.monotonic() + LIFE_S
+    _kept[arn, stage] = content, time.monotonic()
     return content

@@ -1,12 +1,13 @@
 """Logs and metrics: JSON lines with a request id, and one metric a business fact.
 
 Log messages are constant texts; what varies goes into keys. Never a body, a name, a token, or the
-text of an exception (a driver's message may quote a row): :func:`trace` gives its type and where it
-was raised.
+text of an exception (a driver's message may quote a row): :func:`trace` gives its type, the code by
+which Postgres, AWS or hh.ru names it, and where it was raised.
 """
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import PurePath
 from typing import Any
@@ -17,6 +18,7 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 from ullgetthejob.platform import settings
 
 SERVICE = "ullgetthejob-core"
+CODE = re.compile(r"[A-Za-z0-9_]{1,64}")  # a word of a table, never a text
 
 logger = Logger(service=SERVICE)
 _metrics = Metrics(
@@ -46,12 +48,16 @@ def flush() -> None:
 
 
 def trace(error: BaseException) -> dict[str, Any]:
-    """What may be logged of an unexpected error: types along the chain, and the lines passed."""
+    """What may be logged of an unexpected error: types along the chain, codes (SQLSTATE, AWS's
+    error code, hh.ru's value), and the lines passed."""
     types: list[str] = []
+    codes: list[str] = []
     link: BaseException | None = error
     while link is not None and len(types) < 5:
         types.append(type(link).__qualname__)
+        found = (getattr(link, name, None) for name in ("sqlstate", "code", "reason"))
+        codes += [text for text in found if isinstance(text, str) and CODE.fullmatch(text)]
         link = link.__cause__ or link.__context__
     frames = traceback.extract_tb(error.__traceback__)[-12:]
     lines = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-    return {"error_type": types[0], "caused_by": types[1:], "at": lines}
+    return {"error_type": types[0], "caused_by": types[1:], "codes": codes, "at": lines}

@@ -1,0 +1,252 @@
+"""A database that only reads, hangs or refuses: one 503 within seconds, and an end to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from functions.health import app as health
+from tests.fixtures.wire import every_route, send
+from ullgetthejob.platform import postgres, secrets
+
+ROUTES = every_route()
+SECRET = ("X-Core-Secret", "local-development-secret")
+ADMIN = ("X-Admin-Secret", "an administrator's secret")
+
+
+@pytest.fixture
+def database(database_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    postgres.close()
+    yield database_url
+    postgres.close()
+
+
+def read_only(url, word):
+    name = conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SET default_transaction_read_only = off")
+        other.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {word}')
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def write():
+    with postgres.session() as connection:
+        connection.execute(
+            "INSERT INTO accounts (hh_user_id, access_changed_at, created_at)"
+            " VALUES (%s, now(), now())",
+            [uuid4().hex],
+        )
+
+
+def healthy():
+    context = SimpleNamespace(aws_request_id="health")
+    return health.handler({"routeKey": "GET /api/v1/system/health"}, context)["statusCode"]
+
+
+def test_database_that_only_reads_is_unavailable_and_health_says_so(database):
+    write()
+    assert healthy() == 200
+    read_only(database, "on")
+    for _ in range(2):
+        with pytest.raises(postgres.DatabaseUnavailable):
+            write()
+        assert healthy() == 503
+    read_only(database, "off")
+    write()
+    assert healthy() == 200
+
+
+def test_connection_on_which_a_write_was_refused_is_not_used_again(database):
+    write()
+    before = postgres.connection()
+    before.execute("SET default_transaction_read_only = on")  # as on a server that was demoted
+    with pytest.raises(postgres.DatabaseUnavailable):
+        write()
+    write()
+    assert postgres.connection() is not before
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"password": "another"}, "password_refused"),
+        ({"host": "no-such-host.invalid"}, "host_unknown"),
+        ({"port": "9"}, "connection_refused"),
+        ({"sslmode": "require"}, "certificate_refused"),
+        ({"dbname": "no_such_database"}, "role_refused"),
+    ],
+)
+def test_refused_connection_says_in_the_log_which_setting_and_no_value(
+    database, monkeypatch, caplog, change, cause
+):
+    url = make_conninfo(database, **change)
+    monkeypatch.setenv("DATABASE_URL", url)
+    postgres.close()
+    with pytest.raises(postgres.DatabaseUnavailable) as raised:
+        write()
+    (said,) = [vars(record) for record in caplog.records if "refused a connection" in record.msg]
+    assert said["cause"] == cause
+    assert raised.value.__cause__ is None
+    for value in (conninfo_to_dict(url)["password"], *change.values()):
+        assert value not in caplog.text or value == "9"
+
+
+@contextmanager
+def stopped(pid):
+    """A server process that hangs, and acknowledges packets all the same."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_statement_on_a_server_that_hangs_ends_in_time_and_the_next_one_works(database):
+    write()
+    pid = postgres.connection().info.backend_pid
+    with stopped(pid):
+        began = time.monotonic()
+        with postgres.deadline(0.3), pytest.raises(postgres.DatabaseUnavailable):
+            write()
+        assert time.monotonic() - began < 2
+        write()  # on another connection
+
+
+def test_transaction_on_a_server_that_hangs_ends_in_time(database):
+    write()
+    pid = postgres.connection().info.backend_pid
+
+    def hang_within():
+        with postgres.session() as connection, connection.transaction():
+            connection.execute("SELECT 1")
+            os.kill(pid, signal.SIGSTOP)
+            connection.execute("SELECT 2")
+
+    began = time.monotonic()
+    try:
+        with postgres.deadline(0.3), pytest.raises(postgres.DatabaseUnavailable):
+            hang_within()
+        assert time.monotonic() - began < 2
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+class Proxy:
+    """A way to the server that can swallow everything that goes either way."""
+
+    def __init__(self, host, port):
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.hangs = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+
+    def _pump(self, source, target):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not self.hangs.is_set():
+                    target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def close(self):
+        self._listener.close()
+
+
+@pytest.fixture
+def proxy(core, monkeypatch):
+    parts = conninfo_to_dict(core.database_url)
+    proxy = Proxy(parts["host"], parts["port"])
+    monkeypatch.setenv(
+        "DATABASE_URL", make_conninfo(core.database_url, host="127.0.0.1", port=proxy.port)
+    )
+    monkeypatch.setenv("ADMIN_SECRET", ADMIN[1])
+    monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
+    monkeypatch.setattr(postgres, "REQUEST_DEADLINE_S", 0.5)
+    monkeypatch.setattr(postgres, "HEALTH_DEADLINE_S", 0.5)
+    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_S", 2)
+    postgres.close()
+    yield proxy
+    postgres.close()
+    proxy.close()
+
+
+def test_every_route_answers_503_in_time_while_the_database_hangs(core, proxy, monkeypatch):
+    session_id, jwt = core.log_in("anna")
+    asked_database = 0
+    for key, route in ROUTES.items():
+        proxy.hangs.clear()
+        postgres.close()
+        postgres.connection().execute("SELECT 1")
+        proxy.hangs.set()
+        ids = {"user_id": session_id, "act": "pause"}
+        names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+        is_user = route.who.value in ("user", "user or service")
+        began = time.monotonic()
+        reply = send(
+            route.method,
+            route.path,
+            headers=[SECRET, ADMIN, *([("Authorization", f"Bearer {jwt}")] if is_user else [])],
+            parameters={name: ids.get(name, "1") for name in names},
+            query={"workflow_id": str(uuid4())} if route.query and "queue" in route.path else {},
+            body={"user_id": session_id, "job_external_id": "1", "refresh_token": "r"}
+            if route.method != "GET"
+            else None,
+        )
+        assert time.monotonic() - began < 4, key
+        assert reply.status < 500 or reply.status == 503, (key, reply)
+        asked_database += reply.status == 503
+    assert asked_database > len(ROUTES) / 2
+
+
+def test_rotated_secret_works_at_once_and_a_flood_of_wrong_ones_reads_it_seldom(monkeypatch):
+    versions = iter(["new", "newer", "newest"])
+    reads = []
+
+    def fetch(arn, stage):
+        kept = secrets._kept.get((arn, stage))
+        if kept is None:
+            reads.append(stage)
+            secrets._kept[arn, stage] = kept = (next(versions), time.monotonic())
+        return kept[0]
+
+    secrets.forget()
+    monkeypatch.setattr(secrets, "_fetch", fetch)
+    monkeypatch.setenv("ORCHESTRATOR_SECRET", "secretsmanager:arn:core")
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", "")
+    secrets._kept["arn:core", "AWSCURRENT"] = ("old", time.monotonic() - 60)
+    from ullgetthejob.platform.authentication import require_service
+    from ullgetthejob.platform.errors import Unauthorized
+
+    require_service({"x-core-secret": "old"}, b"")
+    assert reads == []
+    require_service({"x-core-secret": "new"}, b"")
+    for _ in range(100):
+        with pytest.raises(Unauthorized):
+            require_service({"x-core-secret": "wrong"}, b"")
+    assert reads == ["AWSCURRENT"]
+    secrets.forget()
