@@ -35,6 +35,7 @@ from local.services import ServiceError
 from local.terminal import printable
 from migrations import upgrade as migrations
 from migrations.seed import DEMO_USER_ID, seed
+from ullgetthejob.platform.database_address import SENTENCES, cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,7 +220,8 @@ def main() -> None:
     ) as error:
         sys.exit(printable(str(error)))
     except psycopg.Error as error:
-        sys.exit(printable(f"Postgres says: {error.diag.message_primary or error}"))
+        said = error.diag.message_primary or SENTENCES[cause_of(error)]
+        sys.exit(printable(f"The database cannot be used: {said}"))
 
 
 if __name__ == "__main__":

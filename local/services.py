@@ -22,6 +22,7 @@ from local.clock import FILE_NAME
 from local.postgres.server import EmbeddedPostgres
 from local.settings import REPOSITORY, write_privately
 from local.terminal import printable
+from ullgetthejob.platform.database_address import SENTENCES, cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -288,6 +289,6 @@ def _migrate(url: str, *, seed: bool) -> str:
     except upgrade.MigrationError as error:
         raise ServiceError(f"The database cannot be brought up to date: {error}") from None
     except psycopg.Error as error:
-        said = error.diag.message_primary or error
+        said = error.diag.message_primary or SENTENCES[cause_of(error)]
         raise ServiceError(f"The database cannot be used. Postgres says: {said}") from None
     return f"at revision {done.revision_after}"

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from ullgetthejob.platform.database_address import AddressUnreadable, normalised
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,7 +51,11 @@ class Settings:
     @property
     def database_url(self) -> str | None:
         """Another Postgres than the embedded one."""
-        return self.given.get("DATABASE_URL")
+        given = self.given.get("DATABASE_URL")
+        try:
+            return None if given is None else normalised(given)
+        except AddressUnreadable as error:
+            raise SettingsError(f"DATABASE_URL: {error}") from None
 
     @property
     def hh_api_url(self) -> str | None:

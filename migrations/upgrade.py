@@ -28,6 +28,13 @@ from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from psycopg import errors
 
+from ullgetthejob.platform.database_address import (
+    SENTENCES,
+    AddressUnreadable,
+    cause_of,
+    normalised,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -93,6 +100,7 @@ def downgrade(
 
 def current(conninfo: str) -> str | None:
     """The revision that the database is at; ``None`` when no migration was run on it."""
+    conninfo = _readable(conninfo)
     with _explained(conninfo, 0), _engine(conninfo).connect() as connection:
         return _revision(connection)
 
@@ -114,6 +122,7 @@ def _run(
         applied.append(step.up_revision_id)
 
     config = configuration()
+    conninfo = _readable(conninfo)
     with _explained(conninfo, lock_timeout_s), _engine(conninfo).begin() as connection:
         _wait_for_other_migrators(connection)
         _set_lock_timeout(connection, lock_timeout_s)
@@ -122,6 +131,13 @@ def _run(
         command(config)
         after = _revision(connection)
     return Migrated(before, after, tuple(applied))
+
+
+def _readable(conninfo: str) -> str:
+    try:
+        return normalised(conninfo)
+    except AddressUnreadable as error:
+        raise MigrationError(str(error)) from None
 
 
 def _engine(conninfo: str) -> sqlalchemy.Engine:
@@ -177,7 +193,9 @@ def _explained(conninfo: str, lock_timeout_s: float) -> Iterator[None]:
                 f"changed, try again when it is quiet. Open transactions: {_holders(conninfo)}"
             ) from error
         if not isinstance(cause, psycopg.Error) or cause.diag.message_primary is None:
-            raise MigrationError(f"the database cannot be reached: {cause}") from error
+            # libpq's own text may name the whole address
+            why = SENTENCES[cause_of(cause or error)]
+            raise MigrationError(f"the database cannot be reached: {why}") from None
         # the details may quote rows
         raise MigrationError(f"{cause.diag.message_primary}; nothing was changed") from error
 

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture
 def checkout(tmp_path):
     """The code alone: no ``.env``, no data, and a place where a new migration disturbs nobody."""
-    for folder in ("local", "migrations"):
+    for folder in ("local", "migrations", "layers/core"):
         for source in REPOSITORY.joinpath(folder).rglob("*"):
             if source.suffix in (".py", ".mako"):
                 target = tmp_path / source.relative_to(REPOSITORY)
@@ -72,6 +72,38 @@ def test_the_environment_wins_over_dotenv_which_wins_over_the_embedded_server(
     assert "cannot be reached" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert not (checkout / ".data" / "postgres").exists()
+
+
+PASSWORD = "pa%ss/w0rd-of-a-test"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"postgresql://core:{PASSWORD}@127.0.0.1:9/jobs",
+        f"postgresql+psycopg://core:{PASSWORD.replace('/', '%2F')}@127.0.0.1:9/jobs",
+        f"postgresql://core:{PASSWORD}@[127.0.0.1:9/jobs",
+        f"host=127.0.0.1 port=9 password={PASSWORD} dbname=jobs nonsense",
+        f"host=127.0.0.1 port=none password={PASSWORD}",
+        f"mysql://core:{PASSWORD}@127.0.0.1:9/jobs",
+    ],
+)
+@pytest.mark.parametrize("command", [["migrate"], ["rollback"], ["seed"]])
+def test_no_command_prints_the_password_of_an_address(run, address, command):
+    failed = run(*command, DATABASE_URL=address)
+    assert failed.returncode == 1
+    said = failed.stdout + failed.stderr
+    assert "Traceback" not in said
+    for spelt in (PASSWORD, "w0rd", PASSWORD.replace("%", "%25")):
+        assert spelt not in said
+    assert "address of the database" in said or "cannot be" in said
+
+
+def test_address_with_a_driver_in_its_scheme_is_understood(run, database_url):
+    done = run(
+        "migrate", DATABASE_URL=database_url.replace("postgresql://", "postgresql+psycopg://")
+    )
+    assert f"it is at {HEAD}" in done.stdout, done
 
 
 def test_rollback_says_what_would_be_lost_and_obeys(run, database_url):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,7 @@ def test_two_migrators_at_once_apply_each_step_once(empty_database_url):
         subprocess.Popen(
             [sys.executable, "-c", program, empty_database_url],
             cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "layers" / "core")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -7,6 +7,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from ullgetthejob.platform import postgres, settings
+from ullgetthejob.platform.errors import Unavailable
 
 RDS = {
     "engine": "postgres",
@@ -47,3 +48,31 @@ def test_unset_names_the_variable(monkeypatch):
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(settings.SettingMissing, match="DATABASE_URL"):
         postgres.conninfo()
+
+
+@pytest.mark.parametrize(
+    ("address", "password"),
+    [
+        ("postgresql://u:50%off@h:5/d", "50%off"),
+        ("postgresql://u:50%25off@h:5/d", "50%off"),
+        ("postgresql+psycopg://u:p@h:5/d", "p"),
+        ("postgres://u:p@h:5/d", "p"),
+        ("host=h port=5 user=u dbname=d password='50%off'", "50%off"),
+    ],
+)
+def test_address_is_read_as_people_write_it(monkeypatch, address, password):
+    monkeypatch.setenv("DATABASE_URL", address)
+    parts = conninfo_to_dict(postgres.conninfo())
+    assert (parts["host"], parts["port"], parts["user"], parts["dbname"]) == ("h", "5", "u", "d")
+    assert parts["password"] == password
+
+
+@pytest.mark.parametrize("key", ["host", "username", "password"])
+def test_secret_of_another_shape_is_named_by_the_key_that_it_lacks(monkeypatch, caplog, key):
+    secret = {name: value for name, value in RDS.items() if name != key}
+    monkeypatch.setenv("DATABASE_URL", json.dumps(secret))
+    with pytest.raises(Unavailable):
+        postgres.conninfo()
+    (said,) = [vars(record) for record in caplog.records]
+    assert (said["variable"], said["key"]) == ("DATABASE_URL", key)
+    assert "p'a ss" not in caplog.text

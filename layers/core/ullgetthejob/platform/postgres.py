@@ -19,6 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import secrets, settings
+from ullgetthejob.platform.database_address import AddressUnreadable, cause_of, normalised
 from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import logger
 
@@ -43,22 +44,6 @@ IS_WRITABLE = """
 # (53), the connection itself (08), who we are (28), the server's own failures (58, XX).
 UNUSABLE_CLASSES = ("08", "25", "28", "3D", "53", "58", "XX")
 UNUSABLE_STATES = ("57P01", "57P02", "57P03", "57P04", "57P05")
-# What libpq says where a connection is refused, without a SQLSTATE: which of our settings it is.
-# The text itself is never passed on: it names hosts, users and sometimes the whole address.
-REFUSALS = {
-    "password_refused": ("password authentication failed", "no password supplied"),
-    "role_refused": ("no pg_hba.conf entry", "does not exist", "not permitted to log in"),
-    "host_unknown": ("could not translate host name", "not known", "failed to resolve host"),
-    "certificate_refused": ("certificate", "ssl error", "server does not support ssl"),
-    "connection_refused": ("connection refused",),
-    "no_connection_left": (
-        "too many clients",
-        "remaining connection slots",
-        "too many connections",
-    ),
-    "starting_or_stopping": ("starting up", "shutting down", "recovery mode"),
-    "no_answer": ("timeout", "timed out"),
-}
 
 _connection: psycopg.Connection[dict[str, Any]] | None = None
 _deadline_s = DEADLINE_S
@@ -83,7 +68,11 @@ def conninfo() -> str:
     if value is None:
         raise settings.SettingMissing("DATABASE_URL")
     if not value.lstrip().startswith("{"):
-        return value
+        try:
+            return normalised(value)
+        except AddressUnreadable as error:
+            logger.error(str(error))
+            raise DatabaseUnavailable from None
     from psycopg.conninfo import make_conninfo
 
     rds = _rds_secret(value)
@@ -210,15 +199,6 @@ def _connect() -> psycopg.Connection[dict[str, Any]]:
                 continue
             # Not "from error": libpq's text may name the whole address.
             raise DatabaseUnavailable from None
-
-
-def cause_of(error: BaseException) -> str:
-    """Return why a connection was refused, as a key of :data:`REFUSALS`; ``other`` for the rest."""
-    said = str(error).casefold()
-    for cause, texts in REFUSALS.items():
-        if any(text in said for text in texts):
-            return cause
-    return "other"
 
 
 @contextmanager
