@@ -38,6 +38,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ullgetthejob.platform import storable_text
 from ullgetthejob.platform.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -297,7 +298,6 @@ class TokenRule:
 
 
 _NO_ENTRY: Mapping[str, Any] = {}
-_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _REASON = re.compile(r"[a-z_]{1,64}")
 _PARAMETER = re.compile(r"[a-z][a-z0-9_.\[\]]{0,63}")
 _NEGOTIATION = re.compile(r"/negotiations/([0-9]{1,19})(?:[?/]|$)")
@@ -771,9 +771,10 @@ def _first_match(errors: Any, status: int) -> tuple[Rule, Mapping[str, Any]]:
 
 
 def _content(body: bytes) -> Any:
-    if b"\\u0000" in body:  # the one character that Postgres can hold in neither text nor jsonb
-        body = _NUL.sub(rb"\1", body)
-    return json.loads(body)
+    content = json.loads(body)
+    if not storable_text.ESCAPED.search(body):
+        return content
+    return storable_text.replaced(content, nul="")
 
 
 def _is_edge_page(received: Received) -> bool:

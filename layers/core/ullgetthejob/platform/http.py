@@ -38,7 +38,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from ullgetthejob.platform import authentication, postgres
+from ullgetthejob.platform import authentication, postgres, storable_text
 from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import (
@@ -215,16 +215,18 @@ class Api:
         caller, person = self._authenticated(route, event["headers"], raw, request_id)
         path = event.get("pathParameters") or {}
         query = event.get("queryStringParameters") or {}
+        storable_text.require({**path, **query})
+        sent = storable_text.checked_body(_decoded(raw, event["headers"]))
         arguments: dict[str, Any] = {name: path.get(name, "") for name in route.parameters}
         if route.body is not None:
-            arguments["body"] = _validated_body(route.body, _decoded(raw, event["headers"]))
+            arguments["body"] = _validated_body(route.body, sent)
         if route.query is not None:
             arguments["query"] = _validated_query(route.query, query)
         if "caller" in arguments:
             key = _idempotency_key(event["headers"])
             arguments["caller"] = replace(caller, idempotency_key=key)
         for name in {"person", "anybody"} & set(arguments):
-            named = _named(path, query, raw)
+            named = _named(path, query, sent)
             arguments[name] = self._person(person, named, known=name == "person")
         answer = route.call(**arguments)
         if not isinstance(answer, Answer):
