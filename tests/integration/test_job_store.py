@@ -64,7 +64,7 @@ def test_what_a_search_saw_is_stored_in_the_original_s_columns(connection):
     assert kept["hh_vacancy_id"] == "1"
     assert kept["title"] == "Вакансия 1"
     assert kept["company"] == "Работодатель"
-    assert kept["salary"] == "from 100 RUR"
+    assert kept["salary"] == "from 100 RUR net"
     assert kept["area"] == "Москва"
     assert kept["description"] == "Опыт"
     assert kept["source"] == "hh.ru"

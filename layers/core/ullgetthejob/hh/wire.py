@@ -108,7 +108,7 @@ def _straightened(item: dict[str, Any]) -> dict[str, Any]:
     plain = {key: value for key, value in item.items() if value is not None}
     plain["salary"] = _salary(item.get("salary_range") or item.get("salary"))
     snippet = item.get("snippet") or {}
-    plain["snippet"] = {key: markup.to_text(text or "") for key, text in snippet.items()}
+    plain["snippet"] = {key: markup.snippet_to_text(text or "") for key, text in snippet.items()}
     return plain
 
 

@@ -25,7 +25,9 @@ class Job(BaseModel):
     hh_vacancy_id: str
     title: str
     company: str | None
-    salary: str | None = Field(description='"100-200 RUR", "from 100 RUR", "to 200 RUR" or null')
+    salary: str | None = Field(
+        description='"100-200 RUR", "from 100 RUR gross", "to 200 RUR net per shift" or null'
+    )
     area: str | None
     url: str | None
     description: str = Field(description="plain text; an excerpt until full_description_loaded")
@@ -65,7 +67,8 @@ def from_detail(detail: VacancyDetail) -> Job:
 
 
 def salary_text(salary: Salary | None) -> str | None:
-    """The salary in the original's words; what it is for is said unless it is for a month."""
+    """Return the salary in the original's words, then ``gross`` or ``net`` where hh.ru says which;
+    what it is for is said unless it is for a month."""
     if salary is None or (salary.lower is None and salary.upper is None):
         return None
     if salary.lower is None:
@@ -74,7 +77,8 @@ def salary_text(salary: Salary | None) -> str | None:
         amount = f"from {salary.lower}"
     else:
         amount = f"{salary.lower}-{salary.upper}"
-    return f"{amount} {salary.currency}{_MODES.get(salary.mode, '')}"
+    tax = {True: " gross", False: " net", None: ""}[salary.gross]
+    return f"{amount} {salary.currency}{tax}{_MODES.get(salary.mode, '')}"
 
 
 def _job(vacancy: Vacancy, *, description: str) -> Job:
