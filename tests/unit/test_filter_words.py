@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullgetthejob.applications.words import ENDINGS, Text, check_phrase
+from ullgetthejob.applications.words import Text, check_phrase
+from ullgetthejob.platform.russian_text import ENDINGS
 
 CONSONANTS = "бвгджзклмнпрстфхцчшщ"
 RUSSIAN = st.text("абвгдежзийклмнопрстуфхцчшщъыьэюя", min_size=1, max_size=12)
@@ -46,6 +47,27 @@ def has(text, phrase):
         ("node.js", "Node JS"),
         ("бар", "в нашем баре"),
         ("йод*", "йодный"),
+        ("C++", "Программист С++"),  # Cyrillic С
+        ("С++", "C++ developer"),
+        ("1C", "Программист 1С:ERP"),
+        ("1с", "Администратор 1C"),
+        ("CEO", "СЕО / генеральный директор"),
+        ("QA", "QА-инженер"),
+        ("HR", "НR-менеджер"),
+        ("python", "Разработчик \u0440ython"),  # Cyrillic р
+        ("продажа", "продаж\u0061"),  # Latin a
+        ("продажи", "про\u00adда\u200bжи"),  # a soft hyphen, a zero-width space
+        ("ＪＡＶＡ", "Java"),
+        (".NET", "Разработчик .NET (C#)"),
+        (".net", "ASP.NET Core"),
+        ("F#", "F#, OCaml"),
+        ("R&D", "Инженер R&D"),
+        ("закупки", "отдел закупок"),
+        ("командировки", "готовность к командировкам, без командировок"),
+        ("командировки", "10 командировок в год"),
+        ("касса", "работа на двух касс"),
+        ("звонки", "без холодных звонков"),
+        ("стажёр", "ищем стажёров"),
         ("и\u0306одныи\u0306 раствор", "йодный раствор"),  # й in two characters
     ],
 )
@@ -70,6 +92,12 @@ def test_it_finds(phrase, text):
         ("sale", "sales"),
         ("стаж*", "без опыта"),
         ("go", "going, cargo"),
+        (".NET", "зарплата (до 300 000 net)"),
+        ("C", "работа с клиентами"),
+        ("C", "Программист С++"),
+        ("R&D", "R и D"),
+        ("F#", "F"),
+        ("java", "JаvaScript"),
     ],
 )
 def test_it_does_not_find(phrase, text):
@@ -139,3 +167,17 @@ def test_a_hundred_phrases_in_a_long_text_take_no_time():
     searched = Text(text)
     assert not any(searched.has(phrase) for phrase in phrases)
     assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text", "found"),
+    [
+        ("закупки", "Менеджер отдела Закупок, Москва", "Закупок"),
+        ("холодные звонки", "Без холодных\u00ad звонков!", "холодных\u00ad звонков"),
+        ("C++", "Программист С++", "С++"),
+        ("йодный", "и\u0306одный раствор", "йодный"),
+        ("стаж*", "Стажировка", "Стажировка"),
+    ],
+)
+def test_found_words_are_given_as_they_stand_in_the_text(phrase, text, found):
+    assert Text(text).find(phrase) == found

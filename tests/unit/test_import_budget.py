@@ -8,7 +8,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EVENT_LOOP_AND_TRACING = {"asyncio", "aws_xray_sdk", "aws_lambda_powertools.event_handler"}
-HEAVY = {"boto3", "botocore.session", "psycopg", "alembic", "sqlalchemy", "moto", "local"}
+HEAVY = {
+    "boto3",
+    "botocore.session",
+    "psycopg",
+    "alembic",
+    "sqlalchemy",
+    "moto",
+    "local",
+    "pymorphy3",
+}
 
 FORBIDDEN = {
     # function: what may not be loaded when its module has been imported

@@ -180,6 +180,9 @@ class Finding(BaseModel):
     rule: Rule
     verdict: Literal["drop", "unknown"]
     because: str = Field(description="the words, employer or fact that decided")
+    found: str | None = Field(
+        default=None, description="the vacancy's own words in which the rule's were found"
+    )
 
 
 class PreviewedJob(BaseModel):
@@ -380,8 +383,9 @@ def _employer(rule: Rule, wanted: EmployerRule | None, employer: Employer) -> li
         return []
     if wanted.id is not None and wanted.id == employer.id:
         return [Finding(rule=rule, verdict="drop", because=wanted.id)]
-    if wanted.name is not None and Text(employer.name).has(wanted.name):
-        return [Finding(rule=rule, verdict="drop", because=wanted.name)]
+    found = None if wanted.name is None else Text(employer.name).find(wanted.name)
+    if wanted.name is not None and found is not None:
+        return [Finding(rule=rule, verdict="drop", because=wanted.name, found=found)]
     if employer.id is None or not employer.name.strip():
         return [Finding(rule=rule, verdict="unknown", because="employer")]
     return []
@@ -399,8 +403,11 @@ def _words(rule: Rule, phrases: Iterable[str], text: str) -> list[Finding]:
     if not text.strip():
         return [Finding(rule=rule, verdict="unknown", because=rule)]
     searched = Text(text)
-    found = next((phrase for phrase in phrases if searched.has(phrase)), None)
-    return [] if found is None else [Finding(rule=rule, verdict="drop", because=found)]
+    for phrase in phrases:
+        found = searched.find(phrase)
+        if found is not None:
+            return [Finding(rule=rule, verdict="drop", because=phrase, found=found)]
+    return []
 
 
 def _salary(floor: SalaryFloor | None, salary: Salary | None) -> list[Finding]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.platform import russian_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ullgetthejob.hh.models import VacancyDetail
 
-WORD = re.compile(r"[\w+#.]{2,}")
-SHORTEST_STEM = 4
 MOST_READ = 5
 
 
@@ -81,13 +80,12 @@ def _best(
 ) -> Choice:
     if len(resumes) == 1:
         return Choice(resumes[0]["id"], "only_one")
-    wanted_words = _stems(vacancy.name)
-    fit = {one["id"]: len(wanted_words & _stems(one.get("title") or "")) for one in resumes}
+    fit = {one["id"]: _shared_words(vacancy.name, one.get("title") or "") for one in resumes}
     best = [one for one in resumes if fit[one["id"]] == max(fit.values())]
     if len(best) == 1:
         return Choice(best[0]["id"], "best_title")
     best.sort(key=lambda one: str(one.get("updated_at") or ""), reverse=True)
-    skills = {skill.casefold() for skill in vacancy.key_skills}
+    skills = {russian_text.canonical_words(skill) for skill in vacancy.key_skills}
     shared = {one["id"]: len(skills & _skills(read(one["id"]))) for one in best[:MOST_READ]}
     top = [one for one in best[:MOST_READ] if shared[one["id"]] == max(shared.values())]
     return Choice(top[0]["id"], "best_skills" if len(top) == 1 else "newest")
@@ -99,11 +97,19 @@ def is_published(resume: dict[str, Any]) -> bool:
     return isinstance(status, dict) and status.get("id") == "published"
 
 
-def _skills(resume: dict[str, Any]) -> set[str]:
-    return {str(skill).casefold() for skill in resume.get("skill_set") or ()}
+def _skills(resume: dict[str, Any]) -> set[tuple[str, ...]]:
+    return {russian_text.canonical_words(str(skill)) for skill in resume.get("skill_set") or ()}
 
 
-def _stems(text: str) -> set[str]:
-    """Words without their endings: Russian titles come in many cases and genders."""
-    words = WORD.findall(text.casefold())
-    return {word[: max(SHORTEST_STEM, len(word) - 3)] for word in words}
+def _shared_words(one: str, other: str) -> int:
+    """Return how many words of *one* are in *other*, in any form; single letters do not count."""
+    keys = frozenset[str]().union(*(_keys(other)))
+    return sum(1 for each in _keys(one) if each & keys)
+
+
+def _keys(text: str) -> set[frozenset[str]]:
+    return {
+        russian_text.keys_of(word.text)
+        for word in russian_text.words_of(text)
+        if len(word.text) > 1
+    }

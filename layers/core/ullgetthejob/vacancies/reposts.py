@@ -18,6 +18,8 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ullgetthejob.platform import russian_text
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from datetime import datetime
@@ -41,7 +43,6 @@ PLACE = re.compile(
     r"(\.|\s|$)",
     re.IGNORECASE,
 )
-WORD = re.compile(r"[\w+#]+")  # C++ and C# are not C
 
 # The jobs stored before which have the key of a new one and were published near it.
 NEAR = """
@@ -196,7 +197,7 @@ def _excerpt(requirement: str | None, responsibility: str | None) -> str:
 
 @lru_cache(maxsize=1024)  # one is compared with many
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(WORD.findall(text.casefold().replace("ё", "е")))
+    return russian_text.canonical_words(text)
 
 
 def _shingles(words: tuple[str, ...], size: int) -> set[tuple[str, ...]]:
