@@ -27,8 +27,10 @@ if(b&&w.innerWidth<700){{b.innerHTML='<img alt="" src="//i.hh.ru/logos/{number}.
 }})(window,document);</script>"""
 
 
-def _list(lines: tuple[str, ...], end: str) -> str:
-    items = "".join(f"<li>{escape(line, quote=False)}{end}</li> " for line in lines)
+def _list(lines: tuple[str, ...], end: str, *, paragraphs: bool) -> str:
+    """A list as the editor writes it; *paragraphs*: as it does with what is pasted into it."""
+    before, after = ("<p>", "</p>") if paragraphs else ("", "")
+    items = "".join(f"<li>{before}{escape(line, quote=False)}{end}{after}</li> " for line in lines)
     return f"<ul> {items}</ul>"
 
 
@@ -38,15 +40,16 @@ def description(vacancy: Vacancy) -> str:
     strong = chance.happens(0.95)
     heads = [f"<strong>{head}</strong>" if strong else head for head in vacancy.heads]
     end = chance.pick([";", ".", ""])
+    paragraphs = Chance(vacancy.id, "paragraphs in lists").happens(0.25)
     parts = [f"<p>{line}</p>" for line in vacancy.intro]
     if chance.happens(0.12):
         parts.append("<br />")
     for head, lines in zip(
         heads, (vacancy.duties, vacancy.requirements, vacancy.conditions), strict=True
     ):
-        parts += [f"<p>{head}</p>", _list(lines, end)]
+        parts += [f"<p>{head}</p>", _list(lines, end, paragraphs=paragraphs)]
     if vacancy.plus:
-        parts += ["<p>Будет плюсом:</p>", _list(vacancy.plus, end)]
+        parts += ["<p>Будет плюсом:</p>", _list(vacancy.plus, end, paragraphs=paragraphs)]
     closing = f"<em>{vacancy.closing}</em>" if chance.happens(0.15) else vacancy.closing
     parts.append(f"<p>{closing}</p>")
     if chance.happens(0.04):
