@@ -40,19 +40,33 @@ def test_no_more_events_than_it_takes():
     assert min(every[:-1]) > MOST_DATA_BYTES - 700
 
 
-def test_the_longest_job_fits_with_all_its_cities():
+def test_the_longest_job_is_told_with_all_its_cities_in_as_many_parts_as_it_takes():
     row = dict.fromkeys(("id", "title", "company", "salary", "area"), "\x01" * 255)
     row |= {"url": "\x01" * 2_000, "published_at": NOW, "has_test": True}
-    entry = news._Job(row, [row] * 3_000).entry()
-    assert 1 <= len(entry["also"]) < 3_000
-    [size] = sizes([[entry]])
-    assert size <= MOST_DATA_BYTES
+    entries = list(news._Job(row, [row] * 300).entries())
+    assert len(entries) > 1
+    assert sum(len(entry["also"]) for entry in entries) == 300
+    parts = news.split(entries, HEAD)
+    assert max(sizes(parts)) <= MOST_DATA_BYTES
+    assert all(len(part) == 1 for part in parts), "no part has a job twice"
+
+
+def test_a_job_in_327_towns_is_told_in_each_of_them():
+    row = {"title": "Продавец", "company": "Сеть", "salary": None, "url": None, "has_test": False}
+    towns = [
+        {**row, "id": str(number), "area": f"Город под названием № {number}", "published_at": NOW}
+        for number in range(327)
+    ]
+    entries = list(news._Job(towns[0], towns[1:]).entries())
+    told = {towns[0]["id"]} | {place["id"] for entry in entries for place in entry["also"]}
+    assert told == {town["id"] for town in towns}
+    assert {entry["id"] for entry in entries} == {"0"}
 
 
 def test_an_address_that_is_no_address_is_left_out():
     row = dict.fromkeys(("id", "title", "company", "salary", "area"), "1")
     row |= {"url": "https://hh.example/" + "v" * 2_000, "published_at": None, "has_test": False}
-    entry = news._Job(row).entry()
+    [entry] = news._Job(row).entries()
     assert entry["url"] is None
     assert entry["published_at"] is None
     assert "also" not in entry

@@ -1,5 +1,6 @@
 """Which vacancies are one job: the key of an employer's title, and texts that are much the same."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from ullgetthejob.hh.models import Address, Employer, Entry, Vacancy
 from ullgetthejob.platform import russian_text
-from ullgetthejob.vacancies import reposts
+from ullgetthejob.vacancies import grade, reposts
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
@@ -142,8 +143,9 @@ def test_what_says_nothing_is_like_nothing(one, other):
     assert not reposts.similar(one, other)
 
 
-def posting(days=0, excerpt=BARISTA, text=""):
-    return reposts.Posting("1", NOW + timedelta(days=days), excerpt, text or excerpt)
+def posting(days=0, excerpt=BARISTA, text="", grade=grade.UNKNOWN, *, is_open=True):
+    published_at = NOW + timedelta(days=days)
+    return reposts.Posting("1", published_at, excerpt, text, grade, is_open)
 
 
 @pytest.mark.parametrize(("days", "same"), [(0, True), (60, True), (-60, True), (61, False)])
@@ -152,11 +154,51 @@ def test_sixty_days_lie_between_two_postings_of_a_job_at_most(days, same):
     assert posting(days).is_same_job(posting()) is same
 
 
-def test_excerpts_are_compared_with_excerpts_and_else_whole_texts():
-    whole = f"{BARISTA} {ACCOUNTANT}"
-    assert posting(text=whole).is_same_job(posting())
-    assert not posting(excerpt="", text=whole).is_same_job(posting())
-    assert posting(excerpt="", text=whole).is_same_job(posting(text=whole))
+def test_whole_texts_are_compared_whole_whatever_the_searches_cut_out():
+    whole, words = f"{BARISTA} {ACCOUNTANT}", BARISTA.split()
+    first, second = " ".join(words[:15]) + "...", "..." + " ".join(words[20:])
+    assert posting(excerpt=first, text=whole).is_same_job(posting(excerpt=second, text=whole))
+    assert not posting(text=BARISTA).is_same_job(posting(text=ACCOUNTANT))
+
+
+def test_an_excerpt_that_is_in_the_whole_text_is_the_same_text():
+    words = BARISTA.split()
+    excerpt = "..." + " ".join(words[8:28]) + "..."
+    for one, other in ((posting(excerpt=excerpt), posting(text=BARISTA)),):
+        assert one.is_same_job(other)
+        assert other.is_same_job(one)
+    assert not posting(excerpt=ACCOUNTANT).is_same_job(posting(text=BARISTA))
+
+
+def test_two_excerpts_that_overlap_for_the_most_part_are_one_text():
+    words = BARISTA.split()
+    longer, shorter = " ".join(words[:30]) + "...", "..." + " ".join(words[10:32])
+    assert posting(excerpt=longer).is_same_job(posting(excerpt=shorter))
+    assert not posting(excerpt=longer).is_same_job(posting(excerpt=ACCOUNTANT))
+
+
+JUNIOR = grade.Grade("noExperience", "FULL", frozenset({"ON_SITE"}), 100, 120, "RUR")
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        (JUNIOR, True),
+        (replace(JUNIOR, experience="between3And6"), False),
+        (replace(JUNIOR, employment="PART"), False),
+        (replace(JUNIOR, formats=frozenset({"REMOTE"})), False),
+        (replace(JUNIOR, lower=125), False),  # a fifth of 125
+        (replace(JUNIOR, lower=124), True),
+        (replace(JUNIOR, upper=150), False),
+        (replace(JUNIOR, currency="USD", lower=1), True),  # cannot be compared
+        (grade.UNKNOWN, True),
+        (replace(JUNIOR, experience=None, lower=None, upper=None), True),
+    ],
+)
+def test_openings_of_another_grade_are_another_job_while_both_are_open(other, is_same):
+    assert posting(grade=JUNIOR).is_same_job(posting(grade=other)) is is_same
+    assert posting(grade=other).is_same_job(posting(grade=JUNIOR)) is is_same
+    assert posting(grade=JUNIOR, is_open=False).is_same_job(posting(grade=other))
 
 
 WORDS = st.sampled_from(["опыт", "работа", "график", "склад", "смена", "касса", "отчёт", "сервис"])

@@ -29,7 +29,7 @@ from ullgetthejob.platform.telemetry import count
 from ullgetthejob.realtime import events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-MOST_ALSO_BYTES = 8 * 1024  # one job in all cities must not fill a frame
+MOST_ALSO_BYTES = 8 * 1024  # one job in all cities must not fill a frame: the rest has its own
 LONGEST_URL = 2_000
 HIGH = 999_999  # more than there are jobs, or parts, of one run
 
@@ -106,18 +106,19 @@ class _Job:
     row: dict[str, Any]
     also: list[dict[str, Any]] = field(default_factory=list)
 
-    def entry(self) -> dict[str, Any]:
-        """As clients see it."""
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Yield it as clients see it: more than once where it is in more places than one entry has
+        room for, each with the places that the ones before did not have."""
+        others = [{"id": other["id"], "area": other["area"]} for other in self.also]
+        for places in _chunks(others, MOST_ALSO_BYTES) or [[]]:
+            yield {**self._entry(), **({"also": places} if places else {})}
+
+    def _entry(self) -> dict[str, Any]:
         row = self.row
         entry = {name: row[name] for name in ("id", "title", "company", "salary", "area")}
         entry["url"] = row["url"] if len(row["url"] or "") <= LONGEST_URL else None
         entry["published_at"] = _text(row["published_at"])
         entry["has_test"] = row["has_test"]
-        if self.also:
-            entry["also"] = _as_many_as_fit(
-                ({"id": other["id"], "area": other["area"]} for other in self.also),
-                MOST_ALSO_BYTES,
-            )
         return entry
 
 
@@ -136,13 +137,13 @@ def tell(run_id: UUID, *, connection: Connection, now: datetime) -> int:
 
 
 def split(jobs: Iterable[dict[str, Any]], head: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """*jobs* in parts that each make, with *head*, the data of one event."""
+    """*jobs* in parts that each make, with *head*, the data of one event; none has a job twice."""
     room = events.MOST_DATA_BYTES - _size(_part(head, [], HIGH, HIGH, HIGH))
     parts: list[list[dict[str, Any]]] = []
     left = 0
     for one in jobs:
         needed = _size(one) + len(", ")
-        if not parts or needed > left:
+        if not parts or needed > left or parts[-1][-1]["id"] == one["id"]:
             parts.append([])
             left = room
         parts[-1].append(one)
@@ -214,8 +215,8 @@ def _announce(
         "search_name": search["name"],
         "run_id": str(run["id"]),
     }
-    parts = split((job.entry() for job in jobs), head)
-    seqs = {}
+    parts = split((entry for job in jobs for entry in job.entries()), head)
+    seqs: dict[str, int] = {}
     for number, part in enumerate(parts, start=1):
         seq = events.append(
             search["account_id"],
@@ -224,7 +225,7 @@ def _announce(
             connection=connection,
             now=now,
         )
-        seqs.update({one["id"]: seq for one in part})
+        seqs = {one["id"]: seq for one in part} | seqs  # of a job in several parts, the first
     return seqs
 
 
@@ -234,14 +235,18 @@ def _part(
     return {**head, "jobs": jobs, "part": number, "parts": parts, "total": total}
 
 
-def _as_many_as_fit(entries: Iterable[dict[str, Any]], most_bytes: int) -> list[dict[str, Any]]:
-    kept = []
+def _chunks(entries: Iterable[dict[str, Any]], most_bytes: int) -> list[list[dict[str, Any]]]:
+    """Return *entries* in lists of at most *most_bytes* each."""
+    chunks: list[list[dict[str, Any]]] = []
+    left = 0
     for entry in entries:
-        most_bytes -= _size(entry) + len(", ")
-        if most_bytes < 0:
-            break
-        kept.append(entry)
-    return kept
+        needed = _size(entry) + len(", ")
+        if not chunks or needed > left:
+            chunks.append([])
+            left = most_bytes
+        chunks[-1].append(entry)
+        left -= needed
+    return chunks
 
 
 def _size(value: Any) -> int:

@@ -1,7 +1,10 @@
 """Reposts: the same job in another city, or posted anew, is linked to the first one that we stored.
 
 Two vacancies are one job if one employer posted both within sixty days, under the same title but
-for the city, with much the same text. Anonymous employers have no id: their jobs are never linked.
+for the city, with much the same text, and, while both are open, of the same grade (:mod:`.grade`).
+Texts are judged in full where they are known. What a search shows is cut around its words: of two
+such excerpts, or of one and a full text, most of the shorter one must be in the other. Anonymous
+employers have no id: their jobs are never linked.
 
 ``jobs.repost_of`` leads to the original, never to another repost. The original is what was stored
 first (it is what people were told of), and of those stored at once the oldest. Two transactions
@@ -19,6 +22,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import russian_text
+from ullgetthejob.vacancies.grade import UNKNOWN, Grade, grade_of, stored_grade
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -51,8 +55,14 @@ NEAR = """
         AS wanted (key, since, until)
     CROSS JOIN LATERAL (
         SELECT external_id, coalesce(repost_of, external_id) AS original_id, published_at,
-               description, vacancy #>> '{snippet,requirement}' AS requirement,
-               vacancy #>> '{snippet,responsibility}' AS responsibility
+               description, detail IS NOT NULL AS is_full, closed_at IS NULL AS is_open,
+               vacancy #>> '{snippet,requirement}' AS requirement,
+               vacancy #>> '{snippet,responsibility}' AS responsibility,
+               coalesce(vacancy, detail) #>> '{experience,id}' AS experience,
+               coalesce(coalesce(vacancy, detail) #>> '{employment_form,id}',
+                        coalesce(vacancy, detail) #>> '{employment,id}') AS employment,
+               coalesce(vacancy, detail) -> 'work_format' AS formats,
+               coalesce(vacancy, detail) -> 'salary' AS salary
         FROM jobs
         WHERE repost_key = wanted.key AND published_at BETWEEN wanted.since AND wanted.until
             AND external_id <> ALL(%(new)s)
@@ -69,21 +79,25 @@ LINK = """
 
 @dataclass(frozen=True)
 class Posting:
-    """A vacancy as far as it matters here. *excerpt*: what a search shows; *text*: of all that we
-    have."""
+    """A vacancy as far as it matters here. *excerpt*: what a search shows; *text*: the whole, empty
+    before it was read."""
 
     original_id: str
     published_at: datetime
     excerpt: str
     text: str
+    grade: Grade = UNKNOWN
+    is_open: bool = True
 
     def is_same_job(self, other: Posting) -> bool:
         """Whether both are one job; their keys are the same."""
         if abs(self.published_at - other.published_at) > WITHIN:
             return False
-        if self.excerpt and other.excerpt:
-            return similar(self.excerpt, other.excerpt)
-        return similar(self.text, other.text)
+        if self.is_open and other.is_open and self.grade.differs_from(other.grade):
+            return False
+        if self.text and other.text:
+            return similar(self.text, other.text)
+        return contained(self.text or self.excerpt, other.text or other.excerpt)
 
 
 def key_of(vacancy: Vacancy) -> bytes | None:
@@ -126,6 +140,17 @@ def similar(one: str, other: str) -> bool:
     return len(some & others) >= SIMILAR * len(some | others)
 
 
+def contained(one: str, other: str) -> bool:
+    """Return whether most of the shorter of two texts is in the longer one. Empty ones are in
+    nothing."""
+    first, second = _words(one), _words(other)
+    if not first or not second:
+        return False
+    size = 1 if min(len(first), len(second)) < SHORT else SHINGLE
+    some, others = _shingles(first, size), _shingles(second, size)
+    return len(some & others) >= SIMILAR * min(len(some), len(others))
+
+
 def link(
     vacancies: Iterable[Vacancy], *, known_keys: Collection[bytes], connection: Connection
 ) -> dict[str, str]:
@@ -156,8 +181,15 @@ def link(
 def posting(vacancy: Vacancy) -> Posting:
     """*vacancy*, as its own original."""
     excerpt = _excerpt(vacancy.snippet.requirement, vacancy.snippet.responsibility)
-    text = getattr(vacancy, "description", "") or excerpt
-    return Posting(vacancy.id, vacancy.published_at, excerpt, text)
+    text = getattr(vacancy, "description", "")
+    return Posting(
+        vacancy.id,
+        vacancy.published_at,
+        excerpt,
+        text,
+        grade_of(vacancy),
+        is_open=not vacancy.archived,
+    )
 
 
 def _near(
@@ -183,10 +215,15 @@ def _near(
         "most": LOOKED_AT,
     }
     for row in connection.execute(NEAR, values).fetchall():
-        excerpt = _excerpt(row["requirement"], row["responsibility"])
-        text = row["description"] or excerpt
         near[bytes(row["key"])].append(
-            Posting(row["original_id"], row["published_at"], excerpt, text)
+            Posting(
+                row["original_id"],
+                row["published_at"],
+                _excerpt(row["requirement"], row["responsibility"]) or row["description"] or "",
+                (row["description"] or "") if row["is_full"] else "",
+                stored_grade(row),
+                row["is_open"],
+            )
         )
     return near
 

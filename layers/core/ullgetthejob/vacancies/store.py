@@ -296,7 +296,10 @@ def _utc(now: datetime) -> datetime:
 
 
 def _hashed(vacancy: Vacancy) -> tuple[bytes, str]:
-    """As JSON, and the hash of that in hex. A field that a model gets later changes neither, as
-    long as it has its default."""
-    text = JSON[type(vacancy)].dump_json(vacancy, exclude_defaults=True)
-    return text, hashlib.sha256(text).hexdigest()
+    """As JSON, and in hex the hash of that without the snippet, which hh.ru cuts around the words
+    of each search. A field that a model gets later changes neither, as long as it has its default.
+    """
+    model = JSON[type(vacancy)]
+    text = model.dump_json(vacancy, exclude_defaults=True)
+    lasting = model.dump_json(vacancy, exclude_defaults=True, exclude={"snippet"})
+    return text, hashlib.sha256(lasting).hexdigest()
