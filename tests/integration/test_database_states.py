@@ -17,7 +17,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from functions.health import app as health
 from tests.fixtures.wire import every_route, send
-from ullgetthejob.platform import postgres, secrets
+from ullgetthejob.platform import aws, postgres, secrets
+from ullgetthejob.platform.authentication import require_service
+from ullgetthejob.platform.errors import Unauthorized, Unavailable
 
 ROUTES = every_route()
 SECRET = ("X-Core-Secret", "local-development-secret")
@@ -223,30 +225,64 @@ def test_every_route_answers_503_in_time_while_the_database_hangs(core, proxy, m
     assert asked_database > len(ROUTES) / 2
 
 
-def test_rotated_secret_works_at_once_and_a_flood_of_wrong_ones_reads_it_seldom(monkeypatch):
-    versions = iter(["new", "newer", "newest"])
-    reads = []
+class SecretsManager:
+    """Secrets Manager as far as :mod:`secrets` asks it: a version after another, or an error."""
 
-    def fetch(arn, stage):
-        kept = secrets._kept.get((arn, stage))
-        if kept is None:
-            reads.append(stage)
-            secrets._kept[arn, stage] = kept = (next(versions), time.monotonic())
-        return kept[0]
+    def __init__(self, monkeypatch, *versions):
+        self.versions = iter(versions)
+        self.reads = 0
+        self.fails = False
+        monkeypatch.setattr(aws, "call", self.call)
+        monkeypatch.setenv("ORCHESTRATOR_SECRET", "secretsmanager:arn:core")
+        monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", "")
 
+    def call(self, service, operation, request):
+        assert (service, operation) == ("secretsmanager", "GetSecretValue")
+        self.reads += 1
+        if self.fails:
+            raise aws.AwsError("ThrottlingException", {})
+        return {"SecretString": next(self.versions)}
+
+
+@pytest.fixture
+def moment(monkeypatch):
+    """A clock of the module's that a test sets."""
     secrets.forget()
-    monkeypatch.setattr(secrets, "_fetch", fetch)
-    monkeypatch.setenv("ORCHESTRATOR_SECRET", "secretsmanager:arn:core")
-    monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", "")
-    secrets._kept["arn:core", "AWSCURRENT"] = ("old", time.monotonic() - 60)
-    from ullgetthejob.platform.authentication import require_service
-    from ullgetthejob.platform.errors import Unauthorized
-
-    require_service({"x-core-secret": "old"}, b"")
-    assert reads == []
-    require_service({"x-core-secret": "new"}, b"")
-    for _ in range(100):
-        with pytest.raises(Unauthorized):
-            require_service({"x-core-secret": "wrong"}, b"")
-    assert reads == ["AWSCURRENT"]
+    now = SimpleNamespace(s=1000.0)
+    monkeypatch.setattr(secrets.time, "monotonic", lambda: now.s)
+    yield now
     secrets.forget()
+
+
+def accepts(sent):
+    try:
+        require_service({"x-core-secret": sent}, b"")
+    except Unauthorized:
+        return False
+    return True
+
+
+def test_rotated_secret_works_at_once_and_a_flood_of_wrong_ones_reads_it_seldom(
+    monkeypatch, moment
+):
+    manager = SecretsManager(monkeypatch, "old", "new", "new")
+    assert accepts("old")
+    moment.s += 60
+    assert accepts("new")
+    assert not any(accepts("wrong") for _ in range(100))
+    assert manager.reads == 2
+    moment.s += 6
+    assert not any(accepts("wrong") for _ in range(100))
+    assert manager.reads == 3
+
+
+def test_secret_stays_good_while_it_cannot_be_read_again(monkeypatch, moment):
+    manager = SecretsManager(monkeypatch, "good")
+    assert accepts("good")
+    moment.s += 60
+    manager.fails = True
+    with pytest.raises(Unavailable):
+        accepts("wrong")
+    assert not any(accepts("wrong") for _ in range(100))
+    assert accepts("good")
+    assert manager.reads == 2

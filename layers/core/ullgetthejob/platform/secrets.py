@@ -69,9 +69,13 @@ def read_again(name: str) -> bool:
     kept = _kept.get(key)
     if kept is not None and time.monotonic() < kept[1] + READ_AGAIN_EVERY_S:
         return False
-    before = kept[0] if kept else None
-    _kept.pop(key, None)
-    return _fetch(*key) != before
+    if kept is None:
+        return _fetch(*key) is not None
+    # Should Secrets Manager not answer, what is kept stays, and the next attempt waits its turn.
+    _kept[key] = (kept[0], time.monotonic())
+    content = _read(*key)
+    _kept[key] = (content, time.monotonic())
+    return content != kept[0]
 
 
 def forget() -> None:
@@ -80,18 +84,22 @@ def forget() -> None:
 
 
 def _fetch(arn: str, stage: str) -> str | None:
-    from ullgetthejob.platform import aws  # brings TLS along: not for a value that stands there
-
     kept = _kept.get((arn, stage))
     if kept and time.monotonic() < kept[1] + LIFE_S:
         return kept[0]
-    content: str | None = None
-    try:
-        request = {"SecretId": arn, "VersionStage": stage}
-        content = aws.call("secretsmanager", "GetSecretValue", request)["SecretString"]
-    except aws.AwsError as error:
-        if error.code != "ResourceNotFoundException" or stage == "AWSCURRENT":
-            logger.error("a secret could not be read", aws_error=error.code)
-            raise Unavailable("a secret could not be read", code="secrets_unavailable") from error
+    content = _read(arn, stage)
     _kept[arn, stage] = content, time.monotonic()
     return content
+
+
+def _read(arn: str, stage: str) -> str | None:
+    from ullgetthejob.platform import aws  # brings TLS along: not for a value that stands there
+
+    request = {"SecretId": arn, "VersionStage": stage}
+    try:
+        return str(aws.call("secretsmanager", "GetSecretValue", request)["SecretString"])
+    except aws.AwsError as error:
+        if error.code == "ResourceNotFoundException" and stage != "AWSCURRENT":
+            return None
+        logger.error("a secret could not be read", aws_error=error.code)
+        raise Unavailable("a secret could not be read", code="secrets_unavailable") from error

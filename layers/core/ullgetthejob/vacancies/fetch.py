@@ -289,6 +289,7 @@ class _Worker:
         """Keep what a page brought; the run after it, which may be its end."""
         now = self._clock()
         plan = fetch_plan.after(run.plan, page)
+        ids = list(dict.fromkeys(vacancy.id for vacancy in page.items))
         with self._connection.transaction():
             query = queries.lock(self._query_id, connection=self._connection)
             stored = store.store_seen(
@@ -297,16 +298,20 @@ class _Worker:
                 connection=self._connection,
                 now=now,
             )
-            ids = [vacancy.id for vacancy in page.items]
+            seen_before = queries.count_seen(
+                self._query_id, since=run.started_at, vacancy_ids=ids, connection=self._connection
+            )
             queries.match(
                 self._query_id, ids, again=run.is_full, connection=self._connection, now=now
             )
+            if plan.over:
+                plan = fetch_plan.after_count(plan, self._distinct(run, page))
             public_feed.add(stored.originals, connection=self._connection, now=now)
             kept = fetch_runs.step(
                 run,
                 plan,
                 found=page.found,
-                fetched=len(page.items),
+                fetched=len(ids) - seen_before,
                 failed=page.unreadable,
                 new=len(stored.new),
                 changed=len(stored.changed),
@@ -322,6 +327,11 @@ class _Worker:
             _count_end(ended)
         return ended or kept
 
+    def _distinct(self, run: Run, page: SearchPage) -> int:
+        """How many vacancies the run has brought so far, those counted that nobody can read."""
+        seen = queries.count_seen(self._query_id, since=run.started_at, connection=self._connection)
+        return seen + run.failed + page.unreadable
+
     def _end(self, run: Run, plan: Plan, query: dict[str, Any], now: datetime) -> Run | None:
         """What the run is after its last page; ``None`` before that."""
         if run.found == 0 and self._has_collapsed(query, now):
@@ -330,7 +340,8 @@ class _Worker:
             )
         if not plan.over:
             return None
-        if plan.missing in (None, "too_deep"):  # what is old is missed by nobody
+        # What is old is missed by nobody, and what hh.ru shows twice as many as it likes.
+        if plan.missing in (None, "too_deep", "fewer_than_found"):
             queries.completed(run, connection=self._connection)
         return fetch_runs.end(
             run,

@@ -13,6 +13,10 @@ reading goes on in a window below the last vacancy down to which nothing is miss
 that closes above can shift. Within five minutes of its top, where a window cannot be cut, the pages
 are asked again instead, a few times at most; then the run is partial (``moving``).
 
+One vacancy may come twice in the pages, in the place of another that is then seen nowhere. So a
+whole reading in one window that brought fewer vacancies than hh.ru found is made once more; where
+that brings no more, the run is partial (``fewer_than_found``).
+
 An incremental run stops at the page that reaches what was published before ``low``. No run makes
 more than :data:`MOST_CALLS`: a search for everything must not take the pace from all others. What
 lies deeper is old, and left out (``too_deep``).
@@ -39,13 +43,18 @@ LONG_AGO = timedelta(days=400)
 FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 
 
-Missing = Literal["too_many", "moving", "too_deep"]
+Missing = Literal["too_many", "moving", "too_deep", "fewer_than_found"]
 
 
 class Plan(BaseModel):
-    """How far a run is. *upper*: the end of the window that is read, ``None``: the plain search.
-    *found*: what the last answer said. *edge*: when the last vacancy was published down to which
-    nothing is missing. *missing*: why something is. Goes to JSON and back without loss."""
+    """How far a run is.
+
+    *upper*: the end of the window that is read, ``None``: the plain search. *found*: what the last
+    answer said; *least_found*: the fewest that any said (what comes while a run reads is for the
+    next one). *edge*: when the last vacancy was published down to which nothing is missing.
+    *is_again*: the search is read a second time. *missing*: why something is. Goes to JSON and back
+    without loss.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +66,8 @@ class Plan(BaseModel):
     edge: datetime | None = None
     turns: int = 0
     calls: int = 0
+    least_found: int | None = None
+    is_again: bool = False
     missing: Missing | None = None
     over: bool = False
 
@@ -87,10 +98,22 @@ def question(plan: Plan, parameters: SearchParameters) -> SearchParameters:
 
 def after(plan: Plan, page: SearchPage) -> Plan:
     """The plan after the answer *page* to its question."""
-    following = _following(_with(plan, calls=plan.calls + 1), page)
+    least = page.found if plan.least_found is None else min(plan.least_found, page.found)
+    following = _following(_with(plan, calls=plan.calls + 1, least_found=least), page)
     if following.calls >= MOST_CALLS and not following.over:
         return _with(following, missing=following.missing or "too_deep", over=True)
     return following
+
+
+def after_count(plan: Plan, distinct: int) -> Plan:
+    """Return the plan after a whole reading that brought *distinct* vacancies, unreadable ones
+    counted: over, or to read once more."""
+    is_whole = plan.over and plan.low is None and plan.upper is None and plan.missing is None
+    if not is_whole or plan.least_found is None or distinct >= min(plan.least_found, MAX_DEPTH):
+        return plan
+    if plan.is_again or plan.calls >= MOST_CALLS:
+        return _with(plan, missing="fewer_than_found")
+    return _with(plan, page=0, found=None, edge=None, turns=0, over=False, is_again=True)
 
 
 def _following(plan: Plan, page: SearchPage) -> Plan:

@@ -76,6 +76,13 @@ SEEN_AGAIN = """
     UPDATE search_matches SET seen_at = %(now)s
     WHERE query_id = %(id)s AND vacancy_id = ANY(%(ids)s)
 """
+COUNT_SEEN_OF = """
+    SELECT count(*) AS seen FROM search_matches
+    WHERE query_id = %(id)s AND vacancy_id = ANY(%(ids)s) AND seen_at >= %(since)s
+"""
+COUNT_SEEN = """
+    SELECT count(*) AS seen FROM search_matches WHERE query_id = %(id)s AND seen_at >= %(since)s
+"""
 MATCH = """
     WITH seen AS (
         SELECT id, min(place) AS place
@@ -211,6 +218,21 @@ def match(
         connection.execute(SEEN_AGAIN, values)
     if vacancy_ids:
         connection.execute(MATCH, values)
+
+
+def count_seen(
+    query_id: UUID,
+    *,
+    since: datetime,
+    connection: Connection,
+    vacancy_ids: list[str] | None = None,
+) -> int:
+    """Return how many vacancies, of *vacancy_ids* if they are given, the search found since a
+    moment."""
+    values = {"id": query_id, "ids": vacancy_ids, "since": since}
+    statement = COUNT_SEEN if vacancy_ids is None else COUNT_SEEN_OF
+    row = connection.execute(statement, values).fetchone()
+    return int(row["seen"]) if row else 0
 
 
 def completed(run: Run, *, connection: Connection) -> None:
