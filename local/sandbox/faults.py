@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "lost": ("what was asked is done, then the connection ends without an answer", "/"),
     "refusal": ("who applies or writes to an employer is refused with 'value'", "/negotiations"),
     "token_revoked": ("403 oauth/token_revoked to calls that bear a token", "/"),
+    "repeated_item": ("a page whose last vacancy is its first one once more", "/vacancies"),
     "withdrawn": ("a method that is closed: 'status' (default 404) with a 'body'", "/"),
 }
 FIELDS = {

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
 import sqlite3
 import time
@@ -135,6 +136,16 @@ def _hang_up(request: web.Request) -> web.Response:
     return web.Response(status=500)  # goes nowhere
 
 
+def _with_first_item_repeated(whole: web.StreamResponse) -> web.StreamResponse:
+    """A page as hh.ru answers while others move on it: one vacancy in the place of another."""
+    body = whole.body if isinstance(whole, web.Response) else None
+    content = json.loads(body) if isinstance(body, bytes) else {}
+    if len(content.get("items", ())) < 2:
+        return whole
+    content["items"][-1] = content["items"][0]
+    return web.json_response(content)
+
+
 async def _truncated(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
     """Send the first half of an answer and end the connection."""
     body = whole.body if isinstance(whole, web.Response) else None
@@ -195,6 +206,8 @@ async def _with_faults(
             await asyncio.sleep(slow.seconds)
     if answer is None or kind == "lost":
         return _hang_up(request)
+    if kind == "repeated_item":
+        return _with_first_item_repeated(answer)
     return await _truncated(request, answer) if kind == "truncated" else answer
 
 

@@ -216,6 +216,38 @@ def test_too_many_at_one_moment_are_said(desk, employer, search, monkeypatch):
     assert desk.run(query_id).calls > 1
 
 
+def test_one_vacancy_twice_in_the_place_of_another_is_noticed_and_read_again(
+    desk, employer, search
+):
+    query_id, _ = search
+    published = publish(desk.sandbox, employer, 6)
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.sandbox.fault("repeated_item", path="/vacancies", times=1)
+    desk.minute(0)
+    run = desk.run(query_id)
+    assert (run.state, run.reason, run.found, run.fetched, run.new) == (
+        *("completed", None),
+        *(6, 6, 6),
+    )
+    assert set(desk.matches(query_id)) == set(published)
+    assert run.calls == 2
+
+
+def test_fewer_vacancies_than_were_found_in_two_readings_make_the_run_partial(
+    desk, employer, search
+):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 6)
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.sandbox.fault("repeated_item", path="/vacancies")
+    desk.minute(0)
+    assert ended(desk, query_id) == ("partial", "fewer_than_found")
+    run = desk.run(query_id)
+    assert (run.found, run.fetched, run.calls) == (6, 5, 2)
+    desk.minute(HALF_AN_HOUR)
+    assert desk.run(query_id).calls == 1, "and is not read whole each time"
+
+
 def test_a_search_for_everything_does_not_take_all_calls(desk, employer, search, monkeypatch):
     monkeypatch.setattr(fetch_plan, "MOST_CALLS", 1)
     query_id, _ = search

@@ -218,6 +218,47 @@ def links(connection):
     return {row["external_id"]: row["repost_of"] for row in rows}
 
 
+def test_another_snippet_of_a_vacancy_is_no_change(connection):
+    put(connection, post(1))
+    cut = {"requirement": "...желание учиться и расти вместе с нами.", "responsibility": None}
+    assert put(connection, post(1, snippet=cut)) == ([], [])
+    assert put(connection, post(1, snippet=cut, has_test=True)) == ([], ["1"])
+
+
+def test_a_job_in_two_cities_is_one_whatever_two_searches_cut_out(connection):
+    put(connection, post(1))
+    cut = {
+        "requirement": "...грамотная речь, желание учиться и расти вместе с нами.",
+        "responsibility": "...вести учёт остатков, готовить зал к открытию.",
+    }
+    put(connection, post(2, PERM, snippet=cut))
+    assert links(connection) == {"1": None, "2": "1"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"experience": {"id": "between3And6", "name": "3–6 лет"}},
+        {"employment_form": {"id": "PART", "name": "Частичная"}},
+        {"work_format": [{"id": "REMOTE", "name": "Удалённо"}]},
+        {"salary": {"from": 125, "to": None, "currency": "RUR", "gross": False}},
+    ],
+)
+def test_an_opening_of_another_grade_is_another_job_until_one_is_closed(connection, changes):
+    junior = {
+        "experience": {"id": "noExperience", "name": "Нет опыта"},
+        "employment_form": {"id": "FULL", "name": "Полная"},
+        "work_format": [{"id": "ON_SITE", "name": "На месте"}],
+    }
+    put(connection, post(1, **junior))
+    put(connection, post(2, **{**junior, **changes}))
+    assert links(connection) == {"1": None, "2": None}
+    store.close("1", connection=connection, now=NOW)
+    store.close("2", connection=connection, now=NOW)
+    put(connection, post(3, **{**junior, **changes}))
+    assert links(connection)["3"] in ("1", "2")
+
+
 def test_of_reposts_on_one_page_the_oldest_is_the_original(connection):
     page = seen(post(3, day=24), post(1, PERM, day=22), post(2, day=23))
     stored = store.store_seen(page, search_query="", connection=connection, now=NOW)

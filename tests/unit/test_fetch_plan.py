@@ -262,3 +262,34 @@ def test_where_nothing_changes_no_page_is_asked_twice_and_no_call_is_wasted(worl
     windows = len({one.date_to for one in model.questions})
     # a page more for each window, and for what is read again of its first five minutes
     assert len(model.questions) <= max(1, -(-len(wanted) // 100)) + 2 * windows
+
+
+def whole(**changes):
+    """A whole search that was read in one window."""
+    return Plan(started_at=START, calls=3, found=12, least_found=10, over=True, **changes)
+
+
+@pytest.mark.parametrize("distinct", [10, 11, 500])
+def test_a_reading_that_brought_all_that_was_found_is_over(distinct):
+    assert fetch_plan.after_count(whole(), distinct) == whole()
+
+
+def test_a_reading_that_brought_fewer_is_made_once_more_and_then_partial():
+    again = fetch_plan.after_count(whole(page=4), 9)
+    assert (again.over, again.page, again.is_again, again.calls) == (False, 0, True, 3)
+    ended = fetch_plan.after_count(whole(is_again=True), 9)
+    assert (ended.over, ended.missing) == (True, "fewer_than_found")
+    assert fetch_plan.after_count(whole(is_again=True), 10).missing is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"low": START}, {"upper": START}, {"missing": "too_deep"}, {"over": False}]
+)
+def test_what_is_no_whole_reading_in_one_window_is_not_counted(changes):
+    plan = whole().model_copy(update=changes)
+    assert fetch_plan.after_count(plan, 1) == plan
+
+
+def test_no_call_is_made_over_the_most_of_a_run():
+    plan = whole().model_copy(update={"calls": fetch_plan.MOST_CALLS})
+    assert fetch_plan.after_count(plan, 1).missing == "fewer_than_found"

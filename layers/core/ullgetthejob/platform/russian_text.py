@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A word keeps its signs: C++, C#, R&D, and the dot of .NET unless it ends another word.
-WORD = re.compile(r"(?:(?<!\w)\.)?\w+(?:(?:&\w+)+|\+\+|#)?")
+# A word keeps its signs: C++, C#, R&D, and the dot of .NET unless it ends another word, or is one
+# of several.
+WORD = re.compile(r"(?:(?<![\w.])\.(?=[a-z]))?\w+(?:(?:&\w+)+|\+\+|#)?")
 RUSSIAN = re.compile("[а-я]+")
 LOOK_ALIKE = dict(zip("авекмнорстух", "abekmhopctyx", strict=True))
 TO_LATIN = str.maketrans(LOOK_ALIKE)
