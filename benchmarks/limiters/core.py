@@ -20,9 +20,9 @@ class CoreLimiter:
         self.requests = 0
         exchange = aws._Service._exchange  # every request that goes out, retries included
 
-        def counted(service: Any, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        def counted(service: Any, *arguments: Any) -> tuple[int, bytes]:
             self.requests += 1
-            return exchange(service, body, headers)
+            return exchange(service, *arguments)
 
         aws._Service._exchange = counted  # type: ignore[method-assign,assignment]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -99,6 +100,49 @@ def test_a_kept_connection_that_died_is_replaced_without_notice(monkeypatch):
     with scripted(monkeypatch, (200, {}), "hang up", (200, {"a": 2})):
         aws.call("dynamodb", "UpdateItem", {})
         assert aws.call("dynamodb", "UpdateItem", {}) == {"a": 2}
+
+
+def test_calls_of_two_threads_do_not_wait_for_each_other(monkeypatch):
+    """Each is answered only when both have arrived; a third call opens no third connection."""
+    both = threading.Barrier(2, timeout=2)
+    opened = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self):
+            super().setup()
+            opened.append(self.client_address)
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if body["meet"]:
+                both.wait()
+            answer = json.dumps({"given": body["number"]}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    def give(number, *, meet):
+        return aws.call("dynamodb", "UpdateItem", {"number": number, "meet": meet})
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        aws.forget()
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda number: give(number, meet=True), (1, 2)))
+        assert answers == [{"given": 1}, {"given": 2}]
+        assert give(3, meet=False) == {"given": 3}
+        aws.forget()
+        server.shutdown()
+    assert len(opened) == 2
 
 
 def test_nobody_there_is_unreachable(monkeypatch):

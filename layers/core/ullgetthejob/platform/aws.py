@@ -5,9 +5,10 @@ with Signature Version 4. boto3 would do the same and cost 150-250 ms of every c
 times the CPU of every call (``make bench-cold-start``; docs/decisions/0001-aws-without-sdk.md).
 Operations, requests and answers are those of AWS's API references, bytes as base64 text.
 
-One connection a service and environment, kept alive. A connection that died while the environment
-was frozen is replaced; throttling and failures of AWS's are tried again, so a request may arrive
-twice: whoever calls makes sure that this is harmless.
+Connections are kept alive, as many a service as threads have called at the same time: none waits
+for another's answer. A connection that died while the environment was frozen is replaced;
+throttling and failures of AWS's are tried again, so a request may arrive twice: whoever calls makes
+sure that this is harmless.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import hmac
 import http.client
 import json
 import random
-import threading
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -96,7 +96,7 @@ def forget() -> None:
 
 
 class _Service:
-    """One service at one endpoint, over one connection."""
+    """One service at one endpoint. Its idle connections are kept, the last used is taken first."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -106,23 +106,8 @@ class _Service:
         endpoint = settings.text(ENDPOINTS[name], settings.text("AWS_ENDPOINT_URL", default))
         address = urlsplit(endpoint)
         self.host = address.netloc
-        self._is_tls = address.scheme == "https"
-        self._of_thread = threading.local()
-        self._opened: list[http.client.HTTPConnection] = []
-
-    @property
-    def _connection(self) -> http.client.HTTPConnection:
-        """The thread's own connection: threads do not queue behind one."""
-        kept: http.client.HTTPConnection | None = getattr(self._of_thread, "connection", None)
-        if kept is None:
-            kept = (
-                http.client.HTTPSConnection(self.host, timeout=TIMEOUT_S, context=tls.context())
-                if self._is_tls
-                else http.client.HTTPConnection(self.host, timeout=TIMEOUT_S)
-            )
-            self._of_thread.connection = kept
-            self._opened.append(kept)
-        return kept
+        self._encrypted = address.scheme == "https"
+        self._idle: list[http.client.HTTPConnection] = []  # append and pop are atomic
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         target, version = PROTOCOLS[self.name]
@@ -143,26 +128,40 @@ class _Service:
         raise AwsError(code or ("ServiceUnavailable" if status >= 500 else str(status)), content)
 
     def close(self) -> None:
-        for connection in self._opened:
-            connection.close()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self) -> http.client.HTTPConnection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        if self._encrypted:
+            return http.client.HTTPSConnection(self.host, timeout=TIMEOUT_S, context=tls.context())
+        return http.client.HTTPConnection(self.host, timeout=TIMEOUT_S)
 
     def _send(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        kept = self._connection.sock is not None
+        connection = self._take()
+        kept = connection.sock is not None
         try:
-            return self._exchange(body, headers)
+            answer = self._exchange(connection, body, headers)
         except (http.client.HTTPException, OSError) as error:
-            self._connection.close()
+            connection.close()
             if not kept or isinstance(error, TimeoutError):
                 raise AwsError("Unreachable", {}) from error
-        try:  # the kept connection had died meanwhile
-            return self._exchange(body, headers)
-        except (http.client.HTTPException, OSError) as error:
-            self._connection.close()
-            raise AwsError("Unreachable", {}) from error
+            try:  # the kept connection had died meanwhile
+                answer = self._exchange(connection, body, headers)
+            except (http.client.HTTPException, OSError) as again:
+                connection.close()
+                raise AwsError("Unreachable", {}) from again
+        self._idle.append(connection)
+        return answer
 
-    def _exchange(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        self._connection.request("POST", "/", body, headers)
-        response = self._connection.getresponse()
+    def _exchange(
+        self, connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        connection.request("POST", "/", body, headers)
+        response = connection.getresponse()
         return response.status, response.read()
 
 
@@ -170,9 +169,7 @@ _services: dict[str, _Service] = {}
 
 
 def _service(name: str) -> _Service:
-    if name not in _services:
-        _services[name] = _Service(name)
-    return _services[name]
+    return _services.get(name) or _services.setdefault(name, _Service(name))
 
 
 def signed(
