@@ -227,12 +227,19 @@ def test_429_and_a_blocked_region_pause_everybody_at_once():
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"items": None}, {"items": [{"id": "1"}]}, {**EMPTY, "items": [5]}, [], "x", 5]
+    "body",
+    [{}, {"items": None}, {"items": [{"id": "1"}]}, {**EMPTY, "items": [5, 5, 5]}, [], "x", 5],
 )
 def test_an_answer_of_another_shape_is_unavailable_not_a_crash(body):
     hh = Hh(lambda request: httpx.Response(200, json=body))
     with pytest.raises(errors.HHUnavailable):
         hh.client.search(SearchParameters())
+
+
+def test_one_vacancy_of_another_shape_alone_on_a_page_fails_alone():
+    hh = Hh(lambda request: httpx.Response(200, json={**EMPTY, "items": [{"id": "2"}]}))
+    page = hh.client.search(SearchParameters())
+    assert (page.items, page.unreadable) == ((), 1)
 
 
 def test_one_vacancy_of_another_shape_does_not_hide_the_others(log):

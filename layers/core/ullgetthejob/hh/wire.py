@@ -19,14 +19,16 @@ from ullgetthejob.hh.models import (
     VacancyDetail,
 )
 
+SEVERAL = 3
 UNREADABLE = (ValidationError, KeyError, TypeError, AttributeError)
 
 
 def search_page(answer: dict[str, Any]) -> SearchPage:
     """The answer of ``GET /vacancies``.
 
-    One vacancy of an unknown shape does not hide the others: it is left out and counted. A page on
-    which nothing is readable is unreadable itself.
+    One vacancy of an unknown shape does not hide the others: it is left out and counted, also where
+    it is alone on the last page. A page of several on which nothing is readable is unreadable
+    itself: hh.ru has changed its shape, and the run must not end as if there were nothing.
     """
     items: list[Vacancy] = []
     unreadable = 0
@@ -35,7 +37,7 @@ def search_page(answer: dict[str, Any]) -> SearchPage:
             items.append(vacancy(item))
         except UNREADABLE:
             unreadable += 1
-            if unreadable == len(answer["items"]):
+            if unreadable == len(answer["items"]) >= SEVERAL:
                 raise
     return SearchPage.model_validate({**answer, "items": items, "unreadable": unreadable})
 

@@ -187,6 +187,8 @@ class Api:
             with postgres.deadline(postgres.REQUEST_DEADLINE_S):
                 status, body, headers = self._answer(event, request_id)
         except AppError as error:
+            if isinstance(error, Unavailable):
+                logger.warning("not available", **trace(error))
             status, body, headers = _refusal(error, request_id)
         except Exception as error:
             logger.error("unexpected error", **trace(error))

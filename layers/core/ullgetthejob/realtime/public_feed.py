@@ -348,6 +348,8 @@ def post(body: bytes, *, request_id: str) -> Reply:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         logger.warning("the BFF is unreachable", error_type=type(error).__name__)
         return Reply(None, "unreachable")
+    if code in (401, 403):  # our secret may have been rotated: the next post has the new one
+        secrets.read_again("ORCHESTRATOR_SECRET")
     return Reply(code, f"http_{code}")
 
 
