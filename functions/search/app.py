@@ -14,7 +14,7 @@ api = Api(people)
 def search_jobs(body: SearchParameters) -> SearchAnswer:
     """Search with any of hh.ru's parameters; what was seen is stored."""
     with postgres.session() as connection:
-        return search(body, hh=client(), connection=connection, now=clock.now())
+        return search(body, hh=client(), connection=connection, clock=clock.now)
 
 
 @api.get("/api/jobs/{id}", who=SERVICE)

@@ -7,6 +7,7 @@ from ullgetthejob.applications import sweep
 from ullgetthejob.platform import clock, periodic
 from ullgetthejob.platform.telemetry import flush
 from ullgetthejob.realtime import events, public_feed
+from ullgetthejob.vacancies import shared_answers
 
 MOST = sweep.AT_ONCE
 
@@ -21,6 +22,9 @@ def handler(_event: dict[str, Any], context: object) -> dict[str, int]:
         "public_feed_rung": lambda one: public_feed.wake_due(connection=one, now=now),
         **sweep.tidy_steps(now=now, request_id=request_id),
         "events_forgotten": lambda one: events.forget_old(connection=one, now=now, most=MOST),
+        "answers_forgotten": lambda one: shared_answers.forget_old(
+            connection=one, now=now, most=MOST
+        ),
         "feed_forgotten": lambda one: public_feed.forget_ended(connection=one, now=now, most=MOST),
     }
     try:

@@ -189,6 +189,13 @@ CONTRACT = {
         "negotiations_interval_s": "integer",
         "broadcast_seq": "bigint not null default 0",
     },
+    "search_answers": {
+        "hash": "bytea not null",
+        "answer": "jsonb",
+        "answered_at": "timestamp with time zone",
+        "asked_by": "uuid",
+        "asked_until": "timestamp with time zone",
+    },
     "hh_logins": {
         "code_hash": "bytea not null",
         "user_id": "uuid",
@@ -226,6 +233,7 @@ KEYS = {
         "FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE"
     ),
     "account_tokens_pkey": "PRIMARY KEY (account_id)",
+    "search_answers_pkey": "PRIMARY KEY (hash)",
     "account_tokens_refresh_hash_key": "UNIQUE (refresh_hash)",
     "account_tokens_account_id_fkey": (
         "FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE"

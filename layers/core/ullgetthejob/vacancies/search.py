@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field
 from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.errors import HHVacancyNotFound
 from ullgetthejob.platform.telemetry import count
-from ullgetthejob.vacancies import job, store
+from ullgetthejob.vacancies import job, shared_answers, store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     import psycopg
@@ -36,6 +37,9 @@ class SearchAnswer(BaseModel):
     page: int = Field(ge=0)
     pages: int = Field(ge=0)
     per_page: int
+    age_seconds: int = Field(
+        default=0, ge=0, description="how old the answer is, which an equal search got before"
+    )
 
 
 class JobAnswer(BaseModel):
@@ -46,16 +50,36 @@ class JobAnswer(BaseModel):
 
 
 def search(
+    parameters: SearchParameters,
+    *,
+    hh: HHClient,
+    connection: Connection,
+    clock: Callable[[], datetime],
+) -> SearchAnswer:
+    """Return one page of a search; of equal searches at one moment, hh.ru is asked by one.
+
+    Raises :class:`Invalid` for codes that hh.ru does not know, and the errors of
+    :mod:`ullgetthejob.hh.errors`.
+    """
+    dictionaries.check(parameters, client=hh, connection=connection, now=clock())
+    count("Searches")
+    with shared_answers.shared(parameters, connection=connection, clock=clock) as turn:
+        if isinstance(turn, shared_answers.KeptAnswer):
+            count("SearchesShared")
+            age = max(0, int((clock() - turn.answered_at).total_seconds()))
+            return SearchAnswer.model_validate({**turn.content, "age_seconds": age})
+        answer = _ask(parameters, hh=hh, connection=connection, now=clock())
+        turn.store(answer.model_dump_json(), now=clock())
+    return answer
+
+
+def _ask(
     parameters: SearchParameters, *, hh: HHClient, connection: Connection, now: datetime
 ) -> SearchAnswer:
-    """One page of a search. Raises :class:`Invalid` for codes that hh.ru does not know, and the
-    errors of :mod:`ullgetthejob.hh.errors`."""
-    dictionaries.check(parameters, client=hh, connection=connection, now=now)
     page = hh.search(parameters)
     stored = store.store_seen(
         page.items, search_query=parameters.text, connection=connection, now=now
     )
-    count("Searches")
     count("VacanciesSeen", len(page.items))
     count("VacanciesNew", len(stored.new))
     count("VacanciesChanged", len(stored.changed))
