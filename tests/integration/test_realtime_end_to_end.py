@@ -26,7 +26,7 @@ from tests.fixtures.aws import CREDENTIALS
 from ullgetthejob.platform import clock
 from ullgetthejob.realtime import connections, events
 
-FUNCTIONS = ("WebsocketFunction", "BroadcasterFunction")
+FUNCTIONS = ("WebsocketFunction", "FramesFunction", "BroadcasterFunction")
 DEADLINE_S = 60  # for a busy machine; nothing waits this long when all is well
 
 

@@ -66,7 +66,16 @@ def revoked(answer: httpx.Response) -> None:
     assert answer.json()["errors"][0]["value"] == "token_revoked"
 
 
+def repeated_item(answer: httpx.Response) -> None:
+    assert answer.status_code == 200
+    items = answer.json()["items"]
+    assert items[0] == items[-1]
+    assert len(items) > 1
+
+
 ANSWERED: dict[str, Callable[[httpx.Response], None]] = {
+    "repeated_item": repeated_item,
+    "withdrawn": enveloped(404, "not_found"),
     "too_many_requests": enveloped(429, "too_many_requests"),
     "server_error": enveloped(500, "server_error"),
     "bad_gateway": page(502, "Bad Gateway"),

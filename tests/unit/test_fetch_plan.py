@@ -282,6 +282,14 @@ def test_a_reading_that_brought_fewer_is_made_once_more_and_then_partial():
     assert fetch_plan.after_count(whole(is_again=True), 10).missing is None
 
 
+def test_what_cannot_be_read_is_counted_once_a_reading():
+    assert fetch_plan.after_count(whole(unreadable=1), 9).over
+    again = fetch_plan.after_count(whole(unreadable=1), 8)
+    assert (again.is_again, again.unreadable) == (True, 0)
+    ended = fetch_plan.after_count(whole(unreadable=1, is_again=True), 8)
+    assert ended.missing == "fewer_than_found"
+
+
 @pytest.mark.parametrize(
     "changes", [{"low": START}, {"upper": START}, {"missing": "too_deep"}, {"over": False}]
 )

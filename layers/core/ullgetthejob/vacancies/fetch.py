@@ -305,14 +305,17 @@ class _Worker:
                 self._query_id, ids, again=run.is_full, connection=self._connection, now=now
             )
             if plan.over:
-                plan = fetch_plan.after_count(plan, self._distinct(run, page))
+                seen = queries.count_seen(
+                    self._query_id, since=run.started_at, connection=self._connection
+                )
+                plan = fetch_plan.after_count(plan, seen)
             public_feed.add(stored.originals, connection=self._connection, now=now)
             kept = fetch_runs.step(
                 run,
                 plan,
                 found=page.found,
                 fetched=len(ids) - seen_before,
-                failed=page.unreadable,
+                failed=0 if run.plan.is_again else page.unreadable,
                 new=len(stored.new),
                 changed=len(stored.changed),
                 connection=self._connection,
@@ -326,11 +329,6 @@ class _Worker:
         if ended is not None:
             _count_end(ended)
         return ended or kept
-
-    def _distinct(self, run: Run, page: SearchPage) -> int:
-        """How many vacancies the run has brought so far, those counted that nobody can read."""
-        seen = queries.count_seen(self._query_id, since=run.started_at, connection=self._connection)
-        return seen + run.failed + page.unreadable
 
     def _end(self, run: Run, plan: Plan, query: dict[str, Any], now: datetime) -> Run | None:
         """What the run is after its last page; ``None`` before that."""

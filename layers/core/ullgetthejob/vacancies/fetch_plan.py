@@ -52,8 +52,8 @@ class Plan(BaseModel):
     *upper*: the end of the window that is read, ``None``: the plain search. *found*: what the last
     answer said; *least_found*: the fewest that any said (what comes while a run reads is for the
     next one). *edge*: when the last vacancy was published down to which nothing is missing.
-    *is_again*: the search is read a second time. *missing*: why something is. Goes to JSON and back
-    without loss.
+    *unreadable*: how many vacancies of this reading could not be read. *is_again*: the search is
+    read a second time. *missing*: why something is. Goes to JSON and back without loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +67,7 @@ class Plan(BaseModel):
     turns: int = 0
     calls: int = 0
     least_found: int | None = None
+    unreadable: int = 0
     is_again: bool = False
     missing: Missing | None = None
     over: bool = False
@@ -99,21 +100,29 @@ def question(plan: Plan, parameters: SearchParameters) -> SearchParameters:
 def after(plan: Plan, page: SearchPage) -> Plan:
     """The plan after the answer *page* to its question."""
     least = page.found if plan.least_found is None else min(plan.least_found, page.found)
-    following = _following(_with(plan, calls=plan.calls + 1, least_found=least), page)
+    unreadable = plan.unreadable + page.unreadable
+    counted = _with(plan, calls=plan.calls + 1, least_found=least, unreadable=unreadable)
+    following = _following(counted, page)
     if following.calls >= MOST_CALLS and not following.over:
         return _with(following, missing=following.missing or "too_deep", over=True)
     return following
 
 
 def after_count(plan: Plan, distinct: int) -> Plan:
-    """Return the plan after a whole reading that brought *distinct* vacancies, unreadable ones
-    counted: over, or to read once more."""
+    """Return the plan after a whole reading that brought *distinct* vacancies besides those that
+    cannot be read: over, or to read once more."""
     is_whole = plan.over and plan.low is None and plan.upper is None and plan.missing is None
-    if not is_whole or plan.least_found is None or distinct >= min(plan.least_found, MAX_DEPTH):
+    if (
+        not is_whole
+        or plan.least_found is None
+        or (distinct + plan.unreadable >= min(plan.least_found, MAX_DEPTH))
+    ):
         return plan
     if plan.is_again or plan.calls >= MOST_CALLS:
         return _with(plan, missing="fewer_than_found")
-    return _with(plan, page=0, found=None, edge=None, turns=0, over=False, is_again=True)
+    return _with(
+        plan, page=0, found=None, edge=None, turns=0, unreadable=0, over=False, is_again=True
+    )
 
 
 def _following(plan: Plan, page: SearchPage) -> Plan:

@@ -63,13 +63,13 @@ def search(
     """
     dictionaries.check(parameters, client=hh, connection=connection, now=clock())
     count("Searches")
-    with shared_answers.shared(parameters, connection=connection, clock=clock) as turn:
-        if isinstance(turn, shared_answers.KeptAnswer):
+    with shared_answers.shared(parameters, connection=connection, clock=clock) as shared:
+        if isinstance(shared, shared_answers.KeptAnswer):
             count("SearchesShared")
-            age = max(0, int((clock() - turn.answered_at).total_seconds()))
-            return SearchAnswer.model_validate({**turn.content, "age_seconds": age})
+            age = max(0, int((clock() - shared.answered_at).total_seconds()))
+            return SearchAnswer.model_validate({**shared.content, "age_seconds": age})
         answer = _ask(parameters, hh=hh, connection=connection, now=clock())
-        turn.store(answer.model_dump_json(), now=clock())
+        shared.store(answer.model_dump_json(), now=clock())
     return answer
 
 

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 FRESH_FOR = timedelta(seconds=5)
-# The pacer's patience, a call, a renewed token and the call again (hh/client).
-ASKED_FOR = timedelta(seconds=15)
-WAITED_FOR_S = 15.0  # then one asks by itself: the function has 28 s
+# The pacer's patience and most calls (hh/client). Whoever waits waits longer, so that one of them
+# takes the place of one that died and the others get its answer; the function has 28 s.
+ASKED_FOR = timedelta(seconds=10)
+WAITED_FOR_S = 14.0
 LOOKED_EVERY_S = 0.1
 KEPT_FOR = timedelta(hours=1)
 
