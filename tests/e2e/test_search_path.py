@@ -28,7 +28,9 @@ JOB_TYPES = {
     "has_test": bool,
     "full_description_loaded": bool,
 }
-SALARY = re.compile(r"(from \d+|to \d+|\d+-\d+) [A-Z]{3}( gross| net)?( per (shift|hour|rotation|service))?")
+SALARY = re.compile(
+    r"(from \d+|to \d+|\d+-\d+) [A-Z]{3}( gross| net)?( per (shift|hour|rotation|service))?"
+)
 
 
 @pytest.fixture
