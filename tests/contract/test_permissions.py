@@ -171,6 +171,7 @@ def needed(name: str) -> set[tuple[str, str]]:
     found = {
         (f"{service}:{operation}", resource)
         for where, service, operation in aws_calls(name)
+        if operation != "BatchGetSecretValue"  # has a policy and a test of its own
         for resource in resources(name, where, service, operation)
     }
     for method, verb in (("post", "POST"), ("close", "DELETE"), ("is_gone", "GET")):
@@ -270,6 +271,20 @@ def test_the_key_of_the_secrets_is_open_to_every_function_through_secrets_manage
     roles = {role["Ref"] for role in policy["Properties"]["Roles"]}
     assert roles == {f"{name}Role" for name in readers}
     assert roles <= set(transformed())
+
+
+def test_who_reads_several_secrets_may_read_them_in_one_call() -> None:
+    policy = TEMPLATE["Resources"]["SecretsBatchPolicy"]["Properties"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "secretsmanager:BatchGetSecretValue"
+    assert statement["Resource"] == "*"  # AWS lets this action be limited to none
+    reads = {
+        name: set(re.findall(r"secretsmanager:\$\{(\w+)\}", json.dumps(variables(name))))
+        for name in FUNCTIONS
+    }
+    several = {f"{name}Role" for name, arns in reads.items() if len(arns) > 1}
+    assert several
+    assert {role["Ref"] for role in policy["Roles"]} == several
 
 
 def test_the_key_is_used_only_under_a_named_encryption_context() -> None:

@@ -212,6 +212,53 @@ def test_a_literal_asks_nobody(monkeypatch):
     assert secret_of(monkeypatch, "") == (None, None, 0)
 
 
+TWO = {"SecretIdList": ["arn:1", "arn:2"]}
+
+
+def batch(**secrets):
+    """Secrets Manager's answer to BatchGetSecretValue."""
+    found = [{"ARN": f"arn:{name[1:]}", "SecretString": text} for name, text in secrets.items()]
+    return 200, {"SecretValues": found, "Errors": []}
+
+
+@pytest.fixture
+def two_secrets(monkeypatch):
+    monkeypatch.setenv("A_SECRET", "secretsmanager:arn:1")
+    monkeypatch.setenv("A_SECRET_PREVIOUS", "secretsmanager:arn:1@AWSPREVIOUS")
+    monkeypatch.setenv("ANOTHER_SECRET", "secretsmanager:arn:2#key")
+    monkeypatch.setenv("ANOTHER_PART", "secretsmanager:arn:2#part")
+
+
+def operations(seen):
+    return [target.partition(".")[2] for target, _ in seen]
+
+
+def test_secrets_are_read_in_one_call(monkeypatch, two_secrets):
+    with scripted(monkeypatch, batch(_1="one", _2='{"key": "two", "part": "three"}')) as seen:
+        read = [secrets.read(name) for name in ("A_SECRET", "ANOTHER_SECRET", "ANOTHER_PART")]
+    assert read == ["one", "two", "three"]
+    assert operations(seen) == ["BatchGetSecretValue"]
+    assert seen[0][1] == TWO
+
+
+def test_a_secret_that_one_call_lacks_is_read_by_itself(monkeypatch, two_secrets):
+    answers = [batch(_1="one"), (200, {"SecretString": '{"key": "two"}'})]
+    with scripted(monkeypatch, *answers) as seen:
+        assert [secrets.read("A_SECRET"), secrets.read("ANOTHER_SECRET")] == ["one", "two"]
+    assert operations(seen) == ["BatchGetSecretValue", "GetSecretValue"]
+
+
+def test_a_refused_call_for_several_secrets_is_not_made_again(monkeypatch, two_secrets):
+    answers = [
+        refusal("AccessDeniedException"),
+        (200, {"SecretString": '{"key": "two"}'}),
+        (200, {"SecretString": "one"}),
+    ]
+    with scripted(monkeypatch, *answers) as seen:
+        assert [secrets.read("ANOTHER_SECRET"), secrets.read("A_SECRET")] == ["two", "one"]
+    assert operations(seen) == ["BatchGetSecretValue", "GetSecretValue", "GetSecretValue"]
+
+
 def test_secrets_of_the_local_aws_are_read_as_in_the_cloud(monkeypatch, local_aws, dynamodb_tables):
     manager = local_aws.client("secretsmanager")
     arn = manager.create_secret(Name="test/rotating", SecretString="old")["ARN"]
@@ -220,3 +267,18 @@ def test_secrets_of_the_local_aws_are_read_as_in_the_cloud(monkeypatch, local_aw
     monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", f"secretsmanager:{arn}@AWSPREVIOUS")
     assert secrets.read("ORCHESTRATOR_SECRET") == "new"
     assert secrets.read("ORCHESTRATOR_SECRET_PREVIOUS") == "old"
+
+
+def test_several_secrets_of_the_local_aws_are_read_as_in_the_cloud(
+    monkeypatch, local_aws, dynamodb_tables
+):
+    manager = local_aws.client("secretsmanager")
+    for name in ("ORCHESTRATOR_SECRET", "SECRET_KEY_BASE"):
+        arn = manager.create_secret(Name=f"several/{name}", SecretString=f"of {name}")["ARN"]
+        monkeypatch.setenv(name, f"secretsmanager:{arn}")
+    made = []
+    call = aws.call
+    monkeypatch.setattr(aws, "call", lambda *request: made.append(request[1]) or call(*request))
+    assert secrets.read("ORCHESTRATOR_SECRET") == "of ORCHESTRATOR_SECRET"
+    assert secrets.read("SECRET_KEY_BASE") == "of SECRET_KEY_BASE"
+    assert made == ["BatchGetSecretValue"]

@@ -339,13 +339,21 @@ def test_a_body_with_the_identity_encoding_is_read():
         (gzip.compress(b'{"size": 1}') + b"more", "gzip"),
         (zlib.compress(b'{"size": 1}'), "deflate"),
         (gzip.compress(gzip.compress(b'{"size": 1}')), "gzip, gzip"),
-        (b"", "br"),
+        (b"not looked at", "br"),
     ],
     ids=["not-gzip", "cut-off", "more-behind", "deflate", "twice", "brotli"],
 )
 def test_a_body_that_cannot_be_unpacked_is_400(body, encoding):
     status, answer = compressed(body, encoding)
     assert (status, answer["error"]) == (400, "unsupported_encoding")
+
+
+def test_a_request_without_a_body_may_name_an_encoding():
+    event = {
+        "routeKey": "GET /open",
+        "headers": {"x-core-secret": SECRET, "content-encoding": "gzip"},
+    }
+    assert api.handler(event, CONTEXT)["statusCode"] == 200
 
 
 def test_a_small_body_that_would_become_huge_is_413_and_never_unpacked():

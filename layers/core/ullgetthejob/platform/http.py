@@ -334,7 +334,7 @@ def _decoded(raw: bytes, headers: dict[str, str]) -> bytes:
     """The body without its content encoding: API Gateway passes on what was sent. A signature is of
     what was sent, too. Raises :class:`BadRequest`, :class:`PayloadTooLarge`."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
+    if not raw or encoding in ("", "identity"):
         return raw
     if encoding not in ("gzip", "x-gzip"):
         raise BadRequest("the only Content-Encoding is gzip", code="unsupported_encoding")

@@ -1,7 +1,7 @@
 """Settings: environment variables, read here and nowhere else.
 
-A function never loops over the environment or passes it on: each setting is named where it is used.
-Secrets are read through :mod:`ullgetthejob.platform.secrets`.
+A function never passes the environment on: each setting is named where it is used. Secrets are read
+through :mod:`ullgetthejob.platform.secrets`.
 """
 
 from __future__ import annotations
@@ -41,3 +41,8 @@ def flag(name: str) -> bool:
     if value not in ("true", "false"):
         raise ValueError(f"the environment variable {name} must be true or false")
     return value == "true"
+
+
+def starting_with(prefix: str) -> list[str]:
+    """Return the values, of whatever variables, that start with *prefix*."""
+    return [value for value in os.environ.values() if value.startswith(prefix)]
