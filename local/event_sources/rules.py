@@ -50,7 +50,7 @@ class RuleBusy(Exception):
 class _State:
     rule: Rule
     last: datetime  # the moment up to which everything has fired
-    next: datetime | None
+    next: datetime
     fired: int = 0
     fired_at: float = float("-inf")  # time.monotonic()
     unfinished: set[asyncio.Future[Any]] = field(default_factory=set)
@@ -96,7 +96,7 @@ class Rules:
     def fire_due(self) -> None:
         """Fire each rule whose moment has come, once."""
         now = self._clock()
-        due = [state for state in self._states.values() if state.next and state.next <= now]
+        due = [state for state in self._states.values() if state.next <= now]
         fired = False
         for state in due:
             moment = state.rule.schedule.latest(state.last, now)
@@ -134,7 +134,7 @@ class Rules:
             name: {
                 "expression": state.rule.expression,
                 "enabled": state.rule.enabled,
-                "next": _text(state.next) if state.next and state.rule.enabled else None,
+                "next": _text(state.next) if state.rule.enabled else None,
                 "fired": state.fired,
                 "unfinished": len(state.unfinished),
             }
@@ -172,12 +172,12 @@ def event(rule: Rule, moment: datetime) -> bytes:
         "version": "0",
         "id": str(uuid.uuid4()),
         "detail-type": "Scheduled Event",
-        "source": "aws.scheduler" if rule.of_scheduler else "aws.events",
+        "source": "aws.events",
         "account": ACCOUNT_ID,
         "time": _text(moment),
         "region": REGION,
         "resources": [rule.arn],
-        "detail": "{}" if rule.of_scheduler else {},
+        "detail": {},
     }
     return json.dumps(content).encode()
 

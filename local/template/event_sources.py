@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from local.event_sources.schedule import parse
+from local.event_sources.schedule import Rate, parse
 from local.template.cloudformation import TemplateError
 from local.template.resources import EventInvokeConfig, Queue, QueueSource, Rule
 
@@ -33,7 +33,6 @@ _QUEUE_IGNORED = (
 )
 # Delivery to Lambda cannot fail locally, so that there is nothing to retry or to put aside.
 _RULE_IGNORED = ("DeadLetterConfig", "Description", "RetryPolicy", "RoleArn")
-_SCHEDULE_IGNORED = (*_RULE_IGNORED, "KmsKeyArn", "PermissionsBoundary", "OmitName")
 
 _LARGEST_BATCH = 10_000
 _LARGEST_BATCH_WITHOUT_WINDOW = 10
@@ -42,8 +41,6 @@ _LARGEST_BATCH_WITHOUT_WINDOW = 10
 def queue(logical_id: str, properties: Mapping[str, Any], place: str) -> Queue:
     """``AWS::SQS::Queue``."""
     name = str(properties.get("QueueName", logical_id))
-    if properties.get("FifoQueue") or name.endswith(".fifo"):
-        raise TemplateError(f"{place}: FIFO queues do not run locally")
     _refuse_others(
         properties, (*_QUEUE_ATTRIBUTES, *_QUEUE_IGNORED, "QueueName", "RedrivePolicy"), place
     )
@@ -88,32 +85,9 @@ def rule(function: str, event: str, properties: Mapping[str, Any], place: str) -
         name=str(properties.get("Name", function + event)),
         function=function,
         expression=expression,
-        schedule=_schedule(expression, "UTC", f"{place}.Schedule"),
+        schedule=_rate(expression, f"{place}.Schedule"),
         enabled=_enabled(properties, place),
         input=_input(properties, place),
-    )
-
-
-def schedule(function: str, event: str, properties: Mapping[str, Any], place: str) -> Rule:
-    """An event of type ``ScheduleV2``: a schedule of EventBridge Scheduler."""
-    own = ("FlexibleTimeWindow", "Input", "Name", "ScheduleExpression")
-    _refuse_others(
-        properties, (*own, "ScheduleExpressionTimezone", "State", *_SCHEDULE_IGNORED), place
-    )
-    if (properties.get("FlexibleTimeWindow") or {}).get("Mode", "OFF") != "OFF":
-        raise TemplateError(f"{place}.FlexibleTimeWindow: only OFF runs locally")
-    if "<aws.scheduler." in str(properties.get("Input")):
-        raise TemplateError(f"{place}.Input: context attributes do not run locally")
-    expression = str(properties.get("ScheduleExpression", ""))
-    zone = str(properties.get("ScheduleExpressionTimezone", "UTC"))
-    return Rule(
-        name=str(properties.get("Name", function + event)),
-        function=function,
-        expression=expression if zone == "UTC" else f"{expression} {zone}",
-        schedule=_schedule(expression, zone, f"{place}.ScheduleExpression"),
-        enabled=_enabled(properties, place),
-        input=_input(properties, place),
-        of_scheduler=True,
     )
 
 
@@ -185,9 +159,9 @@ def _check_between(value: int, low: int, high: int, place: str) -> None:
         raise TemplateError(f"{place}: {value} is not from {low} to {high}")
 
 
-def _schedule(expression: str, time_zone: str, place: str) -> Any:
+def _rate(expression: str, place: str) -> Rate:
     try:
-        return parse(expression, time_zone)
+        return parse(expression)
     except ValueError as error:
         raise TemplateError(f"{place}: {error}") from None
 

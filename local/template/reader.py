@@ -34,8 +34,6 @@ _ONLY_AS_EVENTS = {
     "AWS::Scheduler::Schedule",
 }
 
-_RULES = {"Schedule": event_sources.rule, "ScheduleV2": event_sources.schedule}
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATE = REPOSITORY / "template.yaml"
 
@@ -200,9 +198,9 @@ class _Reader:
                 if kind == "HttpApi"
             ),
             rules=tuple(
-                _RULES[kind](logical_id, name, properties, place)
+                event_sources.rule(logical_id, name, properties, place)
                 for kind, name, properties, place in events
-                if kind in _RULES
+                if kind == "Schedule"
             ),
             queue_sources=tuple(
                 event_sources.queue_source(logical_id, properties, queues, place)
@@ -218,7 +216,7 @@ class _Reader:
         """Type, name, properties and place of each event of the function."""
         for name, event in self._property(logical_id, "Events", {}).items():
             place = f"Resources.{logical_id}.Properties.Events.{name}"
-            if event["Type"] not in ("HttpApi", "SQS", *_RULES):
+            if event["Type"] not in ("HttpApi", "SQS", "Schedule"):
                 raise TemplateError(f"{place}: events of type {event['Type']} do not run locally")
             yield event["Type"], name, event.get("Properties", {}), place
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from local.event_sources.schedule import Schedule
+    from local.event_sources.schedule import Rate
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Rule:
-    """What invokes a function by the clock: a rule of EventBridge, or a schedule of its Scheduler.
+    """A rule of EventBridge, which invokes a function by the clock.
 
     *input* takes the place of the event that EventBridge would send, as JSON text.
     """
@@ -39,16 +39,13 @@ class Rule:
     name: str
     function: str  # logical id
     expression: str
-    schedule: Schedule
+    schedule: Rate
     enabled: bool = True
     input: str | None = None
-    of_scheduler: bool = False
 
     @property
     def arn(self) -> str:
         """The local ARN."""
-        if self.of_scheduler:
-            return f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/default/{self.name}"
         return f"arn:aws:events:{REGION}:{ACCOUNT_ID}:rule/{self.name}"
 
 

@@ -494,7 +494,7 @@ def test_slow_events_of_a_rule_do_not_pile_up(start):
 def test_input_takes_the_events_place_and_a_disabled_rule_is_silent(start):
     async def scenario():
         events = {
-            "Own": rule_event("cron(0/1 * * * ? *)", Input='{"mine": 1}'),
+            "Own": rule_event("rate(1 minute)", Input='{"mine": 1}'),
             "Off": rule_event("rate(1 minute)", State="DISABLED"),
         }
         async with start(events) as cloud:

@@ -300,26 +300,21 @@ def test_an_sqs_event_is_read_whole(events):
     assert not source.enabled
 
 
-def test_schedules_are_read_with_the_names_that_sam_gives_them(events):
+def test_a_rule_is_read_with_the_name_that_sam_gives_it(events):
     function = events("""
         Tick: {Type: Schedule, Properties: {Schedule: rate(1 minute)}}
         Daily:
-          Type: ScheduleV2
-          Properties:
-            ScheduleExpression: cron(0 9 * * ? *)
-            ScheduleExpressionTimezone: Europe/Moscow
-            Name: daily
-            Input: '{"a": 1}'
-            State: DISABLED
+          Type: Schedule
+          Properties: {Schedule: rate(1 day), Name: daily, Input: '{"a": 1}', State: DISABLED}
     """)
 
     tick, daily = function.rules
     assert tick.arn == "arn:aws:events:us-east-1:123456789012:rule/FTick"
     assert (tick.enabled, tick.input, tick.expression) == (True, None, "rate(1 minute)")
-    assert daily.arn == "arn:aws:scheduler:us-east-1:123456789012:schedule/default/daily"
+    assert daily.arn == "arn:aws:events:us-east-1:123456789012:rule/daily"
     assert (daily.enabled, daily.input) == (False, '{"a": 1}')
     moment = daily.schedule.next_after(datetime(2026, 2, 1, tzinfo=UTC))
-    assert moment == datetime(2026, 2, 1, 6, tzinfo=UTC)
+    assert moment == datetime(2026, 2, 2, tzinfo=UTC)
 
 
 def test_how_long_events_are_tried_is_read(events):
@@ -353,28 +348,15 @@ def test_how_long_events_are_tried_is_read(events):
             "{Queue: !GetAtt Dead.Arn}",
             "Dead.Properties.VisibilityTimeout: 30 s is less than the 60 s that F may take",
         ),
-        ("Schedule", "{Schedule: rate(soon)}", r"E\.Schedule: rate\(soon\) is not a positive"),
+        ("Schedule", "{Schedule: rate(soon)}", r"E\.Schedule: .rate\(soon\). does not run"),
+        ("Schedule", "{Schedule: 'cron(0 9 * * ? *)'}", "only rate"),
         ("Schedule", "{Schedule: rate(1 day), Input: '{'}", r"E\.Input: is not JSON"),
         (
             "Schedule",
             "{Schedule: rate(1 day), Enabled: true, State: ENABLED}",
             "both Enabled and State",
         ),
-        (
-            "ScheduleV2",
-            "{ScheduleExpression: rate(1 day), FlexibleTimeWindow: {Mode: FLEXIBLE}}",
-            "only OFF runs locally",
-        ),
-        (
-            "ScheduleV2",
-            "{ScheduleExpression: rate(1 day), StartDate: '2026-01-01T00:00:00Z'}",
-            "StartDate does not run locally",
-        ),
-        (
-            "ScheduleV2",
-            "{ScheduleExpression: rate(1 day), Input: '\"<aws.scheduler.execution-id>\"'}",
-            "context attributes do not run locally",
-        ),
+        ("ScheduleV2", "{ScheduleExpression: rate(1 day)}", "ScheduleV2 do not run locally"),
     ],
 )
 def test_an_event_that_would_run_otherwise_than_in_the_cloud_is_refused(
@@ -387,8 +369,7 @@ def test_an_event_that_would_run_otherwise_than_in_the_cloud_is_refused(
 @pytest.mark.parametrize(
     ("resource", "problem"),
     [
-        ("AWS::SQS::Queue', Properties: {FifoQueue: true}", r"Properties: FIFO queues do not run"),
-        ("AWS::SQS::Queue', Properties: {QueueName: a.fifo}", "FIFO queues do not run"),
+        ("AWS::SQS::Queue', Properties: {FifoQueue: true}", "FifoQueue does not run locally"),
         ("AWS::SQS::Queue', Properties: {Fancy: 1}", "Fancy does not run locally"),
         (
             "AWS::SQS::Queue', Properties: {RedrivePolicy: {maxReceiveCount: 1}}",
