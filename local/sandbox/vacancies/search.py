@@ -196,9 +196,17 @@ def find(search: Search, vacancies: Iterable[Vacancy]) -> list[Vacancy]:
 
 
 def answer(
-    search: Search, vacancies: Iterable[Vacancy], sent: Iterable[tuple[str, str]]
+    search: Search,
+    vacancies: Iterable[Vacancy],
+    sent: Iterable[tuple[str, str]],
+    *,
+    overlap: int = 0,
 ) -> dict[str, Any]:
-    """The body of ``GET /vacancies``; *sent* are the query's pairs, for the link to the site."""
+    """The body of ``GET /vacancies``; *sent* are the query's pairs, for the link to the site.
+
+    *overlap*: how many vacancies of the page before come again at the beginning of this one, as
+    when so many were published since that page was read; the last of all are on no page then.
+    """
     found = find(search, vacancies)
     terms = list(text_query.parse(search.text, search.search_field or text_query.FIELDS).terms())
 
@@ -206,7 +214,7 @@ def answer(
     def wanted(word: str) -> bool:
         return any("description" in term.fields and term.wants(word) for term in terms)
 
-    start = search.page * search.per_page
+    start = max(0, search.page * search.per_page - overlap)
     reachable = min(len(found), search_params.DEPTH)
     return {
         "items": [
