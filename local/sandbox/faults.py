@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "token_revoked": ("403 oauth/token_revoked to calls that bear a token", "/"),
     "repeated_item": ("a page whose last vacancy is its first one once more", "/vacancies"),
     "overlapping_pages": (
-        "from the second page on, a search begins with the last vacancy of the page before",
+        "pages after the first are shifted by one: its last comes twice, the oldest nowhere",
         "/vacancies",
     ),
     "withdrawn": ("a method that is closed: 'status' (default 404) with a 'body'", "/"),

@@ -261,6 +261,7 @@ def test_a_vacancy_on_two_pages_is_counted_once_and_the_one_that_it_displaced_is
         *("completed", None),
         *(103, 103, 103),
     )
+    assert run.calls == 4
     assert set(desk.matches(query_id)) == set(published)
     told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
     assert told["told"] == 103
