@@ -53,7 +53,7 @@ def test_a_generated_repost_is_told_once_and_another_grade_is_told_too(
 ) -> None:
     query_id = desk.query(text="")
     account_id = desk.account_of(desk.save(query_id))
-    variants = {}
+    variants: dict[str, dict[str, str]] = {}
     # The second run finds reposts of what the first has told.
     for _ in range(2):
         desk.tick()
