@@ -44,6 +44,9 @@ POST   /_sandbox/token             a live application token, whatever the five m
 DELETE /_sandbox/tokens            forget all tokens: those in use become unknown
 POST   /_sandbox/vacancies         publish one now: {"title", "employer"?, ...}; fields below
 POST   /_sandbox/vacancies/{id}/close   archive it
+GET    /_sandbox/variants          the open vacancies of its own making that repeat another of their
+                                   employer's: {"id", "original_id", "variant": "repost" |
+                                   "other_city" | "other_grade"}
 %(people)s%(applications)s
 Kinds of faults (and the path they apply to unless another is given):
 %(kinds)s
@@ -236,6 +239,17 @@ async def publish(request: web.Request) -> web.Response:
     return web.json_response(vacancy_shape.detail(vacancy, archived=False), status=201)
 
 
+async def list_variants(request: web.Request) -> web.Response:
+    """``GET /_sandbox/variants``: the open ones; an original may have closed."""
+    sandbox = request.app[SANDBOX]
+    listed = [
+        {"id": one.id, "original_id": one.original_id, "variant": one.variant}
+        for one in sandbox.world.at(sandbox.now()).values()
+        if one.variant is not None
+    ]
+    return web.json_response({"variants": listed})
+
+
 async def close(request: web.Request) -> web.Response:
     """``POST /_sandbox/vacancies/{id}/close``."""
     sandbox = request.app[SANDBOX]
@@ -261,6 +275,7 @@ ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamRespon
     ("DELETE", "/_sandbox/faults", clear_faults),
     ("POST", "/_sandbox/token", token),
     ("DELETE", "/_sandbox/tokens", forget_tokens),
+    ("GET", "/_sandbox/variants", list_variants),
     ("POST", "/_sandbox/vacancies", publish),
     ("POST", "/_sandbox/vacancies/{vacancy_id}/close", close),
 )

@@ -35,6 +35,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "refusal": ("who applies or writes to an employer is refused with 'value'", "/negotiations"),
     "token_revoked": ("403 oauth/token_revoked to calls that bear a token", "/"),
     "repeated_item": ("a page whose last vacancy is its first one once more", "/vacancies"),
+    "overlapping_pages": (
+        "pages after the first are shifted by one: its last comes twice, the oldest nowhere",
+        "/vacancies",
+    ),
     "withdrawn": ("a method that is closed: 'status' (default 404) with a 'body'", "/"),
 }
 FIELDS = {
@@ -74,10 +78,13 @@ class Fault:
     status: int = 404
     body: str = "json"
 
-    def is_about(self, path: str, form: Mapping[str, Any]) -> bool:
-        """Return whether a call to *path* with *form* is one that the fault applies to."""
+    def is_about(self, path: str, form: Mapping[str, Any], page: str) -> bool:
+        """Return whether a call to *path* with *form*, for that *page* of a search (empty: for
+        none), is one that the fault applies to."""
         if not path.startswith(self.path):
             return False
+        if self.kind == "overlapping_pages" and not page.strip("0"):
+            return False  # before the first page there is none
         if self.vacancy_id is None:
             return True
         named = form.get("vacancy_id")
@@ -168,12 +175,13 @@ class Faults:
         method: str = "GET",
         with_token: bool,
         form: Mapping[str, Any] = MappingProxyType({}),
+        page: str = "",
     ) -> list[Fault]:
         """What goes wrong with a call: at most one ``slow`` and one other, and they are spent."""
         struck: dict[bool, Fault] = {}
         for fault in list(self.set):
             slow = fault.kind == "slow"
-            if slow in struck or not fault.is_about(path, form):
+            if slow in struck or not fault.is_about(path, form, page):
                 continue
             if fault.method not in (None, method):
                 continue

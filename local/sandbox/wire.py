@@ -284,6 +284,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         method=request.method,
         with_token="Authorization" in request.headers,
         form=form,
+        page=request.query.get("page", ""),
     )
     request["faults"] = struck
 

@@ -44,8 +44,11 @@ def search():
 
 
 def test_every_fault_of_the_sandbox_is_tried():
-    # "lost", "refusal": of applying; "withdrawn": test_closed_doors; "repeated_item": test_fetch
-    tried_otherwise = {"empty", "token_revoked", "lost", "refusal", "withdrawn", "repeated_item"}
+    # "lost", "refusal": of applying; "withdrawn": test_closed_doors; the last two: test_fetch
+    tried_otherwise = {
+        "empty", "token_revoked", "lost", "refusal", "withdrawn", "repeated_item",
+        "overlapping_pages",
+    }  # fmt: skip
     assert set(faults.KINDS) == set(EXPECTED) | tried_otherwise
 
 

@@ -248,6 +248,38 @@ def test_fewer_vacancies_than_were_found_in_two_readings_make_the_run_partial(
     assert desk.run(query_id).calls == 1, "and is not read whole each time"
 
 
+def test_a_vacancy_on_two_pages_is_counted_once_and_the_one_that_it_displaced_is_read(
+    desk, employer, search
+):
+    query_id, search_id = search
+    published = publish(desk.sandbox, employer, 103)
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.sandbox.fault("overlapping_pages", times=1)
+    desk.minute(0)
+    run = desk.run(query_id)
+    assert (run.state, run.reason, run.found, run.fetched, run.new) == (
+        *("completed", None),
+        *(103, 103, 103),
+    )
+    assert run.calls == 4
+    assert set(desk.matches(query_id)) == set(published)
+    told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert told["told"] == 103
+    judge(desk)
+
+
+def test_pages_that_overlap_in_two_readings_make_the_run_partial(desk, employer, search):
+    query_id, _ = search
+    oldest = publish(desk.sandbox, employer, 103)[0]
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.sandbox.fault("overlapping_pages")
+    desk.minute(0)
+    assert ended(desk, query_id) == ("partial", "fewer_than_found")
+    run = desk.run(query_id)
+    assert (run.found, run.fetched) == (103, 102)
+    assert oldest not in desk.matches(query_id)
+
+
 def test_a_search_for_everything_does_not_take_all_calls(desk, employer, search, monkeypatch):
     monkeypatch.setattr(fetch_plan, "MOST_CALLS", 1)
     query_id, _ = search

@@ -247,3 +247,18 @@ def test_a_request_that_is_never_finished_is_closed(hh_sandbox: HhSandbox) -> No
     with socket.create_connection(("127.0.0.1", port), timeout=20) as half:
         half.sendall(b"GET /vacancies HTTP/1.1\r\nHost: loc")
         assert half.recv(1000) == b""
+
+
+def test_variants_are_listed_with_their_originals(hh_sandbox: HhSandbox) -> None:
+    hh_sandbox.control("POST", "/clock", {"rate": 0})
+    listed = hh_sandbox.control("GET", "/variants")["variants"]
+    token = hh_sandbox.token()
+    assert {one["variant"] for one in listed} == {"repost", "other_city", "other_grade"}
+    for one in listed[:5]:
+        variant, original = (
+            hh_sandbox.call("GET", f"/vacancies/{one[name]}", token).json()
+            for name in ("id", "original_id")
+        )
+        assert variant["employer"]["id"] == original["employer"]["id"]
+        assert not variant["archived"]
+        assert "variant" not in variant, "hh.ru does not say it"

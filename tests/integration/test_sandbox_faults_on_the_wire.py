@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,8 @@ ANSWERED: dict[str, Callable[[httpx.Response], None]] = {
     "token_revoked": revoked,
 }
 WITHOUT_ANSWER = {"drop", "lost", "truncated", "slow"}
-ELSEWHERE = {"refusal"}  # test_sandbox_negotiations_apply.py
+# test_sandbox_negotiations_apply.py; below, of two pages
+ELSEWHERE = {"refusal", "overlapping_pages"}
 
 
 def test_every_kind_has_a_test() -> None:
@@ -105,6 +107,43 @@ def test_answers_so_once_and_then_rightly(
     right = client.get("/vacancies")
     assert right.status_code == 200
     assert right.json()["found"] > 0
+
+
+def test_overlapping_pages_show_one_vacancy_twice_and_the_oldest_nowhere(
+    hh_sandbox: HhSandbox, client: httpx.Client
+) -> None:
+    hh_sandbox.control("POST", "/clock", {"rate": 0})
+
+    def read_pages() -> tuple[list[list[str]], set[int]]:
+        answers = [
+            client.get("/vacancies", params={"page": page, "per_page": 100}).json()
+            for page in range(20)
+        ]
+        ids = [[item["id"] for item in answer["items"]] for answer in answers if answer["items"]]
+        return ids, {answer["found"] for answer in answers}
+
+    right, found = read_pages()
+    hh_sandbox.fault("overlapping_pages")
+    overlapping, still_found = read_pages()
+    assert still_found == found == {len({id for page in right for id in page})}
+    assert overlapping[0] == right[0]
+    assert overlapping[1][0] == right[0][-1]
+    later = list(itertools.chain.from_iterable(overlapping[1:]))
+    assert later == list(itertools.chain.from_iterable(right))[99:-1]
+    assert [len(page) for page in overlapping] == [len(page) for page in right]
+    hh_sandbox.control("DELETE", "/faults")
+    assert read_pages()[0] == right
+
+
+def test_overlapping_pages_wait_for_a_second_page(
+    hh_sandbox: HhSandbox, client: httpx.Client
+) -> None:
+    hh_sandbox.control("POST", "/clock", {"rate": 0})
+    hh_sandbox.fault("overlapping_pages", times=1)
+    first = client.get("/vacancies").json()["items"]
+    second = client.get("/vacancies", params={"page": 1}).json()["items"]
+    assert second[0] == first[-1]
+    assert client.get("/vacancies", params={"page": 1}).json()["items"][0] == second[1]
 
 
 def test_a_dropped_connection_gives_no_answer(hh_sandbox: HhSandbox, client: httpx.Client) -> None:

@@ -64,6 +64,19 @@ def test_a_revoked_token_needs_a_token() -> None:
     assert kinds(set_, with_token=False) == []
 
 
+def test_overlapping_pages_concern_pages_after_the_first_alone() -> None:
+    set_ = Faults(seed=1)
+    set_.set.append(faults.read({"kind": "overlapping_pages", "times": 2}))
+
+    def strike(page: str, path: str = "/vacancies") -> bool:
+        return bool(set_.strike(path, with_token=True, page=page))
+
+    struck = [strike(page) for page in ("", "0", "1")]
+    assert struck == [False, False, True]
+    assert not strike("1", "/dictionaries")
+    assert [strike(page) for page in ("0", "7", "1")] == [False, True, False], "twice, as asked"
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

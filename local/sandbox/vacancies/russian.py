@@ -36,6 +36,9 @@ _TWINS = {
     "джава": "java",
     "питон": "python",
     "js": "javascript",
+    # The same word with a letter of the other alphabet.
+    "с++": "c++",
+    "1c": "1с",
 }
 
 

@@ -196,9 +196,18 @@ def find(search: Search, vacancies: Iterable[Vacancy]) -> list[Vacancy]:
 
 
 def answer(
-    search: Search, vacancies: Iterable[Vacancy], sent: Iterable[tuple[str, str]]
+    search: Search,
+    vacancies: Iterable[Vacancy],
+    sent: Iterable[tuple[str, str]],
+    *,
+    overlap: int = 0,
 ) -> dict[str, Any]:
-    """The body of ``GET /vacancies``; *sent* are the query's pairs, for the link to the site."""
+    """The body of ``GET /vacancies``; *sent* are the query's pairs, for the link to the site.
+
+    *overlap*: by how many places the pages after the first are shifted, as when so many vacancies
+    were published, and the oldest closed, since the first was read: its last ones come again, and
+    the last of all are on no page.
+    """
     found = find(search, vacancies)
     terms = list(text_query.parse(search.text, search.search_field or text_query.FIELDS).terms())
 
@@ -206,7 +215,9 @@ def answer(
     def wanted(word: str) -> bool:
         return any("description" in term.fields and term.wants(word) for term in terms)
 
+    shift = overlap if search.page else 0
     start = search.page * search.per_page
+    end = min(start + search.per_page, len(found))
     reachable = min(len(found), search_params.DEPTH)
     return {
         "items": [
@@ -216,7 +227,7 @@ def answer(
                 distance_m=distance_m(vacancy, search.sort_point),
                 responses_count=search.responses_count,
             )
-            for vacancy in found[start : start + search.per_page]
+            for vacancy in found[max(0, start - shift) : max(0, end - shift)]
         ],
         "found": len(found),
         "pages": math.ceil(reachable / search.per_page) if search.per_page else 0,

@@ -20,6 +20,7 @@ _MARKUP = re.compile(r"<[^>]*>|&[a-z]+;")
 _PER_MONTH = {"MONTH": 1.0, "SHIFT": 15.0, "HOUR": 165.0, "FLY_IN_FLY_OUT": 1.0}
 
 Shape = Literal["both", "old", "new"]
+Variant = Literal["repost", "other_city", "other_grade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Vacancy:
     *kind* is hh.ru's ``type``; *shape* says which generation of keys the answer carries (``old``:
     schedule and employment; ``new``: work_format and employment_form; ``both``). *refusal* is how
     everybody who applies is refused (``negotiations/refusals.py``), ``None``: they are not.
+    *variant* says how it repeats the vacancy *original_id* (``variants.py``), ``None``: not at all.
     """
 
     id: str
@@ -118,6 +120,13 @@ class Vacancy:
     refusal: str | None = None
     responses: int = 0
     first_created: float = field(default=0.0)
+    variant: Variant | None = None
+    original_id: str | None = None
+
+    @property
+    def text_id(self) -> str:
+        """What chance about its texts depends on: a variant is written as its original is."""
+        return self.original_id or self.id
 
     @property
     def employment(self) -> str:

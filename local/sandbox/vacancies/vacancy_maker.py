@@ -74,11 +74,12 @@ def _professions() -> dict[int, float]:
 
 
 @cache
-def _cities() -> dict[str, float]:
+def cities() -> dict[str, float]:
+    """Return the cities that have vacancies, by area id, with how often."""
     return {area.id: area.weight for area in geography.areas().values() if area.weight}
 
 
-def _round(amount: float) -> int:
+def round_amount(amount: float) -> int:
     """An amount as people write it: two meaning digits, or three when it is long."""
     step = 1
     while amount / step >= 200:
@@ -96,9 +97,9 @@ def _salary(chance: Chance, profession: dict[str, Any], experience: str, area_id
         {"MONTH": 974, "HOUR": 10, "SHIFT": 6, "FLY_IN_FLY_OUT": 6, "SERVICE": 4}
     )
     share = {"HOUR": 1 / 165, "SHIFT": 1 / 15, "SERVICE": 1 / 60}.get(mode, 1.0)
-    start = _round(month * share * catalogue.rates()[currency])
+    start = round_amount(month * share * catalogue.rates()[currency])
     ends = chance.weighted({"both": 49, "equal": 4, "from": 38, "to": 9})
-    end = start if ends == "equal" else _round(start * chance.between(1.15, 1.8))
+    end = start if ends == "equal" else round_amount(start * chance.between(1.15, 1.8))
     frequency = {None: 47, "TWICE_PER_MONTH": 45, "MONTHLY": 6, "WEEKLY": 1, "DAILY": 1}
     return Salary(
         low=None if ends == "to" else start,
@@ -110,7 +111,8 @@ def _salary(chance: Chance, profession: dict[str, Any], experience: str, area_id
     )
 
 
-def _address(chance: Chance, area_id: str) -> Address:
+def make_address(chance: Chance, area_id: str) -> Address:
+    """Return an address in a city."""
     area = geography.areas()[area_id]
     street = chance.pick(employers.vocabulary()["texts"]["streets"])
     building = str(chance.integer(1, 120)) + chance.pick(["", "", "", "к1", "с2", "А"])
@@ -214,7 +216,7 @@ def make(
     profession = vocabulary["profession"][chance.weighted(_professions())]
     stack = chance.pick(profession["stack"])
     experience = chance.weighted(EXPERIENCE)
-    area_id = chance.weighted(_cities())
+    area_id = chance.weighted(cities())
     employer = _employer(seed, chance, profession["industry"])
     name = _title(chance, profession, stack, experience)
     shifts = profession["form"] == "shift"
@@ -259,7 +261,9 @@ def make(
         if hours != "FLEXIBLE" and chance.happens(0.03)
         else (hours,),
         education=chance.weighted(dict(zip(EDUCATION, profession["education"], strict=True))),
-        address=None if chance.happens(0.75 if at_home else 0.31) else _address(chance, area_id),
+        address=None
+        if chance.happens(0.75 if at_home else 0.31)
+        else make_address(chance, area_id),
         intro=(intro, *chance.some(texts["about"], chance.integer(1, 6))),
         shape=_shape(chance, shape),
         fly_in_fly_out_duration=(

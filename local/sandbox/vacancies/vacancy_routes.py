@@ -24,7 +24,9 @@ async def find(request: web.Request) -> web.Response:
     sandbox = request.app[SANDBOX]
     now = sandbox.now()
     asked = search_params.read(request.query, now)
-    found = search.answer(asked, sandbox.world.at(now).values(), request.query.items())
+    overlap = sum(fault.kind == "overlapping_pages" for fault in request["faults"])
+    vacancies = sandbox.world.at(now).values()
+    found = search.answer(asked, vacancies, request.query.items(), overlap=overlap)
     return web.json_response(found, dumps=compact)
 
 

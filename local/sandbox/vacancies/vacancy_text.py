@@ -36,11 +36,11 @@ def _list(lines: tuple[str, ...], end: str, *, paragraphs: bool) -> str:
 
 def description(vacancy: Vacancy) -> str:
     """HTML as hh.ru's editor writes it: paragraphs, strong heads, lists, now and then an entity."""
-    chance = Chance(vacancy.id, "description")
+    chance = Chance(vacancy.text_id, "description")
     strong = chance.happens(0.95)
     heads = [f"<strong>{head}</strong>" if strong else head for head in vacancy.heads]
     end = chance.pick([";", ".", ""])
-    paragraphs = Chance(vacancy.id, "paragraphs in lists").happens(0.25)
+    paragraphs = Chance(vacancy.text_id, "paragraphs in lists").happens(0.25)
     parts = [f"<p>{line}</p>" for line in vacancy.intro]
     if chance.happens(0.12):
         parts.append("<br />")
@@ -107,7 +107,7 @@ def _line(sentences: tuple[str, ...], wanted: Callable[[str], bool] | None) -> s
 
 def snippet(vacancy: Vacancy, wanted: Callable[[str], bool] | None) -> dict[str, str | None]:
     """``{"requirement", "responsibility"}``; either may be ``None``, as at hh.ru."""
-    chance = Chance(vacancy.id, "snippet")
+    chance = Chance(vacancy.text_id, "snippet")
     no_requirement, no_duty = chance.happens(0.01), chance.happens(0.015)
     return {
         "requirement": None if no_requirement else _line(vacancy.requirements, wanted),

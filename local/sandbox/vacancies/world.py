@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from local.sandbox.chance import Chance
-from local.sandbox.vacancies import vacancy_maker
+from local.sandbox.vacancies import letters, vacancy_maker, variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -141,6 +141,29 @@ class World:
         return None
 
     def _make(self, number: int) -> Vacancy:
+        vacancy = self._plain(number)
+        relation = variants.relation_of(self.seed, number, self.interval)
+        if relation is None:
+            return letters.type_vacancy(vacancy, self.seed, number)
+        original = self._plain(relation.original)
+        if self._is_unrepeated(relation, original, vacancy.published):
+            return letters.type_vacancy(vacancy, self.seed, number)
+        chance = Chance(self.seed, "variant's content", number)
+        variant = variants.derive(relation.kind, original, vacancy, chance)
+        # What is copied is copied letter by letter; what is written anew is typed anew.
+        typed = number if relation.kind == "repost" else relation.original
+        return letters.type_vacancy(variant, self.seed, typed)
+
+    def _is_unrepeated(
+        self, relation: variants.Relation, original: Vacancy, published: float
+    ) -> bool:
+        """Return whether *original* is not one to be repeated: nothing tells what is anonymous
+        apart, and another grade is offered beside the first alone."""
+        return original.kind == "anonymous" or (
+            relation.kind == "other_grade" and self._closes(relation.original) <= published
+        )
+
+    def _plain(self, number: int) -> Vacancy:
         published = self._published(number)
         return vacancy_maker.make(
             self.seed,
