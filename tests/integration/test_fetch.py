@@ -771,6 +771,49 @@ def test_details_are_read_after_the_run_unless_another_waits(desk, employer, sea
     assert desk.bells() == []
 
 
+def test_two_that_a_search_shows_alike_are_told_both_after_their_details_were_read(
+    desk, employer, search, monkeypatch
+):
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "30")
+    _, search_id = search
+    shown = (
+        "Опыт работы с людьми от одного года, грамотная речь и желание учиться новому каждый день"
+        " вместе с нашей командой в магазине рядом с домом, ответственность, аккуратность и"
+        " доброжелательность в любое время года"
+    )
+    published = []
+    for number in (1, 2):
+        fresh = [
+            " ".join(uuid.uuid5(uuid.NAMESPACE_OID, f"{number}-{n}-{m}").hex for m in range(8))
+            for n in range(8)
+        ]
+        published += [
+            desk.sandbox.publish(
+                "Продавец",
+                employer={"id": employer, "name": f"Завод {employer}"},
+                requirements=[shown, *fresh],
+                duties=[shown, *fresh],
+                experience="noExperience",
+                employment_form="FULL",
+                work_format=["ON_SITE"],
+            )["id"]
+        ]
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.minute(0)
+    account_id = desk.account_of(search_id)
+
+    def told():
+        events = desk.events(account_id, "jobs.new")
+        return [[job["id"] for job in event["data"]["jobs"]] for event in events]
+
+    assert told() == [[published[1]]], "the newest, and the other as the same job"
+    desk.minute(HALF_AN_HOUR)
+    assert told() == [[published[1]], [published[0]]]
+    desk.minute(HALF_AN_HOUR)
+    assert len(told()) == 2
+    judge(desk)
+
+
 def test_details_are_no_rival_of_a_run_that_waits_for_its_turn_to_call(
     desk, employer, search, monkeypatch
 ):

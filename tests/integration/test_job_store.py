@@ -98,7 +98,8 @@ def test_what_an_earlier_release_stored_is_hashed_anew_and_has_not_changed(conne
     put(connection, item(1), item(2), item(3), item(4), item(5))
     new = {id: row(connection, id)["vacancy_hash"] for id in "12345"}
     connection.execute(
-        "UPDATE jobs SET vacancy_hash = sha256(convert_to(vacancy::text, 'UTF8')), salary = 'as it was said'"
+        "UPDATE jobs SET salary = 'as it was said',"
+        " vacancy_hash = sha256(convert_to(vacancy::text, 'UTF8'))"
     )
     store.close("5", connection=connection, now=NOW)
     page = [item(1), item(2, snippet=cut), item(3, name="Другая"), item(5)]
