@@ -244,8 +244,139 @@ def test_fewer_vacancies_than_were_found_in_two_readings_make_the_run_partial(
     assert ended(desk, query_id) == ("partial", "fewer_than_found")
     run = desk.run(query_id)
     assert (run.found, run.fetched, run.calls) == (6, 5, 2)
+    row = desk.connection.execute(
+        "SELECT plan, (SELECT full_from FROM search_queries WHERE id = query_id) AS full_from"
+        " FROM fetch_runs WHERE id = %s",
+        [run.id],
+    ).fetchone()
+    assert row["full_from"], "it is not read whole each time"
+    assert "seen" not in row["plan"], "nor are the ids kept with the run"
+    # The next one is of what is new, and can be compared as well: it has reached the last page.
     desk.minute(HALF_AN_HOUR)
-    assert desk.run(query_id).calls == 1, "and is not read whole each time"
+    assert ended(desk, query_id) == ("partial", "fewer_than_found")
+    desk.sandbox.control("DELETE", "/faults")
+    desk.minute(HALF_AN_HOUR)
+    assert ended(desk, query_id) == ("completed", None)
+    assert desk.run(query_id).calls == 1
+    assert len(desk.matches(query_id)) == 6
+
+
+def disturb(desk, monkeypatch, disturbance):
+    """Before each question, *disturbance* is called with it and how many there were before."""
+    inner = desk.hh.search
+    asked = []
+
+    def search(question):
+        disturbance(question, len(asked))
+        asked.append(question)
+        return inner(question)
+
+    monkeypatch.setattr(desk.hh, "search", search)
+
+
+def test_a_vacancy_twice_in_a_run_of_what_is_new_is_noticed_and_read_again(
+    desk, employer, search, monkeypatch
+):
+    query_id, _ = search
+    publish(desk.sandbox, employer, 3)
+    desk.minute(0)
+    desk.sandbox.advance(7_200)
+    fresh = publish(desk.sandbox, employer, 205)
+    desk.sandbox.advance(600)
+
+    def repeat(question, number):
+        if number == 1:
+            desk.sandbox.fault("repeated_item", path="/vacancies", times=1)
+
+    disturb(desk, monkeypatch, repeat)
+    desk.minute(0)
+    run = desk.run(query_id)
+    assert (run.state, run.reason) == ("completed", None)
+    # 205 new ones and the three from before, each counted once; three pages, twice
+    assert (run.found, run.fetched, run.new, run.calls) == (208, 208, 205, 6)
+    assert set(fresh) <= set(desk.matches(query_id))
+    judge(desk)
+
+
+def test_a_vacancy_twice_in_a_window_is_noticed_and_only_the_window_read_again(
+    desk, employer, search, monkeypatch
+):
+    monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
+    query_id, _ = search
+    published = []
+    for _ in range(6):
+        published += publish(desk.sandbox, employer, 40)
+        desk.sandbox.advance(600)
+
+    def repeat(question, number):
+        if number == 1:
+            desk.sandbox.fault("repeated_item", path="/vacancies", times=1)
+
+    disturb(desk, monkeypatch, repeat)
+    desk.forget_calls()
+    desk.minute(0)
+    run = desk.run(query_id)
+    assert (run.state, run.reason, run.fetched) == ("completed", None, 240)
+    assert set(desk.matches(query_id)) == set(published)
+    pages = desk.pages_asked()
+    assert len(pages) == len(set(pages)) + 1
+    judge(desk)
+
+
+def test_a_vacancy_twice_in_every_reading_of_a_window_makes_the_run_partial(
+    desk, employer, search, monkeypatch
+):
+    monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
+    query_id, search_id = search
+    for _ in range(4):
+        publish(desk.sandbox, employer, 40)
+        desk.sandbox.advance(600)
+
+    def repeat(question, number):
+        if question.date_to is not None:
+            desk.sandbox.fault("repeated_item", path="/vacancies", times=1)
+
+    disturb(desk, monkeypatch, repeat)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("partial", "fewer_than_found")
+    told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert (told["state"], told["reason"]) == ("partial", "fewer_than_found")
+
+
+def test_one_on_two_pages_because_another_came_is_read_again_unless_found_says_so(
+    desk, employer, search, monkeypatch
+):
+    """One comes and another closes further down: as many are found as before, and one is seen on
+    two pages, as if it had taken the place of another. Where one only comes, that is all."""
+    query_id, _ = search
+    old = publish(desk.sandbox, employer, 1)
+    desk.minute(0)
+    desk.sandbox.advance(7_200)
+    fresh = publish(desk.sandbox, employer, 150)
+    came = []
+
+    def come(question, number):
+        if number == 1:
+            came.extend(publish(desk.sandbox, employer, 1))
+
+    disturb(desk, monkeypatch, come)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("completed", None)
+    assert desk.run(query_id).calls == 2
+
+    desk.sandbox.advance(90_000)  # and all is read
+    more = publish(desk.sandbox, employer, 120)
+
+    def come_and_close(question, number):
+        if number == 1:
+            came.extend(publish(desk.sandbox, employer, 1))
+            desk.sandbox.control("POST", f"/vacancies/{old[0]}/close")
+
+    disturb(desk, monkeypatch, come_and_close)
+    desk.minute(0)
+    assert ended(desk, query_id) == ("completed", None)
+    assert desk.run(query_id).calls == 3 + 3
+    assert {*fresh, *more, came[-1]} <= set(desk.matches(query_id))
 
 
 def test_a_vacancy_on_two_pages_is_counted_once_and_the_one_that_it_displaced_is_read(
@@ -670,6 +801,49 @@ def test_details_are_read_after_the_run_unless_another_waits(desk, employer, sea
     desk.bells()
     desk.tick()
     assert desk.bells() == []
+
+
+def test_two_that_a_search_shows_alike_are_told_both_after_their_details_were_read(
+    desk, employer, search, monkeypatch
+):
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "30")
+    _, search_id = search
+    shown = (
+        "Опыт работы с людьми от одного года, грамотная речь и желание учиться новому каждый день"
+        " вместе с нашей командой в магазине рядом с домом, ответственность, аккуратность и"
+        " доброжелательность в любое время года"
+    )
+    published = []
+    for number in (1, 2):
+        fresh = [
+            " ".join(uuid.uuid5(uuid.NAMESPACE_OID, f"{number}-{n}-{m}").hex for m in range(8))
+            for n in range(8)
+        ]
+        published += [
+            desk.sandbox.publish(
+                "Продавец",
+                employer={"id": employer, "name": f"Завод {employer}"},
+                requirements=[shown, *fresh],
+                duties=[shown, *fresh],
+                experience="noExperience",
+                employment_form="FULL",
+                work_format=["ON_SITE"],
+            )["id"]
+        ]
+    desk.sandbox.advance(HALF_AN_HOUR)
+    desk.minute(0)
+    account_id = desk.account_of(search_id)
+
+    def told():
+        events = desk.events(account_id, "jobs.new")
+        return [[job["id"] for job in event["data"]["jobs"]] for event in events]
+
+    assert told() == [[published[1]]], "the newest, and the other as the same job"
+    desk.minute(HALF_AN_HOUR)
+    assert told() == [[published[1]], [published[0]]]
+    desk.minute(HALF_AN_HOUR)
+    assert len(told()) == 2
+    judge(desk)
 
 
 def test_details_are_no_rival_of_a_run_that_waits_for_its_turn_to_call(

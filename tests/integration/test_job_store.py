@@ -92,6 +92,24 @@ def test_counts_tell_new_changed_and_unchanged_apart(connection):
     assert row(connection, "2")["inserted_at"] == datetime(2026, 11, 24, 9, 30)
 
 
+def test_what_an_earlier_release_stored_is_hashed_anew_and_has_not_changed(connection):
+    """Its hash had the snippet in it."""
+    cut = {"requirement": "...желание учиться", "responsibility": None}
+    put(connection, item(1), item(2), item(3), item(4), item(5))
+    new = {id: row(connection, id)["vacancy_hash"] for id in "12345"}
+    connection.execute(
+        "UPDATE jobs SET salary = 'as it was said',"
+        " vacancy_hash = sha256(convert_to(vacancy::text, 'UTF8'))"
+    )
+    store.close("5", connection=connection, now=NOW)
+    page = [item(1), item(2, snippet=cut), item(3, name="Другая"), item(5)]
+    assert put(connection, *page) == ([], ["3", "5"])
+    for id in "125":
+        assert row(connection, id)["vacancy_hash"] == new[id]
+        assert row(connection, id)["salary"] != "as it was said"
+    assert put(connection, *page) == ([], [])
+
+
 def test_one_vacancy_twice_on_a_page_is_one_row(connection):
     assert put(connection, item(1), item(1, name="Позже")) == (["1"], [])
     assert row(connection)["title"] == "Позже"

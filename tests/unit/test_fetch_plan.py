@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -264,40 +265,120 @@ def test_where_nothing_changes_no_page_is_asked_twice_and_no_call_is_wasted(worl
     assert len(model.questions) <= max(1, -(-len(wanted) // 100)) + 2 * windows
 
 
-def whole(**changes):
-    """A whole search that was read in one window."""
-    return Plan(started_at=START, calls=3, found=12, least_found=10, over=True, **changes)
+# ── one vacancy in the place of another ──────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("distinct", [10, 11, 500])
-def test_a_reading_that_brought_all_that_was_found_is_over(distinct):
-    assert fetch_plan.after_count(whole(), distinct) == whole()
+@dataclass
+class Repeating(Model):
+    """Answers whose last vacancy is their first one once more: those of *calls*, counted from 0,
+    of every call without."""
+
+    calls: tuple[int, ...] | None = None
+
+    def ask(self, question: SearchParameters) -> SearchPage:
+        page = super().ask(question)
+        if self.calls is not None and len(self.questions) - 1 not in self.calls:
+            return page
+        return page.model_copy(update={"items": (*page.items[:-1], page.items[0])})
 
 
-def test_a_reading_that_brought_fewer_is_made_once_more_and_then_partial():
-    again = fetch_plan.after_count(whole(page=4), 9)
-    assert (again.over, again.page, again.is_again, again.calls) == (False, 0, True, 3)
-    ended = fetch_plan.after_count(whole(is_again=True), 9)
+KINDS = {  # vacancies over fourteen days, how far back, the call that repeats
+    "whole": (250, None, 1),
+    "only the last page of it": (250, None, 2),
+    "stopped at what is known": (5_300, timedelta(days=1), 2),
+    "stopped on its first page": (5_300, timedelta(hours=1), 0),
+    "stopped on its only page": (60, timedelta(hours=1), 0),
+    "down to the depth": (5_300, None, 7),
+    "in a window": (5_300, None, 25),
+    "in the last window": (5_300, None, 45),
+    "in a window from what is known": (5_300, timedelta(days=7), 22),
+}
+
+
+@pytest.mark.parametrize(("count", "back", "call"), KINDS.values(), ids=KINDS)
+def test_a_vacancy_in_the_place_of_another_is_noticed_and_its_window_read_again(count, back, call):
+    low = None if back is None else START - back
+    model = Repeating(spread(count, 14 * 86_400), calls=(call,))
+    plan, seen = read(model, fetch_plan.begin(START, low=low))
+    assert plan.missing is None
+    assert seen >= {number for at, number in model.open if low is None or at >= low.timestamp()}
+    times = Counter(asked(model))
+    assert max(times.values()) == times[asked(model)[call]] == 2
+    assert {window for (window, _), n in times.items() if n == 2} == {asked(model)[call][0]}
+
+
+@pytest.mark.parametrize(("count", "back", "call"), KINDS.values(), ids=KINDS)
+def test_where_it_is_there_again_the_run_is_partial_and_each_window_read_twice(count, back, call):
+    low = None if back is None else START - back
+    model = Repeating(spread(count, 14 * 86_400))
+    plan, _ = read(model, fetch_plan.begin(START, low=low))
+    assert plan.missing == "fewer_than_found"
+    assert set(Counter(asked(model)).values()) == {2}
+
+
+def test_a_vacancy_that_moves_up_unread_while_another_closes_is_found_in_the_second_reading():
+    """The number found stays: it shows only because one vacancy comes on two pages."""
+    model = Model(spread(5_300, 14 * 86_400))
+    low = START - timedelta(days=1)
+
+    def move_up():
+        if len(model.questions) == 1:
+            moved = next(one for one in model.open if one[1] == 150)
+            model.open.remove(moved)
+            model.open.append((int(START.timestamp()), 150))
+
+    plan, seen = read(model, fetch_plan.begin(START, low=low), between=move_up)
+    assert 150 in seen
+    assert plan.missing is None
+    assert [page for _, page in asked(model)] == [0, 1, 2, 3, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("back", [None, timedelta(days=1), timedelta(days=7)])
+def test_new_vacancies_that_push_others_to_the_next_page_are_no_reason_to_read_again(back):
+    model = Model(spread(5_300, 14 * 86_400))
+    fresh = iter(range(1_000_000, 2_000_000))
+
+    def publish():
+        model.open += [(int(START.timestamp()) + len(model.questions), next(fresh))] * 3
+
+    low = None if back is None else START - back
+    plan, _ = read(model, fetch_plan.begin(START, low=low), between=publish)
+    assert plan.missing is None
+    assert len(set(asked(model))) == len(model.questions)
+
+
+def answer(ids, *, found, unreadable=0):
+    """One page with vacancies of these numbers."""
+    return SearchPage.model_construct(
+        items=tuple(vacancy(number, at(0)) for number in ids),
+        found=found,
+        page=0,
+        pages=1,
+        per_page=100,
+        unreadable=unreadable,
+    )
+
+
+def test_what_cannot_be_read_is_no_vacancy_that_is_missing():
+    plan = fetch_plan.begin(START, low=None)
+    assert fetch_plan.after(plan, answer(range(9), found=10, unreadable=1)).over
+    again = fetch_plan.after(plan, answer(range(8), found=10, unreadable=1))
+    assert (again.over, again.is_again, again.unreadable, again.seen) == (False, True, 0, ())
+    ended = fetch_plan.after(again, answer(range(8), found=10, unreadable=1))
     assert (ended.over, ended.missing) == (True, "fewer_than_found")
-    assert fetch_plan.after_count(whole(is_again=True), 10).missing is None
+    assert fetch_plan.after(again, answer(range(9), found=10, unreadable=1)).missing is None
 
 
-def test_what_cannot_be_read_is_counted_once_a_reading():
-    assert fetch_plan.after_count(whole(unreadable=1), 9).over
-    again = fetch_plan.after_count(whole(unreadable=1), 8)
-    assert (again.is_again, again.unreadable) == (True, 0)
-    ended = fetch_plan.after_count(whole(unreadable=1, is_again=True), 8)
-    assert ended.missing == "fewer_than_found"
+def test_no_window_is_read_again_over_the_most_calls_of_a_run(monkeypatch):
+    monkeypatch.setattr(fetch_plan, "MOST_CALLS", 3)
+    model = Repeating(spread(250, 14 * 86_400))
+    plan, _ = read(model)
+    assert (plan.missing, len(model.questions)) == ("fewer_than_found", 3)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"low": START}, {"upper": START}, {"missing": "too_deep"}, {"over": False}]
-)
-def test_what_is_no_whole_reading_in_one_window_is_not_counted(changes):
-    plan = whole().model_copy(update=changes)
-    assert fetch_plan.after_count(plan, 1) == plan
-
-
-def test_no_call_is_made_over_the_most_of_a_run():
-    plan = whole().model_copy(update={"calls": fetch_plan.MOST_CALLS})
-    assert fetch_plan.after_count(plan, 1).missing == "fewer_than_found"
+def test_what_a_plan_keeps_of_a_reading_stays_small():
+    model = Model(spread(2_000, 14 * 86_400))
+    plan = fetch_plan.begin(START, low=None)
+    while not plan.over:
+        plan = fetch_plan.after(plan, model.ask(fetch_plan.question(plan, SEARCH)))
+        assert len(plan.model_dump_json()) < 2_000 * len('"12345",') + 1_000

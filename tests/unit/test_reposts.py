@@ -237,3 +237,32 @@ def test_a_normalised_title_is_normal(title, city):
         reposts.normalised(title, cities=[city]),
         reposts.normalised(f"{title} ({city})"),  # a city with brackets in its name
     )
+
+
+# ── when full texts are known ────────────────────────────────────────────────────────────────────
+
+
+def linked(id, text="", days=0, **changes):
+    """A posting that is linked to the first one."""
+    return replace(posting(days, text=text), id=id, original_id="1", **changes)
+
+
+@pytest.mark.parametrize(
+    ("group", "moved"),
+    [
+        ([linked("1", BARISTA), linked("2", BARISTA, 1)], {}),
+        ([linked("1", BARISTA), linked("2", ACCOUNTANT, 1)], {"2": "2"}),
+        ([linked("0", ACCOUNTANT, -1), linked("1", BARISTA)], {"0": "0"}),
+        ([linked("1"), linked("2", ACCOUNTANT, 1)], {}),
+        ([linked("1"), linked("2", ACCOUNTANT, 1), linked("3", BARISTA, 2)], {"3": "3"}),
+        ([linked("1", BARISTA), linked("2", "", 1), linked("3", ACCOUNTANT, 2)], {"3": "3"}),
+        (
+            [linked("1", BARISTA), linked("2", ACCOUNTANT), linked("3", ACCOUNTANT)],
+            {"2": "2", "3": "2"},
+        ),
+        ([linked("1", BARISTA), linked("2", ACCOUNTANT, 61)], {}),
+        ([linked("1", BARISTA), linked("2", BARISTA, 50), linked("3", BARISTA, 100)], {}),
+    ],
+)
+def test_those_whose_full_text_is_not_that_of_the_first_are_parted_from_it(group, moved):
+    assert reposts.part(group) == moved

@@ -126,10 +126,15 @@ class Reply:
 def add(vacancy_ids: Iterable[str], *, connection: Connection, now: datetime) -> None:
     """Let these vacancies be shown to everybody, in the transaction that *connection* is in; those
     that were once in the feed are left out. Rings after the commit."""
+    if insert(vacancy_ids, connection=connection, now=now):
+        postgres.after_commit(connection, QUEUE, ring)
+
+
+def insert(vacancy_ids: Iterable[str], *, connection: Connection, now: datetime) -> int:
+    """Write the rows of :func:`add` without ringing, which the next sweep does; how many."""
     # In one order, whoever adds: overlapping transactions cannot deadlock. Ids rise with time.
     ids = sorted(set(vacancy_ids), key=lambda id: (len(id), id))
-    if connection.execute(ADD, {"ids": ids, "now": now}).rowcount:
-        postgres.after_commit(connection, QUEUE, ring)
+    return connection.execute(ADD, {"ids": ids, "now": now}).rowcount
 
 
 def ring(after: timedelta = timedelta(0)) -> None:

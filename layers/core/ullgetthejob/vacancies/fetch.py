@@ -299,16 +299,15 @@ class _Worker:
                 now=now,
             )
             seen_before = queries.count_seen(
-                self._query_id, since=run.started_at, vacancy_ids=ids, connection=self._connection
+                self._query_id, ids, since=run.started_at, connection=self._connection
             )
             queries.match(
-                self._query_id, ids, again=run.is_full, connection=self._connection, now=now
+                self._query_id,
+                ids,
+                again=run.is_full or not plan.over,  # to be counted once by a run that goes on
+                connection=self._connection,
+                now=now,
             )
-            if plan.over:
-                seen = queries.count_seen(
-                    self._query_id, since=run.started_at, connection=self._connection
-                )
-                plan = fetch_plan.after_count(plan, seen)
             public_feed.add(stored.originals, connection=self._connection, now=now)
             kept = fetch_runs.step(
                 run,
@@ -338,7 +337,8 @@ class _Worker:
             )
         if not plan.over:
             return None
-        # What is old is missed by nobody, and what hh.ru shows twice as many as it likes.
+        # What is old is missed by nobody, and what hh.ru shows twice as many as it likes: the next
+        # run looks at the newest once more, and tomorrow's at all.
         if plan.missing in (None, "too_deep", "fewer_than_found"):
             queries.completed(run, connection=self._connection)
         return fetch_runs.end(

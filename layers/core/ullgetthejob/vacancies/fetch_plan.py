@@ -13,9 +13,12 @@ reading goes on in a window below the last vacancy down to which nothing is miss
 that closes above can shift. Within five minutes of its top, where a window cannot be cut, the pages
 are asked again instead, a few times at most; then the run is partial (``moving``).
 
-One vacancy may come twice in the pages, in the place of another that is then seen nowhere. So a
-whole reading in one window that brought fewer vacancies than hh.ru found is made once more; where
-that brings no more, the run is partial (``fewer_than_found``).
+One vacancy may come twice in the pages, in the place of another that is then seen nowhere. So each
+reading of a window is counted when it is left. Where its last page was read, it must have brought
+as many vacancies as hh.ru found. Where it was left before (at what is known, at hh.ru's depth, for
+a window below), it must have brought no vacancy more often than new ones can have pushed one to the
+next page, which *found* says. What did not is read once more from its first page; where that brings
+no more, the run goes on and is partial (``fewer_than_found``).
 
 An incremental run stops at the page that reaches what was published before ``low``. No run makes
 more than :data:`MOST_CALLS`: a search for everything must not take the pace from all others. What
@@ -49,11 +52,12 @@ Missing = Literal["too_many", "moving", "too_deep", "fewer_than_found"]
 class Plan(BaseModel):
     """How far a run is.
 
-    *upper*: the end of the window that is read, ``None``: the plain search. *found*: what the last
-    answer said; *least_found*: the fewest that any said (what comes while a run reads is for the
-    next one). *edge*: when the last vacancy was published down to which nothing is missing.
-    *unreadable*: how many vacancies of this reading could not be read. *is_again*: the search is
-    read a second time. *missing*: why something is. Goes to JSON and back without loss.
+    *upper*: the end of the window that is read, ``None``: the plain search. *seen*: the ids on each
+    page that was read of it. *found*: what the last answer said; *least_found*: the fewest that any
+    said of this window (what comes while a run reads is for the next one). *edge*: when the last
+    vacancy was published down to which nothing is missing. *unreadable*: how many vacancies of this
+    reading could not be read. *is_again*: the window is read a second time. *missing*: why
+    something is. Goes to JSON and back without loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +72,7 @@ class Plan(BaseModel):
     calls: int = 0
     least_found: int | None = None
     unreadable: int = 0
+    seen: tuple[tuple[str, ...], ...] = ()
     is_again: bool = False
     missing: Missing | None = None
     over: bool = False
@@ -99,50 +104,64 @@ def question(plan: Plan, parameters: SearchParameters) -> SearchParameters:
 
 def after(plan: Plan, page: SearchPage) -> Plan:
     """The plan after the answer *page* to its question."""
-    least = page.found if plan.least_found is None else min(plan.least_found, page.found)
-    unreadable = plan.unreadable + page.unreadable
-    counted = _with(plan, calls=plan.calls + 1, least_found=least, unreadable=unreadable)
-    following = _following(counted, page)
+    following = _following(_with(plan, calls=plan.calls + 1), page)
     if following.calls >= MOST_CALLS and not following.over:
         return _with(following, missing=following.missing or "too_deep", over=True)
     return following
-
-
-def after_count(plan: Plan, distinct: int) -> Plan:
-    """Return the plan after a whole reading that brought *distinct* vacancies besides those that
-    cannot be read: over, or to read once more."""
-    is_whole = plan.over and plan.low is None and plan.upper is None and plan.missing is None
-    if (
-        not is_whole
-        or plan.least_found is None
-        or (distinct + plan.unreadable >= min(plan.least_found, MAX_DEPTH))
-    ):
-        return plan
-    if plan.is_again or plan.calls >= MOST_CALLS:
-        return _with(plan, missing="fewer_than_found")
-    return _with(
-        plan, page=0, found=None, edge=None, turns=0, unreadable=0, over=False, is_again=True
-    )
 
 
 def _following(plan: Plan, page: SearchPage) -> Plan:
     fewer = (plan.found or 0) - page.found
     if plan.page > 0 and fewer > 0:
         if lower := _below(plan):
-            return lower
+            return _leave(plan, lower)
         if plan.turns < MOST_TURNS:
             back = max(0, plan.page - -(-fewer // MAX_PER_PAGE))
-            return _with(plan, page=back, found=page.found, turns=plan.turns + 1)
+            return _with(
+                plan, page=back, seen=plan.seen[:back], found=page.found, turns=plan.turns + 1
+            )
         plan = _with(plan, missing="moving")
-    edge = page.items[-1].published_at if page.items else plan.edge
-    plan = _with(plan, found=page.found, edge=edge)
-    if plan.low is not None and edge is not None and edge < plan.low:
-        return _with(plan, over=True)
+    plan = _with_page(plan, page)
+    if plan.low is not None and plan.edge is not None and plan.edge < plan.low:
+        return _leave(plan, _with(plan, over=True))
     if plan.page + 1 < min(page.pages, MAX_DEPTH // MAX_PER_PAGE):
         return _with(plan, page=plan.page + 1)
     if page.found > MAX_DEPTH and page.found > (plan.page + 1) * MAX_PER_PAGE:
-        return _deeper(plan)
-    return _with(plan, over=True)
+        return _leave(plan, _deeper(plan))
+    return _leave(plan, _with(plan, over=True))
+
+
+def _with_page(plan: Plan, page: SearchPage) -> Plan:
+    return _with(
+        plan,
+        found=page.found,
+        least_found=min(page.found, page.found if plan.least_found is None else plan.least_found),
+        edge=page.items[-1].published_at if page.items else plan.edge,
+        unreadable=plan.unreadable + page.unreadable,
+        seen=(*plan.seen, tuple(vacancy.id for vacancy in page.items)),
+    )
+
+
+def _leave(plan: Plan, following: Plan) -> Plan:
+    """Return what comes after the reading *plan* of a window: *following*, unless it brought fewer
+    vacancies than it should have."""
+    if not _is_short(plan):
+        return following
+    # A run with another reason is made again from its beginning.
+    is_of_use = not plan.is_again and plan.missing in (None, "fewer_than_found")
+    if is_of_use and plan.calls < MOST_CALLS:
+        return _anew(plan, upper=plan.upper, is_again=True)
+    return _with(following, missing=following.missing or "fewer_than_found")
+
+
+def _is_short(plan: Plan) -> bool:
+    """Return whether a reading brought a vacancy in the place of another, as far as that shows."""
+    found, least = plan.found or 0, plan.least_found or 0
+    shown = [id for page in plan.seen for id in page]
+    distinct = len(set(shown))
+    if len(plan.seen) * MAX_PER_PAGE >= found:
+        return distinct + plan.unreadable < least
+    return len(shown) - distinct > found - least
 
 
 def _deeper(plan: Plan) -> Plan:
@@ -167,7 +186,20 @@ def _below(plan: Plan) -> Plan | None:
 def _window(plan: Plan, upper: datetime) -> Plan:
     if plan.low is not None and upper <= _rounded(plan.low):
         return _with(plan, over=True)
-    return _with(plan, upper=upper, page=0, found=None, turns=0)
+    return _anew(plan, upper=upper, is_again=False)
+
+
+def _anew(plan: Plan, *, upper: datetime | None, is_again: bool) -> Plan:
+    """To the first page of a window, of which nothing is known yet."""
+    return Plan(
+        started_at=plan.started_at,
+        low=plan.low,
+        calls=plan.calls,
+        missing=plan.missing,
+        upper=upper,
+        edge=None if is_again else plan.edge,
+        is_again=is_again,
+    )
 
 
 def _date_from(plan: Plan, parameters: SearchParameters) -> str:

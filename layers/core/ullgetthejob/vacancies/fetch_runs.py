@@ -60,9 +60,11 @@ STEP = """
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
+# The ids that a reading brought are of no use any more, and would be kept for long.
 END = """
     UPDATE fetch_runs SET
         step = step + 1, state = %(state)s, reason = %(reason)s, due_at = NULL,
+        plan = plan - 'seen',
         finished_at = %(now)s, calls = calls + %(calls)s
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *

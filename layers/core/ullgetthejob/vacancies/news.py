@@ -8,7 +8,8 @@ not closed, and the last reading of the whole search found it.
 
 ``account_vacancies`` keeps what was told, and ``seq`` of the event that did: a row with a ``seq``
 is one of the ``jobs`` of that event, and the other way round. Another posting of a job that was
-told is kept without a ``seq``.
+told is kept without a ``seq``; it is told after all if it turns out to be another job
+(:mod:`.regrouping`).
 
 Locks: the account first, as whatever changes a saved search does; then, last of all, the saved
 search, which the claim of a run locks without wanting an account. Accounts come in the order of
@@ -64,7 +65,7 @@ NEWS = """
            job.title, job.company, job.salary, job.area, job.url, job.published_at, job.has_test,
            EXISTS (
                SELECT FROM account_vacancies AS told
-               WHERE told.account_id = %(account_id)s
+               WHERE told.account_id = %(account_id)s AND told.seq IS NOT NULL
                    AND told.original_id = coalesce(job.repost_of, job.external_id)
            ) AS is_known
     FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
@@ -75,6 +76,7 @@ NEWS = """
         AND NOT EXISTS (
             SELECT FROM account_vacancies AS told
             WHERE told.account_id = %(account_id)s AND told.vacancy_id = match.vacancy_id
+                AND told.seq IS NOT NULL
         )
         AND NOT EXISTS (
             SELECT FROM application_ledger AS applied
@@ -89,6 +91,9 @@ TOLD = """
     SELECT %(account_id)s, told.id, told.original_id, %(search_id)s, told.seq, %(now)s
     FROM unnest(%(ids)s::text[], %(originals)s::text[], %(seqs)s::bigint[])
         AS told (id, original_id, seq)
+    ON CONFLICT (account_id, vacancy_id) DO UPDATE SET
+        original_id = excluded.original_id, saved_search_id = excluded.saved_search_id,
+        seq = excluded.seq, at = excluded.at
 """
 # A newer run that it was attached to meanwhile stays.
 DETACH = """

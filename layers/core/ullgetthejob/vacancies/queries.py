@@ -71,17 +71,15 @@ SCHEDULE = """
         AS wanted (id uuid, run_id uuid, next_run_at timestamptz)
     WHERE search.id = wanted.id
 """
-# What is seen again is marked in full runs: what such a run does not see may have closed.
+# What is seen again is marked in full runs: what such a run does not see may have closed. Another
+# run marks it only for itself, where it goes on after the page.
 SEEN_AGAIN = """
     UPDATE search_matches SET seen_at = %(now)s
     WHERE query_id = %(id)s AND vacancy_id = ANY(%(ids)s)
 """
-COUNT_SEEN_OF = """
+COUNT_SEEN = """
     SELECT count(*) AS seen FROM search_matches
     WHERE query_id = %(id)s AND vacancy_id = ANY(%(ids)s) AND seen_at >= %(since)s
-"""
-COUNT_SEEN = """
-    SELECT count(*) AS seen FROM search_matches WHERE query_id = %(id)s AND seen_at >= %(since)s
 """
 MATCH = """
     WITH seen AS (
@@ -221,17 +219,11 @@ def match(
 
 
 def count_seen(
-    query_id: UUID,
-    *,
-    since: datetime,
-    connection: Connection,
-    vacancy_ids: list[str] | None = None,
+    query_id: UUID, vacancy_ids: list[str], *, since: datetime, connection: Connection
 ) -> int:
-    """Return how many vacancies, of *vacancy_ids* if they are given, the search found since a
-    moment."""
+    """Return how many of *vacancy_ids* the search found since a moment."""
     values = {"id": query_id, "ids": vacancy_ids, "since": since}
-    statement = COUNT_SEEN if vacancy_ids is None else COUNT_SEEN_OF
-    row = connection.execute(statement, values).fetchone()
+    row = connection.execute(COUNT_SEEN, values).fetchone()
     return int(row["seen"]) if row else 0
 
 

@@ -6,9 +6,13 @@ Texts are judged in full where they are known. What a search shows is cut around
 such excerpts, or of one and a full text, most of the shorter one must be in the other. Anonymous
 employers have no id: their jobs are never linked.
 
+When a full text is read, the links of that job are judged anew (:func:`judge_anew`): by the texts
+that are known in full alone, so that what is known of two others by excerpts stays as it is.
+
 ``jobs.repost_of`` leads to the original, never to another repost. The original is what was stored
-first (it is what people were told of), and of those stored at once the oldest. Two transactions
-that store reposts of each other at the same moment do not see each other, and link nothing.
+first (it is what people were told of), and of those stored at once, or parted later, the oldest.
+Two transactions that store reposts of each other at the same moment, or their full texts, do not
+see each other, and change no link.
 """
 
 from __future__ import annotations
@@ -25,12 +29,12 @@ from ullgetthejob.platform import russian_text
 from ullgetthejob.vacancies.grade import UNKNOWN, Grade, grade_of, stored_grade
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
 
-    from ullgetthejob.hh.models import Vacancy
+    from ullgetthejob.hh.models import Vacancy, VacancyDetail
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -88,16 +92,33 @@ class Posting:
     text: str
     grade: Grade = UNKNOWN
     is_open: bool = True
+    id: str = ""
+
+    def is_near(self, other: Posting) -> bool:
+        """Return whether both were published so near each other that they can be one job."""
+        return abs(self.published_at - other.published_at) <= WITHIN
 
     def is_same_job(self, other: Posting) -> bool:
         """Whether both are one job; their keys are the same."""
-        if abs(self.published_at - other.published_at) > WITHIN:
+        if not self.is_near(other):
             return False
         if self.is_open and other.is_open and self.grade.differs_from(other.grade):
             return False
         if self.text and other.text:
             return similar(self.text, other.text)
         return contained(self.text or self.excerpt, other.text or other.excerpt)
+
+
+@dataclass(frozen=True)
+class Regrouped:
+    """What links become: *originals*, by the ids of what moved. *parted*: the ids of all that were
+    one group before, empty where nothing was parted."""
+
+    originals: Mapping[str, str]
+    parted: tuple[str, ...] = ()
+
+
+NOTHING = Regrouped({})
 
 
 def key_of(vacancy: Vacancy) -> bytes | None:
@@ -130,6 +151,8 @@ def normalised(title: str, *, cities: Iterable[str] = ()) -> str:
 
 def similar(one: str, other: str) -> bool:
     """Whether two texts are much the same. Empty ones are like nothing."""
+    if one == other:
+        return bool(_words(one))
     first, second = _words(one), _words(other)
     if not first or not second:
         return False
@@ -160,7 +183,8 @@ def link(
     keys = {one.id: key for one in new if (key := key_of(one)) is not None}
     if not keys:
         return {}
-    near = _near(new, keys, known_keys, connection=connection)
+    ids = [one.id for one in new]
+    near = _near(new, keys, known_keys, but_for=ids, connection=connection)
     found: dict[str, str] = {}
     for vacancy in new:
         if vacancy.id not in keys:
@@ -189,17 +213,68 @@ def posting(vacancy: Vacancy) -> Posting:
         text,
         grade_of(vacancy),
         is_open=not vacancy.archived,
+        id=vacancy.id,
     )
 
 
+def judge_anew(detail: VacancyDetail, *, connection: Connection) -> Regrouped:
+    """Judge the links of a stored vacancy, of which *detail* is the full text that was just read,
+    and of those that are linked with it; nothing is written."""
+    key = key_of(detail)
+    if key is None:
+        return NOTHING
+    near = _near([detail], {detail.id: key}, {key}, but_for=(), connection=connection)[key]
+    kept = next((one for one in near if one.id == detail.id), None)
+    if kept is None:
+        return NOTHING
+    own = replace(posting(detail), original_id=kept.original_id)
+    near = [own if one.id == detail.id else one for one in near]
+    group = [one for one in near if one.original_id == own.original_id]
+    if len(group) > 1:
+        return Regrouped(part(group), tuple(one.id for one in group))
+    full = (one for one in near if one.text and one.id != own.id)
+    same = next((one for one in full if own.is_same_job(one)), None)
+    if same is None or own.original_id != own.id:
+        return NOTHING
+    return Regrouped({own.id: same.original_id})
+
+
+def part(group: list[Posting]) -> dict[str, str]:
+    """Return the new originals, by id, of those in a group of linked postings, the oldest first,
+    whose full texts are not that of its original (unknown: of the oldest whose text is known)."""
+    known = [one for one in group if one.text]
+    known.sort(key=lambda one: one.id != one.original_id)
+    if not known:
+        return {}
+    stay, left = _chain(known)
+    moved: dict[str, str] = {}
+    while left:
+        together, left = _chain(left)
+        # Those that are too far apart to be compared stay.
+        if any(one.is_near(other) for one in together for other in stay):
+            moved |= {one.id: together[0].id for one in together}
+    return moved
+
+
+def _chain(postings: list[Posting]) -> tuple[list[Posting], list[Posting]]:
+    """Return the first one with those that are the same job as it, or as one of those; the rest."""
+    chain, left = [postings[0]], postings[1:]
+    for one in chain:
+        same = [other for other in left if one.is_same_job(other)]
+        chain += same
+        left = [other for other in left if other not in same]
+    return chain, left
+
+
 def _near(
-    new: list[Vacancy],
+    new: Sequence[Vacancy],
     keys: dict[str, bytes],
     known_keys: Collection[bytes],
     *,
+    but_for: Iterable[str],
     connection: Connection,
 ) -> dict[bytes, list[Posting]]:
-    """What was stored before, by key, the oldest first."""
+    """What was stored before, by key, the oldest first, without the ids *but_for*."""
     moments: dict[bytes, list[datetime]] = defaultdict(list)
     for one in new:
         if keys.get(one.id) in known_keys:
@@ -211,7 +286,7 @@ def _near(
         "keys": list(moments),
         "since": [min(published) - WITHIN for published in moments.values()],
         "until": [max(published) + WITHIN for published in moments.values()],
-        "new": [one.id for one in new],
+        "new": list(but_for),
         "most": LOOKED_AT,
     }
     for row in connection.execute(NEAR, values).fetchall():
@@ -223,6 +298,7 @@ def _near(
                 (row["description"] or "") if row["is_full"] else "",
                 stored_grade(row),
                 row["is_open"],
+                row["external_id"],
             )
         )
     return near

@@ -44,7 +44,8 @@ WHERE external_id = ANY(%(ids)s)
 # One statement: what changed is updated, what is new inserted. jobs has two unique keys that hold
 # the same id (the original's), so ON CONFLICT must watch both: only DO NOTHING does. Rows are
 # locked and inserted in the order of ids, updates before inserts: overlapping searches cannot
-# deadlock.
+# deadlock. The hash of a row that an earlier release stored has the snippet in it: it is written
+# anew, but has not changed (is_other) if all but the snippet is as it was.
 STORE_SEEN = """
 WITH seen AS MATERIALIZED (
     SELECT *, decode(hex, 'hex') AS hash
@@ -54,7 +55,9 @@ WITH seen AS MATERIALIZED (
         vacancy text, hex text, repost_key text
     )
 ), changed AS (
-    SELECT kept.external_id
+    SELECT kept.external_id,
+        kept.archived <> seen.archived
+        OR kept.vacancy - 'snippet' IS DISTINCT FROM seen.vacancy::jsonb - 'snippet' AS is_other
     FROM jobs AS kept JOIN seen ON kept.external_id = seen.id
     WHERE kept.vacancy_hash IS DISTINCT FROM seen.hash OR kept.archived <> seen.archived
     ORDER BY kept.external_id
@@ -80,7 +83,7 @@ WITH seen AS MATERIALIZED (
         updated_at = %(now)s
     FROM seen JOIN changed ON changed.external_id = seen.id
     WHERE kept.external_id = seen.id
-    RETURNING kept.external_id
+    RETURNING kept.external_id, changed.is_other
 ), inserted AS (
     INSERT INTO jobs (
         external_id, hh_vacancy_id, title, company, salary, area, url, description, source,
@@ -97,7 +100,7 @@ WITH seen AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING external_id
 )
-SELECT ARRAY(SELECT external_id::text FROM updated) AS changed,
+SELECT ARRAY(SELECT external_id::text FROM updated WHERE is_other) AS changed,
        ARRAY(SELECT external_id::text FROM inserted) AS new,
        ARRAY(
            SELECT decode(repost_key, 'hex') FROM seen JOIN inserted ON external_id = id
@@ -143,6 +146,11 @@ INSERT INTO jobs (
     %(detail)s::jsonb, decode(%(hash)s, 'hex'), %(moment)s, %(repost_key)s, %(now)s, %(now)s
 )
 ON CONFLICT DO NOTHING
+"""
+
+IS_NEWS = """
+SELECT external_id FROM jobs
+WHERE external_id = %(id)s AND detail_hash IS DISTINCT FROM decode(%(hash)s, 'hex')
 """
 
 CLOSE = """
@@ -211,19 +219,25 @@ def store_seen(
 
 
 def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime) -> None:
-    """Store a vacancy in full."""
-    shown = job.from_detail(detail)
+    """Store a vacancy in full, and what its text says of the links of reposts."""
     text, digest = _hashed(detail)
     values = {
-        **_columns(shown),
-        "test_required": shown.test_required,
-        "skills": [skill[:WIDTH] for skill in shown.skills],
+        **_detail_values(detail),
         "detail": text.decode(),
         "hash": digest,
-        "repost_key": reposts.key_of(detail),
         "now": _utc(now),
         "moment": now,
     }
+    regrouped = reposts.NOTHING
+    if connection.execute(IS_NEWS, values).fetchone():
+        regrouped = reposts.judge_anew(detail, connection=connection)
+    if regrouped.originals:
+        from ullgetthejob.vacancies import regrouping  # rare, and more to import
+
+        with connection.transaction():
+            regrouping.regroup(regrouped, connection=connection, now=now)
+            connection.execute(UPDATE_DETAIL, values)
+        return
     if connection.execute(UPDATE_DETAIL, values).rowcount:
         return
     with connection.transaction():
@@ -266,6 +280,16 @@ def _seen(vacancy: Vacancy, text: bytes, digest: str) -> dict[str, Any]:
         "vacancy": text.decode(),
         "hex": digest,
         "repost_key": key and key.hex(),
+    }
+
+
+def _detail_values(detail: VacancyDetail) -> dict[str, Any]:
+    shown = job.from_detail(detail)
+    return {
+        **_columns(shown),
+        "test_required": shown.test_required,
+        "skills": [skill[:WIDTH] for skill in shown.skills],
+        "repost_key": reposts.key_of(detail),
     }
 
 

@@ -1,0 +1,102 @@
+"""Regrouping: what full texts say of links that were made by excerpts is written down.
+
+Two postings that were taken for one job and are two: each account is told of the one that it was
+not told of, by the next run that finds it or has found it: their matches are numbered anew, as if
+they had just been found. An account was told of a job if an event told one of its postings
+(``account_vacancies.seq``), and is told of none twice. Everybody is shown the new original.
+
+Two that were taken for two jobs and are one: whom neither was told of is told once.
+
+Locks: accounts in the order of their ids, as whoever tells them, then searches, then vacancies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.platform.telemetry import count
+from ullgetthejob.realtime import public_feed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.vacancies.reposts import Regrouped
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+LOCK_ACCOUNTS = """
+    SELECT FROM accounts WHERE id IN (
+        SELECT search.account_id
+        FROM search_matches AS match JOIN saved_searches AS search USING (query_id)
+        WHERE match.vacancy_id = ANY(%(ids)s)
+    )
+    ORDER BY id FOR NO KEY UPDATE
+"""
+LOCK_QUERIES = """
+    SELECT FROM search_queries WHERE id IN (
+        SELECT query_id FROM search_matches WHERE vacancy_id = ANY(%(ids)s)
+    )
+    ORDER BY id FOR NO KEY UPDATE
+"""
+# In the order in which searches lock them.
+LOCK_JOBS = """
+    SELECT FROM jobs WHERE external_id = ANY(%(ids)s) ORDER BY external_id FOR NO KEY UPDATE
+"""
+# One that is the original of others by now is left alone: no link leads to a repost.
+UPDATE_ORIGINALS = """
+    UPDATE jobs AS job SET repost_of = nullif(link.original_id, job.external_id)
+    FROM unnest(%(moved)s::text[], %(originals)s::text[]) AS link (id, original_id)
+    WHERE job.external_id = link.id AND NOT EXISTS (
+        SELECT FROM jobs AS other
+        WHERE other.repost_key = job.repost_key AND other.repost_of = job.external_id
+    )
+    RETURNING job.external_id::text AS id, link.original_id
+"""
+UPDATE_TOLD = """
+    UPDATE account_vacancies AS told SET original_id = link.original_id
+    FROM unnest(%(moved)s::text[], %(originals)s::text[]) AS link (id, original_id)
+    JOIN search_matches AS match ON match.vacancy_id = link.id
+    JOIN saved_searches AS search ON search.query_id = match.query_id
+    WHERE told.account_id = search.account_id AND told.vacancy_id = link.id
+"""
+NUMBER_ANEW = """
+    WITH again AS (
+        SELECT match.query_id, match.vacancy_id,
+            query.last_match
+            + row_number() OVER (PARTITION BY match.query_id ORDER BY match.number) AS number
+        FROM search_matches AS match JOIN search_queries AS query ON query.id = match.query_id
+        WHERE match.vacancy_id = ANY(%(ids)s)
+    ), numbered AS (
+        UPDATE search_matches AS match SET number = again.number
+        FROM again
+        WHERE match.query_id = again.query_id AND match.vacancy_id = again.vacancy_id
+        RETURNING match.query_id, match.number
+    )
+    UPDATE search_queries AS query SET last_match = newest.number
+    FROM (SELECT query_id, max(number) AS number FROM numbered GROUP BY query_id) AS newest
+    WHERE query.id = newest.query_id
+"""
+
+
+def regroup(regrouped: Regrouped, *, connection: Connection, now: datetime) -> None:
+    """Write new links down, in the transaction that *connection* is in, before it writes any
+    vacancy."""
+    ids = sorted({*regrouped.originals, *regrouped.parted})
+    connection.execute(LOCK_ACCOUNTS, {"ids": ids})
+    connection.execute(LOCK_QUERIES, {"ids": ids})
+    connection.execute(LOCK_JOBS, {"ids": ids})
+    values = {
+        "moved": list(regrouped.originals),
+        "originals": list(regrouped.originals.values()),
+    }
+    rows = connection.execute(UPDATE_ORIGINALS, values).fetchall()
+    moved = {row["id"]: row["original_id"] for row in rows}
+    if not moved:
+        return
+    connection.execute(UPDATE_TOLD, {"moved": list(moved), "originals": list(moved.values())})
+    count("VacanciesRegrouped", len(moved))
+    if regrouped.parted:
+        connection.execute(NUMBER_ANEW, {"ids": list(regrouped.parted)})
+        public_feed.insert(set(moved.values()), connection=connection, now=now)
