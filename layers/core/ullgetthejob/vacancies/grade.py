@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ullgetthejob.hh.models import Vacancy
 
 FIFTH = 0.2  # of the larger salary: a difference from there on is another grade
+# hh.ru: dictionaries "employment" (older) and "employment_form"; what only one of them has an entry
+# for cannot be compared.
+EMPLOYMENT_FORMS = {"full": "FULL", "part": "PART", "project": "PROJECT"}
+REMOTE = "REMOTE"  # of "work_format"; the older "schedule" has remote work among its entries
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,11 @@ def grade_of(vacancy: Vacancy) -> Grade:
     salary = vacancy.salary
     return Grade(
         vacancy.experience.id if vacancy.experience else None,
-        employment.id if employment else None,
-        frozenset(entry.id for entry in vacancy.work_format if entry.id),
+        _employment(employment.id if employment else None),
+        _formats(
+            (entry.id for entry in vacancy.work_format),
+            vacancy.schedule.id if vacancy.schedule else None,
+        ),
         salary.lower if salary else None,
         salary.upper if salary else None,
         salary.currency if salary else None,
@@ -65,17 +74,29 @@ def grade_of(vacancy: Vacancy) -> Grade:
 
 
 def stored_grade(row: dict[str, Any]) -> Grade:
-    """Return the grade of a stored vacancy: *row* has ``experience``, ``employment``, ``formats``
-    (a list of dictionary entries) and ``salary``, as the model's JSON has them."""
+    """Return the grade of a stored vacancy: *row* has ``experience``, ``employment``, ``schedule``,
+    ``formats`` (a list of dictionary entries) and ``salary``, as the model's JSON has them."""
     salary = row["salary"] or {}
     return Grade(
         row["experience"],
-        row["employment"],
-        frozenset(entry["id"] for entry in row["formats"] or () if entry.get("id")),
+        _employment(row["employment"]),
+        _formats((entry.get("id") for entry in row["formats"] or ()), row["schedule"]),
         salary.get("lower"),
         salary.get("upper"),
         salary.get("currency"),
     )
+
+
+def _employment(id: str | None) -> str | None:
+    """Return an id of either dictionary as the newer one has it; ``None`` where it has none."""
+    if id is None or id.isupper():
+        return id
+    return EMPLOYMENT_FORMS.get(id)
+
+
+def _formats(ids: Iterable[str | None], schedule: str | None) -> frozenset[str]:
+    formats = frozenset(id for id in ids if id)
+    return formats or frozenset([REMOTE] if schedule == "remote" else [])
 
 
 def _differ(one: Any, other: Any) -> bool:

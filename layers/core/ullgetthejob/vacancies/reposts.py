@@ -65,6 +65,7 @@ NEAR = """
                coalesce(vacancy, detail) #>> '{experience,id}' AS experience,
                coalesce(coalesce(vacancy, detail) #>> '{employment_form,id}',
                         coalesce(vacancy, detail) #>> '{employment,id}') AS employment,
+               coalesce(vacancy, detail) #>> '{schedule,id}' AS schedule,
                coalesce(vacancy, detail) -> 'work_format' AS formats,
                coalesce(vacancy, detail) -> 'salary' AS salary
         FROM jobs

@@ -1,0 +1,35 @@
+"""Grades of openings in both of hh.ru's shapes."""
+
+import pytest
+
+from ullgetthejob.vacancies.grade import Grade, stored_grade
+
+ROW = {"experience": None, "employment": None, "schedule": None, "formats": None, "salary": None}
+
+
+def grade(**columns):
+    return stored_grade({**ROW, **columns})
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [("full", "FULL"), ("part", "PART"), ("project", "PROJECT"), ("volunteer", "FULL")],
+)
+def test_employment_of_the_older_shape_is_that_of_the_newer(older, newer):
+    assert not grade(employment=older).differs_from(grade(employment=newer))
+
+
+def test_employment_of_another_kind_differs_in_either_shape():
+    assert grade(employment="part").differs_from(grade(employment="FULL"))
+    assert grade(employment="part").differs_from(grade(employment="full"))
+
+
+def test_remote_schedule_is_the_remote_work_format():
+    remote = grade(schedule="remote")
+    assert not remote.differs_from(grade(formats=[{"id": "REMOTE"}]))
+    assert remote.differs_from(grade(formats=[{"id": "ON_SITE"}]))
+    assert grade(schedule="remote", formats=[{"id": "HYBRID"}]).formats == {"HYBRID"}
+
+
+def test_schedule_that_names_no_place_is_no_difference():
+    assert grade(schedule="fullDay") == Grade()
