@@ -51,7 +51,7 @@ def until(look, holds):
     """What *look* finds, once it *holds*."""
     ends = time.monotonic() + WITHIN_S
     while not holds(found := look()):
-        assert time.monotonic() < ends, found
+        assert time.monotonic() < ends, f"{found}"
         time.sleep(0.3)
     return found
 
@@ -196,3 +196,45 @@ def test_a_user_that_nobody_knows_is_told_so_and_nothing_else(bff):
     assert (answer.status_code, answer.json()["canApply"]) == (200, False)
     undefined = bff.fetch("GET", "/api/rate-limit/status?user_id=undefined", headers)
     assert (undefined.status_code, undefined.json()["error"]) == (422, "invalid_request")
+
+
+def test_a_captcha_is_shown_with_its_link_and_noticed_as_solved(bff, anna, cv):
+    """hh.ru's captcha meets an application; nobody tells Core that it was solved."""
+    sandbox = bff.cloud.sandbox
+    sandbox("POST", "/faults", {"kind": "captcha", "path": "/negotiations"})
+    vacancy = publish(bff)
+    assert bff.submit(anna, vacancy, LETTER, cv).is_success
+    status = until(lambda: bff.hh(anna, "status").json(), lambda found: found["link"])
+    assert (status["connected"], status["access"]) == (True, "captcha")
+    link = status["link"]
+    assert httpx.URL(link).host == "hh.ru"
+    assert httpx.URL(link).params["backurl"]
+
+    row = until(lambda: bff.history(anna)[vacancy], lambda found: found["error_message"])
+    assert row["status"] == "needs_person"
+    assert row["error_message"] == f"captcha: {link}"
+    resumes = bff.hh(anna, "resumes")
+    assert (resumes.status_code, resumes.json()["success"]) == (409, False)
+    assert resumes.json()["error"] == "hh_captcha"
+    assert resumes.json()["details"]["access"]["captcha_url"] == link
+    assert anna.has_cookie
+
+    # Ten minutes later Core tries whether it was solved, which it was not; then after twenty.
+    probed = probes(bff)
+    sandbox("POST", "/clock", {"advance_seconds": 10 * 60})
+    until(lambda: probes(bff), lambda found: found == probed + 1)
+    sandbox("POST", "/clock", {"advance_seconds": 18 * 60})
+    sandbox("POST", "/clock", {"rate": 60})
+    sandbox("DELETE", "/faults")
+    row = until(lambda: bff.history(anna)[vacancy], lambda found: found["status"] == "submitted")
+    sandbox("POST", "/clock", {"rate": 1})
+    assert row["error_message"] is None
+    assert at_hh(bff).count((vacancy, LETTER)) == 1
+    status = bff.hh(anna, "status").json()
+    assert (status["connected"], status["access"], status["link"]) == (True, "ok", None)
+    assert bff.hh(anna, "resumes").json()["success"] is True
+
+
+def probes(bff):
+    """How often hh.ru was asked for applications that are out."""
+    return bff.cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /negotiations", 0)
