@@ -2,7 +2,9 @@
 words that its page knows. Its own migrations were run, the one that drops ``hh_tokens`` too."""
 
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
@@ -12,6 +14,9 @@ from tests.fixtures.local_cloud import new_cloud, remove
 from tests.fixtures.real_bff import RETRY, RealBff
 
 WITHIN_S = 60
+AT_ONCE = 50
+PATIENCE_S = 30  # the browser's
+REFILLS_S = 4  # the gateway's throttle: 60 at 20 a second
 LETTER = "Здравствуйте! Буду рада поговорить."
 
 
@@ -94,6 +99,56 @@ def test_a_search_and_a_job_have_what_the_page_reads(bff):
         assert isinstance(job["skills"], list)
     job = bff.job(found[0]["id"]).json()["job"]
     assert job["full_description_loaded"] is True
+
+
+def search_at_once(bff, texts):
+    """Each answer with the seconds that it took, every status on the way, hh.ru's searches."""
+    time.sleep(REFILLS_S)
+    before, begin = searches(bff), threading.Barrier(len(texts))
+    bff.statuses.clear()
+
+    def search(text):
+        begin.wait()
+        began = time.monotonic()
+        return bff.search(text), time.monotonic() - began
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        answers = list(pool.map(search, texts))
+    return answers, list(bff.statuses), searches(bff) - before
+
+
+def searches(bff):
+    return bff.cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+
+
+@pytest.fixture(scope="module")
+def warm(bff):
+    """Processes that have started: fifty at once would wait for the cores of this machine."""
+    for count in (10, 20, 30, 40, AT_ONCE, AT_ONCE):
+        search_at_once(bff, ["python"] * count)
+    return bff
+
+
+def test_fifty_equal_searches_at_once_are_one_at_hh_ru(warm):
+    answers, statuses, asked = search_at_once(warm, ["fifty equal"] * AT_ONCE)
+    assert statuses == [200] * AT_ONCE
+    assert asked == 1
+    assert len({tuple(job["id"] for job in one.json()["jobs"]) for one, _ in answers}) == 1
+    assert max(took for _, took in answers) < PATIENCE_S
+
+
+def test_fifty_different_searches_at_once_are_answered_within_the_page_s_patience(warm):
+    """One after another at hh.ru's pace: 16.3 s. What cannot be in time is a 429 that says when."""
+    texts = [f"one of fifty {number}" for number in range(AT_ONCE)]
+    answers, statuses, asked = search_at_once(warm, texts)
+    for answer, took in answers:
+        assert took < PATIENCE_S
+        if answer.status_code == 429:
+            assert answer.json()["error"] == "too_many_requests"
+            assert int(answer.headers["retry-after"]) >= 1
+    assert set(statuses) <= {200, 429}
+    assert statuses.count(200) == asked
+    assert asked >= 0.8 * AT_ONCE
 
 
 @pytest.mark.parametrize("id", ["999999999999", "undefined", "%2e%2e"])
