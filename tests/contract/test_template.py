@@ -107,7 +107,7 @@ def test_all_functions_at_once_leave_connections_for_others() -> None:
     assert f"at most {at_once} connections" in readme
 
 
-def test_whoever_the_gateway_lets_search_at_once_is_served_by_a_function() -> None:
+def test_searches_let_in_at_once_are_no_more_than_may_run() -> None:
     """Lambda's own refusal would be a 503 without Retry-After, which the BFF sends again."""
     at_once = FUNCTIONS["SearchFunction"]["ReservedConcurrentExecutions"]
     [api] = of_type("AWS::Serverless::HttpApi").values()

@@ -3,9 +3,9 @@
 Both ask hh.ru (within its pace), keep what they saw, and answer with jobs.
 
 When more people search at once than hh.ru's pace lets through, their searches stand in line, first
-come first served, for as long as the BFF's page waits for the call that follows: it gives up after
-30 s. Whoever would have to wait longer is told at once, with 429, when to come back. It is not 503:
-the BFF sends that again by itself, and nobody would be there for the answer any more.
+come first served, for as long as leaves time for the call before the BFF's page gives up (30 s). A
+search that would have to wait longer is told at once, with 429, when to come back. It is not 503:
+the BFF sends that again by itself, and its page would not wait for the answer any more.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def search(
     """Return one page of a search; of equal searches at one moment, hh.ru is asked by one. *line*:
     where searches stand in line.
 
-    Raises :class:`Invalid` for codes that hh.ru does not know, :class:`TooManyRequests` when its
-    turn does not come in time, and the errors of :mod:`ullgetthejob.hh.errors`.
+    Raises :class:`Invalid` for codes that hh.ru does not know, :class:`TooManyRequests` when no
+    slot comes in time, and the errors of :mod:`ullgetthejob.hh.errors`.
     """
     ends = time.monotonic() + PATIENCE_S
     dictionaries.check(parameters, client=hh, connection=connection, now=clock())
@@ -91,7 +91,7 @@ def search(
 
 
 def _ask(parameters: SearchParameters, *, hh: HHClient, line: Pacer, ends: float) -> SearchPage:
-    """Ask hh.ru when it is this search's turn, and again where no slot was free even then.
+    """Ask hh.ru when the line comes to this search, and again where no slot was free even then.
 
     Raises :class:`TooManyRequests`; hh.ru's own refusal stays what it is.
     """
