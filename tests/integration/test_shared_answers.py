@@ -130,7 +130,7 @@ def connection(database_url):
 
 def ask(parameters, connection, seconds):
     ends = time.monotonic() + seconds
-    return shared_answers.shared(parameters, connection=connection, clock=clock.now, ends=ends)
+    return shared_answers.shared(parameters, connection=connection, now=clock.now, ends=ends)
 
 
 def test_an_asker_that_is_alive_keeps_the_others_waiting(connection, database_url):

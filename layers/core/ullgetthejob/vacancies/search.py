@@ -78,7 +78,7 @@ def search(
     ends = time.monotonic() + PATIENCE_S
     dictionaries.check(parameters, client=hh, connection=connection, now=clock())
     count("Searches")
-    with shared_answers.shared(parameters, connection=connection, clock=clock, ends=ends) as shared:
+    with shared_answers.shared(parameters, connection=connection, now=clock, ends=ends) as shared:
         if isinstance(shared, shared_answers.KeptAnswer):
             count("SearchesShared")
             age = max(0, int((clock() - shared.answered_at).total_seconds()))

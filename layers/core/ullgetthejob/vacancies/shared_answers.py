@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from ullgetthejob.platform import clock
 from ullgetthejob.platform.errors import TooManyRequests
 from ullgetthejob.platform.telemetry import logger
 
@@ -129,7 +130,7 @@ def shared(
     parameters: SearchParameters,
     *,
     connection: Connection,
-    clock: Callable[[], datetime],
+    now: Callable[[], datetime],
     ends: float,
 ) -> Iterator[KeptAnswer | Asker]:
     """Yield a fresh answer to an equal search, waited for if need be, or else the right to ask.
@@ -140,7 +141,7 @@ def shared(
     """
     hash = hashlib.sha256(parameters.model_dump_json(exclude_defaults=True).encode()).digest()
     asker = Asker(hash, uuid4(), connection)
-    kept = _kept_or_claimed(asker, clock, ends)
+    kept = _kept_or_claimed(asker, now, ends)
     if kept is not None:
         yield kept
         return
@@ -156,17 +157,17 @@ def forget_old(*, connection: Connection, now: datetime, most: int) -> int:
     return connection.execute(DELETE_OLD_ANSWERS, values).rowcount
 
 
-def _kept_or_claimed(asker: Asker, clock: Callable[[], datetime], ends: float) -> KeptAnswer | None:
+def _kept_or_claimed(asker: Asker, now: Callable[[], datetime], ends: float) -> KeptAnswer | None:
     """A fresh answer; ``None``: *asker* asks, because nobody else does."""
     pause = LOOKED_EVERY_S
     while True:
-        now = _real_now()
+        looked_at = _real_now()
         values = {
             "hash": asker.hash,
             "asked_by": asker.id,
-            "now": now,
-            "until": now + BELIEVED_FOR,
-            "fresh_since": clock() - FRESH_FOR,
+            "now": looked_at,
+            "until": looked_at + BELIEVED_FOR,
+            "fresh_since": now() - FRESH_FOR,
         }
         row = asker.connection.execute(SELECT_SEARCH, values).fetchone()
         if row is not None and row["answer"] is not None:
@@ -181,4 +182,4 @@ def _kept_or_claimed(asker: Asker, clock: Callable[[], datetime], ends: float) -
 
 
 def _real_now() -> datetime:
-    return datetime.now(UTC)
+    return datetime.fromtimestamp(clock.real_ms() / 1000, UTC)
