@@ -199,6 +199,10 @@ bench-rate-limit: $(ZAE_READY) ## Acquires on AWS's DynamoDB Local beside zae-li
 bench-submit: $(READY) ## How long twenty submissions at once take, beside calls that do nothing
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.submit_latency
 
+.PHONY: bench-search-burst
+bench-search-burst: $(READY) ## How long fifty searches at once take, equal and different, beside one alone
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.search_burst
+
 .PHONY: bench-broadcast
 bench-broadcast: $(READY) ## 4 KB to 1,000 sockets over TLS, beside boto3 with 32 threads
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.broadcast

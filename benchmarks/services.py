@@ -6,9 +6,14 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
+import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from local import child
 from local.child import Lifeline
@@ -69,3 +74,43 @@ def running(data_dir: Path) -> Iterator[dict[str, dict[str, str]]]:
         finally:
             process.terminate()
             process.communicate()
+
+
+@contextlib.contextmanager
+def running_cloud(ready: str, **environment: str) -> Iterator[tuple[str, str, str]]:
+    """A local cloud on a data folder of its own, once it has printed *ready*: its address, the
+    sandbox's, the secret. *environment*: its settings."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-cloud-")))
+        folder.chmod(0o755)  # Postgres's own user must be able to enter it
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        process = stack.enter_context(
+            started(
+                "local",
+                "run",
+                environment={"PORT": str(port), "DATA_DIR": str(folder), **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        assert process.stdout is not None
+        said: list[str] = []
+        for line in process.stdout:
+            said.append(line)
+            if ready in line:
+                break
+        else:
+            raise RuntimeError(f"the local cloud does not start:\n{''.join(said)}")
+        reader = threading.Thread(target=process.stdout.read, daemon=True)
+        reader.start()
+        try:
+            url = f"http://localhost:{port}"
+            secrets = json.loads((folder / "secrets.json").read_text())
+            sandbox = httpx.get(f"{url}/_local/").json()["hh"]
+            yield url, sandbox, secrets["ORCHESTRATOR_SECRET"]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            reader.join()

@@ -11,17 +11,10 @@ functions.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import signal
-import socket
 import statistics
-import subprocess
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -30,9 +23,8 @@ from benchmarks import services
 from migrations.seed import DEMO_USER_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CALLERS = 20
 BURSTS = 25
 WARM_UP = 3
@@ -48,7 +40,14 @@ def main() -> None:
     bursts = parser.parse_args().bursts
     refused: list[float] = []
     accepted: list[float] = []
-    with cloud() as (core, sandbox, secret), httpx.Client(base_url=core, timeout=35) as client:
+    with (
+        services.running_cloud("The demo user is connected", THROTTLES="off") as (
+            core,
+            sandbox,
+            secret,
+        ),
+        httpx.Client(base_url=core, timeout=35) as client,
+    ):
         for number in range(WARM_UP + bursts):
             vacancies = _publish(sandbox, CALLERS)
             floor = _burst(lambda vacancy: _submit(client, vacancy, "none"), vacancies, 401)
@@ -62,45 +61,6 @@ def main() -> None:
         print(f"  {name:13} p50 {p50:5.0f}  p99 {p99:5.0f}  most {max(values):5.0f}")
     ratio = _percentile(accepted, 50) / _percentile(refused, 50)
     print(f"A submission takes {ratio:.1f} of a refusal; its p99 is to be under {TARGET_MS} ms.")
-
-
-@contextlib.contextmanager
-def cloud() -> Iterator[tuple[str, str, str]]:
-    """A local cloud with its demo user connected: its address, the sandbox's, the secret."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-submit-")))
-        folder.chmod(0o755)  # Postgres's own user must be able to enter it
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        process = stack.enter_context(
-            services.started(
-                "local",
-                "run",
-                environment={"PORT": str(port), "DATA_DIR": str(folder), "THROTTLES": "off"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-        assert process.stdout is not None
-        said: list[str] = []
-        for line in process.stdout:
-            said.append(line)
-            if "The demo user is connected" in line:
-                break
-        else:
-            raise RuntimeError(f"the local cloud does not start:\n{''.join(said)}")
-        reader = threading.Thread(target=process.stdout.read, daemon=True)
-        reader.start()
-        try:
-            url = f"http://localhost:{port}"
-            secrets = json.loads((folder / "secrets.json").read_text())
-            sandbox = httpx.get(f"{url}/_local/").json()["hh"]
-            yield url, sandbox, secrets["ORCHESTRATOR_SECRET"]
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            reader.join()
 
 
 def _publish(sandbox: str, count: int) -> list[str]:

@@ -54,6 +54,7 @@ OF_EVERY_ROUTE = {
 OF_SOME = {
     403: "The token is of another user",
     409: "It contradicts what there is; error says how",
+    429: "More is asked at the moment than can be served; Retry-After says when to come back",
 }
 SUCCESSES = {
     200: "OK",

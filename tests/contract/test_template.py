@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from local.template.cloudformation import read
+from ullgetthejob.vacancies import search
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = read(REPOSITORY / "template.yaml")
@@ -31,7 +32,7 @@ FUNCTIONS = of_type("AWS::Serverless::Function")
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
 # Postgres keeps a few connections for its superuser; the BFF and people at work need some too.
-CONNECTIONS = 150  # of a small Postgres
+CONNECTIONS = 180  # of a small Postgres: RDS gives 2 GB of memory about 190
 CONNECTION_HEADROOM = 20
 # API Gateway gives up on an integration after 30 s; the answer must have left before.
 LONGEST_HTTP_TIMEOUT_S = 28
@@ -104,6 +105,17 @@ def test_all_functions_at_once_leave_connections_for_others() -> None:
     assert at_once <= CONNECTIONS - CONNECTION_HEADROOM
     readme = (REPOSITORY / "README.md").read_text()
     assert f"at most {at_once} connections" in readme
+
+
+def test_searches_let_in_at_once_are_no_more_than_may_run() -> None:
+    """Lambda's own refusal would be a 503 without Retry-After, which the BFF sends again."""
+    at_once = FUNCTIONS["SearchFunction"]["ReservedConcurrentExecutions"]
+    [api] = of_type("AWS::Serverless::HttpApi").values()
+    limit = api["RouteSettings"]["POST /api/jobs/search"]
+    assert 50 <= limit["ThrottlingBurstLimit"] <= at_once
+    # those that wait leave room for those that are turned away, and for jobs that are opened
+    waiting = search.PATIENCE_S * TEMPLATE["Parameters"]["HhCallsPerSecond"]["Default"]
+    assert waiting < at_once - 5
 
 
 @every_function

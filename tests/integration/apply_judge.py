@@ -114,6 +114,8 @@ def _check_shown(row: dict[str, Any]) -> None:
     """What the BFF reads is what the ledger says."""
     waits_until = row["due_at"] if row["state"] == "waiting_quota" else None
     assert row["shown"] is not None
+    needs_person = row["state"] in ("needs_person", "handoff") and row["link"]
+    reason = f"{row['reason']}: {row['link']}" if needs_person else row["reason"]
     shown = {
         "status": row["status"],
         "error_message": row["error_message"],
@@ -123,7 +125,7 @@ def _check_shown(row: dict[str, Any]) -> None:
     }
     assert shown == {
         "status": ledger.PROJECTED[row["state"]],
-        "error_message": None if row["state"] == "submitted" else row["reason"],
+        "error_message": None if row["state"] == "submitted" else reason,
         "submitted_at": _whole_seconds(row["submitted_at"]),
         "hh_negotiation_id": row["negotiation_id"],
         "rate_limited_until": _whole_seconds(waits_until),

@@ -123,7 +123,12 @@ def test_a_preview_of_what_searches_showed(core, anna, monkeypatch):
     _, jwt = anna
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     with postgres.session() as connection:
-        about = {"hh": environment.client(), "connection": connection, "clock": core.now}
+        about = {
+            "hh": environment.client(),
+            "line": environment.search_line(),
+            "connection": connection,
+            "clock": core.now,
+        }
         found = search.search(SearchParameters(text="", per_page=100), **about)
         search.search(SearchParameters(text="", per_page=20, page=5), **about)
     rules = {"salary_floor": {"amount": 100_000}, "description_words": ["опыт"]}

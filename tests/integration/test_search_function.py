@@ -2,14 +2,19 @@
 
 import importlib
 import json
+import os
+import time
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 
+from functions.search import app
 from tests.fixtures.local_cloud import ROOT
 from ullgetthejob.hh import environment
+from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import postgres
+from ullgetthejob.vacancies import search
 
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 SECRET = "local-development-secret"
@@ -21,6 +26,7 @@ def forget():
     if environment.client.cache_info().currsize:
         environment.client().close()
         environment.client.cache_clear()
+    environment.search_line.cache_clear()
 
 
 @pytest.fixture
@@ -127,3 +133,41 @@ def test_no_secret_token_or_word_of_a_search_is_logged(function, hh_sandbox, mon
     assert "answered" in written
     for hidden in (needle, SECRET, hh_sandbox.token(), "postgresql://"):
         assert hidden not in written
+
+
+def take_slot(seconds, egress="default"):
+    """Let the next slot come in so many *seconds*."""
+    table = os.environ["PACER_TABLE"]
+    Pacer(table, calls_per_second=1 / seconds, egress=egress).wait()
+
+
+def test_a_search_that_cannot_be_in_time_is_told_at_once_when_to_come_back(function, hh_sandbox):
+    take_slot(search.PATIENCE_S + 20, egress="default#searches")
+    began = time.monotonic()
+    event = json.loads((ROOT / "events" / "search.json").read_text())
+    answer = app.handler({**event, "body": json.dumps({"text": "fortran"})}, CONTEXT)
+    assert time.monotonic() - began < 5
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]) == (429, "too_many_requests")
+    assert 15 <= int(answer["headers"]["retry-after"]) <= 21
+    # what is no search does not stand in that line
+    assert function("search", "search-job", pathParameters={"id": "1"})[0] == 404
+
+
+def test_a_search_waits_while_no_slot_is_free(function):
+    take_slot(6)  # more than the pacer lets one call wait
+    began = time.monotonic()
+    assert function("search", body=json.dumps({"text": "cobol"}))[0] == 200
+    assert time.monotonic() - began > 4
+
+
+def test_a_search_that_waits_in_vain_is_turned_away_and_not_asked(
+    function, hh_sandbox, monkeypatch
+):
+    monkeypatch.setattr(search, "PATIENCE_S", 2.0)
+    take_slot(20)
+    calls = hh_sandbox.control("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+    status, body = function("search", body=json.dumps({"text": "algol"}))
+    assert (status, body["error"]) == (429, "too_many_requests")
+    assert body["advice"]
+    again = hh_sandbox.control("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+    assert again == calls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,20 +18,27 @@ from tests.fixtures.local_cloud import ROOT
 from tests.integration.test_search_function import function
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import clock
+from ullgetthejob.platform.errors import TooManyRequests
 from ullgetthejob.vacancies import shared_answers
 
 __all__ = ["function"]
 
 AT_ONCE = 6
 PROCESS = """
-import json, sys
+import json, os, sys
 from types import SimpleNamespace
 from functions.search.app import handler
+os.environ["PGAPPNAME"] = f"process-{os.getpid()}"
 event = json.loads(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 answer = handler(event, SimpleNamespace(aws_request_id="a-process"))
 print("answer", json.dumps([answer["statusCode"], json.loads(answer["body"])]), flush=True)
+"""
+
+LIVING = """
+    SELECT application_name FROM pg_stat_activity
+    WHERE application_name LIKE 'process-%' AND query LIKE '%SET asked_until%'
 """
 
 
@@ -39,8 +47,8 @@ def event(**body):
     return {**sample, "body": json.dumps(body)}
 
 
-def ask_at_once(*bodies):
-    """Let a process of the function for each of *bodies* ask at the same moment; the answers."""
+def start_asking(*bodies):
+    """Let a process of the function for each of *bodies* ask at the same moment; the processes."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'core'}"}
     processes = [
         subprocess.Popen(
@@ -58,12 +66,17 @@ def ask_at_once(*bodies):
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
-    answers = []
-    for process in processes:
-        output, _ = process.communicate(timeout=60)
-        [line] = [line for line in output.splitlines() if line.startswith("answer ")]
-        answers.append(json.loads(line.removeprefix("answer ")))
-    return answers
+    return processes
+
+
+def answer_of(process):
+    output, _ = process.communicate(timeout=60)
+    [line] = [line for line in output.splitlines() if line.startswith("answer ")]
+    return json.loads(line.removeprefix("answer "))
+
+
+def ask_at_once(*bodies):
+    return [answer_of(process) for process in start_asking(*bodies)]
 
 
 def searches(hh_sandbox):
@@ -115,26 +128,80 @@ def connection(database_url):
         yield connection
 
 
-def test_whoever_waits_takes_the_place_of_one_that_died(connection, monkeypatch):
+def ask(parameters, connection, seconds):
+    ends = time.monotonic() + seconds
+    return shared_answers.shared(parameters, connection=connection, now=clock.now, ends=ends)
+
+
+def test_an_asker_that_is_alive_keeps_the_others_waiting(connection, database_url):
     parameters = SearchParameters(text="python")
-    shared = shared_answers.shared(parameters, connection=connection, clock=clock.now)
-    assert isinstance(shared.__enter__(), shared_answers.Asker)  # and dies: never left
-    monkeypatch.setattr(shared_answers, "WAITED_FOR_S", 0.3)
+    with (
+        psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as own,
+        ask(parameters, own, 1) as asker,
+        asker.alive(),
+    ):
+        seconds = shared_answers.BELIEVED_FOR.total_seconds() + 2
+        with pytest.raises(TooManyRequests), ask(parameters, connection, seconds):
+            pytest.fail("two ask at once")
+
+
+def test_one_that_waits_takes_the_place_of_one_that_died(connection):
+    parameters = SearchParameters(text="python")
+    dead = ask(parameters, connection, 1)
+    assert isinstance(dead.__enter__(), shared_answers.Asker)  # and dies: never left
     began = time.monotonic()
-    with shared_answers.shared(parameters, connection=connection, clock=clock.now) as turn:
-        assert isinstance(turn, shared_answers.Asker)
-    assert time.monotonic() - began >= 0.3
-    later = clock.now() + shared_answers.ASKED_FOR + timedelta(seconds=1)
-    with shared_answers.shared(parameters, connection=connection, clock=lambda: later) as turn:
-        assert isinstance(turn, shared_answers.Asker)
+    with ask(parameters, connection, 10) as asker:
+        assert isinstance(asker, shared_answers.Asker)
+    assert 1 < time.monotonic() - began < shared_answers.BELIEVED_FOR.total_seconds() + 2
 
 
-def test_old_answers_are_forgotten(connection):
+def test_when_the_asker_is_killed_one_of_those_that_wait_asks_for_all(
+    function, hh_sandbox, database_url
+):
+    hh_sandbox.fault("slow", path="/vacancies", seconds=4)
+    before = searches(hh_sandbox)
+    with contextlib.ExitStack() as ended:
+        processes = start_asking(*[{"text": "scala", "per_page": 5}] * AT_ONCE)
+        for process in processes:
+            ended.enter_context(process)
+            ended.callback(process.kill)
+        asker_id = process_of_asker(database_url)
+        [asker] = [process for process in processes if process.pid == asker_id]
+        asker.kill()
+        killed_at = time.monotonic()
+        answers = [answer_of(process) for process in processes if process is not asker]
+        took = time.monotonic() - killed_at
+    assert {status for status, _ in answers} == {200}
+    assert len({json.dumps([job["id"] for job in body["jobs"]]) for _, body in answers}) == 1
+    assert searches(hh_sandbox) - before == 2  # of the one that died, and of one for all
+    assert took < shared_answers.BELIEVED_FOR.total_seconds() + 4 + 4
+
+
+def process_of_asker(database_url):
+    """The id of the process that is in the middle of its call to hh.ru: the one whose connection
+    said last that it lives."""
+    ends = time.monotonic() + 30
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        while not (found := connection.execute(LIVING).fetchall()):
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+    [(name,)] = found
+    return int(name.removeprefix("process-"))
+
+
+def test_old_answers_are_forgotten_and_what_was_never_answered(connection):
     for text in ("python", "java"):
-        parameters = SearchParameters(text=text)
-        with shared_answers.shared(parameters, connection=connection, clock=clock.now) as turn:
-            turn.store("{}", now=clock.now())
-    assert shared_answers.forget_old(connection=connection, now=clock.now(), most=10) == 0
+        with ask(SearchParameters(text=text), connection, 1) as asker:
+            asker.store("{}", now=clock.now())
+    with ask(SearchParameters(text="fails"), connection, 1):
+        pass
     later = clock.now() + shared_answers.KEPT_FOR + timedelta(minutes=1)
-    assert shared_answers.forget_old(connection=connection, now=later, most=1) == 1
-    assert shared_answers.forget_old(connection=connection, now=later, most=10) == 1
+
+    def forget(now, most=10):
+        return shared_answers.forget_old(connection=connection, now=now, most=most)
+
+    with ask(SearchParameters(text="is being asked"), connection, 1) as asker:
+        assert forget(clock.now()) == 1
+        assert [forget(later, most=1), forget(later), forget(later)] == [1, 1, 0]
+        asker.store("{}", now=clock.now())
+    assert forget(clock.now()) == 0

@@ -456,7 +456,7 @@ def project(application: Application, *, connection: Connection, now: datetime) 
         {
             "application_id": application.application_id,
             "status": PROJECTED[application.state],
-            "error": None if application.state == "submitted" else application.reason,
+            "error": None if application.state == "submitted" else _with_link(application),
             "submitted_at": _utc(application.submitted_at),
             "negotiation_id": application.negotiation_id,
             "resume_id": application.resume_id,
@@ -482,12 +482,17 @@ def project(application: Application, *, connection: Connection, now: datetime) 
 
 
 def _last_error(application: Application) -> str | None:
-    """Why an item failed; with the link, where its person can do something there."""
+    """Why an item failed."""
     if PROJECTED_ITEM[application.state] != "failed":
         return None
-    reason = application.reason or application.state
-    has_link = application.state in _PERSONS and application.link
-    return f"{reason}: {application.link}" if has_link else reason
+    return _with_link(application) or application.state
+
+
+def _with_link(application: Application) -> str | None:
+    """The reason; with the link, where its person can do something there."""
+    if application.state in _PERSONS and application.reason and application.link:
+        return f"{application.reason}: {application.link}"
+    return application.reason
 
 
 def leave_campaign(id: UUID, *, connection: Connection) -> None:

@@ -13,6 +13,7 @@ from ullgetthejob.platform import settings
 
 if TYPE_CHECKING:
     from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.hh.pacer import Pacer
 
 
 @cache
@@ -29,4 +30,17 @@ def client(*, background: bool = False) -> HHClient:
     )
     return HHClient(
         settings.text("HH_API_URL"), user_agent=settings.text("HH_USER_AGENT"), pacer=pacer
+    )
+
+
+@cache
+def search_line() -> Pacer:
+    """Return the line in which people's searches wait, at the pace of hh.ru, before they take a
+    slot of the pacer: so they can wait longer than others do, and those not behind all of them."""
+    from ullgetthejob.hh.pacer import Pacer
+
+    return Pacer(
+        settings.text("PACER_TABLE"),
+        calls_per_second=settings.number("HH_CALLS_PER_SECOND", 3),
+        egress="default#searches",
     )

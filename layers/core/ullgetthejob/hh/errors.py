@@ -73,7 +73,7 @@ class HHError(Exception):
 
     *may_have_acted*: the request may have reached hh.ru, so that its effect, if it has one, may be
     there although no answer came. A refusal has no effect. *is_pause*: no call was made, because
-    calls are paused.
+    calls are paused or no slot was near.
     """
 
     may_have_acted = False

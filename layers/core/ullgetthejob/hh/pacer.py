@@ -29,8 +29,6 @@ from ullgetthejob.platform import aws
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ullgetthejob.platform.errors import AppError
-
 INTERACTIVE_PATIENCE_MS = 4_000
 BACKGROUND_PATIENCE_MS = 400
 
@@ -71,24 +69,25 @@ class Pacer:
         self._sleep = sleep
         self._last_tat = 0
 
-    def wait(self) -> None:
-        """Reserve the next slot and sleep until it comes.
+    def wait(self, patience_ms: int | None = None) -> None:
+        """Reserve the next slot and sleep until it comes. *patience_ms*: for this slot alone.
 
         Raises :class:`HHBusy` when no slot lies within the patience, the pause's error while calls
         are paused, :class:`HHUnavailable` when DynamoDB does not answer (deny, never overrun).
         """
         now = self._now_ms()
+        patience_ms = self.patience_ms if patience_ms is None else patience_ms
         busy = self._last_tat > now
         for _ in range(4):
-            slot, seen = self._reserve(now, busy=busy)
+            slot, seen = self._reserve(now, now + patience_ms, busy=busy)
             if slot is not None:
                 if slot > now:
                     self._sleep((slot - now) / 1000)
                 return
             self._refuse_while_paused(seen, now)
             tat = int(seen.get("tat", {"N": "0"})["N"])
-            if tat > now + self.patience_ms:
-                raise _busy(tat - now - self.patience_ms)
+            if tat > now + patience_ms:
+                raise _busy(tat - now - patience_ms)
             busy = tat > now
         raise _busy(self.interval_ms)
 
@@ -106,14 +105,14 @@ class Pacer:
             },
         )
 
-    def _reserve(self, now: int, *, busy: bool) -> tuple[int | None, dict[str, Any]]:
+    def _reserve(self, now: int, latest: int, *, busy: bool) -> tuple[int | None, dict[str, Any]]:
         """The slot's moment, or ``None`` and the item as it stands."""
         values = {":now": {"N": str(now)}, ":expires": {"N": str(now // 1000 + 86_400)}}
         if busy:
             update = "SET tat = tat + :interval, expires_at = :expires"
             condition = SLOT_COMES_IN_TIME
             values[":interval"] = {"N": str(self.interval_ms)}
-            values[":latest"] = {"N": str(now + self.patience_ms)}
+            values[":latest"] = {"N": str(latest)}
         else:
             update = "SET tat = :next, expires_at = :expires"
             condition = SLOT_IS_FREE_NOW
@@ -163,8 +162,10 @@ class Pacer:
         return True, answer["Attributes"]
 
 
-def _busy(wait_ms: int) -> AppError:
-    return HHBusy("too many calls to hh.ru at the moment", retry_after_s=_seconds(wait_ms))
+def _busy(wait_ms: int) -> HHBusy:
+    busy = HHBusy("too many calls to hh.ru at the moment", retry_after_s=_seconds(wait_ms))
+    busy.is_pause = True
+    return busy
 
 
 def _seconds(ms: int) -> int:

@@ -79,6 +79,7 @@ ADVICE: dict[str, str] = {
     "unavailable": _LATER,
     "hh_unavailable": "hh.ru does not answer at the moment. Please try again in a few minutes.",
     "hh_busy": "hh.ru has too much to do at the moment. Please try again in a minute.",
+    "too_many_requests": "Many people are searching right now. Please try again in a minute.",
     "hh_region_blocked": "hh.ru does not answer us. Please use hh.ru itself for now.",
     "hh_app_token_missing": _OURS,
     "hh_misconfigured": _OURS,

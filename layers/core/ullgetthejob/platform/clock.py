@@ -4,8 +4,8 @@ Domain code takes ``now`` as a parameter; whoever starts a piece of work reads i
 asks Postgres for the time. In the cloud this is the system's clock and nothing can set it: the only
 way to replace it is :func:`install`, which only local runs and tests call, in their own process.
 
-How old a socket is, and which of two processes posts to it, is no domain time: days may pass there
-in seconds. For that, and nothing else, :func:`real_ms`.
+How old a socket is, which of two processes posts to it, and whether a process lives, is no domain
+time: days may pass there in seconds. For that, and nothing else, :func:`real_ms`.
 """
 
 import time

@@ -10,6 +10,7 @@
     ├── PayloadTooLarge     413
     ├── Invalid             422  it can be read, and a field is wrong
     └── Unavailable         503  not now; ``retry_after_s`` says when
+        └── TooManyRequests 429  more than Core can serve in time
 
 Each carries a flat snake_case ``code``, a ``message`` for developers and optional ``details``.
 Neither may hold a secret, personal data or text of hh.ru's. What a person can be shown is in
@@ -112,3 +113,9 @@ class Unavailable(AppError):
     ) -> None:
         super().__init__(message, code=code, details=details)
         self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(Unavailable):
+    """More is asked at the moment than can be served while the caller waits."""
+
+    code = "too_many_requests"

@@ -50,6 +50,7 @@ from ullgetthejob.platform.errors import (
     NeedsPerson,
     NotFound,
     PayloadTooLarge,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
 )
@@ -74,6 +75,7 @@ STATUS: dict[type[AppError], int] = {
     NeedsPerson: 409,
     PayloadTooLarge: 413,
     Invalid: 422,
+    TooManyRequests: 429,
     Unavailable: 503,
     AppError: 500,
 }

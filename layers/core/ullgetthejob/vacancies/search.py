@@ -1,17 +1,24 @@
 """Search vacancies on hh.ru, and show one in full.
 
 Both ask hh.ru (within its pace), keep what they saw, and answer with jobs.
+
+When more people search at once than hh.ru's pace lets through, their searches stand in line, first
+come first served, for as long as leaves time for the call before the BFF's page gives up (30 s). A
+search that would have to wait longer is told at once, with 429, when to come back. It is not 503:
+the BFF sends that again by itself, and its page would not wait for the answer any more.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 from ullgetthejob.hh import dictionaries
-from ullgetthejob.hh.errors import HHVacancyNotFound
+from ullgetthejob.hh.errors import HHBusy, HHVacancyNotFound
+from ullgetthejob.platform.errors import TooManyRequests
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.vacancies import job, shared_answers, store
 
@@ -22,10 +29,15 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.hh.models import SearchPage
+    from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.hh.search_parameters import SearchParameters
 
     Connection = psycopg.Connection[dict[str, Any]]
 
+# For its place in line, or for an equal search's answer. Another slot and the call come after: the
+# function has 28 s, the BFF's page 30.
+PATIENCE_S = 17.0
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -53,30 +65,58 @@ def search(
     parameters: SearchParameters,
     *,
     hh: HHClient,
+    line: Pacer,
     connection: Connection,
     clock: Callable[[], datetime],
 ) -> SearchAnswer:
-    """Return one page of a search; of equal searches at one moment, hh.ru is asked by one.
+    """Return one page of a search; of equal searches at one moment, hh.ru is asked by one. *line*:
+    where searches stand in line.
 
-    Raises :class:`Invalid` for codes that hh.ru does not know, and the errors of
-    :mod:`ullgetthejob.hh.errors`.
+    Raises :class:`Invalid` for codes that hh.ru does not know, :class:`TooManyRequests` when no
+    slot comes in time, and the errors of :mod:`ullgetthejob.hh.errors`.
     """
+    ends = time.monotonic() + PATIENCE_S
     dictionaries.check(parameters, client=hh, connection=connection, now=clock())
     count("Searches")
-    with shared_answers.shared(parameters, connection=connection, clock=clock) as shared:
+    with shared_answers.shared(parameters, connection=connection, now=clock, ends=ends) as shared:
         if isinstance(shared, shared_answers.KeptAnswer):
             count("SearchesShared")
             age = max(0, int((clock() - shared.answered_at).total_seconds()))
             return SearchAnswer.model_validate({**shared.content, "age_seconds": age})
-        answer = _ask(parameters, hh=hh, connection=connection, now=clock())
+        with shared.alive():
+            page = _ask(parameters, hh=hh, line=line, ends=ends)
+        answer = _store(page, parameters, connection=connection, now=clock())
         shared.store(answer.model_dump_json(), now=clock())
     return answer
 
 
-def _ask(
-    parameters: SearchParameters, *, hh: HHClient, connection: Connection, now: datetime
+def _ask(parameters: SearchParameters, *, hh: HHClient, line: Pacer, ends: float) -> SearchPage:
+    """Ask hh.ru when the line comes to this search, and again where no slot was free even then.
+
+    Raises :class:`TooManyRequests`; hh.ru's own refusal stays what it is.
+    """
+    try:
+        line.wait(max(0, round((ends - time.monotonic()) * 1000)))
+        while True:
+            try:
+                return hh.search(parameters)
+            except HHBusy as busy:
+                if not busy.is_pause or time.monotonic() + busy.retry_after_s > ends:
+                    raise
+                time.sleep(busy.retry_after_s)
+    except HHBusy as busy:
+        if not busy.is_pause:
+            raise
+        count("SearchesTurnedAway")
+        raise TooManyRequests(
+            "more is searched at the moment than hh.ru's pace lets through",
+            retry_after_s=busy.retry_after_s,
+        ) from busy
+
+
+def _store(
+    page: SearchPage, parameters: SearchParameters, *, connection: Connection, now: datetime
 ) -> SearchAnswer:
-    page = hh.search(parameters)
     stored = store.store_seen(
         page.items, search_query=parameters.text, connection=connection, now=now
     )

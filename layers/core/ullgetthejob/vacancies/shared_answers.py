@@ -3,18 +3,27 @@
 A row of ``search_answers`` a search, by the hash of its parameters: who is asking hh.ru and until
 when that is believed, and the last answer. Whoever comes while another asks waits for that answer;
 whoever comes within :data:`FRESH_FOR` after it gets the same one. Should the one that asks fail or
-die, the next takes its place. The rows have vacancies in them and nothing of a person.
+die, one of those that wait takes its place; the others go on waiting. The rows have vacancies in
+them and nothing of a person.
+
+The one that asks says every second that it lives. That is real time on purpose, not the domain's
+clock: what is timed is a process.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
+
+from ullgetthejob.platform import clock
+from ullgetthejob.platform.errors import TooManyRequests
+from ullgetthejob.platform.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,16 +35,16 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 FRESH_FOR = timedelta(seconds=5)
-# The pacer's patience and most calls (hh/client). Whoever waits waits longer, so that one of them
-# takes the place of one that died and the others get its answer; the function has 28 s.
-ASKED_FOR = timedelta(seconds=10)
-WAITED_FOR_S = 14.0
-LOOKED_EVERY_S = 0.1
+BELIEVED_FOR = timedelta(seconds=4)  # after the last sign of life
+RENEWED_EVERY_S = 1.0
+LOOKED_EVERY_S = 0.1  # at first, then less often
+LOOKED_LEAST_EVERY_S = 0.5
 KEPT_FOR = timedelta(hours=1)
 
-SELECT_FRESH_ANSWER = """
-    SELECT answer, answered_at FROM search_answers
-    WHERE hash = %(hash)s AND answered_at > %(fresh_since)s
+SELECT_SEARCH = """
+    SELECT answered_at, coalesce(asked_until > %(now)s, false) AS is_asked,
+           CASE WHEN answered_at > %(fresh_since)s THEN answer END AS answer
+    FROM search_answers WHERE hash = %(hash)s
 """
 CLAIM_SEARCH = """
     INSERT INTO search_answers AS kept (hash, asked_by, asked_until)
@@ -46,6 +55,10 @@ CLAIM_SEARCH = """
         AND (kept.answered_at IS NULL OR kept.answered_at <= %(fresh_since)s)
     RETURNING true AS is_claimed
 """
+RENEW_CLAIM = """
+    UPDATE search_answers SET asked_until = %(until)s
+    WHERE hash = %(hash)s AND asked_by = %(asked_by)s
+"""
 STORE_ANSWER = """
     UPDATE search_answers
     SET answer = %(answer)s::jsonb, answered_at = %(now)s, asked_by = NULL, asked_until = NULL
@@ -55,11 +68,13 @@ RELEASE_SEARCH = """
     UPDATE search_answers SET asked_by = NULL, asked_until = NULL
     WHERE hash = %(hash)s AND asked_by = %(asked_by)s
 """
+# Also what was never answered.
 DELETE_OLD_ANSWERS = """
     DELETE FROM search_answers WHERE hash IN (
         SELECT hash FROM search_answers
-        WHERE greatest(answered_at, asked_until) < %(before)s
-        ORDER BY greatest(answered_at, asked_until) LIMIT %(most)s
+        WHERE (answered_at IS NULL OR answered_at < %(before)s)
+            AND (asked_until IS NULL OR asked_until < %(died_before)s)
+        ORDER BY answered_at NULLS FIRST LIMIT %(most)s
     )
 """
 
@@ -80,6 +95,30 @@ class Asker:
     id: UUID
     connection: Connection
 
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Keep the right for as long as the context lasts, and not for long should the process
+        die in it."""
+        is_over = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(is_over,), daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            renewing.join()
+
+    def _renew(self, is_over: threading.Event) -> None:
+        import psycopg
+
+        while not is_over.wait(RENEWED_EVERY_S):
+            values = {"hash": self.hash, "asked_by": self.id, "until": _real_now() + BELIEVED_FOR}
+            try:
+                self.connection.execute(RENEW_CLAIM, values)
+            except psycopg.Error as error:  # then another asks, too
+                logger.warning("a search is not kept", error_type=type(error).__name__)
+                return
+
     def store(self, answer: str, *, now: datetime) -> None:
         """Keep *answer*, JSON, for the others."""
         values = {"hash": self.hash, "asked_by": self.id, "answer": answer, "now": now}
@@ -88,15 +127,21 @@ class Asker:
 
 @contextmanager
 def shared(
-    parameters: SearchParameters, *, connection: Connection, clock: Callable[[], datetime]
+    parameters: SearchParameters,
+    *,
+    connection: Connection,
+    now: Callable[[], datetime],
+    ends: float,
 ) -> Iterator[KeptAnswer | Asker]:
     """Yield a fresh answer to an equal search, waited for if need be, or else the right to ask.
 
-    The right ends with the context: whoever waits takes it then, if no answer was stored.
+    The right ends with the context: one of those that wait takes it then, if no answer was stored.
+    *ends*: until when it is waited (of :func:`time.monotonic`); then :class:`TooManyRequests` is
+    raised, since hh.ru is never asked by all that have waited.
     """
     hash = hashlib.sha256(parameters.model_dump_json(exclude_defaults=True).encode()).digest()
     asker = Asker(hash, uuid4(), connection)
-    kept = _kept_or_claimed(asker, clock)
+    kept = _kept_or_claimed(asker, now, ends)
     if kept is not None:
         yield kept
         return
@@ -108,27 +153,33 @@ def shared(
 
 def forget_old(*, connection: Connection, now: datetime, most: int) -> int:
     """Delete answers that nobody can get any more, *most* of them; return how many."""
-    values = {"before": now - KEPT_FOR, "most": most}
+    values = {"before": now - KEPT_FOR, "died_before": _real_now() - BELIEVED_FOR, "most": most}
     return connection.execute(DELETE_OLD_ANSWERS, values).rowcount
 
 
-def _kept_or_claimed(asker: Asker, clock: Callable[[], datetime]) -> KeptAnswer | None:
-    """A fresh answer; ``None``: *asker* asks, because nobody else does, or not in time."""
-    ends = time.monotonic() + WAITED_FOR_S
+def _kept_or_claimed(asker: Asker, now: Callable[[], datetime], ends: float) -> KeptAnswer | None:
+    """A fresh answer; ``None``: *asker* asks, because nobody else does."""
+    pause = LOOKED_EVERY_S
     while True:
-        now = clock()
+        looked_at = _real_now()
         values = {
             "hash": asker.hash,
             "asked_by": asker.id,
-            "now": now,
-            "until": now + ASKED_FOR,
-            "fresh_since": now - FRESH_FOR,
+            "now": looked_at,
+            "until": looked_at + BELIEVED_FOR,
+            "fresh_since": now() - FRESH_FOR,
         }
-        row = asker.connection.execute(SELECT_FRESH_ANSWER, values).fetchone()
-        if row is not None:
+        row = asker.connection.execute(SELECT_SEARCH, values).fetchone()
+        if row is not None and row["answer"] is not None:
             return KeptAnswer(row["answer"], row["answered_at"])
-        if asker.connection.execute(CLAIM_SEARCH, values).fetchone() is not None:
+        is_asked = row is not None and row["is_asked"]
+        if not is_asked and asker.connection.execute(CLAIM_SEARCH, values).fetchone() is not None:
             return None
-        if time.monotonic() >= ends:
-            return None
-        time.sleep(LOOKED_EVERY_S)
+        if time.monotonic() + pause >= ends:
+            raise TooManyRequests("the same search is still being asked")
+        time.sleep(pause)
+        pause = min(pause * 1.5, LOOKED_LEAST_EVERY_S)
+
+
+def _real_now() -> datetime:
+    return datetime.fromtimestamp(clock.real_ms() / 1000, UTC)
