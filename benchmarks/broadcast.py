@@ -181,7 +181,7 @@ def core_sender(endpoint: str) -> Any:
 
     def send(ids: list[str]) -> None:
         async def posted() -> None:
-            here = sockets.at(endpoint)
+            here = sockets.client_for(endpoint)
             await asyncio.gather(*(here.post(id, MESSAGE) for id in ids))
 
         sockets.run(posted())

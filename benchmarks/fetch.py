@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from ullgetthejob.vacancies.fetch_runs import RunAnswer
+    from ullgetthejob.saved_searches.run_store import RunAnswer
 
 VACANCIES = 2_000
 CALLS = 20
@@ -101,17 +101,19 @@ def _run(before: str, *, new: int) -> None:
     from functions.fetch_worker import app
     from ullgetthejob.hh.search_parameters import SearchParameters
     from ullgetthejob.platform import clock, postgres
-    from ullgetthejob.vacancies import fetch_runs, queries
+    from ullgetthejob.saved_searches import canonical_searches, run_store
 
     connection = postgres.connection()
     connection.execute(before)
     search = SearchParameters(employer_id=(EMPLOYER["id"],))
-    query_id: UUID = queries.ensure(search, connection=connection, now=clock.now())
+    query_id: UUID = canonical_searches.get_or_create(
+        search, connection=connection, now=clock.now()
+    )
     with connection.transaction():
-        query = queries.lock(query_id, connection=connection)
-        fetch_runs.begin(query, search, trigger="schedule", connection=connection, now=clock.now())
+        query = canonical_searches.lock(query_id, connection=connection)
+        run_store.begin(query, search, trigger="schedule", connection=connection, now=clock.now())
     app.work({"query_id": str(query_id)}, "benchmark")
-    run: RunAnswer | None = fetch_runs.latest(query_id, connection=connection)
+    run: RunAnswer | None = run_store.latest(query_id, connection=connection)
     assert run is not None
     assert (run.state, run.fetched, run.new, run.calls) == ("completed", VACANCIES, new, CALLS), run
 

@@ -131,7 +131,7 @@ def dynamodb() -> Iterator[str]:
             aws.call("dynamodb", "CreateTable", TABLE)
             yield server.url
         finally:
-            aws.forget()
+            aws.reset_connections()
             server.stop()
 
 

@@ -35,7 +35,7 @@ from local.postgres.server import EmbeddedPostgres
 from local.sandbox.vacancies import vacancy_shape
 from local.sandbox.vacancies.world import World
 from migrations.upgrade import upgrade
-from ullgetthejob.hh import wire
+from ullgetthejob.hh import responses
 from ullgetthejob.platform import postgres
 from ullgetthejob.vacancies import job, reposts, store
 
@@ -89,7 +89,7 @@ def vacancies() -> tuple[list[Vacancy], list[Vacancy]]:
     """What was found before, and what is found now, the newest first."""
     opened = World(seed=1, size=int(FOUND * 1.2)).at(NOW.timestamp())
     shaped = (vacancy_shape.item(one) for one in opened.values())
-    world = sorted(map(wire.vacancy, shaped), key=lambda one: one.published_at, reverse=True)
+    world = sorted(map(responses.vacancy, shaped), key=lambda one: one.published_at, reverse=True)
     found, chance = world[:FOUND], random.Random(1)  # noqa: S311 - not a secret
     before = found[NEW:]
     for place in chance.sample(range(NEW, FOUND), CHANGED):
@@ -103,7 +103,7 @@ def vacancies() -> tuple[list[Vacancy], list[Vacancy]]:
 
 def core(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
     """In one call: how many were new, how many had changed."""
-    stored = store.store_seen(found, search_query="python", connection=connection, now=NOW)
+    stored = store.store_vacancies(found, search_query="python", connection=connection, now=NOW)
     return len(stored.new), len(stored.changed)
 
 
@@ -205,7 +205,7 @@ def measure(url: str, before: Sequence[Vacancy], found: Sequence[Vacancy], round
 
 def prepare(connection: Connection, before: Sequence[Vacancy]) -> None:
     """Two equal tables that know what was found before, among many others."""
-    store.store_seen(before, search_query="python", connection=connection, now=NOW)
+    store.store_vacancies(before, search_query="python", connection=connection, now=NOW)
     connection.execute("CREATE TABLE jobs_before AS TABLE jobs")
     columns = ", ".join(("source", "inserted_at", *WRITTEN))
     for copy in range(1, OTHERS // len(before) + 1):

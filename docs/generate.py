@@ -31,8 +31,8 @@ from ullgetthejob.platform.http import (  # noqa: E402
     STATUS,
     USER,
     USER_OR_SERVICE,
-    Answer,
     Api,
+    Response,
     Route,
 )
 
@@ -121,11 +121,11 @@ def openapi() -> str:
 
 
 def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> None:
-    texts = OF_EVERY_ROUTE | ({} if route.who is ANYONE else REFUSALS)
+    texts = OF_EVERY_ROUTE | ({} if route.auth is ANYONE else REFUSALS)
     texts = texts | {status: OF_SOME[status] for status in route.refuses}
     if "person" in route.parameters:
         texts = texts | OF_PERSONS
-    if "anybody" in route.parameters:
+    if "optional_user" in route.parameters:
         texts = texts | OF_ANYBODY
     refusals: Any = {
         status: {
@@ -143,7 +143,7 @@ def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> N
         tags=[function],
         operation_id=route.call.__name__,
         responses={200: {"description": "OK"}, **refusals},
-        security=SECURITY[route.who],
+        security=SECURITY[route.auth],
     )(_as_powertools_reads(route))
 
 
@@ -151,7 +151,9 @@ def _as_powertools_reads(route: Route) -> Callable[..., Any]:
     """The route as a function of what is sent: each field of the query, the path's parameters."""
     hints = get_type_hints(route.call)
     returned = hints["return"]
-    if get_origin(returned) is Answer:  # an answer with a status of its own: what matters is inside
+    if (
+        get_origin(returned) is Response
+    ):  # an answer with a status of its own: what matters is inside
         returned = get_args(returned)[0]
     parameters = []
 
@@ -164,7 +166,7 @@ def _as_powertools_reads(route: Route) -> Callable[..., Any]:
     if route.body is not None:
         add("body", route.body)
     named = "{user_id}" in route.path or "user_id" in getattr(route.body, "model_fields", {})
-    if route.who is USER_OR_SERVICE and not named:
+    if route.auth is USER_OR_SERVICE and not named:
         add("user_id", Annotated[UUID | None, Query()], None)
     for name, field in (route.query.model_fields if route.query else {}).items():
         annotation = Annotated[field.annotation, *field.metadata, Query()]  # type: ignore[name-defined]

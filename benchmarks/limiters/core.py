@@ -8,13 +8,13 @@ from typing import Any
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from benchmarks.limiters.worker import serve
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.accounts.rate_limit import Denied
 from ullgetthejob.platform import aws
+from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits.token_bucket import Denied
 
 
 class CoreLimiter:
-    """:mod:`ullgetthejob.accounts.rate_limit` as functions use it."""
+    """:mod:`ullgetthejob.rate_limits.token_bucket` as functions use it."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -31,7 +31,7 @@ class CoreLimiter:
         os.environ["RATE_LIMIT_SUBMIT_CAPACITY"] = str(burst)
         os.environ["RATE_LIMIT_SUBMIT_PER_HOUR"] = str(per_second * 3600)
         owner, now = uuid5(NAMESPACE_OID, key), datetime.now(UTC)
-        result = rate_limit.acquire("submit", owner, spend_id=uuid4().hex, now=now)
+        result = token_bucket.acquire("submit", owner, spend_id=uuid4().hex, now=now)
         if isinstance(result, Denied):
             return (result.next_at - datetime.now(UTC)).total_seconds()
         return None

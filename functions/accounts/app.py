@@ -1,7 +1,7 @@
 """GET /api/accounts/{user_id} and POST …/resume: what hh.ru lets Core do, and going on after it."""
 
-from ullgetthejob.accounts import account, people
-from ullgetthejob.accounts.account import AccountAnswer
+from ullgetthejob.accounts import account_status, people
+from ullgetthejob.accounts.account_status import AccountAnswer
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
@@ -10,17 +10,19 @@ from ullgetthejob.platform.http import USER_OR_SERVICE, Api
 api = Api(people)
 
 
-@api.get("/api/accounts/{user_id}", who=USER_OR_SERVICE)
+@api.get("/api/accounts/{user_id}", auth=USER_OR_SERVICE)
 def show_account(person: Person) -> AccountAnswer:
     """The account behind a user, Core's access to hh.ru, and what the person should do next."""
-    return account.show(person, now=clock.now())
+    return account_status.show_account(person, now=clock.now())
 
 
-@api.post("/api/accounts/{user_id}/resume", who=USER_OR_SERVICE)
+@api.post("/api/accounts/{user_id}/resume", auth=USER_OR_SERVICE)
 def resume_access(person: Person, caller: Caller) -> AccountAnswer:
     """Go on after the person has solved hh.ru's captcha."""
     with postgres.session() as connection:
-        return account.resume(person, caller=caller, connection=connection, now=clock.now())
+        return account_status.resume_access(
+            person, caller=caller, connection=connection, now=clock.now()
+        )
 
 
 handler = api.handler

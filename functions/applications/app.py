@@ -2,11 +2,11 @@
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.applications import application
-from ullgetthejob.applications.application import (
+from ullgetthejob.applications import commands
+from ullgetthejob.applications.commands import (
     ApplicationQuery,
     Applications,
-    OneAnswer,
+    ApplicationWithHistory,
     RetryBody,
 )
 from ullgetthejob.platform import clock, postgres
@@ -16,43 +16,45 @@ from ullgetthejob.platform.http import USER_OR_SERVICE, Api
 api = Api(people)
 
 
-@api.get("/api/applications", who=USER_OR_SERVICE)
+@api.get("/api/applications", auth=USER_OR_SERVICE)
 def show_applications(query: ApplicationQuery, person: Person) -> Applications:
     """A page of the applications of the person's account, the newest first."""
     with postgres.session() as connection:
-        return application.list_applications(query, person=person, connection=connection)
+        return commands.list_applications(query, person=person, connection=connection)
 
 
-@api.get("/api/applications/{id}", who=USER_OR_SERVICE)
-def show_application(id: str, person: Person) -> OneAnswer:
+@api.get("/api/applications/{id}", auth=USER_OR_SERVICE)
+def show_application(id: str, person: Person) -> ApplicationWithHistory:
     """One application, with its history."""
     with postgres.session() as connection:
-        return application.read_application(id, person=person, connection=connection)
+        return commands.read_application(id, person=person, connection=connection)
 
 
-@api.post("/api/applications/{id}/confirm", who=USER_OR_SERVICE)
-def confirm_application(id: str, person: Person, caller: Caller) -> OneAnswer:
+@api.post("/api/applications/{id}/confirm", auth=USER_OR_SERVICE)
+def confirm_application(id: str, person: Person, caller: Caller) -> ApplicationWithHistory:
     """The person has done the last step on hh.ru."""
     with postgres.session() as connection:
-        return application.confirm(
+        return commands.confirm(
             id, person=person, caller=caller, connection=connection, now=clock.now()
         )
 
 
-@api.post("/api/applications/{id}/cancel", who=USER_OR_SERVICE)
-def cancel_application(id: str, person: Person, caller: Caller) -> OneAnswer:
+@api.post("/api/applications/{id}/cancel", auth=USER_OR_SERVICE)
+def cancel_application(id: str, person: Person, caller: Caller) -> ApplicationWithHistory:
     """Give an application up before it goes out."""
     with postgres.session() as connection:
-        return application.cancel(
+        return commands.cancel(
             id, person=person, caller=caller, connection=connection, now=clock.now()
         )
 
 
-@api.post("/api/applications/{id}/retry", who=USER_OR_SERVICE)
-def retry_application(id: str, body: RetryBody, person: Person, caller: Caller) -> OneAnswer:
+@api.post("/api/applications/{id}/retry", auth=USER_OR_SERVICE)
+def retry_application(
+    id: str, body: RetryBody, person: Person, caller: Caller
+) -> ApplicationWithHistory:
     """Try again what hh.ru did not take, maybe with another letter."""
     with postgres.session() as connection:
-        return application.retry(
+        return commands.retry(
             id, body, person=person, caller=caller, connection=connection, now=clock.now()
         )
 

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from ullgetthejob.hh.environment import client
 from ullgetthejob.platform import clock, postgres, queues
-from ullgetthejob.vacancies import fetch, fetch_runs
+from ullgetthejob.saved_searches import run_store, run_worker
 
 
 def work(who: dict[str, str], request_id: str) -> None:
     """Do what is due for the search; ring again if there was no time for all of it."""
     with postgres.session() as connection:
-        left = fetch.work(
+        left = run_worker.run_query(
             UUID(who["query_id"]),
             hh=client(background=True),
             connection=connection,
@@ -19,9 +19,9 @@ def work(who: dict[str, str], request_id: str) -> None:
             request_id=request_id,
         )
     if left:
-        queues.ring(fetch_runs.QUEUE, who)
+        queues.notify(run_store.QUEUE, who)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """``{"batchItemFailures": …}``: what failed comes again; in the end it is put aside."""
-    return queues.answer(event, context, work)
+    return queues.process_batch(event, context, work)

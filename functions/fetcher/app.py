@@ -4,12 +4,12 @@ from typing import Any
 
 from ullgetthejob.platform import clock, periodic
 from ullgetthejob.platform.telemetry import flush
-from ullgetthejob.vacancies import fetcher
+from ullgetthejob.saved_searches import scheduler
 
 
 def handler(_event: dict[str, Any], _context: object) -> dict[str, int]:
     """How much each step had to do. Raises :class:`periodic.StepsFailed` when all were tried."""
     try:
-        return periodic.run(fetcher.steps(clock=clock.now))
+        return periodic.run(scheduler.steps(clock=clock.now))
     finally:
         flush()

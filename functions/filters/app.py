@@ -11,14 +11,14 @@ from ullgetthejob.platform.http import USER_OR_SERVICE, Api
 api = Api(people)
 
 
-@api.get("/api/filters", who=USER_OR_SERVICE)
+@api.get("/api/filters", auth=USER_OR_SERVICE)
 def show_filters(person: Person) -> FiltersAnswer:
     """The rules of the person's account."""
     with postgres.session() as connection:
         return filters.show(person=person, connection=connection)
 
 
-@api.put("/api/filters", who=USER_OR_SERVICE)
+@api.put("/api/filters", auth=USER_OR_SERVICE)
 def replace_filters(body: FiltersBody, person: Person, caller: Caller) -> FiltersAnswer:
     """Replace the rules, whole; what waits already is held to the new ones."""
     with postgres.session() as connection:
@@ -27,7 +27,7 @@ def replace_filters(body: FiltersBody, person: Person, caller: Caller) -> Filter
         )
 
 
-@api.post("/api/filters/preview", who=USER_OR_SERVICE)
+@api.post("/api/filters/preview", auth=USER_OR_SERVICE)
 def preview_filters(body: PreviewBody, person: Person) -> Preview:
     """What rules would drop, and why; nothing is changed."""
     with postgres.session() as connection:

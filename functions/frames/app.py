@@ -3,9 +3,9 @@ takes no place that somebody needs to connect."""
 
 from typing import Any
 
-from ullgetthejob.realtime import frames
+from ullgetthejob.realtime import websocket_handlers
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """The answer to API Gateway; nothing of it reaches the client."""
-    return frames.handler(event, context)
+    return websocket_handlers.handler(event, context)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from ullgetthejob.platform import postgres
-from ullgetthejob.platform.http import ANYONE, Answer, Api
+from ullgetthejob.platform.http import ANYONE, Api, Response
 from ullgetthejob.platform.telemetry import logger, trace
 
 api = Api()
@@ -18,16 +18,16 @@ class Health(BaseModel):
     db: Literal["up", "down"]
 
 
-@api.get("/api/v1/system/health", who=ANYONE, answers=(200, 503))
-def read_health() -> Answer[Health]:
+@api.get("/api/v1/system/health", auth=ANYONE, answers=(200, 503))
+def read_health() -> Response[Health]:
     """200 when Postgres takes writes, else 503."""
     try:
         postgres.require_writable()
     except Exception as error:
         logger.warning("database down", **trace(error))
         postgres.close()
-        return Answer(503, Health(status="unavailable", db="down"), {"retry-after": "5"})
-    return Answer(200, Health(status="ok", db="up"))
+        return Response(503, Health(status="unavailable", db="down"), {"retry-after": "5"})
+    return Response(200, Health(status="ok", db="up"))
 
 
 handler = api.handler

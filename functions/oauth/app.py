@@ -1,17 +1,15 @@
 """/auth/hh/* and DELETE /api/hh/connection: connecting a person's hh.ru account, and ending it."""
 
-from ullgetthejob.accounts import people
+from ullgetthejob.accounts import login, people
 from ullgetthejob.accounts.disconnect import Disconnected, disconnect
 from ullgetthejob.accounts.login import (
     CallbackQuery,
     Redirect,
     RedirectQuery,
     SessionAnswer,
-    finish,
-    start,
 )
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.accounts.tokens import RefreshBody, TokensAnswer, refresh
+from ullgetthejob.accounts.token_refresh import RefreshBody, TokensAnswer, refresh
 from ullgetthejob.hh.environment import client
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
@@ -20,27 +18,29 @@ from ullgetthejob.platform.http import SERVICE, USER, Api
 api = Api(people)
 
 
-@api.get("/auth/hh/redirect", who=SERVICE, refuses=(403,))
+@api.get("/auth/hh/redirect", auth=SERVICE, refuses=(403,))
 def start_login(query: RedirectQuery, caller: Caller) -> Redirect:
     """The address of hh.ru's login page, and the state in it."""
-    return start(query, caller=caller, now=clock.now())
+    return login.start_login(query, caller=caller, now=clock.now())
 
 
-@api.get("/auth/hh/callback", who=SERVICE, refuses=(403, 409))
+@api.get("/auth/hh/callback", auth=SERVICE, refuses=(403, 409))
 def finish_login(query: CallbackQuery, caller: Caller) -> SessionAnswer | TokensAnswer:
     """Connect the session with the code that hh.ru gave; without a session, the tokens."""
     with postgres.session() as connection:
-        return finish(query, caller=caller, hh=client(), connection=connection, now=clock.now())
+        return login.finish_login(
+            query, caller=caller, hh=client(), connection=connection, now=clock.now()
+        )
 
 
-@api.post("/auth/hh/refresh", who=SERVICE, refuses=(403,))
+@api.post("/auth/hh/refresh", auth=SERVICE, refuses=(403,))
 def refresh_tokens(body: RefreshBody, caller: Caller) -> TokensAnswer:
     """New tokens for a refresh token; one that Core keeps is renewed in its place."""
     with postgres.session() as connection:
         return refresh(body, caller=caller, hh=client(), connection=connection, now=clock.now())
 
 
-@api.delete("/api/hh/connection", who=USER)
+@api.delete("/api/hh/connection", auth=USER)
 def end_connection(person: Person, caller: Caller) -> Disconnected:
     """Disconnect the account, for all of its sessions; the token that was sent ends too."""
     with postgres.session() as connection:

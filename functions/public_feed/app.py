@@ -3,17 +3,17 @@
 from typing import Any
 
 from ullgetthejob.platform import clock, postgres, queues
-from ullgetthejob.realtime import public_feed
+from ullgetthejob.public_feed import outbox
 
 
 def work(_who: dict[str, str], request_id: str) -> None:
     """Post what is due; ring again if there was no time for all of it."""
     with postgres.session() as connection:
-        left = public_feed.run(connection=connection, clock=clock.now, request_id=request_id)
+        left = outbox.run(connection=connection, clock=clock.now, request_id=request_id)
     if left:
-        public_feed.ring()
+        outbox.notify()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """``{"batchItemFailures": …}``: what failed comes again; in the end it is put aside."""
-    return queues.answer(event, context, work)
+    return queues.process_batch(event, context, work)

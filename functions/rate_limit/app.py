@@ -2,8 +2,11 @@
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.applications import limits
-from ullgetthejob.applications.limits import (
+from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.http import ADMIN, SERVICE, Api
+from ullgetthejob.rate_limits import status
+from ullgetthejob.rate_limits.status import (
     Allowed,
     CheckBody,
     LimitStatus,
@@ -11,39 +14,38 @@ from ullgetthejob.applications.limits import (
     Reset,
     StatusQuery,
 )
-from ullgetthejob.platform import clock, postgres
-from ullgetthejob.platform.authentication import Caller
-from ullgetthejob.platform.http import ADMIN, SERVICE, Api
 
 api = Api(people)
 
 
-@api.get("/api/rate-limit/status", who=SERVICE)
-def show_rate_limit(query: StatusQuery, anybody: Person) -> LimitStatus:  # noqa: ARG001
+@api.get("/api/rate-limit/status", auth=SERVICE)
+def show_rate_limit(query: StatusQuery, optional_user: Person) -> LimitStatus:  # noqa: ARG001
     """Both limits on a person's applications, as they stand; nothing is spent."""
     with postgres.session() as connection:
-        return limits.status(anybody, connection=connection, now=clock.now())
+        return status.read_status(optional_user, connection=connection, now=clock.now())
 
 
-@api.get("/api/rate-limit/status/{user_id}", who=SERVICE)
-def show_rate_limit_of(anybody: Person) -> LimitStatus:
+@api.get("/api/rate-limit/status/{user_id}", auth=SERVICE)
+def show_rate_limit_of(optional_user: Person) -> LimitStatus:
     """The same, with the user in the path."""
     with postgres.session() as connection:
-        return limits.status(anybody, connection=connection, now=clock.now())
+        return status.read_status(optional_user, connection=connection, now=clock.now())
 
 
-@api.post("/api/v1/rate-limit/check", who=SERVICE)
-def spend_token(body: CheckBody, anybody: Person, caller: Caller) -> Allowed | Refused:  # noqa: ARG001
+@api.post("/api/v1/rate-limit/check", auth=SERVICE)
+def spend_token(body: CheckBody, optional_user: Person, caller: Caller) -> Allowed | Refused:  # noqa: ARG001
     """Spend one token, once for each Idempotency-Key; or say when the next one comes."""
     with postgres.session() as connection:
-        return limits.check(anybody, caller=caller, connection=connection, now=clock.now())
+        return status.spend_token(
+            optional_user, caller=caller, connection=connection, now=clock.now()
+        )
 
 
-@api.delete("/api/rate-limit/{user_id}", who=ADMIN)
-def reset_rate_limit(anybody: Person, caller: Caller) -> Reset:
+@api.delete("/api/rate-limit/{user_id}", auth=ADMIN)
+def reset_rate_limit(optional_user: Person, caller: Caller) -> Reset:
     """Fill a person's bucket; the count of the last 24 hours stays. Needs X-Admin-Secret."""
     with postgres.session() as connection:
-        return limits.reset(anybody, caller=caller, connection=connection, now=clock.now())
+        return status.refill(optional_user, caller=caller, connection=connection, now=clock.now())
 
 
 handler = api.handler

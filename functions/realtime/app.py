@@ -5,23 +5,24 @@ from ullgetthejob.accounts.people import Person
 from ullgetthejob.platform import clock
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import SERVICE, USER_OR_SERVICE, Api
-from ullgetthejob.realtime import public_feed, tickets
-from ullgetthejob.realtime.public_feed import Dummy
+from ullgetthejob.public_feed import outbox
+from ullgetthejob.public_feed.outbox import Dummy
+from ullgetthejob.realtime import tickets
 from ullgetthejob.realtime.tickets import Ticket, TicketBody
 
 api = Api(people)
 
 
-@api.post("/api/realtime/ticket", who=USER_OR_SERVICE)
+@api.post("/api/realtime/ticket", auth=USER_OR_SERVICE)
 def issue_ticket(body: TicketBody, person: Person) -> Ticket:  # noqa: ARG001 - it names the person
     """A ticket for the WebSocket: good once, within a minute."""
     return tickets.issue(person=person, now=clock.now())
 
 
-@api.post("/api/jobs/broadcast-dummy", who=SERVICE, refuses=(409,))
+@api.post("/api/jobs/broadcast-dummy", auth=SERVICE, refuses=(409,))
 def broadcast_dummy(caller: Caller) -> Dummy:
     """Post one made-up vacancy to the BFF at once, as the public feed posts new ones."""
-    return public_feed.dummy(request_id=caller.request_id, now=clock.now())
+    return outbox.post_dummy(request_id=caller.request_id, now=clock.now())
 
 
 handler = api.handler

@@ -11,13 +11,13 @@ from ullgetthejob.platform.http import USER, Api
 api = Api(people)
 
 
-@api.get("/api/hh/status", who=USER)
+@api.get("/api/hh/status", auth=USER)
 def show_status(person: Person) -> Status:
     """Whether the person is connected to hh.ru, as far as Core knows."""
     return resumes.show_status(person, now=clock.now())
 
 
-@api.get("/api/hh/resumes", who=USER)
+@api.get("/api/hh/resumes", auth=USER)
 def show_resumes(person: Person, caller: Caller) -> Resumes:
     """Every resume of the person."""
     with postgres.session() as connection:
@@ -26,7 +26,7 @@ def show_resumes(person: Person, caller: Caller) -> Resumes:
         )
 
 
-@api.get("/api/hh/resumes/{id}", who=USER)
+@api.get("/api/hh/resumes/{id}", auth=USER)
 def show_resume(id: str, person: Person, caller: Caller) -> ResumeAnswer:
     """One resume in full, with the fields on top that the BFF's import looks for."""
     with postgres.session() as connection:

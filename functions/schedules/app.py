@@ -5,56 +5,60 @@ from ullgetthejob.accounts.people import Person
 from ullgetthejob.hh.environment import client
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
-from ullgetthejob.platform.http import USER_OR_SERVICE, Answer, Api
-from ullgetthejob.vacancies import saved_searches as saved
+from ullgetthejob.platform.http import USER_OR_SERVICE, Api, Response
+from ullgetthejob.saved_searches import commands as saved
 
 api = Api(people)
 
 
-@api.post("/api/schedules", who=USER_OR_SERVICE, answers=(201, 200))
-def save_search(body: saved.CreateBody, person: Person, caller: Caller) -> Answer[saved.OneSearch]:
+@api.post("/api/schedules", auth=USER_OR_SERVICE, answers=(201, 200))
+def save_search(
+    body: saved.CreateBody, person: Person, caller: Caller
+) -> Response[saved.OneSearch]:
     """Save a search (201); the same filters again are answered with the first one (200)."""
     with postgres.session() as connection:
-        return saved.create(
+        return saved.create_search(
             body, person, caller, hh=client(), connection=connection, now=clock.now()
         )
 
 
-@api.get("/api/schedules", who=USER_OR_SERVICE)
+@api.get("/api/schedules", auth=USER_OR_SERVICE)
 def show_searches(person: Person) -> saved.SavedSearches:
     """The saved searches of the person's account, the oldest first."""
     with postgres.session() as connection:
-        return saved.show_all(person, connection=connection)
+        return saved.list_searches(person, connection=connection)
 
 
-@api.get("/api/schedules/{id}", who=USER_OR_SERVICE)
+@api.get("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def show_search(id: str, person: Person) -> saved.OneSearch:
     """One saved search, with its next run and its last."""
     with postgres.session() as connection:
-        return saved.show(id, person, connection=connection)
+        return saved.read_search(id, person, connection=connection)
 
 
-@api.patch("/api/schedules/{id}", who=USER_OR_SERVICE)
+@api.patch("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def edit_search(id: str, body: saved.ChangeBody, person: Person, caller: Caller) -> saved.OneSearch:
     """Change some of a saved search; what is left out stays."""
     with postgres.session() as connection:
-        return saved.change(
+        return saved.change_search(
             id, body, person, caller, hh=client(), connection=connection, now=clock.now()
         )
 
 
-@api.delete("/api/schedules/{id}", who=USER_OR_SERVICE)
+@api.delete("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def forget_search(id: str, person: Person, caller: Caller) -> saved.Deleted:
     """Forget a saved search."""
     with postgres.session() as connection:
-        return saved.delete(id, person, caller, connection=connection, now=clock.now())
+        return saved.delete_search(id, person, caller, connection=connection, now=clock.now())
 
 
-@api.post("/api/schedules/{id}/fetch", who=USER_OR_SERVICE)
+@api.post("/api/schedules/{id}/fetch", auth=USER_OR_SERVICE)
 def run_search(id: str, person: Person, caller: Caller) -> saved.Fetched:
     """Ask hh.ru now; answers with the run, which may still go on."""
     with postgres.session() as connection:
-        return saved.run(id, person, caller, hh=client(), connection=connection, clock=clock.now)
+        return saved.run_search(
+            id, person, caller, hh=client(), connection=connection, clock=clock.now
+        )
 
 
 handler = api.handler

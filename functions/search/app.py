@@ -1,7 +1,7 @@
 """POST /api/jobs/search and GET /api/jobs/{id}: vacancies of hh.ru, for the BFF."""
 
 from ullgetthejob.accounts import people
-from ullgetthejob.hh.environment import client, search_line
+from ullgetthejob.hh.environment import client, search_queue
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.http import SERVICE, Api
@@ -10,14 +10,16 @@ from ullgetthejob.vacancies.search import JobAnswer, SearchAnswer, read, search
 api = Api(people)
 
 
-@api.post("/api/jobs/search", who=SERVICE, refuses=(429,))
+@api.post("/api/jobs/search", auth=SERVICE, refuses=(429,))
 def search_jobs(body: SearchParameters) -> SearchAnswer:
     """Search with any of hh.ru's parameters; what was seen is stored."""
     with postgres.session() as connection:
-        return search(body, hh=client(), line=search_line(), connection=connection, clock=clock.now)
+        return search(
+            body, hh=client(), line=search_queue(), connection=connection, clock=clock.now
+        )
 
 
-@api.get("/api/jobs/{id}", who=SERVICE)
+@api.get("/api/jobs/{id}", auth=SERVICE)
 def read_job(id: str) -> JobAnswer:
     """One job with its full description, by hh.ru's vacancy id or by the row's uuid."""
     with postgres.session() as connection:

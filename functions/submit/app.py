@@ -2,22 +2,22 @@
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.applications.submit import SubmitBody, Submitted, submit
+from ullgetthejob.applications.acceptance import SubmitBody, Submitted, accept
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
-from ullgetthejob.platform.http import SERVICE, Answer, Api
+from ullgetthejob.platform.http import SERVICE, Api, Response
 
 api = Api(people)
 
 
-@api.post("/api/applications/submit", who=SERVICE, answers=(202,))
-def submit_application(body: SubmitBody, person: Person, caller: Caller) -> Answer[Submitted]:
+@api.post("/api/applications/submit", auth=SERVICE, answers=(202,))
+def submit_application(body: SubmitBody, person: Person, caller: Caller) -> Response[Submitted]:
     """Accept an application; the same again is answered with the first one."""
     with postgres.session() as connection:
-        accepted = submit(
+        accepted = accept(
             body, person=person, caller=caller, connection=connection, now=clock.now()
         )
-    return Answer(202, accepted)
+    return Response(202, accepted)
 
 
 handler = api.handler

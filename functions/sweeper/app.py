@@ -6,10 +6,11 @@ from typing import Any
 from ullgetthejob.applications import sweep
 from ullgetthejob.platform import clock, periodic
 from ullgetthejob.platform.telemetry import flush
-from ullgetthejob.realtime import events, public_feed
+from ullgetthejob.public_feed import outbox
+from ullgetthejob.realtime import event_log
 from ullgetthejob.vacancies import shared_answers
 
-MOST = sweep.AT_ONCE
+MOST = sweep.BATCH
 
 
 def handler(_event: dict[str, Any], context: object) -> dict[str, int]:
@@ -18,14 +19,14 @@ def handler(_event: dict[str, Any], context: object) -> dict[str, int]:
     request_id = str(getattr(context, "aws_request_id", "-"))
     steps: dict[str, periodic.Step] = {
         **sweep.wake_steps(now=now),
-        "accounts_rung": lambda one: events.wake_unserved(connection=one, most=MOST),
-        "public_feed_rung": lambda one: public_feed.wake_due(connection=one, now=now),
+        "accounts_rung": lambda one: event_log.notify_unserved(connection=one, most=MOST),
+        "public_feed_rung": lambda one: outbox.notify_due(connection=one, now=now),
         **sweep.tidy_steps(now=now, request_id=request_id),
-        "events_forgotten": lambda one: events.forget_old(connection=one, now=now, most=MOST),
-        "answers_forgotten": lambda one: shared_answers.forget_old(
+        "events_forgotten": lambda one: event_log.delete_old(connection=one, now=now, most=MOST),
+        "answers_forgotten": lambda one: shared_answers.delete_old(
             connection=one, now=now, most=MOST
         ),
-        "feed_forgotten": lambda one: public_feed.forget_ended(connection=one, now=now, most=MOST),
+        "feed_forgotten": lambda one: outbox.delete_ended(connection=one, now=now, most=MOST),
     }
     try:
         return periodic.run(steps)

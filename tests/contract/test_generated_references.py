@@ -24,7 +24,7 @@ def test_statuses_of_a_route_follow_from_who_calls_it_and_what_it_takes():
     for route in (route for api in generate.apis().values() for route in api.routes.values()):
         named = document["paths"][route.path][route.method.lower()]["responses"]
         expected = {*route.answers, *route.refuses, 500}
-        if route.who is not ANYONE:
+        if route.auth is not ANYONE:
             expected |= {400, 401, 404, 413, 422, 503}
         if {"person", "anybody"} & {*route.parameters}:
             expected.add(403)

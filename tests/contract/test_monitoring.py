@@ -19,7 +19,7 @@ from botocore.validate import validate_parameters
 from local.template.cloudformation import read
 from ullgetthejob.hh import errors
 from ullgetthejob.platform.telemetry import SERVICE
-from ullgetthejob.vacancies.fetch_runs import State
+from ullgetthejob.saved_searches.run_store import State
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = read(REPOSITORY / "template.yaml")

@@ -79,14 +79,14 @@ def test_no_function_has_a_route_that_the_template_lacks():
 
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
 def test_only_what_is_listed_is_for_others_than_the_service(function, key):
-    assert api_of(function).routes[key].who is WHO.get(key, SERVICE)
+    assert api_of(function).routes[key].auth is WHO.get(key, SERVICE)
 
 
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
 def test_whoever_may_come_with_a_token_is_looked_up(function, key):
     api = api_of(function)
-    assert api.routes[key].who is ANYONE or api.people is people
-    if api.routes[key].who in (USER, USER_OR_SERVICE):
+    assert api.routes[key].auth is ANYONE or api.people is people
+    if api.routes[key].auth in (USER, USER_OR_SERVICE):
         assert "person" in api.routes[key].parameters
 
 

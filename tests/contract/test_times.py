@@ -9,7 +9,7 @@ import pytest
 from pydantic import AwareDatetime, BaseModel
 
 from docs import generate
-from ullgetthejob.platform.http import Answer
+from ullgetthejob.platform.http import Response
 
 ROUTES = {key: route for api in generate.apis().values() for key, route in api.routes.items()}
 
@@ -18,7 +18,7 @@ def answer_models(route: Any) -> set[type[BaseModel]]:
     """The models that a route may answer with, and all that are in them."""
     returned = get_type_hints(route.call)["return"]
     found: set[type[BaseModel]] = set()
-    left = list(get_args(returned)) if get_origin(returned) is Answer else [returned]
+    left = list(get_args(returned)) if get_origin(returned) is Response else [returned]
     while left:
         kind = left.pop()
         left += get_args(kind)

@@ -72,7 +72,7 @@ def dynamodb_local(
     variables that name a table or a key, such as ``{"LEASE_TABLE": …, "TOKEN_KEY_ID": …}``.
     """
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_server.url)
-    aws.forget()
+    aws.reset_connections()
     for name in aws.call("dynamodb", "ListTables", {})["TableNames"]:
         aws.call("dynamodb", "DeleteTable", {"TableName": name})
     for table in load().tables.values():

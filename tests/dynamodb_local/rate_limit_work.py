@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.accounts.rate_limit import Granted
 from ullgetthejob.platform import aws
 from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits.token_bucket import Granted
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SKEW_MS = 3_000
@@ -24,7 +24,7 @@ def spend(owner: str, now_ms: int, count: int, knows: bool) -> dict[str, Any]:
     *knows*: this process has seen the bucket before, as full as it is then.
     """
     if knows:
-        rate_limit.read("submit", UUID(owner), now=_moment(now_ms))
+        token_bucket.read_level("submit", UUID(owner), now=_moment(now_ms))
     answers, requests = [], []
     for _ in range(count):
         with _Counted() as counted:
@@ -60,7 +60,7 @@ def spend_for(owner: str, seconds: float, pause_s: float) -> list[int]:
 
 
 def _acquire(owner: str, now_ms: int, spend_id: str) -> list[Any]:
-    result = rate_limit.acquire("submit", UUID(owner), spend_id=spend_id, now=_moment(now_ms))
+    result = token_bucket.acquire("submit", UUID(owner), spend_id=spend_id, now=_moment(now_ms))
     if isinstance(result, Granted):
         return [True, result.remaining]
     return [False, (result.next_at - EPOCH) // timedelta(milliseconds=1)]

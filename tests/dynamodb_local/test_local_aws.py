@@ -10,11 +10,11 @@ from uuid import UUID
 
 import pytest
 
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.accounts.rate_limit import Denied
 from ullgetthejob.hh.errors import HHBusy
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import aws, leases, settings
+from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits.token_bucket import Denied
 
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
 OWNER = UUID(int=1)
@@ -73,27 +73,27 @@ def call_until_refused():
 
 
 def spend_until_denied():
-    rate_limit._last_tat.clear()
+    token_bucket._last_tat.clear()
 
     def acquire(spend_id, seconds=0.0):
         now = NOW + timedelta(seconds=seconds)
-        return rate_limit.acquire("submit", OWNER, spend_id=spend_id, now=now)
+        return token_bucket.acquire("submit", OWNER, spend_id=spend_id, now=now)
 
     for number in range(20):
         acquire(f"id-{number}")
     assert isinstance(acquire("one too many"), Denied)
     acquire("id-3")
-    rate_limit.shut("submit", OWNER, until=NOW + timedelta(hours=5), now=NOW)
-    rate_limit.shut("submit", OWNER, until=NOW + timedelta(hours=1), now=NOW)
+    token_bucket.block_until("submit", OWNER, until=NOW + timedelta(hours=5), now=NOW)
+    token_bucket.block_until("submit", OWNER, until=NOW + timedelta(hours=1), now=NOW)
     assert isinstance(acquire("id-20"), Denied)
     acquire("id-20", 5 * 3600)
-    rate_limit.reset("submit", OWNER, now=NOW + timedelta(hours=5))
+    token_bucket.refill("submit", OWNER, now=NOW + timedelta(hours=5))
     acquire("id-21", 5 * 3600)
-    rate_limit._last_tat.clear()
+    token_bucket._last_tat.clear()
     acquire("id-22", 9 * 3600)
     acquire("id-20", 9 * 3600)
-    rate_limit.read("submit", OWNER, now=NOW)
-    rate_limit.reset("submit", UUID(int=0), now=NOW)
+    token_bucket.read_level("submit", OWNER, now=NOW)
+    token_bucket.refill("submit", UUID(int=0), now=NOW)
 
 
 @pytest.mark.parametrize("work", [hold_and_let_go, call_until_refused, spend_until_denied])
@@ -107,7 +107,7 @@ def test_what_is_written_conditionally_hears_the_same(dynamodb_local, answers, m
             )
             if endpoint == "AWS_ENDPOINT_URL":
                 patch.delenv("AWS_ENDPOINT_URL_DYNAMODB")
-            aws.forget()
+            aws.reset_connections()
             work()
         heard.append(list(answers))
         answers.clear()

@@ -16,8 +16,8 @@ from tests.integration.test_rate_limit import (
     test_it_grants_and_denies_as_the_definition_does,  # noqa: F401
     test_no_window_holds_more_than_the_burst_and_the_refill,  # noqa: F401
 )
-from ullgetthejob.accounts import rate_limit
 from ullgetthejob.platform import aws
+from ullgetthejob.rate_limits import token_bucket
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START = 1_800_000_000_000
@@ -34,7 +34,7 @@ def moment(ms):
 def used(owner, ms, times):
     """The bucket after *times* grants at *ms*."""
     for _ in range(times):
-        rate_limit.acquire("submit", UUID(owner), spend_id=uuid4().hex, now=moment(ms))
+        token_bucket.acquire("submit", UUID(owner), spend_id=uuid4().hex, now=moment(ms))
 
 
 @pytest.mark.parametrize("knows", [False, True], ids=["guessing busy", "guessing full"])
@@ -80,10 +80,10 @@ def test_lost_replies_that_are_asked_for_again_cost_nothing(
     answers = list(chain(*at_once(10, spend_until_answered, owner, START, 2)))
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_server.url)
     proxy.stop()
-    aws.forget()
+    aws.reset_connections()
     assert proxy.lost >= 20
     assert [granted for granted, _ in answers] == [True] * 20
-    level = rate_limit.read("submit", UUID(owner), now=moment(START))
+    level = token_bucket.read_level("submit", UUID(owner), now=moment(START))
     assert (level.tokens, level.next_refill) == (0, moment(START + T))
 
 

@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import rate_limit
 from ullgetthejob.applications import ledger
 from ullgetthejob.platform import aws, settings
+from ullgetthejob.rate_limits import token_bucket
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -72,7 +72,7 @@ def check_days(log: list[dict[str, Any]]) -> int:
 
 def tokens_spent(account_id: UUID) -> int:
     """How many tokens the bucket has given, of the last twenty."""
-    return sum(one["S"] != rate_limit.NOBODY for one in _bucket(account_id)["ids"]["L"])
+    return sum(one["S"] != token_bucket.UNKNOWN_OWNER for one in _bucket(account_id)["ids"]["L"])
 
 
 def was_full_at(account_id: UUID) -> datetime:
@@ -97,7 +97,7 @@ def _full_at(account_id: UUID) -> datetime:
 
 
 def _interval() -> timedelta:
-    return timedelta(milliseconds=rate_limit.rule("submit").interval_ms)
+    return timedelta(milliseconds=token_bucket.rule("submit").interval_ms)
 
 
 def _bucket(account_id: UUID) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _check_shown(row: dict[str, Any]) -> None:
         "rate_limited_until": row["rate_limited_until"],
     }
     assert shown == {
-        "status": ledger.PROJECTED[row["state"]],
+        "status": ledger.PROJECTED_STATUS[row["state"]],
         "error_message": None if row["state"] == "submitted" else reason,
         "submitted_at": _whole_seconds(row["submitted_at"]),
         "hh_negotiation_id": row["negotiation_id"],

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from functions.applier import app
 from tests.integration import nursery
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.applications import ledger, new_resume
+from ullgetthejob.applications import ledger, resume_creation
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import leases, settings
+from ullgetthejob.rate_limits import token_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,13 +54,13 @@ class Applier(nursery.Worker):
     after: ClassVar = {
         "the lease is taken": (leases, "take", nursery.always),
         "preparing": (ledger, "move", _moved(state="preparing")),
-        "the token is taken": (rate_limit, "acquire", nursery.always),
+        "the token is taken": (token_bucket, "acquire", nursery.always),
         "the attempt is on record": (ledger, "begin_attempt", nursery.always),
         # in a transaction that is never committed
         "the outcome is written": (ledger, "end_attempts", nursery.always),
         "queued again": (ledger, "move", _moved(reason="never_arrived")),
-        "the resume's title is on record": (new_resume._Work, "_record", nursery.always),
-        "the resume is kept": (new_resume._Work, "_keep", nursery.always),
+        "the resume's title is on record": (resume_creation._Work, "_record", nursery.always),
+        "the resume is kept": (resume_creation._Work, "_keep", nursery.always),
         "it waits for the resume": (ledger, "move", _moved(reason="resume_not_visible")),
     }
     before: ClassVar = {"the outcome is committed": (leases.Lease, "release")}

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import aws, postgres, settings
-from ullgetthejob.vacancies import fetch, fetch_runs, fetcher, queries
+from ullgetthejob.saved_searches import canonical_searches, run_store, run_worker, scheduler
 
 if TYPE_CHECKING:
     import psycopg
@@ -88,7 +88,7 @@ class Desk:
 
     def query(self, **parameters: Any) -> uuid.UUID:
         """A search that hh.ru can be asked for."""
-        return queries.ensure(
+        return canonical_searches.get_or_create(
             SearchParameters(**parameters), connection=self.connection, now=self.world.now()
         )
 
@@ -105,16 +105,16 @@ class Desk:
         }
         row = self.connection.execute(SAVE, values).fetchone()
         assert row is not None
-        queries.reschedule(query_id, connection=self.connection, now=now)
+        canonical_searches.reschedule(query_id, connection=self.connection, now=now)
         return uuid.UUID(str(row["id"]))
 
-    def tick(self) -> fetcher.Ticked:
+    def tick(self) -> scheduler.Ticked:
         """The fetcher's minute."""
-        return fetcher.tick(connection=self.connection, clock=self.world.now)
+        return scheduler.tick(connection=self.connection, clock=self.world.now)
 
     def work(self, query_id: uuid.UUID) -> bool:
         """A bell for the search is answered."""
-        return fetch.work(
+        return run_worker.run_query(
             query_id,
             hh=self.hh,
             connection=self.connection,
@@ -135,9 +135,9 @@ class Desk:
             self.work(uuid.UUID(query_id))
         return heard
 
-    def run(self, query_id: uuid.UUID) -> fetch_runs.RunAnswer:
+    def run(self, query_id: uuid.UUID) -> run_store.RunAnswer:
         """The search's last run."""
-        latest = fetch_runs.latest(query_id, connection=self.connection)
+        latest = run_store.latest(query_id, connection=self.connection)
         assert latest is not None
         return latest
 
@@ -211,7 +211,7 @@ def judge(desk: Desk) -> None:
         judge_matches(query, connection)
         # What came later, while others were fetched, the next run will find.
         until = query["complete_from"]
-        parameters = queries.parameters_of(query)
+        parameters = canonical_searches.parameters_of(query)
         at_hh = found_now(desk.sandbox, parameters, until) if until else {}
         assert set(at_hh) <= set(found), query["parameters"]
         assert at_hh == {id: jobs[id]["title"] for id in at_hh}

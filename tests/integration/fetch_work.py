@@ -14,8 +14,9 @@ from functions.fetcher import app as fetcher_app
 from tests.integration import nursery
 from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, Pacer
 from ullgetthejob.platform import leases, queues, settings
-from ullgetthejob.realtime import events
-from ullgetthejob.vacancies import details, fetch, fetch_runs, news, queries, store
+from ullgetthejob.realtime import event_log
+from ullgetthejob.saved_searches import canonical_searches, notifications, run_store, run_worker
+from ullgetthejob.vacancies import detail_backfill, store
 
 TICK = "tick"
 BROADCAST = "broadcast "
@@ -45,26 +46,26 @@ class Fetching(nursery.Worker):
     """The functions ``fetcher``, ``fetch_worker`` and ``broadcaster``."""
 
     after: ClassVar = {
-        "a run is begun": (fetch_runs, "begin", nursery.always),
-        "runs are claimed": (queries, "claim_due", bool),
+        "a run is begun": (run_store, "begin", nursery.always),
+        "runs are claimed": (canonical_searches, "claim_due", bool),
         "a bell has rung": (queues, "ring", nursery.always),
         "the lease is taken": (leases, "take", nursery.always),
-        "the run is put off": (fetch_runs, "put_off", nursery.always),
+        "the run is put off": (run_store, "put_off", nursery.always),
         # in transactions that are never committed
         "vacancies are stored": (store, "store_seen", nursery.always),
-        "matches are numbered": (queries, "match", nursery.always),
-        "the first page is written": (fetch_runs, "step", nursery.always),
-        "the last page is written": (fetch_runs, "step", lambda run: run.plan.over),
-        "the end is written": (fetch_runs, "end", nursery.always),
-        "an event is written": (events, "append", nursery.always),
+        "matches are numbered": (canonical_searches, "match", nursery.always),
+        "the first page is written": (run_store, "step", nursery.always),
+        "the last page is written": (run_store, "step", lambda run: run.plan.over),
+        "the end is written": (run_store, "end", nursery.always),
+        "an event is written": (event_log, "append", nursery.always),
         # committed
-        "the first page is kept": (fetch._Worker, "_keep", nursery.always),
-        "one is told": (news, "_tell", nursery.always),
-        "all are told": (news, "tell", nursery.always),
-        "details are read": (details, "read_some", nursery.always),
+        "the first page is kept": (run_worker._RunWorker, "_keep", nursery.always),
+        "one is told": (notifications, "_tell", nursery.always),
+        "all are told": (notifications, "tell", nursery.always),
+        "details are read": (detail_backfill, "read_some", nursery.always),
     }
     before: ClassVar = {
-        "the end is committed": (fetch._Worker, "tell"),
+        "the end is committed": (run_worker._RunWorker, "tell"),
         "before the lease is let go": (leases.Lease, "release"),
     }
     calls: ClassVar = {

@@ -197,7 +197,7 @@ def test_a_token_of_another_key_is_as_good_as_none(hh, database_url, now):
 def test_kms_or_dynamodb_down_is_unavailable_and_asks_hh_ru_for_nothing(hh, monkeypatch, now):
     AppToken(hh.exchange).current()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     with pytest.raises(Unavailable) as raised:
         AppToken(hh.exchange).current()
     assert raised.value.code == "encryption_unavailable"

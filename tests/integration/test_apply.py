@@ -9,20 +9,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ullgetthejob.accounts import people, rate_limit
-from ullgetthejob.applications import apply, ledger, submit
-from ullgetthejob.applications.application import (
-    RetryBody,
-    cancel,
-    confirm,
-    read_application,
-    retry,
-)
-from ullgetthejob.applications.submit import SubmitBody
+from ullgetthejob.accounts import people
+from ullgetthejob.applications import acceptance, ledger, submitter
+from ullgetthejob.applications.acceptance import SubmitBody
+from ullgetthejob.applications.commands import RetryBody, cancel, confirm, read_application, retry
 from ullgetthejob.applications.sweep import sweep
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, NeedsPerson
+from ullgetthejob.rate_limits import token_bucket
 
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
@@ -50,7 +45,7 @@ class Desk:
 
     @property
     def person(self) -> Person:
-        return people.by_id(self.user_id)
+        return people.find_by_id(self.user_id)
 
     @property
     def connection(self):
@@ -58,7 +53,7 @@ class Desk:
 
     def submit(self, vacancy_id, letter="Здравствуйте!", **fields):
         body = SubmitBody(job_external_id=vacancy_id, cover_letter=letter, **fields)
-        return submit.submit(
+        return acceptance.accept(
             body,
             person=self.person,
             caller=CALLER,
@@ -67,7 +62,7 @@ class Desk:
         )
 
     def run(self):
-        return apply.run(
+        return submitter.run(
             self.account_id,
             hh=self.hh,
             connection=self.connection,
@@ -261,7 +256,7 @@ def test_an_archived_vacancy_costs_no_token(desk):
     accepted = desk.submit(vacancy)
     desk.run()
     assert desk.row(accepted).reason == "vacancy_archived"
-    assert rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens == 20
+    assert token_bucket.read_level("submit", desk.account_id, now=desk.world.now()).tokens == 20
 
 
 @pytest.mark.parametrize("kind", ["lost", "drop", "truncated"])
@@ -313,7 +308,7 @@ def test_applications_by_hand_make_the_account_wait_once(desk):
     accepted = [desk.submit(publish(desk)) for _ in range(3)]
     desk.run()
     assert {desk.row(one).state for one in accepted} == {"waiting_quota"}
-    assert people.by_id(desk.user_id).access.state == "limited_until"
+    assert people.find_by_id(desk.user_id).access.state == "limited_until"
     refused = [one for one in desk.posted() if one["outcome"] == "limit_exceeded"]
     assert len(refused) == 1
 
@@ -364,7 +359,7 @@ def test_a_worker_that_died_with_the_call_out_does_not_call_again(desk):
     accepted = desk.submit(publish(desk))
     row = desk.row(accepted)
     now = desk.world.now()
-    ledger.move(row.id, "preparing", connection=desk.connection, now=now, due_at=now)
+    ledger.transition(row.id, "preparing", connection=desk.connection, now=now, due_at=now)
     resume_id = next(iter(desk.world.sandbox.resumes(ANNA).values()))
     attempt = ledger.begin_attempt(
         ledger.read(row.id, connection=desk.connection),
@@ -388,8 +383,8 @@ def test_what_the_bff_writes_over_the_state_changes_nothing_that_is_not_safe(des
     fields = {"refused": {"refusal": "application_denied"}, "handoff": {"has_test": True}}
     accepted = desk.submit(publish(desk, **fields.get(state, {})))
     if state == "waiting_quota":
-        while rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens:
-            rate_limit.acquire(
+        while token_bucket.read_level("submit", desk.account_id, now=desk.world.now()).tokens:
+            token_bucket.acquire(
                 "submit", desk.account_id, spend_id=str(uuid4()), now=desk.world.now()
             )
     desk.run()
@@ -403,7 +398,7 @@ def test_what_the_bff_writes_over_the_state_changes_nothing_that_is_not_safe(des
     else:
         assert (swept.repaired, desk.row(accepted).state) == (1, state)
         shown = desk.connection.execute("SELECT status FROM applications").fetchone()
-        assert shown["status"] == ledger.PROJECTED[state]
+        assert shown["status"] == ledger.PROJECTED_STATUS[state]
     desk.run()
     assert len(desk.posted()) <= 2
 
@@ -431,7 +426,7 @@ def test_one_person_on_two_sessions_has_one_bucket_and_one_application(desk):
     first = desk.submit(vacancy)
     desk.user_id, before = other, desk.user_id
     assert desk.submit(vacancy).application_id == first.application_id
-    assert people.by_id(other).account_id == people.by_id(before).account_id
+    assert people.find_by_id(other).account_id == people.find_by_id(before).account_id
 
 
 def test_events_are_numbered_without_a_gap(desk):

@@ -44,10 +44,10 @@ def scripted(monkeypatch, *answers):
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "test")
-        aws.forget()
-        secrets.forget()
+        aws.reset_connections()
+        secrets.clear_cache()
         yield seen
-        aws.forget()
+        aws.reset_connections()
         server.shutdown()
 
 
@@ -135,12 +135,12 @@ def test_calls_of_two_threads_do_not_wait_for_each_other(monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "test")
-        aws.forget()
+        aws.reset_connections()
         with ThreadPoolExecutor(2) as pool:
             answers = list(pool.map(lambda number: give(number, meet=True), (1, 2)))
         assert answers == [{"given": 1}, {"given": 2}]
         assert give(3, meet=False) == {"given": 3}
-        aws.forget()
+        aws.reset_connections()
         server.shutdown()
     assert len(opened) == 2
 
@@ -150,7 +150,7 @@ def test_nobody_there_is_unreachable(monkeypatch):
         pass
     with pytest.raises(aws.AwsError, match="Unreachable"):
         aws.call("dynamodb", "UpdateItem", {})
-    aws.forget()
+    aws.reset_connections()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_an_endpoint_of_one_service_wins_over_that_of_all_and_binds_no_other(
                 aws.call(other, "Anything", {})
         monkeypatch.setenv("AWS_ENDPOINT_URL", os.environ[variable])
         monkeypatch.setenv(variable, "")
-        aws.forget()
+        aws.reset_connections()
         assert aws.call(service, "Anything", {}) == {"who": "any"}
     assert len(seen) == 2
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fixtures.realtime import eventually
 from ullgetthejob.platform import clock, postgres
-from ullgetthejob.realtime import broadcast, connections, events, sockets
+from ullgetthejob.realtime import broadcaster, connections, event_log, sockets
 
 
 @pytest.fixture
@@ -79,10 +79,13 @@ def test_topics_can_be_changed_while_it_runs(room, anna):
 
 def test_a_long_backlog_is_read_in_chunks_and_told_to_each_from_its_own_place(room, anna):
     account_id, user_id = anna
-    for _ in range(3 * broadcast.CHUNK - 20):
+    for _ in range(3 * broadcaster.EVENTS_PER_READ - 20):
         room.happen(account_id)
-    end = 3 * broadcast.CHUNK - 20
-    ids = {cursor: room.opened(user_id, cursor) for cursor in (0, 1, broadcast.CHUNK, end - 1, end)}
+    end = 3 * broadcaster.EVENTS_PER_READ - 20
+    ids = {
+        cursor: room.opened(user_id, cursor)
+        for cursor in (0, 1, broadcaster.EVENTS_PER_READ, end - 1, end)
+    }
     assert room.ring(account_id) == []
     for cursor, id in ids.items():
         assert room.management.seqs(id) == list(range(cursor + 1, end + 1))
@@ -190,7 +193,7 @@ def test_who_makes_us_wait_is_not_waited_for_again_soon(room, anna, monkeypatch)
     account_id, user_id = anna
     silent, quick = room.opened(user_id), room.opened(user_id)
     room.ring(account_id)
-    monkeypatch.setattr(sockets, "ANSWERED_WITHIN_S", 0.5)
+    monkeypatch.setattr(sockets, "REPLY_TIMEOUT_S", 0.5)
     room.management.slow[silent] = 5
     room.happen(account_id)
     assert room.ring(account_id) == []
@@ -202,7 +205,7 @@ def test_who_makes_us_wait_is_not_waited_for_again_soon(room, anna, monkeypatch)
     assert room.unserved() == 1
     room.management.slow.clear()
     later = clock.real_ms() + connections.LEASE_MS
-    broadcast.run(
+    broadcaster.run(
         [account_id], connection=postgres.connection(), clock=clock.now, real_ms=lambda: later
     )
     assert room.management.seqs(silent)[-2:] == [1, 2]
@@ -248,7 +251,7 @@ def test_an_event_that_the_api_finds_too_long_holds_nothing_up(room, anna):
 
 def test_the_longest_event_fits_into_a_frame(room, anna):
     account_id, user_id = anna
-    text = "я" * ((events.MOST_DATA_BYTES - len('{"text": ""}')) // 2)
+    text = "я" * ((event_log.MAX_DATA_BYTES - len('{"text": ""}')) // 2)
     room.happen(account_id, text=text)
     id = room.opened(user_id, 0, topics=["jobs"])
     lengths = []
@@ -270,7 +273,7 @@ def test_what_there_is_no_time_for_is_rung_for(room, anna):
     ids = [room.opened(user_id) for _ in range(2)]
     room.happen(account_id)
     room.bells()
-    failed = broadcast.run(
+    failed = broadcaster.run(
         [account_id], connection=postgres.connection(), clock=clock.now, budget_s=-1
     )
     assert failed == set()
@@ -283,22 +286,22 @@ def test_what_there_is_no_time_for_is_rung_for(room, anna):
 def test_a_lease_that_nobody_will_let_go_expires(room, anna):
     account_id, user_id = anna
     id = room.opened(user_id)
-    [one] = connections.of_account(account_id)
+    [one] = connections.list_of_account(account_id)
     room.happen(account_id)
     now_ms = clock.real_ms()
-    assert connections.take(one, sender="who died", now_ms=now_ms) is not None
+    assert connections.acquire_lease(one, sender="who died", now_ms=now_ms) is not None
     assert room.ring(account_id) == []
     assert room.management.messages[id] == []
     assert room.unserved() == 1
     later = now_ms + connections.LEASE_MS
-    broadcast.run(
+    broadcaster.run(
         [account_id],
         connection=postgres.connection(),
         clock=clock.now,
         real_ms=lambda: later,
     )
     assert room.management.seqs(id) == [1]
-    assert connections.advance(one, 0, 0, sender="who died", now_ms=later) is None
+    assert connections.save_progress(one, 0, 0, sender="who died", now_ms=later) is None
 
 
 def test_the_sweeper_rings_for_whoever_lacks_events_whatever_bell_was_lost(room, anna):
@@ -308,7 +311,7 @@ def test_the_sweeper_rings_for_whoever_lacks_events_whatever_bell_was_lost(room,
     assert room.unserved() == 0
     id = room.opened(user_id, 0)
     assert account_id in room.bells()  # and is lost
-    events.wake_unserved(connection=postgres.connection(), most=10)
+    event_log.notify_unserved(connection=postgres.connection(), most=10)
     assert room.bells() == [account_id]
     room.ring(account_id)
     assert room.management.seqs(id) == [1]
@@ -319,7 +322,7 @@ def test_the_sweeper_rings_for_whoever_lacks_events_whatever_bell_was_lost(room,
         id = room.connected(user)
         room.say(id, {"type": "subscribe"})
         room.bells()
-        events.wake_unserved(connection=postgres.connection(), most=10)
+        event_log.notify_unserved(connection=postgres.connection(), most=10)
         assert room.bells() == [of]
         room.ring(of)
         assert room.management.types(id) == ["ready"]
@@ -341,14 +344,14 @@ def test_only_the_account_that_fails_comes_again(room, anna, monkeypatch):
     account_id, _ = anna
     other_id = room.account()
     id = room.opened(room.user(other_id))
-    of_account = connections.of_account
+    of_account = connections.list_of_account
 
     def fails(of):
         if of == account_id:
             raise RuntimeError("of a test")
         return of_account(of)
 
-    monkeypatch.setattr(connections, "of_account", fails)
+    monkeypatch.setattr(connections, "list_of_account", fails)
     room.happen(other_id)
     assert room.ring(account_id, other_id, account_id) == [0, 2]
     assert room.management.seqs(id) == [1]

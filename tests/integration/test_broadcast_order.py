@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.realtime import eventually
 from ullgetthejob.platform import clock, postgres
-from ullgetthejob.realtime import broadcast, connections, events, frames, sockets
+from ullgetthejob.realtime import broadcaster, connections, event_log, sockets, websocket_handlers
 
 # Answers bells, one a line: an environment of the function of its own.
 WORKER = """
@@ -94,7 +94,7 @@ def told(seqs, end, start=0):
 
 def when_the_lease_has_expired(account_id):
     later = clock.real_ms() + connections.LEASE_MS
-    failed = broadcast.run(
+    failed = broadcaster.run(
         [account_id], connection=postgres.connection(), clock=clock.now, real_ms=lambda: later
     )
     assert failed == set()
@@ -123,7 +123,7 @@ def test_a_broadcaster_that_is_killed_in_the_middle_loses_nothing(room, anna, wo
     room.ring(account_id)  # the dead one still has the lease
     when_the_lease_has_expired(account_id)
     told(room.management.seqs(dying), count)
-    assert len(room.management.seqs(dying)) <= count + broadcast.CHUNK + 1
+    assert len(room.management.seqs(dying)) <= count + broadcaster.EVENTS_PER_READ + 1
     told(room.management.seqs(other), count, count)
     assert room.unserved() == 0
 
@@ -160,7 +160,7 @@ def test_what_happens_while_the_lease_is_held_needs_no_further_bell(room, anna):
     account_id, user_id = anna
     id = room.opened(user_id)
     room.happen(account_id)
-    let_go, late = connections.let_go, []
+    let_go, late = connections.release, []
 
     def slowly(*values, **named):
         if not late:
@@ -168,12 +168,12 @@ def test_what_happens_while_the_lease_is_held_needs_no_further_bell(room, anna):
             happening = threading.Thread(target=_happen, args=(room, account_id))
             happening.start()
             happening.join()
-            [one] = connections.of_account(account_id)
-            assert connections.take(one, sender="other", now_ms=clock.real_ms()) is None
+            [one] = connections.list_of_account(account_id)
+            assert connections.acquire_lease(one, sender="other", now_ms=clock.real_ms()) is None
         return let_go(*values, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "let_go", slowly)
+        patch.setattr(connections, "release", slowly)
         room.ring(account_id)
     assert room.management.seqs(id) == [1, 2]
 
@@ -207,9 +207,9 @@ class Posts:
         if outcome in ("sent", "lost"):
             self.messages.setdefault(connection_id, []).append(json.loads(message))
         if outcome == "slow":
-            raise sockets.Slow
+            raise sockets.SlowConsumer
         if outcome in ("refused", "lost"):
-            raise sockets.Refused(0)
+            raise sockets.PostRefused(0)
 
     async def close(self, connection_id):
         raise AssertionError("nobody is to be let go")
@@ -240,11 +240,13 @@ def client(messages, topics):
 def test_whatever_happens_each_event_comes_once_in_order(room, steps):
     account_id = room.account()
     user_id, posts, log = room.user(account_id), Posts(), []
-    topics = [list(frames.TOPICS), ["jobs"]]
+    topics = [list(websocket_handlers.TOPICS), ["jobs"]]
     ids = [room.opened(user_id, 0), room.opened(user_id, 0, topics=["jobs"])]
 
     def ring():
-        broadcast.run([account_id], connection=postgres.connection(), clock=clock.now, poster=posts)
+        broadcaster.run(
+            [account_id], connection=postgres.connection(), clock=clock.now, poster=posts
+        )
 
     for step in steps:
         match step:
@@ -262,5 +264,5 @@ def test_whatever_happens_each_event_comes_once_in_order(room, steps):
     for id, wanted in zip(ids, topics, strict=True):
         start, had = client(posts.messages[id], wanted)
         assert had == [seq for seq, kind in log if seq > start and kind.partition(".")[0] in wanted]
-    events.wake_unserved(connection=postgres.connection(), most=10)
+    event_log.notify_unserved(connection=postgres.connection(), most=10)
     assert room.unserved() == 0

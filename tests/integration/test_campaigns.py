@@ -11,10 +11,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.integration.test_apply import ANNA, CALLER, Desk, publish
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.applications import application, ledger
-from ullgetthejob.applications.campaigns import commands, progress, taking_up
-from ullgetthejob.applications.campaigns.contract import (
+from ullgetthejob.applications import commands as application_commands
+from ullgetthejob.applications import ledger
+from ullgetthejob.applications.campaigns import commands, item_intake, progress
+from ullgetthejob.applications.campaigns.models import (
     AddBody,
     CustomizeBody,
     StatusQuery,
@@ -22,6 +22,7 @@ from ullgetthejob.applications.campaigns.contract import (
 )
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, NeedsPerson, NotFound
+from ullgetthejob.rate_limits import token_bucket
 
 # As drizzle sends them for the BFF's QueueService.
 BFF_INSERT = """
@@ -72,10 +73,10 @@ class Campaign:
             "connection": self.desk.connection,
             "now": self.desk.world.now(),
         }
-        return commands.act(name, WorkflowBody(workflow_id=self.id), **{**about, **other})
+        return commands.run_command(name, WorkflowBody(workflow_id=self.id), **{**about, **other})
 
     def add(self, caller=CALLER, **fields):
-        return commands.add(
+        return commands.add_jobs(
             AddBody(**fields),
             person=self.desk.person,
             caller=caller,
@@ -122,7 +123,7 @@ def campaign(desk, database_url):
 
 
 def tokens(desk):
-    return rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens
+    return token_bucket.read_level("submit", desk.account_id, now=desk.world.now()).tokens
 
 
 def other_desk(desk, person="timur"):
@@ -295,16 +296,16 @@ def test_what_hh_does_not_take_has_failed_with_its_reason_and_link(
 def test_items_show_only_words_that_the_page_knows(desk, campaign):
     """Each state of the ledger, as the item's row shows it."""
     known = {"ready", "submitting", "submitted", "failed", "rate_limited"}
-    assert set(ledger.PROJECTED_ITEM) == set(ledger.MAY_FOLLOW)
-    assert set(ledger.PROJECTED_ITEM.values()) == known
+    assert set(ledger.PROJECTED_ITEM_STATUS) == set(ledger.ALLOWED_SOURCES)
+    assert set(ledger.PROJECTED_ITEM_STATUS.values()) == known
     campaign.insert_many(1)
     campaign.act("start")
     (row,) = campaign.rows().values()
-    for state, status in ledger.PROJECTED_ITEM.items():
-        ledger.move(
+    for state, status in ledger.PROJECTED_ITEM_STATUS.items():
+        ledger.transition(
             row.id,
             state,
-            source=list(ledger.MAY_FOLLOW),
+            source=list(ledger.ALLOWED_SOURCES),
             connection=desk.connection,
             now=desk.world.now(),
         )
@@ -398,7 +399,7 @@ def test_a_second_campaign_comes_due_behind_the_first(desk, campaign, database_u
 @pytest.mark.parametrize("by", ["cancel", "pause", "deletion"])
 def test_places_in_the_line_that_come_free_are_taken(desk, campaign, database_url, by):
     for _ in range(20):
-        rate_limit.acquire("submit", desk.account_id, spend_id=str(uuid4()), now=desk.world.now())
+        token_bucket.acquire("submit", desk.account_id, spend_id=str(uuid4()), now=desk.world.now())
     items = campaign.insert_many(3)
     campaign.act("start")
     later = Campaign(desk, database_url)
@@ -482,7 +483,7 @@ def test_what_waits_while_its_campaign_is_paused_is_not_given_up(desk, campaign)
     campaign.insert_many(2)
     campaign.act("start")
     campaign.act("pause")
-    desk.world.sandbox.advance((ledger.GIVEN_UP_AFTER + timedelta(days=1)).total_seconds())
+    desk.world.sandbox.advance((ledger.APPLICATION_TTL + timedelta(days=1)).total_seconds())
     desk.world.connect(ANNA, desk.account_id)
     desk.sweep()
     campaign.act("resume")
@@ -585,9 +586,9 @@ def test_what_was_given_up_can_be_wanted_again(desk, campaign, database_url):
     again = Campaign(desk, database_url)
     item = again.insert(vacancies[0], payload={"cover_letter": "Снова здравствуйте"})
     again.act("start")
-    application.retry(
+    application_commands.retry(
         str(rows[items[1]].id),
-        application.RetryBody(),
+        application_commands.RetryBody(),
         person=desk.person,
         caller=CALLER,
         connection=desk.connection,
@@ -627,7 +628,7 @@ def test_another_account_s_campaign_is_not_found(desk, campaign):
             )
         body = AddBody(workflow_id=campaign.id, jobs=[{"job_external_id": "1"}])
         with pytest.raises(NotFound):
-            commands.add(body, person=other.person, caller=CALLER, **about)
+            commands.add_jobs(body, person=other.person, caller=CALLER, **about)
     assert len(campaign.bff("SELECT 1 FROM application_queue")) == 1
     assert campaign.bff("SELECT account_id, state FROM campaigns") == [(desk.account_id, "running")]
 
@@ -702,7 +703,7 @@ def test_a_page_of_items_names_the_applications(desk, campaign):
     about = {"person": desk.person, "connection": desk.connection, "now": desk.world.now()}
     query = StatusQuery(workflow_id=campaign.id, page=1, per_page=2)
     (item,) = progress.status(query, **about).items
-    shown = application.read_application(
+    shown = application_commands.read_application(
         str(item.application_id), person=desk.person, connection=desk.connection
     )
     assert shown.application.job_id == item.job_external_id
@@ -710,7 +711,7 @@ def test_a_page_of_items_names_the_applications(desk, campaign):
 
 
 def test_many_items_are_taken_up_a_few_hundred_at_a_time(desk, campaign, monkeypatch):
-    monkeypatch.setattr(taking_up, "AT_ONCE", 3)
+    monkeypatch.setattr(item_intake, "INTAKE_BATCH", 3)
     campaign.insert_many(7)
     said = campaign.act("start").estimated_completion
     assert campaign.shown() == {"pending": 4, "ready": 3}
@@ -725,18 +726,20 @@ def test_two_who_take_up_at_once_make_each_application_once(desk, campaign):
     campaign.insert_many(3)
     campaign.act("start")
     campaign.insert_many(3)
-    take = taking_up._take
+    take = item_intake._create_application
     meanwhile = []
 
     def interrupted(*arguments):
         if not meanwhile:
             meanwhile.append(None)
             with psycopg.connect(campaign.url, autocommit=True, row_factory=dict_row) as own:
-                meanwhile[0] = taking_up.sweep(caller=CALLER, connection=own, now=desk.world.now())
+                meanwhile[0] = item_intake.sweep(
+                    caller=CALLER, connection=own, now=desk.world.now()
+                )
         return take(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(taking_up, "_take", interrupted)
+        patch.setattr(item_intake, "_create_application", interrupted)
         assert desk.sweep().taken_up == 1
     assert meanwhile == [2]
     assert len(campaign.rows()) == 6

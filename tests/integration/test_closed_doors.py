@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.test_apply import desk, publish
-from ullgetthejob.accounts import people, rate_limit, resumes
+from ullgetthejob.accounts import people, resumes
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import settings
+from ullgetthejob.rate_limits import token_bucket
 
 __all__ = ["desk"]
 
@@ -23,11 +24,11 @@ WAYS = [
 
 
 def tokens(desk):
-    return rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens
+    return token_bucket.read_level("submit", desk.account_id, now=desk.world.now()).tokens
 
 
 def access(desk):
-    return people.by_id(desk.user_id).access
+    return people.find_by_id(desk.user_id).access
 
 
 def calls(desk, route="POST /negotiations"):

@@ -207,7 +207,7 @@ def test_every_route_answers_503_in_time_while_the_database_hangs(core, proxy, m
         proxy.hangs.set()
         ids = {"user_id": session_id, "act": "pause"}
         names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
-        is_user = route.who.value in ("user", "user or service")
+        is_user = route.auth.value in ("user", "user or service")
         began = time.monotonic()
         reply = send(
             route.method,
@@ -247,11 +247,11 @@ class SecretsManager:
 @pytest.fixture
 def moment(monkeypatch):
     """A clock of the module's that a test sets."""
-    secrets.forget()
+    secrets.clear_cache()
     now = SimpleNamespace(s=1000.0)
     monkeypatch.setattr(secrets.time, "monotonic", lambda: now.s)
     yield now
-    secrets.forget()
+    secrets.clear_cache()
 
 
 def accepts(sent):

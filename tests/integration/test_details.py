@@ -9,11 +9,11 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.fixtures.hh_sandbox import USER_AGENT
-from ullgetthejob.hh import wire
+from ullgetthejob.hh import responses
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import postgres, settings
-from ullgetthejob.vacancies import details, store
+from ullgetthejob.vacancies import detail_backfill, store
 
 DAY = timedelta(days=1)
 
@@ -42,14 +42,16 @@ class Reader:
         found = []
         for _ in range(number):
             shown = self.world.sandbox.publish("Бариста", employer={"id": "1", "name": "Кофе"})
-            vacancy = wire.vacancy(shown)
+            vacancy = responses.vacancy(shown)
             later = vacancy.published_at + timedelta(minutes=len(found))
             found.append(vacancy.model_copy(update={"published_at": later}))
         return found
 
     def found(self, *vacancies, full_from=None):
         """A search that found these just now."""
-        store.store_seen(vacancies, search_query="", connection=self.connection, now=self.now())
+        store.store_vacancies(
+            vacancies, search_query="", connection=self.connection, now=self.now()
+        )
         row = self.connection.execute(
             "INSERT INTO search_queries (hash, parameters, full_from, created_at)"
             " VALUES (%s, '{}', %s, %s) RETURNING id",
@@ -70,7 +72,7 @@ class Reader:
         )
 
     def read(self, query, most=30, goes_on=lambda: True, connection=None):
-        return details.read_some(
+        return detail_backfill.backfill(
             query,
             hh=self.hh,
             connection=connection or self.connection,

@@ -40,10 +40,10 @@ def test_after_the_key_was_replaced_the_one_before_still_reads(new_key, monkeypa
     before = encryption.encrypt("USERTOKEN", CONTEXT)
     monkeypatch.setenv("TOKEN_KEY_ID", new)
     monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", old)
-    opened = encryption.opened(before, CONTEXT)
+    opened = encryption.decrypt_with_key_info(before, CONTEXT)
     assert (opened.text, opened.by_previous_key) == ("USERTOKEN", True)
     after = encryption.encrypt("USERTOKEN", CONTEXT)
-    opened = encryption.opened(after, CONTEXT)
+    opened = encryption.decrypt_with_key_info(after, CONTEXT)
     assert (opened.text, opened.by_previous_key) == ("USERTOKEN", False)
     assert "USERTOKEN" not in repr(opened)
     with pytest.raises(encryption.Undecryptable):
@@ -73,7 +73,7 @@ def test_a_key_that_is_not_there_is_trouble_of_ours_not_of_the_ciphertext(new_ke
 def test_kms_down_is_unavailable(dynamodb_tables, monkeypatch):
     ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     for act in (encryption.encrypt, encryption.decrypt):
         with pytest.raises(Unavailable):
             act(ciphertext, CONTEXT)

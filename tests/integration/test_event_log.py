@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from ullgetthejob.platform import aws, postgres, settings
-from ullgetthejob.realtime import events
+from ullgetthejob.realtime import event_log
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
@@ -32,12 +32,12 @@ def account_id(connection):
 
 
 def append(account_id, connection, type="application.updated", data=None):
-    return events.append(account_id, type, data or {}, connection=connection, now=NOW)
+    return event_log.append(account_id, type, data or {}, connection=connection, now=NOW)
 
 
 def heard(wait_s=0):
     """The accounts whose bells have rung."""
-    request = {"QueueUrl": settings.text(events.QUEUE), "MaxNumberOfMessages": 10}
+    request = {"QueueUrl": settings.text(event_log.QUEUE), "MaxNumberOfMessages": 10}
     found = aws.call("sqs", "ReceiveMessage", {**request, "WaitTimeSeconds": wait_s})
     return [json.loads(one["Body"])["account_id"] for one in found.get("Messages", [])]
 
@@ -65,7 +65,7 @@ def test_of_many_events_the_last_has_a_bell_behind_it_and_not_each_has_one(conne
     began = time.monotonic()
     for _ in range(10):
         append(account_id, connection)
-    assert time.monotonic() - began < events.SPACE_S, "the machine is too slow to tell"
+    assert time.monotonic() - began < event_log.NOTIFY_INTERVAL_S, "the machine is too slow to tell"
     assert heard() == [str(account_id)]
     assert heard(wait_s=5) == [str(account_id)], "a second later, for the other nine"
     append(account_id, connection)
@@ -73,6 +73,6 @@ def test_of_many_events_the_last_has_a_bell_behind_it_and_not_each_has_one(conne
 
 
 def test_what_does_not_fit_into_a_frame_is_refused_and_takes_no_number(connection, account_id):
-    with pytest.raises(events.TooLong):
-        append(account_id, connection, data={"text": "ж" * events.MOST_DATA_BYTES})
+    with pytest.raises(event_log.EventTooLong):
+        append(account_id, connection, data={"text": "ж" * event_log.MAX_DATA_BYTES})
     assert append(account_id, connection) == 1

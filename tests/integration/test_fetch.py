@@ -18,7 +18,7 @@ from tests.integration.fetch_desk import Desk, judge, new_employer, publish
 from ullgetthejob.hh import client as hh_client
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import settings
-from ullgetthejob.vacancies import fetch, fetch_plan, fetch_runs, queries
+from ullgetthejob.saved_searches import canonical_searches, pagination, run_store, run_worker
 
 HALF_AN_HOUR = 1_800
 
@@ -94,7 +94,7 @@ def test_after_a_day_all_is_read_again(desk, employer, search):
     assert desk.calls() == 1
     desk.minute(24 * 3600)
     assert desk.calls() == 3
-    row = queries.read(query_id, connection=desk.connection)
+    row = canonical_searches.read(query_id, connection=desk.connection)
     assert row["full_from"] == row["complete_from"] == desk.run(query_id).started_at
     assert row["full_found"] == 101
 
@@ -185,7 +185,7 @@ def test_all_of_a_search_of_five_thousand_is_read(big, connected, monkeypatch):
 
 def test_more_than_hh_shows_is_read_in_windows(desk, employer, search, monkeypatch):
     """The same with fewer: hh.ru's depth is taken for less than it is."""
-    monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
+    monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, _ = search
     published = []
     for _ in range(4):
@@ -200,7 +200,7 @@ def test_more_than_hh_shows_is_read_in_windows(desk, employer, search, monkeypat
 
 
 def test_too_many_at_one_moment_are_said(desk, employer, search, monkeypatch):
-    monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
+    monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, search_id = search
     old = publish(desk.sandbox, employer, 2)
     desk.sandbox.advance(900)
@@ -301,7 +301,7 @@ def test_a_vacancy_twice_in_a_run_of_what_is_new_is_noticed_and_read_again(
 def test_a_vacancy_twice_in_a_window_is_noticed_and_only_the_window_read_again(
     desk, employer, search, monkeypatch
 ):
-    monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
+    monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, _ = search
     published = []
     for _ in range(6):
@@ -326,7 +326,7 @@ def test_a_vacancy_twice_in_a_window_is_noticed_and_only_the_window_read_again(
 def test_a_vacancy_twice_in_every_reading_of_a_window_makes_the_run_partial(
     desk, employer, search, monkeypatch
 ):
-    monkeypatch.setattr(fetch_plan, "MAX_DEPTH", 100)
+    monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, search_id = search
     for _ in range(4):
         publish(desk.sandbox, employer, 40)
@@ -412,7 +412,7 @@ def test_pages_that_overlap_in_two_readings_make_the_run_partial(desk, employer,
 
 
 def test_a_search_for_everything_does_not_take_all_calls(desk, employer, search, monkeypatch):
-    monkeypatch.setattr(fetch_plan, "MOST_CALLS", 1)
+    monkeypatch.setattr(pagination, "MAX_CALLS", 1)
     query_id, _ = search
     publish(desk.sandbox, employer, 101)
     desk.sandbox.advance(HALF_AN_HOUR)
@@ -568,11 +568,11 @@ def test_a_collapse_is_an_alarm_and_no_news(desk, employer, search):
     query_id, search_id = search
     publish(desk.sandbox, employer, 6)
     desk.minute(0)
-    before = queries.read(query_id, connection=desk.connection)
+    before = canonical_searches.read(query_id, connection=desk.connection)
     desk.sandbox.fault("empty", path="/vacancies")
     desk.minute(HALF_AN_HOUR)
     assert ended(desk, query_id) == ("partial", "collapsed")
-    after = queries.read(query_id, connection=desk.connection)
+    after = canonical_searches.read(query_id, connection=desk.connection)
     for name in ("complete_from", "full_from", "full_found", "last_match"):
         assert after[name] == before[name]
     told = desk.events(desk.account_of(search_id))[-1]
@@ -592,7 +592,7 @@ def test_a_collapse_that_lasts_a_day_is_the_truth(desk, employer, search):
     assert ended(desk, query_id) == ("partial", "collapsed")
     desk.minute(5 * 3600)
     assert ended(desk, query_id) == ("completed", None)
-    assert queries.read(query_id, connection=desk.connection)["full_found"] == 0
+    assert canonical_searches.read(query_id, connection=desk.connection)["full_found"] == 0
     desk.minute(HALF_AN_HOUR)
     assert ended(desk, query_id) == ("completed", None)
 
@@ -620,10 +620,10 @@ def test_at_the_end_of_the_budget_the_rest_is_left_for_another_bell(
     query_id, _ = search
     publish(desk.sandbox, employer, 120)
     desk.tick()
-    monkeypatch.setattr(fetch, "BUDGET_S", 0.0)
+    monkeypatch.setattr(run_worker, "RUN_BUDGET_S", 0.0)
     assert desk.work(query_id) is True
     assert desk.run(query_id).calls == 0
-    monkeypatch.setattr(fetch, "BUDGET_S", 60.0)
+    monkeypatch.setattr(run_worker, "RUN_BUDGET_S", 60.0)
     assert desk.work(query_id) is False
     assert ended(desk, query_id) == ("completed", None)
 
@@ -638,7 +638,7 @@ def test_a_worker_that_slept_too_long_undoes_what_another_has_done(
     def sleeps(question):
         page = inner(question)
         monkeypatch.setattr(desk.hh, "search", inner)
-        desk.sandbox.advance(fetch.LEASE_S + 1)
+        desk.sandbox.advance(run_worker.LEASE_S + 1)
         desk.work(query_id)
         assert ended(desk, query_id) == ("completed", None)
         return page
@@ -657,8 +657,8 @@ def test_runs_are_forgotten_after_ninety_days(desk, employer, search):
     moment = desk.world.now()
     for days, gone in ((89, 0), (91, 1), (91, 0)):
         now = moment + timedelta(days=days)
-        assert fetch_runs.forget(connection=desk.connection, now=now, most=10) == gone
-    assert fetch_runs.latest(query_id, connection=desk.connection) is None
+        assert run_store.delete_old(connection=desk.connection, now=now, most=10) == gone
+    assert run_store.latest(query_id, connection=desk.connection) is None
     assert len(desk.minute(HALF_AN_HOUR)) == 1
     assert len(desk.events(desk.account_of(search_id), "fetch.completed")) == 2
 
@@ -692,9 +692,9 @@ def test_news_that_nobody_told_are_told_by_another(desk, employer, search, monke
     query_id, search_id = search
     publish(desk.sandbox, employer, 2)
     with monkeypatch.context() as patched:
-        patched.setattr(fetch._Worker, "tell", lambda self: None)
-        patched.setattr(fetch._Worker, "read_details", lambda self: None)
-        patched.setattr(fetch_runs, "untold", lambda *_, **__: [])
+        patched.setattr(run_worker._RunWorker, "tell", lambda self: None)
+        patched.setattr(run_worker._RunWorker, "read_details", lambda self: None)
+        patched.setattr(run_store, "unnotified_runs", lambda *_, **__: [])
         desk.minute(0)
     assert desk.events(desk.account_of(search_id)) == []
     assert desk.minute() == [str(query_id)]
@@ -725,7 +725,7 @@ def test_the_functions_do_all_that_from_their_events(core, desk, employer, searc
 
 
 def now(desk, query_id, search_id, **options):
-    return fetch.now(
+    return run_worker.run_now(
         query_id,
         search_id,
         hh=desk.hh,
@@ -857,12 +857,12 @@ def test_details_are_no_rival_of_a_run_that_waits_for_its_turn_to_call(
     desk.forget_calls()
     desk.tick()
     # A worker has it; when it began to wait for the pacer it put off what others may ring for.
-    run = fetch_runs.running(other, connection=desk.connection)
+    run = run_store.running(other, connection=desk.connection)
     until = desk.world.now() + timedelta(seconds=120)
-    held = fetch_runs.put_off(run, until, reason=None, connection=desk.connection)
+    held = run_store.postpone(run, until, reason=None, connection=desk.connection)
     desk.work(query_id)
     assert desk.calls("GET /vacancies/{vacancy_id}") == 0
-    fetch_runs.put_off(held, until, reason="hh_busy", connection=desk.connection)
+    run_store.postpone(held, until, reason="hh_busy", connection=desk.connection)
     desk.work(query_id)
     assert desk.calls("GET /vacancies/{vacancy_id}") == 2
 
@@ -877,6 +877,6 @@ def test_what_does_not_change_what_is_found_is_the_same_query(desk):
     )
     assert plain != desk.query(text="сварщик", area=["1"])
     assert plain != desk.query(text="сварщик", area=["1", "2"], no_magic=False)
-    row = queries.read(plain, connection=desk.connection)
-    assert queries.parameters_of(row).area == ("1", "2")
+    row = canonical_searches.read(plain, connection=desk.connection)
+    assert canonical_searches.parameters_of(row).area == ("1", "2")
     assert isinstance(plain, uuid.UUID)

@@ -16,7 +16,7 @@ from tests.integration.fetch_desk import Desk, judge, new_employer, publish
 from tests.integration.workers import Workers, first_to_answer
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import postgres
-from ullgetthejob.vacancies import fetch_runs, queries
+from ullgetthejob.saved_searches import canonical_searches, run_store
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -86,7 +86,7 @@ def test_a_thousand_people_with_two_hundred_searches(desk, workers, broadcaster_
     pairs = list(itertools.combinations(employers, 2))[: SEARCHES - EMPLOYERS]
     wanted = [(one,) for one in employers] + pairs
     ids = [
-        queries.ensure(
+        canonical_searches.get_or_create(
             SearchParameters(employer_id=one), connection=desk.connection, now=desk.world.now()
         )
         for one in wanted
@@ -158,7 +158,9 @@ def both_tick(desk):
             row_factory=dict_row,
         ) as own:
             begin.wait()
-            while runs := queries.claim_due(connection=own, now=desk.world.now(), most=20):
+            while runs := canonical_searches.claim_due(
+                connection=own, now=desk.world.now(), most=20
+            ):
                 claimed.extend(runs)
 
     threads = [threading.Thread(target=claim) for _ in range(2)]
@@ -243,7 +245,7 @@ def test_a_worker_killed_at_any_step_leaves_nothing_behind(
 
 def all_ends_well(desk, query_id):
     """Another goes on; not before the lease of the first has ended."""
-    if fetch_runs.running(query_id, connection=desk.connection) is not None:
+    if run_store.running(query_id, connection=desk.connection) is not None:
         desk.work(query_id)
     for _ in range(3):
         desk.minute(LEASE_S)

@@ -23,7 +23,7 @@ from tests.integration import fetch_work
 from tests.integration.fetch_desk import Desk, judge, new_employer, rung
 from tests.integration.workers import Workers, first_to_answer
 from ullgetthejob.platform import clock
-from ullgetthejob.realtime import events
+from ullgetthejob.realtime import event_log
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "12"))
 SEED = int(os.environ.get("SOAK_SEED", random.randrange(1_000_000)))  # noqa: S311 - no secret
@@ -170,7 +170,7 @@ class Soak:
         waiting, deaths = [], {}
         while time.monotonic() < ends:
             self.live()
-            events.wake_unserved(connection=self.desk.connection, most=100)
+            event_log.notify_unserved(connection=self.desk.connection, most=100)
             waiting += self.heard()
             self.work(waiting, deaths)
             self.progress.so_far(self.told)
@@ -190,7 +190,7 @@ class Soak:
         ends = time.monotonic() + SERVED_WITHIN_S
         while self.room.unserved():
             assert time.monotonic() < ends, "there are sockets that lack events"
-            events.wake_unserved(connection=self.desk.connection, most=100)
+            event_log.notify_unserved(connection=self.desk.connection, most=100)
             bells = set(rung("BROADCASTER_QUEUE_URL", "account_id"))
             self.answer_all([f"{fetch_work.BROADCAST}{account_id}" for account_id in bells])
             time.sleep(0.2)

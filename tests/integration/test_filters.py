@@ -9,12 +9,12 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.test_apply import ANNA, CALLER, Desk, publish
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.applications import application, apply, filters, outcomes
-from ullgetthejob.applications.application import RetryBody, read_application, retry
+from ullgetthejob.applications import commands, filters, negotiation_sync, submitter
+from ullgetthejob.applications.commands import RetryBody, read_application, retry
 from ullgetthejob.applications.filters import FiltersBody, PreviewBody
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.errors import NeedsPerson
+from ullgetthejob.rate_limits import token_bucket
 from ullgetthejob.vacancies import store
 
 PIER = {"id": "77001", "name": "ООО «Облачная пристань»"}
@@ -55,7 +55,7 @@ class FilteringDesk(Desk):
         return row.state, row.reason
 
     def tokens(self):
-        return rate_limit.read("submit", self.account_id, now=self.world.now()).tokens
+        return token_bucket.read_level("submit", self.account_id, now=self.world.now()).tokens
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_what_was_made_by_hand_counts_whether_its_vacancy_is_known_or_not(desk):
 
 def confirm(desk, accepted):
     about = {"connection": desk.connection, "now": desk.world.now()}
-    application.confirm(str(accepted.application_id), person=desk.person, caller=CALLER, **about)
+    commands.confirm(str(accepted.application_id), person=desk.person, caller=CALLER, **about)
 
 
 def test_one_by_hand_whose_vacancy_is_gone_may_have_been_the_same_employer(desk):
@@ -311,7 +311,7 @@ def test_one_that_hh_ru_knew_already_counts_from_when_it_was_made(desk, days_ago
 def test_what_was_made_on_hh_ru_itself_counts_once_it_is_read(desk):
     desk.world.sandbox.apply_by_hand(ANNA, vacancy_id=publish(desk, employer=PIER))
     desk.put(max_per_employer_per_week=1)
-    outcomes.expect(desk.account_id, at=desk.world.now(), connection=desk.connection)
+    negotiation_sync.schedule_sync(desk.account_id, at=desk.world.now(), connection=desk.connection)
     accepted = desk.submit(publish(desk, employer=PIER))
     desk.run()
     assert desk.where(accepted) == ("refused", "filtered_employer_week")
@@ -357,7 +357,7 @@ def test_two_sessions_and_eight_workers_at_once_do_not_make_one_too_many(desk, m
 
     def work(nth):
         with own_connection() as connection:
-            apply.run(
+            submitter.run(
                 desk.account_id,
                 hh=desk.hh,
                 connection=connection,

@@ -125,7 +125,7 @@ def test_a_preview_of_what_searches_showed(core, anna, monkeypatch):
     with postgres.session() as connection:
         about = {
             "hh": environment.client(),
-            "line": environment.search_line(),
+            "line": environment.search_queue(),
             "connection": connection,
             "clock": core.now,
         }

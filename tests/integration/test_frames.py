@@ -10,9 +10,9 @@ import pytest
 
 from local.template.reader import load
 from tests.integration.conftest import forget
-from ullgetthejob.accounts import identities
+from ullgetthejob.accounts import session_tokens
 from ullgetthejob.platform import clock
-from ullgetthejob.realtime import connections, frame_budget, frames, tickets
+from ullgetthejob.realtime import connections, frame_budget, tickets, websocket_handlers
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_ticket_comes_with_the_address_that_it_is_brought_to(room, anna):
 
 def test_a_browser_needs_its_jwt_and_nothing_else(room, anna):
     _, user_id = anna
-    jwt = identities.issue(user_id, now=clock.now())
+    jwt = session_tokens.issue(user_id, now=clock.now())
     for body in (None, {}, {"user_id": str(user_id)}):
         status, answer = room.ask_ticket(body, jwt=jwt)
         assert status == 200
@@ -73,14 +73,14 @@ def test_a_ticket_is_good_once_within_a_minute(room, anna):
     assert status == 200
     assert room.connect(ticket)[0] == 401
     assert room.connect(ticket, id=id)[0] == 200  # API Gateway asks once more for the same one
-    assert len(connections.of_account(anna[0])) == 1
+    assert len(connections.list_of_account(anna[0])) == 1
     late, moment = room.ticket(user_id), clock.now()
     clock.install(lambda: moment + timedelta(seconds=61))
     try:
         assert room.connect(late)[0] == 401
     finally:
         clock.install(None)
-    assert len(connections.of_account(anna[0])) == 1
+    assert len(connections.list_of_account(anna[0])) == 1
 
 
 def test_what_is_no_ticket_opens_nothing(room):
@@ -102,20 +102,20 @@ def test_a_ticket_of_a_session_that_has_ended_opens_nothing(room, anna):
     deleted = room.ticket(gone)
     room.rows("DELETE FROM users WHERE id = %s", gone)
     assert room.connect(deleted)[0] == 401
-    assert connections.of_account(account_id) == []
+    assert connections.list_of_account(account_id) == []
 
 
 def test_an_account_has_at_most_twenty_connections(room, anna):
     account_id, user_id = anna
-    ids = [room.connected(user_id) for _ in range(connections.MOST_PER_ACCOUNT)]
+    ids = [room.connected(user_id) for _ in range(connections.MAX_PER_ACCOUNT)]
     refused, _ = room.connect(room.ticket(user_id))
     assert refused == 429
-    assert {one.id for one in connections.of_account(account_id)} == set(ids)
+    assert {one.id for one in connections.list_of_account(account_id)} == set(ids)
     other = room.user(room.account())
     room.connected(other)
     room.hang_up(ids[0])
     room.connected(user_id)
-    assert len(connections.of_account(account_id)) == connections.MOST_PER_ACCOUNT
+    assert len(connections.list_of_account(account_id)) == connections.MAX_PER_ACCOUNT
 
 
 def test_connections_that_can_be_nobody_s_count_no_more(room, anna):
@@ -126,13 +126,13 @@ def test_connections_that_can_be_nobody_s_count_no_more(room, anna):
         old.append(room.connected(user_id, age_s=59))
         room.say(old[-1], {"type": "subscribe"})
     id = room.connected(user_id)
-    assert {one.id for one in connections.of_account(account_id)} == {*old, id}
+    assert {one.id for one in connections.list_of_account(account_id)} == {*old, id}
     assert not [one for one in silent if room.items(one)]
 
 
 def test_of_many_that_come_at_once_never_more_than_twenty_stay(room, anna):
     account_id, user_id = anna
-    holder = tickets.Holder(user_id, account_id, clock.now())
+    holder = tickets.TicketHolder(user_id, account_id, clock.now())
 
     def come(number):
         try:
@@ -143,7 +143,7 @@ def test_of_many_that_come_at_once_never_more_than_twenty_stay(room, anna):
 
     with ThreadPoolExecutor(8) as pool:
         let_in = sum(pool.map(come, range(30)))
-    assert let_in == len(connections.of_account(account_id)) <= connections.MOST_PER_ACCOUNT
+    assert let_in == len(connections.list_of_account(account_id)) <= connections.MAX_PER_ACCOUNT
 
 
 # ── frames ───────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +208,7 @@ def test_a_first_frame_rings_and_is_answered_by_ready_alone(room, anna):
 def test_a_connection_that_nobody_knows_is_told_to_come_again(room, anna):
     account_id, user_id = anna
     id = room.opened(user_id)
-    connections.forget(id, account_id)
+    connections.delete(id, account_id)
     room.say(id, {"type": "replay", "cursor": 0})
     assert error(room, id) == "reconnect"
     assert room.management.closed == [id]
@@ -251,7 +251,10 @@ def test_replies_go_where_the_frame_came_from_unless_a_variable_says_otherwise(
     room.say(id, {"type": "ping"})
     assert room.management.types(id) == ["pong"]
     request = {"domainName": "id.execute-api.eu-central-1.amazonaws.com", "stage": "ws"}
-    assert frames._endpoint(request) == "https://id.execute-api.eu-central-1.amazonaws.com/ws"
+    assert (
+        websocket_handlers._endpoint(request)
+        == "https://id.execute-api.eu-central-1.amazonaws.com/ws"
+    )
 
 
 def test_the_database_being_down_is_a_refusal_to_come_again(room, anna, monkeypatch):
@@ -305,7 +308,7 @@ def test_nobody_receives_another_account_s_events(room, anna):
 
 def full(room, user_id):
     """An account that has no place left, all of it open."""
-    ids = [room.connected(user_id) for _ in range(connections.MOST_PER_ACCOUNT)]
+    ids = [room.connected(user_id) for _ in range(connections.MAX_PER_ACCOUNT)]
     for id in ids:
         room.say(id, {"type": "subscribe"})
     return ids
@@ -321,7 +324,7 @@ def test_connection_whose_disconnect_was_lost_gives_its_place_to_a_new_one(room,
     for id in ids[3:5]:
         room.management.answers[id] = lambda: 410
     new = room.connected(user_id)
-    kept = {one.id for one in connections.of_account(account_id)}
+    kept = {one.id for one in connections.list_of_account(account_id)}
     assert kept == {*ids, new} - {*ids[3:5]}
     assert all(not room.items(id) for id in ids[3:5])
     room.connected(user_id)
@@ -339,7 +342,7 @@ def test_connection_of_which_nothing_is_known_keeps_its_place(room, anna, status
     for id in ids:
         room.management.answers[id] = lambda: status
     assert room.connect(room.ticket(user_id))[0] == 429
-    assert {one.id for one in connections.of_account(account_id)} == set(ids)
+    assert {one.id for one in connections.list_of_account(account_id)} == set(ids)
 
 
 def test_connection_that_is_still_connecting_is_not_taken_for_gone(room, anna):
@@ -350,7 +353,7 @@ def test_connection_that_is_still_connecting_is_not_taken_for_gone(room, anna):
     for id in (*young, *older):
         room.management.answers[id] = lambda: 410
     new = room.connected(user_id)
-    assert {one.id for one in connections.of_account(account_id)} == {*young, new}
+    assert {one.id for one in connections.list_of_account(account_id)} == {*young, new}
     assert asked_about(room) == set(older)
 
 
@@ -361,7 +364,7 @@ def test_connection_that_floods_is_told_so_and_closed_and_others_are_heard(room,
         room.say(flooding, {"type": "ping"})
     assert room.management.closed == [flooding]
     said = room.management.messages[flooding]
-    assert [one["type"] for one in said] == ["pong"] * frame_budget.AT_ONCE + ["error"]
+    assert [one["type"] for one in said] == ["pong"] * frame_budget.BURST + ["error"]
     assert said[-1]["error"] == "too_many_frames"
     room.say(other, {"type": "ping"})
     assert room.management.types(other) == ["pong"]
@@ -372,11 +375,11 @@ def test_frames_at_the_pace_of_the_budget_are_all_within():
     budget = frame_budget.FrameBudget(lambda: moment[0])
     for _ in range(1000):
         assert budget.spend("a") == "within"
-        moment[0] += frame_budget.EVERY_S
-    most = frame_budget.AT_ONCE
+        moment[0] += frame_budget.REFILL_INTERVAL_S
+    most = frame_budget.BURST
     verdicts = [budget.spend("a") for _ in range(most + 10)]
     assert verdicts == ["within"] * most + ["over"] + ["ignored"] * 9
-    moment[0] += frame_budget.CLOSED_AGAIN_AFTER_S - 0.1
+    moment[0] += frame_budget.CLOSE_INTERVAL_S - 0.1
     assert budget.spend("a") == "ignored"
     moment[0] += 0.1
     assert [budget.spend("a") for _ in range(6)] == ["within"] * 5 + ["over"]
@@ -386,10 +389,10 @@ def test_frames_at_the_pace_of_the_budget_are_all_within():
 def test_budget_of_very_many_connections_stays_bounded():
     moment = [0.0]
     budget = frame_budget.FrameBudget(lambda: moment[0])
-    for number in range(3 * frame_budget.MOST_REMEMBERED):
+    for number in range(3 * frame_budget.MAX_REMEMBERED):
         budget.spend(str(number))
         moment[0] += 0.0001
-    assert len(budget._full_at) <= frame_budget.MOST_REMEMBERED
+    assert len(budget._full_at) <= frame_budget.MAX_REMEMBERED
 
 
 def test_what_clients_say_is_answered_apart_from_who_connects():

@@ -283,7 +283,7 @@ def test_where_the_pace_cannot_be_kept_no_token_is_sent(
         hh_sandbox.url, user_agent=USER_AGENT, pacer=Pacer(dynamodb_tables["PACER_TABLE"])
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     with pytest.raises(errors.HHUnavailable) as raised:
         client.refresh("r1")
     assert raised.value.code == "pacer_unavailable"

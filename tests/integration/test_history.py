@@ -77,7 +77,9 @@ def test_the_same_callback_again_moves_nothing_more(core, old):
 def test_a_move_that_was_cut_short_is_made_good_by_the_same_callback(core, old, monkeypatch):
     code, new = core.code(), str(uuid4())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ullgetthejob.accounts.history.MOVE_APPLICATIONS", "SELECT 1/0")
+        patch.setattr(
+            "ullgetthejob.accounts.history_transfer.UPDATE_APPLICATIONS_OWNER", "SELECT 1/0"
+        )
         assert core.callback(code, new).status == 500
     assert seen(core, old) == ["1", "2"]
     assert core.callback(code, new).status == 200

@@ -14,7 +14,7 @@ import pytest
 
 from local.sandbox.people import people
 from tests.fixtures.wire import every_route, send
-from ullgetthejob.accounts import vault
+from ullgetthejob.accounts import token_store
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.http import ADMIN, SERVICE, USER, USER_OR_SERVICE
 
@@ -93,7 +93,7 @@ def connect(core, monkeypatch):
         jwt = core.callback(code, user_id).body["jwt"]
         resumes = core.call("GET /api/hh/resumes", jwt=jwt, secret=None).body["items"]
         [row] = core.rows("SELECT account_id FROM users WHERE id = %s", user_id)
-        pair = vault.read(row["account_id"], connection=postgres.connection(), now=core.now())
+        pair = token_store.read(row["account_id"], connection=postgres.connection(), now=core.now())
         somebody = Somebody(
             user_id,
             jwt,
@@ -252,7 +252,7 @@ def test_another_s_id_in_the_place_of_one_s_own_is_refused_by_name(connect):
                 attack = {**own, place: {**own[place], "user_id": other}}
                 for secret in (False, True):
                     reply = sent(route, a.jwt, attack, secret=secret)
-                    if route.who is ADMIN or (route.who is SERVICE and not secret):
+                    if route.auth is ADMIN or (route.auth is SERVICE and not secret):
                         assert reply.status == 401, key
                     else:
                         assert (reply.status, reply.error) == (403, "user_mismatch"), key
@@ -319,7 +319,7 @@ SAME_AGAIN = {
 def test_a_person_s_route_wants_the_service_to_name_somebody_who_exists(core, connect):
     somebody, answered = connect("anna"), set()
     for key, route in ROUTES.items():
-        if route.who is not USER_OR_SERVICE:
+        if route.auth is not USER_OR_SERVICE:
             continue
         if "user_id" in variables(route):
             place = "parameters"
@@ -361,7 +361,7 @@ def test_a_person_s_route_wants_the_service_to_name_somebody_who_exists(core, co
 def test_a_user_s_own_route_is_closed_to_the_service_alone(connect):
     somebody = connect("anna")
     for key, route in ROUTES.items():
-        if route.who is USER:
+        if route.auth is USER:
             attack = next(attacks(route, somebody, somebody))
             for headers in ([SECRET], [SECRET, ("X-User-Id", somebody.user_id)]):
                 reply = send(

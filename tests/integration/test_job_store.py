@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from ullgetthejob.hh import wire
+from ullgetthejob.hh import responses
 from ullgetthejob.vacancies import reposts, store
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -39,11 +39,11 @@ def item(number, **changes):
 
 
 def seen(*items):
-    return [wire.vacancy(one) for one in items]
+    return [responses.vacancy(one) for one in items]
 
 
 def put(connection, *items, now=NOW):
-    stored = store.store_seen(seen(*items), search_query="q", connection=connection, now=now)
+    stored = store.store_vacancies(seen(*items), search_query="q", connection=connection, now=now)
     return list(stored.new), list(stored.changed)
 
 
@@ -78,7 +78,7 @@ def test_what_a_search_saw_is_stored_in_the_original_s_columns(connection):
 def test_the_server_s_time_zone_changes_nothing(connection):
     connection.execute("SET TIME ZONE 'Asia/Vladivostok'")
     put(connection, item(1))
-    store.store_detail(wire.vacancy_detail(item(2)), connection=connection, now=NOW)
+    store.store_detail(responses.vacancy_detail(item(2)), connection=connection, now=NOW)
     assert row(connection)["fetched_at"] == datetime(2026, 11, 24, 9, 30)
     assert row(connection, "2")["detail_fetched_at"] == NOW
 
@@ -120,7 +120,7 @@ def test_an_empty_page_stores_nothing(connection):
 
 
 def test_a_detail_is_kept_and_a_later_search_does_not_shorten_it(connection):
-    detail = wire.vacancy_detail(
+    detail = responses.vacancy_detail(
         item(1, description="<p>Длинное описание</p>", key_skills=[{"name": "Python"}])
     )
     put(connection, item(1))
@@ -134,7 +134,7 @@ def test_a_detail_is_kept_and_a_later_search_does_not_shorten_it(connection):
 
 
 def test_a_detail_may_come_before_any_search(connection):
-    detail = wire.vacancy_detail(item(1, test={"required": True}, has_test=True))
+    detail = responses.vacancy_detail(item(1, test={"required": True}, has_test=True))
     store.store_detail(detail, connection=connection, now=NOW)
     store.store_detail(detail, connection=connection, now=NOW + timedelta(hours=2))
     kept = row(connection)
@@ -206,11 +206,15 @@ def test_what_is_seen_again_is_open_again(connection):
 def test_an_archived_vacancy_is_closed_whoever_says_so(connection):
     put(connection, item(1, archived=True), item(2))
     assert row(connection)["closed_at"] == NOW
-    store.store_detail(wire.vacancy_detail(item(2, archived=True)), connection=connection, now=NOW)
+    store.store_detail(
+        responses.vacancy_detail(item(2, archived=True)), connection=connection, now=NOW
+    )
     assert row(connection, "2")["closed_at"] == NOW
-    store.store_detail(wire.vacancy_detail(item(3, archived=True)), connection=connection, now=NOW)
+    store.store_detail(
+        responses.vacancy_detail(item(3, archived=True)), connection=connection, now=NOW
+    )
     assert row(connection, "3")["closed_at"] == NOW
-    store.store_detail(wire.vacancy_detail(item(3)), connection=connection, now=NOW)
+    store.store_detail(responses.vacancy_detail(item(3)), connection=connection, now=NOW)
     assert row(connection, "3")["closed_at"] is None
 
 
@@ -279,7 +283,7 @@ def test_an_opening_of_another_grade_is_another_job_until_one_is_closed(connecti
 
 def test_of_reposts_on_one_page_the_oldest_is_the_original(connection):
     page = seen(post(3, day=24), post(1, PERM, day=22), post(2, day=23))
-    stored = store.store_seen(page, search_query="", connection=connection, now=NOW)
+    stored = store.store_vacancies(page, search_query="", connection=connection, now=NOW)
     assert stored.new == ("3", "1", "2")
     assert stored.reposts == {"2": "1", "3": "1"}
     assert stored.originals == ("1",)
@@ -329,7 +333,7 @@ def test_a_change_links_nothing_and_unlinks_nothing(connection):
 
 
 def test_of_one_key_s_thousands_only_some_are_looked_at(connection, monkeypatch):
-    monkeypatch.setattr(reposts, "LOOKED_AT", 2)
+    monkeypatch.setattr(reposts, "MAX_CANDIDATES", 2)
     other = {"snippet": {"requirement": "Совсем другое", "responsibility": "дело"}}
     put(connection, post(1, day=10))
     put(connection, *(post(number, day=number, **other) for number in (11, 12)))
@@ -339,7 +343,7 @@ def test_of_one_key_s_thousands_only_some_are_looked_at(connection, monkeypatch)
 
 def test_a_detail_that_comes_before_any_search_is_linked_too(connection):
     first, second = (
-        wire.vacancy_detail(post(number, snippet=None, description="<p>Помогать гостям</p>"))
+        responses.vacancy_detail(post(number, snippet=None, description="<p>Помогать гостям</p>"))
         for number in (1, 2)
     )
     store.store_detail(first, connection=connection, now=NOW)
@@ -348,14 +352,14 @@ def test_a_detail_that_comes_before_any_search_is_linked_too(connection):
 
 
 def test_each_real_item_and_detail_is_stored_and_read_back(connection):
-    items = [wire.vacancy(one) for one in real("search_items.jsonl")]
+    items = [responses.vacancy(one) for one in real("search_items.jsonl")]
     for start in range(0, len(items), 100):
-        store.store_seen(
+        store.store_vacancies(
             items[start : start + 100], search_query="", connection=connection, now=NOW
         )
     kept = {one.id: one for one in store.read_seen([v.id for v in items], connection=connection)}
     assert kept == {one.id: one for one in items}
-    details = [wire.vacancy_detail(one) for one in real("vacancy_details.jsonl")]
+    details = [responses.vacancy_detail(one) for one in real("vacancy_details.jsonl")]
     for detail in details:
         store.store_detail(detail, connection=connection, now=NOW)
     for detail in details:
@@ -372,9 +376,9 @@ def test_searches_and_reads_that_overlap_neither_deadlock_nor_fail(database_url)
                     old = [item(n, name=f"{turn} {order}") for n in range(50)[::order]]
                     new = [item(1000 + 50 * turn + n) for n in range(50)[::order]]
                     put(own, *old, *new)
-                    store.store_detail(wire.vacancy_detail(new[0]), connection=own, now=NOW)
+                    store.store_detail(responses.vacancy_detail(new[0]), connection=own, now=NOW)
                     store.store_detail(
-                        wire.vacancy_detail(item(9000 + turn)), connection=own, now=NOW
+                        responses.vacancy_detail(item(9000 + turn)), connection=own, now=NOW
                     )
         except psycopg.Error as error:
             failures.append(error)

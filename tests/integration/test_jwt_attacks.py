@@ -9,7 +9,7 @@ import jwt as pyjwt
 import pytest
 
 from tests.fixtures.wire import every_route, send
-from ullgetthejob.accounts import identities
+from ullgetthejob.accounts import session_tokens
 from ullgetthejob.platform import clock
 from ullgetthejob.platform.http import ADMIN, SERVICE
 
@@ -61,14 +61,14 @@ def bad_tokens(core, user_id, good):
     now = core.now()
 
     def issued(at=now, user=user_id):
-        return identities.issue(UUID(str(user)), now=at)
+        return session_tokens.issue(UUID(str(user)), now=at)
 
     claims = pyjwt.decode(good, options={"verify_signature": False, "verify_exp": False})
     kid = pyjwt.get_unverified_header(good)["kid"]
     unsigned = pyjwt.encode(claims, None, algorithm="none", headers={"kid": kid})
     content = good.rpartition(".")[0]
     return {
-        "expired": issued(at=now - identities.LIFE - timedelta(seconds=1)),
+        "expired": issued(at=now - session_tokens.LIFETIME - timedelta(seconds=1)),
         "of the future": issued(at=now + timedelta(hours=1)),
         "of a user that never was": issued(user=uuid4()),
         "of another key": pyjwt.encode(claims, OTHER_SECRET, headers={"kid": kid}),
@@ -111,7 +111,7 @@ def test_a_bad_token_is_401_on_every_route_with_and_beside_the_secret(core, anna
                     parameters={"user_id": user_id, "id": "1"},
                     body={},
                 )
-                without = route.who is ADMIN or (route.who is SERVICE and not secret)
+                without = route.auth is ADMIN or (route.auth is SERVICE and not secret)
                 expected = "unauthorized" if without else "invalid_token"
                 assert (reply.status, reply.error) == (401, expected), (key, wrong)
                 assert set(json.loads(reply.text)) == {
@@ -215,7 +215,7 @@ def test_without_a_signing_secret_nobody_gets_in(anna, monkeypatch):
 
 def test_a_token_is_good_from_the_microsecond_on_that_stands_in_the_row(core, anna):
     user_id, good = anna
-    issued_at = identities.verify(good, now=core.now()).issued_at
+    issued_at = session_tokens.verify(good, now=core.now()).issued_at
     for valid_from, expected in (
         (None, GOOD),
         (issued_at - MICROSECOND, GOOD),

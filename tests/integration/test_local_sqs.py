@@ -74,9 +74,9 @@ def functions_aws(machine, monkeypatch):
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    aws.forget()
+    aws.reset_connections()
     yield
-    aws.forget()
+    aws.reset_connections()
 
 
 def test_the_templates_queues_are_there_with_their_attributes(machine):

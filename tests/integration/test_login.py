@@ -531,22 +531,22 @@ def test_a_person_who_takes_access_back_at_once_starts_again(core, session_id):
 def test_aws_down_is_503_and_costs_the_code_nothing(core, session_id, monkeypatch):
     code = core.code()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     assert core.callback(code, session_id).status == 503
     assert core.call("GET /auth/hh/redirect").refusal == (503, "one_time_keys_unavailable")
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB")
-    aws.forget()
+    aws.reset_connections()
     session_answers(core.callback(code, session_id), session_id)
 
 
 def test_a_pair_that_cannot_be_encrypted_is_given_back(core, session_id, monkeypatch):
     code = core.code()
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     assert core.callback(code, session_id).refusal == (400, "login_interrupted")
     assert core.live_pairs() == 0
     monkeypatch.delenv("AWS_ENDPOINT_URL_KMS")
-    aws.forget()
+    aws.reset_connections()
     assert core.callback(code, session_id).refusal == (400, "login_interrupted")
     session_answers(core.callback(core.code(), session_id), session_id)
 

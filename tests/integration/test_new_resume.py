@@ -9,11 +9,11 @@ import pytest
 from tests.integration.apply_work import STEPS_OF_MAKING_A_RESUME, STEPS_OF_PUBLISHING_IT
 from tests.integration.test_apply import CALLER, Desk, publish
 from tests.integration.workers import Workers
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.applications import apply, ledger, new_resume
-from ullgetthejob.applications.application import RetryBody, cancel, retry
+from ullgetthejob.applications import ledger, resume_creation, submitter
+from ullgetthejob.applications.commands import RetryBody, cancel, retry
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.platform.errors import Conflict, Invalid
+from ullgetthejob.rate_limits import token_bucket
 
 TITLE = "Ведущий Python-разработчик"
 CV = {
@@ -67,7 +67,7 @@ class Maker(Desk):
         return row.state, row.reason
 
     def tokens(self):
-        return rate_limit.read("submit", self.account_id, now=self.world.now()).tokens
+        return token_bucket.read_level("submit", self.account_id, now=self.world.now()).tokens
 
     def let_pass(self, *, rounds=12, seconds=15):
         """The clock goes on and the applier does what is due."""
@@ -263,7 +263,7 @@ def test_twenty_resumes_are_the_most_and_room_lets_it_go_on(desk):
     desk.run()
     assert desk.stands(accepted) == ("needs_person", "resume_limit")
     assert (desk.asked() - asked, desk.tokens()) == (0, 20)
-    assert desk.row(accepted).link == new_resume.RESUMES_PAGE
+    assert desk.row(accepted).link == resume_creation.RESUMES_PAGE
     unwanted = desk.resumes["№ 0"]
     desk.world.sandbox.call("DELETE", f"/resumes/{unwanted}", token)
     again(desk, accepted)
@@ -296,7 +296,7 @@ def test_what_hh_does_not_take_is_the_persons_to_complete(desk):
     accepted = desk.ask(cv={"title": "TEST_RESUME"})
     desk.run()
     assert desk.stands(accepted) == ("needs_person", "resume_incomplete")
-    assert desk.row(accepted).link == new_resume.RESUMES_PAGE
+    assert desk.row(accepted).link == resume_creation.RESUMES_PAGE
     assert (desk.tokens(), desk.stored(accepted)["new_resume_title"]) == (20, None)
 
 
@@ -461,10 +461,10 @@ def test_a_worker_that_was_asleep_asks_for_no_second(desk, monkeypatch, other):
 
     def overtaken(self, token):
         monkeypatch.setattr(HHClient, "may_create_resume", inner)
-        desk.world.sandbox.advance(apply.LEASE_S + 1)
+        desk.world.sandbox.advance(submitter.LEASE_S + 1)
         with monkeypatch.context() as patched, suppress(Gone):
             if other == "dies":
-                patched.setattr(new_resume._Work, "_keep", dies)
+                patched.setattr(resume_creation._Work, "_keep", dies)
             desk.run()
         assert desk.row(accepted).state == ("preparing" if other == "dies" else "queued")
         return inner(self, token)
@@ -484,7 +484,7 @@ def test_what_is_made_for_an_application_that_was_cancelled_meanwhile_is_kept_an
 
     def cancelled(self, *arguments, **options):
         made = inner(self, *arguments, **options)
-        ledger.move(
+        ledger.transition(
             accepted.application_id, "cancelled", connection=desk.connection, now=desk.world.now()
         )
         return made

@@ -16,10 +16,11 @@ import pytest
 from psycopg.rows import dict_row
 
 from ullgetthejob.applications import ledger
-from ullgetthejob.hh import wire
+from ullgetthejob.hh import responses
 from ullgetthejob.platform import postgres
-from ullgetthejob.realtime.events import MOST_DATA_BYTES
-from ullgetthejob.vacancies import news, store
+from ullgetthejob.realtime.event_log import MAX_DATA_BYTES
+from ullgetthejob.saved_searches import notifications
+from ullgetthejob.vacancies import store
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 DEADLINE_S = 60  # for a busy machine
@@ -118,8 +119,8 @@ class World:
 
     def find(self, query, *items):
         """A run finds these."""
-        vacancies = [wire.vacancy(one) for one in items]
-        store.store_seen(vacancies, search_query="", connection=self.connection, now=NOW)
+        vacancies = [responses.vacancy(one) for one in items]
+        store.store_vacancies(vacancies, search_query="", connection=self.connection, now=NOW)
         self.connection.execute(
             """
             WITH known AS (SELECT last_match FROM search_queries WHERE id = %(query)s),
@@ -136,7 +137,7 @@ class World:
         )
 
     def tell(self, run):
-        return news.tell(run, connection=self.connection, now=NOW)
+        return notifications.notify_accounts(run, connection=self.connection, now=NOW)
 
     def log(self, account):
         return self.rows(
@@ -408,7 +409,7 @@ def test_the_longest_titles_are_told_in_parts_that_fit(world, anna, query):
     assert {part["data"]["parts"] for part in parts} == {len(parts)}
     assert {part["data"]["total"] for part in parts} == {150}
     for part in parts:
-        assert len(json.dumps(part["data"], ensure_ascii=False).encode()) <= MOST_DATA_BYTES
+        assert len(json.dumps(part["data"], ensure_ascii=False).encode()) <= MAX_DATA_BYTES
     assert world.announced(anna) == [str(n) for n in range(150)]
     world.check(anna)
 
@@ -433,9 +434,9 @@ def test_a_first_run_with_two_thousand_vacancies_is_read_and_written_at_once(wor
     world.search(anna, query, run)
     world.find(query, *map(item, range(2_000)))
     counting = Counting(world.connection)
-    assert news.tell(run, connection=counting, now=NOW) == 2_000
-    assert counting.statements.count(news.NEWS) == 1
-    assert counting.statements.count(news.TOLD) == 1
+    assert notifications.notify_accounts(run, connection=counting, now=NOW) == 2_000
+    assert counting.statements.count(notifications.SELECT_NEW_VACANCIES) == 1
+    assert counting.statements.count(notifications.INSERT_NOTIFIED_VACANCIES) == 1
     assert len(counting.statements) < 60
     world.check(anna)
 
@@ -447,12 +448,12 @@ def test_a_search_that_a_newer_run_has_by_now_stays_with_it(world, anna, query):
 
     class Claimed(Counting):
         def execute(self, sql, *arguments):
-            if sql == news.DETACH:
+            if sql == notifications.UPDATE_SEARCH_DETACHED:
                 with connect(world.url) as other:
                     other.execute("UPDATE saved_searches SET run_id = %s", (newer,))
             return super().execute(sql, *arguments)
 
-    assert news.tell(run, connection=Claimed(world.connection), now=NOW) == 1
+    assert notifications.notify_accounts(run, connection=Claimed(world.connection), now=NOW) == 1
     [row] = world.rows("SELECT run_id, told_match FROM saved_searches WHERE id = %s", search)
     assert row == {"run_id": newer, "told_match": 1}
 
@@ -491,7 +492,7 @@ def test_of_tellers_at_once_each_account_hears_one(world, query):
     def teller():
         with connect(world.url) as own:
             begin.wait(DEADLINE_S)
-            told.append(news.tell(run, connection=own, now=NOW))
+            told.append(notifications.notify_accounts(run, connection=own, now=NOW))
 
     assert together(*[teller] * 4) == []
     assert sum(told) == 12 * 30
@@ -512,7 +513,7 @@ def tell_until(url, run, number):
             return super().execute(sql, *arguments)
 
     with connect(url) as own:
-        news.tell(run, connection=Dying(own), now=NOW)
+        notifications.notify_accounts(run, connection=Dying(own), now=NOW)
     os._exit(0)
 
 
@@ -557,7 +558,7 @@ def test_neither_applying_nor_claims_nor_changes_of_a_search_deadlock_with_news(
             while not over.is_set():
                 for id in applications:
                     about = {"connection": own, "now": NOW}
-                    ledger.move(id, "preparing", source=["queued", "preparing"], **about)
+                    ledger.transition(id, "preparing", source=["queued", "preparing"], **about)
                     row = ledger.read(id, connection=own)
                     with own.transaction():
                         ledger.begin_attempt(row, "r", "only", **about)
@@ -593,7 +594,7 @@ def test_neither_applying_nor_claims_nor_changes_of_a_search_deadlock_with_news(
                 world.find(query, item(number))
                 run = world.run(query)
                 world.attach(run, search)
-                assert news.tell(run, connection=own, now=NOW) == 1
+                assert notifications.notify_accounts(run, connection=own, now=NOW) == 1
 
     assert together(applier, claimer, changer, teller) == []
     assert moved

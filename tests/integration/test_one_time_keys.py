@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ullgetthejob.platform import aws, one_time
+from ullgetthejob.platform import aws, one_time_tokens
 from ullgetthejob.platform.errors import Unavailable
 
 NOW = datetime(2027, 1, 15, 12, 0, tzinfo=UTC)
@@ -20,15 +20,15 @@ def _tables(dynamodb_tables):
 
 
 def make(content=CONTENT, kind="test"):
-    return one_time.make(kind, content, life=LIFE, now=NOW)
+    return one_time_tokens.issue(kind, content, life=LIFE, now=NOW)
 
 
 def burn(key, by="A", after=timedelta(0), kind="test"):
-    return one_time.burn(kind, key, by=by, now=NOW + after)
+    return one_time_tokens.consume(kind, key, by=by, now=NOW + after)
 
 
 def why_not(*arguments, **named):
-    with pytest.raises(one_time.NotGood) as raised:
+    with pytest.raises(one_time_tokens.InvalidToken) as raised:
         burn(*arguments, **named)
     return raised.value.reason
 
@@ -94,7 +94,7 @@ def test_of_many_at_once_one_burns():
     def try_it(by):
         try:
             good.append((by, burn(key, by=by)))
-        except one_time.NotGood as error:
+        except one_time_tokens.InvalidToken as error:
             reasons.append(error.reason)
 
     threads = [threading.Thread(target=try_it, args=(str(number),)) for number in range(8)]
@@ -117,7 +117,7 @@ def test_dynamodb_tidies_up_a_day_after_the_end(local_aws):
 def test_dynamodb_down_is_unavailable(monkeypatch):
     key = make()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     for act in (make, lambda: burn(key)):
         with pytest.raises(Unavailable) as raised:
             act()

@@ -16,15 +16,15 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.integration.test_apply import ANNA, CALLER, Desk, publish
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.applications import apply, ledger, outcomes, submit
-from ullgetthejob.applications.application import (
+from ullgetthejob.applications import acceptance, ledger, negotiation_sync, submitter
+from ullgetthejob.applications.acceptance import SubmitBody
+from ullgetthejob.applications.commands import (
     ApplicationQuery,
     cancel,
     list_applications,
     read_application,
 )
-from ullgetthejob.applications.submit import SubmitBody
+from ullgetthejob.rate_limits import token_bucket
 
 EMPLOYERS = {"viewed", "invitation", "discard"}
 MINUTE, HOUR, DAY_S = 60, 3600, 24 * 3600
@@ -53,7 +53,7 @@ class Watcher(Desk):
         return self.read_if_due(hh)
 
     def read_if_due(self, hh=None):
-        return apply.run(
+        return submitter.run(
             self.account_id,
             hh=hh or self.hh,
             connection=self.connection,
@@ -88,7 +88,7 @@ class Watcher(Desk):
         """When each application was made that counts among the 200."""
         since = self.world.now() - ledger.DAY
         found = self.connection.execute(
-            ledger.COUNTED, {"account_id": self.account_id, "since": since}
+            ledger.SELECT_COUNTED_ATTEMPTS, {"account_id": self.account_id, "since": since}
         )
         return sorted(row["at"] for row in found)
 
@@ -180,7 +180,7 @@ def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(desk, monkey
     for id in ids[:2]:
         desk.world.sandbox.advance(2)
         desk.world.sandbox.employer_does(id, "discard")
-    announce, announced = ledger.announce, Counter()
+    announce, announced = ledger.record_change, Counter()
 
     def dies(*args, **kwargs):
         announce(*args, **kwargs)
@@ -188,7 +188,7 @@ def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(desk, monkey
         if announced["so far"] == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(ledger, "announce", dies)
+    monkeypatch.setattr(ledger, "record_change", dies)
     with pytest.raises(KeyboardInterrupt):
         desk.look()
     desk.look()
@@ -206,7 +206,7 @@ def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(desk, monkeyp
     desk.by_hand(count=110)
     desk.world.sandbox.advance(5)
     desk.by_hand()
-    announce, announced = ledger.announce, Counter()
+    announce, announced = ledger.record_change, Counter()
 
     def dies(*args, **kwargs):
         announced["so far"] += 1
@@ -214,7 +214,7 @@ def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(desk, monkeyp
             raise KeyboardInterrupt
         announce(*args, **kwargs)
 
-    monkeypatch.setattr(ledger, "announce", dies)
+    monkeypatch.setattr(ledger, "record_change", dies)
     with pytest.raises(KeyboardInterrupt):
         desk.look()
     assert len(desk.rows()) == 49
@@ -233,7 +233,7 @@ def test_a_submit_at_the_same_moment_makes_no_second_row(desk, database_url):
         ThreadPoolExecutor(1) as pool,
     ):
         body = SubmitBody(job_external_id=vacancy, cover_letter="Здравствуйте!")
-        accepted = submit.submit(
+        accepted = acceptance.accept(
             body, person=person, caller=CALLER, connection=other, now=desk.world.now()
         )
         reading = pool.submit(desk.look)
@@ -288,8 +288,8 @@ def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_
 
 
 def use_up(desk):
-    while rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens:
-        rate_limit.acquire("submit", desk.account_id, spend_id=str(uuid4()), now=desk.world.now())
+    while token_bucket.read_level("submit", desk.account_id, now=desk.world.now()).tokens:
+        token_bucket.acquire("submit", desk.account_id, spend_id=str(uuid4()), now=desk.world.now())
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_what_the_person_did_by_hand_settles_what_waited(desk, state):
         use_up(desk)
     elif state == "refused":
         now = desk.world.now()
-        ledger.move(
+        ledger.transition(
             accepted.application_id, "refused", connection=desk.connection, now=now, reason="other"
         )
     elif state == "cancelled":
@@ -326,7 +326,7 @@ def interrupted(desk, vacancy):
     """A worker died with its call out."""
     accepted = desk.submit(vacancy)
     now = desk.world.now()
-    ledger.move(
+    ledger.transition(
         accepted.application_id, "preparing", connection=desk.connection, now=now, due_at=now
     )
     resume_id = next(iter(desk.world.sandbox.resumes(ANNA).values()))
@@ -372,7 +372,7 @@ def test_one_that_was_there_before_gets_its_id_and_counts_from_then(desk):
     assert (row.state, row.reason) == ("submitted", "already_applied")
     assert (row.negotiation_id, row.by_hand) == (negotiation, True)
     assert desk.counted() == [made]
-    assert rate_limit.read("submit", desk.account_id, now=desk.world.now()).tokens == 19
+    assert token_bucket.read_level("submit", desk.account_id, now=desk.world.now()).tokens == 19
 
 
 def test_one_far_down_the_list_is_looked_up_by_its_vacancy(desk):
@@ -684,7 +684,7 @@ def test_over_days_hh_says_enough_at_most_once_an_interval(desk):
     assert {one["outcome"] for one in log} == {"accepted", "limit_exceeded"}
     refused = [at_hh(one) for one in log if one["outcome"] == "limit_exceeded"]
     gaps = [later - sooner for sooner, later in pairwise(refused)]
-    assert all(gap >= outcomes.SHORTEST for gap in gaps)
+    assert all(gap >= negotiation_sync.MIN_INTERVAL for gap in gaps)
     accepted = [one for one in log if one["outcome"] == "accepted"]
     assert len({one["vacancy_id"] for one in accepted}) == len(accepted)
     assert {one["by"] for one in accepted} == {"hand", "api"}

@@ -167,7 +167,7 @@ def test_many_threads_at_once_get_distinct_slots(pacer):
 
 def test_dynamodb_down_denies(pacer, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     with pytest.raises(Unavailable) as raised:
         pacer().wait()
     assert raised.value.code == "pacer_unavailable"

@@ -16,10 +16,12 @@ from functions.sweeper import app as sweeper_app
 from tests.integration.fetch_desk import rung
 from tests.integration.test_apply import desk, publish
 from ullgetthejob.applications import ledger, sweep
-from ullgetthejob.applications.campaigns import giving_up, taking_up
+from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import clock, periodic, postgres
-from ullgetthejob.realtime import events, public_feed
-from ullgetthejob.vacancies import details, fetch_runs, fetcher, queries
+from ullgetthejob.public_feed import outbox
+from ullgetthejob.realtime import event_log
+from ullgetthejob.saved_searches import canonical_searches, run_store, scheduler
+from ullgetthejob.vacancies import detail_backfill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,7 +149,7 @@ def test_status_written_over_with_any_word_is_restored(desk: Any, word: str | No
     desk.connection.execute("UPDATE applications SET status = %s", [word])
     assert desk.sweep().repaired == 1
     shown = desk.connection.execute("SELECT status FROM applications").fetchone()
-    assert shown == {"status": ledger.PROJECTED[desk.row(accepted).state]}
+    assert shown == {"status": ledger.PROJECTED_STATUS[desk.row(accepted).state]}
     assert desk.sweep().repaired == 0
 
 
@@ -202,14 +204,14 @@ EVERY_MINUTE = {
     f"{module.__name__.rpartition('.')[2]}.{name}": getattr(module, name)
     for module, names in {
         sweep: ("ACCESS_RETURNED", "EXPIRED", "OVERWRITTEN", "DUE_ACCOUNTS", "OLDEST_DUE"),
-        giving_up: ("CANCEL_PENDING", "OF_CANCELLED", "OF_DELETED"),
-        taking_up: ("TO_TAKE_UP",),
-        events: ("UNSERVED", "FORGET"),
-        public_feed: ("OLDEST", "FORGET"),
-        queries: ("LOCK_DUE",),
-        fetch_runs: ("TO_RING", "FORGET"),
-        fetcher: ("OLDEST_DUE",),
-        details: ("LEFT", "LEFT_OF_SOME"),
+        cancellation: ("CANCEL_PENDING", "OF_CANCELLED", "OF_DELETED"),
+        item_intake: ("TO_TAKE_UP",),
+        event_log: ("UNSERVED", "FORGET"),
+        outbox: ("OLDEST", "FORGET"),
+        canonical_searches: ("LOCK_DUE",),
+        run_store: ("TO_RING", "FORGET"),
+        scheduler: ("OLDEST_DUE",),
+        detail_backfill: ("LEFT", "LEFT_OF_SOME"),
     }.items()
     for name in names
 }

@@ -24,7 +24,8 @@ from tests.fixtures.bff import SECRET, Bff
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.ports import free_port
 from ullgetthejob.platform import aws, clock, leases, postgres, telemetry
-from ullgetthejob.realtime import events, public_feed
+from ullgetthejob.public_feed import outbox
+from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,11 +82,11 @@ class Feed:
                 }
                 connection.execute(JOB, {"id": id, "now": self.at.replace(tzinfo=None), **row})
                 ids.append(id)
-            public_feed.add(ids, connection=connection, now=self.at)
+            outbox.add(ids, connection=connection, now=self.at)
         return ids
 
     def run(self) -> bool:
-        return public_feed.run(
+        return outbox.run(
             connection=postgres.connection(), clock=self.now, request_id="the-bell-that-rang"
         )
 
@@ -205,7 +206,7 @@ def test_a_new_vacancy_is_posted_once_in_the_words_of_the_bff(feed: Feed) -> Non
 def test_a_vacancy_is_in_the_feed_once_however_often_it_is_added(feed: Feed) -> None:
     [id] = feed.new()
     feed.run()
-    public_feed.add([id, id], connection=postgres.connection(), now=feed.at)
+    outbox.add([id, id], connection=postgres.connection(), now=feed.at)
     feed.run()
     assert feed.bff.shown == [id]
 
@@ -256,16 +257,16 @@ def test_vacancies_go_out_in_order_a_hundred_at_once(feed: Feed) -> None:
 def test_the_bell_rings_once_a_transaction_and_after_it(feed: Feed) -> None:
     connection = postgres.connection()
     with connection.transaction():
-        public_feed.add(["1", "2"], connection=connection, now=feed.at)
-        public_feed.add(["3"], connection=connection, now=feed.at)
+        outbox.add(["1", "2"], connection=connection, now=feed.at)
+        outbox.add(["3"], connection=connection, now=feed.at)
         assert bells() == []
     assert bells(20) == [{"feed": "public"}]
-    public_feed.add(["1"], connection=connection, now=feed.at)
+    outbox.add(["1"], connection=connection, now=feed.at)
     assert bells() == [], "it was there already"
 
     def fail() -> None:
         with connection.transaction():
-            public_feed.add(["4"], connection=connection, now=feed.at)
+            outbox.add(["4"], connection=connection, now=feed.at)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -275,7 +276,7 @@ def test_the_bell_rings_once_a_transaction_and_after_it(feed: Feed) -> None:
 
 
 def test_what_jobs_does_not_have_is_dead_and_holds_nothing_up(feed: Feed) -> None:
-    public_feed.add(["1"], connection=postgres.connection(), now=feed.at)
+    outbox.add(["1"], connection=postgres.connection(), now=feed.at)
     [id] = feed.new()
     feed.run()
     assert feed.rows() == [("1", "dead", "no_such_vacancy"), (id, "posted", None)]
@@ -355,15 +356,15 @@ def test_a_short_pause_rings_for_itself_a_long_one_waits_for_the_sweeper(feed: F
     feed.run()
     assert bells(30) == [{"feed": "public"}], "10 seconds later"
     connection = postgres.connection()
-    assert public_feed.wake_due(connection=connection, now=feed.at) == 0
+    assert outbox.notify_due(connection=connection, now=feed.at) == 0
     connection.execute("UPDATE public_feed SET attempts = 3")
     feed.later(seconds=10)
     feed.run()
     feed.later(seconds=599)
-    assert public_feed.wake_due(connection=connection, now=feed.at) == 0
+    assert outbox.notify_due(connection=connection, now=feed.at) == 0
     assert bells() == []
     feed.later(seconds=1)
-    assert public_feed.wake_due(connection=connection, now=feed.at) == 1
+    assert outbox.notify_due(connection=connection, now=feed.at) == 1
     assert bells(20) == [{"feed": "public"}]
 
 
@@ -405,16 +406,16 @@ def test_a_wrong_secret_is_refused_until_it_is_put_right(
 def test_a_slow_bff_is_given_up_in_time(
     feed: Feed, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert public_feed.CONNECT_S == 2
-    assert public_feed.TOTAL_S == 10
-    monkeypatch.setattr(public_feed, "TOTAL_S", 0.5)
+    assert outbox.CONNECT_TIMEOUT_S == 2
+    assert outbox.TOTAL_TIMEOUT_S == 10
+    monkeypatch.setattr(outbox, "TOTAL_TIMEOUT_S", 0.5)
     setattr(feed.bff, how, True)
     feed.new()
     done = threading.Event()
 
     def run() -> None:
         with connect() as connection:
-            public_feed.run(connection=connection, clock=feed.now, request_id="slow")
+            outbox.run(connection=connection, clock=feed.now, request_id="slow")
         done.set()
 
     threading.Thread(target=run, daemon=True).start()
@@ -424,8 +425,8 @@ def test_a_slow_bff_is_given_up_in_time(
 
 def test_one_post_fits_into_what_the_function_has_left() -> None:
     function = load().functions["PublicFeedFunction"]
-    assert function.timeout_s > public_feed.BUDGET_S + public_feed.TOTAL_S
-    assert function.timeout_s < public_feed.LEASE_S
+    assert function.timeout_s > outbox.RUN_BUDGET_S + outbox.TOTAL_TIMEOUT_S
+    assert function.timeout_s < outbox.LEASE_S
 
 
 @pytest.mark.parametrize(
@@ -460,12 +461,12 @@ def test_what_ended_is_forgotten_after_thirty_days_and_what_waits_is_not(
     connection = postgres.connection()
     feed.later(days=30)
     feed.new()
-    assert public_feed.forget_ended(connection=connection, now=feed.at) == 0
+    assert outbox.delete_ended(connection=connection, now=feed.at) == 0
     feed.later(seconds=90)
-    assert public_feed.forget_ended(connection=connection, now=feed.at, most=2) == 2
-    assert public_feed.forget_ended(connection=connection, now=feed.at) == 1
+    assert outbox.delete_ended(connection=connection, now=feed.at, most=2) == 2
+    assert outbox.delete_ended(connection=connection, now=feed.at) == 1
     assert feed.states() == ["waiting"]
-    assert public_feed.wake_due(connection=connection, now=feed.at) == 1
+    assert outbox.notify_due(connection=connection, now=feed.at) == 1
     telemetry.flush()
     assert metrics(capsys.readouterr().out)["PublicFeedOldestAgeSeconds"] == 90
 
@@ -505,8 +506,8 @@ def test_a_crash_while_posting_repeats_that_post_and_nothing_else(feed: Feed) ->
     assert feed.states().count("posted") == 100
     assert feed.run() is False
     assert feed.states().count("posted") == 100, "the dead one's lease stands"
-    feed.later(seconds=public_feed.LEASE_S)
-    assert public_feed.wake_due(connection=postgres.connection(), now=feed.at) == 1
+    feed.later(seconds=outbox.LEASE_S)
+    assert outbox.notify_due(connection=postgres.connection(), now=feed.at) == 1
     assert feed.run() is False
     assert feed.bff.shown == ids[:200] + ids[100:200] + ids[200:]
     assert set(feed.states()) == {"posted"}
@@ -521,7 +522,7 @@ def test_two_at_once_post_everything_once_and_in_order(feed: Feed) -> None:
         try:
             with connect() as connection:
                 barrier.wait()
-                public_feed.run(connection=connection, clock=feed.now, request_id="one of many")
+                outbox.run(connection=connection, clock=feed.now, request_id="one of many")
         except BaseException as error:
             failures.append(error)
 
@@ -540,7 +541,7 @@ def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
 
     def work() -> None:
         with connect() as connection:
-            public_feed.run(
+            outbox.run(
                 connection=connection,
                 clock=lambda: feed.at + timedelta(minutes=5),
                 request_id="the next",
@@ -562,7 +563,7 @@ def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
 
 def test_a_bell_that_finds_a_lease_is_forgotten(feed: Feed) -> None:
     feed.new()
-    lease = leases.take(public_feed.LEASE, seconds=60, now=feed.at)
+    lease = leases.take(outbox.LEASE, seconds=60, now=feed.at)
     assert lease is not None
     assert feed.run() is False
     assert feed.bff.received == []
@@ -603,16 +604,16 @@ def test_while_the_bff_hangs_all_else_goes_on(feed: Feed) -> None:
 
     def post() -> None:
         with connect() as own:
-            public_feed.run(connection=own, clock=feed.now, request_id="hangs")
+            outbox.run(connection=own, clock=feed.now, request_id="hangs")
 
     poster = threading.Thread(target=post)
     poster.start()
     while not feed.bff.received:
         time.sleep(0.01)
     with connection.transaction():
-        public_feed.add([old, "1"], connection=connection, now=feed.at)
-        events.append(account["id"], "jobs.new", {}, connection=connection, now=feed.at)
-    public_feed.wake_due(connection=connection, now=feed.at)
+        outbox.add([old, "1"], connection=connection, now=feed.at)
+        event_log.append(account["id"], "jobs.new", {}, connection=connection, now=feed.at)
+    outbox.notify_due(connection=connection, now=feed.at)
     assert len(feed.rows()) == 2
     assert poster.is_alive()
     feed.bff.stopped.set()

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fixtures.exact_bucket import REMEMBERED, ExactBucket
-from ullgetthejob.accounts import rate_limit
-from ullgetthejob.accounts.rate_limit import Denied, Granted, Rule
 from ullgetthejob.platform import aws
 from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits.token_bucket import Denied, Granted, Rule
 
 START = 1_800_000_000_000
 T = 450_000
@@ -31,11 +31,11 @@ def at(ms):
 
 
 def acquire(owner, ms, spend_id=None):
-    return rate_limit.acquire("submit", owner, spend_id=spend_id or uuid4().hex, now=at(ms))
+    return token_bucket.acquire("submit", owner, spend_id=spend_id or uuid4().hex, now=at(ms))
 
 
 def level(owner, ms):
-    return rate_limit.read("submit", owner, now=at(ms))
+    return token_bucket.read_level("submit", owner, now=at(ms))
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_it_grants_and_denies_as_the_definition_does(monkeypatch, rule, steps):
             now += gap
             exact.pass_to(now)
             hints = processes[process]
-            patch.setattr(rate_limit, "_last_tat", hints)
+            patch.setattr(token_bucket, "_last_tat", hints)
             if act in ("acquire", "again"):
                 again = act == "again" and back < len(granted)
                 spend_id = granted[-1 - back] if again else next(ids)
@@ -141,11 +141,11 @@ def test_it_grants_and_denies_as_the_definition_does(monkeypatch, rule, steps):
                 assert wire.taken() == 1
             elif act == "shut":
                 until = now + back * exact.interval + gap % 1000
-                rate_limit.shut("submit", owner, until=at(until), now=at(now))
+                token_bucket.block_until("submit", owner, until=at(until), now=at(now))
                 exact.shut(until)
                 assert wire.taken() == 1
             elif act == "reset":
-                rate_limit.reset("submit", owner, now=at(now))
+                token_bucket.refill("submit", owner, now=at(now))
                 exact.reset()
                 assert wire.taken() == 1
             else:
@@ -167,7 +167,7 @@ def test_no_window_holds_more_than_the_burst_and_the_refill(monkeypatch, gaps, s
     with monkeypatch.context() as patch:
         for gap, skew in zip(gaps, skews, strict=False):
             now += gap
-            patch.setattr(rate_limit, "_last_tat", {})
+            patch.setattr(token_bucket, "_last_tat", {})
             if isinstance(acquire(owner, now + skew * skewed), Granted):
                 granted.append(now)
     slack = 6_000 * skewed
@@ -264,7 +264,7 @@ def test_after_hh_s_moment_there_is_one_token_and_then_the_usual_trickle(spent):
     owner, until = uuid4(), START + 5 * 3_600_000 + 1
     for _ in range(spent):
         acquire(owner, START)
-    rate_limit.shut("submit", owner, until=at(until), now=at(START))
+    token_bucket.block_until("submit", owner, until=at(until), now=at(START))
     assert acquire(owner, START) == Denied(at(until))
     assert acquire(owner, until - 1) == Denied(at(until))
     assert level(owner, START).tokens == 0
@@ -276,14 +276,14 @@ def test_after_hh_s_moment_there_is_one_token_and_then_the_usual_trickle(spent):
 
 def test_hh_s_moment_is_never_moved_forward():
     owner, until = uuid4(), START + 10 * T
-    rate_limit.shut("submit", owner, until=at(until), now=at(START))
-    rate_limit.shut("submit", owner, until=at(START + T), now=at(START))
+    token_bucket.block_until("submit", owner, until=at(until), now=at(START))
+    token_bucket.block_until("submit", owner, until=at(START + T), now=at(START))
     assert acquire(owner, START) == Denied(at(until))
 
 
 def test_a_moment_between_two_milliseconds_is_not_anticipated():
     owner, until = uuid4(), at(START + T) + timedelta(microseconds=1)
-    rate_limit.shut("submit", owner, until=until, now=at(START))
+    token_bucket.block_until("submit", owner, until=until, now=at(START))
     assert acquire(owner, START) == Denied(at(START + T + 1))
 
 
@@ -305,8 +305,8 @@ def test_a_reset_fills_the_bucket_and_remembers_what_was_granted():
     owner = uuid4()
     for _ in range(20):
         acquire(owner, START, "mine" if _ == 19 else None)
-    rate_limit.reset("submit", owner, now=at(START))
-    rate_limit.reset("submit", owner, now=at(START))
+    token_bucket.refill("submit", owner, now=at(START))
+    token_bucket.refill("submit", owner, now=at(START))
     assert level(owner, START).tokens == 20
     assert acquire(owner, START, "mine") == Granted(20)
     assert acquire(owner, START) == Granted(19)
@@ -314,7 +314,7 @@ def test_a_reset_fills_the_bucket_and_remembers_what_was_granted():
 
 def test_a_bucket_never_used_is_reset_to_what_it_is():
     owner = uuid4()
-    rate_limit.reset("submit", owner, now=at(START))
+    token_bucket.refill("submit", owner, now=at(START))
     assert acquire(owner, START) == Granted(19)
 
 
@@ -333,12 +333,12 @@ def test_an_item_stays_below_one_write_unit_and_goes_a_day_after_it_is_full(wire
 def test_dynamodb_down_denies(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
-    aws.forget()
+    aws.reset_connections()
     for ask in (
         lambda: acquire(uuid4(), START),
         lambda: level(uuid4(), START),
-        lambda: rate_limit.shut("submit", uuid4(), until=at(START), now=at(START)),
-        lambda: rate_limit.reset("submit", uuid4(), now=at(START)),
+        lambda: token_bucket.block_until("submit", uuid4(), until=at(START), now=at(START)),
+        lambda: token_bucket.refill("submit", uuid4(), now=at(START)),
     ):
         with pytest.raises(Unavailable) as raised:
             ask()

@@ -266,7 +266,7 @@ def test_without_the_administrators_secret_nothing_is_reset(core, monkeypatch, k
 def test_while_dynamodb_is_down_nothing_is_allowed(core, monkeypatch):
     user_id, _ = core.log_in()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     for reply in (
         call(core, STATUS, query={"user_id": user_id}),
         call(core, CHECK, body={"user_id": user_id}),

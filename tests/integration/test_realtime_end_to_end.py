@@ -24,7 +24,7 @@ from local.template.reader import load
 from local.template.resources import Function
 from tests.fixtures.aws import CREDENTIALS
 from ullgetthejob.platform import clock
-from ullgetthejob.realtime import connections, events
+from ullgetthejob.realtime import connections, event_log
 
 FUNCTIONS = ("WebsocketFunction", "FramesFunction", "BroadcasterFunction")
 DEADLINE_S = 60  # for a busy machine; nothing waits this long when all is well
@@ -117,7 +117,7 @@ class Live:
             with psycopg.connect(
                 self.room.database_url, autocommit=True, row_factory=dict_row
             ) as own:
-                events.wake_unserved(connection=own, most=100)
+                event_log.notify_unserved(connection=own, most=100)
 
     async def refused(self, ticket):
         """The status of a handshake that does not succeed."""
@@ -245,7 +245,7 @@ def test_a_client_that_comes_back_has_every_event_once_in_order(live, room, anna
     asyncio.run(scenario())
 
 
-ACCOUNTS, OF_EACH = 25, connections.MOST_PER_ACCOUNT
+ACCOUNTS, OF_EACH = 25, connections.MAX_PER_ACCOUNT
 
 
 def test_of_500_sockets_every_live_one_gets_its_event(live, room, tmp_path):
@@ -297,12 +297,12 @@ def test_who_reads_nothing_slows_nobody(live, room, anna):
                 await client.say({"type": "replay", "cursor": 0})
                 await client.has("ready")
             await asyncio.to_thread(_flood, room, account_id, count, text)
-            await asyncio.to_thread(events.ring, account_id)
+            await asyncio.to_thread(event_log.notify, account_id)
             await eventually(lambda: reader.cursor == other.cursor == count)
             assert reader.seqs == other.seqs == list(range(1, count + 1))
 
             def has_up_to():
-                return sorted(one.sent_seq for one in connections.of_account(account_id))
+                return sorted(one.sent_seq for one in connections.list_of_account(account_id))
 
             await eventually(lambda: has_up_to()[1:] == [count, count])
             assert has_up_to()[0] < count

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.test_news import NOW, World, apply, connect, repost
-from ullgetthejob.hh import wire
+from ullgetthejob.hh import responses
 from ullgetthejob.vacancies import store
 
 SALES = (
@@ -49,7 +49,7 @@ def other_excerpt(number, city):
 def read(world, number, description, city="Казань", connection=None, **changes):
     """The vacancy is read in full."""
     shown = {**repost(number, city), "snippet": None, "description": f"<p>{description}</p>"}
-    detail = wire.vacancy_detail({**shown, **changes})
+    detail = responses.vacancy_detail({**shown, **changes})
     store.store_detail(detail, connection=connection or world.connection, now=NOW)
 
 
@@ -213,10 +213,10 @@ def test_parting_joining_telling_and_storing_at_once_neither_deadlock_nor_tell_t
 
     def look(connection, turn):
         shown = [
-            wire.vacancy({**repost(number, f"Город{number}"), "has_test": bool(turn % 2)})
+            responses.vacancy({**repost(number, f"Город{number}"), "has_test": bool(turn % 2)})
             for number in (6, 1, 5, 2, 4, 3)
         ]
-        store.store_seen(shown, search_query="", connection=connection, now=NOW)
+        store.store_vacancies(shown, search_query="", connection=connection, now=NOW)
 
     def tell():
         seen.add(tuple(links(world).items()))

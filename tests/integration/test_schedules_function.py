@@ -16,7 +16,7 @@ from ullgetthejob.hh import environment
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import AppError
-from ullgetthejob.vacancies import saved_searches
+from ullgetthejob.saved_searches import commands
 
 CREATE, LIST = "POST /api/schedules", "GET /api/schedules"
 READ, CHANGE = "GET /api/schedules/{id}", "PATCH /api/schedules/{id}"
@@ -300,18 +300,18 @@ def test_there_are_fifty_at_most(core, anna):
 
 
 def test_many_at_once_make_each_search_once_and_never_more_than_fifty(core, anna, monkeypatch):
-    monkeypatch.setattr(saved_searches, "MOST", 5)
-    person, said = people.by_id(UUID(anna.user_id)), []
+    monkeypatch.setattr(commands, "MAX_PER_ACCOUNT", 5)
+    person, said = people.find_by_id(UUID(anna.user_id)), []
     caller = Caller("user", "request-of-a-test", person.user_id)
 
     def save(number):
-        body = saved_searches.CreateBody.model_validate({"search": {"text": str(number % 8)}})
+        body = commands.CreateBody.model_validate({"search": {"text": str(number % 8)}})
         with postgres.connection_class().connect(
             core.database_url, autocommit=True, row_factory=postgres.connection().row_factory
         ) as connection:
             about = {"hh": environment.client(), "connection": connection, "now": core.now()}
             try:
-                answer = saved_searches.create(body, person, caller, **about)
+                answer = commands.create_search(body, person, caller, **about)
             except AppError as error:
                 said.append(error.code)
             else:

@@ -26,7 +26,7 @@ def forget():
     if environment.client.cache_info().currsize:
         environment.client().close()
         environment.client.cache_clear()
-    environment.search_line.cache_clear()
+    environment.search_queue.cache_clear()
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def connection(database_url):
 
 def ask(parameters, connection, seconds):
     ends = time.monotonic() + seconds
-    return shared_answers.shared(parameters, connection=connection, now=clock.now, ends=ends)
+    return shared_answers.get_or_claim(parameters, connection=connection, now=clock.now, ends=ends)
 
 
 def test_an_asker_that_is_alive_keeps_the_others_waiting(connection, database_url):
@@ -140,7 +140,7 @@ def test_an_asker_that_is_alive_keeps_the_others_waiting(connection, database_ur
         ask(parameters, own, 1) as asker,
         asker.alive(),
     ):
-        seconds = shared_answers.BELIEVED_FOR.total_seconds() + 2
+        seconds = shared_answers.CLAIM_LIFETIME.total_seconds() + 2
         with pytest.raises(TooManyRequests), ask(parameters, connection, seconds):
             pytest.fail("two ask at once")
 
@@ -148,11 +148,11 @@ def test_an_asker_that_is_alive_keeps_the_others_waiting(connection, database_ur
 def test_one_that_waits_takes_the_place_of_one_that_died(connection):
     parameters = SearchParameters(text="python")
     dead = ask(parameters, connection, 1)
-    assert isinstance(dead.__enter__(), shared_answers.Asker)  # and dies: never left
+    assert isinstance(dead.__enter__(), shared_answers.SearchClaim)  # and dies: never left
     began = time.monotonic()
     with ask(parameters, connection, 10) as asker:
-        assert isinstance(asker, shared_answers.Asker)
-    assert 1 < time.monotonic() - began < shared_answers.BELIEVED_FOR.total_seconds() + 2
+        assert isinstance(asker, shared_answers.SearchClaim)
+    assert 1 < time.monotonic() - began < shared_answers.CLAIM_LIFETIME.total_seconds() + 2
 
 
 def test_when_the_asker_is_killed_one_of_those_that_wait_asks_for_all(
@@ -174,7 +174,7 @@ def test_when_the_asker_is_killed_one_of_those_that_wait_asks_for_all(
     assert {status for status, _ in answers} == {200}
     assert len({json.dumps([job["id"] for job in body["jobs"]]) for _, body in answers}) == 1
     assert searches(hh_sandbox) - before == 2  # of the one that died, and of one for all
-    assert took < shared_answers.BELIEVED_FOR.total_seconds() + 4 + 4
+    assert took < shared_answers.CLAIM_LIFETIME.total_seconds() + 4 + 4
 
 
 def process_of_asker(database_url):
@@ -195,10 +195,10 @@ def test_old_answers_are_forgotten_and_what_was_never_answered(connection):
             asker.store("{}", now=clock.now())
     with ask(SearchParameters(text="fails"), connection, 1):
         pass
-    later = clock.now() + shared_answers.KEPT_FOR + timedelta(minutes=1)
+    later = clock.now() + shared_answers.ANSWER_RETENTION + timedelta(minutes=1)
 
     def forget(now, most=10):
-        return shared_answers.forget_old(connection=connection, now=now, most=most)
+        return shared_answers.delete_old(connection=connection, now=now, most=most)
 
     with ask(SearchParameters(text="is being asked"), connection, 1) as asker:
         assert forget(clock.now()) == 1

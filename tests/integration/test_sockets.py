@@ -19,19 +19,19 @@ def environment(monkeypatch):
     for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     yield
-    sockets.forget()
+    sockets.close_all()
 
 
 def post(management, id=ID, message=b"{}"):
     async def posted():
-        await sockets.at(management.endpoint).post(id, message)
+        await sockets.client_for(management.endpoint).post(id, message)
 
     return sockets.run(posted())
 
 
 def close(management, id=ID):
     async def closed():
-        await sockets.at(management.endpoint).close(id)
+        await sockets.client_for(management.endpoint).close(id)
 
     return sockets.run(closed())
 
@@ -58,12 +58,12 @@ def test_it_asks_for_what_boto3_asks_for(environment, management):
 @pytest.mark.parametrize(
     ("status", "error", "times"),
     [
-        (410, sockets.Gone, 1),
-        (413, sockets.TooLong, 1),
-        (403, sockets.Refused, 1),
-        (429, sockets.Slow, sockets.ATTEMPTS),
-        (500, sockets.Refused, sockets.ATTEMPTS),
-        (504, sockets.Refused, sockets.ATTEMPTS),
+        (410, sockets.ConnectionGone, 1),
+        (413, sockets.MessageTooLong, 1),
+        (403, sockets.PostRefused, 1),
+        (429, sockets.SlowConsumer, sockets.ATTEMPTS),
+        (500, sockets.PostRefused, sockets.ATTEMPTS),
+        (504, sockets.PostRefused, sockets.ATTEMPTS),
     ],
 )
 def test_an_answer_is_what_it_says(environment, management, status, error, times):
@@ -78,14 +78,14 @@ def test_closing_what_is_over_is_fine_and_what_cannot_be_closed_is_told(environm
     management.answers[ID] = lambda: 410
     close(management)
     management.answers[ID] = lambda: 403
-    with pytest.raises(sockets.Refused):
+    with pytest.raises(sockets.PostRefused):
         close(management)
 
 
 def test_who_does_not_answer_is_slow(environment, management, monkeypatch):
-    monkeypatch.setattr(sockets, "ANSWERED_WITHIN_S", 0.2)
+    monkeypatch.setattr(sockets, "REPLY_TIMEOUT_S", 0.2)
     management.slow[ID] = 30
-    with pytest.raises(sockets.Slow):
+    with pytest.raises(sockets.SlowConsumer):
         post(management)
     assert len(management.signed) == 1
     post(management, "other=")
@@ -93,9 +93,9 @@ def test_who_does_not_answer_is_slow(environment, management, monkeypatch):
 
 def test_whoever_is_not_there_refuses(environment, management):
     async def nowhere():
-        await sockets.at("http://127.0.0.1:1/ws").post(ID, b"{}")
+        await sockets.client_for("http://127.0.0.1:1/ws").post(ID, b"{}")
 
-    with pytest.raises(sockets.Refused) as raised:
+    with pytest.raises(sockets.PostRefused) as raised:
         sockets.run(nowhere())
     assert raised.value.status == 0
 
@@ -123,7 +123,7 @@ def test_a_connection_that_died_between_invocations_is_replaced(environment):
     endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
 
     async def posted():
-        await sockets.at(endpoint).post(ID, b"{}")
+        await sockets.client_for(endpoint).post(ID, b"{}")
 
     sockets.run(posted())
     sockets.run(posted())  # on the kept connection, which ends without an answer
@@ -138,7 +138,7 @@ def test_a_connection_that_died_between_invocations_is_replaced(environment):
 
 def test_many_posts_share_connections_and_outlive_an_invocation(environment, management):
     async def many():
-        one = sockets.at(management.endpoint)
+        one = sockets.client_for(management.endpoint)
         await asyncio.gather(*(one.post(f"c-{number}=", b"{}") for number in range(300)))
         return one
 
@@ -148,7 +148,7 @@ def test_many_posts_share_connections_and_outlive_an_invocation(environment, man
 
 def test_an_endpoint_over_tls_is_verified(environment, monkeypatch):
     async def made():
-        return sockets.at("https://localhost:1/ws")
+        return sockets.client_for("https://localhost:1/ws")
 
     one = sockets.run(made())
     assert one._session.connector._ssl is sockets.tls.context()

@@ -38,8 +38,8 @@ def test_disconnecting_ends_the_sockets_of_every_session(both):
     assert room.ring(account_id) == []
     assert sorted(room.management.closed) == sorted([*ids, silent])
     assert {id: len(room.management.messages[id]) for id in ids} == before
-    assert connections.of_account(account_id) == []
-    assert [one.id for one in connections.of_account(timur_id)] == [stays]
+    assert connections.list_of_account(account_id) == []
+    assert [one.id for one in connections.list_of_account(timur_id)] == [stays]
 
 
 def test_a_session_that_becomes_another_account_s_loses_its_sockets(both):

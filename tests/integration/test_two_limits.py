@@ -19,8 +19,8 @@ from tests.integration.apply_judge import (
 from tests.integration.test_apply import CALLER, Desk, publish
 from tests.integration.test_applying_soak import second_session
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import ledger, outcomes
-from ullgetthejob.applications.application import RetryBody, retry
+from ullgetthejob.applications import ledger, negotiation_sync
+from ullgetthejob.applications.commands import RetryBody, retry
 from ullgetthejob.hh.client import HHClient
 
 HOUR = timedelta(hours=1)
@@ -130,7 +130,9 @@ def allowed(began, ends):
 
 
 def test_three_days_of_a_greedy_person_use_what_the_limits_allow_and_no_more(greedy, monkeypatch):
-    monkeypatch.setattr(outcomes, "SHORTEST", outcomes.LONGEST)  # nothing happens there
+    monkeypatch.setattr(
+        negotiation_sync, "MIN_INTERVAL", negotiation_sync.MAX_INTERVAL
+    )  # nothing happens there
     days = Days(greedy, 72)
     days.submit(60)
     greedy.run()
@@ -174,13 +176,13 @@ def test_applications_by_hand_cost_one_refusal_a_poll_at_most_and_nothing_is_los
         refused = greedy.posted(outcome="limit_exceeded")[before:]
         assert len(refused) <= 1
         if refused:
-            held = people.by_id(greedy.user_id).access
+            held = people.find_by_id(greedy.user_id).access
             assert held.state == "limited_until"
             refusals.append((moment(refused[0]), held.until))
     calls = [moment(one) for one in greedy.posted(by="api")]
     assert refusals
     for (at, until), (following, _) in pairwise(refusals):
-        assert following - at >= outcomes.SHORTEST
+        assert following - at >= negotiation_sync.MIN_INTERVAL
         assert not [call for call in calls if at < call < until]
     assert check_days(greedy.posted()) <= ledger.DAY_LIMIT
     judge(greedy.account_id, greedy.who, sandbox=greedy.world.sandbox, connection=greedy.connection)

@@ -38,7 +38,7 @@ def test_text_that_postgres_cannot_hold_is_never_a_failure_of_ours(core, monkeyp
             "query": {},
             "body": {"user_id": session_id, "job_external_id": "1"},
         }
-        is_user = route.who.value in ("user", "user or service")
+        is_user = route.auth.value in ("user", "user or service")
         headers = [SECRET, ADMIN, *([("Authorization", f"Bearer {jwt}")] if is_user else [])]
         attacks = [
             *(("parameters", name, bad) for name in variables),

@@ -14,7 +14,7 @@ import httpx
 import psycopg
 import pytest
 
-from ullgetthejob.accounts import vault
+from ullgetthejob.accounts import token_store
 from ullgetthejob.hh.errors import (
     HHRefreshRefused,
     HHTokenNotExpired,
@@ -95,7 +95,7 @@ def test_a_row_holds_ciphertext_alone(connected):
     assert encryption.decrypt(row["access_token"], context) == pair.access_token
     assert encryption.decrypt(row["refresh_token"], context) == pair.refresh_token
     for token in (pair.access_token, pair.refresh_token):
-        sealed = vault.seal(account_id, pair)
+        sealed = token_store.encrypt(account_id, pair)
         assert token not in repr(sealed)
 
 
@@ -113,7 +113,7 @@ def test_a_ciphertext_in_another_account_s_row_does_not_decrypt(connected, colum
         connected.token(thief).current()
     assert refusal(raised) == "tokens_unreadable"
     with pytest.raises(HHRefreshRefused):
-        vault.read(thief, connection=postgres.connection(), now=connected.now())
+        token_store.read(thief, connection=postgres.connection(), now=connected.now())
     assert connected.token(anna).current()
 
 
@@ -131,21 +131,21 @@ def test_an_account_has_one_pair_the_latest_of_whichever_session(connected):
 def test_a_token_never_looks_good_for_longer_than_it_is(connected):
     account_id = connected.account()
     now = datetime(2027, 1, 15, 12, 0, 0, 999_999, tzinfo=UTC)
-    vault.store(
+    token_store.encrypt_and_save(
         account_id, None, TokenPair("A", "R", 60), connection=postgres.connection(), now=now
     )
     assert connected.row(account_id)["expires_at"] == datetime(2027, 1, 15, 12, 1)
-    pair = vault.read(account_id, connection=postgres.connection(), now=now)
+    pair = token_store.read(account_id, connection=postgres.connection(), now=now)
     assert pair == TokenPair("A", "R", 59)
 
 
 def test_what_is_forgotten_is_not_connected(connected):
     account_id, _ = connected.connect("anna")
-    vault.forget(account_id, connection=postgres.connection())
+    token_store.delete(account_id, connection=postgres.connection())
     for act in (
         lambda: connected.token(account_id).current(),
         lambda: connected.token(account_id).renewed("A", "token_expired"),
-        lambda: vault.read(account_id, connection=postgres.connection(), now=connected.now()),
+        lambda: token_store.read(account_id, connection=postgres.connection(), now=connected.now()),
     ):
         with pytest.raises(HHRefreshRefused) as raised:
             act()
@@ -154,10 +154,10 @@ def test_what_is_forgotten_is_not_connected(connected):
 
 def test_a_login_that_is_rolled_back_leaves_the_pair_before(connected):
     account_id, pair = connected.connect("anna")
-    sealed = vault.seal(account_id, connected.log_in("anna"))
+    sealed = token_store.encrypt(account_id, connected.log_in("anna"))
     connection = postgres.connection()
     with connection.transaction(force_rollback=True):
-        vault.keep(sealed, user_id=None, connection=connection, now=connected.now())
+        token_store.save(sealed, user_id=None, connection=connection, now=connected.now())
     assert connected.token(account_id).current() == pair.access_token
 
 
@@ -275,18 +275,18 @@ def test_clocks_that_differ_cost_one_question_a_minute(connected):
     account_id, pair = connected.connect("anna")
     ahead = connected.now() + timedelta(days=14, minutes=2)
     for _ in range(3):
-        token = vault.AccountToken(account_id, hh=connected.hh(), now=ahead)
+        token = token_store.AccountToken(account_id, hh=connected.hh(), now=ahead)
         assert token.current() == pair.access_token
     assert connected.asked() == 1
     later = ahead + timedelta(seconds=61)
-    assert vault.AccountToken(account_id, hh=connected.hh(), now=later).current()
+    assert token_store.AccountToken(account_id, hh=connected.hh(), now=later).current()
     assert connected.asked() == 2
 
 
 def test_a_revoked_token_of_which_hh_ru_says_that_it_has_not_expired_is_given_up(connected):
     account_id, pair = connected.connect("anna")
     ahead = connected.now() + timedelta(days=14, minutes=2)
-    token = vault.AccountToken(account_id, hh=connected.hh(), now=ahead)
+    token = token_store.AccountToken(account_id, hh=connected.hh(), now=ahead)
     with pytest.raises(HHRefreshRefused) as raised:
         token.renewed(pair.access_token, "token_revoked")
     assert refusal(raised) == "token_revoked"
@@ -341,7 +341,7 @@ def test_a_login_while_hh_ru_refuses_wins(connected):
 def test_who_disconnects_while_a_pair_is_renewed_stays_disconnected(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    during = During(after=lambda: vault.forget(account_id, connection=postgres.connection()))
+    during = During(after=lambda: token_store.delete(account_id, connection=postgres.connection()))
     with pytest.raises(HHRefreshRefused) as raised:
         connected.token(account_id, connected.hh(during)).current()
     assert refusal(raised) == "not_connected"
@@ -357,7 +357,7 @@ def test_who_waits_takes_the_pair_that_another_stores(connected):
 
     def another(connection):
         time.sleep(0.3)
-        vault.store(account_id, None, newer, connection=connection, now=now)
+        token_store.encrypt_and_save(account_id, None, newer, connection=connection, now=now)
 
     with meanwhile(another):
         assert connected.token(account_id).current() == newer.access_token
@@ -386,7 +386,7 @@ def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
     leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
-    monkeypatch.setattr(vault, "WAIT_S", 0.4)
+    monkeypatch.setattr(token_store, "RENEWAL_WAIT_S", 0.4)
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()
     assert raised.value.code == "token_refresh_in_progress"
@@ -398,7 +398,7 @@ def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
 def test_hh_ru_is_not_asked_when_too_little_time_is_left_to_keep_its_answer(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    monkeypatch.setattr(vault, "HH_ASKED_WITHIN_S", 0)
+    monkeypatch.setattr(token_store, "HH_CALL_DEADLINE_S", 0)
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()
     assert raised.value.code == "token_refresh_in_progress"
@@ -410,9 +410,9 @@ def test_without_dynamodb_hh_ru_is_not_asked(connected, monkeypatch):
     connected.expire()
     hh, moment = connected.hh(), connected.now()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
-    aws.forget()
+    aws.reset_connections()
     with pytest.raises(Unavailable) as raised:
-        vault.AccountToken(account_id, hh=hh, now=moment).current()
+        token_store.AccountToken(account_id, hh=hh, now=moment).current()
     assert raised.value.code == "leases_unavailable"
     assert connected.asked() == 0
 
@@ -475,11 +475,11 @@ def kms_down(connected, monkeypatch, seconds):
     def back():
         time.sleep(seconds)
         os.environ.pop("AWS_ENDPOINT_URL_KMS")
-        aws.forget()
+        aws.reset_connections()
 
     def down():
         monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
-        aws.forget()
+        aws.reset_connections()
         threads.append(threading.Thread(target=back))
         threads[0].start()
 
@@ -499,7 +499,7 @@ def test_a_pair_outlives_kms_being_down_for_a_moment(connected, monkeypatch):
 def test_a_pair_that_cannot_be_stored_is_not_used(connected, monkeypatch, caplog):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    monkeypatch.setattr(vault, "STORED_WITHIN_S", 1)
+    monkeypatch.setattr(token_store, "STORE_DEADLINE_S", 1)
     with (
         kms_down(connected, monkeypatch, seconds=3) as during,
         pytest.raises(Unavailable) as raised,
@@ -520,7 +520,7 @@ def test_no_token_is_logged_whatever_happens(connected, caplog):
     token = connected.token(account_id, hh)
     with pytest.raises(HHUnavailable):
         hh.me(token)
-    new = vault.read(account_id, connection=postgres.connection(), now=connected.now())
+    new = token_store.read(account_id, connection=postgres.connection(), now=connected.now())
     connected.sandbox.control("POST", "/people/anna/password")
     with pytest.raises((HHTokenRefused, HHRefreshRefused)) as raised:
         hh.me(token)
@@ -539,7 +539,7 @@ def test_no_token_is_logged_whatever_happens(connected, caplog):
 
 def exchange(connected, refresh_token, **later):
     now = connected.now() + timedelta(**later)
-    return vault.exchange(refresh_token, hh=connected.hh(), now=now)
+    return token_store.exchange(refresh_token, hh=connected.hh(), now=now)
 
 
 def test_a_token_of_the_vault_that_has_not_expired_gets_its_own_pair(connected):
@@ -557,7 +557,10 @@ def test_a_token_of_the_vault_is_renewed_once_and_a_repeat_gets_the_same_pair(co
     assert connected.is_good(new.access_token)
     assert connected.token(account_id).current() == new.access_token
     for pair in (old, new):
-        assert vault.owner(pair.refresh_token, connection=postgres.connection()) == account_id
+        assert (
+            token_store.find_account(pair.refresh_token, connection=postgres.connection())
+            == account_id
+        )
     again = exchange(connected, old.refresh_token, minutes=9)
     assert (again.access_token, again.refresh_token) == (new.access_token, new.refresh_token)
     assert connected.asked() == 1
@@ -585,7 +588,7 @@ def test_a_token_that_the_vault_does_not_know_is_exchanged_and_not_kept(connecte
         exchange(connected, pair.refresh_token)
     with pytest.raises(HHRefreshRefused):
         exchange(connected, "made up")
-    assert vault.owner(new.refresh_token, connection=postgres.connection()) is None
+    assert token_store.find_account(new.refresh_token, connection=postgres.connection()) is None
 
 
 # ── a key that was replaced ──────────────────────────────────────────────────────────────────────
@@ -622,7 +625,7 @@ def test_a_pair_of_the_previous_key_moves_to_the_current_one_when_touched(
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"access_token", "refresh_token"}
     monkeypatch.delenv("TOKEN_KEY_ID_PREVIOUS")
-    kept = vault.read(account_id, connection=postgres.connection(), now=connected.now())
+    kept = token_store.read(account_id, connection=postgres.connection(), now=connected.now())
     assert (kept.access_token, kept.refresh_token) == (pair.access_token, pair.refresh_token)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.test_apply import desk, publish
 from ullgetthejob.applications import sweep
 from ullgetthejob.platform import postgres
-from ullgetthejob.vacancies import fetcher
+from ullgetthejob.saved_searches import scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def account(connection: Any) -> UUID:
 
 
 def age_of_searches(connection: Any) -> float:
-    return fetcher.oldest_due_age(connection=connection, now=NOW) / 60
+    return scheduler.oldest_due_age(connection=connection, now=NOW) / 60
 
 
 def test_a_search_waits_until_it_is_begun_gone_on_with_and_told(connection: Any) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from ullgetthejob.hh import cv
+from ullgetthejob.hh import resume_fields
 
 
 def test_the_title_the_text_and_the_skills_are_the_cvs_and_nothing_else_is_taken():
-    assert cv.changes(
+    assert resume_fields.changes(
         {
             "firstName": "Пётр",
             "lastName": "Чужой",
@@ -40,15 +40,15 @@ def test_the_title_the_text_and_the_skills_are_the_cvs_and_nothing_else_is_taken
     ],
 )
 def test_what_it_does_not_tell_stays_the_copys(given):
-    assert cv.changes(given) == {}
+    assert resume_fields.changes(given) == {}
 
 
 def test_only_the_projects_are_the_text_where_there_is_no_summary():
-    assert cv.changes({"projects": "Планировщик"}) == {"skills": "Планировщик"}
+    assert resume_fields.changes({"projects": "Планировщик"}) == {"skills": "Планировщик"}
 
 
 def test_nothing_is_longer_than_hh_takes():
-    found = cv.changes(
+    found = resume_fields.changes(
         {
             "title": "Инженер " * 20,
             "summary": "слово " * 10_000,
@@ -57,19 +57,19 @@ def test_nothing_is_longer_than_hh_takes():
         }
     )
     assert found["title"] == ("Инженер " * 12).strip()
-    assert len(found["skills"]) <= cv.LONGEST_ABOUT
+    assert len(found["skills"]) <= resume_fields.LONGEST_ABOUT
     assert found["skills"].endswith("слово")
     assert found["skill_set"] == [f"навык {number}" for number in range(30)]
-    assert cv.changes({"title": "ы" * 150}) == {"title": "ы" * 100}
+    assert resume_fields.changes({"title": "ы" * 150}) == {"title": "ы" * 100}
 
 
 def test_the_projects_are_left_out_where_both_are_too_long():
-    summary = "а" * cv.LONGEST_ABOUT
-    assert cv.changes({"summary": summary, "projects": "б"}) == {"skills": summary}
+    summary = "а" * resume_fields.LONGEST_ABOUT
+    assert resume_fields.changes({"summary": summary, "projects": "б"}) == {"skills": summary}
 
 
 def test_what_neither_postgres_nor_hh_can_hold_is_left_out():
-    assert cv.changes({"title": "Py\0thon \ud800"}) == {"title": "Python"}
+    assert resume_fields.changes({"title": "Py\0thon \ud800"}) == {"title": "Python"}
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_what_neither_postgres_nor_hh_can_hold_is_left_out():
     ],
 )
 def test_a_title_is_nobody_elses(taken, title):
-    assert cv.free_title("Повар", taken) == title
+    assert resume_fields.free_title("Повар", taken) == title
 
 
 def test_a_long_title_with_a_number_still_fits():
     long = "ы" * 100
-    title = cv.free_title(long, [long])
+    title = resume_fields.free_title(long, [long])
     assert (len(title), title[-5:]) == (100, "ы (2)")

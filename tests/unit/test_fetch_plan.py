@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from ullgetthejob.hh.models import SearchPage
 from ullgetthejob.hh.search_parameters import MAX_DEPTH, SearchParameters
-from ullgetthejob.vacancies import fetch_plan
-from ullgetthejob.vacancies.fetch_plan import Plan
+from ullgetthejob.saved_searches import pagination
+from ullgetthejob.saved_searches.pagination import Plan
 
 START = datetime(2026, 11, 24, 9, 32, 17, tzinfo=UTC)
 SEARCH = SearchParameters(text="Python", area=("1",))
@@ -72,13 +72,13 @@ class Model:
 
 def read(model, plan=None, between=lambda: None, parameters=SEARCH):
     """Run a plan to its end: the plan and the numbers of all that was seen."""
-    plan = plan or fetch_plan.begin(START, low=None)
+    plan = plan or pagination.first_plan(START, low=None)
     seen = set()
     while not plan.over:
-        page = model.ask(fetch_plan.question(plan, parameters))
+        page = model.ask(pagination.next_request(plan, parameters))
         assert len(model.questions) <= MOST_CALLS
         seen |= {int(one.id) for one in page.items}
-        plan = Plan.model_validate(json.loads(fetch_plan.after(plan, page).model_dump_json()))
+        plan = Plan.model_validate(json.loads(pagination.advance(plan, page).model_dump_json()))
         between()
     return plan, seen
 
@@ -129,7 +129,7 @@ def at(seconds_before):
 def test_an_incremental_run_asks_once_where_little_is_new():
     model = Model(spread(5_300, 14 * 86_400))
     low = START - timedelta(hours=1)
-    plan, seen = read(model, fetch_plan.begin(START, low=low))
+    plan, seen = read(model, pagination.first_plan(START, low=low))
     assert asked(model) == [(None, 0)]
     assert seen >= {number for moment, number in model.open if moment >= low.timestamp()}
     assert plan.found == 5_300
@@ -138,7 +138,7 @@ def test_an_incremental_run_asks_once_where_little_is_new():
 def test_an_incremental_run_goes_below_the_depth_in_windows_from_its_low():
     model = Model(spread(9_000, 14 * 86_400))
     low = START - timedelta(days=6)
-    _, seen = read(model, fetch_plan.begin(START, low=low))
+    _, seen = read(model, pagination.first_plan(START, low=low))
     assert seen >= {number for moment, number in model.open if moment >= low.timestamp()}
     assert {one.date_from for one in model.questions} == {None, "2026-11-18T09:30:00+0000"}
     assert len(model.questions) <= 41
@@ -146,16 +146,16 @@ def test_an_incremental_run_goes_below_the_depth_in_windows_from_its_low():
 
 def test_dates_of_the_search_bound_its_windows():
     own = SEARCH.model_copy(update={"date_from": "2026-11-10", "date_to": "2026-11-20"})
-    plan = fetch_plan.begin(START, low=None)
-    first = fetch_plan.question(plan, own)
+    plan = pagination.first_plan(START, low=None)
+    first = pagination.next_request(plan, own)
     assert (first.date_from, first.date_to) == ("2026-11-10", "2026-11-20")
     deeper = plan.model_copy(update={"upper": datetime(2026, 11, 14, 9, 35, tzinfo=UTC)})
-    window = fetch_plan.question(deeper, own)
+    window = pagination.next_request(deeper, own)
     assert (window.date_from, window.date_to) == ("2026-11-10", "2026-11-14T09:35:00+0000")
-    days = fetch_plan.question(deeper, SEARCH.model_copy(update={"period": 7}))
+    days = pagination.next_request(deeper, SEARCH.model_copy(update={"period": 7}))
     assert (days.period, days.date_from) == (None, "2026-11-17T09:30:00+0000")
-    assert fetch_plan.is_always_full(own)
-    assert not fetch_plan.is_always_full(SEARCH)
+    assert pagination.is_always_full(own)
+    assert not pagination.is_always_full(SEARCH)
 
 
 def test_what_closes_while_a_run_reads_hides_nothing():
@@ -199,7 +199,7 @@ def test_a_search_that_never_stands_still_is_partial_and_ends():
 
 
 def test_no_run_goes_on_without_end(monkeypatch):
-    monkeypatch.setattr(fetch_plan, "MOST_CALLS", 25)
+    monkeypatch.setattr(pagination, "MAX_CALLS", 25)
     model = Model(spread(5_300, 14 * 86_400))
     plan, seen = read(model)
     assert plan.missing == "too_deep"
@@ -243,7 +243,7 @@ def test_all_that_was_open_all_the_time_is_seen(world, full):
                 now = int(START.timestamp()) + len(model.questions)
                 bisect.insort(model.open, (now, next(fresh)))
 
-    plan, seen = read(model, fetch_plan.begin(START, low=low), between=live)
+    plan, seen = read(model, pagination.first_plan(START, low=low), between=live)
     wanted = {number for moment, number in vacancies if low is None or moment >= low.timestamp()}
     if plan.missing is None:
         assert wanted - closed <= seen
@@ -255,7 +255,7 @@ def test_all_that_was_open_all_the_time_is_seen(world, full):
 def test_where_nothing_changes_no_page_is_asked_twice_and_no_call_is_wasted(world, full):
     model = Model(list(world[0]))
     low = None if full else START - timedelta(days=3)
-    plan, seen = read(model, fetch_plan.begin(START, low=low))
+    plan, seen = read(model, pagination.first_plan(START, low=low))
     wanted = [number for moment, number in world[0] if low is None or moment >= low.timestamp()]
     assert plan.missing is None
     assert set(wanted) <= seen
@@ -299,7 +299,7 @@ KINDS = {  # vacancies over fourteen days, how far back, the call that repeats
 def test_a_vacancy_in_the_place_of_another_is_noticed_and_its_window_read_again(count, back, call):
     low = None if back is None else START - back
     model = Repeating(spread(count, 14 * 86_400), calls=(call,))
-    plan, seen = read(model, fetch_plan.begin(START, low=low))
+    plan, seen = read(model, pagination.first_plan(START, low=low))
     assert plan.missing is None
     assert seen >= {number for at, number in model.open if low is None or at >= low.timestamp()}
     times = Counter(asked(model))
@@ -311,7 +311,7 @@ def test_a_vacancy_in_the_place_of_another_is_noticed_and_its_window_read_again(
 def test_where_it_is_there_again_the_run_is_partial_and_each_window_read_twice(count, back, call):
     low = None if back is None else START - back
     model = Repeating(spread(count, 14 * 86_400))
-    plan, _ = read(model, fetch_plan.begin(START, low=low))
+    plan, _ = read(model, pagination.first_plan(START, low=low))
     assert plan.missing == "fewer_than_found"
     assert set(Counter(asked(model)).values()) == {2}
 
@@ -327,7 +327,7 @@ def test_a_vacancy_that_moves_up_unread_while_another_closes_is_found_in_the_sec
             model.open.remove(moved)
             model.open.append((int(START.timestamp()), 150))
 
-    plan, seen = read(model, fetch_plan.begin(START, low=low), between=move_up)
+    plan, seen = read(model, pagination.first_plan(START, low=low), between=move_up)
     assert 150 in seen
     assert plan.missing is None
     assert [page for _, page in asked(model)] == [0, 1, 2, 3, 0, 1, 2, 3]
@@ -342,7 +342,7 @@ def test_new_vacancies_that_push_others_to_the_next_page_are_no_reason_to_read_a
         model.open += [(int(START.timestamp()) + len(model.questions), next(fresh))] * 3
 
     low = None if back is None else START - back
-    plan, _ = read(model, fetch_plan.begin(START, low=low), between=publish)
+    plan, _ = read(model, pagination.first_plan(START, low=low), between=publish)
     assert plan.missing is None
     assert len(set(asked(model))) == len(model.questions)
 
@@ -360,17 +360,17 @@ def answer(ids, *, found, unreadable=0):
 
 
 def test_what_cannot_be_read_is_no_vacancy_that_is_missing():
-    plan = fetch_plan.begin(START, low=None)
-    assert fetch_plan.after(plan, answer(range(9), found=10, unreadable=1)).over
-    again = fetch_plan.after(plan, answer(range(8), found=10, unreadable=1))
+    plan = pagination.first_plan(START, low=None)
+    assert pagination.advance(plan, answer(range(9), found=10, unreadable=1)).over
+    again = pagination.advance(plan, answer(range(8), found=10, unreadable=1))
     assert (again.over, again.is_again, again.unreadable, again.seen) == (False, True, 0, ())
-    ended = fetch_plan.after(again, answer(range(8), found=10, unreadable=1))
+    ended = pagination.advance(again, answer(range(8), found=10, unreadable=1))
     assert (ended.over, ended.missing) == (True, "fewer_than_found")
-    assert fetch_plan.after(again, answer(range(9), found=10, unreadable=1)).missing is None
+    assert pagination.advance(again, answer(range(9), found=10, unreadable=1)).missing is None
 
 
 def test_no_window_is_read_again_over_the_most_calls_of_a_run(monkeypatch):
-    monkeypatch.setattr(fetch_plan, "MOST_CALLS", 3)
+    monkeypatch.setattr(pagination, "MAX_CALLS", 3)
     model = Repeating(spread(250, 14 * 86_400))
     plan, _ = read(model)
     assert (plan.missing, len(model.questions)) == ("fewer_than_found", 3)
@@ -378,7 +378,7 @@ def test_no_window_is_read_again_over_the_most_calls_of_a_run(monkeypatch):
 
 def test_what_a_plan_keeps_of_a_reading_stays_small():
     model = Model(spread(2_000, 14 * 86_400))
-    plan = fetch_plan.begin(START, low=None)
+    plan = pagination.first_plan(START, low=None)
     while not plan.over:
-        plan = fetch_plan.after(plan, model.ask(fetch_plan.question(plan, SEARCH)))
+        plan = pagination.advance(plan, model.ask(pagination.next_request(plan, SEARCH)))
         assert len(plan.model_dump_json()) < 2_000 * len('"12345",') + 1_000

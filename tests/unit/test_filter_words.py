@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullgetthejob.applications.words import Text, check_phrase
+from ullgetthejob.applications.phrase_matching import PhraseIndex, check_phrase
 from ullgetthejob.platform.russian_text import ENDINGS
 
 CONSONANTS = "бвгджзклмнпрстфхцчшщ"
@@ -21,7 +21,7 @@ WORDS = st.from_regex(r"[a-zа-я0-9]{1,12}(\+\+|#)?", fullmatch=True)
 
 
 def has(text, phrase):
-    return Text(text).has(check_phrase(phrase))
+    return PhraseIndex(text).has(check_phrase(phrase))
 
 
 @pytest.mark.parametrize(
@@ -157,14 +157,14 @@ def test_no_text_and_no_phrase_breaks_it(text, phrase):
         check_phrase(phrase)
     except ValueError:
         return
-    assert Text(text).has(phrase) in (True, False)
+    assert PhraseIndex(text).has(phrase) in (True, False)
 
 
 def test_a_hundred_phrases_in_a_long_text_take_no_time():
     text = "Требуется разработчик систем, продажи и холодные звонки приветствуются. " * 400
     phrases = [f"слово{n} дело{n}" for n in range(50)] + [f"начал{n}*" for n in range(50)]
     began = time.perf_counter()
-    searched = Text(text)
+    searched = PhraseIndex(text)
     assert not any(searched.has(phrase) for phrase in phrases)
     assert time.perf_counter() - began < 0.5
 
@@ -180,4 +180,4 @@ def test_a_hundred_phrases_in_a_long_text_take_no_time():
     ],
 )
 def test_found_words_are_given_as_they_stand_in_the_text(phrase, text, found):
-    assert Text(text).find(phrase) == found
+    assert PhraseIndex(text).find(phrase) == found

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fixtures.exact_bucket import ExactBucket
-from ullgetthejob.accounts.rate_limit import Level, Rule
 from ullgetthejob.applications import ledger
-from ullgetthejob.applications.quota import openings
+from ullgetthejob.rate_limits.availability import forecast_slots
+from ullgetthejob.rate_limits.token_bucket import BucketLevel, Rule
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TICK_MS = 250
@@ -20,10 +20,10 @@ def at(ms):
 
 
 def level_of(bucket):
-    """As :func:`ullgetthejob.accounts.rate_limit.read` tells it."""
+    """As :func:`ullgetthejob.rate_limits.token_bucket.read_level` tells it."""
     full = bucket.level == bucket.capacity
     rule = Rule(bucket.capacity, 3_600_000 / bucket.interval)
-    return Level(bucket.tokens, rule, None, None if full else at(bucket.next_at))
+    return BucketLevel(bucket.tokens, rule, None, None if full else at(bucket.next_at))
 
 
 def simulated(count, bucket, went, limit, window_ms, start):
@@ -62,7 +62,7 @@ def test_the_forecast_is_what_a_ticking_clock_finds(
         bucket.shut(shut_s * 1000)
     level = level_of(bucket)
     went = [-1000 * ago for ago in ago_s]
-    found = openings(
+    found = forecast_slots(
         count,
         level,
         [at(moment) for moment in went],
@@ -75,8 +75,8 @@ def test_the_forecast_is_what_a_ticking_clock_finds(
 
 def test_with_hh_s_own_numbers_a_campaign_of_500_takes_until_the_third_day():
     """20 at once, then 8 an hour; in the first 24 hours 200, not 20 + 8 · 24 = 212."""
-    full = Level(20, Rule(20, 8), None, None)
-    found = openings(500, full, [], start=NOW)
+    full = BucketLevel(20, Rule(20, 8), None, None)
+    found = forecast_slots(500, full, [], start=NOW)
     assert found[19] == NOW
     assert found[20] == NOW + timedelta(minutes=7, seconds=30)
     assert found[199] == NOW + 180 * timedelta(minutes=7, seconds=30)
@@ -87,4 +87,4 @@ def test_with_hh_s_own_numbers_a_campaign_of_500_takes_until_the_third_day():
 
 
 def test_nothing_to_send_needs_no_time():
-    assert openings(0, Level(20, Rule(20, 8), None, None), [], start=NOW) == []
+    assert forecast_slots(0, BucketLevel(20, Rule(20, 8), None, None), [], start=NOW) == []

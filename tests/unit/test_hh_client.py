@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from ullgetthejob.hh import errors
-from ullgetthejob.hh.client import MOST_RESUME_PAGES, HHClient
+from ullgetthejob.hh.client import MAX_RESUME_PAGES, HHClient
 from ullgetthejob.hh.models import Me
 from ullgetthejob.hh.search_parameters import SearchParameters
 
@@ -400,7 +400,7 @@ def test_all_pages_of_resumes_are_read_and_an_endless_number_of_them_is_not():
     hh = Hh(answer)
     assert [one["id"] for one in hh.client.resumes(Tokens())] == ["0a", "0b", "1a", "1b"]
     pages = 1_000_000
-    assert len(hh.client.resumes(Tokens())) == 2 * MOST_RESUME_PAGES
+    assert len(hh.client.resumes(Tokens())) == 2 * MAX_RESUME_PAGES
 
 
 @pytest.mark.parametrize("pages", [0, None, "2"])

@@ -23,8 +23,8 @@ from ullgetthejob.platform.http import (
     SERVICE,
     USER,
     USER_OR_SERVICE,
-    Answer,
     Api,
+    Response,
 )
 
 SECRET = "a-secret-for-tests"
@@ -74,18 +74,18 @@ class Person:
 class People:
     """Anna and Timur, whose tokens are their names."""
 
-    def by_token(self, token):
+    def find_by_token(self, token):
         known = {"anna": ANNA, "timur": TIMUR}
         if token not in known:
             raise invalid_token()
         return Person(UUID(known[token]))
 
-    def by_id(self, user_id):
+    def find_by_id(self, user_id):
         if str(user_id) not in (ANNA, TIMUR):
             raise NotFound("there is no such user", code="user_not_found")
         return Person(user_id)
 
-    def anybody(self, user_id):
+    def find_or_unknown(self, user_id):
         return Person(user_id)
 
 
@@ -101,47 +101,47 @@ def about(person: Person | None, caller: Caller) -> About:
     )
 
 
-@api.get("/filtered", who=SERVICE)
+@api.get("/filtered", auth=SERVICE)
 def filtered(query: Filter) -> Filter:
     return query
 
 
-@api.get("/called", who=SERVICE)
+@api.get("/called", auth=SERVICE)
 def called(caller: Caller) -> About:
     return about(None, caller)
 
 
-@api.get("/mine", who=USER)
+@api.get("/mine", auth=USER)
 def mine(person: Person, caller: Caller) -> About:
     return about(person, caller)
 
 
-@api.delete("/people/{user_id}", who=USER_OR_SERVICE)
+@api.delete("/people/{user_id}", auth=USER_OR_SERVICE)
 def by_path(person: Person, caller: Caller) -> About:
     return about(person, caller)
 
 
-@api.get("/people", who=USER_OR_SERVICE)
+@api.get("/people", auth=USER_OR_SERVICE)
 def by_query(query: Filter, person: Person, caller: Caller) -> About:
     return about(person, caller)
 
 
-@api.get("/anybody", who=USER_OR_SERVICE)
-def of_anybody(anybody: Person, caller: Caller) -> About:
-    return about(anybody, caller)
+@api.get("/optional_user", auth=USER_OR_SERVICE)
+def of_anybody(optional_user: Person, caller: Caller) -> About:
+    return about(optional_user, caller)
 
 
-@api.post("/people", who=USER_OR_SERVICE)
+@api.post("/people", auth=USER_OR_SERVICE)
 def by_body(body: Wish, person: Person, caller: Caller) -> About:
     return about(person, caller)
 
 
-@api.post("/things", who=SERVICE)
-def make(body: Body) -> Answer[Size]:
-    return Answer(202, Size(size=body.size), {"x-extra": "1"})
+@api.post("/things", auth=SERVICE)
+def make(body: Body) -> Response[Size]:
+    return Response(202, Size(size=body.size), {"x-extra": "1"})
 
 
-@api.get("/things/{id}", who=SERVICE)
+@api.get("/things/{id}", auth=SERVICE)
 def show(id: str) -> Body:
     if id == "conflict":
         raise Conflict("used before")
@@ -156,7 +156,7 @@ def show(id: str) -> Body:
     return Body(size=len(id))
 
 
-@api.get("/open", who=ANYONE)
+@api.get("/open", auth=ANYONE)
 def open_route() -> Size:
     return Size(size=0)
 
@@ -277,7 +277,7 @@ def test_a_bearer_token_binds_also_beside_a_good_secret():
 
 def test_without_people_no_token_is_good():
     alone = Api()
-    alone.get("/open", who=SERVICE)(open_route)
+    alone.get("/open", auth=SERVICE)(open_route)
     event = {
         "routeKey": "GET /open",
         "headers": {"x-core-secret": SECRET, "authorization": "Bearer anna"},
@@ -531,11 +531,11 @@ def test_neither_token_nor_secret_is_nobody(naming):
 
 def test_where_nobody_needs_to_be_known_anybody_is_taken():
     def ask(user_id, **options):
-        return told("GET /anybody", query={"user_id": user_id}, **options)
+        return told("GET /optional_user", query={"user_id": user_id}, **options)
 
     assert ask(NOBODY) == (NOBODY, "service", None)
     assert ask(ANNA, headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
-    mismatch = refused("GET /anybody", query={"user_id": NOBODY}, headers=bearing("anna"))
+    mismatch = refused("GET /optional_user", query={"user_id": NOBODY}, headers=bearing("anna"))
     assert mismatch == (403, "user_mismatch")
 
 

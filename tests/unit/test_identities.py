@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullgetthejob.accounts import identities
+from ullgetthejob.accounts import session_tokens
 from ullgetthejob.platform.errors import Unauthorized
 
 USER = UUID("5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11")
@@ -40,12 +40,12 @@ def rotate(monkeypatch, current, previous):
 
 @pytest.fixture
 def token():
-    return identities.issue(USER, now=NOW)
+    return session_tokens.issue(USER, now=NOW)
 
 
 def refused(token, now=NOW):
     with pytest.raises(Unauthorized) as raised:
-        identities.verify(token, now=now)
+        session_tokens.verify(token, now=now)
     assert raised.value.code == "invalid_token"
     # One answer for all: it says neither why, nor anything of the token.
     assert raised.value.message == "the bearer token is not valid"
@@ -81,13 +81,16 @@ def signed(header, claims, secret=SECRET, digest="sha256"):
 
 
 def test_a_token_says_whose_it_is_and_since_when_to_the_microsecond(token):
-    assert identities.verify(token, now=NOW) == identities.Identity(USER, NOW)
+    assert session_tokens.verify(token, now=NOW) == session_tokens.Identity(USER, NOW)
 
 
 @given(st.datetimes(datetime(2024, 1, 1), datetime(2100, 1, 1)))
 def test_every_microsecond_survives_the_way_through_a_claim(moment):
     moment = moment.replace(tzinfo=UTC)
-    assert identities.verify(identities.issue(USER, now=moment), now=moment).issued_at == moment
+    assert (
+        session_tokens.verify(session_tokens.issue(USER, now=moment), now=moment).issued_at
+        == moment
+    )
 
 
 def test_a_token_is_short_has_a_kid_and_says_nothing_else(token):
@@ -104,22 +107,22 @@ def test_the_kid_gives_nothing_of_the_secret_away(token):
 
 
 def test_a_token_lives_seven_days_at_least_and_ends_by_domain_time(token):
-    assert timedelta(days=7) <= identities.LIFE
+    assert timedelta(days=7) <= session_tokens.LIFETIME
     ends = datetime.fromtimestamp(claims_of(token)["exp"], UTC)
-    assert NOW + timedelta(days=7) < ends <= NOW + identities.LIFE
-    assert identities.verify(token, now=ends - MICROSECOND)
+    assert NOW + timedelta(days=7) < ends <= NOW + session_tokens.LIFETIME
+    assert session_tokens.verify(token, now=ends - MICROSECOND)
     assert refused(token, ends)
     assert refused(token, ends + timedelta(days=1))
 
 
 def test_the_system_s_clock_has_no_say():
     for long_away in (datetime(2020, 1, 1, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC)):
-        token = identities.issue(USER, now=long_away)
-        assert identities.verify(token, now=long_away + timedelta(days=6)).user_id == USER
+        token = session_tokens.issue(USER, now=long_away)
+        assert session_tokens.verify(token, now=long_away + timedelta(days=6)).user_id == USER
 
 
 def test_a_token_of_the_future_is_refused_but_clocks_may_differ_a_little(token):
-    assert identities.verify(token, now=NOW - timedelta(seconds=5))
+    assert session_tokens.verify(token, now=NOW - timedelta(seconds=5))
     assert refused(token, NOW - timedelta(minutes=2))
     assert refused(token, NOW - timedelta(days=1))
 
@@ -129,13 +132,13 @@ def test_a_token_of_the_future_is_refused_but_clocks_may_differ_a_little(token):
 
 def test_while_the_secret_rotates_old_tokens_are_good_and_new_ones_are_of_the_new(monkeypatch):
     rotate(monkeypatch, PREVIOUS, None)
-    old = identities.issue(USER, now=NOW)
+    old = session_tokens.issue(USER, now=NOW)
     rotate(monkeypatch, SECRET, PREVIOUS)
-    assert identities.verify(old, now=NOW).user_id == USER
-    new = identities.issue(USER, now=NOW)
+    assert session_tokens.verify(old, now=NOW).user_id == USER
+    new = session_tokens.issue(USER, now=NOW)
     assert header_of(new)["kid"] != header_of(old)["kid"]
     rotate(monkeypatch, SECRET, None)
-    assert identities.verify(new, now=NOW).user_id == USER
+    assert session_tokens.verify(new, now=NOW).user_id == USER
     assert refused(old)
     rotate(
         monkeypatch,
@@ -148,8 +151,8 @@ def test_while_the_secret_rotates_old_tokens_are_good_and_new_ones_are_of_the_ne
 
 def test_a_previous_secret_that_is_empty_signs_nothing(monkeypatch):
     rotate(monkeypatch, SECRET, "")
-    claims = {"iss": identities.ISSUER, "sub": str(USER), **moments()}
-    for kid in ("", identities._Key.of(SECRET).id):
+    claims = {"iss": session_tokens.ISSUER, "sub": str(USER), **moments()}
+    for kid in ("", session_tokens._Key.of(SECRET).id):
         assert refused(signed({"alg": "HS256", "kid": kid}, claims, secret=""))
 
 
@@ -157,19 +160,19 @@ def test_a_previous_secret_that_is_empty_signs_nothing(monkeypatch):
 def test_without_a_proper_secret_there_are_no_tokens_at_all(monkeypatch, token, secret):
     rotate(monkeypatch, secret, None)
     with pytest.raises(ValueError, match="SECRET_KEY_BASE") as raised:
-        identities.issue(USER, now=NOW)
+        session_tokens.issue(USER, now=NOW)
     assert "too short" not in str(raised.value)
     with pytest.raises(ValueError, match="SECRET_KEY_BASE"):
-        identities.verify(token, now=NOW)
+        session_tokens.verify(token, now=NOW)
 
 
 def test_kid_and_signature_must_be_of_one_key(monkeypatch):
     rotate(monkeypatch, SECRET, PREVIOUS)
-    kids = {secret: identities._Key.of(secret).id for secret in (SECRET, PREVIOUS)}
-    claims = {"iss": identities.ISSUER, "sub": str(USER), **moments()}
+    kids = {secret: session_tokens._Key.of(secret).id for secret in (SECRET, PREVIOUS)}
+    claims = {"iss": session_tokens.ISSUER, "sub": str(USER), **moments()}
     for named, by in ((SECRET, PREVIOUS), (PREVIOUS, SECRET)):
         assert refused(signed({"alg": "HS256", "kid": kids[named]}, claims, secret=by))
-        assert identities.verify(
+        assert session_tokens.verify(
             signed({"alg": "HS256", "kid": kids[named]}, claims, secret=named), now=NOW
         )
 
@@ -215,7 +218,7 @@ def test_only_one_spelling_of_the_signature_is_good(token):
     good = []
     for spelling in alike:
         try:
-            identities.verify(f"{message}.{spelling}", now=NOW)
+            session_tokens.verify(f"{message}.{spelling}", now=NOW)
             good.append(spelling)
         except Unauthorized:
             continue
@@ -282,7 +285,7 @@ NO_MOMENT: list[Any] = [
     *(float("inf"), float("-inf"), 0, -1, -1e30, 1e300, 10**30, 10**400),
 ]
 WRONG: dict[str, list[Any]] = {
-    "iss": [None, "", "ullgetthejob", "ULLGETTHEJOB-CORE", [identities.ISSUER], 1, {}],
+    "iss": [None, "", "ullgetthejob", "ULLGETTHEJOB-CORE", [session_tokens.ISSUER], 1, {}],
     "sub": [None, "", "undefined", "me", 7, str(USER)[:-1], f" {USER}", [str(USER)], {}, "../x"],
     "iat": [*NO_MOMENT, NOW.timestamp() + 1e5],
     "exp": [*NO_MOMENT, NOW.timestamp(), 253_402_300_799],
@@ -294,7 +297,7 @@ WRONG: dict[str, list[Any]] = {
 )
 def test_a_wrong_claim_is_refused_however_well_signed(token, claim, value):
     header, claims = header_of(token), claims_of(token)
-    assert identities.verify(signed(header, claims), now=NOW).user_id == USER
+    assert session_tokens.verify(signed(header, claims), now=NOW).user_id == USER
     assert refused(signed(header, {**claims, claim: value}))
 
 
@@ -324,8 +327,8 @@ def test_parts_that_are_no_object_of_ours_are_refused(token, part):
 def test_an_oversized_token_is_refused_however_well_signed(token):
     claims = claims_of(token)
     grown = signed(header_of(token), {**claims, "more": "x" * 1_900})
-    assert len(grown) < identities.MAX_BYTES
-    assert identities.verify(grown, now=NOW)
+    assert len(grown) < session_tokens.MAX_BYTES
+    assert session_tokens.verify(grown, now=NOW)
     assert refused(signed(header_of(token), {**claims, "more": "x" * 3_000}))
     assert refused("x" * 1_000_000)
 

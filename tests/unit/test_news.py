@@ -7,8 +7,8 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullgetthejob.realtime.events import MOST_DATA_BYTES
-from ullgetthejob.vacancies import news
+from ullgetthejob.realtime.event_log import MAX_DATA_BYTES
+from ullgetthejob.saved_searches import notifications
 
 HEAD = {"search_id": str(uuid4()), "search_name": "Поиск" * 40, "run_id": str(uuid4())}
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -24,30 +24,30 @@ def sizes(parts):
 @given(st.lists(st.text(max_size=8_000), max_size=30))
 def test_jobs_are_split_at_their_boundaries_in_their_order(titles):
     jobs = [{"id": str(number), "title": title} for number, title in enumerate(titles)]
-    parts = news.split(jobs, HEAD)
+    parts = notifications.split(jobs, HEAD)
     assert [one for part in parts for one in part] == jobs
     assert all(parts)
     big = [title for title in titles if len(json.dumps(title, ensure_ascii=False)) > 7_000]
     if not big:
-        assert max(sizes(parts), default=0) <= MOST_DATA_BYTES
+        assert max(sizes(parts), default=0) <= MAX_DATA_BYTES
 
 
 def test_no_more_events_than_it_takes():
     jobs = [{"id": str(number), "title": "Я" * 255} for number in range(2_000)]
-    parts = news.split(jobs, HEAD)
+    parts = notifications.split(jobs, HEAD)
     every = list(sizes(parts))
-    assert max(every) <= MOST_DATA_BYTES
-    assert min(every[:-1]) > MOST_DATA_BYTES - 700
+    assert max(every) <= MAX_DATA_BYTES
+    assert min(every[:-1]) > MAX_DATA_BYTES - 700
 
 
 def test_the_longest_job_is_told_with_all_its_cities_in_as_many_parts_as_it_takes():
     row = dict.fromkeys(("id", "title", "company", "salary", "area"), "\x01" * 255)
     row |= {"url": "\x01" * 2_000, "published_at": NOW, "has_test": True}
-    entries = list(news._Job(row, [row] * 300).entries())
+    entries = list(notifications._Job(row, [row] * 300).entries())
     assert len(entries) > 1
     assert sum(len(entry["also"]) for entry in entries) == 300
-    parts = news.split(entries, HEAD)
-    assert max(sizes(parts)) <= MOST_DATA_BYTES
+    parts = notifications.split(entries, HEAD)
+    assert max(sizes(parts)) <= MAX_DATA_BYTES
     assert all(len(part) == 1 for part in parts), "no part has a job twice"
 
 
@@ -57,7 +57,7 @@ def test_a_job_in_327_towns_is_told_in_each_of_them():
         {**row, "id": str(number), "area": f"Город под названием № {number}", "published_at": NOW}
         for number in range(327)
     ]
-    entries = list(news._Job(towns[0], towns[1:]).entries())
+    entries = list(notifications._Job(towns[0], towns[1:]).entries())
     told = {towns[0]["id"]} | {place["id"] for entry in entries for place in entry["also"]}
     assert told == {town["id"] for town in towns}
     assert {entry["id"] for entry in entries} == {"0"}
@@ -66,7 +66,7 @@ def test_a_job_in_327_towns_is_told_in_each_of_them():
 def test_an_address_that_is_no_address_is_left_out():
     row = dict.fromkeys(("id", "title", "company", "salary", "area"), "1")
     row |= {"url": "https://hh.example/" + "v" * 2_000, "published_at": None, "has_test": False}
-    [entry] = news._Job(row).entries()
+    [entry] = notifications._Job(row).entries()
     assert entry["url"] is None
     assert entry["published_at"] is None
     assert "also" not in entry

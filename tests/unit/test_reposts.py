@@ -265,4 +265,4 @@ def linked(id, text="", days=0, **changes):
     ],
 )
 def test_those_whose_full_text_is_not_that_of_the_first_are_parted_from_it(group, moved):
-    assert reposts.part(group) == moved
+    assert reposts.split_group(group) == moved

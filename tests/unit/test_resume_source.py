@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ullgetthejob.applications.resume_choice import NoResume, choose_source
+from ullgetthejob.applications.resume_selection import ResumeNotFound, select_source
 
 VACANCY = SimpleNamespace(name="Водитель погрузчика", key_skills=["Погрузка"])
 
@@ -21,7 +21,7 @@ BLOCKED = resume("4", "Водитель погрузчика", blocked=True)
 
 def source(*resumes, wanted=None):
     skills = {"1": {"skill_set": ["погрузка"]}}
-    return choose_source(resumes, VACANCY, wanted=wanted, read=lambda id: skills.get(id, {}))["id"]
+    return select_source(resumes, VACANCY, wanted=wanted, read=lambda id: skills.get(id, {}))["id"]
 
 
 def test_it_is_the_published_one_that_fits_best():
@@ -38,13 +38,13 @@ def test_it_is_the_one_that_was_asked_for_published_or_not():
 
 @pytest.mark.parametrize("wanted", ["4", "9"])
 def test_one_that_is_blocked_or_not_there_is_not_replaced_by_another(wanted):
-    with pytest.raises(NoResume) as raised:
+    with pytest.raises(ResumeNotFound) as raised:
         source(DRIVER, BLOCKED, wanted=wanted)
     assert raised.value.reason == "resume_not_available"
 
 
 @pytest.mark.parametrize("resumes", [(), (BLOCKED,)])
 def test_without_any_there_is_nothing_to_copy(resumes):
-    with pytest.raises(NoResume) as raised:
+    with pytest.raises(ResumeNotFound) as raised:
         source(*resumes)
     assert raised.value.reason == "missing_resume_id"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ullgetthejob.hh.search_parameters import SearchParameters
-from ullgetthejob.vacancies import search_url
-from ullgetthejob.vacancies.search_url import NotASearch, parse
+from ullgetthejob.saved_searches import url_import
+from ullgetthejob.saved_searches.url_import import InvalidSearchUrl, parse
 
 SITE = "https://hh.ru/search/vacancy"
 
@@ -188,7 +188,7 @@ def test_what_an_address_searches_for(address, expected):
     ],
 )
 def test_what_is_refused_and_why(address, because):
-    with pytest.raises(NotASearch, match=because):
+    with pytest.raises(InvalidSearchUrl, match=because):
         parse(address)
 
 
@@ -198,15 +198,15 @@ def test_a_text_of_the_greatest_length_fits_into_an_address():
 
 
 def test_every_filter_is_either_known_or_left_out():
-    left_out = set(SearchParameters.model_fields) - search_url.KNOWN
+    left_out = set(SearchParameters.model_fields) - url_import.KNOWN
     assert left_out == {"page", "per_page"}
-    assert not search_url.KNOWN & search_url.IGNORED
-    assert set(search_url.RENAMED.values()) <= search_url.KNOWN
+    assert not url_import.KNOWN & url_import.IGNORED
+    assert set(url_import.RENAMED.values()) <= url_import.KNOWN
 
 
 # ── there and back ───────────────────────────────────────────────────────────────────────────────
 
-NAMES_OF_SITE = {api: site for site, api in search_url.RENAMED.items()}
+NAMES_OF_SITE = {api: site for site, api in url_import.RENAMED.items()}
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40).map(
     str.strip
 )
@@ -236,7 +236,7 @@ searches = st.fixed_dictionaries(
     },
 ).map(SearchParameters.model_validate)
 noise = st.lists(
-    st.tuples(st.sampled_from(sorted(search_url.IGNORED)), st.text(max_size=9)), max_size=5
+    st.tuples(st.sampled_from(sorted(url_import.IGNORED)), st.text(max_size=9)), max_size=5
 )
 hosts = st.sampled_from(["hh.ru", "spb.hh.ru", "www.hh.ru"])
 
@@ -261,14 +261,14 @@ def test_what_is_written_as_an_address_is_read_as_it_was(parameters, host, more,
 
 @given(parameters=searches, name=st.from_regex(r"[a-z_]{1,20}", fullmatch=True), host=hosts)
 def test_what_is_not_understood_is_never_dropped(parameters, name, host):
-    if name in search_url.KNOWN | search_url.IGNORED | set(search_url.RENAMED):
+    if name in url_import.KNOWN | url_import.IGNORED | set(url_import.RENAMED):
         return
     address, pairs = address_of(parameters, host)
-    with pytest.raises(NotASearch, match=f"'{name}'"):
+    with pytest.raises(InvalidSearchUrl, match=f"'{name}'"):
         parse(f"{address}?{urlencode([*pairs, (name, '1')])}")
 
 
 @given(st.text(max_size=200) | st.text(max_size=100).map(lambda text: f"{SITE}?{text}"))
 def test_any_text_is_read_or_refused(text):
-    with suppress(NotASearch):
+    with suppress(InvalidSearchUrl):
         parse(text)

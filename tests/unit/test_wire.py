@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ullgetthejob.hh import wire
+from ullgetthejob.hh import responses
 from ullgetthejob.hh.models import Salary, Vacancy, VacancyDetail
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "hh-real"
@@ -30,38 +30,40 @@ def real(name):
 def test_the_newer_salary_range_wins_over_salary():
     month = {"from": 1, "to": 2, "currency": "RUR", "gross": True}
     hour = {**month, "mode": {"id": "HOUR"}, "frequency": {"id": "WEEKLY"}}
-    assert wire.vacancy({**MINIMAL, "salary": month}).salary == Salary(
+    assert responses.vacancy({**MINIMAL, "salary": month}).salary == Salary(
         lower=1, upper=2, currency="RUR", gross=True
     )
-    both = wire.vacancy({**MINIMAL, "salary": month, "salary_range": hour}).salary
+    both = responses.vacancy({**MINIMAL, "salary": month, "salary_range": hour}).salary
     assert (both.mode, both.frequency) == ("HOUR", "WEEKLY")
-    assert wire.vacancy({**MINIMAL, "salary": None, "salary_range": None}).salary is None
+    assert responses.vacancy({**MINIMAL, "salary": None, "salary_range": None}).salary is None
 
 
 def test_both_shapes_of_employment_are_read_and_may_be_absent():
     old = {"schedule": {"id": "remote", "name": "Удаленно"}, "employment": {"id": "full"}}
     new = {"work_format": [{"id": "REMOTE"}], "employment_form": {"id": "FULL"}}
-    assert wire.vacancy({**MINIMAL, **old}).schedule.id == "remote"
-    assert wire.vacancy({**MINIMAL, **new}).work_format[0].id == "REMOTE"
-    bare = wire.vacancy(MINIMAL)
+    assert responses.vacancy({**MINIMAL, **old}).schedule.id == "remote"
+    assert responses.vacancy({**MINIMAL, **new}).work_format[0].id == "REMOTE"
+    bare = responses.vacancy(MINIMAL)
     assert (bare.schedule, bare.employment, bare.employment_form) == (None, None, None)
     assert bare.work_format == ()
 
 
 def test_null_means_absent():
     nulls = {"schedule": None, "work_format": None, "archived": None, "address": None}
-    assert wire.vacancy({**MINIMAL, **nulls}) == wire.vacancy(MINIMAL)
+    assert responses.vacancy({**MINIMAL, **nulls}) == responses.vacancy(MINIMAL)
 
 
 def test_snippets_lose_their_tags():
     snippet = {"requirement": "<highlighttext>Python</highlighttext> 3", "responsibility": None}
-    read = wire.vacancy({**MINIMAL, "snippet": snippet}).snippet
+    read = responses.vacancy({**MINIMAL, "snippet": snippet}).snippet
     assert (read.requirement, read.responsibility) == ("Python 3", "")
 
 
 def test_a_branded_description_stands_in_for_an_empty_one():
     branded = "<style>p{}</style><p>Мы ищем</p>"
-    detail = wire.vacancy_detail({**MINIMAL, "description": "", "branded_description": branded})
+    detail = responses.vacancy_detail(
+        {**MINIMAL, "description": "", "branded_description": branded}
+    )
     assert detail.description == "Мы ищем"
 
 
@@ -69,7 +71,7 @@ def test_each_real_search_item_is_read_and_survives_json():
     items = real("search_items.jsonl")
     assert len(items) == 400
     for item in items:
-        vacancy = wire.vacancy(item)
+        vacancy = responses.vacancy(item)
         assert vacancy.id == item["id"]
         assert vacancy.name == item["name"]
         assert "<" not in vacancy.snippet.requirement + vacancy.snippet.responsibility
@@ -82,7 +84,7 @@ def test_each_real_detail_is_read_and_survives_json():
     details = real("vacancy_details.jsonl")
     assert len(details) == 150
     for answer in details:
-        detail = wire.vacancy_detail(answer)
+        detail = responses.vacancy_detail(answer)
         assert detail.description
         assert detail.key_skills == tuple(skill["name"] for skill in answer["key_skills"])
         text = detail.model_dump_json(exclude_defaults=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts.access import Access, State, answer
 from ullgetthejob.platform.telemetry import count, logger
-from ullgetthejob.realtime import events
+from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-CHANGE = """
+UPDATE_ACCOUNT_ACCESS = """
     UPDATE accounts
     SET access_state = %(state)s, access_reason = %(reason)s, access_until = %(until)s,
         captcha_url = %(captcha_url)s,
@@ -35,13 +35,13 @@ CHANGE = """
       AND (access_state, access_reason, access_until, captcha_url) IS DISTINCT FROM
           (%(state)s, %(reason)s, %(until)s::timestamptz, %(captcha_url)s)
 """
-READ = """
+SELECT_ACCOUNT_ACCESS = """
     SELECT access_state, access_reason, access_changed_at, access_until, captcha_url, access_tries
     FROM accounts WHERE id = %(account_id)s
 """
 
 
-def change(
+def change_access(
     account_id: UUID,
     state: State,
     *,
@@ -71,12 +71,12 @@ def change(
         "tries": tries,
     }
     with connection.transaction():
-        changed = connection.execute(CHANGE, values).rowcount
-        row = connection.execute(READ, values).fetchone()
+        changed = connection.execute(UPDATE_ACCOUNT_ACCESS, values).rowcount
+        row = connection.execute(SELECT_ACCOUNT_ACCESS, values).fetchone()
         access = Access() if row is None else Access.of(row)
         if changed:
             told = answer(access).model_dump(mode="json")
-            events.append(account_id, "account.updated", told, connection=connection, now=now)
+            event_log.append(account_id, "account.updated", told, connection=connection, now=now)
     if changed:
         logger.info("access changed", state=state, reason=reason)
         count("AccessChanged")

@@ -49,7 +49,7 @@ Action = Literal[
     "saved_search.delete",
 ]
 
-WRITE = """
+INSERT_AUDIT_RECORD = """
     INSERT INTO audit_log (at, actor, user_id, account_id, action, outcome, request_id)
     VALUES (%(at)s, %(actor)s, %(user_id)s, %(account_id)s, %(action)s, %(outcome)s,
             %(request_id)s)
@@ -68,7 +68,7 @@ def write(
 ) -> None:
     """Put one act on record, in the transaction that *connection* is in."""
     connection.execute(
-        WRITE,
+        INSERT_AUDIT_RECORD,
         {
             "at": now,
             "actor": caller.kind,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import access_changes, audit, replaced_pairs, vault
-from ullgetthejob.accounts.revocation import NotRevoked, Revoked, revoke_all
+from ullgetthejob.accounts import access_changes, audit, replaced_tokens, token_store
+from ullgetthejob.accounts.token_revocation import NotRevoked, Revoked, revoke_all
 from ullgetthejob.platform.telemetry import count, logger
-from ullgetthejob.realtime import events
+from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # Every session of the account: JWTs, and the tickets and sockets that were had with them. Strictly
 # later than any token of this very moment.
-END_SESSIONS = """
+UPDATE_USERS_REVOKED = """
     UPDATE users
     SET tokens_valid_from = greatest(%(now)s, tokens_valid_from) + interval '1 microsecond'
     WHERE id = %(user_id)s OR account_id = %(account_id)s
@@ -58,12 +58,12 @@ def disconnect(
         done = revoke_all(account_id, hh=hh, connection=connection, now=now)
     values = {"user_id": person.user_id, "account_id": account_id, "now": now}
     with connection.transaction():  # rows in the order in which a login takes them
-        connection.execute(END_SESSIONS, values)
+        connection.execute(UPDATE_USERS_REVOKED, values)
         if account_id is not None:
             # for the broadcaster, which ends the sockets of sessions that have ended
-            events.ring_after_commit(account_id, connection=connection)
-            _forget(account_id, done, connection=connection, now=now)
-            access_changes.change(
+            event_log.notify_after_commit(account_id, connection=connection)
+            _delete_tokens(account_id, done, connection=connection, now=now)
+            access_changes.change_access(
                 account_id, "reauth_required", reason="disconnected", connection=connection, now=now
             )
         outcomes = ["not_revoked_at_hh" if done.not_revoked else "ok"]
@@ -82,9 +82,13 @@ def disconnect(
     return Disconnected(revoked=not done.not_revoked, not_revoked=done.not_revoked)
 
 
-def _forget(account_id: UUID, done: Revoked, *, connection: Connection, now: datetime) -> None:
+def _delete_tokens(
+    account_id: UUID, done: Revoked, *, connection: Connection, now: datetime
+) -> None:
     """Delete every pair; one that came since the others were revoked may live on, and is said."""
-    current = vault.forget(account_id, connection=connection)
-    forgotten = replaced_pairs.forget(account_id, done.tried_parked, connection=connection, now=now)
+    current = token_store.delete(account_id, connection=connection)
+    forgotten = replaced_tokens.delete(
+        account_id, done.tried_parked, connection=connection, now=now
+    )
     for _ in ({current, *forgotten} - {None}) - done.tried:
         done.not_revoked.append(NotRevoked(received_at=None, reason="came_meanwhile"))

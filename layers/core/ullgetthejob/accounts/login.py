@@ -26,8 +26,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import access, audit, history, identities, vault
-from ullgetthejob.accounts.tokens import Tokens, TokensAnswer
+from ullgetthejob.accounts import access, audit, history_transfer, session_tokens, token_store
+from ullgetthejob.accounts.token_refresh import Tokens, TokensAnswer
 from ullgetthejob.hh import oauth
 from ullgetthejob.hh.errors import (
     HHError,
@@ -37,7 +37,7 @@ from ullgetthejob.hh.errors import (
     HHTokenRefused,
     HHUnavailable,
 )
-from ullgetthejob.platform import encryption, one_time, postgres, secrets, settings
+from ullgetthejob.platform import encryption, one_time_tokens, postgres, secrets, settings
 from ullgetthejob.platform.errors import (
     AppError,
     BadRequest,
@@ -47,7 +47,7 @@ from ullgetthejob.platform.errors import (
     Unavailable,
 )
 from ullgetthejob.platform.telemetry import count, logger
-from ullgetthejob.realtime import events
+from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
     import psycopg
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
 STATE = "oauth-state"
 STATE_LIFE = timedelta(minutes=10)
 # Longer than any invocation: after that, whoever sent the code is gone.
-SENDING = timedelta(seconds=30)
-KEPT = timedelta(days=30)
+SENDING_TIMEOUT = timedelta(seconds=30)
+LOGIN_RETENTION = timedelta(days=30)
 
 REFUSALS: dict[str, str] = {
     "access_denied": "the person refused at hh.ru",
@@ -82,18 +82,20 @@ STATES_REFUSED: dict[str, str] = {
     "foreign": "the state belongs to another session; start the login again",
 }
 
-CLAIM = """
+INSERT_LOGIN = """
     INSERT INTO hh_logins (code_hash, user_id, state, started_at)
     VALUES (%(code_hash)s, %(user_id)s, 'sent', %(now)s) ON CONFLICT DO NOTHING
 """
-FORGET_OLD = "DELETE FROM hh_logins WHERE started_at < %(before)s"
-FORGET_BOUND = "DELETE FROM state_bound_sessions WHERE asked_at < %(before)s"
-BIND_SESSION = """
+DELETE_OLD_LOGINS = "DELETE FROM hh_logins WHERE started_at < %(before)s"
+DELETE_OLD_STATE_BINDINGS = "DELETE FROM state_bound_sessions WHERE asked_at < %(before)s"
+UPSERT_STATE_BINDING = """
     INSERT INTO state_bound_sessions (user_id, asked_at) VALUES (%(user_id)s, %(now)s)
     ON CONFLICT (user_id) DO UPDATE SET asked_at = excluded.asked_at
 """
-IS_BOUND = "SELECT FROM state_bound_sessions WHERE user_id = %(user_id)s AND asked_at > %(since)s"
-READ = """
+SELECT_STATE_BINDING = (
+    "SELECT FROM state_bound_sessions WHERE user_id = %(user_id)s AND asked_at > %(since)s"
+)
+SELECT_LOGIN = """
     SELECT l.user_id, l.state, l.pair, l.account_id, l.refusal, l.started_at, l.finished_at,
            u.account_id IS NOT DISTINCT FROM l.account_id
                AND (u.tokens_valid_from IS NULL OR u.tokens_valid_from <= l.finished_at)
@@ -101,27 +103,27 @@ READ = """
     FROM hh_logins l LEFT JOIN users u ON u.id = l.user_id
     WHERE l.code_hash = %(code_hash)s
 """
-NEVER_SENT = "DELETE FROM hh_logins WHERE code_hash = %(code_hash)s AND state = 'sent'"
-EXCHANGED = """
+DELETE_LOGIN_UNSENT = "DELETE FROM hh_logins WHERE code_hash = %(code_hash)s AND state = 'sent'"
+UPDATE_LOGIN_EXCHANGED = """
     UPDATE hh_logins SET state = 'exchanged', pair = %(pair)s
     WHERE code_hash = %(code_hash)s AND state = 'sent'
 """
-REFUSED = """
+UPDATE_LOGIN_REFUSED = """
     UPDATE hh_logins
     SET state = 'refused', pair = NULL, refusal = %(refusal)s, finished_at = %(now)s
     WHERE code_hash = %(code_hash)s AND state IN ('sent', 'exchanged')
 """
-DONE = """
+UPDATE_LOGIN_DONE = """
     UPDATE hh_logins
     SET state = 'done', pair = NULL, account_id = %(account_id)s, finished_at = %(since)s
     WHERE code_hash = %(code_hash)s AND state = 'exchanged'
 """
-FIND_ACCOUNT = "SELECT id FROM accounts WHERE hh_user_id = %(hh_user_id)s"
-NEW_ACCOUNT = """
+SELECT_ACCOUNT_BY_HH_USER = "SELECT id FROM accounts WHERE hh_user_id = %(hh_user_id)s"
+INSERT_ACCOUNT = """
     INSERT INTO accounts (hh_user_id, access_changed_at, created_at)
     VALUES (%(hh_user_id)s, %(now)s, %(now)s) ON CONFLICT DO NOTHING
 """
-CONNECTED = """
+UPDATE_ACCOUNT_CONNECTED = """
     UPDATE accounts
     SET access_state = 'ok', access_reason = NULL, access_until = NULL, captcha_url = NULL,
         access_tries = 0,
@@ -129,10 +131,10 @@ CONNECTED = """
         negotiations_due_at = %(now)s
     WHERE id = %(account_id)s AND NOT (access_state = 'limited_until' AND access_until > %(now)s)
 """
-HAD_ACCOUNT = "SELECT account_id FROM users WHERE id = %(user_id)s FOR UPDATE"
+LOCK_USER_ACCOUNT = "SELECT account_id FROM users WHERE id = %(user_id)s FOR UPDATE"
 # A session that is new here, or had another account: what was issued to it before ends. One that is
 # connected to another account moves only if it may; decided here, so that two at once cannot pass.
-ATTACH_USER = """
+UPSERT_USER_ACCOUNT = """
     INSERT INTO users AS u (id, email, password_hash, account_id, tokens_valid_from, inserted_at,
                             updated_at)
     VALUES (%(user_id)s, %(email)s, '!', %(account_id)s, %(after_now)s, %(utc)s, %(utc)s)
@@ -154,7 +156,7 @@ class LoginRefused(BadRequest):
     """The login came to nothing; the person starts again. *code*: a key of :data:`REFUSALS`."""
 
 
-class _MayNotMove(Exception):
+class _AccountChangeForbidden(Exception):
     """The session is connected to another account, and nothing proves that its person wants to
     change that."""
 
@@ -191,7 +193,7 @@ class SessionAnswer(BaseModel):
     session_id: UUID
 
 
-def start(query: RedirectQuery, *, caller: Caller, now: datetime) -> Redirect:
+def start_login(query: RedirectQuery, *, caller: Caller, now: datetime) -> Redirect:
     """The address of hh.ru's login page, with a state that is good once within ten minutes. A
     session that is named is remembered: from now on it needs a state of its own."""
     content, challenge = {}, None
@@ -199,12 +201,12 @@ def start(query: RedirectQuery, *, caller: Caller, now: datetime) -> Redirect:
         _require_own_session(caller, query.session_id)
         content["session_id"] = str(query.session_id)
         with postgres.session() as connection:
-            connection.execute(BIND_SESSION, {"user_id": query.session_id, "now": now})
+            connection.execute(UPSERT_STATE_BINDING, {"user_id": query.session_id, "now": now})
     if query.pkce is not None or query.session_id is not None:
         content["verifier"] = oauth.new_verifier()
         challenge = oauth.challenge_of(content["verifier"])
     client_id, _ = _application()
-    state = one_time.make(STATE, content, life=STATE_LIFE, now=now)
+    state = one_time_tokens.issue(STATE, content, life=STATE_LIFE, now=now)
     url = oauth.authorize_url(
         settings.text("HH_OAUTH_URL"),
         client_id=client_id,
@@ -215,7 +217,7 @@ def start(query: RedirectQuery, *, caller: Caller, now: datetime) -> Redirect:
     return Redirect(url=url, state=state)
 
 
-def finish(
+def finish_login(
     query: CallbackQuery, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
 ) -> SessionAnswer | TokensAnswer:
     """Connect the session (or, without one, hand the tokens out).
@@ -274,7 +276,7 @@ class _Attempt:
             denied = self._query.error == "access_denied"
             raise _refusal("access_denied" if denied else "login_failed")
         application = _application()
-        if self._connection.execute(CLAIM, self._row).rowcount:
+        if self._connection.execute(INSERT_LOGIN, self._row).rowcount:
             pair = self._exchange(self._query.code, verifier, application)
             return self._connect(pair, given_at=self._now)
         return self._again()
@@ -287,10 +289,10 @@ class _Attempt:
                 raise _refusal("state_required")
             return None
         try:
-            content = one_time.burn(
+            content = one_time_tokens.consume(
                 STATE, self._query.state, by=self._code_hash.hex(), now=self._now
             )
-        except one_time.NotGood as error:
+        except one_time_tokens.InvalidToken as error:
             raise _refusal("invalid_state", STATES_REFUSED[error.reason]) from None
         owner = content.get("session_id")
         if owner is None and self._is_bound():  # anybody can get a state of no session
@@ -302,8 +304,8 @@ class _Attempt:
 
     def _is_bound(self) -> bool:
         """Whether the session has asked for a state of its own."""
-        values = {"user_id": self._query.session_id, "since": self._now - KEPT}
-        return self._connection.execute(IS_BOUND, values).fetchone() is not None
+        values = {"user_id": self._query.session_id, "since": self._now - LOGIN_RETENTION}
+        return self._connection.execute(SELECT_STATE_BINDING, values).fetchone() is not None
 
     def _exchange(
         self, code: str, verifier: str | None, application: tuple[str, str]
@@ -323,7 +325,7 @@ class _Attempt:
         except (HHError, Unavailable) as error:
             if isinstance(error, HHUnavailable) and error.may_have_acted:
                 self._refuse("login_interrupted")
-            self._connection.execute(NEVER_SENT, self._row)
+            self._connection.execute(DELETE_LOGIN_UNSENT, self._row)
             raise
         tokens = json.dumps([pair.access_token, pair.refresh_token, pair.expires_in])
         try:
@@ -331,23 +333,23 @@ class _Attempt:
         except Unavailable:
             self._give_back(pair)
             self._refuse("login_interrupted")
-        self._connection.execute(EXCHANGED, {**self._row, "pair": kept})
-        for forget in (FORGET_OLD, FORGET_BOUND):
-            self._connection.execute(forget, {"before": self._now - KEPT})
+        self._connection.execute(UPDATE_LOGIN_EXCHANGED, {**self._row, "pair": kept})
+        for forget in (DELETE_OLD_LOGINS, DELETE_OLD_STATE_BINDINGS):
+            self._connection.execute(forget, {"before": self._now - LOGIN_RETENTION})
         return pair
 
     def _again(self) -> SessionAnswer | TokensAnswer:
         """The same code came before."""
-        seen = self._connection.execute(READ, self._row).fetchone()
+        seen = self._connection.execute(SELECT_LOGIN, self._row).fetchone()
         if seen is None:  # it had not reached hh.ru, and was forgotten this moment
-            raise _under_way()
+            raise _login_in_progress()
         if seen["user_id"] != self._query.session_id:
             raise Conflict("the code came with another session", code="code_of_another_session")
         if seen["state"] == "refused":
             raise _refusal(seen["refusal"])
         if seen["state"] == "sent":
-            if self._now < seen["started_at"] + SENDING:
-                raise _under_way()
+            if self._now < seen["started_at"] + SENDING_TIMEOUT:
+                raise _login_in_progress()
             self._refuse("login_interrupted")
         if seen["state"] == "exchanged":
             return self._connect(self._parked(seen["pair"]), given_at=seen["started_at"])
@@ -379,7 +381,7 @@ class _Attempt:
             self._give_back(pair)
             self._refuse("not_an_applicant")
         account_id = self._account_id = self._account(me.id)
-        sealed = vault.seal(account_id, pair)
+        sealed = token_store.encrypt(account_id, pair)
         values = {
             **self._row,
             "account_id": account_id,
@@ -390,17 +392,19 @@ class _Attempt:
         try:
             with self._connection.transaction():
                 since = self._attach(values) if self._query.session_id else self._now
-                if not self._connection.execute(DONE, {**values, "since": since}).rowcount:
-                    raise _under_way()  # another call with this code was faster
-                vault.keep(
+                if not self._connection.execute(
+                    UPDATE_LOGIN_DONE, {**values, "since": since}
+                ).rowcount:
+                    raise _login_in_progress()  # another call with this code was faster
+                token_store.save(
                     sealed,
                     user_id=self._query.session_id,
                     connection=self._connection,
                     now=given_at,
                 )
-                self._connection.execute(CONNECTED, values)
+                self._connection.execute(UPDATE_ACCOUNT_CONNECTED, values)
                 self.record("ok")
-        except _MayNotMove:
+        except _AccountChangeForbidden:
             self._give_back(pair)
             self._refuse("session_of_another_account")
         logger.info("connected")
@@ -410,42 +414,44 @@ class _Attempt:
     def _attach(self, values: dict[str, Any]) -> datetime:
         """The session is the account's; since when its tokens count. Raises
         :class:`_MayNotMove`."""
-        had = self._connection.execute(HAD_ACCOUNT, values).fetchone()
+        had = self._connection.execute(LOCK_USER_ACCOUNT, values).fetchone()
         after_now = self._now + timedelta(microseconds=1)
-        row = self._connection.execute(ATTACH_USER, {**values, "after_now": after_now}).fetchone()
+        row = self._connection.execute(
+            UPSERT_USER_ACCOUNT, {**values, "after_now": after_now}
+        ).fetchone()
         if row is None:
-            raise _MayNotMove
+            raise _AccountChangeForbidden
         if had and had["account_id"] not in (None, values["account_id"]):
             # for the broadcaster, which ends the sockets that this session has there
-            events.ring_after_commit(had["account_id"], connection=self._connection)
-        vault.forget_original(values["user_id"], connection=self._connection)
+            event_log.notify_after_commit(had["account_id"], connection=self._connection)
+        token_store.delete_original(values["user_id"], connection=self._connection)
         valid_from = row["tokens_valid_from"]
         return max(self._now, valid_from) if valid_from else self._now
 
     def _account(self, hh_user_id: str) -> UUID:
         """The account of hh.ru's person, made if it is new. It has no tokens yet."""
         values = {"hh_user_id": hh_user_id, "now": self._now}
-        self._connection.execute(NEW_ACCOUNT, values)
-        row = self._connection.execute(FIND_ACCOUNT, values).fetchone()
+        self._connection.execute(INSERT_ACCOUNT, values)
+        row = self._connection.execute(SELECT_ACCOUNT_BY_HH_USER, values).fetchone()
         return UUID(str(row["id"])) if row else self._account(hh_user_id)
 
     def _answer(self, since: datetime) -> SessionAnswer | TokensAnswer:
         """The same each time for the same code: the JWT is issued as of *since*. What went out
         before is the session's to see by then."""
         if self._query.session_id is not None and self._account_id is not None:
-            history.follow(
+            history_transfer.transfer_history(
                 self._account_id,
                 self._query.session_id,
                 caller=self._caller,
                 connection=self._connection,
                 now=self._now,
             )
-            jwt = identities.issue(self._query.session_id, now=since)
+            jwt = session_tokens.issue(self._query.session_id, now=since)
             return SessionAnswer(jwt=jwt, session_id=self._query.session_id)
         if self._account_id is None:  # pragma: no cover - a login that is done has its account
             raise AssertionError
         try:
-            pair = vault.read(self._account_id, connection=self._connection, now=self._now)
+            pair = token_store.read(self._account_id, connection=self._connection, now=self._now)
         except HHRefreshRefused:  # disconnected since
             raise _refusal("invalid_code") from None
         return TokensAnswer(tokens=Tokens.of(pair))
@@ -458,7 +464,7 @@ class _Attempt:
             logger.warning("tokens could not be revoked")
 
     def _refuse(self, refusal: str) -> NoReturn:
-        self._connection.execute(REFUSED, {**self._row, "refusal": refusal})
+        self._connection.execute(UPDATE_LOGIN_REFUSED, {**self._row, "refusal": refusal})
         raise _refusal(refusal) from None
 
 
@@ -473,7 +479,7 @@ def _require_own_session(caller: Caller, session_id: UUID | None) -> None:
         raise Forbidden("the token is of another user", code="user_mismatch")
 
 
-def _under_way() -> Unavailable:
+def _login_in_progress() -> Unavailable:
     return Unavailable("the login is under way", retry_after_s=1, code="login_in_progress")
 
 

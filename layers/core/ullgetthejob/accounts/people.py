@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access, identities
+from ullgetthejob.accounts import access, session_tokens
 from ullgetthejob.accounts.access import Access
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import invalid_token
@@ -18,14 +18,14 @@ from ullgetthejob.platform.errors import NotFound
 if TYPE_CHECKING:
     from uuid import UUID
 
-READ = """
+SELECT_USER_WITH_ACCOUNT = """
     SELECT u.id AS user_id, u.tokens_valid_from, a.id AS account_id, a.access_state,
            a.access_reason, a.access_changed_at, a.access_until, a.captcha_url, a.access_tries
     FROM users u LEFT JOIN accounts a ON a.id = u.account_id
     WHERE u.id = %(user_id)s
 """
 
-OF_ACCOUNT = """
+SELECT_ACCOUNT = """
     SELECT id AS account_id, access_state, access_reason, access_changed_at, access_until,
            captcha_url, access_tries
     FROM accounts WHERE id = %(account_id)s
@@ -58,11 +58,11 @@ class Person:
         return self.account_id is not None and self.access.state != "reauth_required"
 
 
-def by_token(token: str) -> Person:
+def find_by_token(token: str) -> Person:
     """The person of a JWT. Raises :class:`Unauthorized` (``invalid_token``) also when it was
     revoked, or the user is gone."""
-    identity = identities.verify(token, now=clock.now())
-    row = _read(identity.user_id)
+    identity = session_tokens.verify(token, now=clock.now())
+    row = _select_user(identity.user_id)
     if row is None:
         raise invalid_token()
     valid_from = row["tokens_valid_from"]
@@ -71,35 +71,35 @@ def by_token(token: str) -> Person:
     return _person(row)
 
 
-def by_id(user_id: UUID) -> Person:
+def find_by_id(user_id: UUID) -> Person:
     """The person whom the service names. Raises :class:`NotFound`."""
-    row = _read(user_id)
+    row = _select_user(user_id)
     if row is None:
         raise NotFound("there is no such user", code="user_not_found")
     return _person(row)
 
 
-def anybody(user_id: UUID) -> Person:
+def find_or_unknown(user_id: UUID) -> Person:
     """The same, but a user whom Core does not know (yet) stands for itself."""
-    row = _read(user_id)
+    row = _select_user(user_id)
     return Person(user_id, None, Access()) if row is None else _person(row)
 
 
-def by_account(account_id: UUID, *, user_id: UUID) -> Person:
+def find_by_account(account_id: UUID, *, user_id: UUID) -> Person:
     """The person of an account, for work that goes on by itself; *user_id* asked for it.
 
     Raises :class:`NotFound`.
     """
     with postgres.session() as connection:
-        row = connection.execute(OF_ACCOUNT, {"account_id": account_id}).fetchone()
+        row = connection.execute(SELECT_ACCOUNT, {"account_id": account_id}).fetchone()
     if row is None:
         raise NotFound("there is no such account", code="account_not_found")
     return _person({**row, "user_id": user_id})
 
 
-def _read(user_id: UUID) -> dict[str, Any] | None:
+def _select_user(user_id: UUID) -> dict[str, Any] | None:
     with postgres.session() as connection:
-        return connection.execute(READ, {"user_id": user_id}).fetchone()
+        return connection.execute(SELECT_USER_WITH_ACCOUNT, {"user_id": user_id}).fetchone()
 
 
 def _person(row: dict[str, Any]) -> Person:

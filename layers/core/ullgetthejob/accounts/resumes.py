@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ullgetthejob.accounts import audit, calls
+from ullgetthejob.accounts import audit, hh_calls
 from ullgetthejob.accounts.access import State
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def list_resumes(
         connection=connection,
         now=now,
     ):
-        items = calls.ask(person, hh.resumes, hh=hh, connection=connection, now=now)
+        items = hh_calls.call_as_account(person, hh.resumes, hh=hh, connection=connection, now=now)
     return Resumes(items=[ResumeItem.model_validate({"title": None, **item}) for item in items])
 
 
@@ -141,7 +141,7 @@ def read_resume(
         connection=connection,
         now=now,
     ):
-        resume = calls.ask(
+        resume = hh_calls.call_as_account(
             person,
             lambda token: hh.resume(token, resume_id),
             hh=hh,

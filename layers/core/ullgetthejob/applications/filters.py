@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from ullgetthejob.accounts import audit
-from ullgetthejob.applications.words import Text, check_phrase
+from ullgetthejob.applications.phrase_matching import PhraseIndex, check_phrase
 from ullgetthejob.platform.errors import NeedsPerson, NotFound
 from ullgetthejob.platform.telemetry import count, logger
 
@@ -58,11 +58,13 @@ Rule = Literal[
 UNREADABLE = "filters_unreadable"
 WEEK = timedelta(days=7)
 NET_OF_100 = 87  # Russia's income tax is 13 %, whatever more is owed on the part of a high salary
-MOST_PREVIEWED = 100
-MOST_LOOKED_UP = 20
+MAX_PREVIEWED = 100
+MAX_LOOKUPS = 20
 
-READ = "SELECT rules, updated_at FROM application_filters WHERE account_id = %(account_id)s"
-KEEP = """
+SELECT_FILTERS = (
+    "SELECT rules, updated_at FROM application_filters WHERE account_id = %(account_id)s"
+)
+UPSERT_FILTERS = """
     INSERT INTO application_filters (account_id, rules, updated_at)
     VALUES (%(account_id)s, %(rules)s::jsonb, %(now)s)
     ON CONFLICT (account_id) DO UPDATE
@@ -70,7 +72,7 @@ KEEP = """
 """
 # Every application that hh.ru has or may have, made by hand or not. One that it called a repetition
 # was made by hand, maybe this week, until the negotiations tell when.
-OF_WEEK = """
+SELECT_ATTEMPTS_OF_WEEK = """
     SELECT DISTINCT l.vacancy_id, j.employer_id,
            j.employer_id IS NULL AND j.vacancy IS NULL AND j.detail IS NULL AS unknown
     FROM application_attempts a
@@ -83,11 +85,11 @@ OF_WEEK = """
           WHERE b.ledger_id = a.ledger_id AND p.counts
       ))
 """
-STORED = """
+SELECT_STORED_VACANCIES = """
     SELECT coalesce(detail, vacancy) AS vacancy, detail IS NOT NULL AS in_full FROM jobs
     WHERE external_id = ANY(%(ids)s) AND (vacancy IS NOT NULL OR detail IS NOT NULL)
 """
-NEWEST = """
+SELECT_NEWEST_VACANCIES = """
     SELECT coalesce(detail, vacancy) AS vacancy, detail IS NOT NULL AS in_full FROM jobs
     WHERE fetched_at IS NOT NULL AND NOT archived AND (vacancy IS NOT NULL OR detail IS NOT NULL)
     ORDER BY fetched_at DESC, external_id LIMIT %(most)s
@@ -133,7 +135,7 @@ class SalaryFloor(_Strict):
 
 
 class Rules(_Strict):
-    """What is dropped. Words: see :mod:`ullgetthejob.applications.words`."""
+    """What is dropped. Words: see :mod:`ullgetthejob.applications.phrase_matching`."""
 
     employers: Annotated[tuple[EmployerRule, ...], Field(max_length=200)] = ()
     title_words: Annotated[tuple[Phrase, ...], Field(max_length=100)] = ()
@@ -250,7 +252,7 @@ def replace(
         "now": now,
     }
     with connection.transaction():
-        connection.execute(KEEP, values)
+        connection.execute(UPSERT_FILTERS, values)
         audit.write(
             "filters.replace",
             "ok",
@@ -269,10 +271,10 @@ def preview(body: PreviewBody, *, person: Person, connection: Connection, now: d
     rules = body.rules or _read(person.account_id, connection=connection).rules
     wanted = list(dict.fromkeys(body.job_ids or ()))
     if body.job_ids is None:
-        rows = connection.execute(NEWEST, {"most": MOST_PREVIEWED}).fetchall()
+        rows = connection.execute(SELECT_NEWEST_VACANCIES, {"most": MAX_PREVIEWED}).fetchall()
         vacancies = list(_models(rows))
     else:
-        rows = connection.execute(STORED, {"ids": wanted}).fetchall()
+        rows = connection.execute(SELECT_STORED_VACANCIES, {"ids": wanted}).fetchall()
         vacancies = sorted(_models(rows), key=lambda one: wanted.index(one.id))
     week = _week(person.account_id, rules, connection=connection, now=now)
     jobs = []
@@ -317,7 +319,7 @@ def advise(
         return None
     if rules is None:
         return None
-    rows = connection.execute(STORED, {"ids": [vacancy_id]}).fetchall()
+    rows = connection.execute(SELECT_STORED_VACANCIES, {"ids": [vacancy_id]}).fetchall()
     week = _week(account_id, rules, connection=connection, now=now)
     for vacancy in _models(rows):
         held = _held(judge(rules, vacancy, week))
@@ -347,7 +349,7 @@ def decide(
     if rules is None:
         return None
     week = _week(account_id, rules, connection=connection, now=now)
-    for id in sorted(week.unknown, reverse=True)[:MOST_LOOKED_UP]:
+    for id in sorted(week.unknown, reverse=True)[:MAX_LOOKUPS]:
         try:
             employer = look_up(id).employer
         except NotFound:
@@ -383,7 +385,7 @@ def _employer(rule: Rule, wanted: EmployerRule | None, employer: Employer) -> li
         return []
     if wanted.id is not None and wanted.id == employer.id:
         return [Finding(rule=rule, verdict="drop", because=wanted.id)]
-    found = None if wanted.name is None else Text(employer.name).find(wanted.name)
+    found = None if wanted.name is None else PhraseIndex(employer.name).find(wanted.name)
     if wanted.name is not None and found is not None:
         return [Finding(rule=rule, verdict="drop", because=wanted.name, found=found)]
     if employer.id is None or not employer.name.strip():
@@ -402,7 +404,7 @@ def _words(rule: Rule, phrases: Iterable[str], text: str) -> list[Finding]:
         return []
     if not text.strip():
         return [Finding(rule=rule, verdict="unknown", because=rule)]
-    searched = Text(text)
+    searched = PhraseIndex(text)
     for phrase in phrases:
         found = searched.find(phrase)
         if found is not None:
@@ -480,7 +482,7 @@ def _held(findings: list[Finding]) -> Held | None:
 
 
 def _read(account_id: UUID | None, *, connection: Connection) -> FiltersAnswer:
-    row = connection.execute(READ, {"account_id": account_id}).fetchone()
+    row = connection.execute(SELECT_FILTERS, {"account_id": account_id}).fetchone()
     if row is None:
         return FiltersAnswer(rules=Rules(), updated_at=None)
     try:
@@ -504,7 +506,7 @@ def _week(account_id: UUID | None, rules: Rules, *, connection: Connection, now:
     if rules.max_per_employer_per_week is None or account_id is None:
         return week
     values = {"account_id": account_id, "since": now - WEEK}
-    for row in connection.execute(OF_WEEK, values).fetchall():
+    for row in connection.execute(SELECT_ATTEMPTS_OF_WEEK, values).fetchall():
         if row["unknown"]:
             week.unknown.add(row["vacancy_id"])
         elif row["employer_id"] is not None:

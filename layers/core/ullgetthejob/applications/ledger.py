@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from ullgetthejob.realtime import events
+from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -48,41 +48,41 @@ State = Literal[
 ]
 # Nothing is out at hh.ru yet.
 WAITING: tuple[State, ...] = ("queued", "preparing", "waiting_quota")
-_PERSONS: tuple[State, ...] = ("needs_person", "handoff")
-_OVER: tuple[State, ...] = ("refused", "cancelled", "expired")
+_NEEDS_PERSON: tuple[State, ...] = ("needs_person", "handoff")
+_FINAL: tuple[State, ...] = ("refused", "cancelled", "expired")
 # Nor will be before somebody does something: another letter may still go out instead.
-NOT_OUT: tuple[State, ...] = (*WAITING, *_PERSONS)
+UNSENT: tuple[State, ...] = (*WAITING, *_NEEDS_PERSON)
 # From where a state may be reached. "submitting" only from "preparing": whatever else goes wrong,
 # two workers never make the same call.
-MAY_FOLLOW: dict[State, tuple[State, ...]] = {
-    "queued": (*WAITING, "submitting", "uncertain", *_PERSONS, *_OVER),
+ALLOWED_SOURCES: dict[State, tuple[State, ...]] = {
+    "queued": (*WAITING, "submitting", "uncertain", *_NEEDS_PERSON, *_FINAL),
     "preparing": WAITING,
     "waiting_quota": (*WAITING, "submitting"),
     "submitting": ("preparing",),
     "uncertain": ("submitting", "uncertain"),
-    "submitted": ("submitting", "uncertain", *_PERSONS),
+    "submitted": ("submitting", "uncertain", *_NEEDS_PERSON),
     "needs_person": (*WAITING, "submitting"),
     "handoff": (*WAITING, "submitting", "uncertain"),
     "refused": (*WAITING, "submitting"),
-    "cancelled": (*WAITING, *_PERSONS),
-    "expired": (*WAITING, *_PERSONS),
+    "cancelled": (*WAITING, *_NEEDS_PERSON),
+    "expired": (*WAITING, *_NEEDS_PERSON),
 }
 # Nothing was created at hh.ru, as far as hh.ru itself says: trying (again) is safe.
-RETRYABLE: tuple[State, ...] = (*_PERSONS, *_OVER)
+RETRYABLE: tuple[State, ...] = (*_NEEDS_PERSON, *_FINAL)
 
 # Rung for an account that has something due.
 QUEUE = "APPLIER_QUEUE_URL"
-LONGEST_LETTER = 10_000  # hh.ru: POST /negotiations, message
-GIVEN_UP_AFTER = timedelta(days=14)
+MAX_LETTER_CHARS = 10_000  # hh.ru: POST /negotiations, message
+APPLICATION_TTL = timedelta(days=14)
 # hh.ru: 200 applications per sliding 24 h, counted back from the attempt.
 DAY_LIMIT = 200
 # hh.ru counts from when the call arrived, by its own clock: ours leave the window a little later.
 DAY = timedelta(hours=24, minutes=2)
 # Longer than any call to hh.ru: whoever made it is gone by then.
-CALL_IS_OVER = timedelta(seconds=90)
+CALL_TIMEOUT = timedelta(seconds=90)
 
 # What the BFF shows. "pending" is never written here: found there, it is a wish to try again.
-PROJECTED: dict[State, str] = {
+PROJECTED_STATUS: dict[State, str] = {
     "queued": "processing",
     "preparing": "processing",
     "waiting_quota": "rate_limited",
@@ -97,7 +97,7 @@ PROJECTED: dict[State, str] = {
 }
 # The same on an item of a campaign: in application_queue.status the BFF, its page and the original
 # know these words alone, besides "pending" and the BFF's own "customizing".
-PROJECTED_ITEM: dict[State, str] = {
+PROJECTED_ITEM_STATUS: dict[State, str] = {
     "queued": "ready",
     "preparing": "ready",
     "waiting_quota": "rate_limited",
@@ -116,23 +116,23 @@ COLUMNS = """
     wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
     created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id
 """
-READ = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
+SELECT_APPLICATION = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
 # Held back: what belongs to a campaign that does not run, or whose item was taken out of the queue.
 # What is out already is settled all the same.
-NOT_HELD_BACK = """(
+CAMPAIGN_RUNS = """(
     workflow_id IS NULL OR state IN ('submitting', 'uncertain')
     OR EXISTS (SELECT FROM campaigns c
                WHERE c.workflow_id = application_ledger.workflow_id AND c.state = 'running')
        AND EXISTS (SELECT FROM application_queue q WHERE q.id = application_ledger.queue_item_id)
 )"""
 # What was submitted by itself goes before what is one of many.
-DUE = f"""
+SELECT_NEXT_DUE = f"""
     SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND due_at <= %(now)s AND state = ANY(%(states)s)
-      AND {NOT_HELD_BACK}
+      AND {CAMPAIGN_RUNS}
     ORDER BY workflow_id IS NOT NULL, due_at, created_at, id LIMIT 1
 """  # noqa: S608
-MOVE = f"""
+UPDATE_APPLICATION_STATE = f"""
     UPDATE application_ledger SET
         state = %(state)s, reason = %(reason)s, due_at = %(due_at)s, updated_at = %(now)s,
         resume_id = coalesce(%(resume_id)s, resume_id),
@@ -148,21 +148,21 @@ MOVE = f"""
     WHERE id = %(id)s AND state = ANY(%(from)s)
     RETURNING {COLUMNS}
 """  # noqa: S608
-COUNT_FAILED_CALL = """
+UPDATE_FAILED_CALLS = """
     UPDATE application_ledger SET failed_calls = failed_calls + 1 WHERE id = %(id)s
     RETURNING failed_calls
 """
-SELECT_WAITING = f"""
+SELECT_WAITING_APPLICATIONS = f"""
     SELECT {COLUMNS} FROM application_ledger
-    WHERE account_id = %(account_id)s AND state IN ('queued', 'waiting_quota') AND {NOT_HELD_BACK}
+    WHERE account_id = %(account_id)s AND state IN ('queued', 'waiting_quota') AND {CAMPAIGN_RUNS}
     ORDER BY created_at, id
 """  # noqa: S608
-HISTORY = """
+INSERT_HISTORY = """
     INSERT INTO application_history (ledger_id, at, state, reason)
     VALUES (%(id)s, %(now)s, %(state)s, %(reason)s)
 """
 # A handoff may follow an attempt of which nobody knows what came: its letter stays.
-REPLACE_LETTER = f"""
+UPDATE_LETTER = f"""
     UPDATE application_ledger SET letter = %(letter)s, updated_at = %(now)s
     WHERE id = %(id)s AND state = ANY(%(states)s) AND letter IS DISTINCT FROM %(letter)s
       AND (state <> 'handoff' OR NOT EXISTS (
@@ -171,7 +171,7 @@ REPLACE_LETTER = f"""
 """  # noqa: S608
 # The row that the BFF reads, for one of the ledger's that has none yet. What Core shows stands
 # there twice: where the BFF has written over ``status``, the two differ, and an index has the row.
-SHOW = """
+INSERT_PROJECTION = """
     WITH made AS (
         INSERT INTO applications (user_id, job_id, job_external_id, cover_letter, status,
                                   projected_status, error_message, rate_limited_until, inserted_at,
@@ -186,7 +186,7 @@ SHOW = """
     UPDATE application_ledger SET application_id = made.id FROM made
     WHERE application_ledger.id = %(id)s
 """
-PROJECT = """
+UPDATE_PROJECTION = """
     UPDATE applications
     SET status = %(status)s, projected_status = %(status)s, error_message = %(error)s,
         submitted_at = %(submitted_at)s,
@@ -196,7 +196,7 @@ PROJECT = """
     WHERE id = %(application_id)s
 """
 # The item of a campaign, which the BFF reads too. core_state: Core's own word beside the BFF's.
-PROJECT_ITEM = """
+UPDATE_QUEUE_ITEM_PROJECTION = """
     UPDATE application_queue
     SET status = %(status)s, core_state = %(state)s, last_error = %(error)s, updated_at = %(now)s,
         next_run_at = coalesce(%(until)s, next_run_at),
@@ -204,12 +204,12 @@ PROJECT_ITEM = """
     WHERE id = %(queue_item_id)s
 """
 # Locked, so that a pause, or the item's deletion, comes before an attempt or after it.
-GOES_OUT = """
+LOCK_RUNNING_CAMPAIGN = """
     SELECT FROM campaigns c JOIN application_queue q ON q.id = %(queue_item_id)s
     WHERE c.workflow_id = %(workflow_id)s AND c.state = 'running'
     FOR SHARE OF c FOR KEY SHARE OF q
 """
-LEAVE = """
+DETACH_CAMPAIGN = """
     UPDATE application_ledger l SET workflow_id = NULL, queue_item_id = NULL
     WHERE l.id = %(id)s AND l.workflow_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM campaigns c JOIN application_queue q ON q.id = l.queue_item_id
@@ -219,45 +219,45 @@ LEAVE = """
 # What *until* holds up, the oldest first: whatever is due and not out yet, what waits for quota no
 # longer than that, and the one that is being made. Others in preparation were interrupted: whether
 # they have their token already is looked at when their turn comes.
-HELD_UP = f"""
+SELECT_DEFERRABLE = f"""
     SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s
       AND (state = 'waiting_quota' AND due_at <= %(until)s
            OR state = 'queued' AND due_at <= %(now)s
            OR state = 'preparing' AND id = %(id)s)
-      AND {NOT_HELD_BACK}
+      AND {CAMPAIGN_RUNS}
     ORDER BY workflow_id IS NOT NULL, created_at, id
 """  # noqa: S608
-FIRST_IN_LINE = f"""
+SELECT_NEXT_DEFERRED = f"""
     SELECT {COLUMNS} FROM application_ledger
-    WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND {NOT_HELD_BACK}
+    WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND {CAMPAIGN_RUNS}
     ORDER BY workflow_id IS NOT NULL, due_at, created_at, id LIMIT 1
 """  # noqa: S608
-LAST_IN_LINE = """
+SELECT_LAST_DEFERRED_AT = """
     SELECT max(due_at) AS last FROM application_ledger
     WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND workflow_id IS NULL
 """
 LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR UPDATE"
-COUNTED = """
+SELECT_COUNTED_ATTEMPTS = """
     SELECT a.at FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
     WHERE a.account_id = %(account_id)s AND a.at > %(since)s AND coalesce(o.counts, true)
     ORDER BY a.at DESC
 """
-ATTEMPT = """
+INSERT_ATTEMPT = """
     INSERT INTO application_attempts (ledger_id, account_id, number, at)
     VALUES (%(id)s, %(account_id)s, %(number)s, %(now)s)
 """
-ATTEMPTS = """
+COUNT_ATTEMPTS = """
     SELECT count(*) AS made, count(*) FILTER (WHERE o.outcome IS DISTINCT FROM 'not_sent') AS sent
     FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
     WHERE a.ledger_id = %(id)s
 """
-LAST_OUTCOME = """
+SELECT_LAST_OUTCOME = """
     SELECT o.outcome FROM application_attempts a
     LEFT JOIN application_outcomes o ON o.attempt_id = a.id
     WHERE a.ledger_id = %(id)s ORDER BY a.number DESC LIMIT 1
 """
-OUTCOMES = """
+INSERT_OUTCOMES = """
     INSERT INTO application_outcomes (attempt_id, at, outcome, counts)
     SELECT a.id, %(now)s, %(outcome)s, %(counts)s FROM application_attempts a
     WHERE a.ledger_id = %(id)s ON CONFLICT DO NOTHING
@@ -296,18 +296,18 @@ class Application:
     queue_item_id: UUID | None
 
 
-class Moved(Exception):
+class ConcurrentUpdate(Exception):
     """The row no longer stands where the change started from: somebody else was faster."""
 
 
-def is_over(state: State) -> bool:
+def is_final(state: State) -> bool:
     """Whether nothing more comes of an application, unless its person wants it again."""
-    return state == "submitted" or state in _OVER
+    return state == "submitted" or state in _FINAL
 
 
 def read(id: UUID, *, connection: Connection) -> Application | None:
     """A row."""
-    row = connection.execute(READ, {"id": id}).fetchone()
+    row = connection.execute(SELECT_APPLICATION, {"id": id}).fetchone()
     return Application(**row) if row else None
 
 
@@ -316,15 +316,15 @@ def next_due(
     *,
     connection: Connection,
     now: datetime,
-    states: Collection[State] = tuple(MAY_FOLLOW),
+    states: Collection[State] = tuple(ALLOWED_SOURCES),
 ) -> Application | None:
     """What has waited longest among what is due for the account at *now*, in one of *states*."""
     values = {"account_id": account_id, "now": now, "states": list(states)}
-    row = connection.execute(DUE, values).fetchone()
+    row = connection.execute(SELECT_NEXT_DUE, values).fetchone()
     return Application(**row) if row else None
 
 
-def move(
+def transition(
     id: UUID,
     state: State,
     *,
@@ -350,24 +350,24 @@ def move(
         "reason": reason,
         "due_at": due_at,
         "now": now,
-        "from": list(MAY_FOLLOW[state] if source is None else source),
+        "from": list(ALLOWED_SOURCES[state] if source is None else source),
         "submitted_at": found.get("submitted_at"),
         "by_hand": found.get("by_hand", False),
         "keeps_failed_calls": found.get("keeps_failed_calls", state == "preparing"),
         # What the person's CV says is kept for the resume that is to be made, and no longer.
-        "is_over": is_over(state),
+        "is_over": is_final(state),
     }
     with connection.transaction():
-        row = connection.execute(MOVE, values).fetchone()
+        row = connection.execute(UPDATE_APPLICATION_STATE, values).fetchone()
         if row is None:
-            raise Moved
+            raise ConcurrentUpdate
         application = Application(**row)
         project(application, connection=connection, now=now)
-        announce(application, connection=connection, now=now)
+        record_change(application, connection=connection, now=now)
     return application
 
 
-def announce(
+def record_change(
     application: Application, *, connection: Connection, now: datetime, reason: str | None = None
 ) -> None:
     """Write where the row stands into its history and the account's events. *reason*: what
@@ -378,7 +378,7 @@ def announce(
         "state": application.state,
         "reason": reason or application.reason,
     }
-    connection.execute(HISTORY, values)
+    connection.execute(INSERT_HISTORY, values)
     waits_until = application.due_at if application.state == "waiting_quota" else None
     data = {
         "application_id": str(application.id),
@@ -389,12 +389,12 @@ def announce(
         "hh_state": application.hh_state,
         "viewed": application.hh_viewed,
     }
-    events.append(
+    event_log.append(
         application.account_id, "application.updated", data, connection=connection, now=now
     )
 
 
-def wait_in_line(
+def defer_queued(
     account_id: UUID,
     *,
     first: datetime,
@@ -408,12 +408,12 @@ def wait_in_line(
     *id*: the one that is being made, which is not due.
     """
     values = {"account_id": account_id, "until": first, "now": now, "id": id}
-    for place, row in enumerate(connection.execute(HELD_UP, values).fetchall()):
+    for place, row in enumerate(connection.execute(SELECT_DEFERRABLE, values).fetchall()):
         due_at = first + place * every
         if (row["state"], row["due_at"]) == ("waiting_quota", due_at):
             continue
-        with contextlib.suppress(Moved):
-            move(
+        with contextlib.suppress(ConcurrentUpdate):
+            transition(
                 row["id"],
                 "waiting_quota",
                 source=[row["state"]],
@@ -424,27 +424,27 @@ def wait_in_line(
             )
 
 
-def first_in_line(account_id: UUID, *, connection: Connection) -> Application | None:
+def next_deferred(account_id: UUID, *, connection: Connection) -> Application | None:
     """The first of those that wait for quota, due or not."""
-    row = connection.execute(FIRST_IN_LINE, {"account_id": account_id}).fetchone()
+    row = connection.execute(SELECT_NEXT_DEFERRED, {"account_id": account_id}).fetchone()
     return Application(**row) if row else None
 
 
-def last_in_line(account_id: UUID, *, connection: Connection) -> datetime | None:
+def last_deferred_at(account_id: UUID, *, connection: Connection) -> datetime | None:
     """When the last of those that wait for quota, campaigns aside, comes due."""
-    row = connection.execute(LAST_IN_LINE, {"account_id": account_id}).fetchone()
+    row = connection.execute(SELECT_LAST_DEFERRED_AT, {"account_id": account_id}).fetchone()
     return row["last"] if row else None
 
 
 def list_waiting(account_id: UUID, *, connection: Connection) -> list[Application]:
     """Return the applications that wait to go out, the oldest first; none of a paused campaign."""
-    rows = connection.execute(SELECT_WAITING, {"account_id": account_id}).fetchall()
+    rows = connection.execute(SELECT_WAITING_APPLICATIONS, {"account_id": account_id}).fetchall()
     return [Application(**row) for row in rows]
 
 
 def count_failed_call(id: UUID, *, connection: Connection) -> int:
     """Count a call for this application that hh.ru failed; return how many there were in a row."""
-    row = connection.execute(COUNT_FAILED_CALL, {"id": id}).fetchone()
+    row = connection.execute(UPDATE_FAILED_CALLS, {"id": id}).fetchone()
     return int(row["failed_calls"]) if row else 0
 
 
@@ -452,10 +452,10 @@ def project(application: Application, *, connection: Connection, now: datetime) 
     """Write what the BFF reads; whatever it wrote there itself is overwritten."""
     waits = application.state == "waiting_quota"
     connection.execute(
-        PROJECT,
+        UPDATE_PROJECTION,
         {
             "application_id": application.application_id,
-            "status": PROJECTED[application.state],
+            "status": PROJECTED_STATUS[application.state],
             "error": None if application.state == "submitted" else _with_link(application),
             "submitted_at": _utc(application.submitted_at),
             "negotiation_id": application.negotiation_id,
@@ -468,11 +468,11 @@ def project(application: Application, *, connection: Connection, now: datetime) 
     )
     if application.queue_item_id is not None:
         connection.execute(
-            PROJECT_ITEM,
+            UPDATE_QUEUE_ITEM_PROJECTION,
             {
                 "id": application.id,
                 "queue_item_id": application.queue_item_id,
-                "status": PROJECTED_ITEM[application.state],
+                "status": PROJECTED_ITEM_STATUS[application.state],
                 "state": application.state,
                 "error": _last_error(application),
                 "until": _utc(application.due_at) if waits else None,
@@ -483,59 +483,59 @@ def project(application: Application, *, connection: Connection, now: datetime) 
 
 def _last_error(application: Application) -> str | None:
     """Why an item failed."""
-    if PROJECTED_ITEM[application.state] != "failed":
+    if PROJECTED_ITEM_STATUS[application.state] != "failed":
         return None
     return _with_link(application) or application.state
 
 
 def _with_link(application: Application) -> str | None:
     """The reason; with the link, where its person can do something there."""
-    if application.state in _PERSONS and application.reason and application.link:
+    if application.state in _NEEDS_PERSON and application.reason and application.link:
         return f"{application.reason}: {application.link}"
     return application.reason
 
 
-def leave_campaign(id: UUID, *, connection: Connection) -> None:
+def detach_campaign(id: UUID, *, connection: Connection) -> None:
     """Let a row go on by itself if its campaign is cancelled, or its item gone: its person wants
     it again."""
-    connection.execute(LEAVE, {"id": id})
+    connection.execute(DETACH_CAMPAIGN, {"id": id})
 
 
-def restore(id: UUID, *, connection: Connection, now: datetime) -> None:
+def restore_projection(id: UUID, *, connection: Connection, now: datetime) -> None:
     """Put right what the BFF reads, after it wrote there itself."""
     with connection.transaction():
-        row = connection.execute(f"{READ} FOR UPDATE", {"id": id}).fetchone()
+        row = connection.execute(f"{SELECT_APPLICATION} FOR UPDATE", {"id": id}).fetchone()
         if row is not None:
             project(Application(**row), connection=connection, now=now)
 
 
-def counted(account_id: UUID, *, connection: Connection, now: datetime) -> list[datetime]:
+def list_counted(account_id: UUID, *, connection: Connection, now: datetime) -> list[datetime]:
     """When those of hh.ru's last 24 hours went out, the latest first."""
     values = {"account_id": account_id, "since": now - DAY}
-    return [row["at"] for row in connection.execute(COUNTED, values).fetchall()]
+    return [row["at"] for row in connection.execute(SELECT_COUNTED_ATTEMPTS, values).fetchall()]
 
 
-def room_at(account_id: UUID, *, connection: Connection, now: datetime) -> datetime:
+def next_slot_in_24h(account_id: UUID, *, connection: Connection, now: datetime) -> datetime:
     """When hh.ru's 24 hours have room for one more: *now*, or later."""
-    latest = counted(account_id, connection=connection, now=now)
+    latest = list_counted(account_id, connection=connection, now=now)
     return now if len(latest) < DAY_LIMIT else latest[DAY_LIMIT - 1] + DAY
 
 
-def made_attempts(id: UUID, *, connection: Connection) -> int:
+def count_attempts(id: UUID, *, connection: Connection) -> int:
     """How many attempts the row has had."""
-    row = connection.execute(ATTEMPTS, {"id": id}).fetchone()
+    row = connection.execute(COUNT_ATTEMPTS, {"id": id}).fetchone()
     return int(row["made"]) if row else 0
 
 
-def sent_attempts(id: UUID, *, connection: Connection) -> int:
+def count_sent_attempts(id: UUID, *, connection: Connection) -> int:
     """How many of them reached hh.ru, or may have."""
-    row = connection.execute(ATTEMPTS, {"id": id}).fetchone()
+    row = connection.execute(COUNT_ATTEMPTS, {"id": id}).fetchone()
     return int(row["sent"]) if row else 0
 
 
-def has_token(id: UUID, *, connection: Connection) -> bool:
+def has_unused_token(id: UUID, *, connection: Connection) -> bool:
     """Whether the row's token is still in hand: the call that it was spent for never left."""
-    row = connection.execute(LAST_OUTCOME, {"id": id}).fetchone()
+    row = connection.execute(SELECT_LAST_OUTCOME, {"id": id}).fetchone()
     return row is not None and row["outcome"] == "not_sent"
 
 
@@ -555,29 +555,29 @@ def begin_attempt(
     """
     with connection.transaction():
         # The row before the account, as whatever moves a row locks them.
-        connection.execute(f"{READ} FOR UPDATE", {"id": application.id})
+        connection.execute(f"{SELECT_APPLICATION} FOR UPDATE", {"id": application.id})
         connection.execute(LOCK_ACCOUNT, {"account_id": application.account_id})
-        room = room_at(application.account_id, connection=connection, now=now)
+        room = next_slot_in_24h(application.account_id, connection=connection, now=now)
         if room > now:
             return room
-        if not _goes_out(application, connection=connection):
-            raise Moved
-        going_out = move(
+        if not _campaign_runs(application, connection=connection):
+            raise ConcurrentUpdate
+        going_out = transition(
             application.id,
             "submitting",
             connection=connection,
             now=now,
-            due_at=now + CALL_IS_OVER,
+            due_at=now + CALL_TIMEOUT,
             resume_id=resume_id,
             resume_reason=resume_reason,
         )
         values = {
             "id": application.id,
             "account_id": application.account_id,
-            "number": made_attempts(application.id, connection=connection) + 1,
+            "number": count_attempts(application.id, connection=connection) + 1,
             "now": now,
         }
-        connection.execute(ATTEMPT, values)
+        connection.execute(INSERT_ATTEMPT, values)
         return going_out
 
 
@@ -592,9 +592,9 @@ def replace_letter(
     """
     if letter is None:
         return None
-    values = {"id": application.id, "letter": letter, "states": list(NOT_OUT), "now": now}
+    values = {"id": application.id, "letter": letter, "states": list(UNSENT), "now": now}
     with connection.transaction():
-        row = connection.execute(REPLACE_LETTER, values).fetchone()
+        row = connection.execute(UPDATE_LETTER, values).fetchone()
         if row is None:
             return None
         replaced = Application(**row)
@@ -602,12 +602,12 @@ def replace_letter(
     return replaced
 
 
-def _goes_out(application: Application, *, connection: Connection) -> bool:
+def _campaign_runs(application: Application, *, connection: Connection) -> bool:
     """Whether its campaign, if it has one, lets it go out; that stays so in this transaction."""
     if application.workflow_id is None:
         return True
     values = {"workflow_id": application.workflow_id, "queue_item_id": application.queue_item_id}
-    return connection.execute(GOES_OUT, values).fetchone() is not None
+    return connection.execute(LOCK_RUNNING_CAMPAIGN, values).fetchone() is not None
 
 
 def record_by_hand(
@@ -622,11 +622,11 @@ def record_by_hand(
     values = {
         "id": application.id,
         "account_id": application.account_id,
-        "number": made_attempts(application.id, connection=connection) + 1,
+        "number": count_attempts(application.id, connection=connection) + 1,
         "now": at,
     }
-    connection.execute(ATTEMPT, values)
-    end_attempts(application.id, outcome, counts=True, connection=connection, now=now)
+    connection.execute(INSERT_ATTEMPT, values)
+    close_attempts(application.id, outcome, counts=True, connection=connection, now=now)
 
 
 def record_unsent(application: Application, *, connection: Connection, now: datetime) -> None:
@@ -634,21 +634,21 @@ def record_unsent(application: Application, *, connection: Connection, now: date
     values = {
         "id": application.id,
         "account_id": application.account_id,
-        "number": made_attempts(application.id, connection=connection) + 1,
+        "number": count_attempts(application.id, connection=connection) + 1,
         "now": now,
     }
     with connection.transaction():
-        connection.execute(ATTEMPT, values)
-        end_attempts(application.id, "not_sent", counts=False, connection=connection, now=now)
+        connection.execute(INSERT_ATTEMPT, values)
+        close_attempts(application.id, "not_sent", counts=False, connection=connection, now=now)
 
 
-def end_attempts(
+def close_attempts(
     id: UUID, outcome: str, *, counts: bool, connection: Connection, now: datetime
 ) -> None:
     """Put on record what came of the row's attempts that are still open. *counts*: whether hh.ru
     counts it among its 200."""
     values = {"id": id, "now": now, "outcome": outcome, "counts": counts}
-    connection.execute(OUTCOMES, values)
+    connection.execute(INSERT_OUTCOMES, values)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
 from ullgetthejob.applications import ledger
-from ullgetthejob.applications.campaigns import giving_up, taking_up
+from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import periodic, queues
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.telemetry import count, gauge
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-AT_ONCE = 500  # rows of each kind a minute; the next minute takes the rest
+BATCH = 500  # rows of each kind a minute; the next minute takes the rest
 
 # Each has an index of just the rows that may wait (migration 0012), in the order that it asks for.
-ACCESS_RETURNED = """
+SELECT_ACCESS_RESTORED = """
     SELECT l.id, l.account_id FROM application_ledger l JOIN accounts a ON a.id = l.account_id
     WHERE l.state = 'needs_person' AND l.reason IN ('reauth_required', 'captcha')
       AND a.access_state IN ('ok', 'limited_until')
     LIMIT %(most)s
 """
-EXPIRED = """
+SELECT_EXPIRED = """
     SELECT id FROM application_ledger
     WHERE state IN ('needs_person', 'handoff') AND due_at IS NULL AND expires_at <= %(now)s
     ORDER BY expires_at LIMIT %(most)s
 """
-OVERWRITTEN = f"""
+SELECT_OVERWRITTEN = f"""
     SELECT {", ".join(f"l.{column.strip()}" for column in ledger.COLUMNS.split(","))}, p.status
     FROM (
         SELECT id, status, updated_at FROM applications
@@ -55,20 +55,22 @@ OVERWRITTEN = f"""
     ) AS p JOIN application_ledger l ON l.application_id = p.id
     ORDER BY p.updated_at, p.id
 """  # noqa: S608
-ANEW = "UPDATE application_ledger SET expires_at = %(expires_at)s WHERE id = %(id)s"
-DUE_ACCOUNTS = f"""
+UPDATE_APPLICATION_RENEWED = (
+    "UPDATE application_ledger SET expires_at = %(expires_at)s WHERE id = %(id)s"
+)
+SELECT_DUE_ACCOUNTS = f"""
     SELECT account_id FROM (
         SELECT account_id, due_at FROM application_ledger
-        WHERE due_at <= %(now)s AND {ledger.NOT_HELD_BACK}
+        WHERE due_at <= %(now)s AND {ledger.CAMPAIGN_RUNS}
         UNION ALL
         SELECT id, negotiations_due_at FROM accounts
         WHERE negotiations_due_at <= %(now)s AND {access.READABLE}
     ) AS due
     GROUP BY account_id ORDER BY min(due_at) LIMIT %(most)s
 """  # noqa: S608
-OLDEST_DUE = f"""
+SELECT_OLDEST_DUE = f"""
     SELECT min(due_at) AS due_at FROM application_ledger
-    WHERE due_at <= %(now)s AND {ledger.NOT_HELD_BACK}
+    WHERE due_at <= %(now)s AND {ledger.CAMPAIGN_RUNS}
 """  # noqa: S608
 
 
@@ -101,12 +103,12 @@ def tidy_steps(*, now: datetime, request_id: str) -> dict[str, periodic.Step]:
     themselves. *request_id*: the invocation's."""
     caller = Caller("core", request_id)
     return {
-        "returned": partial(return_after_access, now=now),
-        "retried": partial(retry_wished, now=now),
+        "returned": partial(requeue_after_access, now=now),
+        "retried": partial(retry_requested, now=now),
         "repaired": partial(repair_overwritten, now=now),
         "expired": partial(expire, now=now),
-        "cancelled": lambda connection: giving_up.sweep(connection=connection, now=now),
-        "taken_up": lambda connection: taking_up.sweep(
+        "cancelled": lambda connection: cancellation.sweep(connection=connection, now=now),
+        "taken_up": lambda connection: item_intake.sweep(
             caller=caller, connection=connection, now=now
         ),
     }
@@ -115,7 +117,7 @@ def tidy_steps(*, now: datetime, request_id: str) -> dict[str, periodic.Step]:
 def wake_due_accounts(connection: Connection, *, now: datetime) -> int:
     """Wake the applier for accounts that have something due, and say how long the oldest has
     been; how many."""
-    rows = connection.execute(DUE_ACCOUNTS, {"now": now, "most": AT_ONCE}).fetchall()
+    rows = connection.execute(SELECT_DUE_ACCOUNTS, {"now": now, "most": BATCH}).fetchall()
     for row in rows:
         _wake(row["account_id"])
     count("ApplicationsRungAgain", len(rows))
@@ -123,12 +125,12 @@ def wake_due_accounts(connection: Connection, *, now: datetime) -> int:
     return len(rows)
 
 
-def return_after_access(connection: Connection, *, now: datetime) -> int:
+def requeue_after_access(connection: Connection, *, now: datetime) -> int:
     """Queue what waited for an access that is in order again; how many."""
     accounts = set()
 
     def give_back(row: dict[str, Any]) -> int:
-        moved = _move(
+        moved = _transition(
             row["id"], "queued", "access_returned", connection, now, now, ["needs_person"]
         )
         if moved:
@@ -136,8 +138,8 @@ def return_after_access(connection: Connection, *, now: datetime) -> int:
         return moved
 
     try:
-        rows = connection.execute(ACCESS_RETURNED, {"most": AT_ONCE}).fetchall()
-        return periodic.each(rows, give_back)
+        rows = connection.execute(SELECT_ACCESS_RESTORED, {"most": BATCH}).fetchall()
+        return periodic.for_each(rows, give_back)
     finally:
         for account_id in accounts:
             _wake(account_id)
@@ -146,14 +148,16 @@ def return_after_access(connection: Connection, *, now: datetime) -> int:
 def expire(connection: Connection, *, now: datetime) -> int:
     """Give up what has waited for its person for too long; how many."""
     source: list[ledger.State] = ["needs_person", "handoff"]
-    rows = connection.execute(EXPIRED, {"now": now, "most": AT_ONCE}).fetchall()
-    return periodic.each(
+    rows = connection.execute(SELECT_EXPIRED, {"now": now, "most": BATCH}).fetchall()
+    return periodic.for_each(
         rows,
-        lambda row: _move(row["id"], "expired", "waited_too_long", connection, now, None, source),
+        lambda row: _transition(
+            row["id"], "expired", "waited_too_long", connection, now, None, source
+        ),
     )
 
 
-def retry_wished(connection: Connection, *, now: datetime) -> int:
+def retry_requested(connection: Connection, *, now: datetime) -> int:
     """Try again what the BFF wrote ``pending`` over, where nothing is out; how many."""
 
     def retry(application: ledger.Application) -> int:
@@ -162,33 +166,33 @@ def retry_wished(connection: Connection, *, now: datetime) -> int:
             _wake(application.account_id)
         return retried
 
-    return periodic.each(_overwritten(connection, wished=True), retry)
+    return periodic.for_each(_overwritten(connection, wished=True), retry)
 
 
 def repair_overwritten(connection: Connection, *, now: datetime) -> int:
     """Restore what else was written over; how many."""
 
     def restore(application: ledger.Application) -> int:
-        ledger.restore(application.id, connection=connection, now=now)
+        ledger.restore_projection(application.id, connection=connection, now=now)
         return 1
 
-    return periodic.each(_overwritten(connection, wished=False), restore)
+    return periodic.for_each(_overwritten(connection, wished=False), restore)
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:
     """For how many seconds the application that has waited longest has been due; 0 without one."""
-    row = connection.execute(OLDEST_DUE, {"now": now}).fetchone()
+    row = connection.execute(SELECT_OLDEST_DUE, {"now": now}).fetchone()
     return 0 if row is None or row["due_at"] is None else (now - row["due_at"]).total_seconds()
 
 
 def _wake(account_id: UUID) -> None:
-    queues.ring(ledger.QUEUE, {"account_id": str(account_id)})
+    queues.notify(ledger.QUEUE, {"account_id": str(account_id)})
 
 
 def _overwritten(connection: Connection, *, wished: bool) -> list[ledger.Application]:
     """What the BFF wrote over: a wish to try again that can be granted, or else."""
     found = []
-    for row in connection.execute(OVERWRITTEN, {"most": AT_ONCE}).fetchall():
+    for row in connection.execute(SELECT_OVERWRITTEN, {"most": BATCH}).fetchall():
         is_pending = row.pop("status") == "pending"
         application = ledger.Application(**row)
         if wished == (is_pending and application.state in ledger.RETRYABLE):
@@ -198,14 +202,16 @@ def _overwritten(connection: Connection, *, wished: bool) -> list[ledger.Applica
 
 def _retry(application: ledger.Application, connection: Connection, now: datetime) -> int:
     """1 if it is tried again, with all the time that a new one has."""
-    values = {"id": application.id, "expires_at": now + ledger.GIVEN_UP_AFTER}
+    values = {"id": application.id, "expires_at": now + ledger.APPLICATION_TTL}
     with connection.transaction():
-        connection.execute(ANEW, values)
-        ledger.leave_campaign(application.id, connection=connection)
-        return _move(application.id, "queued", "retried", connection, now, now, [application.state])
+        connection.execute(UPDATE_APPLICATION_RENEWED, values)
+        ledger.detach_campaign(application.id, connection=connection)
+        return _transition(
+            application.id, "queued", "retried", connection, now, now, [application.state]
+        )
 
 
-def _move(
+def _transition(
     id: Any,
     state: ledger.State,
     reason: str,
@@ -216,9 +222,9 @@ def _move(
 ) -> int:
     """1 if it moved, 0 if somebody else was faster: by now its call may be out."""
     try:
-        ledger.move(
+        ledger.transition(
             id, state, source=source, reason=reason, due_at=due_at, connection=connection, now=now
         )
-    except ledger.Moved:
+    except ledger.ConcurrentUpdate:
         return 0
     return 1

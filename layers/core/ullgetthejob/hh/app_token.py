@@ -34,16 +34,20 @@ if TYPE_CHECKING:
 COOLDOWN = timedelta(minutes=5)
 LEASE_S = 30
 
-READ = "SELECT access_token, requested_at FROM hh_app_tokens WHERE client_id = %(client_id)s"
-REQUEST = """
+SELECT_APP_TOKEN = (
+    "SELECT access_token, requested_at FROM hh_app_tokens WHERE client_id = %(client_id)s"  # noqa: S105
+)
+UPSERT_APP_TOKEN_REQUEST = """
     INSERT INTO hh_app_tokens (client_id, requested_at) VALUES (%(client_id)s, %(now)s)
     ON CONFLICT (client_id) DO UPDATE SET requested_at = excluded.requested_at
-"""
-FORGET_REQUEST = "UPDATE hh_app_tokens SET requested_at = NULL WHERE client_id = %(client_id)s"
-KEEP = """
+"""  # noqa: S105
+UPDATE_APP_TOKEN_REQUEST_CLEARED = (
+    "UPDATE hh_app_tokens SET requested_at = NULL WHERE client_id = %(client_id)s"  # noqa: S105
+)
+UPDATE_APP_TOKEN = """
     UPDATE hh_app_tokens SET access_token = %(token)s, obtained_at = %(now)s
     WHERE client_id = %(client_id)s
-"""
+"""  # noqa: S105
 
 
 class TokenSource(Protocol):
@@ -79,7 +83,7 @@ class AppToken:
     def renewed(self, refused: str, _reason: str | None = None, /) -> str:
         """See :class:`TokenSource`. Raises :class:`HHAppTokenMissing`."""
         if secrets.read("HH_ACCESS_TOKEN"):
-            if secrets.read_again("HH_ACCESS_TOKEN"):
+            if secrets.refresh("HH_ACCESS_TOKEN"):
                 return self.current()
             raise _missing("hh.ru refuses the token in HH_ACCESS_TOKEN", COOLDOWN)
         self._known = None
@@ -90,7 +94,7 @@ class AppToken:
     def _kept(self) -> str | None:
         client_id, _ = self._application()
         with postgres.session() as connection:
-            row = connection.execute(READ, {"client_id": client_id}).fetchone()
+            row = connection.execute(SELECT_APP_TOKEN, {"client_id": client_id}).fetchone()
         if row is None or row["access_token"] is None:
             return None
         try:
@@ -116,11 +120,11 @@ class AppToken:
 
     def _request_for(self, client_id: str, connection: Connection, now: datetime) -> str:
         key = {"client_id": client_id, "now": now}
-        row = connection.execute(READ, key).fetchone()
+        row = connection.execute(SELECT_APP_TOKEN, key).fetchone()
         if row and row["requested_at"] and now < row["requested_at"] + COOLDOWN:
             wait = row["requested_at"] + COOLDOWN - now
             raise _missing("hh.ru gives a new access token every five minutes", wait)
-        connection.execute(REQUEST, key)
+        connection.execute(UPSERT_APP_TOKEN_REQUEST, key)
         try:
             token = self._exchange_once_more_if_rotated()
         except (
@@ -131,10 +135,10 @@ class AppToken:
             HHUnavailable,
         ) as error:
             if not error.may_have_acted:
-                connection.execute(FORGET_REQUEST, key)
+                connection.execute(UPDATE_APP_TOKEN_REQUEST_CLEARED, key)
             raise
         encrypted = encryption.encrypt(token, {"client_id": client_id})
-        connection.execute(KEEP, {**key, "token": encrypted})
+        connection.execute(UPDATE_APP_TOKEN, {**key, "token": encrypted})
         logger.info("application token obtained")
         count("HhAppTokenObtained")
         return token
@@ -144,7 +148,7 @@ class AppToken:
             return self._exchange(*self._application())
         except HHMisconfigured:
             # The application's secret may have been rotated; hh.ru took nothing of the call.
-            if not secrets.read_again("HH_CLIENT_SECRET"):
+            if not secrets.refresh("HH_CLIENT_SECRET"):
                 raise
             return self._exchange(*self._application())
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from ullgetthejob.hh import oauth, wire
+from ullgetthejob.hh import oauth, responses
 from ullgetthejob.hh.app_token import AppToken
 from ullgetthejob.hh.errors import (
     APPLICATION,
@@ -56,12 +56,12 @@ _Content = TypeVar("_Content")
 TIMEOUT = httpx.Timeout(5, connect=2)
 # A call as a whole: a body that trickles would outlive any timeout between two reads.
 CALL_LIMIT_S = 8.0
-MAX_ANSWER_BYTES = 16 * 1024 * 1024  # /areas is 2.8 MB
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # /areas is 2.8 MB
 VACANCY_ID = re.compile(r"[0-9]{1,19}")
 RESUME_ID = re.compile(r"[0-9a-fA-F]{1,64}")  # hh.ru: about 38
-MOST_RESUME_PAGES = 5  # hh.ru: a person has at most 20 resumes, which fit on one
+MAX_RESUME_PAGES = 5  # hh.ru: a person has at most 20 resumes, which fit on one
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-DEAD = {"token_revoked", "bad_authorization"}
+CONNECTION_LOST = {"token_revoked", "bad_authorization"}
 DICTIONARY = re.compile(r"/[a-z_]{1,40}")
 FAILURES_BEFORE_PAUSE = 3  # of different things: one that always fails says nothing of the others
 PAUSE_AFTER_FAILURES_S = 5
@@ -108,7 +108,7 @@ class HHClient:
     def search(self, parameters: SearchParameters) -> SearchPage:
         """One page of ``GET /vacancies``."""
         answer = self._get_with_token("/vacancies", parameters.query())
-        page = _read(wire.search_page, answer)
+        page = _read(responses.search_page, answer)
         if page.unreadable:
             logger.error("vacancies of another shape left out", number=page.unreadable)
             count("HhVacanciesUnreadable", page.unreadable)
@@ -123,7 +123,7 @@ class HHClient:
             answer = self._get_with_token(f"/vacancies/{vacancy_id}")
         except HHNotFound as error:
             raise missing from error
-        return _read(wire.vacancy_detail, answer)
+        return _read(responses.vacancy_detail, answer)
 
     def dictionary(self, path: str, etag: str | None = None) -> tuple[str | None, Any]:
         """A dictionary with its ETag; content ``None`` when *etag* is still the newest."""
@@ -197,22 +197,24 @@ class HHClient:
         try:
             self._understand(self._call("DELETE", "/token", headers=_bearing(access_token)))
         except HHTokenRefused as error:
-            if error.reason not in DEAD:
+            if error.reason not in CONNECTION_LOST:
                 raise
 
     def me(self, token: TokenSource | str) -> Me:
         """``GET /me``: whose *token* it is."""
         if isinstance(token, str):
-            return _read(wire.me, self._get("/me", (), token))
-        return _read(wire.me, self._get_with_token("/me", token=token))
+            return _read(responses.me, self._get("/me", (), token))
+        return _read(responses.me, self._get_with_token("/me", token=token))
 
     def resumes(self, token: TokenSource) -> list[dict[str, Any]]:
         """All of ``GET /resumes/mine``, as hh.ru gives them."""
-        items, pages = _read(wire.resume_page, self._get_with_token("/resumes/mine", token=token))
-        for page in range(1, min(pages, MOST_RESUME_PAGES)):
+        items, pages = _read(
+            responses.resume_page, self._get_with_token("/resumes/mine", token=token)
+        )
+        for page in range(1, min(pages, MAX_RESUME_PAGES)):
             query = [("page", str(page))]
             answer = self._get_with_token("/resumes/mine", query, token=token)
-            items += _read(wire.resume_page, answer)[0]
+            items += _read(responses.resume_page, answer)[0]
         return items
 
     def resume(self, token: TokenSource, resume_id: str) -> dict[str, Any]:
@@ -222,7 +224,7 @@ class HHClient:
         """
         with _resume_missing(resume_id):
             answer = self._get_with_token(f"/resumes/{resume_id}", token=token)
-        return _read(wire.resume, answer)
+        return _read(responses.resume, answer)
 
     def apply(
         self, token: TokenSource, *, vacancy_id: str, resume_id: str, letter: str | None
@@ -240,7 +242,7 @@ class HHClient:
     def may_create_resume(self, token: TokenSource) -> bool:
         """Whether the person may have one resume more (hh.ru: 20 at most)."""
         answer = self._get_with_token("/resumes/creation_availability", token=token)
-        return _read(wire.creation_is_available, answer)
+        return _read(responses.creation_is_available, answer)
 
     def create_resume(
         self, token: TokenSource, body: dict[str, Any], *, source_resume_id: str
@@ -297,7 +299,7 @@ class HHClient:
         if vacancy_id is not None:
             query.append(("vacancy_id", vacancy_id))
         answer = self._get_with_token("/negotiations", query, token=token)
-        return _read(wire.negotiation_page, answer)
+        return _read(responses.negotiation_page, answer)
 
     def _grant(self, form: dict[str, str]) -> Any:
         received = self._call("POST", "/token", data=form)
@@ -351,7 +353,7 @@ class HHClient:
                 body += chunk
                 if time.monotonic() > ends:
                     raise TimeoutError
-                if len(body) > MAX_ANSWER_BYTES:
+                if len(body) > MAX_RESPONSE_BYTES:
                     raise httpx.DecodingError("the answer is too large")
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Received(response.status_code, headers, bytes(body), method, path)
@@ -420,7 +422,7 @@ def _resume_missing(resume_id: str) -> Iterator[None]:
 def _read(reader: Callable[[Any], _Model], answer: Any) -> _Model:
     try:
         return reader(answer)
-    except wire.UNREADABLE as error:
+    except responses.UNREADABLE as error:
         logger.error("hh.ru's answer has another shape", error_type=type(error).__name__)
         count("HhUnreadable")
         raise HHUnavailable("hh.ru's answer cannot be read") from error

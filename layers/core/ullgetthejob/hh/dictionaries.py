@@ -53,31 +53,35 @@ TREES = {
 # hh.ru lists these working-time filters in three dictionaries and takes them in one parameter.
 PART_TIME = ("working_days", "working_time_intervals", "working_time_modes")
 
-FRESH = "SELECT etag, expires_at > %(now)s AS fresh FROM hh_dictionaries WHERE name = %(name)s"
-UNKNOWN = """
+SELECT_FRESHNESS = (
+    "SELECT etag, expires_at > %(now)s AS fresh FROM hh_dictionaries WHERE name = %(name)s"
+)
+SELECT_UNKNOWN_CODES = """
     SELECT code FROM unnest(%(codes)s::text[]) AS code
     WHERE NOT EXISTS (
         SELECT FROM hh_dictionaries WHERE name = %(name)s AND entries -> %(inside)s ? code
     )
 """
-KNOWN = """
+SELECT_KNOWN_CODES = """
     SELECT jsonb_object_keys(entries -> %(inside)s) AS code FROM hh_dictionaries
     WHERE name = %(name)s ORDER BY code LIMIT 25
 """
-NAMES = """
+SELECT_NAMES = """
     SELECT kept.entries -> %(inside)s ->> code AS name
     FROM unnest(%(codes)s::text[]) WITH ORDINALITY AS asked (code, place)
     JOIN hh_dictionaries AS kept ON kept.name = %(name)s
     WHERE kept.entries -> %(inside)s ->> code <> '' ORDER BY place
 """
-KEEP = """
+UPSERT_DICTIONARY = """
     INSERT INTO hh_dictionaries (name, etag, entries, fetched_at, expires_at)
     VALUES (%(name)s, %(etag)s, %(entries)s::jsonb, %(now)s, %(expires_at)s)
     ON CONFLICT (name) DO UPDATE SET
         etag = excluded.etag, entries = excluded.entries,
         fetched_at = excluded.fetched_at, expires_at = excluded.expires_at
 """
-PROLONG = "UPDATE hh_dictionaries SET expires_at = %(expires_at)s WHERE name = %(name)s"
+UPDATE_DICTIONARY_TTL = (
+    "UPDATE hh_dictionaries SET expires_at = %(expires_at)s WHERE name = %(name)s"
+)
 
 
 def check(
@@ -94,16 +98,18 @@ def check(
     """
     wrong: list[tuple[str, str]] = []
     asked = list(_codes(parameters))
-    for name in dict.fromkeys(_home(parameter)[0] for parameter, _ in asked):
+    for name in dict.fromkeys(_source_of(parameter)[0] for parameter, _ in asked):
         _refresh(name, client=client, connection=connection, now=now)
     for parameter, codes in asked:
-        name, inside = _home(parameter)
+        name, inside = _source_of(parameter)
         place = {"name": name, "inside": inside}
-        unknown = connection.execute(UNKNOWN, {**place, "codes": list(codes)}).fetchall()
+        unknown = connection.execute(
+            SELECT_UNKNOWN_CODES, {**place, "codes": list(codes)}
+        ).fetchall()
         if unknown:
             message = f"hh.ru knows no {unknown[0]['code']!r}"
             if name == "/dictionaries":
-                known = [row["code"] for row in connection.execute(KNOWN, place)]
+                known = [row["code"] for row in connection.execute(SELECT_KNOWN_CODES, place)]
                 message += f"; it knows {', '.join(known)}"
             wrong.append((parameter, message))
     if wrong:
@@ -116,9 +122,9 @@ def names(
     """What hh.ru calls the codes and ids of a search, as far as its dictionaries are here."""
     found: list[str] = []
     for parameter, codes in _codes(parameters):
-        name, inside = _home(parameter)
+        name, inside = _source_of(parameter)
         values = {"name": name, "inside": inside, "codes": list(codes)}
-        found += [row["name"] for row in connection.execute(NAMES, values)]
+        found += [row["name"] for row in connection.execute(SELECT_NAMES, values)]
     return found
 
 
@@ -129,7 +135,7 @@ def _codes(parameters: SearchParameters) -> Iterable[tuple[str, tuple[str, ...]]
             yield name, value if isinstance(value, tuple) else (value,)
 
 
-def _home(parameter: str) -> tuple[str, str]:
+def _source_of(parameter: str) -> tuple[str, str]:
     if parameter in TREES:
         return TREES[parameter], "ids"
     return "/dictionaries", CODES.get(parameter, parameter)
@@ -142,7 +148,7 @@ def _refresh(
     connection: psycopg.Connection[dict[str, Any]],
     now: datetime,
 ) -> None:
-    kept = connection.execute(FRESH, {"name": name, "now": now}).fetchone()
+    kept = connection.execute(SELECT_FRESHNESS, {"name": name, "now": now}).fetchone()
     if kept and kept["fresh"]:
         return
     place: dict[str, Any] = {"name": name, "expires_at": now + MAX_AGE}
@@ -151,13 +157,17 @@ def _refresh(
     except HHError:
         if kept is None:
             raise
-        connection.execute(PROLONG, {**place, "expires_at": now + RETRY_AFTER_FAILURE})
+        connection.execute(
+            UPDATE_DICTIONARY_TTL, {**place, "expires_at": now + RETRY_AFTER_FAILURE}
+        )
         return
     if content is None:
-        connection.execute(PROLONG, place)
+        connection.execute(UPDATE_DICTIONARY_TTL, place)
     else:
         entries = json.dumps(_READERS[name](content), ensure_ascii=False)
-        connection.execute(KEEP, {**place, "etag": etag, "entries": entries, "now": now})
+        connection.execute(
+            UPSERT_DICTIONARY, {**place, "etag": etag, "entries": entries, "now": now}
+        )
 
 
 def _dictionaries(content: Any) -> dict[str, dict[str, str]]:

@@ -34,7 +34,7 @@ def client(*, background: bool = False) -> HHClient:
 
 
 @cache
-def search_line() -> Pacer:
+def search_queue() -> Pacer:
     """Return the line in which people's searches wait, at the pace of hh.ru, before they take a
     slot of the pacer: so they can wait longer than others do, and those not behind all of them."""
     from ullgetthejob.hh.pacer import Pacer

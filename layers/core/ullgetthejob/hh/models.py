@@ -1,7 +1,7 @@
 """Vacancies and people, checked and cleaned: what the rest of Core works with.
 
-All models are frozen and go to JSON and back without loss; :mod:`ullgetthejob.hh.wire` makes them
-out of hh.ru's answers. hh.ru has two shapes at once, ``schedule``/``employment`` (older) and
+All models are frozen and go to JSON and back without loss; :mod:`ullgetthejob.hh.responses` makes
+them out of hh.ru's answers. hh.ru has two shapes at once, ``schedule``/``employment`` (older) and
 ``work_format``/``employment_form`` (since 2025; with an application token the older may be
 missing): both are kept, both may be absent. What nobody here reads is dropped.
 """

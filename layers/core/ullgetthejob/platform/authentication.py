@@ -37,13 +37,13 @@ class Caller:
 class People(Protocol):
     """Where the edge finds the person that a request is about; *user_id* is an attribute of it."""
 
-    def by_token(self, token: str) -> Any:
+    def find_by_token(self, token: str) -> Any:
         """The person that a token was issued to. Raises :class:`Unauthorized`."""
 
-    def by_id(self, user_id: UUID) -> Any:
+    def find_by_id(self, user_id: UUID) -> Any:
         """The person that the service names. Raises :class:`NotFound`."""
 
-    def anybody(self, user_id: UUID) -> Any:
+    def find_or_unknown(self, user_id: UUID) -> Any:
         """The same, but a user whom nobody knows stands for itself."""
 
 
@@ -75,7 +75,7 @@ def _matching(sent: str, *names: str) -> str | None:
     may have been rotated: then each is read again once. The previous one is read when needed."""
     for again in (False, True):
         for name in names:
-            if again and not secrets.read_again(name):
+            if again and not secrets.refresh(name):
                 continue
             known = secrets.read(name)
             if known and _same(known, sent):

@@ -88,7 +88,7 @@ def call(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any
     raise AssertionError("unreachable")
 
 
-def forget() -> None:
+def reset_connections() -> None:
     """Forget connections and credentials: for tests that change the environment."""
     for service in _services.values():
         service.close()

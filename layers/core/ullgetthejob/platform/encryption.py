@@ -22,7 +22,7 @@ class Undecryptable(Exception):
 
 
 @dataclass(frozen=True)
-class Opened:
+class Decrypted:
     """A text that was decrypted, and whether by the key before the current one."""
 
     text: str = field(repr=False)
@@ -50,19 +50,19 @@ def decrypt(ciphertext: str, context: dict[str, str]) -> str:
 
     Raises :class:`Undecryptable`, :class:`~ullgetthejob.platform.errors.Unavailable`.
     """
-    return opened(ciphertext, context).text
+    return decrypt_with_key_info(ciphertext, context).text
 
 
-def opened(ciphertext: str, context: dict[str, str]) -> Opened:
+def decrypt_with_key_info(ciphertext: str, context: dict[str, str]) -> Decrypted:
     """As :func:`decrypt`, and by which key."""
     text = _decrypt(settings.text("TOKEN_KEY_ID"), ciphertext, context)
     if text is not None:
-        return Opened(text, by_previous_key=False)
+        return Decrypted(text, by_previous_key=False)
     previous = settings.text("TOKEN_KEY_ID_PREVIOUS", "")
     text = _decrypt(previous, ciphertext, context) if previous else None
     if text is None:
         raise Undecryptable
-    return Opened(text, by_previous_key=True)
+    return Decrypted(text, by_previous_key=True)
 
 
 def _decrypt(key_id: str, ciphertext: str, context: dict[str, str]) -> str | None:

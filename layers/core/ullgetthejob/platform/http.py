@@ -5,7 +5,7 @@ route is a plain function with annotated parameters::
 
     api = Api()
 
-    @api.post("/api/jobs/search", who=SERVICE)
+    @api.post("/api/jobs/search", auth=SERVICE)
     def search_jobs(body: SearchRequest) -> SearchAnswer: ...
 
     handler = api.handler
@@ -13,10 +13,10 @@ route is a plain function with annotated parameters::
 Parameters, by their names: ``body`` is the JSON body and ``query`` the query string, each validated
 by its pydantic model; ``caller`` is a :class:`Caller`; ``person`` is whom the request is about, as
 the :class:`People` of the Api find them: the subject of the token, else whom the service names as
-``user_id`` (or ``userId``) in path, query or body, the same wherever it does; ``anybody`` is the
-same where nobody needs to be known. Any other is a path parameter (``str``).
+``user_id`` (or ``userId``) in path, query or body, the same wherever it does; ``optional_user`` is
+the same where the user need not be known. Any other is a path parameter (``str``).
 
-What the function returns is a pydantic model, or an :class:`Answer` for another status than 200.
+What the function returns is a pydantic model, or a :class:`Response` for another status than 200.
 Errors of :mod:`ullgetthejob.platform.errors` become statuses by the table below, anything else a
 bare 500. The OpenAPI document is generated from the same annotations.
 
@@ -87,7 +87,7 @@ USER_ID_NAMES = ("user_id", "userId")  # ours, and the BFF's
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class Who(Enum):
+class Auth(Enum):
     """Who may call a route."""
 
     ANYONE = "anyone"
@@ -97,8 +97,8 @@ class Who(Enum):
     ADMIN = "admin"
 
 
-ANYONE, SERVICE, USER, USER_OR_SERVICE, ADMIN = Who
-KINDS: dict[Who, Literal["user", "service", "admin"]] = {  # of callers with a token
+ANYONE, SERVICE, USER, USER_OR_SERVICE, ADMIN = Auth
+CALLER_KIND: dict[Auth, Literal["user", "service", "admin"]] = {  # of callers with a token
     SERVICE: "service",
     USER: "user",
     USER_OR_SERVICE: "user",
@@ -107,7 +107,7 @@ KINDS: dict[Who, Literal["user", "service", "admin"]] = {  # of callers with a t
 
 
 @dataclass(frozen=True)
-class Answer(Generic[Body]):
+class Response(Generic[Body]):
     """An answer with a status of its own."""
 
     status: int
@@ -121,7 +121,7 @@ class Route:
 
     method: str
     path: str
-    who: Who
+    auth: Auth
     call: Callable[..., Any]
     body: type[BaseModel] | None
     query: type[BaseModel] | None
@@ -142,28 +142,28 @@ class Api:
         self.routes: dict[str, Route] = {}
         self.people = people
 
-    def get(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+    def get(self, path: str, *, auth: Auth, **statuses: Statuses) -> Declare:
         """Declare a GET route; *statuses* are those of :meth:`_route`."""
-        return self._route("GET", path, who, **statuses)
+        return self._route("GET", path, auth, **statuses)
 
-    def post(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+    def post(self, path: str, *, auth: Auth, **statuses: Statuses) -> Declare:
         """Declare a POST route; *statuses* are those of :meth:`_route`."""
-        return self._route("POST", path, who, **statuses)
+        return self._route("POST", path, auth, **statuses)
 
-    def put(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+    def put(self, path: str, *, auth: Auth, **statuses: Statuses) -> Declare:
         """Declare a PUT route; *statuses* are those of :meth:`_route`."""
-        return self._route("PUT", path, who, **statuses)
+        return self._route("PUT", path, auth, **statuses)
 
-    def patch(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+    def patch(self, path: str, *, auth: Auth, **statuses: Statuses) -> Declare:
         """Declare a PATCH route; *statuses* are those of :meth:`_route`."""
-        return self._route("PATCH", path, who, **statuses)
+        return self._route("PATCH", path, auth, **statuses)
 
-    def delete(self, path: str, *, who: Who, **statuses: Statuses) -> Declare:
+    def delete(self, path: str, *, auth: Auth, **statuses: Statuses) -> Declare:
         """Declare a DELETE route; *statuses* are those of :meth:`_route`."""
-        return self._route("DELETE", path, who, **statuses)
+        return self._route("DELETE", path, auth, **statuses)
 
     def _route(
-        self, method: str, path: str, who: Who, answers: Statuses = (200,), refuses: Statuses = ()
+        self, method: str, path: str, auth: Auth, answers: Statuses = (200,), refuses: Statuses = ()
     ) -> Declare:
         """*answers*: the statuses of what it returns. *refuses*: those of the errors that it raises
         beside what any route may answer, for the document."""
@@ -172,7 +172,7 @@ class Api:
             hints = get_type_hints(call)
             hints.pop("return", None)
             body, query = hints.pop("body", None), hints.pop("query", None)
-            route = Route(method, path, who, call, body, query, tuple(hints), answers, refuses)
+            route = Route(method, path, auth, call, body, query, tuple(hints), answers, refuses)
             self.routes[route.key] = route
             return call
 
@@ -191,12 +191,12 @@ class Api:
         except AppError as error:
             if isinstance(error, Unavailable):
                 logger.warning("not available", **trace(error))
-            status, body, headers = _refusal(error, request_id)
+            status, body, headers = _error_response(error, request_id)
         except Exception as error:
             logger.error("unexpected error", **trace(error))
             count("UnexpectedError")
             failure = AppError("something went wrong on our side")
-            status, body, headers = _refusal(failure, request_id)
+            status, body, headers = _error_response(failure, request_id)
         logger.info("answered", status=status)
         logger.remove_keys(["request_id", "route", "error"])
         flush()
@@ -229,38 +229,38 @@ class Api:
         if "caller" in arguments:
             key = _idempotency_key(event["headers"])
             arguments["caller"] = replace(caller, idempotency_key=key)
-        for name in {"person", "anybody"} & set(arguments):
-            named = _named(path, query, sent)
+        for name in {"person", "optional_user"} & set(arguments):
+            named = _named_user(path, query, sent)
             arguments[name] = self._person(person, named, known=name == "person")
         answer = route.call(**arguments)
-        if not isinstance(answer, Answer):
-            answer = Answer(200, answer)
+        if not isinstance(answer, Response):
+            answer = Response(200, answer)
         return answer.status, answer.body.model_dump_json(), answer.headers
 
     def _authenticated(
         self, route: Route, headers: dict[str, str], raw: bytes, request_id: str
     ) -> tuple[Caller, Any]:
         """Who calls, and the person of the token if one was sent."""
-        if route.who is ANYONE:
+        if route.auth is ANYONE:
             return Caller("service", request_id), None
-        if route.who is SERVICE:
+        if route.auth is SERVICE:
             authentication.require_service(headers, raw)
-        if route.who is ADMIN:
+        if route.auth is ADMIN:
             authentication.require_admin(headers)
         token = authentication.bearer(headers)
         if token is not None:
             if self.people is None:
                 raise authentication.invalid_token()
-            person = self.people.by_token(token)
-            return Caller(KINDS[route.who], request_id, person.user_id), person
-        if route.who is USER:
+            person = self.people.find_by_token(token)
+            return Caller(CALLER_KIND[route.auth], request_id, person.user_id), person
+        if route.auth is USER:
             raise Unauthorized("the header Authorization with a bearer token is missing")
-        if route.who is USER_OR_SERVICE:
+        if route.auth is USER_OR_SERVICE:
             authentication.require_service(headers, raw)
-        return Caller("admin" if route.who is ADMIN else "service", request_id), None
+        return Caller("admin" if route.auth is ADMIN else "service", request_id), None
 
     def _person(self, of_token: Any, named: UUID | None, *, known: bool) -> Any:
-        """Whom the request is about; somebody *known*, or anybody. Raises :class:`Invalid`,
+        """Whom the request is about; somebody *known*, or optional_user. Raises :class:`Invalid`,
         :class:`Forbidden`, and what :class:`People` raise."""
         if of_token is not None:
             if named not in (None, of_token.user_id):
@@ -269,16 +269,16 @@ class Api:
         if named is None:
             raise Invalid.field("user_id", "must be given when there is no bearer token")
         assert self.people is not None  # noqa: S101 - test_routes holds every Api to it
-        return self.people.by_id(named) if known else self.people.anybody(named)
+        return self.people.find_by_id(named) if known else self.people.find_or_unknown(named)
 
 
-def _named(path: dict[str, str], query: dict[str, str], raw: bytes) -> UUID | None:
+def _named_user(path: dict[str, str], query: dict[str, str], raw: bytes) -> UUID | None:
     """The user that path, query and body name, in either spelling and as often as they do.
 
     Raises :class:`Invalid` where they name none that can be one, or several.
     """
     places = [(name, sent.get(name)) for sent in (path, query) for name in USER_ID_NAMES]
-    said = [value for _, value in (*places, *_members(raw)) if value is not None]
+    said = [value for _, value in (*places, *_user_id_members(raw)) if value is not None]
     if not all(isinstance(one, str) and USER_ID.fullmatch(one) for one in said):
         raise Invalid.field("user_id", "must be the id of a user, a UUID")
     named = {UUID(one) for one in said}
@@ -287,7 +287,7 @@ def _named(path: dict[str, str], query: dict[str, str], raw: bytes) -> UUID | No
     return next(iter(named), None)
 
 
-def _members(raw: bytes) -> list[tuple[str, Any]]:
+def _user_id_members(raw: bytes) -> list[tuple[str, Any]]:
     """Each member of the body that names a user, also one that comes twice, which parsers of JSON
     read in different ways (RFC 8259, §4)."""
 
@@ -340,7 +340,7 @@ def _decoded(raw: bytes, headers: dict[str, str]) -> bytes:
         return raw
     if encoding not in ("gzip", "x-gzip"):
         raise BadRequest("the only Content-Encoding is gzip", code="unsupported_encoding")
-    import zlib  # hardly anybody compresses a request
+    import zlib  # hardly optional_user compresses a request
 
     gzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
@@ -385,14 +385,14 @@ def _problems(error: ValidationError) -> list[Any]:
 def _wrong_fields(problems: list[Any], sent: dict[str, Any]) -> Invalid:
     if problems[0]["loc"] == ():
         # A rule about several fields: its message begins with the name of one and a colon.
-        name, _, rest = _plain(problems[0]["msg"]).partition(": ")
+        name, _, rest = _message(problems[0]["msg"]).partition(": ")
         return Invalid.field(name, rest)
     return Invalid.fields(
-        [(_name(problem["loc"], sent), _plain(problem["msg"])) for problem in problems]
+        [(_field_name(problem["loc"], sent), _message(problem["msg"])) for problem in problems]
     )
 
 
-def _name(location: tuple[int | str, ...], sent: dict[str, Any]) -> str:
+def _field_name(location: tuple[int | str, ...], sent: dict[str, Any]) -> str:
     """The field as the caller wrote it: ``area[1]`` of a list, ``area`` of a single value,
     ``rules.formats[0]`` inside another."""
     first, *rest = location
@@ -407,7 +407,7 @@ def _name(location: tuple[int | str, ...], sent: dict[str, Any]) -> str:
     return name
 
 
-def _plain(message: str) -> str:
+def _message(message: str) -> str:
     """pydantic's message without its prefix, in our style."""
     text = message.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
@@ -418,7 +418,7 @@ def status_of(error: BaseException) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def _refusal(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]]:
+def _error_response(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]]:
     status = status_of(error)
     body: dict[str, Any] = {
         "success": False,

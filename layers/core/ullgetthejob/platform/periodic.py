@@ -57,7 +57,7 @@ def run(
     return done
 
 
-def each(rows: Iterable[Row], act: Callable[[Row], int]) -> int:
+def for_each(rows: Iterable[Row], act: Callable[[Row], int]) -> int:
     """Do *act* for every row: what it comes to in all. One that fails keeps no other from its own;
     a database that does not answer ends it at once.
 

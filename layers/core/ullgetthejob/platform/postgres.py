@@ -32,10 +32,10 @@ CONNECT_TIMEOUT_S = 3
 TCP_USER_TIMEOUT_MS = 10_000
 # Longer than the role's statement_timeout (README: 10 s), so that a statement that is only slow is
 # ended by the server; what serves a request waits less than its function lasts.
-DEADLINE_S = 12.0
+STATEMENT_DEADLINE_S = 12.0
 REQUEST_DEADLINE_S = 5.0
 HEALTH_DEADLINE_S = 3.0
-IS_WRITABLE = """
+SELECT_IS_WRITABLE = """
     SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
         AS is_writable
 """
@@ -46,7 +46,7 @@ UNUSABLE_CLASSES = ("08", "25", "28", "3D", "53", "58", "XX")
 UNUSABLE_STATES = ("57P01", "57P02", "57P03", "57P04", "57P05")
 
 _connection: psycopg.Connection[dict[str, Any]] | None = None
-_deadline_s = DEADLINE_S
+_deadline_s = STATEMENT_DEADLINE_S
 
 
 class DatabaseUnavailable(Unavailable):
@@ -166,7 +166,7 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
     Raises :class:`DatabaseUnavailable`.
     """
     global _connection
-    if _connection is not None and _lost(_connection):
+    if _connection is not None and _is_lost(_connection):
         _connection.close()
         _connection = None
     if _connection is None:
@@ -195,7 +195,7 @@ def _connect() -> psycopg.Connection[dict[str, Any]]:
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             cause = cause_of(error)
             logger.warning("the database refused a connection", cause=cause)
-            if cause == "password_refused" and secrets.read_again("DATABASE_URL"):
+            if cause == "password_refused" and secrets.refresh("DATABASE_URL"):
                 continue
             # Not "from error": libpq's text may name the whole address.
             raise DatabaseUnavailable from None
@@ -212,7 +212,7 @@ def deadline(seconds: float) -> Iterator[None]:
         _deadline_s = before
 
 
-def _lost(kept: psycopg.Connection[dict[str, Any]]) -> bool:
+def _is_lost(kept: psycopg.Connection[dict[str, Any]]) -> bool:
     """Whether the server hung up while the environment was frozen: no round trip, a look at the
     socket. An idle connection has nothing to read; if it has, it is the end, or a last message."""
     if kept.closed or kept.broken:
@@ -243,7 +243,7 @@ def session() -> Iterator[psycopg.Connection[dict[str, Any]]]:
 def require_writable() -> None:
     """Raise :class:`DatabaseUnavailable` unless the database answers at once and takes writes."""
     with deadline(HEALTH_DEADLINE_S), session() as connection:
-        row = connection.execute(IS_WRITABLE).fetchone()
+        row = connection.execute(SELECT_IS_WRITABLE).fetchone()
         if row is None or not row["is_writable"]:
             logger.warning("the database only reads")
             close()  # a server that was demoted stays so; another connection may find the new one

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 
-def ring(queue: str, who: dict[str, str], *, after_s: int = 0) -> None:
+def notify(queue: str, who: dict[str, str], *, after_s: int = 0) -> None:
     """Ring the bell of *queue* (the variable that holds its URL) for *who*, such as
     ``{"account_id": …}``; *after_s*: at most 900 seconds later."""
     from ullgetthejob.platform import aws  # brings TLS along: not for who never rings
@@ -34,7 +34,7 @@ def ring(queue: str, who: dict[str, str], *, after_s: int = 0) -> None:
         count("BellsLost")
 
 
-def answer(
+def process_batch(
     event: dict[str, Any], context: Any, work: Callable[[dict[str, str], str], None]
 ) -> dict[str, Any]:
     """Do *work* for each message of an SQS event; the answer names those that failed, which come
@@ -61,7 +61,7 @@ def answer(
     return {"batchItemFailures": failed}
 
 
-def answer_together(
+def process_batch_grouped(
     event: dict[str, Any],
     context: Any,
     key: str,

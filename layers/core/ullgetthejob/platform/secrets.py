@@ -63,7 +63,7 @@ def wrong_shape(name: str, key: str) -> Unavailable:
     return Unavailable("a secret has another shape than Core needs", code="secrets_unavailable")
 
 
-def read_again(name: str) -> bool:
+def refresh(name: str) -> bool:
     """Read the secret of the variable *name* anew; return whether it is another one than before.
 
     ``False`` for a value that stands in the variable, and where it was read a moment ago. Raises as
@@ -85,7 +85,7 @@ def read_again(name: str) -> bool:
     return content != kept[0]
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Read every secret anew at its next use."""
     global _alone_until
     _kept.clear()

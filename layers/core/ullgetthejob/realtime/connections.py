@@ -29,25 +29,27 @@ from ullgetthejob.platform.telemetry import count
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from ullgetthejob.realtime.tickets import Holder
+    from ullgetthejob.realtime.tickets import TicketHolder
 
-MOST_PER_ACCOUNT = 20
+MAX_PER_ACCOUNT = 20
 # A connection is not there for API Gateway before its $connect has returned; that takes no longer.
-ANSWERED_WITHIN_MS = 30 * 1000
+REPLY_TIMEOUT_MS = 30 * 1000
 # API Gateway ends a connection after two hours; one that never said a word is no use to anybody.
-LONGEST_LIFE_MS = 130 * 60 * 1000
-FIRST_FRAME_WITHIN_MS = 60 * 1000
-KEPT_S = 3 * 3600
+MAX_LIFETIME_MS = 130 * 60 * 1000
+FIRST_FRAME_TIMEOUT_MS = 60 * 1000
+ITEM_TTL_S = 3 * 3600
 LEASE_MS = 20_000
 
 State = Literal["connecting", "open"]
 Topic = Literal["account", "application", "fetch", "jobs", "rate_limit"]
 
 EXISTS = "attribute_exists(pk)"
-OPEN_AND_FREE = "#state = :open AND (attribute_not_exists(sending_until) OR sending_until <= :now)"
-STILL_OURS = "sender = :sender"
-NOTHING_BEGINS = f"{STILL_OURS} AND attribute_not_exists(begin_at)"
-STILL_BEGINS = f"{STILL_OURS} AND begin_at = :cursor"
+IS_OPEN_AND_UNLEASED = (
+    "#state = :open AND (attribute_not_exists(sending_until) OR sending_until <= :now)"
+)
+LEASE_IS_OURS = "sender = :sender"
+NO_REPLAY_PENDING = f"{LEASE_IS_OURS} AND attribute_not_exists(begin_at)"
+REPLAY_PENDING = f"{LEASE_IS_OURS} AND begin_at = :cursor"
 
 
 class TooManyConnections(AppError):
@@ -74,22 +76,22 @@ class Connection:
 
     def stale(self, now_ms: int) -> bool:
         """Whether nobody can be there any more, or nobody who will ever speak."""
-        longest = FIRST_FRAME_WITHIN_MS if self.state == "connecting" else LONGEST_LIFE_MS
+        longest = FIRST_FRAME_TIMEOUT_MS if self.state == "connecting" else MAX_LIFETIME_MS
         return now_ms - self.connected_at_ms > longest
 
     def is_settled(self, now_ms: int) -> bool:
         """Whether its ``$connect`` has returned, so that API Gateway knows whether it is there."""
-        return self.state == "open" or now_ms - self.connected_at_ms > ANSWERED_WITHIN_MS
+        return self.state == "open" or now_ms - self.connected_at_ms > REPLY_TIMEOUT_MS
 
     @property
-    def has_up_to(self) -> int:
+    def delivered_seq(self) -> int:
         """Up to which event it has all; before it begins it lacks the word that it does."""
         return self.sent_seq if self.begin_at is None else self.begin_at - 1
 
 
 def add(
     id: str,
-    holder: Holder,
+    holder: TicketHolder,
     *,
     connected_at_ms: int,
     gone: Callable[[list[str]], Collection[str]] = lambda _ids: (),
@@ -103,7 +105,7 @@ def add(
     whose = {
         ":account": {"S": str(holder.account_id)},
         ":user": {"S": str(holder.user_id)},
-        ":expires": {"N": str(connected_at_ms // 1000 + KEPT_S)},
+        ":expires": {"N": str(connected_at_ms // 1000 + ITEM_TTL_S)},
     }
     owned = "SET account_id = :account, user_id = :user, expires_at = :expires"
     _update(_of_connection(id), owned, whose)
@@ -118,22 +120,22 @@ def add(
         },
     )
     others = _others(id, holder.account_id, connected_at_ms)
-    if len(others) >= MOST_PER_ACCOUNT:
+    if len(others) >= MAX_PER_ACCOUNT:
         for lost in gone([one.id for one in others if one.is_settled(connected_at_ms)]):
-            forget(lost, holder.account_id)
+            delete(lost, holder.account_id)
             count("SocketsGone")
         others = _others(id, holder.account_id, connected_at_ms)
-    if len(others) >= MOST_PER_ACCOUNT:
-        forget(id, holder.account_id)
-        raise TooManyConnections(f"an account has at most {MOST_PER_ACCOUNT} connections")
+    if len(others) >= MAX_PER_ACCOUNT:
+        delete(id, holder.account_id)
+        raise TooManyConnections(f"an account has at most {MAX_PER_ACCOUNT} connections")
 
 
 def _others(id: str, account_id: UUID, now_ms: int) -> list[Connection]:
     """The account's connections but for *id*; those that are stale are forgotten."""
-    others = [one for one in of_account(account_id) if one.id != id]
+    others = [one for one in list_of_account(account_id) if one.id != id]
     for one in others:
         if one.stale(now_ms):
-            forget(one.id, one.account_id)
+            delete(one.id, one.account_id)
     return [one for one in others if not one.stale(now_ms)]
 
 
@@ -146,12 +148,12 @@ def find(id: str) -> Connection | None:
     return next(map(_connection, _query(f"account#{account_id}", id)), None)
 
 
-def of_account(account_id: UUID) -> list[Connection]:
+def list_of_account(account_id: UUID) -> list[Connection]:
     """All connections of an account."""
     return [_connection(item) for item in _query(f"account#{account_id}")]
 
 
-def forget(id: str, account_id: UUID) -> None:
+def delete(id: str, account_id: UUID) -> None:
     """The connection is over."""
     for key in (_of_account(account_id, id), _of_connection(id)):
         try:
@@ -160,10 +162,10 @@ def forget(id: str, account_id: UUID) -> None:
             raise _unavailable() from error
 
 
-def begin(one: Connection, cursor: int, topics: Collection[str] | None) -> bool:
+def request_replay(one: Connection, cursor: int, topics: Collection[str] | None) -> bool:
     """Let its delivery begin after *cursor*, of *topics* alone; whether it is still there."""
     chosen = " REMOVE #topics" if topics is None else ", #topics = :topics"
-    return _change(
+    return _update_connection(
         one,
         f"SET #state = :open, begin_at = :cursor{chosen}",
         EXISTS,
@@ -171,12 +173,12 @@ def begin(one: Connection, cursor: int, topics: Collection[str] | None) -> bool:
     )
 
 
-def choose(one: Connection, topics: Collection[str]) -> bool:
+def set_topics(one: Connection, topics: Collection[str]) -> bool:
     """Let it have events of *topics* alone from now on; whether it is still there."""
-    return _change(one, "SET #topics = :topics", EXISTS, _topics(topics))
+    return _update_connection(one, "SET #topics = :topics", EXISTS, _topics(topics))
 
 
-def take(one: Connection, *, sender: str, now_ms: int) -> Connection | None:
+def acquire_lease(one: Connection, *, sender: str, now_ms: int) -> Connection | None:
     """Take the lease on an open connection: as it is now, or ``None`` when another has it."""
     values = {
         ":open": {"S": "open"},
@@ -184,10 +186,12 @@ def take(one: Connection, *, sender: str, now_ms: int) -> Connection | None:
         ":sender": {"S": sender},
         ":until": {"N": str(now_ms + LEASE_MS)},
     }
-    return _changed(one, "SET sender = :sender, sending_until = :until", OPEN_AND_FREE, values)
+    return _updated_connection(
+        one, "SET sender = :sender, sending_until = :until", IS_OPEN_AND_UNLEASED, values
+    )
 
 
-def begun(one: Connection, cursor: int, *, sender: str, now_ms: int) -> Connection | None:
+def mark_started(one: Connection, cursor: int, *, sender: str, now_ms: int) -> Connection | None:
     """It was told that delivery begins after *cursor*. As it is now: it may have asked for another
     beginning meanwhile. ``None``: the lease is lost."""
     values = {
@@ -196,10 +200,10 @@ def begun(one: Connection, cursor: int, *, sender: str, now_ms: int) -> Connecti
         ":until": {"N": str(now_ms + LEASE_MS)},
     }
     update = "SET sent_seq = :cursor, told_seq = :cursor, sending_until = :until REMOVE begin_at"
-    return _changed(one, update, STILL_BEGINS, values)
+    return _updated_connection(one, update, REPLAY_PENDING, values)
 
 
-def advance(
+def save_progress(
     one: Connection, sent_seq: int, told_seq: int, *, sender: str, now_ms: int
 ) -> Connection | None:
     """It has everything up to *sent_seq*; the lease goes on. As it is now; ``None``: it is lost."""
@@ -210,10 +214,10 @@ def advance(
         ":until": {"N": str(now_ms + LEASE_MS)},
     }
     update = "SET sent_seq = :sent, told_seq = :told, sending_until = :until"
-    return _changed(one, update, NOTHING_BEGINS, values)
+    return _updated_connection(one, update, NO_REPLAY_PENDING, values)
 
 
-def let_go(one: Connection, sent_seq: int, told_seq: int, *, sender: str) -> Connection | None:
+def release(one: Connection, sent_seq: int, told_seq: int, *, sender: str) -> Connection | None:
     """The same, and the lease ends. Where a new beginning is asked for it does not: that comes
     back. ``None``: it is done, or was lost before."""
     values = {
@@ -222,42 +226,46 @@ def let_go(one: Connection, sent_seq: int, told_seq: int, *, sender: str) -> Con
         ":sender": {"S": sender},
     }
     update = "SET sent_seq = :sent, told_seq = :told REMOVE sender, sending_until"
-    left = _changed(one, update, NOTHING_BEGINS, values)
+    left = _updated_connection(one, update, NO_REPLAY_PENDING, values)
     return left if left is not None and left.sender == sender else None
 
 
 def drop_lease(one: Connection, *, sender: str) -> None:
     """The lease ends, nothing else changes."""
-    _change(one, "REMOVE sender, sending_until", STILL_OURS, {":sender": {"S": sender}})
+    _update_connection(
+        one, "REMOVE sender, sending_until", LEASE_IS_OURS, {":sender": {"S": sender}}
+    )
 
 
 # ── items ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _change(one: Connection, update: str, condition: str, values: dict[str, Any]) -> bool:
+def _update_connection(
+    one: Connection, update: str, condition: str, values: dict[str, Any]
+) -> bool:
     """Whether the item was changed."""
     try:
         _update(_of_account(one.account_id, one.id), update, values, condition)
-    except _NotMet:
+    except _ConditionFailed:
         return False
     return True
 
 
-def _changed(
+def _updated_connection(
     one: Connection, update: str, condition: str, values: dict[str, Any]
 ) -> Connection | None:
     """The item after the change, or after an earlier try whose answer was lost. Where the sender
     of *values* holds the lease and the rest of the condition stood in the way: as it is."""
     try:
         item = _update(_of_account(one.account_id, one.id), update, values, condition)
-    except _NotMet as error:
+    except _ConditionFailed as error:
         item = error.item
         if item.get("sender") != values[":sender"]:
             return None
     return _connection(item)
 
 
-class _NotMet(Exception):
+class _ConditionFailed(Exception):
     def __init__(self, item: dict[str, Any]) -> None:
         super().__init__()
         self.item = item
@@ -287,7 +295,7 @@ def _update(
     except aws.AwsError as error:
         if error.code != "ConditionalCheckFailedException":
             raise _unavailable() from error
-        raise _NotMet(error.content.get("Item", {})) from None
+        raise _ConditionFailed(error.content.get("Item", {})) from None
 
 
 def _query(pk: str, sk: str | None = None) -> list[dict[str, Any]]:

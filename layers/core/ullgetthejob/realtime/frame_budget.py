@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AT_ONCE = 40
-EVERY_S = 1.0  # one more
-CLOSED_AGAIN_AFTER_S = 5.0  # where frames still come, the first try to close it was lost
-MOST_REMEMBERED = 10_000
+BURST = 40
+REFILL_INTERVAL_S = 1.0  # one more
+CLOSE_INTERVAL_S = 5.0  # where frames still come, the first try to close it was lost
+MAX_REMEMBERED = 10_000
 
 Verdict = Literal["within", "over", "ignored"]
 
@@ -36,17 +36,17 @@ class FrameBudget:
         now = self._seconds()
         if now < self._closed_until.get(connection_id, now):
             return "ignored"
-        full_at = max(self._full_at.get(connection_id, now), now) + EVERY_S
-        if full_at <= now + AT_ONCE * EVERY_S:
+        full_at = max(self._full_at.get(connection_id, now), now) + REFILL_INTERVAL_S
+        if full_at <= now + BURST * REFILL_INTERVAL_S:
             self._remember(self._full_at, connection_id, full_at, now)
             return "within"
-        self._remember(self._closed_until, connection_id, now + CLOSED_AGAIN_AFTER_S, now)
+        self._remember(self._closed_until, connection_id, now + CLOSE_INTERVAL_S, now)
         return "over"
 
     def _remember(self, moments: dict[str, float], id: str, until: float, now: float) -> None:
-        if len(moments) >= MOST_REMEMBERED:
+        if len(moments) >= MAX_REMEMBERED:
             for one in [one for one, moment in moments.items() if moment <= now]:
                 del moments[one]
-            if len(moments) >= MOST_REMEMBERED:  # all of them speak: begin anew
+            if len(moments) >= MAX_REMEMBERED:  # all of them speak: begin anew
                 moments.clear()
         moments[id] = until

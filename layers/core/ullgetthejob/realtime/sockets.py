@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 Outcome = TypeVar("Outcome")
 
-AT_ONCE = 128  # TCP connections: a TLS handshake costs more than sharing one does
-CONNECT_WITHIN_S = 2
-ANSWERED_WITHIN_S = 6  # all tries, and waiting for one of the connections
+MAX_CONCURRENT_POSTS = 128  # TCP connections: a TLS handshake costs more than sharing one does
+CONNECT_TIMEOUT_S = 2
+REPLY_TIMEOUT_S = 6  # all tries, and waiting for one of the connections
 ATTEMPTS = 4
 BACKOFF_S = 0.05
 BUSY = 429
@@ -35,27 +35,27 @@ GONE = 410
 TOO_LONG = 413
 
 
-class NotPosted(Exception):
+class PostFailed(Exception):
     """Base of what can become of a post."""
 
 
-class Gone(NotPosted):
+class ConnectionGone(PostFailed):
     """There is no such connection (any more)."""
 
 
-class Slow(NotPosted):
+class SlowConsumer(PostFailed):
     """API Gateway takes no more for this connection at the moment."""
 
 
-class Silent(Slow):
+class PostTimeout(SlowConsumer):
     """It takes too long to say anything."""
 
 
-class TooLong(NotPosted):
+class MessageTooLong(PostFailed):
     """The message is larger than API Gateway takes."""
 
 
-class Refused(NotPosted):
+class PostRefused(PostFailed):
     """API Gateway refused or failed, or cannot be reached; *status*: its own, or 0."""
 
     def __init__(self, status: int) -> None:
@@ -75,11 +75,11 @@ class Sockets:
         self._region = settings.text("AWS_REGION")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=AT_ONCE,
+                limit=MAX_CONCURRENT_POSTS,
                 keepalive_timeout=60,
                 ssl=tls.context() if address.scheme == "https" else True,
             ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             auto_decompress=False,
@@ -90,19 +90,19 @@ class Sockets:
         :class:`Refused`."""
         status = await self._answered("POST", connection_id, message)
         if status >= 300 or not status:
-            raise _what(status)
+            raise error_for_status(status)
 
     async def close(self, connection_id: str) -> None:
         """End the connection; one that is over already is fine. Raises :class:`NotPosted`."""
         status = await self._answered("DELETE", connection_id, b"")
         if (status >= 300 and status not in (GONE, 404)) or not status:
-            raise _what(status)
+            raise error_for_status(status)
 
     async def is_gone(self, connection_id: str) -> bool:
         """Whether API Gateway says that there is no such connection; what it does not say is no."""
         try:
             return await self._answered("GET", connection_id, b"") == GONE
-        except NotPosted:
+        except PostFailed:
             return False
 
     async def gone(self, connection_ids: Iterable[str]) -> list[str]:
@@ -120,7 +120,7 @@ class Sockets:
         :class:`Silent`."""
         status = 0
         try:
-            async with asyncio.timeout(ANSWERED_WITHIN_S):
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
                 for attempt in range(ATTEMPTS):
                     if attempt:
                         pause_s = BACKOFF_S * 2**attempt * random.random()  # noqa: S311 - jitter
@@ -129,7 +129,7 @@ class Sockets:
                     if status not in (0, BUSY) and status < 500:
                         break
         except TimeoutError:
-            raise Silent from None
+            raise PostTimeout from None
         return status
 
     async def _ask(self, method: str, connection_id: str, body: bytes) -> int:
@@ -153,9 +153,14 @@ class Sockets:
             return 0
 
 
-def _what(status: int) -> NotPosted:
-    known: dict[int, type[NotPosted]] = {GONE: Gone, BUSY: Slow, TOO_LONG: TooLong}
-    return known[status]() if status in known else Refused(status)
+def error_for_status(status: int) -> PostFailed:
+    """Return the error that an HTTP status of ``@connections`` means."""
+    known: dict[int, type[PostFailed]] = {
+        GONE: ConnectionGone,
+        BUSY: SlowConsumer,
+        TOO_LONG: MessageTooLong,
+    }
+    return known[status]() if status in known else PostRefused(status)
 
 
 # ── the environment's ────────────────────────────────────────────────────────────────────────────
@@ -172,14 +177,14 @@ def run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
     return _runner.run(work)
 
 
-def at(endpoint: str) -> Sockets:
+def client_for(endpoint: str) -> Sockets:
     """The environment's sockets at *endpoint*; to be called in its event loop."""
     if endpoint not in _sockets:
         _sockets[endpoint] = Sockets(endpoint)
     return _sockets[endpoint]
 
 
-def forget() -> None:
+def close_all() -> None:
     """Close the environment's loop and all that lives in it."""
     global _runner
     if _runner is None:

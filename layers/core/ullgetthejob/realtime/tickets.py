@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from ullgetthejob.platform import one_time, settings
+from ullgetthejob.platform import one_time_tokens, settings
 from ullgetthejob.platform.errors import Unauthorized
 from ullgetthejob.platform.telemetry import count
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
 
 KIND = "ticket"
-LIFE = timedelta(seconds=60)
-LONGEST = 100  # characters; ours have 43
+TICKET_LIFETIME = timedelta(seconds=60)
+MAX_TICKET_CHARS = 100  # characters; ours have 43
 
 
 class TicketBody(BaseModel):
@@ -48,7 +48,7 @@ class Ticket(BaseModel):
 
 
 @dataclass(frozen=True)
-class Holder:
+class TicketHolder:
     """Whose a ticket is, and the moment in which that was proven."""
 
     user_id: UUID
@@ -64,27 +64,27 @@ def issue(*, person: Person, now: datetime) -> Ticket:
         "account_id": str(person.account),
         "proven_at": now.isoformat(),
     }
-    ticket = one_time.make(KIND, content, life=LIFE, now=now)
+    ticket = one_time_tokens.issue(KIND, content, life=TICKET_LIFETIME, now=now)
     count("TicketsIssued")
     url = f"{settings.text('WEBSOCKET_URL')}?{urlencode({'ticket': ticket})}"
-    return Ticket(ticket=ticket, url=url, expires_at=now + LIFE)
+    return Ticket(ticket=ticket, url=url, expires_at=now + TICKET_LIFETIME)
 
 
-def burn(ticket: str, *, by: str, now: datetime) -> Holder:
+def consume(ticket: str, *, by: str, now: datetime) -> TicketHolder:
     """Use *ticket* up for the connection *by*. Raises :class:`Unauthorized` (``bad_ticket``)."""
-    if not 0 < len(ticket) <= LONGEST:
-        raise bad_ticket("unknown")
+    if not 0 < len(ticket) <= MAX_TICKET_CHARS:
+        raise invalid_ticket("unknown")
     try:
-        content = one_time.burn(KIND, ticket, by=by, now=now)
-    except one_time.NotGood as error:
-        raise bad_ticket(error.reason) from None
-    return Holder(
+        content = one_time_tokens.consume(KIND, ticket, by=by, now=now)
+    except one_time_tokens.InvalidToken as error:
+        raise invalid_ticket(error.reason) from None
+    return TicketHolder(
         UUID(content["user_id"]),
         UUID(content["account_id"]),
         datetime.fromisoformat(content["proven_at"]),
     )
 
 
-def bad_ticket(reason: str) -> Unauthorized:
+def invalid_ticket(reason: str) -> Unauthorized:
     """The ticket leads nowhere; *reason* is for the log."""
     return Unauthorized("get a new ticket", code="bad_ticket", details={"reason": reason})

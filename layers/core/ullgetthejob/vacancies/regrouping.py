@@ -15,14 +15,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform.telemetry import count
-from ullgetthejob.realtime import public_feed
+from ullgetthejob.public_feed import outbox
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     import psycopg
 
-    from ullgetthejob.vacancies.reposts import Regrouped
+    from ullgetthejob.vacancies.reposts import LinkChanges
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -54,14 +54,14 @@ UPDATE_ORIGINALS = """
     )
     RETURNING job.external_id::text AS id, link.original_id
 """
-UPDATE_TOLD = """
+UPDATE_NOTIFIED_VACANCIES = """
     UPDATE account_vacancies AS told SET original_id = link.original_id
     FROM unnest(%(moved)s::text[], %(originals)s::text[]) AS link (id, original_id)
     JOIN search_matches AS match ON match.vacancy_id = link.id
     JOIN saved_searches AS search ON search.query_id = match.query_id
     WHERE told.account_id = search.account_id AND told.vacancy_id = link.id
 """
-NUMBER_ANEW = """
+UPDATE_MATCHES_RENUMBERED = """
     WITH again AS (
         SELECT match.query_id, match.vacancy_id,
             query.last_match
@@ -80,7 +80,7 @@ NUMBER_ANEW = """
 """
 
 
-def regroup(regrouped: Regrouped, *, connection: Connection, now: datetime) -> None:
+def regroup(regrouped: LinkChanges, *, connection: Connection, now: datetime) -> None:
     """Write new links down, in the transaction that *connection* is in, before it writes any
     vacancy."""
     ids = sorted({*regrouped.originals, *regrouped.parted})
@@ -95,8 +95,10 @@ def regroup(regrouped: Regrouped, *, connection: Connection, now: datetime) -> N
     moved = {row["id"]: row["original_id"] for row in rows}
     if not moved:
         return
-    connection.execute(UPDATE_TOLD, {"moved": list(moved), "originals": list(moved.values())})
+    connection.execute(
+        UPDATE_NOTIFIED_VACANCIES, {"moved": list(moved), "originals": list(moved.values())}
+    )
     count("VacanciesRegrouped", len(moved))
     if regrouped.parted:
-        connection.execute(NUMBER_ANEW, {"ids": list(regrouped.parted)})
-        public_feed.insert(set(moved.values()), connection=connection, now=now)
+        connection.execute(UPDATE_MATCHES_RENUMBERED, {"ids": list(regrouped.parted)})
+        outbox.insert(set(moved.values()), connection=connection, now=now)

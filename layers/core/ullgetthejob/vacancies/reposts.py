@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-WITHIN = timedelta(days=60)
-SIMILAR = 0.8  # of what either text has, both have
+MAX_AGE_DIFFERENCE = timedelta(days=60)
+MIN_SIMILARITY = 0.8  # of what either text has, both have
 SHINGLE = 3
-SHORT = 12  # words; a word more or less would change too many of its shingles
-LOOKED_AT = 100  # vacancies of one key, the newest: a big employer posts thousands
+SHORT_TEXT_WORDS = 12  # words; a word more or less would change too many of its shingles
+MAX_CANDIDATES = 100  # vacancies of one key, the newest: a big employer posts thousands
 
 BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 # What a place begins with, where it is not just its name: г. Казань, метро Сокол, ул. Мира.
@@ -53,7 +53,7 @@ PLACE = re.compile(
 )
 
 # The jobs stored before which have the key of a new one and were published near it.
-NEAR = """
+SELECT_CANDIDATES = """
     SELECT wanted.key, kept.*
     FROM unnest(%(keys)s::bytea[], %(since)s::timestamptz[], %(until)s::timestamptz[])
         AS wanted (key, since, until)
@@ -75,7 +75,7 @@ NEAR = """
     ) AS kept
     ORDER BY kept.published_at, kept.external_id
 """
-LINK = """
+UPDATE_VACANCIES_LINKED = """
     UPDATE jobs SET repost_of = link.original_id
     FROM unnest(%(ids)s::text[], %(originals)s::text[]) AS link (id, original_id)
     WHERE external_id = link.id
@@ -97,7 +97,7 @@ class Posting:
 
     def is_near(self, other: Posting) -> bool:
         """Return whether both were published so near each other that they can be one job."""
-        return abs(self.published_at - other.published_at) <= WITHIN
+        return abs(self.published_at - other.published_at) <= MAX_AGE_DIFFERENCE
 
     def is_same_job(self, other: Posting) -> bool:
         """Whether both are one job; their keys are the same."""
@@ -111,7 +111,7 @@ class Posting:
 
 
 @dataclass(frozen=True)
-class Regrouped:
+class LinkChanges:
     """What links become: *originals*, by the ids of what moved. *parted*: the ids of all that were
     one group before, empty where nothing was parted."""
 
@@ -119,7 +119,7 @@ class Regrouped:
     parted: tuple[str, ...] = ()
 
 
-NOTHING = Regrouped({})
+NO_CHANGES = LinkChanges({})
 
 
 def key_of(vacancy: Vacancy) -> bytes | None:
@@ -159,9 +159,9 @@ def similar(one: str, other: str) -> bool:
         return False
     if first == second:
         return True
-    size = 1 if min(len(first), len(second)) < SHORT else SHINGLE
+    size = 1 if min(len(first), len(second)) < SHORT_TEXT_WORDS else SHINGLE
     some, others = _shingles(first, size), _shingles(second, size)
-    return len(some & others) >= SIMILAR * len(some | others)
+    return len(some & others) >= MIN_SIMILARITY * len(some | others)
 
 
 def contained(one: str, other: str) -> bool:
@@ -170,9 +170,9 @@ def contained(one: str, other: str) -> bool:
     first, second = _words(one), _words(other)
     if not first or not second:
         return False
-    size = 1 if min(len(first), len(second)) < SHORT else SHINGLE
+    size = 1 if min(len(first), len(second)) < SHORT_TEXT_WORDS else SHINGLE
     some, others = _shingles(first, size), _shingles(second, size)
-    return len(some & others) >= SIMILAR * min(len(some), len(others))
+    return len(some & others) >= MIN_SIMILARITY * min(len(some), len(others))
 
 
 def link(
@@ -185,7 +185,7 @@ def link(
     if not keys:
         return {}
     ids = [one.id for one in new]
-    near = _near(new, keys, known_keys, but_for=ids, connection=connection)
+    near = _candidates(new, keys, known_keys, but_for=ids, connection=connection)
     found: dict[str, str] = {}
     for vacancy in new:
         if vacancy.id not in keys:
@@ -199,7 +199,7 @@ def link(
         postings.append(own)
     if found:
         values = {"ids": list(found), "originals": list(found.values())}
-        connection.execute(LINK, values)
+        connection.execute(UPDATE_VACANCIES_LINKED, values)
     return found
 
 
@@ -218,29 +218,29 @@ def posting(vacancy: Vacancy) -> Posting:
     )
 
 
-def judge_anew(detail: VacancyDetail, *, connection: Connection) -> Regrouped:
+def reevaluate_links(detail: VacancyDetail, *, connection: Connection) -> LinkChanges:
     """Judge the links of a stored vacancy, of which *detail* is the full text that was just read,
     and of those that are linked with it; nothing is written."""
     key = key_of(detail)
     if key is None:
-        return NOTHING
-    near = _near([detail], {detail.id: key}, {key}, but_for=(), connection=connection)[key]
+        return NO_CHANGES
+    near = _candidates([detail], {detail.id: key}, {key}, but_for=(), connection=connection)[key]
     kept = next((one for one in near if one.id == detail.id), None)
     if kept is None:
-        return NOTHING
+        return NO_CHANGES
     own = replace(posting(detail), original_id=kept.original_id)
     near = [own if one.id == detail.id else one for one in near]
     group = [one for one in near if one.original_id == own.original_id]
     if len(group) > 1:
-        return Regrouped(part(group), tuple(one.id for one in group))
+        return LinkChanges(split_group(group), tuple(one.id for one in group))
     full = (one for one in near if one.text and one.id != own.id)
     same = next((one for one in full if own.is_same_job(one)), None)
     if same is None or own.original_id != own.id:
-        return NOTHING
-    return Regrouped({own.id: same.original_id})
+        return NO_CHANGES
+    return LinkChanges({own.id: same.original_id})
 
 
-def part(group: list[Posting]) -> dict[str, str]:
+def split_group(group: list[Posting]) -> dict[str, str]:
     """Return the new originals, by id, of those in a group of linked postings, the oldest first,
     whose full texts are not that of its original (unknown: of the oldest whose text is known)."""
     known = [one for one in group if one.text]
@@ -267,7 +267,7 @@ def _chain(postings: list[Posting]) -> tuple[list[Posting], list[Posting]]:
     return chain, left
 
 
-def _near(
+def _candidates(
     new: Sequence[Vacancy],
     keys: dict[str, bytes],
     known_keys: Collection[bytes],
@@ -285,12 +285,12 @@ def _near(
         return near
     values = {
         "keys": list(moments),
-        "since": [min(published) - WITHIN for published in moments.values()],
-        "until": [max(published) + WITHIN for published in moments.values()],
+        "since": [min(published) - MAX_AGE_DIFFERENCE for published in moments.values()],
+        "until": [max(published) + MAX_AGE_DIFFERENCE for published in moments.values()],
         "new": list(but_for),
-        "most": LOOKED_AT,
+        "most": MAX_CANDIDATES,
     }
-    for row in connection.execute(NEAR, values).fetchall():
+    for row in connection.execute(SELECT_CANDIDATES, values).fetchall():
         near[bytes(row["key"])].append(
             Posting(
                 row["original_id"],

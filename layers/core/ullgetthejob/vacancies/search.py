@@ -78,8 +78,10 @@ def search(
     ends = time.monotonic() + PATIENCE_S
     dictionaries.check(parameters, client=hh, connection=connection, now=clock())
     count("Searches")
-    with shared_answers.shared(parameters, connection=connection, now=clock, ends=ends) as shared:
-        if isinstance(shared, shared_answers.KeptAnswer):
+    with shared_answers.get_or_claim(
+        parameters, connection=connection, now=clock, ends=ends
+    ) as shared:
+        if isinstance(shared, shared_answers.SharedAnswer):
             count("SearchesShared")
             age = max(0, int((clock() - shared.answered_at).total_seconds()))
             return SearchAnswer.model_validate({**shared.content, "age_seconds": age})
@@ -117,7 +119,7 @@ def _ask(parameters: SearchParameters, *, hh: HHClient, line: Pacer, ends: float
 def _store(
     page: SearchPage, parameters: SearchParameters, *, connection: Connection, now: datetime
 ) -> SearchAnswer:
-    stored = store.store_seen(
+    stored = store.store_vacancies(
         page.items, search_query=parameters.text, connection=connection, now=now
     )
     count("VacanciesSeen", len(page.items))

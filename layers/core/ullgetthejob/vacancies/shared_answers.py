@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-FRESH_FOR = timedelta(seconds=5)
-BELIEVED_FOR = timedelta(seconds=4)  # after the last sign of life
-RENEWED_EVERY_S = 1.0
-LOOKED_EVERY_S = 0.1  # at first, then less often
-LOOKED_LEAST_EVERY_S = 0.5
-KEPT_FOR = timedelta(hours=1)
+FRESHNESS = timedelta(seconds=5)
+CLAIM_LIFETIME = timedelta(seconds=4)  # after the last sign of life
+RENEWAL_INTERVAL_S = 1.0
+POLL_INTERVAL_S = 0.1  # at first, then less often
+MAX_POLL_INTERVAL_S = 0.5
+ANSWER_RETENTION = timedelta(hours=1)
 
-SELECT_SEARCH = """
+SELECT_ANSWER = """
     SELECT answered_at, coalesce(asked_until > %(now)s, false) AS is_asked,
            CASE WHEN answered_at > %(fresh_since)s THEN answer END AS answer
     FROM search_answers WHERE hash = %(hash)s
 """
-CLAIM_SEARCH = """
+UPSERT_CLAIM = """
     INSERT INTO search_answers AS kept (hash, asked_by, asked_until)
     VALUES (%(hash)s, %(asked_by)s, %(until)s)
     ON CONFLICT (hash) DO UPDATE
@@ -55,16 +55,16 @@ CLAIM_SEARCH = """
         AND (kept.answered_at IS NULL OR kept.answered_at <= %(fresh_since)s)
     RETURNING true AS is_claimed
 """
-RENEW_CLAIM = """
+UPDATE_CLAIM = """
     UPDATE search_answers SET asked_until = %(until)s
     WHERE hash = %(hash)s AND asked_by = %(asked_by)s
 """
-STORE_ANSWER = """
+UPDATE_ANSWER = """
     UPDATE search_answers
     SET answer = %(answer)s::jsonb, answered_at = %(now)s, asked_by = NULL, asked_until = NULL
     WHERE hash = %(hash)s AND asked_by = %(asked_by)s
 """
-RELEASE_SEARCH = """
+UPDATE_ANSWER_RELEASED = """
     UPDATE search_answers SET asked_by = NULL, asked_until = NULL
     WHERE hash = %(hash)s AND asked_by = %(asked_by)s
 """
@@ -80,7 +80,7 @@ DELETE_OLD_ANSWERS = """
 
 
 @dataclass(frozen=True)
-class KeptAnswer:
+class SharedAnswer:
     """An answer that another request got: its JSON, and when."""
 
     content: Any
@@ -88,7 +88,7 @@ class KeptAnswer:
 
 
 @dataclass(frozen=True)
-class Asker:
+class SearchClaim:
     """The right to ask hh.ru for all that ask the same; :meth:`store` gives them the answer."""
 
     hash: bytes
@@ -111,10 +111,10 @@ class Asker:
     def _renew(self, is_over: threading.Event) -> None:
         import psycopg
 
-        while not is_over.wait(RENEWED_EVERY_S):
-            values = {"hash": self.hash, "asked_by": self.id, "until": _real_now() + BELIEVED_FOR}
+        while not is_over.wait(RENEWAL_INTERVAL_S):
+            values = {"hash": self.hash, "asked_by": self.id, "until": _real_now() + CLAIM_LIFETIME}
             try:
-                self.connection.execute(RENEW_CLAIM, values)
+                self.connection.execute(UPDATE_CLAIM, values)
             except psycopg.Error as error:  # then another asks, too
                 logger.warning("a search is not kept", error_type=type(error).__name__)
                 return
@@ -122,17 +122,17 @@ class Asker:
     def store(self, answer: str, *, now: datetime) -> None:
         """Keep *answer*, JSON, for the others."""
         values = {"hash": self.hash, "asked_by": self.id, "answer": answer, "now": now}
-        self.connection.execute(STORE_ANSWER, values)
+        self.connection.execute(UPDATE_ANSWER, values)
 
 
 @contextmanager
-def shared(
+def get_or_claim(
     parameters: SearchParameters,
     *,
     connection: Connection,
     now: Callable[[], datetime],
     ends: float,
-) -> Iterator[KeptAnswer | Asker]:
+) -> Iterator[SharedAnswer | SearchClaim]:
     """Yield a fresh answer to an equal search, waited for if need be, or else the right to ask.
 
     The right ends with the context: one of those that wait takes it then, if no answer was stored.
@@ -140,45 +140,51 @@ def shared(
     raised, since hh.ru is never asked by all that have waited.
     """
     hash = hashlib.sha256(parameters.model_dump_json(exclude_defaults=True).encode()).digest()
-    asker = Asker(hash, uuid4(), connection)
-    kept = _kept_or_claimed(asker, now, ends)
+    asker = SearchClaim(hash, uuid4(), connection)
+    kept = _read_or_claim(asker, now, ends)
     if kept is not None:
         yield kept
         return
     try:
         yield asker
     finally:
-        connection.execute(RELEASE_SEARCH, {"hash": hash, "asked_by": asker.id})
+        connection.execute(UPDATE_ANSWER_RELEASED, {"hash": hash, "asked_by": asker.id})
 
 
-def forget_old(*, connection: Connection, now: datetime, most: int) -> int:
+def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
     """Delete answers that nobody can get any more, *most* of them; return how many."""
-    values = {"before": now - KEPT_FOR, "died_before": _real_now() - BELIEVED_FOR, "most": most}
+    values = {
+        "before": now - ANSWER_RETENTION,
+        "died_before": _real_now() - CLAIM_LIFETIME,
+        "most": most,
+    }
     return connection.execute(DELETE_OLD_ANSWERS, values).rowcount
 
 
-def _kept_or_claimed(asker: Asker, now: Callable[[], datetime], ends: float) -> KeptAnswer | None:
+def _read_or_claim(
+    asker: SearchClaim, now: Callable[[], datetime], ends: float
+) -> SharedAnswer | None:
     """A fresh answer; ``None``: *asker* asks, because nobody else does."""
-    pause = LOOKED_EVERY_S
+    pause = POLL_INTERVAL_S
     while True:
         looked_at = _real_now()
         values = {
             "hash": asker.hash,
             "asked_by": asker.id,
             "now": looked_at,
-            "until": looked_at + BELIEVED_FOR,
-            "fresh_since": now() - FRESH_FOR,
+            "until": looked_at + CLAIM_LIFETIME,
+            "fresh_since": now() - FRESHNESS,
         }
-        row = asker.connection.execute(SELECT_SEARCH, values).fetchone()
+        row = asker.connection.execute(SELECT_ANSWER, values).fetchone()
         if row is not None and row["answer"] is not None:
-            return KeptAnswer(row["answer"], row["answered_at"])
+            return SharedAnswer(row["answer"], row["answered_at"])
         is_asked = row is not None and row["is_asked"]
-        if not is_asked and asker.connection.execute(CLAIM_SEARCH, values).fetchone() is not None:
+        if not is_asked and asker.connection.execute(UPSERT_CLAIM, values).fetchone() is not None:
             return None
         if time.monotonic() + pause >= ends:
             raise TooManyRequests("the same search is still being asked")
         time.sleep(pause)
-        pause = min(pause * 1.5, LOOKED_LEAST_EVERY_S)
+        pause = min(pause * 1.5, MAX_POLL_INTERVAL_S)
 
 
 def _real_now() -> datetime:

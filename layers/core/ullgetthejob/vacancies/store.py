@@ -36,7 +36,7 @@ JSON: dict[type[Vacancy], TypeAdapter[Any]] = {
     model: TypeAdapter(model) for model in (Vacancy, VacancyDetail)
 }
 
-PROBE = """
+SELECT_JOBS_STORED = """
 SELECT external_id, encode(vacancy_hash, 'hex') AS hex, archived FROM jobs
 WHERE external_id = ANY(%(ids)s)
 """
@@ -46,7 +46,7 @@ WHERE external_id = ANY(%(ids)s)
 # locked and inserted in the order of ids, updates before inserts: overlapping searches cannot
 # deadlock. The hash of a row that an earlier release stored has the snippet in it: it is written
 # anew, but has not changed (is_other) if all but the snippet is as it was.
-STORE_SEEN = """
+UPSERT_JOBS = """
 WITH seen AS MATERIALIZED (
     SELECT *, decode(hex, 'hex') AS hash
     FROM jsonb_to_recordset(%(seen)s::jsonb) AS seen (
@@ -153,15 +153,15 @@ SELECT external_id FROM jobs
 WHERE external_id = %(id)s AND detail_hash IS DISTINCT FROM decode(%(hash)s, 'hex')
 """
 
-CLOSE = """
+UPDATE_JOB_CLOSED = """
 UPDATE jobs SET
     archived = true, closed_at = coalesce(closed_at, %(moment)s), updated_at = %(now)s
 WHERE external_id = %(id)s
 """
 
-VACANCY_ID = "SELECT external_id FROM jobs WHERE id = %s"
-VACANCIES = "SELECT vacancy FROM jobs WHERE external_id = ANY(%s) AND vacancy IS NOT NULL"
-DETAIL = "SELECT detail FROM jobs WHERE external_id = %s AND detail IS NOT NULL"
+SELECT_VACANCY_ID = "SELECT external_id FROM jobs WHERE id = %s"
+SELECT_VACANCIES = "SELECT vacancy FROM jobs WHERE external_id = ANY(%s) AND vacancy IS NOT NULL"
+SELECT_DETAIL = "SELECT detail FROM jobs WHERE external_id = %s AND detail IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Stored:
         return tuple(id for id in self.new if id not in self.reposts)
 
 
-def store_seen(
+def store_vacancies(
     vacancies: Iterable[Vacancy], *, search_query: str, connection: Connection, now: datetime
 ) -> Stored:
     """Store what a search showed: a small query of hashes, then one statement for what is new or
@@ -188,7 +188,7 @@ def store_seen(
     distinct = {vacancy.id: (vacancy, *_hashed(vacancy)) for vacancy in vacancies}
     if not distinct:
         return Stored()
-    rows = connection.execute(PROBE, {"ids": list(distinct)}).fetchall()
+    rows = connection.execute(SELECT_JOBS_STORED, {"ids": list(distinct)}).fetchall()
     kept = {row["external_id"]: (row["hex"], row["archived"]) for row in rows}
     seen = [
         _seen(vacancy, text, digest)
@@ -206,7 +206,7 @@ def store_seen(
     # A page of a run has a transaction already; a savepoint would cost it two round trips.
     inside = getattr(connection, "in_transaction", False)
     with nullcontext() if inside else connection.transaction():
-        written = connection.execute(STORE_SEEN, values).fetchone()
+        written = connection.execute(UPSERT_JOBS, values).fetchone()
         assert written is not None  # noqa: S101 - a SELECT of two values
         new = [distinct[id][0] for id in _in_order(distinct, written["new"])]
         known = {bytes(key) for key in written["known_keys"]}
@@ -228,9 +228,9 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
         "now": _utc(now),
         "moment": now,
     }
-    regrouped = reposts.NOTHING
+    regrouped = reposts.NO_CHANGES
     if connection.execute(IS_NEWS, values).fetchone():
-        regrouped = reposts.judge_anew(detail, connection=connection)
+        regrouped = reposts.reevaluate_links(detail, connection=connection)
     if regrouped.originals:
         from ullgetthejob.vacancies import regrouping  # rare, and more to import
 
@@ -252,24 +252,24 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
 def close(vacancy_id: str, *, connection: Connection, now: datetime) -> None:
     """hh.ru has the vacancy no more."""
     values = {"id": vacancy_id, "now": _utc(now), "moment": now}
-    connection.execute(CLOSE, values)
+    connection.execute(UPDATE_JOB_CLOSED, values)
 
 
 def vacancy_id_of(row_id: str, *, connection: Connection) -> str | None:
     """hh.ru's id of the row whose uuid is *row_id*."""
-    row = connection.execute(VACANCY_ID, (row_id,)).fetchone()
+    row = connection.execute(SELECT_VACANCY_ID, (row_id,)).fetchone()
     return row["external_id"] if row else None
 
 
 def read_seen(ids: Sequence[str], *, connection: Connection) -> list[Vacancy]:
     """The vacancies of these ids as searches showed them last; unknown ids are left out."""
-    rows = connection.execute(VACANCIES, (list(ids),)).fetchall()
+    rows = connection.execute(SELECT_VACANCIES, (list(ids),)).fetchall()
     return [Vacancy.model_validate(row["vacancy"]) for row in rows]
 
 
 def read_detail(vacancy_id: str, *, connection: Connection) -> VacancyDetail | None:
     """The vacancy in full as it was read last; ``None`` before that."""
-    row = connection.execute(DETAIL, (vacancy_id,)).fetchone()
+    row = connection.execute(SELECT_DETAIL, (vacancy_id,)).fetchone()
     return VacancyDetail.model_validate(row["detail"]) if row else None
 
 

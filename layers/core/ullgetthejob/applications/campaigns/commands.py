@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4, uuid5
 
 from ullgetthejob.applications import ledger
-from ullgetthejob.applications.campaigns import giving_up, line, taking_up
-from ullgetthejob.applications.campaigns.campaign import find, find_or_make, turn
-from ullgetthejob.applications.campaigns.contract import AddedToCampaign
+from ullgetthejob.applications.campaigns import cancellation, item_intake, send_schedule
+from ullgetthejob.applications.campaigns.models import AddedToCampaign
 from ullgetthejob.applications.campaigns.progress import answer
+from ullgetthejob.applications.campaigns.store import find, get_or_create, transition
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.campaigns.campaign import Campaign, State
-    from ullgetthejob.applications.campaigns.contract import (
+    from ullgetthejob.applications.campaigns.models import (
         AddBody,
         CampaignAnswer,
         CustomizeBody,
         WorkflowBody,
     )
+    from ullgetthejob.applications.campaigns.store import Campaign, State
     from ullgetthejob.platform.authentication import Caller
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-LOCK = "SELECT FROM campaigns WHERE workflow_id = %(workflow_id)s FOR UPDATE"
-COUNT_JOBS = """
+LOCK_CAMPAIGN = "SELECT FROM campaigns WHERE workflow_id = %(workflow_id)s FOR UPDATE"
+UPDATE_CAMPAIGN_JOB_COUNT = """
     UPDATE campaigns SET job_count = %(job_count)s, updated_at = %(now)s
     WHERE workflow_id = %(workflow_id)s
 """
-ADD = """
+INSERT_QUEUE_ITEMS = """
     INSERT INTO application_queue (workflow_id, user_id, job_id, job_external_id, status, payload,
                                    priority, next_run_at, created_at, updated_at)
     SELECT %(workflow_id)s, %(user_id)s, (SELECT id FROM jobs WHERE external_id = %(vacancy_id)s),
@@ -45,13 +45,13 @@ ADD = """
                       WHERE workflow_id = %(workflow_id)s AND job_external_id = %(vacancy_id)s)
 """
 # Pausing is not waiting: what was paused is not given up for it.
-EXTEND = """
+UPDATE_APPLICATIONS_EXPIRY = """
     UPDATE application_ledger SET expires_at = greatest(expires_at, %(expires_at)s)
     WHERE workflow_id = %(workflow_id)s AND state = ANY(%(states)s)
 """
 
 
-def add(
+def add_jobs(
     body: AddBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> AddedToCampaign:
     """Put vacancies into a campaign, each once; a new one without *workflow_id* (with an
@@ -59,8 +59,8 @@ def add(
     workflow_id = body.workflow_id or _new_id(person, caller)
     queued = 0
     with connection.transaction():
-        campaign = find_or_make(workflow_id, person=person, connection=connection, now=now)
-        connection.execute(LOCK, {"workflow_id": workflow_id})
+        campaign = get_or_create(workflow_id, person=person, connection=connection, now=now)
+        connection.execute(LOCK_CAMPAIGN, {"workflow_id": workflow_id})
         for job in body.jobs:
             payload = job.model_dump_json(
                 exclude={"job_external_id", "priority"}, exclude_none=True
@@ -73,7 +73,7 @@ def add(
                 "priority": job.priority,
                 "utc": now.replace(tzinfo=None),
             }
-            queued += connection.execute(ADD, values).rowcount
+            queued += connection.execute(INSERT_QUEUE_ITEMS, values).rowcount
     so_far = answer(campaign, f"{queued} added", person=person, connection=connection, now=now)
     return AddedToCampaign(**dict(so_far), queued_count=queued, queuedCount=queued)
 
@@ -83,14 +83,14 @@ def count_jobs(
 ) -> CampaignAnswer:
     """Record how many vacancies the campaign has; the letters are the BFF's work."""
     with connection.transaction():
-        find_or_make(body.workflow_id, person=person, connection=connection, now=now)
+        get_or_create(body.workflow_id, person=person, connection=connection, now=now)
         values = {"workflow_id": body.workflow_id, "job_count": body.job_count, "now": now}
-        connection.execute(COUNT_JOBS, values)
+        connection.execute(UPDATE_CAMPAIGN_JOB_COUNT, values)
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     return answer(campaign, "counted", person=person, connection=connection, now=now)
 
 
-def act(
+def run_command(
     act: str,
     body: WorkflowBody,
     *,
@@ -104,78 +104,85 @@ def act(
     Raises :class:`NotFound` also for another account's, and for an act that there is not;
     :class:`Conflict` where the campaign's state does not allow it; :class:`NeedsPerson`.
     """
-    acts = {"start": start, "pause": pause, "resume": resume, "cancel": cancel}
+    acts = {
+        "start": start_campaign,
+        "pause": pause_campaign,
+        "resume": resume_campaign,
+        "cancel": cancel_campaign,
+    }
     if act not in acts:
         raise NotFound("there is no such route")
     return acts[act](body, person=person, caller=caller, connection=connection, now=now)
 
 
-def start(
+def start_campaign(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Let a campaign run. One that runs, or was paused, stays what it is. Raises
     :class:`NotFound`; :class:`Conflict` for a cancelled one."""
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
-    find_or_make(body.workflow_id, person=person, connection=connection, now=now)
+    get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state == "cancelled":
-        raise _not_now(campaign, "started")
-    campaign = turn(
+        raise _wrong_state(campaign, "started")
+    campaign = transition(
         campaign, "running", ["created"], "campaign.start", person, caller, connection, now
     )
     if campaign.state == "running":
-        taking_up.take_up(campaign, caller=caller, connection=connection, now=now)
+        item_intake.create_applications(campaign, caller=caller, connection=connection, now=now)
     message = "started" if campaign.state == "running" else "the campaign is paused"
     return answer(campaign, message, person=person, connection=connection, now=now)
 
 
-def pause(
+def pause_campaign(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Nothing of the campaign that is not out goes out. Raises :class:`NotFound`,
     :class:`Conflict`."""
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
-    find_or_make(body.workflow_id, person=person, connection=connection, now=now)
+    get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state == "cancelled":
-        raise _not_now(campaign, "paused")
+        raise _wrong_state(campaign, "paused")
     source: list[State] = ["created", "running"]
-    campaign = turn(campaign, "paused", source, "campaign.pause", person, caller, connection, now)
-    line.close_ranks(campaign.account_id, connection=connection, now=now)
+    campaign = transition(
+        campaign, "paused", source, "campaign.pause", person, caller, connection, now
+    )
+    send_schedule.compact_schedule(campaign.account_id, connection=connection, now=now)
     return answer(campaign, "paused", person=person, connection=connection, now=now)
 
 
-def resume(
+def resume_campaign(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Let a paused campaign go on. Raises :class:`NotFound`, :class:`Conflict`."""
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state not in ("paused", "running"):
-        raise _not_now(campaign, "resumed")
+        raise _wrong_state(campaign, "resumed")
     values = {
         "workflow_id": body.workflow_id,
-        "expires_at": now + ledger.GIVEN_UP_AFTER,
+        "expires_at": now + ledger.APPLICATION_TTL,
         "states": list(ledger.WAITING),
     }
     if campaign.state == "paused":
-        connection.execute(EXTEND, values)
-    campaign = turn(
+        connection.execute(UPDATE_APPLICATIONS_EXPIRY, values)
+    campaign = transition(
         campaign, "running", ["paused"], "campaign.resume", person, caller, connection, now
     )
-    taking_up.take_up(campaign, caller=caller, connection=connection, now=now)
-    queues.ring(ledger.QUEUE, {"account_id": str(campaign.account_id)})
+    item_intake.create_applications(campaign, caller=caller, connection=connection, now=now)
+    queues.notify(ledger.QUEUE, {"account_id": str(campaign.account_id)})
     return answer(campaign, "resumed", person=person, connection=connection, now=now)
 
 
-def cancel(
+def cancel_campaign(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Give up whatever is not out. Raises :class:`NotFound`."""
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
-    find_or_make(body.workflow_id, person=person, connection=connection, now=now)
+    get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     source: list[State] = ["created", "running", "paused"]
-    campaign = turn(
+    campaign = transition(
         campaign, "cancelled", source, "campaign.cancel", person, caller, connection, now
     )
-    giving_up.give_up(campaign, connection=connection, now=now)
+    cancellation.cancel_pending(campaign, connection=connection, now=now)
     return answer(campaign, "cancelled", person=person, connection=connection, now=now)
 
 
@@ -185,7 +192,7 @@ def _new_id(person: Person, caller: Caller) -> UUID:
     return uuid5(person.owner_id, caller.idempotency_key)
 
 
-def _not_now(campaign: Campaign, what: str) -> Conflict:
+def _wrong_state(campaign: Campaign, what: str) -> Conflict:
     return Conflict(
         f"a campaign that is {campaign.state} cannot be {what}",
         code="wrong_state",

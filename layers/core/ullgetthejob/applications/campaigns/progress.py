@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from ullgetthejob.applications.campaigns import line
-from ullgetthejob.applications.campaigns.campaign import find
-from ullgetthejob.applications.campaigns.contract import (
+from ullgetthejob.applications.campaigns import send_schedule
+from ullgetthejob.applications.campaigns.models import (
     CampaignAnswer,
     CampaignProgress,
     CampaignStatus,
     ItemAnswer,
     ItemCounts,
 )
+from ullgetthejob.applications.campaigns.store import find
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.campaigns.campaign import Campaign
-    from ullgetthejob.applications.campaigns.contract import StatusQuery
+    from ullgetthejob.applications.campaigns.models import StatusQuery
+    from ullgetthejob.applications.campaigns.store import Campaign
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-HOUR = timedelta(hours=1)
-ITEMS = """
+ONE_HOUR = timedelta(hours=1)
+SELECT_QUEUE_ITEMS = """
     SELECT q.id, q.job_external_id, q.status, q.last_error, q.attempts,
            CASE WHEN q.status = 'pending' THEN 'pending' ELSE coalesce(q.core_state, q.status) END
                AS state,
@@ -40,12 +40,12 @@ ITEMS = """
     ORDER BY q.priority, q.created_at, q.id LIMIT %(limit)s OFFSET %(offset)s
 """
 # What the BFF wrote over an item counts as it stands there, not as Core saw it last.
-STATUSES = """
+COUNT_QUEUE_ITEMS = """
     SELECT status, CASE WHEN status = 'pending' THEN 'pending' ELSE core_state END AS state,
            count(*) AS items
     FROM application_queue WHERE workflow_id = %(workflow_id)s GROUP BY 1, 2
 """
-PERSONS = ("needs_person", "handoff")
+NEEDS_PERSON_STATES = ("needs_person", "handoff")
 
 
 def progress(
@@ -53,11 +53,11 @@ def progress(
 ) -> CampaignProgress:
     """How far the campaign is. Raises :class:`NotFound` also for another account's."""
     campaign = find(workflow_id, person=person, connection=connection, now=now)
-    rows = connection.execute(STATUSES, {"workflow_id": workflow_id}).fetchall()
+    rows = connection.execute(COUNT_QUEUE_ITEMS, {"workflow_id": workflow_id}).fetchall()
     shown = _counted(rows, "status")
     states = _counted(rows, "state")
     counts = ItemCounts(**{name: shown.get(name, 0) for name in ItemCounts.model_fields})
-    needs_person = sum(states.get(state, 0) for state in PERSONS)
+    needs_person = sum(states.get(state, 0) for state in NEEDS_PERSON_STATES)
     cancelled = states.get("cancelled", 0)
     so_far = answer(campaign, campaign.state, person=person, connection=connection, now=now)
     return CampaignProgress(
@@ -84,7 +84,7 @@ def status(
         "limit": query.per_page,
         "offset": query.page * query.per_page,
     }
-    items = connection.execute(ITEMS, values).fetchall()
+    items = connection.execute(SELECT_QUEUE_ITEMS, values).fetchall()
     return CampaignStatus(
         **dict(so_far),
         items=[ItemAnswer(**item) for item in items],
@@ -102,20 +102,22 @@ def answer(
     now: datetime,
 ) -> CampaignAnswer:
     """Where the campaign stands, with *message*: what was done."""
-    rows = connection.execute(STATUSES, {"workflow_id": campaign.workflow_id}).fetchall()
+    rows = connection.execute(COUNT_QUEUE_ITEMS, {"workflow_id": campaign.workflow_id}).fetchall()
     shown = _counted(rows, "status")
     left = sum(items for status, items in shown.items() if status not in ("submitted", "failed"))
     done = campaign.state == "running" and shown and not left
     completion = None
     if left:
-        completion = line.completion(campaign, person=person, connection=connection, now=now)
+        completion = send_schedule.forecast_completion(
+            campaign, person=person, connection=connection, now=now
+        )
     return CampaignAnswer(
         workflow_id=campaign.workflow_id,
         workflowId=campaign.workflow_id,
         status="completed" if done else campaign.state,
         job_count=campaign.job_count,
         pending_count=left,
-        hours_needed=round((completion - now) / HOUR, 1) if completion else None,
+        hours_needed=round((completion - now) / ONE_HOUR, 1) if completion else None,
         estimated_completion=completion,
         estimatedCompletion=completion,
         message=message,

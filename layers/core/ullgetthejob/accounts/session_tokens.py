@@ -1,0 +1,152 @@
+"""Identities: JWTs by which a user proves who it is, issued and verified by Core alone.
+
+HS256 with a key derived from ``SECRET_KEY_BASE``; ``kid`` names the key, so that the one before
+(``SECRET_KEY_BASE_PREVIOUS``) stays good while a secret rotates. Claims: ``iss``, ``sub`` (the
+user's id), ``iat`` (with microseconds: a token is compared with ``users.tokens_valid_from``),
+``exp``. What ``exp`` and ``iat`` mean is domain time.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ullgetthejob.platform import secrets
+from ullgetthejob.platform.authentication import invalid_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIFETIME = timedelta(days=30)  # outlives the BFF's cookie (7 days) and hh.ru's access token (14)
+CLOCK_SKEW = timedelta(minutes=1)  # between the environments that issue and verify, at most
+MAX_BYTES = 3072
+MIN_SECRET_CHARS = 32
+ALGORITHM = "HS256"
+ISSUER = "ullgetthejob-core"
+SECRETS = ("SECRET_KEY_BASE", "SECRET_KEY_BASE_PREVIOUS")
+TOKEN_PATTERN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a token proves: whose it is, and since when."""
+
+    user_id: UUID
+    issued_at: datetime
+
+
+@dataclass(frozen=True)
+class _Key:
+    id: str
+    content: bytes
+
+    @classmethod
+    def of(cls, secret: str) -> _Key:
+        if len(secret) < MIN_SECRET_CHARS:
+            raise ValueError(f"SECRET_KEY_BASE must have at least {MIN_SECRET_CHARS} characters")
+
+        def derived(purpose: bytes) -> bytes:
+            return hmac.digest(secret.encode(), purpose, "sha256")
+
+        return cls(derived(b"ullgetthejob jwt kid").hex()[:16], derived(b"ullgetthejob jwt key"))
+
+
+def issue(user_id: UUID, *, now: datetime) -> str:
+    """A token for *user_id*, good from *now* for :data:`LIFE`."""
+    import jwt  # brings http.client and ssl along
+
+    key = _keys()[0]
+    claims = {
+        "iss": ISSUER,
+        "sub": str(user_id),
+        "iat": now.timestamp(),
+        "exp": int((now + LIFETIME).timestamp()),
+    }
+    return jwt.encode(claims, key.content, algorithm=ALGORITHM, headers={"kid": key.id})
+
+
+def verify(token: str, *, now: datetime) -> Identity:
+    """Who *token* was issued to. Raises :class:`Unauthorized` (``invalid_token``).
+
+    Whether it was revoked stands in the user's row, not in the token.
+    """
+    if len(token) > MAX_BYTES or not TOKEN_PATTERN.fullmatch(token) or not _is_canonical(token):
+        raise invalid_token()
+    claims = _claims(token)
+    try:
+        user_id = UUID(claims["sub"])
+        issued_at, expires_at = _moment(claims["iat"]), _moment(claims["exp"])
+    except (ValueError, TypeError, AttributeError, OverflowError, OSError):
+        raise invalid_token() from None
+    # One from the future would outlive its revocation.
+    if not issued_at - CLOCK_SKEW <= now < expires_at <= issued_at + LIFETIME:
+        raise invalid_token()
+    return Identity(user_id, issued_at)
+
+
+def _moment(claim: Any) -> datetime:
+    """A NumericDate (RFC 7519, §2); Python's JSON also reads NaN, and ``true`` is an int."""
+    if isinstance(claim, bool):
+        raise TypeError
+    return datetime.fromtimestamp(claim, UTC)
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """The claims of a token with a good signature."""
+    import jwt
+
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+        key = next(key for key in _candidate_keys() if key.id == kid)
+        content: dict[str, Any] = jwt.decode(
+            token,
+            key.content,
+            algorithms=[ALGORITHM],
+            issuer=ISSUER,
+            options={
+                "require": ["sub", "iat", "exp"],
+                # against domain time, by the caller
+                "verify_exp": False,
+                "verify_iat": False,
+            },
+        )
+    except (jwt.InvalidTokenError, StopIteration):
+        raise invalid_token() from None
+    return content
+
+
+def _is_canonical(token: str) -> bool:
+    """Whether the signature is spelt as Base64 spells it: spare bits of its last character are 0.
+
+    Otherwise one signature would have several spellings, and an altered token could pass.
+    """
+    import base64
+
+    signature = token.rpartition(".")[2]
+    padded = signature + "=" * (-len(signature) % 4)
+    try:
+        content = base64.urlsafe_b64decode(padded)
+    except ValueError:
+        return False
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode() == signature
+
+
+def _candidate_keys() -> Iterator[_Key]:
+    """Yield the keys that a token may be signed with; whoever needs more than are known has the
+    secrets read again: they may have been rotated."""
+    yield from _keys()
+    if [secrets.refresh(name) for name in SECRETS] != [False, False]:
+        yield from _keys()
+
+
+def _keys() -> list[_Key]:
+    """The current key, and the one before it if there is one."""
+    current = secrets.read("SECRET_KEY_BASE")
+    if not current:
+        raise ValueError("SECRET_KEY_BASE is not set: Core can neither issue nor verify tokens")
+    previous = secrets.read("SECRET_KEY_BASE_PREVIOUS")
+    return [_Key.of(secret) for secret in (current, previous) if secret]

@@ -1,0 +1,90 @@
+"""hh.ru's tokens as a trusted server gets them: after a login without a session, and a refresh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ullgetthejob.accounts import audit, people, token_store
+from ullgetthejob.hh.errors import HHRefreshRefused, HHTokenNotExpired
+from ullgetthejob.platform.errors import BadRequest, Forbidden
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.hh.oauth import TokenPair
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+
+class Tokens(BaseModel):
+    """A pair of tokens. *expires_in*: seconds that the access token still lives."""
+
+    access_token: str = Field(repr=False)
+    refresh_token: str = Field(repr=False)
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a type, no token
+    expires_in: int
+
+    @classmethod
+    def of(cls, pair: TokenPair) -> Tokens:
+        """*pair* as callers see it."""
+        return cls(
+            access_token=pair.access_token,
+            refresh_token=pair.refresh_token,
+            expires_in=pair.expires_in,
+        )
+
+
+class TokensAnswer(BaseModel):
+    """For a trusted server: hh.ru's tokens themselves."""
+
+    success: Literal[True] = True
+    tokens: Tokens
+
+
+class RefreshBody(BaseModel):
+    """The refresh token to renew."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=512, repr=False)]
+
+
+def refresh(
+    body: RefreshBody, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
+) -> TokensAnswer:
+    """The pair that follows a refresh token. hh.ru: a token is refreshed once, after it expired.
+
+    One of an account's is renewed in its place, and while it has not expired the pair is answered
+    as it is; one that Core does not keep is exchanged and not stored. Raises :class:`BadRequest`
+    where hh.ru refuses, :class:`Forbidden` for another account's beside a user's token.
+    """
+    account_id = token_store.find_account(body.refresh_token, connection=connection)
+    with audit.recorded(
+        "refresh",
+        caller=caller,
+        user_id=caller.user_id,
+        account_id=account_id,
+        connection=connection,
+        now=now,
+    ):
+        if caller.user_id is not None and account_id not in (
+            None,
+            people.find_by_id(caller.user_id).account_id,
+        ):
+            raise Forbidden("the token is of another user", code="user_mismatch")
+        try:
+            pair = token_store.exchange(body.refresh_token, hh=hh, now=now)
+        except HHRefreshRefused as error:
+            raise BadRequest(
+                "the refresh token is good for nothing any more: the person logs in again",
+                code="invalid_refresh_token",
+            ) from error
+        except HHTokenNotExpired as error:
+            raise BadRequest(
+                "hh.ru refreshes a token only after it has expired", code="token_not_expired"
+            ) from error
+    return TokensAnswer(tokens=Tokens.of(pair))

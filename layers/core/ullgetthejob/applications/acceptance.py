@@ -1,0 +1,328 @@
+"""Submitting: what can be known at once is checked, the ledger's row committed, the bell rung.
+
+Repeatable: the same key, or the same account and vacancy, is answered with the first application
+again. Another letter then replaces the first one while nothing has gone out with that; what else is
+different (the resume) stays as it was asked for first. A key of the caller's own that comes with
+another content is a :class:`Conflict`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from ullgetthejob.accounts import audit
+from ullgetthejob.applications import filters, ledger, resume_creation
+from ullgetthejob.hh import resume_fields
+from ullgetthejob.platform import queues
+from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
+from ullgetthejob.platform.telemetry import count
+from ullgetthejob.rate_limits import availability
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+VACANCY_ID = re.compile(r"[0-9]{1,19}")
+RESUME_ID = re.compile(r"[0-9a-f]{1,64}")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+PHONE = re.compile(r"\+?7[0-9]{10}")
+SPACING = re.compile(r"[\s()-]")
+
+SELECT_IDEMPOTENCY_KEY = (
+    "SELECT request_hash, ledger_id FROM application_keys WHERE (account_id, key) = (%s, %s)"
+)
+INSERT_IDEMPOTENCY_KEY = """
+    INSERT INTO application_keys (account_id, key, request_hash, ledger_id, created_at)
+    VALUES (%(account_id)s, %(key)s, %(request_hash)s, %(id)s, %(now)s) ON CONFLICT DO NOTHING
+"""
+INSERT_APPLICATION = f"""
+    INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, reason, due_at,
+                                    expires_at, letter, wanted_resume_id, created_at, updated_at,
+                                    workflow_id, queue_item_id, new_resume)
+    VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(reason)s, %(due_at)s,
+            %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
+            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb)
+    ON CONFLICT (account_id, vacancy_id) DO NOTHING
+    RETURNING {ledger.COLUMNS}
+"""  # noqa: S608
+SELECT_APPLICATION_OF_VACANCY = f"""
+    SELECT {ledger.COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s AND vacancy_id = %(vacancy_id)s
+"""  # noqa: S608
+
+
+class Cv(BaseModel):
+    """The CV as the BFF customised it. hh.ru gets one of the person's own resumes, or a copy of it
+    that says what the CV does, if one is to be made."""
+
+    model_config = ConfigDict(extra="allow")
+
+    email: str | None = None
+    phone: str | None = None
+    hh_resume_id: str | None = None
+
+
+class SubmitBody(BaseModel):
+    """What the BFF sends. *create_resume*: a resume is made from the CV (of the person's resumes,
+    *hh_resume_id* is then the one that it is a copy of). *user_id*: for a service without a token
+    of the user."""
+
+    job_external_id: str
+    cover_letter: str | None = None
+    customized_cv: Cv | None = None
+    hh_resume_id: str | None = None
+    create_resume: bool = False
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    user_id: str | None = None
+
+    def check(self) -> None:
+        """Raise :class:`Invalid` with one of the codes that the BFF translates."""
+        if not VACANCY_ID.fullmatch(self.job_external_id):
+            raise _invalid("job_external_id", "must be the id of a vacancy at hh.ru")
+        if len(self.cover_letter or "") > ledger.MAX_LETTER_CHARS:
+            raise _invalid(
+                "cover_letter", f"must not be longer than {ledger.MAX_LETTER_CHARS} characters"
+            )
+        if self.resume_id is not None and not RESUME_ID.fullmatch(self.resume_id):
+            raise _invalid("hh_resume_id", "must be the id of a resume at hh.ru")
+        if self.create_resume and self.customized_cv is None:
+            raise _invalid("customized_cv", "must be there for a resume to be made of it")
+        if self.customized_cv is not None:
+            if not EMAIL.fullmatch(self.customized_cv.email or ""):
+                raise _missing("missing_email", "customized_cv.email", "must be an e-mail address")
+            if not PHONE.fullmatch(SPACING.sub("", self.customized_cv.phone or "")):
+                raise _missing("missing_phone", "customized_cv.phone", "must be +7 and ten digits")
+
+    @property
+    def resume_id(self) -> str | None:
+        """The resume that is asked for, wherever it stands."""
+        return self.hh_resume_id or (self.customized_cv and self.customized_cv.hh_resume_id) or None
+
+    @property
+    def new_resume(self) -> dict[str, Any] | None:
+        """What the resume says that is to be made."""
+        if not self.create_resume or self.customized_cv is None:
+            return None
+        return resume_fields.changes(self.customized_cv.model_extra or {})
+
+    @property
+    def letter(self) -> str | None:
+        """The letter; one of white space is none."""
+        return (self.cover_letter or "").strip() or None
+
+
+class Submitted(BaseModel):
+    """The application was accepted, now or before. ``refused``: it does not go out by itself;
+    *reason* says why (``filtered_…``: a rule of the person's own), and ``retry`` asks again.
+    *idempotency_key*: the caller's own, else one made of account and vacancy."""
+
+    success: Literal[True] = True
+    status: Literal["processing", "waiting_quota", "refused"]
+    state: ledger.State
+    reason: str | None
+    job_id: str
+    application_id: UUID
+    idempotency_key: str
+    next_attempt_at: AwareDatetime | None
+    message: str
+
+
+def accept(
+    body: SubmitBody,
+    *,
+    person: Person,
+    caller: Caller,
+    connection: Connection,
+    now: datetime,
+) -> Submitted:
+    """Accept an application. Raises :class:`Invalid`, :class:`Conflict`; :class:`NeedsPerson` for
+    a user who never connected hh.ru."""
+    own_key = body.idempotency_key or caller.idempotency_key
+    application, _ = create_application(
+        body,
+        key=own_key,
+        wait=_quota_at(person, connection=connection, now=now),
+        person=person,
+        caller=caller,
+        connection=connection,
+        now=now,
+    )
+    if application.due_at is not None and application.due_at <= now:
+        queues.notify(ledger.QUEUE, {"account_id": str(person.account_id)})
+    return _answer(application, own_key or f"{person.account_id}:{body.job_external_id}")
+
+
+def create_application(
+    body: SubmitBody,
+    *,
+    key: str | None,
+    wait: datetime | None,
+    person: Person,
+    caller: Caller,
+    connection: Connection,
+    now: datetime,
+    workflow_id: UUID | None = None,
+    queue_item_id: UUID | None = None,
+) -> tuple[Application, bool]:
+    """The application's row of the ledger, and whether it is new; nobody is rung for.
+
+    *key*: the caller's own, if it has one. *wait*: when a limit lets it go out, if not at once.
+    *workflow_id*, *queue_item_id*: the
+    campaign that it is part of, and its item. Raises as :func:`submit` does.
+    """
+    body.check()
+    values = {
+        "account_id": person.account,
+        "user_id": person.user_id,
+        "vacancy_id": body.job_external_id,
+        "letter": body.letter,
+        "resume_id": body.resume_id,
+        "key": key,
+        "request_hash": _request_hash(body),
+        "state": "queued",
+        "reason": None,
+        "due_at": now,
+        "expires_at": (wait or now) + ledger.APPLICATION_TTL,
+        "workflow_id": workflow_id,
+        "queue_item_id": queue_item_id,
+        "new_resume": resume_creation.to_stored(body.new_resume),
+        "now": now,
+        "utc": now.replace(tzinfo=None),
+        "status": ledger.PROJECTED_STATUS["queued"],
+    }
+    if wait is not None:
+        values |= {
+            "state": "waiting_quota",
+            "due_at": wait,
+            "status": ledger.PROJECTED_STATUS["waiting_quota"],
+        }
+    held = filters.advise(person.account, body.job_external_id, connection=connection, now=now)
+    if held is not None:
+        values |= {
+            "state": held.state,
+            "reason": held.reason,
+            "due_at": None,
+            "new_resume": None if ledger.is_final(held.state) else values["new_resume"],
+            "status": ledger.PROJECTED_STATUS[held.state],
+        }
+    with connection.transaction():
+        application, outcome = _insert(values, connection=connection)
+        is_new = outcome == "accepted"
+        audit.write(
+            "submit",
+            outcome,
+            caller=caller,
+            user_id=person.user_id,
+            account_id=person.account_id,
+            connection=connection,
+            now=now,
+        )
+        if is_new:  # last: from here to the commit the account's other submissions wait
+            ledger.record_change(application, connection=connection, now=now)
+    if is_new:
+        count("ApplicationsAccepted" if held is None else "ApplicationsFiltered")
+    return application, is_new
+
+
+def _insert(
+    values: dict[str, Any], *, connection: Connection
+) -> tuple[Application, Literal["accepted", "repeated", "letter_replaced"]]:
+    """The row of the ledger, and what became of the request."""
+    has_key = values["key"] is not None
+    seen = None
+    if has_key:
+        seen = connection.execute(
+            SELECT_IDEMPOTENCY_KEY, [values["account_id"], values["key"]]
+        ).fetchone()
+    if seen is not None:
+        if bytes(seen["request_hash"]) != values["request_hash"]:
+            raise Conflict("this idempotency key came with another application")
+        found = ledger.read(seen["ledger_id"], connection=connection)
+        if found is not None:
+            return found, "repeated"
+    row = connection.execute(INSERT_APPLICATION, values).fetchone()
+    if row is None:
+        row = connection.execute(SELECT_APPLICATION_OF_VACANCY, values).fetchone()
+        assert row is not None  # noqa: S101 - the row that was in the way
+        if has_key:
+            connection.execute(INSERT_IDEMPOTENCY_KEY, {**values, "id": row["id"]})
+        first = ledger.Application(**row)
+        if values["queue_item_id"] not in (None, first.queue_item_id):
+            return first, "repeated"  # another item of a campaign, which fails
+        replaced = ledger.replace_letter(
+            first, values["letter"], connection=connection, now=values["now"]
+        )
+        return (replaced, "letter_replaced") if replaced else (first, "repeated")
+    application = ledger.Application(**row)
+    of_row = {**values, "id": application.id}
+    connection.execute(ledger.INSERT_PROJECTION, of_row)
+    if has_key:
+        connection.execute(INSERT_IDEMPOTENCY_KEY, of_row)
+    return application, "accepted"
+
+
+def _quota_at(person: Person, *, connection: Connection, now: datetime) -> datetime | None:
+    """When the application may go out, if not now. The applier decides; this is for the answer."""
+    if person.account_id is None:
+        return None
+    try:
+        opens = availability.next_allowed_at(
+            person.account_id, person.access, connection=connection, now=now
+        )
+    except Unavailable:
+        return None
+    last = ledger.last_deferred_at(person.account_id, connection=connection) if opens else None
+    return max(opens, last + availability.token_interval()) if opens and last else opens
+
+
+def _answer(application: Application, key: str) -> Submitted:
+    waits = application.state == "waiting_quota"
+    refused = application.state == "refused"
+    return Submitted(
+        status="waiting_quota" if waits else "refused" if refused else "processing",
+        state=application.state,
+        reason=application.reason,
+        job_id=application.vacancy_id,
+        application_id=application.id,
+        idempotency_key=key,
+        next_attempt_at=application.due_at if waits else None,
+        message=(
+            "the application goes out when a limit lets it"
+            if waits
+            else "the application does not go out"
+            if refused
+            else "accepted"
+        ),
+    )
+
+
+def _request_hash(body: SubmitBody) -> bytes:
+    content: list[Any] = [body.job_external_id, body.letter, body.resume_id]
+    if body.create_resume:
+        content.append(body.new_resume)
+    return hashlib.sha256(json.dumps(content).encode()).digest()
+
+
+def _invalid(field: str, text: str) -> Invalid:
+    error = _missing("bad_arguments", field, text)
+    error.details = {**(error.details or {}), "description": f"{field} {text}"}
+    return error
+
+
+def _missing(code: str, field: str, text: str) -> Invalid:
+    error = Invalid.field(field, text)
+    error.code = code
+    return error

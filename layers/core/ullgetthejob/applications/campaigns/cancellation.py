@@ -1,0 +1,113 @@
+"""Giving up: what is not out is cancelled, and what waits behind it moves up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ullgetthejob.applications import ledger
+from ullgetthejob.applications.campaigns import send_schedule
+from ullgetthejob.platform import periodic
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.applications.campaigns.store import Campaign
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+CANCEL_BATCH = 500  # applications that are cancelled at once, and a minute
+SCAN_BATCH = 10_000  # whose items may have been deleted, on each side of where the look begins
+UNSENT_STATES_SQL = ledger.ALLOWED_SOURCES["cancelled"]
+
+UPDATE_QUEUE_ITEMS_CANCELLED = """
+    UPDATE application_queue q
+    SET status = 'failed', core_state = 'cancelled', last_error = 'campaign_cancelled',
+        updated_at = %(utc)s
+    FROM campaigns c
+    WHERE c.workflow_id = q.workflow_id AND c.state = 'cancelled'
+      AND (q.status IN ('pending', 'customizing') OR q.status = 'ready' AND q.core_state IS NULL)
+      AND (%(workflow_id)s::uuid IS NULL OR q.workflow_id = %(workflow_id)s)
+"""
+SELECT_UNSENT_OF_CAMPAIGN = """
+    SELECT id FROM application_ledger
+    WHERE workflow_id = %(workflow_id)s AND state = ANY(%(states)s) LIMIT %(most)s
+"""
+# States as literals: so the planner knows that the index of what is not out has them all.
+SELECT_UNSENT_OF_CANCELLED_CAMPAIGNS = f"""
+    SELECT l.id, l.account_id, 'campaign_cancelled' AS reason
+    FROM application_ledger l JOIN campaigns c ON c.workflow_id = l.workflow_id
+    WHERE c.state = 'cancelled' AND l.workflow_id IS NOT NULL AND l.state IN {UNSENT_STATES_SQL}
+    LIMIT %(most)s
+"""  # noqa: S608
+# Nothing says which items were deleted, so they are missed one by one (LIMIT 1: by their key, not
+# by a join of two whole tables): all that is not out, or as much of it as a minute bears, from a
+# place that chance chooses. What is not looked at yet does not go out without its item.
+SELECT_UNSENT_OF_DELETED_ITEMS = f"""
+    SELECT l.id, l.account_id, 'removed_from_queue' AS reason FROM (
+        (SELECT id, account_id, queue_item_id FROM application_ledger
+         WHERE workflow_id IS NOT NULL AND state IN {UNSENT_STATES_SQL} AND id >= %(from)s
+         ORDER BY id LIMIT %(looked_at)s)
+        UNION ALL
+        (SELECT id, account_id, queue_item_id FROM application_ledger
+         WHERE workflow_id IS NOT NULL AND state IN {UNSENT_STATES_SQL} AND id < %(from)s
+         ORDER BY id LIMIT %(looked_at)s)
+    ) AS l LEFT JOIN LATERAL (
+        SELECT q.id FROM application_queue q WHERE q.id = l.queue_item_id LIMIT 1
+    ) AS item ON true
+    WHERE item.id IS NULL LIMIT %(most)s
+"""  # noqa: S608
+
+
+def cancel_pending(campaign: Campaign, *, connection: Connection, now: datetime) -> None:
+    """Cancel what is not out of a cancelled campaign. The sweeper does what is left of many, or
+    after a crash; none of it goes out meanwhile."""
+    values = _values(campaign.workflow_id, now)
+    connection.execute(UPDATE_QUEUE_ITEMS_CANCELLED, values)
+    for row in connection.execute(SELECT_UNSENT_OF_CAMPAIGN, values).fetchall():
+        _cancel(row["id"], "campaign_cancelled", connection, now)
+    send_schedule.compact_schedule(campaign.account_id, connection=connection, now=now)
+
+
+def sweep(*, connection: Connection, now: datetime) -> int:
+    """Cancel what is not out of campaigns that were cancelled, and of items that were deleted: how
+    many."""
+    values = _values(None, now)
+    connection.execute(UPDATE_QUEUE_ITEMS_CANCELLED, values)
+    accounts: set[UUID] = set()
+
+    def cancel(row: dict[str, Any]) -> int:
+        accounts.add(row["account_id"])
+        return _cancel(row["id"], row["reason"], connection, now)
+
+    try:
+        return sum(
+            periodic.for_each(connection.execute(statement, values).fetchall(), cancel)
+            for statement in (SELECT_UNSENT_OF_CANCELLED_CAMPAIGNS, SELECT_UNSENT_OF_DELETED_ITEMS)
+        )
+    finally:
+        for account_id in accounts:
+            send_schedule.compact_schedule(account_id, connection=connection, now=now)
+
+
+def _values(workflow_id: UUID | None, now: datetime) -> dict[str, Any]:
+    return {
+        "workflow_id": workflow_id,
+        "states": list(UNSENT_STATES_SQL),
+        "most": CANCEL_BATCH,
+        "looked_at": SCAN_BATCH,
+        "from": uuid4(),
+        "utc": now.replace(tzinfo=None),
+    }
+
+
+def _cancel(id: UUID, reason: str, connection: Connection, now: datetime) -> int:
+    """Cancel an application that is not out: 1, or 0 if it went out meanwhile."""
+    try:
+        ledger.transition(id, "cancelled", reason=reason, connection=connection, now=now)
+    except ledger.ConcurrentUpdate:
+        return 0
+    return 1

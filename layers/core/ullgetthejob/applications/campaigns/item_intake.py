@@ -1,0 +1,196 @@
+"""Taking up: items that are pending become applications, by the way that a single one goes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import uuid5
+
+from pydantic import ValidationError
+
+from ullgetthejob.accounts import people
+from ullgetthejob.applications import ledger
+from ullgetthejob.applications.acceptance import SubmitBody, create_application
+from ullgetthejob.applications.campaigns import send_schedule
+from ullgetthejob.applications.campaigns.store import COLUMNS, Campaign
+from ullgetthejob.platform import periodic, queues
+from ullgetthejob.platform.errors import Conflict, Invalid
+from ullgetthejob.platform.telemetry import count, logger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+
+INTAKE_BATCH = 200  # items of a campaign that are taken up at a start, and a minute
+SWEEP_BATCH = 500
+SWEEP_BUDGET_S = 20.0  # what may be begun within a sweep
+CANCELLABLE_STATES: tuple[ledger.State, ...] = ("cancelled", "expired")
+# "pending" is new, or wanted again; "ready" is the BFF's own word until Core has taken the item up.
+IS_PENDING_SQL = "(q.status = 'pending' OR q.status = 'ready' AND q.core_state IS NULL)"
+# The letter that the BFF had written for a vacancy lies in custom_cvs.
+SELECT_PENDING_ITEMS = f"""
+    SELECT q.id, q.user_id, u.account_id, q.job_external_id, q.payload, custom.cover_letter
+    FROM application_queue q JOIN users u ON u.id = q.user_id LEFT JOIN LATERAL (
+        SELECT c.cover_letter FROM custom_cvs c
+        WHERE c.cv_id = q.cv_id AND c.job_id = q.job_id AND c.cover_letter IS NOT NULL
+        ORDER BY c.updated_at DESC LIMIT 1
+    ) custom ON true
+    WHERE q.workflow_id = %(workflow_id)s AND {IS_PENDING_SQL}
+    ORDER BY q.priority, q.created_at, q.id LIMIT %(most)s
+"""  # noqa: S608
+SELECT_CAMPAIGNS_WITH_PENDING_ITEMS = f"""
+    SELECT {COLUMNS} FROM campaigns c
+    WHERE c.state = 'running' AND EXISTS (
+        SELECT FROM application_queue q WHERE q.workflow_id = c.workflow_id AND {IS_PENDING_SQL}
+    )
+    ORDER BY c.updated_at LIMIT %(most)s
+"""  # noqa: S608
+LOCK_RUNNING_CAMPAIGN = """
+    SELECT FROM campaigns WHERE workflow_id = %(workflow_id)s AND state = 'running' FOR SHARE
+"""
+LOCK_PENDING_ITEM = f"""
+    SELECT FROM application_queue q WHERE q.id = %(id)s AND {IS_PENDING_SQL}
+    FOR UPDATE SKIP LOCKED
+"""
+UPDATE_QUEUE_ITEM_FAILED = """
+    UPDATE application_queue
+    SET status = 'failed', core_state = 'refused', last_error = %(reason)s, updated_at = %(utc)s
+    WHERE id = %(id)s
+"""
+# An application that was given up before it was out begins anew as an item; so does an item's own
+# that the BFF has made pending again.
+UPDATE_APPLICATION_ADOPTED = """
+    UPDATE application_ledger
+    SET workflow_id = %(workflow_id)s, queue_item_id = %(item_id)s, user_id = %(user_id)s,
+        letter = %(letter)s, wanted_resume_id = %(resume_id)s, expires_at = %(expires_at)s
+    WHERE id = %(id)s AND state = %(state)s
+"""
+
+
+def create_applications(
+    campaign: Campaign, *, caller: Caller, connection: Connection, now: datetime
+) -> int:
+    """Make applications of items that are pending, each in a transaction of its own: how many."""
+    values = {"workflow_id": campaign.workflow_id, "most": INTAKE_BATCH}
+    items = connection.execute(SELECT_PENDING_ITEMS, values).fetchall()
+    moments = []
+    if items:
+        moments = send_schedule.forecast_items(campaign, len(items), connection=connection, now=now)
+    taken = 0
+    for item, moment in zip(items, moments, strict=True):
+        with connection.transaction():
+            if connection.execute(LOCK_RUNNING_CAMPAIGN, values).fetchone() is None:
+                break
+            if connection.execute(LOCK_PENDING_ITEM, item).fetchone() is None:
+                continue
+            reason = _create_application(item, campaign, moment, caller, connection, now)
+            if reason is not None:
+                failed = {"id": item["id"], "reason": reason, "utc": now.replace(tzinfo=None)}
+                connection.execute(UPDATE_QUEUE_ITEM_FAILED, failed)
+                count("CampaignItemsFailed")
+        taken += reason is None
+    if taken:
+        queues.notify(ledger.QUEUE, {"account_id": str(campaign.account_id)})
+        logger.info("items of a campaign taken up", items=taken)
+    return taken
+
+
+def sweep(*, caller: Caller, connection: Connection, now: datetime) -> int:
+    """Take up what was added to campaigns that run: how many."""
+    ends = time.monotonic() + SWEEP_BUDGET_S
+
+    def take(row: dict[str, Any]) -> int:
+        if time.monotonic() >= ends:
+            return 0
+        return create_applications(Campaign(**row), caller=caller, connection=connection, now=now)
+
+    campaigns = connection.execute(
+        SELECT_CAMPAIGNS_WITH_PENDING_ITEMS, {"most": SWEEP_BATCH}
+    ).fetchall()
+    return periodic.for_each(campaigns, take)
+
+
+def _create_application(
+    item: dict[str, Any],
+    campaign: Campaign,
+    moment: datetime,
+    caller: Caller,
+    connection: Connection,
+    now: datetime,
+) -> str | None:
+    """Make an application of one item; or why it cannot be one."""
+    import psycopg
+
+    if item["account_id"] is None:
+        return "not_connected"
+    if item["account_id"] != campaign.account_id:
+        return "another_account"
+    try:
+        body = _body(item)
+        person = people.find_by_account(campaign.account_id, user_id=item["user_id"])
+        with connection.transaction():
+            application, is_new = create_application(
+                body,
+                key=f"queue:{uuid5(item['id'], body.model_dump_json())}",
+                wait=moment if moment > now else None,
+                person=person,
+                caller=caller,
+                connection=connection,
+                now=now,
+                workflow_id=campaign.workflow_id,
+                queue_item_id=item["id"],
+            )
+            own = application.queue_item_id == item["id"]
+            if is_new or (own and application.state not in ledger.RETRYABLE):
+                ledger.project(application, connection=connection, now=now)
+                return None
+            if not own and application.state not in CANCELLABLE_STATES:
+                return "already_applied" if application.state == "submitted" else "duplicate"
+            adopted = {
+                "id": application.id,
+                "state": application.state,
+                "workflow_id": campaign.workflow_id,
+                "item_id": item["id"],
+                "user_id": item["user_id"],
+                "letter": body.letter,
+                "resume_id": body.resume_id,
+                "expires_at": moment + ledger.APPLICATION_TTL,
+            }
+            connection.execute(UPDATE_APPLICATION_ADOPTED, adopted)
+            ledger.transition(
+                application.id,
+                "queued",
+                source=[application.state],
+                reason="retried",
+                due_at=now,
+                connection=connection,
+                now=now,
+            )
+    except (ValidationError, psycopg.DataError):
+        return "bad_arguments"
+    except Invalid as error:
+        return error.code
+    except (Conflict, ledger.ConcurrentUpdate):
+        return "duplicate"
+    return None
+
+
+def _body(item: dict[str, Any]) -> SubmitBody:
+    """An item as a body of submit. Raises ``ValidationError``."""
+    payload = item["payload"] if isinstance(item["payload"], dict) else {}
+    found = {
+        snake: payload.get(snake, payload.get(camel))
+        for snake, camel in (
+            ("cover_letter", "coverLetter"),
+            ("hh_resume_id", "hhResumeId"),
+            ("customized_cv", "customizedCv"),
+        )
+    }
+    found["cover_letter"] = found["cover_letter"] or item["cover_letter"]
+    return SubmitBody(job_external_id=item["job_external_id"], **found)

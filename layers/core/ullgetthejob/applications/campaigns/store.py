@@ -1,0 +1,108 @@
+"""A campaign's own row: found, made, turned from state to state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ullgetthejob.accounts import audit
+from ullgetthejob.platform.errors import NotFound
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+
+State = Literal["created", "running", "paused", "cancelled"]
+COLUMNS = "workflow_id, account_id, user_id, state, job_count, created_at, updated_at"
+SELECT_CAMPAIGN = f"SELECT {COLUMNS} FROM campaigns WHERE workflow_id = %(workflow_id)s"  # noqa: S608
+INSERT_CAMPAIGN = """
+    INSERT INTO campaigns (workflow_id, account_id, user_id, state, created_at, updated_at)
+    VALUES (%(workflow_id)s, %(account_id)s, %(user_id)s, 'created', %(now)s, %(now)s)
+    ON CONFLICT DO NOTHING
+"""
+UPDATE_CAMPAIGN_STATE = """
+    UPDATE campaigns SET state = %(state)s, updated_at = %(now)s
+    WHERE workflow_id = %(workflow_id)s AND state = ANY(%(from)s)
+"""
+SELECT_ITEM_OWNERS = """
+    SELECT count(*) AS items, count(*) FILTER (WHERE u.account_id = %(account_id)s) AS own
+    FROM application_queue q JOIN users u ON u.id = q.user_id
+    WHERE q.workflow_id = %(workflow_id)s
+"""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A row of ``campaigns``."""
+
+    workflow_id: UUID
+    account_id: UUID
+    user_id: UUID
+    state: State
+    job_count: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def find(workflow_id: UUID, *, person: Person, connection: Connection, now: datetime) -> Campaign:
+    """The person's campaign; also one whose items the BFF has written and that nobody has asked
+    about yet. Raises :class:`NotFound`."""
+    values = {"workflow_id": workflow_id, "account_id": person.account_id}
+    row = connection.execute(SELECT_CAMPAIGN, values).fetchone()
+    if row is not None and row["account_id"] == person.account_id:
+        return Campaign(**row)
+    items = connection.execute(SELECT_ITEM_OWNERS, values).fetchone()
+    if row is None and person.account_id is not None and items is not None and items["own"]:
+        return Campaign(workflow_id, person.account_id, person.user_id, "created", None, now, now)
+    raise NotFound("there is no such campaign", code="campaign_not_found")
+
+
+def get_or_create(
+    workflow_id: UUID, *, person: Person, connection: Connection, now: datetime
+) -> Campaign:
+    """The person's campaign, made if nobody has it. Raises :class:`NotFound`,
+    :class:`NeedsPerson`."""
+    values = {
+        "workflow_id": workflow_id,
+        "account_id": person.account,
+        "user_id": person.user_id,
+        "now": now,
+    }
+    items = connection.execute(SELECT_ITEM_OWNERS, values).fetchone()
+    if items is None or items["own"] or not items["items"]:
+        connection.execute(INSERT_CAMPAIGN, values)
+    return find(workflow_id, person=person, connection=connection, now=now)
+
+
+def transition(
+    campaign: Campaign,
+    state: State,
+    source: list[State],
+    action: audit.Action,
+    person: Person,
+    caller: Caller,
+    connection: Connection,
+    now: datetime,
+) -> Campaign:
+    """The campaign in another state, on record; as it stands, if it is in none of *source*."""
+    values = {"workflow_id": campaign.workflow_id, "state": state, "from": source, "now": now}
+    with connection.transaction():
+        if connection.execute(UPDATE_CAMPAIGN_STATE, values).rowcount:
+            audit.write(
+                action,
+                "ok",
+                caller=caller,
+                user_id=person.user_id,
+                account_id=campaign.account_id,
+                connection=connection,
+                now=now,
+            )
+    return find(campaign.workflow_id, person=person, connection=connection, now=now)

@@ -1,0 +1,289 @@
+"""What a person sees of an application, and can do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from ullgetthejob.accounts import access, audit
+from ullgetthejob.applications import ledger
+from ullgetthejob.platform import queues
+from ullgetthejob.platform.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+SELECT_APPLICATIONS = f"""
+    SELECT {ledger.COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s AND (%(state)s::text IS NULL OR state = %(state)s)
+    ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(offset)s
+"""  # noqa: S608
+COUNT_APPLICATIONS = """
+    SELECT count(*) AS found FROM application_ledger
+    WHERE account_id = %(account_id)s AND (%(state)s::text IS NULL OR state = %(state)s)
+"""
+# By its own id, or by that of the BFF's row.
+SELECT_APPLICATION_OF_ACCOUNT = f"""
+    SELECT {ledger.COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s AND %(id)s IN (id, application_id)
+"""  # noqa: S608
+SELECT_HISTORY = """
+    SELECT at, state, reason FROM application_history WHERE ledger_id = %(id)s ORDER BY id
+"""
+UPDATE_APPLICATION_LETTER = """
+    UPDATE application_ledger SET letter = %(letter)s, expires_at = %(expires_at)s
+    WHERE id = %(id)s
+"""
+# An application that the person made on hh.ru counts there.
+UPDATE_APPLICATION_BY_HAND = "UPDATE application_ledger SET by_hand = true WHERE id = %(id)s"
+
+
+class ApplicationQuery(BaseModel):
+    """A page of the person's applications, the newest first."""
+
+    state: ledger.State | None = None
+    page: Annotated[int, Field(ge=0, le=10_000)] = 0
+    per_page: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+class RetryBody(BaseModel):
+    """*cover_letter*: another letter than the one before. *user_id*: whose application it is, for
+    a service without a token of the user."""
+
+    cover_letter: Annotated[str, Field(max_length=ledger.MAX_LETTER_CHARS)] | None = None
+    user_id: str | None = None
+
+
+class HistoryStep(BaseModel):
+    """One change of an application. What the employer did is a step too: its *reason* is
+    ``viewed``, or the state of hh.ru's negotiation (``invitation``, ``discard``, …)."""
+
+    at: AwareDatetime
+    state: ledger.State
+    reason: str | None
+
+
+class ApplicationAnswer(BaseModel):
+    """An application: where it stands, why, and what is ready for the person."""
+
+    application_id: UUID
+    job_id: str
+    state: ledger.State
+    reason: str | None
+    next_attempt_at: AwareDatetime | None
+    submitted_at: AwareDatetime | None
+    negotiation_id: str | None
+    resume_id: str | None
+    resume_reason: str | None
+    cover_letter: str | None
+    link: str | None = Field(description="where the person does the last step")
+    by_hand: bool
+    hh_state: str | None = Field(description="of the negotiation at hh.ru, as it was last read")
+    viewed: bool = Field(description="whether the employer has looked")
+    created_at: AwareDatetime
+    history: list[HistoryStep] | None = None
+
+
+class ApplicationWithHistory(BaseModel):
+    """One application."""
+
+    success: Literal[True] = True
+    application: ApplicationAnswer
+
+
+class Applications(BaseModel):
+    """A page of applications. *found*: all of them."""
+
+    success: Literal[True] = True
+    items: list[ApplicationAnswer]
+    found: int
+    page: int
+    per_page: int
+
+
+def list_applications(
+    query: ApplicationQuery, *, person: Person, connection: Connection
+) -> Applications:
+    """The applications of the person's account, whichever session they came from."""
+    values = {
+        "account_id": person.account_id,
+        "state": query.state,
+        "limit": query.per_page,
+        "offset": query.page * query.per_page,
+    }
+    rows = connection.execute(SELECT_APPLICATIONS, values).fetchall()
+    counted = connection.execute(COUNT_APPLICATIONS, values).fetchone()
+    return Applications(
+        items=[_answer(ledger.Application(**row)) for row in rows],
+        found=counted["found"] if counted else 0,
+        page=query.page,
+        per_page=query.per_page,
+    )
+
+
+def read_application(id: str, *, person: Person, connection: Connection) -> ApplicationWithHistory:
+    """One application with its history. Raises :class:`NotFound` also for another account's."""
+    application = _find(id, person, connection)
+    history = connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
+    answer = _answer(application)
+    answer.history = [HistoryStep(**step) for step in history]
+    return ApplicationWithHistory(application=answer)
+
+
+def confirm(
+    id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
+) -> ApplicationWithHistory:
+    """The person did the last step on hh.ru. Raises :class:`Conflict` where there was none."""
+    application = _find(id, person, connection)
+    if application.state == "submitted":
+        return ApplicationWithHistory(application=_answer(application))
+    if application.state not in ("handoff", "needs_person"):
+        raise _wrong_state(application, "confirmed")
+    with connection.transaction():
+        connection.execute(UPDATE_APPLICATION_BY_HAND, {"id": application.id})
+        ledger.record_by_hand(application, now, connection=connection, now=now)
+        moved = _transition(
+            application, "submitted", connection, now, reason="by_hand", submitted_at=now
+        )
+        _audit("application.confirm", application, person, caller, connection, now)
+    return ApplicationWithHistory(application=_answer(moved))
+
+
+def cancel(
+    id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
+) -> ApplicationWithHistory:
+    """Give an application up before it goes out. Raises :class:`Conflict` when it has."""
+    application = _find(id, person, connection)
+    if application.state == "cancelled":
+        return ApplicationWithHistory(application=_answer(application))
+    if application.state not in ledger.ALLOWED_SOURCES["cancelled"]:
+        raise _wrong_state(application, "cancelled")
+    with connection.transaction():
+        moved = _transition(application, "cancelled", connection, now)
+        _audit("application.cancel", application, person, caller, connection, now)
+    return ApplicationWithHistory(application=_answer(moved))
+
+
+def retry(
+    id: str,
+    body: RetryBody,
+    *,
+    person: Person,
+    caller: Caller,
+    connection: Connection,
+    now: datetime,
+) -> ApplicationWithHistory:
+    """Try again where hh.ru created nothing, maybe with another letter.
+
+    One that is under way is answered as it is, with the new letter if nothing has gone out yet.
+    Raises :class:`Conflict` for one that hh.ru has, or
+    may have.
+    """
+    access.require(person.access, now=now)
+    application = _find(id, person, connection)
+    new_letter = (body.cover_letter or "").strip() or None
+    if application.state in ledger.WAITING:
+        replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
+        return ApplicationWithHistory(application=_answer(replaced or application))
+    if application.state not in ledger.RETRYABLE:
+        raise _wrong_state(application, "tried again")
+    letter = new_letter or application.letter
+    values = {"id": application.id, "letter": letter, "expires_at": now + ledger.APPLICATION_TTL}
+    with connection.transaction():
+        connection.execute(UPDATE_APPLICATION_LETTER, values)
+        ledger.detach_campaign(application.id, connection=connection)
+        moved = _transition(application, "queued", connection, now, reason="retried", due_at=now)
+        _audit("application.retry", application, person, caller, connection, now)
+    queues.notify(ledger.QUEUE, {"account_id": str(application.account_id)})
+    return ApplicationWithHistory(application=_answer(moved))
+
+
+def _find(id: str, person: Person, connection: Connection) -> Application:
+    try:
+        wanted = UUID(id)
+    except ValueError:
+        wanted = None
+    row = None
+    if wanted is not None and person.account_id is not None:
+        values = {"account_id": person.account_id, "id": wanted}
+        row = connection.execute(SELECT_APPLICATION_OF_ACCOUNT, values).fetchone()
+    if row is None:
+        raise NotFound("there is no such application", code="application_not_found")
+    return ledger.Application(**row)
+
+
+def _transition(
+    application: Application,
+    state: ledger.State,
+    connection: Connection,
+    now: datetime,
+    **found: Any,
+) -> Application:
+    try:
+        return ledger.transition(
+            application.id,
+            state,
+            source=[application.state],
+            connection=connection,
+            now=now,
+            **found,
+        )
+    except ledger.ConcurrentUpdate:
+        raise _wrong_state(application, "changed") from None
+
+
+def _wrong_state(application: Application, what: str) -> Conflict:
+    return Conflict(
+        f"an application that is {application.state} cannot be {what}",
+        code="wrong_state",
+        details={"state": application.state},
+    )
+
+
+def _audit(
+    action: audit.Action,
+    application: Application,
+    person: Person,
+    caller: Caller,
+    connection: Connection,
+    now: datetime,
+) -> None:
+    audit.write(
+        action,
+        "ok",
+        caller=caller,
+        user_id=person.user_id,
+        account_id=application.account_id,
+        connection=connection,
+        now=now,
+    )
+
+
+def _answer(application: Application) -> ApplicationAnswer:
+    return ApplicationAnswer(
+        application_id=application.id,
+        job_id=application.vacancy_id,
+        state=application.state,
+        reason=application.reason,
+        next_attempt_at=application.due_at if application.state == "waiting_quota" else None,
+        submitted_at=application.submitted_at,
+        negotiation_id=application.negotiation_id,
+        resume_id=application.resume_id,
+        resume_reason=application.resume_reason,
+        cover_letter=application.letter,
+        link=application.link,
+        by_hand=application.by_hand,
+        hh_state=application.hh_state,
+        viewed=application.hh_viewed,
+        created_at=application.created_at,
+    )

@@ -1,0 +1,149 @@
+"""The two limits on applying, as callers see them: the token bucket, and hh.ru's own limit.
+
+Both belong to the account; a user without one stands for itself, and has not applied anywhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from ullgetthejob.accounts import audit
+from ullgetthejob.applications import ledger
+from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits.token_bucket import Denied
+from ullgetthejob.realtime import event_log
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.platform.authentication import Caller
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+
+class StatusQuery(BaseModel):
+    """Whose limits; the token's subject when there is one."""
+
+    user_id: str | None = Field(None, description="any UUID: also one that never logged in")
+
+
+class CheckBody(BaseModel):
+    """Whose token is spent; the token's subject when there is one."""
+
+    user_id: str | None = Field(None, description="any UUID: also one that never logged in")
+
+
+class LimitStatus(BaseModel):
+    """Both limits as they stand, in both spellings that callers use."""
+
+    tokens: int = Field(description="applications that may go out at once")
+    capacity: int
+    refill_rate: float = Field(description="tokens an hour")
+    last_refill: AwareDatetime | None = Field(description="null: never used, or frozen by hh.ru")
+    next_refill: AwareDatetime | None = Field(description="when the next token comes; null: full")
+    can_apply: bool = Field(description="both limits and the access to hh.ru allow it")
+    applications_today: int = Field(description="in the last 24 hours, of hh.ru's 200")
+    refillRate: float  # noqa: N815
+    lastRefill: AwareDatetime | None  # noqa: N815
+    nextRefill: AwareDatetime | None  # noqa: N815
+    canApply: bool  # noqa: N815
+    applicationsToday: int  # noqa: N815
+
+
+class Allowed(BaseModel):
+    """A token was spent."""
+
+    allowed: Literal[True] = True
+    remaining: int
+
+
+class Refused(BaseModel):
+    """There is no token before *next_refill*."""
+
+    allowed: Literal[False] = False
+    next_refill: AwareDatetime
+
+
+class Reset(BaseModel):
+    """The bucket is full again."""
+
+    success: Literal[True] = True
+    tokens: int
+
+
+def read_status(person: Person, *, connection: Connection, now: datetime) -> LimitStatus:
+    """Where the person stands at *now*. Spends nothing."""
+    level = token_bucket.read_level("submit", person.owner_id, now=now)
+    applied = applications_in_24h(person, connection=connection, now=now)
+    can_apply = (
+        level.tokens >= 1 and applied < ledger.DAY_LIMIT and person.access.at(now).state == "ok"
+    )
+    return LimitStatus(
+        tokens=level.tokens,
+        capacity=level.rule.capacity,
+        refill_rate=level.rule.per_hour,
+        last_refill=level.last_refill,
+        next_refill=level.next_refill,
+        can_apply=can_apply,
+        applications_today=applied,
+        refillRate=level.rule.per_hour,
+        lastRefill=level.last_refill,
+        nextRefill=level.next_refill,
+        canApply=can_apply,
+        applicationsToday=applied,
+    )
+
+
+def publish_status(person: Person, *, connection: Connection, now: datetime) -> None:
+    """Tell the account's sockets where it stands. News, no fact: where the bucket cannot be read it
+    is left out."""
+    if person.account_id is None:
+        return
+    try:
+        told = read_status(person, connection=connection, now=now).model_dump(mode="json")
+    except Unavailable:
+        return
+    event_log.append(person.account_id, "rate_limit.updated", told, connection=connection, now=now)
+
+
+def spend_token(
+    person: Person, *, caller: Caller, connection: Connection, now: datetime
+) -> Allowed | Refused:
+    """Spend one token; once for each ``Idempotency-Key``, if there is one."""
+    spend_id = caller.idempotency_key or secrets.token_hex(16)
+    result = token_bucket.acquire("submit", person.owner_id, spend_id=spend_id, now=now)
+    if isinstance(result, Denied):
+        logger.info("rate limit reached")
+        count("RateLimitDenied")
+        return Refused(next_refill=result.next_at)
+    publish_status(person, connection=connection, now=now)
+    return Allowed(remaining=result.remaining)
+
+
+def refill(person: Person, *, caller: Caller, connection: Connection, now: datetime) -> Reset:
+    """Fill the person's bucket, on record. The 24-hour count is hh.ru's, and stays."""
+    with audit.recorded(
+        "rate_limit.reset",
+        caller=caller,
+        user_id=person.user_id,
+        account_id=person.account_id,
+        connection=connection,
+        now=now,
+    ):
+        token_bucket.refill("submit", person.owner_id, now=now)
+    publish_status(person, connection=connection, now=now)
+    return Reset(tokens=token_bucket.rule("submit").capacity)
+
+
+def applications_in_24h(person: Person, *, connection: Connection, now: datetime) -> int:
+    """What counts at hh.ru at *now*: by all sessions of the person's account, and by hand."""
+    values = {"account_id": person.account_id, "since": now - ledger.DAY}
+    return len(connection.execute(ledger.SELECT_COUNTED_ATTEMPTS, values).fetchall())

@@ -1,0 +1,308 @@
+"""What hh.ru is asked for: one row for all saved searches that mean the same.
+
+The canonical form of a search leaves out what does not change what is found (page, order) and sorts
+its lists; its hash is the row's key. ``due_at`` is the soonest moment at which one of its saved
+searches wants a run. The fetcher claims what is due (:func:`claim_due`): a run begins, and the
+saved searches that want one now, or soon, are attached to it.
+
+Who changes a row, its run or its matches has it locked. It is locked before its saved searches,
+while those who change a saved search lock that first: so the claim passes over saved searches that
+are locked; whoever holds them calls :func:`reschedule`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ullgetthejob.hh.search_parameters import SearchParameters
+from ullgetthejob.platform.errors import NotFound
+from ullgetthejob.saved_searches import run_store, schedule
+from ullgetthejob.saved_searches.schedule import WorkingHours
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.saved_searches.run_store import Run
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+# What does not change which vacancies are found. hh.ru's premium is none of the filters: it puts
+# premium vacancies first, where a run needs the newest first.
+IGNORED_PARAMETERS = {"page", "per_page", "order_by", "sort_point_lat", "sort_point_lng", "premium"}
+TRUE_BY_DEFAULT = {"no_magic"}  # unless it is switched off; the other switches are off
+
+INSERT_QUERY = """
+    INSERT INTO search_queries (hash, parameters, created_at)
+    VALUES (%(hash)s, %(parameters)s::jsonb, %(now)s)
+    ON CONFLICT (hash) DO NOTHING
+"""
+SELECT_QUERY_BY_HASH = "SELECT id FROM search_queries WHERE hash = %(hash)s"
+SELECT_QUERY = "SELECT * FROM search_queries WHERE id = %s"
+# NO KEY: a saved search that is being made refers to the row meanwhile.
+LOCK_QUERY = "SELECT * FROM search_queries WHERE id = %s FOR NO KEY UPDATE"
+UPDATE_QUERIES_DUE_AT = """
+    UPDATE search_queries AS query SET due_at = (
+        SELECT min(next_run_at) FROM saved_searches WHERE query_id = query.id AND NOT paused
+    )
+    WHERE id = ANY(%(ids)s)
+"""
+LOCK_DUE_QUERIES = """
+    SELECT * FROM search_queries WHERE due_at <= %(now)s ORDER BY due_at, id LIMIT %(most)s
+    FOR NO KEY UPDATE SKIP LOCKED
+"""
+SELECT_QUERIES_RUNNING = (
+    "SELECT query_id FROM fetch_runs WHERE query_id = ANY(%(ids)s) AND state = 'running'"
+)
+UPDATE_QUERIES_POSTPONED = "UPDATE search_queries SET due_at = %(due_at)s WHERE id = ANY(%(ids)s)"
+LOCK_SEARCHES_OF_QUERIES = """
+    SELECT id, query_id, interval_seconds, working_hours, time_zone, next_run_at
+    FROM saved_searches WHERE query_id = ANY(%(ids)s) AND NOT paused AND next_run_at IS NOT NULL
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+"""
+UPDATE_SEARCHES_NEXT_RUN = """
+    UPDATE saved_searches AS search
+    SET run_id = coalesce(wanted.run_id, search.run_id), next_run_at = wanted.next_run_at
+    FROM jsonb_to_recordset(%(wanted)s::jsonb)
+        AS wanted (id uuid, run_id uuid, next_run_at timestamptz)
+    WHERE search.id = wanted.id
+"""
+# What is seen again is marked in full runs: what such a run does not see may have closed. Another
+# run marks it only for itself, where it goes on after the page.
+UPDATE_MATCHES_SEEN = """
+    UPDATE search_matches SET seen_at = %(now)s
+    WHERE query_id = %(id)s AND vacancy_id = ANY(%(ids)s)
+"""
+COUNT_MATCHES_SEEN = """
+    SELECT count(*) AS seen FROM search_matches
+    WHERE query_id = %(id)s AND vacancy_id = ANY(%(ids)s) AND seen_at >= %(since)s
+"""
+INSERT_MATCHES = """
+    WITH seen AS (
+        SELECT id, min(place) AS place
+        FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS page (id, place)
+        GROUP BY id
+    ), added AS (
+        INSERT INTO search_matches (query_id, vacancy_id, number, first_seen_at, seen_at)
+        SELECT query.id, seen.id, query.last_match + row_number() OVER (ORDER BY seen.place),
+            %(now)s, %(now)s
+        FROM seen CROSS JOIN search_queries AS query
+        WHERE query.id = %(id)s AND NOT EXISTS (
+            SELECT FROM search_matches AS known
+            WHERE known.query_id = query.id AND known.vacancy_id = seen.id
+        )
+        RETURNING number
+    )
+    UPDATE search_queries SET last_match = (SELECT max(number) FROM added)
+    WHERE id = %(id)s AND EXISTS (SELECT FROM added)
+"""
+# Nothing found: as good as having read all.
+UPDATE_QUERY_COMPLETED = """
+    UPDATE search_queries SET
+        complete_from = %(started_at)s,
+        full_from = CASE WHEN %(is_full)s THEN %(started_at)s ELSE full_from END,
+        full_found = CASE WHEN %(is_full)s THEN %(found)s ELSE full_found END
+    WHERE id = %(id)s
+"""
+LOCK_SEARCH = """
+    SELECT id FROM saved_searches WHERE id = %(id)s AND query_id = %(query_id)s FOR NO KEY UPDATE
+"""
+UPDATE_SEARCH_ATTACHED = "UPDATE saved_searches SET run_id = %(run_id)s WHERE id = %(id)s"
+
+
+def canonical(parameters: SearchParameters) -> dict[str, Any]:
+    """The same for all searches that find the same."""
+    kept = parameters.model_dump(mode="json", exclude_defaults=True, exclude=IGNORED_PARAMETERS)
+    return {
+        name: sorted(set(value)) if isinstance(value, list) else value
+        for name, value in sorted(kept.items())
+        if value is not False or name in TRUE_BY_DEFAULT
+    }
+
+
+def get_or_create(parameters: SearchParameters, *, connection: Connection, now: datetime) -> UUID:
+    """The id of the row of a search, made if there is none."""
+    text = json.dumps(canonical(parameters), ensure_ascii=False, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).digest()
+    values = {"hash": digest, "parameters": text, "now": now}
+    connection.execute(INSERT_QUERY, values)
+    row = connection.execute(SELECT_QUERY_BY_HASH, values).fetchone()
+    assert row is not None  # noqa: S101 - rows are never deleted
+    return UUID(str(row["id"]))
+
+
+def parameters_of(row: dict[str, Any]) -> SearchParameters:
+    """The search that a row stands for."""
+    return SearchParameters.model_validate(row["parameters"])
+
+
+def read(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
+    """The row."""
+    row = connection.execute(SELECT_QUERY, (query_id,)).fetchone()
+    assert row is not None  # noqa: S101 - rows are never deleted
+    return row
+
+
+def exists(query_id: UUID, *, connection: Connection) -> bool:
+    """Whether there is such a row: a bell may be older than the database."""
+    return connection.execute(SELECT_QUERY, (query_id,)).fetchone() is not None
+
+
+def lock(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
+    """The row, locked until the end of the transaction."""
+    row = connection.execute(LOCK_QUERY, (query_id,)).fetchone()
+    assert row is not None  # noqa: S101 - rows are never deleted
+    return row
+
+
+def reschedule(query_id: UUID, *, connection: Connection, now: datetime) -> None:  # noqa: ARG001
+    """Make the row due when the first of its saved searches is, after one was made, changed or
+    deleted."""
+    connection.execute(LOCK_QUERY, (query_id,))
+    connection.execute(UPDATE_QUERIES_DUE_AT, {"ids": [query_id]})
+
+
+def claim_due(*, connection: Connection, now: datetime, most: int) -> list[Run]:
+    """Begin a run of each search that is due, *most* at once, the longest due first. Two who claim
+    at once share them."""
+    with connection.transaction():
+        due = connection.execute(LOCK_DUE_QUERIES, {"now": now, "most": most}).fetchall()
+        ids = {"ids": [query["id"] for query in due]}
+        busy = {
+            row["query_id"] for row in connection.execute(SELECT_QUERIES_RUNNING, ids).fetchall()
+        }
+        wanted = defaultdict(list)
+        for row in connection.execute(LOCK_SEARCHES_OF_QUERIES, ids).fetchall():
+            wanted[row["query_id"]].append(row)
+        runs = [
+            run
+            for query in due
+            if query["id"] not in busy
+            and (run := _claim(query, wanted[query["id"]], connection=connection, now=now))
+        ]
+        connection.execute(UPDATE_QUERIES_DUE_AT, ids)
+        # They want another run after the one that they are in.
+        connection.execute(
+            UPDATE_QUERIES_POSTPONED, {"ids": list(busy), "due_at": now + schedule.TICK}
+        )
+    return runs
+
+
+def request_run(query_id: UUID, search_id: UUID, *, connection: Connection, now: datetime) -> Run:
+    """The run that a person wants now for a saved search: the one that is going on, or a new one.
+    Raises :class:`NotFound` if the search has other filters meanwhile."""
+    with connection.transaction():
+        values = {"id": search_id, "query_id": query_id}
+        if connection.execute(LOCK_SEARCH, values).fetchone() is None:
+            raise NotFound("there is no such saved search")
+        query = lock(query_id, connection=connection)
+        run = run_store.running(query_id, connection=connection)
+        if run is None:
+            rows = connection.execute(LOCK_SEARCHES_OF_QUERIES, {"ids": [query_id]}).fetchall()
+            run = _begin(query, "request", connection=connection, now=now)
+            _schedule(rows, run, connection=connection, now=now, also=search_id)
+            connection.execute(UPDATE_QUERIES_DUE_AT, {"ids": [query_id]})
+        connection.execute(UPDATE_SEARCH_ATTACHED, {"id": search_id, "run_id": run.id})
+    return run
+
+
+def record_matches(
+    query_id: UUID, vacancy_ids: list[str], *, again: bool, connection: Connection, now: datetime
+) -> None:
+    """Number what the search, whose row is locked, found for the first time, in this order.
+    *again*: mark that it found the others once more."""
+    values = {"id": query_id, "ids": vacancy_ids, "now": now}
+    if vacancy_ids and again:
+        connection.execute(UPDATE_MATCHES_SEEN, values)
+    if vacancy_ids:
+        connection.execute(INSERT_MATCHES, values)
+
+
+def count_seen(
+    query_id: UUID, vacancy_ids: list[str], *, since: datetime, connection: Connection
+) -> int:
+    """Return how many of *vacancy_ids* the search found since a moment."""
+    values = {"id": query_id, "ids": vacancy_ids, "since": since}
+    row = connection.execute(COUNT_MATCHES_SEEN, values).fetchone()
+    return int(row["seen"]) if row else 0
+
+
+def mark_complete(run: Run, *, connection: Connection) -> None:
+    """The search, whose row is locked, was read by *run* with nothing missing."""
+    values = {
+        "id": run.query_id,
+        "started_at": run.started_at,
+        "is_full": run.is_full or run.found == 0,
+        "found": run.found,
+    }
+    connection.execute(UPDATE_QUERY_COMPLETED, values)
+
+
+def _claim(
+    query: dict[str, Any], rows: list[dict[str, Any]], *, connection: Connection, now: datetime
+) -> Run | None:
+    """A run, if one of the saved searches wants it: none does that is outside of its hours."""
+    run = None
+    if any(row["next_run_at"] <= now and _is_open(row, now) for row in rows):
+        run = _begin(query, "schedule", connection=connection, now=now)
+    _schedule(rows, run, connection=connection, now=now)
+    return run
+
+
+def _begin(
+    query: dict[str, Any], trigger: run_store.Trigger, *, connection: Connection, now: datetime
+) -> Run:
+    return run_store.begin(
+        query, parameters_of(query), trigger=trigger, connection=connection, now=now
+    )
+
+
+def _schedule(
+    rows: list[dict[str, Any]],
+    run: Run | None,
+    *,
+    connection: Connection,
+    now: datetime,
+    also: UUID | None = None,
+) -> None:
+    """Attach to *run* those that are due, or will be within half of their interval, and *also* one
+    that is not; when each of them runs next."""
+    wanted = []
+    for row in rows:
+        interval = timedelta(seconds=row["interval_seconds"])
+        hours = _hours(row)
+        attached = run is not None and (
+            row["id"] == also or (row["next_run_at"] <= now + interval / 2 and _is_open(row, now))
+        )
+        if attached:
+            next_run_at = schedule.next_run(
+                now, row["interval_seconds"], hours, row["time_zone"], row["id"]
+            )
+        elif row["next_run_at"] <= now:
+            next_run_at = schedule.opening(hours, row["time_zone"], now)
+        else:
+            continue
+        wanted.append(
+            {
+                "id": str(row["id"]),
+                "run_id": str(run.id) if attached and run else None,
+                "next_run_at": next_run_at.isoformat(),
+            }
+        )
+    if wanted:
+        connection.execute(UPDATE_SEARCHES_NEXT_RUN, {"wanted": json.dumps(wanted)})
+
+
+def _hours(row: dict[str, Any]) -> WorkingHours | None:
+    hours = row["working_hours"]
+    return None if hours is None else WorkingHours.model_validate(hours)
+
+
+def _is_open(row: dict[str, Any], now: datetime) -> bool:
+    return schedule.is_open(_hours(row), row["time_zone"], now)

@@ -1,0 +1,319 @@
+"""The ledger of fetching: each time that a search was asked for, and what came of it.
+
+A search has one run at a time. Its ``plan`` says what is left to ask, and ``step`` rises with each
+page that is stored: who finds another step than it read does nothing. ``due_at`` is when somebody
+is to go on with it: at once, after hh.ru has had its pause, or when the worker that has it must be
+dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from ullgetthejob.saved_searches import pagination
+from ullgetthejob.saved_searches.pagination import Plan
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ullgetthejob.hh.search_parameters import SearchParameters
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+QUEUE = "FETCH_QUEUE_URL"
+State = Literal["running", "completed", "partial", "failed"]
+Trigger = Literal["schedule", "request"]
+
+FULL_RUN_INTERVAL = timedelta(hours=24)
+OVERLAP = timedelta(minutes=30)  # what hh.ru shows late, or under a moment that had passed
+RUN_RETENTION = timedelta(days=90)
+
+SELECT_RUNNING = "SELECT * FROM fetch_runs WHERE query_id = %s AND state = 'running'"
+SELECT_RUN = "SELECT * FROM fetch_runs WHERE id = %s"
+SELECT_LATEST_RUN = (
+    "SELECT * FROM fetch_runs WHERE query_id = %s ORDER BY started_at DESC, id LIMIT 1"
+)
+INSERT_RUN = """
+    INSERT INTO fetch_runs (query_id, state, trigger, is_full, since, plan, due_at, started_at)
+    VALUES (
+        %(query_id)s, 'running', %(trigger)s, %(is_full)s, %(since)s, %(plan)s::jsonb, %(now)s,
+        %(now)s
+    )
+    RETURNING *
+"""
+# Whoever goes on with a run has its search's row locked: see queries.lock.
+UPDATE_RUN_STEP = """
+    UPDATE fetch_runs SET
+        step = step + 1,
+        plan = %(plan)s::jsonb,
+        found = coalesce(found, %(found)s),
+        fetched = fetched + %(fetched)s,
+        new = new + %(new)s,
+        changed = changed + %(changed)s,
+        failed = failed + %(failed)s,
+        calls = calls + 1,
+        attempts = 0,
+        reason = NULL
+    WHERE id = %(id)s AND step = %(step)s AND state = 'running'
+    RETURNING *
+"""
+# The ids that a reading brought are of no use any more, and would be kept for long.
+UPDATE_RUN_ENDED = """
+    UPDATE fetch_runs SET
+        step = step + 1, state = %(state)s, reason = %(reason)s, due_at = NULL,
+        plan = plan - 'seen',
+        finished_at = %(now)s, calls = calls + %(calls)s
+    WHERE id = %(id)s AND step = %(step)s AND state = 'running'
+    RETURNING *
+"""
+UPDATE_RUN_POSTPONED = """
+    UPDATE fetch_runs SET
+        due_at = %(due_at)s, reason = %(reason)s, attempts = attempts + %(attempts)s,
+        calls = calls + %(calls)s
+    WHERE id = %(id)s AND step = %(step)s AND state = 'running'
+    RETURNING *
+"""
+# Since the last run that knew better.
+SELECT_COLLAPSED_SINCE = """
+    SELECT min(started_at) AS since FROM fetch_runs
+    WHERE query_id = %(query_id)s AND reason = 'collapsed' AND started_at > coalesce(
+        (
+            SELECT max(started_at) FROM fetch_runs
+            WHERE query_id = %(query_id)s AND state = 'completed'
+        ),
+        '-infinity'
+    )
+"""
+# Those that wait, the oldest first, and those whose news nobody told: telling detaches.
+SELECT_DUE_QUERIES = """
+    SELECT query_id FROM (
+        SELECT query_id, due_at FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s
+        UNION ALL
+        SELECT run.query_id, run.finished_at
+        FROM saved_searches AS search
+        JOIN fetch_runs AS run ON run.id = search.run_id AND run.query_id = search.query_id
+        WHERE run.state <> 'running' AND NOT search.paused
+    ) AS left_waiting
+    GROUP BY query_id ORDER BY min(due_at), query_id LIMIT %(most)s
+"""
+SELECT_UNNOTIFIED_RUNS = """
+    SELECT DISTINCT run.id, run.started_at
+    FROM saved_searches AS search
+    JOIN fetch_runs AS run ON run.id = search.run_id AND run.query_id = search.query_id
+    WHERE run.query_id = %s AND run.state <> 'running' AND NOT search.paused
+    ORDER BY run.started_at, run.id
+"""
+# One that a worker has goes on by and by, and waits for each of its calls; one with a reason waits
+# for hh.ru.
+SELECT_HAS_WAITING_RUNS = """
+    SELECT EXISTS (
+        SELECT FROM fetch_runs
+        WHERE state = 'running' AND (due_at <= %(now)s OR reason IS NULL)
+    ) AS wait
+"""
+DELETE_OLD_RUNS = """
+    DELETE FROM fetch_runs WHERE id = ANY(ARRAY(
+        SELECT id FROM fetch_runs
+        WHERE started_at < %(before)s AND state <> 'running' LIMIT %(most)s
+    ))
+"""
+
+
+class RunAnswer(BaseModel):
+    """One run of a search: what hh.ru *found*, how many vacancies were *fetched*, how many of them
+    were *new* to Core or had *changed*, and how many could not be read (*failed*)."""
+
+    id: UUID
+    state: State
+    trigger: Trigger
+    reason: str | None = Field(description="why it waits, is partial or has failed")
+    found: int | None
+    fetched: int
+    new: int
+    changed: int
+    failed: int
+    calls: int = Field(description="calls to hh.ru")
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the ledger."""
+
+    id: UUID
+    query_id: UUID
+    state: State
+    trigger: Trigger
+    reason: str | None
+    is_full: bool
+    since: datetime | None
+    plan: Plan
+    step: int
+    attempts: int
+    due_at: datetime | None
+    found: int | None
+    fetched: int
+    new: int
+    changed: int
+    failed: int
+    calls: int
+    started_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Run:
+        """Of a row."""
+        return cls(**{**row, "plan": Plan.model_validate(row["plan"])})
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether somebody is to go on with it."""
+        return self.state == "running" and self.due_at is not None and self.due_at <= now
+
+    def answer(self) -> RunAnswer:
+        """As callers see it."""
+        return RunAnswer.model_validate(self, from_attributes=True)
+
+
+def begin(
+    query: dict[str, Any],
+    parameters: SearchParameters,
+    *,
+    trigger: Trigger,
+    connection: Connection,
+    now: datetime,
+) -> Run:
+    """A new run of *query* (a row that is locked, and has none): full, where the search was never
+    read whole or not for a day, or has dates of its own; else of what is new."""
+    is_full = (
+        query["complete_from"] is None
+        or query["full_from"] is None
+        or query["full_from"] <= now - FULL_RUN_INTERVAL
+        or pagination.is_always_full(parameters)
+    )
+    since = None if is_full else query["complete_from"] - OVERLAP
+    values = {
+        "query_id": query["id"],
+        "trigger": trigger,
+        "is_full": is_full,
+        "since": since,
+        "plan": pagination.first_plan(now, low=since).model_dump_json(),
+        "now": now,
+    }
+    return _run(connection.execute(INSERT_RUN, values).fetchone())
+
+
+def read(run_id: UUID, *, connection: Connection) -> Run:
+    """One run."""
+    return _run(connection.execute(SELECT_RUN, (run_id,)).fetchone())
+
+
+def running(query_id: UUID, *, connection: Connection) -> Run | None:
+    """The run that the search is in, if it is in one."""
+    row = connection.execute(SELECT_RUNNING, (query_id,)).fetchone()
+    return Run.of(row) if row else None
+
+
+def latest(query_id: UUID, *, connection: Connection) -> RunAnswer | None:
+    """The last run of a search, which may be running; ``None`` before the first."""
+    row = connection.execute(SELECT_LATEST_RUN, (query_id,)).fetchone()
+    return Run.of(row).answer() if row else None
+
+
+def save_step(
+    run: Run,
+    plan: Plan,
+    *,
+    found: int,
+    fetched: int,
+    failed: int,
+    new: int,
+    changed: int,
+    connection: Connection,
+) -> Run | None:
+    """*run* after one more page; ``None`` if somebody else has gone on with it."""
+    values = {
+        "id": run.id,
+        "step": run.step,
+        "plan": plan.model_dump_json(),
+        "found": found,
+        "fetched": fetched,
+        "failed": failed,
+        "new": new,
+        "changed": changed,
+    }
+    row = connection.execute(UPDATE_RUN_STEP, values).fetchone()
+    return Run.of(row) if row else None
+
+
+def end(
+    run: Run,
+    state: State,
+    *,
+    reason: str | None,
+    calls: int = 0,
+    connection: Connection,
+    now: datetime,
+) -> Run | None:
+    """*run*, which is over, after *calls* more; ``None`` if somebody else has gone on with it."""
+    values = {"id": run.id, "step": run.step, "state": state, "reason": reason}
+    row = connection.execute(UPDATE_RUN_ENDED, {**values, "calls": calls, "now": now}).fetchone()
+    return Run.of(row) if row else None
+
+
+def postpone(
+    run: Run,
+    due_at: datetime,
+    *,
+    reason: str | None,
+    attempts: int = 0,
+    calls: int = 0,
+    connection: Connection,
+) -> Run | None:
+    """*run*, with which nobody is to go on before *due_at*, after *attempts* that failed; ``None``
+    if somebody else has gone on with it."""
+    values = {"id": run.id, "step": run.step, "due_at": due_at, "reason": reason}
+    row = connection.execute(
+        UPDATE_RUN_POSTPONED, {**values, "attempts": attempts, "calls": calls}
+    ).fetchone()
+    return Run.of(row) if row else None
+
+
+def unnotified_runs(query_id: UUID, *, connection: Connection) -> list[UUID]:
+    """The search's runs that have ended, and whose news were not told, the oldest first."""
+    return [row["id"] for row in connection.execute(SELECT_UNNOTIFIED_RUNS, (query_id,)).fetchall()]
+
+
+def due_queries(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
+    """The searches that somebody is to go on with, those that have waited longest first."""
+    rows = connection.execute(SELECT_DUE_QUERIES, {"now": now, "most": most}).fetchall()
+    return [row["query_id"] for row in rows]
+
+
+def has_waiting_runs(*, connection: Connection, now: datetime) -> bool:
+    """Whether there is a run that waits for a worker, or for its turn to call."""
+    row = connection.execute(SELECT_HAS_WAITING_RUNS, {"now": now}).fetchone()
+    return bool(row and row["wait"])
+
+
+def collapsed_since(query_id: UUID, *, connection: Connection) -> datetime | None:
+    """When the first of the collapsed runs began after which none was completed."""
+    row = connection.execute(SELECT_COLLAPSED_SINCE, {"query_id": query_id}).fetchone()
+    return row["since"] if row else None
+
+
+def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
+    """Forget runs that are too old; how many, *most* at once."""
+    return connection.execute(
+        DELETE_OLD_RUNS, {"before": now - RUN_RETENTION, "most": most}
+    ).rowcount
+
+
+def _run(row: dict[str, Any] | None) -> Run:
+    assert row is not None  # noqa: S101 - INSERT … RETURNING, or an id of the ledger
+    return Run.of(row)

@@ -1,0 +1,145 @@
+"""When a saved search runs next. Nothing here knows the time, or anything but its arguments.
+
+A run comes no later than one interval after the last: the rule that starts runs ticks once a
+minute, so it is wanted a minute sooner, and up to a tenth sooner still, by chance, so that searches
+that were made at once do not stay together. Outside of the working hours it waits for them to open.
+
+Working hours are those of a clock on the wall. Where the clock is put forward, an hour that does
+not exist begins and ends when it is passed over; where it is put back, hours last from the first
+time that the clock shows their beginning to the last time that it shows their end.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TICK = timedelta(minutes=1)  # how often the fetcher looks
+JITTER = 0.1
+MIN_WAIT = timedelta(seconds=120)
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+# Working hours of one weekday open within eight days, within fifteen if a day is left out (Samoa).
+DAYS_AHEAD = 16
+
+# Not the folders with copies of all zones (one with leap seconds), nor the machine's own zone.
+ZONE = re.compile(
+    r"(?!(posix|right)/|(localtime|posixrules)$)[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}"
+)
+
+Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Weekday = Annotated[int, Field(ge=1, le=7)]
+
+
+def check_zone(name: str) -> str:
+    """*name*, if it is a time zone of IANA's. Raises :class:`ValueError`."""
+    if ZONE.fullmatch(name):
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Europe" is a folder
+            pass
+        else:
+            return name
+    raise ValueError("must be a time zone of IANA's, such as Europe/Moscow")
+
+
+def _sorted(days: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(days)))
+
+
+Zone = Annotated[str, Field(max_length=122), AfterValidator(check_zone)]
+Days = Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7), AfterValidator(_sorted)]
+
+
+class WorkingHours(BaseModel):
+    """``{"from": "09:00", "to": "20:00", "days": [1, 2, 3, 4, 5]}``: from the first minute on, up
+    to the last, which is not of them.
+
+    An end that does not lie after the beginning is on the next day; the days (1: Monday; by default
+    all) are those on which the hours begin.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    opens: Clock = Field(alias="from")
+    closes: Clock = Field(alias="to")
+    days: Days | None = Field(None, description="1: Monday; none: all")
+
+
+def next_run(
+    after: datetime,
+    interval_s: int,
+    working_hours: WorkingHours | None,
+    zone: str,
+    seed: object,
+) -> datetime:
+    """When a search runs that ran at *after*. *seed*: the search's id; the same arguments have the
+    same answer."""
+    sooner = timedelta(seconds=interval_s * JITTER * _jitter(seed, after)) + TICK
+    wait = max(timedelta(seconds=interval_s) - sooner, MIN_WAIT)
+    return opening(working_hours, zone, after.astimezone(UTC) + wait)
+
+
+def opening(working_hours: WorkingHours | None, zone: str, moment: datetime) -> datetime:
+    """The first moment from *moment* on that lies in the working hours; UTC."""
+    moment = moment.astimezone(UTC)
+    if working_hours is None:
+        return moment
+    spans = _spans(working_hours, ZoneInfo(zone), moment)
+    return next(max(begins, moment) for begins, ends in spans if ends > max(begins, moment))
+
+
+def is_open(working_hours: WorkingHours | None, zone: str, moment: datetime) -> bool:
+    """Whether *moment* lies in the working hours."""
+    return opening(working_hours, zone, moment) == moment
+
+
+def _jitter(seed: object, moment: datetime) -> float:
+    """From 0 to 1, always the same for the same."""
+    digest = sha256(f"{seed} {moment.astimezone(UTC).isoformat()}".encode()).digest()
+    return int.from_bytes(digest[:4]) / 2**32
+
+
+def _spans(
+    hours: WorkingHours, zone: ZoneInfo, moment: datetime
+) -> Iterator[tuple[datetime, datetime]]:
+    """The working hours around *moment* and after, in their order; where the clock passes over all
+    of them, they are empty."""
+    opens, closes = time.fromisoformat(hours.opens), time.fromisoformat(hours.closes)
+    # two days back: hours of the day before, where a zone has left out the day between
+    first = moment.astimezone(zone).date() - 2 * DAY
+    for number in range(DAYS_AHEAD + 2):
+        day = first + number * DAY
+        if hours.days is None or day.isoweekday() in hours.days:
+            last = day if opens < closes else day + DAY
+            begins, ends = _instant(day, opens, zone, fold=0), _instant(last, closes, zone, fold=1)
+            yield begins, ends
+
+
+def _instant(day: date, at: time, zone: ZoneInfo, *, fold: int) -> datetime:
+    """When the clock in *zone* shows *at*, the first (*fold* 0) or the last time (1); when it
+    passes over it, where it never does."""
+    first, last = (
+        datetime.combine(day, at, zone).replace(fold=each).astimezone(UTC) for each in (0, 1)
+    )
+    if first <= last:
+        return last if fold else first
+    # Python takes what does not exist by the offset before (later in UTC) or after (sooner).
+    before, after = last, first
+    old = before.astimezone(zone).utcoffset()
+    while after - before > SECOND:
+        middle = before + (after - before) // 2
+        middle = middle.replace(microsecond=0)
+        if middle.astimezone(zone).utcoffset() == old:
+            before = middle
+        else:
+            after = middle
+    return after

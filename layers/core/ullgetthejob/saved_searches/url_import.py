@@ -1,0 +1,145 @@
+"""The address of a search on hh.ru's site, as a person copies it: what it searches for.
+
+hh.ru's site names most filters as its API does. What only says how the page looks, or where the
+person came from, is left out by a list. Anything else is refused by its name: without a filter that
+is not understood the search would be wider than the one that was pasted.
+
+The site's addresses are not documented; the names here are those seen in addresses that people have
+published. A search without ``area`` finds vacancies everywhere, also on a site of a city, where
+hh.ru sends a visitor by his address. What a country's site does then is not known, so there a
+region must be chosen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import ValidationError
+
+from ullgetthejob.hh.search_parameters import SearchParameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_URL_CHARS = 16_384  # 2,000 Russian letters have 12,000 characters when they are encoded
+MAX_PARAMETERS = 400
+
+API_HOST = "api.hh.ru"
+SITE = "hh.ru"
+# hh.ru: the other sites that its API serves (parameter host).
+COUNTRIES = ("hh.kz", "hh.uz", "hh1.az", "rabota.by", "headhunter.ge", "headhunter.kg")
+PATHS = {True: "/vacancies", False: "/search/vacancy"}  # of the API, of the site
+
+# How the page looks, where the person came from, and what the API may be asked to add.
+IGNORED = frozenset(
+    {
+        *("page", "per_page", "items_on_page", "enable_snippets", "customDomain", "locale", "host"),
+        *("clusters", "ored_clusters", "showClusters", "is_part_time_clusters_enabled"),
+        *("L_save_area", "L_is_autosearch", "forceFiltersSaving", "disableBrowserCache"),
+        *("from", "fromSearch", "fromSearchLine", "suggestId", "search_session_id"),
+        *("hhtmFrom", "hhtmFromLabel", "hhtmSource", "hhtmSourceLabel"),
+        *("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term"),
+        *("gclid", "yclid", "ysclid", "fbclid", "_openstat"),
+        *("describe_arguments", "responses_count_enabled"),
+    }
+)
+RENAMED = {"search_period": "period", "currency_code": "currency"}
+KNOWN = frozenset(SearchParameters.model_fields) - IGNORED
+# What the site writes where nothing is chosen.
+NOTHING = {"experience": "doesNotMatter", "period": "0", "salary": "0"}
+POINT = ("sort_point_lat", "sort_point_lng")
+
+
+class InvalidSearchUrl(ValueError):
+    """The address is none of a search, or has a filter that cannot be kept: the message says."""
+
+
+def parse(address: str) -> SearchParameters:
+    """What the search at *address* is for. Raises :class:`NotASearch`."""
+    chosen: dict[str, list[str]] = {}
+    query, is_country = _query(address)
+    for sent, value in _pairs(query):
+        name = RENAMED.get(sent, sent)
+        if sent in IGNORED:
+            continue
+        if name not in KNOWN:
+            raise InvalidSearchUrl(
+                f"the address has the parameter {sent[:40]!r}, which a saved search cannot have; "
+                "remove that filter on the site and copy the address again"
+            )
+        if value and value != NOTHING.get(name):
+            chosen.setdefault(name, []).append(value)
+    if is_country and "area" not in chosen:
+        raise InvalidSearchUrl(
+            "the address names no region; choose one on the site and copy it again"
+        )
+    return _parameters(chosen)
+
+
+def _query(address: str) -> tuple[str, bool]:
+    """The query string, and whether the site is a country's other than hh.ru."""
+    address = address.strip()
+    if len(address) > MAX_URL_CHARS:
+        raise InvalidSearchUrl(f"the address has more than {MAX_URL_CHARS:,} characters")
+    if "://" not in address.partition("?")[0]:
+        address = f"https://{address}"
+    try:
+        parts = urlsplit(address)
+        host, port = (parts.hostname or "").removesuffix("."), parts.port
+    except ValueError:
+        raise _invalid_url() from None
+    if parts.scheme not in ("http", "https") or port not in (None, 80, 443) or "@" in parts.netloc:
+        raise _invalid_url()
+    is_country = _is_of(host, COUNTRIES)
+    if not is_country and not _is_of(host, [SITE]):
+        raise _invalid_url()
+    path = parts.path.rstrip("/")
+    if path.startswith(("/vacancy/", "/vacancies/")) and path.rpartition("/")[2].isdecimal():
+        raise InvalidSearchUrl("this is the address of one vacancy, not of a search")
+    if path != PATHS[host == API_HOST]:
+        raise _invalid_url()
+    return parts.query, is_country
+
+
+def _invalid_url() -> InvalidSearchUrl:
+    return InvalidSearchUrl(
+        "must be the address of a search on hh.ru: https://hh.ru/search/vacancy?…"
+    )
+
+
+def _is_of(host: str, sites: Iterable[str]) -> bool:
+    return any(host == site or host.endswith(f".{site}") for site in sites)
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+        )
+    except UnicodeDecodeError:
+        raise InvalidSearchUrl("the address is not encoded in UTF-8") from None
+    except ValueError:
+        raise InvalidSearchUrl(f"the address has more than {MAX_PARAMETERS} parameters") from None
+    return [(name, value.strip()) for name, value in pairs]
+
+
+def _parameters(chosen: dict[str, list[str]]) -> SearchParameters:
+    if "salary" not in chosen:
+        chosen.pop("currency", None)  # the site names one always
+    if chosen.get("order_by") == ["distance"] and not all(name in chosen for name in POINT):
+        del chosen["order_by"]  # the site knows where the person is
+    if chosen.get("order_by") != ["distance"]:
+        for name in POINT:
+            chosen.pop(name, None)
+    different = {name: list(dict.fromkeys(values)) for name, values in chosen.items()}
+    values = {name: many if len(many) > 1 else many[0] for name, many in different.items()}
+    try:
+        return SearchParameters.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    name = str(problem["loc"][0]) + ": " if problem["loc"] else ""
+    raise InvalidSearchUrl(
+        f"the address has a wrong filter: {name}{message[:1].lower()}{message[1:]}"
+    )

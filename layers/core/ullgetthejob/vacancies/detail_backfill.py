@@ -1,0 +1,193 @@
+"""Details: vacancies of a search are read in full, once for everybody, and closed ones are marked.
+
+A search shows excerpts; the description and the key skills take a call for each vacancy. A vacancy
+that a full run no longer found is read again: hh.ru says whether it is closed, or only matches no
+longer.
+
+Whoever reads one sets ``jobs.looked_at`` first: nobody else asks for it meanwhile, and one that
+hh.ru cannot show stands in nobody's way. It stays set after a look in vain, and after a look at
+what is found no longer but open.
+
+The reading goes as far as it can: a call that hh.ru refuses ends it, and fails nothing. Pages come
+first: a detail is read only while no run waits, of this search or another; what is left then is
+rung for in a minute in which nothing else is to be done.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ullgetthejob.hh.errors import HHError, HHNotFound
+from ullgetthejob.platform import settings
+from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.vacancies import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.hh.client import HHClient
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+DETAILS_PER_RUN = 30
+RETRY_AFTER = timedelta(days=1)  # what could not be read
+RECHECK_AFTER = timedelta(days=7)  # what is open, and found no more
+NEWEST_SCANNED = 20_000  # vacancies, in a minute
+SEARCHES_SCANNED = 20  # in a minute in which none of those is of a search
+CLOSED_RECHECK_WINDOW = (
+    4  # of so many calls one, where there are gone ones: new ones may never run out
+)
+
+SELECT_VACANCIES_WITHOUT_DETAIL = """
+    SELECT job.external_id AS id, job.looked_at, false AS is_gone
+    FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
+    WHERE match.query_id = %(query_id)s AND job.detail IS NULL AND job.closed_at IS NULL
+        AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
+    ORDER BY job.published_at DESC NULLS LAST, match.number DESC LIMIT %(most)s
+"""
+# The searches, wanted by an account, of the newest vacancies that were not read. Most of those may
+# have been found by people who searched themselves: so the look at the newest has an end.
+SELECT_QUERIES_MISSING_DETAILS_BY_AGE = """
+    WITH newest AS MATERIALIZED (
+        SELECT external_id, published_at, looked_at FROM jobs
+        WHERE detail IS NULL AND closed_at IS NULL
+        ORDER BY published_at DESC LIMIT %(looked_at)s
+    )
+    SELECT query_id FROM (
+        SELECT match.query_id, newest.published_at
+        FROM newest CROSS JOIN LATERAL (
+            SELECT match.query_id
+            FROM search_matches AS match JOIN search_queries AS query ON query.id = match.query_id
+            WHERE match.vacancy_id = newest.external_id AND query.due_at IS NOT NULL
+            LIMIT %(most)s
+        ) AS match
+        WHERE newest.looked_at IS NULL OR newest.looked_at < %(unread_before)s
+        ORDER BY newest.published_at DESC LIMIT %(seen)s
+    ) AS newest_of_searches
+    GROUP BY query_id ORDER BY max(published_at) DESC, query_id LIMIT %(most)s
+"""
+# Some of the searches, from a place that chance chooses, for what is older than the newest.
+SELECT_QUERIES_MISSING_DETAILS = """
+    SELECT chosen.id AS query_id FROM (
+        SELECT id FROM search_queries WHERE due_at IS NOT NULL AND id >= %(from)s
+        ORDER BY id LIMIT %(searches)s
+    ) AS chosen
+    WHERE EXISTS (
+        SELECT FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
+        WHERE match.query_id = chosen.id AND job.detail IS NULL AND job.closed_at IS NULL
+            AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
+    )
+    LIMIT %(most)s
+"""
+# Once after it was found for the last time, then once a week.
+SELECT_VACANCIES_GONE = """
+    SELECT job.external_id AS id, job.looked_at, true AS is_gone
+    FROM search_queries AS query
+    JOIN search_matches AS match ON match.query_id = query.id AND match.seen_at < query.full_from
+    JOIN jobs AS job ON job.external_id = match.vacancy_id
+    WHERE query.id = %(query_id)s AND job.closed_at IS NULL
+        AND (job.looked_at IS NULL OR job.looked_at < match.seen_at
+             OR job.looked_at < %(gone_before)s)
+    ORDER BY match.seen_at DESC, match.number DESC LIMIT %(most)s
+"""
+# Nobody was faster.
+UPDATE_VACANCY_CLAIMED = """
+    UPDATE jobs SET looked_at = %(now)s
+    WHERE external_id = %(id)s AND closed_at IS NULL AND (%(is_gone)s OR detail IS NULL)
+        AND looked_at IS NOT DISTINCT FROM %(looked_at)s
+"""
+UPDATE_VACANCY_RELEASED = """
+    UPDATE jobs SET looked_at = %(before)s WHERE external_id = %(id)s AND looked_at = %(now)s
+"""
+
+
+def details_per_run() -> int:
+    """How many calls a run may spend on details."""
+    return int(settings.number("FETCH_DETAILS_PER_RUN", DETAILS_PER_RUN))
+
+
+def backfill(
+    query_id: UUID,
+    *,
+    hh: HHClient,
+    connection: Connection,
+    clock: Callable[[], datetime],
+    most: int,
+    goes_on: Callable[[], bool],
+) -> int:
+    """Read what this search found in full: the newest that nobody read yet, then what it no longer
+    finds. At most *most* calls, each only if *goes_on* says so; how many there were."""
+    calls = 0
+    for chosen in _select_vacancies(query_id, most, connection=connection, now=clock()):
+        if not goes_on():
+            break
+        taken = {**chosen, "now": clock()}
+        if not connection.execute(UPDATE_VACANCY_CLAIMED, taken).rowcount:
+            continue
+        calls += 1
+        try:
+            _fetch_detail(chosen["id"], hh=hh, connection=connection, clock=clock)
+        except HHError as error:
+            logger.info("details are left for later", error_type=type(error).__name__)
+            if error.may_have_acted:
+                continue  # it may be this vacancy alone that cannot be read
+            connection.execute(UPDATE_VACANCY_RELEASED, {**taken, "before": chosen["looked_at"]})
+            break
+        if not chosen["is_gone"]:
+            connection.execute(UPDATE_VACANCY_RELEASED, {**taken, "before": None})
+    return calls
+
+
+def queries_with_missing_details(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
+    """The searches that have vacancies which nobody read in full yet, *most* of them."""
+    values = {
+        "unread_before": now - RETRY_AFTER,
+        "seen": 100 * most,
+        "most": most,
+        "looked_at": NEWEST_SCANNED,
+        "searches": SEARCHES_SCANNED,
+        "from": uuid4(),
+    }
+    rows = connection.execute(SELECT_QUERIES_MISSING_DETAILS_BY_AGE, values).fetchall()
+    if not rows:
+        rows = connection.execute(SELECT_QUERIES_MISSING_DETAILS, values).fetchall()
+    return [row["query_id"] for row in rows]
+
+
+def _select_vacancies(
+    query_id: UUID, most: int, *, connection: Connection, now: datetime
+) -> list[dict[str, Any]]:
+    values = {
+        "query_id": query_id,
+        "most": most,
+        "unread_before": now - RETRY_AFTER,
+        "gone_before": now - RECHECK_AFTER,
+    }
+    unread = connection.execute(SELECT_VACANCIES_WITHOUT_DETAIL, values).fetchall()
+    gone = connection.execute(SELECT_VACANCIES_GONE, values).fetchall()
+    kept = min(len(gone), most // CLOSED_RECHECK_WINDOW)
+    is_gone = {row["id"] for row in gone}
+    unread = [row for row in unread if row["id"] not in is_gone]
+    return [*unread[: most - kept], *gone, *unread[most - kept :]][:most]
+
+
+def _fetch_detail(
+    vacancy_id: str, *, hh: HHClient, connection: Connection, clock: Callable[[], datetime]
+) -> None:
+    """Read one, and keep what it says."""
+    try:
+        detail = hh.vacancy(vacancy_id)
+    except HHNotFound:
+        store.close(vacancy_id, connection=connection, now=clock())
+        count("VacanciesClosed")
+        return
+    store.store_detail(detail, connection=connection, now=clock())
+    count("DetailsRead")
+    if detail.archived:
+        count("VacanciesClosed")
