@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import projection
 from ullgetthejob.platform import aws, settings
-from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits import daily_limit, token_bucket
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -66,7 +66,7 @@ def check_days(log: list[dict[str, Any]]) -> int:
     """hh.ru's law: no more than 200 in any 24 hours. How many there were at most."""
     moments = [datetime.fromisoformat(one["at"]) for one in log if one["outcome"] == "accepted"]
     most = max((sum(at - DAY < other <= at for other in moments) for at in moments), default=0)
-    assert most <= ledger.DAY_LIMIT
+    assert most <= daily_limit.DAY_LIMIT
     return most
 
 
@@ -124,7 +124,7 @@ def _check_shown(row: dict[str, Any]) -> None:
         "rate_limited_until": row["rate_limited_until"],
     }
     assert shown == {
-        "status": ledger.PROJECTED_STATUS[row["state"]],
+        "status": projection.PROJECTED_STATUS[row["state"]],
         "error_message": None if row["state"] == "submitted" else reason,
         "submitted_at": _whole_seconds(row["submitted_at"]),
         "hh_negotiation_id": row["negotiation_id"],

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import acceptance, ledger, submitter
+from ullgetthejob.applications import acceptance, attempts, ledger, projection, submitter
 from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.commands import RetryBody, cancel, confirm, read_application, retry
 from ullgetthejob.applications.sweep import sweep
@@ -361,7 +361,7 @@ def test_a_worker_that_died_with_the_call_out_does_not_call_again(desk):
     now = desk.world.now()
     ledger.transition(row.id, "preparing", connection=desk.connection, now=now, due_at=now)
     resume_id = next(iter(desk.world.sandbox.resumes(ANNA).values()))
-    attempt = ledger.begin_attempt(
+    attempt = attempts.begin_attempt(
         ledger.read(row.id, connection=desk.connection),
         resume_id,
         "only_one",
@@ -398,7 +398,7 @@ def test_what_the_bff_writes_over_the_state_changes_nothing_that_is_not_safe(des
     else:
         assert (swept.repaired, desk.row(accepted).state) == (1, state)
         shown = desk.connection.execute("SELECT status FROM applications").fetchone()
-        assert shown["status"] == ledger.PROJECTED_STATUS[state]
+        assert shown["status"] == projection.PROJECTED_STATUS[state]
     desk.run()
     assert len(desk.posted()) <= 2
 

@@ -11,8 +11,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.integration.test_apply import ANNA, CALLER, Desk, publish
+from ullgetthejob.applications import application_states, ledger, projection
 from ullgetthejob.applications import commands as application_commands
-from ullgetthejob.applications import ledger
 from ullgetthejob.applications.campaigns import commands, item_intake, progress
 from ullgetthejob.applications.campaigns.models import (
     AddBody,
@@ -22,7 +22,7 @@ from ullgetthejob.applications.campaigns.models import (
 )
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, NeedsPerson, NotFound
-from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits import daily_limit, token_bucket
 
 # As drizzle sends them for the BFF's QueueService.
 BFF_INSERT = """
@@ -296,16 +296,16 @@ def test_what_hh_does_not_take_has_failed_with_its_reason_and_link(
 def test_items_show_only_words_that_the_page_knows(desk, campaign):
     """Each state of the ledger, as the item's row shows it."""
     known = {"ready", "submitting", "submitted", "failed", "rate_limited"}
-    assert set(ledger.PROJECTED_ITEM_STATUS) == set(ledger.ALLOWED_SOURCES)
-    assert set(ledger.PROJECTED_ITEM_STATUS.values()) == known
+    assert set(projection.PROJECTED_ITEM_STATUS) == set(application_states.ALLOWED_SOURCES)
+    assert set(projection.PROJECTED_ITEM_STATUS.values()) == known
     campaign.insert_many(1)
     campaign.act("start")
     (row,) = campaign.rows().values()
-    for state, status in ledger.PROJECTED_ITEM_STATUS.items():
+    for state, status in projection.PROJECTED_ITEM_STATUS.items():
         ledger.transition(
             row.id,
             state,
-            source=list(ledger.ALLOWED_SOURCES),
+            source=list(application_states.ALLOWED_SOURCES),
             connection=desk.connection,
             now=desk.world.now(),
         )
@@ -430,7 +430,7 @@ def test_the_day_s_limit_is_part_of_the_estimate(desk, campaign, monkeypatch):
     campaign.insert_many(7)
     started = campaign.act("start")
     wait = started.estimated_completion - desk.world.now()
-    assert wait == pytest.approx(ledger.DAY, abs=timedelta(seconds=5))
+    assert wait == pytest.approx(daily_limit.DAY, abs=timedelta(seconds=5))
     desk.run()
     assert campaign.shown() == {"submitted": 5, "rate_limited": 2}
 

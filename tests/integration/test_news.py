@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import attempts, ledger
 from ullgetthejob.hh import responses
 from ullgetthejob.platform import postgres
 from ullgetthejob.realtime.event_log import MAX_DATA_BYTES
@@ -561,7 +561,7 @@ def test_neither_applying_nor_claims_nor_changes_of_a_search_deadlock_with_news(
                     ledger.transition(id, "preparing", source=["queued", "preparing"], **about)
                     row = ledger.read(id, connection=own)
                     with own.transaction():
-                        ledger.begin_attempt(row, "r", "only", **about)
+                        attempts.begin_attempt(row, "r", "only", **about)
                         own.execute("SELECT pg_sleep(0.002)")
                         raise psycopg.Rollback
                     moved.append(id)

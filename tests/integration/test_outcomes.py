@@ -16,7 +16,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.integration.test_apply import ANNA, CALLER, Desk, publish
-from ullgetthejob.applications import acceptance, ledger, negotiation_sync, submitter
+from ullgetthejob.applications import acceptance, attempts, ledger, negotiation_sync, submitter
 from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.commands import (
     ApplicationQuery,
@@ -24,7 +24,7 @@ from ullgetthejob.applications.commands import (
     list_applications,
     read_application,
 )
-from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits import daily_limit, token_bucket
 
 EMPLOYERS = {"viewed", "invitation", "discard"}
 MINUTE, HOUR, DAY_S = 60, 3600, 24 * 3600
@@ -86,9 +86,9 @@ class Watcher(Desk):
 
     def counted(self):
         """When each application was made that counts among the 200."""
-        since = self.world.now() - ledger.DAY
+        since = self.world.now() - daily_limit.DAY
         found = self.connection.execute(
-            ledger.SELECT_COUNTED_ATTEMPTS, {"account_id": self.account_id, "since": since}
+            daily_limit.SELECT_COUNTED_ATTEMPTS, {"account_id": self.account_id, "since": since}
         )
         return sorted(row["at"] for row in found)
 
@@ -330,7 +330,7 @@ def interrupted(desk, vacancy):
         accepted.application_id, "preparing", connection=desk.connection, now=now, due_at=now
     )
     resume_id = next(iter(desk.world.sandbox.resumes(ANNA).values()))
-    ledger.begin_attempt(
+    attempts.begin_attempt(
         desk.row(accepted), resume_id, "only_one", connection=desk.connection, now=now
     )
     return accepted, resume_id
@@ -655,7 +655,7 @@ def test_after_hh_says_enough_the_moment_is_known(desk):
     outcomes_ = Counter(one["outcome"] for one in desk.posted())
     assert outcomes_ == {"accepted": 5, "limit_exceeded": 1}
     access = desk.person.access
-    assert (access.state, access.until) == ("limited_until", oldest + ledger.DAY)
+    assert (access.state, access.until) == ("limited_until", oldest + daily_limit.DAY)
     waiting = [desk.row(one) for one in accepted if desk.row(one).state == "waiting_quota"]
     assert len(waiting) == 3
     assert min(row.due_at for row in waiting) == access.until
@@ -711,7 +711,7 @@ def test_two_hundred_by_hand_are_counted_when_hh_says_enough(desk):
     assert desk.row(accepted).state == "waiting_quota"
     assert len(desk.counted()) == 200
     access = desk.person.access
-    assert (access.state, access.until) == ("limited_until", made[0] + ledger.DAY)
+    assert (access.state, access.until) == ("limited_until", made[0] + daily_limit.DAY)
     assert desk.row(accepted).due_at == access.until
     desk.world.sandbox.advance((access.until - desk.world.now()).total_seconds() + 1)
     assert desk.sweep().rung == 1

@@ -15,7 +15,7 @@ from functions.fetcher import app as fetcher_app
 from functions.sweeper import app as sweeper_app
 from tests.integration.fetch_desk import rung
 from tests.integration.test_apply import desk, publish
-from ullgetthejob.applications import ledger, sweep
+from ullgetthejob.applications import projection, sweep
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import clock, periodic, postgres
 from ullgetthejob.public_feed import outbox
@@ -149,7 +149,7 @@ def test_status_written_over_with_any_word_is_restored(desk: Any, word: str | No
     desk.connection.execute("UPDATE applications SET status = %s", [word])
     assert desk.sweep().repaired == 1
     shown = desk.connection.execute("SELECT status FROM applications").fetchone()
-    assert shown == {"status": ledger.PROJECTED_STATUS[desk.row(accepted).state]}
+    assert shown == {"status": projection.PROJECTED_STATUS[desk.row(accepted).state]}
     assert desk.sweep().repaired == 0
 
 

@@ -12,8 +12,8 @@ import pytest
 from functions.rate_limit.app import handler
 from local.settings import REPOSITORY
 from tests.integration.conftest import Reply
-from ullgetthejob.applications import ledger
 from ullgetthejob.platform import aws
+from ullgetthejob.rate_limits import daily_limit
 
 ADMIN_SECRET = "the-administrators-own-secret"
 STATUS = "GET /api/rate-limit/status"
@@ -223,12 +223,12 @@ def test_what_counts_at_hh_ru_counts_for_all_of_the_account_s_sessions(core):
 
 def test_two_hundred_within_24_hours_are_enough(core):
     user_id, _ = core.log_in()
-    applied(core, user_id, core.now() - timedelta(hours=1), times=ledger.DAY_LIMIT - 1)
+    applied(core, user_id, core.now() - timedelta(hours=1), times=daily_limit.DAY_LIMIT - 1)
     assert status(core, user_id)["can_apply"] is True
     applied(core, user_id, core.now() - timedelta(hours=1))
     found = status(core, user_id)
     assert (found["tokens"], found["applications_today"], found["can_apply"]) == (20, 200, False)
-    core.sandbox.advance((ledger.DAY - timedelta(hours=1)).total_seconds() + 1)
+    core.sandbox.advance((daily_limit.DAY - timedelta(hours=1)).total_seconds() + 1)
     assert status(core, user_id)["can_apply"] is True
 
 

@@ -19,9 +19,10 @@ from tests.integration.apply_judge import (
 from tests.integration.test_apply import CALLER, Desk, publish
 from tests.integration.test_applying_soak import second_session
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import ledger, negotiation_sync
+from ullgetthejob.applications import attempts, negotiation_sync
 from ullgetthejob.applications.commands import RetryBody, retry
 from ullgetthejob.hh.client import HHClient
+from ullgetthejob.rate_limits import daily_limit
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)  # between two sweeps
@@ -121,8 +122,8 @@ def allowed(began, ends):
     moments, full_at = [], began
     while True:
         at = max(began, full_at - (CAPACITY - 1) * INTERVAL)
-        if len(moments) >= ledger.DAY_LIMIT:
-            at = max(at, moments[-ledger.DAY_LIMIT] + ledger.DAY)
+        if len(moments) >= daily_limit.DAY_LIMIT:
+            at = max(at, moments[-daily_limit.DAY_LIMIT] + daily_limit.DAY)
         if at >= ends:
             return moments
         full_at = max(full_at, at) + INTERVAL
@@ -146,7 +147,7 @@ def test_three_days_of_a_greedy_person_use_what_the_limits_allow_and_no_more(gre
         more = days.pass_on()
     made, ideal = days.accepted(), allowed(days.began, days.ends)
     assert {one["outcome"] for one in greedy.posted()} == {"accepted"}
-    assert check_days(greedy.posted()) == ledger.DAY_LIMIT
+    assert check_days(greedy.posted()) == daily_limit.DAY_LIMIT
     assert len(ideal) * 0.99 <= len(made) <= CAPACITY + PER_HOUR * 72
     for at in (days.began + hours * HOUR for hours in range(1, 23)):
         so_far = sum(one <= at for one in made)
@@ -170,7 +171,7 @@ def test_applications_by_hand_cost_one_refusal_a_poll_at_most_and_nothing_is_los
     refusals, more = [], True
     while more:
         if chance.random() < 0.05:
-            by_hand(greedy, chance.choice([5, 20, ledger.DAY_LIMIT]))
+            by_hand(greedy, chance.choice([5, 20, daily_limit.DAY_LIMIT]))
         before = len(greedy.posted(outcome="limit_exceeded"))
         more = days.pass_on()
         refused = greedy.posted(outcome="limit_exceeded")[before:]
@@ -184,7 +185,7 @@ def test_applications_by_hand_cost_one_refusal_a_poll_at_most_and_nothing_is_los
     for (at, until), (following, _) in pairwise(refusals):
         assert following - at >= negotiation_sync.MIN_INTERVAL
         assert not [call for call in calls if at < call < until]
-    assert check_days(greedy.posted()) <= ledger.DAY_LIMIT
+    assert check_days(greedy.posted()) <= daily_limit.DAY_LIMIT
     judge(greedy.account_id, greedy.who, sandbox=greedy.world.sandbox, connection=greedy.connection)
 
 
@@ -226,12 +227,12 @@ def test_a_token_in_hand_is_not_paid_again_however_many_went_before(greedy):
 
 def test_a_token_of_a_worker_that_died_is_put_on_record_before_the_bucket_forgets_it(greedy):
     first = greedy.submit(publish(greedy))
-    begin, ledger.begin_attempt = ledger.begin_attempt, dies
+    begin, attempts.begin_attempt = attempts.begin_attempt, dies
     try:
         with pytest.raises(Died):
             greedy.run()
     finally:
-        ledger.begin_attempt = begin
+        attempts.begin_attempt = begin
     assert greedy.row(first).state == "preparing"
     was_full = was_full_at(greedy.account_id)
     greedy.world.sandbox.advance(120)

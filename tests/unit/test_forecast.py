@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fixtures.exact_bucket import ExactBucket
-from ullgetthejob.applications import ledger
+from ullgetthejob.rate_limits import daily_limit
 from ullgetthejob.rate_limits.availability import forecast_slots
 from ullgetthejob.rate_limits.token_bucket import BucketLevel, Rule
 
@@ -80,10 +80,10 @@ def test_with_hh_s_own_numbers_a_campaign_of_500_takes_until_the_third_day():
     assert found[19] == NOW
     assert found[20] == NOW + timedelta(minutes=7, seconds=30)
     assert found[199] == NOW + 180 * timedelta(minutes=7, seconds=30)
-    assert found[200] == NOW + ledger.DAY
+    assert found[200] == NOW + daily_limit.DAY
     assert found[-1] - NOW < timedelta(hours=63)
-    for place, moment in enumerate(found[ledger.DAY_LIMIT :]):
-        assert moment - found[place] >= ledger.DAY
+    for place, moment in enumerate(found[daily_limit.DAY_LIMIT :]):
+        assert moment - found[place] >= daily_limit.DAY
 
 
 def test_nothing_to_send_needs_no_time():

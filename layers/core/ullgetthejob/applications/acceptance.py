@@ -17,7 +17,14 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from ullgetthejob.accounts import audit
-from ullgetthejob.applications import filters, ledger, resume_creation
+from ullgetthejob.applications import (
+    application_states,
+    deferral,
+    filters,
+    ledger,
+    projection,
+    resume_creation,
+)
 from ullgetthejob.hh import resume_fields
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
@@ -131,7 +138,7 @@ class Submitted(BaseModel):
 
     success: Literal[True] = True
     status: Literal["processing", "waiting_quota", "refused"]
-    state: ledger.State
+    state: application_states.State
     reason: str | None
     job_id: str
     application_id: UUID
@@ -201,13 +208,13 @@ def create_application(
         "new_resume": resume_creation.to_stored(body.new_resume),
         "now": now,
         "utc": now.replace(tzinfo=None),
-        "status": ledger.PROJECTED_STATUS["queued"],
+        "status": projection.PROJECTED_STATUS["queued"],
     }
     if wait is not None:
         values |= {
             "state": "waiting_quota",
             "due_at": wait,
-            "status": ledger.PROJECTED_STATUS["waiting_quota"],
+            "status": projection.PROJECTED_STATUS["waiting_quota"],
         }
     held = filters.advise(person.account, body.job_external_id, connection=connection, now=now)
     if held is not None:
@@ -215,8 +222,8 @@ def create_application(
             "state": held.state,
             "reason": held.reason,
             "due_at": None,
-            "new_resume": None if ledger.is_final(held.state) else values["new_resume"],
-            "status": ledger.PROJECTED_STATUS[held.state],
+            "new_resume": None if application_states.is_final(held.state) else values["new_resume"],
+            "status": projection.PROJECTED_STATUS[held.state],
         }
     with connection.transaction():
         application, outcome = _insert(values, connection=connection)
@@ -268,7 +275,7 @@ def _insert(
         return (replaced, "letter_replaced") if replaced else (first, "repeated")
     application = ledger.Application(**row)
     of_row = {**values, "id": application.id}
-    connection.execute(ledger.INSERT_PROJECTION, of_row)
+    connection.execute(projection.INSERT_PROJECTION, of_row)
     if has_key:
         connection.execute(INSERT_IDEMPOTENCY_KEY, of_row)
     return application, "accepted"
@@ -284,7 +291,7 @@ def _quota_at(person: Person, *, connection: Connection, now: datetime) -> datet
         )
     except Unavailable:
         return None
-    last = ledger.last_deferred_at(person.account_id, connection=connection) if opens else None
+    last = deferral.last_deferred_at(person.account_id, connection=connection) if opens else None
     return max(opens, last + availability.token_interval()) if opens and last else opens
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import access, audit
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import application_states, attempts, ledger
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
@@ -51,7 +51,7 @@ UPDATE_APPLICATION_BY_HAND = "UPDATE application_ledger SET by_hand = true WHERE
 class ApplicationQuery(BaseModel):
     """A page of the person's applications, the newest first."""
 
-    state: ledger.State | None = None
+    state: application_states.State | None = None
     page: Annotated[int, Field(ge=0, le=10_000)] = 0
     per_page: Annotated[int, Field(ge=1, le=100)] = 50
 
@@ -69,7 +69,7 @@ class HistoryStep(BaseModel):
     ``viewed``, or the state of hh.ru's negotiation (``invitation``, ``discard``, …)."""
 
     at: AwareDatetime
-    state: ledger.State
+    state: application_states.State
     reason: str | None
 
 
@@ -78,7 +78,7 @@ class ApplicationAnswer(BaseModel):
 
     application_id: UUID
     job_id: str
-    state: ledger.State
+    state: application_states.State
     reason: str | None
     next_attempt_at: AwareDatetime | None
     submitted_at: AwareDatetime | None
@@ -151,7 +151,7 @@ def confirm(
         raise _wrong_state(application, "confirmed")
     with connection.transaction():
         connection.execute(UPDATE_APPLICATION_BY_HAND, {"id": application.id})
-        ledger.record_by_hand(application, now, connection=connection, now=now)
+        attempts.record_by_hand(application, now, connection=connection, now=now)
         moved = _transition(
             application, "submitted", connection, now, reason="by_hand", submitted_at=now
         )
@@ -166,7 +166,7 @@ def cancel(
     application = _find(id, person, connection)
     if application.state == "cancelled":
         return ApplicationWithHistory(application=_answer(application))
-    if application.state not in ledger.ALLOWED_SOURCES["cancelled"]:
+    if application.state not in application_states.ALLOWED_SOURCES["cancelled"]:
         raise _wrong_state(application, "cancelled")
     with connection.transaction():
         moved = _transition(application, "cancelled", connection, now)
@@ -192,10 +192,10 @@ def retry(
     access.require(person.access, now=now)
     application = _find(id, person, connection)
     new_letter = (body.cover_letter or "").strip() or None
-    if application.state in ledger.WAITING:
+    if application.state in application_states.WAITING:
         replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
         return ApplicationWithHistory(application=_answer(replaced or application))
-    if application.state not in ledger.RETRYABLE:
+    if application.state not in application_states.RETRYABLE:
         raise _wrong_state(application, "tried again")
     letter = new_letter or application.letter
     values = {"id": application.id, "letter": letter, "expires_at": now + ledger.APPLICATION_TTL}
@@ -224,7 +224,7 @@ def _find(id: str, person: Person, connection: Connection) -> Application:
 
 def _transition(
     application: Application,
-    state: ledger.State,
+    state: application_states.State,
     connection: Connection,
     now: datetime,
     **found: Any,

@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from ullgetthejob.accounts import audit
+from ullgetthejob.applications import application_states
 from ullgetthejob.applications.phrase_matching import PhraseIndex, check_phrase
 from ullgetthejob.platform.errors import NeedsPerson, NotFound
 from ullgetthejob.platform.telemetry import count, logger
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications import ledger
     from ullgetthejob.hh.models import Employer, Salary, Vacancy
     from ullgetthejob.platform.authentication import Caller
 
@@ -218,7 +218,7 @@ class Preview(BaseModel):
 class Held:
     """Why an application does not go out."""
 
-    state: ledger.State
+    state: application_states.State
     reason: str
 
 

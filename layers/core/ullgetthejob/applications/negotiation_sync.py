@@ -23,7 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, audit, hh_calls, people
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import ledger, projection
 from ullgetthejob.applications.ledger import Application
 from ullgetthejob.hh.errors import HHError
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
@@ -296,7 +296,7 @@ class _Reader:
                 row = self._settle(row, one, is_ours=is_ours, now=now)
             before = (FIRST, False) if again else (row.hh_state or FIRST, row.hh_viewed)
             seen = self._save_state(row, one, by_hand=not is_ours, again=again, now=now)
-            ledger.project(seen, connection=self.connection, now=now)
+            projection.project(seen, connection=self.connection, now=now)
             news = ["applied_again"] if again else []
             if seen.hh_viewed and not before[1]:
                 news.append("viewed")
@@ -336,10 +336,10 @@ class _Reader:
             "user_id": entered.user_id,
             "vacancy_id": entered.vacancy_id,
             "letter": None,
-            "status": ledger.PROJECTED_STATUS["submitted"],
+            "status": projection.PROJECTED_STATUS["submitted"],
             "utc": now.replace(tzinfo=None),
         }
-        self.connection.execute(ledger.INSERT_PROJECTION, shown)
+        self.connection.execute(projection.INSERT_PROJECTION, shown)
         ledger.record_change(entered, connection=self.connection, now=now)
         count("ApplicationsByHand")
         return entered
@@ -349,28 +349,28 @@ class _Reader:
 
         *again*: the row tells of another one of the same vacancy.
         """
-        attempts = self.connection.execute(SELECT_ATTEMPTS, {"id": row.id}).fetchall()
-        counted = [attempt["at"] for attempt in attempts if attempt["counts"]]
+        recorded = self.connection.execute(SELECT_ATTEMPTS, {"id": row.id}).fetchall()
+        counted = [attempt["at"] for attempt in recorded if attempt["counts"]]
         if again:
             if not any(abs(at - one.created_at) <= SLACK for at in counted):
-                ledger.record_by_hand(row, one.created_at, connection=self.connection, now=now)
+                attempts.record_by_hand(row, one.created_at, connection=self.connection, now=now)
             return False
         is_ours = not row.by_hand and (
             row.negotiation_id == one.id
             or any(
                 attempt["outcome"] in POSSIBLE_OUTCOMES and attempt["at"] <= one.created_at + SLACK
-                for attempt in attempts
+                for attempt in recorded
             )
         )
-        if any(attempt["outcome"] is None for attempt in attempts):
+        if any(attempt["outcome"] is None for attempt in recorded):
             outcome = "found_at_hh" if is_ours else "already_applied"
-            ledger.close_attempts(
+            attempts.close_attempts(
                 row.id, outcome, counts=is_ours, connection=self.connection, now=now
             )
             self._record(row, outcome, now)
             counted += [now] if is_ours else []
         if not counted:
-            ledger.record_by_hand(
+            attempts.record_by_hand(
                 row,
                 one.created_at,
                 connection=self.connection,

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import audit
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import attempts, ledger
 from ullgetthejob.applications.resume_selection import ResumeChoice, is_published, select_source
 from ullgetthejob.hh import resume_fields
 from ullgetthejob.hh.errors import Action, HHError, HHResumeNotFound, HHResumeRefused
@@ -178,7 +178,7 @@ class _Work:
             if resume_fields.same_title(str(one.get("title") or ""), order.title):
                 self._save_draft(str(one["id"]), "found_at_hh")
                 return str(one["id"])
-        if self.clock() < order.asked_at + ledger.CALL_TIMEOUT:
+        if self.clock() < order.asked_at + attempts.CALL_TIMEOUT:
             raise ResumeNotVisible
         return None
 

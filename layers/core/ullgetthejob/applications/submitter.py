@@ -17,7 +17,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, access_changes, audit, hh_calls, people
-from ullgetthejob.applications import filters, ledger, negotiation_sync, resume_creation
+from ullgetthejob.applications import (
+    application_states,
+    attempts,
+    deferral,
+    filters,
+    ledger,
+    negotiation_sync,
+    resume_creation,
+)
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.resume_selection import ResumeChoice, ResumeNotFound, select_resume
 from ullgetthejob.hh.errors import (
@@ -32,7 +40,7 @@ from ullgetthejob.platform import leases, queues
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import AppError, NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import count, logger
-from ullgetthejob.rate_limits import availability, status, token_bucket
+from ullgetthejob.rate_limits import availability, daily_limit, status, token_bucket
 from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
@@ -160,7 +168,7 @@ class _Submitter:
 
     def _next_deferred_if_allowed(self) -> Application | None:
         """Who waits for quota, if there is some: tokens that gathered, or that were given back."""
-        application = ledger.next_deferred(self._account_id, connection=self._connection)
+        application = deferral.next_deferred(self._account_id, connection=self._connection)
         if application is None:
             return None
         held = self._person(application).access
@@ -187,7 +195,7 @@ class _Submitter:
             if wait is not None:
                 self._defer_all(wait, application)
                 return
-            self._transition(application, "preparing", due_at=self._clock() + ledger.CALL_TIMEOUT)
+            self._transition(application, "preparing", due_at=self._clock() + attempts.CALL_TIMEOUT)
             vacancy = self._read_vacancy(application)
             self._refuse_unless_open(application, vacancy)
             access.require(person.access, now=self._clock(), applying=True)
@@ -228,7 +236,7 @@ class _Submitter:
     def _has_token(self, application: Application) -> bool:
         """Whether it was charged already: its call never left, or its worker died over it. However
         long its turn took to come, nothing is charged twice."""
-        if ledger.has_unused_token(application.id, connection=self._connection):
+        if attempts.has_unused_token(application.id, connection=self._connection):
             return True
         if application.state != "preparing":
             return False
@@ -236,12 +244,12 @@ class _Submitter:
         charged = token_bucket.was_granted("submit", self._account_id, spend_id=spend_id)
         if charged:
             # The bucket forgets it after twenty others; from now on it stands on record.
-            ledger.record_unsent(application, connection=self._connection, now=self._clock())
+            attempts.record_unsent(application, connection=self._connection, now=self._clock())
         return charged
 
     def _spend_id(self, application: Application) -> str:
         """One for each call that is made, the same for whoever goes on after a worker died."""
-        number = ledger.count_sent_attempts(application.id, connection=self._connection) + 1
+        number = attempts.count_sent_attempts(application.id, connection=self._connection) + 1
         return f"{application.id}#{number}"
 
     def _person(self, application: Application) -> Person:
@@ -331,7 +339,7 @@ class _Submitter:
     # ── the call ─────────────────────────────────────────────────────────────────────────────────
 
     def _call(self, application: Application, person: Person, choice: ResumeChoice) -> None:
-        if not ledger.has_unused_token(application.id, connection=self._connection):
+        if not attempts.has_unused_token(application.id, connection=self._connection):
             try:
                 token = token_bucket.acquire(
                     "submit",
@@ -345,7 +353,7 @@ class _Submitter:
             if isinstance(token, token_bucket.Denied):
                 self._defer_all(token.next_at, application)
                 return
-        attempt = ledger.begin_attempt(
+        attempt = attempts.begin_attempt(
             application,
             choice.resume_id,
             choice.reason,
@@ -433,7 +441,7 @@ class _Submitter:
         seen = self._person(application).access
         self._read_negotiations()
         now = self._clock()
-        room = ledger.next_slot_in_24h(self._account_id, connection=self._connection, now=now)
+        room = daily_limit.next_slot_in_24h(self._account_id, connection=self._connection, now=now)
         until = room if room > now else now + LIMIT_WAIT
         with self._connection.transaction():  # holds also where the person applied to this one
             access_changes.change_access(
@@ -520,7 +528,7 @@ class _Submitter:
                 self._try_again(application)
 
     def _try_again(self, application: Application) -> None:
-        if ledger.count_sent_attempts(application.id, connection=self._connection) < MAX_ATTEMPTS:
+        if attempts.count_sent_attempts(application.id, connection=self._connection) < MAX_ATTEMPTS:
             self._transition(application, "queued", reason="never_arrived", due_at=self._clock())
         else:
             self._transition(
@@ -532,14 +540,18 @@ class _Submitter:
     def _transition(
         self,
         application: Application,
-        state: ledger.State,
+        state: application_states.State,
         *,
         reason: str | None = None,
         due_at: datetime | None = None,
         **found: Any,
     ) -> Application:
         # What its person has cancelled meanwhile stays so: to begin anew is for them alone.
-        source = [one for one in ledger.ALLOWED_SOURCES[state] if one not in ledger.RETRYABLE]
+        source = [
+            one
+            for one in application_states.ALLOWED_SOURCES[state]
+            if one not in application_states.RETRYABLE
+        ]
         return ledger.transition(
             application.id,
             state,
@@ -556,7 +568,7 @@ class _Submitter:
     ) -> None:
         """Put on record what came of the attempt, and the act on the person's account."""
         with self._connection.transaction():
-            ledger.close_attempts(
+            attempts.close_attempts(
                 application.id,
                 outcome,
                 counts=counts,
@@ -624,7 +636,7 @@ class _Submitter:
 
     def _defer_all(self, until: datetime, application: Application | None = None) -> None:
         """The account has to wait: what is due, and *application*, which is being made."""
-        ledger.defer_queued(
+        deferral.defer_queued(
             self._account_id,
             first=until,
             every=availability.token_interval(),

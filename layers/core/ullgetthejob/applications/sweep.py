@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import periodic, queues
 from ullgetthejob.platform.authentication import Caller
@@ -147,7 +147,7 @@ def requeue_after_access(connection: Connection, *, now: datetime) -> int:
 
 def expire(connection: Connection, *, now: datetime) -> int:
     """Give up what has waited for its person for too long; how many."""
-    source: list[ledger.State] = ["needs_person", "handoff"]
+    source: list[application_states.State] = ["needs_person", "handoff"]
     rows = connection.execute(SELECT_EXPIRED, {"now": now, "most": BATCH}).fetchall()
     return periodic.for_each(
         rows,
@@ -195,7 +195,7 @@ def _overwritten(connection: Connection, *, wished: bool) -> list[ledger.Applica
     for row in connection.execute(SELECT_OVERWRITTEN, {"most": BATCH}).fetchall():
         is_pending = row.pop("status") == "pending"
         application = ledger.Application(**row)
-        if wished == (is_pending and application.state in ledger.RETRYABLE):
+        if wished == (is_pending and application.state in application_states.RETRYABLE):
             found.append(application)
     return found
 
@@ -213,12 +213,12 @@ def _retry(application: ledger.Application, connection: Connection, now: datetim
 
 def _transition(
     id: Any,
-    state: ledger.State,
+    state: application_states.State,
     reason: str,
     connection: Connection,
     now: datetime,
     due_at: datetime | None,
-    source: list[ledger.State],
+    source: list[application_states.State],
 ) -> int:
     """1 if it moved, 0 if somebody else was faster: by now its call may be out."""
     try:

@@ -6,8 +6,7 @@ from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.applications import ledger
-from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits import daily_limit, token_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +33,7 @@ def next_allowed_at(
 
     Raises :class:`Unavailable`.
     """
-    moments = [ledger.next_slot_in_24h(account_id, connection=connection, now=now)]
+    moments = [daily_limit.next_slot_in_24h(account_id, connection=connection, now=now)]
     held = access.at(now)
     if held.state == "limited_until" and held.until is not None:
         moments.append(held.until)
@@ -55,7 +54,7 @@ def forecast_account(
     held = access.at(now)
     start = held.until if held.state == "limited_until" and held.until is not None else now
     level = token_bucket.read_level("submit", account_id, now=now)
-    counted = ledger.list_counted(account_id, connection=connection, now=now)
+    counted = daily_limit.list_counted(account_id, connection=connection, now=now)
     return forecast_slots(count, level, counted, start=start)
 
 
@@ -66,12 +65,12 @@ def forecast_slots(
     *,
     start: datetime,
     limit: int | None = None,
-    window: timedelta = ledger.DAY,
+    window: timedelta = daily_limit.DAY,
 ) -> list[datetime]:
     """The earliest moments from *start* on at which *count* applications pass both limits, each as
     soon as it can. *level*: the bucket; *counted*: when those went out that still count among the
     *limit* (hh.ru's 200) that any *window* may hold."""
-    limit = ledger.DAY_LIMIT if limit is None else limit
+    limit = daily_limit.DAY_LIMIT if limit is None else limit
     every = timedelta(milliseconds=level.rule.interval_ms)
     span = level.rule.capacity * every
     # The one number that a bucket is: when it will be full again.

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import audit
-from ullgetthejob.applications import ledger
 from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count, logger
-from ullgetthejob.rate_limits import token_bucket
+from ullgetthejob.rate_limits import daily_limit, token_bucket
 from ullgetthejob.rate_limits.token_bucket import Denied
 from ullgetthejob.realtime import event_log
 
@@ -84,7 +83,9 @@ def read_status(person: Person, *, connection: Connection, now: datetime) -> Lim
     level = token_bucket.read_level("submit", person.owner_id, now=now)
     applied = applications_in_24h(person, connection=connection, now=now)
     can_apply = (
-        level.tokens >= 1 and applied < ledger.DAY_LIMIT and person.access.at(now).state == "ok"
+        level.tokens >= 1
+        and applied < daily_limit.DAY_LIMIT
+        and person.access.at(now).state == "ok"
     )
     return LimitStatus(
         tokens=level.tokens,
@@ -145,5 +146,5 @@ def refill(person: Person, *, caller: Caller, connection: Connection, now: datet
 
 def applications_in_24h(person: Person, *, connection: Connection, now: datetime) -> int:
     """What counts at hh.ru at *now*: by all sessions of the person's account, and by hand."""
-    values = {"account_id": person.account_id, "since": now - ledger.DAY}
-    return len(connection.execute(ledger.SELECT_COUNTED_ATTEMPTS, values).fetchall())
+    values = {"account_id": person.account_id, "since": now - daily_limit.DAY}
+    return len(connection.execute(daily_limit.SELECT_COUNTED_ATTEMPTS, values).fetchall())

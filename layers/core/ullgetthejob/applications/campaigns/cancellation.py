@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.platform import periodic
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CANCEL_BATCH = 500  # applications that are cancelled at once, and a minute
 SCAN_BATCH = 10_000  # whose items may have been deleted, on each side of where the look begins
-UNSENT_STATES_SQL = ledger.ALLOWED_SOURCES["cancelled"]
+UNSENT_STATES_SQL = application_states.ALLOWED_SOURCES["cancelled"]
 
 UPDATE_QUEUE_ITEMS_CANCELLED = """
     UPDATE application_queue q

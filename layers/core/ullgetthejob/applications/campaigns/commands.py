@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4, uuid5
 
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.applications.campaigns import cancellation, item_intake, send_schedule
 from ullgetthejob.applications.campaigns.models import AddedToCampaign
 from ullgetthejob.applications.campaigns.progress import answer
@@ -160,7 +160,7 @@ def resume_campaign(
     values = {
         "workflow_id": body.workflow_id,
         "expires_at": now + ledger.APPLICATION_TTL,
-        "states": list(ledger.WAITING),
+        "states": list(application_states.WAITING),
     }
     if campaign.state == "paused":
         connection.execute(UPDATE_APPLICATIONS_EXPIRY, values)

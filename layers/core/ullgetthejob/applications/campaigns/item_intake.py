@@ -9,7 +9,7 @@ from uuid import uuid5
 from pydantic import ValidationError
 
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import application_states, ledger, projection
 from ullgetthejob.applications.acceptance import SubmitBody, create_application
 from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.applications.campaigns.store import COLUMNS, Campaign
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 INTAKE_BATCH = 200  # items of a campaign that are taken up at a start, and a minute
 SWEEP_BATCH = 500
 SWEEP_BUDGET_S = 20.0  # what may be begun within a sweep
-CANCELLABLE_STATES: tuple[ledger.State, ...] = ("cancelled", "expired")
+CANCELLABLE_STATES: tuple[application_states.State, ...] = ("cancelled", "expired")
 # "pending" is new, or wanted again; "ready" is the BFF's own word until Core has taken the item up.
 IS_PENDING_SQL = "(q.status = 'pending' OR q.status = 'ready' AND q.core_state IS NULL)"
 # The letter that the BFF had written for a vacancy lies in custom_cvs.
@@ -147,8 +147,8 @@ def _create_application(
                 queue_item_id=item["id"],
             )
             own = application.queue_item_id == item["id"]
-            if is_new or (own and application.state not in ledger.RETRYABLE):
-                ledger.project(application, connection=connection, now=now)
+            if is_new or (own and application.state not in application_states.RETRYABLE):
+                projection.project(application, connection=connection, now=now)
                 return None
             if not own and application.state not in CANCELLABLE_STATES:
                 return "already_applied" if application.state == "submitted" else "duplicate"

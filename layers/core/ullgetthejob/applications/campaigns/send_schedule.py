@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.rate_limits import availability
@@ -126,6 +126,6 @@ def _pending_items(campaign: Campaign, connection: Connection) -> dict[str, int]
     values = {
         "account_id": campaign.account_id,
         "workflow_id": campaign.workflow_id,
-        "states": list(ledger.WAITING),
+        "states": list(application_states.WAITING),
     }
     return connection.execute(SELECT_SCHEDULE, values).fetchone() or {}

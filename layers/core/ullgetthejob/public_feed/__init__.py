@@ -1,0 +1,1 @@
+"""The public feed: new vacancies, posted to the BFF for everybody."""

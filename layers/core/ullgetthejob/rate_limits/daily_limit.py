@@ -1,0 +1,36 @@
+"""hh.ru's own limit: 200 applications per sliding 24 hours, counted back from each attempt."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+# hh.ru: 200 applications per sliding 24 h, counted back from the attempt.
+DAY_LIMIT = 200
+# hh.ru counts from when the call arrived, by its own clock: ours leave the window a little later.
+DAY = timedelta(hours=24, minutes=2)
+SELECT_COUNTED_ATTEMPTS = """
+    SELECT a.at FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
+    WHERE a.account_id = %(account_id)s AND a.at > %(since)s AND coalesce(o.counts, true)
+    ORDER BY a.at DESC
+"""
+
+
+def list_counted(account_id: UUID, *, connection: Connection, now: datetime) -> list[datetime]:
+    """When those of hh.ru's last 24 hours went out, the latest first."""
+    values = {"account_id": account_id, "since": now - DAY}
+    return [row["at"] for row in connection.execute(SELECT_COUNTED_ATTEMPTS, values).fetchall()]
+
+
+def next_slot_in_24h(account_id: UUID, *, connection: Connection, now: datetime) -> datetime:
+    """When hh.ru's 24 hours have room for one more: *now*, or later."""
+    latest = list_counted(account_id, connection=connection, now=now)
+    return now if len(latest) < DAY_LIMIT else latest[DAY_LIMIT - 1] + DAY
