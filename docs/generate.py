@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "core")]
 
-from ullgetthejob.hh import errors  # noqa: E402
+from ullgetthejob.hh import error_rules  # noqa: E402
 from ullgetthejob.platform.http import (  # noqa: E402
     ADMIN,
     ANYONE,
@@ -212,7 +212,7 @@ def hh_errors() -> str:
         "| value | type | HTTP | error | our status | action | the caller is told |",
         "|---|---|---|---|---|---|---|",
     ]
-    for rule in (*errors.RULES, errors.REGION, errors.UNREADABLE):
+    for rule in (*error_rules.RULES, error_rules.REGION, error_rules.UNREADABLE):
         lines.append(_row(rule, rule.value, rule.type, rule.status, rule.error.code))
     lines += [
         "",
@@ -229,7 +229,7 @@ def hh_errors() -> str:
         "| the person or the operator is told |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in errors.TOKEN_RULES:
+    for row in error_rules.TOKEN_RULES:
         code = row.error.code
         lines.append(_row(row, row.oauth_error, row.description, row.grant, code, row.reason))
     lines += [
@@ -242,8 +242,8 @@ def hh_errors() -> str:
         "| value | action | the person is told |",
         "|---|---|---|",
     ]
-    nameless = (errors.LETTER_MISSING, errors.CONSENT_MISSING, errors.EXTERNAL_SITE)
-    for refusal in (*errors.APPLY_RULES, *nameless):
+    nameless = (error_rules.LETTER_MISSING, error_rules.CONSENT_MISSING, error_rules.EXTERNAL_SITE)
+    for refusal in (*error_rules.APPLY_RULES, *nameless):
         value = f"`{refusal.value}`" if refusal.value else "any other"
         lines.append(f"| {value} | {refusal.action.value} | {refusal.message} |")
     lines += [
@@ -257,14 +257,14 @@ def hh_errors() -> str:
         "| type | value | reason | HTTP | becomes | action | the person is told |",
         "|---|---|---|---|---|---|---|",
     ]
-    for made in errors.RESUME_RULES:
+    for made in error_rules.RESUME_RULES:
         cells = (made.type, made.value, made.wrong, made.status, made.reason)
         shown = " | ".join(f"`{cell}`" if cell else "" for cell in cells)
         lines.append(f"| {shown} | {made.action.value} | {made.message} |")
     return "\n".join(lines) + "\n"
 
 
-def _row(rule: errors.Rule | errors.TokenRule, *cells: object) -> str:
+def _row(rule: error_rules.Rule | error_rules.TokenRule, *cells: object) -> str:
     status = next(STATUS[kind] for kind in rule.error.__mro__ if kind in STATUS)
     shown = [f"`{cell}`" if cell else "" for cell in cells]
     return f"| {' | '.join([*shown, str(status), rule.action.value, rule.message])} |"

@@ -2,8 +2,13 @@
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.applications import filters
-from ullgetthejob.applications.filters import FiltersAnswer, FiltersBody, Preview, PreviewBody
+from ullgetthejob.applications.filters import commands
+from ullgetthejob.applications.filters.models import (
+    FiltersAnswer,
+    FiltersBody,
+    Preview,
+    PreviewBody,
+)
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import USER_OR_SERVICE, Api
@@ -15,14 +20,14 @@ api = Api(people)
 def show_filters(person: Person) -> FiltersAnswer:
     """The rules of the person's account."""
     with postgres.session() as connection:
-        return filters.show(person=person, connection=connection)
+        return commands.show(person=person, connection=connection)
 
 
 @api.put("/api/filters", auth=USER_OR_SERVICE)
 def replace_filters(body: FiltersBody, person: Person, caller: Caller) -> FiltersAnswer:
     """Replace the rules, whole; what waits already is held to the new ones."""
     with postgres.session() as connection:
-        return filters.replace(
+        return commands.replace(
             body, person=person, caller=caller, connection=connection, now=clock.now()
         )
 
@@ -31,7 +36,7 @@ def replace_filters(body: FiltersBody, person: Person, caller: Caller) -> Filter
 def preview_filters(body: PreviewBody, person: Person) -> Preview:
     """What rules would drop, and why; nothing is changed."""
     with postgres.session() as connection:
-        return filters.preview(body, person=person, connection=connection, now=clock.now())
+        return commands.preview(body, person=person, connection=connection, now=clock.now())
 
 
 handler = api.handler

@@ -3,13 +3,13 @@
 from typing import Any
 
 from ullgetthejob.platform import clock, postgres, queues
-from ullgetthejob.public_feed import outbox
+from ullgetthejob.public_feed import outbox, publisher
 
 
 def work(_who: dict[str, str], request_id: str) -> None:
     """Post what is due; ring again if there was no time for all of it."""
     with postgres.session() as connection:
-        left = outbox.run(connection=connection, clock=clock.now, request_id=request_id)
+        left = publisher.run(connection=connection, clock=clock.now, request_id=request_id)
     if left:
         outbox.notify()
 

@@ -29,9 +29,7 @@ def count_vacancies(body: c.CustomizeBody, person: Person) -> c.CampaignAnswer:
 def start_campaign(body: c.WorkflowBody, person: Person, caller: Caller) -> c.CampaignAnswer:
     """Let a campaign run; to start it twice is to start it once."""
     with postgres.session() as pg:
-        return commands.start_campaign(
-            body, person=person, caller=caller, connection=pg, now=clock.now()
-        )
+        return commands.start(body, person=person, caller=caller, connection=pg, now=clock.now())
 
 
 @api.post("/api/queue/{act}", auth=SERVICE)
@@ -40,7 +38,7 @@ def change_campaign(
 ) -> c.CampaignAnswer:
     """pause: nothing goes out that is not out; resume: it goes on; cancel: it is given up."""
     with postgres.session() as pg:
-        return commands.run_command(
+        return commands.change(
             act, body, person=person, caller=caller, connection=pg, now=clock.now()
         )
 

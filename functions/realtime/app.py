@@ -5,8 +5,8 @@ from ullgetthejob.accounts.people import Person
 from ullgetthejob.platform import clock
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import SERVICE, USER_OR_SERVICE, Api
-from ullgetthejob.public_feed import outbox
-from ullgetthejob.public_feed.outbox import Dummy
+from ullgetthejob.public_feed import publisher
+from ullgetthejob.public_feed.publisher import Dummy
 from ullgetthejob.realtime import tickets
 from ullgetthejob.realtime.tickets import Ticket, TicketBody
 
@@ -22,7 +22,7 @@ def issue_ticket(body: TicketBody, person: Person) -> Ticket:  # noqa: ARG001 - 
 @api.post("/api/jobs/broadcast-dummy", auth=SERVICE, refuses=(409,))
 def broadcast_dummy(caller: Caller) -> Dummy:
     """Post one made-up vacancy to the BFF at once, as the public feed posts new ones."""
-    return outbox.post_dummy(request_id=caller.request_id, now=clock.now())
+    return publisher.post_dummy(request_id=caller.request_id, now=clock.now())
 
 
 handler = api.handler

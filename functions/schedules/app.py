@@ -16,49 +16,48 @@ def save_search(
     body: saved.CreateBody, person: Person, caller: Caller
 ) -> Response[saved.OneSearch]:
     """Save a search (201); the same filters again are answered with the first one (200)."""
-    with postgres.session() as connection:
-        return saved.create_search(
-            body, person, caller, hh=client(), connection=connection, now=clock.now()
+    with postgres.session() as pg:
+        search, is_new = saved.create_search(
+            body, person, caller, hh=client(), connection=pg, now=clock.now()
         )
+    return Response(201 if is_new else 200, search)
 
 
 @api.get("/api/schedules", auth=USER_OR_SERVICE)
 def show_searches(person: Person) -> saved.SavedSearches:
     """The saved searches of the person's account, the oldest first."""
-    with postgres.session() as connection:
-        return saved.list_searches(person, connection=connection)
+    with postgres.session() as pg:
+        return saved.list_searches(person, connection=pg)
 
 
 @api.get("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def show_search(id: str, person: Person) -> saved.OneSearch:
     """One saved search, with its next run and its last."""
-    with postgres.session() as connection:
-        return saved.read_search(id, person, connection=connection)
+    with postgres.session() as pg:
+        return saved.read_search(id, person, connection=pg)
 
 
 @api.patch("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def edit_search(id: str, body: saved.ChangeBody, person: Person, caller: Caller) -> saved.OneSearch:
     """Change some of a saved search; what is left out stays."""
-    with postgres.session() as connection:
+    with postgres.session() as pg:
         return saved.change_search(
-            id, body, person, caller, hh=client(), connection=connection, now=clock.now()
+            id, body, person, caller, hh=client(), connection=pg, now=clock.now()
         )
 
 
 @api.delete("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def forget_search(id: str, person: Person, caller: Caller) -> saved.Deleted:
     """Forget a saved search."""
-    with postgres.session() as connection:
-        return saved.delete_search(id, person, caller, connection=connection, now=clock.now())
+    with postgres.session() as pg:
+        return saved.delete_search(id, person, caller, connection=pg, now=clock.now())
 
 
 @api.post("/api/schedules/{id}/fetch", auth=USER_OR_SERVICE)
 def run_search(id: str, person: Person, caller: Caller) -> saved.Fetched:
     """Ask hh.ru now; answers with the run, which may still go on."""
-    with postgres.session() as connection:
-        return saved.run_search(
-            id, person, caller, hh=client(), connection=connection, clock=clock.now
-        )
+    with postgres.session() as pg:
+        return saved.run_search(id, person, caller, hh=client(), connection=pg, clock=clock.now)
 
 
 handler = api.handler

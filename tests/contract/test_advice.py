@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ullgetthejob.accounts import access, login
-from ullgetthejob.applications import filters
+from ullgetthejob.applications.filters import evaluation
 from ullgetthejob.platform.advice import ADVICE
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def tables_of_codes() -> set[str]:
         *login.REFUSALS,
         *access.REASONS,
         *access.CODES.values(),
-        filters.UNREADABLE,
+        evaluation.UNREADABLE,
     }
 
 

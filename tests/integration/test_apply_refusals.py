@@ -6,7 +6,8 @@ import pytest
 
 from local.sandbox.negotiations.refusals import REFUSALS
 from tests.integration.test_apply import desk, publish
-from ullgetthejob.hh.errors import APPLY_RULES, Action
+from ullgetthejob.hh.error_rules import APPLY_RULES
+from ullgetthejob.hh.errors import Action
 
 __all__ = ["desk"]
 

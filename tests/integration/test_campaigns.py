@@ -73,7 +73,7 @@ class Campaign:
             "connection": self.desk.connection,
             "now": self.desk.world.now(),
         }
-        return commands.run_command(name, WorkflowBody(workflow_id=self.id), **{**about, **other})
+        return commands.change(name, WorkflowBody(workflow_id=self.id), **{**about, **other})
 
     def add(self, caller=CALLER, **fields):
         return commands.add_jobs(

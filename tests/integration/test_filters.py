@@ -9,9 +9,11 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.test_apply import ANNA, CALLER, Desk, publish
-from ullgetthejob.applications import commands, filters, negotiation_sync, submitter
+from ullgetthejob.applications import commands as application_commands
+from ullgetthejob.applications import negotiation_sync, submitter
 from ullgetthejob.applications.commands import RetryBody, read_application, retry
-from ullgetthejob.applications.filters import FiltersBody, PreviewBody
+from ullgetthejob.applications.filters import commands
+from ullgetthejob.applications.filters.models import FiltersBody, PreviewBody
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.errors import NeedsPerson
 from ullgetthejob.rate_limits import token_bucket
@@ -30,10 +32,10 @@ class FilteringDesk(Desk):
     def put(self, **rules):
         body = FiltersBody.model_validate({"rules": rules})
         about = {"connection": self.connection, "now": self.world.now()}
-        return filters.replace(body, person=self.person, caller=CALLER, **about)
+        return commands.replace(body, person=self.person, caller=CALLER, **about)
 
     def preview(self, **body):
-        return filters.preview(
+        return commands.preview(
             PreviewBody.model_validate(body),
             person=self.person,
             connection=self.connection,
@@ -196,7 +198,7 @@ def test_rules_that_cannot_be_read_let_nothing_through(desk, stored):
     assert (desk.posted(), desk.tokens()) == ([], 20)
     about = {"person": desk.person, "connection": desk.connection}
     with pytest.raises(NeedsPerson) as refused:
-        filters.show(**about)
+        commands.show(**about)
     assert refused.value.code == "filters_unreadable"
     with pytest.raises(NeedsPerson):
         desk.preview()
@@ -263,7 +265,7 @@ def test_what_was_made_by_hand_counts_whether_its_vacancy_is_known_or_not(desk):
     by_hand = desk.submit(publish(desk, employer=PIER, has_test=True))
     desk.run()
     assert desk.where(by_hand) == ("handoff", "test_required")
-    confirm(desk, by_hand)
+    confirm_by_hand(desk, by_hand)
     desk.connection.execute("DELETE FROM jobs")
     accepted = [desk.submit(publish(desk, employer=one)) for one in (PIER, OTHER)]
     desk.run()
@@ -273,9 +275,11 @@ def test_what_was_made_by_hand_counts_whether_its_vacancy_is_known_or_not(desk):
     ]
 
 
-def confirm(desk, accepted):
+def confirm_by_hand(desk, accepted):
     about = {"connection": desk.connection, "now": desk.world.now()}
-    commands.confirm(str(accepted.application_id), person=desk.person, caller=CALLER, **about)
+    application_commands.confirm(
+        str(accepted.application_id), person=desk.person, caller=CALLER, **about
+    )
 
 
 def test_one_by_hand_whose_vacancy_is_gone_may_have_been_the_same_employer(desk):
@@ -284,7 +288,7 @@ def test_one_by_hand_whose_vacancy_is_gone_may_have_been_the_same_employer(desk)
     desk.run()
     assert desk.where(gone) == ("refused", "vacancy_not_found")
     desk.connection.execute("UPDATE application_ledger SET state = 'handoff'")
-    confirm(desk, gone)
+    confirm_by_hand(desk, gone)
     accepted = [desk.submit(publish(desk, employer=PIER)) for _ in range(2)]
     desk.run()
     assert [desk.where(one) for one in accepted] == [
@@ -321,7 +325,7 @@ def test_hh_ru_in_trouble_lets_nothing_through(desk):
     desk.put(max_per_employer_per_week=1)
     by_hand = desk.submit(publish(desk, employer=PIER, has_test=True))
     desk.run()
-    confirm(desk, by_hand)
+    confirm_by_hand(desk, by_hand)
     accepted = desk.submit(publish(desk, employer=PIER))
     desk.connection.execute("DELETE FROM jobs")
     desk.world.sandbox.fault("server_error", path=f"/vacancies/{desk.row(by_hand).vacancy_id}")
@@ -438,7 +442,7 @@ def test_a_preview_agrees_with_what_then_happens(desk):
 def test_one_person_s_rules_are_not_another_s(desk):
     desk.put(title_words=["разработчик"])
     timur = FilteringDesk(desk.world, "timur")
-    assert filters.show(person=timur.person, connection=timur.connection).updated_at is None
+    assert commands.show(person=timur.person, connection=timur.connection).updated_at is None
     accepted = timur.submit(publish(desk))
     timur.run()
     assert timur.row(accepted).state == "submitted"

@@ -24,7 +24,7 @@ from tests.fixtures.bff import SECRET, Bff
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.ports import free_port
 from ullgetthejob.platform import aws, clock, leases, postgres, telemetry
-from ullgetthejob.public_feed import outbox
+from ullgetthejob.public_feed import outbox, publisher
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Feed:
         return ids
 
     def run(self) -> bool:
-        return outbox.run(
+        return publisher.run(
             connection=postgres.connection(), clock=self.now, request_id="the-bell-that-rang"
         )
 
@@ -406,8 +406,8 @@ def test_a_wrong_secret_is_refused_until_it_is_put_right(
 def test_a_slow_bff_is_given_up_in_time(
     feed: Feed, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert outbox.CONNECT_TIMEOUT_S == 2
-    assert outbox.TOTAL_TIMEOUT_S == 10
+    assert publisher.CONNECT_TIMEOUT_S == 2
+    assert publisher.TOTAL_TIMEOUT_S == 10
     monkeypatch.setattr(outbox, "TOTAL_TIMEOUT_S", 0.5)
     setattr(feed.bff, how, True)
     feed.new()
@@ -415,7 +415,7 @@ def test_a_slow_bff_is_given_up_in_time(
 
     def run() -> None:
         with connect() as connection:
-            outbox.run(connection=connection, clock=feed.now, request_id="slow")
+            publisher.run(connection=connection, clock=feed.now, request_id="slow")
         done.set()
 
     threading.Thread(target=run, daemon=True).start()
@@ -425,8 +425,8 @@ def test_a_slow_bff_is_given_up_in_time(
 
 def test_one_post_fits_into_what_the_function_has_left() -> None:
     function = load().functions["PublicFeedFunction"]
-    assert function.timeout_s > outbox.RUN_BUDGET_S + outbox.TOTAL_TIMEOUT_S
-    assert function.timeout_s < outbox.LEASE_S
+    assert function.timeout_s > publisher.RUN_BUDGET_S + publisher.TOTAL_TIMEOUT_S
+    assert function.timeout_s < publisher.LEASE_S
 
 
 @pytest.mark.parametrize(
@@ -506,7 +506,7 @@ def test_a_crash_while_posting_repeats_that_post_and_nothing_else(feed: Feed) ->
     assert feed.states().count("posted") == 100
     assert feed.run() is False
     assert feed.states().count("posted") == 100, "the dead one's lease stands"
-    feed.later(seconds=outbox.LEASE_S)
+    feed.later(seconds=publisher.LEASE_S)
     assert outbox.notify_due(connection=postgres.connection(), now=feed.at) == 1
     assert feed.run() is False
     assert feed.bff.shown == ids[:200] + ids[100:200] + ids[200:]
@@ -522,7 +522,7 @@ def test_two_at_once_post_everything_once_and_in_order(feed: Feed) -> None:
         try:
             with connect() as connection:
                 barrier.wait()
-                outbox.run(connection=connection, clock=feed.now, request_id="one of many")
+                publisher.run(connection=connection, clock=feed.now, request_id="one of many")
         except BaseException as error:
             failures.append(error)
 
@@ -541,7 +541,7 @@ def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
 
     def work() -> None:
         with connect() as connection:
-            outbox.run(
+            publisher.run(
                 connection=connection,
                 clock=lambda: feed.at + timedelta(minutes=5),
                 request_id="the next",
@@ -563,7 +563,7 @@ def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
 
 def test_a_bell_that_finds_a_lease_is_forgotten(feed: Feed) -> None:
     feed.new()
-    lease = leases.take(outbox.LEASE, seconds=60, now=feed.at)
+    lease = leases.take(publisher.LEASE, seconds=60, now=feed.at)
     assert lease is not None
     assert feed.run() is False
     assert feed.bff.received == []
@@ -604,7 +604,7 @@ def test_while_the_bff_hangs_all_else_goes_on(feed: Feed) -> None:
 
     def post() -> None:
         with connect() as own:
-            outbox.run(connection=own, clock=feed.now, request_id="hangs")
+            publisher.run(connection=own, clock=feed.now, request_id="hangs")
 
     poster = threading.Thread(target=post)
     poster.start()

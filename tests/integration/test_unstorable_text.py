@@ -9,7 +9,7 @@ import pytest
 
 from tests.fixtures.wire import every_route, send
 from tests.integration.test_database_states import ADMIN, SECRET
-from ullgetthejob.hh.errors import Received, parse
+from ullgetthejob.hh.error_parsing import Received, parse
 from ullgetthejob.platform import storable_text
 from ullgetthejob.platform.errors import Invalid
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from local.settings import REPOSITORY
-from ullgetthejob.applications import filters
-from ullgetthejob.applications.filters import PreviewBody, Rules, Week, judge
+from ullgetthejob.applications.filters import evaluation, models
+from ullgetthejob.applications.filters.evaluation import judge
+from ullgetthejob.applications.filters.models import PreviewBody, Rules, Week
 from ullgetthejob.hh.models import Employer, Entry, Salary, Vacancy, VacancyDetail
 
 MOMENT = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -207,8 +208,8 @@ def test_the_first_rule_that_drops_names_the_reason_and_dropping_goes_before_not
         ("format", "unknown"),
     ]
     assert [one.because for one in found] == ["python", "продажи", "REMOTE"]
-    assert filters._held(found) == filters.Held("refused", "filtered_title")
-    assert filters._held(found[2:]) == filters.Held("needs_person", "filters_unreadable")
+    assert evaluation._held(found) == models.Held("refused", "filtered_title")
+    assert evaluation._held(found[2:]) == models.Held("needs_person", "filters_unreadable")
 
 
 @pytest.mark.parametrize(
@@ -269,6 +270,6 @@ def test_formats_and_currencies_are_hh_ru_s():
     def ids(name, key="id"):
         return {one[key] for one in dictionaries[name]}
 
-    assert set(get_args(filters.WorkFormat)) == ids("work_format")
-    assert set(get_args(filters.Schedule)) == ids("schedule")
-    assert set(get_args(filters.Currency)) == ids("currency", "code")
+    assert set(get_args(models.WorkFormat)) == ids("work_format")
+    assert set(get_args(models.Schedule)) == ids("schedule")
+    assert set(get_args(models.Currency)) == ids("currency", "code")

@@ -4,19 +4,15 @@ import json
 
 import pytest
 
+from ullgetthejob.hh.error_parsing import Received, parse_application
+from ullgetthejob.hh.error_rules import APPLY_RULES, CONSENT_MISSING, EXTERNAL_SITE, LETTER_MISSING
 from ullgetthejob.hh.errors import (
-    APPLY_RULES,
-    CONSENT_MISSING,
-    EXTERNAL_SITE,
-    LETTER_MISSING,
     Action,
     HHApplyRefused,
     HHBadArgument,
     HHForbidden,
     HHTokenRefused,
     HHUnavailable,
-    Received,
-    parse_application,
 )
 
 VALUES = [rule for rule in APPLY_RULES if rule.value is not None]

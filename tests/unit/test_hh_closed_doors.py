@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.unit.test_hh_client import Hh, Tokens
-from ullgetthejob.hh import errors
+from ullgetthejob.hh import error_rules, errors
 from ullgetthejob.hh.search_parameters import SearchParameters
 
 CALLS = {
@@ -21,7 +21,7 @@ CALLS = {
 }
 NEVER_HEARD_OF = {"type": "closed_since_yesterday", "value": "for_applications"}
 # A value of hh.ru's table of 403s: what it is to all methods but the token endpoint.
-VALUES = {rule.value: rule for rule in errors.RULES if rule.value and rule.type is None}
+VALUES = {rule.value: rule for rule in error_rules.RULES if rule.value and rule.type is None}
 
 
 def refusal(status, kind):

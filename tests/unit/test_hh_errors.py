@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from ullgetthejob.hh import errors
-from ullgetthejob.hh.errors import Received, parse, parse_resume, parse_token
+from ullgetthejob.hh import error_rules, errors
+from ullgetthejob.hh.error_parsing import Received, parse, parse_resume, parse_token
 
 
 def received(status, body=None, *, html=None, **headers):
@@ -24,7 +24,9 @@ def example_of(rule):
     return received(403, {"errors": [entry], "request_id": "1"})
 
 
-@pytest.mark.parametrize("rule", errors.RULES, ids=lambda r: str(r.value or r.type or r.status))
+@pytest.mark.parametrize(
+    "rule", error_rules.RULES, ids=lambda r: str(r.value or r.type or r.status)
+)
 def test_each_row_raises_its_error_with_its_message(rule):
     with pytest.raises(rule.error) as raised:
         parse(example_of(rule))
@@ -42,7 +44,7 @@ NOISES = {
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
 @pytest.mark.parametrize(
     "rule",
-    errors.TOKEN_RULES,
+    error_rules.TOKEN_RULES,
     ids=lambda r: f"{r.grant or 'any'}: {r.description or r.oauth_error}",
 )
 def test_each_row_of_the_token_endpoint_raises_its_error(rule, noise):
@@ -50,7 +52,11 @@ def test_each_row_of_the_token_endpoint_raises_its_error(rule, noise):
         "error": noise(rule.oauth_error),
         "error_description": noise(rule.description or "never heard of"),
     }
-    for grant in (rule.grant,) if rule.grant else (errors.CODE, errors.REFRESH, errors.APPLICATION):
+    for grant in (
+        (rule.grant,)
+        if rule.grant
+        else (error_rules.CODE, error_rules.REFRESH, error_rules.APPLICATION)
+    ):
         with pytest.raises(rule.error) as raised:
             parse_token(received(400, answer), grant)
         assert raised.value.message == rule.message
@@ -59,7 +65,7 @@ def test_each_row_of_the_token_endpoint_raises_its_error(rule, noise):
 
 
 def test_the_rows_that_end_a_connection_say_what_to_do_and_why():
-    for rule in errors.TOKEN_RULES:
+    for rule in error_rules.TOKEN_RULES:
         if rule.error is errors.HHRefreshRefused:
             assert "log in" in rule.message
         if rule.error in (errors.HHRefreshRefused, errors.HHLoginRefused):
@@ -68,7 +74,7 @@ def test_the_rows_that_end_a_connection_say_what_to_do_and_why():
 
 
 def test_the_manual_s_texts_are_all_in_the_table():
-    known = {(rule.oauth_error, rule.description) for rule in errors.TOKEN_RULES}
+    known = {(rule.oauth_error, rule.description) for rule in error_rules.TOKEN_RULES}
     for error, texts in {
         "invalid_request": "account not found, account is locked, password invalidated, "
         "login not verified, bad redirect url, token is empty, token not found, code not found",
@@ -84,12 +90,12 @@ def test_the_manual_s_texts_are_all_in_the_table():
 def test_the_same_text_means_another_thing_to_another_grant():
     locked = received(400, {"error": "invalid_request", "error_description": "account is locked"})
     with pytest.raises(errors.HHLoginRefused):
-        parse_token(locked, errors.CODE)
+        parse_token(locked, error_rules.CODE)
     with pytest.raises(errors.HHRefreshRefused):
-        parse_token(locked, errors.REFRESH)
+        parse_token(locked, error_rules.REFRESH)
 
 
-@pytest.mark.parametrize("grant", [errors.CODE, errors.REFRESH])
+@pytest.mark.parametrize("grant", [error_rules.CODE, error_rules.REFRESH])
 @pytest.mark.parametrize(
     "answer",
     [
@@ -129,19 +135,19 @@ def test_for_what_nobody_knows_no_token_is_given_up(answer, grant):
 )
 def test_the_token_endpoint_fails_as_all_of_hh_ru_does(answer, kind, may_have_acted):
     with pytest.raises(kind) as raised:
-        parse_token(answer, errors.REFRESH)
+        parse_token(answer, error_rules.REFRESH)
     assert raised.value.may_have_acted is may_have_acted
 
 
 def test_a_field_s_name_with_stray_spaces_is_read():
     answer = {"error ": "invalid_grant", " error_description": "token not expired"}
     with pytest.raises(errors.HHTokenNotExpired):
-        parse_token(received(400, answer), errors.REFRESH)
+        parse_token(received(400, answer), error_rules.REFRESH)
 
 
 def test_a_good_pair_is_its_content():
     pair = {"access_token": "USERa", "refresh_token": "USERr", "expires_in": 5}
-    assert parse_token(received(200, pair), errors.CODE) == pair
+    assert parse_token(received(200, pair), error_rules.CODE) == pair
 
 
 def test_a_refused_token_s_reason_is_hh_ru_s_value_if_it_is_one():
@@ -277,7 +283,7 @@ def test_nul_is_dropped_and_an_escaped_backslash_is_not_touched():
 
 
 @pytest.mark.parametrize(
-    "rule", errors.RESUME_RULES, ids=lambda r: str(r.wrong or r.value or r.type or r.status)
+    "rule", error_rules.RESUME_RULES, ids=lambda r: str(r.wrong or r.value or r.type or r.status)
 )
 def test_each_row_about_resumes_says_what_becomes_of_it(rule):
     entry = {"type": rule.type, "value": rule.value or "experience", "reason": rule.wrong or "x"}

@@ -20,11 +20,11 @@ from ullgetthejob.accounts import audit
 from ullgetthejob.applications import (
     application_states,
     deferral,
-    filters,
     ledger,
     projection,
     resume_creation,
 )
+from ullgetthejob.applications.filters import evaluation
 from ullgetthejob.hh import resume_fields
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
@@ -216,7 +216,7 @@ def create_application(
             "due_at": wait,
             "status": projection.PROJECTED_STATUS["waiting_quota"],
         }
-    held = filters.advise(person.account, body.job_external_id, connection=connection, now=now)
+    held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
     if held is not None:
         values |= {
             "state": held.state,

@@ -23,7 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, audit, hh_calls, people
-from ullgetthejob.applications import ledger, projection
+from ullgetthejob.applications import attempts, ledger, projection
 from ullgetthejob.applications.ledger import Application
 from ullgetthejob.hh.errors import HHError
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable

@@ -21,11 +21,11 @@ from ullgetthejob.applications import (
     application_states,
     attempts,
     deferral,
-    filters,
     ledger,
     negotiation_sync,
     resume_creation,
 )
+from ullgetthejob.applications.filters import evaluation, models
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.resume_selection import ResumeChoice, ResumeNotFound, select_resume
 from ullgetthejob.hh.errors import (
@@ -273,7 +273,7 @@ class _Submitter:
             return
         raise _Settled
 
-    def _apply_filters(self, vacancy: VacancyDetail) -> filters.Held | None:
+    def _apply_filters(self, vacancy: VacancyDetail) -> models.Held | None:
         """What the person's own rules say. The vacancy is kept: a week's applications are counted
         by its employer."""
 
@@ -281,7 +281,7 @@ class _Submitter:
             store.store_detail(vacancy, connection=self._connection, now=self._clock())
             return vacancy
 
-        return filters.decide(
+        return evaluation.decide(
             self._account_id,
             keep(vacancy),
             look_up=lambda id: keep(self._hh.vacancy(id)),

@@ -17,10 +17,16 @@ import httpx
 
 from ullgetthejob.hh import oauth, responses
 from ullgetthejob.hh.app_token import AppToken
+from ullgetthejob.hh.error_parsing import (
+    Received,
+    parse,
+    parse_application,
+    parse_resume,
+    parse_token,
+    values_of,
+)
+from ullgetthejob.hh.error_rules import APPLICATION, CODE, REFRESH
 from ullgetthejob.hh.errors import (
-    APPLICATION,
-    CODE,
-    REFRESH,
     HHAppTokenMissing,
     HHBusy,
     HHError,
@@ -31,12 +37,6 @@ from ullgetthejob.hh.errors import (
     HHTokenRefused,
     HHUnavailable,
     HHVacancyNotFound,
-    Received,
-    parse,
-    parse_application,
-    parse_resume,
-    parse_token,
-    values_of,
 )
 from ullgetthejob.platform import tls
 from ullgetthejob.platform.telemetry import count, logger

@@ -2,7 +2,8 @@
 
 hh.ru: an authorisation code works once and soon. A pair lives 14 days; its refresh token gives the
 next pair once, and only after the access token has expired. The calls themselves are
-:class:`~ullgetthejob.hh.client.HHClient`'s, the errors :data:`~ullgetthejob.hh.errors.TOKEN_RULES`.
+:class:`~ullgetthejob.hh.client.HHClient`'s, the errors
+:data:`~ullgetthejob.hh.error_rules.TOKEN_RULES`.
 """
 
 from __future__ import annotations

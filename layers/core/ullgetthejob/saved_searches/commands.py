@@ -31,7 +31,6 @@ from ullgetthejob.accounts import audit
 from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.errors import Conflict, NotFound
-from ullgetthejob.platform.http import Response
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.saved_searches import (
     canonical_searches,
@@ -244,8 +243,8 @@ def create_search(
     hh: HHClient,
     connection: Connection,
     now: datetime,
-) -> Response[OneSearch]:
-    """Save a search, due at once (201), or find that the account has it already (200).
+) -> tuple[OneSearch, bool]:
+    """Save a search, due at once; return it, and whether it is new to the account.
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru, :class:`Invalid` for codes
     that hh.ru does not know, :class:`Conflict` above the limit, and hh.ru's errors.
@@ -257,7 +256,7 @@ def create_search(
         query_id = canonical_searches.get_or_create(body.search, connection=connection, now=now)
         same = connection.execute(SELECT_DUPLICATE, {**whose, "query_id": query_id}).fetchone()
         if same is not None:
-            return Response(200, _answer(same, connection=connection))
+            return _answer(same, connection=connection), False
         number = connection.execute(COUNT_SEARCHES, whose).fetchone()
         if number is not None and number["number"] >= MAX_PER_ACCOUNT:
             raise Conflict(
@@ -286,7 +285,7 @@ def create_search(
         canonical_searches.reschedule(query_id, connection=connection, now=now)
         _record("saved_search.create", person=person, caller=caller, connection=connection, now=now)
     count("SavedSearchesCreated")
-    return Response(201, _answer(row, connection=connection))
+    return _answer(row, connection=connection), True
 
 
 def change_search(

@@ -90,7 +90,7 @@ def count_jobs(
     return answer(campaign, "counted", person=person, connection=connection, now=now)
 
 
-def run_command(
+def change(
     act: str,
     body: WorkflowBody,
     *,
@@ -105,17 +105,17 @@ def run_command(
     :class:`Conflict` where the campaign's state does not allow it; :class:`NeedsPerson`.
     """
     acts = {
-        "start": start_campaign,
-        "pause": pause_campaign,
-        "resume": resume_campaign,
-        "cancel": cancel_campaign,
+        "start": start,
+        "pause": pause,
+        "resume": resume,
+        "cancel": cancel,
     }
     if act not in acts:
         raise NotFound("there is no such route")
     return acts[act](body, person=person, caller=caller, connection=connection, now=now)
 
 
-def start_campaign(
+def start(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Let a campaign run. One that runs, or was paused, stays what it is. Raises
@@ -133,7 +133,7 @@ def start_campaign(
     return answer(campaign, message, person=person, connection=connection, now=now)
 
 
-def pause_campaign(
+def pause(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Nothing of the campaign that is not out goes out. Raises :class:`NotFound`,
@@ -150,7 +150,7 @@ def pause_campaign(
     return answer(campaign, "paused", person=person, connection=connection, now=now)
 
 
-def resume_campaign(
+def resume(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Let a paused campaign go on. Raises :class:`NotFound`, :class:`Conflict`."""
@@ -172,7 +172,7 @@ def resume_campaign(
     return answer(campaign, "resumed", person=person, connection=connection, now=now)
 
 
-def cancel_campaign(
+def cancel(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
     """Give up whatever is not out. Raises :class:`NotFound`."""

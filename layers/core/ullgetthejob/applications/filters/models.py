@@ -1,0 +1,171 @@
+"""A person's rules for applications: what the API takes, keeps and answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from ullgetthejob.applications.filters.phrase_matching import check_phrase
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ullgetthejob.applications import application_states
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+# hh.ru: dictionaries work_format and schedule. Only ``remote`` is in both.
+WorkFormat = Literal["ON_SITE", "REMOTE", "HYBRID", "FIELD_WORK"]
+Schedule = Literal["fullDay", "shift", "flexible", "remote", "flyInFlyOut"]
+Format = Literal[WorkFormat, Schedule]
+# hh.ru: dictionary currency.
+Currency = Literal["AZN", "BYR", "EUR", "GEL", "KGS", "KZT", "RUR", "UAH", "USD", "UZS"]
+Rule = Literal[
+    "current_employer", "employer", "title", "description", "salary", "format", "employer_week"
+]
+MAX_PREVIEWED = 100
+Phrase = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(check_phrase),
+]
+VacancyId = Annotated[str, Field(pattern=r"^[0-9]{1,19}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EmployerRule(_Strict):
+    """An employer by its id at hh.ru, by words of its name, or either."""
+
+    id: VacancyId | None = None
+    name: Phrase | None = None
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> EmployerRule:
+        if self.id is None and self.name is None:
+            raise ValueError("id or name must be given")
+        return self
+
+
+class SalaryFloor(_Strict):
+    """The least *amount* a month. *gross*: it is meant before tax.
+
+    Compared with the most that is offered (the upper end, else the lower); offers that do not say
+    are taken as before tax. Another currency, and a salary for a shift, an hour or a rotation,
+    cannot be compared: the person looks.
+    """
+
+    amount: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    currency: Currency = "RUR"
+    gross: bool = False
+    allow_without_salary: bool = True
+
+
+class Rules(_Strict):
+    """What is dropped. Words: see :mod:`ullgetthejob.applications.filters.phrase_matching`."""
+
+    employers: Annotated[tuple[EmployerRule, ...], Field(max_length=200)] = ()
+    title_words: Annotated[tuple[Phrase, ...], Field(max_length=100)] = ()
+    description_words: Annotated[tuple[Phrase, ...], Field(max_length=100)] = ()
+    salary_floor: SalaryFloor | None = None
+    formats: Annotated[
+        tuple[Format, ...],
+        Field(max_length=9, description="wanted ones, by work format or schedule; none: all"),
+    ] = ()
+    current_employer: EmployerRule | None = None
+    max_per_employer_per_week: Annotated[
+        int | None, Field(ge=1, le=200, description="in any 7 days, made by hand or not")
+    ] = None
+
+
+class FiltersBody(_Strict):
+    """*rules* replace the ones before, whole. *user_id*: whose, for a service without a token of
+    the user."""
+
+    rules: Rules
+    user_id: str | None = None
+
+
+class PreviewBody(_Strict):
+    """*rules*: those to try, by default the stored ones. *job_ids*: the vacancies to try them on,
+    by default those that Core saw most recently."""
+
+    rules: Rules | None = None
+    job_ids: Annotated[tuple[VacancyId, ...], Field(min_length=1, max_length=100)] | None = None
+    user_id: str | None = None
+
+
+class FiltersAnswer(BaseModel):
+    """The account's rules; empty ones before the first PUT."""
+
+    success: Literal[True] = True
+    rules: Rules
+    updated_at: AwareDatetime | None
+
+
+class Finding(BaseModel):
+    """What a rule says of a vacancy: ``drop``, or ``unknown`` where the vacancy lacks the fact."""
+
+    rule: Rule
+    verdict: Literal["drop", "unknown"]
+    because: str = Field(description="the words, employer or fact that decided")
+    found: str | None = Field(
+        default=None, description="the vacancy's own words in which the rule's were found"
+    )
+
+
+class PreviewedJob(BaseModel):
+    """``unknown``: no rule drops it, as far as the stored vacancy goes; the applier looks again."""
+
+    job_id: str
+    title: str
+    company: str | None
+    verdict: Literal["keep", "drop", "unknown"]
+    findings: list[Finding]
+
+
+class Preview(BaseModel):
+    """What the rules would do, were the vacancies applied to in this order.
+
+    *by_rule*: how many each rule drops; one vacancy may be dropped by several. *not_stored*: ids
+    that Core never saw; they are judged when their turn comes.
+    """
+
+    success: Literal[True] = True
+    checked: int
+    kept: int
+    dropped: int
+    unknown: int
+    by_rule: dict[Rule, int]
+    jobs: list[PreviewedJob]
+    not_stored: list[str]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Why an application does not go out."""
+
+    state: application_states.State
+    reason: str
+
+
+@dataclass
+class Week:
+    """The account's applications of the last seven days: how many by employer, and the vacancies
+    whose employer is not known."""
+
+    made: Counter[str] = field(default_factory=Counter)
+    unknown: set[str] = field(default_factory=set)

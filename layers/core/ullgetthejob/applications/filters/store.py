@@ -1,0 +1,105 @@
+"""A person's rules as they are kept, and what they are judged by: the week's applications, stored
+vacancies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import (
+    ValidationError,
+)
+
+from ullgetthejob.applications.filters import evaluation, models
+from ullgetthejob.platform.errors import NeedsPerson
+from ullgetthejob.platform.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.hh.models import Vacancy
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+SELECT_FILTERS = (
+    "SELECT rules, updated_at FROM application_filters WHERE account_id = %(account_id)s"
+)
+UPSERT_FILTERS = """
+    INSERT INTO application_filters (account_id, rules, updated_at)
+    VALUES (%(account_id)s, %(rules)s::jsonb, %(now)s)
+    ON CONFLICT (account_id) DO UPDATE
+    SET rules = excluded.rules, updated_at = excluded.updated_at
+"""
+# Every application that hh.ru has or may have, made by hand or not. One that it called a repetition
+# was made by hand, maybe this week, until the negotiations tell when.
+SELECT_ATTEMPTS_OF_WEEK = """
+    SELECT DISTINCT l.vacancy_id, j.employer_id,
+           j.employer_id IS NULL AND j.vacancy IS NULL AND j.detail IS NULL AS unknown
+    FROM application_attempts a
+    JOIN application_ledger l ON l.id = a.ledger_id
+    LEFT JOIN application_outcomes o ON o.attempt_id = a.id
+    LEFT JOIN jobs j ON j.external_id = l.vacancy_id
+    WHERE a.account_id = %(account_id)s AND a.at > %(since)s
+      AND (coalesce(o.counts, true) OR o.outcome = 'already_applied' AND NOT EXISTS (
+          SELECT FROM application_attempts b JOIN application_outcomes p ON p.attempt_id = b.id
+          WHERE b.ledger_id = a.ledger_id AND p.counts
+      ))
+"""
+SELECT_STORED_VACANCIES = """
+    SELECT coalesce(detail, vacancy) AS vacancy, detail IS NOT NULL AS in_full FROM jobs
+    WHERE external_id = ANY(%(ids)s) AND (vacancy IS NOT NULL OR detail IS NOT NULL)
+"""
+SELECT_NEWEST_VACANCIES = """
+    SELECT coalesce(detail, vacancy) AS vacancy, detail IS NOT NULL AS in_full FROM jobs
+    WHERE fetched_at IS NOT NULL AND NOT archived AND (vacancy IS NOT NULL OR detail IS NOT NULL)
+    ORDER BY fetched_at DESC, external_id LIMIT %(most)s
+"""
+
+
+def _read(account_id: UUID | None, *, connection: Connection) -> models.FiltersAnswer:
+    row = connection.execute(SELECT_FILTERS, {"account_id": account_id}).fetchone()
+    if row is None:
+        return models.FiltersAnswer(rules=models.Rules(), updated_at=None)
+    try:
+        rules = models.Rules.model_validate(row["rules"])
+    except ValidationError:
+        logger.error("stored filters cannot be read", account_id=str(account_id))
+        raise NeedsPerson(
+            "the stored filters cannot be read: put them again", code=evaluation.UNREADABLE
+        ) from None
+    return models.FiltersAnswer(rules=rules, updated_at=row["updated_at"])
+
+
+def _stored_rules(account_id: UUID, *, connection: Connection) -> models.Rules | None:
+    """``None`` where there is nothing to check."""
+    rules = _read(account_id, connection=connection).rules
+    return None if rules == models.Rules() else rules
+
+
+def _week(
+    account_id: UUID | None, rules: models.Rules, *, connection: Connection, now: datetime
+) -> models.Week:
+    week = models.Week()
+    if rules.max_per_employer_per_week is None or account_id is None:
+        return week
+    values = {"account_id": account_id, "since": now - evaluation.WEEK}
+    for row in connection.execute(SELECT_ATTEMPTS_OF_WEEK, values).fetchall():
+        if row["unknown"]:
+            week.unknown.add(row["vacancy_id"])
+        elif row["employer_id"] is not None:
+            week.made[row["employer_id"]] += 1
+    return week
+
+
+def _models(rows: Iterable[dict[str, Any]]) -> Iterable[Vacancy]:
+    """Stored vacancies; one that cannot be read is as good as not stored."""
+    from ullgetthejob.hh.models import Vacancy, VacancyDetail
+
+    for row in rows:
+        try:
+            yield (VacancyDetail if row["in_full"] else Vacancy).model_validate(row["vacancy"])
+        except ValidationError:
+            logger.warning("a stored vacancy cannot be read")

@@ -1,0 +1,318 @@
+"""What Core does about each of hh.ru's errors: one table, one of the token endpoint, and two of
+what is written for a person, applications and resumes, whose refusals are business outcomes.
+
+docs/hh-errors.md is generated from these tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ullgetthejob.hh.errors import (
+    Action,
+    HHAppTokenMissing,
+    HHBadArgument,
+    HHBusy,
+    HHCaptcha,
+    HHForbidden,
+    HHLoginRefused,
+    HHMisconfigured,
+    HHNotFound,
+    HHRefreshRefused,
+    HHRegionBlocked,
+    HHTokenNotExpired,
+    HHTokenRefused,
+    HHUnavailable,
+)
+
+if TYPE_CHECKING:
+    from ullgetthejob.platform.errors import BadRequest, Invalid, NotFound, Unavailable
+
+
+@dataclass(frozen=True)
+class ApplyRule:
+    """One row of the table of ``POST /negotiations``: *value* of an entry whose type is
+    ``negotiations`` (any other, if ``None``), what is done, what the person is told."""
+
+    value: str | None
+    action: Action
+    message: str
+
+
+@dataclass(frozen=True)
+class ResumeRule:
+    """One row of the table of ``POST`` and ``PUT /resumes…``: what matches an entry (*wrong*: its
+    ``reason``) or else the answer's *status*; what Core calls it, what is done, what the person is
+    told."""
+
+    reason: str
+    action: Action
+    message: str
+    type: str | None = None
+    value: str | None = None
+    wrong: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row: what matches, which error it becomes, what is done, what the caller is told."""
+
+    error: type[Unavailable | NotFound | Invalid]
+    action: Action
+    message: str
+    value: str | None = None
+    type: str | None = None
+    status: int | None = None
+    retry_after_s: int = 5
+
+
+@dataclass(frozen=True)
+class TokenRule:
+    """One row of the token endpoint's table.
+
+    What matches is *oauth_error* with *description* (any, if ``None``) in the answer to *grant*
+    (any, if ``None``); then which error it becomes with which *reason*, what is done, and what the
+    person or the operator is told to do.
+    """
+
+    oauth_error: str
+    error: type[Unavailable | BadRequest]
+    action: Action
+    message: str
+    description: str | None = None
+    grant: str | None = None
+    reason: str | None = None
+    retry_after_s: int = 300
+
+
+_TOKEN = "hh.ru refused the access token"  # noqa: S105 - a message
+_DOWN = "hh.ru does not answer properly at the moment"
+_WITHDRAWN_METHOD = "hh.ru no longer offers this to Core"
+_MISCONFIGURED = "hh.ru does not accept Core's configuration; the operator has to look at it"
+# Most telling first: the first row that matches an entry of errors[] wins.
+RULES: tuple[Rule, ...] = (
+    # by value (hh.ru: docs/errors.md)
+    Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, value="bad_authorization"),
+    Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, value="token_expired"),
+    Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, value="token_revoked"),
+    Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, value="application_not_found",
+         retry_after_s=300),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru wants a person's token here",
+         value="user_auth_expected", retry_after_s=300),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru wants an application's token here",
+         value="application_auth_expected", retry_after_s=300),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, "the token lacks the scope for this",
+         value="no_scope", retry_after_s=300),
+    Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, value="unset",
+         type="bad_user_agent", retry_after_s=300),
+    Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, value="blacklisted",
+         type="bad_user_agent", retry_after_s=300),
+    # by type
+    Rule(HHCaptcha, Action.ASK_PERSON, "hh.ru asks for a captcha; try again later",
+         type="captcha_required", retry_after_s=300),
+    Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, type="oauth"),
+    Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, type="bad_user_agent",
+         retry_after_s=300),
+    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a parameter", type="bad_argument"),
+    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused the combination of parameters",
+         type="bad_request"),
+    Rule(HHBusy, Action.SLOW_DOWN, "hh.ru is called too often at the moment",
+         type="too_many_requests"),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru keeps this closed to Core", type="forbidden",
+         retry_after_s=300),
+    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", type="not_found"),
+    # by status
+    Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, status=401),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru keeps this closed to Core", status=403,
+         retry_after_s=300),
+    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", status=404),
+    Rule(HHBusy, Action.SLOW_DOWN, "hh.ru is called too often at the moment", status=429),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, status=405, retry_after_s=300),
+    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", status=410),
+    Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, status=501, retry_after_s=300),
+    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a parameter", status=400),
+)  # fmt: skip
+CODE, REFRESH, APPLICATION = "authorization_code", "refresh_token", "client_credentials"
+_AGAIN = "start the login again"
+_LOCKED = "hh.ru has locked this account; unlock it at hh.ru, then log in again"
+_GONE = "hh.ru has no such account any more; log in with another one"
+_PASSWORD = "hh.ru wants a new password for this account; set it at hh.ru, then log in again"  # noqa: S105 - a message
+_UNVERIFIED = (
+    "the e-mail or phone of this account is not confirmed; confirm it at hh.ru, then log in again"
+)
+_APPLICATION = "hh.ru does not know Core's application: HH_CLIENT_ID or HH_CLIENT_SECRET is wrong"
+_WITHDRAWN = "access was withdrawn at hh.ru; log in again"
+# POST /token (hh.ru: docs/errors.md, OAuth). Whole texts before the bare errors of RFC 6749.
+TOKEN_RULES: tuple[TokenRule, ...] = (
+    # whichever the grant
+    TokenRule("forbidden", HHAppTokenMissing, Action.RETRY,
+              "hh.ru gives a new access token every five minutes",
+              description="app token refresh too early", grant=APPLICATION),
+    TokenRule("invalid_client", HHMisconfigured, Action.STOP_AND_ALARM, _APPLICATION,
+              description="client_id or client_secret not found"),
+    TokenRule("unsupported_grant_type", HHMisconfigured, Action.STOP_AND_ALARM,
+              "hh.ru does not give tokens in this way any more; the operator has to look at it",
+              description="unsupported grant_type"),
+    TokenRule("invalid_grant", HHBusy, Action.RETRY,
+              "hh.ru exchanges no more tokens for now; try again in a few minutes",
+              description="force exchange limit exceeded"),
+    TokenRule("invalid_request", HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED,
+              description="user agent required"),
+    # an authorisation code
+    TokenRule("invalid_request", HHMisconfigured, Action.STOP_AND_ALARM,
+              "hh.ru does not know the address that people return to: HH_REDIRECT_URI is wrong",
+              description="bad redirect url", grant=CODE),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN, _GONE,
+              description="account not found", grant=CODE, reason="account_not_found"),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN, _LOCKED,
+              description="account is locked", grant=CODE, reason="account_locked"),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN, _PASSWORD,
+              description="password invalidated", grant=CODE, reason="password_invalidated"),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN, _UNVERIFIED,
+              description="login not verified", grant=CODE, reason="login_not_verified"),
+    TokenRule("invalid_request", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"hh.ru does not know this login; {_AGAIN}",
+              description="code not found", grant=CODE, reason="code_not_found"),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"this login has been used already; {_AGAIN}",
+              description="code has already been used", grant=CODE, reason="code_used"),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"this login took too long; {_AGAIN}",
+              description="code expired", grant=CODE, reason="code_expired"),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN, _WITHDRAWN,
+              description="code was revoke", grant=CODE, reason="code_revoked"),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"hh.ru does not accept the proof of this login; {_AGAIN}",
+              description="code verifier mismatch", grant=CODE, reason="code_verifier_mismatch"),
+    # a refresh token
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _GONE,
+              description="account not found", grant=REFRESH, reason="account_not_found"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _LOCKED,
+              description="account is locked", grant=REFRESH, reason="account_locked"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _PASSWORD,
+              description="password invalidated", grant=REFRESH, reason="password_invalidated"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE, _UNVERIFIED,
+              description="login not verified", grant=REFRESH, reason="login_not_verified"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE,
+              "there is no refresh token; log in again",
+              description="token is empty", grant=REFRESH, reason="token_empty"),
+    TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE,
+              "hh.ru does not know this connection any more; log in again",
+              description="token not found", grant=REFRESH, reason="token_not_found"),
+    TokenRule("invalid_grant", HHTokenNotExpired, Action.KEEP_TOKEN,
+              "hh.ru refreshes a token only after it has expired; this one is still good",
+              description="token not expired", grant=REFRESH),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.TAKE_NEWER_PAIR,
+              "this connection has been renewed elsewhere; log in again",
+              description="token has already been refreshed", grant=REFRESH,
+              reason="already_refreshed"),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE, _WITHDRAWN,
+              description="token was revoked", grant=REFRESH, reason="token_revoked"),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE,
+              "hh.ru does not take this for a refresh token; log in again",
+              description="bad token", grant=REFRESH, reason="bad_token"),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE,
+              "hh.ru ended all connections of this account, as after a new password; log in again",
+              description="token deactivated", grant=REFRESH, reason="token_deactivated"),
+    # with a text that we do not know (RFC 6749, §5.2; RFC 7636, §4.6)
+    TokenRule("invalid_client", HHMisconfigured, Action.STOP_AND_ALARM, _APPLICATION),
+    TokenRule("unsupported_grant_type", HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED),
+    TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
+              f"hh.ru did not accept this login; {_AGAIN}", grant=CODE, reason="invalid_grant"),
+    TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE,
+              "hh.ru did not renew this connection; log in again",
+              grant=REFRESH, reason="invalid_grant"),
+)  # fmt: skip
+_LETTER = "hh.ru does not take this letter; write another"
+_CLOSED = "the employer does not take applications for this vacancy (any more)"
+_YOURSELF = "hh.ru wants more than Core can give; apply on hh.ru yourself"
+# POST /negotiations (hh.ru: docs/errors.md, negotiations; several come as 403, some as 400).
+APPLY_RULES: tuple[ApplyRule, ...] = (
+    ApplyRule("already_applied", Action.TREAT_AS_DONE, "you have applied to this vacancy already"),
+    ApplyRule("limit_exceeded", Action.WAIT_FOR_LIMIT,
+              "hh.ru takes no more than 200 applications in 24 hours; Core goes on by itself"),
+    ApplyRule("test_required", Action.HAND_OFF,
+              "the employer wants a test, which only you can do; apply on hh.ru"),
+    ApplyRule("resume_not_found", Action.WAIT_FOR_RESUME, "hh.ru does not see this resume"),
+    ApplyRule("resume_deleted", Action.WAIT_FOR_RESUME, "this resume has been deleted"),
+    ApplyRule("resume_visibility_conflict", Action.HAND_OFF,
+              "the employer cannot see this resume; change its visibility, or apply on hh.ru"),
+    ApplyRule("vacancy_not_found", Action.DROP, "hh.ru has no such vacancy"),
+    ApplyRule("invalid_vacancy", Action.DROP, "the vacancy is archived or hidden"),
+    ApplyRule("archived", Action.DROP, "the vacancy is archived"),
+    ApplyRule("application_denied", Action.DROP, _CLOSED),
+    ApplyRule("disabled_by_employer", Action.DROP, _CLOSED),
+    ApplyRule("no_invitation", Action.DROP, _CLOSED),
+    ApplyRule("wrong_state", Action.DROP, _CLOSED),
+    ApplyRule("edit_forbidden", Action.DROP, _CLOSED),
+    ApplyRule("not_enough_purchased_services", Action.DROP, _CLOSED),
+    ApplyRule("empty_message", Action.FIX_LETTER, "the employer wants a letter; write one"),
+    ApplyRule("message_cannot_be_empty", Action.FIX_LETTER,
+              "the employer wants a letter; write one"),
+    ApplyRule("too_long_message", Action.FIX_LETTER, "the letter is too long for hh.ru"),
+    ApplyRule("inappropriate_language", Action.FIX_LETTER, _LETTER),
+    ApplyRule("inappropriate_language_message", Action.FIX_LETTER, _LETTER),
+    ApplyRule("resource_policy_violation", Action.FIX_LETTER, _LETTER),
+    ApplyRule("resource_policy_violation_message", Action.FIX_LETTER, _LETTER),
+    ApplyRule("address_not_found", Action.HAND_OFF, _YOURSELF),
+    # of the list that hh.ru shares with messages
+    ApplyRule("in_a_row_limit", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("overall_limit", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("chat_archived", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("topic_archived", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("topic_not_found", Action.HAND_OFF, _YOURSELF),
+    ApplyRule("chat_is_not_ready", Action.HAND_OFF, _YOURSELF),
+    ApplyRule(None, Action.HAND_OFF, _YOURSELF),
+)  # fmt: skip
+# What hh.ru says without a value of its own.
+LETTER_MISSING = ApplyRule("letter_required", Action.FIX_LETTER,
+                           "the employer wants a letter; write one")  # fmt: skip
+CONSENT_MISSING = ApplyRule("visibility_consent", Action.HAND_OFF,
+                            "hh.ru wants your consent to be seen in another country; "
+                            "apply on hh.ru")  # fmt: skip
+EXTERNAL_SITE = ApplyRule("external_site", Action.HAND_OFF,
+                          "the employer takes applications on a site of its own")  # fmt: skip
+REFUSED_SOMEHOW = ApplyRule(None, Action.HAND_OFF, _YOURSELF)
+_CONSENTS = ("enable_applicant_visibility_in_country", "required_applicant_visibility_id")
+_INCOMPLETE = "hh.ru wants something else in this resume; complete it on hh.ru, then try again"
+_RESUMES_CLOSED = (
+    "hh.ru does not let Core make or change resumes; do it on hh.ru, then try again with it"
+)
+# Making, changing, publishing a resume (hh.ru: docs/resumes.md). Most telling first.
+RESUME_RULES: tuple[ResumeRule, ...] = (
+    ResumeRule("resume_limit", Action.ASK_PERSON,
+               "you have as many resumes as hh.ru allows; delete one, then try again",
+               type="resumes", value="total_limit_exceeded"),
+    ResumeRule("published_lately", Action.GO_ON, "the resume has been published lately",
+               type="resumes", value="touch_limit_exceeded"),
+    ResumeRule("title_taken", Action.OTHER_TITLE, "you have a resume of this title",
+               type="bad_json_data", value="title", wrong="duplicate"),
+    ResumeRule("resume_incomplete", Action.ASK_PERSON, _INCOMPLETE, type="bad_json_data"),
+    ResumeRule("resume_incomplete", Action.ASK_PERSON, _INCOMPLETE, type="bad_request"),
+    ResumeRule("resume_incomplete", Action.ASK_PERSON, _INCOMPLETE, status=409),
+)  # fmt: skip
+# Neither the text nor the error is known: nobody's token is given up for that.
+TOKEN_UNKNOWN = Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, retry_after_s=300)
+UNREADABLE = Rule(HHUnavailable, Action.RETRY, _DOWN)
+# A method that is there no more answers so: where no id is in its path, whatever the body says, and
+# elsewhere without hh.ru's JSON, which says of one vacancy or resume that it is gone.
+WITHDRAWN = Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, retry_after_s=300)
+WITHDRAWN_STATUSES = (404, 405, 410, 501)
+METHODS_WITHOUT_ID = {
+    "POST /token",
+    "DELETE /token",
+    "GET /me",
+    "GET /resumes/mine",
+    "GET /resumes/creation_availability",
+    "GET /negotiations",
+    "POST /negotiations",
+    "GET /vacancies",
+}
+REGION = Rule(
+    HHRegionBlocked,
+    Action.STOP_AND_ALARM,
+    "hh.ru refuses the network that Core calls from; the operator has to look at it",
+    retry_after_s=60,
+)

@@ -1,0 +1,322 @@
+"""The publisher of the public feed: posts what waits in the outbox to the BFF."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ullgetthejob.platform import leases, postgres, secrets, settings, tls
+from ullgetthejob.platform.errors import Conflict, Unavailable
+from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.public_feed import outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+LEASE = "public-feed"
+LEASE_S = 60
+PATH = "/api/v1/jobs/broadcast"
+SOURCE = "hh.ru"
+CONNECT_TIMEOUT_S = 2
+TOTAL_TIMEOUT_S = 10  # of one POST
+RUN_BUDGET_S = 15  # after which no POST begins: the function has 30
+MAX_JOBS = 100  # the original's
+MAX_DESCRIPTION_CHARS = 1_000  # an excerpt: it goes to every browser that is open
+PAUSES = [timedelta(seconds=s) for s in (10, 30, 120, 600, 1800)]
+SWEEP_INTERVAL = timedelta(minutes=1)  # a shorter pause rings for itself
+ENTRY_TTL = timedelta(days=1)
+PERMANENT_STATUSES = {400, 413, 422}  # what we sent is wrong, and will be
+RETRYABLE_STATUSES = {408, 429}
+LOCK_WAITING_ENTRIES = """
+    SELECT number, vacancy_id, attempts, at FROM public_feed
+    WHERE state = 'waiting' ORDER BY number LIMIT %(most)s
+    FOR UPDATE
+"""
+SELECT_JOBS = """
+    SELECT external_id, title, company, salary, area, url, description, source
+    FROM jobs WHERE external_id = ANY(%(ids)s)
+"""
+UPDATE_ENTRIES_ENDED = """
+    UPDATE public_feed SET state = %(state)s, reason = %(reason)s, ended_at = %(now)s
+    WHERE number = ANY(%(numbers)s)
+"""
+UPDATE_WAITING_ENDED = """
+    UPDATE public_feed SET state = 'off', reason = %(reason)s, ended_at = %(now)s
+    WHERE state = 'waiting'
+"""
+UPDATE_ENTRIES_POSTPONED = """
+    UPDATE public_feed SET attempts = attempts + 1, due_at = %(due_at)s, reason = %(reason)s
+    WHERE number = ANY(%(numbers)s)
+"""
+
+
+class Dummy(BaseModel):
+    """What came of a made-up vacancy that was posted to the BFF."""
+
+    success: Literal[True] = True
+    status: int = Field(description="the BFF's HTTP status")
+    external_id: str = Field(description="by which it can be told in the browser")
+    broadcasted: int = 1
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the BFF said: a *status*, or in *reason* why there is none."""
+
+    status: int | None
+    reason: str
+
+    @property
+    def kind(self) -> Literal["posted", "never", "refused", "failed"]:
+        """What that means: taken; never to be taken; our settings are wrong; not now."""
+        if self.status is None or self.status >= 500 or self.status in RETRYABLE_STATUSES:
+            return "failed"
+        if self.status in PERMANENT_STATUSES:
+            return "never"
+        return "posted" if 200 <= self.status < 300 else "refused"
+
+
+def run(*, connection: Connection, clock: Callable[[], datetime], request_id: str) -> bool:
+    """Post what is due; whether something is left for another bell.
+
+    A bell that rings while another worker has the lease may be forgotten: that worker looks again
+    after it has let go.
+    """
+    ends = time.monotonic() + RUN_BUDGET_S
+    while _is_due(connection, clock()):
+        lease = leases.take(LEASE, seconds=LEASE_S, now=clock())
+        if lease is None:
+            return False
+        try:
+            worker = _Worker(connection=connection, clock=clock, request_id=request_id)
+            while time.monotonic() < ends and worker.step():
+                pass
+        finally:
+            lease.release()
+        if time.monotonic() >= ends:
+            return _is_due(connection, clock())
+    return False
+
+
+def _is_due(connection: Connection, now: datetime) -> bool:
+    oldest = connection.execute(outbox.SELECT_OLDEST_WAITING).fetchone()
+    return oldest is not None and oldest["due_at"] <= now
+
+
+class _Worker:
+    """Who holds the lease."""
+
+    def __init__(
+        self, *, connection: Connection, clock: Callable[[], datetime], request_id: str
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._request_id = request_id
+        self._most = MAX_JOBS
+
+    def step(self) -> bool:
+        """Post one batch; whether to go on. What came of it is committed with it."""
+        off = disabled_reason()
+        with self._connection.transaction():
+            if not _is_due(self._connection, self._clock()):
+                return False
+            if off is not None:
+                values = {"reason": off, "now": self._clock()}
+                ended = self._connection.execute(UPDATE_WAITING_ENDED, values).rowcount
+                logger.info("the public feed is off", number=ended, reason=off)
+                return False
+            rows = self._connection.execute(LOCK_WAITING_ENTRIES, {"most": self._most}).fetchall()
+            return self._post(rows)
+
+    def _post(self, rows: Sequence[dict[str, Any]]) -> bool:
+        ids = [row["vacancy_id"] for row in rows]
+        found = self._connection.execute(SELECT_JOBS, {"ids": ids}).fetchall()
+        jobs = {job["external_id"]: job for job in found}
+        self._end([row for row in rows if row["vacancy_id"] not in jobs], "dead", "no_such_vacancy")
+        rows = [row for row in rows if row["vacancy_id"] in jobs]
+        if not rows:
+            return True
+        waiting = self._connection.execute(outbox.SELECT_HAS_WAITING).fetchone() or {
+            "waiting": len(rows)
+        }
+        body = payload(
+            [to_bff_job(jobs[row["vacancy_id"]]) for row in rows],
+            total=waiting["waiting"],
+            now=self._clock(),
+        )
+        return self._settle(rows, post(body, request_id=self._request_id))
+
+    def _settle(self, rows: Sequence[dict[str, Any]], reply: Reply) -> bool:
+        if reply.kind == "posted":
+            self._end(rows, "posted", None)
+            self._most = min(MAX_JOBS, self._most * 2)
+            return True
+        logger.warning("the BFF did not take the public feed", reason=reply.reason, jobs=len(rows))
+        if reply.kind == "never":
+            if len(rows) > 1:
+                self._most = len(rows) // 2
+            else:
+                self._end(rows, "dead", reply.reason)
+                self._most = min(MAX_JOBS, self._most * 2)
+            return True
+        count("PublicFeedRefused" if reply.kind == "refused" else "PublicFeedFailed")
+        self._put_off(rows, reply.reason)
+        return False
+
+    def _put_off(self, rows: Sequence[dict[str, Any]], reason: str) -> None:
+        now = self._clock()
+        too_old = [row for row in rows if now - row["at"] >= ENTRY_TTL]
+        self._end(too_old, "dead", reason)
+        kept = [row for row in rows if row not in too_old]
+        pause = PAUSES[min(rows[0]["attempts"], len(PAUSES) - 1)]
+        values = {
+            "numbers": [row["number"] for row in kept],
+            "due_at": now + pause,
+            "reason": reason,
+        }
+        self._connection.execute(UPDATE_ENTRIES_POSTPONED, values)
+        if kept and pause < SWEEP_INTERVAL:
+            postgres.after_commit(self._connection, outbox.QUEUE, partial(outbox.notify, pause))
+
+    def _end(
+        self, rows: Sequence[dict[str, Any]], state: Literal["posted", "dead"], reason: str | None
+    ) -> None:
+        if not rows:
+            return
+        values = {
+            "numbers": [row["number"] for row in rows],
+            "state": state,
+            "reason": reason,
+            "now": self._clock(),
+        }
+        self._connection.execute(UPDATE_ENTRIES_ENDED, values)
+        count("PublicFeedPosted" if state == "posted" else "PublicFeedDead", len(rows))
+        if state == "dead":
+            logger.error("vacancies will not be in the public feed", number=len(rows), why=reason)
+
+
+def to_bff_job(job: dict[str, Any]) -> dict[str, str]:
+    """A row of ``jobs`` as the BFF takes it."""
+    fields = {
+        "id": job["external_id"],
+        "externalId": job["external_id"],
+        "title": job["title"],
+        "company": job["company"],
+        "salary": job["salary"],
+        "area": job["area"],
+        "url": job["url"],
+        "description": job["description"] and job["description"][:MAX_DESCRIPTION_CHARS],
+        "source": job["source"],
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def payload(jobs: list[dict[str, str]], *, total: int, now: datetime) -> bytes:
+    """The body of a broadcast; *total*: how many wait, these among them."""
+    stats = {
+        "total": total,
+        "broadcasted": len(jobs),
+        "source": SOURCE,
+        "timestamp": now.isoformat(),
+    }
+    return json.dumps({"jobs": jobs, "stats": stats}, ensure_ascii=False).encode()
+
+
+def disabled_reason() -> str | None:
+    """Why nothing is posted at all; ``None`` when it is."""
+    if settings.text("BFF_BROADCAST", "on") == "off":
+        return "off"
+    return None if settings.text("API_BASE_URL", "") else "no_api_base_url"
+
+
+def post(body: bytes, *, request_id: str) -> Reply:
+    """One POST of a broadcast, which ends in time whatever the BFF does."""
+    import asyncio
+
+    import httpx
+
+    secret = secrets.read("ORCHESTRATOR_SECRET")
+    if secret is None:
+        raise settings.SettingMissing("ORCHESTRATOR_SECRET")
+    url = settings.text("API_BASE_URL").rstrip("/") + PATH
+    headers = {
+        "Content-Type": "application/json",
+        "X-Core-Secret": secret,
+        "X-Request-ID": request_id,
+    }
+
+    async def status() -> int:
+        # asyncio, because a timeout of httpx is one of each read: an answer that trickles has no
+        # end. The status is all that is wanted of it.
+        async with (
+            asyncio.timeout(TOTAL_TIMEOUT_S),
+            httpx.AsyncClient(
+                timeout=httpx.Timeout(TOTAL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+                follow_redirects=False,
+                verify=tls.context(),
+                trust_env=False,
+            ) as client,
+            client.stream("POST", url, content=body, headers=headers) as answer,
+        ):
+            return answer.status_code
+
+    try:
+        code = asyncio.run(status())
+    except (TimeoutError, httpx.TimeoutException):
+        return Reply(None, "timeout")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        logger.warning("the BFF is unreachable", error_type=type(error).__name__)
+        return Reply(None, "unreachable")
+    if code in (401, 403):  # our secret may have been rotated: the next post has the new one
+        secrets.refresh("ORCHESTRATOR_SECRET")
+    return Reply(code, f"http_{code}")
+
+
+def post_dummy(*, request_id: str, now: datetime) -> Dummy:
+    """Post one made-up vacancy at once, to try the way to the BFF out.
+
+    Raises :class:`Conflict` (``broadcast_off``) where nothing is posted by the settings,
+    :class:`Unavailable` (``bff_refused``, ``bff_unavailable``) where the BFF does not take it.
+    """
+    off = disabled_reason()
+    if off is not None:
+        raise Conflict(
+            "the public feed is off: set API_BASE_URL, and BFF_BROADCAST to on",
+            code="broadcast_off",
+            details={"reason": off},
+        )
+    external_id = f"dummy-{int(now.timestamp())}"
+    job = {
+        "id": "0",
+        "externalId": external_id,
+        "title": "[TEST] This vacancy does not exist",
+        "company": "[TEST] UllGetTheJob Core",
+        "description": "Posted by broadcast-dummy, to see that vacancies reach the browser.",
+        "source": SOURCE,
+    }
+    reply = post(payload([job], total=1, now=now), request_id=request_id)
+    if reply.kind == "posted" and reply.status is not None:
+        return Dummy(status=reply.status, external_id=external_id)
+    logger.warning("the BFF did not take the dummy", reason=reply.reason)
+    details = {"reason": reply.reason}
+    if reply.kind == "failed":
+        raise Unavailable(
+            "the BFF does not answer, or fails", code="bff_unavailable", details=details
+        )
+    raise Unavailable(
+        f"the BFF answers {reply.status}; is its ORCHESTRATOR_SECRET ours, and API_BASE_URL it?",
+        code="bff_refused",
+        retry_after_s=60,
+        details=details,
+    )
