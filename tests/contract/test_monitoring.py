@@ -170,7 +170,7 @@ def test_every_table_is_watched_in_all_that_functions_do_with_it() -> None:
                 for table in re.findall(r'"(\w+Table)", "Arn"', json.dumps(statement)):
                     done[table] |= {action.removeprefix("dynamodb:") for action in actions}
     for table in TABLES:
-        parts = ALARM[f"{table}Troubled"]["Metrics"]
+        parts = ALARM[f"{table}Faults"]["Metrics"]
         expression, *metrics = parts
         watched = [metric["MetricStat"]["Metric"] for metric in metrics]
         assert expression["Expression"] == " + ".join(f"FILL({one['Id']}, 0)" for one in metrics)
@@ -194,7 +194,7 @@ def test_what_must_not_go_unseen_has_an_alarm() -> None:
     facts = {alarm["MetricName"] for alarm in ALARM.values() if alarm.get("Namespace") == OURS}
     assert facts >= {
         "UnexpectedError",
-        "BellsLost",
+        "NotificationsLost",
         "FetchCollapsed",
         "HHRegionBlocked",
         "HHCaptcha",
@@ -236,7 +236,9 @@ def test_an_alarm_says_what_to_do_and_whom_to_tell(name: str) -> None:
     topic = {"Fn::If": ["HasTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
     assert alarm["AlarmActions"] == alarm["OKActions"] == topic
     assert 60 < len(alarm["AlarmDescription"]) <= LONGEST_DESCRIPTION
-    assert alarm["TreatMissingData"] == ("breaching" if name.endswith("Silent") else "notBreaching")
+    assert alarm["TreatMissingData"] == (
+        "breaching" if name.endswith("NotInvoked") else "notBreaching"
+    )
     periods = [metric["MetricStat"]["Period"] for metric in alarm.get("Metrics", [])[1:]]
     for period in [alarm["Period"]] if "Period" in alarm else periods:
         assert period * alarm["EvaluationPeriods"] <= MOST_SECONDS
@@ -266,9 +268,7 @@ def test_the_api_of_cloudwatch_would_take_an_alarm(name: str) -> None:
 
 @every_alarm
 def test_the_runbooks_tell_of_an_alarm(name: str) -> None:
-    kind = re.sub(
-        r"^\w+?(Errors|Throttles|Slow|Silent|PutAside|TableTroubled)$", r"\1", name
-    ).replace("TableTroubled", "Troubled")
+    kind = re.sub(r"^\w+?(Errors|Throttles|Slow|NotInvoked|DeadLettered|TableFaults)$", r"\1", name)
     assert f"`{name}`" in RUNBOOKS or f"`…{kind}`" in RUNBOOKS, name
 
 

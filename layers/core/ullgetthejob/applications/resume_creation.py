@@ -278,7 +278,7 @@ class _Work:
             values = {"id": self.application.id, "resume_id": resume_id}
             self.connection.execute(UPDATE_RESUME_REQUEST, values)
             self._audit("resume.create", outcome)
-        count("ResumesMade")
+        count("ResumesCreated")
 
     def _titles_of_others(self) -> set[str]:
         values = {"id": self.application.id, "account_id": self.application.account_id}

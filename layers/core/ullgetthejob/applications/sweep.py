@@ -120,7 +120,7 @@ def wake_due_accounts(connection: Connection, *, now: datetime) -> int:
     rows = connection.execute(SELECT_DUE_ACCOUNTS, {"now": now, "most": BATCH}).fetchall()
     for row in rows:
         _wake(row["account_id"])
-    count("ApplicationsRungAgain", len(rows))
+    count("ApplicationsNotifiedAgain", len(rows))
     gauge("OldestDueApplicationAgeSeconds", oldest_due_age(connection=connection, now=now))
     return len(rows)
 

@@ -31,7 +31,7 @@ def notify(queue: str, who: dict[str, str], *, after_s: int = 0) -> None:
         aws.call("sqs", "SendMessage", request)
     except aws.AwsError as error:
         logger.warning("a bell did not ring", queue=queue, error_type=error.code)
-        count("BellsLost")
+        count("NotificationsLost")
 
 
 def process_batch(

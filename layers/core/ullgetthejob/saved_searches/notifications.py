@@ -137,7 +137,7 @@ def notify_accounts(run_id: UUID, *, connection: Connection, now: datetime) -> i
     attached = connection.execute(SELECT_ATTACHED_SEARCHES, values).fetchall()
     told = sum(_notify_account(run, each, connection=connection, now=now) for each in attached)
     if told:
-        count("JobsTold", told)
+        count("VacanciesNotified", told)
     return told
 
 

@@ -86,7 +86,7 @@ class _Tick:
             begun += len(runs)
             if not runs:
                 break
-        count("FetchRunsBegun", begun)
+        count("FetchRunsStarted", begun)
         return begun
 
     def wake(self, connection: Connection) -> int:
