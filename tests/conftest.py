@@ -10,4 +10,7 @@ pytest_plugins = [
     "tests.fixtures.local_cloud",
     "tests.fixtures.realtime",
     "tests.fixtures.progress",
+    "tests.fixtures.core",
+    "tests.fixtures.search_function",
+    "tests.harness.applying",
 ]

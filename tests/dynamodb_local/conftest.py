@@ -68,7 +68,7 @@ def dynamodb_local(
 
     The environment is that of ``dynamodb_tables``, plus AWS_ENDPOINT_URL_DYNAMODB. It is set in
     ``os.environ``: processes that a test starts inherit it, and nothing must be passed to them (see
-    :func:`tests.dynamodb_local.crowd.at_once`). Its value is that of ``dynamodb_tables``: the
+    :func:`tests.dynamodb_local.parallel.at_once`). Its value is that of ``dynamodb_tables``: the
     variables that name a table or a key, such as ``{"LEASE_TABLE": …, "TOKEN_KEY_ID": …}``.
     """
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_server.url)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.dynamodb_local.crowd import at_once
+from tests.dynamodb_local.parallel import at_once
 from tests.dynamodb_local.work import take_lease
 from ullgetthejob.platform import leases
 

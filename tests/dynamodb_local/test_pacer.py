@@ -4,7 +4,7 @@ from itertools import chain, pairwise
 
 import pytest
 
-from tests.dynamodb_local.crowd import at_once
+from tests.dynamodb_local.parallel import at_once
 from tests.dynamodb_local.work import slots_at, slots_in_real_time
 
 CROWD = 20

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.dynamodb_local.crowd import at_once
-from tests.dynamodb_local.losing_proxy import LosingProxy
+from tests.dynamodb_local.lossy_proxy import LosingProxy
+from tests.dynamodb_local.parallel import at_once
 from tests.dynamodb_local.rate_limit_work import SKEW_MS, spend, spend_for, spend_until_answered
 
 # The laws that a bucket keeps beside its definition, on AWS's own expressions.

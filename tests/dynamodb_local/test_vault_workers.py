@@ -9,7 +9,7 @@ import pytest
 
 from local.settings import REPOSITORY
 from tests.dynamodb_local import vault_work
-from tests.dynamodb_local.crowd import at_once
+from tests.dynamodb_local.parallel import at_once
 from ullgetthejob.accounts import token_store
 from ullgetthejob.hh.errors import HHRefreshRefused
 from ullgetthejob.platform.errors import Unavailable

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from local.clock import FILE_NAME, LocalClock
-from tests.e2e.test_connected_person import log_in
 from tests.fixtures.local_cloud import new_cloud, remove
+from tests.harness.connected_cloud import log_in
 
 LETTER = "Здравствуйте! Буду рада поговорить."
 LONG_S = 60  # for what has no promise about how long it takes

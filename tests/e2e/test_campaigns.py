@@ -3,7 +3,7 @@
 import time
 from uuid import uuid4
 
-from tests.e2e.test_connected_person import log_in
+from tests.harness.connected_cloud import log_in
 
 DEADLINE_S = 40
 

@@ -3,7 +3,7 @@
 import json
 import time
 
-from tests.e2e.test_connected_person import get, log_in
+from tests.harness.connected_cloud import get, log_in
 
 DEADLINE_S = 45
 SUMMARY = "Двадцать лет веду учёт без единого штрафа."

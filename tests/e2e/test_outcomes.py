@@ -2,7 +2,7 @@
 
 import time
 
-from tests.e2e.test_connected_person import get, log_in
+from tests.harness.connected_cloud import get, log_in
 
 DEADLINE_S = 30
 

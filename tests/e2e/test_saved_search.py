@@ -8,7 +8,7 @@ from uuid import uuid4
 import aiohttp
 import httpx
 
-from tests.e2e.test_connected_person import log_in
+from tests.harness.connected_cloud import log_in
 
 INTERVAL_S = 300
 WITHIN_S = 60  # real seconds, on a busy machine

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.fixtures.core import LIFE_S
 from tests.fixtures.hh_sandbox import REDIRECT_URI
-from tests.integration.conftest import LIFE_S
 from ullgetthejob.hh.client import HHClient
 
 HOUR = 3600

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from tests.integration import apply_work
-from tests.integration.apply_judge import calls_made, judge, tokens_spent
-from tests.integration.test_apply import Desk, publish
-from tests.integration.workers import Workers
+from tests.harness import apply_process
+from tests.harness.apply_invariants import calls_made, check_invariants, tokens_spent
+from tests.harness.applying import ApplyHarness, publish
+from tests.harness.worker_pool import Workers
 from ullgetthejob.platform import aws, settings
 
 VACANCIES = 3
@@ -26,12 +26,12 @@ def workers(tmp_path_factory):
 
 
 @pytest.fixture
-def desks(connected, monkeypatch):
+def harnesses(connected, monkeypatch):
     """Three people: bells for the first ring doubled, the second's late, the third's are lost."""
     connected.sandbox.employers_act(False)
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return [Desk(connected, who) for who in ("anna", "timur", "olga")]
+    return [ApplyHarness(connected, who) for who in ("anna", "timur", "olga")]
 
 
 def bells():
@@ -46,9 +46,9 @@ def bells():
     return found
 
 
-def let_time_pass(desks, workers, second):
+def let_time_pass(harnesses, workers, second):
     """Rounds of the clock, in each of which the sweeper rings, and bells are heard so or so."""
-    doubled, late, never = desks
+    doubled, late, never = harnesses
     world = doubled.world
     late_bells = []
     for number in range(ROUNDS):
@@ -67,66 +67,78 @@ def let_time_pass(desks, workers, second):
             never.run()  # two of all its bells arrive
 
 
-def submit_all(desks):
-    accepted = {desk.who: [desk.submit(publish(desk)) for _ in range(VACANCIES)] for desk in desks}
+def submit_all(harnesses):
+    accepted = {
+        harness.who: [harness.submit(publish(harness)) for _ in range(VACANCIES)]
+        for harness in harnesses
+    }
     bells()  # nobody hears these
     return accepted
 
 
-@pytest.mark.parametrize("step", apply_work.STEPS)
-def test_an_applier_killed_at_any_step_leaves_nothing_behind(desks, workers, step):
-    clock = desks[0].world.clock.path
-    accepted = submit_all(desks)
-    for desk in desks:
+@pytest.mark.parametrize("step", apply_process.STEPS)
+def test_an_applier_killed_at_any_step_leaves_nothing_behind(harnesses, workers, step):
+    clock = harnesses[0].world.clock.path
+    accepted = submit_all(harnesses)
+    for harness in harnesses:
         if step == "the call is out":
-            desk.world.sandbox.fault(
+            harness.world.sandbox.fault(
                 "slow", path="/negotiations", method="POST", times=1, seconds=4
             )
-        workers.killed_at(step, desk.account_id, clock)
-    all_end_well(desks, workers, accepted, lost=step in COSTS_A_TOKEN)
+        workers.killed_at(step, harness.account_id, clock)
+    all_end_well(harnesses, workers, accepted, lost=step in COSTS_A_TOKEN)
 
 
-@pytest.mark.parametrize("step", apply_work.STEPS_OF_SETTLING)
+@pytest.mark.parametrize("step", apply_process.STEPS_OF_SETTLING)
 def test_an_applier_killed_while_it_settles_a_lost_answer_does_not_apply_again(
-    desks, workers, step
+    harnesses, workers, step
 ):
-    accepted = submit_all(desks)
-    for desk in desks:
-        apply_with(desk, "lost")
-    desks[0].world.sandbox.advance(ROUND_S)
-    for desk in desks:
-        workers.killed_at(step, desk.account_id, desk.world.clock.path)
-    all_end_well(desks, workers, accepted, lost=0)
+    accepted = submit_all(harnesses)
+    for harness in harnesses:
+        apply_with(harness, "lost")
+    harnesses[0].world.sandbox.advance(ROUND_S)
+    for harness in harnesses:
+        workers.killed_at(step, harness.account_id, harness.world.clock.path)
+    all_end_well(harnesses, workers, accepted, lost=0)
 
 
-@pytest.mark.parametrize("step", apply_work.STEPS_OF_TRYING_AGAIN)
-def test_an_applier_killed_where_it_tries_again_applies_once_more_and_no_more(desks, workers, step):
-    accepted = submit_all(desks)
-    for desk in desks:
-        apply_with(desk, "drop")
-    desks[0].world.sandbox.advance(ROUND_S)
-    for desk in desks:
-        desk.run()  # not seen once
-    desks[0].world.sandbox.advance(2 * ROUND_S)
-    for desk in desks:
-        workers.killed_at(step, desk.account_id, desk.world.clock.path)
-    all_end_well(desks, workers, accepted, lost=1)
+@pytest.mark.parametrize("step", apply_process.STEPS_OF_TRYING_AGAIN)
+def test_an_applier_killed_where_it_tries_again_applies_once_more_and_no_more(
+    harnesses, workers, step
+):
+    accepted = submit_all(harnesses)
+    for harness in harnesses:
+        apply_with(harness, "drop")
+    harnesses[0].world.sandbox.advance(ROUND_S)
+    for harness in harnesses:
+        harness.run()  # not seen once
+    harnesses[0].world.sandbox.advance(2 * ROUND_S)
+    for harness in harnesses:
+        workers.killed_at(step, harness.account_id, harness.world.clock.path)
+    all_end_well(harnesses, workers, accepted, lost=1)
 
 
-def apply_with(desk, fault):
+def apply_with(harness, fault):
     """Make all applications; what becomes of the first call's answer is *fault*'s."""
-    desk.world.sandbox.fault(fault, path="/negotiations", method="POST", times=1)
-    desk.run()
+    harness.world.sandbox.fault(fault, path="/negotiations", method="POST", times=1)
+    harness.run()
 
 
-def all_end_well(desks, workers, accepted, lost):
+def all_end_well(harnesses, workers, accepted, lost):
     """*lost*: how many calls of each person were not made, although a token was spent."""
-    second = workers.start(desks[0].world.clock.path)
-    let_time_pass(desks, workers, second)
+    second = workers.start(harnesses[0].world.clock.path)
+    let_time_pass(harnesses, workers, second)
     workers.kill(second)
-    for desk in desks:
-        states = [(desk.row(one).state, desk.row(one).reason) for one in accepted[desk.who]]
+    for harness in harnesses:
+        states = [
+            (harness.row(one).state, harness.row(one).reason) for one in accepted[harness.who]
+        ]
         assert {state for state, _ in states} == {"submitted"}, states
-        judge(desk.account_id, desk.who, sandbox=desk.world.sandbox, connection=desk.connection)
-        made = calls_made(desk.account_id, connection=desk.connection)
-        assert made == tokens_spent(desk.account_id) == VACANCIES + lost
+        check_invariants(
+            harness.account_id,
+            harness.who,
+            sandbox=harness.world.sandbox,
+            connection=harness.connection,
+        )
+        made = calls_made(harness.account_id, connection=harness.connection)
+        assert made == tokens_spent(harness.account_id) == VACANCIES + lost

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from local.sandbox.negotiations.refusals import REFUSALS
-from tests.integration.test_apply import desk, publish
+from tests.harness.applying import harness, publish
 from ullgetthejob.hh.error_rules import APPLY_RULES
 from ullgetthejob.hh.errors import Action
 
-__all__ = ["desk"]
+__all__ = ["harness"]
 
 ENDS = {
     Action.TREAT_AS_DONE: "submitted",
@@ -27,15 +27,15 @@ ACTIONS = {rule.value: rule.action for rule in APPLY_RULES} | {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_ends_where_its_action_says(desk, name):
-    accepted = desk.submit(publish(desk, refusal=name))
+def test_a_refusal_ends_where_its_action_says(harness, name):
+    accepted = harness.submit(publish(harness, refusal=name))
     for _ in range(8):
-        desk.run()
-        if desk.row(accepted).due_at is None:
+        harness.run()
+        if harness.row(accepted).due_at is None:
             break
-        desk.world.sandbox.advance(11)  # a resume may become visible yet
+        harness.world.sandbox.advance(11)  # a resume may become visible yet
     action = ACTIONS[name.removesuffix("_403").removesuffix("_429")]
-    row = desk.row(accepted)
+    row = harness.row(accepted)
     assert row.state == ENDS[action], (row.reason, action)
     assert row.state != "handoff" or row.link
     assert row.negotiation_id is None

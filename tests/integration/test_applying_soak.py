@@ -12,20 +12,20 @@ import json
 import os
 import random
 import time
-from uuid import uuid4
 
 import pytest
 
 from tests.fixtures.hh_sandbox import run_sandbox
-from tests.integration.apply_judge import (
+from tests.harness import applying
+from tests.harness.apply_invariants import (
     calls_made,
-    judge,
+    check_invariants,
     spent_since,
     tokens_spent,
     was_full_at,
 )
-from tests.integration.test_apply import Desk, publish
-from tests.integration.workers import Workers, first_to_answer
+from tests.harness.applying import ApplyHarness, publish
+from tests.harness.worker_pool import Workers, first_to_answer
 from ullgetthejob.platform import aws, settings
 
 APPLICATIONS = int(os.environ.get("SOAK_APPLICATIONS", "112"))
@@ -63,31 +63,32 @@ def workers(tmp_path):
 
 
 @pytest.fixture
-def desks(connected, monkeypatch):
+def harnesses(connected, monkeypatch):
     connected.sandbox.employers_act(False)
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return [Desk(connected, who) for who in PEOPLE]
+    return [ApplyHarness(connected, who) for who in PEOPLE]
 
 
 class Soak:
     """Rounds of submitting, ringing, killing, overwriting, and of time that passes."""
 
-    def __init__(self, desks, workers, chance):
-        self.desks = {str(desk.account_id): desk for desk in desks}
+    def __init__(self, harnesses, workers, chance):
+        self.harnesses = {str(harness.account_id): harness for harness in harnesses}
         self.sessions = {
-            account: [desk.user_id, second_session(desk)] for account, desk in self.desks.items()
+            account: [harness.user_id, applying.second_session(harness)]
+            for account, harness in self.harnesses.items()
         }
-        self.world = desks[0].world
-        self.connection = desks[0].connection
+        self.world = harnesses[0].world
+        self.connection = harnesses[0].connection
         self.workers = workers
         self.crew = [self._hire() for _ in range(WORKERS)]
         self.chance = chance
         self.wanted = {
-            account: [publish(desk) for _ in range(APPLICATIONS // len(desks))]
-            for account, desk in self.desks.items()
+            account: [publish(harness) for _ in range(APPLICATIONS // len(harnesses))]
+            for account, harness in self.harnesses.items()
         }
-        self.accepted = {account: {} for account in self.desks}
+        self.accepted = {account: {} for account in self.harnesses}
         self.late = []
         self.full_at = {}
         self.killed = self.rounds = self.overwritten = 0
@@ -97,12 +98,12 @@ class Soak:
 
     def submit(self, account, count):
         """*count* new ones from either session, and an old one again."""
-        desk, accepted = self.desks[account], self.accepted[account]
+        harness, accepted = self.harnesses[account], self.accepted[account]
         wanted = self.wanted[account][len(accepted) :][:count]
         again = [self.chance.choice(list(accepted))] if accepted else []
         for vacancy in wanted + again:
-            desk.user_id = self.chance.choice(self.sessions[account])
-            answer = desk.submit(vacancy)
+            harness.user_id = self.chance.choice(self.sessions[account])
+            answer = harness.submit(vacancy)
             assert accepted.setdefault(vacancy, answer.application_id) == answer.application_id
 
     def overwrite(self):
@@ -150,11 +151,11 @@ class Soak:
         self.rounds += 1
         assert self.rounds < MOST_ROUNDS, "there is no end"
         self.overwrite()
-        self.desks[next(iter(self.desks))].sweep()
+        self.harnesses[next(iter(self.harnesses))].sweep()
         self.work(self.bells())
-        for account, desk in self.desks.items():
-            if account not in self.full_at and tokens_spent(desk.account_id):
-                self.full_at[account] = was_full_at(desk.account_id)
+        for account, harness in self.harnesses.items():
+            if account not in self.full_at and tokens_spent(harness.account_id):
+                self.full_at[account] = was_full_at(harness.account_id)
         self.world.sandbox.advance(seconds)
 
     def told(self):
@@ -174,17 +175,6 @@ class Soak:
         return found["left"]
 
 
-def second_session(desk):
-    """Another browser of the same person."""
-    user_id = uuid4()
-    desk.connection.execute(
-        "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
-        " VALUES (%s, %s, '!', %s, %s, %s)",
-        (user_id, str(user_id), desk.account_id, desk.world.now(), desk.world.now()),
-    )
-    return user_id
-
-
 def rung():
     """The accounts of the bells that have rung."""
     found = []
@@ -198,36 +188,41 @@ def rung():
 
 
 @pytest.mark.skipif("SOAK_APPLICATIONS" not in os.environ, reason="make soak-applying runs it")
-def test_whatever_goes_wrong_each_application_is_made_once(desks, workers, progress):
+def test_whatever_goes_wrong_each_application_is_made_once(harnesses, workers, progress):
     try:
-        soak(desks, workers, random.Random(SEED), progress)  # noqa: S311 - the same
+        soak(harnesses, workers, random.Random(SEED), progress)  # noqa: S311 - the same
     except BaseException as error:
         error.add_note(f"again with: SOAK_SEED={SEED} SOAK_APPLICATIONS={APPLICATIONS}")
         raise
 
 
-def soak(desks, workers, chance, progress):
+def soak(harnesses, workers, chance, progress):
     progress.say(f"{APPLICATIONS} applications; seed {SEED}")
-    run = Soak(desks, workers, chance)
+    run = Soak(harnesses, workers, chance)
     for kind in FAULTS:
         more = {"seconds": SLOW_S} if kind == "slow" else {}
         run.world.sandbox.fault(kind, path="/", probability=FAULTY / len(FAULTS), **more)
-    for account in run.desks:
+    for account in run.harnesses:
         run.submit(account, AT_ONCE)
     for _ in range(6):  # the bucket is drained before it can be full again
         run.round(31)
-    while any(len(run.accepted[one]) < len(run.wanted[one]) for one in run.desks) or run.left():
-        for account in run.desks:
+    while any(len(run.accepted[one]) < len(run.wanted[one]) for one in run.harnesses) or run.left():
+        for account in run.harnesses:
             run.submit(account, chance.randrange(12))
-        run.round(chance.choice([31, 61, 450, 900]) if run.left() > len(desks) else 61)
+        run.round(chance.choice([31, 61, 450, 900]) if run.left() > len(harnesses) else 61)
         progress.so_far(run.told)
     run.world.sandbox.control("DELETE", "/faults")
     for _ in range(3):  # the sweeper puts right what was overwritten last
-        desks[0].sweep()
-    for desk in desks:
-        judge(desk.account_id, desk.who, sandbox=run.world.sandbox, connection=desk.connection)
-        accepted = desk.posted(outcome="accepted")
-        assert len(accepted) == len(run.wanted[str(desk.account_id)])
-        made = calls_made(desk.account_id, connection=desk.connection)
-        assert spent_since(desk.account_id, run.full_at[str(desk.account_id)]) == made
+        harnesses[0].sweep()
+    for harness in harnesses:
+        check_invariants(
+            harness.account_id,
+            harness.who,
+            sandbox=run.world.sandbox,
+            connection=harness.connection,
+        )
+        accepted = harness.posted(outcome="accepted")
+        assert len(accepted) == len(run.wanted[str(harness.account_id)])
+        made = calls_made(harness.account_id, connection=harness.connection)
+        assert spent_since(harness.account_id, run.full_at[str(harness.account_id)]) == made
     progress.say(f"each was made once: {run.told()}; seed {SEED}\n")

@@ -17,13 +17,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from functions.health import app as health
 from tests.fixtures.wire import every_route, send
+from tests.harness import secrets_of_tests
 from ullgetthejob.platform import aws, postgres, secrets
 from ullgetthejob.platform.authentication import require_service
 from ullgetthejob.platform.errors import Unauthorized, Unavailable
 
 ROUTES = every_route()
-SECRET = ("X-Core-Secret", "local-development-secret")
-ADMIN = ("X-Admin-Secret", "an administrator's secret")
 
 
 @pytest.fixture
@@ -186,7 +185,7 @@ def proxy(core, monkeypatch):
     monkeypatch.setenv(
         "DATABASE_URL", make_conninfo(core.database_url, host="127.0.0.1", port=proxy.port)
     )
-    monkeypatch.setenv("ADMIN_SECRET", ADMIN[1])
+    monkeypatch.setenv("ADMIN_SECRET", secrets_of_tests.ADMIN[1])
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     monkeypatch.setattr(postgres, "REQUEST_DEADLINE_S", 0.5)
     monkeypatch.setattr(postgres, "HEALTH_DEADLINE_S", 0.5)
@@ -212,7 +211,11 @@ def test_every_route_answers_503_in_time_while_the_database_hangs(core, proxy, m
         reply = send(
             route.method,
             route.path,
-            headers=[SECRET, ADMIN, *([("Authorization", f"Bearer {jwt}")] if is_user else [])],
+            headers=[
+                secrets_of_tests.SECRET,
+                secrets_of_tests.ADMIN,
+                *([("Authorization", f"Bearer {jwt}")] if is_user else []),
+            ],
             parameters={name: ids.get(name, "1") for name in names},
             query={"workflow_id": str(uuid4())} if route.query and "queue" in route.path else {},
             body={"user_id": session_id, "job_external_id": "1", "refresh_token": "r"}

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.fixtures.core import LIFE_S, forget
 from tests.fixtures.ports import free_port
-from tests.integration.conftest import LIFE_S, forget
 from ullgetthejob.hh.client import HHClient
 
 

@@ -14,7 +14,7 @@ from functions.fetcher import app as fetcher_app
 from local.clock import FILE_NAME, LocalClock
 from local.settings import REPOSITORY
 from tests.fixtures.hh_sandbox import run_sandbox
-from tests.integration.fetch_desk import Desk, judge, new_employer, publish
+from tests.harness.fetching import FetchHarness, check_invariants, new_employer, publish
 from ullgetthejob.hh import client as hh_client
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import settings
@@ -24,12 +24,12 @@ HALF_AN_HOUR = 1_800
 
 
 @pytest.fixture
-def desk(connected, monkeypatch):
+def harness(connected, monkeypatch):
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
     monkeypatch.setattr(hh_client, "PAUSE_AFTER_FAILURES_S", 0.01)
     monkeypatch.setattr(hh_client, "PAUSE_AFTER_429_S", 0.01)
-    return Desk(connected)
+    return FetchHarness(connected)
 
 
 @pytest.fixture
@@ -38,122 +38,124 @@ def employer():
 
 
 @pytest.fixture
-def search(desk, employer):
+def search(harness, employer):
     """A query of one employer's vacancies, and the saved search of somebody who wants them."""
-    query_id = desk.query(employer_id=employer)
-    return query_id, desk.save(query_id)
+    query_id = harness.query(employer_id=employer)
+    return query_id, harness.save(query_id)
 
 
-def ended(desk, query_id):
-    run = desk.run(query_id)
+def ended(harness, query_id):
+    run = harness.run(query_id)
     return run.state, run.reason
 
 
-def test_a_first_run_reads_all_and_tells_it(desk, employer, search):
+def test_a_first_run_reads_all_and_tells_it(harness, employer, search):
     query_id, search_id = search
-    published = publish(desk.sandbox, employer, 103)
-    desk.forget_calls()
-    assert desk.minute(0) == [str(query_id)]
-    run = desk.run(query_id)
+    published = publish(harness.sandbox, employer, 103)
+    harness.forget_calls()
+    assert harness.minute(0) == [str(query_id)]
+    run = harness.run(query_id)
     assert (run.state, run.reason, run.trigger) == ("completed", None, "schedule")
     assert (run.found, run.fetched, run.new, run.changed, run.failed) == (103, 103, 103, 0, 0)
-    assert (run.calls, desk.calls()) == (2, 2)
+    assert (run.calls, harness.calls()) == (2, 2)
     assert run.finished_at >= run.started_at
-    assert set(desk.matches(query_id)) == set(published)
-    told = desk.events(desk.account_of(search_id))
+    assert set(harness.matches(query_id)) == set(published)
+    told = harness.events(harness.account_of(search_id))
     assert {row["type"] for row in told[:-1]} == {"jobs.new"}
     assert told[-1]["type"] == "fetch.completed"
     assert (told[-1]["data"]["state"], told[-1]["data"]["told"]) == ("completed", 103)
-    judge(desk)
+    check_invariants(harness)
 
 
-def test_a_new_vacancy_is_found_by_the_next_run_with_one_call(desk, employer, search):
+def test_a_new_vacancy_is_found_by_the_next_run_with_one_call(harness, employer, search):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 130)
-    desk.sandbox.advance(HALF_AN_HOUR)
-    desk.minute(0)
-    desk.sandbox.advance(HALF_AN_HOUR)
-    [fresh] = publish(desk.sandbox, employer, 1)
-    desk.forget_calls()
-    assert desk.minute(0) == [str(query_id)]
-    assert desk.calls() == 1
-    run = desk.run(query_id)
+    publish(harness.sandbox, employer, 130)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.minute(0)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    [fresh] = publish(harness.sandbox, employer, 1)
+    harness.forget_calls()
+    assert harness.minute(0) == [str(query_id)]
+    assert harness.calls() == 1
+    run = harness.run(query_id)
     assert (run.state, run.found, run.fetched, run.new) == ("completed", 131, 100, 1)
-    told = desk.events(desk.account_of(search_id), "jobs.new")[-1]
+    told = harness.events(harness.account_of(search_id), "jobs.new")[-1]
     assert [one["id"] for one in told["data"]["jobs"]] == [fresh]
-    judge(desk)
+    check_invariants(harness)
 
 
-def test_after_a_day_all_is_read_again(desk, employer, search):
+def test_after_a_day_all_is_read_again(harness, employer, search):
     query_id, _ = search
-    publish(desk.sandbox, employer, 101)
-    desk.sandbox.advance(HALF_AN_HOUR)
-    desk.minute(0)
-    desk.forget_calls()
-    desk.minute(HALF_AN_HOUR)
-    assert desk.calls() == 1
-    desk.minute(24 * 3600)
-    assert desk.calls() == 3
-    row = canonical_searches.read(query_id, connection=desk.connection)
-    assert row["full_from"] == row["complete_from"] == desk.run(query_id).started_at
+    publish(harness.sandbox, employer, 101)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.minute(0)
+    harness.forget_calls()
+    harness.minute(HALF_AN_HOUR)
+    assert harness.calls() == 1
+    harness.minute(24 * 3600)
+    assert harness.calls() == 3
+    row = canonical_searches.read(query_id, connection=harness.connection)
+    assert row["full_from"] == row["complete_from"] == harness.run(query_id).started_at
     assert row["full_found"] == 101
 
 
-def test_nothing_is_asked_before_it_is_due(desk, employer, search):
-    desk.minute(0)
-    desk.forget_calls()
-    assert desk.minute(60) == []
-    assert desk.minute(HALF_AN_HOUR / 2) == []
-    assert desk.calls() == 0
-    assert len(desk.minute(HALF_AN_HOUR)) == 1
+def test_nothing_is_asked_before_it_is_due(harness, employer, search):
+    harness.minute(0)
+    harness.forget_calls()
+    assert harness.minute(60) == []
+    assert harness.minute(HALF_AN_HOUR / 2) == []
+    assert harness.calls() == 0
+    assert len(harness.minute(HALF_AN_HOUR)) == 1
 
 
-def test_equal_searches_are_asked_once_and_those_due_soon_come_along(desk, employer):
-    publish(desk.sandbox, employer, 3)
-    query_id = desk.query(employer_id=employer)
-    soon, late = desk.save(query_id), desk.save(query_id)
-    now = desk.world.now()
+def test_equal_searches_are_asked_once_and_those_due_soon_come_along(harness, employer):
+    publish(harness.sandbox, employer, 3)
+    query_id = harness.query(employer_id=employer)
+    soon, late = harness.save(query_id), harness.save(query_id)
+    now = harness.world.now()
     for search_id, wait in ((soon, 10), (late, 20)):
-        desk.connection.execute(
+        harness.connection.execute(
             "UPDATE saved_searches SET next_run_at = %s WHERE id = %s",
             [now + timedelta(minutes=wait), search_id],
         )
-    due = desk.save(query_id)
-    desk.forget_calls()
-    desk.minute(0)
-    assert desk.calls() == 1
-    told = {one: len(desk.events(desk.account_of(one), "jobs.new")) for one in (due, soon, late)}
+    due = harness.save(query_id)
+    harness.forget_calls()
+    harness.minute(0)
+    assert harness.calls() == 1
+    told = {
+        one: len(harness.events(harness.account_of(one), "jobs.new")) for one in (due, soon, late)
+    }
     assert told == {due: 1, soon: 1, late: 0}
-    desk.minute(20 * 60 + 1)
-    assert len(desk.events(desk.account_of(late), "jobs.new")) == 1
-    judge(desk)
+    harness.minute(20 * 60 + 1)
+    assert len(harness.events(harness.account_of(late), "jobs.new")) == 1
+    check_invariants(harness)
 
 
-def test_two_searches_of_a_person_tell_a_vacancy_once(desk, employer):
-    account_id = desk.world.account()
-    publish(desk.sandbox, employer, 2)
+def test_two_searches_of_a_person_tell_a_vacancy_once(harness, employer):
+    account_id = harness.world.account()
+    publish(harness.sandbox, employer, 2)
     other = new_employer()
-    publish(desk.sandbox, other, 1)
+    publish(harness.sandbox, other, 1)
     for ids in ([employer], [employer, other]):
-        desk.save(desk.query(employer_id=ids), account_id)
-    desk.minute(0)
-    assert sum(row["data"]["told"] for row in desk.events(account_id, "fetch.completed")) == 3
-    judge(desk)
+        harness.save(harness.query(employer_id=ids), account_id)
+    harness.minute(0)
+    assert sum(row["data"]["told"] for row in harness.events(account_id, "fetch.completed")) == 3
+    check_invariants(harness)
 
 
-def test_outside_of_its_hours_nothing_is_asked(desk, employer, search):
+def test_outside_of_its_hours_nothing_is_asked(harness, employer, search):
     _, search_id = search
-    now = desk.world.now()
+    now = harness.world.now()
     opens = (now + timedelta(hours=2)).strftime("%H:%M")
     closes = (now + timedelta(hours=4)).strftime("%H:%M")
-    desk.connection.execute(
+    harness.connection.execute(
         "UPDATE saved_searches SET working_hours = jsonb_build_object('from', %s::text, 'to',"
         " %s::text), time_zone = 'UTC' WHERE id = %s",
         [opens, closes, search_id],
     )
-    assert desk.minute(0) == []
-    assert desk.minute(3600) == []
-    assert len(desk.minute(3600)) == 1
+    assert harness.minute(0) == []
+    assert harness.minute(3600) == []
+    assert len(harness.minute(3600)) == 1
 
 
 @pytest.fixture
@@ -169,82 +171,82 @@ def test_all_of_a_search_of_five_thousand_is_read(big, connected, monkeypatch):
     big.control("POST", "/clock", {"rate": 0})
     monkeypatch.setenv("HH_ACCESS_TOKEN", big.token())
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
-    desk = Desk(connected)
-    query_id = desk.query(text="")
-    desk.save(query_id)
-    desk.tick()
-    desk.work(query_id)
-    run = desk.run(query_id)
+    harness = FetchHarness(connected)
+    query_id = harness.query(text="")
+    harness.save(query_id)
+    harness.tick()
+    harness.work(query_id)
+    run = harness.run(query_id)
     there = big.control("GET", "/state")["vacancies"]["open"]
     assert there > 4_000
     assert (run.state, run.found, run.new) == ("completed", there, there)
-    assert len(desk.matches(query_id)) == there
-    assert run.calls == desk.calls() <= there // 100 + 4
-    assert len(set(desk.pages_asked())) == run.calls
+    assert len(harness.matches(query_id)) == there
+    assert run.calls == harness.calls() <= there // 100 + 4
+    assert len(set(harness.pages_asked())) == run.calls
 
 
-def test_more_than_hh_shows_is_read_in_windows(desk, employer, search, monkeypatch):
+def test_more_than_hh_shows_is_read_in_windows(harness, employer, search, monkeypatch):
     """The same with fewer: hh.ru's depth is taken for less than it is."""
     monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, _ = search
     published = []
     for _ in range(4):
-        published += publish(desk.sandbox, employer, 40)
-        desk.sandbox.advance(600)
-    desk.forget_calls()
-    desk.minute(0)
-    assert ended(desk, query_id) == ("completed", None)
-    assert set(desk.matches(query_id)) == set(published)
-    assert len(set(desk.pages_asked())) == desk.calls() == 2
-    judge(desk)
+        published += publish(harness.sandbox, employer, 40)
+        harness.sandbox.advance(600)
+    harness.forget_calls()
+    harness.minute(0)
+    assert ended(harness, query_id) == ("completed", None)
+    assert set(harness.matches(query_id)) == set(published)
+    assert len(set(harness.pages_asked())) == harness.calls() == 2
+    check_invariants(harness)
 
 
-def test_too_many_at_one_moment_are_said(desk, employer, search, monkeypatch):
+def test_too_many_at_one_moment_are_said(harness, employer, search, monkeypatch):
     monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, search_id = search
-    old = publish(desk.sandbox, employer, 2)
-    desk.sandbox.advance(900)
-    publish(desk.sandbox, employer, 230)
-    desk.sandbox.advance(900)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("partial", "too_many")
-    assert set(old) <= set(desk.matches(query_id))
-    told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
+    old = publish(harness.sandbox, employer, 2)
+    harness.sandbox.advance(900)
+    publish(harness.sandbox, employer, 230)
+    harness.sandbox.advance(900)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("partial", "too_many")
+    assert set(old) <= set(harness.matches(query_id))
+    told = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
     assert (told["state"], told["reason"]) == ("partial", "too_many")
     # What was not read whole is read whole the next time.
-    desk.minute(HALF_AN_HOUR)
-    assert desk.run(query_id).calls > 1
+    harness.minute(HALF_AN_HOUR)
+    assert harness.run(query_id).calls > 1
 
 
 def test_one_vacancy_twice_in_the_place_of_another_is_noticed_and_read_again(
-    desk, employer, search
+    harness, employer, search
 ):
     query_id, _ = search
-    published = publish(desk.sandbox, employer, 6)
-    desk.sandbox.advance(HALF_AN_HOUR)
-    desk.sandbox.fault("repeated_item", path="/vacancies", times=1)
-    desk.minute(0)
-    run = desk.run(query_id)
+    published = publish(harness.sandbox, employer, 6)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.sandbox.fault("repeated_item", path="/vacancies", times=1)
+    harness.minute(0)
+    run = harness.run(query_id)
     assert (run.state, run.reason, run.found, run.fetched, run.new) == (
         *("completed", None),
         *(6, 6, 6),
     )
-    assert set(desk.matches(query_id)) == set(published)
+    assert set(harness.matches(query_id)) == set(published)
     assert run.calls == 2
 
 
 def test_fewer_vacancies_than_were_found_in_two_readings_make_the_run_partial(
-    desk, employer, search
+    harness, employer, search
 ):
     query_id, _ = search
-    publish(desk.sandbox, employer, 6)
-    desk.sandbox.advance(HALF_AN_HOUR)
-    desk.sandbox.fault("repeated_item", path="/vacancies")
-    desk.minute(0)
-    assert ended(desk, query_id) == ("partial", "fewer_than_found")
-    run = desk.run(query_id)
+    publish(harness.sandbox, employer, 6)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.sandbox.fault("repeated_item", path="/vacancies")
+    harness.minute(0)
+    assert ended(harness, query_id) == ("partial", "fewer_than_found")
+    run = harness.run(query_id)
     assert (run.found, run.fetched, run.calls) == (6, 5, 2)
-    row = desk.connection.execute(
+    row = harness.connection.execute(
         "SELECT plan, (SELECT full_from FROM search_queries WHERE id = query_id) AS full_from"
         " FROM fetch_runs WHERE id = %s",
         [run.id],
@@ -252,18 +254,18 @@ def test_fewer_vacancies_than_were_found_in_two_readings_make_the_run_partial(
     assert row["full_from"], "it is not read whole each time"
     assert "seen" not in row["plan"], "nor are the ids kept with the run"
     # The next one is of what is new, and can be compared as well: it has reached the last page.
-    desk.minute(HALF_AN_HOUR)
-    assert ended(desk, query_id) == ("partial", "fewer_than_found")
-    desk.sandbox.control("DELETE", "/faults")
-    desk.minute(HALF_AN_HOUR)
-    assert ended(desk, query_id) == ("completed", None)
-    assert desk.run(query_id).calls == 1
-    assert len(desk.matches(query_id)) == 6
+    harness.minute(HALF_AN_HOUR)
+    assert ended(harness, query_id) == ("partial", "fewer_than_found")
+    harness.sandbox.control("DELETE", "/faults")
+    harness.minute(HALF_AN_HOUR)
+    assert ended(harness, query_id) == ("completed", None)
+    assert harness.run(query_id).calls == 1
+    assert len(harness.matches(query_id)) == 6
 
 
-def disturb(desk, monkeypatch, disturbance):
+def disturb(harness, monkeypatch, disturbance):
     """Before each question, *disturbance* is called with it and how many there were before."""
-    inner = desk.hh.search
+    inner = harness.hh.search
     asked = []
 
     def search(question):
@@ -271,440 +273,440 @@ def disturb(desk, monkeypatch, disturbance):
         asked.append(question)
         return inner(question)
 
-    monkeypatch.setattr(desk.hh, "search", search)
+    monkeypatch.setattr(harness.hh, "search", search)
 
 
 def test_a_vacancy_twice_in_a_run_of_what_is_new_is_noticed_and_read_again(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     query_id, _ = search
-    publish(desk.sandbox, employer, 3)
-    desk.minute(0)
-    desk.sandbox.advance(7_200)
-    fresh = publish(desk.sandbox, employer, 205)
-    desk.sandbox.advance(600)
+    publish(harness.sandbox, employer, 3)
+    harness.minute(0)
+    harness.sandbox.advance(7_200)
+    fresh = publish(harness.sandbox, employer, 205)
+    harness.sandbox.advance(600)
 
     def repeat(question, number):
         if number == 1:
-            desk.sandbox.fault("repeated_item", path="/vacancies", times=1)
+            harness.sandbox.fault("repeated_item", path="/vacancies", times=1)
 
-    disturb(desk, monkeypatch, repeat)
-    desk.minute(0)
-    run = desk.run(query_id)
+    disturb(harness, monkeypatch, repeat)
+    harness.minute(0)
+    run = harness.run(query_id)
     assert (run.state, run.reason) == ("completed", None)
     # 205 new ones and the three from before, each counted once; three pages, twice
     assert (run.found, run.fetched, run.new, run.calls) == (208, 208, 205, 6)
-    assert set(fresh) <= set(desk.matches(query_id))
-    judge(desk)
+    assert set(fresh) <= set(harness.matches(query_id))
+    check_invariants(harness)
 
 
 def test_a_vacancy_twice_in_a_window_is_noticed_and_only_the_window_read_again(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, _ = search
     published = []
     for _ in range(6):
-        published += publish(desk.sandbox, employer, 40)
-        desk.sandbox.advance(600)
+        published += publish(harness.sandbox, employer, 40)
+        harness.sandbox.advance(600)
 
     def repeat(question, number):
         if number == 1:
-            desk.sandbox.fault("repeated_item", path="/vacancies", times=1)
+            harness.sandbox.fault("repeated_item", path="/vacancies", times=1)
 
-    disturb(desk, monkeypatch, repeat)
-    desk.forget_calls()
-    desk.minute(0)
-    run = desk.run(query_id)
+    disturb(harness, monkeypatch, repeat)
+    harness.forget_calls()
+    harness.minute(0)
+    run = harness.run(query_id)
     assert (run.state, run.reason, run.fetched) == ("completed", None, 240)
-    assert set(desk.matches(query_id)) == set(published)
-    pages = desk.pages_asked()
+    assert set(harness.matches(query_id)) == set(published)
+    pages = harness.pages_asked()
     assert len(pages) == len(set(pages)) + 1
-    judge(desk)
+    check_invariants(harness)
 
 
 def test_a_vacancy_twice_in_every_reading_of_a_window_makes_the_run_partial(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, search_id = search
     for _ in range(4):
-        publish(desk.sandbox, employer, 40)
-        desk.sandbox.advance(600)
+        publish(harness.sandbox, employer, 40)
+        harness.sandbox.advance(600)
 
     def repeat(question, number):
         if question.date_to is not None:
-            desk.sandbox.fault("repeated_item", path="/vacancies", times=1)
+            harness.sandbox.fault("repeated_item", path="/vacancies", times=1)
 
-    disturb(desk, monkeypatch, repeat)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("partial", "fewer_than_found")
-    told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
+    disturb(harness, monkeypatch, repeat)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("partial", "fewer_than_found")
+    told = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
     assert (told["state"], told["reason"]) == ("partial", "fewer_than_found")
 
 
 def test_one_on_two_pages_because_another_came_is_read_again_unless_found_says_so(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     """One comes and another closes further down: as many are found as before, and one is seen on
     two pages, as if it had taken the place of another. Where one only comes, that is all."""
     query_id, _ = search
-    old = publish(desk.sandbox, employer, 1)
-    desk.minute(0)
-    desk.sandbox.advance(7_200)
-    fresh = publish(desk.sandbox, employer, 150)
+    old = publish(harness.sandbox, employer, 1)
+    harness.minute(0)
+    harness.sandbox.advance(7_200)
+    fresh = publish(harness.sandbox, employer, 150)
     came = []
 
     def come(question, number):
         if number == 1:
-            came.extend(publish(desk.sandbox, employer, 1))
+            came.extend(publish(harness.sandbox, employer, 1))
 
-    disturb(desk, monkeypatch, come)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("completed", None)
-    assert desk.run(query_id).calls == 2
+    disturb(harness, monkeypatch, come)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("completed", None)
+    assert harness.run(query_id).calls == 2
 
-    desk.sandbox.advance(90_000)  # and all is read
-    more = publish(desk.sandbox, employer, 120)
+    harness.sandbox.advance(90_000)  # and all is read
+    more = publish(harness.sandbox, employer, 120)
 
     def come_and_close(question, number):
         if number == 1:
-            came.extend(publish(desk.sandbox, employer, 1))
-            desk.sandbox.control("POST", f"/vacancies/{old[0]}/close")
+            came.extend(publish(harness.sandbox, employer, 1))
+            harness.sandbox.control("POST", f"/vacancies/{old[0]}/close")
 
-    disturb(desk, monkeypatch, come_and_close)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("completed", None)
-    assert desk.run(query_id).calls == 3 + 3
-    assert {*fresh, *more, came[-1]} <= set(desk.matches(query_id))
+    disturb(harness, monkeypatch, come_and_close)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("completed", None)
+    assert harness.run(query_id).calls == 3 + 3
+    assert {*fresh, *more, came[-1]} <= set(harness.matches(query_id))
 
 
 def test_a_vacancy_on_two_pages_is_counted_once_and_the_one_that_it_displaced_is_read(
-    desk, employer, search
+    harness, employer, search
 ):
     query_id, search_id = search
-    published = publish(desk.sandbox, employer, 103)
-    desk.sandbox.advance(HALF_AN_HOUR)
-    desk.sandbox.fault("overlapping_pages", times=1)
-    desk.minute(0)
-    run = desk.run(query_id)
+    published = publish(harness.sandbox, employer, 103)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.sandbox.fault("overlapping_pages", times=1)
+    harness.minute(0)
+    run = harness.run(query_id)
     assert (run.state, run.reason, run.found, run.fetched, run.new) == (
         *("completed", None),
         *(103, 103, 103),
     )
     assert run.calls == 4
-    assert set(desk.matches(query_id)) == set(published)
-    told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert set(harness.matches(query_id)) == set(published)
+    told = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
     assert told["told"] == 103
-    judge(desk)
+    check_invariants(harness)
 
 
-def test_pages_that_overlap_in_two_readings_make_the_run_partial(desk, employer, search):
+def test_pages_that_overlap_in_two_readings_make_the_run_partial(harness, employer, search):
     query_id, _ = search
-    oldest = publish(desk.sandbox, employer, 103)[0]
-    desk.sandbox.advance(HALF_AN_HOUR)
-    desk.sandbox.fault("overlapping_pages")
-    desk.minute(0)
-    assert ended(desk, query_id) == ("partial", "fewer_than_found")
-    run = desk.run(query_id)
+    oldest = publish(harness.sandbox, employer, 103)[0]
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.sandbox.fault("overlapping_pages")
+    harness.minute(0)
+    assert ended(harness, query_id) == ("partial", "fewer_than_found")
+    run = harness.run(query_id)
     assert (run.found, run.fetched) == (103, 102)
-    assert oldest not in desk.matches(query_id)
+    assert oldest not in harness.matches(query_id)
 
 
-def test_a_search_for_everything_does_not_take_all_calls(desk, employer, search, monkeypatch):
+def test_a_search_for_everything_does_not_take_all_calls(harness, employer, search, monkeypatch):
     monkeypatch.setattr(pagination, "MAX_CALLS", 1)
     query_id, _ = search
-    publish(desk.sandbox, employer, 101)
-    desk.sandbox.advance(HALF_AN_HOUR)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("partial", "too_deep")
+    publish(harness.sandbox, employer, 101)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("partial", "too_deep")
     # The newest were read: the next run has to ask for what is new alone.
-    [fresh] = publish(desk.sandbox, employer, 1)
-    desk.minute(HALF_AN_HOUR)
-    assert ended(desk, query_id) == ("completed", None)
-    assert desk.run(query_id).calls == 1
-    assert desk.matches(query_id)[-1] == fresh
+    [fresh] = publish(harness.sandbox, employer, 1)
+    harness.minute(HALF_AN_HOUR)
+    assert ended(harness, query_id) == ("completed", None)
+    assert harness.run(query_id).calls == 1
+    assert harness.matches(query_id)[-1] == fresh
 
 
 def test_what_closes_while_it_reads_is_not_the_reason_to_miss_another(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     query_id, _ = search
     published = []
     for _ in range(3):
-        published += publish(desk.sandbox, employer, 80)
-        desk.sandbox.advance(600)
+        published += publish(harness.sandbox, employer, 80)
+        harness.sandbox.advance(600)
     newest = published[-1]
-    inner = desk.hh.search
+    inner = harness.hh.search
 
     def closing(question):
         page = inner(question)
         if question.page == 0 and question.date_to is None:
-            desk.sandbox.control("POST", f"/vacancies/{newest}/close")
+            harness.sandbox.control("POST", f"/vacancies/{newest}/close")
         return page
 
-    monkeypatch.setattr(desk.hh, "search", closing)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("completed", None)
-    assert set(desk.matches(query_id)) == set(published)
+    monkeypatch.setattr(harness.hh, "search", closing)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("completed", None)
+    assert set(harness.matches(query_id)) == set(published)
     # one page for the window that makes up for it
-    assert desk.run(query_id).calls <= 5
+    assert harness.run(query_id).calls <= 5
 
 
 # ── what goes wrong ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_too_many_calls_are_waited_out(desk, employer, search):
+def test_too_many_calls_are_waited_out(harness, employer, search):
     query_id, _ = search
-    publish(desk.sandbox, employer, 1)
-    desk.sandbox.fault("too_many_requests", path="/vacancies", times=2)
-    desk.forget_calls()
-    desk.minute(0)
-    assert ended(desk, query_id) == ("running", "hh_busy")
-    assert desk.work(query_id) is False  # not yet
-    assert desk.calls() == 1
-    desk.minute(6)
-    assert desk.calls() == 2
-    desk.minute(6)
-    assert ended(desk, query_id) == ("completed", None)
-    assert desk.calls() == 3
+    publish(harness.sandbox, employer, 1)
+    harness.sandbox.fault("too_many_requests", path="/vacancies", times=2)
+    harness.forget_calls()
+    harness.minute(0)
+    assert ended(harness, query_id) == ("running", "hh_busy")
+    assert harness.work(query_id) is False  # not yet
+    assert harness.calls() == 1
+    harness.minute(6)
+    assert harness.calls() == 2
+    harness.minute(6)
+    assert ended(harness, query_id) == ("completed", None)
+    assert harness.calls() == 3
 
 
-def test_no_slot_from_the_pacer_is_waited_for_in_place(desk, employer, search):
+def test_no_slot_from_the_pacer_is_waited_for_in_place(harness, employer, search):
     query_id, _ = search
-    publish(desk.sandbox, employer, 1)
+    publish(harness.sandbox, employer, 1)
     pacer = Pacer(settings.text("PACER_TABLE"))
     pacer.pause("busy", 1)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("completed", None)
-    judge(desk)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("completed", None)
+    check_invariants(harness)
 
 
-def test_a_captcha_ends_the_run_and_is_said(desk, employer, search, caplog):
+def test_a_captcha_ends_the_run_and_is_said(harness, employer, search, caplog):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 1)
-    desk.sandbox.fault("captcha", times=1)
-    desk.forget_calls()
-    desk.minute(0)
-    assert ended(desk, query_id) == ("failed", "captcha")
-    assert desk.calls() == 1
-    told = desk.events(desk.account_of(search_id))
+    publish(harness.sandbox, employer, 1)
+    harness.sandbox.fault("captcha", times=1)
+    harness.forget_calls()
+    harness.minute(0)
+    assert ended(harness, query_id) == ("failed", "captcha")
+    assert harness.calls() == 1
+    told = harness.events(harness.account_of(search_id))
     assert [row["type"] for row in told] == ["fetch.completed"]
     assert (told[0]["data"]["state"], told[0]["data"]["reason"]) == ("failed", "captcha")
     # It was not complete: the next one reads all.
-    desk.minute(HALF_AN_HOUR)
-    assert ended(desk, query_id) == ("completed", None)
-    judge(desk)
+    harness.minute(HALF_AN_HOUR)
+    assert ended(harness, query_id) == ("completed", None)
+    check_invariants(harness)
 
 
-def test_what_was_fetched_before_a_captcha_is_kept_and_told(desk, employer, search):
+def test_what_was_fetched_before_a_captcha_is_kept_and_told(harness, employer, search):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 120)
-    inner = desk.hh.search
+    publish(harness.sandbox, employer, 120)
+    inner = harness.hh.search
 
     def second_wants_a_captcha(question):
         if question.page == 1:
-            desk.sandbox.fault("captcha", times=1)
+            harness.sandbox.fault("captcha", times=1)
         return inner(question)
 
-    desk.hh.search = second_wants_a_captcha
-    desk.minute(0)
-    run = desk.run(query_id)
+    harness.hh.search = second_wants_a_captcha
+    harness.minute(0)
+    run = harness.run(query_id)
     assert (run.state, run.reason, run.fetched, run.calls) == ("partial", "captcha", 100, 2)
-    told = desk.events(desk.account_of(search_id), "fetch.completed")[-1]["data"]
+    told = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
     assert told["told"] == 100
-    desk.hh.search = inner
-    desk.minute(HALF_AN_HOUR)
-    judge(desk)
+    harness.hh.search = inner
+    harness.minute(HALF_AN_HOUR)
+    check_invariants(harness)
 
 
 @pytest.mark.parametrize(
     ("fault", "reason"), [("legal_block", "hh_region_blocked"), ("vpn_check", "hh_region_blocked")]
 )
-def test_a_blocked_region_ends_the_run(desk, employer, search, fault, reason, monkeypatch):
+def test_a_blocked_region_ends_the_run(harness, employer, search, fault, reason, monkeypatch):
     query_id, _ = search
-    desk.sandbox.fault(fault, path="/vacancies")
-    desk.minute(0)
-    assert ended(desk, query_id) == ("failed", reason)
+    harness.sandbox.fault(fault, path="/vacancies")
+    harness.minute(0)
+    assert ended(harness, query_id) == ("failed", reason)
 
 
-def test_an_argument_that_hh_refuses_ends_the_run(desk):
-    query_id = desk.query(area="999999")
-    desk.save(query_id)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("failed", "bad_argument")
+def test_an_argument_that_hh_refuses_ends_the_run(harness):
+    query_id = harness.query(area="999999")
+    harness.save(query_id)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("failed", "bad_argument")
 
 
-def test_while_hh_is_down_the_run_waits_longer_each_time_and_goes_on(desk, employer, search):
+def test_while_hh_is_down_the_run_waits_longer_each_time_and_goes_on(harness, employer, search):
     query_id, _ = search
-    publish(desk.sandbox, employer, 1)
-    desk.sandbox.fault("server_error", path="/vacancies", times=2)
-    desk.minute(0)
-    assert ended(desk, query_id) == ("running", "hh_unavailable")
-    assert desk.work(query_id) is False  # not yet
-    assert desk.run(query_id).calls == 1
-    desk.minute(11)
-    assert ended(desk, query_id) == ("running", "hh_unavailable")
-    desk.minute(11)
-    assert desk.run(query_id).calls == 2
-    desk.minute(31)
-    assert ended(desk, query_id) == ("completed", None)
-    assert desk.run(query_id).calls == 3
-    judge(desk)
+    publish(harness.sandbox, employer, 1)
+    harness.sandbox.fault("server_error", path="/vacancies", times=2)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("running", "hh_unavailable")
+    assert harness.work(query_id) is False  # not yet
+    assert harness.run(query_id).calls == 1
+    harness.minute(11)
+    assert ended(harness, query_id) == ("running", "hh_unavailable")
+    harness.minute(11)
+    assert harness.run(query_id).calls == 2
+    harness.minute(31)
+    assert ended(harness, query_id) == ("completed", None)
+    assert harness.run(query_id).calls == 3
+    check_invariants(harness)
 
 
-def test_after_five_times_the_run_is_given_up(desk, employer, search):
+def test_after_five_times_the_run_is_given_up(harness, employer, search):
     query_id, search_id = search
-    desk.sandbox.fault("bad_gateway", path="/vacancies")
+    harness.sandbox.fault("bad_gateway", path="/vacancies")
     for _ in range(5):
-        assert desk.run(query_id).state == "running" if _ else True
-        desk.minute(301)
-    assert ended(desk, query_id) == ("failed", "hh_unavailable")
-    told = desk.events(desk.account_of(search_id), "fetch.completed")
+        assert harness.run(query_id).state == "running" if _ else True
+        harness.minute(301)
+    assert ended(harness, query_id) == ("failed", "hh_unavailable")
+    told = harness.events(harness.account_of(search_id), "fetch.completed")
     assert [row["data"]["reason"] for row in told] == ["hh_unavailable"]
 
 
-def test_a_collapse_is_an_alarm_and_no_news(desk, employer, search):
+def test_a_collapse_is_an_alarm_and_no_news(harness, employer, search):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 6)
-    desk.minute(0)
-    before = canonical_searches.read(query_id, connection=desk.connection)
-    desk.sandbox.fault("empty", path="/vacancies")
-    desk.minute(HALF_AN_HOUR)
-    assert ended(desk, query_id) == ("partial", "collapsed")
-    after = canonical_searches.read(query_id, connection=desk.connection)
+    publish(harness.sandbox, employer, 6)
+    harness.minute(0)
+    before = canonical_searches.read(query_id, connection=harness.connection)
+    harness.sandbox.fault("empty", path="/vacancies")
+    harness.minute(HALF_AN_HOUR)
+    assert ended(harness, query_id) == ("partial", "collapsed")
+    after = canonical_searches.read(query_id, connection=harness.connection)
     for name in ("complete_from", "full_from", "full_found", "last_match"):
         assert after[name] == before[name]
-    told = desk.events(desk.account_of(search_id))[-1]
+    told = harness.events(harness.account_of(search_id))[-1]
     assert (told["type"], told["data"]["reason"]) == ("fetch.completed", "collapsed")
-    desk.sandbox.control("DELETE", "/faults")
-    desk.minute(HALF_AN_HOUR)
-    assert ended(desk, query_id) == ("completed", None)
+    harness.sandbox.control("DELETE", "/faults")
+    harness.minute(HALF_AN_HOUR)
+    assert ended(harness, query_id) == ("completed", None)
 
 
-def test_a_collapse_that_lasts_a_day_is_the_truth(desk, employer, search):
+def test_a_collapse_that_lasts_a_day_is_the_truth(harness, employer, search):
     query_id, _ = search
-    publish(desk.sandbox, employer, 6)
-    desk.minute(0)
-    desk.sandbox.fault("empty", path="/vacancies")
-    desk.minute(HALF_AN_HOUR)
-    desk.minute(20 * 3600)
-    assert ended(desk, query_id) == ("partial", "collapsed")
-    desk.minute(5 * 3600)
-    assert ended(desk, query_id) == ("completed", None)
-    assert canonical_searches.read(query_id, connection=desk.connection)["full_found"] == 0
-    desk.minute(HALF_AN_HOUR)
-    assert ended(desk, query_id) == ("completed", None)
+    publish(harness.sandbox, employer, 6)
+    harness.minute(0)
+    harness.sandbox.fault("empty", path="/vacancies")
+    harness.minute(HALF_AN_HOUR)
+    harness.minute(20 * 3600)
+    assert ended(harness, query_id) == ("partial", "collapsed")
+    harness.minute(5 * 3600)
+    assert ended(harness, query_id) == ("completed", None)
+    assert canonical_searches.read(query_id, connection=harness.connection)["full_found"] == 0
+    harness.minute(HALF_AN_HOUR)
+    assert ended(harness, query_id) == ("completed", None)
 
 
-def test_few_vacancies_may_all_be_gone(desk, employer, search):
+def test_few_vacancies_may_all_be_gone(harness, employer, search):
     query_id, _ = search
-    publish(desk.sandbox, employer, 4)
-    desk.minute(0)
-    desk.sandbox.fault("empty", path="/vacancies")
-    desk.minute(HALF_AN_HOUR)
-    assert ended(desk, query_id) == ("completed", None)
+    publish(harness.sandbox, employer, 4)
+    harness.minute(0)
+    harness.sandbox.fault("empty", path="/vacancies")
+    harness.minute(HALF_AN_HOUR)
+    assert ended(harness, query_id) == ("completed", None)
 
 
-def test_a_run_that_nobody_can_end_is_ended(desk, employer, search, monkeypatch):
+def test_a_run_that_nobody_can_end_is_ended(harness, employer, search, monkeypatch):
     query_id, _ = search
-    desk.tick()
-    desk.sandbox.advance(7 * 3600)
-    desk.work(query_id)
-    assert ended(desk, query_id) == ("failed", "too_long")
+    harness.tick()
+    harness.sandbox.advance(7 * 3600)
+    harness.work(query_id)
+    assert ended(harness, query_id) == ("failed", "too_long")
 
 
 def test_at_the_end_of_the_budget_the_rest_is_left_for_another_bell(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     query_id, _ = search
-    publish(desk.sandbox, employer, 120)
-    desk.tick()
+    publish(harness.sandbox, employer, 120)
+    harness.tick()
     monkeypatch.setattr(run_worker, "RUN_BUDGET_S", 0.0)
-    assert desk.work(query_id) is True
-    assert desk.run(query_id).calls == 0
+    assert harness.work(query_id) is True
+    assert harness.run(query_id).calls == 0
     monkeypatch.setattr(run_worker, "RUN_BUDGET_S", 60.0)
-    assert desk.work(query_id) is False
-    assert ended(desk, query_id) == ("completed", None)
+    assert harness.work(query_id) is False
+    assert ended(harness, query_id) == ("completed", None)
 
 
 def test_a_worker_that_slept_too_long_undoes_what_another_has_done(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 2)
-    inner = desk.hh.search
+    publish(harness.sandbox, employer, 2)
+    inner = harness.hh.search
 
     def sleeps(question):
         page = inner(question)
-        monkeypatch.setattr(desk.hh, "search", inner)
-        desk.sandbox.advance(run_worker.LEASE_S + 1)
-        desk.work(query_id)
-        assert ended(desk, query_id) == ("completed", None)
+        monkeypatch.setattr(harness.hh, "search", inner)
+        harness.sandbox.advance(run_worker.LEASE_S + 1)
+        harness.work(query_id)
+        assert ended(harness, query_id) == ("completed", None)
         return page
 
-    monkeypatch.setattr(desk.hh, "search", sleeps)
-    desk.minute(0)
-    run = desk.run(query_id)
+    monkeypatch.setattr(harness.hh, "search", sleeps)
+    harness.minute(0)
+    run = harness.run(query_id)
     assert (run.calls, run.fetched, run.new) == (1, 2, 2)
-    assert len(desk.events(desk.account_of(search_id), "fetch.completed")) == 1
-    judge(desk)
+    assert len(harness.events(harness.account_of(search_id), "fetch.completed")) == 1
+    check_invariants(harness)
 
 
-def test_runs_are_forgotten_after_ninety_days(desk, employer, search):
+def test_runs_are_forgotten_after_ninety_days(harness, employer, search):
     query_id, search_id = search
-    desk.minute(0)
-    moment = desk.world.now()
+    harness.minute(0)
+    moment = harness.world.now()
     for days, gone in ((89, 0), (91, 1), (91, 0)):
         now = moment + timedelta(days=days)
-        assert run_store.delete_old(connection=desk.connection, now=now, most=10) == gone
-    assert run_store.latest(query_id, connection=desk.connection) is None
-    assert len(desk.minute(HALF_AN_HOUR)) == 1
-    assert len(desk.events(desk.account_of(search_id), "fetch.completed")) == 2
+        assert run_store.delete_old(connection=harness.connection, now=now, most=10) == gone
+    assert run_store.latest(query_id, connection=harness.connection) is None
+    assert len(harness.minute(HALF_AN_HOUR)) == 1
+    assert len(harness.events(harness.account_of(search_id), "fetch.completed")) == 2
 
 
 # ── bells ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_doubled_and_late_bells_ask_nothing(desk, employer, search):
+def test_doubled_and_late_bells_ask_nothing(harness, employer, search):
     query_id, _ = search
-    publish(desk.sandbox, employer, 2)
-    desk.minute(0)
-    desk.forget_calls()
+    publish(harness.sandbox, employer, 2)
+    harness.minute(0)
+    harness.forget_calls()
     for _ in range(3):
-        assert desk.work(query_id) is False
-    desk.sandbox.advance(HALF_AN_HOUR)
-    assert desk.work(query_id) is False  # due, but nobody has claimed it
-    assert desk.calls() == 0
-    assert len(desk.events(desk.account_of(search[1]), "fetch.completed")) == 1
+        assert harness.work(query_id) is False
+    harness.sandbox.advance(HALF_AN_HOUR)
+    assert harness.work(query_id) is False  # due, but nobody has claimed it
+    assert harness.calls() == 0
+    assert len(harness.events(harness.account_of(search[1]), "fetch.completed")) == 1
 
 
-def test_a_lost_bell_rings_again(desk, employer, search):
+def test_a_lost_bell_rings_again(harness, employer, search):
     query_id, _ = search
-    desk.tick()
-    desk.bells()  # lost
-    assert desk.minute() == [str(query_id)]
-    assert ended(desk, query_id) == ("completed", None)
-    assert desk.minute() == []
+    harness.tick()
+    harness.bells()  # lost
+    assert harness.minute() == [str(query_id)]
+    assert ended(harness, query_id) == ("completed", None)
+    assert harness.minute() == []
 
 
-def test_news_that_nobody_told_are_told_by_another(desk, employer, search, monkeypatch):
+def test_news_that_nobody_told_are_told_by_another(harness, employer, search, monkeypatch):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 2)
+    publish(harness.sandbox, employer, 2)
     with monkeypatch.context() as patched:
-        patched.setattr(run_worker._RunWorker, "tell", lambda self: None)
+        patched.setattr(run_worker._RunWorker, "notify", lambda self: None)
         patched.setattr(run_worker._RunWorker, "read_details", lambda self: None)
         patched.setattr(run_store, "unnotified_runs", lambda *_, **__: [])
-        desk.minute(0)
-    assert desk.events(desk.account_of(search_id)) == []
-    assert desk.minute() == [str(query_id)]
-    assert len(desk.events(desk.account_of(search_id), "fetch.completed")) == 1
-    judge(desk)
+        harness.minute(0)
+    assert harness.events(harness.account_of(search_id)) == []
+    assert harness.minute() == [str(query_id)]
+    assert len(harness.events(harness.account_of(search_id), "fetch.completed")) == 1
+    check_invariants(harness)
 
 
-def test_the_functions_do_all_that_from_their_events(core, desk, employer, search):
+def test_the_functions_do_all_that_from_their_events(core, harness, employer, search):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 2)
+    publish(harness.sandbox, employer, 2)
     tick, bell = (
         json.loads((REPOSITORY / "events" / f"{name}.json").read_text())
         for name in ("fetcher", "fetch_worker")
@@ -712,99 +714,101 @@ def test_the_functions_do_all_that_from_their_events(core, desk, employer, searc
     context = SimpleNamespace(aws_request_id="an-invocation")
     ticked = fetcher_app.handler(tick, context)
     assert (ticked["begun"], ticked["rung"]) == (1, 1)
-    assert desk.bells() == [str(query_id)]
+    assert harness.bells() == [str(query_id)]
     # Nobody knows the search of the sample any more.
     assert fetch_worker_app.handler(bell, context) == {"batchItemFailures": []}
     bell["Records"][0]["body"] = json.dumps({"query_id": str(query_id)})
     assert fetch_worker_app.handler(bell, context) == {"batchItemFailures": []}
-    assert ended(desk, query_id) == ("completed", None)
-    assert len(desk.events(desk.account_of(search_id), "jobs.new")) == 1
+    assert ended(harness, query_id) == ("completed", None)
+    assert len(harness.events(harness.account_of(search_id), "jobs.new")) == 1
 
 
 # ── now ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def now(desk, query_id, search_id, **options):
+def now(harness, query_id, search_id, **options):
     return run_worker.run_now(
         query_id,
         search_id,
-        hh=desk.hh,
-        connection=desk.connection,
-        clock=desk.world.now,
+        hh=harness.hh,
+        connection=harness.connection,
+        clock=harness.world.now,
         request_id="a-person",
         **options,
     )
 
 
-def test_who_asks_now_is_answered_with_the_run(desk, employer, search):
+def test_who_asks_now_is_answered_with_the_run(harness, employer, search):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 2)
-    run = now(desk, query_id, search_id)
+    publish(harness.sandbox, employer, 2)
+    run = now(harness, query_id, search_id)
     assert (run.state, run.trigger, run.new) == ("completed", "request", 2)
-    assert len(desk.events(desk.account_of(search_id), "jobs.new")) == 1
-    assert desk.minute() == []  # the next one is half an hour away
-    judge(desk)
+    assert len(harness.events(harness.account_of(search_id), "jobs.new")) == 1
+    assert harness.minute() == []  # the next one is half an hour away
+    check_invariants(harness)
 
 
-def test_who_asks_now_joins_the_run_that_is_going_on(desk, employer, search):
+def test_who_asks_now_joins_the_run_that_is_going_on(harness, employer, search):
     query_id, search_id = search
-    publish(desk.sandbox, employer, 2)
-    desk.tick()
-    other = desk.save(query_id)
-    run = now(desk, query_id, other)
+    publish(harness.sandbox, employer, 2)
+    harness.tick()
+    other = harness.save(query_id)
+    run = now(harness, query_id, other)
     assert (run.state, run.trigger) == ("completed", "schedule")
     for one in (search_id, other):
-        assert len(desk.events(desk.account_of(one), "jobs.new")) == 1
+        assert len(harness.events(harness.account_of(one), "jobs.new")) == 1
 
 
-def test_who_asks_while_hh_is_down_does_not_wait_for_it(desk, employer, search):
+def test_who_asks_while_hh_is_down_does_not_wait_for_it(harness, employer, search):
     query_id, search_id = search
-    desk.sandbox.fault("server_error", path="/vacancies", times=1)
-    run = now(desk, query_id, search_id)
+    harness.sandbox.fault("server_error", path="/vacancies", times=1)
+    run = now(harness, query_id, search_id)
     assert (run.state, run.reason) == ("running", "hh_unavailable")
     assert run.finished_at is None
-    desk.minute(11)
-    assert ended(desk, query_id) == ("completed", None)
+    harness.minute(11)
+    assert ended(harness, query_id) == ("completed", None)
 
 
-def test_a_run_that_takes_longer_goes_on_by_itself(desk, employer, search):
+def test_a_run_that_takes_longer_goes_on_by_itself(harness, employer, search):
     query_id, search_id = search
-    run = now(desk, query_id, search_id, budget_s=0.0)
+    run = now(harness, query_id, search_id, budget_s=0.0)
     assert run.state == "running"
-    assert desk.bells() == [str(query_id)]
-    desk.work(query_id)
-    assert ended(desk, query_id) == ("completed", None)
+    assert harness.bells() == [str(query_id)]
+    harness.work(query_id)
+    assert ended(harness, query_id) == ("completed", None)
 
 
-def test_details_are_read_after_the_run_unless_another_waits(desk, employer, search, monkeypatch):
+def test_details_are_read_after_the_run_unless_another_waits(
+    harness, employer, search, monkeypatch
+):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "7")
     query_id, _ = search
-    publish(desk.sandbox, employer, 9)
-    waiting = desk.query(employer_id=new_employer())
-    desk.save(waiting)
-    desk.forget_calls()
-    desk.tick()
-    desk.work(query_id)
-    assert desk.calls("GET /vacancies/{vacancy_id}") == 0
-    desk.work(waiting)
-    desk.bells()
-    desk.sandbox.advance(60)
-    desk.tick()  # no page is to be asked for
-    assert desk.bells() == [str(query_id)]
-    desk.work(query_id)
-    assert desk.calls("GET /vacancies/{vacancy_id}") == 7
-    read = desk.connection.execute("SELECT count(*) AS n FROM jobs WHERE detail IS NOT NULL")
+    publish(harness.sandbox, employer, 9)
+    waiting = harness.query(employer_id=new_employer())
+    harness.save(waiting)
+    harness.forget_calls()
+    harness.tick()
+    harness.work(query_id)
+    assert harness.calls("GET /vacancies/{vacancy_id}") == 0
+    harness.work(waiting)
+    harness.bells()
+    harness.sandbox.advance(60)
+    harness.tick()  # no page is to be asked for
+    assert harness.bells() == [str(query_id)]
+    harness.work(query_id)
+    assert harness.calls("GET /vacancies/{vacancy_id}") == 7
+    read = harness.connection.execute("SELECT count(*) AS n FROM jobs WHERE detail IS NOT NULL")
     assert read.fetchone()["n"] == 7
-    desk.tick()
-    desk.work(query_id)
-    assert desk.calls("GET /vacancies/{vacancy_id}") == 9
-    desk.bells()
-    desk.tick()
-    assert desk.bells() == []
+    harness.tick()
+    harness.work(query_id)
+    assert harness.calls("GET /vacancies/{vacancy_id}") == 9
+    harness.bells()
+    harness.tick()
+    assert harness.bells() == []
 
 
 def test_two_that_a_search_shows_alike_are_told_both_after_their_details_were_read(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "30")
     _, search_id = search
@@ -820,7 +824,7 @@ def test_two_that_a_search_shows_alike_are_told_both_after_their_details_were_re
             for n in range(8)
         ]
         published += [
-            desk.sandbox.publish(
+            harness.sandbox.publish(
                 "Продавец",
                 employer={"id": employer, "name": f"Завод {employer}"},
                 requirements=[shown, *fresh],
@@ -830,53 +834,53 @@ def test_two_that_a_search_shows_alike_are_told_both_after_their_details_were_re
                 work_format=["ON_SITE"],
             )["id"]
         ]
-    desk.sandbox.advance(HALF_AN_HOUR)
-    desk.minute(0)
-    account_id = desk.account_of(search_id)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.minute(0)
+    account_id = harness.account_of(search_id)
 
     def told():
-        events = desk.events(account_id, "jobs.new")
+        events = harness.events(account_id, "jobs.new")
         return [[job["id"] for job in event["data"]["jobs"]] for event in events]
 
     assert told() == [[published[1]]], "the newest, and the other as the same job"
-    desk.minute(HALF_AN_HOUR)
+    harness.minute(HALF_AN_HOUR)
     assert told() == [[published[1]], [published[0]]]
-    desk.minute(HALF_AN_HOUR)
+    harness.minute(HALF_AN_HOUR)
     assert len(told()) == 2
-    judge(desk)
+    check_invariants(harness)
 
 
 def test_details_are_no_rival_of_a_run_that_waits_for_its_turn_to_call(
-    desk, employer, search, monkeypatch
+    harness, employer, search, monkeypatch
 ):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "7")
     query_id, _ = search
-    publish(desk.sandbox, employer, 2)
-    other = desk.query(employer_id=new_employer())
-    desk.save(other)
-    desk.forget_calls()
-    desk.tick()
+    publish(harness.sandbox, employer, 2)
+    other = harness.query(employer_id=new_employer())
+    harness.save(other)
+    harness.forget_calls()
+    harness.tick()
     # A worker has it; when it began to wait for the pacer it put off what others may ring for.
-    run = run_store.running(other, connection=desk.connection)
-    until = desk.world.now() + timedelta(seconds=120)
-    held = run_store.postpone(run, until, reason=None, connection=desk.connection)
-    desk.work(query_id)
-    assert desk.calls("GET /vacancies/{vacancy_id}") == 0
-    run_store.postpone(held, until, reason="hh_busy", connection=desk.connection)
-    desk.work(query_id)
-    assert desk.calls("GET /vacancies/{vacancy_id}") == 2
+    run = run_store.running(other, connection=harness.connection)
+    until = harness.world.now() + timedelta(seconds=120)
+    held = run_store.postpone(run, until, reason=None, connection=harness.connection)
+    harness.work(query_id)
+    assert harness.calls("GET /vacancies/{vacancy_id}") == 0
+    run_store.postpone(held, until, reason="hh_busy", connection=harness.connection)
+    harness.work(query_id)
+    assert harness.calls("GET /vacancies/{vacancy_id}") == 2
 
 
-def test_what_does_not_change_what_is_found_is_the_same_query(desk):
-    plain = desk.query(text="сварщик", area=["1", "2"])
-    assert plain == desk.query(
+def test_what_does_not_change_what_is_found_is_the_same_query(harness):
+    plain = harness.query(text="сварщик", area=["1", "2"])
+    assert plain == harness.query(
         text="сварщик", area=["2", "1", "1"], order_by="salary_desc", page=3, per_page=20
     )
-    assert plain == desk.query(
+    assert plain == harness.query(
         text="сварщик", area=["1", "2"], premium=True, only_with_salary=False
     )
-    assert plain != desk.query(text="сварщик", area=["1"])
-    assert plain != desk.query(text="сварщик", area=["1", "2"], no_magic=False)
-    row = canonical_searches.read(plain, connection=desk.connection)
+    assert plain != harness.query(text="сварщик", area=["1"])
+    assert plain != harness.query(text="сварщик", area=["1", "2"], no_magic=False)
+    row = canonical_searches.read(plain, connection=harness.connection)
     assert canonical_searches.parameters_of(row).area == ("1", "2")
     assert isinstance(plain, uuid.UUID)

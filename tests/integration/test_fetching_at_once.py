@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.integration import fetch_work
-from tests.integration.fetch_desk import Desk, judge, new_employer, publish
-from tests.integration.workers import Workers, first_to_answer
+from tests.harness import fetch_process
+from tests.harness.fetching import FetchHarness, check_invariants, new_employer, publish
+from tests.harness.worker_pool import Workers, first_to_answer
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import postgres
 from ullgetthejob.saved_searches import canonical_searches, run_store
@@ -32,26 +32,26 @@ LEASE_S = 121
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory):
     log = tmp_path_factory.mktemp("workers") / "log"
-    with Workers(log, fetch_work.__name__) as started:
+    with Workers(log, fetch_process.__name__) as started:
         yield started
 
 
 @pytest.fixture
-def desk(connected, monkeypatch):
+def harness(connected, monkeypatch):
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
-    return Desk(connected)
+    return FetchHarness(connected)
 
 
-def answer_all(desk, crew, minutes=10):
+def answer_all(harness, crew, minutes=10):
     """Minutes of the fetcher, until no bell rings any more."""
     for _ in range(minutes):
-        bells = desk.bells()
+        bells = harness.bells()
         if not bells:
             return
         work(crew, bells + bells[::2])  # some are doubled
-        desk.sandbox.advance(61)
-        desk.tick()
+        harness.sandbox.advance(61)
+        harness.tick()
     raise AssertionError("there is no end")
 
 
@@ -78,49 +78,51 @@ def broadcaster_queue(local_aws):
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_a_thousand_people_with_two_hundred_searches(desk, workers, broadcaster_queue):
+def test_a_thousand_people_with_two_hundred_searches(harness, workers, broadcaster_queue):
     """Two fetchers at once, three workers. Each search is asked for once and no page twice, each
     vacancy is stored once, and everybody is told of exactly what is new to them."""
     employers = [new_employer() for _ in range(EMPLOYERS)]
-    published = {employer: publish(desk.sandbox, employer, EACH) for employer in employers}
+    published = {employer: publish(harness.sandbox, employer, EACH) for employer in employers}
     pairs = list(itertools.combinations(employers, 2))[: SEARCHES - EMPLOYERS]
     wanted = [(one,) for one in employers] + pairs
     ids = [
         canonical_searches.get_or_create(
-            SearchParameters(employer_id=one), connection=desk.connection, now=desk.world.now()
+            SearchParameters(employer_id=one),
+            connection=harness.connection,
+            now=harness.world.now(),
         )
         for one in wanted
     ]
-    save_for_all(desk, ids)
-    desk.forget_calls()
-    desk.sandbox.limit(20)  # a second, by hh.ru's count
+    save_for_all(harness, ids)
+    harness.forget_calls()
+    harness.sandbox.limit(20)  # a second, by hh.ru's count
     crew = []
     try:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("HH_CALLS_PER_SECOND", "18")
             environment.setenv("BROADCASTER_QUEUE_URL", broadcaster_queue)
-            crew = [workers.start(desk.world.clock.path) for _ in range(WORKERS)]
-        both_tick(desk)
-        answer_all(desk, crew)
+            crew = [workers.start(harness.world.clock.path) for _ in range(WORKERS)]
+        both_tick(harness)
+        answer_all(harness, crew)
     finally:
         for worker in crew:
             workers.kill(worker)
-    state = desk.sandbox.control("GET", "/state")
+    state = harness.sandbox.control("GET", "/state")
     assert state["calls"]["by_route"]["GET /vacancies"] == SEARCHES
     assert state["too_many_requests"] == 0
-    hits = desk.sandbox.control("GET", "/hits")["hits"]
+    hits = harness.sandbox.control("GET", "/hits")["hits"]
     assert len({hit["query"] for hit in hits}) == SEARCHES
-    stored = desk.connection.execute("SELECT external_id, count(*) AS n FROM jobs GROUP BY 1")
+    stored = harness.connection.execute("SELECT external_id, count(*) AS n FROM jobs GROUP BY 1")
     assert {row["external_id"]: row["n"] for row in stored} == {
         vacancy: 1 for each in published.values() for vacancy in each
     }
-    check_runs_and_people(desk, ids, wanted, published)
+    check_runs_and_people(harness, ids, wanted, published)
 
 
-def save_for_all(desk, ids):
+def save_for_all(harness, ids):
     """A person for each, some of whom have two; a twentieth have been told of something."""
-    now = desk.world.now()
-    accounts = desk.connection.execute(
+    now = harness.world.now()
+    accounts = harness.connection.execute(
         "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
         " SELECT gen_random_uuid()::text, 'ok', %(now)s, %(now)s"
         " FROM generate_series(1, %(people)s) RETURNING id",
@@ -134,7 +136,7 @@ def save_for_all(desk, ids):
     values = [
         {"account": account, "query": query, "now": now} for account, query in dict.fromkeys(rows)
     ]
-    with desk.connection.cursor() as cursor:
+    with harness.connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO saved_searches (account_id, user_id, query_id, name, search,"
             " interval_seconds, time_zone, next_run_at, created_at, updated_at) VALUES"
@@ -142,24 +144,26 @@ def save_for_all(desk, ids):
             " %(now)s, %(now)s, %(now)s)",
             values,
         )
-    desk.connection.execute("UPDATE search_queries SET due_at = %s WHERE id = ANY(%s)", [now, ids])
+    harness.connection.execute(
+        "UPDATE search_queries SET due_at = %s WHERE id = ANY(%s)", [now, ids]
+    )
 
 
-def both_tick(desk):
+def both_tick(harness):
     """Two fetchers begin at once."""
     begin = threading.Barrier(2)
     claimed = []
 
     def claim():
         with psycopg.connect(
-            desk.connection.info.dsn,
-            password=desk.connection.info.password,
+            harness.connection.info.dsn,
+            password=harness.connection.info.password,
             autocommit=True,
             row_factory=dict_row,
         ) as own:
             begin.wait()
             while runs := canonical_searches.claim_due(
-                connection=own, now=desk.world.now(), most=20
+                connection=own, now=harness.world.now(), most=20
             ):
                 claimed.extend(runs)
 
@@ -169,12 +173,12 @@ def both_tick(desk):
     for thread in threads:
         thread.join()
     assert len(claimed) == len({run.query_id for run in claimed})
-    ticked = desk.tick()
+    ticked = harness.tick()
     assert ticked.begun + len(claimed) == ticked.rung == SEARCHES
 
 
-def check_runs_and_people(desk, ids, wanted, published):
-    connection = desk.connection
+def check_runs_and_people(harness, ids, wanted, published):
+    connection = harness.connection
     runs = connection.execute("SELECT * FROM fetch_runs").fetchall()
     assert Counter(row["query_id"] for row in runs) == dict.fromkeys(ids, 1)
     assert {row["state"] for row in runs} == {"completed"}
@@ -210,47 +214,47 @@ def employer(hh_sandbox_process):
 
 
 @pytest.fixture
-def searches(desk, employer):
+def searches(harness, employer):
     """Two people want the same, one of them something else, too."""
-    query_id = desk.query(employer_id=employer)
-    desk.save(query_id)
-    account_id = desk.account_of(desk.save(query_id))
-    other = desk.query(employer_id=new_employer())
-    desk.save(other, account_id)
+    query_id = harness.query(employer_id=employer)
+    harness.save(query_id)
+    account_id = harness.account_of(harness.save(query_id))
+    other = harness.query(employer_id=new_employer())
+    harness.save(other, account_id)
     return query_id
 
 
-@pytest.mark.parametrize("step", fetch_work.STEPS_OF_THE_FETCHER)
-def test_a_fetcher_killed_at_any_step_leaves_nothing_behind(desk, workers, searches, step):
-    workers.killed_at(step, fetch_work.TICK, desk.world.clock.path)
-    desk.bells()  # whom it rang for is not told
-    all_ends_well(desk, searches)
+@pytest.mark.parametrize("step", fetch_process.STEPS_OF_THE_FETCHER)
+def test_a_fetcher_killed_at_any_step_leaves_nothing_behind(harness, workers, searches, step):
+    workers.killed_at(step, fetch_process.TICK, harness.world.clock.path)
+    harness.bells()  # whom it rang for is not told
+    all_ends_well(harness, searches)
 
 
-@pytest.mark.parametrize("step", fetch_work.STEPS)
+@pytest.mark.parametrize("step", fetch_process.STEPS)
 def test_a_worker_killed_at_any_step_leaves_nothing_behind(
-    desk, workers, searches, step, monkeypatch
+    harness, workers, searches, step, monkeypatch
 ):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "1")
-    desk.tick()
-    desk.bells()
-    other = desk.query(employer_id="1")  # nothing waits while details are read
+    harness.tick()
+    harness.bells()
+    other = harness.query(employer_id="1")  # nothing waits while details are read
     assert other
-    for row in desk.connection.execute("SELECT query_id FROM fetch_runs").fetchall():
+    for row in harness.connection.execute("SELECT query_id FROM fetch_runs").fetchall():
         if row["query_id"] != searches:
-            desk.work(row["query_id"])
-    workers.killed_at(step, str(searches), desk.world.clock.path)
-    all_ends_well(desk, searches)
+            harness.work(row["query_id"])
+    workers.killed_at(step, str(searches), harness.world.clock.path)
+    all_ends_well(harness, searches)
 
 
-def all_ends_well(desk, query_id):
+def all_ends_well(harness, query_id):
     """Another goes on; not before the lease of the first has ended."""
-    if run_store.running(query_id, connection=desk.connection) is not None:
-        desk.work(query_id)
+    if run_store.running(query_id, connection=harness.connection) is not None:
+        harness.work(query_id)
     for _ in range(3):
-        desk.minute(LEASE_S)
-    run = desk.run(query_id)
+        harness.minute(LEASE_S)
+    run = harness.run(query_id)
     assert (run.state, run.found, run.fetched, run.new) == ("completed", 102, 102, 102)
     assert run.calls == 2
     postgres.close()
-    judge(desk)
+    check_invariants(harness)

@@ -19,9 +19,9 @@ from collections import Counter
 import pytest
 
 from tests.fixtures.hh_sandbox import run_sandbox
-from tests.integration import fetch_work
-from tests.integration.fetch_desk import Desk, judge, new_employer, rung
-from tests.integration.workers import Workers, first_to_answer
+from tests.harness import fetch_process
+from tests.harness.fetching import FetchHarness, check_invariants, new_employer, rung
+from tests.harness.worker_pool import Workers, first_to_answer
 from ullgetthejob.platform import clock
 from ullgetthejob.realtime import event_log
 
@@ -55,26 +55,26 @@ def hh_sandbox(tmp_path):
 
 @pytest.fixture
 def workers(tmp_path):
-    with Workers(tmp_path / "workers.log", fetch_work.__name__) as started:
+    with Workers(tmp_path / "workers.log", fetch_process.__name__) as started:
         yield started
 
 
 @pytest.fixture
-def desk(connected, room, monkeypatch):
+def harness(connected, room, monkeypatch):
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "2")
     clock.install(connected.now)
-    yield Desk(connected)
+    yield FetchHarness(connected)
     clock.install(None)
 
 
 class Soak:
     """A world, its people, and the processes that serve them."""
 
-    def __init__(self, desk, room, workers, chance, progress):
-        self.desk, self.room, self.workers, self.chance = desk, room, workers, chance
+    def __init__(self, harness, room, workers, chance, progress):
+        self.harness, self.room, self.workers, self.chance = harness, room, workers, chance
         self.progress = progress
-        self.sandbox = desk.sandbox
+        self.sandbox = harness.sandbox
         self.employers = [new_employer() for _ in range(EMPLOYERS)]
         self.titles = []
         self.published = []
@@ -95,14 +95,14 @@ class Soak:
             {"text": "", "only_with_salary": True},
         ]
         for number in range(PEOPLE):
-            account_id = self.desk.world.account()
+            account_id = self.harness.world.account()
             for search in (searches[number], searches[(number * 3 + 1) % len(searches)]):
-                query_id = self.desk.query(**search)
-                self.desk.save(query_id, account_id, INTERVAL_S)
+                query_id = self.harness.query(**search)
+                self.harness.save(query_id, account_id, INTERVAL_S)
             self.sockets[account_id] = self.room.opened(self.room.user(account_id), cursor=0)
 
     def _hire(self):
-        return self.workers.start(self.desk.world.clock.path, timeout_s=PATIENCE_S)
+        return self.workers.start(self.harness.world.clock.path, timeout_s=PATIENCE_S)
 
     def live(self):
         """Something appears, something closes."""
@@ -124,11 +124,11 @@ class Soak:
         """The bells that arrive now."""
         new = rung("FETCH_QUEUE_URL", "query_id")
         new += [
-            f"{fetch_work.BROADCAST}{account_id}"
+            f"{fetch_process.BROADCAST}{account_id}"
             for account_id in rung("BROADCASTER_QUEUE_URL", "account_id")
         ]
         heard, self.late = self.late, []
-        for bell in [*new, fetch_work.TICK]:
+        for bell in [*new, fetch_process.TICK]:
             fate = self.chance.random()
             if fate < LOST:
                 continue
@@ -170,7 +170,7 @@ class Soak:
         waiting, deaths = [], {}
         while time.monotonic() < ends:
             self.live()
-            event_log.notify_unserved(connection=self.desk.connection, most=100)
+            event_log.notify_unserved(connection=self.harness.connection, most=100)
             waiting += self.heard()
             self.work(waiting, deaths)
             self.progress.so_far(self.told)
@@ -179,20 +179,20 @@ class Soak:
 
     def calm(self):
         """All goes well, until there is nothing left to do."""
-        began = self.desk.world.now()
+        began = self.harness.world.now()
         while self.is_behind(began):
             self.minutes += 1
             self.progress.so_far(lambda: f"calm, until all is told: {self.minutes} minutes")
             assert self.minutes < MOST_MINUTES, "there is no end"
             self.sandbox.advance(61)
-            self.answer_all([fetch_work.TICK])
+            self.answer_all([fetch_process.TICK])
             self.answer_all(rung("FETCH_QUEUE_URL", "query_id"))
         ends = time.monotonic() + SERVED_WITHIN_S
         while self.room.unserved():
             assert time.monotonic() < ends, "there are sockets that lack events"
-            event_log.notify_unserved(connection=self.desk.connection, most=100)
+            event_log.notify_unserved(connection=self.harness.connection, most=100)
             bells = set(rung("BROADCASTER_QUEUE_URL", "account_id"))
-            self.answer_all([f"{fetch_work.BROADCAST}{account_id}" for account_id in bells])
+            self.answer_all([f"{fetch_process.BROADCAST}{account_id}" for account_id in bells])
             time.sleep(0.2)
 
     def told(self):
@@ -204,7 +204,7 @@ class Soak:
 
     def is_behind(self, since):
         """Whether a search was not read since, or its news are not told."""
-        [row] = self.desk.connection.execute(
+        [row] = self.harness.connection.execute(
             "SELECT (SELECT count(*) FROM search_queries"
             "        WHERE complete_from IS NULL OR complete_from < %s)"
             " + (SELECT count(*) FROM fetch_runs WHERE state = 'running')"
@@ -223,30 +223,32 @@ class Soak:
                 worker.answer()
 
     def judge(self):
-        judge(self.desk)
+        check_invariants(self.harness)
         for account_id, id in self.sockets.items():
-            log = [row["seq"] for row in self.desk.events(account_id)]
+            log = [row["seq"] for row in self.harness.events(account_id)]
             sent = list(dict.fromkeys(self.room.management.seqs(id)))
             assert sent == log
-        stored = {row["external_id"] for row in self.desk.connection.execute("SELECT * FROM jobs")}
+        stored = {
+            row["external_id"] for row in self.harness.connection.execute("SELECT * FROM jobs")
+        }
         assert set(self.published) - self.closed <= stored
 
 
-def test_whatever_goes_wrong_each_vacancy_is_told_once(desk, room, workers, progress):
+def test_whatever_goes_wrong_each_vacancy_is_told_once(harness, room, workers, progress):
     try:
-        soak(desk, room, workers, random.Random(SEED), progress)  # noqa: S311 - the same
+        soak(harness, room, workers, random.Random(SEED), progress)  # noqa: S311 - the same
     except BaseException as error:
         error.add_note(f"again with: SOAK_SEED={SEED} SOAK_SECONDS={SECONDS}")
         raise
 
 
-def soak(desk, room, workers, chance, progress):
-    run = Soak(desk, room, workers, chance, progress)
+def soak(harness, room, workers, chance, progress):
+    run = Soak(harness, room, workers, chance, progress)
     run.storm(SECONDS)
     run.calm()
     run.judge()
-    rows = desk.connection.execute("SELECT state, reason FROM fetch_runs").fetchall()
+    rows = harness.connection.execute("SELECT state, reason FROM fetch_runs").fetchall()
     states = Counter(f"{row['state']} {row['reason'] or ''}".strip() for row in rows)
-    news = desk.connection.execute("SELECT count(*) AS n FROM account_vacancies").fetchone()
+    news = harness.connection.execute("SELECT count(*) AS n FROM account_vacancies").fetchone()
     say = progress.say if "SOAK_SECONDS" in os.environ else print
     say(f"{run.told()}, {news['n']} times told; runs: {dict(states)}; seed {SEED}\n")

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.test_apply import ANNA, CALLER, Desk, publish
+from tests.harness.applying import ANNA, CALLER, ApplyHarness, publish
 from ullgetthejob.applications import commands as application_commands
 from ullgetthejob.applications import negotiation_sync, submitter
 from ullgetthejob.applications.commands import RetryBody, read_application, retry
@@ -26,7 +26,7 @@ DAY = 24 * 3600
 DAYTIME = ["Развитие сервисов"]
 
 
-class FilteringDesk(Desk):
+class FilteringHarness(ApplyHarness):
     """Somebody who applies, but not everywhere."""
 
     def put(self, **rules):
@@ -61,11 +61,11 @@ class FilteringDesk(Desk):
 
 
 @pytest.fixture
-def desk(connected, monkeypatch):
+def harness(connected, monkeypatch):
     connected.sandbox.employers_act(False)
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return FilteringDesk(connected)
+    return FilteringHarness(connected)
 
 
 DROPPED = {
@@ -82,32 +82,32 @@ DROPPED = {
 
 
 @pytest.mark.parametrize("rule", DROPPED)
-def test_a_rule_drops_at_submit_what_is_stored_and_in_the_applier_what_is_not(desk, rule):
+def test_a_rule_drops_at_submit_what_is_stored_and_in_the_applier_what_is_not(harness, rule):
     rules, fields = DROPPED[rule]
-    seen, unseen = (publish(desk, employer=PIER, **fields) for _ in range(2))
-    desk.see(seen)
-    desk.put(**rules)
-    at_once, later = desk.submit(seen), desk.submit(unseen)
+    seen, unseen = (publish(harness, employer=PIER, **fields) for _ in range(2))
+    harness.see(seen)
+    harness.put(**rules)
+    at_once, later = harness.submit(seen), harness.submit(unseen)
     assert (at_once.status, at_once.state, at_once.reason) == (
         "refused",
         "refused",
         f"filtered_{rule}",
     )
     assert later.status == "processing"
-    desk.run()
-    assert desk.where(at_once) == desk.where(later) == ("refused", f"filtered_{rule}")
-    assert desk.posted() == []
-    assert desk.tokens() == 20
-    shown = desk.connection.execute("SELECT status, error_message FROM applications").fetchall()
+    harness.run()
+    assert harness.where(at_once) == harness.where(later) == ("refused", f"filtered_{rule}")
+    assert harness.posted() == []
+    assert harness.tokens() == 20
+    shown = harness.connection.execute("SELECT status, error_message FROM applications").fetchall()
     assert shown == [{"status": "failed", "error_message": f"filtered_{rule}"}] * 2
 
 
-def test_what_no_rule_drops_goes_out(desk):
+def test_what_no_rule_drops_goes_out(harness):
     everything = {name: value for rules, _ in DROPPED.values() for name, value in rules.items()}
-    desk.put(**everything, max_per_employer_per_week=1)
-    accepted = desk.submit(
+    harness.put(**everything, max_per_employer_per_week=1)
+    accepted = harness.submit(
         str(
-            desk.world.sandbox.publish(
+            harness.world.sandbox.publish(
                 "Аналитик данных",
                 employer=OTHER,
                 work_format=["REMOTE"],
@@ -116,64 +116,64 @@ def test_what_no_rule_drops_goes_out(desk):
             )["id"]
         )
     )
-    desk.run()
-    assert desk.where(accepted) == ("submitted", None)
+    harness.run()
+    assert harness.where(accepted) == ("submitted", None)
 
 
-def test_a_filtered_one_is_history_and_can_be_asked_again_with_other_rules(desk):
-    vacancy = publish(desk, employer=PIER)
-    desk.see(vacancy)
-    desk.put(title_words=["разработчик"])
-    accepted = desk.submit(vacancy)
-    about = {"person": desk.person, "connection": desk.connection}
+def test_a_filtered_one_is_history_and_can_be_asked_again_with_other_rules(harness):
+    vacancy = publish(harness, employer=PIER)
+    harness.see(vacancy)
+    harness.put(title_words=["разработчик"])
+    accepted = harness.submit(vacancy)
+    about = {"person": harness.person, "connection": harness.connection}
     shown = read_application(str(accepted.application_id), **about).application
     assert [(step.state, step.reason) for step in shown.history] == [("refused", "filtered_title")]
-    assert desk.submit(vacancy).application_id == accepted.application_id
-    assert desk.retry(accepted).application.state == "queued"
-    desk.run()
-    assert desk.where(accepted) == ("refused", "filtered_title"), "the rules still hold"
-    desk.put()
-    desk.retry(accepted)
-    desk.run()
-    assert desk.where(accepted) == ("submitted", None)
+    assert harness.submit(vacancy).application_id == accepted.application_id
+    assert harness.retry(accepted).application.state == "queued"
+    harness.run()
+    assert harness.where(accepted) == ("refused", "filtered_title"), "the rules still hold"
+    harness.put()
+    harness.retry(accepted)
+    harness.run()
+    assert harness.where(accepted) == ("submitted", None)
 
 
-def test_the_bff_s_wish_to_retry_does_not_go_past_the_rules(desk):
-    desk.put(title_words=["разработчик"])
-    accepted = desk.submit(publish(desk))
-    desk.run()
-    desk.connection.execute("UPDATE applications SET status='pending', error_message=NULL")
-    assert desk.sweep().retried == 1
-    desk.run()
-    assert desk.where(accepted) == ("refused", "filtered_title")
-    assert desk.posted() == []
+def test_the_bff_s_wish_to_retry_does_not_go_past_the_rules(harness):
+    harness.put(title_words=["разработчик"])
+    accepted = harness.submit(publish(harness))
+    harness.run()
+    harness.connection.execute("UPDATE applications SET status='pending', error_message=NULL")
+    assert harness.sweep().retried == 1
+    harness.run()
+    assert harness.where(accepted) == ("refused", "filtered_title")
+    assert harness.posted() == []
 
 
-def test_new_rules_hold_for_what_waits_already(desk):
-    accepted = desk.submit(publish(desk))
-    desk.put(title_words=["разработчик"])
-    desk.run()
-    assert desk.where(accepted) == ("refused", "filtered_title")
+def test_new_rules_hold_for_what_waits_already(harness):
+    accepted = harness.submit(publish(harness))
+    harness.put(title_words=["разработчик"])
+    harness.run()
+    assert harness.where(accepted) == ("refused", "filtered_title")
 
 
-def test_the_applier_decides_with_the_vacancy_as_it_is_now(desk):
-    vacancy = publish(desk, employer=PIER, work_format=["ON_SITE"])
-    desk.see(vacancy)
-    desk.connection.execute(
+def test_the_applier_decides_with_the_vacancy_as_it_is_now(harness):
+    vacancy = publish(harness, employer=PIER, work_format=["ON_SITE"])
+    harness.see(vacancy)
+    harness.connection.execute(
         "UPDATE jobs SET detail = jsonb_set(detail, '{work_format,0,id}', '\"REMOTE\"')"
     )
-    desk.put(formats=["REMOTE"])
-    accepted = desk.submit(vacancy)
+    harness.put(formats=["REMOTE"])
+    accepted = harness.submit(vacancy)
     assert accepted.status == "processing"
-    desk.run()
-    assert desk.where(accepted) == ("refused", "filtered_format")
+    harness.run()
+    assert harness.where(accepted) == ("refused", "filtered_format")
 
 
-def test_nobody_is_asked_to_pass_the_test_of_a_vacancy_that_is_filtered(desk):
-    desk.put(title_words=["разработчик"])
-    accepted = desk.submit(publish(desk, has_test=True))
-    desk.run()
-    assert desk.where(accepted) == ("refused", "filtered_title")
+def test_nobody_is_asked_to_pass_the_test_of_a_vacancy_that_is_filtered(harness):
+    harness.put(title_words=["разработчик"])
+    accepted = harness.submit(publish(harness, has_test=True))
+    harness.run()
+    assert harness.where(accepted) == ("refused", "filtered_title")
 
 
 # ── fail closed ──────────────────────────────────────────────────────────────────────────────────
@@ -182,31 +182,31 @@ def test_nobody_is_asked_to_pass_the_test_of_a_vacancy_that_is_filtered(desk):
 @pytest.mark.parametrize(
     "stored", [{"title_words": [""]}, {"salaries": 1}, {"formats": ["MARS"]}, [], "x", None]
 )
-def test_rules_that_cannot_be_read_let_nothing_through(desk, stored):
-    vacancy = publish(desk)
-    desk.see(vacancy)
-    desk.connection.execute(
+def test_rules_that_cannot_be_read_let_nothing_through(harness, stored):
+    vacancy = publish(harness)
+    harness.see(vacancy)
+    harness.connection.execute(
         "INSERT INTO application_filters (account_id, rules, updated_at)"
         " VALUES (%s, %s::jsonb, %s)",
-        (desk.account_id, json.dumps(stored), desk.world.now()),
+        (harness.account_id, json.dumps(stored), harness.world.now()),
     )
-    accepted = desk.submit(vacancy)
+    accepted = harness.submit(vacancy)
     assert accepted.status == "processing"
-    desk.run()
-    assert desk.where(accepted) == ("needs_person", "filters_unreadable")
-    assert desk.row(accepted).link
-    assert (desk.posted(), desk.tokens()) == ([], 20)
-    about = {"person": desk.person, "connection": desk.connection}
+    harness.run()
+    assert harness.where(accepted) == ("needs_person", "filters_unreadable")
+    assert harness.row(accepted).link
+    assert (harness.posted(), harness.tokens()) == ([], 20)
+    about = {"person": harness.person, "connection": harness.connection}
     with pytest.raises(NeedsPerson) as refused:
         commands.show(**about)
     assert refused.value.code == "filters_unreadable"
     with pytest.raises(NeedsPerson):
-        desk.preview()
-    assert desk.preview(rules={}).kept == 1
-    desk.put()
-    desk.retry(accepted)
-    desk.run()
-    assert desk.where(accepted) == ("submitted", None)
+        harness.preview()
+    assert harness.preview(rules={}).kept == 1
+    harness.put()
+    harness.retry(accepted)
+    harness.run()
+    assert harness.where(accepted) == ("submitted", None)
 
 
 @pytest.mark.parametrize(
@@ -219,161 +219,165 @@ def test_rules_that_cannot_be_read_let_nothing_through(desk, stored):
         ({"salary_floor": {"amount": 1}}, {"salary": {"from": 9_000, "mode": "SHIFT"}}),
     ],
 )
-def test_a_vacancy_without_the_facts_goes_to_the_person(desk, rules, fields):
-    desk.put(**rules)
-    vacancy = publish(desk, employer=PIER, **fields)
-    desk.see(vacancy)
-    accepted = desk.submit(vacancy)
+def test_a_vacancy_without_the_facts_goes_to_the_person(harness, rules, fields):
+    harness.put(**rules)
+    vacancy = publish(harness, employer=PIER, **fields)
+    harness.see(vacancy)
+    accepted = harness.submit(vacancy)
     assert accepted.status == "processing", "it is the applier's to decide"
-    desk.run()
-    assert desk.where(accepted) == ("needs_person", "filters_unreadable")
-    assert desk.row(accepted).link
-    assert desk.posted() == []
+    harness.run()
+    assert harness.where(accepted) == ("needs_person", "filters_unreadable")
+    assert harness.row(accepted).link
+    assert harness.posted() == []
 
 
 # ── at most so many an employer and week ─────────────────────────────────────────────────────────
 
 
-def test_at_most_two_an_employer_in_any_seven_days(desk):
-    desk.put(max_per_employer_per_week=2)
-    first = [desk.submit(publish(desk, employer=PIER)) for _ in range(4)]
-    elsewhere = desk.submit(publish(desk, employer=OTHER))
-    desk.run()
-    assert sorted(desk.where(one) for one in first) == [
+def test_at_most_two_an_employer_in_any_seven_days(harness):
+    harness.put(max_per_employer_per_week=2)
+    first = [harness.submit(publish(harness, employer=PIER)) for _ in range(4)]
+    elsewhere = harness.submit(publish(harness, employer=OTHER))
+    harness.run()
+    assert sorted(harness.where(one) for one in first) == [
         ("refused", "filtered_employer_week"),
         ("refused", "filtered_employer_week"),
         ("submitted", None),
         ("submitted", None),
     ]
-    assert desk.where(elsewhere) == ("submitted", None)
-    known = publish(desk, employer=PIER)
-    desk.see(known)
-    assert desk.submit(known).reason == "filtered_employer_week", "told at once"
-    desk.world.sandbox.advance(7 * DAY - 3600)
-    refused = next(one for one in first if desk.row(one).state == "refused")
-    desk.retry(refused)
-    desk.run()
-    assert desk.where(refused) == ("refused", "filtered_employer_week")
-    desk.world.sandbox.advance(3601)
-    desk.retry(refused)
-    desk.run()
-    assert desk.where(refused) == ("submitted", None)
+    assert harness.where(elsewhere) == ("submitted", None)
+    known = publish(harness, employer=PIER)
+    harness.see(known)
+    assert harness.submit(known).reason == "filtered_employer_week", "told at once"
+    harness.world.sandbox.advance(7 * DAY - 3600)
+    refused = next(one for one in first if harness.row(one).state == "refused")
+    harness.retry(refused)
+    harness.run()
+    assert harness.where(refused) == ("refused", "filtered_employer_week")
+    harness.world.sandbox.advance(3601)
+    harness.retry(refused)
+    harness.run()
+    assert harness.where(refused) == ("submitted", None)
 
 
-def test_what_was_made_by_hand_counts_whether_its_vacancy_is_known_or_not(desk):
-    desk.put(max_per_employer_per_week=1)
-    by_hand = desk.submit(publish(desk, employer=PIER, has_test=True))
-    desk.run()
-    assert desk.where(by_hand) == ("handoff", "test_required")
-    confirm_by_hand(desk, by_hand)
-    desk.connection.execute("DELETE FROM jobs")
-    accepted = [desk.submit(publish(desk, employer=one)) for one in (PIER, OTHER)]
-    desk.run()
-    assert [desk.where(one) for one in accepted] == [
+def test_what_was_made_by_hand_counts_whether_its_vacancy_is_known_or_not(harness):
+    harness.put(max_per_employer_per_week=1)
+    by_hand = harness.submit(publish(harness, employer=PIER, has_test=True))
+    harness.run()
+    assert harness.where(by_hand) == ("handoff", "test_required")
+    confirm_by_hand(harness, by_hand)
+    harness.connection.execute("DELETE FROM jobs")
+    accepted = [harness.submit(publish(harness, employer=one)) for one in (PIER, OTHER)]
+    harness.run()
+    assert [harness.where(one) for one in accepted] == [
         ("refused", "filtered_employer_week"),
         ("submitted", None),
     ]
 
 
-def confirm_by_hand(desk, accepted):
-    about = {"connection": desk.connection, "now": desk.world.now()}
+def confirm_by_hand(harness, accepted):
+    about = {"connection": harness.connection, "now": harness.world.now()}
     application_commands.confirm(
-        str(accepted.application_id), person=desk.person, caller=CALLER, **about
+        str(accepted.application_id), person=harness.person, caller=CALLER, **about
     )
 
 
-def test_one_by_hand_whose_vacancy_is_gone_may_have_been_the_same_employer(desk):
-    desk.put(max_per_employer_per_week=2)
-    gone = desk.submit("999999999999")
-    desk.run()
-    assert desk.where(gone) == ("refused", "vacancy_not_found")
-    desk.connection.execute("UPDATE application_ledger SET state = 'handoff'")
-    confirm_by_hand(desk, gone)
-    accepted = [desk.submit(publish(desk, employer=PIER)) for _ in range(2)]
-    desk.run()
-    assert [desk.where(one) for one in accepted] == [
+def test_one_by_hand_whose_vacancy_is_gone_may_have_been_the_same_employer(harness):
+    harness.put(max_per_employer_per_week=2)
+    gone = harness.submit("999999999999")
+    harness.run()
+    assert harness.where(gone) == ("refused", "vacancy_not_found")
+    harness.connection.execute("UPDATE application_ledger SET state = 'handoff'")
+    confirm_by_hand(harness, gone)
+    accepted = [harness.submit(publish(harness, employer=PIER)) for _ in range(2)]
+    harness.run()
+    assert [harness.where(one) for one in accepted] == [
         ("submitted", None),
         ("needs_person", "filters_unreadable"),
     ]
 
 
 @pytest.mark.parametrize(("days_ago", "state"), [(1, "refused"), (8, "submitted")])
-def test_one_that_hh_ru_knew_already_counts_from_when_it_was_made(desk, days_ago, state):
-    vacancy = publish(desk, employer=PIER)
-    desk.world.sandbox.apply_by_hand(ANNA, vacancy_id=vacancy)
-    desk.world.sandbox.advance(days_ago * DAY)
-    desk.put(max_per_employer_per_week=1)
-    again, second = (desk.submit(one) for one in (vacancy, publish(desk, employer=PIER)))
-    desk.run()
-    assert desk.where(again) == ("submitted", "already_applied")
-    if desk.row(second).state == "refused":
-        desk.retry(second)
-        desk.run()
-    assert desk.row(second).state == state
+def test_one_that_hh_ru_knew_already_counts_from_when_it_was_made(harness, days_ago, state):
+    vacancy = publish(harness, employer=PIER)
+    harness.world.sandbox.apply_by_hand(ANNA, vacancy_id=vacancy)
+    harness.world.sandbox.advance(days_ago * DAY)
+    harness.put(max_per_employer_per_week=1)
+    again, second = (harness.submit(one) for one in (vacancy, publish(harness, employer=PIER)))
+    harness.run()
+    assert harness.where(again) == ("submitted", "already_applied")
+    if harness.row(second).state == "refused":
+        harness.retry(second)
+        harness.run()
+    assert harness.row(second).state == state
 
 
-def test_what_was_made_on_hh_ru_itself_counts_once_it_is_read(desk):
-    desk.world.sandbox.apply_by_hand(ANNA, vacancy_id=publish(desk, employer=PIER))
-    desk.put(max_per_employer_per_week=1)
-    negotiation_sync.schedule_sync(desk.account_id, at=desk.world.now(), connection=desk.connection)
-    accepted = desk.submit(publish(desk, employer=PIER))
-    desk.run()
-    assert desk.where(accepted) == ("refused", "filtered_employer_week")
+def test_what_was_made_on_hh_ru_itself_counts_once_it_is_read(harness):
+    harness.world.sandbox.apply_by_hand(ANNA, vacancy_id=publish(harness, employer=PIER))
+    harness.put(max_per_employer_per_week=1)
+    negotiation_sync.schedule_sync(
+        harness.account_id, at=harness.world.now(), connection=harness.connection
+    )
+    accepted = harness.submit(publish(harness, employer=PIER))
+    harness.run()
+    assert harness.where(accepted) == ("refused", "filtered_employer_week")
 
 
-def test_hh_ru_in_trouble_lets_nothing_through(desk):
-    desk.put(max_per_employer_per_week=1)
-    by_hand = desk.submit(publish(desk, employer=PIER, has_test=True))
-    desk.run()
-    confirm_by_hand(desk, by_hand)
-    accepted = desk.submit(publish(desk, employer=PIER))
-    desk.connection.execute("DELETE FROM jobs")
-    desk.world.sandbox.fault("server_error", path=f"/vacancies/{desk.row(by_hand).vacancy_id}")
-    desk.run()
-    assert desk.where(accepted)[0] == "queued"
-    desk.world.sandbox.control("DELETE", "/faults")
-    desk.world.sandbox.advance(60)
-    desk.run()
-    assert desk.where(accepted) == ("refused", "filtered_employer_week")
+def test_hh_ru_in_trouble_lets_nothing_through(harness):
+    harness.put(max_per_employer_per_week=1)
+    by_hand = harness.submit(publish(harness, employer=PIER, has_test=True))
+    harness.run()
+    confirm_by_hand(harness, by_hand)
+    accepted = harness.submit(publish(harness, employer=PIER))
+    harness.connection.execute("DELETE FROM jobs")
+    harness.world.sandbox.fault(
+        "server_error", path=f"/vacancies/{harness.row(by_hand).vacancy_id}"
+    )
+    harness.run()
+    assert harness.where(accepted)[0] == "queued"
+    harness.world.sandbox.control("DELETE", "/faults")
+    harness.world.sandbox.advance(60)
+    harness.run()
+    assert harness.where(accepted) == ("refused", "filtered_employer_week")
 
 
-def test_an_unanswered_call_counts_until_it_is_settled(desk):
-    desk.put(max_per_employer_per_week=1)
-    first, second = (desk.submit(publish(desk, employer=PIER)) for _ in range(2))
-    desk.world.sandbox.fault("lost", path="/negotiations", method="POST", times=1)
-    desk.run()
-    assert desk.where(first)[0] == "uncertain"
-    assert desk.where(second) == ("refused", "filtered_employer_week")
+def test_an_unanswered_call_counts_until_it_is_settled(harness):
+    harness.put(max_per_employer_per_week=1)
+    first, second = (harness.submit(publish(harness, employer=PIER)) for _ in range(2))
+    harness.world.sandbox.fault("lost", path="/negotiations", method="POST", times=1)
+    harness.run()
+    assert harness.where(first)[0] == "uncertain"
+    assert harness.where(second) == ("refused", "filtered_employer_week")
 
 
-def test_two_sessions_and_eight_workers_at_once_do_not_make_one_too_many(desk, monkeypatch):
-    desk.put(max_per_employer_per_week=3)
+def test_two_sessions_and_eight_workers_at_once_do_not_make_one_too_many(harness, monkeypatch):
+    harness.put(max_per_employer_per_week=3)
     other = uuid4()
-    desk.connection.execute(
+    harness.connection.execute(
         "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
         " VALUES (%s, %s, '!', %s, now(), now())",
-        (other, str(other), desk.account_id),
+        (other, str(other), harness.account_id),
     )
     accepted = []
     for place in range(12):
-        desk.user_id, other = other, desk.user_id
-        accepted.append(desk.submit(publish(desk, employer=PIER), f"{place}"))
+        harness.user_id, other = other, harness.user_id
+        accepted.append(harness.submit(publish(harness, employer=PIER), f"{place}"))
 
     def work(nth):
         with own_connection() as connection:
             submitter.run(
-                desk.account_id,
-                hh=desk.hh,
+                harness.account_id,
+                hh=harness.hh,
                 connection=connection,
-                clock=desk.world.now,
+                clock=harness.world.now,
                 request_id=f"bell-{nth}",
             )
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    desk.run()
-    assert len([one for one in desk.posted() if one["outcome"] == "accepted"]) == 3
-    states = [desk.where(one) for one in accepted]
+    harness.run()
+    assert len([one for one in harness.posted() if one["outcome"] == "accepted"]) == 3
+    states = [harness.where(one) for one in accepted]
     assert states.count(("submitted", None)) == 3
     assert states.count(("refused", "filtered_employer_week")) == 9
 
@@ -388,22 +392,22 @@ def own_connection():
 # ── preview ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_preview_says_what_would_be_dropped_and_why(desk):
+def test_a_preview_says_what_would_be_dropped_and_why(harness):
     ids = [
-        publish(desk, employer=PIER, work_format=["ON_SITE"], duties=["Ночные дежурства"]),
-        publish(desk, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
-        publish(desk, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
-        publish(desk, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME, type="anonymous"),
+        publish(harness, employer=PIER, work_format=["ON_SITE"], duties=["Ночные дежурства"]),
+        publish(harness, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
+        publish(harness, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
+        publish(harness, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME, type="anonymous"),
     ]
     for id in ids:
-        desk.see(id)
+        harness.see(id)
     rules = {
         "employers": [{"name": "Пристань"}],
         "formats": ["REMOTE"],
         "description_words": ["дежурств*"],
         "max_per_employer_per_week": 1,
     }
-    shown = desk.preview(rules=rules, job_ids=[*ids, "5", ids[0]])
+    shown = harness.preview(rules=rules, job_ids=[*ids, "5", ids[0]])
     assert (shown.checked, shown.kept, shown.dropped, shown.unknown) == (4, 1, 2, 1)
     assert shown.not_stored == ["5"]
     assert [one.job_id for one in shown.jobs] == ids
@@ -419,31 +423,31 @@ def test_a_preview_says_what_would_be_dropped_and_why(desk):
         "format": 1,
         "employer_week": 1,
     }
-    newest = desk.preview(rules=rules)
+    newest = harness.preview(rules=rules)
     assert {one.job_id for one in newest.jobs} == set(ids)
-    assert desk.preview().kept == 4, "nothing is stored yet"
-    desk.put(**rules)
-    assert desk.preview().jobs == newest.jobs
-    assert desk.posted() == []
+    assert harness.preview().kept == 4, "nothing is stored yet"
+    harness.put(**rules)
+    assert harness.preview().jobs == newest.jobs
+    assert harness.posted() == []
 
 
-def test_a_preview_agrees_with_what_then_happens(desk):
-    search = [publish(desk, employer=one) for one in (PIER, OTHER, PIER, OTHER, PIER)]
+def test_a_preview_agrees_with_what_then_happens(harness):
+    search = [publish(harness, employer=one) for one in (PIER, OTHER, PIER, OTHER, PIER)]
     for id in search:
-        desk.see(id)
-    desk.put(current_employer={"id": OTHER["id"]}, max_per_employer_per_week=2)
-    told = {one.job_id: one.verdict for one in desk.preview(job_ids=search).jobs}
-    accepted = [desk.submit(id) for id in search]
-    desk.run()
-    happened = {one.job_id: desk.row(one).state for one in accepted}
+        harness.see(id)
+    harness.put(current_employer={"id": OTHER["id"]}, max_per_employer_per_week=2)
+    told = {one.job_id: one.verdict for one in harness.preview(job_ids=search).jobs}
+    accepted = [harness.submit(id) for id in search]
+    harness.run()
+    happened = {one.job_id: harness.row(one).state for one in accepted}
     assert {id: "keep" if happened[id] == "submitted" else "drop" for id in search} == told
 
 
-def test_one_person_s_rules_are_not_another_s(desk):
-    desk.put(title_words=["разработчик"])
-    timur = FilteringDesk(desk.world, "timur")
+def test_one_person_s_rules_are_not_another_s(harness):
+    harness.put(title_words=["разработчик"])
+    timur = FilteringHarness(harness.world, "timur")
     assert commands.show(person=timur.person, connection=timur.connection).updated_at is None
-    accepted = timur.submit(publish(desk))
+    accepted = timur.submit(publish(harness))
     timur.run()
     assert timur.row(accepted).state == "submitted"
-    assert ANNA not in {one["person"] for one in desk.world.sandbox.applications()}
+    assert ANNA not in {one["person"] for one in harness.world.sandbox.applications()}

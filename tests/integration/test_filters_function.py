@@ -10,7 +10,7 @@ import pytest
 
 from functions.filters.app import handler
 from local.settings import REPOSITORY
-from tests.integration.conftest import Reply
+from tests.fixtures.core import Reply
 
 READ, REPLACE = "GET /api/filters", "PUT /api/filters"
 PREVIEW = "POST /api/filters/preview"

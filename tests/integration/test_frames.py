@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from local.template.reader import load
-from tests.integration.conftest import forget
+from tests.fixtures.core import forget
 from ullgetthejob.accounts import session_tokens
 from ullgetthejob.platform import clock
 from ullgetthejob.realtime import connections, frame_budget, tickets, websocket_handlers

@@ -9,7 +9,7 @@ import pytest
 
 from local.clock import FILE_NAME, LocalClock
 from tests.fixtures.hh_sandbox import run_sandbox
-from tests.integration.fetch_desk import Desk
+from tests.harness.fetching import FetchHarness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,35 +33,37 @@ def world(tmp_path: Path) -> Iterator[HhSandbox]:
 
 
 @pytest.fixture
-def desk(world: HhSandbox, connected: Connected, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def harness(
+    world: HhSandbox, connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> FetchHarness:
     connected.sandbox, connected.clock = world, LocalClock(world.data_dir / FILE_NAME)
     monkeypatch.setenv("HH_ACCESS_TOKEN", world.token())
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
-    return Desk(connected)
+    return FetchHarness(connected)
 
 
-def roots(desk: Desk) -> dict[str, str]:
+def roots(harness: FetchHarness) -> dict[str, str]:
     """By the id of each stored vacancy, that of the job that it is a posting of."""
-    rows = desk.connection.execute(
+    rows = harness.connection.execute(
         "SELECT external_id AS id, coalesce(repost_of, external_id) AS root FROM jobs"
     ).fetchall()
     return {row["id"]: row["root"] for row in rows}
 
 
 def test_a_generated_repost_is_told_once_and_another_grade_is_told_too(
-    desk: Desk, world: HhSandbox
+    harness: FetchHarness, world: HhSandbox
 ) -> None:
-    query_id = desk.query(text="")
-    account_id = desk.account_of(desk.save(query_id))
+    query_id = harness.query(text="")
+    account_id = harness.account_of(harness.save(query_id))
     variants: dict[str, dict[str, str]] = {}
     # The second run finds reposts of what the first has told.
     for _ in range(2):
-        desk.tick()
-        desk.work(query_id)
+        harness.tick()
+        harness.work(query_id)
         variants |= {one["id"]: one for one in world.control("GET", "/variants")["variants"]}
         world.advance(3 * DAY_S)
-    jobs = [job for row in desk.events(account_id, "jobs.new") for job in row["data"]["jobs"]]
-    root_of = roots(desk)
+    jobs = [job for row in harness.events(account_id, "jobs.new") for job in row["data"]["jobs"]]
+    root_of = roots(harness)
     pairs = [
         (one["variant"], one["id"], one["original_id"])
         for one in variants.values()

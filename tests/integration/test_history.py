@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.conftest import Reply
+from tests.fixtures.core import Reply
 
 # As the BFF asks for its history and its queue, by its present session's id.
 BFF_HISTORY = "SELECT job_external_id FROM applications WHERE user_id = %s ORDER BY 1"

@@ -373,7 +373,7 @@ def test_what_is_wrong_with_the_account_is_told(core, session_id, state, code):
 @pytest.fixture
 def elsewhere(core, monkeypatch):
     """hh.ru moves to an address where nobody listens; called, it comes back."""
-    from tests.integration.conftest import forget
+    from tests.fixtures.core import forget
 
     forget()
     monkeypatch.setenv("HH_API_URL", f"http://127.0.0.1:{free_port()}")

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Core
+    from tests.fixtures.core import Core
 
 STATE_REQUIRED = (400, "state_required")
 OTHER_ACCOUNT = (400, "session_of_another_account")

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.integration.test_apply import ANNA, CALLER, Desk, publish
+from tests.harness.applying import ANNA, CALLER, ApplyHarness, publish
 from ullgetthejob.applications import acceptance, attempts, ledger, negotiation_sync, submitter
 from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.commands import (
@@ -39,7 +39,7 @@ TABLES = {
 }
 
 
-class Watcher(Desk):
+class Watcher(ApplyHarness):
     """Somebody whose negotiations are read."""
 
     def account(self):
@@ -108,7 +108,7 @@ class Watcher(Desk):
 
 
 @pytest.fixture
-def desk(connected, monkeypatch):
+def harness(connected, monkeypatch):
     connected.sandbox.employers_act(False)
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
@@ -123,63 +123,63 @@ def at_hh(one):
 # ── by hand ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_application_by_hand_enters_and_counts_from_when_it_was_made(desk):
-    negotiation = desk.by_hand()
-    made = at_hh(desk.posted()[0])
-    desk.world.sandbox.advance(3 * HOUR)
-    desk.look()
-    (row,) = desk.rows()
+def test_an_application_by_hand_enters_and_counts_from_when_it_was_made(harness):
+    negotiation = harness.by_hand()
+    made = at_hh(harness.posted()[0])
+    harness.world.sandbox.advance(3 * HOUR)
+    harness.look()
+    (row,) = harness.rows()
     assert (row["state"], row["by_hand"], row["negotiation_id"]) == ("submitted", True, negotiation)
     assert row["submitted_at"] == row["created_at"] == made
-    assert row["user_id"] == desk.user_id
-    assert desk.counted() == [made]
+    assert row["user_id"] == harness.user_id
+    assert harness.counted() == [made]
     (shown,) = list_applications(
-        ApplicationQuery(), person=desk.person, connection=desk.connection
+        ApplicationQuery(), person=harness.person, connection=harness.connection
     ).items
     assert (shown.by_hand, shown.hh_state, shown.viewed) == (True, "response", False)
-    (of_bff,) = desk.all_that_is_kept()["applications"]
+    (of_bff,) = harness.all_that_is_kept()["applications"]
     assert (of_bff["status"], of_bff["hh_status"]) == ("submitted", "response")
-    assert (of_bff["hh_negotiation_id"], of_bff["user_id"]) == (negotiation, desk.user_id)
+    assert (of_bff["hh_negotiation_id"], of_bff["user_id"]) == (negotiation, harness.user_id)
     assert of_bff["error_message"] is None
-    assert desk.told(negotiation) == desk.steps(negotiation) == ["by_hand"]
+    assert harness.told(negotiation) == harness.steps(negotiation) == ["by_hand"]
 
 
-def test_it_is_shown_to_the_session_that_logged_in_last(desk):
+def test_it_is_shown_to_the_session_that_logged_in_last(harness):
     latest = uuid4()
-    desk.connection.execute(
+    harness.connection.execute(
         "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
         " VALUES (%(id)s, %(id)s::text, '!', %(account)s, %(later)s, %(later)s)",
         {
             "id": latest,
-            "account": desk.account_id,
-            "later": desk.world.now() + timedelta(minutes=1),
+            "account": harness.account_id,
+            "later": harness.world.now() + timedelta(minutes=1),
         },
     )
-    desk.by_hand()
-    desk.look()
-    assert desk.rows()[0]["user_id"] == latest
+    harness.by_hand()
+    harness.look()
+    assert harness.rows()[0]["user_id"] == latest
 
 
-def test_reading_again_changes_nothing(desk):
-    desk.by_hand(count=3)
-    accepted = desk.submit(publish(desk))
-    desk.run()
-    desk.look()
-    desk.world.sandbox.employer_does(desk.row(accepted).negotiation_id, "invitation")
-    desk.look()
-    before = desk.all_that_is_kept()
+def test_reading_again_changes_nothing(harness):
+    harness.by_hand(count=3)
+    accepted = harness.submit(publish(harness))
+    harness.run()
+    harness.look()
+    harness.world.sandbox.employer_does(harness.row(accepted).negotiation_id, "invitation")
+    harness.look()
+    before = harness.all_that_is_kept()
     for _ in range(2):
-        desk.look()
-    assert desk.all_that_is_kept() == before
-    assert len(desk.counted()) == 4
+        harness.look()
+    assert harness.all_that_is_kept() == before
+    assert len(harness.counted()) == 4
 
 
 @pytest.mark.parametrize("step", range(1, 9))
-def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(desk, monkeypatch, step):
-    ids = desk.by_hand(count=4)
+def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(harness, monkeypatch, step):
+    ids = harness.by_hand(count=4)
     for id in ids[:2]:
-        desk.world.sandbox.advance(2)
-        desk.world.sandbox.employer_does(id, "discard")
+        harness.world.sandbox.advance(2)
+        harness.world.sandbox.employer_does(id, "discard")
     announce, announced = ledger.record_change, Counter()
 
     def dies(*args, **kwargs):
@@ -190,22 +190,22 @@ def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(desk, monkey
 
     monkeypatch.setattr(ledger, "record_change", dies)
     with pytest.raises(KeyboardInterrupt):
-        desk.look()
-    desk.look()
+        harness.look()
+    harness.look()
     answered = ["by_hand", "viewed", "discard"]
-    for told in (desk.steps, desk.told):
+    for told in (harness.steps, harness.told):
         assert [told(id) for id in ids] == [answered, answered, ["by_hand"], ["by_hand"]]
-    assert len(desk.counted()) == len(desk.rows()) == 4
-    sequence = [row["seq"] for row in desk.all_that_is_kept()["events"]]
+    assert len(harness.counted()) == len(harness.rows()) == 4
+    sequence = [row["seq"] for row in harness.all_that_is_kept()["events"]]
     assert sequence == list(range(1, 9))
 
 
-def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(desk, monkeypatch):
-    desk.by_hand()
-    desk.world.sandbox.advance(3 * DAY_S)
-    desk.by_hand(count=110)
-    desk.world.sandbox.advance(5)
-    desk.by_hand()
+def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(harness, monkeypatch):
+    harness.by_hand()
+    harness.world.sandbox.advance(3 * DAY_S)
+    harness.by_hand(count=110)
+    harness.world.sandbox.advance(5)
+    harness.by_hand()
     announce, announced = ledger.record_change, Counter()
 
     def dies(*args, **kwargs):
@@ -216,184 +216,196 @@ def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(desk, monkeyp
 
     monkeypatch.setattr(ledger, "record_change", dies)
     with pytest.raises(KeyboardInterrupt):
-        desk.look()
-    assert len(desk.rows()) == 49
+        harness.look()
+    assert len(harness.rows()) == 49
     # Nobody is waited for: only that they were not read brings them back.
-    desk.connection.execute("UPDATE application_ledger SET hh_viewed = true")
-    desk.world.sandbox.advance(2 * DAY_S)
-    desk.look()
-    assert len(desk.rows()) == 112
+    harness.connection.execute("UPDATE application_ledger SET hh_viewed = true")
+    harness.world.sandbox.advance(2 * DAY_S)
+    harness.look()
+    assert len(harness.rows()) == 112
 
 
-def test_a_submit_at_the_same_moment_makes_no_second_row(desk, database_url):
-    vacancy = publish(desk)
-    negotiation, person = desk.by_hand(vacancy_id=vacancy), desk.person
+def test_a_submit_at_the_same_moment_makes_no_second_row(harness, database_url):
+    vacancy = publish(harness)
+    negotiation, person = harness.by_hand(vacancy_id=vacancy), harness.person
     with (
         psycopg.connect(database_url, row_factory=dict_row) as other,
         ThreadPoolExecutor(1) as pool,
     ):
         body = SubmitBody(job_external_id=vacancy, cover_letter="Здравствуйте!")
         accepted = acceptance.accept(
-            body, person=person, caller=CALLER, connection=other, now=desk.world.now()
+            body, person=person, caller=CALLER, connection=other, now=harness.world.now()
         )
-        reading = pool.submit(desk.look)
+        reading = pool.submit(harness.look)
         while not other.execute(
             "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         ).fetchall():
             time.sleep(0.02)
         other.commit()
         reading.result(timeout=20)
-    (row,) = desk.rows()
+    (row,) = harness.rows()
     assert (row["id"], row["state"]) == (accepted.application_id, "submitted")
     assert (row["negotiation_id"], row["by_hand"]) == (negotiation, True)
-    assert desk.steps(negotiation) == [None, "by_hand"]
-    assert len(desk.counted()) == 1
+    assert harness.steps(negotiation) == [None, "by_hand"]
+    assert len(harness.counted()) == 1
 
 
-def test_nothing_is_read_for_an_account_that_has_no_session_any_more(desk):
-    desk.by_hand()
-    desk.connection.execute("DELETE FROM users")
-    desk.look()
-    assert desk.asked() == 0
-    assert waits(desk) == pytest.approx(6 * HOUR, abs=10)
+def test_nothing_is_read_for_an_account_that_has_no_session_any_more(harness):
+    harness.by_hand()
+    harness.connection.execute("DELETE FROM users")
+    harness.look()
+    assert harness.asked() == 0
+    assert waits(harness) == pytest.approx(6 * HOUR, abs=10)
 
 
-def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_that_is_told(desk):
+def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_that_is_told(
+    harness,
+):
     """hh.ru: a deleted resume takes its negotiations with it, not what it counted."""
-    token = desk.world.log_in(ANNA).access_token
-    first_resume, *_ = desk.world.sandbox.resumes(ANNA).values()
-    copy = desk.world.sandbox.call(
+    token = harness.world.log_in(ANNA).access_token
+    first_resume, *_ = harness.world.sandbox.resumes(ANNA).values()
+    copy = harness.world.sandbox.call(
         "POST", f"/resumes?source_resume_id={first_resume}", token, json={"title": "Другое резюме"}
     )
     second_resume = copy.headers["Location"].rsplit("/", 1)[1]
-    desk.world.sandbox.advance(30)
-    vacancy = publish(desk)
-    first = desk.by_hand(vacancy_id=vacancy, resume_id=first_resume)
-    desk.world.sandbox.employer_does(first, "discard")
-    desk.look()
-    desk.world.sandbox.call("DELETE", f"/resumes/{first_resume}", token)
-    published = desk.world.sandbox.call("POST", f"/resumes/{second_resume}/publish", token)
+    harness.world.sandbox.advance(30)
+    vacancy = publish(harness)
+    first = harness.by_hand(vacancy_id=vacancy, resume_id=first_resume)
+    harness.world.sandbox.employer_does(first, "discard")
+    harness.look()
+    harness.world.sandbox.call("DELETE", f"/resumes/{first_resume}", token)
+    published = harness.world.sandbox.call("POST", f"/resumes/{second_resume}/publish", token)
     assert published.status_code == 204, published.text
-    desk.world.sandbox.advance(HOUR)
-    second = desk.by_hand(vacancy_id=vacancy, resume_id=second_resume)
+    harness.world.sandbox.advance(HOUR)
+    second = harness.by_hand(vacancy_id=vacancy, resume_id=second_resume)
     for _ in range(3):
-        desk.look()
-    assert desk.steps(second) == ["by_hand", "viewed", "discard", "applied_again"]
-    (row,) = desk.rows()
+        harness.look()
+    assert harness.steps(second) == ["by_hand", "viewed", "discard", "applied_again"]
+    (row,) = harness.rows()
     assert (row["hh_state"], row["hh_viewed"]) == ("response", False)
-    assert len(desk.counted()) == 2
+    assert len(harness.counted()) == 2
 
 
 # ── what the ledger had elsewhere ────────────────────────────────────────────────────────────────
 
 
-def use_up(desk):
-    while token_bucket.read_level("submit", desk.account_id, now=desk.world.now()).tokens:
-        token_bucket.acquire("submit", desk.account_id, spend_id=str(uuid4()), now=desk.world.now())
+def use_up(harness):
+    while token_bucket.read_level("submit", harness.account_id, now=harness.world.now()).tokens:
+        token_bucket.acquire(
+            "submit", harness.account_id, spend_id=str(uuid4()), now=harness.world.now()
+        )
 
 
 @pytest.mark.parametrize(
     "state", ["queued", "waiting_quota", "needs_person", "handoff", "cancelled", "refused"]
 )
-def test_what_the_person_did_by_hand_settles_what_waited(desk, state):
+def test_what_the_person_did_by_hand_settles_what_waited(harness, state):
     fields = {"handoff": {"has_test": True}, "needs_person": {"response_letter_required": True}}
-    vacancy = publish(desk, **fields.get(state, {}))
-    accepted = desk.submit(vacancy, None if state == "needs_person" else "Здравствуйте!")
+    vacancy = publish(harness, **fields.get(state, {}))
+    accepted = harness.submit(vacancy, None if state == "needs_person" else "Здравствуйте!")
     if state == "waiting_quota":
-        use_up(desk)
+        use_up(harness)
     elif state == "refused":
-        now = desk.world.now()
+        now = harness.world.now()
         ledger.transition(
-            accepted.application_id, "refused", connection=desk.connection, now=now, reason="other"
+            accepted.application_id,
+            "refused",
+            connection=harness.connection,
+            now=now,
+            reason="other",
         )
     elif state == "cancelled":
-        who = {"person": desk.person, "caller": CALLER}
+        who = {"person": harness.person, "caller": CALLER}
         id = str(accepted.application_id)
-        cancel(id, connection=desk.connection, now=desk.world.now(), **who)
+        cancel(id, connection=harness.connection, now=harness.world.now(), **who)
     if state != "queued":
-        desk.run()
-    assert desk.row(accepted).state == state
-    negotiation = desk.by_hand(vacancy_id=vacancy, message="Сама")
-    desk.look()
-    row = desk.row(accepted)
+        harness.run()
+    assert harness.row(accepted).state == state
+    negotiation = harness.by_hand(vacancy_id=vacancy, message="Сама")
+    harness.look()
+    row = harness.row(accepted)
     assert (row.state, row.reason, row.by_hand) == ("submitted", "by_hand", True)
     assert (row.negotiation_id, row.due_at) == (negotiation, None)
-    assert len(desk.counted()) == 1
-    assert [one["by"] for one in desk.posted()] == ["hand"], "Core did not even try"
+    assert len(harness.counted()) == 1
+    assert [one["by"] for one in harness.posted()] == ["hand"], "Core did not even try"
 
 
-def interrupted(desk, vacancy):
+def interrupted(harness, vacancy):
     """A worker died with its call out."""
-    accepted = desk.submit(vacancy)
-    now = desk.world.now()
+    accepted = harness.submit(vacancy)
+    now = harness.world.now()
     ledger.transition(
-        accepted.application_id, "preparing", connection=desk.connection, now=now, due_at=now
+        accepted.application_id, "preparing", connection=harness.connection, now=now, due_at=now
     )
-    resume_id = next(iter(desk.world.sandbox.resumes(ANNA).values()))
+    resume_id = next(iter(harness.world.sandbox.resumes(ANNA).values()))
     attempts.begin_attempt(
-        desk.row(accepted), resume_id, "only_one", connection=desk.connection, now=now
+        harness.row(accepted), resume_id, "only_one", connection=harness.connection, now=now
     )
     return accepted, resume_id
 
 
-def test_a_call_that_did_arrive_is_settled_as_its_own(desk):
-    vacancy = publish(desk)
-    accepted, resume_id = interrupted(desk, vacancy)
-    answer = desk.world.sandbox.apply(desk.world.log_in(ANNA).access_token, vacancy, resume_id)
+def test_a_call_that_did_arrive_is_settled_as_its_own(harness):
+    vacancy = publish(harness)
+    accepted, resume_id = interrupted(harness, vacancy)
+    answer = harness.world.sandbox.apply(
+        harness.world.log_in(ANNA).access_token, vacancy, resume_id
+    )
     assert answer.status_code == 201
-    desk.look()
-    row = desk.row(accepted)
+    harness.look()
+    row = harness.row(accepted)
     assert (row.state, row.reason, row.by_hand) == ("submitted", "found_at_hh", False)
-    kept = desk.all_that_is_kept()
+    kept = harness.all_that_is_kept()
     assert [one["outcome"] for one in kept["application_outcomes"]] == ["found_at_hh"]
-    assert len(desk.counted()) == 1
+    assert len(harness.counted()) == 1
 
 
-def test_a_call_after_the_persons_own_is_not_counted_beside_it(desk):
-    vacancy = publish(desk)
-    desk.by_hand(vacancy_id=vacancy)
-    made = at_hh(desk.posted()[0])
-    desk.world.sandbox.advance(10 * MINUTE)
-    accepted, _ = interrupted(desk, vacancy)
-    desk.look()
-    row = desk.row(accepted)
+def test_a_call_after_the_persons_own_is_not_counted_beside_it(harness):
+    vacancy = publish(harness)
+    harness.by_hand(vacancy_id=vacancy)
+    made = at_hh(harness.posted()[0])
+    harness.world.sandbox.advance(10 * MINUTE)
+    accepted, _ = interrupted(harness, vacancy)
+    harness.look()
+    row = harness.row(accepted)
     assert (row.state, row.reason, row.by_hand) == ("submitted", "by_hand", True)
-    assert desk.counted() == [made]
+    assert harness.counted() == [made]
 
 
-def test_one_that_was_there_before_gets_its_id_and_counts_from_then(desk):
-    vacancy = publish(desk)
-    negotiation = desk.by_hand(vacancy_id=vacancy)
-    made = at_hh(desk.posted()[0])
-    desk.world.sandbox.advance(HOUR)
-    accepted = desk.submit(vacancy)
-    desk.run()  # hh.ru says already_applied, and is read at once
-    row = desk.row(accepted)
+def test_one_that_was_there_before_gets_its_id_and_counts_from_then(harness):
+    vacancy = publish(harness)
+    negotiation = harness.by_hand(vacancy_id=vacancy)
+    made = at_hh(harness.posted()[0])
+    harness.world.sandbox.advance(HOUR)
+    accepted = harness.submit(vacancy)
+    harness.run()  # hh.ru says already_applied, and is read at once
+    row = harness.row(accepted)
     assert (row.state, row.reason) == ("submitted", "already_applied")
     assert (row.negotiation_id, row.by_hand) == (negotiation, True)
-    assert desk.counted() == [made]
-    assert token_bucket.read_level("submit", desk.account_id, now=desk.world.now()).tokens == 19
+    assert harness.counted() == [made]
+    assert (
+        token_bucket.read_level("submit", harness.account_id, now=harness.world.now()).tokens == 19
+    )
 
 
-def test_one_far_down_the_list_is_looked_up_by_its_vacancy(desk):
-    vacancy = publish(desk)
-    old = desk.by_hand(vacancy_id=vacancy)
-    desk.world.sandbox.advance(3 * DAY_S)
-    desk.by_hand(count=120)
-    desk.world.sandbox.advance(5)
-    desk.by_hand()
-    desk.look()
+def test_one_far_down_the_list_is_looked_up_by_its_vacancy(harness):
+    vacancy = publish(harness)
+    old = harness.by_hand(vacancy_id=vacancy)
+    harness.world.sandbox.advance(3 * DAY_S)
+    harness.by_hand(count=120)
+    harness.world.sandbox.advance(5)
+    harness.by_hand()
+    harness.look()
     # As if all had been read but this one, and seen by its employer.
-    desk.connection.execute("DELETE FROM application_ledger WHERE vacancy_id = %s", [vacancy])
-    desk.connection.execute("UPDATE application_ledger SET hh_viewed = true")
-    desk.world.sandbox.advance(2 * DAY_S)
-    desk.connection.execute("UPDATE accounts SET negotiations_due_at = NULL")
-    asked = desk.asked()
-    accepted = desk.submit(vacancy)
-    desk.run()
-    row = desk.row(accepted)
+    harness.connection.execute("DELETE FROM application_ledger WHERE vacancy_id = %s", [vacancy])
+    harness.connection.execute("UPDATE application_ledger SET hh_viewed = true")
+    harness.world.sandbox.advance(2 * DAY_S)
+    harness.connection.execute("UPDATE accounts SET negotiations_due_at = NULL")
+    asked = harness.asked()
+    accepted = harness.submit(vacancy)
+    harness.run()
+    row = harness.row(accepted)
     assert (row.reason, row.negotiation_id) == ("already_applied", old)
-    assert desk.asked() == asked + 2, "a page, and the one of this vacancy"
+    assert harness.asked() == asked + 2, "a page, and the one of this vacancy"
 
 
 class Edited(httpx.BaseTransport):
@@ -415,9 +427,9 @@ class Edited(httpx.BaseTransport):
         self._real.close()
 
 
-def test_of_two_for_the_same_vacancy_both_count_and_the_later_is_told(desk):
-    later = desk.by_hand()
-    desk.world.sandbox.employer_does(later, "viewed")
+def test_of_two_for_the_same_vacancy_both_count_and_the_later_is_told(harness):
+    later = harness.by_hand()
+    harness.world.sandbox.employer_does(later, "viewed")
 
     def with_another(items):
         hours_ago = datetime.fromisoformat(items[0]["created_at"]) - timedelta(hours=3)
@@ -425,31 +437,31 @@ def test_of_two_for_the_same_vacancy_both_count_and_the_later_is_told(desk):
         before = {"id": str(int(later) - 1), "created_at": at, "updated_at": at}
         items.append(items[0] | before | {"state": {"id": "discard", "name": "Отказ"}})
 
-    hh = desk.world.hh(Edited(with_another))
+    hh = harness.world.hh(Edited(with_another))
     for _ in range(3):
-        desk.look(hh)
-    (row,) = desk.rows()
+        harness.look(hh)
+    (row,) = harness.rows()
     assert (row["negotiation_id"], row["hh_state"]) == (later, "response")
-    assert len(desk.counted()) == 2
+    assert len(harness.counted()) == 2
     steps = ["by_hand", "viewed", "discard", "applied_again", "viewed"]
-    assert desk.steps(later) == desk.told(later) == steps
+    assert harness.steps(later) == harness.told(later) == steps
 
 
-def test_a_deleted_vacancys_negotiation_is_known_by_its_id(desk):
-    accepted = desk.submit(publish(desk))
-    desk.run()
-    desk.by_hand()  # nobody can say any more for what
-    negotiation = desk.row(accepted).negotiation_id
-    desk.world.sandbox.employer_does(negotiation, "invitation")
+def test_a_deleted_vacancys_negotiation_is_known_by_its_id(harness):
+    accepted = harness.submit(publish(harness))
+    harness.run()
+    harness.by_hand()  # nobody can say any more for what
+    negotiation = harness.row(accepted).negotiation_id
+    harness.world.sandbox.employer_does(negotiation, "invitation")
 
     def without_vacancies(items):
         for item in items:
             item["vacancy"] = None
 
-    desk.look(desk.world.hh(Edited(without_vacancies)))
-    assert desk.row(accepted).hh_state == "invitation"
-    assert len(desk.rows()) == 1
-    assert desk.asked() == 1, "and the next reading is not now"
+    harness.look(harness.world.hh(Edited(without_vacancies)))
+    assert harness.row(accepted).hh_state == "invitation"
+    assert len(harness.rows()) == 1
+    assert harness.asked() == 1, "and the next reading is not now"
 
 
 # ── what employers do ────────────────────────────────────────────────────────────────────────────
@@ -465,75 +477,75 @@ def test_a_deleted_vacancys_negotiation_is_known_by_its_id(desk):
         (["message"], ["viewed"]),
     ],
 )
-def test_what_an_employer_does_is_told_once(desk, acts, steps):
-    accepted = desk.submit(publish(desk))
-    desk.run()
-    negotiation = desk.row(accepted).negotiation_id
+def test_what_an_employer_does_is_told_once(harness, acts, steps):
+    accepted = harness.submit(publish(harness))
+    harness.run()
+    negotiation = harness.row(accepted).negotiation_id
     for act in acts:
-        desk.world.sandbox.advance(MINUTE)
-        desk.world.sandbox.employer_does(negotiation, act, "Здравствуйте!")
+        harness.world.sandbox.advance(MINUTE)
+        harness.world.sandbox.employer_does(negotiation, act, "Здравствуйте!")
         for _ in range(2):
-            desk.look()
+            harness.look()
     steps = steps or ["viewed", "invitation", "interview", "hired"]
-    assert desk.steps(negotiation)[-len(steps) :] == steps
+    assert harness.steps(negotiation)[-len(steps) :] == steps
     shown = read_application(
-        str(accepted.application_id), person=desk.person, connection=desk.connection
+        str(accepted.application_id), person=harness.person, connection=harness.connection
     ).application
     assert shown.viewed
     assert [(step.state, step.reason) for step in shown.history][-len(steps) :] == [
         ("submitted", step) for step in steps
     ]
-    events = desk.all_that_is_kept()["events"]
+    events = harness.all_that_is_kept()["events"]
     told = [(one["data"]["reason"], one["data"]["viewed"]) for one in events[-len(steps) :]]
     assert told == [(step, True) for step in steps]
     assert events[-1]["data"]["hh_state"] == shown.hh_state
     assert "Здравствуйте" not in json.dumps([one["data"] for one in events])
 
 
-def test_a_look_at_an_old_application_is_seen_behind_a_hundred_newer_ones(desk):
+def test_a_look_at_an_old_application_is_seen_behind_a_hundred_newer_ones(harness):
     """hh.ru: that an employer looked moves no negotiation to the front."""
-    old = desk.by_hand()
-    desk.world.sandbox.advance(3 * DAY_S)
-    desk.by_hand(count=130)
-    desk.world.sandbox.advance(5)
-    desk.by_hand()
-    desk.look()
-    desk.world.sandbox.advance(2 * DAY_S)
-    desk.look()
-    assert desk.steps(old) == ["by_hand"]
-    desk.world.sandbox.employer_does(old, "viewed")
-    desk.look()
-    assert desk.steps(old) == ["by_hand", "viewed"]
+    old = harness.by_hand()
+    harness.world.sandbox.advance(3 * DAY_S)
+    harness.by_hand(count=130)
+    harness.world.sandbox.advance(5)
+    harness.by_hand()
+    harness.look()
+    harness.world.sandbox.advance(2 * DAY_S)
+    harness.look()
+    assert harness.steps(old) == ["by_hand"]
+    harness.world.sandbox.employer_does(old, "viewed")
+    harness.look()
+    assert harness.steps(old) == ["by_hand", "viewed"]
 
 
-def test_reading_goes_no_further_back_than_there_is_something_to_see(desk):
-    for id in [*desk.by_hand(count=130), None]:
+def test_reading_goes_no_further_back_than_there_is_something_to_see(harness):
+    for id in [*harness.by_hand(count=130), None]:
         if id is None:
-            desk.world.sandbox.advance(5)
-            id = desk.by_hand()
-        desk.world.sandbox.employer_does(id, "discard")
-    desk.look()
-    assert desk.asked() == 2
-    desk.world.sandbox.advance(2 * DAY_S)
-    desk.look()
-    assert desk.asked() == 3, "all of the second page was read, and is answered"
+            harness.world.sandbox.advance(5)
+            id = harness.by_hand()
+        harness.world.sandbox.employer_does(id, "discard")
+    harness.look()
+    assert harness.asked() == 2
+    harness.world.sandbox.advance(2 * DAY_S)
+    harness.look()
+    assert harness.asked() == 3, "all of the second page was read, and is answered"
 
 
-def test_days_of_employers_are_told_as_they_were(desk):
+def test_days_of_employers_are_told_as_they_were(harness):
     """Two weeks on the schedule: the sandbox's log and the ledger say the same."""
-    desk.world.sandbox.employers_act(True)
+    harness.world.sandbox.employers_act(True)
     for _ in range(12):
-        desk.submit(publish(desk))
-    desk.run()
+        harness.submit(publish(harness))
+    harness.run()
     for _ in range(14 * 4):
-        desk.world.sandbox.advance(6 * HOUR)
-        if desk.world.now().hour < 6:
-            desk.by_hand()
-        desk.sweep()
-        desk.read_if_due()
-    desk.look()
-    judged = {one["negotiation_id"]: one for one in desk.posted()}
-    rows = {row["negotiation_id"]: row for row in desk.rows()}
+        harness.world.sandbox.advance(6 * HOUR)
+        if harness.world.now().hour < 6:
+            harness.by_hand()
+        harness.sweep()
+        harness.read_if_due()
+    harness.look()
+    judged = {one["negotiation_id"]: one for one in harness.posted()}
+    rows = {row["negotiation_id"]: row for row in harness.rows()}
     assert judged.keys() == rows.keys()
     assert len(judged) > 20
     for id, one in judged.items():
@@ -542,90 +554,90 @@ def test_days_of_employers_are_told_as_they_were(desk):
         expected = (["viewed"] if one["viewed"] else []) + (
             [one["state"]] if one["state"] != "response" else []
         )
-        for told in (desk.steps, desk.told):
+        for told in (harness.steps, harness.told):
             assert [what for what in told(id) if what in EMPLOYERS] == expected
-    assert {step for id in judged for step in desk.steps(id)} >= {"viewed", "discard"}
-    attempts = desk.all_that_is_kept()["application_attempts"]
+    assert {step for id in judged for step in harness.steps(id)} >= {"viewed", "discard"}
+    attempts = harness.all_that_is_kept()["application_attempts"]
     assert len(attempts) == len(judged), "each counts once"
 
 
 # ── when it is read ──────────────────────────────────────────────────────────────────────────────
 
 
-def waits(desk):
-    row = desk.account()
-    return (row["negotiations_due_at"] - desk.world.now()).total_seconds()
+def waits(harness):
+    row = harness.account()
+    return (row["negotiations_due_at"] - harness.world.now()).total_seconds()
 
 
-def test_reading_backs_off_while_nothing_happens_and_returns_when_something_does(desk):
+def test_reading_backs_off_while_nothing_happens_and_returns_when_something_does(harness):
     intervals = []
     for _ in range(8):
-        desk.look()
-        intervals.append(desk.account()["negotiations_interval_s"] // MINUTE)
+        harness.look()
+        intervals.append(harness.account()["negotiations_interval_s"] // MINUTE)
     assert intervals == [10, 20, 40, 80, 160, 320, 360, 360]
-    assert waits(desk) == pytest.approx(6 * HOUR, abs=10)
-    accepted = desk.submit(publish(desk))
-    desk.run()
-    assert waits(desk) == pytest.approx(10 * MINUTE, abs=10), "an application went out"
+    assert waits(harness) == pytest.approx(6 * HOUR, abs=10)
+    accepted = harness.submit(publish(harness))
+    harness.run()
+    assert waits(harness) == pytest.approx(10 * MINUTE, abs=10), "an application went out"
     for _ in range(3):
-        desk.look()
-    assert waits(desk) > 30 * MINUTE
-    desk.world.sandbox.employer_does(desk.row(accepted).negotiation_id, "viewed")
-    desk.look()
-    assert waits(desk) == pytest.approx(10 * MINUTE, abs=10), "somebody looked"
+        harness.look()
+    assert waits(harness) > 30 * MINUTE
+    harness.world.sandbox.employer_does(harness.row(accepted).negotiation_id, "viewed")
+    harness.look()
+    assert waits(harness) == pytest.approx(10 * MINUTE, abs=10), "somebody looked"
 
 
-def test_the_sweeper_rings_when_it_is_due(desk):
-    desk.look()
-    assert desk.sweep().rung == 0
-    desk.world.sandbox.advance(11 * MINUTE)
-    assert desk.sweep().rung == 1
-    desk.read_if_due()
-    assert desk.sweep().rung == 0
+def test_the_sweeper_rings_when_it_is_due(harness):
+    harness.look()
+    assert harness.sweep().rung == 0
+    harness.world.sandbox.advance(11 * MINUTE)
+    assert harness.sweep().rung == 1
+    harness.read_if_due()
+    assert harness.sweep().rung == 0
 
 
 @pytest.mark.parametrize("state", ["reauth_required", "captcha", "closed"])
-def test_hh_is_not_asked_while_the_access_forbids_it(desk, state):
-    desk.connection.execute(
+def test_hh_is_not_asked_while_the_access_forbids_it(harness, state):
+    harness.connection.execute(
         "UPDATE accounts SET access_state = %s, access_until = %s, negotiations_due_at = %s",
         (
             state,
-            desk.world.now() + timedelta(hours=1) if state == "closed" else None,
-            desk.world.now(),
+            harness.world.now() + timedelta(hours=1) if state == "closed" else None,
+            harness.world.now(),
         ),
     )
-    assert desk.sweep().rung == 0
-    desk.read_if_due()
-    assert desk.asked() == 0
+    assert harness.sweep().rung == 0
+    harness.read_if_due()
+    assert harness.asked() == 0
     if state == "closed":
-        desk.world.sandbox.advance(HOUR + 1)
+        harness.world.sandbox.advance(HOUR + 1)
     else:
-        desk.connection.execute("UPDATE accounts SET access_state = 'ok'")
-    assert desk.sweep().rung == 1
-    desk.read_if_due()
-    assert desk.asked() == 1
+        harness.connection.execute("UPDATE accounts SET access_state = 'ok'")
+    assert harness.sweep().rung == 1
+    harness.read_if_due()
+    assert harness.asked() == 1
 
 
-def test_a_door_that_closes_while_reading_is_not_knocked_at_again(desk):
-    desk.world.sandbox.control("POST", "/mode", {"mode": "closed"})
-    desk.look()
-    assert desk.world.access(desk.account_id) == ("closed", "forbidden")
-    asked = desk.asked()
-    desk.world.sandbox.advance(HOUR)
-    assert desk.sweep().rung == 0
-    desk.read_if_due()
-    assert desk.asked() == asked
+def test_a_door_that_closes_while_reading_is_not_knocked_at_again(harness):
+    harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
+    harness.look()
+    assert harness.world.access(harness.account_id) == ("closed", "forbidden")
+    asked = harness.asked()
+    harness.world.sandbox.advance(HOUR)
+    assert harness.sweep().rung == 0
+    harness.read_if_due()
+    assert harness.asked() == asked
 
 
-def test_when_hh_does_not_answer_it_is_asked_a_little_later(desk):
-    desk.by_hand()
-    desk.world.sandbox.fault("bad_gateway", path="/negotiations", method="GET")
-    desk.look()
-    assert waits(desk) == pytest.approx(5 * MINUTE, abs=10)
-    desk.world.sandbox.control("DELETE", "/faults")
-    desk.world.sandbox.advance(6 * MINUTE)
-    desk.read_if_due()
-    assert len(desk.rows()) == 1
+def test_when_hh_does_not_answer_it_is_asked_a_little_later(harness):
+    harness.by_hand()
+    harness.world.sandbox.fault("bad_gateway", path="/negotiations", method="GET")
+    harness.look()
+    assert waits(harness) == pytest.approx(5 * MINUTE, abs=10)
+    harness.world.sandbox.control("DELETE", "/faults")
+    harness.world.sandbox.advance(6 * MINUTE)
+    harness.read_if_due()
+    assert len(harness.rows()) == 1
 
 
 def test_a_login_has_them_read_at_once(core):
@@ -639,48 +651,48 @@ def test_a_login_has_them_read_at_once(core):
 
 
 @pytest.fixture
-def five_a_day(desk, monkeypatch):
+def five_a_day(harness, monkeypatch):
     monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", "1000")
-    monkeypatch.setattr(ledger, "DAY_LIMIT", 5)
-    desk.world.sandbox.applications_per_day(5)
+    monkeypatch.setattr(daily_limit, "DAY_LIMIT", 5)
+    harness.world.sandbox.applications_per_day(5)
 
 
 @pytest.mark.usefixtures("five_a_day")
-def test_after_hh_says_enough_the_moment_is_known(desk):
-    desk.by_hand(count=3)
-    oldest = at_hh(desk.posted()[0])
-    desk.world.sandbox.advance(HOUR)
-    accepted = [desk.submit(publish(desk)) for _ in range(5)]
-    desk.run()
-    outcomes_ = Counter(one["outcome"] for one in desk.posted())
+def test_after_hh_says_enough_the_moment_is_known(harness):
+    harness.by_hand(count=3)
+    oldest = at_hh(harness.posted()[0])
+    harness.world.sandbox.advance(HOUR)
+    accepted = [harness.submit(publish(harness)) for _ in range(5)]
+    harness.run()
+    outcomes_ = Counter(one["outcome"] for one in harness.posted())
     assert outcomes_ == {"accepted": 5, "limit_exceeded": 1}
-    access = desk.person.access
+    access = harness.person.access
     assert (access.state, access.until) == ("limited_until", oldest + daily_limit.DAY)
-    waiting = [desk.row(one) for one in accepted if desk.row(one).state == "waiting_quota"]
+    waiting = [harness.row(one) for one in accepted if harness.row(one).state == "waiting_quota"]
     assert len(waiting) == 3
     assert min(row.due_at for row in waiting) == access.until
-    desk.world.sandbox.advance((access.until - desk.world.now()).total_seconds() + 1)
+    harness.world.sandbox.advance((access.until - harness.world.now()).total_seconds() + 1)
     for _ in range(4):
-        desk.sweep()
-        desk.run()
-        desk.world.sandbox.advance(10 * MINUTE)
-    assert {desk.row(one).state for one in accepted} == {"submitted"}
-    assert Counter(one["outcome"] for one in desk.posted())["limit_exceeded"] == 1
+        harness.sweep()
+        harness.run()
+        harness.world.sandbox.advance(10 * MINUTE)
+    assert {harness.row(one).state for one in accepted} == {"submitted"}
+    assert Counter(one["outcome"] for one in harness.posted())["limit_exceeded"] == 1
 
 
 @pytest.mark.usefixtures("five_a_day")
-def test_over_days_hh_says_enough_at_most_once_an_interval(desk):
+def test_over_days_hh_says_enough_at_most_once_an_interval(harness):
     for hour in range(72):
-        if hour % 8 == 3 and room_at_hh(desk):
-            desk.by_hand()
+        if hour % 8 == 3 and room_at_hh(harness):
+            harness.by_hand()
         if hour % 6 == 0:
-            desk.submit(publish(desk))
+            harness.submit(publish(harness))
         for _ in range(4):
-            desk.sweep()
-            desk.run()
-            desk.world.sandbox.advance(15 * MINUTE)
-    desk.look()
-    log = desk.posted()
+            harness.sweep()
+            harness.run()
+            harness.world.sandbox.advance(15 * MINUTE)
+    harness.look()
+    log = harness.posted()
     assert {one["outcome"] for one in log} == {"accepted", "limit_exceeded"}
     refused = [at_hh(one) for one in log if one["outcome"] == "limit_exceeded"]
     gaps = [later - sooner for sooner, later in pairwise(refused)]
@@ -688,33 +700,33 @@ def test_over_days_hh_says_enough_at_most_once_an_interval(desk):
     accepted = [one for one in log if one["outcome"] == "accepted"]
     assert len({one["vacancy_id"] for one in accepted}) == len(accepted)
     assert {one["by"] for one in accepted} == {"hand", "api"}
-    ends = Counter(one["counts"] for one in desk.all_that_is_kept()["application_outcomes"])
+    ends = Counter(one["counts"] for one in harness.all_that_is_kept()["application_outcomes"])
     assert ends == {True: len(accepted), False: len(refused)}
     # Nothing is lost: whatever is not out yet has its moment.
-    states = Counter(row["state"] for row in desk.rows())
+    states = Counter(row["state"] for row in harness.rows())
     assert states["submitted"] == len(accepted)
     assert set(states) <= {"submitted", "waiting_quota"}
-    assert all(row["due_at"] for row in desk.rows() if row["state"] == "waiting_quota")
+    assert all(row["due_at"] for row in harness.rows() if row["state"] == "waiting_quota")
 
 
-def room_at_hh(desk):
-    since = desk.world.now() - timedelta(days=1)
-    accepted = desk.posted(outcome="accepted")
+def room_at_hh(harness):
+    since = harness.world.now() - timedelta(days=1)
+    accepted = harness.posted(outcome="accepted")
     return sum(datetime.fromisoformat(one["at"]) > since for one in accepted) < 5
 
 
-def test_two_hundred_by_hand_are_counted_when_hh_says_enough(desk):
-    desk.by_hand(count=200)
-    made = [at_hh(one) for one in desk.posted()]
-    accepted = desk.submit(publish(desk))
-    desk.run()
-    assert desk.row(accepted).state == "waiting_quota"
-    assert len(desk.counted()) == 200
-    access = desk.person.access
+def test_two_hundred_by_hand_are_counted_when_hh_says_enough(harness):
+    harness.by_hand(count=200)
+    made = [at_hh(one) for one in harness.posted()]
+    accepted = harness.submit(publish(harness))
+    harness.run()
+    assert harness.row(accepted).state == "waiting_quota"
+    assert len(harness.counted()) == 200
+    access = harness.person.access
     assert (access.state, access.until) == ("limited_until", made[0] + daily_limit.DAY)
-    assert desk.row(accepted).due_at == access.until
-    desk.world.sandbox.advance((access.until - desk.world.now()).total_seconds() + 1)
-    assert desk.sweep().rung == 1
-    desk.run()
-    assert desk.row(accepted).state == "submitted"
-    assert len(desk.posted(outcome="limit_exceeded")) == 1
+    assert harness.row(accepted).due_at == access.until
+    harness.world.sandbox.advance((access.until - harness.world.now()).total_seconds() + 1)
+    assert harness.sweep().rung == 1
+    harness.run()
+    assert harness.row(accepted).state == "submitted"
+    assert len(harness.posted(outcome="limit_exceeded")) == 1

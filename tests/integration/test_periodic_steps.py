@@ -13,8 +13,8 @@ import pytest
 
 from functions.fetcher import app as fetcher_app
 from functions.sweeper import app as sweeper_app
-from tests.integration.fetch_desk import rung
-from tests.integration.test_apply import desk, publish
+from tests.harness.applying import harness, publish
+from tests.harness.fetching import rung
 from ullgetthejob.applications import projection, sweep
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import clock, periodic, postgres
@@ -26,21 +26,21 @@ from ullgetthejob.vacancies import detail_backfill
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["desk"]
+__all__ = ["harness"]
 
 CONTEXT = SimpleNamespace(aws_request_id="an-invocation")
 
 
 @pytest.fixture
-def limited(desk: Any) -> Iterator[Any]:
+def limited(harness: Any) -> Iterator[Any]:
     """The role's limit on statements that README asks for, shortened."""
-    name = desk.connection.info.dbname
-    desk.connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '1s'")
+    name = harness.connection.info.dbname
+    harness.connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '1s'")
     postgres.close()
     clock.install(
-        desk.world.now
+        harness.world.now
     )  # the functions' own: tests before may have advanced the sandbox's
-    yield desk
+    yield harness
     clock.install(None)
 
 
@@ -101,26 +101,26 @@ def test_sweep_when_a_table_cannot_be_read_does_what_needs_it_not(
         assert limited.row(accepted).state == "expired"
 
 
-def test_sweep_when_one_row_fails_does_the_others(desk: Any) -> None:
-    first, second = (desk.submit(publish(desk)) for _ in range(2))
-    past = desk.world.now() - timedelta(hours=1)
-    desk.connection.execute(
+def test_sweep_when_one_row_fails_does_the_others(harness: Any) -> None:
+    first, second = (harness.submit(publish(harness)) for _ in range(2))
+    past = harness.world.now() - timedelta(hours=1)
+    harness.connection.execute(
         "UPDATE application_ledger SET state = 'handoff', due_at = NULL, expires_at = %s", [past]
     )
-    desk.connection.execute(
+    harness.connection.execute(
         "UPDATE application_ledger SET expires_at = expires_at - interval '1 hour' WHERE id = %s",
         [first.application_id],
     )
-    desk.connection.execute(f"""
+    harness.connection.execute(f"""
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'integrity_constraint_violation'; END $$;
         CREATE TRIGGER refuse BEFORE UPDATE ON application_ledger FOR EACH ROW
         WHEN (OLD.id = '{first.application_id}') EXECUTE FUNCTION refuse()
     """)
     with pytest.raises(periodic.StepsFailed) as failed:
-        desk.sweep()
+        harness.sweep()
     assert failed.value.names == ["expired"]
-    assert (desk.row(first).state, desk.row(second).state) == ("handoff", "expired")
+    assert (harness.row(first).state, harness.row(second).state) == ("handoff", "expired")
 
 
 def test_fetch_when_no_run_can_begin_still_wakes_workers_for_those_left_behind(
@@ -144,13 +144,13 @@ def test_fetch_when_no_run_can_begin_still_wakes_workers_for_those_left_behind(
 
 
 @pytest.mark.parametrize("word", ["submitted", "rate_limited", "something", None])
-def test_status_written_over_with_any_word_is_restored(desk: Any, word: str | None) -> None:
-    accepted = desk.submit(publish(desk))
-    desk.connection.execute("UPDATE applications SET status = %s", [word])
-    assert desk.sweep().repaired == 1
-    shown = desk.connection.execute("SELECT status FROM applications").fetchone()
-    assert shown == {"status": projection.PROJECTED_STATUS[desk.row(accepted).state]}
-    assert desk.sweep().repaired == 0
+def test_status_written_over_with_any_word_is_restored(harness: Any, word: str | None) -> None:
+    accepted = harness.submit(publish(harness))
+    harness.connection.execute("UPDATE applications SET status = %s", [word])
+    assert harness.sweep().repaired == 1
+    shown = harness.connection.execute("SELECT status FROM applications").fetchone()
+    assert shown == {"status": projection.PROJECTED_STATUS[harness.row(accepted).state]}
+    assert harness.sweep().repaired == 0
 
 
 # ── at size ──────────────────────────────────────────────────────────────────────────────────────
@@ -203,15 +203,28 @@ FILL = """
 EVERY_MINUTE = {
     f"{module.__name__.rpartition('.')[2]}.{name}": getattr(module, name)
     for module, names in {
-        sweep: ("ACCESS_RETURNED", "EXPIRED", "OVERWRITTEN", "DUE_ACCOUNTS", "OLDEST_DUE"),
-        cancellation: ("CANCEL_PENDING", "OF_CANCELLED", "OF_DELETED"),
-        item_intake: ("TO_TAKE_UP",),
-        event_log: ("UNSERVED", "FORGET"),
-        outbox: ("OLDEST", "FORGET"),
-        canonical_searches: ("LOCK_DUE",),
-        run_store: ("TO_RING", "FORGET"),
-        scheduler: ("OLDEST_DUE",),
-        detail_backfill: ("LEFT", "LEFT_OF_SOME"),
+        sweep: (
+            "SELECT_ACCESS_RESTORED",
+            "SELECT_EXPIRED",
+            "SELECT_OVERWRITTEN",
+            "SELECT_DUE_ACCOUNTS",
+            "SELECT_OLDEST_DUE",
+        ),
+        cancellation: (
+            "UPDATE_QUEUE_ITEMS_CANCELLED",
+            "SELECT_UNSENT_OF_CANCELLED_CAMPAIGNS",
+            "SELECT_UNSENT_OF_DELETED_ITEMS",
+        ),
+        item_intake: ("SELECT_CAMPAIGNS_WITH_PENDING_ITEMS",),
+        event_log: ("SELECT_UNSERVED_ACCOUNTS", "DELETE_OLD_EVENTS"),
+        outbox: ("SELECT_OLDEST_WAITING", "DELETE_ENDED_ENTRIES"),
+        canonical_searches: ("LOCK_DUE_QUERIES",),
+        run_store: ("SELECT_DUE_QUERIES", "DELETE_OLD_RUNS"),
+        scheduler: ("SELECT_OLDEST_DUE",),
+        detail_backfill: (
+            "SELECT_QUERIES_MISSING_DETAILS_BY_AGE",
+            "SELECT_QUERIES_MISSING_DETAILS",
+        ),
     }.items()
     for name in names
 }

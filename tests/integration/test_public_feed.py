@@ -408,7 +408,7 @@ def test_a_slow_bff_is_given_up_in_time(
 ) -> None:
     assert publisher.CONNECT_TIMEOUT_S == 2
     assert publisher.TOTAL_TIMEOUT_S == 10
-    monkeypatch.setattr(outbox, "TOTAL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(publisher, "TOTAL_TIMEOUT_S", 0.5)
     setattr(feed.bff, how, True)
     feed.new()
     done = threading.Event()

@@ -9,7 +9,7 @@ import pytest
 
 from functions.queue.app import handler
 from local.settings import REPOSITORY
-from tests.integration.conftest import Reply
+from tests.fixtures.core import Reply
 
 ADD, COUNT = "POST /api/queue/add", "POST /api/queue/batch-customize"
 START, ACT = "POST /api/queue/start-workflow", "POST /api/queue/{act}"

@@ -11,7 +11,7 @@ import pytest
 
 from functions.rate_limit.app import handler
 from local.settings import REPOSITORY
-from tests.integration.conftest import Reply
+from tests.fixtures.core import Reply
 from ullgetthejob.platform import aws
 from ullgetthejob.rate_limits import daily_limit
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.conftest import LIFE_S
+from tests.fixtures.core import LIFE_S
 from ullgetthejob.hh.client import HHClient
 
 # of the sandbox's people

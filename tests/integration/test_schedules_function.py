@@ -10,7 +10,7 @@ import pytest
 
 from functions.schedules.app import handler
 from local.settings import REPOSITORY
-from tests.integration.conftest import Reply
+from tests.fixtures.core import Reply
 from ullgetthejob.accounts import people
 from ullgetthejob.hh import environment
 from ullgetthejob.platform import clock, postgres

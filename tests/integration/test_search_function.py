@@ -1,56 +1,17 @@
 """functions/search and functions/health on their sample events, with everything real."""
 
-import importlib
 import json
 import os
 import time
-from types import SimpleNamespace
 
 import psycopg
-import pytest
 
 from functions.search import app
 from tests.fixtures.local_cloud import ROOT
-from ullgetthejob.hh import environment
+from tests.fixtures.search_function import CONTEXT, SECRET, forget
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import postgres
 from ullgetthejob.vacancies import search
-
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
-SECRET = "local-development-secret"
-
-
-def forget():
-    """As a new environment knows nothing of the last one."""
-    postgres.close()
-    if environment.client.cache_info().currsize:
-        environment.client().close()
-        environment.client.cache_clear()
-    environment.search_queue.cache_clear()
-
-
-@pytest.fixture
-def function(dynamodb_tables, database_url, hh_sandbox, monkeypatch):
-    """Calls a function's handler with a sample event; ``changes`` replace parts of it."""
-    for name, value in {
-        "DATABASE_URL": database_url,
-        "ORCHESTRATOR_SECRET": SECRET,
-        "HH_API_URL": hh_sandbox.url,
-        "HH_USER_AGENT": "UllGetTheJobTests/1.0 (tests@example.org)",
-        "HH_ACCESS_TOKEN": hh_sandbox.token(),
-        "HH_CALLS_PER_SECOND": "100",
-    }.items():
-        monkeypatch.setenv(name, value)
-    forget()
-
-    def call(name, sample=None, **changes):
-        event = json.loads((ROOT / "events" / f"{sample or name}.json").read_text())
-        handler = importlib.import_module(f"functions.{name}.app").handler
-        answer = handler({**event, **changes}, CONTEXT)
-        return answer["statusCode"], json.loads(answer["body"])
-
-    yield call
-    forget()
 
 
 def test_health_is_up_and_says_so_when_it_is_not(function, monkeypatch):

@@ -15,7 +15,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.fixtures.local_cloud import ROOT
-from tests.integration.test_search_function import function
+from tests.fixtures.search_function import function
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import clock
 from ullgetthejob.platform.errors import TooManyRequests

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.conftest import LIFE_S
+from tests.fixtures.core import LIFE_S
 from ullgetthejob.platform import aws
 
 MINUTE = 60

@@ -9,15 +9,14 @@ import httpx
 import pytest
 
 from tests.fixtures.hh_sandbox import USER_AGENT, run_sandbox
-from tests.integration.apply_judge import (
+from tests.harness.apply_invariants import (
     calls_made,
     check_days,
-    judge,
+    check_invariants,
     spent_since,
     was_full_at,
 )
-from tests.integration.test_apply import CALLER, Desk, publish
-from tests.integration.test_applying_soak import second_session
+from tests.harness.applying import CALLER, ApplyHarness, publish, second_session
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import attempts, negotiation_sync
 from ullgetthejob.applications.commands import RetryBody, retry
@@ -60,57 +59,61 @@ def greedy(connected, monkeypatch):
     connected.sandbox.control("POST", "/clock", {"rate": 0})
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    desk = Desk(connected, "timur")
-    desk.hh = HHClient(connected.sandbox.url, user_agent=USER_AGENT, pacer=Unpaced())
-    connected.clients.append(desk.hh)
-    return desk
+    harness = ApplyHarness(connected, "timur")
+    harness.hh = HHClient(connected.sandbox.url, user_agent=USER_AGENT, pacer=Unpaced())
+    connected.clients.append(harness.hh)
+    return harness
 
 
 class Days:
     """Time that passes for one person on two sessions."""
 
-    def __init__(self, desk, hours):
-        self.desk = desk
-        self.sessions = [desk.user_id, second_session(desk)]
-        self.began = desk.world.now()
+    def __init__(self, harness, hours):
+        self.harness = harness
+        self.sessions = [harness.user_id, second_session(harness)]
+        self.began = harness.world.now()
         self.ends = self.began + hours * HOUR
         self.steps = 0
 
     def submit(self, count):
         """New ones, by either session; a tenth of them by both."""
         for number in range(count):
-            vacancy = publish(self.desk)
+            vacancy = publish(self.harness)
             ids = set()
             for session in self.sessions if number % 10 == 0 else [self.sessions[number % 2]]:
-                self.desk.user_id = session
-                ids.add(self.desk.submit(vacancy).application_id)
+                self.harness.user_id = session
+                ids.add(self.harness.submit(vacancy).application_id)
             assert len(ids) == 1
 
     def want_again(self, count):
         """Press "retry" on what waits."""
-        about = {"person": self.desk.person, "caller": CALLER, "connection": self.desk.connection}
-        waiting = self.desk.connection.execute(
+        about = {
+            "person": self.harness.person,
+            "caller": CALLER,
+            "connection": self.harness.connection,
+        }
+        waiting = self.harness.connection.execute(
             "SELECT id FROM application_ledger WHERE state = 'waiting_quota' LIMIT %s", [count]
         ).fetchall()
         for row in waiting:
-            retry(str(row["id"]), RetryBody(), now=self.desk.world.now(), **about)
+            retry(str(row["id"]), RetryBody(), now=self.harness.world.now(), **about)
 
     def pass_on(self):
         """To the next minute in which something is due; whether the days are not over."""
-        now = self.desk.world.now()
-        found = self.desk.connection.execute(NEXT, {"id": self.desk.account_id}).fetchone()
+        now = self.harness.world.now()
+        found = self.harness.connection.execute(NEXT, {"id": self.harness.account_id}).fetchone()
         due = max(found["moment"] or now, now)
         minutes = -(-(due - now) // MINUTE) or 1
-        self.desk.world.sandbox.advance(minutes * MINUTE.total_seconds())
+        self.harness.world.sandbox.advance(minutes * MINUTE.total_seconds())
         self.steps += 1
         if self.steps % SWEPT_EVERY == 0:
-            self.desk.sweep()
-        self.desk.run()
-        return self.desk.world.now() < self.ends
+            self.harness.sweep()
+        self.harness.run()
+        return self.harness.world.now() < self.ends
 
     def accepted(self):
         """When hh.ru took those that Core made."""
-        return [moment(one) for one in self.desk.posted(outcome="accepted", by="api")]
+        return [moment(one) for one in self.harness.posted(outcome="accepted", by="api")]
 
 
 def moment(entry):
@@ -153,11 +156,13 @@ def test_three_days_of_a_greedy_person_use_what_the_limits_allow_and_no_more(gre
         so_far = sum(one <= at for one in made)
         by_law = CAPACITY + PER_HOUR * ((at - days.began) / HOUR)
         assert by_law * 0.99 - 1 <= so_far <= by_law
-    judge(greedy.account_id, greedy.who, sandbox=greedy.world.sandbox, connection=greedy.connection)
+    check_invariants(
+        greedy.account_id, greedy.who, sandbox=greedy.world.sandbox, connection=greedy.connection
+    )
 
 
-def waiting(desk):
-    found = desk.connection.execute(
+def waiting(harness):
+    found = harness.connection.execute(
         "SELECT count(*) AS waiting FROM application_ledger WHERE state = 'waiting_quota'"
     ).fetchone()
     return found["waiting"]
@@ -186,13 +191,15 @@ def test_applications_by_hand_cost_one_refusal_a_poll_at_most_and_nothing_is_los
         assert following - at >= negotiation_sync.MIN_INTERVAL
         assert not [call for call in calls if at < call < until]
     assert check_days(greedy.posted()) <= daily_limit.DAY_LIMIT
-    judge(greedy.account_id, greedy.who, sandbox=greedy.world.sandbox, connection=greedy.connection)
+    check_invariants(
+        greedy.account_id, greedy.who, sandbox=greedy.world.sandbox, connection=greedy.connection
+    )
 
 
-def by_hand(desk, count):
+def by_hand(harness, count):
     """The person applies on the site, until hh.ru says that it is enough."""
     try:
-        desk.world.sandbox.apply_by_hand(desk.who, count=count)
+        harness.world.sandbox.apply_by_hand(harness.who, count=count)
     except httpx.HTTPStatusError as error:
         assert error.response.status_code == 409  # noqa: PT017 - hh.ru took as many as it would
 
@@ -253,19 +260,19 @@ def dies(*_, **__):
     raise Died
 
 
-def postpone(desk, accepted, by):
-    changed = desk.connection.execute(
+def postpone(harness, accepted, by):
+    changed = harness.connection.execute(
         "UPDATE application_ledger SET due_at = due_at + %s WHERE id = %s",
         (by, accepted.application_id),
     )
     assert changed.rowcount == 1
 
 
-def wait_for(desk, accepted):
+def wait_for(harness, accepted):
     """Until all of them are made."""
     for _ in range(600):
-        desk.run()
-        if all(desk.row(one).state == "submitted" for one in accepted):
+        harness.run()
+        if all(harness.row(one).state == "submitted" for one in accepted):
             return
-        desk.world.sandbox.advance(INTERVAL.total_seconds())
-    raise AssertionError([desk.row(one).state for one in accepted])
+        harness.world.sandbox.advance(INTERVAL.total_seconds())
+    raise AssertionError([harness.row(one).state for one in accepted])

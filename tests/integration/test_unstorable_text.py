@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.fixtures.wire import every_route, send
-from tests.integration.test_database_states import ADMIN, SECRET
+from tests.harness.secrets_of_tests import ADMIN, SECRET
 from ullgetthejob.hh.error_parsing import Received, parse
 from ullgetthejob.platform import storable_text
 from ullgetthejob.platform.errors import Invalid

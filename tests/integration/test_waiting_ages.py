@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.test_apply import desk, publish
+from tests.harness.applying import harness, publish
 from ullgetthejob.applications import sweep
 from ullgetthejob.platform import postgres
 from ullgetthejob.saved_searches import scheduler
@@ -16,7 +16,7 @@ from ullgetthejob.saved_searches import scheduler
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["desk"]
+__all__ = ["harness"]
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
@@ -90,14 +90,14 @@ def test_a_search_waits_until_it_is_begun_gone_on_with_and_told(connection: Any)
     assert age_of_searches(connection) == 40
 
 
-def test_an_application_waits_from_when_it_is_due_until_it_is_made(desk: Any) -> None:
+def test_an_application_waits_from_when_it_is_due_until_it_is_made(harness: Any) -> None:
     def age() -> float:
-        return sweep.oldest_due_age(connection=desk.connection, now=desk.world.now())
+        return sweep.oldest_due_age(connection=harness.connection, now=harness.world.now())
 
-    vacancy_id = publish(desk)
+    vacancy_id = publish(harness)
     assert age() == 0
-    desk.submit(vacancy_id)
-    desk.world.sandbox.advance(600)
+    harness.submit(vacancy_id)
+    harness.world.sandbox.advance(600)
     assert 600 <= age() < 700
-    desk.run()
+    harness.run()
     assert age() == 0

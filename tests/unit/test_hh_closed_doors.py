@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.unit.test_hh_client import Hh, Tokens
+from tests.harness.hh_client import Hh, Tokens
 from ullgetthejob.hh import error_rules, errors
 from ullgetthejob.hh.search_parameters import SearchParameters
 

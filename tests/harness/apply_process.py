@@ -1,4 +1,4 @@
-"""The applier as processes that may be killed: see :mod:`.nursery`. A bell names an account."""
+"""The applier as processes that may be killed (:mod:`.worker_process`); it is woken by account."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from functions.applier import app
-from tests.integration import nursery
-from ullgetthejob.applications import ledger, resume_creation
+from tests.harness import worker_process
+from ullgetthejob.applications import attempts, ledger, resume_creation
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import leases, settings
 from ullgetthejob.rate_limits import token_bucket
@@ -48,20 +48,24 @@ def _moved(**expected: str) -> Callable[[Any], bool]:
     return lambda row: all(getattr(row, name) == value for name, value in expected.items())
 
 
-class Applier(nursery.Worker):
+class Applier(worker_process.Worker):
     """The function ``applier``."""
 
     after: ClassVar = {
-        "the lease is taken": (leases, "take", nursery.always),
-        "preparing": (ledger, "move", _moved(state="preparing")),
-        "the token is taken": (token_bucket, "acquire", nursery.always),
-        "the attempt is on record": (ledger, "begin_attempt", nursery.always),
+        "the lease is taken": (leases, "take", worker_process.always),
+        "preparing": (ledger, "transition", _moved(state="preparing")),
+        "the token is taken": (token_bucket, "acquire", worker_process.always),
+        "the attempt is on record": (attempts, "begin_attempt", worker_process.always),
         # in a transaction that is never committed
-        "the outcome is written": (ledger, "end_attempts", nursery.always),
-        "queued again": (ledger, "move", _moved(reason="never_arrived")),
-        "the resume's title is on record": (resume_creation._Work, "_record", nursery.always),
-        "the resume is kept": (resume_creation._Work, "_keep", nursery.always),
-        "it waits for the resume": (ledger, "move", _moved(reason="resume_not_visible")),
+        "the outcome is written": (attempts, "close_attempts", worker_process.always),
+        "queued again": (ledger, "transition", _moved(reason="never_arrived")),
+        "the resume's title is on record": (
+            resume_creation._Work,
+            "_record",
+            worker_process.always,
+        ),
+        "the resume is kept": (resume_creation._Work, "_save_draft", worker_process.always),
+        "it waits for the resume": (ledger, "transition", _moved(reason="resume_not_visible")),
     }
     before: ClassVar = {"the outcome is committed": (leases.Lease, "release")}
     calls: ClassVar = {
@@ -84,8 +88,8 @@ class Applier(nursery.Worker):
         return Pacer(settings.text("PACER_TABLE"), calls_per_second=1000)
 
     def answer(self, bell: str) -> dict[str, Any]:
-        return app.handler(nursery.event({"account_id": bell}), None)
+        return app.handler(worker_process.event({"account_id": bell}), None)
 
 
 if __name__ == "__main__":
-    nursery.serve(Applier, socket.socket(fileno=int(sys.argv[1])))
+    worker_process.serve(Applier, socket.socket(fileno=int(sys.argv[1])))

@@ -1,6 +1,6 @@
 """The fetcher, the fetch worker and the broadcaster as processes that may be killed: see
-:mod:`.nursery`. The bell ``tick`` is the fetcher's, ``broadcast <account>`` the broadcaster's,
-others name a search."""
+:mod:`.worker_process`. The wake-up ``tick`` is the fetcher's, ``broadcast <account>`` the
+broadcaster's, others name a search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from functions.broadcaster import app as broadcaster_app
 from functions.fetch_worker import app
 from functions.fetcher import app as fetcher_app
-from tests.integration import nursery
+from tests.harness import worker_process
 from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, Pacer
 from ullgetthejob.platform import leases, queues, settings
 from ullgetthejob.realtime import event_log
@@ -42,30 +42,30 @@ STEPS = (
 )
 
 
-class Fetching(nursery.Worker):
+class Fetching(worker_process.Worker):
     """The functions ``fetcher``, ``fetch_worker`` and ``broadcaster``."""
 
     after: ClassVar = {
-        "a run is begun": (run_store, "begin", nursery.always),
+        "a run is begun": (run_store, "begin", worker_process.always),
         "runs are claimed": (canonical_searches, "claim_due", bool),
-        "a bell has rung": (queues, "ring", nursery.always),
-        "the lease is taken": (leases, "take", nursery.always),
-        "the run is put off": (run_store, "put_off", nursery.always),
+        "a bell has rung": (queues, "notify", worker_process.always),
+        "the lease is taken": (leases, "take", worker_process.always),
+        "the run is put off": (run_store, "postpone", worker_process.always),
         # in transactions that are never committed
-        "vacancies are stored": (store, "store_seen", nursery.always),
-        "matches are numbered": (canonical_searches, "match", nursery.always),
-        "the first page is written": (run_store, "step", nursery.always),
-        "the last page is written": (run_store, "step", lambda run: run.plan.over),
-        "the end is written": (run_store, "end", nursery.always),
-        "an event is written": (event_log, "append", nursery.always),
+        "vacancies are stored": (store, "store_vacancies", worker_process.always),
+        "matches are numbered": (canonical_searches, "record_matches", worker_process.always),
+        "the first page is written": (run_store, "save_step", worker_process.always),
+        "the last page is written": (run_store, "save_step", lambda run: run.plan.over),
+        "the end is written": (run_store, "end", worker_process.always),
+        "an event is written": (event_log, "append", worker_process.always),
         # committed
-        "the first page is kept": (run_worker._RunWorker, "_keep", nursery.always),
-        "one is told": (notifications, "_tell", nursery.always),
-        "all are told": (notifications, "tell", nursery.always),
-        "details are read": (detail_backfill, "read_some", nursery.always),
+        "the first page is kept": (run_worker._RunWorker, "_store_page", worker_process.always),
+        "one is told": (notifications, "_notify_account", worker_process.always),
+        "all are told": (notifications, "notify_accounts", worker_process.always),
+        "details are read": (detail_backfill, "backfill", worker_process.always),
     }
     before: ClassVar = {
-        "the end is committed": (run_worker._RunWorker, "tell"),
+        "the end is committed": (run_worker._RunWorker, "notify"),
         "before the lease is let go": (leases.Lease, "release"),
     }
     calls: ClassVar = {
@@ -89,10 +89,10 @@ class Fetching(nursery.Worker):
             fetcher_app.handler({}, None)
             return {"batchItemFailures": []}
         if bell.startswith(BROADCAST):
-            event = nursery.event({"account_id": bell.removeprefix(BROADCAST)})
+            event = worker_process.event({"account_id": bell.removeprefix(BROADCAST)})
             return broadcaster_app.handler(event, None)
-        return app.handler(nursery.event({"query_id": bell}), None)
+        return app.handler(worker_process.event({"query_id": bell}), None)
 
 
 if __name__ == "__main__":
-    nursery.serve(Fetching, socket.socket(fileno=int(sys.argv[1])))
+    worker_process.serve(Fetching, socket.socket(fileno=int(sys.argv[1])))

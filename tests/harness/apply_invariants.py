@@ -40,7 +40,9 @@ SENT = """
 """
 
 
-def judge(account_id: UUID, person: str, *, sandbox: HhSandbox, connection: Connection) -> None:
+def check_invariants(
+    account_id: UUID, person: str, *, sandbox: HhSandbox, connection: Connection
+) -> None:
     """Each vacancy was applied to once, nothing is stuck, and what is shown is what is true."""
     rows = connection.execute(ROWS, [account_id]).fetchall()
     log = sandbox.applications(person=person)

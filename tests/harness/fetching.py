@@ -73,7 +73,7 @@ def found_now(sandbox: HhSandbox, parameters: SearchParameters, until: datetime)
     raise AssertionError
 
 
-class Desk:
+class FetchHarness:
     """The function's work in this process, at *world*'s clock; its bells are real."""
 
     def __init__(self, world: Connected) -> None:
@@ -199,20 +199,20 @@ def rung(queue: str, name: str) -> list[str]:
 # ── the judge ────────────────────────────────────────────────────────────────────────────────────
 
 
-def judge(desk: Desk) -> None:
+def check_invariants(harness: FetchHarness) -> None:
     """The database has what hh.ru has, and every account was told of it, once. What has closed need
     not have been told."""
-    connection = desk.connection
+    connection = harness.connection
     rows = connection.execute("SELECT external_id, title, closed_at FROM jobs").fetchall()
     jobs = {row["external_id"]: row for row in rows}
     wanted: dict[str, set[str]] = defaultdict(set)
     for query in connection.execute("SELECT * FROM search_queries").fetchall():
-        found = desk.matches(query["id"])
+        found = harness.matches(query["id"])
         judge_matches(query, connection)
         # What came later, while others were fetched, the next run will find.
         until = query["complete_from"]
         parameters = canonical_searches.parameters_of(query)
-        at_hh = found_now(desk.sandbox, parameters, until) if until else {}
+        at_hh = found_now(harness.sandbox, parameters, until) if until else {}
         assert set(at_hh) <= set(found), query["parameters"]
         assert at_hh == {id: jobs[id]["title"] for id in at_hh}
         for row in connection.execute(

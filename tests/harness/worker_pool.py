@@ -1,4 +1,4 @@
-"""The test's side of :mod:`tests.integration.nursery`: starts, rings and kills workers."""
+"""The test's side of :mod:`tests.harness.worker_process`: starts, rings and kills workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Self
 
 from local.settings import REPOSITORY
-from tests.integration import apply_work
+from tests.harness import apply_process
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -72,7 +72,7 @@ class Workers:
     """Starts workers, and kills those that are left in the end. What they log is in *log*; their
     nursery is *module*."""
 
-    def __init__(self, log: Path, module: str = apply_work.__name__) -> None:
+    def __init__(self, log: Path, module: str = apply_process.__name__) -> None:
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._running: list[Worker] = []
         with log.open("ab") as output, theirs:

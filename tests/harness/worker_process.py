@@ -5,8 +5,8 @@ they share nothing but what Postgres and AWS hold. A worker takes bells from its
 and answers ``done`` or ``failed``; one that is to be killed at a step stops itself there, says
 ``stopped`` and does nothing more. The product has no hooks for it.
 
-:mod:`.apply_work` and :mod:`.fetch_work` say which functions and which steps; :mod:`.workers` is
-the side of the test.
+:mod:`.apply_process` and :mod:`.fetch_process` say which functions and which steps;
+:mod:`.worker_pool` is the side of the test.
 """
 
 from __future__ import annotations

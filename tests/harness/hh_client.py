@@ -1,0 +1,60 @@
+"""The client of hh.ru on a scripted wire."""
+
+import httpx
+
+from ullgetthejob.hh.client import HHClient
+
+EMPTY = {"items": [], "found": 0, "page": 0, "pages": 0, "per_page": 100}
+AGENT = "UllGetTheJob/1.0 (test@example.org)"
+
+
+class Slots:
+    """A pacer that lets everybody through and remembers."""
+
+    def __init__(self):
+        self.taken = 0
+        self.pauses = []
+
+    def wait(self):
+        self.taken += 1
+
+    def pause(self, reason, seconds):
+        self.pauses.append((reason, seconds))
+
+
+class Tokens:
+    """Hands out t1, then t2 after t1 was refused, and so on; remembers why."""
+
+    def __init__(self, letter="t"):
+        self.letter = letter
+        self.number = 1
+        self.reasons = []
+
+    def current(self):
+        return f"{self.letter}{self.number}"
+
+    def renewed(self, refused, reason):
+        assert refused == self.current()
+        self.reasons.append(reason)
+        self.number += 1
+        return self.current()
+
+
+class Hh:
+    """hh.ru played by a function from request to response."""
+
+    def __init__(self, answer):
+        self.requests = []
+        self.pacer = Slots()
+        self._answer = answer
+        self.client = HHClient(
+            "https://api.hh.example",
+            user_agent=AGENT,
+            pacer=self.pacer,
+            token=Tokens(),
+            transport=httpx.MockTransport(self._handle),
+        )
+
+    def _handle(self, request):
+        self.requests.append(request)
+        return self._answer(request)

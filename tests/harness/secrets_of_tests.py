@@ -1,0 +1,6 @@
+"""Secrets of tests."""
+
+from __future__ import annotations
+
+SECRET = ("X-Core-Secret", "local-development-secret")
+ADMIN = ("X-Admin-Secret", "an administrator's secret")
