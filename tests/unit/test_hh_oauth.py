@@ -225,7 +225,10 @@ def test_people_s_refusals_pause_nobody():
         (TokenEndpoint(429, {"errors": [{"type": "x"}]}), errors.HHBusy, False),
         (TokenEndpoint(refusal=errors.HHBusy("no slot")), errors.HHBusy, False),
     ],
-    ids=str,
+    ids=[
+        *("connect-error", "connect-timeout", "pool-timeout", "write-error", "read-timeout"),
+        *("protocol-error", "500", "503", "429", "no-slot"),
+    ],
 )
 def test_a_failure_tells_whether_the_token_may_be_spent(endpoint, kind, may_have_acted):
     for call in (endpoint.exchange, lambda: endpoint.client.refresh("r1")):
