@@ -41,10 +41,10 @@ WORKER = """
 import sys
 from datetime import datetime
 from ullgetthejob.platform import postgres
-from ullgetthejob.realtime import events, public_feed
+from ullgetthejob.public_feed import publisher
 moment = datetime.fromisoformat(sys.argv[1])
 with postgres.session() as connection:
-    public_feed.run(connection=connection, clock=lambda: moment, request_id="a-worker")
+    publisher.run(connection=connection, clock=lambda: moment, request_id="a-worker")
 """
 
 

@@ -30,10 +30,10 @@ WORKER = """
 import sys
 from datetime import datetime
 from uuid import UUID
-from ullgetthejob.accounts import vault
+from ullgetthejob.accounts import token_store
 from ullgetthejob.hh.environment import client
 account_id, now = sys.argv[1:]
-token = vault.AccountToken(UUID(account_id), hh=client(), now=datetime.fromisoformat(now))
+token = token_store.AccountToken(UUID(account_id), hh=client(), now=datetime.fromisoformat(now))
 print(token.current())
 """
 
