@@ -87,7 +87,7 @@ build: $(READY) ## Build layers and functions into .aws-sam: ARCH=arm64 (default
 	@cmp -s $(CACHE).new $(CACHE).key || rm -rf $(CACHE)
 	@mv $(CACHE).new $(CACHE).key
 	@ARCH=$(ARCH) $(SAM) build --parameter-overrides Architecture=$(ARCH) --build-dir $(BUILT) --cache-dir $(CACHE) --cached --parallel
-	@! grep -q "^no Python" $(CACHE).key || echo "No working python3.13 on PATH: the layers contain no bytecode, cold starts take twice as long."
+	@! grep -q "^no Python" $(CACHE).key || echo "No working python3.13 on PATH: the layers carry no bytecode, cold starts take twice as long."
 
 .PHONY: validate
 validate: $(READY) ## Check template.yaml with CloudFormation's rules
