@@ -52,3 +52,12 @@ def test_file_check_finds_names() -> None:
     """The pattern still matches the forms in which documents name files."""
     text = "`a/b.py`, [x](docs/c.md), `https://x.org/d.json`, `GET /e/f.py`, `g.py`"
     assert FILE.findall(text) == ["a/b.py", "docs/c.md", "g.py"]
+
+
+@pytest.mark.parametrize("message", ["a periodic step failed", "unexpected error", "work failed"])
+def test_log_message_named_in_runbooks_is_written(message: str) -> None:
+    named = (ROOT / "docs" / "runbooks.md").read_text()
+    named += (ROOT / "monitoring" / "alarms.yaml").read_text()
+    assert message in named
+    sources = PACKAGE.rglob("*.py")
+    assert any(f'"{message}"' in source.read_text() for source in sources)

@@ -56,5 +56,5 @@ def test_the_walk_finds_the_times_that_there_are():
         for name, kind in get_type_hints(model, include_extras=True).items()
         if times(kind)
     }
-    known = {"ItemAnswer.next_run_at", "ApplicationAnswer.submitted_at", "Step.at"}
+    known = {"ItemAnswer.next_run_at", "ApplicationAnswer.submitted_at", "HistoryStep.at"}
     assert known <= found

@@ -174,7 +174,7 @@ def test_concurrent_migrators_apply_each_revision_once(empty_database_url):
         assert migrator.stdin is not None
         migrator.stdin.write("!")
         migrator.stdin.flush()
-    applied = [json.loads(migrator.communicate(timeout=60)[0]) for migrator in migrators]
+    applied = [json.loads(migrator.communicate(timeout=300)[0]) for migrator in migrators]
     assert sorted(applied) == [[], [], list(ALL)]
     assert query(empty_database_url, "SELECT version_num FROM alembic_version_core") == [(HEAD,)]
 
