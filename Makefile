@@ -1,4 +1,4 @@
-# Every command of the project; "make" alone lists them. Needs Python 3.11+ and make, nothing else.
+# All commands of the project; "make" alone lists them. Needs Python 3.11+ and make, nothing else.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
@@ -10,20 +10,20 @@ INSTALL = $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode -r r
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# uv comes from the same hashed lock as everything that it then installs.
+# uv comes from the same hashed lock as the packages that it then installs.
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
 	@echo "Installing pinned packages into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@awk '/^uv==/{found=1} found{print; if (!/\\$$/) exit}' requirements-dev.txt > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
-	@VIRTUAL_ENV=$(VENV) $(INSTALL) || { echo "Once more, with the system's certificates ..."; VIRTUAL_ENV=$(VENV) $(INSTALL) --system-certs; }
+	@VIRTUAL_ENV=$(VENV) $(INSTALL) || { echo "Trying again with the system's certificates ..."; VIRTUAL_ENV=$(VENV) $(INSTALL) --system-certs; }
 	@touch $@
 
 .PHONY: install
 install: $(READY) ## Install the pinned packages into .venv
 
-# pymorphy3 names setuptools from Python 3.12 on, and imports nothing of it: layers go without.
+# pymorphy3 requires setuptools from Python 3.12 on, but does not import it: the layers leave it out.
 .PHONY: lock
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --no-strip-extras --extra migrations --extra dev --custom-compile-command "make lock" -o requirements-dev.txt
@@ -43,7 +43,7 @@ services: $(READY) ## Serve Postgres, AWS and hh.ru's sandbox alone, for sam loc
 	@$(BIN)/python -m local services $(if $(CONTAINER_HOST),--container-host $(CONTAINER_HOST))
 
 # ── database ─────────────────────────────────────────────────────────────────────────────────────
-# On DATABASE_URL (environment, else .env), else on the embedded server, started for it if need be.
+# With DATABASE_URL (environment, else .env), else with the embedded server, which is started if needed.
 DATABASE = $(BIN)/python -m local.database
 
 .PHONY: db-migrate
@@ -51,7 +51,7 @@ db-migrate: $(READY) ## Bring the database to the newest schema, or to REVISION
 	@$(DATABASE) migrate $(if $(REVISION),-- $(REVISION))
 
 .PHONY: db-rollback
-db-rollback: $(READY) ## Take the last migration back, or all after REVISION (base: all); DROP_DATA=1
+db-rollback: $(READY) ## Undo the last migration, or all after REVISION (base: all); DROP_DATA=1
 	@$(DATABASE) rollback $(if $(DROP_DATA),--drop-data) $(if $(REVISION),-- $(REVISION))
 
 .PHONY: db-reset
@@ -67,12 +67,12 @@ db-new: $(READY) ## Write an empty migration: NAME="what it does"
 	@$(if $(NAME),,echo 'NAME is missing: make db-new NAME="what it does"' >&2; exit 2;) $(DATABASE) new "$(NAME)"
 
 # ── build and deploy ─────────────────────────────────────────────────────────────────────────────
-# ARCH sets the template's Architecture and the wheels alike. SAM's cache notices neither another
-# machine nor a Python 3.13 that came or went nor layers/layer.mk: so each machine has a folder of its
-# own (build.toml, which SAM keeps beside the build, too), and the cache goes when any of that changes.
+# ARCH sets the architecture of the template and of the wheels. SAM's cache ignores the architecture, the
+# presence of Python 3.13 and layers/layer.mk: so each architecture has a folder of its own (with the
+# build.toml that SAM keeps beside the build), and the cache is deleted when any of them changes.
 ARCH ?= arm64
 STAGE ?= dev
-# The stack's parameters, as "sam deploy" takes them; CloudFormation remembers them from then on.
+# The stack's parameters for "sam deploy"; CloudFormation remembers them after the first deploy.
 PARAMETERS ?= $(addprefix file://,$(wildcard parameters-$(STAGE).yaml))
 BUILT = .aws-sam/$(ARCH)/build
 CACHE = .aws-sam/$(ARCH)/cache
@@ -90,7 +90,7 @@ build: $(READY) ## Build layers and functions into .aws-sam: ARCH=arm64 (default
 	@! grep -q "^no Python" $(CACHE).key || echo "No working python3.13 on PATH: the layers carry no bytecode, cold starts take twice as long."
 
 .PHONY: validate
-validate: $(READY) ## Check template.yaml as CloudFormation would
+validate: $(READY) ## Check template.yaml with CloudFormation's rules
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint
 
 .PHONY: deploy
@@ -99,7 +99,7 @@ deploy: build ## Build and deploy with parameters-STAGE.yaml: STAGE=dev (default
 	@$(SAM) deploy --config-file $(CURDIR)/samconfig.toml --config-env $(STAGE) --template-file $(BUILT)/template.yaml --parameter-overrides Stage=$(STAGE) Architecture=$(ARCH) $(PARAMETERS)
 
 .PHONY: deploy-prod
-deploy-prod: ## The same with STAGE=prod; shows the changes and asks
+deploy-prod: ## Build and deploy with STAGE=prod; shows the changes and asks
 	@$(MAKE) deploy STAGE=prod
 
 .PHONY: migrate-cloud
@@ -111,7 +111,7 @@ test-sam-local: $(READY) ## Run every function in AWS's container through "sam l
 	@$(BIN)/pytest -rs tests/sam_local
 
 .PHONY: secret
-secret: ## Print fresh secrets, ready for .env
+secret: ## Generate and print new secrets for .env
 	@$(PYTHON) -c 'import secrets; [print(f"{name}={secrets.token_urlsafe(48)}") for name in ("ORCHESTRATOR_SECRET", "ADMIN_SECRET", "SECRET_KEY_BASE")]'
 
 # ── tests and checks ─────────────────────────────────────────────────────────────────────────────
@@ -124,26 +124,26 @@ test: $(READY) ## Run unit, integration, contract and end-to-end tests
 	@$(PYTEST) $(SUITES)
 
 .PHONY: test-unit
-test-unit: $(READY) ## Run the tests that need nothing but Python
+test-unit: $(READY) ## Run the tests that only need Python
 	@$(PYTEST) tests/unit
 
 .PHONY: test-hh-api
-test-hh-api: $(READY) ## Run the tests that ask the real hh.ru; need HH_ACCESS_TOKEN, HH_USER_AGENT
+test-hh-api: $(READY) ## Run the tests against the real hh.ru; needs HH_ACCESS_TOKEN, HH_USER_AGENT
 	@$(BIN)/python -m pytest -m hh_api tests/hh_api
 
 .PHONY: soak-applying
-soak-applying: $(READY) ## Apply 1,000 times while all goes wrong; SOAK_APPLICATIONS=, SOAK_SEED=
+soak-applying: $(READY) ## Submit 1,000 applications during injected faults; SOAK_APPLICATIONS=, SOAK_SEED=
 	@SOAK_APPLICATIONS=$${SOAK_APPLICATIONS:-1000} $(PYTEST) -q tests/integration/test_applying_soak.py
 
 .PHONY: soak-fetching
-soak-fetching: $(READY) ## Kill fetcher, workers and broadcaster for ten minutes; SOAK_SECONDS=
+soak-fetching: $(READY) ## Run saved searches for ten minutes while processes are killed; SOAK_SECONDS=
 	@SOAK_SECONDS=$${SOAK_SECONDS:-600} $(PYTEST) -q tests/integration/test_fetching_soak.py
 
 .PHONY: test-dynamodb-local
-test-dynamodb-local: $(READY) ## Race many processes on AWS's DynamoDB Local (needs Java 17 and npm)
+test-dynamodb-local: $(READY) ## Run many processes at once on AWS's DynamoDB Local (needs Java 17 and npm)
 	@$(BIN)/python -m pytest -rs tests/dynamodb_local
 
-# Playwright for Python, without any browser of its own: the tests drive Debian's Chromium.
+# Playwright for Python, without its own browsers: the tests use Debian's Chromium.
 BROWSER_READY := $(VENV)/.browser-ready
 INSTALL_BROWSER = $(BIN)/uv pip install --quiet --require-hashes --no-deps -r tests/browser/requirements.txt
 
@@ -157,7 +157,7 @@ test-browser: $(BROWSER_READY) ## Run the tests in a real browser: Debian's Chro
 	@$(PYTEST) -rs tests/browser
 
 .PHONY: coverage
-coverage: $(READY) ## Run the tests and show which lines they miss
+coverage: $(READY) ## Run the tests and show the lines that are not covered
 	@$(BIN)/coverage erase
 	@COVERAGE_FILE=$(CURDIR)/.coverage COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -q -m "not hh_api" $(SUITES)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --skip-covered --show-missing
@@ -169,19 +169,19 @@ check: $(READY) validate ## Lint, formatting, types, template
 	@$(BIN)/mypy $(PYTHON_CODE)
 
 .PHONY: format
-format: $(READY) ## Format the code and mend what can be mended
+format: $(READY) ## Format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix --quiet $(PYTHON_CODE); $(BIN)/ruff format $(PYTHON_CODE)
 
 .PHONY: docs
-docs: $(READY) ## Write the generated references: docs/openapi.json, docs/hh-errors.md
+docs: $(READY) ## Generate the references: docs/openapi.json, docs/hh-errors.md
 	@$(BIN)/python docs/generate.py
 
 # ── benchmarks ───────────────────────────────────────────────────────────────────────────────────
 .PHONY: bench-cold-start
-bench-cold-start: $(READY) ## Cold starts of every function beside a naive search, under AWS's emulator
+bench-cold-start: $(READY) ## Measure cold starts of all functions against a naive search, in AWS's emulator
 	@$(BIN)/python -m benchmarks.cold_start
 
-# The peer and all that it brings, in an environment of its own.
+# The library that is compared, with its dependencies, in an environment of its own.
 ZAE = .data/zae-limiter
 ZAE_READY := $(ZAE)/.ready
 INSTALL_ZAE = $(BIN)/uv pip install --quiet --require-hashes --no-deps --compile-bytecode -r benchmarks/limiters/requirements.txt
@@ -192,25 +192,25 @@ $(ZAE_READY): $(READY) benchmarks/limiters/requirements.txt
 	@touch $@
 
 .PHONY: bench-rate-limit
-bench-rate-limit: $(ZAE_READY) ## Acquires on AWS's DynamoDB Local beside zae-limiter (needs Java 17, npm)
+bench-rate-limit: $(ZAE_READY) ## Compare acquires on DynamoDB Local with zae-limiter (needs Java 17, npm)
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.rate_limit --zae-python $(ZAE)/bin/python
 
 .PHONY: bench-submit
-bench-submit: $(READY) ## How long twenty submissions at once take, beside calls that do nothing
+bench-submit: $(READY) ## Measure twenty submissions at once, compared with calls that do nothing
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.submit_latency
 
 .PHONY: bench-search-burst
-bench-search-burst: $(READY) ## How long fifty searches at once take, equal and different, beside one alone
+bench-search-burst: $(READY) ## Measure fifty searches at once, equal and different, against a single one
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.search_burst
 
 .PHONY: bench-broadcast
-bench-broadcast: $(READY) ## 4 KB to 1,000 sockets over TLS, beside boto3 with 32 threads
+bench-broadcast: $(READY) ## Send 4 KB to 1,000 sockets over TLS, compared with boto3 with 32 threads
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.broadcast
 
 .PHONY: bench-store
-bench-store: $(READY) ## Storing 2,000 vacancies of which nine in ten are unchanged, beside executemany
+bench-store: $(READY) ## Store 2,000 vacancies, nine in ten unchanged, compared with executemany
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.store
 
 .PHONY: bench-fetch
-bench-fetch: $(READY) ## Fetching 2,000 vacancies at 50 ms latency, beside the pace alone
+bench-fetch: $(READY) ## Fetch 2,000 vacancies at 50 ms latency, compared with the pace alone
 	@POWERTOOLS_METRICS_DISABLED=true PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch

@@ -1,7 +1,7 @@
-"""Writes the generated references: ``docs/openapi.json`` and ``docs/hh-errors.md`` (make docs).
+"""Generate the references ``docs/openapi.json`` and ``docs/hh-errors.md`` (make docs).
 
-Both come from the code that runs: the routes and models of the functions, and the table of hh.ru's
-errors. A test compares what is committed with what this makes.
+Both come from the running code: the routes and models of the functions, and the table of hh.ru's
+errors. A test compares the committed files with the generated ones.
 """
 
 from __future__ import annotations
@@ -39,33 +39,31 @@ from ullgetthejob.platform.http import (  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What each refusal is about.
+# Descriptions of refusals, by status.
 REFUSALS = {
-    400: "The request cannot be read, or hh.ru does not take what it brings",
+    400: "The request cannot be parsed, or hh.ru refuses its values",
     401: "A secret, X-Signature or a bearer token is missing or wrong",
-    404: "There is no such thing, or it is somebody else's",
+    404: "It does not exist, or belongs to another user",
     413: "The body is larger than 256 KB",
-    422: "A field is wrong; details.fields names it",
-    503: "hh.ru, Postgres or AWS does not answer; Retry-After says when to come back",
+    422: "A field is invalid; details.fields names it",
+    503: "hh.ru, Postgres or AWS does not answer; Retry-After says when to try again",
 }
-OF_EVERY_ROUTE = {
-    500: "Something went wrong on Core's side; its log says what, by the request's id"
-}
-OF_SOME = {
-    403: "The token is of another user",
-    409: "It contradicts what there is; error says how",
-    429: "More is asked at the moment than can be served; Retry-After says when to come back",
+REFUSALS_OF_EVERY_ROUTE = {500: "An internal error of Core; its log has the cause, by request id"}
+REFUSALS_OF_SOME_ROUTES = {
+    403: "The token belongs to another user",
+    409: "It conflicts with the present state; error says how",
+    429: "Too many requests at the moment; Retry-After says when to try again",
 }
 SUCCESSES = {
     200: "OK",
-    201: "Made",
-    202: "Accepted; it goes on by itself",
-    503: "It does not work at the moment",
+    201: "Created",
+    202: "Accepted; processing continues in the background",
+    503: "Unavailable at the moment",
 }
-OF_ANYBODY = {403: "The token is of another user"}
-OF_PERSONS = {
-    **OF_ANYBODY,
-    409: "Nothing goes on before the person does something; details.access says what",
+REFUSALS_WITH_USER = {403: "The token belongs to another user"}
+REFUSALS_WITH_PERSON = {
+    **REFUSALS_WITH_USER,
+    409: "The person has to act first; details.access says how",
 }
 SECURITY: dict[Any, list[dict[str, list[str]]] | None] = {
     ANYONE: None,
@@ -77,7 +75,7 @@ SECURITY: dict[Any, list[dict[str, list[str]]] | None] = {
 
 
 class Refusal(BaseModel):
-    """What every error looks like."""
+    """The body of every error."""
 
     success: Literal[False]
     error: str = Field(description="a flat snake_case code")
@@ -88,17 +86,17 @@ class Refusal(BaseModel):
 
 
 def apis() -> dict[str, Api]:
-    """The routes of each function that has any."""
-    found = {}
+    """Return the routes of each function that has any, by the function's name."""
+    by_function = {}
     for path in sorted((ROOT / "functions").glob("*/app.py")):
         module = importlib.import_module(f"functions.{path.parent.name}.app")
         if hasattr(module, "api"):
-            found[path.parent.name] = module.api
-    return found
+            by_function[path.parent.name] = module.api
+    return by_function
 
 
 def openapi() -> str:
-    """The OpenAPI 3.1 document of all HTTP routes, as JSON text."""
+    """Return the OpenAPI 3.1 document of all HTTP routes, as JSON text."""
     resolver = APIGatewayHttpResolver(enable_validation=True)
     for function, api in apis().items():
         for route in api.routes.values():
@@ -115,18 +113,18 @@ def openapi() -> str:
     )
     content = json.loads(document)
     content.pop("servers", None)
-    _drop_validation_errors_of_powertools(content)
-    _name_declared_answers(content)
+    _drop_powertools_validation_errors(content)
+    _copy_response_to_statuses(content)
     return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
 def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> None:
-    texts = OF_EVERY_ROUTE | ({} if route.auth is ANYONE else REFUSALS)
-    texts = texts | {status: OF_SOME[status] for status in route.refuses}
+    texts = REFUSALS_OF_EVERY_ROUTE | ({} if route.auth is ANYONE else REFUSALS)
+    texts = texts | {status: REFUSALS_OF_SOME_ROUTES[status] for status in route.refuses}
     if "person" in route.parameters:
-        texts = texts | OF_PERSONS
+        texts = texts | REFUSALS_WITH_PERSON
     if "optional_user" in route.parameters:
-        texts = texts | OF_ANYBODY
+        texts = texts | REFUSALS_WITH_USER
     refusals: Any = {
         status: {
             "description": text,
@@ -144,16 +142,14 @@ def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> N
         operation_id=route.call.__name__,
         responses={200: {"description": "OK"}, **refusals},
         security=SECURITY[route.auth],
-    )(_as_powertools_reads(route))
+    )(_to_powertools_handler(route))
 
 
-def _as_powertools_reads(route: Route) -> Callable[..., Any]:
-    """The route as a function of what is sent: each field of the query, the path's parameters."""
+def _to_powertools_handler(route: Route) -> Callable[..., Any]:
+    """Return the route as a function with one parameter per query field and path parameter."""
     hints = get_type_hints(route.call)
     returned = hints["return"]
-    if (
-        get_origin(returned) is Response
-    ):  # an answer with a status of its own: what matters is inside
+    if get_origin(returned) is Response:  # a response with its own status: use the model inside
         returned = get_args(returned)[0]
     parameters = []
 
@@ -180,8 +176,8 @@ def _as_powertools_reads(route: Route) -> Callable[..., Any]:
     return call
 
 
-def _drop_validation_errors_of_powertools(content: dict[str, Any]) -> None:
-    """Powertools adds a 422 of its own shape to every route; Core's refusals stand instead."""
+def _drop_powertools_validation_errors(content: dict[str, Any]) -> None:
+    """Remove the 422 in Powertools' own format from every route; Core's refusals replace it."""
     for methods in content["paths"].values():
         for operation in methods.values():
             if "HTTPValidationError" in json.dumps(operation["responses"].get("422")):
@@ -190,8 +186,8 @@ def _drop_validation_errors_of_powertools(content: dict[str, Any]) -> None:
         content["components"]["schemas"].pop(name, None)
 
 
-def _name_declared_answers(content: dict[str, Any]) -> None:
-    """Powertools knows 200 alone; what it says of that is said of each status that is declared."""
+def _copy_response_to_statuses(content: dict[str, Any]) -> None:
+    """Copy the response of 200, the only status that Powertools knows, to each declared status."""
     for route in (route for api in apis().values() for route in api.routes.values()):
         responses = content["paths"][route.path][route.method.lower()]["responses"]
         returned = responses.pop("200")
@@ -200,68 +196,83 @@ def _name_declared_answers(content: dict[str, Any]) -> None:
 
 
 def hh_errors() -> str:
-    """The table of hh.ru's errors and what Core does about each, as Markdown."""
-    lines = [
-        "# hh.ru's errors and what Core does",
+    """Return the tables of hh.ru's errors and how Core handles each, as Markdown."""
+    tables = (_list_errors, _list_token_errors, _list_refused_applications, _list_refused_resumes)
+    return "\n".join(line for table in tables for line in table()) + "\n"
+
+
+def _list_errors() -> list[str]:
+    rules = (*error_rules.RULES, error_rules.REGION, error_rules.UNREADABLE)
+    return [
+        "# hh.ru's errors and how Core handles them",
         "",
-        "Generated from `ullgetthejob.hh.errors` by `make docs`. The first row that fits an entry",
-        "of `errors[]` wins: by value, then type, then HTTP status. Before all of them: HTML with",
-        "200 or 403, a 451 and a redirect to the VPN check are hh.ru's edge (`hh_region_blocked`);",
-        "a 5xx or an answer that cannot be read is `hh_unavailable`.",
+        "Generated from `ullgetthejob.hh.error_rules` by `make docs`. The first row that matches",
+        "an entry of `errors[]` applies: by value, then type, then HTTP status. Checked before all",
+        "of them: HTML with 200 or 403, a 451 and a redirect to the VPN check are hh.ru's edge",
+        "(`hh_region_blocked`); a 5xx or an unreadable answer is `hh_unavailable`.",
         "",
-        "| value | type | HTTP | error | our status | action | the caller is told |",
+        "| value | type | HTTP | error | our status | action | message to the caller |",
         "|---|---|---|---|---|---|---|",
+        *(_row(rule, rule.value, rule.type, rule.status, rule.error.code) for rule in rules),
+        "",
+        "A call for one object names it: `job_not_found`, `resume_not_found`. The result of calls",
+        "on a person's behalf becomes the account's access state (`ullgetthejob.accounts.access`).",
+        "",
     ]
-    for rule in (*error_rules.RULES, error_rules.REGION, error_rules.UNREADABLE):
-        lines.append(_row(rule, rule.value, rule.type, rule.status, rule.error.code))
-    lines += [
+
+
+def _list_token_errors() -> list[str]:
+    return [
+        "## Effect of the token endpoint's errors on the account",
         "",
-        "A call that looks for one thing names it: `job_not_found`, `resume_not_found`. Calls on a",
-        "person's behalf become the access state of the account (`ullgetthejob.accounts`).",
-        "",
-        "## What each of the token endpoint's errors does to the account",
-        "",
-        "`POST /token` speaks RFC 6749. The first row that fits wins: by error, text (trimmed, any",
-        "case) and grant. What fits no row is read by the table above; what is left is our own",
-        "mistake (`hh_misconfigured`), and nobody's token is given up for it.",
+        "`POST /token` follows RFC 6749. The first row that matches applies: by error, text",
+        "(trimmed, any case) and grant. Other errors are looked up in the table above; the rest",
+        "are our own mistake (`hh_misconfigured`), and no token is discarded for it.",
         "",
         "| error | error_description | grant | becomes | reason | our status | action "
-        "| the person or the operator is told |",
+        "| message to the person or the operator |",
         "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in error_rules.TOKEN_RULES:
-        code = row.error.code
-        lines.append(_row(row, row.oauth_error, row.description, row.grant, code, row.reason))
-    lines += [
+        *(
+            _row(rule, rule.oauth_error, rule.description, rule.grant, rule.error.code, rule.reason)
+            for rule in error_rules.TOKEN_RULES
+        ),
         "",
-        "## What becomes of an application that hh.ru does not take",
+    ]
+
+
+def _list_refused_applications() -> list[str]:
+    lines = [
+        "## Applications that hh.ru refuses",
         "",
         "`POST /negotiations`: by the value of an entry whose type is `negotiations`; the last",
-        "three have none at hh.ru. What came of a lost answer is read from the negotiations.",
+        "three have no value at hh.ru. The outcome of a lost answer is read from the negotiations.",
         "",
-        "| value | action | the person is told |",
+        "| value | action | message to the person |",
         "|---|---|---|",
     ]
-    nameless = (error_rules.LETTER_MISSING, error_rules.CONSENT_MISSING, error_rules.EXTERNAL_SITE)
-    for refusal in (*error_rules.APPLY_RULES, *nameless):
-        value = f"`{refusal.value}`" if refusal.value else "any other"
-        lines.append(f"| {value} | {refusal.action.value} | {refusal.message} |")
-    lines += [
-        "",
-        "## What becomes of a resume that hh.ru does not make, change or publish",
+    valueless = (error_rules.LETTER_MISSING, error_rules.CONSENT_MISSING, error_rules.EXTERNAL_SITE)
+    for rule in (*error_rules.APPLY_RULES, *valueless):
+        value = f"`{rule.value}`" if rule.value else "any other"
+        lines.append(f"| {value} | {rule.action.value} | {rule.message} |")
+    return [*lines, ""]
+
+
+def _list_refused_resumes() -> list[str]:
+    lines = [
+        "## Resumes that hh.ru does not create, change or publish",
         "",
         "`POST /resumes`, `PUT /resumes/{id}`, `POST /resumes/{id}/publish`: the first row that",
-        "fits an entry of `errors[]`, or the status, wins; what fits none is read by the first",
-        "table. A resume whose answer was lost is looked for by its title.",
+        "matches an entry of `errors[]`, or the status, applies; other errors are looked up in the",
+        "first table. A resume whose answer was lost is found by its title.",
         "",
-        "| type | value | reason | HTTP | becomes | action | the person is told |",
+        "| type | value | reason | HTTP | becomes | action | message to the person |",
         "|---|---|---|---|---|---|---|",
     ]
-    for made in error_rules.RESUME_RULES:
-        cells = (made.type, made.value, made.wrong, made.status, made.reason)
+    for rule in error_rules.RESUME_RULES:
+        cells = (rule.type, rule.value, rule.wrong, rule.status, rule.reason)
         shown = " | ".join(f"`{cell}`" if cell else "" for cell in cells)
-        lines.append(f"| {shown} | {made.action.value} | {made.message} |")
-    return "\n".join(lines) + "\n"
+        lines.append(f"| {shown} | {rule.action.value} | {rule.message} |")
+    return lines
 
 
 def _row(rule: error_rules.Rule | error_rules.TokenRule, *cells: object) -> str:
@@ -271,7 +282,7 @@ def _row(rule: error_rules.Rule | error_rules.TokenRule, *cells: object) -> str:
 
 
 def documents() -> dict[Path, str]:
-    """What is generated, by file."""
+    """Return the generated documents, by file."""
     return {
         ROOT / "docs" / "openapi.json": openapi(),
         ROOT / "docs" / "hh-errors.md": hh_errors(),

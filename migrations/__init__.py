@@ -1,4 +1,4 @@
-"""The database's schema: Alembic's versions, and ``migrations.upgrade``, which applies them.
+"""The database's schema: Alembic's migrations, and ``migrations.upgrade``, which applies them.
 
-In the cloud this folder is a layer that is attached to the function ``migrator`` alone.
+In the cloud this folder is a layer that only the function ``migrator`` uses.
 """

@@ -1,4 +1,4 @@
-"""Run by Alembic for every command: hands it the connection that ``migrations.upgrade`` opened."""
+"""Alembic's environment: pass it the connection that ``migrations.upgrade`` opened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from alembic import context
 from migrations.upgrade import VERSION_TABLE
 
 if (attributes := context.config.attributes).get("connection") is None:
-    raise RuntimeError("migrations run through migrations.upgrade (make db-migrate), which locks")
+    raise RuntimeError("migrations run through migrations.upgrade (make db-migrate), with a lock")
 
 context.configure(
     connection=attributes["connection"],

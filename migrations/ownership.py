@@ -1,8 +1,8 @@
-"""Which tables and columns these migrations made, and which they found.
+"""Ownership: which tables and columns these migrations created, and which existed before.
 
-The database is shared: the original (Ecto) or the BFF may have made a table long ago. What a
-migration finds it keeps, and a downgrade leaves it; what it makes carries a comment, and only that
-is dropped. The comment survives dump and restore.
+The database is shared: the original application (Ecto) or the BFF may have created a table long
+ago. A migration keeps what exists, and a downgrade leaves it in place; what a migration creates
+carries a comment, and only that is dropped. The comment survives dump and restore.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger("migrations")
 
 
 class Column(NamedTuple):
-    """A column as the catalog tells it: ``default`` is SQL, ``type`` as ``format_type`` prints."""
+    """A column as in the catalog: ``default`` is SQL, ``type`` the text of ``format_type``."""
 
     table: str
     name: str
@@ -32,8 +32,8 @@ class Column(NamedTuple):
     default: str | None
 
 
-def found(tables: Collection[str]) -> list[str]:
-    """Those of *tables* that exist."""
+def existing_tables(tables: Collection[str]) -> list[str]:
+    """Return those of *tables* that exist."""
     query = text(
         "SELECT name FROM unnest(CAST(:tables AS text[])) name WHERE to_regclass(name) IS NOT NULL"
     )
@@ -41,31 +41,31 @@ def found(tables: Collection[str]) -> list[str]:
 
 
 def mark_table(table: str) -> None:
-    """Note that a migration made *table*."""
+    """Mark *table* as created by a migration."""
     op.execute(f"COMMENT ON TABLE {table} IS '{MADE}'")
 
 
-def made_table(table: str) -> bool:
-    """Whether a migration made *table*."""
+def is_marked_table(table: str) -> bool:
+    """Return whether a migration created *table*."""
     query = text("SELECT obj_description(to_regclass(:table), 'pg_class')")
     return bool(op.get_bind().scalar(query, {"table": table}) == MADE)
 
 
 def add_column(table: str, name: str, definition: str) -> None:
-    """Add a column and note that a migration made it; one that exists stays as it is."""
+    """Add a column and mark it as created by a migration; an existing column is left unchanged."""
     if name not in {column.name for column in columns([table])}:
         op.execute(f"ALTER TABLE {table} ADD COLUMN {name} {definition}")
         op.execute(f"COMMENT ON COLUMN {table}.{name} IS '{MADE}'")
 
 
 def drop_column(table: str, name: str) -> None:
-    """Drop a column that :func:`add_column` made; any other stays."""
+    """Drop a column that :func:`add_column` created; keep any other."""
     if column_comment(table, name) == MADE:
         op.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
 
 
 def column_comment(table: str, name: str) -> str | None:
-    """The comment on a column."""
+    """Return the comment on a column, or ``None``."""
     query = text(
         "SELECT col_description(attrelid, attnum) FROM pg_attribute "
         "WHERE attrelid = to_regclass(:table) AND attname = :name"
@@ -75,20 +75,20 @@ def column_comment(table: str, name: str) -> str | None:
 
 
 def refuse_to_lose(rows: str, what: str) -> None:
-    """Raise :class:`MigrationRefused` if *rows* (``FROM`` and ``WHERE``) has any, unless the caller
-    of the downgrade said ``drop_data``."""
+    """Raise :class:`MigrationRefused` if *rows* (a ``FROM`` clause with ``WHERE``) has any, unless
+    the downgrade was called with ``drop_data``."""
     count = op.get_bind().scalar(text(f"SELECT count(*) FROM {rows}"))  # noqa: S608 - our own text
     if count and not context.config.attributes["drop_data"]:
         raise MigrationRefused(
             f"the downgrade would lose {what} ({count} rows of: {rows}). Nothing was changed. "
-            "If that is what you want, say so: make db-rollback DROP_DATA=1"
+            "To lose them anyway: make db-rollback DROP_DATA=1"
         )
 
 
 def columns(tables: Collection[str], schema: str | None = None) -> list[Column]:
-    """The columns of *tables*, in their order; by default of those that an unqualified name means.
+    """Return the columns of *tables*, in their order, in the schema of an unqualified name.
 
-    *schema* names another, such as ``pg_temp_3``.
+    *schema* names another schema, such as ``pg_temp_3``.
     """
     query = text(
         "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, "
@@ -104,41 +104,41 @@ def columns(tables: Collection[str], schema: str | None = None) -> list[Column]:
 
 
 def adopt(tables: Mapping[str, str], old_types: Collection[tuple[str, str, str]]) -> list[str]:
-    """Take over those of *tables* (name to ``CREATE TABLE``) that exist; return their names.
+    """Adopt those of *tables* (name to ``CREATE TABLE``) that exist; return their names.
 
-    Columns that are missing are added. A column of another type raises :class:`MigrationRefused`,
-    except the (table, column, type) in *old_types*. Other differences are logged and stay.
+    Add missing columns. Raise :class:`MigrationRefused` for a column of another type, except for
+    the (table, column, type) in *old_types*. Log other differences and leave them.
     """
-    adopted = found(tables)
+    adopted = existing_tables(tables)
     if not adopted:
         return []
     present = {(column.table, column.name): column for column in columns(adopted)}
     conflicts = []
-    for wanted in _described(tables):
+    for wanted in _describe(tables):
         if wanted.table not in adopted:
             continue
         name = f"{wanted.table}.{wanted.name}"
-        have = present.get((wanted.table, wanted.name))
-        if have is None:
+        actual = present.get((wanted.table, wanted.name))
+        if actual is None:
             default = f" DEFAULT {wanted.default}" if wanted.default else ""
             not_null = " NOT NULL" if wanted.not_null else ""
             add_column(wanted.table, wanted.name, f"{wanted.type}{default}{not_null}")
             logger.warning("added %s, which was missing", name)
-        elif have.type != wanted.type and (*have[:2], have.type) not in old_types:
-            conflicts.append(f"{name} is {have.type}, not {wanted.type}")
-        elif have != wanted:
-            logger.warning("%s differs and stays as it is: %s, not %s", name, have, wanted)
+        elif actual.type != wanted.type and (*actual[:2], actual.type) not in old_types:
+            conflicts.append(f"{name} is {actual.type}, not {wanted.type}")
+        elif actual != wanted:
+            logger.warning("%s differs and is left unchanged: %s, not %s", name, actual, wanted)
     if conflicts:
         raise MigrationRefused(
             "tables of these names exist but are not the original's: " + "; ".join(conflicts)
         )
-    logger.warning("adopted the tables that were there: %s", ", ".join(adopted))
+    logger.warning("adopted existing tables: %s", ", ".join(adopted))
     return adopted
 
 
-def _described(tables: Mapping[str, str]) -> list[Column]:
-    """What the ``CREATE TABLE`` statements say, told by Postgres: made as temporary tables, read
-    from the catalog and dropped."""
+def _describe(tables: Mapping[str, str]) -> list[Column]:
+    """Return the columns that the ``CREATE TABLE`` statements declare: create temporary tables,
+    read them from the catalog and drop them."""
     connection = op.get_bind()
     path = connection.scalar(text("SHOW search_path"))
     connection.execute(text("SET LOCAL search_path TO pg_temp"))

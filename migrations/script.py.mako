@@ -1,7 +1,7 @@
 """${message}.
 
-Why, in a sentence or two. What existing rows become. What a downgrade loses, if anything
-(``ownership.refuse_to_lose`` guards what people would miss).
+Say why in a sentence or two, what existing rows become, and what a downgrade loses, if anything
+(``ownership.refuse_to_lose`` protects people's data).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Rows that a development database starts with: ``python -m migrations.seed``, or ``make db-seed``.
+"""The initial rows of a development database: ``python -m migrations.seed``, or ``make db-seed``.
 
-One user, as the BFF's flows expect to find one: its id is what a BFF session id would be.
+One user, which the BFF's flows expect: its id has the form of a BFF session id.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import psycopg
 
 DEMO_USER_ID = "00000000-0000-4000-8000-000000000001"
 DEMO_USER_EMAIL = f"{DEMO_USER_ID}@session.invalid"
-NO_PASSWORD = "!"  # noqa: S105 - no hash of anything: this user cannot log in by password
+NO_PASSWORD = "!"  # noqa: S105 - not a hash: this user cannot log in with a password
 
 
 def seed(conninfo: str) -> int:
-    """Insert what is not there yet; return how many rows that was."""
+    """Insert the missing rows; return how many were inserted."""
     now = datetime.now(UTC).replace(tzinfo=None)
     with psycopg.connect(conninfo) as connection:
         return connection.execute(

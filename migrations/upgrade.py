@@ -1,16 +1,16 @@
 """Bring a database to a revision of ``migrations/versions``. Used by the function ``migrator``,
-by ``make db-…``, by local runs and by tests alike.
+``make db-…``, local runs and tests.
 
-**All or nothing.** One transaction holds all revisions of a command: it ends at the wanted revision
-or where it began.
+**All or nothing.** One transaction holds all revisions of a command: the database ends at the
+wanted revision or stays where it was.
 
-**One at a time.** The transaction takes an advisory lock first. (A lock on the version table would
-do, but the table does not exist at the first run.) Being of the transaction, the lock cannot
-outlive it. It pins a connection of RDS Proxy for as long, which for a migration is what one wants;
-code that serves requests takes none.
+**One at a time.** The transaction takes an advisory lock first. (A lock on the version table is not
+enough: the table does not exist at the first run.) The lock ends with the transaction. It pins a
+connection of RDS Proxy until then, which is right for a migration; code that serves requests takes
+no such lock.
 
-**Never in the way.** A statement that waits longer than ``lock_timeout_s`` for a table fails the
-command: while it waits, everybody behind it waits too.
+**Never blocking others.** A statement that waits longer than ``lock_timeout_s`` for a table fails
+the command: while it waits, all later statements on that table wait too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ullgetthejob.platform.database_address import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-VERSION_TABLE = "alembic_version_core"  # schema_migrations is Ecto's, alembic_version anybody's
+VERSION_TABLE = "alembic_version_core"  # schema_migrations is Ecto's, alembic_version the default
 MIGRATORS_LOCK = 0x756C6C67  # "ullg"
 
 LOCK_TIMEOUT_S = 5.0
@@ -47,20 +47,20 @@ CONNECT_TIMEOUT_S = 10
 
 
 class MigrationError(RuntimeError):
-    """Nothing was changed; the message says why. Holds neither rows nor passwords."""
+    """A failed command that changed nothing. The message says why, without rows or passwords."""
 
 
 class MigrationBlocked(MigrationError):
-    """Another session held a lock for too long. Trying again later is safe."""
+    """A command that waited too long for another session's lock. It is safe to try again later."""
 
 
 class MigrationRefused(MigrationError):
-    """The step would lose people's data, or meets tables that are not what it expects."""
+    """A migration that would lose people's data, or that meets tables of an unexpected form."""
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a command did: the revision before and after (``None``: none), those that were run."""
+    """The result of a command: revision before and after (``None``: none), and those applied."""
 
     revision_before: str | None
     revision_after: str | None
@@ -70,9 +70,10 @@ class Migrated:
 def upgrade(
     conninfo: str, revision: str = "head", *, lock_timeout_s: float = LOCK_TIMEOUT_S
 ) -> Migrated:
-    """Go up to *revision* (an id, ``head`` or relative such as ``+1``).
+    """Upgrade to *revision* (an id, ``head`` or relative such as ``+1``).
 
-    *conninfo* is what libpq takes: a URL or ``key=value`` pairs. Raises :class:`MigrationError`.
+    *conninfo* is a libpq connection string: a URL or ``key=value`` pairs. Raises
+    :class:`MigrationError`.
     """
     return _run(
         conninfo, lambda config: alembic.command.upgrade(config, revision), lock_timeout_s, False
@@ -86,9 +87,9 @@ def downgrade(
     lock_timeout_s: float = LOCK_TIMEOUT_S,
     drop_data: bool = False,
 ) -> Migrated:
-    """Go down to *revision* (an id, ``base`` or relative such as ``-1``).
+    """Downgrade to *revision* (an id, ``base`` or relative such as ``-1``).
 
-    A step that would lose what people entered raises :class:`MigrationRefused` unless *drop_data*.
+    A migration that would lose people's data raises :class:`MigrationRefused` unless *drop_data*.
     """
     return _run(
         conninfo,
@@ -99,14 +100,15 @@ def downgrade(
 
 
 def current(conninfo: str) -> str | None:
-    """The revision that the database is at; ``None`` when no migration was run on it."""
-    conninfo = _readable(conninfo)
-    with _explained(conninfo, 0), _engine(conninfo).connect() as connection:
+    """Return the database's revision, or ``None`` if no migration was run on it."""
+    conninfo = _normalise(conninfo)
+    with _translate_errors(conninfo, 0), _engine(conninfo).connect() as connection:
         return _revision(connection)
 
 
 def configuration() -> Config:
-    """Alembic's settings. There is no alembic.ini: the command line would run without the lock."""
+    """Return Alembic's settings. There is no alembic.ini: its command line would run without the
+    lock."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
@@ -118,22 +120,24 @@ def _run(
 ) -> Migrated:
     applied: list[str] = []
 
-    def note(*, step: Any, **_: Any) -> None:
+    def record(*, step: Any, **_: Any) -> None:
         applied.append(step.up_revision_id)
 
     config = configuration()
-    conninfo = _readable(conninfo)
-    with _explained(conninfo, lock_timeout_s), _engine(conninfo).begin() as connection:
+    conninfo = _normalise(conninfo)
+    with _translate_errors(conninfo, lock_timeout_s), _engine(conninfo).begin() as connection:
         _wait_for_other_migrators(connection)
         _set_lock_timeout(connection, lock_timeout_s)
         before = _revision(connection)
-        config.attributes.update(connection=connection, on_version_apply=note, drop_data=drop_data)
+        config.attributes.update(
+            connection=connection, on_version_apply=record, drop_data=drop_data
+        )
         command(config)
         after = _revision(connection)
     return Migrated(before, after, tuple(applied))
 
 
-def _readable(conninfo: str) -> str:
+def _normalise(conninfo: str) -> str:
     try:
         return normalised(conninfo)
     except AddressUnreadable as error:
@@ -179,8 +183,8 @@ def _wait_for_other_migrators(connection: sqlalchemy.Connection) -> None:
 
 
 @contextlib.contextmanager
-def _explained(conninfo: str, lock_timeout_s: float) -> Iterator[None]:
-    """Turn what Alembic, SQLAlchemy and Postgres raise into :class:`MigrationError`."""
+def _translate_errors(conninfo: str, lock_timeout_s: float) -> Iterator[None]:
+    """Translate errors of Alembic, SQLAlchemy and Postgres into :class:`MigrationError`."""
     try:
         yield
     except CommandError as error:
@@ -190,18 +194,18 @@ def _explained(conninfo: str, lock_timeout_s: float) -> Iterator[None]:
         if isinstance(cause, errors.LockNotAvailable):
             raise MigrationBlocked(
                 f"a table stayed locked by another session for {lock_timeout_s:g} s; nothing was "
-                f"changed, try again when it is quiet. Open transactions: {_holders(conninfo)}"
+                f"changed, try again later. Open transactions: {_list_transactions(conninfo)}"
             ) from error
         if not isinstance(cause, psycopg.Error) or cause.diag.message_primary is None:
-            # libpq's own text may name the whole address
+            # libpq's own message may contain the whole address
             why = SENTENCES[cause_of(cause or error)]
             raise MigrationError(f"the database cannot be reached: {why}") from None
-        # the details may quote rows
+        # the message's details may quote rows
         raise MigrationError(f"{cause.diag.message_primary}; nothing was changed") from error
 
 
-def _holders(conninfo: str) -> str:
-    """Who is inside a transaction, longest first; no queries, they hold people's data."""
+def _list_transactions(conninfo: str) -> str:
+    """Return the open transactions, longest first; without queries, which contain people's data."""
     with contextlib.suppress(psycopg.Error), psycopg.connect(conninfo) as connection:
         rows = connection.execute(
             "SELECT pid, application_name, state FROM pg_stat_activity "

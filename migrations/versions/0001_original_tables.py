@@ -1,14 +1,14 @@
-"""The original's tables, each name, type, default, key and index as Ecto made it.
+"""The original application's tables, with names, types, defaults, keys and indexes as in Ecto.
 
 The BFF reads and writes these tables, so nothing here may be renamed or retyped. Timestamps are
 ``timestamp(0)`` without a zone and mean UTC.
 
-Where the original ran before, its tables are adopted: they stay with their rows, what is missing
-(tables, columns, indexes) is added, and a column of another type stops the migration. One newer
-state of the original is known and allowed: tokens as ``bytea``, which 0002 turns into text.
+Where the original ran before, its tables are adopted: they keep their rows, missing tables, columns
+and indexes are added, and a column of another type stops the migration. One newer version of the
+original is known and allowed: tokens as ``bytea``, which 0002 converts to text.
 
-The downgrade drops the tables that this migration made, never those that it found, and only empty
-ones unless the caller says that the data may go.
+The downgrade drops the tables that this migration created, never existing ones, and only empty ones
+unless called with ``drop_data``.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    made = [table for table in reversed(TABLES) if ownership.made_table(table)]
+    made = [table for table in reversed(TABLES) if ownership.is_marked_table(table)]
     for table in made:
         ownership.refuse_to_lose(table, f"all of {table}")
     for table in made:

@@ -1,14 +1,14 @@
-"""What the BFF's queries need beyond the original's tables, and tokens as text.
+"""Columns that the BFF's queries need beyond the original's tables, and tokens as text.
 
 The BFF selects ``jobs.created_at``, ``applications.created_at`` and ``applications.custom_cv_id``,
 which the original never had, and inserts into ``application_queue`` without its timestamps and
 without a ``cvs`` row (the one deviation: ``cv_id`` may be null).
 
-Tokens are ciphertext in ``text`` columns. The newest original held Cloak's ciphertext as ``bytea``:
-such values are kept, readable by the original alone, as ``cloak:<base64>``, and the downgrade turns
-them back; what Core itself wrote meanwhile becomes the bytes of its text.
+Tokens are ciphertext in ``text`` columns. The newest original stored Cloak's ciphertext as
+``bytea``: such values are kept as ``cloak:<base64>``, readable only by the original, and the
+downgrade converts them back; values that Core wrote since become the bytes of their text.
 
-The downgrade refuses while rows exist that it would lose: queue rows without a CV, links from
+The downgrade refuses while there are rows that it would lose: queue rows without a CV, links from
 applications to custom CVs.
 """
 

@@ -1,10 +1,10 @@
 """Vacancies as Core sees them, hh.ru's dictionaries, and the application's own token.
 
-On ``jobs``, beside the columns that the BFF shares: ``vacancy`` is a vacancy in our normalised form
-as a search last showed it, ``detail`` as its own page showed it; the hashes tell whether a fetch
-brought anything new. The new timestamps carry a zone.
+On ``jobs``, beside the columns shared with the BFF: ``vacancy`` is a vacancy in Core's normalised
+form as a search last showed it, ``detail`` as its own page showed it; the hashes say whether a
+fetch returned anything new. The new timestamps have a time zone.
 
-Nothing here was entered by a person, all of it can be fetched again: the downgrade drops it.
+None of this was entered by a person, and all of it can be fetched again: the downgrade drops it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def upgrade() -> None:
             expires_at timestamptz NOT NULL
         )
     """)
-    # access_token is ciphertext, null while there is none; requested_at serves hh.ru's rule of one
-    # request in five minutes.
+    # access_token is ciphertext, or null; requested_at is for hh.ru's rule of one request in five
+    # minutes.
     op.execute("""
         CREATE TABLE hh_app_tokens (
             client_id text PRIMARY KEY,

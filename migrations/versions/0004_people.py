@@ -1,13 +1,13 @@
-"""People: accounts of hh.ru, whose tokens are kept, logins, and what was done on whose behalf.
+"""People: hh.ru accounts, their tokens and logins, and the audit log.
 
 A user (the BFF's session) belongs to an account (a person at hh.ru); tokens belong to the account.
 Rows of ``hh_tokens`` without an account are the original's: Core never reads them, and removes a
 user's own when that user logs in.
 
-``hh_logins`` has one row an authorization code, so that a code is sent to hh.ru once, whatever
-happens between its answer and ours. ``audit_log`` only grows: a trigger refuses anything else.
+``hh_logins`` has one row per authorization code, so that a code is sent to hh.ru once, whatever
+happens between its answer and ours. ``audit_log`` is append-only: a trigger refuses other changes.
 
-The downgrade refuses while people are connected or acts are on record.
+The downgrade refuses while people are connected or the audit log has rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def upgrade() -> None:
     ownership.add_column("users", "account_id", "uuid REFERENCES accounts ON DELETE SET NULL")
     ownership.add_column("users", "tokens_valid_from", "timestamptz")
     op.execute("CREATE INDEX IF NOT EXISTS users_account_id_index ON users (account_id)")
-    # Hashes are SHA-256 of refresh tokens: who sends one is answered without decrypting them all.
+    # Hashes are SHA-256 of refresh tokens: a token that is sent is found without decrypting any.
     ownership.add_column("hh_tokens", "account_id", "uuid REFERENCES accounts ON DELETE CASCADE")
     ownership.add_column("hh_tokens", "refresh_hash", "bytea")
     ownership.add_column("hh_tokens", "previous_refresh_hash", "bytea")
@@ -47,7 +47,7 @@ def upgrade() -> None:
     op.execute(
         "CREATE INDEX hh_tokens_previous_refresh_hash_index ON hh_tokens (previous_refresh_hash)"
     )
-    # pair: ciphertext of what hh.ru gave for the code, until it is known whose it is.
+    # pair: ciphertext of the tokens that hh.ru issued for the code, until their owner is known.
     op.execute("""
         CREATE TABLE hh_logins (
             code_hash bytea PRIMARY KEY,
@@ -61,7 +61,7 @@ def upgrade() -> None:
         )
     """)
     op.execute("CREATE INDEX hh_logins_started_at_index ON hh_logins (started_at)")
-    # No foreign keys: what was done stays on record when the person is gone.
+    # No foreign keys: the log outlives the person's rows.
     op.execute("""
         CREATE TABLE audit_log (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -88,8 +88,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    ownership.refuse_to_lose("hh_tokens WHERE account_id IS NOT NULL", "who is connected to hh.ru")
-    ownership.refuse_to_lose("audit_log", "what was done on people's accounts")
+    ownership.refuse_to_lose("hh_tokens WHERE account_id IS NOT NULL", "connections to hh.ru")
+    ownership.refuse_to_lose("audit_log", "the audit log")
     op.execute("DELETE FROM hh_tokens WHERE account_id IS NOT NULL")
     op.execute("DROP TABLE audit_log, hh_logins")
     op.execute("DROP FUNCTION audit_log_refuse")

@@ -1,12 +1,12 @@
-"""Applications: what Core decides by, beside the tables that the BFF writes.
+"""Applications: Core's own tables, beside the tables that the BFF writes.
 
-``application_ledger`` has one row an account and vacancy, whoever of the person's sessions asked,
-and whether Core or the person applied. ``application_attempts`` only grows: a row before each call
-that may create an application at hh.ru (and one for each that the person made by hand); what came
-of it is a row of ``application_outcomes``, once. ``application_history`` tells what happened.
+``application_ledger`` has one row per account and vacancy, for all of the person's sessions,
+whether Core or the person applied. ``application_attempts`` is append-only: a row before each call
+that may create an application at hh.ru (and one for each that the person made by hand); its result
+is one row of ``application_outcomes``. ``application_history`` has each change of state.
 
-``events`` is an account's log for its sockets: ``seq`` rises by one, given out under the account's
-row lock in the transaction that made the fact.
+``events`` is an account's log for its WebSocket connections: ``seq`` increases by one, assigned
+under the account's row lock in the transaction of the change.
 
 The downgrade refuses while there are applications.
 """
@@ -79,7 +79,7 @@ def upgrade() -> None:
     op.execute("""
         CREATE INDEX application_attempts_account_id_index ON application_attempts (account_id, at)
     """)
-    # counts: whether it takes one of hh.ru's 200 in 24 hours.
+    # counts: whether it counts toward hh.ru's 200 in 24 hours.
     op.execute("""
         CREATE TABLE application_outcomes (
             attempt_id bigint PRIMARY KEY REFERENCES application_attempts ON DELETE CASCADE,

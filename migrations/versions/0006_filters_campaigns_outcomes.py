@@ -1,9 +1,9 @@
-"""Filters, campaigns, and what employers did with an application.
+"""Filters, campaigns, and how employers responded to an application.
 
 ``application_filters``: an account's rules. ``campaigns``: many applications under one workflow id;
 their items are rows of ``application_queue``, which the BFF writes too. On the ledger: the campaign
 that an application belongs to, and the negotiation at hh.ru as it was last read. On ``accounts``:
-when its negotiations are read next, and how long after that (it grows while nothing happens).
+when its negotiations are read next, and the interval after that (longer while nothing changes).
 
 The downgrade refuses while there are filters or campaigns.
 """

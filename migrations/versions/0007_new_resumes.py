@@ -1,9 +1,9 @@
-"""The resume that is made for an application, where its person asked for one.
+"""The resume that is created for an application, if its person asked for one.
 
-On the ledger: what of the CV it is to say (emptied when the application is over), its title, which
-is on record before hh.ru is asked for it, when and how often hh.ru was asked.
+On the ledger: the contents taken from the CV (cleared when the application ends), the title, which
+is recorded before hh.ru is asked to create it, and when and how often hh.ru was asked.
 
-A downgrade forgets what was asked for: such an application goes out with a resume that is there.
+The downgrade drops these requests: such an application is sent with an existing resume.
 """
 
 from __future__ import annotations

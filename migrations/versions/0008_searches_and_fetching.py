@@ -1,15 +1,15 @@
-"""Saved searches, the runs that fetch them, what each account was told, and the public feed.
+"""Saved searches, their runs, the vacancies announced to each account, and the public feed.
 
-``saved_searches`` are people's; equal ones share a row of ``search_queries``, which is what hh.ru
-is asked for. ``fetch_runs`` is the ledger of asking: ``plan`` says what is left to ask, ``step``
-rises with each page stored, so that of two workers only one goes on. ``search_matches`` are the
-vacancies that a query found, numbered in the order of finding, under the query's row lock.
-``account_vacancies`` are those that an account was told of; ``seq`` is the event that told it,
-null where the same job had been told under another id (``original_id``).
+``saved_searches`` belong to people; equal ones share a row of ``search_queries``, the canonical
+search, which is what hh.ru is asked for. ``fetch_runs`` has the runs: ``plan`` is what remains to
+be read, ``step`` increases with each stored page, so that of two workers only one continues.
+``search_matches`` are the vacancies that a query found, numbered in that order, under the query's
+row lock. ``account_vacancies`` are those announced to an account; ``seq`` is the event that did,
+null where the same job was announced under another id (``original_id``).
 
-On ``jobs``: of which vacancy it is a repost, and whether it is closed. ``public_feed`` has a row
-for each new vacancy that is to be shown to everybody, once. On ``accounts``: the event up to which
-its sockets were served.
+On ``jobs``: of which vacancy it is a repost, and whether it is closed. ``public_feed`` has one row
+for each new vacancy to be posted to the BFF. On ``accounts``: the last event that all of its
+WebSocket connections have.
 
 The downgrade refuses while there are saved searches.
 """

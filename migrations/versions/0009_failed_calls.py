@@ -1,6 +1,6 @@
-"""How often hh.ru failed or refused in a row: for an account's access, and for one application.
+"""Counts of failed calls in a row: for an account's access, and for one application.
 
-They make pauses grow. A downgrade forgets them: pauses begin anew.
+Pauses grow with them. The downgrade drops them: pauses start from the shortest again.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""Indexes by which the periodic work finds what waits, however much is finished; which sessions
-began a login with a state of their own; and the pairs of tokens that a login replaced.
+"""Indexes with which the periodic steps find due rows, independent of the number of finished rows;
+state-bound sessions; and the token pairs that a login replaced.
 
-``applications.projected_status`` is what Core wrote into ``status``: where the BFF has written over
-it, the two differ, and a partial index has just those rows. (To compare each row with the ledger's
-was to join two whole tables every minute.) Rows of the original's, which Core never wrote, have
-none.
+``applications.projected_status`` is what Core wrote into ``status``: where the BFF has overwritten
+it, the two differ, and a partial index has only those rows. (Comparing each row with the ledger
+meant a join of two whole tables every minute.) Rows of the original, which Core never wrote, have
+no ``projected_status``.
 
-The other indexes are partial too: each has the rows that may wait, and no finished one.
+The other indexes are partial too: each has the rows that may be due, and no finished ones.
 
-``state_bound_sessions``: a session that once asked for a state of its own must bring one back at
-every login. There is no foreign key: the session becomes a user with its first login.
+``state_bound_sessions``: a session that once asked for a state of its own must return one at every
+login. There is no foreign key: the session becomes a user with its first login.
 
-``replaced_tokens``: pairs that an account had before its present one, as ciphertext, to be revoked
-when the person disconnects. The downgrade refuses while there are any: they live on at hh.ru.
+``replaced_tokens``: earlier token pairs of an account, as ciphertext, to be revoked when the person
+disconnects. The downgrade refuses while there are any: they are still valid at hh.ru.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ INDEXES = {
     "saved_searches_untold_index": """saved_searches (run_id)
         WHERE run_id IS NOT NULL AND NOT paused""",
 }
-# What Core shows for each state; a row in which something else stands was written over before.
+# The BFF's status for each state; a row with another status was overwritten before.
 PROJECTED = """
     UPDATE applications AS shown SET projected_status = CASE ledger.state
         WHEN 'waiting_quota' THEN 'rate_limited'
@@ -59,7 +59,7 @@ PROJECTED = """
 
 
 def upgrade() -> None:
-    # The role's limit is for those that serve requests; this is a row for each application.
+    # The role's limit is meant for requests; this updates one row per application.
     op.execute("SELECT set_config('statement_timeout', '0', true)")
     ownership.add_column("applications", "projected_status", "varchar(255)")
     op.execute(PROJECTED)
@@ -88,7 +88,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    ownership.refuse_to_lose("replaced_tokens", "pairs of tokens that nobody has revoked")
+    ownership.refuse_to_lose("replaced_tokens", "token pairs that were not revoked")
     op.execute("DROP TABLE state_bound_sessions, replaced_tokens")
     for name in INDEXES:
         op.execute(f"DROP INDEX {name}")

@@ -1,15 +1,15 @@
-"""Tokens in a table of Core's own, and Core's word beside the BFF's on items of a campaign.
+"""Tokens in a table of Core's own, and Core's state beside the BFF's status on campaign items.
 
-``account_tokens``: what Core kept in ``hh_tokens`` so far. The BFF has a migration of its own that
-drops ``hh_tokens``; from here on Core loses nothing by it. ``hh_tokens`` stays, for the original:
-Core reads none of its rows. Where it was dropped already, it is made again, and the accounts whose
-tokens went with it have to log in again.
+``account_tokens``: what Core kept in ``hh_tokens`` before. A migration of the BFF drops
+``hh_tokens``; from this revision on Core loses nothing by it. ``hh_tokens`` stays, for the
+original: Core reads none of its rows. Where it was dropped already, it is created again, and the
+accounts whose tokens were lost with it have to log in again.
 
-``application_queue.status`` has only words that the BFF, its page and the original know: ``pending,
-customizing, ready, submitting, submitted, failed, rate_limited``. ``core_state`` beside it is
-Core's own word, a state of the ledger; null for an item that Core has not taken up.
+``application_queue.status`` has only values that the BFF, its page and the original know:
+``pending, customizing, ready, submitting, submitted, failed, rate_limited``. ``core_state`` beside
+it is Core's own state from the ledger; null for an item that has no application yet.
 
-The downgrade moves the tokens back and writes the words of before. It loses nothing.
+The downgrade moves the tokens back and restores the earlier values. It loses nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOVED = """
     user_id, access_token, refresh_token, refresh_hash, previous_refresh_hash, refreshed_at,
     expires_at, inserted_at, updated_at
 """
-# As 0001, 0002 and 0004 make it.
+# As created by 0001, 0002 and 0004.
 HH_TOKENS = """
     CREATE TABLE hh_tokens (
         id uuid CONSTRAINT hh_tokens_pkey PRIMARY KEY,
@@ -43,7 +43,7 @@ HH_TOKENS = """
         updated_at timestamp(0) NOT NULL
     )
 """
-# What the ledger says of the items that were taken up.
+# The ledger's state of the items that became applications.
 TAKEN_UP = """
     UPDATE application_queue q SET
         core_state = l.state,
@@ -63,7 +63,7 @@ TAKEN_UP = """
         END
     FROM application_ledger l WHERE l.queue_item_id = q.id
 """
-# Items that failed alone, and those that left their campaign.
+# Items that failed before they became applications, and those detached from their campaign.
 NOT_TAKEN_UP = f"""
     UPDATE application_queue SET
         core_state = CASE status
@@ -113,12 +113,12 @@ def upgrade() -> None:
         CREATE INDEX account_tokens_previous_refresh_hash_index
         ON account_tokens (previous_refresh_hash)
     """)
-    if ownership.found(["hh_tokens"]):
+    if ownership.existing_tables(["hh_tokens"]):
         _move("hh_tokens", "account_tokens", "account_id")
     else:
-        _make_hh_tokens_again()
+        _create_hh_tokens_again()
         _require_login()
-    # The role's limit is for those that serve requests; this is a row for each item.
+    # The role's limit is meant for requests; this updates one row per item.
     op.execute("SELECT set_config('statement_timeout', '0', true)")
     ownership.add_column("application_queue", "core_state", "text")
     op.execute(TAKEN_UP)
@@ -138,8 +138,8 @@ def downgrade() -> None:
         WHERE status = 'pending'
     """)
     ownership.drop_column("application_queue", "core_state")
-    if not ownership.found(["hh_tokens"]):
-        _make_hh_tokens_again()
+    if not ownership.existing_tables(["hh_tokens"]):
+        _create_hh_tokens_again()
     _move("account_tokens", "hh_tokens", "id, account_id")
     op.execute("DROP TABLE account_tokens")
 
@@ -154,7 +154,7 @@ def _move(source: str, target: str, ids: str) -> None:
     op.execute(f"DELETE FROM {source} WHERE account_id IS NOT NULL")  # noqa: S608
 
 
-def _make_hh_tokens_again() -> None:
+def _create_hh_tokens_again() -> None:
     op.execute(HH_TOKENS)
     op.execute("CREATE INDEX hh_tokens_user_id_index ON hh_tokens (user_id)")
     ownership.mark_table("hh_tokens")
@@ -167,11 +167,11 @@ def _make_hh_tokens_again() -> None:
     op.execute(
         "CREATE INDEX hh_tokens_previous_refresh_hash_index ON hh_tokens (previous_refresh_hash)"
     )
-    logger.warning("hh_tokens was dropped by another party's migration; made it again, empty")
+    logger.warning("hh_tokens was dropped by another migration; created it again, empty")
 
 
 def _require_login() -> None:
-    """Say of every account that its tokens are gone, so that its person is asked to log in."""
+    """Mark every account as without tokens, so that its person is asked to log in."""
     lost = op.get_bind().execute(
         text("""
             UPDATE accounts
@@ -181,4 +181,4 @@ def _require_login() -> None:
         """)
     )
     if lost.rowcount:
-        logger.warning("%s accounts have lost their tokens and log in again", lost.rowcount)
+        logger.warning("%s accounts have lost their tokens and have to log in again", lost.rowcount)

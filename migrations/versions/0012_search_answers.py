@@ -1,6 +1,6 @@
-"""Answers that equal searches share for some seconds: see vacancies/shared_answers.
+"""Answers that equal searches share for some seconds: see ``vacancies/shared_answers.py``.
 
-The downgrade forgets them; the next search asks hh.ru.
+The downgrade drops them; the next search asks hh.ru.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def test_statuses_of_a_route_follow_from_who_calls_it_and_what_it_takes():
         expected = {*route.answers, *route.refuses, 500}
         if route.auth is not ANYONE:
             expected |= {400, 401, 404, 413, 422, 503}
-        if {"person", "anybody"} & {*route.parameters}:
+        if {"person", "optional_user"} & {*route.parameters}:
             expected.add(403)
         if "person" in route.parameters:
             expected.add(409)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.fixtures.local_cloud import new_cloud, remove
-from tests.fixtures.real_bff import RETRY, RealBff
+from tests.fixtures.real_bff import UPDATE_APPLICATION_PENDING, RealBff
 
 WITHIN_S = 60
 AT_ONCE = 50
@@ -170,7 +170,7 @@ def test_an_application_goes_out_and_shows_in_the_history(bff, anna, cv):
     assert row["hh_negotiation_id"]
     assert (vacancy, LETTER) in at_hh(bff)
     # the page's own retry of what is out changes nothing
-    bff.sql(RETRY, row["id"])
+    bff.sql(UPDATE_APPLICATION_PENDING, row["id"])
     bff.cloud.sandbox("POST", "/clock", {"advance_seconds": 61})
     until(lambda: bff.history(anna)[vacancy], lambda found: found["status"] == "submitted")
     assert [one for one, _ in at_hh(bff)].count(vacancy) == 1

@@ -1,5 +1,5 @@
-"""Migration 0011: tokens move to Core's own table, items of campaigns get words that the BFF knows;
-and what becomes of both when the BFF's own migration has dropped ``hh_tokens``."""
+"""Migration 0011: tokens move to Core's own table, campaign items get a status that the BFF knows;
+and the same after the BFF's own migration has dropped ``hh_tokens``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOKENS = f"""
                            updated_at)
         VALUES (gen_random_uuid(), '{USER}', 'original', 'original', now(), now(), now());
 """
-# Status, state and reason of the ledger (none: not taken up); then status, core_state, last_error.
+# Status, the ledger's state and reason (none: no application); then status, core_state, last_error.
 ITEMS = [
     (("pending", None, None), ("pending", None, None)),
     (("customizing", None, None), ("customizing", None, None)),
@@ -52,7 +52,7 @@ ITEMS = [
 
 
 class Database:
-    """One at the revision before."""
+    """A database at the revision before."""
 
     def __init__(self, url):
         self.url = url
@@ -60,8 +60,8 @@ class Database:
 
     def rows(self, sql, *values):
         with psycopg.connect(self.url, row_factory=dict_row) as connection:
-            found = connection.execute(sql, values or None)
-            return found.fetchall() if found.description else []
+            cursor = connection.execute(sql, values or None)
+            return cursor.fetchall() if cursor.description else []
 
     def fill_items(self):
         campaign = "INSERT INTO campaigns VALUES (%s, %s, %s, 'running', NULL, now(), now())"
@@ -87,12 +87,12 @@ class Database:
 
 @pytest.fixture
 def database(empty_database_url):
-    made = Database(empty_database_url)
-    made.rows(PEOPLE)
-    return made
+    database = Database(empty_database_url)
+    database.rows(PEOPLE)
+    return database
 
 
-def test_the_accounts_pairs_move_and_come_back_whole(database):
+def test_token_pairs_move_to_account_tokens_and_back(database):
     database.rows(TOKENS)
     kept = "user_id, account_id, access_token, refresh_token, refresh_hash, previous_refresh_hash,"
     kept += " refreshed_at, expires_at, inserted_at, updated_at"
@@ -105,7 +105,7 @@ def test_the_accounts_pairs_move_and_come_back_whole(database):
     assert len(database.rows("SELECT id FROM hh_tokens")) == 2
 
 
-def test_the_bff_s_drop_after_it_takes_nothing_and_the_way_down_is_open(database):
+def test_bff_drop_after_upgrade_loses_no_tokens(database):
     database.rows(TOKENS)
     upgrade(database.url, REVISION)
     database.rows(BFF_0001)
@@ -117,7 +117,7 @@ def test_the_bff_s_drop_after_it_takes_nothing_and_the_way_down_is_open(database
     assert database.rows("SELECT to_regclass('hh_tokens') AS found") == [{"found": None}]
 
 
-def test_a_drop_before_it_is_mended_and_those_who_lost_their_tokens_are_told(database, caplog):
+def test_bff_drop_before_upgrade_requires_login_again(database, caplog):
     database.rows(TOKENS)
     database.rows(BFF_0001)
     upgrade(database.url, REVISION)
@@ -130,7 +130,7 @@ def test_a_drop_before_it_is_mended_and_those_who_lost_their_tokens_are_told(dat
     assert downgrade(database.url, "base", drop_data=True).revision_after is None
 
 
-def test_items_get_the_words_that_the_bff_knows_and_core_s_own_beside_them(database):
+def test_items_get_bff_status_and_core_state(database):
     database.fill_items()
     upgrade(database.url, REVISION)
     found = [tuple(row.values()) for row in database.items("status, core_state, last_error")]

@@ -1,4 +1,4 @@
-"""On a database in which the original ran before: its tables are taken over, its rows stay."""
+"""Migrations on a database of the original: its tables are adopted, its rows stay."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def original_url(empty_database_url):
     return empty_database_url
 
 
-def test_rows_stay_and_get_their_created_at(original_url):
+def test_adopted_rows_stay_and_get_created_at(original_url):
     assert upgrade(original_url).applied == ALL
     jobs = rows(original_url, "SELECT external_id, title, created_at = inserted_at FROM jobs")
     assert jobs == [("93353083", "Бухгалтер", True)]
@@ -44,16 +44,16 @@ def test_rows_stay_and_get_their_created_at(original_url):
     ]
 
 
-def test_says_what_it_adopted(original_url, caplog):
+def test_adopted_tables_are_logged(original_url, caplog):
     with caplog.at_level(logging.WARNING, "migrations"):
         upgrade(original_url)
-    assert "adopted the tables that were there: users, jobs, applications" in caplog.text
+    assert "adopted existing tables: users, jobs, applications" in caplog.text
 
 
-def test_every_column_and_index_of_a_fresh_database_is_there(original_url, database_url):
+def test_adopted_schema_has_all_columns_and_indexes(original_url, database_url):
     upgrade(original_url)
     fresh, adopted = set(rows(database_url, SCHEMA)), set(rows(original_url, SCHEMA))
-    # the newest original allows a row of tokens without a token
+    # the newest original allows rows of hh_tokens without tokens
     nullable = {
         ("hh_tokens", "access_token", "text", True, None),
         ("hh_tokens", "refresh_token", "text", True, None),
@@ -61,7 +61,7 @@ def test_every_column_and_index_of_a_fresh_database_is_there(original_url, datab
     assert fresh - adopted == nullable
 
 
-def test_the_originals_own_tables_and_columns_are_left_alone(original_url):
+def test_other_tables_and_columns_stay_unchanged(original_url):
     upgrade(original_url)
     assert rows(original_url, "SELECT count(*) FROM schema_migrations") == [(2,)]
     assert rows(original_url, "SELECT ai_enriched FROM jobs") == [(False,)]
@@ -69,7 +69,7 @@ def test_the_originals_own_tables_and_columns_are_left_alone(original_url):
     assert rows(original_url, "SELECT count(*) FROM company_research") == [(0,)]
 
 
-def test_cloaks_bytes_become_text_and_bytes_again(original_url):
+def test_cloak_ciphertext_becomes_text_and_bytes_again(original_url):
     upgrade(original_url)
     (token,) = rows(original_url, "SELECT access_token FROM hh_tokens")
     assert token[0].startswith("cloak:Af8B/wH/")
@@ -80,17 +80,17 @@ def test_cloaks_bytes_become_text_and_bytes_again(original_url):
     ) == [("01ff" * 60, None)]
 
 
-def test_the_way_down_gives_back_the_originals_schema_and_rows(original_url):
+def test_downgrade_restores_original_schema_and_rows(original_url):
     before = set(rows(original_url, SCHEMA))
     upgrade(original_url)
     downgrade(original_url, "base")
-    left = set(rows(original_url, SCHEMA))
-    assert before <= left
-    assert {table for table, *_ in left - before} == {"application_queue_workflow_id_index"}
+    after = set(rows(original_url, SCHEMA))
+    assert before <= after
+    assert {table for table, *_ in after - before} == {"application_queue_workflow_id_index"}
     assert rows(original_url, "SELECT title FROM jobs") == [("Бухгалтер",)]
 
 
-def test_what_an_older_original_lacks_is_added(original_url):
+def test_columns_missing_in_older_original_are_added(original_url):
     with psycopg.connect(original_url) as connection:
         connection.execute(
             "DROP TABLE application_queue, hh_tokens; "
@@ -106,7 +106,7 @@ def test_what_an_older_original_lacks_is_added(original_url):
     assert rows(original_url, "SELECT count(*) FROM hh_tokens") == [(0,)]
 
 
-def test_a_table_of_the_same_name_but_another_kind_stops_it(original_url):
+def test_column_of_another_type_stops_adoption(original_url):
     with psycopg.connect(original_url) as connection:
         connection.execute("ALTER TABLE jobs ALTER has_test DROP DEFAULT, ALTER has_test TYPE text")
     with pytest.raises(MigrationRefused, match=r"jobs\.has_test is text, not boolean"):

@@ -1,4 +1,4 @@
-"""Each query that the BFF's newest version sends, on the migrated schema."""
+"""All queries of the BFF's newest version, on the migrated schema."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def application(bff, job):
     return application_id
 
 
-def test_jobs_are_selected_with_created_at(bff, job):
+def test_jobs_have_created_at(bff, job):
     row = bff.execute(
         "SELECT id, external_id, title, company, salary, area, url, description, source, "
         "search_query, fetched_at, hh_vacancy_id, has_test, test_required, employer_id, skills, "
@@ -70,12 +70,12 @@ def test_jobs_are_selected_with_created_at(bff, job):
     assert row[16] is not None
 
 
-def test_a_job_with_detail_of_cores_own_stays_readable_for_the_bff(bff, job):
+def test_job_with_core_columns_is_readable_by_bff(bff, job):
     bff.execute("UPDATE jobs SET vacancy = '{}', published_at = now(), archived = true")
     assert bff.execute("SELECT title FROM jobs").fetchone() == ("Python-разработчик",)
 
 
-def test_applications_are_selected_with_created_at_and_custom_cv(bff, application):
+def test_applications_have_created_at_and_custom_cv(bff, application):
     row = bff.execute(
         "SELECT a.id, a.user_id, a.job_id, a.custom_cv_id, a.job_external_id, a.cover_letter, "
         "a.status, a.submitted_at, a.response_data, a.error_message, a.hh_resume_id, "
@@ -87,7 +87,7 @@ def test_applications_are_selected_with_created_at_and_custom_cv(bff, applicatio
     assert row[14] is not None
 
 
-def test_a_retry_resets_an_application(bff, application):
+def test_retry_resets_application(bff, application):
     changed = bff.execute(
         "UPDATE applications SET status = 'pending', error_message = NULL, submitted_at = NULL "
         "WHERE id = %s",
@@ -96,7 +96,7 @@ def test_a_retry_resets_an_application(bff, application):
     assert changed.rowcount == 1
 
 
-def test_a_parsed_cv_is_inserted_for_the_session_and_found_again(bff):
+def test_parsed_cv_of_session_is_stored_and_found(bff):
     (cv,) = bff.execute(
         "INSERT INTO parsed_cvs (id, user_id, first_name, last_name, email, phone, title, summary, "
         "experience, education, skills, projects, full_text, original_filename, file_path, "
@@ -110,7 +110,7 @@ def test_a_parsed_cv_is_inserted_for_the_session_and_found_again(bff):
     assert (by_id, by_user) == ((["Python", "SQL"],), (cv,))
 
 
-def test_a_parsed_cv_outlives_its_user(bff):
+def test_parsed_cv_outlives_its_user(bff):
     bff.execute(
         "INSERT INTO parsed_cvs (user_id, created_at, updated_at) VALUES (%s, now(), now())",
         [SESSION],
@@ -119,7 +119,7 @@ def test_a_parsed_cv_outlives_its_user(bff):
     assert bff.execute("SELECT user_id FROM parsed_cvs").fetchone() == (None,)
 
 
-def test_the_queue_takes_a_row_without_timestamps_and_without_a_cv(bff, job):
+def test_queue_row_needs_neither_timestamps_nor_cv(bff, job):
     queued, created, updated = bff.execute(
         "INSERT INTO application_queue (id, workflow_id, user_id, cv_id, job_id, job_external_id, "
         "status, payload, attempts, next_run_at, priority, last_error, created_at, updated_at) "
@@ -138,7 +138,7 @@ def test_the_queue_takes_a_row_without_timestamps_and_without_a_cv(bff, job):
     assert bff.execute("DELETE FROM application_queue WHERE id = %s", [queued]).rowcount == 1
 
 
-def test_custom_cvs_are_selected(bff, job):
+def test_custom_cvs_are_readable_by_bff(bff, job):
     (cv,) = bff.execute(
         "INSERT INTO cvs (user_id, name, file_path, created_at, updated_at) "
         "VALUES (%s, 'CV', '/cv.pdf', now(), now()) RETURNING id",
@@ -156,7 +156,7 @@ def test_custom_cvs_are_selected(bff, job):
     assert [row[1:3] for row in selected] == [(cv, job)]
 
 
-def test_the_bffs_own_sessions_table_goes_on_top_and_works(bff):
+def test_bff_sessions_table_can_be_added(bff):
     bff.execute(BFF_0002)
     session = [str(SESSION), "a.jwt.of-core"]
     insert = (

@@ -1,4 +1,4 @@
-"""``make db-…`` as a developer runs it: real processes in a clean checkout."""
+"""The commands of ``make db-…``, run as real processes in a clean checkout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture
 def checkout(tmp_path):
-    """The code alone: no ``.env``, no data, and a place where a new migration disturbs nobody."""
+    """Only the code, without ``.env`` and data: a new migration here affects no other test."""
     for folder in ("local", "migrations", "layers/core"):
         for source in REPOSITORY.joinpath(folder).rglob("*"):
             if source.suffix in (".py", ".mako"):
@@ -37,19 +37,19 @@ def run(checkout):
             [sys.executable, "-m", "local.database", *arguments],
             cwd=checkout,
             env={name: os.environ[name] for name in os.environ.keys() - own}
-            | {"DEMO_PERSON": "off"}  # connecting somebody takes all of the code
+            | {"DEMO_PERSON": "off"}  # connecting a person needs the whole code
             | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 
     return run
 
 
-def test_works_on_the_embedded_server_and_stops_it_again(run, checkout):
+def test_commands_start_and_stop_the_embedded_server(run, checkout):
     done = run("migrate")
     assert f"the embedded database: nothing → {HEAD}" in done.stdout, done.stderr
     server = EmbeddedPostgres(checkout / ".data" / "postgres")
@@ -62,9 +62,7 @@ def test_works_on_the_embedded_server_and_stops_it_again(run, checkout):
         assert current(server.url) == HEAD
 
 
-def test_the_environment_wins_over_dotenv_which_wins_over_the_embedded_server(
-    run, checkout, database_url
-):
+def test_environment_precedes_dotenv_and_embedded_server(run, checkout, database_url):
     (checkout / ".env").write_text("DATABASE_URL=postgresql://nobody@127.0.0.1:1/none\n")
     assert f"it is at {HEAD}" in run("migrate", DATABASE_URL=database_url).stdout
     failed = run("migrate")
@@ -89,24 +87,24 @@ PASSWORD = "pa%ss/w0rd-of-a-test"
     ],
 )
 @pytest.mark.parametrize("command", [["migrate"], ["rollback"], ["seed"]])
-def test_no_command_prints_the_password_of_an_address(run, address, command):
+def test_password_of_address_is_never_printed(run, address, command):
     failed = run(*command, DATABASE_URL=address)
     assert failed.returncode == 1
-    said = failed.stdout + failed.stderr
-    assert "Traceback" not in said
-    for spelt in (PASSWORD, "w0rd", PASSWORD.replace("%", "%25")):
-        assert spelt not in said
-    assert "address of the database" in said or "cannot be" in said
+    output = failed.stdout + failed.stderr
+    assert "Traceback" not in output
+    for spelling in (PASSWORD, "w0rd", PASSWORD.replace("%", "%25")):
+        assert spelling not in output
+    assert "address of the database" in output or "cannot be" in output
 
 
-def test_address_with_a_driver_in_its_scheme_is_understood(run, database_url):
+def test_address_with_driver_in_scheme_is_accepted(run, database_url):
     done = run(
         "migrate", DATABASE_URL=database_url.replace("postgresql://", "postgresql+psycopg://")
     )
     assert f"it is at {HEAD}" in done.stdout, done
 
 
-def test_rollback_says_what_would_be_lost_and_obeys(run, database_url):
+def test_rollback_refuses_data_loss_until_confirmed(run, database_url):
     run("seed", DATABASE_URL=database_url)
     refused = run("rollback", "base", DATABASE_URL=database_url)
     assert refused.returncode == 1
@@ -115,7 +113,7 @@ def test_rollback_says_what_would_be_lost_and_obeys(run, database_url):
     assert "nothing to roll back" in run("rollback", DATABASE_URL=database_url).stdout
 
 
-def test_reset_of_a_database_that_is_not_embedded_wants_force(run, database_url):
+def test_reset_of_other_database_requires_force(run, database_url):
     with psycopg.connect(database_url) as connection:
         connection.execute("CREATE TABLE sessions (user_id uuid REFERENCES users)")
     refused = run("reset", DATABASE_URL=database_url)
@@ -128,9 +126,9 @@ def test_reset_of_a_database_that_is_not_embedded_wants_force(run, database_url)
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (1,)
 
 
-def test_a_new_migration_is_numbered_and_runs(run, checkout, empty_database_url):
+def test_new_migration_is_numbered_and_runs(run, checkout, empty_database_url):
     assert f"migrations/versions/{NEXT}_notes_on_jobs.py" in run("new", "Notes on jobs").stdout
-    made = checkout / "migrations" / "versions" / f"{NEXT}_notes_on_jobs.py"
-    assert made.read_text().startswith('"""Notes on jobs.\n')
+    migration = checkout / "migrations" / "versions" / f"{NEXT}_notes_on_jobs.py"
+    assert migration.read_text().startswith('"""Notes on jobs.\n')
     assert f"nothing → {NEXT}" in run("migrate", DATABASE_URL=empty_database_url).stdout
     assert f"{NEXT} → {HEAD}" in run("rollback", DATABASE_URL=empty_database_url).stdout

@@ -1,4 +1,4 @@
-"""The function ``migrator``: its events, its answers, its refusals."""
+"""The function ``migrator``: events, responses and refusals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def database(empty_database_url, monkeypatch):
     return empty_database_url
 
 
-def test_the_sample_event_brings_an_empty_database_to_the_newest_schema(database):
+def test_sample_event_migrates_empty_database_to_head(database):
     assert handler(SAMPLE, None) == {
         "revision_before": None,
         "revision_after": HEAD,
@@ -30,21 +30,21 @@ def test_the_sample_event_brings_an_empty_database_to_the_newest_schema(database
     assert handler(SAMPLE, None)["applied"] == []
 
 
-def test_current_only_tells(database):
-    nothing: dict[str, object] = {"revision_before": None, "revision_after": None, "applied": []}
-    assert handler({"action": "current"}, None) == nothing
+def test_current_changes_nothing(database):
+    unmigrated: dict[str, object] = {"revision_before": None, "revision_after": None, "applied": []}
+    assert handler({"action": "current"}, None) == unmigrated
     handler({"revision": "0002"}, None)
     assert handler({"action": "current"}, None)["revision_after"] == "0002"
 
 
-def test_a_confirmed_downgrade_goes_down(database):
+def test_confirmed_downgrade_is_applied(database):
     handler({}, None)
     event = {"action": "downgrade", "revision": "0001", "confirm": True}
     assert handler(event, None)["applied"] == list(reversed(ALL[1:]))
     assert current(database) == "0001"
 
 
-def test_data_goes_only_when_the_event_says_so(database):
+def test_downgrade_drops_data_only_with_drop_data(database):
     handler({}, None)
     with psycopg.connect(database) as connection:
         connection.execute(
@@ -69,13 +69,13 @@ def test_data_goes_only_when_the_event_says_so(database):
         ("head", "Command"),
     ],
 )
-def test_an_event_that_is_not_understood_changes_nothing(database, event, complaint):
+def test_invalid_event_changes_nothing(database, event, complaint):
     with pytest.raises(ValueError, match=complaint):
         handler(event, None)
     assert current(database) is None
 
 
-def test_what_fails_is_told_without_what_it_came_from(database):
+def test_error_has_no_cause_that_could_quote_rows(database):
     handler({"revision": "0001"}, None)
     with psycopg.connect(database) as connection:
         connection.execute("CREATE TABLE hh_app_tokens (client_id text)")

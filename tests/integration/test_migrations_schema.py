@@ -1,6 +1,7 @@
 """The migrated schema, column by column, against the contract with the BFF.
 
-Written out from the contract (and hh.ru's part from the design), not from the migrations.
+The expected values come from the contract (and hh.ru's part from the design), not from the
+migrations.
 """
 
 from __future__ import annotations
@@ -306,7 +307,7 @@ def catalog(database_url):
         yield connection
 
 
-def test_every_column_has_the_name_type_and_default_of_the_contract(catalog):
+def test_columns_match_the_contract(catalog):
     found: dict[str, dict[str, str]] = {}
     for table, column, kind, not_null, default in catalog.execute("""
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -316,12 +317,16 @@ def test_every_column_has_the_name_type_and_default_of_the_contract(catalog):
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
               AND a.attnum > 0 AND NOT a.attisdropped
     """):
-        words = [kind, *(["not null"] * not_null), *([f"default {default}"] if default else [])]
-        found.setdefault(table, {})[column] = " ".join(words)
+        definition = [
+            kind,
+            *(["not null"] * not_null),
+            *([f"default {default}"] if default else []),
+        ]
+        found.setdefault(table, {})[column] = " ".join(definition)
     assert {table: found[table] for table in CONTRACT} == CONTRACT
 
 
-def test_every_key_has_the_name_that_ecto_gave_it(catalog):
+def test_keys_have_the_names_of_ecto(catalog):
     found = catalog.execute(
         """
         SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
@@ -333,7 +338,7 @@ def test_every_key_has_the_name_that_ecto_gave_it(catalog):
     assert dict(found) == KEYS
 
 
-def test_every_index_has_the_name_that_ecto_gave_it(catalog):
+def test_indexes_have_the_names_of_ecto(catalog):
     found = catalog.execute(
         """
         SELECT i.relname, CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END || t.relname
@@ -349,6 +354,6 @@ def test_every_index_has_the_name_that_ecto_gave_it(catalog):
     assert dict(found) == INDEXES
 
 
-def test_neither_ectos_nor_alembics_usual_version_table_is_made(catalog):
+def test_version_tables_of_ecto_and_alembic_are_not_created(catalog):
     tables = {name for (name,) in catalog.execute("SELECT tablename FROM pg_tables")}
     assert tables.isdisjoint({"schema_migrations", "alembic_version", "sessions"})
