@@ -38,7 +38,7 @@ def test_the_page_is_russian_and_lists_everybody(hh_sandbox: HhSandbox) -> None:
     assert page.status_code == 200
     assert page.headers["Content-Type"].startswith("text/html")
     assert '<html lang="ru">' in page.text
-    for person in people.everybody().values():
+    for person in people.all_people().values():
         assert f'value="{person.key}"' in page.text
         assert person.name in page.text
     assert "Войти и разрешить" in page.text

@@ -107,7 +107,7 @@ def test_everybody_is_listed_with_what_befell_them(hh_sandbox: HhSandbox) -> Non
     hh_sandbox.log_in("timur")
     hh_sandbox.control("POST", "/people/timur/account", {"state": "locked"})
     listed = {one["key"]: one for one in hh_sandbox.control("GET", "/people")["people"]}
-    assert set(listed) == {person.key for person in people.everybody().values()}
+    assert set(listed) == {person.key for person in people.all_people().values()}
     timur = listed["timur"]
     assert (timur["id"], timur["account"], timur["live_token_pairs"]) == (
         "170000002",
@@ -149,7 +149,7 @@ def test_the_manual_names_the_routes_and_the_states(hh_sandbox: HhSandbox) -> No
 
 
 def test_the_demo_people_are_invented_and_distinct() -> None:
-    everybody = list(people.everybody().values())
+    everybody = list(people.all_people().values())
     assert [person.kind for person in everybody].count("employer") == 1
     assert len({person.key for person in everybody}) == len(everybody) >= 5
     assert len({person.phone for person in everybody}) == len(everybody)

@@ -1,4 +1,4 @@
-"""What comes of applications in the sandbox: lists, employers' deeds, messages, hiding."""
+"""What comes of applications in the sandbox: lists, employers' actions, messages, hiding."""
 
 from __future__ import annotations
 
@@ -151,13 +151,12 @@ def test_parameters_that_are_refused(anna: Applicant, params: dict[str, str], na
 
 
 def test_statuses(anna: Applicant) -> None:
-    vacancies = [anna.sandbox.publish("Программист")["id"] for _ in range(5)]
-    waits, invited, refused, closed, hidden = (anna.apply(one) for one in vacancies)
+    vacancies = [anna.sandbox.publish("Программист")["id"] for _ in range(4)]
+    waits, invited, refused, closed = (anna.apply(vacancy_id) for vacancy_id in vacancies)
     anna.sandbox.advance(2)
     anna.sandbox.employer_does(invited, "invitation")
     anna.sandbox.employer_does(refused, "discard", "Увы.")
     anna.sandbox.control("POST", f"/vacancies/{vacancies[3]}/close")
-    assert anna.call("DELETE", f"/negotiations/active/{hidden}").status_code == 204
 
     def under(status: str) -> set[str]:
         return set(anna.ids(status=status))
@@ -169,7 +168,7 @@ def test_statuses(anna: Applicant) -> None:
     assert under("discard") == {refused}
     assert under("archived") == {closed}
     assert under("non_archived") == {waits, invited, refused}
-    assert under("deleted") == {hidden}
+    assert under("deleted") == set()
     shown = anna.get(f"/negotiations/{closed}")
     assert (shown["messaging_status"], shown["vacancy"]["archived"]) == ("archived", True)
 
@@ -180,7 +179,6 @@ def test_of_others_nothing_is_found(anna: Applicant, applied: str) -> None:
     for id_ in (applied, "1", "abc", "9" * 40):
         assert value(timur.call("GET", f"/negotiations/{id_}")) == (404, "not_found")
         assert value(timur.call("GET", f"/negotiations/{id_}/messages")) == (404, "not_found")
-        assert value(timur.call("DELETE", f"/negotiations/active/{id_}")) == (404, "not_found")
         assert value(timur.write(id_)) == (404, "topic_not_found")
     for token in (None, anna.sandbox.token(), anna.sandbox.log_in("employer")["access_token"]):
         for path in ("/negotiations", f"/negotiations/{applied}"):
@@ -380,7 +378,6 @@ def test_a_message_that_is_no_form_and_a_refusal_that_was_ordered(
 def test_a_chat_is_not_there_at_once(anna: Applicant) -> None:
     id_ = anna.apply(anna.sandbox.publish("Программист")["id"])
     assert value(anna.write(id_)) == (425, "chat_is_not_ready")
-    assert value(anna.call("DELETE", f"/negotiations/active/{id_}")) == (425, "chat_is_not_ready")
     anna.sandbox.advance(1)
     assert anna.write(id_).status_code == 201
 
@@ -395,51 +392,6 @@ def test_employers_answer_messages_in_time(hh_sandbox: HhSandbox) -> None:
     assert anna.ids(has_updates="true") == []
     hh_sandbox.advance(DAY_S)
     assert 2 <= len(anna.ids(has_updates="true")) <= 11
-
-
-# ── hiding ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_hiding(anna: Applicant, applied: str) -> None:
-    path = f"/negotiations/active/{applied}"
-    declining = anna.call("DELETE", path, params={"with_decline_message": "true"})
-    assert value(declining) == (403, "wrong_state")
-    anna.sandbox.employer_does(applied, "invitation")
-    declined = anna.call("DELETE", path, params={"with_decline_message": "true"})
-    assert (declined.status_code, declined.content) == (204, b"")
-    shown = anna.get(f"/negotiations/{applied}")
-    assert (shown["hidden"], shown["counters"]["messages"]) == (True, 3)
-    assert value(anna.call("DELETE", path)) == (404, "not_found")
-    again = anna.sandbox.apply(anna.token, shown["vacancy"]["id"], anna.resumes[0])
-    assert value(again) == (403, "already_applied")
-
-
-# ── which resume ────────────────────────────────────────────────────────────────────────────────
-
-
-def test_which_resumes_fit_a_vacancy(anna: Applicant) -> None:
-    vacancy_id = anna.sandbox.publish("Программист")["id"]
-
-    def groups() -> dict[str, Any]:
-        return dict(anna.get(f"/vacancies/{vacancy_id}/resumes_by_status"))
-
-    before = groups()
-    assert [one["id"] for one in before["suitable"]] == anna.resumes
-    assert all(one["requires_completion"] is False for one in before["suitable"])
-    fitting = anna.get(f"/vacancies/{vacancy_id}/suitable_resumes")
-    assert fitting["items"] == before["suitable"]
-    assert fitting["overall"] == {"already_applied": 0, "not_published": 0, "unavailable": 0}
-    assert (fitting["found"], fitting["pages"]) == (2, 1)
-    anna.apply(vacancy_id)
-    after = groups()
-    assert after["counters"] == {
-        "suitable": 0, "already_applied": 1, "not_published": 0, "unavailable": 1,
-    }  # fmt: skip
-    assert after["already_applied"][0]["id"] == anna.resumes[0]
-    egor = Applicant(anna.sandbox, "egor")
-    unready = egor.get(f"/vacancies/{vacancy_id}/resumes_by_status")["not_published"]
-    assert [one["id"] for one in unready] == egor.resumes
-    assert value(anna.call("GET", "/vacancies/1/suitable_resumes")) == (404, "not_found")
 
 
 # ── pages and manual ────────────────────────────────────────────────────────────────────────────

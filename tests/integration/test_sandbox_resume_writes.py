@@ -75,7 +75,7 @@ def test_a_new_resume_is_seen_after_a_while(hh_sandbox: HhSandbox, anna: Writer)
     hh_sandbox.control("POST", "/clock", {"rate": 0})
     path = anna("POST", "/resumes", json=LEAST).headers["Location"]
     hh_sandbox.advance(VISIBLE_AFTER_S - 0.5)
-    calls = [("GET", ""), ("GET", "/status"), ("PUT", ""), ("POST", "/publish"), ("DELETE", "")]
+    calls = [("GET", ""), ("PUT", ""), ("POST", "/publish"), ("DELETE", "")]
     for method, suffix in calls:
         assert errors(anna(method, path + suffix), 404) == [{"type": "not_found"}]
     source = anna("POST", "/resumes", json={"title": "Ещё"}, params={
@@ -91,7 +91,7 @@ def test_a_new_resume_is_seen_after_a_while(hh_sandbox: HhSandbox, anna: Writer)
 
 
 def test_a_new_resume_is_not_published_and_says_what_it_lacks(anna: Writer) -> None:
-    body = anna("GET", f"{anna.create(**LEAST)}/status").json()
+    body = anna("GET", anna.create(**LEAST)).json()
     assert (body["status"]["id"], body["finished"]) == ("not_published", False)
     lacks = {one["id"] for one in body["progress"]["mandatory"]}
     assert {"contact", "education", "language", "skill_set"} <= lacks
@@ -229,9 +229,9 @@ def test_an_unfinished_resume_is_published_when_what_it_lacks_is_there(
     assert refused.json()["description"] == "Can't publish resume"
     education = {"level": {"id": "higher"}, "primary": [{"name": "Институт", "year": 2025}]}
     egor("PUT", path, json={"skill_set": ["pytest"], "education": education})
-    assert egor("GET", f"{path}/status").json()["can_publish_or_update"] is True
+    assert egor("GET", path).json()["can_publish_or_update"] is True
     assert egor("POST", f"{path}/publish").status_code == 204
-    body = egor("GET", f"{path}/status").json()
+    body = egor("GET", path).json()
     assert (body["status"]["id"], body["finished"]) == ("published", True)
 
 

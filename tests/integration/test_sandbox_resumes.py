@@ -30,8 +30,7 @@ WHOLE = COMMON | {
     "portfolio", "professional_roles", "recommendation", "relocation", "resume_locale", "site",
     "skill_set", "skills", "travel_time", "moderation_note", "progress", "_progress", "publish_url",
 }  # fmt: skip
-READING = ("/resumes/mine", "/resumes/{id}", "/resumes/{id}/status", "/resumes/{id}/conditions",
-           "/resume_conditions", "/resumes/creation_availability")  # fmt: skip
+READING = ("/resumes/mine", "/resumes/{id}", "/resumes/creation_availability")
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0300")
 
 
@@ -105,35 +104,12 @@ def test_items_and_the_whole_agree(hh_sandbox: HhSandbox) -> None:
 def test_an_unfinished_resume_says_what_it_lacks(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("egor")["access_token"]
     id_ = resumes_of(hh_sandbox, "egor")["Тестировщик"]
-    body = read(hh_sandbox, token, f"/resumes/{id_}/status")
-    assert set(body) == {
-        "status", "blocked", "finished", "can_publish_or_update", "moderation_note", "publish_url",
-        "progress",
-    }  # fmt: skip
+    body = read(hh_sandbox, token, f"/resumes/{id_}")
     assert body["status"]["id"] == "not_published"
     assert (body["finished"], body["can_publish_or_update"]) == (False, False)
     assert [one["id"] for one in body["progress"]["mandatory"]] == ["skill_set", "education"]
     assert 0 < body["progress"]["percentage"] < 100
     assert body["publish_url"].endswith(f"/resumes/{id_}/publish")
-
-
-def test_the_conditions_say_what_is_required_and_move_with_the_clock(hh_sandbox: HhSandbox) -> None:
-    token = hh_sandbox.log_in("anna")["access_token"]
-    id_ = resumes_of(hh_sandbox, "anna")["Backend-инженер"]
-    body = read(hh_sandbox, token, f"/resumes/{id_}/conditions")
-    assert body == read(hh_sandbox, token, "/resume_conditions")
-    assert (body["title"]["min_length"], body["title"]["max_length"]) == (2, 100)
-    assert body["skill_set"] == {
-        "max_count": 30,
-        "max_length": 100,
-        "min_count": 1,
-        "min_length": 1,
-        "required": True,
-    }
-    before = body["experience"]["fields"]["start"]["max_date"]
-    hh_sandbox.advance(86_400)
-    after = read(hh_sandbox, token, "/resume_conditions")
-    assert after["experience"]["fields"]["start"]["max_date"] > before
 
 
 def test_how_many_more_may_be_created(hh_sandbox: HhSandbox) -> None:
@@ -146,11 +122,10 @@ def test_how_many_more_may_be_created(hh_sandbox: HhSandbox) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["", "/status", "/conditions"])
-def test_anothers_resume_and_an_unknown_one_are_not_found(hh_sandbox: HhSandbox, path: str) -> None:
+def test_anothers_and_an_unknown_resume_are_not_found(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("olga")["access_token"]
     for id_ in (*resumes_of(hh_sandbox, "anna").values(), "0" * 38, "x"):
-        answer = hh_sandbox.call("GET", f"/resumes/{id_}{path}", token)
+        answer = hh_sandbox.call("GET", f"/resumes/{id_}", token)
         assert (answer.status_code, answer.json()["errors"]) == (404, [{"type": "not_found"}])
 
 

@@ -130,7 +130,6 @@ def test_headers_are_those_of_hh_rus_edge(application: httpx.Client) -> None:
     ("method", "path", "status", "type_"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("GET", "/suggests/metro", 404, "not_found"),
         ("GET", "/areas/100500", 404, "not_found"),
         ("GET", "/metro/4040", 404, "not_found"),
         ("PUT", "/vacancies", 405, "method_not_allowed"),
@@ -195,34 +194,6 @@ def test_dictionaries_have_hh_rus_shapes(anonymous: httpx.Client) -> None:
     roles = {role["id"]: role for category in categories for role in category["roles"]}
     assert roles["96"]["name"] == "Программист, разработчик"
     assert anonymous.get("/metro/1").json()["lines"][0]["stations"][0]["lat"] > 55
-
-
-@pytest.mark.parametrize(
-    ("what", "text", "expected"),
-    [
-        ("areas", "моск", "Москва"),
-        ("area_leaves", "каз", "Казань"),
-        ("skill_set", "pyt", "Python"),
-        ("positions", "devops", "DevOps Engineer"),
-        ("professional_roles", "тест", "Тестировщик"),
-        ("companies", "сев", "Север"),
-        ("vacancy_search_keyword", "java", "JavaScript Developer"),
-        ("vacancy_positions", "бухг", "Бухгалтер"),
-    ],
-)
-def test_suggests_what_begins_so(
-    anonymous: httpx.Client, what: str, text: str, expected: str
-) -> None:
-    items = anonymous.get(f"/suggests/{what}", params={"text": text}).json()["items"]
-    assert 0 < len(items) <= 10
-    assert any(expected in item["text"] for item in items)
-    assert anonymous.get(f"/suggests/{what}", params={"text": "щщщ"}).json() == {"items": []}
-
-
-@pytest.mark.parametrize("text", ["", "я", "я" * 3_001])
-def test_a_suggest_wants_two_letters_and_not_a_novel(anonymous: httpx.Client, text: str) -> None:
-    answer = anonymous.get("/suggests/areas", params={"text": text})
-    assert refusal(answer) == (400, [{"type": "bad_argument", "value": "text"}])
 
 
 def test_more_than_ten_calls_a_second_are_refused(

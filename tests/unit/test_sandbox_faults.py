@@ -1,4 +1,4 @@
-"""Which faults strike which calls, how often, and what cannot be asked for."""
+"""Which faults apply to which calls, how often, and which are invalid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local.sandbox.faults import Faults, InvalidFault
 
 
 def kinds(set_: Faults, path: str = "/vacancies", *, with_token: bool = True) -> list[str]:
-    return [fault.kind for fault in set_.strike(path, with_token=with_token)]
+    return [fault.kind for fault in set_.match_faults(path, with_token=with_token)]
 
 
 def test_strikes_as_often_as_asked_and_is_gone() -> None:
@@ -68,13 +68,13 @@ def test_overlapping_pages_concern_pages_after_the_first_alone() -> None:
     set_ = Faults(seed=1)
     set_.set.append(faults.read({"kind": "overlapping_pages", "times": 2}))
 
-    def strike(page: str, path: str = "/vacancies") -> bool:
-        return bool(set_.strike(path, with_token=True, page=page))
+    def is_matched(page: str, path: str = "/vacancies") -> bool:
+        return bool(set_.match_faults(path, with_token=True, page=page))
 
-    struck = [strike(page) for page in ("", "0", "1")]
-    assert struck == [False, False, True]
-    assert not strike("1", "/dictionaries")
-    assert [strike(page) for page in ("0", "7", "1")] == [False, True, False], "twice, as asked"
+    matched = [is_matched(page) for page in ("", "0", "1")]
+    assert matched == [False, False, True]
+    assert not is_matched("1", "/dictionaries")
+    assert [is_matched(page) for page in ("0", "7", "1")] == [False, True, False], "twice, as asked"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def vacancies() -> list[Vacancy]:
 
 
 def ask(vacancies: list[Vacancy], *pairs: tuple[str, str]) -> list[Vacancy]:
-    return search.find(search_params.read(MultiDict(pairs), NOW), vacancies)
+    return search.find(search_params.parse(MultiDict(pairs), NOW), vacancies)
 
 
 def named(item: dict[str, Any], key: str) -> set[str]:
@@ -291,7 +291,7 @@ def test_orders_by_salary_across_currencies_and_modes(vacancies: list[Vacancy]) 
 def test_orders_by_distance_and_tells_it(vacancies: list[Vacancy]) -> None:
     pairs = [("order_by", "distance"), ("sort_point_lat", "55.75"), ("sort_point_lng", "37.6")]
     query = MultiDict(pairs)
-    body = search.answer(search_params.read(query, NOW), vacancies, query.items())
+    body = search.page_of(search_params.parse(query, NOW), vacancies, query.items())
     metres = [item["sort_point_distance"] for item in body["items"]]
     assert metres == sorted(metres)
     assert 0 < metres[0] < 5_000
@@ -302,7 +302,7 @@ def test_pages_hold_each_vacancy_once(vacancies: list[Vacancy]) -> None:
     page = 0
     while True:
         query = MultiDict([("per_page", "100"), ("page", str(page)), ("text", "опыт")])
-        body = search.answer(search_params.read(query, NOW), vacancies, query.items())
+        body = search.page_of(search_params.parse(query, NOW), vacancies, query.items())
         seen += [item["id"] for item in body["items"]]
         page += 1
         if page >= body["pages"]:
@@ -313,21 +313,21 @@ def test_pages_hold_each_vacancy_once(vacancies: list[Vacancy]) -> None:
 def test_pages_end_where_the_depth_does() -> None:
     many = list(World(seed=5, size=2_500).at(NOW).values())
     query = MultiDict([("per_page", "100")])
-    body = search.answer(search_params.read(query, NOW), many, query.items())
+    body = search.page_of(search_params.parse(query, NOW), many, query.items())
     assert body["found"] == len(many) > 2_000
     assert body["pages"] == 20
 
 
 def test_per_page_zero_counts_without_showing(vacancies: list[Vacancy]) -> None:
     query = MultiDict([("per_page", "0")])
-    body = search.answer(search_params.read(query, NOW), vacancies, query.items())
+    body = search.page_of(search_params.parse(query, NOW), vacancies, query.items())
     assert (body["items"], body["found"], body["pages"]) == ([], len(vacancies), 0)
 
 
 def test_counts_responses_only_when_asked(vacancies: list[Vacancy]) -> None:
     def first(*pairs: tuple[str, str]) -> dict[str, Any]:
         query = MultiDict(pairs)
-        body = search.answer(search_params.read(query, NOW), vacancies, query.items())
+        body = search.page_of(search_params.parse(query, NOW), vacancies, query.items())
         item: dict[str, Any] = body["items"][0]
         return item
 

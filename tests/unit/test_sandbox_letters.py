@@ -129,6 +129,6 @@ def test_nothing_but_letters_changes(vacancies: list[Vacancy]) -> None:
 )
 def test_a_search_finds_a_word_in_either_alphabet(query: str, title: str) -> None:
     vacancy = dataclasses.replace(vacancy_maker.make(1, 7, "1", 0.0, 1.0, "both"), name=title)
-    assert text_query.parse(query, ("name",)).holds(vacancy)
+    assert text_query.parse(query, ("name",)).matches(vacancy)
     asked = search_params.Search(text=f"NAME:{query}")
     assert search.find(asked, [vacancy]) == [vacancy]

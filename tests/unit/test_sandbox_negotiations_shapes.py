@@ -39,7 +39,7 @@ def test_what_is_missing_is_named() -> None:
 
 def negotiation(*kinds: str) -> Negotiation:
     steps = tuple(Step(number, NOW + number, kind, None) for number, kind in enumerate(kinds))
-    return Negotiation(7, "1", "2", "3", "api", NOW, False, steps)
+    return Negotiation(7, "1", "2", "3", "api", NOW, steps)
 
 
 @pytest.mark.parametrize(

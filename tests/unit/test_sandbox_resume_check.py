@@ -92,7 +92,7 @@ def test_the_sample_is_taken() -> None:
     assert read()["title"] == "RESUME"
 
 
-@pytest.mark.parametrize("person", [one for one in people.everybody().values() if one.resume])
+@pytest.mark.parametrize("person", [one for one in people.all_people().values() if one.resume])
 def test_the_resumes_of_the_beginning_would_be_taken(person: people.Person) -> None:
     for short in person.resume:
         body = first_body(person, short)

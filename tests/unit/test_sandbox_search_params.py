@@ -13,7 +13,7 @@ NOW = 1_795_000_000.0
 
 
 def read(*pairs: tuple[str, str]) -> Search:
-    return search_params.read(MultiDict(pairs), NOW)
+    return search_params.parse(MultiDict(pairs), NOW)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def vacancy() -> Vacancy:
     ],
 )
 def test_finds(vacancy: Vacancy, text: str) -> None:
-    assert text_query.parse(text).holds(vacancy)
+    assert text_query.parse(text).matches(vacancy)
 
 
 @pytest.mark.parametrize(
@@ -84,19 +84,19 @@ def test_finds(vacancy: Vacancy, text: str) -> None:
     ],
 )
 def test_does_not_find(vacancy: Vacancy, text: str) -> None:
-    assert not text_query.parse(text).holds(vacancy)
+    assert not text_query.parse(text).matches(vacancy)
 
 
 def test_search_field_limits_where_words_are_looked_for(vacancy: Vacancy) -> None:
-    assert not text_query.parse("docker", ("name", "company_name")).holds(vacancy)
-    assert text_query.parse("docker", ("description",)).holds(vacancy)
+    assert not text_query.parse("docker", ("name", "company_name")).matches(vacancy)
+    assert text_query.parse("docker", ("description",)).matches(vacancy)
 
 
 @pytest.mark.parametrize(
     "text", ["(" * 1_500, "NOT " * 700, '"' * 333, "NAME:" * 600, "( ) OR " * 400]
 )
 def test_reads_any_text_without_failing(vacancy: Vacancy, text: str) -> None:
-    text_query.parse(text).holds(vacancy)
+    text_query.parse(text).matches(vacancy)
 
 
 def test_a_word_in_the_title_comes_before_one_in_the_description(vacancy: Vacancy) -> None:
