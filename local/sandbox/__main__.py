@@ -58,6 +58,16 @@ def arguments() -> argparse.ArgumentParser:
         default=4_000,
         help="approximate number of open vacancies at any time (%(default)s)",
     )
+    _add_behaviour(parser)
+    parser.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="exit when standard input, a pipe, closes: a killed supervisor leaves no orphan",
+    )
+    return parser
+
+
+def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode",
         choices=MODES,
@@ -79,12 +89,6 @@ def arguments() -> argparse.ArgumentParser:
         default=os.environ.get("HH_REDIRECT_URI") or DEFAULT_REDIRECT_URI,
         help="the redirect address that the application registered (%(default)s)",
     )
-    parser.add_argument(
-        "--exit-with-parent",
-        action="store_true",
-        help="exit when standard input, a pipe, closes: a killed supervisor leaves no orphan",
-    )
-    return parser
 
 
 async def _stdin_closed(stop: asyncio.Event) -> None:

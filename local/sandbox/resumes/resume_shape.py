@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 API = "https://api.hh.ru"
 BUMP_INTERVAL_S = 4 * 3_600
+SHARED_STATE = ("blocked", "can_publish_or_update", "finished", "status")  # of status()
 LOCALES = {"RU": "Русский", "EN": "Английский"}
 # Ids of the old shape and their ids in the new one.
 FORMS = {"full": "FULL", "part": "PART_TIME", "project": "PART_TIME", "volunteer": "VOLUNTEER",
@@ -187,6 +188,18 @@ def status(resume: Resume, now: float) -> dict[str, Any]:
     }
 
 
+def _owner(body: dict[str, Any], today: date) -> dict[str, Any]:
+    return {
+        "first_name": body.get("first_name"),
+        "last_name": body.get("last_name"),
+        "middle_name": body.get("middle_name"),
+        "age": _age(body.get("birth_date"), today),
+        "area": _area(body.get("area")),
+        "gender": _named("gender", body.get("gender")),
+        "photo": None,
+    }
+
+
 def _common(resume: Resume, now: float) -> dict[str, Any]:
     """Return the fields that items and whole resumes share."""
     body, url = resume.body, f"{API}/resumes/{resume.id}"
@@ -204,13 +217,7 @@ def _common(resume: Resume, now: float) -> dict[str, Any]:
         "title": body.get("title"),
         "url": url,
         "alternate_url": f"https://hh.ru/resume/{resume.id}",
-        "first_name": body.get("first_name"),
-        "last_name": body.get("last_name"),
-        "middle_name": body.get("middle_name"),
-        "age": _age(body.get("birth_date"), today),
-        "area": _area(body.get("area")),
-        "gender": _named("gender", body.get("gender")),
-        "photo": None,
+        **_owner(body, today),
         "salary": salary and {"amount": salary["amount"], "currency": salary["currency"]},
         "total_experience": months and {"months": months},
         "certificate": [],
@@ -225,10 +232,7 @@ def _common(resume: Resume, now: float) -> dict[str, Any]:
         "actions": {"download": files},
         "download": files,
         "access": {"type": _named("resume_access_type", (body.get("access") or {}).get("type"))},
-        "blocked": state["blocked"],
-        "can_publish_or_update": state["can_publish_or_update"],
-        "finished": state["finished"],
-        "status": state["status"],
+        **{name: state[name] for name in SHARED_STATE},
         "can_view_full_info": True,
         "next_publish_at": None if due is None else moment(due),
         "new_views": new_views(resume),

@@ -180,7 +180,7 @@ class Vacancy:
 
     @property
     def employer_id(self) -> str | None:
-        """Return the employer's id, ``None`` for an anonymous vacancy, which has none in searches."""
+        """Return the employer's id, ``None`` for anonymous: no search may find it by employer."""
         return None if self.kind == "anonymous" else self.employer.id
 
     @cached_property

@@ -45,6 +45,7 @@ CURRENCIES = {
 }
 OFFICE_HOURS = {"HOURS_8": 88, "FLEXIBLE": 5, "HOURS_9": 3, "HOURS_7": 2, "OTHER": 2}
 SHIFT_HOURS = {"HOURS_12": 40, "HOURS_8": 30, "HOURS_11": 15, "HOURS_10": 6, "HOURS_24": 3}
+PART_HOURS = {"HOURS_4": 40, "HOURS_6": 25, "HOURS_5": 15, "HOURS_3": 8, "HOURS_2": 12}
 OFFICE_DAYS = {"FIVE_ON_TWO_OFF": 94, "FLEXIBLE": 3, "OTHER": 2, "SIX_ON_ONE_OFF": 1}
 SHIFT_DAYS = {
     "FIVE_ON_TWO_OFF": 42,
@@ -207,10 +208,28 @@ def _shape(rng: SeededRandom, wanted: Shape) -> Shape:
     return rng.weighted({"both": 50, "new": 30, "old": 20})
 
 
+def _hours(rng: SeededRandom, form: str, *, shifts: bool) -> str:
+    hours = rng.weighted(SHIFT_HOURS if shifts else OFFICE_HOURS)
+    return rng.weighted(PART_HOURS) if form in {"PART", "SIDE_JOB"} else hours
+
+
+def _intro(rng: SeededRandom, employer: Employer, name: str, kind: str) -> str:
+    text: str = rng.pick(employers.vocabulary()["texts"]["intros"])
+    return text.format(
+        e=employer.name if kind != "anonymous" else "Компания",
+        v=name,
+        y=rng.integer(3, 25),
+        c=rng.integer(3, 60),
+    )
+
+
 def make(
     seed: int, number: int, vacancy_id: str, published: float, closes: float, shape: Shape
 ) -> Vacancy:
-    """Return vacancy *number* of the seed; it is the same at every call, in any order."""
+    """Return vacancy *number* of the seed; it is the same at every call, in any order.
+
+    The order of the choices below is part of the seed: another one would make other vacancies.
+    """
     rng = SeededRandom(seed, "vacancy", number)
     vocabulary = employers.vocabulary()
     profession = vocabulary["profession"][rng.weighted(_professions())]
@@ -223,24 +242,13 @@ def make(
     form = _employment_form(rng, profession)
     salary = _salary(rng, profession, experience, area_id) if not rng.happens(0.48) else None
     days = rng.weighted(SHIFT_DAYS if shifts else OFFICE_DAYS)
-    hours = rng.weighted(SHIFT_HOURS if shifts else OFFICE_HOURS)
-    if form in {"PART", "SIDE_JOB"}:
-        hours = rng.weighted(
-            {"HOURS_4": 40, "HOURS_6": 25, "HOURS_5": 15, "HOURS_3": 8, "HOURS_2": 12}
-        )
+    hours = _hours(rng, form, shifts=shifts)
     kind = rng.weighted({"open": 978, "direct": 12, "anonymous": 10})
     has_test = rng.happens(0.057)
-    texts = vocabulary["texts"]
-    intro = rng.pick(texts["intros"]).format(
-        e=employer.name if kind != "anonymous" else "Компания",
-        v=name,
-        y=rng.integer(3, 25),
-        c=rng.integer(3, 60),
-    )
+    intro = _intro(rng, employer, name, kind)
     work_format = _work_format(rng, profession["place"])
     if form == "FLY_IN_FLY_OUT":
         work_format = ("ON_SITE",)
-    at_home = work_format[:1] == ("REMOTE",)
     premium = rng.happens(0.015)
     civil = rng.some(("SELF_EMPLOYED", "INDIVIDUAL_ENTREPRENEUR", "INDIVIDUAL_PERSON"), 3)
     return Vacancy(
@@ -256,60 +264,98 @@ def make(
         experience=experience,
         employment_form=form,
         work_format=work_format,
-        work_schedule_by_days=(days,) if not rng.happens(0.016) else (),
-        working_hours=(hours, "FLEXIBLE")
-        if hours != "FLEXIBLE" and rng.happens(0.03)
-        else (hours,),
-        education=rng.weighted(dict(zip(EDUCATION, profession["education"], strict=True))),
-        address=None if rng.happens(0.75 if at_home else 0.31) else make_address(rng, area_id),
-        intro=(intro, *rng.some(texts["about"], rng.integer(1, 6))),
+        **_place(rng, profession, area_id, days, hours, at_home=work_format[:1] == ("REMOTE",)),
+        intro=(intro, *rng.some(vocabulary["texts"]["about"], rng.integer(1, 6))),
         shape=_shape(rng, shape),
-        fly_in_fly_out_duration=(
-            (rng.weighted({"DAYS_30": 7, "DAYS_15": 1, "OTHER": 1}),)
-            if form == "FLY_IN_FLY_OUT"
-            else ()
-        ),
-        internship=experience == "noExperience" and rng.happens(0.22),
-        night_shifts=shifts and rng.happens(0.08),
-        accept_temporary=rng.happens(0.074),
-        weekends_only=days == "WEEKEND" or rng.happens(0.008),
-        short_shifts=hours in {"HOURS_4", "HOURS_5", "HOURS_6"} or rng.happens(0.01),
-        after_sixteen=rng.happens(0.022),
-        accept_handicapped=rng.happens(0.027),
-        accept_kids=experience == "noExperience" and rng.happens(0.02),
-        age_restriction=(
-            rng.pick(["AGE_14_PLUS", "AGE_16_PLUS"])
-            if experience == "noExperience" and rng.happens(0.05)
-            else None
-        ),
-        accept_incomplete_resumes=rng.happens(0.2),
-        accept_labor_contract=rng.happens(0.54),
+        **_hiring(rng, experience, form, days, hours, shifts=shifts),
         civil_law_contracts=(tuple(civil[: rng.integer(1, 3)]) if rng.happens(0.1) else ()),
         driver_license_types=_licences(rng, profession, stack),
-        languages=(
-            ((rng.weighted({"eng": 94, "zho": 3, "deu": 3}), rng.weighted(LANGUAGE_LEVELS)),)
-            if rng.happens(0.08)
-            else ()
+        **_publication(rng, employer, kind, vacancy_id, premium=premium, has_test=has_test),
+        first_created=published - rng.pick([0, 0, 9, 21, 30]) * 86_400,
+        **_texts(rng, profession, stack, experience),
+    )
+
+
+def _place(
+    rng: SeededRandom,
+    profession: dict[str, Any],
+    area_id: str,
+    days: str,
+    hours: str,
+    *,
+    at_home: bool,
+) -> dict[str, Any]:
+    """Return the fields about days, hours, education and address."""
+    return {
+        "work_schedule_by_days": (days,) if not rng.happens(0.016) else (),
+        "working_hours": (
+            (hours, "FLEXIBLE") if hours != "FLEXIBLE" and rng.happens(0.03) else (hours,)
         ),
-        premium=premium,
-        billing="premium" if premium else rng.weighted(BILLING),
-        has_test=has_test,
-        test_required=has_test and rng.happens(0.8),
-        response_letter_required=rng.happens(0.044),
-        response_url=(
+        "education": rng.weighted(dict(zip(EDUCATION, profession["education"], strict=True))),
+        "address": None if rng.happens(0.75 if at_home else 0.31) else make_address(rng, area_id),
+    }
+
+
+def _hiring(
+    rng: SeededRandom, experience: str, form: str, days: str, hours: str, *, shifts: bool
+) -> dict[str, Any]:
+    """Return the fields about who is hired and on which terms."""
+    beginner = experience == "noExperience"
+    fly_in = form == "FLY_IN_FLY_OUT"
+    ages = ["AGE_14_PLUS", "AGE_16_PLUS"]
+    return {
+        "fly_in_fly_out_duration": (
+            (rng.weighted({"DAYS_30": 7, "DAYS_15": 1, "OTHER": 1}),) if fly_in else ()
+        ),
+        "internship": beginner and rng.happens(0.22),
+        "night_shifts": shifts and rng.happens(0.08),
+        "accept_temporary": rng.happens(0.074),
+        "weekends_only": days == "WEEKEND" or rng.happens(0.008),
+        "short_shifts": hours in {"HOURS_4", "HOURS_5", "HOURS_6"} or rng.happens(0.01),
+        "after_sixteen": rng.happens(0.022),
+        "accept_handicapped": rng.happens(0.027),
+        "accept_kids": beginner and rng.happens(0.02),
+        "age_restriction": rng.pick(ages) if beginner and rng.happens(0.05) else None,
+        "accept_incomplete_resumes": rng.happens(0.2),
+        "accept_labor_contract": rng.happens(0.54),
+    }
+
+
+def _languages(rng: SeededRandom) -> tuple[tuple[str, str], ...]:
+    if not rng.happens(0.08):
+        return ()
+    return ((rng.weighted({"eng": 94, "zho": 3, "deu": 3}), rng.weighted(LANGUAGE_LEVELS)),)
+
+
+def _publication(
+    rng: SeededRandom,
+    employer: Employer,
+    kind: str,
+    vacancy_id: str,
+    *,
+    premium: bool,
+    has_test: bool,
+) -> dict[str, Any]:
+    """Return the fields about languages, billing, applying and the employer's page."""
+    return {
+        "languages": _languages(rng),
+        "premium": premium,
+        "billing": "premium" if premium else rng.weighted(BILLING),
+        "has_test": has_test,
+        "test_required": has_test and rng.happens(0.8),
+        "response_letter_required": rng.happens(0.044),
+        "response_url": (
             f"https://career{rng.integer(100, 999)}.example.com/jobs/{vacancy_id}"
             if kind == "direct"
             else None
         ),
-        show_contacts=rng.happens(0.33),
-        branded=kind != "anonymous" and (rng.happens(0.5) if employer.branded else False),
-        with_department=employer.department is not None and rng.happens(0.5),
-        allow_messages=rng.happens(0.955),
-        code=f"HR-{rng.integer(100, 99999)}" if rng.happens(0.023) else None,
-        responses=int(400 * rng.uniform() ** 3),
-        first_created=published - rng.pick([0, 0, 9, 21, 30]) * 86_400,
-        **_texts(rng, profession, stack, experience),
-    )
+        "show_contacts": rng.happens(0.33),
+        "branded": kind != "anonymous" and (rng.happens(0.5) if employer.branded else False),
+        "with_department": employer.department is not None and rng.happens(0.5),
+        "allow_messages": rng.happens(0.955),
+        "code": f"HR-{rng.integer(100, 99999)}" if rng.happens(0.023) else None,
+        "responses": int(400 * rng.uniform() ** 3),
+    }
 
 
 def _licences(rng: SeededRandom, profession: dict[str, Any], stack: str) -> tuple[str, ...]:
