@@ -1,4 +1,4 @@
-"""What employers do of themselves: always the same, in hours to days, and not all of them."""
+"""The planned actions of employers: repeatable, within hours to days, and not always any."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def plans(count: int = 2_000) -> list[list[EmployerAction]]:
     return [employer_behaviour.plan(1, "170000001", str(number), NOW) for number in range(count)]
 
 
-def test_the_same_application_always_fares_the_same() -> None:
+def test_same_application_has_the_same_outcome() -> None:
     assert plans(100) == plans(100)
     others = [employer_behaviour.plan(1, "170000002", str(number), NOW) for number in range(100)]
     assert others != plans(100)
     later = employer_behaviour.plan(1, "170000001", "1", NOW + 60)
-    assert [(one.at - 60, one.kind) for one in later] == [
-        (one.at, one.kind) for one in employer_behaviour.plan(1, "170000001", "1", NOW)
+    assert [(action.at - 60, action.kind) for action in later] == [
+        (action.at, action.kind) for action in employer_behaviour.plan(1, "170000001", "1", NOW)
     ]
 
 
-def test_employers_look_first_and_in_order() -> None:
+def test_employer_views_first_and_acts_in_order() -> None:
     for actions in plans():
-        assert [one.kind for one in actions[:1]] == ["viewed"][: len(actions)]
-        assert [one.at for one in actions] == sorted(one.at for one in actions)
-        assert {one.kind for one in actions} <= KINDS
-        assert all((one.text is None) == (one.kind == "viewed") for one in actions)
-        assert len([one for one in actions if one.kind in ("invitation", "discard")]) <= 1
+        assert [action.kind for action in actions[:1]] == ["viewed"][: len(actions)]
+        assert [action.at for action in actions] == sorted(action.at for action in actions)
+        assert {action.kind for action in actions} <= KINDS
+        assert all((action.text is None) == (action.kind == "viewed") for action in actions)
+        assert len([action for action in actions if action.kind in ("invitation", "discard")]) <= 1
 
 
-def test_it_takes_hours_to_days_and_many_are_never_heard_of() -> None:
+def test_actions_take_hours_to_days_or_never_happen() -> None:
     looks = sorted(actions[0].at - NOW for actions in plans() if actions)
     assert 0.5 * HOUR_S <= looks[0] < 1.5 * HOUR_S
     assert 72 * HOUR_S < looks[-1] <= 96 * HOUR_S
@@ -49,9 +49,9 @@ def test_it_takes_hours_to_days_and_many_are_never_heard_of() -> None:
     assert 400 < counts["discard"] < 700
 
 
-def test_a_message_is_answered_now_and_then() -> None:
+def test_message_gets_a_reply_at_its_rate() -> None:
     answers = [employer_behaviour.reply_to(1, str(number), NOW) for number in range(1_000)]
-    given = [one for one in answers if one is not None]
+    given = [action for action in answers if action is not None]
     assert 500 < len(given) < 700
-    assert all(NOW + HOUR_S <= one.at <= NOW + 24 * HOUR_S for one in given)
+    assert all(NOW + HOUR_S <= action.at <= NOW + 24 * HOUR_S for action in given)
     assert answers == [employer_behaviour.reply_to(1, str(number), NOW) for number in range(1_000)]
