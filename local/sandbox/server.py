@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> web.Application:
         app.router.add_route(method, path, tokens.require(Access.APPLICANT, handler))
     # Checks the token itself: calls without one are logged too.
     app.router.add_post("/negotiations", negotiation_routes.apply)
-    app.router.add_get(authorize.PATH, authorize.ask)
+    app.router.add_get(authorize.PATH, authorize.show_page)
     app.router.add_post(authorize.PATH, authorize.decide)
     for path in ("/token", "/oauth/token"):
         app.router.add_post(path, tokens.issue)

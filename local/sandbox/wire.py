@@ -217,7 +217,7 @@ def _count(
     resource = request.match_info.route.resource
     sandbox.calls[f"{request.method} {resource.canonical if resource else '(none)'}"] += 1
     if any(fault.kind in ("drop", "lost") for fault in matched):
-        status = 0  # nothing was answered
+        status = 0  # no response was sent
     sandbox.statuses[status] += 1
     sandbox.recent.append(
         {

@@ -147,7 +147,7 @@ def _form(authorize_request: AuthorizeRequest, remembered: Person | None) -> web
     )
 
 
-async def ask(request: web.Request) -> web.Response:
+async def show_page(request: web.Request) -> web.Response:
     """``GET /oauth/authorize``: the page, or a redirect where no decision is needed."""
     sandbox = request.app[SANDBOX]
     try:

@@ -230,7 +230,7 @@ def item(
     distance_m: float | None = None,
     responses_count: bool = False,
 ) -> dict[str, Any]:
-    """Return an element of ``items[]``. *wanted*: is a word of the snippet to be highlighted?"""
+    """Return an element of ``items[]``. *wanted* says which words of the snippet to highlight."""
     shaped = _common(vacancy, archived=False, in_search=True)
     shaped |= {
         "sort_point_distance": distance_m,

@@ -141,11 +141,11 @@ class World:
         return None
 
     def _make(self, number: int) -> Vacancy:
-        vacancy = self._plain(number)
+        vacancy = self._generate(number)
         relation = variants.relation_of(self.seed, number, self.interval)
         if relation is None:
             return letters.type_vacancy(vacancy, self.seed, number)
-        original = self._plain(relation.original)
+        original = self._generate(relation.original)
         if self._is_unrepeated(relation, original, vacancy.published):
             return letters.type_vacancy(vacancy, self.seed, number)
         rng = SeededRandom(self.seed, "variant's content", number)
@@ -163,7 +163,7 @@ class World:
             relation.kind == "other_grade" and self._closes(relation.original) <= published
         )
 
-    def _plain(self, number: int) -> Vacancy:
+    def _generate(self, number: int) -> Vacancy:
         published = self._published(number)
         return vacancy_maker.make(
             self.seed,
