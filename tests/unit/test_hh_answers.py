@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -24,11 +24,9 @@ from ullgetthejob.hh.error_parsing import (
 from ullgetthejob.hh.error_rules import REFRESH
 from ullgetthejob.hh.models import Employer, NegotiationPage, SearchPage, Vacancy, VacancyDetail
 
-MOSCOW = timezone(timedelta(hours=3))
-
 
 def received(name):
-    """An error as hh.ru sends it; the status is in the name of its file."""
+    """Return an error as hh.ru sends it; the status is in the name of its file."""
     status = int(re.fullmatch(r"error_(\d{3})_\w+", name)[1])
     body = json.dumps(read_answer(name)).encode()
     return Received(status, {"content-type": "application/json"}, body, "GET", "/vacancies/1")
