@@ -19,9 +19,9 @@ from local.sandbox.people import people
 from local.sandbox.server import create_app
 from local.sandbox.state import DEFAULT_REDIRECT_URI, MODES, Settings
 
-# Three thousand Russian letters, percent-encoded, and the rest of a search.
+# Enough for a search with 3,000 Russian letters, percent-encoded.
 LONGEST_LINE_BYTES = 64 * 1024
-# The application that the sandbox knows when the environment names none.
+# The registered application if the environment names none.
 DEMO_CLIENT_ID = "sandbox-application"
 DEMO_CLIENT_SECRET = "sandbox-application-secret"  # noqa: S105 - opens the sandbox only
 
@@ -34,30 +34,40 @@ def _positive(text: str) -> int:
 
 
 def arguments() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m local.sandbox",
         description="A faithful hh.ru for development and tests.",
-        epilog="HH_CLIENT_ID and HH_CLIENT_SECRET name the application that it gives tokens to"
+        epilog="HH_CLIENT_ID and HH_CLIENT_SECRET name the registered application"
         f" (default {DEMO_CLIENT_ID} / {DEMO_CLIENT_SECRET}). HH_REDIRECT_URI is --redirect-uri."
-        " SANDBOX_AUTO_LOGIN=<person> consents at once where people would log in."
-        " How to steer it, and who the people are: GET /_sandbox/",
+        " SANDBOX_AUTO_LOGIN=<person> consents at once instead of showing the login page."
+        " The control routes and the people: GET /_sandbox/",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
-    parser.add_argument("--port", type=int, default=4010, help="0 takes a free one (%(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=4010, help="0 for a free port (%(default)s)")
     parser.add_argument(
         "--data-dir",
         type=Path,
         default=Path(".data"),
-        help="clock.json and sandbox/ live here and survive a restart (%(default)s)",
+        help="folder of clock.json and sandbox/, which survive a restart (%(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="another seed, another world (1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the generated vacancies (1)")
     parser.add_argument(
         "--vacancies",
         type=_positive,
         default=4_000,
-        help="about so many are open at any time (%(default)s)",
+        help="approximate number of open vacancies at any time (%(default)s)",
     )
+    _add_behaviour(parser)
+    parser.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="exit when standard input, a pipe, closes: a killed supervisor leaves no orphan",
+    )
+    return parser
+
+
+def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode",
         choices=MODES,
@@ -77,18 +87,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--redirect-uri",
         default=os.environ.get("HH_REDIRECT_URI") or DEFAULT_REDIRECT_URI,
-        help="what the application registered: people are sent back there (%(default)s)",
+        help="the redirect address that the application registered (%(default)s)",
     )
-    parser.add_argument(
-        "--exit-with-parent",
-        action="store_true",
-        help="end when standard input, a pipe, closes: a killed supervisor leaves no orphan",
-    )
-    return parser
 
 
 async def _stdin_closed(stop: asyncio.Event) -> None:
-    """Set *stop* when whoever holds the other end of the pipe is gone."""
+    """Set *stop* when the other end of the pipe closes."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -98,7 +102,7 @@ async def _stdin_closed(stop: asyncio.Event) -> None:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Listen, say where, and stay until told to stop. Raises ``OSError`` for a taken port."""
+    """Serve until SIGTERM or SIGINT, and print the address. Raises ``OSError`` for a taken port."""
     app = create_app(
         Settings(
             data_dir=options.data_dir,
@@ -117,7 +121,7 @@ async def serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # Nobody waits for slow answers to finish: an end is an end.
+    # Slow responses are not waited for.
     runner = AppRunner(app, access_log=None, shutdown_timeout=0.1, max_line_size=LONGEST_LINE_BYTES)
     await runner.setup()
     watch = asyncio.create_task(_stdin_closed(stop)) if options.exit_with_parent else None
@@ -134,25 +138,25 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run; a port that is taken is told in one line."""
+    """Run the sandbox; exit with a one-line message if the port is taken."""
     parser = arguments()
     options = parser.parse_args()
-    somebody = os.environ.get("SANDBOX_AUTO_LOGIN")
-    if somebody and people.find(somebody) is None:
-        known = ", ".join(person.key for person in people.everybody().values())
-        parser.error(f"SANDBOX_AUTO_LOGIN: nobody is called {somebody!r}; there are {known}")
+    auto_login = os.environ.get("SANDBOX_AUTO_LOGIN")
+    if auto_login and people.find(auto_login) is None:
+        known = ", ".join(person.key for person in people.all_people().values())
+        parser.error(f"SANDBOX_AUTO_LOGIN: unknown person {auto_login!r}; known are {known}")
     if options.exit_with_parent:
         kind = os.fstat(sys.stdin.fileno()).st_mode
         if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
-            parser.error("--exit-with-parent wants a pipe as standard input")
+            parser.error("--exit-with-parent needs a pipe as standard input")
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(options))
-    except OSError as problem:
-        if problem.errno != errno.EADDRINUSE:
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
             raise
         sys.exit(
-            f"Port {options.port} is taken: something else listens at {options.host}."
+            f"Port {options.port} is taken: another process listens on {options.host}."
             " Choose another with --port."
         )
 

@@ -1,4 +1,4 @@
-"""What hh.ru has not: routes under ``/_sandbox/`` that look into the sandbox and steer it."""
+"""The control routes under ``/_sandbox/``, which hh.ru does not have: state, clock, faults, ..."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ LONGEST_JUMP_S = 10 * 366 * 86_400
 FASTEST_RATE = 100_000
 LIMITS = {"calls_per_second", "applications_per_day"}
 
-MANUAL = """The hh.ru sandbox: how to look into it and steer it. Bodies and answers are JSON.
+MANUAL = """The control routes of the hh.ru sandbox. Bodies and responses are JSON.
 
-GET    /_sandbox/health            200 when it serves
+GET    /_sandbox/health            200 when the sandbox is ready
 GET    /_sandbox/state             clock, mode, seed, numbers of vacancies, calls by route and by
-                                   status, refused over the limit, faults
+                                   status, calls refused by the limit, faults
 GET    /_sandbox/hits              the last 200 calls
-DELETE /_sandbox/hits              forget the calls and set the counters to zero
-POST   /_sandbox/clock             {"advance_seconds": 3600} jumps ahead; {"rate": 60} lets a minute
-                                   pass in a second; both may stand together. It never goes back
-POST   /_sandbox/mode              {"mode": "open" | "closed"}: closed refuses what applicants do
+DELETE /_sandbox/hits              delete the calls and set the counters to zero
+POST   /_sandbox/clock             {"advance_seconds": 3600} jumps ahead; {"rate": 60}: a minute
+                                   passes in a second; both may be given. It never goes back
+POST   /_sandbox/mode              {"mode": "open" | "closed"}: closed refuses applicants' methods
 POST   /_sandbox/limit             {"calls_per_second": 10} per address, in real time;
                                    {"applications_per_day": 200} per person, in any 24 hours
 POST   /_sandbox/faults            {"kind", "path"?: prefix, "method"?: verb, "times"?: n,
                                    "probability"?: 0..1, "seconds"?: for slow, "value"?: for
-                                   refusal, "vacancy_id"?: calls about it alone, "status"?, "body"?:
+                                   refusal, "vacancy_id"?: only calls about it, "status"?, "body"?:
                                    "json" | "html" | "empty", for withdrawn}; kinds below
-DELETE /_sandbox/faults            all is well again
-POST   /_sandbox/token             a live application token, whatever the five minutes say
-DELETE /_sandbox/tokens            forget all tokens: those in use become unknown
+DELETE /_sandbox/faults            clear all faults
+POST   /_sandbox/token             a live application token, also within the five minutes
+DELETE /_sandbox/tokens            delete all tokens: those in use become unknown
 POST   /_sandbox/vacancies         publish one now: {"title", "employer"?, ...}; fields below
 POST   /_sandbox/vacancies/{id}/close   archive it
-GET    /_sandbox/variants          the open vacancies of its own making that repeat another of their
-                                   employer's: {"id", "original_id", "variant": "repost" |
+GET    /_sandbox/variants          the open generated vacancies that repeat another one of the same
+                                   employer: {"id", "original_id", "variant": "repost" |
                                    "other_city" | "other_grade"}
 %(people)s%(applications)s
 Kinds of faults (and the path they apply to unless another is given):
 %(kinds)s
 
-Fields of a vacancy (ids as in hh.ru's dictionaries; what is left out is made up):
+Fields of a vacancy (ids as in hh.ru's dictionaries; absent fields are generated):
   %(fields)s
-  refusal: how everybody who applies is refused, null or one of the above;
+  refusal: the refusal of every application, null or one of the above;
   employer: a name or {"id"?, "name", "trusted"?};
   salary: null or {"from"?, "to"?, "currency"?, "gross"?, "mode"?, "frequency"?}
 """
@@ -67,13 +67,13 @@ async def _body(request: web.Request) -> Any:
     try:
         return json.loads(await request.text() or "{}")
     except ValueError:
-        return None  # no reader accepts it, and each says what it wants
+        return None  # which every route refuses
 
 
 async def manual(_request: web.Request) -> web.Response:
-    """``GET /_sandbox/``: this page in plain text."""
+    """``GET /_sandbox/``: the manual in plain text."""
     kinds = "\n".join(
-        f"  {kind:<20} {what} [{path}]" for kind, (what, path) in faults.KINDS.items()
+        f"  {kind:<20} {description} [{path}]" for kind, (description, path) in faults.KINDS.items()
     )
     fields = ", ".join(handmade.FIELDS)
     parts = {
@@ -129,7 +129,7 @@ async def hits(request: web.Request) -> web.Response:
     return web.json_response({"hits": list(request.app[SANDBOX].recent)})
 
 
-async def forget_hits(request: web.Request) -> web.Response:
+async def delete_hits(request: web.Request) -> web.Response:
     """``DELETE /_sandbox/hits``."""
     sandbox = request.app[SANDBOX]
     sandbox.recent.clear()
@@ -201,7 +201,7 @@ async def set_fault(request: web.Request) -> web.Response:
     except faults.InvalidFault as problem:
         return web.json_response({"error": str(problem), "kinds": list(faults.KINDS)}, status=400)
     sandbox.faults.set.append(fault)
-    return web.json_response({"faults": [one.as_dict() for one in sandbox.faults.set]})
+    return web.json_response({"faults": [fault.as_dict() for fault in sandbox.faults.set]})
 
 
 async def clear_faults(request: web.Request) -> web.Response:
@@ -215,9 +215,9 @@ async def token(request: web.Request) -> web.Response:
     return web.json_response({"access_token": tokens.live_application_token(request.app[SANDBOX])})
 
 
-async def forget_tokens(request: web.Request) -> web.Response:
+async def delete_tokens(request: web.Request) -> web.Response:
     """``DELETE /_sandbox/tokens``."""
-    request.app[SANDBOX].store.forget_tokens()
+    request.app[SANDBOX].store.delete_tokens()
     return web.json_response({})
 
 
@@ -228,7 +228,7 @@ async def publish(request: web.Request) -> web.Response:
     now = sandbox.now()
     vacancy_id = sandbox.world.free_id(now)
     try:
-        # Whole seconds, as what search shows: a vacancy is never newer than its published_at.
+        # Whole seconds, as in searches: a vacancy is never newer than its published_at.
         vacancy = handmade.make(sandbox.settings.seed, vacancy_id, float(int(now)), body)
     except handmade.InvalidVacancy as problem:
         return web.json_response(
@@ -240,12 +240,16 @@ async def publish(request: web.Request) -> web.Response:
 
 
 async def list_variants(request: web.Request) -> web.Response:
-    """``GET /_sandbox/variants``: the open ones; an original may have closed."""
+    """``GET /_sandbox/variants``: the open variants; an original may be closed."""
     sandbox = request.app[SANDBOX]
     listed = [
-        {"id": one.id, "original_id": one.original_id, "variant": one.variant}
-        for one in sandbox.world.at(sandbox.now()).values()
-        if one.variant is not None
+        {
+            "id": vacancy.id,
+            "original_id": vacancy.original_id,
+            "variant": vacancy.variant,
+        }
+        for vacancy in sandbox.world.at(sandbox.now()).values()
+        if vacancy.variant is not None
     ]
     return web.json_response({"variants": listed})
 
@@ -267,14 +271,14 @@ ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamRespon
     ("GET", "/_sandbox/health", health),
     ("GET", "/_sandbox/state", state),
     ("GET", "/_sandbox/hits", hits),
-    ("DELETE", "/_sandbox/hits", forget_hits),
+    ("DELETE", "/_sandbox/hits", delete_hits),
     ("POST", "/_sandbox/clock", move_clock),
     ("POST", "/_sandbox/mode", set_mode),
     ("POST", "/_sandbox/limit", set_limit),
     ("POST", "/_sandbox/faults", set_fault),
     ("DELETE", "/_sandbox/faults", clear_faults),
     ("POST", "/_sandbox/token", token),
-    ("DELETE", "/_sandbox/tokens", forget_tokens),
+    ("DELETE", "/_sandbox/tokens", delete_tokens),
     ("GET", "/_sandbox/variants", list_variants),
     ("POST", "/_sandbox/vacancies", publish),
     ("POST", "/_sandbox/vacancies/{vacancy_id}/close", close),

@@ -1,4 +1,4 @@
-"""hh.ru's refusals: what they mean is an exception, how they look is ``ApiError.body``.
+"""hh.ru's refusals as exceptions, with their bodies.
 
 The envelope is ``{"errors": [{"type", "value"?, ...}], "request_id", "description"?, ...}``; the
 token endpoint alone answers in the shape of RFC 6749, ``{"error", "error_description"}``.
@@ -28,7 +28,7 @@ class ApiError(Exception):
         self.legacy = legacy
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """The answer's JSON."""
+        """Return the response's JSON."""
         body: dict[str, Any] = {"errors": self.errors, "request_id": request_id}
         if self.description is not None:
             body["description"] = self.description
@@ -45,14 +45,14 @@ class TokenError(Exception):
         self.description = description
 
     def body(self) -> dict[str, Any]:
-        """The answer's JSON."""
+        """Return the response's JSON."""
         return {"error": self.error, "error_description": self.description}
 
 
 def bad_argument(
     *names: str, description: str | None = None, reason: str | None = None
 ) -> ApiError:
-    """400: the named parameters are not acceptable."""
+    """Return a 400: the named parameters are invalid."""
     named = ", ".join(names)
     description = description or f"invalid {named}"
     error = ApiError(
@@ -65,30 +65,30 @@ def bad_argument(
     )
     error.errors = [{"type": "bad_argument", "value": name} for name in names]
     if reason:
-        for one in error.errors:
-            one["reason"] = reason
+        for entry in error.errors:
+            entry["reason"] = reason
     return error
 
 
 def search_depth_exceeded() -> ApiError:
-    """400: ``(page + 1) * per_page`` is more than hh.ru ever shows of a search."""
+    """Return a 400: ``(page + 1) * per_page`` exceeds the 2,000 that hh.ru shows of a search."""
     return bad_argument(
         "page", "per_page", description="you can't look up more than 2000 items in the list"
     )
 
 
 def bad_user_agent(value: str) -> ApiError:
-    """400: *value* is ``unset`` or ``blacklisted``."""
+    """Return a 400: *value* is ``unset`` or ``blacklisted``."""
     return ApiError(400, "bad_user_agent", value, description="Bad Request")
 
 
 def forbidden() -> ApiError:
-    """403 without a value: no authorization, or not enough of it."""
+    """Return a 403 without a value: the authorization is absent or insufficient."""
     return ApiError(403, "forbidden", description="Forbidden")
 
 
 def oauth(value: str) -> ApiError:
-    """403: something is wrong with the token; *value* says what."""
+    """Return a 403: the token is invalid; *value* says why."""
     older = {
         "bad_authorization": "bad-auth-type",
         "token_expired": "token-expired",
@@ -100,7 +100,7 @@ def oauth(value: str) -> ApiError:
 
 
 def captcha_required() -> ApiError:
-    """403: a person has to show that there is one."""
+    """Return a 403: the person must solve a captcha."""
     error = ApiError(403, "captcha_required", "captcha_required", description="Forbidden")
     error.errors[0] |= {
         "captcha_url": "https://hh.ru/account/captcha?state=sandbox",
@@ -110,15 +110,15 @@ def captcha_required() -> ApiError:
 
 
 def not_found() -> ApiError:
-    """404: no such thing, or not yours."""
+    """Return a 404: it does not exist or belongs to another account."""
     return ApiError(404, "not_found", description="Not Found")
 
 
 def method_not_allowed() -> ApiError:
-    """405: the path exists, the verb does not."""
+    """Return a 405: the path exists, the method does not."""
     return ApiError(405, "method_not_allowed")
 
 
 def too_many_requests() -> ApiError:
-    """429: over the limit of calls a second. hh.ru sends no Retry-After."""
+    """Return a 429: over the limit of calls a second. hh.ru sends no Retry-After."""
     return ApiError(429, "too_many_requests", description="Too Many Requests")

@@ -1,7 +1,7 @@
-"""What can be made to go wrong on the way to an answer.
+"""Faults that replace, delay or damage the sandbox's responses.
 
-A fault applies to calls whose path begins with its prefix, so many times and so often as was
-asked; the control route sets and clears them.
+A fault applies to calls whose path begins with its prefix, for a number of times or with a
+probability; the control route sets and clears faults.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ KINDS: dict[str, tuple[str, str]] = {
     "legal_block": ("451 with an HTML page", "/"),
     "vpn_check": ("200 with the HTML page 'vpncheeck' that shows no vacancies", "/vacancies"),
     "captcha": ("403 captcha_required with a captcha_url", "/vacancies"),
-    "slow": ("done at once, answered after 'seconds' (default 5)", "/"),
-    "truncated": ("all is done, the right answer's first half, then the connection ends", "/"),
+    "slow": ("executed at once, answered after 'seconds' (default 5)", "/"),
+    "truncated": ("executed, the response's first half is sent, then the connection ends", "/"),
     "errors_with_200": ("200 that carries errors and no items", "/vacancies"),
-    "empty": ("200 in the right shape that finds nothing", "/vacancies"),
-    "drop": ("the connection ends without an answer, nothing is done", "/"),
-    "lost": ("what was asked is done, then the connection ends without an answer", "/"),
-    "refusal": ("who applies or writes to an employer is refused with 'value'", "/negotiations"),
-    "token_revoked": ("403 oauth/token_revoked to calls that bear a token", "/"),
-    "repeated_item": ("a page whose last vacancy is its first one once more", "/vacancies"),
+    "empty": ("200 in the right shape with no items", "/vacancies"),
+    "drop": ("the connection ends without a response, nothing is executed", "/"),
+    "lost": ("executed, then the connection ends without a response", "/"),
+    "refusal": ("applying or writing to an employer is refused with 'value'", "/negotiations"),
+    "token_revoked": ("403 oauth/token_revoked for calls with a token", "/"),
+    "repeated_item": ("a page whose last vacancy repeats its first one", "/vacancies"),
     "overlapping_pages": (
-        "pages after the first are shifted by one: its last comes twice, the oldest nowhere",
+        "pages after the first are shifted by one: a vacancy repeats, the oldest is missing",
         "/vacancies",
     ),
-    "withdrawn": ("a method that is closed: 'status' (default 404) with a 'body'", "/"),
+    "withdrawn": ("a closed method: 'status' (default 404) with a 'body'", "/"),
 }
 FIELDS = {
     "kind", "path", "times", "probability", "seconds", "method", "value", "status", "body",
     "vacancy_id",
 }  # fmt: skip
-# What a closed method answers with, by the name of its body.
+# The statuses and bodies of a closed method.
 WITHDRAWN_STATUSES = (200, 403, 404, 405, 410, 451, 501)
 BODIES = ("json", "html", "empty")
 METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -54,16 +54,16 @@ LONGEST_SLOW_SECONDS = 120.0
 
 
 class InvalidFault(ValueError):
-    """The control route was asked for a fault that cannot be; the message says why."""
+    """A control call asks for an invalid fault; the message says why."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """One thing that goes wrong. *times*: for how many calls yet, ``None`` until cleared.
+    """A fault. *times*: for how many more calls, ``None`` until cleared.
 
-    *method*: calls of this verb alone; *value*: which refusal (``negotiations/refusals.py``).
-    *vacancy_id*: calls about this vacancy alone, in the path or in the form. *status* and *body*
-    (of :data:`BODIES`): what a method that is withdrawn answers.
+    *method*: only calls with this verb; *value*: the refusal (``negotiations/refusals.py``).
+    *vacancy_id*: only calls about this vacancy, in the path or in the form. *status* and *body*
+    (of :data:`BODIES`): the response of a withdrawn method.
     """
 
     kind: str
@@ -84,14 +84,14 @@ class Fault:
         if not path.startswith(self.path):
             return False
         if self.kind == "overlapping_pages" and not page.strip("0"):
-            return False  # before the first page there is none
+            return False  # the first page has no page before it
         if self.vacancy_id is None:
             return True
         named = form.get("vacancy_id")
         return self.vacancy_id == named or path.startswith(f"/vacancies/{self.vacancy_id}")
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``/_sandbox/state`` shows."""
+        """Return the fault as ``/_sandbox/state`` shows it."""
         return {
             "kind": self.kind,
             "path": self.path,
@@ -115,7 +115,7 @@ def _number(body: dict[str, Any], name: str, default: float, low: float, high: f
 
 
 def read(body: Any) -> Fault:
-    """The fault that a control call asks for. Raises :class:`InvalidFault`."""
+    """Return the fault that a control call asks for. Raises :class:`InvalidFault`."""
     kind = body.get("kind") if isinstance(body, dict) else None
     if kind not in KINDS:
         raise InvalidFault(f"unknown kind {kind!r}; one of: {', '.join(KINDS)}")
@@ -165,10 +165,10 @@ class Faults:
 
     @property
     def need_forms(self) -> bool:
-        """Whether a fault wants to know which vacancy a form names."""
+        """Return whether a fault depends on the vacancy that a form names."""
         return any(fault.vacancy_id is not None for fault in self.set)
 
-    def strike(
+    def match_faults(
         self,
         path: str,
         *,
@@ -177,11 +177,11 @@ class Faults:
         form: Mapping[str, Any] = MappingProxyType({}),
         page: str = "",
     ) -> list[Fault]:
-        """What goes wrong with a call: at most one ``slow`` and one other, and they are spent."""
-        struck: dict[bool, Fault] = {}
+        """Return the faults of a call, at most one ``slow`` and one other, and count their use."""
+        matched: dict[bool, Fault] = {}
         for fault in list(self.set):
             slow = fault.kind == "slow"
-            if slow in struck or not fault.is_about(path, form, page):
+            if slow in matched or not fault.is_about(path, form, page):
                 continue
             if fault.method not in (None, method):
                 continue
@@ -189,10 +189,10 @@ class Faults:
                 continue
             if fault.probability < 1 and self._uniform() >= fault.probability:
                 continue
-            struck[slow] = fault
+            matched[slow] = fault
             fault.used += 1
             if fault.times is not None:
                 fault.times -= 1
                 if fault.times == 0:
                     self.set.remove(fault)
-        return sorted(struck.values(), key=lambda fault: fault.kind != "slow")
+        return sorted(matched.values(), key=lambda fault: fault.kind != "slow")

@@ -1,4 +1,4 @@
-"""Puts the sandbox together: routes, who may call them, what is around every call."""
+"""The sandbox's application: its routes, who may call them, and the middleware of every call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiohttp import web
 
 from local.sandbox import control, wire
 from local.sandbox.dictionaries import reference_routes
-from local.sandbox.negotiations import negotiation_control, negotiation_routes, suitable_resumes
+from local.sandbox.negotiations import negotiation_control, negotiation_routes
 from local.sandbox.oauth import authorize, tokens
 from local.sandbox.oauth.tokens import Access
 from local.sandbox.people import me, people_control
@@ -26,41 +26,34 @@ GETS: tuple[tuple[str, Access, Handler], ...] = (
     ("/resumes/mine", Access.APPLICANT, resume_routes.mine),
     ("/resumes/creation_availability", Access.APPLICANT, resume_routes.creation_availability),
     ("/resumes/{resume_id}", Access.APPLICANT, resume_routes.show),
-    ("/resumes/{resume_id}/status", Access.APPLICANT, resume_routes.status),
-    ("/resumes/{resume_id}/conditions", Access.APPLICANT, resume_routes.conditions_of_one),
-    ("/resume_conditions", Access.APPLICANT, resume_routes.conditions_of_all),
     ("/negotiations", Access.APPLICANT, negotiation_routes.mine),
     ("/negotiations/{negotiation_id}", Access.APPLICANT, negotiation_routes.show),
     ("/negotiations/{negotiation_id}/messages", Access.APPLICANT, negotiation_routes.messages),
     ("/vacancies", Access.APPLICATION, vacancy_routes.find),
     ("/vacancies/{vacancy_id}", Access.APPLICATION, vacancy_routes.show),
-    ("/vacancies/{vacancy_id}/suitable_resumes", Access.APPLICANT, suitable_resumes.suitable),
-    ("/vacancies/{vacancy_id}/resumes_by_status", Access.APPLICANT, suitable_resumes.by_status),
     *((path, Access.ANYONE, reference_routes.dictionary) for path in reference_routes.PATHS),
-    ("/suggests/{what}", Access.ANYONE, reference_routes.suggest),
 )
 
-WRITES: tuple[tuple[str, str, Handler], ...] = (  # all of them an applicant's
+WRITES: tuple[tuple[str, str, Handler], ...] = (  # all of them for applicants
     ("POST", "/resumes", resume_writes.create),
     ("PUT", "/resumes/{resume_id}", resume_writes.edit),
     ("DELETE", "/resumes/{resume_id}", resume_writes.delete),
     ("POST", "/resumes/{resume_id}/publish", resume_writes.publish),
     ("POST", "/negotiations/{negotiation_id}/messages", negotiation_routes.write),
-    ("DELETE", "/negotiations/active/{negotiation_id}", negotiation_routes.hide),
 )
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The application; it opens its state in ``settings.data_dir`` at once."""
+    """Return the application, with its state in ``settings.data_dir`` already open."""
     app = web.Application(middlewares=[wire.middleware])
     app[SANDBOX] = sandbox = Sandbox(settings)
     for path, access, handler in GETS:
-        app.router.add_get(path, tokens.for_(access, handler))
+        app.router.add_get(path, tokens.require(access, handler))
     for method, path, handler in WRITES:
-        app.router.add_route(method, path, tokens.for_(Access.APPLICANT, handler))
-    # Asks for a token itself: its log hears of those without one too.
+        app.router.add_route(method, path, tokens.require(Access.APPLICANT, handler))
+    # Checks the token itself: calls without one are logged too.
     app.router.add_post("/negotiations", negotiation_routes.apply)
-    app.router.add_get(authorize.PATH, authorize.ask)
+    app.router.add_get(authorize.PATH, authorize.show_page)
     app.router.add_post(authorize.PATH, authorize.decide)
     for path in ("/token", "/oauth/token"):
         app.router.add_post(path, tokens.issue)

@@ -1,4 +1,4 @@
-"""The running sandbox: its settings, clock, world, tokens, faults and counters."""
+"""The running sandbox: its settings, clock, world, store, faults and counters."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ DEFAULT_REDIRECT_URI = "http://localhost:4000/dev/connect"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a sandbox is started.
+    """The settings that a sandbox is started with.
 
-    *redirect_uri* is what the application registered; *auto_login* names the person who consents
-    wherever the login page would be shown.
+    *redirect_uri* is the address that the application registered; *auto_login* names the person who
+    consents without seeing the login page.
     """
 
     data_dir: Path
@@ -48,14 +48,14 @@ class Settings:
 
 @dataclass(slots=True)
 class CallLimit:
-    """hh.ru's limit: so many calls in any second, per address. It counts real time."""
+    """hh.ru's limit of calls in any second, per address, in real time."""
 
     calls_per_second: int
     refused: int = 0
     _calls: dict[str, deque[float]] = field(default_factory=dict)
 
     def allows(self, address: str) -> bool:
-        """Count a call; ``False`` (and not counted towards the limit) when it is one too many."""
+        """Count a call; return ``False``, without counting it, if it exceeds the limit."""
         now = time.monotonic()
         calls = self._calls.setdefault(address, deque())
         while calls and calls[0] <= now - 1:
@@ -68,7 +68,7 @@ class CallLimit:
 
 
 class Sandbox:
-    """Everything that the routes share."""
+    """The state that all routes share."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -78,7 +78,7 @@ class Sandbox:
         self.employers_act = True
         self.clock = LocalClock(settings.data_dir / FILE_NAME)
         self.store = Store(settings.data_dir / "sandbox")
-        self.store.resumes.give_first(self.now())
+        self.store.resumes.create_initial(self.now())
         self.faults = Faults(settings.seed)
         self.limit = CallLimit(settings.calls_per_second)
         self.calls: Counter[str] = Counter()
@@ -95,7 +95,7 @@ class Sandbox:
         self.world.at(self.now())
 
     def now(self) -> float:
-        """The sandbox's moment, seconds since the epoch."""
+        """Return the sandbox's time in seconds since the epoch."""
         return self.clock.now().timestamp()
 
 

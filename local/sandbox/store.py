@@ -1,6 +1,6 @@
-"""What must outlive a kill: tokens, accounts, resumes, applications, vacancies made by hand.
+"""The state that survives a kill: tokens, accounts, resumes, applications, published vacancies.
 
-One SQLite file in the data folder; each change is committed before it is answered.
+One SQLite file in the data folder; each change is committed before the call is answered.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS closed (id TEXT PRIMARY KEY, at REAL NOT NULL);
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An application's access token. Moments are seconds since the epoch on the sandbox's clock."""
+    """An application's access token. Times are seconds since the epoch on the sandbox's clock."""
 
     token: str
     client_id: str
@@ -56,16 +56,16 @@ class Store:
         self.negotiations = negotiation_store.NegotiationStore(self._database)
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._database.close()
 
-    def give_up(self) -> None:
-        """Undo a change that could not be finished."""
+    def roll_back(self) -> None:
+        """Undo a change that could not be completed."""
         if self._database.in_transaction:
             self._database.execute("ROLLBACK")
 
-    def token(self, token: str) -> Token | None:
-        """A token that was given out once, revoked or not."""
+    def find_token(self, token: str) -> Token | None:
+        """Return the application token if it was ever issued, revoked or not."""
         row = self._database.execute(
             "SELECT token, client_id, kind, issued_at, revoked_at FROM tokens WHERE token = ?",
             (token,),
@@ -73,27 +73,27 @@ class Store:
         return Token(*row) if row else None
 
     def last_issued(self, client_id: str, kind: str) -> float | None:
-        """When the client was last given a token of this kind."""
+        """Return when the client was last issued a token of this kind."""
         row = self._database.execute(
             "SELECT max(issued_at) FROM tokens WHERE client_id = ? AND kind = ?", (client_id, kind)
         ).fetchone()
         return None if row[0] is None else float(row[0])
 
     def live_token(self, client_id: str, kind: str) -> str | None:
-        """The client's token of this kind that is not revoked."""
+        """Return the client's token of this kind that is not revoked."""
         row = self._database.execute(
             "SELECT token FROM tokens WHERE client_id = ? AND kind = ? AND revoked_at IS NULL",
             (client_id, kind),
         ).fetchone()
         return row and str(row[0])
 
-    def forget_tokens(self) -> None:
-        """As if no code and no token had ever been given out."""
+    def delete_tokens(self) -> None:
+        """Delete all codes, tokens and consents."""
         self._database.execute("DELETE FROM tokens")
-        self.accounts.forget_tokens()
+        self.accounts.delete_tokens()
 
     def replace_token(self, token: str, client_id: str, kind: str, now: float) -> None:
-        """Give out a token; the client's earlier ones of this kind die with it."""
+        """Store a new token and revoke the client's earlier ones of this kind."""
         self._database.execute("BEGIN IMMEDIATE")
         self._database.execute(
             "UPDATE tokens SET revoked_at = ?"
@@ -106,20 +106,20 @@ class Store:
         self._database.execute("COMMIT")
 
     def published(self) -> list[tuple[str, float, dict[str, Any]]]:
-        """``(id, moment, body)`` of each vacancy that a person published."""
+        """Return ``(id, time, body)`` of each vacancy published through the control route."""
         rows = self._database.execute("SELECT id, at, body FROM published ORDER BY at, id")
         return [(id_, at, json.loads(body)) for id_, at, body in rows]
 
     def publish(self, vacancy_id: str, now: float, body: dict[str, Any]) -> None:
-        """Keep a vacancy that a person published."""
+        """Store a vacancy that was published through the control route."""
         self._database.execute(
             "INSERT INTO published VALUES (?, ?, ?)", (vacancy_id, now, json.dumps(body))
         )
 
     def closed(self) -> dict[str, float]:
-        """When people closed which vacancies."""
+        """Return the times at which vacancies were closed, by vacancy id."""
         return dict(self._database.execute("SELECT id, at FROM closed").fetchall())
 
     def close_vacancy(self, vacancy_id: str, now: float) -> None:
-        """Keep that a person closed a vacancy."""
+        """Store that a vacancy was closed."""
         self._database.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (vacancy_id, now))

@@ -1,6 +1,4 @@
-"""What every answer of hh.ru has in common: headers, request ids, the error envelope, the rules
-about ``User-Agent``, the limit of calls a second, and the faults that were asked for.
-"""
+"""The middleware of every call: headers, ids, the error envelope, the limit, and faults."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
 CONTROL_PREFIX = "/_sandbox"
 GZIP_FROM_BYTES = 1_000
-# Agents that hh.ru turns away: the defaults of common clients and the sample in its own manual.
+# User agents that hh.ru refuses: the defaults of common clients and the sample in its own manual.
 BLACKLIST = (
     "curl/", "wget/", "python-requests/", "python-httpx/", "python-urllib", "python/", "aiohttp/",
     "go-http-client/", "java/", "okhttp/", "postmanruntime/", "axios/", "node-fetch", "libwww-perl",
@@ -59,7 +57,7 @@ GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</bo
 
 
 def check_user_agent(request: web.Request) -> None:
-    """Raise 400 for a client that does not say who it is. ``HH-User-Agent`` wins over the other."""
+    """Raise 400 for an absent or blacklisted agent. ``HH-User-Agent`` wins over ``User-Agent``."""
     agent = request.headers.get("HH-User-Agent", request.headers.get("User-Agent", "")).strip()
     if not agent:
         raise errors.bad_user_agent("unset")
@@ -71,7 +69,7 @@ def _page(status: int, html: str) -> web.Response:
     return web.Response(status=status, text=html, content_type="text/html")
 
 
-def _empty(request: web.Request) -> web.Response:
+def _empty_page(request: web.Request) -> web.Response:
     number = request.query.get("per_page", "20")
     return web.json_response(
         {
@@ -89,8 +87,8 @@ def _empty(request: web.Request) -> web.Response:
     )
 
 
-def _faulty(fault: Fault, request: web.Request, request_id: str) -> web.Response | None:
-    """The answer in place of the right one; ``None`` for a fault that needs the right one."""
+def _fault_response(fault: Fault, request: web.Request, request_id: str) -> web.Response | None:
+    """Return the response in place of the right one, ``None`` for a fault that needs that one."""
     name = {
         "too_many_requests": (429, "too_many_requests", "Too Many Requests"),
         "server_error": (500, "server_error", "Internal Server Error"),
@@ -109,7 +107,7 @@ def _faulty(fault: Fault, request: web.Request, request_id: str) -> web.Response
     if fault.kind == "withdrawn":
         return _withdrawn(fault, request_id)
     if fault.kind == "empty":
-        return _empty(request)
+        return _empty_page(request)
     pages = {
         "bad_gateway": (502, GATEWAY_PAGE),
         "edge_block": (403, EDGE_PAGE),
@@ -120,7 +118,7 @@ def _faulty(fault: Fault, request: web.Request, request_id: str) -> web.Response
 
 
 def _withdrawn(fault: Fault, request_id: str) -> web.Response:
-    """A method that hh.ru closed, in one of the ways in which an API can say so."""
+    """Return the response of a method that hh.ru closed."""
     if fault.body == "html":
         return _page(fault.status, CLOSED_PAGE)
     if fault.body == "empty":
@@ -133,11 +131,11 @@ def _withdrawn(fault: Fault, request_id: str) -> web.Response:
 def _hang_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=500)  # goes nowhere
+    return web.Response(status=500)  # is never sent
 
 
 def _with_first_item_repeated(whole: web.StreamResponse) -> web.StreamResponse:
-    """A page as hh.ru answers while others move on it: one vacancy in the place of another."""
+    """Return a page whose last vacancy repeats its first, as while vacancies move between pages."""
     body = whole.body if isinstance(whole, web.Response) else None
     content = json.loads(body) if isinstance(body, bytes) else {}
     if len(content.get("items", ())) < 2:
@@ -152,17 +150,17 @@ async def _truncated(request: web.Request, whole: web.StreamResponse) -> web.Str
     half = web.StreamResponse(status=whole.status, headers=whole.headers)
     half.headers.popall("Content-Length", None)
     half.enable_chunked_encoding()
-    with contextlib.suppress(ConnectionResetError):  # who has no patience is gone by now
+    with contextlib.suppress(ConnectionResetError):  # the client may have disconnected
         await half.prepare(request)
         await half.write(body[: len(body) // 2] if isinstance(body, bytes) else b"{")
-    # Let the half leave before the end of the connection overtakes it.
+    # Let the half be sent before the connection ends.
     await asyncio.sleep(0.05)
     _hang_up(request)
     return half
 
 
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The right answer or the refusal that is right."""
+async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Return the response without faults, or raise hh.ru's refusal."""
     if request.path == authorize.PATH:  # the site, for browsers: not the API
         return await handler(request)
     sandbox = request.app[SANDBOX]
@@ -172,8 +170,10 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await handler(request)
 
 
-async def _guarded(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
-    """Refusals in hh.ru's envelope."""
+async def _with_envelope(
+    request: web.Request, handler: Handler, request_id: str
+) -> web.StreamResponse:
+    """Return the handler's response, with refusals in hh.ru's envelope."""
     try:
         try:
             return await handler(request)
@@ -190,34 +190,34 @@ async def _guarded(request: web.Request, handler: Handler, request_id: str) -> w
 
 
 async def _with_faults(
-    request: web.Request, handler: Handler, request_id: str, struck: list[Fault]
+    request: web.Request, handler: Handler, request_id: str, matched: list[Fault]
 ) -> web.StreamResponse:
-    slow = next((fault for fault in struck if fault.kind == "slow"), None)
-    other = next((fault for fault in struck if fault.kind != "slow"), None)
+    slow = next((fault for fault in matched if fault.kind == "slow"), None)
+    other = next((fault for fault in matched if fault.kind != "slow"), None)
     kind = other.kind if other else None
-    answer: web.StreamResponse | None = None
+    response: web.StreamResponse | None = None
     try:
         if other is not None and kind != "drop":
-            answer = _faulty(other, request, request_id)
-        if answer is None and kind != "drop":
-            answer = await _answer(request, handler)
+            response = _fault_response(other, request, request_id)
+        if response is None and kind != "drop":
+            response = await _respond(request, handler)
     finally:
-        if slow is not None:  # what was asked is done: who does not wait cannot know
+        if slow is not None:  # the call is executed: a client that times out cannot know
             await asyncio.sleep(slow.seconds)
-    if answer is None or kind == "lost":
+    if response is None or kind == "lost":
         return _hang_up(request)
     if kind == "repeated_item":
-        return _with_first_item_repeated(answer)
-    return await _truncated(request, answer) if kind == "truncated" else answer
+        return _with_first_item_repeated(response)
+    return await _truncated(request, response) if kind == "truncated" else response
 
 
 def _count(
-    sandbox: Sandbox, request: web.Request, status: int, request_id: str, struck: list[Fault]
+    sandbox: Sandbox, request: web.Request, status: int, request_id: str, matched: list[Fault]
 ) -> None:
     resource = request.match_info.route.resource
     sandbox.calls[f"{request.method} {resource.canonical if resource else '(none)'}"] += 1
-    if any(fault.kind in ("drop", "lost") for fault in struck):
-        status = 0  # nothing was answered
+    if any(fault.kind in ("drop", "lost") for fault in matched):
+        status = 0  # no response was sent
     sandbox.statuses[status] += 1
     sandbox.recent.append(
         {
@@ -228,13 +228,13 @@ def _count(
             "status": status,
             "request_id": request_id,
             "user_agent": request.headers.get("HH-User-Agent", request.headers.get("User-Agent")),
-            "faults": [fault.kind for fault in struck],
+            "faults": [fault.kind for fault in matched],
         }
     )
 
 
 def _finish(request: web.Request, response: web.StreamResponse) -> None:
-    """Long bodies compressed, all of them in chunks, as hh.ru's edge sends them."""
+    """Compress a long body and send every body in chunks, as hh.ru's edge does."""
     response.headers.update(HEADERS)
     body = response.body if isinstance(response, web.Response) else None
     if not isinstance(body, bytes) or not body or request.method == "HEAD":
@@ -247,24 +247,24 @@ def _finish(request: web.Request, response: web.StreamResponse) -> None:
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Around every call."""
+    """Handle every call, with 507 where the disk is full."""
     try:
-        return await _answered(request, handler)
+        return await _handle(request, handler)
     except (OSError, sqlite3.Error) as error:
         if not is_full_error(error):
             raise
-        request.app[SANDBOX].store.give_up()
+        request.app[SANDBOX].store.roll_back()
         return web.json_response({"error": "the disk under DATA_DIR is full"}, status=507)
 
 
-async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The answer; but for the control routes it is hh.ru's.
+async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Return hh.ru's response, or that of a control route.
 
-    What steers the sandbox, or decides in a person's place, no page of another site may send; the
-    API itself may be called from anywhere, as hh.ru's.
+    Pages of other sites may not call the control routes and the authorize page; the API itself may
+    be called from any origin, as hh.ru's.
     """
-    steers = request.path.startswith(CONTROL_PREFIX) or request.path == authorize.PATH
-    if steers and (refused := browsers.refusal(request.method, request.headers)) is not None:
+    is_protected = request.path.startswith(CONTROL_PREFIX) or request.path == authorize.PATH
+    if is_protected and (refused := browsers.refusal(request.method, request.headers)) is not None:
         return web.json_response({"error": refused}, status=403)
     if request.path == CONTROL_PREFIX or request.path.startswith(CONTROL_PREFIX + "/"):
         return await handler(request)
@@ -279,20 +279,20 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     form = {}
     if sandbox.faults.need_forms and request.method == "POST":
         form = dict(await request.post())
-    struck = sandbox.faults.strike(
+    matched = sandbox.faults.match_faults(
         request.path,
         method=request.method,
         with_token="Authorization" in request.headers,
         form=form,
         page=request.query.get("page", ""),
     )
-    request["faults"] = struck
+    request["faults"] = matched
 
     async def inner(request: web.Request) -> web.StreamResponse:
-        return await _with_faults(request, handler, request_id, struck)
+        return await _with_faults(request, handler, request_id, matched)
 
-    response = await _guarded(request, inner, request_id)
-    _count(sandbox, request, response.status, request_id, struck)
+    response = await _with_envelope(request, inner, request_id)
+    _count(sandbox, request, response.status, request_id, matched)
     if not response.prepared:
         response.headers["X-Request-ID"] = request_id
         _finish(request, response)

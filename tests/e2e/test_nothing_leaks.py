@@ -229,7 +229,7 @@ def know_secrets_and_people(world):
     password = (world.cloud.data_dir / "postgres" / "password").read_text().strip()
     world.markers.add("the password of Postgres", password)
     world.markers.add("what a caller sent", PLANTED, PLANTED_SECRET)
-    for person in people.everybody().values():
+    for person in people.all_people().values():
         world.markers.add("an e-mail", person.email)
         world.markers.add("a phone", *phone_spellings(person.phone))
         names = (person.first_name, person.last_name, person.middle_name)

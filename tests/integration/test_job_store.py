@@ -1,19 +1,17 @@
 """The table jobs on a real Postgres: what was seen is stored once, and kept whole."""
 
-import json
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from tests.fixtures import hh_answers
 from ullgetthejob.hh import responses
 from ullgetthejob.vacancies import reposts, store
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
-REAL = Path(__file__).parents[3] / "shared" / "data" / "hh-real"
 
 
 @pytest.fixture
@@ -49,13 +47,6 @@ def put(connection, *items, now=NOW):
 
 def row(connection, id="1"):
     return connection.execute("SELECT * FROM jobs WHERE external_id = %s", (id,)).fetchone()
-
-
-def real(name):
-    path = REAL / name
-    if not path.exists():
-        pytest.skip("the collection of real hh.ru answers is not beside this checkout")
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_what_a_search_saw_is_stored_in_the_original_s_columns(connection):
@@ -352,14 +343,14 @@ def test_a_detail_that_comes_before_any_search_is_linked_too(connection):
 
 
 def test_each_real_item_and_detail_is_stored_and_read_back(connection):
-    items = [responses.vacancy(one) for one in real("search_items.jsonl")]
+    items = [responses.vacancy(one) for one in hh_answers.search_items()]
     for start in range(0, len(items), 100):
         store.store_vacancies(
             items[start : start + 100], search_query="", connection=connection, now=NOW
         )
     kept = {one.id: one for one in store.read_seen([v.id for v in items], connection=connection)}
     assert kept == {one.id: one for one in items}
-    details = [responses.vacancy_detail(one) for one in real("vacancy_details.jsonl")]
+    details = [responses.vacancy_detail(one) for one in hh_answers.vacancy_details()]
     for detail in details:
         store.store_detail(detail, connection=connection, now=NOW)
     for detail in details:

@@ -1,4 +1,4 @@
-"""Who may call what: anybody, an application, an applicant; and what the closed mode closes."""
+"""Access to routes: any caller, an application, an applicant, and the closed mode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def app(tmp_path: Path) -> Iterator[web.Application]:
     for name in ("anna", "employer"):
         person = people.find(name)
         assert person is not None
-        code = accounts.code(
+        code = accounts.find_code(
             accounts.new_code("app", person.id, now, redirect_uri=None, challenge=None)
         )
         assert code is not None
@@ -49,31 +49,31 @@ def allowed(app: web.Application, access: Access, token: str | None, mode: Mode)
     async def call() -> web.StreamResponse:
         headers = {"Authorization": f"Bearer {TOKENS[token]}"} if token else {}
         request = make_mocked_request("GET", "/", headers=headers, app=app)
-        return await tokens.for_(access, handler)(request)
+        return await tokens.require(access, handler)(request)
 
     app[SANDBOX].mode = mode
     try:
         return asyncio.run(call()).status == 204
     except ApiError as refusal:
-        return refusal.status != 403  # a refusal that is none of these would show as access
+        return refusal.status != 403  # any other refusal would appear as access
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("access", "who"),
+    ("access", "allowed_tokens"),
     [
         (Access.ANYONE, {None, "APPLICATION", "APPLICANT", "EMPLOYER"}),
         (Access.APPLICATION, {"APPLICATION", "APPLICANT", "EMPLOYER"}),
     ],
 )
-def test_search_and_dictionaries_stay_open_in_both_modes(
-    app: web.Application, access: Access, who: set[str | None], mode: Mode
+def test_search_and_dictionaries_are_open_in_both_modes(
+    app: web.Application, access: Access, allowed_tokens: set[str | None], mode: Mode
 ) -> None:
     for token in (None, "APPLICATION", "APPLICANT", "EMPLOYER"):
-        assert allowed(app, access, token, mode) == (token in who)
+        assert allowed(app, access, token, mode) == (token in allowed_tokens)
 
 
-def test_what_applicants_do_needs_a_person_and_the_open_mode(app: web.Application) -> None:
+def test_applicant_routes_need_an_applicant_and_open_mode(app: web.Application) -> None:
     assert allowed(app, Access.APPLICANT, "APPLICANT", "open")
     assert not allowed(app, Access.APPLICANT, "APPLICATION", "open")
     assert not allowed(app, Access.APPLICANT, "EMPLOYER", "open")

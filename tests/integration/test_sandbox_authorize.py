@@ -1,4 +1,4 @@
-"""The sandbox's ``/oauth/authorize``: the page, its validation, and where it sends people."""
+"""The sandbox's ``/oauth/authorize``: the page, its validation, and its redirects."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
 def authorize(sandbox: HhSandbox, /, **query: str) -> httpx.Response:
-    asked = {"response_type": "code", "client_id": sandbox.client_id, **query}
+    parameters = {"response_type": "code", "client_id": sandbox.client_id, **query}
     return httpx.get(
-        f"{sandbox.url}/oauth/authorize", params=asked, headers=BROWSER, trust_env=False
+        f"{sandbox.url}/oauth/authorize", params=parameters, headers=BROWSER, trust_env=False
     )
 
 
-def sent_to(answer: httpx.Response) -> tuple[str, dict[str, str]]:
+def redirect_of(answer: httpx.Response) -> tuple[str, dict[str, str]]:
     assert answer.status_code == 302, answer.text
     address, _, query = answer.headers["Location"].partition("?")
     return address, dict(parse_qsl(query))
 
 
-def test_the_page_is_russian_and_lists_everybody(hh_sandbox: HhSandbox) -> None:
+def test_page_is_russian_and_lists_all_people(hh_sandbox: HhSandbox) -> None:
     page = authorize(hh_sandbox)
     assert page.status_code == 200
     assert page.headers["Content-Type"].startswith("text/html")
     assert '<html lang="ru">' in page.text
-    for person in people.everybody().values():
+    for person in people.all_people().values():
         assert f'value="{person.key}"' in page.text
         assert person.name in page.text
     assert "Войти и разрешить" in page.text
     assert "Отказать" in page.text
 
 
-def test_the_page_wants_no_user_agent_and_counts_no_calls(hh_sandbox: HhSandbox) -> None:
+def test_page_needs_no_user_agent_and_has_no_limit(hh_sandbox: HhSandbox) -> None:
     hh_sandbox.limit(1)
     pages = [
         httpx.get(
@@ -59,41 +59,41 @@ def test_the_page_wants_no_user_agent_and_counts_no_calls(hh_sandbox: HhSandbox)
     assert [page.status_code for page in pages] == [200, 200, 200]
 
 
-def test_consent_sends_back_a_code_and_the_state(hh_sandbox: HhSandbox) -> None:
+def test_consent_redirects_with_code_and_state(hh_sandbox: HhSandbox) -> None:
     back = hh_sandbox.consent("anna", state="s p&ace=ж")
     assert back["state"] == "s p&ace=ж"
     assert set(back) == {"code", "state"}
 
 
-def test_without_a_state_none_comes_back(hh_sandbox: HhSandbox) -> None:
+def test_redirect_without_state_has_none(hh_sandbox: HhSandbox) -> None:
     assert set(hh_sandbox.consent("anna")) == {"code"}
 
 
-def test_refusal_sends_back_access_denied(hh_sandbox: HhSandbox) -> None:
+def test_denial_redirects_with_access_denied(hh_sandbox: HhSandbox) -> None:
     assert hh_sandbox.consent("anna", decision="deny", state="s") == {
         "error": "access_denied",
         "state": "s",
     }
 
 
-def test_a_form_without_a_person_shows_the_page_again(hh_sandbox: HhSandbox) -> None:
+def test_form_without_a_person_shows_the_page_again(hh_sandbox: HhSandbox) -> None:
     answer = hh_sandbox.call(
         "POST",
         "/oauth/authorize",
         params={"response_type": "code", "client_id": hh_sandbox.client_id},
-        data={"decision": "allow", "person": "nobody"},
+        data={"decision": "allow", "person": "unknown"},
     )
     assert (answer.status_code, "Войти" in answer.text) == (200, True)
 
 
-def test_the_registered_address_is_the_default_and_a_deeper_one_may_be_asked(
+def test_redirect_uri_defaults_to_the_registered_address(
     hh_sandbox: HhSandbox,
 ) -> None:
     hh_sandbox.control("POST", "/auto-login", {"person": "anna"})
-    assert sent_to(authorize(hh_sandbox))[0] == REDIRECT_URI
+    assert redirect_of(authorize(hh_sandbox))[0] == REDIRECT_URI
     deeper = f"{REDIRECT_URI}/deep"
-    assert sent_to(authorize(hh_sandbox, redirect_uri=deeper))[0] == deeper
-    address, query = sent_to(authorize(hh_sandbox, redirect_uri=f"{REDIRECT_URI}?more=1"))
+    assert redirect_of(authorize(hh_sandbox, redirect_uri=deeper))[0] == deeper
+    address, query = redirect_of(authorize(hh_sandbox, redirect_uri=f"{REDIRECT_URI}?more=1"))
     assert (address, query["more"]) == (REDIRECT_URI, "1")
 
 
@@ -107,12 +107,12 @@ def test_the_registered_address_is_the_default_and_a_deeper_one_may_be_asked(
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_wrong_application_or_address_is_told_the_person_and_nobody_is_redirected(
+def test_wrong_client_or_address_shows_an_error_page(
     hh_sandbox: HhSandbox, query: dict[str, str], method: str
 ) -> None:
     hh_sandbox.control("POST", "/auto-login", {"person": "anna"})
-    asked = {"response_type": "code", "client_id": hh_sandbox.client_id, **query}
-    answer = hh_sandbox.call(method, "/oauth/authorize", params=asked)
+    parameters = {"response_type": "code", "client_id": hh_sandbox.client_id, **query}
+    answer = hh_sandbox.call(method, "/oauth/authorize", params=parameters)
     assert answer.status_code == 400
     assert "Ошибка авторизации" in answer.text
     assert "Location" not in answer.headers
@@ -128,58 +128,62 @@ def test_a_wrong_application_or_address_is_told_the_person_and_nobody_is_redirec
         ({"code_challenge_method": "S256"}, "invalid_request"),
     ],
 )
-def test_what_else_is_wrong_is_told_the_application(
+def test_other_errors_redirect_to_the_application(
     hh_sandbox: HhSandbox, query: dict[str, str], error: str
 ) -> None:
-    assert sent_to(authorize(hh_sandbox, state="s", **query)) == (
+    assert redirect_of(authorize(hh_sandbox, state="s", **query)) == (
         REDIRECT_URI,
         {"error": error, "state": "s"},
     )
 
 
-def test_a_known_browser_with_a_consent_is_asked_no_more_if_the_application_wishes(
+def test_skip_choose_account_reuses_an_earlier_consent(
     hh_sandbox: HhSandbox,
 ) -> None:
-    asked = {"response_type": "code", "client_id": hh_sandbox.client_id}
+    parameters = {"response_type": "code", "client_id": hh_sandbox.client_id}
     with httpx.Client(base_url=hh_sandbox.url, headers=BROWSER, trust_env=False) as browser:
-        first = browser.get("/oauth/authorize", params=asked | {"skip_choose_account": "true"})
+        first = browser.get("/oauth/authorize", params=parameters | {"skip_choose_account": "true"})
         assert first.status_code == 200
-        browser.post("/oauth/authorize", params=asked, data={"person": "olga", "decision": "allow"})
-        chooser = browser.get("/oauth/authorize", params=asked)
+        browser.post(
+            "/oauth/authorize", params=parameters, data={"person": "olga", "decision": "allow"}
+        )
+        chooser = browser.get("/oauth/authorize", params=parameters)
         assert (chooser.status_code, 'value="olga" required checked' in chooser.text) == (200, True)
-        skipped = browser.get("/oauth/authorize", params=asked | {"skip_choose_account": "true"})
-        assert "code" in sent_to(skipped)[1]
+        skipped = browser.get(
+            "/oauth/authorize", params=parameters | {"skip_choose_account": "true"}
+        )
+        assert "code" in redirect_of(skipped)[1]
         both = {"skip_choose_account": "true", "force_login": "true"}
-        forced = browser.get("/oauth/authorize", params=asked | both)
+        forced = browser.get("/oauth/authorize", params=parameters | both)
         assert (forced.status_code, " checked" in forced.text) == (200, False)
         hh_sandbox.control("POST", "/people/olga/revoke")
-        again = browser.get("/oauth/authorize", params=asked | {"skip_choose_account": "true"})
-        assert again.status_code == 200  # the consent went with the tokens
+        again = browser.get("/oauth/authorize", params=parameters | {"skip_choose_account": "true"})
+        assert again.status_code == 200  # revoking the tokens revoked the consent
 
 
 @pytest.mark.parametrize("state", ["locked", "deleted"])
-def test_a_locked_account_cannot_log_in(hh_sandbox: HhSandbox, state: str) -> None:
+def test_locked_account_cannot_log_in(hh_sandbox: HhSandbox, state: str) -> None:
     hh_sandbox.control("POST", "/people/anna/account", {"state": state})
     hh_sandbox.control("POST", "/auto-login", {"person": "anna"})
     page = authorize(hh_sandbox)
     assert (page.status_code, "заблокирована" in page.text) == (403, True)
 
 
-def test_faults_strike_the_page_too(hh_sandbox: HhSandbox) -> None:
+def test_faults_apply_to_the_authorize_page(hh_sandbox: HhSandbox) -> None:
     hh_sandbox.fault("bad_gateway", path="/oauth/authorize", times=1)
     assert [authorize(hh_sandbox).status_code for _ in range(2)] == [502, 200]
 
 
-def test_auto_login_and_the_address_come_from_the_environment(tmp_path: Path) -> None:
+def test_environment_sets_auto_login_and_redirect_uri(tmp_path: Path) -> None:
     environment = {"SANDBOX_AUTO_LOGIN": "timur", "HH_REDIRECT_URI": "http://localhost:9/back"}
     with run_sandbox(tmp_path, "--vacancies", "20", environment=environment) as sandbox:
-        address, query = sent_to(authorize(sandbox, state="s"))
+        address, query = redirect_of(authorize(sandbox, state="s"))
         assert (address, query["state"]) == ("http://localhost:9/back", "s")
         tokens = sandbox.grant(grant_type="authorization_code", code=query["code"]).json()
         assert sandbox.call("GET", "/me", tokens["access_token"]).json()["first_name"] == "Тимур"
 
 
-def test_the_option_names_the_address_too(tmp_path: Path) -> None:
+def test_command_line_option_sets_the_redirect_uri(tmp_path: Path) -> None:
     registered = "https://other.example.org/x"
     options = ("--vacancies", "20", "--redirect-uri", registered)
     with run_sandbox(tmp_path, *options) as sandbox:

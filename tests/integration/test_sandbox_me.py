@@ -1,4 +1,4 @@
-"""``GET /me`` of the sandbox, what people's tokens open, and the control routes about people."""
+"""``GET /me`` of the sandbox, the use of people's tokens, and the control routes about people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def me(sandbox: HhSandbox, token: str) -> Any:
 
 
 @pytest.mark.parametrize("mode", ["open", "closed"])
-def test_an_applicant(hh_sandbox: HhSandbox, mode: str) -> None:
+def test_me_of_an_applicant(hh_sandbox: HhSandbox, mode: str) -> None:
     token = hh_sandbox.log_in("anna")["access_token"]
     hh_sandbox.control("POST", "/mode", {"mode": mode})
     body = me(hh_sandbox, token)
@@ -43,7 +43,7 @@ def test_an_applicant(hh_sandbox: HhSandbox, mode: str) -> None:
     assert (body["employer"], body["manager"]) == (None, None)
 
 
-def test_an_employer(hh_sandbox: HhSandbox) -> None:
+def test_me_of_an_employer(hh_sandbox: HhSandbox) -> None:
     body = me(hh_sandbox, hh_sandbox.log_in("employer")["access_token"])
     assert (body["auth_type"], body["is_applicant"], body["is_employer"]) == (
         "employer",
@@ -58,7 +58,7 @@ def test_an_employer(hh_sandbox: HhSandbox) -> None:
     assert body["resumes_url"] is None
 
 
-def test_the_application_itself_is_flags_alone(hh_sandbox: HhSandbox) -> None:
+def test_me_of_the_application_has_only_flags(hh_sandbox: HhSandbox) -> None:
     assert me(hh_sandbox, hh_sandbox.token()) == {
         "auth_type": "application",
         "is_applicant": False,
@@ -69,12 +69,12 @@ def test_the_application_itself_is_flags_alone(hh_sandbox: HhSandbox) -> None:
     }
 
 
-def test_nobody_is_nobody(hh_sandbox: HhSandbox) -> None:
+def test_me_without_a_token_is_forbidden(hh_sandbox: HhSandbox) -> None:
     answer = hh_sandbox.call("GET", "/me")
     assert (answer.status_code, answer.json()["errors"]) == (403, [{"type": "forbidden"}])
 
 
-def test_two_logins_are_one_person(hh_sandbox: HhSandbox) -> None:
+def test_two_logins_give_the_same_person(hh_sandbox: HhSandbox) -> None:
     tokens = [hh_sandbox.log_in("olga")["access_token"] for _ in range(2)]
     assert tokens[0] != tokens[1]
     assert me(hh_sandbox, tokens[0]) == me(hh_sandbox, tokens[1])
@@ -82,7 +82,7 @@ def test_two_logins_are_one_person(hh_sandbox: HhSandbox) -> None:
 
 @pytest.mark.parametrize("person", ["anna", "employer"])
 @pytest.mark.parametrize("mode", ["open", "closed"])
-def test_a_persons_token_searches_and_reads_vacancies(
+def test_person_token_searches_and_reads_vacancies(
     hh_sandbox: HhSandbox, person: str, mode: str
 ) -> None:
     token = hh_sandbox.log_in(person)["access_token"]
@@ -92,7 +92,7 @@ def test_a_persons_token_searches_and_reads_vacancies(
     assert detail.status_code == 200
 
 
-def test_a_fault_of_tokens_strikes_people(hh_sandbox: HhSandbox) -> None:
+def test_token_fault_applies_to_people(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("anna")["access_token"]
     hh_sandbox.fault("token_revoked", path="/me", times=1)
     answer = hh_sandbox.call("GET", "/me", token)
@@ -103,36 +103,36 @@ def test_a_fault_of_tokens_strikes_people(hh_sandbox: HhSandbox) -> None:
 # ── control ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_everybody_is_listed_with_what_befell_them(hh_sandbox: HhSandbox) -> None:
+def test_people_are_listed_with_their_account_state(hh_sandbox: HhSandbox) -> None:
     hh_sandbox.log_in("timur")
     hh_sandbox.control("POST", "/people/timur/account", {"state": "locked"})
-    listed = {one["key"]: one for one in hh_sandbox.control("GET", "/people")["people"]}
-    assert set(listed) == {person.key for person in people.everybody().values()}
+    listed = {row["key"]: row for row in hh_sandbox.control("GET", "/people")["people"]}
+    assert set(listed) == {person.key for person in people.all_people().values()}
     timur = listed["timur"]
     assert (timur["id"], timur["account"], timur["live_token_pairs"]) == (
         "170000002",
         "locked",
         1,
     )
-    assert [one["title"] for one in timur["resumes"]] == ["Водитель-экспедитор"]
+    assert [resume["title"] for resume in timur["resumes"]] == ["Водитель-экспедитор"]
     hh_sandbox.control("DELETE", "/people")
-    again = {one["key"]: one for one in hh_sandbox.control("GET", "/people")["people"]}
+    again = {row["key"]: row for row in hh_sandbox.control("GET", "/people")["people"]}
     assert again["timur"]["account"] == "active"
 
 
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("/people/nobody/password", {}, 404),
-        ("/people/nobody/revoke", {}, 404),
-        ("/people/nobody/account", {"state": "active"}, 404),
+        ("/people/unknown/password", {}, 404),
+        ("/people/unknown/revoke", {}, 404),
+        ("/people/unknown/account", {"state": "active"}, 404),
         ("/people/anna/account", {"state": "on holiday"}, 400),
         ("/people/anna/account", [], 400),
-        ("/auto-login", {"person": "nobody"}, 400),
+        ("/auto-login", {"person": "unknown"}, 400),
         ("/auto-login", {}, 400),
     ],
 )
-def test_what_the_control_routes_refuse_they_explain(
+def test_refused_control_call_has_an_explanation(
     hh_sandbox: HhSandbox, path: str, body: Any, status: int
 ) -> None:
     with pytest.raises(httpx.HTTPStatusError) as refused:
@@ -141,19 +141,19 @@ def test_what_the_control_routes_refuse_they_explain(
     assert refused.value.response.json()["error"]
 
 
-def test_the_manual_names_the_routes_and_the_states(hh_sandbox: HhSandbox) -> None:
+def test_manual_names_the_people_routes_and_states(hh_sandbox: HhSandbox) -> None:
     manual = httpx.get(f"{hh_sandbox.url}/_sandbox/", trust_env=False).text
     for route in ("/people", "/people/{person}/password", "/people/{person}/revoke", "/auto-login"):
         assert f"/_sandbox{route}" in manual
     assert all(state in manual for state in STATES)
 
 
-def test_the_demo_people_are_invented_and_distinct() -> None:
-    everybody = list(people.everybody().values())
-    assert [person.kind for person in everybody].count("employer") == 1
-    assert len({person.key for person in everybody}) == len(everybody) >= 5
-    assert len({person.phone for person in everybody}) == len(everybody)
-    assert all(person.email.endswith("example.org") for person in everybody)
-    assert all(person.phone.startswith("9") and len(person.phone) == 10 for person in everybody)
-    professions = {person.profession for person in everybody}
-    assert len(professions) == len(everybody)
+def test_demo_people_are_invented_and_distinct() -> None:
+    demo_people = list(people.all_people().values())
+    assert [person.kind for person in demo_people].count("employer") == 1
+    assert len({person.key for person in demo_people}) == len(demo_people) >= 5
+    assert len({person.phone for person in demo_people}) == len(demo_people)
+    assert all(person.email.endswith("example.org") for person in demo_people)
+    assert all(person.phone.startswith("9") and len(person.phone) == 10 for person in demo_people)
+    professions = {person.profession for person in demo_people}
+    assert len(professions) == len(demo_people)

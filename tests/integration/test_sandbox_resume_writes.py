@@ -26,7 +26,7 @@ LEAST: dict[str, Any] = {
 
 
 class Writer:
-    """A person's hand on their resumes."""
+    """A logged-in person who writes resumes."""
 
     def __init__(self, sandbox: HhSandbox, person: str = "anna") -> None:
         self.sandbox = sandbox
@@ -36,7 +36,7 @@ class Writer:
         return self.sandbox.call(method, path, self.token, **options)
 
     def create(self, *, source: str | None = None, **fields: Any) -> str:
-        """A new resume's path, once it is visible."""
+        """Create a resume, wait until it is visible, and return its path."""
         query = {"source_resume_id": source} if source else {}
         answer = self("POST", "/resumes", json=fields, params=query)
         assert answer.status_code == 201, answer.text
@@ -44,8 +44,8 @@ class Writer:
         return str(answer.headers["Location"])
 
     def titles(self) -> dict[str, str]:
-        """Ids by title."""
-        return {one["title"]: one["id"] for one in self("GET", "/resumes/mine").json()["items"]}
+        """Return ids of resumes by title."""
+        return {item["title"]: item["id"] for item in self("GET", "/resumes/mine").json()["items"]}
 
 
 @pytest.fixture
@@ -64,18 +64,18 @@ def errors(answer: httpx.Response, status: int = 400) -> list[dict[str, Any]]:
 # ── create ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_new_resume_is_an_empty_201_with_a_location(anna: Writer) -> None:
+def test_new_resume_is_an_empty_201_with_a_location(anna: Writer) -> None:
     answer = anna("POST", "/resumes", json=LEAST)
     assert (answer.status_code, answer.content) == (201, b"")
     assert answer.headers["Content-Type"].startswith("text/html")
     assert answer.headers["Location"].startswith("/resumes/")
 
 
-def test_a_new_resume_is_seen_after_a_while(hh_sandbox: HhSandbox, anna: Writer) -> None:
+def test_new_resume_is_visible_after_some_seconds(hh_sandbox: HhSandbox, anna: Writer) -> None:
     hh_sandbox.control("POST", "/clock", {"rate": 0})
     path = anna("POST", "/resumes", json=LEAST).headers["Location"]
     hh_sandbox.advance(VISIBLE_AFTER_S - 0.5)
-    calls = [("GET", ""), ("GET", "/status"), ("PUT", ""), ("POST", "/publish"), ("DELETE", "")]
+    calls = [("GET", ""), ("PUT", ""), ("POST", "/publish"), ("DELETE", "")]
     for method, suffix in calls:
         assert errors(anna(method, path + suffix), 404) == [{"type": "not_found"}]
     source = anna("POST", "/resumes", json={"title": "Ещё"}, params={
@@ -90,16 +90,16 @@ def test_a_new_resume_is_seen_after_a_while(hh_sandbox: HhSandbox, anna: Writer)
     assert path.endswith(anna.titles()["Новое резюме"])
 
 
-def test_a_new_resume_is_not_published_and_says_what_it_lacks(anna: Writer) -> None:
-    body = anna("GET", f"{anna.create(**LEAST)}/status").json()
+def test_new_resume_is_unpublished_with_missing_fields(anna: Writer) -> None:
+    body = anna("GET", anna.create(**LEAST)).json()
     assert (body["status"]["id"], body["finished"]) == ("not_published", False)
-    lacks = {one["id"] for one in body["progress"]["mandatory"]}
+    lacks = {field["id"] for field in body["progress"]["mandatory"]}
     assert {"contact", "education", "language", "skill_set"} <= lacks
 
 
-def test_all_that_is_wrong_is_told_in_the_envelope(anna: Writer) -> None:
+def test_all_wrong_fields_are_in_the_envelope(anna: Writer) -> None:
     answer = anna("POST", "/resumes", json=LEAST | {"title": "x", "access": {"type": {}}})
-    assert [(one["value"], one["reason"], one["pointer"]) for one in errors(answer)] == [
+    assert [(error["value"], error["reason"], error["pointer"]) for error in errors(answer)] == [
         ("title", "length_less_than_min", "/title"),
         ("access", "required", "/access/type/id"),
     ]
@@ -109,12 +109,12 @@ def test_all_that_is_wrong_is_told_in_the_envelope(anna: Writer) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'"x"', b'{"title": NaN}', b'{"title": "\\ud800"}', b"[" * 9_999]
 )
-def test_what_is_no_json_object_is_a_bad_request(anna: Writer, content: bytes) -> None:
+def test_body_that_is_no_json_object_is_refused(anna: Writer, content: bytes) -> None:
     answer = anna("POST", "/resumes", content=content)
     assert errors(answer) == [{"type": "bad_request"}]
 
 
-def test_two_resumes_cannot_share_a_title(anna: Writer) -> None:
+def test_title_of_another_own_resume_is_refused(anna: Writer) -> None:
     taken = anna("POST", "/resumes", json=LEAST | {"title": "Backend-инженер"})
     assert errors(taken) == [
         {
@@ -128,7 +128,7 @@ def test_two_resumes_cannot_share_a_title(anna: Writer) -> None:
     assert Writer(anna.sandbox, "olga").create(**LEAST | {"title": "Backend-инженер"})
 
 
-def test_a_copy_has_all_of_its_source_but_what_the_body_brings(anna: Writer) -> None:
+def test_copy_takes_absent_fields_from_its_source(anna: Writer) -> None:
     source = anna.titles()["Python-разработчик"]
     path = anna.create(source=source, title="Копия", skill_set=["Rust"])
     old, new = anna("GET", f"/resumes/{source}").json(), anna("GET", path).json()
@@ -139,25 +139,25 @@ def test_a_copy_has_all_of_its_source_but_what_the_body_brings(anna: Writer) -> 
     assert anna("POST", f"{path}/publish").status_code == 204
 
 
-def test_an_unfinished_resume_can_be_copied_too(hh_sandbox: HhSandbox) -> None:
+def test_unfinished_resume_can_be_copied(hh_sandbox: HhSandbox) -> None:
     egor = Writer(hh_sandbox, "egor")
     path = egor.create(source=egor.titles()["Тестировщик"], title="Стажёр-тестировщик")
     assert egor("GET", path).json()["professional_roles"][0]["id"] == "124"
 
 
-def test_a_copy_wants_a_title_of_its_own(anna: Writer) -> None:
+def test_copy_needs_a_title_of_its_own(anna: Writer) -> None:
     source = {"source_resume_id": anna.titles()["Python-разработчик"]}
     assert errors(anna("POST", "/resumes", params=source))[0]["reason"] == "duplicate"
 
 
-def test_a_source_that_is_not_ones_own_is_not_found(anna: Writer) -> None:
+def test_source_of_another_person_is_not_found(anna: Writer) -> None:
     foreign = Writer(anna.sandbox, "olga").titles()["Главный бухгалтер"]
     for id_ in (foreign, "0" * 38, ""):
         answer = anna("POST", "/resumes", json={"title": "Т1"}, params={"source_resume_id": id_})
         assert errors(answer, 404) == [{"type": "not_found"}]
 
 
-def test_nobody_has_more_than_twenty(anna: Writer) -> None:
+def test_twenty_first_resume_is_refused(anna: Writer) -> None:
     for number in range(18):
         assert anna("POST", "/resumes", json=LEAST | {"title": f"№ {number}"}).status_code == 201
     full = anna("POST", "/resumes", json=LEAST)
@@ -176,7 +176,7 @@ def test_nobody_has_more_than_twenty(anna: Writer) -> None:
 # ── edit ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_edit_replaces_lists_and_leaves_the_rest(anna: Writer) -> None:
+def test_edit_replaces_lists_and_keeps_other_fields(anna: Writer) -> None:
     path = f"/resumes/{anna.titles()['Python-разработчик']}"
     before = anna("GET", path).json()
     anna.sandbox.advance(60)
@@ -189,13 +189,13 @@ def test_an_edit_replaces_lists_and_leaves_the_rest(anna: Writer) -> None:
         assert after[field] == before[field]
 
 
-def test_an_edit_is_checked_and_changes_nothing_when_refused(anna: Writer) -> None:
+def test_refused_edit_changes_nothing(anna: Writer) -> None:
     path = f"/resumes/{anna.titles()['Python-разработчик']}"
     before = anna("GET", path).json()
     wrong = anna("PUT", path, json={"skills": "Новое", "skill_set": []})
-    assert [one["reason"] for one in errors(wrong)] == ["size_less_than_min"]
+    assert [error["reason"] for error in errors(wrong)] == ["size_less_than_min"]
     taken = anna("PUT", path, json={"title": "Backend-инженер"})
-    assert [one["reason"] for one in errors(taken)] == ["duplicate"]
+    assert [error["reason"] for error in errors(taken)] == ["duplicate"]
     assert anna("PUT", path, content=b"[]").json()["errors"] == [{"type": "bad_request"}]
     assert anna("GET", path).json() == before
     assert anna("PUT", path, json={"title": "Python-разработчик"}).status_code == 204
@@ -204,7 +204,7 @@ def test_an_edit_is_checked_and_changes_nothing_when_refused(anna: Writer) -> No
 # ── publish ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_published_resume_is_lifted_every_four_hours(anna: Writer) -> None:
+def test_resume_can_be_republished_every_four_hours(anna: Writer) -> None:
     path = f"/resumes/{anna.titles()['Python-разработчик']}"
     first = anna("POST", f"{path}/publish")
     assert (first.status_code, first.content) == (204, b"")
@@ -219,7 +219,7 @@ def test_a_published_resume_is_lifted_every_four_hours(anna: Writer) -> None:
     assert anna("POST", f"{path}/publish").status_code == 204
 
 
-def test_an_unfinished_resume_is_published_when_what_it_lacks_is_there(
+def test_completed_resume_can_be_published(
     hh_sandbox: HhSandbox,
 ) -> None:
     egor = Writer(hh_sandbox, "egor")
@@ -229,16 +229,16 @@ def test_an_unfinished_resume_is_published_when_what_it_lacks_is_there(
     assert refused.json()["description"] == "Can't publish resume"
     education = {"level": {"id": "higher"}, "primary": [{"name": "Институт", "year": 2025}]}
     egor("PUT", path, json={"skill_set": ["pytest"], "education": education})
-    assert egor("GET", f"{path}/status").json()["can_publish_or_update"] is True
+    assert egor("GET", path).json()["can_publish_or_update"] is True
     assert egor("POST", f"{path}/publish").status_code == 204
-    body = egor("GET", f"{path}/status").json()
+    body = egor("GET", path).json()
     assert (body["status"]["id"], body["finished"]) == ("published", True)
 
 
-# ── delete, and whose it is ─────────────────────────────────────────────────────────────────────
+# ── delete, and access ──────────────────────────────────────────────────────────────────────────
 
 
-def test_a_deleted_resume_is_gone(anna: Writer) -> None:
+def test_deleted_resume_is_not_found(anna: Writer) -> None:
     path = f"/resumes/{anna.titles()['Backend-инженер']}"
     answer = anna("DELETE", path)
     assert (answer.status_code, answer.content) == (204, b"")
@@ -251,7 +251,7 @@ CALLS = (("PUT", ""), ("POST", "/publish"), ("DELETE", ""))
 
 
 @pytest.mark.parametrize(("method", "suffix"), CALLS)
-def test_nobody_touches_anothers_resume(anna: Writer, method: str, suffix: str) -> None:
+def test_resume_of_another_person_cannot_be_changed(anna: Writer, method: str, suffix: str) -> None:
     path = f"/resumes/{anna.titles()['Backend-инженер']}"
     before = anna("GET", path).json()
     olga = Writer(anna.sandbox, "olga")
@@ -260,7 +260,7 @@ def test_nobody_touches_anothers_resume(anna: Writer, method: str, suffix: str) 
 
 
 @pytest.mark.parametrize(("method", "suffix"), [*CALLS, ("POST", None)])
-def test_a_closed_hh_and_others_than_applicants_write_nothing(
+def test_writes_need_an_applicant_and_open_mode(
     anna: Writer, method: str, suffix: str | None
 ) -> None:
     own = f"/resumes/{anna.titles()['Backend-инженер']}"
@@ -273,7 +273,7 @@ def test_a_closed_hh_and_others_than_applicants_write_nothing(
     assert set(anna.titles()) == {"Backend-инженер", "Python-разработчик"}
 
 
-def test_what_people_wrote_outlives_a_kill(tmp_path: Path) -> None:
+def test_resumes_survive_a_kill(tmp_path: Path) -> None:
     options = ("--vacancies", "20")
     with run_sandbox(tmp_path, *options) as sandbox:
         anna = Writer(sandbox)

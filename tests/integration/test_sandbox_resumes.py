@@ -1,4 +1,4 @@
-"""Reading resumes in the sandbox: shapes, whose they are, what a closed hh.ru answers."""
+"""Reading resumes in the sandbox: shapes, access, and the closed mode."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ WHOLE = COMMON | {
     "portfolio", "professional_roles", "recommendation", "relocation", "resume_locale", "site",
     "skill_set", "skills", "travel_time", "moderation_note", "progress", "_progress", "publish_url",
 }  # fmt: skip
-READING = ("/resumes/mine", "/resumes/{id}", "/resumes/{id}/status", "/resumes/{id}/conditions",
-           "/resume_conditions", "/resumes/creation_availability")  # fmt: skip
+READING = ("/resumes/mine", "/resumes/{id}", "/resumes/creation_availability")
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0300")
 
 
@@ -40,34 +39,34 @@ def read(sandbox: HhSandbox, token: str, path: str) -> Any:
 
 
 def resumes_of(sandbox: HhSandbox, person: str) -> dict[str, str]:
-    """Ids of a person's resumes by title."""
-    listed = {one["key"]: one for one in sandbox.control("GET", "/people")["people"]}
-    return {one["title"]: one["id"] for one in listed[person]["resumes"]}
+    """Return ids of a person's resumes by title."""
+    listed = {row["key"]: row for row in sandbox.control("GET", "/people")["people"]}
+    return {resume["title"]: resume["id"] for resume in listed[person]["resumes"]}
 
 
-def test_mine_is_an_envelope_of_items(hh_sandbox: HhSandbox) -> None:
+def test_mine_is_a_page_of_items(hh_sandbox: HhSandbox) -> None:
     body = read(hh_sandbox, hh_sandbox.log_in("anna")["access_token"], "/resumes/mine")
     assert set(body) == {"items", "found", "pages", "page", "per_page"}
     assert (body["found"], body["pages"], body["page"], body["per_page"]) == (2, 1, 0, 20)
-    assert [set(one) for one in body["items"]] == [ITEM, ITEM]
-    assert {one["title"] for one in body["items"]} == {"Python-разработчик", "Backend-инженер"}
-    for one in body["items"]:
-        assert one["status"] == {"id": "published", "name": "опубликовано"}
-        assert (one["finished"], one["can_publish_or_update"], one["visible"]) == (True,) * 3
+    assert [set(item) for item in body["items"]] == [ITEM, ITEM]
+    assert {item["title"] for item in body["items"]} == {"Python-разработчик", "Backend-инженер"}
+    for item in body["items"]:
+        assert item["status"] == {"id": "published", "name": "опубликовано"}
+        assert (item["finished"], item["can_publish_or_update"], item["visible"]) == (True,) * 3
         assert all(
-            DATE.fullmatch(one[key]) for key in ("created_at", "updated_at", "next_publish_at")
+            DATE.fullmatch(item[key]) for key in ("created_at", "updated_at", "next_publish_at")
         )
-        assert re.fullmatch(r"[0-9a-f]{38}", one["id"])
-        assert one["similar_vacancies"]["counters"]["total"] > 0
-        assert all("description" not in job for job in one["experience"])
+        assert re.fullmatch(r"[0-9a-f]{38}", item["id"])
+        assert item["similar_vacancies"]["counters"]["total"] > 0
+        assert all("description" not in job for job in item["experience"])
 
 
-def test_a_person_without_resumes_has_an_empty_list(hh_sandbox: HhSandbox) -> None:
+def test_person_without_resumes_has_an_empty_list(hh_sandbox: HhSandbox) -> None:
     body = read(hh_sandbox, hh_sandbox.log_in("vera")["access_token"], "/resumes/mine")
     assert body == {"items": [], "found": 0, "pages": 0, "page": 0, "per_page": 20}
 
 
-def test_the_owner_sees_the_whole(hh_sandbox: HhSandbox) -> None:
+def test_owner_sees_the_whole_resume(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("anna")["access_token"]
     id_ = resumes_of(hh_sandbox, "anna")["Python-разработчик"]
     body = read(hh_sandbox, token, f"/resumes/{id_}")
@@ -93,50 +92,27 @@ def test_the_owner_sees_the_whole(hh_sandbox: HhSandbox) -> None:
     assert body["age"] >= 30
 
 
-def test_items_and_the_whole_agree(hh_sandbox: HhSandbox) -> None:
+def test_items_and_whole_resumes_agree(hh_sandbox: HhSandbox) -> None:
     for person in ("anna", "timur", "olga", "marina", "egor"):
         token = hh_sandbox.log_in(person)["access_token"]
-        for one in read(hh_sandbox, token, "/resumes/mine")["items"]:
-            body = read(hh_sandbox, token, f"/resumes/{one['id']}")
+        for item in read(hh_sandbox, token, "/resumes/mine")["items"]:
+            body = read(hh_sandbox, token, f"/resumes/{item['id']}")
             same = COMMON - {"experience"}
-            assert {key: one[key] for key in same} == {key: body[key] for key in same}
+            assert {key: item[key] for key in same} == {key: body[key] for key in same}
 
 
-def test_an_unfinished_resume_says_what_it_lacks(hh_sandbox: HhSandbox) -> None:
+def test_unfinished_resume_lists_missing_fields(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("egor")["access_token"]
     id_ = resumes_of(hh_sandbox, "egor")["Тестировщик"]
-    body = read(hh_sandbox, token, f"/resumes/{id_}/status")
-    assert set(body) == {
-        "status", "blocked", "finished", "can_publish_or_update", "moderation_note", "publish_url",
-        "progress",
-    }  # fmt: skip
+    body = read(hh_sandbox, token, f"/resumes/{id_}")
     assert body["status"]["id"] == "not_published"
     assert (body["finished"], body["can_publish_or_update"]) == (False, False)
-    assert [one["id"] for one in body["progress"]["mandatory"]] == ["skill_set", "education"]
+    assert [field["id"] for field in body["progress"]["mandatory"]] == ["skill_set", "education"]
     assert 0 < body["progress"]["percentage"] < 100
     assert body["publish_url"].endswith(f"/resumes/{id_}/publish")
 
 
-def test_the_conditions_say_what_is_required_and_move_with_the_clock(hh_sandbox: HhSandbox) -> None:
-    token = hh_sandbox.log_in("anna")["access_token"]
-    id_ = resumes_of(hh_sandbox, "anna")["Backend-инженер"]
-    body = read(hh_sandbox, token, f"/resumes/{id_}/conditions")
-    assert body == read(hh_sandbox, token, "/resume_conditions")
-    assert (body["title"]["min_length"], body["title"]["max_length"]) == (2, 100)
-    assert body["skill_set"] == {
-        "max_count": 30,
-        "max_length": 100,
-        "min_count": 1,
-        "min_length": 1,
-        "required": True,
-    }
-    before = body["experience"]["fields"]["start"]["max_date"]
-    hh_sandbox.advance(86_400)
-    after = read(hh_sandbox, token, "/resume_conditions")
-    assert after["experience"]["fields"]["start"]["max_date"] > before
-
-
-def test_how_many_more_may_be_created(hh_sandbox: HhSandbox) -> None:
+def test_creation_availability_counts_resumes(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("anna")["access_token"]
     assert read(hh_sandbox, token, "/resumes/creation_availability") == {
         "created": 2,
@@ -146,31 +122,30 @@ def test_how_many_more_may_be_created(hh_sandbox: HhSandbox) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["", "/status", "/conditions"])
-def test_anothers_resume_and_an_unknown_one_are_not_found(hh_sandbox: HhSandbox, path: str) -> None:
+def test_unknown_and_foreign_resumes_are_not_found(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("olga")["access_token"]
     for id_ in (*resumes_of(hh_sandbox, "anna").values(), "0" * 38, "x"):
-        answer = hh_sandbox.call("GET", f"/resumes/{id_}{path}", token)
+        answer = hh_sandbox.call("GET", f"/resumes/{id_}", token)
         assert (answer.status_code, answer.json()["errors"]) == (404, [{"type": "not_found"}])
 
 
 @pytest.mark.parametrize("path", READING)
-def test_only_applicants_and_only_of_an_open_hh_read_resumes(
-    hh_sandbox: HhSandbox, path: str
-) -> None:
+def test_reading_needs_an_applicant_and_open_mode(hh_sandbox: HhSandbox, path: str) -> None:
     token = hh_sandbox.log_in("anna")["access_token"]
     id_ = resumes_of(hh_sandbox, "anna")["Backend-инженер"]
     path = path.replace("{id}", id_)
     assert hh_sandbox.call("GET", path, token).status_code == 200
     employer = hh_sandbox.log_in("employer")["access_token"]
-    refused = [hh_sandbox.call("GET", path, who) for who in (employer, hh_sandbox.token(), None)]
+    refused = [
+        hh_sandbox.call("GET", path, caller) for caller in (employer, hh_sandbox.token(), None)
+    ]
     hh_sandbox.control("POST", "/mode", {"mode": "closed"})
     refused.append(hh_sandbox.call("GET", path, token))
     for answer in refused:
         assert (answer.status_code, answer.json()["errors"]) == (403, [{"type": "forbidden"}])
 
 
-def test_faults_strike_resumes(hh_sandbox: HhSandbox) -> None:
+def test_faults_apply_to_resumes(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("anna")["access_token"]
     hh_sandbox.fault("captcha", path="/resumes", times=1)
     hh_sandbox.fault("too_many_requests", path="/resumes", times=1)
@@ -178,6 +153,8 @@ def test_faults_strike_resumes(hh_sandbox: HhSandbox) -> None:
     assert statuses == [403, 429, 200]
 
 
-def test_resume_ids_are_the_same_in_every_sandbox(hh_sandbox: HhSandbox, tmp_path: Path) -> None:
+def test_initial_resume_ids_are_the_same_in_every_sandbox(
+    hh_sandbox: HhSandbox, tmp_path: Path
+) -> None:
     with run_sandbox(tmp_path, "--vacancies", "20") as another:
         assert resumes_of(another, "anna") == resumes_of(hh_sandbox, "anna")

@@ -29,7 +29,7 @@ def search(sandbox: HhSandbox, token: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", ["/token", "/oauth/token"])
-def test_an_application_token_has_no_end_and_opens_search(hh_sandbox: HhSandbox, path: str) -> None:
+def test_application_token_does_not_expire(hh_sandbox: HhSandbox, path: str) -> None:
     status, body = ask(hh_sandbox, path)
     assert status == 200
     assert set(body) == {"access_token", "token_type"}
@@ -38,7 +38,7 @@ def test_an_application_token_has_no_end_and_opens_search(hh_sandbox: HhSandbox,
     assert search(hh_sandbox, body["access_token"]).status_code == 200
 
 
-def test_a_second_token_within_five_minutes_is_refused(hh_sandbox: HhSandbox) -> None:
+def test_second_token_within_five_minutes_is_refused(hh_sandbox: HhSandbox) -> None:
     first = ask(hh_sandbox)[1]["access_token"]
     too_early = {"error": "forbidden", "error_description": "app token refresh too early"}
     assert ask(hh_sandbox) == (403, too_early)
@@ -47,7 +47,7 @@ def test_a_second_token_within_five_minutes_is_refused(hh_sandbox: HhSandbox) ->
     assert search(hh_sandbox, first).status_code == 200
 
 
-def test_a_new_token_ends_the_one_before(hh_sandbox: HhSandbox) -> None:
+def test_new_token_revokes_the_previous_token(hh_sandbox: HhSandbox) -> None:
     first = ask(hh_sandbox)[1]["access_token"]
     hh_sandbox.advance(301)
     second = ask(hh_sandbox)[1]["access_token"]
@@ -82,7 +82,7 @@ def test_refusals_have_the_shape_of_rfc_6749(
     assert ask(hh_sandbox, **form) == (400, {"error": error, "error_description": description})
 
 
-def test_a_json_body_is_no_form(hh_sandbox: HhSandbox) -> None:
+def test_json_body_is_refused(hh_sandbox: HhSandbox) -> None:
     answer = httpx.post(
         f"{hh_sandbox.url}/token",
         json={"grant_type": "client_credentials"},
@@ -92,12 +92,12 @@ def test_a_json_body_is_no_form(hh_sandbox: HhSandbox) -> None:
     assert answer.json()["error"] == "unsupported_grant_type"
 
 
-def test_the_token_endpoint_wants_a_user_agent_too(hh_sandbox: HhSandbox) -> None:
+def test_token_endpoint_needs_a_user_agent(hh_sandbox: HhSandbox) -> None:
     answer = httpx.post(f"{hh_sandbox.url}/token", data={}, trust_env=False)
     assert answer.json()["errors"] == [{"type": "bad_user_agent", "value": "blacklisted"}]
 
 
-def test_an_application_token_cannot_be_given_back(hh_sandbox: HhSandbox) -> None:
+def test_application_token_cannot_be_deleted(hh_sandbox: HhSandbox) -> None:
     headers = HEADERS | {"Authorization": f"Bearer {hh_sandbox.token()}"}
     answer = httpx.delete(f"{hh_sandbox.url}/token", headers=headers, trust_env=False)
     assert (answer.status_code, answer.json()["errors"]) == (403, [{"type": "forbidden"}])

@@ -1,4 +1,4 @@
-"""Which faults strike which calls, how often, and what cannot be asked for."""
+"""Which faults apply to which calls, how often, and which are invalid."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from local.sandbox.faults import Faults, InvalidFault
 
 
 def kinds(set_: Faults, path: str = "/vacancies", *, with_token: bool = True) -> list[str]:
-    return [fault.kind for fault in set_.strike(path, with_token=with_token)]
+    return [fault.kind for fault in set_.match_faults(path, with_token=with_token)]
 
 
-def test_strikes_as_often_as_asked_and_is_gone() -> None:
+def test_fault_applies_for_its_times_and_is_removed() -> None:
     set_ = Faults(seed=1)
     set_.set.append(faults.read({"kind": "server_error", "times": 2}))
     assert [kinds(set_) for _ in range(3)] == [["server_error"], ["server_error"], []]
 
 
-def test_strikes_only_under_its_path() -> None:
+def test_fault_applies_only_under_its_path() -> None:
     set_ = Faults(seed=1)
     set_.set.append(faults.read({"kind": "server_error", "path": "/token"}))
     assert kinds(set_, "/vacancies") == []
     assert kinds(set_, "/token") == ["server_error"]
 
 
-def test_what_concerns_search_leaves_dictionaries_alone_unless_told() -> None:
+def test_search_fault_does_not_apply_to_dictionaries() -> None:
     set_ = Faults(seed=1)
     set_.set.append(faults.read({"kind": "vpn_check"}))
     assert kinds(set_, "/dictionaries") == []
     assert kinds(set_, "/vacancies") == ["vpn_check"]
 
 
-def test_a_probability_strikes_now_and_then_and_the_same_for_a_seed() -> None:
+def test_fault_probability_is_repeatable_for_a_seed() -> None:
     def row(seed: int) -> list[bool]:
         set_ = Faults(seed)
         set_.set.append(faults.read({"kind": "drop", "probability": 0.3}))
@@ -44,37 +44,37 @@ def test_a_probability_strikes_now_and_then_and_the_same_for_a_seed() -> None:
     assert 200 < sum(row(1)) < 400
 
 
-def test_slow_comes_with_another_and_first() -> None:
+def test_slow_fault_comes_first_beside_another() -> None:
     set_ = Faults(seed=1)
     set_.set.append(faults.read({"kind": "bad_gateway"}))
     set_.set.append(faults.read({"kind": "slow", "seconds": 1}))
     assert kinds(set_) == ["slow", "bad_gateway"]
 
 
-def test_of_two_the_first_set_strikes() -> None:
+def test_first_of_two_faults_applies() -> None:
     set_ = Faults(seed=1)
     set_.set.append(faults.read({"kind": "captcha", "times": 1}))
     set_.set.append(faults.read({"kind": "drop"}))
     assert [kinds(set_) for _ in range(2)] == [["captcha"], ["drop"]]
 
 
-def test_a_revoked_token_needs_a_token() -> None:
+def test_token_fault_needs_a_call_with_a_token() -> None:
     set_ = Faults(seed=1)
     set_.set.append(faults.read({"kind": "token_revoked"}))
     assert kinds(set_, with_token=False) == []
 
 
-def test_overlapping_pages_concern_pages_after_the_first_alone() -> None:
+def test_overlapping_pages_apply_only_after_the_first_page() -> None:
     set_ = Faults(seed=1)
     set_.set.append(faults.read({"kind": "overlapping_pages", "times": 2}))
 
-    def strike(page: str, path: str = "/vacancies") -> bool:
-        return bool(set_.strike(path, with_token=True, page=page))
+    def is_matched(page: str, path: str = "/vacancies") -> bool:
+        return bool(set_.match_faults(path, with_token=True, page=page))
 
-    struck = [strike(page) for page in ("", "0", "1")]
-    assert struck == [False, False, True]
-    assert not strike("1", "/dictionaries")
-    assert [strike(page) for page in ("0", "7", "1")] == [False, True, False], "twice, as asked"
+    matched = [is_matched(page) for page in ("", "0", "1")]
+    assert matched == [False, False, True]
+    assert not is_matched("1", "/dictionaries")
+    assert [is_matched(page) for page in ("0", "7", "1")] == [False, True, False], "twice, as asked"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_overlapping_pages_concern_pages_after_the_first_alone() -> None:
         ({"kind": "slow", "time": 1}, "unknown field 'time'"),
     ],
 )
-def test_refuses_what_cannot_be(body: Any, message: str) -> None:
+def test_invalid_fault_is_refused(body: Any, message: str) -> None:
     with pytest.raises(InvalidFault, match=message):
         faults.read(body)

@@ -1,4 +1,4 @@
-"""Look-alike letters and characters that do not show, as often as hh.ru's texts have them."""
+"""Look-alike letters and invisible characters at the rates of hh.ru's texts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MIXED = re.compile(r"\b(?=\w*[A-Za-z])(?=\w*[А-Яа-яё])[A-Za-zА-Яа-яё]+
 
 @pytest.fixture(scope="module")
 def vacancies() -> list[Vacancy]:
-    """Those of two worlds: what is rare needs many."""
-    return [one for seed in (1, 2) for one in World(seed, size=4_000).at(NOW).values()]
+    """Return the vacancies of two worlds, for rare cases."""
+    return [vacancy for seed in (1, 2) for vacancy in World(seed, size=4_000).at(NOW).values()]
 
 
 @pytest.fixture(scope="module")
@@ -37,29 +37,29 @@ def titles(vacancies: list[Vacancy]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def texts(vacancies: list[Vacancy]) -> list[str]:
-    """Requirements and duties."""
-    return [" ".join((*one.requirements, *one.duties)) for one in vacancies]
+    """Return requirements and duties, a text for each vacancy."""
+    return [" ".join((*vacancy.requirements, *vacancy.duties)) for vacancy in vacancies]
 
 
-def share(word: str, other: str, texts: list[str]) -> float:
-    """Of the texts that have one of the words, the share of those that have the first."""
-    those = sum(word in text for text in texts)
-    return those / (those + sum(other in text for text in texts))
+def share(word: str, alternative: str, texts: list[str]) -> float:
+    """Return the share of *word* among the texts with *word* or its *alternative*."""
+    count = sum(word in text for text in texts)
+    return count / (count + sum(alternative in text for text in texts))
 
 
-def test_c_plus_plus_is_typed_in_either_alphabet(titles: list[str], texts: list[str]) -> None:
+def test_cpp_is_typed_in_either_alphabet(titles: list[str], texts: list[str]) -> None:
     # 13 of 25 real titles and 17 of 60 real snippets.
     assert share(CYRILLIC_CPP, LATIN_CPP, titles) == pytest.approx(0.5, abs=0.12)
     assert share(CYRILLIC_CPP, LATIN_CPP, texts) == pytest.approx(0.28, abs=0.1)
 
 
-def test_1c_is_now_and_then_typed_in_latin(titles: list[str], texts: list[str]) -> None:
+def test_1c_is_sometimes_typed_in_latin(titles: list[str], texts: list[str]) -> None:
     # 2 of 24 real titles and 3 of 51 real snippets.
     assert share(LATIN_1C, CYRILLIC_1C, titles) == pytest.approx(0.08, abs=0.05)
     assert share(LATIN_1C, CYRILLIC_1C, texts) == pytest.approx(0.06, abs=0.05)
 
 
-def test_a_few_words_have_a_letter_of_the_other_alphabet(
+def test_some_words_have_a_letter_of_the_other_alphabet(
     titles: list[str], texts: list[str]
 ) -> None:
     # 9 of 150 real descriptions, a third of them by running two words together.
@@ -78,26 +78,26 @@ def test_a_few_words_have_a_letter_of_the_other_alphabet(
         (letters.SOFT_HYPHEN, 0.0001, 0.002),
     ],
 )
-def test_a_title_in_some_hundreds_has_a_character_that_does_not_show(
+def test_titles_rarely_have_an_invisible_character(
     titles: list[str], character: str, least: float, most: float
 ) -> None:
     assert least <= sum(character in title for title in titles) / len(titles) <= most
 
 
-def test_descriptions_have_zero_width_spaces_and_hardly_a_soft_hyphen(
+def test_descriptions_have_invisible_characters_at_real_rates(
     vacancies: list[Vacancy], texts: list[str]
 ) -> None:
     # 50 of 1,150 real descriptions, 2 of 400 real snippets; NBSP in none.
     whole = [vacancy_text.description(vacancy) for vacancy in vacancies]
-    assert sum(letters.ZERO_WIDTH_SPACE in one for one in whole) / len(whole) == pytest.approx(
+    assert sum(letters.ZERO_WIDTH_SPACE in text for text in whole) / len(whole) == pytest.approx(
         0.045, abs=0.015
     )
-    assert 0.003 < sum(letters.ZERO_WIDTH_SPACE in one for one in texts) / len(texts) < 0.015
-    assert 0 < sum(letters.SOFT_HYPHEN in one for one in texts) / len(texts) < 0.003
-    assert not any(letters.NO_BREAK_SPACE in one for one in whole if "«" not in one)
+    assert 0.003 < sum(letters.ZERO_WIDTH_SPACE in text for text in texts) / len(texts) < 0.015
+    assert 0 < sum(letters.SOFT_HYPHEN in text for text in texts) / len(texts) < 0.003
+    assert not any(letters.NO_BREAK_SPACE in text for text in whole if "«" not in text)
 
 
-def test_no_title_is_longer_than_hh_ru_allows(titles: list[str]) -> None:
+def test_title_length_stays_within_hh_limit(titles: list[str]) -> None:
     assert max(map(len, titles)) <= letters.LONGEST_TITLE
     long = dataclasses.replace(vacancy_maker.make(1, 7, "1", 0.0, 1.0, "both"), name="б" * 100)
     typed = {letters.type_vacancy(long, number).name for number in range(3_000)}
@@ -105,7 +105,7 @@ def test_no_title_is_longer_than_hh_ru_allows(titles: list[str]) -> None:
     assert max(map(len, typed)) == letters.LONGEST_TITLE
 
 
-def test_nothing_but_letters_changes(vacancies: list[Vacancy]) -> None:
+def test_typing_errors_change_only_texts(vacancies: list[Vacancy]) -> None:
     plain = vacancy_maker.make(1, 7, "130000001", 0.0, 1.0, "both")
     for number in range(200):
         typed = letters.type_vacancy(plain, number)
@@ -127,8 +127,8 @@ def test_nothing_but_letters_changes(vacancies: list[Vacancy]) -> None:
         (CYRILLIC_1C, f"Программист {LATIN_1C}"),
     ],
 )
-def test_a_search_finds_a_word_in_either_alphabet(query: str, title: str) -> None:
+def test_search_finds_a_word_in_either_alphabet(query: str, title: str) -> None:
     vacancy = dataclasses.replace(vacancy_maker.make(1, 7, "1", 0.0, 1.0, "both"), name=title)
-    assert text_query.parse(query, ("name",)).holds(vacancy)
-    asked = search_params.Search(text=f"NAME:{query}")
-    assert search.find(asked, [vacancy]) == [vacancy]
+    assert text_query.parse(query, ("name",)).matches(vacancy)
+    parameters = search_params.Search(text=f"NAME:{query}")
+    assert search.find(parameters, [vacancy]) == [vacancy]

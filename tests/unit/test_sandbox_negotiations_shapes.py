@@ -1,4 +1,4 @@
-"""Refusals and messages in hh.ru's shapes."""
+"""Refusals and negotiations in hh.ru's shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOW = 1_795_000_000.0
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_is_an_envelope(name: str) -> None:
+def test_refusal_has_the_error_envelope(name: str) -> None:
     wanted = REFUSALS[name]
     error = refuse(name)
     body = error.body("abc")
@@ -21,13 +21,13 @@ def test_a_refusal_is_an_envelope(name: str) -> None:
     assert ("bad_argument" in body) == (wanted.argument is not None)
 
 
-def test_each_call_gives_an_error_of_its_own() -> None:
+def test_refuse_returns_a_new_error_each_time() -> None:
     first = refuse("already_applied")
     first.errors[0]["value"] = "changed"
     assert refuse("already_applied").errors[0]["value"] == "already_applied"
 
 
-def test_what_is_missing_is_named() -> None:
+def test_missing_field_is_named() -> None:
     assert missing("resume_id").body("abc") == {
         "errors": [{"type": "bad_argument", "value": "resume_id"}],
         "request_id": "abc",
@@ -39,7 +39,7 @@ def test_what_is_missing_is_named() -> None:
 
 def negotiation(*kinds: str) -> Negotiation:
     steps = tuple(Step(number, NOW + number, kind, None) for number, kind in enumerate(kinds))
-    return Negotiation(7, "1", "2", "3", "api", NOW, False, steps)
+    return Negotiation(7, "1", "2", "3", "api", NOW, steps)
 
 
 @pytest.mark.parametrize(
@@ -55,18 +55,26 @@ def negotiation(*kinds: str) -> Negotiation:
         (("response", "reply", "message", "reply"), "response", False, 1, 3, 1),
     ],
 )
-def test_what_follows_from_the_steps(
+def test_steps_determine_state_and_counters(
     kinds: tuple[str, ...], state: str, viewed: bool, unread: int, updated: int, in_a_row: int
 ) -> None:
-    one = negotiation(*kinds)
-    assert (one.state, one.viewed_at is not None, one.unread) == (state, viewed, unread)
-    assert (one.updated_at - NOW, one.in_a_row) == (updated, in_a_row)
+    application = negotiation(*kinds)
+    assert (application.state, application.viewed_at is not None, application.unread) == (
+        state,
+        viewed,
+        unread,
+    )
+    assert (application.updated_at - NOW, application.in_a_row) == (updated, in_a_row)
 
 
-def test_ids() -> None:
-    one = negotiation("response", "message")
-    assert (one.id, one.chat_id, number_of(one.id)) == ("4200000007", 5_000_000_007, 7)
+def test_negotiation_ids_convert_both_ways() -> None:
+    application = negotiation("response", "message")
+    assert (application.id, application.chat_id, number_of(application.id)) == (
+        "4200000007",
+        5_000_000_007,
+        7,
+    )
     assert number_of("abc") is number_of("٣") is number_of("9" * 30) is None
-    first, second = (int(step.message_id) for step in one.messages)
+    first, second = (int(step.message_id) for step in application.messages)
     assert first < second
     assert len(str(first)) == 10

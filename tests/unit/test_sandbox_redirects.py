@@ -1,4 +1,4 @@
-"""Where hh.ru's rule lets people be sent back to, and S256."""
+"""hh.ru's rule for redirect addresses, and PKCE's S256."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REGISTERED = "http://example.com/oauth"
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "address",
     [
         "http://example.com/oauth",
         "http://example.com/oauth/",
@@ -22,12 +22,12 @@ REGISTERED = "http://example.com/oauth"
         "http://EXAMPLE.com/oauth",
     ],
 )
-def test_subdomains_deeper_paths_and_extra_query_are_admitted(asked: str) -> None:
-    assert admits(REGISTERED, asked)
+def test_subdomain_deeper_path_and_extra_query_are_admitted(address: str) -> None:
+    assert admits(REGISTERED, address)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "address",
     [
         "https://example.com/oauth",
         "http://example.org/oauth",
@@ -52,31 +52,31 @@ def test_subdomains_deeper_paths_and_extra_query_are_admitted(asked: str) -> Non
         "",
     ],
 )
-def test_any_other_address_is_refused(asked: str) -> None:
-    assert not admits(REGISTERED, asked)
+def test_other_address_is_refused(address: str) -> None:
+    assert not admits(REGISTERED, address)
 
 
-def test_a_registered_port_and_query_are_wanted() -> None:
+def test_registered_port_and_query_are_required() -> None:
     registered = "http://localhost:4000/dev/connect?app=1"
     assert admits(registered, "http://localhost:4000/dev/connect?app=1&more=2")
     assert not admits(registered, "http://localhost:4000/dev/connect")
     assert not admits(registered, "http://localhost/dev/connect?app=1")
 
 
-def test_an_address_registered_without_a_path_admits_all_paths() -> None:
+def test_address_without_a_path_admits_all_paths() -> None:
     assert admits("http://example.com", "http://example.com/anything")
 
 
-def test_parameters_come_after_those_of_the_address() -> None:
+def test_parameters_are_appended_to_the_address() -> None:
     assert with_query("http://a/b?c=d", code="X", state=None) == "http://a/b?c=d&code=X"
     assert with_query("http://a/b", state="ж&=") == "http://a/b?state=%D0%B6%26%3D"
 
 
-def test_s256_is_that_of_rfc_7636() -> None:
+def test_s256_challenge_equals_the_example_of_rfc_7636() -> None:
     verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
     assert pkce.challenge(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
-@pytest.mark.parametrize(("text", "is_one"), [("a" * 43, True), ("a" * 42, False), ("=" * 43, 0)])
-def test_a_challenge_is_43_letters_of_base64url(text: str, is_one: bool) -> None:
-    assert pkce.is_challenge(text) == is_one
+@pytest.mark.parametrize(("text", "expected"), [("a" * 43, True), ("a" * 42, False), ("=" * 43, 0)])
+def test_challenge_is_43_characters_of_base64url(text: str, expected: bool) -> None:
+    assert pkce.is_challenge(text) == expected

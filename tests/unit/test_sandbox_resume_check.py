@@ -1,4 +1,4 @@
-"""What hh.ru would not take in a resume: each reason, at its pointer; and what a resume lacks."""
+"""The errors of a resume's fields, with reason and pointer, and its missing fields."""
 
 from __future__ import annotations
 
@@ -83,17 +83,19 @@ def findings(**fields: Any) -> list[tuple[str, str, str]]:
     with pytest.raises(ApiError) as refused:
         read(**fields)
     assert refused.value.status == 400
-    assert {one["type"] for one in refused.value.errors} == {"bad_json_data"}
-    assert all(one["description"] for one in refused.value.errors)
-    return [(one["value"], one["reason"], one["pointer"]) for one in refused.value.errors]
+    assert {error["type"] for error in refused.value.errors} == {"bad_json_data"}
+    assert all(error["description"] for error in refused.value.errors)
+    return [(error["value"], error["reason"], error["pointer"]) for error in refused.value.errors]
 
 
-def test_the_sample_is_taken() -> None:
+def test_sample_of_the_specification_is_accepted() -> None:
     assert read()["title"] == "RESUME"
 
 
-@pytest.mark.parametrize("person", [one for one in people.everybody().values() if one.resume])
-def test_the_resumes_of_the_beginning_would_be_taken(person: people.Person) -> None:
+@pytest.mark.parametrize(
+    "person", [person for person in people.all_people().values() if person.resume]
+)
+def test_initial_resumes_are_accepted(person: people.Person) -> None:
     for short in person.resume:
         body = first_body(person, short)
         if short["skill_set"]:
@@ -254,24 +256,24 @@ def test_the_resumes_of_the_beginning_would_be_taken(person: people.Person) -> N
         ("contact", [CELL] * 5, ("contact", "size_greater_than_max", "/contact")),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_with_reason_and_pointer(
+def test_wrong_field_has_its_reason_and_pointer(
     field: str, value: Any, finding: tuple[str, str, str]
 ) -> None:
     assert findings(**{field: value}) == [finding]
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_wrong_fields_are_reported_together() -> None:
     assert [pointer for _, _, pointer in findings(title="x", gender={"id": "x"})] == [
         "/gender/id",
         "/title",
     ]
 
 
-def test_a_title_that_another_resume_has_is_a_duplicate() -> None:
+def test_title_of_another_resume_is_a_duplicate() -> None:
     assert findings(others=frozenset({"RESUME"})) == [("title", "duplicate", "/title")]
 
 
-def test_an_edit_brings_what_it_likes_but_empties_nothing_that_is_required() -> None:
+def test_edit_cannot_clear_a_required_field() -> None:
     assert read(new=False, skills="Другое") == {"skills": "Другое"}
     assert read(new=False, skills=None) == {"skills": None}
     assert findings(new=False, skill_set=None) == [("skill_set", "required", "/skill_set")]
@@ -282,14 +284,14 @@ def test_unknown_fields_are_ignored() -> None:
     assert "summary" not in read(summary="Я")
 
 
-def test_the_old_singular_fields_mean_the_lists() -> None:
+def test_old_singular_fields_become_lists() -> None:
     taken = read(employment={"id": "full"}, schedule={"id": "remote"})
     assert taken["employments"] == [{"id": "full"}]
     assert taken["schedules"] == [{"id": "remote"}]
     assert not {"employment", "schedule"} & set(taken)
 
 
-def test_what_the_sample_lacks_before_it_can_be_published() -> None:
+def test_missing_fields_of_the_sample_are_listed() -> None:
     assert missing(read()) == [
         "professional_roles",
         "skill_set",
@@ -303,12 +305,12 @@ def test_what_the_sample_lacks_before_it_can_be_published() -> None:
 
 
 @pytest.mark.parametrize("contact", [[MAIL], [CELL]])
-def test_an_address_and_a_phone_are_both_wanted(contact: list[dict[str, Any]]) -> None:
+def test_both_email_and_phone_are_mandatory(contact: list[dict[str, Any]]) -> None:
     assert "contact" in missing(read(contact=contact))
     both = [MAIL, CELL | {"preferred": False}]
     assert "contact" not in missing(read(contact=both))
 
 
-def test_progress_grows_with_what_is_there() -> None:
+def test_progress_grows_with_filled_fields() -> None:
     assert progress({})["percentage"] == 0
     assert 0 < progress(read())["percentage"] < 100

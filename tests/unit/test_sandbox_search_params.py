@@ -1,4 +1,4 @@
-"""How hh.ru reads the parameters of a search: what it refuses and what it passes over."""
+"""The parameters of a search: refused, ignored and parsed values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOW = 1_795_000_000.0
 
 
 def read(*pairs: tuple[str, str]) -> Search:
-    return search_params.read(MultiDict(pairs), NOW)
+    return search_params.parse(MultiDict(pairs), NOW)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def read(*pairs: tuple[str, str]) -> Search:
         ("top_lat", "north"),
     ],
 )
-def test_refuses_a_value_and_names_the_parameter(name: str, value: str) -> None:
+def test_wrong_value_is_refused_with_its_parameter(name: str, value: str) -> None:
     with pytest.raises(ApiError) as refusal:
         read((name, value))
     assert refusal.value.status == 400
@@ -79,13 +79,15 @@ def test_refuses_a_value_and_names_the_parameter(name: str, value: str) -> None:
         ([("page", "100")], ["page", "per_page"]),
     ],
 )
-def test_refuses_what_does_not_go_together(pairs: list[tuple[str, str]], named: list[str]) -> None:
+def test_contradictory_parameters_are_refused(
+    pairs: list[tuple[str, str]], named: list[str]
+) -> None:
     with pytest.raises(ApiError) as refusal:
         read(*pairs)
     assert [error["value"] for error in refusal.value.errors] == named
 
 
-def test_the_depth_limit_has_hh_rus_words() -> None:
+def test_search_depth_error_has_hh_text() -> None:
     with pytest.raises(ApiError) as refusal:
         read(("page", "100"))
     assert refusal.value.body("id")["bad_arguments"] == [
@@ -96,11 +98,11 @@ def test_the_depth_limit_has_hh_rus_words() -> None:
     ]
 
 
-def test_the_last_page_within_the_depth_is_allowed() -> None:
+def test_last_page_within_the_depth_is_allowed() -> None:
     assert read(("page", "19"), ("per_page", "100")).page == 19
 
 
-def test_too_long_a_text_is_refused_with_the_reason() -> None:
+def test_too_long_text_is_refused_with_the_reason() -> None:
     with pytest.raises(ApiError) as refusal:
         read(("text", "я" * 3_001))
     assert refusal.value.errors == [
@@ -108,24 +110,24 @@ def test_too_long_a_text_is_refused_with_the_reason() -> None:
     ]
 
 
-def test_passes_over_unknown_parameters_and_empty_values() -> None:
-    asked = read(
+def test_unknown_parameters_and_empty_values_are_ignored() -> None:
+    search = read(
         ("resume_id", "1"), ("company", "x"), ("erea", "77777"), ("area", ""), ("page", "")
     )
-    assert asked == Search()
+    assert search == Search()
 
 
-def test_reads_repeated_keys_as_a_list() -> None:
-    asked = read(("area", "1"), ("area", "2"), ("per_page", "5"))
-    assert asked.one_of == {"area": frozenset({"1", "2"})}
-    assert asked.per_page == 5
+def test_repeated_keys_become_a_list() -> None:
+    search = read(("area", "1"), ("area", "2"), ("per_page", "5"))
+    assert search.one_of == {"area": frozenset({"1", "2"})}
+    assert search.per_page == 5
 
 
-def test_rounds_moments_to_five_minutes() -> None:
-    asked = read(("date_from", "2026-11-10T12:04:59+0300"))
-    assert asked.published_from == read(("date_from", "2026-11-10T12:00:00+03:00")).published_from
+def test_times_are_rounded_to_five_minutes() -> None:
+    search = read(("date_from", "2026-11-10T12:04:59+0300"))
+    assert search.published_from == read(("date_from", "2026-11-10T12:00:00+03:00")).published_from
 
 
-def test_an_unescaped_plus_in_a_date_is_understood() -> None:
-    asked = read(("date_from", "2026-11-10T12:00:00 0300"))
-    assert asked.published_from == read(("date_from", "2026-11-10T12:00:00+0300")).published_from
+def test_unescaped_plus_in_a_date_is_accepted() -> None:
+    search = read(("date_from", "2026-11-10T12:00:00 0300"))
+    assert search.published_from == read(("date_from", "2026-11-10T12:00:00+0300")).published_from

@@ -1,4 +1,4 @@
-"""hh.ru's query language: what finds a vacancy and what does not."""
+"""hh.ru's query language: queries that match a vacancy and queries that do not."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def vacancy() -> Vacancy:
         "NOT NOT python",
     ],
 )
-def test_finds(vacancy: Vacancy, text: str) -> None:
-    assert text_query.parse(text).holds(vacancy)
+def test_query_matches(vacancy: Vacancy, text: str) -> None:
+    assert text_query.parse(text).matches(vacancy)
 
 
 @pytest.mark.parametrize(
@@ -83,29 +83,29 @@ def test_finds(vacancy: Vacancy, text: str) -> None:
         "c#",
     ],
 )
-def test_does_not_find(vacancy: Vacancy, text: str) -> None:
-    assert not text_query.parse(text).holds(vacancy)
+def test_query_does_not_match(vacancy: Vacancy, text: str) -> None:
+    assert not text_query.parse(text).matches(vacancy)
 
 
-def test_search_field_limits_where_words_are_looked_for(vacancy: Vacancy) -> None:
-    assert not text_query.parse("docker", ("name", "company_name")).holds(vacancy)
-    assert text_query.parse("docker", ("description",)).holds(vacancy)
+def test_search_field_limits_the_searched_fields(vacancy: Vacancy) -> None:
+    assert not text_query.parse("docker", ("name", "company_name")).matches(vacancy)
+    assert text_query.parse("docker", ("description",)).matches(vacancy)
 
 
 @pytest.mark.parametrize(
     "text", ["(" * 1_500, "NOT " * 700, '"' * 333, "NAME:" * 600, "( ) OR " * 400]
 )
-def test_reads_any_text_without_failing(vacancy: Vacancy, text: str) -> None:
-    text_query.parse(text).holds(vacancy)
+def test_any_text_is_parsed_without_an_error(vacancy: Vacancy, text: str) -> None:
+    text_query.parse(text).matches(vacancy)
 
 
-def test_a_word_in_the_title_comes_before_one_in_the_description(vacancy: Vacancy) -> None:
+def test_match_in_title_precedes_match_in_description(vacancy: Vacancy) -> None:
     in_description = dataclasses.replace(vacancy, id="2", name="Инженер", skills=("Python",))
     found = search.find(Search(text="python"), [in_description, vacancy])
-    assert [one.id for one in found] == [vacancy.id, "2"]
+    assert [match.id for match in found] == [vacancy.id, "2"]
 
 
-def test_highlights_every_form_of_the_words_searched_for(vacancy: Vacancy) -> None:
+def test_snippet_highlights_all_forms_of_the_words(vacancy: Vacancy) -> None:
     terms = list(text_query.parse("разработка NOT опыт").terms())
     line = vacancy_text.snippet(vacancy, lambda word: any(term.wants(word) for term in terms))
     assert line["requirement"] is not None
@@ -113,7 +113,7 @@ def test_highlights_every_form_of_the_words_searched_for(vacancy: Vacancy) -> No
     assert "<highlighttext>Опыт" not in line["requirement"]
 
 
-def test_a_snippet_begins_where_the_word_is(vacancy: Vacancy) -> None:
+def test_snippet_begins_at_the_word(vacancy: Vacancy) -> None:
     line = vacancy_text.snippet(vacancy, lambda word: word == "PostgreSQL")
     assert line["requirement"] == ("...Знание Node.js и <highlighttext>PostgreSQL</highlighttext>.")
 
@@ -129,5 +129,5 @@ def test_a_snippet_begins_where_the_word_is(vacancy: Vacancy) -> None:
         ["ещё", "еще"],
     ],
 )
-def test_forms_of_a_word_have_one_stem(forms: list[str]) -> None:
+def test_forms_of_a_word_have_the_same_stem(forms: list[str]) -> None:
     assert len({russian.stem(form) for form in forms}) == 1

@@ -1,4 +1,4 @@
-"""Vacancies of the sandbox that repeat another: reposts, other cities, other grades."""
+"""The sandbox's variants of vacancies: reposts, other cities, other grades."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 NOW = 1_795_000_000.0
 DAY = 86_400
 INVISIBLE = re.compile("[\xad\u200b]")
-# Letters may look alike, and nothing else of a word of one alphabet may change.
+# Look-alike letters may replace each other; nothing else of a word may change.
 LOOK_ALIKE = str.maketrans("СсОоАаЕеРрХх", "CcOoAaEePpXx")
 
 
 def read_letters(text: str) -> str:
-    """A text without the differences that a reader does not see."""
+    """Return a text without the differences that a reader does not see."""
     return INVISIBLE.sub("", text.translate(LOOK_ALIKE)).replace("\xa0", " ")
 
 
@@ -39,7 +39,7 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def pairs(world: World) -> Pairs:
-    """By kind: each open variant, and its original."""
+    """Return the open variants with their originals, by kind."""
     found: Pairs = {kind: [] for kind in variants.RATES}
     for vacancy in world.at(NOW).values():
         if vacancy.variant is not None:
@@ -50,26 +50,24 @@ def pairs(world: World) -> Pairs:
     return found
 
 
-def test_each_kind_of_variant_is_in_the_world_as_often_as_its_rate_says(
-    world: World, pairs: Pairs
-) -> None:
+def test_each_kind_of_variant_occurs_at_its_rate(world: World, pairs: Pairs) -> None:
     for kind, rate in variants.RATES.items():
         share = len(pairs[kind]) / len(world.at(NOW))
         assert share == pytest.approx(rate, abs=0.01), kind
 
 
-def test_a_variant_has_the_employer_and_the_title_of_its_original(
+def test_variant_has_the_employer_and_title_of_its_original(
     pairs: Pairs,
 ) -> None:
     for variant, original in [pair for kind in pairs.values() for pair in kind]:
         assert variant.id != original.id
         assert variant.employer == original.employer
         assert read_letters(variant.name) == read_letters(original.name)
-        assert original.variant is None, "an original is itself"
+        assert original.variant is None, "an original is no variant"
         assert original.kind != "anonymous"
 
 
-def test_a_variant_is_younger_than_its_original_and_within_sixty_days(
+def test_variant_is_published_within_its_days(
     pairs: Pairs,
 ) -> None:
     for kind, found in pairs.items():
@@ -78,18 +76,18 @@ def test_a_variant_is_younger_than_its_original_and_within_sixty_days(
             assert 0 < days <= variants.LATEST_DAYS[kind] + 0.1
 
 
-def test_a_repost_says_the_same_in_other_words(
+def test_repost_has_similar_text(
     pairs: Pairs,
 ) -> None:
     cities = Counter(variant.area_id == original.area_id for variant, original in pairs["repost"])
     assert min(cities[True], cities[False]) > 10, "in the same city or in another"
     for variant, original in pairs["repost"]:
-        said, before = vacancy_text.description(variant), vacancy_text.description(original)
-        assert read_letters(said) != read_letters(before)
+        text, before = vacancy_text.description(variant), vacancy_text.description(original)
+        assert read_letters(text) != read_letters(before)
         assert len(variant.requirements) == len(original.requirements)
         assert len(variant.duties) == len(original.duties)
         words = difflib.SequenceMatcher(
-            None, read_letters(said).split(), read_letters(before).split(), autojunk=False
+            None, read_letters(text).split(), read_letters(before).split(), autojunk=False
         )
         assert words.ratio() > 0.75
         assert (variant.experience, variant.employment_form, variant.work_format) == (
@@ -99,7 +97,7 @@ def test_a_repost_says_the_same_in_other_words(
         )
 
 
-def test_a_salary_of_a_repost_is_raised_by_less_than_a_fifth(
+def test_salary_of_a_repost_rises_by_less_than_a_fifth(
     pairs: Pairs,
 ) -> None:
     raised = 0
@@ -111,7 +109,7 @@ def test_a_salary_of_a_repost_is_raised_by_less_than_a_fifth(
     assert raised > 3
 
 
-def test_a_job_in_another_city_is_described_in_the_same_text_and_paid_the_same(
+def test_other_city_has_the_same_text_and_salary(
     pairs: Pairs,
 ) -> None:
     moved = 0
@@ -128,13 +126,13 @@ def test_a_job_in_another_city_is_described_in_the_same_text_and_paid_the_same(
     assert moved >= 0.95 * len(pairs["other_city"])
 
 
-def differ_by_a_fifth(one: Salary, other: Salary) -> bool:
-    ends = ((one.low, other.low), (one.high, other.high))
+def differ_by_a_fifth(first: Salary, second: Salary) -> bool:
+    ends = ((first.low, second.low), (first.high, second.high))
     return any(a and b and abs(a - b) >= 0.2 * max(a, b) for a, b in ends)
 
 
 def grade_differences(variant: dict[str, Any], original: dict[str, Any]) -> set[str]:
-    """In what two items of a search differ, as hh.ru shows it."""
+    """Return the keys of a grade in which two items of a search differ."""
     found = {
         name
         for name in ("experience", "employment", "employment_form", "work_format")
@@ -145,7 +143,7 @@ def grade_differences(variant: dict[str, Any], original: dict[str, Any]) -> set[
     return found
 
 
-def test_an_opening_of_another_grade_has_one_text_and_differs_in_what_hh_ru_shows(
+def test_other_grade_has_the_same_text_and_another_grade(
     pairs: Pairs,
 ) -> None:
     kinds: Counter[str] = Counter()
@@ -162,7 +160,7 @@ def test_an_opening_of_another_grade_has_one_text_and_differs_in_what_hh_ru_show
     assert kinds["employment"] + kinds["employment_form"] > 10
 
 
-def test_openings_of_two_grades_are_open_at_once(
+def test_both_grades_are_open_at_the_same_time(
     pairs: Pairs,
 ) -> None:
     assert len(pairs["other_grade"]) > 50
@@ -171,7 +169,7 @@ def test_openings_of_two_grades_are_open_at_once(
 
 
 @pytest.mark.parametrize("size", [5, 300])
-def test_a_variant_is_the_same_whatever_was_made_before_it(size: int) -> None:
+def test_variant_is_independent_of_earlier_calls(size: int) -> None:
     ran = World(seed=3, size=size)
     for day in range(0, 40, 2):
         ran.at(NOW + day * DAY)
@@ -183,7 +181,7 @@ def test_a_variant_is_the_same_whatever_was_made_before_it(size: int) -> None:
         assert later.find(vacancy_id, end + 90 * DAY) == (vacancy, True)
 
 
-def test_in_a_small_world_other_grades_are_still_open_at_once() -> None:
+def test_both_grades_are_open_in_a_small_world() -> None:
     world = World(seed=2, size=4)
     found = 0
     for day in range(0, 1_500, 10):

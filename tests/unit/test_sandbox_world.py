@@ -1,4 +1,4 @@
-"""The sandbox's world: the same for a seed, moving with time, and believable."""
+"""The sandbox's world: the same for a seed, changing with time, with hh.ru's rates."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def details() -> list[dict[str, Any]]:
     return [vacancy_shape.detail(vacancy, archived=False) for vacancy in vacancies]
 
 
-def test_a_seed_gives_the_same_world_every_time() -> None:
+def test_same_seed_gives_the_same_world() -> None:
     first = shown(World(seed=3, size=300), NOW)
     assert shown(World(seed=3, size=300), NOW) == first
     assert shown(World(seed=4, size=300), NOW) != first
 
 
-def test_a_world_that_ran_is_the_one_that_starts_there() -> None:
+def test_restarted_world_equals_the_running_world() -> None:
     ran = World(seed=3, size=300)
     for hour in range(0, 24 * 40, 7):
         ran.at(NOW + hour * 3_600)
@@ -46,7 +46,7 @@ def test_a_world_that_ran_is_the_one_that_starts_there() -> None:
     assert set(ran.at(end)) == set(World(seed=3, size=300).at(end))
 
 
-def test_time_publishes_and_closes() -> None:
+def test_time_publishes_and_closes_vacancies() -> None:
     world = World(seed=3, size=4_000)
     before = set(world.at(NOW))
     after = set(world.at(NOW + 3_600))
@@ -55,18 +55,18 @@ def test_time_publishes_and_closes() -> None:
     assert min(map(int, after - before)) > max(map(int, before)), "ids grow with time"
 
 
-def test_the_number_of_open_vacancies_stays_about_the_same() -> None:
+def test_number_of_open_vacancies_is_stable() -> None:
     world = World(seed=3, size=1_000)
     for days in range(0, 200, 10):
         assert 850 <= len(world.at(NOW + days * DAY)) <= 1_150
 
 
-def test_ids_are_hh_rus_strings_of_nine_digits(items: list[dict[str, Any]]) -> None:
+def test_vacancy_ids_are_strings_of_nine_digits(items: list[dict[str, Any]]) -> None:
     assert all(re.fullmatch(r"1[0-9]{8}", item["id"]) for item in items)
     assert len({item["id"] for item in items}) == len(items)
 
 
-def test_a_closed_vacancy_is_archived_and_not_found_by_search() -> None:
+def test_closed_vacancy_is_archived_and_not_searchable() -> None:
     world = World(seed=3, size=300)
     vacancy_id, vacancy = next(iter(world.at(NOW).items()))
     assert world.find(vacancy_id, NOW) == (vacancy, False)
@@ -79,17 +79,17 @@ def test_a_closed_vacancy_is_archived_and_not_found_by_search() -> None:
 
 
 @pytest.mark.parametrize("vacancy_id", ["1", "99999999999999", "000000000000000000"])
-def test_an_id_that_nobody_bears_is_not_found(vacancy_id: str) -> None:
+def test_unknown_id_is_not_found(vacancy_id: str) -> None:
     assert World(seed=3, size=300).find(vacancy_id, NOW) is None
 
 
-def test_a_vacancy_of_tomorrow_is_not_found_today() -> None:
+def test_future_vacancy_is_not_found() -> None:
     world = World(seed=3, size=300)
     tomorrow = max(world.at(NOW + DAY), key=int)
     assert World(seed=3, size=300).find(tomorrow, NOW) is None
 
 
-def test_a_vacancy_made_by_hand_appears_and_can_be_closed() -> None:
+def test_vacancy_made_by_hand_appears_and_can_be_closed() -> None:
     world = World(seed=3, size=300)
     world.at(NOW)
     body = {"title": "Проверяющий песочницу", "area": "2", "salary": {"from": 7}, "type": "open"}
@@ -121,16 +121,16 @@ def test_a_vacancy_made_by_hand_appears_and_can_be_closed() -> None:
         ({"title": "a", "employer": {"id": "x", "name": "a"}}, "employer.id"),
     ],
 )
-def test_a_body_that_is_no_vacancy_is_refused_by_field(body: Any, message: str) -> None:
+def test_invalid_vacancy_is_refused_with_its_field(body: Any, message: str) -> None:
     with pytest.raises(InvalidVacancy, match=message):
         handmade.make(1, "130000000", NOW, body)
 
 
-# ── how often: the profile of 3,000 real search items and 1,150 details ──────────────────────────
+# ── rates: the profile of 3,000 real search items and 1,150 details ──────────────────────────────
 
 
 @pytest.mark.parametrize(
-    ("what", "per_cent", "tolerance", "holds"),
+    ("name", "per_cent", "tolerance", "holds"),
     [
         ("no salary", 48.0, 5, lambda item: item["salary"] is None),
         ("a test", 5.7, 2, lambda item: item["has_test"]),
@@ -146,14 +146,14 @@ def test_a_body_that_is_no_vacancy_is_refused_by_field(body: Any, message: str) 
         ("no responsibility", 1.5, 0.8, lambda item: item["snippet"]["responsibility"] is None),
     ],
 )
-def test_happens_as_often_as_at_hh_ru(
-    items: list[dict[str, Any]], what: str, per_cent: float, tolerance: float, holds: Any
+def test_rate_of_a_property_equals_hh_rate(
+    items: list[dict[str, Any]], name: str, per_cent: float, tolerance: float, holds: Any
 ) -> None:
     share = 100 * sum(bool(holds(item)) for item in items) / len(items)
-    assert share == pytest.approx(per_cent, abs=tolerance), what
+    assert share == pytest.approx(per_cent, abs=tolerance), name
 
 
-def test_salaries_are_spread_as_at_hh_ru(items: list[dict[str, Any]]) -> None:
+def test_salaries_are_distributed_as_at_hh(items: list[dict[str, Any]]) -> None:
     paid = [item["salary"] for item in items if item["salary"]]
     share = {
         "both": sum(s["from"] is not None and s["to"] is not None for s in paid) / len(paid),
@@ -179,11 +179,11 @@ def test_both_generations_of_keys_occur(items: list[dict[str, Any]]) -> None:
     ("shape", "absent"),
     [("new", {"schedule", "employment"}), ("old", {"work_format", "salary_range"})],
 )
-def test_one_generation_of_keys_can_be_asked_for(shape: Any, absent: set[str]) -> None:
+def test_shape_option_selects_a_generation_of_keys(shape: Any, absent: set[str]) -> None:
     assert not any(absent & set(item) for item in shown(World(1, 300, shape), NOW))
 
 
-def test_an_anonymous_employer_is_never_told(
+def test_anonymous_employer_is_never_disclosed(
     items: list[dict[str, Any]], details: list[dict[str, Any]]
 ) -> None:
     for item in [*items, *details]:
@@ -192,12 +192,12 @@ def test_an_anonymous_employer_is_never_told(
             assert item["department"] is None
 
 
-def test_direct_vacancies_and_only_they_lead_to_another_site(items: list[dict[str, Any]]) -> None:
+def test_only_direct_vacancies_have_a_response_url(items: list[dict[str, Any]]) -> None:
     for item in items:
         assert (item["type"]["id"] == "direct") == (item["response_url"] is not None)
 
 
-def test_details_have_long_html_and_some_a_branded_page(details: list[dict[str, Any]]) -> None:
+def test_details_have_long_html_and_branded_pages(details: list[dict[str, Any]]) -> None:
     lengths = sorted(len(detail["description"]) for detail in details)
     assert lengths[0] >= 200
     assert 1_400 <= lengths[len(lengths) // 2] <= 2_400
@@ -210,13 +210,13 @@ def test_details_have_long_html_and_some_a_branded_page(details: list[dict[str, 
     assert without_skills == pytest.approx(0.31, abs=0.04)
 
 
-def test_tests_are_told_in_the_detail(details: list[dict[str, Any]]) -> None:
+def test_detail_says_whether_its_test_is_required(details: list[dict[str, Any]]) -> None:
     for detail in details:
         assert detail["has_test"] == (detail["test"] is not None)
     required = Counter(detail["test"]["required"] for detail in details if detail["test"])
     assert required[True] > required[False] > 0
 
 
-def test_answers_are_json_of_a_believable_size(items: list[dict[str, Any]]) -> None:
+def test_items_are_json_of_a_realistic_size(items: list[dict[str, Any]]) -> None:
     sizes = sorted(len(json.dumps(item, ensure_ascii=False).encode()) for item in items)
     assert 2_000 < sizes[len(sizes) // 2] < 4_000

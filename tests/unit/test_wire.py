@@ -1,14 +1,8 @@
-"""hh.ru's answers into models: our own samples, and the real ones where they are at hand."""
+"""hh.ru's answers into models: our own samples, and answers in the shapes of real ones."""
 
-import json
-from pathlib import Path
-
-import pytest
-
+from tests.fixtures import hh_answers
 from ullgetthejob.hh import responses
 from ullgetthejob.hh.models import Salary, Vacancy, VacancyDetail
-
-REAL = Path(__file__).parents[3] / "shared" / "data" / "hh-real"
 
 MINIMAL = {
     "id": "130000001",
@@ -18,13 +12,6 @@ MINIMAL = {
     "type": {"id": "anonymous", "name": "Анонимная"},
     "published_at": "2026-08-20T10:15:30+0300",
 }
-
-
-def real(name):
-    path = REAL / name
-    if not path.exists():
-        pytest.skip("the collection of real hh.ru answers is not beside this checkout")
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_the_newer_salary_range_wins_over_salary():
@@ -68,8 +55,7 @@ def test_a_branded_description_stands_in_for_an_empty_one():
 
 
 def test_each_real_search_item_is_read_and_survives_json():
-    items = real("search_items.jsonl")
-    assert len(items) == 400
+    items = hh_answers.search_items()
     for item in items:
         vacancy = responses.vacancy(item)
         assert vacancy.id == item["id"]
@@ -81,8 +67,7 @@ def test_each_real_search_item_is_read_and_survives_json():
 
 
 def test_each_real_detail_is_read_and_survives_json():
-    details = real("vacancy_details.jsonl")
-    assert len(details) == 150
+    details = hh_answers.vacancy_details()
     for answer in details:
         detail = responses.vacancy_detail(answer)
         assert detail.description

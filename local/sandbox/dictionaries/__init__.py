@@ -1,1 +1,1 @@
-"""hh.ru's dictionaries, areas, metro, roles and suggests."""
+"""hh.ru's dictionaries, areas, metro and roles."""

@@ -1,7 +1,7 @@
 """hh.ru's dictionaries as the sandbox serves them, and look-ups in them.
 
-``data/dictionaries.json`` is the body of ``/dictionaries``; the other files are tables from which
-the bodies of their routes are made.
+``data/dictionaries.json`` is the body of ``/dictionaries``; the other files are tables, from which
+the bodies of their routes are built.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from local.sandbox.dictionaries.geography import DATA
 
 @cache
 def dictionaries() -> dict[str, list[dict[str, Any]]]:
-    """The body of ``/dictionaries``."""
+    """Return the body of ``/dictionaries``."""
     body: dict[str, list[dict[str, Any]]] = json.loads(
         (DATA / "dictionaries.json").read_text(encoding="utf-8")
     )
@@ -26,13 +26,13 @@ def dictionaries() -> dict[str, list[dict[str, Any]]]:
 
 @cache
 def ids(dictionary: str) -> frozenset[str]:
-    """The ids of one dictionary; ``KeyError`` if hh.ru has none of that name."""
+    """Return the ids of a dictionary. Raises ``KeyError`` if hh.ru has none of that name."""
     return frozenset(entry["id"] for entry in dictionaries()[dictionary])
 
 
 @cache
 def names(dictionary: str) -> dict[str, dict[str, str]]:
-    """``{id: {"id", "name"}}`` of one dictionary, as vacancies carry them."""
+    """Return ``{id: {"id", "name"}}`` of a dictionary, as in vacancies."""
     return {
         entry["id"]: {"id": entry["id"], "name": entry["name"]}
         for entry in dictionaries()[dictionary]
@@ -41,19 +41,19 @@ def names(dictionary: str) -> dict[str, dict[str, str]]:
 
 @cache
 def rates() -> dict[str, float]:
-    """How much of each currency one rouble is."""
+    """Return how much of each currency a rouble is worth, by code."""
     return {entry["code"]: float(entry["rate"]) for entry in dictionaries()["currency"]}
 
 
 def table(name: str) -> list[dict[str, str]]:
-    """The rows of ``data/<name>.csv`` (semicolons, a header line)."""
+    """Return the rows of ``data/<name>.csv`` (semicolons, a header line)."""
     with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter=";"))
 
 
 @cache
 def roles() -> dict[str, dict[str, str]]:
-    """``{id: {"id", "name"}}`` of the professional roles."""
+    """Return ``{id: {"id", "name"}}`` of the professional roles."""
     return {
         row["id"]: {"id": row["id"], "name": row["name"]} for row in table("professional_roles")
     }
@@ -61,7 +61,7 @@ def roles() -> dict[str, dict[str, str]]:
 
 @cache
 def professional_roles() -> dict[str, Any]:
-    """The body of ``/professional_roles``. A role may stand in several categories."""
+    """Return the body of ``/professional_roles``. A role may be in several categories."""
     categories: dict[str, dict[str, Any]] = {}
     for row in table("professional_roles"):
         category = categories.setdefault(
@@ -84,7 +84,7 @@ def professional_roles() -> dict[str, Any]:
 
 @cache
 def industries() -> list[dict[str, Any]]:
-    """The body of ``/industries``: groups with the industries inside them."""
+    """Return the body of ``/industries``: groups with the industries inside them."""
     groups: dict[str, dict[str, Any]] = {}
     for row in table("industries"):
         if row["parent_id"]:
@@ -96,25 +96,25 @@ def industries() -> list[dict[str, Any]]:
 
 @cache
 def industry_ids() -> frozenset[str]:
-    """Groups and industries alike: both may be searched by."""
+    """Return the ids of groups and of industries: searches accept both."""
     return frozenset(row["id"] for row in table("industries"))
 
 
 @cache
 def languages() -> list[dict[str, str]]:
-    """The body of ``/languages``."""
+    """Return the body of ``/languages``."""
     return table("languages")
 
 
 @cache
 def area_trees() -> list[dict[str, Any]]:
-    """The body of ``/areas``."""
+    """Return the body of ``/areas``."""
     return [area.tree() for area in geography.areas().values() if area.parent_id is None]
 
 
 @cache
 def countries() -> list[dict[str, str]]:
-    """The body of ``/areas/countries``."""
+    """Return the body of ``/areas/countries``."""
     return [
         {
             "id": area.id,
@@ -128,7 +128,7 @@ def countries() -> list[dict[str, str]]:
 
 @cache
 def metro() -> list[dict[str, Any]]:
-    """The body of ``/metro``: cities with their lines and stations."""
+    """Return the body of ``/metro``: cities with their lines and stations."""
     cities: dict[str, dict[str, Any]] = {}
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     for station in geography.stations().values():

@@ -1,4 +1,4 @@
-"""Where vacancies are: hh.ru's tree of areas and its metro stations (a part of both).
+"""hh.ru's tree of areas and its metro stations (a part of both).
 
 Ids are hh.ru's own, so that a client's settings mean the same against the sandbox and the real
 server. Coordinates are degrees.
@@ -19,7 +19,7 @@ EARTH_RADIUS_M = 6_371_000
 
 @dataclass(slots=True)
 class Area:
-    """A country, region or city. *weight*: how many vacancies are published there."""
+    """A country, region or city. *weight*: the relative number of its vacancies."""
 
     id: str
     parent_id: str | None
@@ -30,7 +30,7 @@ class Area:
     children: list[Area] = field(default_factory=list, repr=False)
 
     def tree(self) -> dict[str, Any]:
-        """The shape of ``/areas``: ``{id, parent_id, name, areas: [...]}``."""
+        """Return the shape of ``/areas``: ``{id, parent_id, name, areas: [...]}``."""
         return {
             "id": self.id,
             "parent_id": self.parent_id,
@@ -41,7 +41,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A metro station; *near* are the stations within walking distance, itself first."""
+    """A metro station."""
 
     id: str
     name: str
@@ -54,7 +54,7 @@ class Station:
 
 
 def distance_m(lat1: float, lng1: float, lat2: float, lng2: float) -> float:
-    """Metres between two points on the globe (haversine)."""
+    """Return the metres between two points on the globe (haversine)."""
     phi1, phi2 = math.radians(lat1), math.radians(lat2)
     half = math.sin((phi2 - phi1) / 2) ** 2
     half += math.cos(phi1) * math.cos(phi2) * math.sin(math.radians(lng2 - lng1) / 2) ** 2
@@ -63,7 +63,7 @@ def distance_m(lat1: float, lng1: float, lat2: float, lng2: float) -> float:
 
 @cache
 def areas() -> dict[str, Area]:
-    """All areas by id, children linked."""
+    """Return all areas by id, with their children."""
     found: dict[str, Area] = {}
     with (DATA / "areas.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -83,21 +83,21 @@ def areas() -> dict[str, Area]:
 
 @cache
 def within(area_id: str) -> frozenset[str]:
-    """The area and all that lies inside it."""
+    """Return the ids of the area and of all areas inside it."""
     area = areas()[area_id]
     return frozenset({area.id}).union(*(within(child.id) for child in area.children))
 
 
 @cache
 def country(area_id: str) -> str:
-    """Id of the country (the root of the tree) that holds the area."""
+    """Return the id of the country (the root of the tree) of the area."""
     area = areas()[area_id]
     return area.id if area.parent_id is None else country(area.parent_id)
 
 
 @cache
 def stations() -> dict[str, Station]:
-    """All metro stations by id."""
+    """Return all metro stations by id."""
     with (DATA / "metro.csv").open(encoding="utf-8", newline="") as file:
         return {
             row["station_id"]: Station(
@@ -116,17 +116,17 @@ def stations() -> dict[str, Station]:
 
 @cache
 def stations_of(city_id: str) -> tuple[Station, ...]:
-    """The stations of a city, none where there is no metro."""
+    """Return the stations of a city, none for a city without a metro."""
     return tuple(station for station in stations().values() if station.city_id == city_id)
 
 
 @cache
 def near(station_id: str) -> tuple[Station, ...]:
-    """A station and up to three others within two kilometres, the nearest first."""
+    """Return a station and up to three others within two kilometres, the nearest first."""
     centre = stations()[station_id]
 
-    def metres(other: Station) -> float:
-        return distance_m(centre.lat, centre.lng, other.lat, other.lng)
+    def metres(station: Station) -> float:
+        return distance_m(centre.lat, centre.lng, station.lat, station.lng)
 
     around = sorted(stations_of(centre.city_id), key=metres)
     return tuple(station for station in around[:4] if metres(station) < 2_000)

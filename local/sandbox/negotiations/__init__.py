@@ -1,1 +1,1 @@
-"""Applying, what employers do with it, and the correspondence that follows."""
+"""Applications to vacancies, what employers do with them, and the messages that follow."""

@@ -1,7 +1,7 @@
-"""Applying to a vacancy: what hh.ru checks, in the order in which it is told.
+"""The checks of an application to a vacancy, in hh.ru's order, and the log of attempts.
 
-INFERRED is the order itself: first what the call says, then the vacancy, the resume, what stands
-between the two, the letter, and last the limit.
+INFERRED is the order itself: first the fields of the call, then the vacancy, the resume, the
+conflicts between the two, the letter, and last the daily limit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from local.sandbox.dictionaries import geography
 from local.sandbox.errors import ApiError
-from local.sandbox.negotiations import conduct
+from local.sandbox.negotiations import employer_behaviour
 from local.sandbox.negotiations.negotiation_store import ACCEPTED, Attempt
 from local.sandbox.negotiations.refusals import missing, refuse
 from local.sandbox.vacancies import vacancy_routes
@@ -30,10 +30,10 @@ BELARUS = "16"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """Somebody wants to apply. *refusal* names the answer that was ordered for it, if one was.
+class ApplyRequest:
+    """The fields of a call to apply. *refusal* names the refusal that a fault orders, if any.
 
-    *visible_abroad*: the applicant consents to be seen in the vacancy's country.
+    *visible_abroad*: the applicant consents to be visible in the vacancy's country.
     """
 
     vacancy_id: str | None
@@ -49,15 +49,18 @@ class Redirected(Exception):
 
 
 def check_text(text: str, empty: str = "empty_message") -> None:
-    """Raises 403 for a letter or message that says nothing or too much."""
+    """Raise 403 for a letter or message that is empty or too long."""
     if not text.strip():
         raise refuse(empty)
     if len(text) > LONGEST_LETTER:
         raise refuse("too_long_message")
 
 
-def _resume(sandbox: Sandbox, person: Person, resume_id: str, now: float) -> Resume:
-    """The resume to apply with. Raises 400 for another's, an unpublished one, one not visible."""
+def _find_resume(sandbox: Sandbox, person: Person, resume_id: str, now: float) -> Resume:
+    """Return the resume to apply with.
+
+    Raises 400 for another person's resume, an unpublished one, and one that is not visible yet.
+    """
     resume = sandbox.store.resumes.find(resume_id)
     own = resume is not None and resume.person_id == person.id
     if resume is None or not own or resume.visible_from > now or resume.published_at is None:
@@ -65,47 +68,50 @@ def _resume(sandbox: Sandbox, person: Person, resume_id: str, now: float) -> Res
     return resume
 
 
-def conflicts(resume: Resume, vacancy: Vacancy) -> bool:
-    """Whether a resume that only chosen employers see would be shown to one without a name."""
+def _has_visibility_conflict(resume: Resume, vacancy: Vacancy) -> bool:
+    """Return whether a resume for chosen employers only would be shown to an anonymous one."""
     access = (resume.body.get("access") or {}).get("type") or {}
     return vacancy.kind == "anonymous" and access.get("id") in ("whitelist", "no_one")
 
 
-def _check(sandbox: Sandbox, person: Person, wish: Wish, resume: Resume, vacancy: Vacancy) -> None:
-    """What stands between this resume and this vacancy."""
+def _check_conflicts(
+    sandbox: Sandbox, person: Person, request: ApplyRequest, resume: Resume, vacancy: Vacancy
+) -> None:
+    """Raise what this resume and this vacancy are refused with together."""
     if sandbox.store.negotiations.has_applied(person.id, vacancy.id):
         raise refuse("already_applied")
-    if vacancy.has_test and vacancy.test_required and wish.by == "api":
+    if vacancy.has_test and vacancy.test_required and request.by == "api":
         raise refuse("test_required")  # on the site a person passes it
-    if conflicts(resume, vacancy):
+    if _has_visibility_conflict(resume, vacancy):
         raise refuse("resume_visibility_conflict")
     area = (resume.body.get("area") or {}).get("id")
     home = geography.country(area) if area else None
-    if home == BELARUS != geography.country(vacancy.area_id) and not wish.visible_abroad:
+    if home == BELARUS != geography.country(vacancy.area_id) and not request.visible_abroad:
         raise refuse("country_visibility")
-    if wish.letter is not None:
-        check_text(wish.letter)
+    if request.letter is not None:
+        check_text(request.letter)
     elif vacancy.response_letter_required:
         raise refuse("letter_required")
 
 
-def apply(sandbox: Sandbox, person: Person, wish: Wish, now: float) -> int:
-    """Apply. Returns the number of the negotiation; raises what hh.ru refuses with.
+def apply(sandbox: Sandbox, person: Person, request: ApplyRequest, now: float) -> int:
+    """Apply and return the number of the negotiation.
 
-    Raises also :class:`Redirected`. Nothing here waits, so no two applications overlap.
+    Nothing here awaits, so no two applications overlap. Raises :class:`ApiError` for every refusal
+    of hh.ru, and :class:`Redirected`.
     """
-    absent = [name for name in ("vacancy_id", "resume_id") if not getattr(wish, name)]
+    absent = [name for name in ("vacancy_id", "resume_id") if not getattr(request, name)]
     if absent:
         raise missing(*absent)
-    if wish.refusal is not None:
-        raise refuse(wish.refusal)
-    found = vacancy_routes.existing(sandbox, wish.vacancy_id or "")
+    if request.refusal is not None:
+        raise refuse(request.refusal)
+    found = vacancy_routes.existing(sandbox, request.vacancy_id or "")
     if found is None:
         raise refuse("vacancy_not_found")
     vacancy, archived = found
     if vacancy.refusal is not None:
         raise refuse(vacancy.refusal)
-    resume = _resume(sandbox, person, wish.resume_id or "", now)
+    resume = _find_resume(sandbox, person, request.resume_id or "", now)
     if archived:
         raise refuse("invalid_vacancy")
     if vacancy.kind == "direct":
@@ -113,41 +119,52 @@ def apply(sandbox: Sandbox, person: Person, wish: Wish, now: float) -> int:
             vacancy.response_url
             or f"https://hh.ru/applicant/vacancy_response?vacancyId={vacancy.id}"
         )
-    _check(sandbox, person, wish, resume, vacancy)
+    _check_conflicts(sandbox, person, request, resume, vacancy)
     accepted = sandbox.store.negotiations.accepted_since(person.id, now - DAY_S)
     if accepted >= sandbox.applications_per_day:
         raise refuse("limit_exceeded")
-    return _accept(sandbox, person, wish, resume, vacancy, now)
+    return _accept(sandbox, person, request, resume, vacancy, now)
 
 
 def _accept(
-    sandbox: Sandbox, person: Person, wish: Wish, resume: Resume, vacancy: Vacancy, now: float
+    sandbox: Sandbox,
+    person: Person,
+    request: ApplyRequest,
+    resume: Resume,
+    vacancy: Vacancy,
+    now: float,
 ) -> int:
     if (resume.body.get("access") or {}).get("type") == {"id": "no_one"}:
-        # hh.ru: to apply with a resume that nobody sees is to show it to that employer.
+        # hh.ru: applying with a resume that no employer sees shows it to that employer.
         shown = resume.body | {"access": {"type": {"id": "whitelist"}}}
         sandbox.store.resumes.edit(resume.id, shown, now)
-    deeds = conduct.plan(sandbox.settings.seed, person.id, vacancy.id, now)
+    actions = employer_behaviour.plan(sandbox.settings.seed, person.id, vacancy.id, now)
     return sandbox.store.negotiations.accept(
-        attempt(sandbox, person, wish, now, status=201, outcome=ACCEPTED),
-        deeds if sandbox.employers_act else (),
+        _attempt(sandbox, person, request, now, status=201, outcome=ACCEPTED),
+        actions if sandbox.employers_act else (),
     )
 
 
-def attempt(
-    sandbox: Sandbox, person: Person | None, wish: Wish, now: float, *, status: int, outcome: str
+def _attempt(
+    sandbox: Sandbox,
+    person: Person | None,
+    request: ApplyRequest,
+    now: float,
+    *,
+    status: int,
+    outcome: str,
 ) -> Attempt:
-    """What the log says of a wish and its answer."""
-    found = vacancy_routes.existing(sandbox, wish.vacancy_id or "")
-    resume = sandbox.store.resumes.find(wish.resume_id or "")
+    """Return the row of the log for a request and its outcome."""
+    found = vacancy_routes.existing(sandbox, request.vacancy_id or "")
+    resume = sandbox.store.resumes.find(request.resume_id or "")
     vacancy = found[0] if found else None
     return Attempt(
         at=now,
-        by=wish.by,
+        by=request.by,
         person_id=person.id if person else None,
-        vacancy_id=wish.vacancy_id,
-        resume_id=wish.resume_id,
-        letter=wish.letter,
+        vacancy_id=request.vacancy_id,
+        resume_id=request.resume_id,
+        letter=request.letter,
         status=status,
         outcome=outcome,
         vacancy_name=vacancy.name if vacancy else None,
@@ -157,29 +174,32 @@ def attempt(
     )
 
 
-def submit(sandbox: Sandbox, person: Person, wish: Wish) -> int | str:
-    """Apply by hand, the log hears of it. Returns the negotiation's number or what stopped it."""
+def apply_on_site(sandbox: Sandbox, person: Person, request: ApplyRequest) -> int | str:
+    """Apply by hand and log the attempt.
+
+    Returns the negotiation's number, or the outcome of a refusal or redirect.
+    """
     now = sandbox.now()
     try:
-        return apply(sandbox, person, wish, now)
+        return apply(sandbox, person, request, now)
     except ApiError as refusal:
-        return refused(sandbox, person, wish, now, refusal)
+        return log_refusal(sandbox, person, request, now, refusal)
     except Redirected:
-        return redirected(sandbox, person, wish, now)
+        return log_redirect(sandbox, person, request, now)
 
 
-def refused(
-    sandbox: Sandbox, person: Person | None, wish: Wish, now: float, refusal: ApiError
+def log_refusal(
+    sandbox: Sandbox, person: Person | None, request: ApplyRequest, now: float, refusal: ApiError
 ) -> str:
-    """Let the log know of a wish that hh.ru refused. Returns the outcome."""
+    """Log a request that hh.ru refused, and return the outcome."""
     outcome = refusal.errors[0].get("value", refusal.errors[0]["type"])
-    noted = attempt(sandbox, person, wish, now, status=refusal.status, outcome=outcome)
-    sandbox.store.negotiations.refuse(noted)
+    attempt = _attempt(sandbox, person, request, now, status=refusal.status, outcome=outcome)
+    sandbox.store.negotiations.refuse(attempt)
     return outcome
 
 
-def redirected(sandbox: Sandbox, person: Person, wish: Wish, now: float) -> str:
-    """Let the log know of a wish that ended at an employer's site. Returns the outcome."""
-    noted = attempt(sandbox, person, wish, now, status=303, outcome=REDIRECTED)
-    sandbox.store.negotiations.refuse(noted)
+def log_redirect(sandbox: Sandbox, person: Person, request: ApplyRequest, now: float) -> str:
+    """Log a request that was redirected to the employer's site, and return the outcome."""
+    attempt = _attempt(sandbox, person, request, now, status=303, outcome=REDIRECTED)
+    sandbox.store.negotiations.refuse(attempt)
     return REDIRECTED

@@ -1,4 +1,4 @@
-"""What employers see in a browser: who applied, with what, when, and where it stands."""
+"""Pages for a browser: the applications that employers received, and their states."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _page(title: str, body: str) -> web.Response:
     )
 
 
-def everybody(rows: Iterable[dict[str, Any]]) -> web.Response:
-    """The employers to whom somebody applied; *rows* are those of ``/_sandbox/applications``."""
+def employer_list(rows: Iterable[dict[str, Any]]) -> web.Response:
+    """Return the page of employers with applications; *rows*: of ``/_sandbox/applications``."""
     counts = Counter((row["employer_id"], row["employer"]) for row in rows)
     lines = "".join(
         f'<li><a href="/_sandbox/employers/{escape(id_)}">{escape(name)}</a>'
@@ -54,23 +54,23 @@ def everybody(rows: Iterable[dict[str, Any]]) -> web.Response:
 def _application(row: dict[str, Any]) -> str:
     at = datetime.fromisoformat(row["at"]).astimezone(MOSCOW)
     if row["state"] is None:
-        stands = "резюме удалено"
+        state = "резюме удалено"
     elif row["state"] == "response":
-        stands = "просмотрен" if row["viewed"] else "не просмотрен"
+        state = "просмотрен" if row["viewed"] else "не просмотрен"
     else:
-        stands = negotiation_shape.state(row["state"])["name"]
+        state = negotiation_shape.state(row["state"])["name"]
     letter = f"<blockquote>{escape(row['letter'])}</blockquote>" if row["letter"] else ""
     return (
         f'<article id="{row["negotiation_id"]}"><p><b>{escape(row["applicant"])}</b>,'
         f" {escape(row['resume'] or '')}</p>"
         f"<p>На вакансию «{escape(row['vacancy'])}» <small>{escape(row['vacancy_id'])}</small></p>"
         f"<p><small>{at:%d.%m.%Y %H:%M:%S} (Москва), отклик {row['negotiation_id']}:</small>"
-        f" {escape(stands)}</p>{letter}</article>"
+        f" {escape(state)}</p>{letter}</article>"
     )
 
 
-def one(employer_id: str, rows: list[dict[str, Any]]) -> web.Response:
-    """What arrived at one employer, the newest first."""
+def employer_applications(employer_id: str, rows: list[dict[str, Any]]) -> web.Response:
+    """Return the page of one employer's applications, the newest first."""
     name = rows[-1]["employer"] if rows else f"Работодатель {employer_id}"
     body = "".join(map(_application, reversed(rows))) or "<p>Откликов пока нет.</p>"
     return _page(

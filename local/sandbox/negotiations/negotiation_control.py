@@ -1,7 +1,7 @@
-"""The control routes about applications: what arrived, applying by hand, employers at one's word.
+"""The control routes about applications: the log, applying by hand, and employers' actions.
 
-The log of attempts is the judge in tests: every ``POST /negotiations`` that reached hh.ru stands in
-it, in order, repeated ones as often as they came.
+Tests compare with the log of attempts: it holds every ``POST /negotiations`` that reached hh.ru, in
+order, repeated calls included.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.sandbox.chance import Chance
 from local.sandbox.negotiations import applying, employer_pages
-from local.sandbox.negotiations.conduct import Deed
+from local.sandbox.negotiations.employer_behaviour import EmployerAction
 from local.sandbox.negotiations.negotiation import FIRST_ID, STATES, number_of
 from local.sandbox.negotiations.refusals import REFUSALS
 from local.sandbox.people import people, people_control
+from local.sandbox.seeded_random import SeededRandom
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
@@ -34,27 +34,27 @@ FILTERS = ("person", "vacancy_id", "employer_id", "outcome", "by")
 
 MANUAL = """
 Applications ({id} is a negotiation's; the limit is POST /_sandbox/limit's applications_per_day):
-GET    /_sandbox/applications   every attempt to apply in the order of arrival, each as often as it
-                                came: person, account, vacancy, resume, letter, moment, by (api or
-                                hand), outcome (accepted, redirected, or the refusal's value), and
-                                where it stands now. Narrowed by ?person=, vacancy_id=,
-                                employer_id=, outcome=, by=
-GET    /_sandbox/employers      a page, for a browser: who got applications;
-GET    /_sandbox/employers/{employer_id}   those of one employer
-POST   /_sandbox/people/{person}/applications   they apply on the site, by hand: {"vacancy_id"?,
-                                "resume_id"?, "message"?, "count"?}; without vacancy_id to any open
-                                ones. It counts for the limit. Stops at a refusal and tells it
-POST   /_sandbox/applications/{id}/act   the employer does it now: {"act", "text"?}; act is one of
+GET    /_sandbox/applications   every attempt to apply in order of arrival, repeated ones included:
+                                person, account, vacancy, resume, letter, time, by (api or hand),
+                                outcome (accepted, redirected, or the refusal's value), and the
+                                current state. Filters: ?person=, vacancy_id=, employer_id=,
+                                outcome=, by=
+GET    /_sandbox/employers      a page for a browser: the employers with applications;
+GET    /_sandbox/employers/{employer_id}   the applications of one employer
+POST   /_sandbox/people/{person}/applications   apply on the site, by hand: {"vacancy_id"?,
+                                "resume_id"?, "message"?, "count"?}; without vacancy_id, to any open
+                                vacancies. Counts towards the limit. Stops at a refusal, returns it
+POST   /_sandbox/applications/{id}/act   make the employer act now: {"act", "text"?}; act is one of
                                 %(acts)s
-POST   /_sandbox/employers      {"act": false}: employers do nothing of themselves with what arrives
-                                from now on (true: they look, write, invite and refuse in time)
+POST   /_sandbox/employers      {"act": false}: employers do nothing of their own accord with
+                                applications from now on (true: they view, write, invite, refuse)
 Refusals ("value" of the fault, "refusal" of a vacancy):
 %(refusals)s
 """
 
 
 def manual() -> str:
-    """This part of ``GET /_sandbox/``."""
+    """Return this part of ``GET /_sandbox/``."""
     lines: list[str] = []
     for name in REFUSALS:
         if not lines or len(lines[-1]) + len(name) > 96:
@@ -64,7 +64,7 @@ def manual() -> str:
 
 
 def summary(sandbox: Sandbox) -> dict[str, Any]:
-    """What ``/_sandbox/state`` says of applications."""
+    """Return the part of ``/_sandbox/state`` about applications."""
     outcomes = [attempt.outcome for _, attempt in sandbox.store.negotiations.attempts()]
     return {
         "attempts": len(outcomes),
@@ -74,19 +74,19 @@ def summary(sandbox: Sandbox) -> dict[str, Any]:
     }
 
 
-# ── what arrived ────────────────────────────────────────────────────────────────────────────────
+# ── the log ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def _shown(sandbox: Sandbox, number: int, attempt: Attempt, now: float) -> dict[str, Any]:
-    who = people.everybody().get(attempt.person_id or "")
+    person = people.all_people().get(attempt.person_id or "")
     found = attempt.negotiation and sandbox.store.negotiations.find(attempt.negotiation, now)
     return {
         "number": number,
         "at": datetime.fromtimestamp(attempt.at, UTC).isoformat(),
         "by": attempt.by,
         "account": attempt.person_id,
-        "person": who.key if who else None,
-        "applicant": who.name if who else None,
+        "person": person.key if person else None,
+        "applicant": person.name if person else None,
         "vacancy_id": attempt.vacancy_id,
         "vacancy": attempt.vacancy_name,
         "employer_id": attempt.employer_id,
@@ -101,24 +101,23 @@ def _shown(sandbox: Sandbox, number: int, attempt: Attempt, now: float) -> dict[
         ),
         "state": found.state if found else None,
         "viewed": found.viewed_at is not None if found else None,
-        "hidden": found.hidden if found else None,
     }
 
 
 def applications(sandbox: Sandbox, wanted: dict[str, str]) -> list[dict[str, Any]]:
-    """The log, narrowed to rows that say what *wanted* says."""
+    """Return the rows of the log whose fields equal those of *wanted* (:data:`FILTERS`)."""
     now = sandbox.now()
     found = []
     for number, attempt in sandbox.store.negotiations.attempts():
-        who = people.everybody().get(attempt.person_id or "")
-        said = {
-            "person": (who.key, who.id) if who else (),
+        person = people.all_people().get(attempt.person_id or "")
+        values = {
+            "person": (person.key, person.id) if person else (),
             "vacancy_id": (attempt.vacancy_id,),
             "employer_id": (attempt.employer_id,),
             "outcome": (attempt.outcome,),
             "by": (attempt.by,),
         }
-        if all(value in said[name] for name, value in wanted.items()):
+        if all(value in values[name] for name, value in wanted.items()):
             found.append(_shown(sandbox, number, attempt, now))
     return found
 
@@ -137,22 +136,22 @@ async def log(request: web.Request) -> web.Response:
 
 
 async def employers(request: web.Request) -> web.Response:
-    """``GET /_sandbox/employers``: the page of all."""
-    return employer_pages.everybody(applications(request.app[SANDBOX], {"outcome": "accepted"}))
+    """``GET /_sandbox/employers``: the page of all employers with applications."""
+    return employer_pages.employer_list(applications(request.app[SANDBOX], {"outcome": "accepted"}))
 
 
 async def employer(request: web.Request) -> web.Response:
-    """``GET /_sandbox/employers/{id}``: the page of one, empty before anything arrives."""
+    """``GET /_sandbox/employers/{id}``: the page of one employer, empty without applications."""
     id_ = request.match_info["employer_id"]
     wanted = {"outcome": "accepted", "employer_id": id_}
-    return employer_pages.one(id_, applications(request.app[SANDBOX], wanted))
+    return employer_pages.employer_applications(id_, applications(request.app[SANDBOX], wanted))
 
 
 # ── steering ────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _body(request: web.Request, *known: str) -> dict[str, Any] | None:
-    """The JSON object of the call; ``None`` for anything else and for fields that nobody knows."""
+    """Return the JSON object of the call, ``None`` for anything else and for unknown fields."""
     try:
         body = json.loads(await request.text() or "{}")
     except ValueError:
@@ -181,29 +180,32 @@ async def act(request: web.Request) -> web.Response:
     store = sandbox.store.negotiations
     if number is None or store.find(number, now) is None:
         return _refused("no application has this id", 404)
-    store.act(number, Deed(now, body["act"], text))
+    store.act(number, EmployerAction(now, body["act"], text))
     found = store.find(number, now)
     return web.json_response({"id": found and found.id, "state": found and found.state})
 
 
 def _vacancies(sandbox: Sandbox, person: Person) -> Iterable[Vacancy]:
-    """Open vacancies that the person can apply to on the site without more ado."""
+    """Return open vacancies that the person can apply to without a letter or a test."""
     now = sandbox.now()
-    taken = {one.vacancy_id for one in sandbox.store.negotiations.of(person.id, now)}
+    negotiations = sandbox.store.negotiations.of_person(person.id, now)
+    taken = {negotiation.vacancy_id for negotiation in negotiations}
     plain = [
-        one
-        for one in sandbox.world.at(now).values()
-        if one.kind == "open"
-        and not one.has_test
-        and not one.response_letter_required
-        and one.refusal is None
-        and one.id not in taken
+        vacancy
+        for vacancy in sandbox.world.at(now).values()
+        if vacancy.kind == "open"
+        and not vacancy.has_test
+        and not vacancy.response_letter_required
+        and vacancy.refusal is None
+        and vacancy.id not in taken
     ]
-    return iter(Chance(sandbox.settings.seed, person.id, len(taken)).some(plain, MOST_AT_ONCE))
+    return iter(
+        SeededRandom(sandbox.settings.seed, person.id, len(taken)).some(plain, MOST_AT_ONCE)
+    )
 
 
 async def apply_by_hand(request: web.Request) -> web.Response:
-    """``POST /_sandbox/people/{person}/applications``: 201 with what was made of it."""
+    """``POST /_sandbox/people/{person}/applications``: 201 with the ids of the negotiations."""
     sandbox, person = request.app[SANDBOX], people_control.named(request)
     body = await _body(request, "vacancy_id", "resume_id", "message", "count")
     if body is None:
@@ -215,23 +217,23 @@ async def apply_by_hand(request: web.Request) -> web.Response:
         return _refused(f"count must be a whole number from 1 to {MOST_AT_ONCE}")
     if "vacancy_id" in body and count > 1:
         return _refused("one vacancy is applied to once: give vacancy_id or count")
-    resumes = sandbox.store.resumes.of(person.id)
-    published = next((one.id for one in resumes if one.published_at is not None), None)
+    resumes = sandbox.store.resumes.of_person(person.id)
+    published = next((resume.id for resume in resumes if resume.published_at is not None), None)
     vacancies = _vacancies(sandbox, person)
     made: list[str] = []
     refusal: str | None = None
     while len(made) < count and refusal is None:
-        picked = body.get("vacancy_id") or next((one.id for one in vacancies), None)
+        picked = body.get("vacancy_id") or next((vacancy.id for vacancy in vacancies), None)
         if picked is None:
             return _refused("there is no vacancy left to apply to", 409)
-        wish = applying.Wish(
+        apply_request = applying.ApplyRequest(
             vacancy_id=picked,
             resume_id=body.get("resume_id", published),
             letter=body.get("message"),
             by="hand",
             visible_abroad=True,
         )
-        answer = applying.submit(sandbox, person, wish)
+        answer = applying.apply_on_site(sandbox, person, apply_request)
         if isinstance(answer, int):
             made.append(str(FIRST_ID + answer))
         else:

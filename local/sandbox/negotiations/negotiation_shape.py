@@ -1,4 +1,4 @@
-"""hh.ru's JSON of a negotiation and of its messages."""
+"""hh.ru's JSON of negotiations and their messages."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _VACANCY = (
 
 
 def state(id_: str) -> dict[str, str]:
-    """``{"id", "name"}`` of a state."""
+    """Return ``{"id", "name"}`` of a state."""
     if id_ in _MORE_STATES:
         return {"id": id_, "name": _MORE_STATES[id_]}
     return catalogue.names("negotiations_state")[id_]
 
 
 def messaging_status(negotiation: Negotiation, vacancy: Vacancy | None, archived: bool) -> str:
-    """Whether the applicant may write, as one of hh.ru's ``messaging_status``."""
+    """Return hh.ru's ``messaging_status``: ``ok`` where the applicant may write, or why not."""
     if archived:
         return "archived"
     if vacancy is not None and not vacancy.allow_messages:
@@ -60,7 +60,7 @@ def _vacancy(vacancy: Vacancy, archived: bool) -> dict[str, Any]:
 def item(
     negotiation: Negotiation, resume: Resume | None, vacancy: Vacancy | None, archived: bool
 ) -> dict[str, Any]:
-    """A negotiation. *vacancy* is ``None`` where it is gone for good."""
+    """Return a negotiation. *vacancy* is ``None`` where it was deleted."""
     url = f"{API}/negotiations/{negotiation.id}"
     unread = negotiation.unread
     return {
@@ -78,11 +78,11 @@ def item(
         "source": "NEGOTIATION",
         "chat_id": negotiation.chat_id,
         "messaging_status": messaging_status(negotiation, vacancy, archived),
-        "decline_allowed": decline_allowed(negotiation),
+        "decline_allowed": negotiation.state in ("invitation", "interview"),
         "read": unread == 0,
         "has_new_messages": unread > 0,
         "applicant_question_state": False,
-        "hidden": negotiation.hidden,
+        "hidden": False,
         "vacancy": _vacancy(vacancy, archived) if vacancy else None,
         "tags": [],
         "phone_calls": None,
@@ -90,25 +90,20 @@ def item(
     }
 
 
-def decline_allowed(negotiation: Negotiation) -> bool:
-    """Whether the applicant may tell the employer no while hiding it."""
-    return negotiation.state in ("invitation", "interview")
-
-
 def message(step: Step, negotiation: Negotiation) -> dict[str, Any]:
-    """One message of a conversation."""
+    """Return one message of a conversation."""
     of_applicant = step.kind in FROM_APPLICANT
     later = negotiation.steps[negotiation.steps.index(step) + 1 :] if of_applicant else ()
-    looked = any(other.kind in (*FROM_EMPLOYER, "viewed") for other in later)
+    seen_by_employer = any(other.kind in (*FROM_EMPLOYER, "viewed") for other in later)
     viewed_by_me = of_applicant or step.seen
     return {
         "id": step.message_id,
         "text": step.text,
-        "state": state("text" if step.kind in ("message", "reply", "decline") else step.kind),
+        "state": state("text" if step.kind in ("message", "reply") else step.kind),
         "author": {"participant_type": "applicant" if of_applicant else "employer"},
         "created_at": moment(step.at),
         "viewed_by_me": viewed_by_me,
-        "viewed_by_opponent": not of_applicant or looked,
+        "viewed_by_opponent": not of_applicant or seen_by_employer,
         "read": viewed_by_me,
         "editable": False,
         "address": None,

@@ -1,7 +1,7 @@
-"""Where applications are kept: what arrived, what happens to it, and every attempt to apply.
+"""The tables of applications: negotiations, their steps, and every attempt to apply.
 
-What employers will do is written down when a person applies, each deed with its moment; a reader
-sees those whose moment has come. So a jump of the clock costs nothing and a restart loses nothing.
+What employers will do is stored when a person applies, each action with its time; a reader sees
+those whose time has come. So the clock may jump ahead at no cost and a restart loses nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from local.sandbox.negotiations.conduct import Deed
+    from local.sandbox.negotiations.employer_behaviour import EmployerAction
     from local.sandbox.negotiations.negotiation import By
 
 ACCEPTED = "accepted"
@@ -23,7 +23,7 @@ ACCEPTED = "accepted"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS negotiations (
     number INTEGER PRIMARY KEY AUTOINCREMENT, person_id TEXT NOT NULL, vacancy_id TEXT NOT NULL,
-    resume_id TEXT NOT NULL, by TEXT NOT NULL, applied_at REAL NOT NULL, hidden INTEGER NOT NULL
+    resume_id TEXT NOT NULL, by TEXT NOT NULL, applied_at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS negotiations_of_person ON negotiations (person_id, vacancy_id);
 CREATE TABLE IF NOT EXISTS negotiation_steps (
@@ -42,10 +42,10 @@ CREATE INDEX IF NOT EXISTS attempts_of_person ON application_attempts (person_id
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody tried to apply. *outcome*: ``accepted``, ``redirected``, or hh.ru's error value.
+    """An attempt to apply. *outcome*: ``accepted``, ``redirected``, or hh.ru's error value.
 
-    *status* is the answer's; *person_id* is ``None`` where the token was nobody's. *negotiation* is
-    the number of what came of it, ``None`` while (or if) nothing did.
+    *status* is the response's; *person_id* is ``None`` where the token belonged to no person.
+    *negotiation* is the number of the resulting negotiation, ``None`` where there is none.
     """
 
     at: float
@@ -65,15 +65,15 @@ class Attempt:
 
 _COLUMNS = ", ".join(field.name for field in fields(Attempt))
 _PLACES = ", ".join("?" for _ in fields(Attempt))
-_ATTEMPT = f"INSERT INTO application_attempts ({_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608
-_STEP = "INSERT INTO negotiation_steps (negotiation, at, kind, text) VALUES (?, ?, ?, ?)"
-# A resume takes its negotiations with it.
-_NEGOTIATION = (
+_INSERT_ATTEMPT = f"INSERT INTO application_attempts ({_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608
+_INSERT_STEP = "INSERT INTO negotiation_steps (negotiation, at, kind, text) VALUES (?, ?, ?, ?)"
+# Deleting a resume deletes its negotiations.
+_SELECT_NEGOTIATIONS = (
     "SELECT n.* FROM negotiations n JOIN resumes r ON r.id = n.resume_id"
     " AND r.person_id = n.person_id"
 )
-_STEPS = "SELECT negotiation, number, at, kind, text, seen FROM negotiation_steps"
-_STEPS_OF_PERSON = (
+_SELECT_STEPS = "SELECT negotiation, number, at, kind, text, seen FROM negotiation_steps"
+_SELECT_STEPS_OF_PERSON = (
     "SELECT s.negotiation, s.number, s.at, s.kind, s.text, s.seen FROM negotiation_steps s"
     " JOIN negotiations n ON n.number = s.negotiation"
     " WHERE n.person_id = ? AND s.at <= ? ORDER BY s.at, s.number"
@@ -86,7 +86,7 @@ def _step(row: Any) -> Step:
 
 
 def _negotiation(row: Any, steps: Iterable[Step]) -> Negotiation:
-    number, person_id, vacancy_id, resume_id, by, applied_at, hidden = row
+    number, person_id, vacancy_id, resume_id, by, applied_at = row
     return Negotiation(
         number=number,
         person_id=person_id,
@@ -94,19 +94,18 @@ def _negotiation(row: Any, steps: Iterable[Step]) -> Negotiation:
         resume_id=resume_id,
         by=by,
         applied_at=applied_at,
-        hidden=bool(hidden),
         steps=tuple(steps),
     )
 
 
 class NegotiationStore:
-    """Tables of the sandbox's database; the connection is the store's."""
+    """The tables of negotiations in the sandbox's database, which the :class:`Store` opens."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
-    def forget(self) -> None:
-        """As if nobody had ever applied. Ids are not given out again."""
+    def delete_all(self) -> None:
+        """Delete all negotiations and attempts. Their ids are not used again."""
         self._database.executescript(
             "DELETE FROM negotiations; DELETE FROM negotiation_steps;"
             " DELETE FROM application_attempts;"
@@ -115,15 +114,15 @@ class NegotiationStore:
     # ── applying ────────────────────────────────────────────────────────────────────────────────
 
     def refuse(self, attempt: Attempt) -> None:
-        """Keep an attempt that came to nothing."""
-        self._database.execute(_ATTEMPT, astuple(attempt))
+        """Store an attempt that was refused or redirected."""
+        self._database.execute(_INSERT_ATTEMPT, astuple(attempt))
 
-    def accept(self, attempt: Attempt, deeds: Iterable[Deed]) -> int:
-        """Keep an application and what will be done with it. Returns its number."""
+    def accept(self, attempt: Attempt, actions: Iterable[EmployerAction]) -> int:
+        """Store an application and the employer's *actions*; return the negotiation's number."""
         self._database.execute("BEGIN IMMEDIATE")
         number = self._database.execute(
             "INSERT INTO negotiations"
-            " (person_id, vacancy_id, resume_id, by, applied_at, hidden) VALUES (?, ?, ?, ?, ?, 0)",
+            " (person_id, vacancy_id, resume_id, by, applied_at) VALUES (?, ?, ?, ?, ?)",
             (
                 attempt.person_id,
                 attempt.vacancy_id,
@@ -133,16 +132,16 @@ class NegotiationStore:
             ),
         ).lastrowid
         assert number is not None  # noqa: S101 - an INSERT has one
-        self._database.execute(_STEP, (number, attempt.at, "response", attempt.letter))
+        self._database.execute(_INSERT_STEP, (number, attempt.at, "response", attempt.letter))
         self._database.executemany(
-            _STEP, ((number, deed.at, deed.kind, deed.text) for deed in deeds)
+            _INSERT_STEP, ((number, action.at, action.kind, action.text) for action in actions)
         )
-        self._database.execute(_ATTEMPT, (*astuple(attempt)[:-1], number))
+        self._database.execute(_INSERT_ATTEMPT, (*astuple(attempt)[:-1], number))
         self._database.execute("COMMIT")
         return number
 
     def accepted_since(self, person_id: str, moment: float) -> int:
-        """How many applications of a person were accepted after *moment*, those deleted too."""
+        """Return how many of a person's applications were accepted after *moment*."""
         row = self._database.execute(
             "SELECT count(*) FROM application_attempts"
             " WHERE person_id = ? AND outcome = ? AND at > ?",
@@ -151,7 +150,7 @@ class NegotiationStore:
         return int(row[0])
 
     def attempts(self) -> list[tuple[int, Attempt]]:
-        """All attempts in the order in which they came, numbered."""
+        """Return ``(number, attempt)`` of all attempts, in order of arrival."""
         rows = self._database.execute(
             f"SELECT number, {_COLUMNS} FROM application_attempts ORDER BY number"  # noqa: S608
         )
@@ -159,68 +158,68 @@ class NegotiationStore:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    def of(self, person_id: str, now: float) -> list[Negotiation]:
-        """A person's negotiations as they stand at *now*, hidden ones too; oldest first."""
+    def of_person(self, person_id: str, now: float) -> list[Negotiation]:
+        """Return a person's negotiations as they stand at *now*, oldest first."""
         rows = self._database.execute(
-            f"{_NEGOTIATION} WHERE n.person_id = ? ORDER BY n.number", (person_id,)
+            f"{_SELECT_NEGOTIATIONS} WHERE n.person_id = ? ORDER BY n.number", (person_id,)
         ).fetchall()
         steps: dict[int, list[Step]] = {row[0]: [] for row in rows}
-        for number, *step in self._database.execute(_STEPS_OF_PERSON, (person_id, now)):
+        for number, *step in self._database.execute(_SELECT_STEPS_OF_PERSON, (person_id, now)):
             if number in steps:
                 steps[number].append(_step(step))
         return [_negotiation(row, steps[row[0]]) for row in rows]
 
     def find(self, number: int, now: float) -> Negotiation | None:
-        """The negotiation of that number as it stands at *now*, whoever's it is."""
-        row = self._database.execute(f"{_NEGOTIATION} WHERE n.number = ?", (number,)).fetchone()
+        """Return the negotiation of any person by its number, as it stands at *now*."""
+        row = self._database.execute(
+            f"{_SELECT_NEGOTIATIONS} WHERE n.number = ?", (number,)
+        ).fetchone()
         if row is None:
             return None
         steps = self._database.execute(
-            f"{_STEPS} WHERE negotiation = ? AND at <= ? ORDER BY at, number", (number, now)
+            f"{_SELECT_STEPS} WHERE negotiation = ? AND at <= ? ORDER BY at, number", (number, now)
         )
         return _negotiation(row, (_step(step) for _, *step in steps))
 
     def has_applied(self, person_id: str, vacancy_id: str) -> bool:
-        """Whether the person has applied to the vacancy, with whichever resume."""
+        """Return whether the person has applied to the vacancy, with any resume."""
         row = self._database.execute(
-            f"{_NEGOTIATION} WHERE n.person_id = ? AND n.vacancy_id = ? LIMIT 1",
+            f"{_SELECT_NEGOTIATIONS} WHERE n.person_id = ? AND n.vacancy_id = ? LIMIT 1",
             (person_id, vacancy_id),
         ).fetchone()
         return row is not None
 
-    # ── what happens then ───────────────────────────────────────────────────────────────────────
+    # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, number: int, deed: Deed) -> Step:
-        """Something happens (or will) to a negotiation."""
-        row = self._database.execute(_STEP, (number, deed.at, deed.kind, deed.text))
-        return Step(int(row.lastrowid or 0), deed.at, deed.kind, deed.text)
+    def add_step(self, number: int, at: float, kind: str, text: str | None) -> Step:
+        """Store a step of a negotiation, in the past or in the future, and return it."""
+        row = self._database.execute(_INSERT_STEP, (number, at, kind, text))
+        return Step(int(row.lastrowid or 0), at, kind, text)
 
-    def act(self, number: int, deed: Deed) -> None:
-        """An employer is made to do something now: it looks first, and what it had planned and
-        no longer fits does not happen.
+    def act(self, number: int, action: EmployerAction) -> None:
+        """Store what an employer is ordered to do now.
+
+        The employer views the application first; of its planned actions, those that no longer fit
+        are deleted.
         """
         self._database.execute("BEGIN IMMEDIATE")
-        dropped = "" if deed.kind in STATES else " AND kind = 'viewed'"
+        dropped = "" if action.kind in STATES else " AND kind = 'viewed'"
         self._database.execute(
             f"DELETE FROM negotiation_steps WHERE negotiation = ? AND at > ?{dropped}",  # noqa: S608
-            (number, deed.at),
+            (number, action.at),
         )
         viewed = self._database.execute(
             "SELECT 1 FROM negotiation_steps WHERE negotiation = ? AND kind = 'viewed'", (number,)
         ).fetchone()
-        if viewed is None or deed.kind == "viewed":
-            self._database.execute(_STEP, (number, deed.at, "viewed", None))
-        if deed.kind != "viewed":
-            self._database.execute(_STEP, (number, deed.at, deed.kind, deed.text))
+        if viewed is None or action.kind == "viewed":
+            self._database.execute(_INSERT_STEP, (number, action.at, "viewed", None))
+        if action.kind != "viewed":
+            self._database.execute(_INSERT_STEP, (number, action.at, action.kind, action.text))
         self._database.execute("COMMIT")
 
-    def read(self, number: int, now: float) -> None:
-        """The applicant has seen all messages."""
+    def mark_seen(self, number: int, now: float) -> None:
+        """Mark all messages up to *now* as seen by the applicant."""
         self._database.execute(
             "UPDATE negotiation_steps SET seen = 1 WHERE negotiation = ? AND at <= ?",
             (number, now),
         )
-
-    def hide(self, number: int) -> None:
-        """The applicant does not want to see it any more."""
-        self._database.execute("UPDATE negotiations SET hidden = 1 WHERE number = ?", (number,))

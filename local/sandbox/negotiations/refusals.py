@@ -1,8 +1,8 @@
-"""What hh.ru may answer to somebody who applies or writes to an employer, besides yes.
+"""hh.ru's refusals of an application or of a message to an employer.
 
-Business refusals of ``/negotiations`` come as 400 or 403 with ``type`` ``negotiations``; some are
-told in the older keys as well. Where sources do not agree about the status there is an entry for
-each (``_403``, ``_429``).
+Business refusals of ``/negotiations`` are 400 or 403 with ``type`` ``negotiations``; some carry the
+legacy keys as well. Where sources disagree about the status, each status has an entry (``_403``,
+``_429``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from local.sandbox.errors import ApiError
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One way to say no. *argument* is the legacy ``bad_argument``."""
+    """One kind of refusal. *argument* is the legacy ``bad_argument``."""
 
     status: int
     value: str
@@ -24,7 +24,7 @@ class Refusal:
     type: str = "negotiations"
 
     def error(self) -> ApiError:
-        """The refusal as it is raised."""
+        """Return a new exception for the refusal."""
         description = self.description or ("Bad Request" if self.status == 400 else "Forbidden")
         legacy: dict[str, Any] = {}
         if self.argument is not None:
@@ -38,7 +38,7 @@ class Refusal:
 _NO_RESUME = ("resume_not_found", "Resume not found or not available", "resume_id")
 _LIMIT = ("limit_exceeded", "Daily negotiations limit is exceeded")
 
-# By the names under which they can be asked for; most are hh.ru's own values.
+# By the names that faults and vacancies order them with; most are hh.ru's own values.
 REFUSALS: dict[str, Refusal] = {
     "vacancy_not_found": Refusal(400, "vacancy_not_found", "Vacancy not found", "vacancy_id"),
     "resume_not_found": Refusal(400, *_NO_RESUME),
@@ -51,7 +51,7 @@ REFUSALS: dict[str, Refusal] = {
     "already_applied": Refusal(403, "already_applied", "Already applied", "vacancy_id"),
     # No code of hh.ru's is known for a missing letter; this is what a mobile client looks for.
     "letter_required": Refusal(400, "message", "letter required", "message", "bad_argument"),
-    # Applicants who did not consent to be seen in another country; the second since 2026.
+    # The applicant did not consent to be visible in another country; the second since 2026.
     "country_visibility": Refusal(
         400,
         "enable_applicant_visibility_in_country",
@@ -81,12 +81,12 @@ REFUSALS: dict[str, Refusal] = {
 
 
 def refuse(name: str) -> ApiError:
-    """The refusal of that name in :data:`REFUSALS`."""
+    """Return a new exception for the refusal of that name in :data:`REFUSALS`."""
     return REFUSALS[name].error()
 
 
 def missing(*names: str) -> ApiError:
-    """400 for fields that did not come: all of them for a body that is not a form."""
+    """Return a 400 for fields that are absent: for a body that is no form, all of them."""
     error = ApiError(
         400,
         "bad_argument",

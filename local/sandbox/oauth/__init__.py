@@ -1,1 +1,1 @@
-"""Logging in, consent, and every kind of token."""
+"""Login, consent, and all tokens."""

@@ -1,6 +1,6 @@
-"""What of people's accounts must outlive a kill: codes, token pairs, consents, locks.
+"""The tables of people's accounts: states, codes, token pairs, consents. They survive a kill.
 
-Moments are seconds since the epoch on the sandbox's clock.
+Times are seconds since the epoch on the sandbox's clock.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import sqlite3
 
-# What /token says of an account that is in no good state, besides the good one.
+# "active", and the states that /token refuses.
 AccountState = Literal["active", "locked", "deleted", "password_invalidated", "login_not_verified"]
 End = Literal["refreshed", "revoked", "deactivated"]
 TOKEN_LIFE_S = 1_209_600
@@ -49,7 +49,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A person's tokens; *ended* says why they are good for nothing any more."""
+    """A person's token pair; *ended* says why it is no longer valid, ``None`` while it is."""
 
     access: str
     refresh: str
@@ -61,24 +61,24 @@ class Pair:
 
 
 class AccountStore:
-    """Tables of the sandbox's database; the connection is the store's."""
+    """The tables of accounts in the sandbox's database, which the :class:`Store` opens."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def state(self, person_id: str) -> AccountState:
-        """Whether the account is in order."""
+        """Return the state of the account, ``active`` by default."""
         row = self._database.execute(
             "SELECT state FROM accounts WHERE person_id = ?", (person_id,)
         ).fetchone()
         return row[0] if row else "active"
 
     def set_state(self, person_id: str, state: AccountState) -> None:
-        """Lock an account, set it right again, …."""
+        """Store the state of the account."""
         self._database.execute("REPLACE INTO accounts VALUES (?, ?)", (person_id, state))
 
     def has_consented(self, client_id: str, person_id: str) -> bool:
-        """Whether the person has let the application in before."""
+        """Return whether the person has consented to the application before."""
         row = self._database.execute(
             "SELECT 1 FROM consents WHERE client_id = ? AND person_id = ?", (client_id, person_id)
         ).fetchone()
@@ -93,7 +93,7 @@ class AccountStore:
         redirect_uri: str | None,
         challenge: str | None,
     ) -> str:
-        """A code for a person who consents."""
+        """Store the person's consent and return a new code."""
         code = secrets.token_hex(32).upper()
         self._database.execute("BEGIN IMMEDIATE")
         self._database.execute(
@@ -106,13 +106,13 @@ class AccountStore:
         self._database.execute("COMMIT")
         return code
 
-    def code(self, code: str) -> Code | None:
-        """A code that was given out once."""
+    def find_code(self, code: str) -> Code | None:
+        """Return the code if it was ever issued."""
         row = self._database.execute("SELECT * FROM codes WHERE code = ?", (code,)).fetchone()
         return Code(*row) if row else None
 
     def exchange(self, code: Code, now: float) -> Pair:
-        """Tokens for a code; the code is used up."""
+        """Return a new token pair for a code, which is used from then on."""
         self._database.execute("BEGIN IMMEDIATE")
         self._database.execute("UPDATE codes SET used_at = ? WHERE code = ?", (now, code.code))
         pair = self._new_pair(code.client_id, code.person_id, now)
@@ -120,7 +120,7 @@ class AccountStore:
         return pair
 
     def refresh(self, pair: Pair, now: float) -> Pair:
-        """New tokens for old ones; those end."""
+        """Return a new token pair for an old one, which ends."""
         self._database.execute("BEGIN IMMEDIATE")
         self._database.execute(
             "UPDATE pairs SET ended = 'refreshed' WHERE access = ?", (pair.access,)
@@ -139,14 +139,14 @@ class AccountStore:
         return pair
 
     def by_access(self, token: str) -> Pair | None:
-        """The pair that an access token belongs to."""
-        return self._pair("SELECT * FROM pairs WHERE access = ?", token)
+        """Return the pair of an access token."""
+        return self._find_pair("SELECT * FROM pairs WHERE access = ?", token)
 
     def by_refresh(self, token: str) -> Pair | None:
-        """The pair that a refresh token belongs to."""
-        return self._pair("SELECT * FROM pairs WHERE refresh = ?", token)
+        """Return the pair of a refresh token."""
+        return self._find_pair("SELECT * FROM pairs WHERE refresh = ?", token)
 
-    def _pair(self, query: str, token: str) -> Pair | None:
+    def _find_pair(self, query: str, token: str) -> Pair | None:
         row = self._database.execute(query, (token,)).fetchone()
         return Pair(*row) if row else None
 
@@ -156,33 +156,33 @@ class AccountStore:
             "UPDATE pairs SET ended = 'revoked' WHERE access = ?", (pair.access,)
         )
 
-    def end_all(self, person_id: str, how: End, now: float) -> int:
-        """End a person's live pairs and unused codes. Returns how many pairs ended."""
+    def end_all(self, person_id: str, reason: End, now: float) -> int:
+        """End a person's live pairs and unused codes, and return how many pairs ended."""
         self._database.execute("BEGIN IMMEDIATE")
         ended = self._database.execute(
-            "UPDATE pairs SET ended = ? WHERE person_id = ? AND ended IS NULL", (how, person_id)
+            "UPDATE pairs SET ended = ? WHERE person_id = ? AND ended IS NULL", (reason, person_id)
         ).rowcount
         self._database.execute(
             "UPDATE codes SET revoked_at = ?"
             " WHERE person_id = ? AND used_at IS NULL AND revoked_at IS NULL",
             (now, person_id),
         )
-        if how == "revoked":
+        if reason == "revoked":
             self._database.execute("DELETE FROM consents WHERE person_id = ?", (person_id,))
         self._database.execute("COMMIT")
         return ended
 
     def live_pairs(self, person_id: str) -> int:
-        """How many pairs of a person could still be used or refreshed."""
+        """Return how many pairs of a person could still be used or refreshed."""
         row = self._database.execute(
             "SELECT count(*) FROM pairs WHERE person_id = ? AND ended IS NULL", (person_id,)
         ).fetchone()
         return int(row[0])
 
-    def forget_tokens(self) -> None:
-        """As if no code and no token had ever been given out."""
+    def delete_tokens(self) -> None:
+        """Delete all codes, token pairs and consents."""
         self._database.executescript("DELETE FROM codes; DELETE FROM pairs; DELETE FROM consents;")
 
-    def forget_states(self) -> None:
-        """All accounts in order."""
+    def delete_states(self) -> None:
+        """Make all accounts active."""
         self._database.execute("DELETE FROM accounts")

@@ -1,8 +1,8 @@
-"""``https://hh.ru/oauth/authorize``: the page on which a person logs in and lets an application in.
+"""``https://hh.ru/oauth/authorize``: the page for login and consent to an application.
 
-The sandbox asks for no password: a person is chosen from a list. What can be wrong with the
-application's request is told on a page with status 400 and never by a redirect, unless the address
-to redirect to is known to be good (RFC 6749 §4.1.2.1).
+The sandbox asks for no password: a person is chosen from a list. An error in the application's
+request is a page with status 400, and a redirect only where the address to redirect to is known to
+be registered (RFC 6749 §4.1.2.1).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _FORM = """<p>Приложение <b>{client}</b> просит доступ к 
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the application asks. *redirect_uri* is where to go, *sent*: the call named it."""
+class AuthorizeRequest:
+    """The application's request. *sent*: the call named *redirect_uri* itself."""
 
     client_id: str
     redirect_uri: str
@@ -59,11 +59,11 @@ class Asked:
 
 
 class Refused(Exception):
-    """The request is wrong in a way that the person is told, not the application."""
+    """The request has an error that is shown to the person and not to the application."""
 
 
 class RefusedByRedirect(Exception):
-    """The request is wrong in a way that the application is told; the message is where to go."""
+    """The request has an error for the application; the message is the address to redirect to."""
 
 
 def _page(title: str, body: str, status: int = 200) -> web.Response:
@@ -75,8 +75,8 @@ def _page(title: str, body: str, status: int = 200) -> web.Response:
     )
 
 
-def _read(request: web.Request, sandbox: Sandbox) -> Asked:
-    """Raises :class:`Refused` and :class:`RefusedByRedirect`."""
+def _parse(request: web.Request, sandbox: Sandbox) -> AuthorizeRequest:
+    """Return the request. Raises :class:`Refused` and :class:`RefusedByRedirect`."""
     query, settings = request.query, sandbox.settings
     if query.get("client_id") != settings.client_id:
         raise Refused("Приложение не найдено: неизвестный client_id.")
@@ -95,7 +95,7 @@ def _read(request: web.Request, sandbox: Sandbox) -> Asked:
     method_fits = query.get("code_challenge_method") == ("S256" if challenge else None)
     if not method_fits or not (challenge is None or pkce.is_challenge(challenge)):
         raise refused("invalid_request")
-    return Asked(
+    return AuthorizeRequest(
         client_id=settings.client_id,
         redirect_uri=address,
         sent=sent is not None,
@@ -107,31 +107,33 @@ def _read(request: web.Request, sandbox: Sandbox) -> Asked:
 
 
 def _remembered(request: web.Request) -> Person | None:
-    return people.everybody().get(request.cookies.get(COOKIE, ""))
+    return people.all_people().get(request.cookies.get(COOKIE, ""))
 
 
-def _let_in(sandbox: Sandbox, asked: Asked, person: Person) -> web.Response:
+def _grant(sandbox: Sandbox, authorize_request: AuthorizeRequest, person: Person) -> web.Response:
     if sandbox.store.accounts.state(person.id) in ("locked", "deleted"):
         return _page("Вход невозможен", "<p>Учётная запись заблокирована.</p>", 403)
     code = sandbox.store.accounts.new_code(
-        asked.client_id,
+        authorize_request.client_id,
         person.id,
         sandbox.now(),
-        redirect_uri=asked.redirect_uri if asked.sent else None,
-        challenge=asked.challenge,
+        redirect_uri=authorize_request.redirect_uri if authorize_request.sent else None,
+        challenge=authorize_request.challenge,
     )
-    answer = _redirect(with_query(asked.redirect_uri, code=code, state=asked.state))
-    answer.set_cookie(
+    response = _redirect(
+        with_query(authorize_request.redirect_uri, code=code, state=authorize_request.state)
+    )
+    response.set_cookie(
         COOKIE, person.id, path=PATH, max_age=COOKIE_LIFE_S, httponly=True, samesite="Lax"
     )
-    return answer
+    return response
 
 
 def _redirect(address: str) -> web.Response:
     return web.Response(status=302, headers={"Location": address, "Cache-Control": "no-store"})
 
 
-def _form(asked: Asked, remembered: Person | None) -> web.Response:
+def _form(authorize_request: AuthorizeRequest, remembered: Person | None) -> web.Response:
     def choice(person: Person) -> str:
         checked = " checked" if person is remembered else ""
         return (
@@ -139,45 +141,51 @@ def _form(asked: Asked, remembered: Person | None) -> web.Response:
             f" {escape(person.name)} <small>{escape(person.profession)}</small></label>"
         )
 
-    choices = "".join(map(choice, people.everybody().values()))
-    return _page("Вход на hh.ru", _FORM.format(client=escape(asked.client_id), people=choices))
+    choices = "".join(map(choice, people.all_people().values()))
+    return _page(
+        "Вход на hh.ru", _FORM.format(client=escape(authorize_request.client_id), people=choices)
+    )
 
 
-async def ask(request: web.Request) -> web.Response:
-    """``GET /oauth/authorize``: the page, or a redirect where nothing has to be asked."""
+async def show_page(request: web.Request) -> web.Response:
+    """``GET /oauth/authorize``: the page, or a redirect where no decision is needed."""
     sandbox = request.app[SANDBOX]
     try:
-        asked = _read(request, sandbox)
+        authorize_request = _parse(request, sandbox)
     except Refused as problem:
         return _page("Ошибка авторизации", f"<p>{escape(str(problem))}</p>", 400)
     except RefusedByRedirect as problem:
         return _redirect(str(problem))
     automatic = people.find(sandbox.auto_login) if sandbox.auto_login else None
     if automatic is not None:
-        return _let_in(sandbox, asked, automatic)
-    remembered = None if asked.force_login else _remembered(request)
+        return _grant(sandbox, authorize_request, automatic)
+    remembered = None if authorize_request.force_login else _remembered(request)
     if (
         remembered is not None
-        and asked.skip_choose_account
-        and sandbox.store.accounts.has_consented(asked.client_id, remembered.id)
+        and authorize_request.skip_choose_account
+        and sandbox.store.accounts.has_consented(authorize_request.client_id, remembered.id)
     ):
-        return _let_in(sandbox, asked, remembered)
-    return _form(asked, remembered)
+        return _grant(sandbox, authorize_request, remembered)
+    return _form(authorize_request, remembered)
 
 
 async def decide(request: web.Request) -> web.Response:
     """``POST /oauth/authorize``: the page's form, ``person`` and ``decision`` (allow or deny)."""
     sandbox = request.app[SANDBOX]
     try:
-        asked = _read(request, sandbox)
+        authorize_request = _parse(request, sandbox)
     except Refused as problem:
         return _page("Ошибка авторизации", f"<p>{escape(str(problem))}</p>", 400)
     except RefusedByRedirect as problem:
         return _redirect(str(problem))
     form = await request.post()
     if form.get("decision") == "deny":
-        return _redirect(with_query(asked.redirect_uri, error="access_denied", state=asked.state))
+        return _redirect(
+            with_query(
+                authorize_request.redirect_uri, error="access_denied", state=authorize_request.state
+            )
+        )
     person = people.find(str(form.get("person", "")))
     if person is None or form.get("decision") != "allow":
-        return _form(asked, _remembered(request))
-    return _let_in(sandbox, asked, person)
+        return _form(authorize_request, _remembered(request))
+    return _grant(sandbox, authorize_request, person)

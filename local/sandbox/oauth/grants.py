@@ -1,5 +1,7 @@
-"""How people's tokens are given: for a code, and for a refresh token. Shapes and errors of §3.2 of
-hh.ru's OAuth: failures are ``{"error", "error_description"}`` with the texts of its manual.
+"""The grants of people's tokens: for an authorization code, and for a refresh token.
+
+Shapes and errors are those of §3.2 of hh.ru's OAuth: failures are ``{"error",
+"error_description"}`` with the texts of its manual.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from local.sandbox.oauth.account_store import Code, Pair
     from local.sandbox.state import Sandbox, Settings
 
-# hh.ru says "short" and no number.
+# hh.ru: "short", without a number.
 CODE_LIFE_S = 300
 ACCOUNT_REFUSALS = {
     "locked": "account is locked",
@@ -43,7 +45,7 @@ def _invalid_grant(description: str) -> TokenError:
 
 
 def check_client(settings: Settings, form: Mapping[str, str]) -> str:
-    """The application's id. Raises :class:`TokenError` for one that is not registered."""
+    """Return the application's id. Raises :class:`TokenError` for one that is not registered."""
     client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
     known = hmac.compare_digest(client_id.encode(), settings.client_id.encode())
     if not known or not hmac.compare_digest(secret.encode(), settings.client_secret.encode()):
@@ -53,13 +55,13 @@ def check_client(settings: Settings, form: Mapping[str, str]) -> str:
 
 def _check_account(sandbox: Sandbox, person_id: str) -> None:
     state = sandbox.store.accounts.state(person_id)
-    if person_id not in people.everybody():
+    if person_id not in people.all_people():
         state = "deleted"
     if state != "active":
         raise _invalid_request(ACCOUNT_REFUSALS[state])
 
 
-def _answer(pair: Pair) -> dict[str, Any]:
+def _response(pair: Pair) -> dict[str, Any]:
     return {
         "access_token": pair.access,
         "token_type": "bearer",
@@ -69,14 +71,17 @@ def _answer(pair: Pair) -> dict[str, Any]:
 
 
 def _redirect_fits(settings: Settings, code: Code, sent: str | None) -> bool:
-    """What was sent to authorize must come again; if nothing was, nothing or a registered one."""
+    """Return whether *sent* equals the authorize call's address.
+
+    If that call named none, no address and a registered one are accepted.
+    """
     if code.redirect_uri is not None:
         return sent == code.redirect_uri
     return sent is None or admits(settings.redirect_uri, sent)
 
 
 def _verifier_fits(code: Code, verifier: str | None) -> bool:
-    """A verifier is wanted if, and only if, a challenge was sent."""
+    """Return whether *verifier* matches the code's challenge; without one, it must be absent."""
     if code.challenge is None:
         return verifier is None
     return verifier is not None and hmac.compare_digest(
@@ -85,10 +90,10 @@ def _verifier_fits(code: Code, verifier: str | None) -> bool:
 
 
 def exchange(sandbox: Sandbox, form: Mapping[str, str]) -> dict[str, Any]:
-    """``grant_type=authorization_code``: once. A code stays good if something else was wrong."""
+    """``grant_type=authorization_code``: once. A code stays valid if another field was wrong."""
     client_id = check_client(sandbox.settings, form)
     now = sandbox.now()
-    code = sandbox.store.accounts.code(form.get("code", ""))
+    code = sandbox.store.accounts.find_code(form.get("code", ""))
     if code is None or code.client_id != client_id:
         raise _invalid_request("code not found")
     if code.used_at is not None:
@@ -103,18 +108,18 @@ def exchange(sandbox: Sandbox, form: Mapping[str, str]) -> dict[str, Any]:
         # hh.ru's text is not published; the code of the error is RFC 7636's (§4.6).
         raise _invalid_grant("code_verifier does not match code_challenge")
     _check_account(sandbox, code.person_id)
-    return _answer(sandbox.store.accounts.exchange(code, now))
+    return _response(sandbox.store.accounts.exchange(code, now))
 
 
 def refresh(sandbox: Sandbox, form: Mapping[str, str]) -> dict[str, Any]:
-    """``grant_type=refresh_token``: once, and only after the access token's expiry."""
+    """``grant_type=refresh_token``: once, and only after the access token has expired."""
     text = form.get("refresh_token", "").strip()
     store = sandbox.store
     if not text:
         raise _invalid_request("token is empty")
     pair = store.accounts.by_refresh(text)
     if pair is None:
-        if store.accounts.by_access(text) or store.token(text):
+        if store.accounts.by_access(text) or store.find_token(text):
             raise _invalid_grant("bad token")  # a token, but not one that refreshes
         raise _invalid_request("token not found")
     _check_account(sandbox, pair.person_id)
@@ -123,4 +128,4 @@ def refresh(sandbox: Sandbox, form: Mapping[str, str]) -> dict[str, Any]:
     now = sandbox.now()
     if now < pair.expires_at:
         raise _invalid_grant("token not expired")
-    return _answer(store.accounts.refresh(pair, now))
+    return _response(store.accounts.refresh(pair, now))

@@ -10,10 +10,10 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def challenge(verifier: str) -> str:
-    """``BASE64URL(SHA256(ASCII(verifier)))``; of letters that are not ASCII, of their UTF-8."""
+    """Return ``BASE64URL(SHA256(ASCII(verifier)))``; letters outside ASCII count as UTF-8."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def is_challenge(text: str) -> bool:
-    """Whether *text* can be a challenge: a SHA-256 in base64url without padding."""
+    """Return whether *text* can be a challenge: a SHA-256 in base64url without padding."""
     return _CHALLENGE.fullmatch(text) is not None

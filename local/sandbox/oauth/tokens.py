@@ -1,8 +1,8 @@
-"""``/token``, and who a call's ``Authorization`` header says that it is.
+"""``/token``, and the caller that an ``Authorization`` header names.
 
-An application token has no end, a new one ends the one before, and one may be had every five
-minutes. People's tokens come in pairs: see :mod:`local.sandbox.oauth.grants`. All of it on the
-sandbox's clock.
+An application token does not expire, a new one revokes the previous one, and one may be issued
+every five minutes. People's tokens are pairs: see :mod:`local.sandbox.oauth.grants`. All times are
+the sandbox's clock's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ APPLICATION = "application"
 
 
 class Access(enum.Enum):
-    """Who may call a route. In the ``closed`` mode nobody may call an applicant's."""
+    """Who may call a route. In the ``closed`` mode, applicants' routes are forbidden to all."""
 
     ANYONE = "anyone"
     APPLICATION = "application"  # or any person
@@ -43,31 +43,31 @@ class Access(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: a person with a pair of tokens, or (neither) the application itself."""
+    """The caller: a person with a token pair, or (both ``None``) the application itself."""
 
     person: Person | None = None
     pair: Pair | None = None
 
 
 def bearer(request: web.Request, sandbox: Sandbox) -> Caller | None:
-    """Whose token the call bears, ``None`` without one. Raises 403 oauth for a bad one."""
+    """Return the token's owner, ``None`` without a token. Raises 403 oauth for a bad one."""
     header = request.headers.get("Authorization")
     if header is None:
         return None
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "bearer":
         raise errors.oauth("bad_authorization")
-    token = sandbox.store.token(text.strip())
+    token = sandbox.store.find_token(text.strip())
     if token is None:
-        return _person(sandbox, text.strip())
+        return _find_person(sandbox, text.strip())
     if token.revoked_at is not None:
         raise errors.oauth("token_revoked")
     return Caller()
 
 
-def _person(sandbox: Sandbox, text: str) -> Caller:
+def _find_person(sandbox: Sandbox, text: str) -> Caller:
     pair = sandbox.store.accounts.by_access(text)
-    person = people.everybody().get(pair.person_id) if pair else None
+    person = people.all_people().get(pair.person_id) if pair else None
     if pair is None or person is None:
         raise errors.oauth("bad_authorization")
     if pair.ended in ("revoked", "deactivated"):
@@ -79,8 +79,8 @@ def _person(sandbox: Sandbox, text: str) -> Caller:
     return Caller(person, pair)
 
 
-def for_(access: Access, handler: Handler) -> Handler:
-    """*handler* for those who may call it."""
+def require(access: Access, handler: Handler) -> Handler:
+    """Return *handler* behind a check of *access*, which raises 403 forbidden."""
 
     async def checked(request: web.Request) -> web.StreamResponse:
         sandbox = request.app[SANDBOX]
@@ -100,7 +100,7 @@ def for_(access: Access, handler: Handler) -> Handler:
 
 
 def person(request: web.Request) -> Person:
-    """Whose token the call bears. Raises 403 forbidden when it is nobody's."""
+    """Return the person whose token the call bears. Raises 403 forbidden if there is none."""
     caller = bearer(request, request.app[SANDBOX])
     if caller is None or caller.person is None:
         raise errors.forbidden()
@@ -113,19 +113,19 @@ def _application_token(sandbox: Sandbox, form: Mapping[str, str]) -> dict[str, s
     last = sandbox.store.last_issued(client_id, APPLICATION)
     if last is not None and now - last < COOLDOWN_S:
         raise TokenError(403, "forbidden", "app token refresh too early")
-    return {"access_token": _issued(sandbox, now), "token_type": "bearer"}
+    return {"access_token": _issue_application_token(sandbox, now), "token_type": "bearer"}
 
 
-def _issued(sandbox: Sandbox, now: float) -> str:
+def _issue_application_token(sandbox: Sandbox, now: float) -> str:
     token = "APPL" + secrets.token_hex(30).upper()
     sandbox.store.replace_token(token, sandbox.settings.client_id, APPLICATION, now)
     return token
 
 
 def live_application_token(sandbox: Sandbox) -> str:
-    """The application's token, a new one if it has none; the five minutes do not matter here."""
+    """Return the application's live token, a new one if it has none, without the five minutes."""
     live = sandbox.store.live_token(sandbox.settings.client_id, APPLICATION)
-    return live or _issued(sandbox, sandbox.now())
+    return live or _issue_application_token(sandbox, sandbox.now())
 
 
 async def issue(request: web.Request) -> web.Response:
@@ -147,7 +147,7 @@ async def issue(request: web.Request) -> web.Response:
 
 
 async def revoke(request: web.Request) -> web.Response:
-    """``DELETE /token``: for people's live tokens only; the refresh token dies with it."""
+    """``DELETE /token``: revoke a person's live token pair; other tokens are refused."""
     sandbox = request.app[SANDBOX]
     caller = bearer(request, sandbox)
     if caller is None or caller.pair is None:

@@ -1,1 +1,1 @@
-"""The demo people and what may befall their accounts."""
+"""The demo people, ``/me``, and the control routes about their accounts."""

@@ -1,4 +1,4 @@
-"""``GET /me``: who a token belongs to."""
+"""``GET /me``: the owner of a token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
 
-STATUS_CHANGED = "2026-08-01 10:48:44.267000+00:00"  # this one date has a shape of its own
+STATUS_CHANGED = "2026-08-01 10:48:44.267000+00:00"  # hh.ru: the only date in this format
 
 
 def _flags(kind: str) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def _flags(kind: str) -> dict[str, Any]:
 
 def _applicant(sandbox: Sandbox, person: Person) -> dict[str, Any]:
     now = sandbox.now()
-    visible = [one for one in sandbox.store.resumes.of(person.id) if one.visible_from <= now]
+    resumes = sandbox.store.resumes.of_person(person.id)
+    visible = [resume for resume in resumes if resume.visible_from <= now]
     return {
         "is_in_search": True,
         "resumes_url": "https://api.hh.ru/resumes/mine",
@@ -42,8 +43,8 @@ def _applicant(sandbox: Sandbox, person: Person) -> dict[str, Any]:
         "counters": {
             "new_resume_views": sum(map(resume_shape.new_views, visible)),
             "unread_negotiations": sum(
-                one.unread > 0 and not one.hidden
-                for one in sandbox.store.negotiations.of(person.id, now)
+                negotiation.unread > 0
+                for negotiation in sandbox.store.negotiations.of_person(person.id, now)
             ),
             "resumes_count": len(visible),
         },
@@ -82,7 +83,7 @@ def _employer(person: Person) -> dict[str, Any]:
 
 
 async def show(request: web.Request) -> web.Response:
-    """An applicant, an employer, or the application itself (then the flags alone)."""
+    """Return an applicant, an employer, or the application itself (only the flags)."""
     sandbox = request.app[SANDBOX]
     caller = tokens.bearer(request, sandbox)
     if caller is None:

@@ -14,12 +14,12 @@ Kind = Literal["applicant", "employer"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with an account. *key* is how scripts name them, *id* what hh.ru calls them.
+    """A person with an account. *key* is the name for scripts, *id* is hh.ru's.
 
     *phone* is ten digits without the country's 7. *education* has ``level``, ``name``, ``year``,
-    maybe ``organization`` and ``result``; ``None`` when nothing is said of it. *language* maps
-    languages to levels. *company* ``{id, name}`` is an employer's. *resume* holds the resumes of
-    the beginning, short (``data/people.toml``).
+    optionally ``organization`` and ``result``; ``None`` if not stated. *language* maps languages
+    to levels. *company* ``{id, name}`` is set for an employer. *resume* holds the initial resumes
+    in short form (``data/people.toml``).
     """
 
     key: str
@@ -40,27 +40,27 @@ class Person:
 
     @property
     def name(self) -> str:
-        """First and last name."""
+        """Return first and last name."""
         return f"{self.first_name} {self.last_name}"
 
     @property
     def profession(self) -> str:
-        """What the login page says about them."""
+        """Return the description that the login page shows."""
         if self.company is not None:
             return f"работодатель, {self.company['name']}"
         return self.resume[0]["title"] if self.resume else "без резюме"
 
 
 @cache
-def everybody() -> dict[str, Person]:
-    """All people by id."""
+def all_people() -> dict[str, Person]:
+    """Return all people by id."""
     with (DATA / "people.toml").open("rb") as file:
-        return {one["id"]: Person(**one) for one in tomllib.load(file)["person"]}
+        return {row["id"]: Person(**row) for row in tomllib.load(file)["person"]}
 
 
 def find(key_or_id: str) -> Person | None:
-    """The person of that key or id."""
-    people = everybody()
+    """Return the person with that key or id, ``None`` if there is no such person."""
+    people = all_people()
     return people.get(key_or_id) or next(
         (person for person in people.values() if person.key == key_or_id), None
     )

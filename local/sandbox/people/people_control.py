@@ -1,4 +1,4 @@
-"""The control routes about people: who there is, and what befalls their accounts."""
+"""The control routes about people: the list, password, revocation, account state, auto-login."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ STATES: tuple[AccountState, ...] = get_args(AccountState)
 
 MANUAL = """
 People ({person} is a key or an id):
-GET    /_sandbox/people                     who can log in: key, id, kind, name, profession, e-mail,
+GET    /_sandbox/people                     all people: key, id, kind, name, profession, e-mail,
                                             account, live token pairs, resumes
-DELETE /_sandbox/people                     accounts, resumes as in the beginning, no applications
+DELETE /_sandbox/people                     reset accounts and resumes, delete all applications
 POST   /_sandbox/people/{person}/password   changed: their tokens end, refresh says "token
                                             deactivated"
 POST   /_sandbox/people/{person}/revoke     their tokens and unused codes are revoked
 POST   /_sandbox/people/{person}/account    {"state": one of the following}:
                     %(states)s
-POST   /_sandbox/auto-login                 {"person": key, id or null}: who consents at once
+POST   /_sandbox/auto-login                 {"person": key, id or null}: consents at once
                                             instead of seeing the login page
 """
 
@@ -39,7 +39,7 @@ def _refused(message: str, status: int = 400) -> web.Response:
 
 
 async def _field(request: web.Request, name: str) -> Any:
-    """One field of the body, ``...`` when there is none (``null`` is a value)."""
+    """Return a field of the body, ``...`` if it is absent (``null`` is a value)."""
     try:
         body = json.loads(await request.text() or "{}")
     except ValueError:
@@ -48,12 +48,12 @@ async def _field(request: web.Request, name: str) -> Any:
 
 
 def manual() -> str:
-    """This part of ``GET /_sandbox/``."""
+    """Return this part of ``GET /_sandbox/``."""
     return MANUAL % {"states": ", ".join(STATES)}
 
 
 def _shown(sandbox: Sandbox, person: Person) -> dict[str, Any]:
-    resumes = sandbox.store.resumes.of(person.id)
+    resumes = sandbox.store.resumes.of_person(person.id)
     return {
         "key": person.key,
         "id": person.id,
@@ -63,34 +63,34 @@ def _shown(sandbox: Sandbox, person: Person) -> dict[str, Any]:
         "email": person.email,
         "account": sandbox.store.accounts.state(person.id),
         "live_token_pairs": sandbox.store.accounts.live_pairs(person.id),
-        "resumes": [{"id": one.id, "title": one.body["title"]} for one in resumes],
+        "resumes": [{"id": resume.id, "title": resume.body["title"]} for resume in resumes],
     }
 
 
-async def everybody(request: web.Request) -> web.Response:
+async def list_people(request: web.Request) -> web.Response:
     """``GET /_sandbox/people``."""
     sandbox = request.app[SANDBOX]
     return web.json_response(
-        {"people": [_shown(sandbox, person) for person in people.everybody().values()]}
+        {"people": [_shown(sandbox, person) for person in people.all_people().values()]}
     )
 
 
-async def forget(request: web.Request) -> web.Response:
+async def reset(request: web.Request) -> web.Response:
     """``DELETE /_sandbox/people``."""
     sandbox = request.app[SANDBOX]
-    sandbox.store.accounts.forget_states()
-    sandbox.store.negotiations.forget()
-    sandbox.store.resumes.forget(sandbox.now())
+    sandbox.store.accounts.delete_states()
+    sandbox.store.negotiations.delete_all()
+    sandbox.store.resumes.reset(sandbox.now())
     return web.json_response({})
 
 
 def named(request: web.Request) -> Person:
-    """Whom the path names. Raises 404 with the people that there are."""
+    """Return the person that the path names. Raises 404 with the keys of all people."""
     person = people.find(request.match_info["person"])
     if person is None:
-        known = [one.key for one in people.everybody().values()]
+        known = [person.key for person in people.all_people().values()]
         raise web.HTTPNotFound(
-            text=json.dumps({"error": "nobody has this key or id", "people": known}),
+            text=json.dumps({"error": "no person has this key or id", "people": known}),
             content_type="application/json",
         )
     return person
@@ -125,14 +125,14 @@ async def set_auto_login(request: web.Request) -> web.Response:
     name = await _field(request, "person")
     person = people.find(name) if isinstance(name, str) else None
     if name is not None and person is None:
-        return _refused("person must be a key or id of somebody, or null")
+        return _refused("person must be a person's key or id, or null")
     request.app[SANDBOX].auto_login = person.key if person else None
     return web.json_response({"person": person.key if person else None})
 
 
 ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
-    ("GET", "/_sandbox/people", everybody),
-    ("DELETE", "/_sandbox/people", forget),
+    ("GET", "/_sandbox/people", list_people),
+    ("DELETE", "/_sandbox/people", reset),
     ("POST", "/_sandbox/people/{person}/password", change_password),
     ("POST", "/_sandbox/people/{person}/revoke", revoke),
     ("POST", "/_sandbox/people/{person}/account", set_account),

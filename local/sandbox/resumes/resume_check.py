@@ -1,6 +1,6 @@
-"""Whether hh.ru would take what ``POST`` and ``PUT /resumes`` bring: 400 ``bad_json_data`` if not.
+"""The checks of ``POST`` and ``PUT /resumes``, which refuse with 400 ``bad_json_data``.
 
-Lengths, counts, values and dates are those of ``/resume_conditions``; each finding has a field, a
+Lengths, counts, values and dates are those of :mod:`resume_conditions`; each error has a field, a
 reason of hh.ru's list and a pointer (RFC 6901). Fields that hh.ru does not know are ignored.
 """
 
@@ -14,8 +14,8 @@ from local.sandbox.errors import ApiError
 from local.sandbox.resumes import resume_references
 from local.sandbox.resumes.resume_conditions import conditions
 
-# Which fields a new resume must bring is not published; all others may come later, before it is
-# published (``progress.mandatory``).
+# Which fields a new resume must have is not documented; all others may be added later, before it
+# is published (``progress.mandatory``).
 REQUIRED_AT_ONCE = ("title", "first_name", "last_name", "area")
 DESCRIPTIONS = {
     "required": "Обязательное поле",
@@ -46,18 +46,18 @@ DESCRIPTIONS = {
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 PHONE = re.compile(r"[0-9]{11,15}")
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-# The sandbox keeps no pictures and no stations, and hides nothing by itself.
+# The sandbox stores no pictures and no stations, and hides no resume automatically.
 IGNORED = ("photo", "portfolio", "metro", "district", "auto_hide_time")
 
 
-class Findings:
-    """What is wrong with a body."""
+class BodyErrors:
+    """The errors of a body."""
 
     def __init__(self) -> None:
         self.errors: list[dict[str, str]] = []
 
     def add(self, pointer: str, reason: str) -> None:
-        """*reason* is one of :data:`DESCRIPTIONS`. A field is named once a reason."""
+        """Add an error once. *reason* is one of :data:`DESCRIPTIONS`."""
         names = [part for part in pointer.split("/")[1:] if not part.isdigit()]
         while len(names) > 1 and names[-1] in ("id", "type"):
             names.pop()
@@ -72,7 +72,7 @@ class Findings:
             self.errors.append(error)
 
     def refuse(self) -> None:
-        """Raise 400 if there is anything."""
+        """Raise 400 if there are errors."""
         if self.errors:
             refusal = ApiError(400, "bad_json_data")
             refusal.errors = self.errors
@@ -81,13 +81,13 @@ class Findings:
     # ── by the conditions ───────────────────────────────────────────────────────────────────────
 
     def field(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
-        """Check one field, and what is in it."""
+        """Check a field and its contents."""
         if "max_count" in rule:
-            self._list(value, rule, pointer)
+            self._check_list(value, rule, pointer)
         else:
-            self._one(value, rule, pointer)
+            self._check_value(value, rule, pointer)
 
-    def _list(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
+    def _check_list(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
         if not isinstance(value, list):
             self.add(pointer, "invalid")
             return
@@ -96,28 +96,28 @@ class Findings:
         if rule["max_count"] is not None and len(value) > rule["max_count"]:
             self.add(pointer, "size_greater_than_max")
             return
-        for number, one in enumerate(value):
-            self._one(one, rule, f"{pointer}/{number}")
+        for number, entry in enumerate(value):
+            self._check_value(entry, rule, f"{pointer}/{number}")
 
-    def _one(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
+    def _check_value(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
         if "fields" in rule:
-            self._object(value, rule["fields"], pointer)
+            self._check_object(value, rule["fields"], pointer)
         elif "max_length" in rule:
-            self._text(value, rule, pointer)
+            self._check_text(value, rule, pointer)
         elif "min_value" in rule:
-            self._number(value, rule, pointer)
+            self._check_number(value, rule, pointer)
         elif "min_date" in rule:
-            self._date(value, rule, pointer)
+            self._check_date(value, rule, pointer)
         elif pointer == "/has_vehicle":
             if not isinstance(value, bool):
                 self.add(pointer, "invalid")
         else:
             name = "/".join(part for part in pointer.split("/")[1:] if not part.isdigit())
-            wrong = resume_references.wrong(name, value)
-            if wrong is not None:
-                self.add(pointer + wrong[0], wrong[1])
+            error = resume_references.find_error(name, value)
+            if error is not None:
+                self.add(pointer + error[0], error[1])
 
-    def _object(self, value: Any, fields: dict[str, Any], pointer: str) -> None:
+    def _check_object(self, value: Any, fields: dict[str, Any], pointer: str) -> None:
         if not isinstance(value, dict):
             self.add(pointer, "invalid")
             return
@@ -129,7 +129,7 @@ class Findings:
                 is_reference = inner.strip("/").rpartition("/")[2] in ("type", "level")
                 self.add(f"{inner}/id" if is_reference else inner, "required")
 
-    def _text(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
+    def _check_text(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
         if not isinstance(value, str):
             self.add(pointer, "invalid")
         elif len(value.strip()) < rule["min_length"]:
@@ -141,7 +141,7 @@ class Findings:
         elif value in rule.get("not_in", ()):
             self.add(pointer, "invalid")
 
-    def _number(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
+    def _check_number(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
             self.add(pointer, "invalid")
         elif value < rule["min_value"]:
@@ -149,7 +149,7 @@ class Findings:
         elif rule["max_value"] is not None and value > rule["max_value"]:
             self.add(pointer, "greater_than_max")
 
-    def _date(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
+    def _check_date(self, value: Any, rule: dict[str, Any], pointer: str) -> None:
         try:
             day = date.fromisoformat(value if DAY.fullmatch(value) else "")
         except (TypeError, ValueError):
@@ -163,24 +163,24 @@ class Findings:
     # ── across fields ───────────────────────────────────────────────────────────────────────────
 
     def contacts(self, contacts: list[dict[str, Any]]) -> None:
-        """Each kind once, one of them preferred, addresses and numbers that can be such."""
-        kinds = [one["type"]["id"] for one in contacts]
+        """Check that each kind occurs once, one is preferred, and all values are valid."""
+        kinds = [contact["type"]["id"] for contact in contacts]
         if len(set(kinds)) < len(kinds):
             self.add("/contact", "must_contain_unique")
-        preferred = sum(one["preferred"] is True for one in contacts)
+        preferred = sum(contact["preferred"] is True for contact in contacts)
         if preferred > 1:
             self.add("/contact", "preferred_must_be_unique")
         if preferred == 0:
             self.add("/contact", "preferred_contact_not_specified")
-        for number, one in enumerate(contacts):
-            pointer, value = f"/contact/{number}/value", one["value"]
-            if one["type"]["id"] == "email":
+        for number, contact in enumerate(contacts):
+            pointer, value = f"/contact/{number}/value", contact["value"]
+            if contact["type"]["id"] == "email":
                 if not isinstance(value, str) or not EMAIL.fullmatch(value):
                     self.add(pointer, "invalid")
             else:
-                self._phone(value, pointer)
+                self._check_phone(value, pointer)
 
-    def _phone(self, value: Any, pointer: str) -> None:
+    def _check_phone(self, value: Any, pointer: str) -> None:
         phone = value if isinstance(value, dict) else {}
         parts = [phone.get(part) for part in ("country", "city", "number")]
         if all(parts):
@@ -197,46 +197,46 @@ class Findings:
             self.add(pointer, "invalid")
 
     def languages(self, languages: list[dict[str, Any]]) -> None:
-        """Each once, and one native."""
-        known = [one["id"] for one in languages]
+        """Check that each language occurs once, and at most one is native."""
+        known = [language["id"] for language in languages]
         if len(set(known)) < len(known):
             self.add("/language", "must_contain_unique")
-        if sum(one["level"]["id"] == "l1" for one in languages) > 1:
+        if sum(language["level"]["id"] == "l1" for language in languages) > 1:
             self.add("/language", "more_than_one_native_language")
 
     def jobs(self, jobs: list[dict[str, Any]]) -> None:
-        """None ends before it begins."""
-        for number, one in enumerate(jobs):
-            end = one.get("end")
-            if end and date.fromisoformat(end) < date.fromisoformat(one["start"]):
+        """Check that no job ends before it starts."""
+        for number, job in enumerate(jobs):
+            end = job.get("end")
+            if end and date.fromisoformat(end) < date.fromisoformat(job["start"]):
                 self.add(f"/experience/{number}/end", "end_date_before_start_date")
 
 
 def read(body: dict[str, Any], now: float, *, new: bool, others: set[str]) -> dict[str, Any]:
-    """The fields that a body brings, ``None`` for those it empties. Raises 400 ``bad_json_data``.
+    """Return the fields of a body, ``None`` for those it clears. Raises 400 ``bad_json_data``.
 
-    *new*: some must be there. *others*: the titles that the person's other resumes have.
+    *new*: required fields must be present. *others*: the titles of the person's other resumes.
     """
-    rules, found = conditions(now), Findings()
-    brought = {name: value for name, value in body.items() if name in rules and name not in IGNORED}
-    for name, value in brought.items():
+    rules, errors = conditions(now), BodyErrors()
+    fields = {name: value for name, value in body.items() if name in rules and name not in IGNORED}
+    for name, value in fields.items():
         if value is not None:
-            found.field(value, rules[name], f"/{name}")
+            errors.field(value, rules[name], f"/{name}")
         elif value is None and rules[name]["required"] and not new:
-            found.add(f"/{name}", "required")
+            errors.add(f"/{name}", "required")
     for name in REQUIRED_AT_ONCE if new else ():
-        if brought.get(name) is None:
-            found.add(f"/{name}", "required")
-    found.refuse()  # what follows takes well-formed fields
-    if brought.get("contact"):
-        found.contacts(brought["contact"])
-    found.languages(brought.get("language") or [])
-    found.jobs(brought.get("experience") or [])
-    if brought.get("title") in others:
-        found.add("/title", "duplicate")
-    found.refuse()
-    for one, many in (("employment", "employments"), ("schedule", "schedules")):
-        single = brought.pop(one, None)
-        if single is not None:
-            brought.setdefault(many, [single])
-    return brought
+        if fields.get(name) is None:
+            errors.add(f"/{name}", "required")
+    errors.refuse()  # the checks below need well-formed fields
+    if fields.get("contact"):
+        errors.contacts(fields["contact"])
+    errors.languages(fields.get("language") or [])
+    errors.jobs(fields.get("experience") or [])
+    if fields.get("title") in others:
+        errors.add("/title", "duplicate")
+    errors.refuse()
+    for singular, plural in (("employment", "employments"), ("schedule", "schedules")):
+        value = fields.pop(singular, None)
+        if value is not None:
+            fields.setdefault(plural, [value])
+    return fields

@@ -1,6 +1,7 @@
-"""What a resume must and may hold: ``/resume_conditions``, and how complete a resume is.
+"""hh.ru's conditions for the fields of a resume, and how complete a resume is.
 
-``data/resume_conditions.json`` is the body without its dates and years, which move with the clock.
+``data/resume_conditions.json`` is hh.ru's ``/resume_conditions`` without dates and years, which
+depend on the clock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from local.sandbox.dictionaries.geography import DATA
 
 YOUNGEST_YEARS = 14
 YEARS_AHEAD = 10
-# In the order in which hh.ru's form has them.
+# In the order of hh.ru's form.
 NAMES = {
     "title": "Желаемая должность",
     "first_name": "Имя",
@@ -53,7 +54,7 @@ def _years_ago(now: datetime, years: int) -> str:
 
 
 def conditions(now: float) -> dict[str, Any]:
-    """The body of ``/resume_conditions`` at a moment."""
+    """Return the conditions by field at *now*: lengths, counts, values and dates."""
     body: dict[str, Any] = json.loads(_template())
     today = datetime.fromtimestamp(now, UTC)
     body["birth_date"]["max_date"] = _years_ago(today, YOUNGEST_YEARS)
@@ -66,10 +67,10 @@ def conditions(now: float) -> dict[str, Any]:
 
 
 def missing(body: dict[str, Any]) -> list[str]:
-    """The mandatory fields that a resume has not: it cannot be published before it has them."""
+    """Return the mandatory fields that a resume lacks and needs before it can be published."""
     lacks = [name for name in NAMES if not body.get(name)]
     if "contact" not in lacks:
-        kinds = {one["type"]["id"] for one in body["contact"]}
+        kinds = {contact["type"]["id"] for contact in body["contact"]}
         if "email" not in kinds or kinds == {"email"}:
             lacks.append("contact")
     education = body.get("education") or {}
@@ -79,7 +80,7 @@ def missing(body: dict[str, Any]) -> list[str]:
 
 
 def progress(body: dict[str, Any]) -> dict[str, Any]:
-    """``{"percentage", "mandatory": [{id, name}], "recommended": [{id, name}]}``."""
+    """Return ``{"percentage", "mandatory": [{id, name}], "recommended": [{id, name}]}``."""
     mandatory = missing(body)
     recommended = [name for name in RECOMMENDED if not body.get(name)]
     total = len(NAMES) + len(RECOMMENDED)

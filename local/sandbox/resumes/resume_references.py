@@ -1,7 +1,7 @@
-"""What the fields of a resume may refer to: dictionaries, areas, languages, roles.
+"""The references in the fields of a resume: to dictionaries, areas, languages, roles.
 
-A rule takes what stands in the body and says what is wrong with it, as one of hh.ru's reasons, or
-``None``. Most references are ``{"id": ...}``; a few are the id itself.
+A rule takes the id in the body and returns one of hh.ru's reasons to refuse it, or ``None``. Most
+references are ``{"id": ...}``; a few are the id itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _dictionary(name: str, id_: str) -> str | None:
 
 
 def _access(id_: str) -> str | None:
-    # Not to be saved since September 2021, though the dictionary still has it.
+    # hh.ru: refused since September 2021, though the dictionary still has it.
     return "not_available" if id_ == "everyone" else _dictionary("resume_access_type", id_)
 
 
@@ -67,7 +67,7 @@ def _currency(code: str) -> str | None:
     return None if code in catalogue.rates() else "not_in_dictionary"
 
 
-# By the names on the way to the field, without the numbers of list entries.
+# By the path of the field, without the numbers of list entries.
 RULES: dict[str, Rule] = {
     "access/type": _access,
     "area": _leaf,
@@ -96,8 +96,8 @@ RULES: dict[str, Rule] = {
 PLAIN: dict[str, Rule] = {"language/id": _language, "salary/currency": _currency}
 
 
-def wrong(name: str, value: Any) -> tuple[str, str] | None:
-    """What is wrong with the reference in the field *name*: ``(where below it, reason)``."""
+def find_error(name: str, value: Any) -> tuple[str, str] | None:
+    """Return ``(pointer below the field, reason)`` for a wrong reference in the field *name*."""
     if name in PLAIN:
         reason = PLAIN[name](value) if isinstance(value, str) else "invalid"
         return None if reason is None else ("", reason)

@@ -1,4 +1,4 @@
-"""An applicant's resumes: the routes that read them. Whose is not the caller's is not found."""
+"""The routes that read resumes. Another person's resume is not found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from local.sandbox import errors
 from local.sandbox.dictionaries.reference_routes import compact
 from local.sandbox.oauth import tokens
 from local.sandbox.resumes import resume_shape
-from local.sandbox.resumes.resume_conditions import conditions
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ MOST_RESUMES = 20
 
 
 def own(request: web.Request) -> Resume:
-    """The resume that the path names. Raises 404 for another's, and for one not visible yet."""
+    """Return the resume that the path names. Raises 404 for another's and one not visible yet."""
     sandbox = request.app[SANDBOX]
     resume = sandbox.store.resumes.find(request.match_info["resume_id"])
     mine = resume is not None and resume.person_id == tokens.person(request).id
@@ -30,18 +29,18 @@ def own(request: web.Request) -> Resume:
 
 
 async def mine(request: web.Request) -> web.Response:
-    """``GET /resumes/mine``: all of them on one page, there are never more than twenty."""
+    """``GET /resumes/mine``: one page, for there are never more than twenty."""
     sandbox = request.app[SANDBOX]
     now = sandbox.now()
     vacancies = sandbox.world.at(now).values()
 
-    def similar(resume: Resume) -> int:
+    def count_similar(resume: Resume) -> int:
         roles = {ref["id"] for ref in resume.body.get("professional_roles") or ()}
         return sum(vacancy.role in roles for vacancy in vacancies)
 
     items = [
-        resume_shape.item(resume, now, similar(resume))
-        for resume in sandbox.store.resumes.of(tokens.person(request).id)
+        resume_shape.item(resume, now, count_similar(resume))
+        for resume in sandbox.store.resumes.of_person(tokens.person(request).id)
         if resume.visible_from <= now
     ]
     found = len(items)
@@ -55,26 +54,9 @@ async def show(request: web.Request) -> web.Response:
     return web.json_response(resume_shape.whole(own(request), now), dumps=compact)
 
 
-async def status(request: web.Request) -> web.Response:
-    """``GET /resumes/{id}/status``."""
-    now = request.app[SANDBOX].now()
-    return web.json_response(resume_shape.status(own(request), now), dumps=compact)
-
-
-async def conditions_of_one(request: web.Request) -> web.Response:
-    """``GET /resumes/{id}/conditions``."""
-    own(request)
-    return await conditions_of_all(request)
-
-
-async def conditions_of_all(request: web.Request) -> web.Response:
-    """``GET /resume_conditions``."""
-    return web.json_response(conditions(request.app[SANDBOX].now()), dumps=compact)
-
-
 async def creation_availability(request: web.Request) -> web.Response:
     """``GET /resumes/creation_availability``."""
-    created = len(request.app[SANDBOX].store.resumes.of(tokens.person(request).id))
+    created = len(request.app[SANDBOX].store.resumes.of_person(tokens.person(request).id))
     return web.json_response(
         {
             "created": created,

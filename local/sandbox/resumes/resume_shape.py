@@ -1,6 +1,6 @@
-"""How resumes look to their owner: an item of ``/resumes/mine``, the whole, the status.
+"""hh.ru's JSON of resumes for their owner: an item of ``/resumes/mine``, and the whole resume.
 
-What is stored holds ids (:mod:`local.sandbox.resumes.resume_store`); here they get their names.
+Stored resumes hold ids (:mod:`local.sandbox.resumes.resume_store`); here the names are added.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 API = "https://api.hh.ru"
 BUMP_INTERVAL_S = 4 * 3_600
+SHARED_STATE = ("blocked", "can_publish_or_update", "finished", "status")  # of status()
 LOCALES = {"RU": "Русский", "EN": "Английский"}
-# What resumes of the old shape mean in the new one.
+# Ids of the old shape and their ids in the new one.
 FORMS = {"full": "FULL", "part": "PART_TIME", "project": "PART_TIME", "volunteer": "VOLUNTEER",
          "probation": "INTERNSHIP"}  # fmt: skip
 FORMATS = {"remote": "REMOTE", "flyInFlyOut": "FLY_IN_FLY_OUT"}
@@ -55,23 +56,23 @@ def _industry(id_: str) -> dict[str, str]:
     )
 
 
-def _job(one: dict[str, Any]) -> dict[str, Any]:
+def _job(job: dict[str, Any]) -> dict[str, Any]:
     return {
-        "start": one["start"],
-        "end": one.get("end"),
-        "company": one.get("company"),
-        "company_id": one.get("company_id"),
-        "company_url": one.get("company_url"),
+        "start": job["start"],
+        "end": job.get("end"),
+        "company": job.get("company"),
+        "company_id": job.get("company_id"),
+        "company_url": job.get("company_url"),
         "industry": None,
-        "industries": [_industry(ref["id"]) for ref in one.get("industries") or ()],
-        "area": _area(one.get("area")),
+        "industries": [_industry(ref["id"]) for ref in job.get("industries") or ()],
+        "area": _area(job.get("area")),
         "employer": None,
-        "position": one.get("position"),
+        "position": job.get("position"),
     }
 
 
 def _months(jobs: Iterable[dict[str, Any]], today: date) -> int | None:
-    """Months of experience, those of jobs at the same time counted once; ``None`` without jobs."""
+    """Return months of experience, overlapping jobs counted once; ``None`` without jobs."""
     worked: set[int] = set()
     for job in jobs:
         start = date.fromisoformat(job["start"])
@@ -81,7 +82,7 @@ def _months(jobs: Iterable[dict[str, Any]], today: date) -> int | None:
 
 
 def phone_value(value: Any) -> dict[str, str]:
-    """A phone with its parts and its written form; the parts win."""
+    """Return a phone with its parts and ``formatted``; if both are given, the parts win."""
     if not all(value.get(part) for part in ("country", "city", "number")):
         digits = "".join(letter for letter in value["formatted"] if letter.isdigit())
         value = {"country": digits[:-10], "city": digits[-10:-7], "number": digits[-7:]}
@@ -95,34 +96,39 @@ def phone_value(value: Any) -> dict[str, str]:
     }
 
 
-def _contact(one: dict[str, Any]) -> dict[str, Any]:
-    type_ = catalogue.names("preferred_contact_type")[one["type"]["id"]]
-    common = {"type": type_, "preferred": bool(one.get("preferred"))}
+def _contact(contact: dict[str, Any]) -> dict[str, Any]:
+    type_ = catalogue.names("preferred_contact_type")[contact["type"]["id"]]
+    common = {"type": type_, "preferred": bool(contact.get("preferred"))}
     if type_["id"] == "email":
-        return {"kind": "email", "contact_value": one["value"], "value": one["value"], **common}
-    value = phone_value(one["value"])
+        return {
+            "kind": "email",
+            "contact_value": contact["value"],
+            "value": contact["value"],
+            **common,
+        }
+    value = phone_value(contact["value"])
     return {
         "kind": "phone",
         "contact_value": value["formatted"],
         "value": value,
         **common,
-        "comment": one.get("comment"),
+        "comment": contact.get("comment"),
         "need_verification": False,
         "verified": True,
     }
 
 
-def _school(number: int, one: dict[str, Any], level: dict[str, str] | None) -> dict[str, Any]:
+def _school(number: int, school: dict[str, Any], level: dict[str, str] | None) -> dict[str, Any]:
     return {
         "id": str(number + 1),
-        "name": one["name"],
-        "name_id": one.get("name_id"),
-        "organization": one.get("organization"),
-        "organization_id": one.get("organization_id"),
-        "result": one.get("result"),
-        "result_id": one.get("result_id"),
+        "name": school["name"],
+        "name_id": school.get("name_id"),
+        "organization": school.get("organization"),
+        "organization_id": school.get("organization_id"),
+        "result": school.get("result"),
+        "result_id": school.get("result_id"),
         "university_acronym": None,
-        "year": one["year"],
+        "year": school["year"],
         "education_level": level,
     }
 
@@ -133,7 +139,8 @@ def _education(body: dict[str, Any]) -> dict[str, Any]:
     return {
         "level": level,
         "primary": [
-            _school(number, one, level) for number, one in enumerate(education.get("primary") or ())
+            _school(number, school, level)
+            for number, school in enumerate(education.get("primary") or ())
         ],
         **{part: education.get(part) or [] for part in ("additional", "attestation", "elementary")},
     }
@@ -142,8 +149,8 @@ def _education(body: dict[str, Any]) -> dict[str, Any]:
 def _languages(refs: Any) -> list[dict[str, Any]]:
     names = {row["id"]: row["name"] for row in catalogue.languages()}
     return [
-        {"id": one["id"], "name": names[one["id"]], "level": _named("language_level", one["level"])}
-        for one in refs or ()
+        {"id": ref["id"], "name": names[ref["id"]], "level": _named("language_level", ref["level"])}
+        for ref in refs or ()
     ]
 
 
@@ -155,17 +162,17 @@ def _age(birth_date: str | None, today: date) -> int | None:
 
 
 def new_views(resume: Resume) -> int:
-    """How many of its views the owner has not seen yet."""
+    """Return how many of its views the owner has not seen yet."""
     return resume.views % 7
 
 
 def next_publish_at(resume: Resume) -> float | None:
-    """When it may be lifted again; ``None`` before its first publication."""
+    """Return when it may be moved to the top again; ``None`` before its first publication."""
     return None if resume.published_at is None else resume.published_at + BUMP_INTERVAL_S
 
 
 def status(resume: Resume, now: float) -> dict[str, Any]:
-    """The body of ``/resumes/{id}/status``."""
+    """Return the fields of a resume about its publication and progress."""
     done = progress(resume.body)
     due = next_publish_at(resume)
     finished = not done["mandatory"]
@@ -181,8 +188,20 @@ def status(resume: Resume, now: float) -> dict[str, Any]:
     }
 
 
+def _owner(body: dict[str, Any], today: date) -> dict[str, Any]:
+    return {
+        "first_name": body.get("first_name"),
+        "last_name": body.get("last_name"),
+        "middle_name": body.get("middle_name"),
+        "age": _age(body.get("birth_date"), today),
+        "area": _area(body.get("area")),
+        "gender": _named("gender", body.get("gender")),
+        "photo": None,
+    }
+
+
 def _common(resume: Resume, now: float) -> dict[str, Any]:
-    """What the item and the whole share."""
+    """Return the fields that items and whole resumes share."""
     body, url = resume.body, f"{API}/resumes/{resume.id}"
     today = datetime.fromtimestamp(now, UTC).date()
     state, due = status(resume, now), next_publish_at(resume)
@@ -198,19 +217,13 @@ def _common(resume: Resume, now: float) -> dict[str, Any]:
         "title": body.get("title"),
         "url": url,
         "alternate_url": f"https://hh.ru/resume/{resume.id}",
-        "first_name": body.get("first_name"),
-        "last_name": body.get("last_name"),
-        "middle_name": body.get("middle_name"),
-        "age": _age(body.get("birth_date"), today),
-        "area": _area(body.get("area")),
-        "gender": _named("gender", body.get("gender")),
-        "photo": None,
+        **_owner(body, today),
         "salary": salary and {"amount": salary["amount"], "currency": salary["currency"]},
         "total_experience": months and {"months": months},
         "certificate": [],
         "hidden_fields": _all_named("resume_hidden_fields", body.get("hidden_fields")),
         "education": _education(body),
-        "experience": [_job(one) for one in body.get("experience") or ()],
+        "experience": [_job(job) for job in body.get("experience") or ()],
         "marked": False,
         "platform": {"id": "headhunter"},
         "real_id": str(200_000_000 + resume.number),
@@ -219,17 +232,14 @@ def _common(resume: Resume, now: float) -> dict[str, Any]:
         "actions": {"download": files},
         "download": files,
         "access": {"type": _named("resume_access_type", (body.get("access") or {}).get("type"))},
-        "blocked": state["blocked"],
-        "can_publish_or_update": state["can_publish_or_update"],
-        "finished": state["finished"],
-        "status": state["status"],
+        **{name: state[name] for name in SHARED_STATE},
         "can_view_full_info": True,
         "next_publish_at": None if due is None else moment(due),
         "new_views": new_views(resume),
         "total_views": resume.views,
         "views_url": f"{url}/views",
         "paid_services": [{"id": "resume_marked", "name": "Яркое резюме", "active": False}],
-        "contact": [_contact(one) for one in body.get("contact") or ()],
+        "contact": [_contact(contact) for contact in body.get("contact") or ()],
         "tags": [],
         "employment_form": [catalogue.names("resume_employment_form")[id_] for id_ in forms],
         "work_format": [catalogue.names("resume_work_format")[id_] for id_ in formats],
@@ -237,7 +247,7 @@ def _common(resume: Resume, now: float) -> dict[str, Any]:
 
 
 def item(resume: Resume, now: float, similar: int) -> dict[str, Any]:
-    """A resume in ``/resumes/mine``; *similar*: how many vacancies are like it."""
+    """Return a resume as in ``/resumes/mine``; *similar*: how many vacancies fit it."""
     shared = _common(resume, now)
     return shared | {
         "created": shared["created_at"],
@@ -252,11 +262,11 @@ def item(resume: Resume, now: float, similar: int) -> dict[str, Any]:
 
 
 def whole(resume: Resume, now: float) -> dict[str, Any]:
-    """A resume as its owner sees it."""
+    """Return a whole resume as its owner sees it."""
     body, shared, state = resume.body, _common(resume, now), status(resume, now)
     jobs = body.get("experience") or ()
-    for shown, kept in zip(shared["experience"], jobs, strict=True):
-        shown["description"] = kept.get("description")
+    for shown, stored in zip(shared["experience"], jobs, strict=True):
+        shown["description"] = stored.get("description")
     employments = _all_named("employment", body.get("employments"))
     schedules = _all_named("schedule", body.get("schedules"))
     relocation = body.get("relocation")
@@ -296,8 +306,8 @@ def whole(resume: Resume, now: float) -> dict[str, Any]:
         "progress": state["progress"],
         "_progress": {
             "percentage": state["progress"]["percentage"],
-            "mandatory": [one["id"] for one in state["progress"]["mandatory"]],
-            "recommended": [one["id"] for one in state["progress"]["recommended"]],
+            "mandatory": [field["id"] for field in state["progress"]["mandatory"]],
+            "recommended": [field["id"] for field in state["progress"]["recommended"]],
         },
         "publish_url": state["publish_url"],
     }

@@ -1,4 +1,4 @@
-"""Where people's resumes are kept. What is stored of one is what ``PUT /resumes/{id}`` takes."""
+"""The table of resumes. The stored body has the fields that ``PUT /resumes/{id}`` takes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS resumes_given (person_id TEXT PRIMARY KEY);
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A resume. *published_at* is the last publication, first or repeated; ``None``: never."""
+    """A resume. *published_at* is the time of the last publication, ``None`` if there was none."""
 
     number: int
     id: str
@@ -43,7 +43,7 @@ class Resume:
 
 
 def first_body(person: Person, short: dict[str, Any]) -> dict[str, Any]:
-    """A resume of ``data/people.toml`` written out as ``POST /resumes`` takes it."""
+    """Return a resume of ``data/people.toml`` in full, as ``POST /resumes`` takes it."""
 
     def ids(values: list[str]) -> list[dict[str, str]]:
         return [{"id": value} for value in values]
@@ -72,8 +72,8 @@ def first_body(person: Person, short: dict[str, Any]) -> dict[str, Any]:
         "skills": short.get("skills"),
         "salary": {"amount": short["salary"], "currency": "RUR"} if "salary" in short else None,
         "experience": [
-            {**one, "industries": ids(one.get("industries", [])), "area": {"id": person.area}}
-            for one in short.get("experience", [])
+            {**job, "industries": ids(job.get("industries", [])), "area": {"id": person.area}}
+            for job in short.get("experience", [])
         ],
         "access": {"type": {"id": "clients"}},
         "resume_locale": {"id": "RU"},
@@ -88,14 +88,14 @@ def first_body(person: Person, short: dict[str, Any]) -> dict[str, Any]:
 
 
 class ResumeStore:
-    """Tables of the sandbox's database; the connection is the store's."""
+    """The tables of resumes in the sandbox's database, which the :class:`Store` opens."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
-    def give_first(self, now: float) -> None:
-        """Give the resumes of the beginning to those who have not had them yet."""
-        for person in people.everybody().values():
+    def create_initial(self, now: float) -> None:
+        """Create the initial resumes of the people who have not been given theirs yet."""
+        for person in people.all_people().values():
             self._database.execute("BEGIN IMMEDIATE")
             given = self._database.execute(
                 "INSERT OR IGNORE INTO resumes_given VALUES (?)", (person.id,)
@@ -114,10 +114,10 @@ class ResumeStore:
                 )
             self._database.execute("COMMIT")
 
-    def forget(self, now: float) -> None:
-        """The resumes of the beginning and no others."""
+    def reset(self, now: float) -> None:
+        """Delete all resumes and create the initial ones."""
         self._database.executescript("DELETE FROM resumes; DELETE FROM resumes_given;")
-        self.give_first(now)
+        self.create_initial(now)
 
     def _insert(
         self,
@@ -146,14 +146,14 @@ class ResumeStore:
             ),
         )
 
-    def of(self, person_id: str) -> list[Resume]:
-        """A person's resumes, those that are not visible yet too; last updated first."""
+    def of_person(self, person_id: str) -> list[Resume]:
+        """Return a person's resumes, also those not visible yet; the last updated first."""
         return self._read(
             "SELECT * FROM resumes WHERE person_id = ? ORDER BY updated_at DESC, number", person_id
         )
 
     def find(self, resume_id: str) -> Resume | None:
-        """The resume of that id, whoever's it is."""
+        """Return the resume of any person by its id."""
         found = self._read("SELECT * FROM resumes WHERE id = ?", resume_id)
         return found[0] if found else None
 
@@ -168,25 +168,25 @@ class ResumeStore:
     def create(
         self, person_id: str, body: dict[str, Any], now: float, *, visible_from: float
     ) -> str:
-        """Keep a new resume; its id."""
+        """Store a new resume and return its id."""
         id_ = secrets.token_hex(19)
         self._insert(id_, person_id, body, created_at=now, visible_from=visible_from)
         return id_
 
     def edit(self, resume_id: str, body: dict[str, Any], now: float) -> None:
-        """Keep what a resume says from now on."""
+        """Replace the body of a resume."""
         self._database.execute(
             "UPDATE resumes SET body = ?, updated_at = ? WHERE id = ?",
             (json.dumps(body), now, resume_id),
         )
 
     def publish(self, resume_id: str, now: float) -> None:
-        """Publish a resume, or lift it to the top again."""
+        """Publish a resume, or move it to the top again."""
         self._database.execute(
             "UPDATE resumes SET published_at = ?, updated_at = ? WHERE id = ?",
             (now, now, resume_id),
         )
 
     def delete(self, resume_id: str) -> None:
-        """For good."""
+        """Delete a resume for good."""
         self._database.execute("DELETE FROM resumes WHERE id = ?", (resume_id,))

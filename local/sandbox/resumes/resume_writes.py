@@ -1,4 +1,4 @@
-"""An applicant's resumes: the routes that create, edit, publish and delete them."""
+"""The routes that create, edit, publish and delete an applicant's resumes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
 
-# On hh.ru a new resume cannot be read or used for some seconds; how many differs.
+# hh.ru: a new resume cannot be read or used for some seconds; how many varies.
 VISIBLE_AFTER_S = 3.0
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
-    """The JSON object of the call. Raises 400 for anything else."""
+    """Return the JSON object of the call. Raises 400 for anything else."""
     try:
         body = json.loads(await request.text())
-        # Neither half a surrogate pair nor NaN can be said in an answer.
+        # Neither half a surrogate pair nor NaN can be sent in a response.
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         body = None
@@ -36,51 +36,51 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _titles(sandbox: Sandbox, person: Person, but: str | None = None) -> set[str]:
-    """The titles of the person's resumes, of one *but* which are its own."""
-    resumes = sandbox.store.resumes.of(person.id)
-    return {one.body["title"] for one in resumes if one.id != but}
+def _titles(sandbox: Sandbox, person: Person, *, except_id: str | None = None) -> set[str]:
+    """Return the titles of the person's resumes, without that of *except_id*."""
+    resumes = sandbox.store.resumes.of_person(person.id)
+    return {resume.body["title"] for resume in resumes if resume.id != except_id}
 
 
 async def create(request: web.Request) -> web.Response:
     """``POST /resumes``: 201 without a body, the new id in ``Location``.
 
-    ``?source_resume_id=`` starts from a copy; what the body brings wins.
+    ``?source_resume_id=`` copies that resume; the fields of the body replace the copied ones.
     """
     sandbox, person = request.app[SANDBOX], tokens.person(request)
-    now, resumes = sandbox.now(), sandbox.store.resumes.of(person.id)
+    now, resumes = sandbox.now(), sandbox.store.resumes.of_person(person.id)
     source_id = request.query.get("source_resume_id")
     body = await _body(request) if request.can_read_body or source_id is None else {}
     if len(resumes) >= MOST_RESUMES:
         raise ApiError(400, "resumes", "total_limit_exceeded", description="Bad Request")
-    start: dict[str, Any] = {}
+    copied: dict[str, Any] = {}
     if source_id is not None:
-        seen = (one for one in resumes if one.id == source_id and one.visible_from <= now)
-        source = next(seen, None)
+        visible = (resume for resume in resumes if resume.visible_from <= now)
+        source = next((resume for resume in visible if resume.id == source_id), None)
         if source is None:
             raise errors.not_found()
-        start = {name: value for name, value in source.body.items() if value not in (None, [])}
-    brought = {name: value for name, value in body.items() if value is not None}
+        copied = {name: value for name, value in source.body.items() if value not in (None, [])}
+    sent = {name: value for name, value in body.items() if value is not None}
     titles = _titles(sandbox, person)
-    kept = resume_check.read(start | brought, now, new=True, others=titles)
-    id_ = sandbox.store.resumes.create(person.id, kept, now, visible_from=now + VISIBLE_AFTER_S)
+    fields = resume_check.read(copied | sent, now, new=True, others=titles)
+    id_ = sandbox.store.resumes.create(person.id, fields, now, visible_from=now + VISIBLE_AFTER_S)
     return web.Response(
         status=201, content_type="text/html", headers={"Location": f"/resumes/{id_}"}
     )
 
 
 async def edit(request: web.Request) -> web.Response:
-    """``PUT /resumes/{id}``: 204. What is not sent stays; a list that is sent is the list."""
+    """``PUT /resumes/{id}``: 204. Absent fields keep their values; lists are replaced."""
     sandbox, resume = request.app[SANDBOX], own(request)
     now = sandbox.now()
-    titles = _titles(sandbox, tokens.person(request), but=resume.id)
-    brought = resume_check.read(await _body(request), now, new=False, others=titles)
-    sandbox.store.resumes.edit(resume.id, resume.body | brought, now)
+    titles = _titles(sandbox, tokens.person(request), except_id=resume.id)
+    fields = resume_check.read(await _body(request), now, new=False, others=titles)
+    sandbox.store.resumes.edit(resume.id, resume.body | fields, now)
     return web.Response(status=204)
 
 
 async def publish(request: web.Request) -> web.Response:
-    """``POST /resumes/{id}/publish``: 204. The first time, and every four hours to lift it."""
+    """``POST /resumes/{id}/publish``: 204. Publish it, or move it to the top every four hours."""
     sandbox, resume = request.app[SANDBOX], own(request)
     now, due = sandbox.now(), resume_shape.next_publish_at(resume)
     if missing(resume.body):
@@ -92,6 +92,6 @@ async def publish(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """``DELETE /resumes/{id}``: 204, and it is gone for good."""
+    """``DELETE /resumes/{id}``: 204. Delete it for good."""
     request.app[SANDBOX].store.resumes.delete(own(request).id)
     return web.Response(status=204)

@@ -1,1 +1,1 @@
-"""Vacancies: the world of them, how they are made, searched and shown."""
+"""Vacancies: the generated world, publishing, search, and hh.ru's JSON."""

@@ -1,6 +1,6 @@
 """Vacancies that a person or a test publishes through the control route.
 
-The body names what matters; all else is made up, always the same for the same id.
+Fields that the body lacks are generated, the same for the same id.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FLAGS = frozenset(
 _TEXTS = frozenset({"skills", "requirements", "duties"})
 
 
-def _known(name: str) -> Collection[str]:
+def _known_ids(name: str) -> Collection[str]:
     tables: dict[str, Collection[str]] = {
         "area": geography.areas(),
         "professional_role": catalogue.roles(),
@@ -44,24 +44,24 @@ def _known(name: str) -> Collection[str]:
     return tables.get(name) or catalogue.ids(name)
 
 
-_ONE = {"area": "area_id", "professional_role": "role", "type": "kind"} | {
+_SINGLE = {"area": "area_id", "professional_role": "role", "type": "kind"} | {
     name: name for name in ("experience", "employment_form")
 }
-_MANY = ("work_format", "work_schedule_by_days", "working_hours")
+_MULTIPLE = ("work_format", "work_schedule_by_days", "working_hours")
 FIELDS = (
     "title", "employer", "salary", "response_url", "shape", "refusal",
-    *_ONE, *_MANY, *sorted(_FLAGS), *sorted(_TEXTS),
+    *_SINGLE, *_MULTIPLE, *sorted(_FLAGS), *sorted(_TEXTS),
 )  # fmt: skip
 
 
 def _entry(name: str, value: Any) -> str:
-    if not isinstance(value, str) or value not in _known(name):
+    if not isinstance(value, str) or value not in _known_ids(name):
         raise InvalidVacancy(f"{name}: {value!r} is not in hh.ru's dictionary")
     return value
 
 
 def _strings(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
         raise InvalidVacancy(f"{name}: must be a list of strings")
     return tuple(value)
 
@@ -102,7 +102,7 @@ def _employer(seed: int, value: Any) -> Employer:
     if not isinstance(value, dict) or set(value) - {"id", "name", "trusted"}:
         raise InvalidVacancy("employer: must be a name or {id?, name, trusted?}")
     name = _string("employer.name", value.get("name"))
-    # The same name is the same company, whenever and by whom it is published.
+    # The same name always means the same company.
     number = sum(ord(letter) * 31**place for place, letter in enumerate(name)) % employers.COUNT
     employer_id = value.get("id") or str(9_000_000 + sum(name.encode()) * 37 % 900_000)
     if not isinstance(employer_id, str) or not employer_id.isascii() or not employer_id.isdigit():
@@ -124,16 +124,16 @@ def _changes(seed: int, body: dict[str, Any]) -> dict[str, Any]:
             changes["employer"] = _employer(seed, value)
         elif name == "salary":
             changes["salary"] = _salary(value)
-        elif name in _ONE:
-            changes[_ONE[name]] = _entry(name, value)
-        elif name in _MANY:
-            changes[name] = tuple(_entry(name, one) for one in _strings(name, value))
+        elif name in _SINGLE:
+            changes[_SINGLE[name]] = _entry(name, value)
+        elif name in _MULTIPLE:
+            changes[name] = tuple(_entry(name, entry) for entry in _strings(name, value))
         else:
-            changes[name] = _other(name, value)
+            changes[name] = _check_other(name, value)
     return changes
 
 
-def _other(name: str, value: Any) -> Any:
+def _check_other(name: str, value: Any) -> Any:
     if name in _TEXTS:
         return _strings(name, value)
     if name == "response_url":
@@ -148,16 +148,16 @@ def _other(name: str, value: Any) -> Any:
 
 
 def make(seed: int, vacancy_id: str, published: float, body: Any) -> Vacancy:
-    """The vacancy that *body* describes. Raises :class:`InvalidVacancy`."""
+    """Return the vacancy that *body* describes. Raises :class:`InvalidVacancy`."""
     if not isinstance(body, dict) or "title" not in body:
         raise InvalidVacancy("title: is required")
     changes = _changes(seed, body)
-    # Numbers below zero are nobody else's.
+    # Generated vacancies have no numbers below zero.
     vacancy = vacancy_maker.make(
         seed, -int(vacancy_id), vacancy_id, published, published + LONGEST_LIFE, "both"
     )
     plain = {"kind": "open", "has_test": False, "response_letter_required": False}
-    # A test of one's own making has to be passed, unless it is said that it need not be.
+    # A test is required unless the body says otherwise.
     plain |= {"test_required": bool(changes.get("has_test")), "allow_messages": True}
     unset = {"response_url": None, "shape": "both", "premium": False, "address": None}
     changes = {**plain, **unset, **changes}

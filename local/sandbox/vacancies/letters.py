@@ -1,7 +1,7 @@
-"""How people type: letters of the other alphabet that look alike, and characters that do not show.
+"""Typing errors: look-alike letters of the other alphabet, and invisible characters.
 
-The rates are those of 550 real titles, 400 real snippets and 1,150 real descriptions. Soft hyphens
-were in none of them: they occur as rarely as that allows.
+The rates are those of 550 real titles, 400 real snippets and 1,150 real descriptions. None of them
+had a soft hyphen; its rate is as low as that allows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox.chance import Chance
+from local.sandbox.seeded_random import SeededRandom
 
 if TYPE_CHECKING:
     from local.sandbox.vacancies.vacancy import Vacancy
@@ -19,16 +19,16 @@ LATIN_C, CYRILLIC_ES = "C", "\N{CYRILLIC CAPITAL LETTER ES}"
 SOFT_HYPHEN, ZERO_WIDTH_SPACE, NO_BREAK_SPACE = "\xad", "\u200b", "\xa0"
 LONGEST_TITLE = 100
 
-# Of the titles that have the word, and of the lines of text.
+# Rates among the titles and lines with the word.
 CYRILLIC_CPP_IN_TITLE, CYRILLIC_CPP_IN_LINE = 0.5, 0.28
 LATIN_1C_IN_TITLE, LATIN_1C_IN_LINE = 0.08, 0.06
-# Of all titles and of all texts.
+# Rates among all titles and texts.
 MIXED_WORD_IN_TITLE, MIXED_WORD_IN_TEXT = 0.002, 0.05
 ZERO_WIDTH_IN_TITLE, ZERO_WIDTH_IN_TEXT = 0.002, 0.008
 NO_BREAK_IN_TITLE = 0.002
 SOFT_HYPHEN_IN_TITLE, SOFT_HYPHEN_IN_TEXT = 0.001, 0.001
 
-# What is typed without changing the layout of the keyboard: «cоздать», «Сode», «c опытом».
+# Typed without changing the keyboard layout: «cоздать», «Сode», «c опытом».
 _LOOK_ALIKE = dict(zip("СсОоАаЕеРрХх", "CcOoAaEePpXx", strict=True))
 _CYRILLIC_START = re.compile(r"\b[СсОоАаЕеРрХх](?=[а-яё]|\s)")
 _LATIN_START = re.compile(r"\b[CcOoAaEePpXx](?=[A-Za-z]{2})")
@@ -40,87 +40,86 @@ _ONE_C = re.compile(rf"\b1{CYRILLIC_ES}\b")
 
 
 def type_vacancy(vacancy: Vacancy, *about: object) -> Vacancy:
-    """Return *vacancy* with its title and texts as people type them; the same for what it is
-    *about*."""
-    chance = Chance(*about, "letters")
-    name = _type_title(vacancy.name, chance)
+    """Return *vacancy* with typing errors in its title and texts, which depend on *about* alone."""
+    rng = SeededRandom(*about, "letters")
+    name = _type_title(vacancy.name, rng)
     parts: dict[str, Any] = {
-        part: tuple(_type_line(line, chance) for line in getattr(vacancy, part))
+        part: tuple(_type_line(line, rng) for line in getattr(vacancy, part))
         for part in ("requirements", "duties", "plus")
     }
-    # The title is quoted in the text as it was typed.
+    # The text quotes the title with its errors.
     intro = tuple(line.replace(vacancy.name, name) for line in vacancy.intro)
     typed = replace(vacancy, name=name, intro=intro, **parts)
-    for often, change in (
+    for rate, change in (
         (MIXED_WORD_IN_TEXT, _mix_word),
         (ZERO_WIDTH_IN_TEXT, _add_zero_width),
         (SOFT_HYPHEN_IN_TEXT, _add_soft_hyphen),
     ):
-        if chance.happens(often):
-            part = chance.pick(("requirements", "duties"))
+        if rng.happens(rate):
+            part = rng.pick(("requirements", "duties"))
             lines = list(getattr(typed, part))
-            place = chance.integer(0, len(lines) - 1)
-            lines[place] = change(lines[place], chance)
+            place = rng.integer(0, len(lines) - 1)
+            lines[place] = change(lines[place], rng)
             changed: dict[str, Any] = {part: tuple(lines)}
             typed = replace(typed, **changed)
     return typed
 
 
-def _type_title(title: str, chance: Chance) -> str:
-    if chance.happens(CYRILLIC_CPP_IN_TITLE):
+def _type_title(title: str, rng: SeededRandom) -> str:
+    if rng.happens(CYRILLIC_CPP_IN_TITLE):
         title = _C_PLUS_PLUS.sub(f"{CYRILLIC_ES}++", title)
-    if chance.happens(LATIN_1C_IN_TITLE):
+    if rng.happens(LATIN_1C_IN_TITLE):
         title = _ONE_C.sub(f"1{LATIN_C}", title)
-    for often, change in (
+    for rate, change in (
         (MIXED_WORD_IN_TITLE, _mix_word),
         (ZERO_WIDTH_IN_TITLE, _add_zero_width),
         (NO_BREAK_IN_TITLE, _join_words),
         (SOFT_HYPHEN_IN_TITLE, _add_soft_hyphen),
     ):
-        if chance.happens(often):
-            title = change(title, chance)
+        if rng.happens(rate):
+            title = change(title, rng)
     return title[:LONGEST_TITLE]
 
 
-def _type_line(line: str, chance: Chance) -> str:
-    if chance.happens(CYRILLIC_CPP_IN_LINE):
+def _type_line(line: str, rng: SeededRandom) -> str:
+    if rng.happens(CYRILLIC_CPP_IN_LINE):
         line = _C_PLUS_PLUS.sub(f"{CYRILLIC_ES}++", line)
-    if chance.happens(LATIN_1C_IN_LINE):
+    if rng.happens(LATIN_1C_IN_LINE):
         line = _ONE_C.sub(f"1{LATIN_C}", line)
     return line
 
 
-def _mix_word(text: str, chance: Chance) -> str:
+def _mix_word(text: str, rng: SeededRandom) -> str:
     """Return *text* with the first letter of a word in the other alphabet, if a word allows it."""
     table = _LOOK_ALIKE | _TO_CYRILLIC
     places = [match.start() for match in _CYRILLIC_START.finditer(text)]
     places += [match.start() for match in _LATIN_START.finditer(text)]
     if not places:
         return text
-    place = chance.pick(places)
+    place = rng.pick(places)
     return text[:place] + table[text[place]] + text[place + 1 :]
 
 
-def _add_zero_width(text: str, chance: Chance) -> str:
+def _add_zero_width(text: str, rng: SeededRandom) -> str:
     """Return *text* with zero-width spaces before it or after one of its words."""
     places = [0, *(match.start() for match in _WORD_END.finditer(text))]
-    place = chance.pick(places)
-    return text[:place] + ZERO_WIDTH_SPACE * chance.integer(1, 7) + text[place:]
+    place = rng.pick(places)
+    return text[:place] + ZERO_WIDTH_SPACE * rng.integer(1, 7) + text[place:]
 
 
-def _add_soft_hyphen(text: str, chance: Chance) -> str:
+def _add_soft_hyphen(text: str, rng: SeededRandom) -> str:
     """Return *text* with a soft hyphen in one of its long words, if it has one."""
     words = list(_LONG_WORD.finditer(text))
     if not words:
         return text
-    place = chance.pick(words).start() + 4
+    place = rng.pick(words).start() + 4
     return text[:place] + SOFT_HYPHEN + text[place:]
 
 
-def _join_words(text: str, chance: Chance) -> str:
+def _join_words(text: str, rng: SeededRandom) -> str:
     """Return *text* with a no-break space between two of its words."""
     spaces = [place for place, character in enumerate(text) if character == " "]
     if not spaces:
         return text
-    place = chance.pick(spaces)
+    place = rng.pick(spaces)
     return text[:place] + NO_BREAK_SPACE + text[place + 1 :]

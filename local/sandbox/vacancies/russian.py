@@ -1,7 +1,7 @@
-"""Words of Russian and English texts brought to a stem, so that forms of a word meet.
+"""Stems of Russian and English words, so that a search finds other forms of a word.
 
-Not a dictionary: it takes off reflexives and the longest known ending, and leaves at least three
-letters. Good enough for a search to find «разработчика» by «разработчик».
+No dictionary: reflexives and the longest known ending are removed, and at least three letters stay.
+That suffices to find «разработчика» by «разработчик».
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _ENDINGS = (  # the longest first
 )  # fmt: skip
 
 
-# hh.ru finds some words by their twins in the other language.
-_TWINS = {
+# hh.ru: some words are found by their equivalents in the other language.
+_EQUIVALENTS = {
     "developer": "разработчик",
     "programmer": "программист",
     "engineer": "инженер",
@@ -44,10 +44,10 @@ _TWINS = {
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """The stem of one word in any letter case; twins have one stem."""
-    taken = _without_ending(word.lower().replace("ё", "е"))
-    twin = _TWINS.get(taken)
-    return taken if twin is None else _without_ending(twin)
+    """Return the stem of a word in any letter case; equivalents have the same stem."""
+    base = _without_ending(word.lower().replace("ё", "е"))
+    equivalent = _EQUIVALENTS.get(base)
+    return base if equivalent is None else _without_ending(equivalent)
 
 
 def _without_ending(word: str) -> str:
@@ -63,11 +63,11 @@ def _without_ending(word: str) -> str:
 
 @lru_cache(maxsize=50_000)
 def stems(text: str) -> tuple[str, ...]:
-    """The stems of a text's words, in order."""
+    """Return the stems of a text's words, in order."""
     return tuple(stem(word) for word in WORD.findall(text))
 
 
 @lru_cache(maxsize=50_000)
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text as they stand, in small letters."""
+    """Return the words of a text, in order and in lower case."""
     return tuple(word.lower().replace("ё", "е") for word in WORD.findall(text))

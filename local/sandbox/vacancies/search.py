@@ -1,4 +1,4 @@
-"""Search over the open vacancies: which match, in what order, which page of them."""
+"""Search over the open vacancies: filters, order and pages."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     Filter = Callable[[Vacancy], bool]
 
-# A word in the title says more than one in the description.
+# Scores of a word by the field in which it is found.
 _WEIGHTS = {"name": 10.0, "company_name": 4.0, "description": 1.0}
 
 
 def _any_of(values_of: Callable[[Vacancy], Iterable[str]]) -> Callable[[frozenset[str]], Filter]:
-    def made(wanted: frozenset[str]) -> Filter:
+    def make_filter(wanted: frozenset[str]) -> Filter:
         return lambda vacancy: not wanted.isdisjoint(values_of(vacancy))
 
-    return made
+    return make_filter
 
 
 def _area(wanted: frozenset[str]) -> Filter:
@@ -70,16 +70,19 @@ FILTERS: Mapping[str, Callable[[frozenset[str]], Filter]] = {
 
 
 def _monthly(vacancy: Vacancy, *, highest: bool) -> float | None:
-    """The best (or the least) of what a vacancy pays, in roubles a month."""
+    """Return the highest (or lowest) pay of a vacancy in roubles a month, ``None`` if unknown."""
     salary = vacancy.salary
     if salary is None:
         return None
-    first, other = (salary.high, salary.low) if highest else (salary.low, salary.high)
-    return salary.monthly(other if first is None else first)
+    bound, fallback = (salary.high, salary.low) if highest else (salary.low, salary.high)
+    return salary.monthly(fallback if bound is None else bound)
 
 
 def _salary(search: Search) -> Filter:
-    """Pays that much or more; without *only_with_salary* also those that do not say."""
+    """Return a filter for pay at or above the wanted one.
+
+    Without *only_with_salary*, vacancies without a salary match too.
+    """
     wanted = (search.salary or 0) / catalogue.rates()[search.currency]
 
     def pays(vacancy: Vacancy) -> bool:
@@ -107,7 +110,7 @@ def _inside(box: tuple[float, float, float, float]) -> Filter:
 
 def _without(words: tuple[str, ...]) -> Filter:
     unwanted = [text_query.parse(f'"{word}"') for word in words]
-    return lambda vacancy: not any(query.holds(vacancy) for query in unwanted)
+    return lambda vacancy: not any(query.matches(vacancy) for query in unwanted)
 
 
 def _published(search: Search) -> Filter:
@@ -117,8 +120,8 @@ def _published(search: Search) -> Filter:
 
 
 def filters(search: Search, query: text_query.Node) -> list[Filter]:
-    """What a vacancy must satisfy, the cheap questions first."""
-    asked = [FILTERS[name](values) for name, values in search.one_of.items()]
+    """Return the filters of a search, the cheap ones first."""
+    by_values = [FILTERS[name](values) for name, values in search.one_of.items()]
     optional: list[tuple[bool, Callable[[], Filter]]] = [
         (search.salary is not None or search.only_with_salary, lambda: _salary(search)),
         (bool(search.label), lambda: lambda vacancy: search.label <= vacancy.labels),
@@ -132,14 +135,14 @@ def filters(search: Search, query: text_query.Node) -> list[Filter]:
             lambda: _published(search),
         ),
         (search.box is not None, lambda: _inside(search.box or (0, 0, 0, 0))),
-        (bool(search.text.strip()), lambda: query.holds),
+        (bool(search.text.strip()), lambda: query.matches),
         (bool(search.excluded_text), lambda: _without(search.excluded_text)),
     ]
-    return asked + [made() for wanted, made in optional if wanted]
+    return by_values + [make_filter() for is_set, make_filter in optional if is_set]
 
 
 def distance_m(vacancy: Vacancy, point: tuple[float, float] | None) -> float | None:
-    """Metres from the sort point; ``None`` without a point or coordinates."""
+    """Return metres from the sort point, ``None`` without a point or coordinates."""
     address = vacancy.address
     if point is None or address is None or address.lat is None or address.lng is None:
         return None
@@ -147,7 +150,7 @@ def distance_m(vacancy: Vacancy, point: tuple[float, float] | None) -> float | N
 
 
 def _order(search: Search, query: text_query.Node) -> Callable[[Vacancy], tuple[float, ...]]:
-    """A sort key, the smallest first. Ties: the newest first."""
+    """Return the sort key of a search; ties are sorted by publication, the newest first."""
     terms = list(query.terms())
 
     def newest(vacancy: Vacancy) -> tuple[float, ...]:
@@ -184,7 +187,7 @@ def _order(search: Search, query: text_query.Node) -> Callable[[Vacancy], tuple[
 
 
 def find(search: Search, vacancies: Iterable[Vacancy]) -> list[Vacancy]:
-    """All that match, in the order asked for."""
+    """Return all matching vacancies in the order of the search."""
     query = text_query.parse(search.text, search.search_field or text_query.FIELDS)
     found = list(vacancies)
     for matches in filters(search, query):
@@ -195,18 +198,18 @@ def find(search: Search, vacancies: Iterable[Vacancy]) -> list[Vacancy]:
     return found
 
 
-def answer(
+def page_of(
     search: Search,
     vacancies: Iterable[Vacancy],
     sent: Iterable[tuple[str, str]],
     *,
     overlap: int = 0,
 ) -> dict[str, Any]:
-    """The body of ``GET /vacancies``; *sent* are the query's pairs, for the link to the site.
+    """Return the body of ``GET /vacancies``; *sent*: the query's pairs, for the link to the site.
 
-    *overlap*: by how many places the pages after the first are shifted, as when so many vacancies
-    were published, and the oldest closed, since the first was read: its last ones come again, and
-    the last of all are on no page.
+    *overlap*: by how many places the pages after the first are shifted, as if that many vacancies
+    had been published, and the oldest closed, since the first page was read: its last items are
+    repeated, and the last of all are on no page.
     """
     found = find(search, vacancies)
     terms = list(text_query.parse(search.text, search.search_field or text_query.FIELDS).terms())

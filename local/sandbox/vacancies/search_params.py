@@ -1,7 +1,7 @@
-"""The parameters of ``GET /vacancies``, read as hh.ru reads them.
+"""The parameters of ``GET /vacancies``, parsed as hh.ru does.
 
-Repeated keys make a list; a value out of hh.ru's dictionaries is refused with ``bad_argument``
-(several in one, joined by commas, are such a value); names that hh.ru does not know are ignored.
+Repeated keys make a list; a value that is not in hh.ru's dictionaries is refused with
+``bad_argument`` (also several values joined by commas); unknown names are ignored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PART_TIME = frozenset(
         "accept_temporary",
     }
 )
-# Two spellings of the corners are on record; whichever a client sends is understood.
+# hh.ru: two spellings of the corners are documented; both are accepted.
 BOXES = (
     ("bottom_lat", "left_lng", "top_lat", "right_lng"),
     ("bottom_left_lat", "bottom_left_lng", "top_right_lat", "top_right_lng"),
@@ -49,9 +49,9 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search asks for. Empty collections and ``None`` do not limit anything.
+    """The parameters of a search. Empty collections and ``None`` filter nothing.
 
-    Moments are seconds since the epoch; *box* is south, west, north, east in degrees.
+    Times are seconds since the epoch; *box* is south, west, north, east in degrees.
     """
 
     text: str = ""
@@ -80,14 +80,14 @@ class _Reader:
         self.query = query
 
     def many(self, name: str, known: Collection[str]) -> frozenset[str]:
-        """All values of a repeatable parameter; an empty one counts as not sent."""
+        """Return all values of a repeatable parameter; an empty value counts as absent."""
         values = [value for value in self.query.getall(name, []) if value]
         if any(value not in known for value in values):
             raise errors.bad_argument(name)
         return frozenset(values)
 
     def ids(self, name: str) -> frozenset[str]:
-        """Ids of employers: any number will do, most of them find nothing."""
+        """Return ids of employers: any numbers, known or not."""
         values = [value for value in self.query.getall(name, []) if value]
         if not all(_NUMBER.fullmatch(value) for value in values):
             raise errors.bad_argument(name)
@@ -116,7 +116,7 @@ class _Reader:
         return float(value)
 
     def date(self, name: str) -> float | None:
-        """A day (Moscow's midnight) or a moment, rounded down to five minutes."""
+        """Return a day (Moscow's midnight) or a time, rounded down to five minutes."""
         value = self.query.get(name)
         if not value:
             return None
@@ -183,7 +183,7 @@ def _pages(reader: _Reader) -> tuple[int, int]:
 
 
 def _one_of(reader: _Reader) -> dict[str, frozenset[str]]:
-    """The filters of which a vacancy must match any value."""
+    """Return the filters of which a vacancy must match any value."""
     known: dict[str, Collection[str]] = {
         "experience": catalogue.ids("experience"),
         "employment": catalogue.ids("employment"),
@@ -208,13 +208,13 @@ def _one_of(reader: _Reader) -> dict[str, frozenset[str]]:
 
 
 def _metro_ids() -> set[str]:
-    """Stations and whole lines."""
+    """Return the ids of stations and of lines."""
     stations = geography.stations().values()
     return {station.id for station in stations} | {station.line_id for station in stations}
 
 
-def read(query: MultiMapping[str], now: float) -> Search:
-    """The search that *query* asks for. Raises :class:`~local.sandbox.errors.ApiError` 400."""
+def parse(query: MultiMapping[str], now: float) -> Search:
+    """Return the search that *query* means. Raises :class:`~local.sandbox.errors.ApiError` 400."""
     reader = _Reader(query)
     text = query.get("text", "")
     if len(text) > LONGEST_TEXT:
@@ -226,7 +226,7 @@ def read(query: MultiMapping[str], now: float) -> Search:
     order_by = _order(reader)
     published_from, published_to = _dates(reader, now)
     for name in ("no_magic", "clusters", "describe_arguments"):
-        reader.flag(name)  # understood; what they add is always null here
+        reader.flag(name)  # checked only; the fields that they add are always null here
     return Search(
         text=text,
         search_field=tuple(

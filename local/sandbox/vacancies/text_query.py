@@ -1,9 +1,9 @@
-"""hh.ru's query language, at the level that people use.
+"""hh.ru's query language, as far as people use it.
 
-Words next to each other must all be there; ``"a phrase"`` stands as written; ``OR``, ``AND``,
-``NOT`` and parentheses combine; ``NAME:``, ``COMPANY_NAME:`` and ``DESCRIPTION:`` limit what
-follows to a field; ``word*`` is a beginning; ``!word`` is that very form. Like the real thing it
-refuses nothing: a stray bracket or operator is passed over.
+All words must be found; the words of ``"a phrase"`` must be adjacent; ``OR``, ``AND``, ``NOT`` and
+parentheses combine; ``NAME:``, ``COMPANY_NAME:`` and ``DESCRIPTION:`` limit the next operand to a
+field; ``word*`` is a prefix; ``!word`` is that exact form. Like hh.ru, it refuses nothing: a stray
+bracket or operator is ignored.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ FIELDS = ("name", "company_name", "description")
 _TOKEN = re.compile(
     r'(?P<field>NAME|COMPANY_NAME|DESCRIPTION):|"(?P<phrase>[^"]*)"|(?P<bracket>[()])|(?P<word>[^\s()"]+)'
 )
-_DEPTH = 50  # brackets inside brackets; whatever is deeper is passed over
+_DEPTH = 50  # of nested brackets; deeper ones are ignored
 
 
 class Node(Protocol):
-    """A part of a query: holds for a vacancy or not."""
+    """A part of a query."""
 
-    def holds(self, vacancy: Vacancy) -> bool:
-        """Whether the vacancy has what this part asks for."""
+    def matches(self, vacancy: Vacancy) -> bool:
+        """Return whether the vacancy matches."""
 
     def terms(self) -> Iterator[Term]:
-        """The terms that are asked for (not those after NOT): they score and are highlighted."""
+        """Yield the terms (not those after NOT), which score and are highlighted."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One word (or a hyphenated group, or a phrase) looked for in *fields*."""
+    """A word (or a hyphenated group, or a phrase) that is searched in *fields*."""
 
     text: str
     fields: tuple[str, ...]
     phrase: bool = False
     exact: bool = False
-    beginning: bool = False
+    prefix: bool = False
 
     @cached_property
     def stems(self) -> frozenset[str]:
-        """The stems of its words."""
+        """Return the stems of its words."""
         return frozenset(russian.stems(self.text))
 
-    def holds(self, vacancy: Vacancy) -> bool:
-        """Whether any of the fields has the words (a phrase: side by side)."""
-        for field in self.fields:  # noqa: SIM110 - asked of every vacancy; any() takes twice as long
+    def matches(self, vacancy: Vacancy) -> bool:
+        """Return whether a field has the words (of a phrase: adjacent ones)."""
+        for field in self.fields:  # noqa: SIM110 - called for every vacancy; any() is twice as slow
             if self.found_in(vacancy, field):
                 return True
         return False
 
     def found_in(self, vacancy: Vacancy, field: str) -> bool:
-        """The same for one field."""
-        if self.beginning:
+        """Return the same for one field."""
+        if self.prefix:
             return any(word.startswith(self.text) for word in vacancy.words[field])
         if not self.stems <= vacancy.stems[field]:
             return False
@@ -81,60 +81,60 @@ class Term:
         return False
 
     def terms(self) -> Iterator[Term]:
-        """Itself."""
+        """Yield the term itself."""
         yield self
 
     def wants(self, word: str) -> bool:
-        """Whether a word of a snippet is to be highlighted for this term."""
-        if self.beginning:
+        """Return whether to highlight a word of a snippet for this term."""
+        if self.prefix:
             return word.lower().startswith(self.text)
         return russian.stem(word) in self.stems
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every part must hold; none: everything does."""
+    """A conjunction; without parts it matches everything."""
 
     parts: tuple[Node, ...]
 
-    def holds(self, vacancy: Vacancy) -> bool:
-        """Whether every part holds."""
-        return all(part.holds(vacancy) for part in self.parts)
+    def matches(self, vacancy: Vacancy) -> bool:
+        """Return whether every part matches."""
+        return all(part.matches(vacancy) for part in self.parts)
 
     def terms(self) -> Iterator[Term]:
-        """Those of the parts."""
+        """Yield the terms of the parts."""
         for part in self.parts:
             yield from part.terms()
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """One part is enough."""
+    """A disjunction."""
 
     parts: tuple[Node, ...]
 
-    def holds(self, vacancy: Vacancy) -> bool:
-        """Whether any part holds."""
-        return any(part.holds(vacancy) for part in self.parts)
+    def matches(self, vacancy: Vacancy) -> bool:
+        """Return whether any part matches."""
+        return any(part.matches(vacancy) for part in self.parts)
 
     def terms(self) -> Iterator[Term]:
-        """Those of the parts."""
+        """Yield the terms of the parts."""
         for part in self.parts:
             yield from part.terms()
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The part must not hold."""
+    """A negation."""
 
     part: Node
 
-    def holds(self, vacancy: Vacancy) -> bool:
-        """Whether the part does not hold."""
-        return not self.part.holds(vacancy)
+    def matches(self, vacancy: Vacancy) -> bool:
+        """Return whether the part does not match."""
+        return not self.part.matches(vacancy)
 
     def terms(self) -> Iterator[Term]:
-        """None: what is excluded is not highlighted."""
+        """Yield nothing: excluded words are not highlighted."""
         return iter(())
 
 
@@ -153,21 +153,25 @@ class _Parser:
         while self._word() in {"OR", "ИЛИ"}:
             self.position += 1
             parts.append(self.all_of(fields, depth))
-        meant = tuple(part for part in parts if not (isinstance(part, All) and not part.parts))
-        return meant[0] if len(meant) == 1 else Any(meant) if meant else All(())
+        alternatives = tuple(
+            part for part in parts if not (isinstance(part, All) and not part.parts)
+        )
+        if len(alternatives) == 1:
+            return alternatives[0]
+        return Any(alternatives) if alternatives else All(())
 
     def all_of(self, fields: tuple[str, ...], depth: int) -> Node:
         parts: list[Node] = []
         while self.position < len(self.tokens) and self._word() not in {"OR", "ИЛИ"}:
             if self.tokens[self.position]["bracket"] == ")" and depth:
                 break
-            part = self.one(fields, depth)
+            part = self.operand(fields, depth)
             if part is not None:
                 parts.append(part)
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
-    def one(self, fields: tuple[str, ...], depth: int) -> Node | None:
-        """One operand with the NOTs and the field before it; ``None`` where there is none."""
+    def operand(self, fields: tuple[str, ...], depth: int) -> Node | None:
+        """Return an operand with the NOTs and the field before it, ``None`` at the end."""
         excluded = False
         while self.position < len(self.tokens):
             token = self.tokens[self.position]
@@ -177,11 +181,13 @@ class _Parser:
             elif token["word"] in {"NOT", "НЕ"}:
                 excluded = not excluded
             else:
-                part = self._operand(token, fields, depth)
+                part = self._term_or_group(token, fields, depth)
                 return Not(part) if part is not None and excluded else part
         return None
 
-    def _operand(self, token: re.Match[str], fields: tuple[str, ...], depth: int) -> Node | None:
+    def _term_or_group(
+        self, token: re.Match[str], fields: tuple[str, ...], depth: int
+    ) -> Node | None:
         if token["phrase"] is not None:
             return Term(token["phrase"], fields, phrase=True) if token["phrase"].strip() else None
         if token["bracket"]:
@@ -199,15 +205,15 @@ class _Parser:
 
 def _term(word: str, fields: tuple[str, ...]) -> Node | None:
     exact = word.startswith("!")
-    beginning = word.endswith("*")
+    prefix = word.endswith("*")
     words = russian.words(word)
     if not words:
         return None
-    if beginning and len(words) == 1:
-        return Term(words[0], fields, beginning=True)
+    if prefix and len(words) == 1:
+        return Term(words[0], fields, prefix=True)
     return Term(" ".join(words), fields, exact=exact)
 
 
 def parse(text: str, fields: tuple[str, ...] = FIELDS) -> Node:
-    """The query that *text* means; *fields* are hh.ru's ``search_field``."""
+    """Return the query that *text* means; *fields* are hh.ru's ``search_field``."""
     return _Parser(text).any_of(fields)

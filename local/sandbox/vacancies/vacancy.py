@@ -1,4 +1,4 @@
-"""A vacancy of the sandbox: everything that is true of it, before it takes hh.ru's shape."""
+"""A vacancy of the sandbox, independent of hh.ru's JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _MARKUP = re.compile(r"<[^>]*>|&[a-z]+;")
 
-# A month's worth of the other ways to pay, so that amounts can be compared at all. hh.ru does not
-# say how it compares them; a piece of work says nothing about a month and is left out.
+# Units of each mode in a month, so that amounts can be compared. INFERRED: hh.ru documents no
+# comparison. SERVICE is not comparable with a month and is absent.
 _PER_MONTH = {"MONTH": 1.0, "SHIFT": 15.0, "HOUR": 165.0, "FLY_IN_FLY_OUT": 1.0}
 
 Shape = Literal["both", "old", "new"]
@@ -35,7 +35,7 @@ class Salary:
     frequency: str | None = None
 
     def monthly(self, amount: int | None) -> float | None:
-        """One of the amounts in roubles a month; ``None`` where that cannot be said."""
+        """Return *amount* in roubles a month, ``None`` for an incomparable mode."""
         factor = _PER_MONTH.get(self.mode)
         if amount is None or factor is None:
             return None
@@ -58,12 +58,12 @@ class Address:
 
 @dataclass(frozen=True)
 class Vacancy:
-    """What an employer published. Moments are seconds since the epoch.
+    """A vacancy that an employer published. Times are seconds since the epoch.
 
-    *kind* is hh.ru's ``type``; *shape* says which generation of keys the answer carries (``old``:
-    schedule and employment; ``new``: work_format and employment_form; ``both``). *refusal* is how
-    everybody who applies is refused (``negotiations/refusals.py``), ``None``: they are not.
-    *variant* says how it repeats the vacancy *original_id* (``variants.py``), ``None``: not at all.
+    *kind* is hh.ru's ``type``; *shape* is the generation of keys in its JSON (``old``: schedule and
+    employment; ``new``: work_format and employment_form; ``both``). *refusal* names the refusal of
+    every application (``negotiations/refusals.py``), ``None`` for no refusal. *variant* is its
+    relation to the vacancy *original_id* (``variants.py``), ``None`` for no variant.
     """
 
     id: str
@@ -125,12 +125,12 @@ class Vacancy:
 
     @property
     def text_id(self) -> str:
-        """What chance about its texts depends on: a variant is written as its original is."""
+        """Return the seed of its texts: a variant shares its original's."""
         return self.original_id or self.id
 
     @property
     def employment(self) -> str:
-        """The older way to say *employment_form*."""
+        """Return *employment_form* in the old shape."""
         if self.internship:
             return "probation"
         older = {"PART": "part", "SIDE_JOB": "part", "PROJECT": "project"}
@@ -138,7 +138,7 @@ class Vacancy:
 
     @property
     def schedule(self) -> str:
-        """The older way to say *work_format* and *work_schedule_by_days*."""
+        """Return *work_format* and *work_schedule_by_days* in the old shape."""
         if self.employment_form == "FLY_IN_FLY_OUT":
             return "flyInFlyOut"
         if self.work_format and self.work_format[0] == "REMOTE":
@@ -150,7 +150,7 @@ class Vacancy:
 
     @property
     def labels(self) -> frozenset[str]:
-        """Those of hh.ru's ``vacancy_label`` that hold."""
+        """Return the values of hh.ru's ``vacancy_label`` that apply."""
         holds = {
             "with_address": self.address is not None,
             "accept_handicapped": self.accept_handicapped,
@@ -167,7 +167,7 @@ class Vacancy:
 
     @property
     def part_time(self) -> frozenset[str]:
-        """The values of the search's ``part_time`` that hold."""
+        """Return the values of the search's ``part_time`` that apply."""
         holds = {
             "only_saturday_and_sunday": self.weekends_only,
             "from_four_to_six_hours_in_a_day": self.short_shifts,
@@ -180,12 +180,12 @@ class Vacancy:
 
     @property
     def employer_id(self) -> str | None:
-        """``None`` for an anonymous vacancy, which search by employer must not give away."""
+        """Return the employer's id, ``None`` for anonymous: no search may find it by employer."""
         return None if self.kind == "anonymous" else self.employer.id
 
     @cached_property
     def texts(self) -> dict[str, tuple[str, ...]]:
-        """Plain sentences by search field: name, company_name, description."""
+        """Return plain sentences by search field: name, company_name, description."""
         description = (*self.requirements, *self.duties, *self.intro, *self.plus, *self.conditions)
         return {
             "name": (self.name,),
@@ -199,7 +199,7 @@ class Vacancy:
 
     @cached_property
     def words(self) -> dict[str, frozenset[str]]:
-        """The words of each search field as they stand, in small letters."""
+        """Return the words of each search field in lower case."""
         return {
             field: frozenset().union(*map(russian.words, lines))
             for field, lines in self.texts.items()
@@ -207,7 +207,7 @@ class Vacancy:
 
     @cached_property
     def stems(self) -> dict[str, frozenset[str]]:
-        """The stems of the words of each search field."""
+        """Return the stems of the words of each search field."""
         return {
             field: frozenset().union(*map(russian.stems, lines))
             for field, lines in self.texts.items()

@@ -20,23 +20,23 @@ _ID = re.compile(r"[0-9]{1,18}")
 
 
 async def find(request: web.Request) -> web.Response:
-    """A page of a search."""
+    """``GET /vacancies``: a page of a search."""
     sandbox = request.app[SANDBOX]
     now = sandbox.now()
-    asked = search_params.read(request.query, now)
+    parameters = search_params.parse(request.query, now)
     overlap = sum(fault.kind == "overlapping_pages" for fault in request["faults"])
     vacancies = sandbox.world.at(now).values()
-    found = search.answer(asked, vacancies, request.query.items(), overlap=overlap)
+    found = search.page_of(parameters, vacancies, request.query.items(), overlap=overlap)
     return web.json_response(found, dumps=compact)
 
 
 def existing(sandbox: Sandbox, vacancy_id: str) -> tuple[Vacancy, bool] | None:
-    """The vacancy of that id and whether it is archived, ``None`` if there never was one."""
+    """Return the vacancy with that id and whether it is archived, ``None`` if it never existed."""
     return sandbox.world.find(vacancy_id, sandbox.now()) if _ID.fullmatch(vacancy_id) else None
 
 
 async def show(request: web.Request) -> web.Response:
-    """One vacancy, an archived one too."""
+    """``GET /vacancies/{id}``: a vacancy, also an archived one."""
     found = existing(request.app[SANDBOX], request.match_info["vacancy_id"])
     if found is None:
         raise errors.not_found()

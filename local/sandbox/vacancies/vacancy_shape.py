@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox.chance import Chance
 from local.sandbox.dictionaries import catalogue, geography
+from local.sandbox.seeded_random import SeededRandom
 from local.sandbox.vacancies import employers, vacancy_text
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ NO_CONTACTS: dict[str, Any] = {"name": None, "phones": []}
 
 
 def moment(seconds: float) -> str:
-    """``2026-08-20T10:15:30+0300``: Moscow time, no colon in the offset."""
+    """Return ``2026-08-20T10:15:30+0300``: Moscow time, without a colon in the offset."""
     return datetime.fromtimestamp(seconds, UTC).astimezone(MOSCOW).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
@@ -92,7 +92,7 @@ def _employer(vacancy: Vacancy) -> dict[str, Any]:
     employer = vacancy.employer
     if vacancy.kind == "anonymous":
         names = employers.vocabulary()["texts"]["anonymous"]
-        name = Chance(vacancy.id, "anonymous").pick(names)
+        name = SeededRandom(vacancy.id, "anonymous").pick(names)
         return {
             "name": name,
             "trusted": employer.trusted,
@@ -142,9 +142,11 @@ def _interview(vacancy: Vacancy) -> dict[str, str] | None:
 
 
 def _older_keys(vacancy: Vacancy, in_search: bool) -> dict[str, Any]:
-    """What answers carried before work_format came, and in 2026 beside it."""
-    # For half a year of 2023 search gave the key and not its value.
-    lost = in_search and vacancy.shape == "old" and Chance(vacancy.id, "schedule").happens(0.2)
+    """Return the keys of the old shape, which answers of 2026 may carry beside the new ones."""
+    # hh.ru: for half a year of 2023, search items had the key with null.
+    lost = (
+        in_search and vacancy.shape == "old" and SeededRandom(vacancy.id, "schedule").happens(0.2)
+    )
     return {
         "schedule": None if lost else _named("schedule", vacancy.schedule),
         "working_days": _all_named(
@@ -228,7 +230,7 @@ def item(
     distance_m: float | None = None,
     responses_count: bool = False,
 ) -> dict[str, Any]:
-    """An element of ``items[]``. *wanted* says which words of the snippet were searched for."""
+    """Return an element of ``items[]``. *wanted* says which words of the snippet to highlight."""
     shaped = _common(vacancy, archived=False, in_search=True)
     shaped |= {
         "sort_point_distance": distance_m,
@@ -259,7 +261,7 @@ def item(
 
 
 def detail(vacancy: Vacancy, *, archived: bool) -> dict[str, Any]:
-    """The body of ``/vacancies/{id}`` for an application token."""
+    """Return the body of ``/vacancies/{id}`` for an application token."""
     shaped = _common(vacancy, archived=archived, in_search=False)
     shaped |= {
         "billing_type": _named("vacancy_billing_type", vacancy.billing),
@@ -285,7 +287,7 @@ def detail(vacancy: Vacancy, *, archived: bool) -> dict[str, Any]:
     if vacancy.shape == "old":
         return shaped
     shaped["employer"].pop("employer_on_additional_check")
-    del shaped["site"]  # left the answers before the newer keys came
+    del shaped["site"]  # hh.ru removed it before it added the new keys
     return shaped | {
         "age_restriction": (
             _named("age_restriction", vacancy.age_restriction) if vacancy.age_restriction else None

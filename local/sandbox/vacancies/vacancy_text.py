@@ -1,4 +1,4 @@
-"""The long texts of a vacancy: HTML description, branded page, the two lines of a snippet."""
+"""The long texts of a vacancy: HTML description, branded page, and the lines of a snippet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from local.sandbox.chance import Chance
+from local.sandbox.seeded_random import SeededRandom
 from local.sandbox.vacancies import russian
 
 if TYPE_CHECKING:
@@ -28,21 +28,21 @@ if(b&&w.innerWidth<700){{b.innerHTML='<img alt="" src="//i.hh.ru/logos/{number}.
 
 
 def _list(lines: tuple[str, ...], end: str, *, paragraphs: bool) -> str:
-    """A list as the editor writes it; *paragraphs*: as it does with what is pasted into it."""
+    """Return a list as hh.ru's editor writes it; *paragraphs*: as it writes pasted text."""
     before, after = ("<p>", "</p>") if paragraphs else ("", "")
     items = "".join(f"<li>{before}{escape(line, quote=False)}{end}{after}</li> " for line in lines)
     return f"<ul> {items}</ul>"
 
 
 def description(vacancy: Vacancy) -> str:
-    """HTML as hh.ru's editor writes it: paragraphs, strong heads, lists, now and then an entity."""
-    chance = Chance(vacancy.text_id, "description")
-    strong = chance.happens(0.95)
+    """Return HTML as hh.ru's editor writes it: paragraphs, strong heads, lists, some entities."""
+    rng = SeededRandom(vacancy.text_id, "description")
+    strong = rng.happens(0.95)
     heads = [f"<strong>{head}</strong>" if strong else head for head in vacancy.heads]
-    end = chance.pick([";", ".", ""])
-    paragraphs = Chance(vacancy.text_id, "paragraphs in lists").happens(0.25)
+    end = rng.pick([";", ".", ""])
+    paragraphs = SeededRandom(vacancy.text_id, "paragraphs in lists").happens(0.25)
     parts = [f"<p>{line}</p>" for line in vacancy.intro]
-    if chance.happens(0.12):
+    if rng.happens(0.12):
         parts.append("<br />")
     for head, lines in zip(
         heads, (vacancy.duties, vacancy.requirements, vacancy.conditions), strict=True
@@ -50,21 +50,21 @@ def description(vacancy: Vacancy) -> str:
         parts += [f"<p>{head}</p>", _list(lines, end, paragraphs=paragraphs)]
     if vacancy.plus:
         parts += ["<p>Будет плюсом:</p>", _list(vacancy.plus, end, paragraphs=paragraphs)]
-    closing = f"<em>{vacancy.closing}</em>" if chance.happens(0.15) else vacancy.closing
+    closing = f"<em>{vacancy.closing}</em>" if rng.happens(0.15) else vacancy.closing
     parts.append(f"<p>{closing}</p>")
-    if chance.happens(0.04):
+    if rng.happens(0.04):
         parts.append("<p>\u200b</p>")
     return " ".join(parts)
 
 
 def branded(vacancy: Vacancy) -> str | None:
-    """The employer's own page around the description, with ``<style>`` and at times a script."""
+    """Return the employer's page around the description, with ``<style>`` and at times a script."""
     if not vacancy.branded:
         return None
-    chance = Chance(vacancy.id, "branded")
-    number = chance.integer(1_000, 99_999)
+    rng = SeededRandom(vacancy.id, "branded")
+    number = rng.integer(1_000, 99_999)
     page = [
-        _STYLE.format(color=f"{chance.integer(0, 0xFFFFFF):06x}", number=number),
+        _STYLE.format(color=f"{rng.integer(0, 0xFFFFFF):06x}", number=number),
         '<div class="tmpl_hh_wrapper"><div class="tmpl_hh_header"></div>',
         f'<div class="tmpl_hh_content"><h2>{escape(vacancy.name)}</h2> ',
         f"{description(vacancy)}</div>",
@@ -72,17 +72,17 @@ def branded(vacancy: Vacancy) -> str | None:
             f'<div class="tmpl_hh_slider__item" data-n="{n}">'
             f'<img src="//i.hh.ru/b/{number}_{n}.jpg"'
             f' alt="{escape(vacancy.employer.name)}" /></div>'
-            for n in range(int(1_100 * chance.uniform() ** 4))  # a few pages are very long
+            for n in range(int(1_100 * rng.uniform() ** 4))  # a few pages are very long
         ),
         "</div>",
     ]
-    if chance.happens(0.25):
+    if rng.happens(0.25):
         page.append(_SCRIPT.format(number=number))
     return "".join(page)
 
 
 def highlight(text: str, wanted: Callable[[str], bool] | None) -> str:
-    """*text* with ``<highlighttext>`` around the words that *wanted* says were searched for."""
+    """Return *text* with ``<highlighttext>`` around the words for which *wanted* is true."""
     if wanted is None:
         return text
     return russian.WORD.sub(
@@ -92,7 +92,7 @@ def highlight(text: str, wanted: Callable[[str], bool] | None) -> str:
 
 
 def _line(sentences: tuple[str, ...], wanted: Callable[[str], bool] | None) -> str:
-    """Sentences from the first that was searched for, cut to the length of a snippet."""
+    """Return the sentences from the first with a wanted word, cut to the length of a snippet."""
     start = 0
     if wanted is not None:
         for number, sentence in enumerate(sentences):
@@ -106,9 +106,9 @@ def _line(sentences: tuple[str, ...], wanted: Callable[[str], bool] | None) -> s
 
 
 def snippet(vacancy: Vacancy, wanted: Callable[[str], bool] | None) -> dict[str, str | None]:
-    """``{"requirement", "responsibility"}``; either may be ``None``, as at hh.ru."""
-    chance = Chance(vacancy.text_id, "snippet")
-    no_requirement, no_duty = chance.happens(0.01), chance.happens(0.015)
+    """Return ``{"requirement", "responsibility"}``; either may be ``None``, as at hh.ru."""
+    rng = SeededRandom(vacancy.text_id, "snippet")
+    no_requirement, no_duty = rng.happens(0.01), rng.happens(0.015)
     return {
         "requirement": None if no_requirement else _line(vacancy.requirements, wanted),
         "responsibility": None if no_duty else _line(vacancy.duties, wanted),

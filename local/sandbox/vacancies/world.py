@@ -1,9 +1,9 @@
-"""The vacancies that exist at a moment: a pure function of seed and time, and those made by hand.
+"""The vacancies that exist at a time: a pure function of seed and time, and those made by hand.
 
-Vacancy *k* is published ``INTERVAL * k`` seconds (and a little) after ``BEGINNING`` and closes
-between 3 and 30 days later; the interval is chosen so that about the wanted number is open at any
+Vacancy *k* is published ``interval * k`` seconds (plus less than one interval) after ``BEGINNING``
+and closes 3 to 30 days later; the interval is chosen so that about the wanted number is open at any
 time. So a restart gives the same world, a moved clock publishes and closes what that time would
-have, and nothing needs to be stored but what a person published or closed.
+have, and only what a person published or closed has to be stored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from local.sandbox.chance import Chance
+from local.sandbox.seeded_random import SeededRandom
 from local.sandbox.vacancies import letters, vacancy_maker, variants
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ DAY = 86_400
 MEAN_LIFE = 14 * DAY
 LONGEST_LIFE = 30 * DAY
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
-# hh.ru gave out about 38,000 ids a day in 2026.
+# hh.ru: about 38,000 ids a day in 2026.
 FIRST_ID = 99_800_000
 IDS_PER_SECOND = 0.443
 
 
 class World:
-    """What ``/vacancies`` can find. Not thread-safe; made for one event loop."""
+    """All vacancies, generated and made by hand. Not thread-safe: for one event loop."""
 
     def __init__(self, seed: int, size: int, shape: Shape = "both") -> None:
         self.seed = seed
@@ -46,13 +46,13 @@ class World:
         self._last_look = -math.inf
 
     def restore(self, by_hand: Iterable[Vacancy], closed: Mapping[str, float]) -> None:
-        """Put back what people did in an earlier run."""
+        """Add what was published and closed by hand in an earlier run."""
         self.closed_by_hand.update(closed)
         for vacancy in by_hand:
             self.by_hand[vacancy.id] = vacancy
 
     def at(self, now: float) -> dict[str, Vacancy]:
-        """The open vacancies at *now* (seconds since the epoch) by id, the oldest first."""
+        """Return the open vacancies at *now* (seconds since the epoch) by id, the oldest first."""
         newest = self._newest(now)
         if now - self._last_look > LONGEST_LIFE or now < self._last_look:
             self._start_over(now, newest)
@@ -65,7 +65,7 @@ class World:
         return self.open
 
     def find(self, vacancy_id: str, now: float) -> tuple[Vacancy, bool] | None:
-        """A vacancy that is or was published and whether it is archived; ``None``: never was."""
+        """Return a vacancy and whether it is archived, ``None`` if it was never published."""
         vacancy = self.at(now).get(vacancy_id)
         if vacancy is not None:
             return vacancy, False
@@ -78,19 +78,19 @@ class World:
         return (vacancy, True) if vacancy.published <= now else None
 
     def free_id(self, now: float) -> str:
-        """An id for a vacancy that a person publishes now, taken by none and growing with time."""
+        """Return a free id for a vacancy that is published by hand now; ids grow with time."""
         candidate = self._id_at(now)
         while str(candidate) in self.by_hand or self._number(str(candidate)) is not None:
             candidate += 1
         return str(candidate)
 
     def publish(self, vacancy: Vacancy) -> None:
-        """Let a vacancy made by hand appear."""
+        """Add a vacancy made by hand."""
         self.by_hand[vacancy.id] = vacancy
         self._add(vacancy, vacancy.published)
 
     def close(self, vacancy_id: str, now: float) -> bool:
-        """Archive an open vacancy; ``False`` if there is none of that id."""
+        """Archive an open vacancy; return ``False`` if none has that id."""
         if self.at(now).pop(vacancy_id, None) is None:
             return False
         self.closed_by_hand[vacancy_id] = now
@@ -103,7 +103,7 @@ class World:
         for vacancy in self.by_hand.values():
             if vacancy.published <= now:
                 self._add(vacancy, now)
-        # Most of the candidates have closed already: ask for the short life before the long making.
+        # Most candidates have closed already, and _closes is much cheaper than _make.
         for number in range(self._next, newest + 1):
             if self._closes(number) > now:
                 self._add(self._make(number), now)
@@ -112,7 +112,7 @@ class World:
     def _add(self, vacancy: Vacancy, now: float) -> None:
         closed = min(vacancy.closes, self.closed_by_hand.get(vacancy.id, math.inf))
         if closed > now:
-            _ = vacancy.stems  # read the texts now, so that the first search by text is not slow
+            _ = vacancy.stems  # computed now, so that the first search by text is not slow
             self.open[vacancy.id] = vacancy
             heapq.heappush(self._closings, (closed, vacancy.id))
 
@@ -121,19 +121,19 @@ class World:
         return number if self._published(number) <= now else number - 1
 
     def _published(self, number: int) -> float:
-        late = Chance(self.seed, "published", number).uniform() * 0.999
+        late = SeededRandom(self.seed, "published", number).uniform() * 0.999
         return math.floor(BEGINNING + (number + late) * self.interval)
 
     def _closes(self, number: int) -> float:
-        # The square makes short lives common; the mean of 3 + 27 * u ** p is MEAN_LIFE at p = 1.45.
-        days = 3 + 27 * math.pow(Chance(self.seed, "closes", number).uniform(), 1.45)
+        # The power favours short lives; the mean of 3 + 27 * u ** p is MEAN_LIFE at p = 1.45.
+        days = 3 + 27 * math.pow(SeededRandom(self.seed, "closes", number).uniform(), 1.45)
         return self._published(number) + days * DAY
 
     def _id_at(self, moment: float) -> int:
         return FIRST_ID + math.floor((moment - BEGINNING) * IDS_PER_SECOND)
 
     def _number(self, vacancy_id: str) -> int | None:
-        """Which generated vacancy bears the id."""
+        """Return the number of the generated vacancy with that id, ``None`` if there is none."""
         offset = (int(vacancy_id) - FIRST_ID) / IDS_PER_SECOND / self.interval
         for number in (math.floor(offset) - 1, math.floor(offset), math.floor(offset) + 1):
             if str(self._id_at(self._published(number))) == vacancy_id:
@@ -141,29 +141,29 @@ class World:
         return None
 
     def _make(self, number: int) -> Vacancy:
-        vacancy = self._plain(number)
+        vacancy = self._generate(number)
         relation = variants.relation_of(self.seed, number, self.interval)
         if relation is None:
             return letters.type_vacancy(vacancy, self.seed, number)
-        original = self._plain(relation.original)
+        original = self._generate(relation.original)
         if self._is_unrepeated(relation, original, vacancy.published):
             return letters.type_vacancy(vacancy, self.seed, number)
-        chance = Chance(self.seed, "variant's content", number)
-        variant = variants.derive(relation.kind, original, vacancy, chance)
-        # What is copied is copied letter by letter; what is written anew is typed anew.
+        rng = SeededRandom(self.seed, "variant's content", number)
+        variant = variants.derive(relation.kind, original, vacancy, rng)
+        # A copied text keeps its typing errors; a reworded one gets new ones.
         typed = number if relation.kind == "repost" else relation.original
         return letters.type_vacancy(variant, self.seed, typed)
 
     def _is_unrepeated(
         self, relation: variants.Relation, original: Vacancy, published: float
     ) -> bool:
-        """Return whether *original* is not one to be repeated: nothing tells what is anonymous
-        apart, and another grade is offered beside the first alone."""
+        """Return whether *original* cannot be repeated: anonymous vacancies cannot be told apart,
+        and another grade is published only while the original is open."""
         return original.kind == "anonymous" or (
             relation.kind == "other_grade" and self._closes(relation.original) <= published
         )
 
-    def _plain(self, number: int) -> Vacancy:
+    def _generate(self, number: int) -> Vacancy:
         published = self._published(number)
         return vacancy_maker.make(
             self.seed,
