@@ -219,7 +219,7 @@ def _append_events(
     connection: Connection,
     now: datetime,
 ) -> dict[str, int]:
-    """Append ``jobs.new``, in as many events as needed; return the seq of the event by vacancy id."""
+    """Append ``jobs.new``, in as many events as needed; return the event's seq by vacancy id."""
     head = _event_head(run, search)
     parts = split((entry for job in jobs for entry in job.entries()), head)
     seqs: dict[str, int] = {}
