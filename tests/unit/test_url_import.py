@@ -204,7 +204,7 @@ def test_each_search_parameter_is_known_or_ignored():
     assert set(url_import.RENAMED.values()) <= url_import.KNOWN
 
 
-# ── round trip ───────────────────────────────────────────────────────────────────────────────
+# ── round trip ───────────────────────────────────────────────────────────────────────────────────
 
 NAMES_OF_SITE = {api: site for site, api in url_import.RENAMED.items()}
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40).map(
