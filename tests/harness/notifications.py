@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from psycopg.rows import dict_row
 
@@ -14,8 +14,6 @@ from ullgetthejob.saved_searches import notifications
 from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     import psycopg
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -68,13 +66,17 @@ class NotificationHarness:
         assert row is not None
         return next(iter(row.values()))
 
+    def insert(self, sql: str, *values: Any) -> UUID:
+        """Insert a row; return the id that the statement returns."""
+        return UUID(str(self.scalar(sql, *values)))
+
     def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         """Return all rows."""
         return self.connection.execute(sql, values).fetchall()
 
     def account(self) -> UUID:
         """Insert an account; return its id."""
-        return self.scalar(
+        return self.insert(
             "INSERT INTO accounts (hh_user_id, access_changed_at, created_at)"
             " VALUES (%s, %s, %s) RETURNING id",
             uuid4().hex,
@@ -84,7 +86,7 @@ class NotificationHarness:
 
     def query(self) -> UUID:
         """Insert a canonical search; return its id."""
-        return self.scalar(
+        return self.insert(
             "INSERT INTO search_queries (hash, parameters, created_at) VALUES (%s, '{}', %s)"
             " RETURNING id",
             uuid4().bytes,
@@ -93,7 +95,7 @@ class NotificationHarness:
 
     def run(self, query_id: UUID, state: str = "completed", reason: str | None = None) -> UUID:
         """Insert a run; return its id."""
-        return self.scalar(
+        return self.insert(
             "INSERT INTO fetch_runs (query_id, state, trigger, reason, is_full, plan, started_at,"
             " finished_at, found, fetched, new, changed, failed)"
             " VALUES (%s, %s, 'schedule', %s, true, '{}', %s, %s, 5, 4, 3, 2, 1) RETURNING id",
@@ -114,7 +116,7 @@ class NotificationHarness:
         name: str = "Казань",
     ) -> UUID:
         """Insert a saved search, attached to a run if one is given; return its id."""
-        return self.scalar(
+        return self.insert(
             "INSERT INTO saved_searches (account_id, user_id, query_id, name, search, run_id,"
             " paused, interval_seconds, time_zone, created_at, updated_at)"
             " VALUES (%s, %s, %s, %s, '{}', %s, %s, 1800, 'Europe/Moscow', %s, %s) RETURNING id",
@@ -154,7 +156,7 @@ class NotificationHarness:
 
     def apply(self, account_id: UUID, vacancy_id: str) -> UUID:
         """Insert a queued application; return its id."""
-        return self.scalar(
+        return self.insert(
             "INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, created_at,"
             " updated_at) VALUES (%s, %s, %s, 'queued', %s, %s) RETURNING id",
             account_id,

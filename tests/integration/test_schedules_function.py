@@ -54,26 +54,26 @@ class UserClient:
     def __init__(self, core, user_id, jwt):
         self.core, self.user_id, self.jwt = core, user_id, jwt
 
-    def ask(self, key, search_id=None, **options):
+    def request(self, key, search_id=None, **options):
         return call(self.core, key, search_id, jwt=self.jwt, secret=None, **options)
 
     def save(self, search=PYTHON, **fields):
-        reply = self.ask(CREATE, body={"search": search, **fields})
+        reply = self.request(CREATE, body={"search": search, **fields})
         assert reply.status in (200, 201), reply
         return reply.body
 
     def change(self, search_id, **fields):
-        reply = self.ask(CHANGE, search_id, body=fields)
+        reply = self.request(CHANGE, search_id, body=fields)
         assert reply.status == 200, reply
         return reply.body
 
     def read(self, search_id):
-        reply = self.ask(READ, search_id)
+        reply = self.request(READ, search_id)
         assert reply.status == 200, reply
         return reply.body
 
     def items(self):
-        return self.ask(LIST).body["items"]
+        return self.request(LIST).body["items"]
 
 
 def parse_time(text):
@@ -94,7 +94,7 @@ def due(core, search):
 
 
 def test_saved_search_is_created_read_changed_and_deleted(core, anna, noon):
-    created = anna.ask(CREATE, body={"search": PYTHON})
+    created = anna.request(CREATE, body={"search": PYTHON})
     assert created.status == 201
     expected = {
         "name": "python",
@@ -115,7 +115,7 @@ def test_saved_search_is_created_read_changed_and_deleted(core, anna, noon):
         == noon
     )
     assert anna.read(saved["id"]) == saved
-    listed = anna.ask(LIST).body
+    listed = anna.request(LIST).body
     assert listed["success"] is True
     assert [{**search, "success": True} for search in listed["items"]] == [saved]
 
@@ -123,9 +123,9 @@ def test_saved_search_is_created_read_changed_and_deleted(core, anna, noon):
     assert changed == {**saved, "name": "Питон", "interval_seconds": 3600}
     assert anna.read(saved["id"]) == changed
 
-    assert anna.ask(DELETE, saved["id"]).body == {"success": True}
-    assert anna.ask(READ, saved["id"]).refusal == (404, "not_found")
-    assert anna.ask(DELETE, saved["id"]).refusal == (404, "not_found")
+    assert anna.request(DELETE, saved["id"]).body == {"success": True}
+    assert anna.request(READ, saved["id"]).refusal == (404, "not_found")
+    assert anna.request(DELETE, saved["id"]).refusal == (404, "not_found")
     assert anna.items() == []
     assert core.rows("SELECT due_at FROM search_queries") == [{"due_at": None}]
     assert core.audited()[-3:] == [
@@ -136,7 +136,7 @@ def test_saved_search_is_created_read_changed_and_deleted(core, anna, noon):
 
 
 def test_equal_filters_in_any_form_are_saved_once(core, anna):
-    first = anna.ask(CREATE, body={"search": PYTHON, "name": "Первый"})
+    first = anna.request(CREATE, body={"search": PYTHON, "name": "Первый"})
     address = "https://hh.ru/search/vacancy?text=python&area=1&area=2&hhtmFrom=main&page=3"
     for search in (
         {"text": "python", "area": ["1", "2"]},
@@ -145,7 +145,7 @@ def test_equal_filters_in_any_form_are_saved_once(core, anna):
         address,
         {"url": address},
     ):
-        again = anna.ask(CREATE, body={"search": search, "name": "Второй", "paused": True})
+        again = anna.request(CREATE, body={"search": search, "name": "Второй", "paused": True})
         assert (again.status, again.body) == (200, first.body), search
     assert len(anna.items()) == len(core.rows("SELECT FROM search_queries")) == 1
     assert [act for _, act, _ in core.audited()].count("saved_search.create") == 1
@@ -191,28 +191,28 @@ def test_saved_search_is_accessible_only_to_its_account(core, anna):
     before = core.rows("SELECT * FROM saved_searches")
     for key, body in ((READ, None), (CHANGE, {"name": "x"}), (DELETE, None), (FETCH, None)):
         for text in (saved["id"], saved["id"].upper(), str(uuid4()), "1", "", "null", "%"):
-            assert timur.ask(key, text, body=body).refusal == (404, "not_found"), (key, text)
-        assert timur.ask(key, "\0", body=body).refusal == (422, "invalid_request"), key
+            assert timur.request(key, text, body=body).refusal == (404, "not_found"), (key, text)
+        assert timur.request(key, "\0", body=body).refusal == (422, "invalid_request"), key
         for options in ({"jwt": timur.jwt}, {"jwt": timur.jwt, "secret": None}):
             query = {"user_id": anna.user_id}
             refused = call(core, key, saved["id"], body=body, query=query, **options)
             assert refused.refusal == (403, "user_mismatch")
     assert timur.items() == []
     assert core.rows("SELECT * FROM saved_searches") == before
-    mine = timur.ask(CREATE, body={"search": PYTHON})
+    mine = timur.request(CREATE, body={"search": PYTHON})
     assert mine.status == 201
     assert mine.body["id"] != saved["id"]
-    assert len(core.rows("SELECT FROM search_queries")) == 1, "hh.ru is asked once for both"
+    assert len(core.rows("SELECT FROM search_queries")) == 1, "hh.ru is called once for both"
 
 
 def test_user_without_an_account_cannot_save_searches(core, anna):
     saved = anna.save()
     core.rows("UPDATE users SET account_id = NULL")
-    assert anna.ask(CREATE, body={"search": {}}).refusal == (409, "reauth_required")
+    assert anna.request(CREATE, body={"search": {}}).refusal == (409, "reauth_required")
     assert anna.items() == []
     for key in (READ, DELETE, FETCH):
-        assert anna.ask(key, saved["id"]).refusal == (404, "not_found")
-    assert anna.ask(CHANGE, saved["id"], body={}).refusal == (404, "not_found")
+        assert anna.request(key, saved["id"]).refusal == (404, "not_found")
+    assert anna.request(CHANGE, saved["id"], body={}).refusal == (404, "not_found")
 
 
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────
@@ -267,7 +267,7 @@ def test_invalid_field_is_named_and_nothing_is_stored(anna):
         for key, search_id in ((CREATE, None), (CHANGE, saved["id"])):
             if key is CHANGE and body.get("search") is None:
                 continue  # a change may leave it out
-            reply = anna.ask(key, search_id, body=body)
+            reply = anna.request(key, search_id, body=body)
             assert reply.status == 422, (key, body, reply)
             assert [item["field"] for item in reply.body["details"]["fields"]] == [field], body
     assert [{**search, "success": True} for search in anna.items()] == [saved]
@@ -279,8 +279,8 @@ def test_hh_ru_is_needed_only_for_unknown_codes(core, anna):
     core.sandbox.fault("service_unavailable")
     changed = anna.change(saved["id"], search={"area": "2"})
     assert changed["search"] == {"area": ["2"]}
-    assert anna.ask(CREATE, body={"search": {"text": "go", "area": "1"}}).status == 201
-    refused = anna.ask(CREATE, body={"search": {"text": "go", "experience": "noExperience"}})
+    assert anna.request(CREATE, body={"search": {"text": "go", "area": "1"}}).status == 201
+    refused = anna.request(CREATE, body={"search": {"text": "go", "experience": "noExperience"}})
     assert refused.refusal == (503, "hh_unavailable")
     assert int(refused.headers["retry-after"]) > 0
     assert len(anna.items()) == 2
@@ -300,10 +300,13 @@ def test_account_has_at_most_fifty_searches(core, anna):
         *(row["created_at"], row["created_at"]),
     )
     assert len(anna.items()) == 50
-    assert anna.ask(CREATE, body={"search": {"text": "one"}}).refusal == (409, "too_many_searches")
-    assert anna.ask(CREATE, body={"search": {"text": "0"}}).status == 200
-    assert anna.ask(DELETE, first["id"]).status == 200
-    assert anna.ask(CREATE, body={"search": {"text": "one"}}).status == 201
+    assert anna.request(CREATE, body={"search": {"text": "one"}}).refusal == (
+        409,
+        "too_many_searches",
+    )
+    assert anna.request(CREATE, body={"search": {"text": "0"}}).status == 200
+    assert anna.request(DELETE, first["id"]).status == 200
+    assert anna.request(CREATE, body={"search": {"text": "one"}}).status == 201
 
 
 def test_concurrent_requests_never_exceed_the_limit(core, anna, monkeypatch):
@@ -405,9 +408,9 @@ def test_query_is_due_with_the_first_of_its_searches(core, anna, noon):
     assert due(core, timurs) == parse_time(timurs["next_run_at"]) == noon + timedelta(hours=10)
     anna.change(annas["id"], paused=False)
     assert due(core, timurs) == noon
-    anna.ask(DELETE, annas["id"])
+    anna.request(DELETE, annas["id"])
     assert due(core, timurs) == noon + timedelta(hours=10)
-    timur.ask(DELETE, timurs["id"])
+    timur.request(DELETE, timurs["id"])
     assert core.rows("SELECT due_at FROM search_queries") == [{"due_at": None}]
 
 
@@ -433,7 +436,7 @@ def test_other_filters_move_the_search_to_an_unnotified_query(core, anna, noon):
 
 def test_change_to_filters_of_another_search_is_refused(core, anna):
     python, go = anna.save(), anna.save({"text": "go"})
-    reply = anna.ask(CHANGE, go["id"], body={"search": PYTHON, "name": "x"})
+    reply = anna.request(CHANGE, go["id"], body={"search": PYTHON, "name": "x"})
     assert reply.refusal == (409, "same_search")
     assert reply.body["details"] == {"id": python["id"]}
     assert anna.read(go["id"]) == go
@@ -446,7 +449,7 @@ def test_change_to_filters_of_another_search_is_refused(core, anna):
 def test_paused_search_runs_on_request(core, anna):
     core.sandbox.publish("Зоотехник птицефабрики", area="1")
     saved = anna.save({"text": "зоотехник птицефабрики", "area": "1"}, paused=True)
-    reply = anna.ask(FETCH, saved["id"])
+    reply = anna.request(FETCH, saved["id"])
     assert reply.status == 200, reply
     run = reply.body["run"]
     assert reply.body["success"] is True
