@@ -50,7 +50,7 @@ class Fetching(worker_process.Worker):
         "runs claimed": (canonical_searches, "claim_due", bool),
         "wake-up sent": (queues, "notify", worker_process.always),
         "lease acquired": (leases, "take", worker_process.always),
-        "run deferred": (run_store, "postpone", worker_process.always),
+        "run deferred": (run_store, "defer", worker_process.always),
         # in transactions that are never committed
         "vacancies stored": (store, "store_vacancies", worker_process.always),
         "matches numbered": (canonical_searches, "record_matches", worker_process.always),

@@ -20,6 +20,28 @@ from ullgetthejob.saved_searches import notifications
 from ullgetthejob.vacancies import store
 
 DEADLINE_S = 60  # seconds: only a hang takes longer
+ANNOUNCED_JOBS = [
+    {
+        "id": "1",
+        "title": "Вакансия 1",
+        "company": "Работодатель",
+        "salary": "from 5 RUR",
+        "area": "Казань",
+        "url": "https://hh.example/vacancy/1",
+        "published_at": "2026-11-24T07:15:30+00:00",
+        "has_test": True,
+    },
+    {
+        "id": "2",
+        "title": "Вакансия 2",
+        "company": "Работодатель",
+        "salary": None,
+        "area": "Казань",
+        "url": "https://hh.example/vacancy/2",
+        "published_at": "2026-11-24T07:15:30+00:00",
+        "has_test": False,
+    },
+]
 
 
 @pytest.fixture
@@ -49,28 +71,7 @@ def test_new_vacancies_are_announced_once_then_the_runs_end(harness, anna, query
     assert new["type"] == "jobs.new"
     assert new["data"] == {
         **head,
-        "jobs": [
-            {
-                "id": "1",
-                "title": "Вакансия 1",
-                "company": "Работодатель",
-                "salary": "from 5 RUR",
-                "area": "Казань",
-                "url": "https://hh.example/vacancy/1",
-                "published_at": "2026-11-24T07:15:30+00:00",
-                "has_test": True,
-            },
-            {
-                "id": "2",
-                "title": "Вакансия 2",
-                "company": "Работодатель",
-                "salary": None,
-                "area": "Казань",
-                "url": "https://hh.example/vacancy/2",
-                "published_at": "2026-11-24T07:15:30+00:00",
-                "has_test": False,
-            },
-        ],
+        "jobs": ANNOUNCED_JOBS,
         "part": 1,
         "parts": 1,
         "total": 2,
@@ -387,50 +388,53 @@ def test_sigkill_at_any_statement_leaves_all_or_nothing(harness, query):
         assert harness.notified(account)["902"] is None
 
 
+def lock_as_submitter(connection, application_id):
+    """Lock as the submitter does: a row of the ledger first, then the account."""
+    options = {"connection": connection, "now": NOW}
+    ledger.transition(application_id, "preparing", source=["queued", "preparing"], **options)
+    row = ledger.read(application_id, connection=connection)
+    with connection.transaction():
+        attempts.begin_attempt(row, "r", "only", **options)
+        connection.execute("SELECT pg_sleep(0.002)")
+        raise psycopg.Rollback
+
+
+def lock_as_claim(connection, query):
+    """Lock as the claim of a run does: the query first, then its searches that are unlocked."""
+    with connection.transaction():
+        connection.execute("SELECT FROM search_queries WHERE id = %s FOR UPDATE", (query,))
+        connection.execute(
+            "UPDATE saved_searches SET next_run_at = %s WHERE id IN (SELECT id FROM"
+            " saved_searches WHERE query_id = %s FOR UPDATE SKIP LOCKED)",
+            (NOW, query),
+        )
+
+
+def lock_as_change(connection, account, search, query):
+    """Lock as a change of a saved search does: the account, the search, the query."""
+    with connection.transaction():
+        connection.execute("SELECT FROM accounts WHERE id = %s FOR UPDATE", (account,))
+        connection.execute("SELECT FROM saved_searches WHERE id = %s FOR UPDATE", (search,))
+        connection.execute("UPDATE search_queries SET due_at = %s WHERE id = %s", (NOW, query))
+
+
 def test_concurrent_writers_do_not_deadlock_with_notifications(harness, anna, query):
     search = harness.search(anna, query)
     applications = [harness.apply(anna, str(9_000 + n)) for n in range(3)]
     is_done = threading.Event()
     attempted = []
 
-    def submitter():
-        """Lock as the submitter does: rows of the ledger first, then the account."""
+    def repeat(act):
         with connect(harness.url) as own:
             while not is_done.is_set():
-                for application_id in applications:
-                    options = {"connection": own, "now": NOW}
-                    ledger.transition(
-                        application_id, "preparing", source=["queued", "preparing"], **options
-                    )
-                    row = ledger.read(application_id, connection=own)
-                    with own.transaction():
-                        attempts.begin_attempt(row, "r", "only", **options)
-                        own.execute("SELECT pg_sleep(0.002)")
-                        raise psycopg.Rollback
-                    attempted.append(application_id)
+                act(own)
 
-    def claimer():
-        """Lock as the claim of a run does: the query first, then its searches that are unlocked."""
-        with connect(harness.url) as own:
-            while not is_done.is_set():
-                with own.transaction():
-                    own.execute("SELECT FROM search_queries WHERE id = %s FOR UPDATE", (query,))
-                    own.execute(
-                        "UPDATE saved_searches SET next_run_at = %s WHERE id IN (SELECT id FROM"
-                        " saved_searches WHERE query_id = %s FOR UPDATE SKIP LOCKED)",
-                        (NOW, query),
-                    )
+    def submit(own):
+        for application_id in applications:
+            lock_as_submitter(own, application_id)
+            attempted.append(application_id)
 
-    def changer():
-        """Lock as a change of a saved search does: the account, the search, the query."""
-        with connect(harness.url) as own:
-            while not is_done.is_set():
-                with own.transaction():
-                    own.execute("SELECT FROM accounts WHERE id = %s FOR UPDATE", (anna,))
-                    own.execute("SELECT FROM saved_searches WHERE id = %s FOR UPDATE", (search,))
-                    own.execute("UPDATE search_queries SET due_at = %s WHERE id = %s", (NOW, query))
-
-    def notifier():
+    def notify():
         with contextlib.closing(connect(harness.url)) as own, contextlib.ExitStack() as stack:
             stack.callback(is_done.set)
             for number in range(40):
@@ -439,7 +443,12 @@ def test_concurrent_writers_do_not_deadlock_with_notifications(harness, anna, qu
                 harness.attach(run, search)
                 assert notifications.notify_accounts(run, connection=own, now=NOW) == 1
 
-    assert run_concurrently(submitter, claimer, changer, notifier) == []
+    writers = (
+        lambda: repeat(submit),
+        lambda: repeat(lambda own: lock_as_claim(own, query)),
+        lambda: repeat(lambda own: lock_as_change(own, anna, search, query)),
+    )
+    assert run_concurrently(*writers, notify) == []
     assert attempted
     assert harness.announced(anna) == [str(number) for number in range(40)]
     harness.check(anna)

@@ -847,10 +847,10 @@ def test_details_wait_for_a_run_that_waits_for_the_pacer(harness, employer, sear
     # A worker has the run; it deferred it when it began to wait for the pacer.
     run = run_store.running(other, connection=harness.connection)
     until = harness.world.now() + timedelta(seconds=120)
-    held = run_store.postpone(run, until, reason=None, connection=harness.connection)
+    held = run_store.defer(run, until, reason=None, connection=harness.connection)
     harness.work(query_id)
     assert harness.calls("GET /vacancies/{vacancy_id}") == 0
-    run_store.postpone(held, until, reason="hh_busy", connection=harness.connection)
+    run_store.defer(held, until, reason="hh_busy", connection=harness.connection)
     harness.work(query_id)
     assert harness.calls("GET /vacancies/{vacancy_id}") == 2
 

@@ -60,7 +60,7 @@ LOCK_DUE_QUERIES = """
 SELECT_QUERIES_RUNNING = (
     "SELECT query_id FROM fetch_runs WHERE query_id = ANY(%(ids)s) AND state = 'running'"
 )
-UPDATE_QUERIES_POSTPONED = "UPDATE search_queries SET due_at = %(due_at)s WHERE id = ANY(%(ids)s)"
+UPDATE_QUERIES_DEFERRED = "UPDATE search_queries SET due_at = %(due_at)s WHERE id = ANY(%(ids)s)"
 LOCK_SEARCHES_OF_QUERIES = """
     SELECT id, query_id, interval_seconds, working_hours, time_zone, next_run_at
     FROM saved_searches WHERE query_id = ANY(%(ids)s) AND NOT paused AND next_run_at IS NOT NULL
@@ -189,7 +189,7 @@ def claim_due(*, connection: Connection, now: datetime, most: int) -> list[Run]:
         connection.execute(UPDATE_QUERIES_DUE_AT, ids)
         # Searches in a run need another one after it.
         connection.execute(
-            UPDATE_QUERIES_POSTPONED, {"ids": list(busy), "due_at": now + schedule.TICK}
+            UPDATE_QUERIES_DEFERRED, {"ids": list(busy), "due_at": now + schedule.TICK}
         )
     return runs
 

@@ -99,13 +99,13 @@ DELETE_SEARCH = "DELETE FROM saved_searches WHERE id = %(id)s"
 def list_searches(person: Person, *, connection: Connection) -> SavedSearches:
     """Return the saved searches of the person's account, the oldest first."""
     rows = connection.execute(SELECT_SEARCHES, {"account_id": person.account_id}).fetchall()
-    return SavedSearches(items=[_answer(row, connection=connection) for row in rows])
+    return SavedSearches(items=[_to_model(row, connection=connection) for row in rows])
 
 
 def read_search(search_id: str, person: Person, *, connection: Connection) -> OneSearch:
     """Return a saved search of the person's account. Raises :class:`NotFound`."""
-    row = _row(search_id, SELECT_SEARCH, person=person, connection=connection)
-    return _answer(row, connection=connection)
+    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
+    return _to_model(row, connection=connection)
 
 
 def create_search(
@@ -129,7 +129,7 @@ def create_search(
         query_id = canonical_searches.get_or_create(body.search, connection=connection, now=now)
         duplicate = connection.execute(SELECT_DUPLICATE, {**owner, "query_id": query_id}).fetchone()
         if duplicate is not None:
-            return _answer(duplicate, connection=connection), False
+            return _to_model(duplicate, connection=connection), False
         number = connection.execute(COUNT_SEARCHES, owner).fetchone()
         if number is not None and number["number"] >= MAX_PER_ACCOUNT:
             raise Conflict(
@@ -140,7 +140,7 @@ def create_search(
         canonical_searches.reschedule(query_id, connection=connection, now=now)
         _record("saved_search.create", person=person, caller=caller, connection=connection, now=now)
     count("SavedSearchesCreated")
-    return _answer(row, connection=connection), True
+    return _to_model(row, connection=connection), True
 
 
 def change_search(
@@ -159,18 +159,18 @@ def change_search(
     Raises as :func:`create_search` does, :class:`NotFound`, and :class:`Conflict`
     (``same_search``) if the account has another saved search with these filters.
     """
-    _row(search_id, SELECT_SEARCH, person=person, connection=connection)
+    _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
     if body.search is not None:
         dictionaries.check(body.search, client=hh, connection=connection, now=now)
     with connection.transaction():
         connection.execute(LOCK_ACCOUNT, {"account_id": person.account_id})
-        row = _row(search_id, LOCK_SEARCH, person=person, connection=connection)
+        row = _find_row(search_id, LOCK_SEARCH, person=person, connection=connection)
         values = _changed_values(row, body, connection=connection, now=now)
         updated = connection.execute(UPDATE_SEARCH, values).fetchone()
         for query_id in sorted({row["query_id"], values["query_id"]}):
             canonical_searches.reschedule(query_id, connection=connection, now=now)
         _record("saved_search.change", person=person, caller=caller, connection=connection, now=now)
-    return _answer(updated, connection=connection)
+    return _to_model(updated, connection=connection)
 
 
 def delete_search(
@@ -179,7 +179,7 @@ def delete_search(
     """Delete a saved search. Raises :class:`NotFound`."""
     with connection.transaction():
         connection.execute(LOCK_ACCOUNT, {"account_id": person.account_id})
-        row = _row(search_id, LOCK_SEARCH, person=person, connection=connection)
+        row = _find_row(search_id, LOCK_SEARCH, person=person, connection=connection)
         connection.execute(DELETE_SEARCH, {"id": row["id"]})
         canonical_searches.reschedule(row["query_id"], connection=connection, now=now)
         _record("saved_search.delete", person=person, caller=caller, connection=connection, now=now)
@@ -197,7 +197,7 @@ def run_search(
 ) -> Fetched:
     """Run a saved search now, even if it is paused or outside of its hours, or join its current
     run; return the run. Raises :class:`NotFound`."""
-    row = _row(search_id, SELECT_SEARCH, person=person, connection=connection)
+    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
     run = run_worker.run_now(
         row["query_id"],
         row["id"],
@@ -220,7 +220,10 @@ def name_of(search: SearchParameters, *, connection: Connection) -> str:
     return name if len(name) <= MAX_NAME_CHARS else f"{name[: MAX_NAME_CHARS - 1]}…"
 
 
-def _row(search_id: str, sql: str, *, person: Person, connection: Connection) -> dict[str, Any]:
+def _find_row(
+    search_id: str, sql: str, *, person: Person, connection: Connection
+) -> dict[str, Any]:
+    """Return the row of the person's saved search by *sql*. Raises :class:`NotFound`."""
     row = None
     if ID.fullmatch(search_id) and person.account_id is not None:
         values = {"id": search_id, "account_id": person.account_id}
@@ -230,13 +233,13 @@ def _row(search_id: str, sql: str, *, person: Person, connection: Connection) ->
     return row
 
 
-def _answer(row: dict[str, Any] | None, *, connection: Connection) -> OneSearch:
+def _to_model(row: dict[str, Any] | None, *, connection: Connection) -> OneSearch:
     assert row is not None  # noqa: S101 - INSERT and UPDATE … RETURNING of a locked row
     last_run = run_store.latest(row["query_id"], connection=connection)
     return OneSearch.model_validate({**row, "last_run": last_run})
 
 
-def _columns(
+def _field_values(
     search: SearchParameters,
     name: str,
     interval_seconds: int,
@@ -260,7 +263,7 @@ def _new_values(
     """Return the columns of a new saved search."""
     next_run_at = None if body.paused else schedule.opening(body.working_hours, body.time_zone, now)
     return {
-        **_columns(
+        **_field_values(
             body.search,
             body.name or name_of(body.search, connection=connection),
             body.interval_seconds,
@@ -309,7 +312,7 @@ def _changed_values(
         soonest = schedule.next_run(now, interval_s, hours, zone, row["id"])
         next_run_at = schedule.opening(hours, zone, min(old.next_run_at or now, soonest))
     return {
-        **_columns(search, name, interval_s, paused, hours, zone),
+        **_field_values(search, name, interval_s, paused, hours, zone),
         "id": row["id"],
         "query_id": query_id,
         "next_run_at": next_run_at,

@@ -71,7 +71,7 @@ UPDATE_RUN_ENDED = """
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
-UPDATE_RUN_POSTPONED = """
+UPDATE_RUN_DEFERRED = """
     UPDATE fetch_runs SET
         due_at = %(due_at)s, reason = %(reason)s, attempts = attempts + %(attempts)s,
         calls = calls + %(calls)s
@@ -207,12 +207,12 @@ def begin(
         "plan": pagination.first_plan(now, low=since).model_dump_json(),
         "now": now,
     }
-    return _run(connection.execute(INSERT_RUN, values).fetchone())
+    return _run_of(connection.execute(INSERT_RUN, values).fetchone())
 
 
 def read(run_id: UUID, *, connection: Connection) -> Run:
     """Return the run with this id, which must exist."""
-    return _run(connection.execute(SELECT_RUN, (run_id,)).fetchone())
+    return _run_of(connection.execute(SELECT_RUN, (run_id,)).fetchone())
 
 
 def running(query_id: UUID, *, connection: Connection) -> Run | None:
@@ -270,7 +270,7 @@ def end(
     return Run.of(row) if row else None
 
 
-def postpone(
+def defer(
     run: Run,
     due_at: datetime,
     *,
@@ -283,7 +283,7 @@ def postpone(
     ``None`` if another worker has continued it."""
     values = {"id": run.id, "step": run.step, "due_at": due_at, "reason": reason}
     row = connection.execute(
-        UPDATE_RUN_POSTPONED, {**values, "attempts": attempts, "calls": calls}
+        UPDATE_RUN_DEFERRED, {**values, "attempts": attempts, "calls": calls}
     ).fetchone()
     return Run.of(row) if row else None
 
@@ -320,6 +320,6 @@ def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
     ).rowcount
 
 
-def _run(row: dict[str, Any] | None) -> Run:
+def _run_of(row: dict[str, Any] | None) -> Run:
     assert row is not None  # noqa: S101 - INSERT … RETURNING, or the id of a row
     return Run.of(row)

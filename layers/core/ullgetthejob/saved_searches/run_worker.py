@@ -178,7 +178,7 @@ class _RunWorker:
             return
         # No wake-up is sent for the run while this worker can hold the lease.
         due_at = self._clock() + timedelta(seconds=LEASE_S)
-        following = run_store.postpone(run, due_at, reason=None, connection=self._connection)
+        following = run_store.defer(run, due_at, reason=None, connection=self._connection)
         try:
             while following is not None and following.state == "running":
                 following = self._step(following)
@@ -261,7 +261,7 @@ class _RunWorker:
     def _defer(
         self, run: Run, pause: timedelta, reason: str | None, *, attempts: int = 0, calls: int = 0
     ) -> None:
-        run_store.postpone(
+        run_store.defer(
             run,
             self._clock() + pause,
             reason=reason,

@@ -91,7 +91,7 @@ class SharedAnswer:
 class SearchClaim:
     """The right to call hh.ru for all equal searches; :meth:`store` gives them the answer."""
 
-    hash: bytes
+    digest: bytes
     id: UUID
     connection: Connection
 
@@ -112,7 +112,11 @@ class SearchClaim:
         import psycopg
 
         while not is_done.wait(RENEWAL_INTERVAL_S):
-            values = {"hash": self.hash, "asked_by": self.id, "until": _real_now() + CLAIM_LIFETIME}
+            values = {
+                "hash": self.digest,
+                "asked_by": self.id,
+                "until": _real_now() + CLAIM_LIFETIME,
+            }
             try:
                 self.connection.execute(UPDATE_CLAIM, values)
             except psycopg.Error as error:  # another request will call hh.ru, too
@@ -121,7 +125,7 @@ class SearchClaim:
 
     def store(self, answer: str, *, now: datetime) -> None:
         """Store *answer*, JSON, for the waiting requests."""
-        values = {"hash": self.hash, "asked_by": self.id, "answer": answer, "now": now}
+        values = {"hash": self.digest, "asked_by": self.id, "answer": answer, "now": now}
         self.connection.execute(UPDATE_ANSWER, values)
 
 
@@ -170,7 +174,7 @@ def _read_or_claim(
     while True:
         looked_at = _real_now()
         values = {
-            "hash": claim.hash,
+            "hash": claim.digest,
             "asked_by": claim.id,
             "now": looked_at,
             "until": looked_at + CLAIM_LIFETIME,
