@@ -122,7 +122,7 @@ def executemany(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, 
 
 def columns(vacancy: Vacancy) -> dict[str, Any]:
     """A row of the baseline's, which is as Core's."""
-    text, digest = store._hashed(vacancy)
+    text, digest = store._dump_and_hash(vacancy)
     return {
         **store._columns(job.from_vacancy(vacancy)),
         "search_query": "python",

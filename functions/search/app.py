@@ -15,7 +15,7 @@ def search_jobs(body: SearchParameters) -> SearchAnswer:
     """Search with any of hh.ru's parameters; what was seen is stored."""
     with postgres.session() as connection:
         return search(
-            body, hh=client(), line=search_queue(), connection=connection, clock=clock.now
+            body, hh=client(), queue=search_queue(), connection=connection, clock=clock.now
         )
 
 

@@ -44,7 +44,7 @@ def search():
 
 
 def test_every_fault_of_the_sandbox_is_tried():
-    # "lost", "refusal": of applying; "withdrawn": test_closed_doors; the last two: test_fetch
+    # "lost", "refusal": of applying; "withdrawn": test_closed_doors; the last two: test_run_worker
     tried_otherwise = {
         "empty", "token_revoked", "lost", "refusal", "withdrawn", "repeated_item",
         "overlapping_pages",

@@ -1,6 +1,6 @@
 """The fetcher, the fetch worker and the broadcaster as processes that may be killed: see
-:mod:`.worker_process`. The wake-up ``tick`` is the fetcher's, ``broadcast <account>`` the
-broadcaster's, others name a search."""
+:mod:`.worker_process`. The wake-up ``tick`` is for the fetcher, ``broadcast <account>`` for the
+broadcaster; others name a search, for the fetch worker."""
 
 from __future__ import annotations
 
@@ -20,56 +20,56 @@ from ullgetthejob.vacancies import detail_backfill, store
 
 TICK = "tick"
 BROADCAST = "broadcast "
-# On the fetcher's way, and on the worker's with a search of two pages, in order.
-STEPS_OF_THE_FETCHER = ("a run is begun", "runs are claimed", "a bell has rung")
-STEPS = (
-    "the lease is taken",
-    "the run is put off",
-    "before the call leaves",
+# The steps of the fetcher, and of the worker with a search of two pages, in order.
+FETCHER_STEPS = ("run begun", "runs claimed", "wake-up sent")
+WORKER_STEPS = (
+    "lease acquired",
+    "run deferred",
+    "before the call",
     "hh.ru has answered",
-    "vacancies are stored",
-    "matches are numbered",
-    "the first page is written",
-    "the first page is kept",
-    "the last page is written",
-    "the end is written",
-    "the end is committed",
-    "an event is written",
-    "one is told",
-    "all are told",
-    "details are read",
-    "before the lease is let go",
+    "vacancies stored",
+    "matches numbered",
+    "first page written",
+    "first page committed",
+    "last page written",
+    "end written",
+    "end committed",
+    "event written",
+    "one account notified",
+    "all accounts notified",
+    "details read",
+    "before the lease is released",
 )
 
 
 class Fetching(worker_process.Worker):
-    """The functions ``fetcher``, ``fetch_worker`` and ``broadcaster``."""
+    """A process with the functions ``fetcher``, ``fetch_worker`` and ``broadcaster``."""
 
     after: ClassVar = {
-        "a run is begun": (run_store, "begin", worker_process.always),
-        "runs are claimed": (canonical_searches, "claim_due", bool),
-        "a bell has rung": (queues, "notify", worker_process.always),
-        "the lease is taken": (leases, "take", worker_process.always),
-        "the run is put off": (run_store, "postpone", worker_process.always),
+        "run begun": (run_store, "begin", worker_process.always),
+        "runs claimed": (canonical_searches, "claim_due", bool),
+        "wake-up sent": (queues, "notify", worker_process.always),
+        "lease acquired": (leases, "take", worker_process.always),
+        "run deferred": (run_store, "defer", worker_process.always),
         # in transactions that are never committed
-        "vacancies are stored": (store, "store_vacancies", worker_process.always),
-        "matches are numbered": (canonical_searches, "record_matches", worker_process.always),
-        "the first page is written": (run_store, "save_step", worker_process.always),
-        "the last page is written": (run_store, "save_step", lambda run: run.plan.over),
-        "the end is written": (run_store, "end", worker_process.always),
-        "an event is written": (event_log, "append", worker_process.always),
+        "vacancies stored": (store, "store_vacancies", worker_process.always),
+        "matches numbered": (canonical_searches, "record_matches", worker_process.always),
+        "first page written": (run_store, "save_step", worker_process.always),
+        "last page written": (run_store, "save_step", lambda run: run.plan.over),
+        "end written": (run_store, "end", worker_process.always),
+        "event written": (event_log, "append", worker_process.always),
         # committed
-        "the first page is kept": (run_worker._RunWorker, "_store_page", worker_process.always),
-        "one is told": (notifications, "_notify_account", worker_process.always),
-        "all are told": (notifications, "notify_accounts", worker_process.always),
-        "details are read": (detail_backfill, "backfill", worker_process.always),
+        "first page committed": (run_worker._RunWorker, "_store_page", worker_process.always),
+        "one account notified": (notifications, "_notify_account", worker_process.always),
+        "all accounts notified": (notifications, "notify_accounts", worker_process.always),
+        "details read": (detail_backfill, "backfill", worker_process.always),
     }
     before: ClassVar = {
-        "the end is committed": (run_worker._RunWorker, "notify"),
-        "before the lease is let go": (leases.Lease, "release"),
+        "end committed": (run_worker._RunWorker, "notify"),
+        "before the lease is released": (leases.Lease, "release"),
     }
     calls: ClassVar = {
-        "before the call leaves": ("GET", "/vacancies", "before"),
+        "before the call": ("GET", "/vacancies", "before"),
         "hh.ru has answered": ("GET", "/vacancies", "after"),
     }
 

@@ -1,5 +1,5 @@
-"""People with saved searches, an hh.ru that has what they search for, and what must be true of it
-all in the end, whoever died on the way."""
+"""A harness for fetching: accounts with saved searches, a sandbox of hh.ru with vacancies, and the
+invariants that must hold in the end, after any crash."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-SAVE = """
+INSERT_SEARCH = """
     INSERT INTO saved_searches (
         account_id, user_id, query_id, name, search, interval_seconds, time_zone, next_run_at,
         created_at, updated_at
@@ -33,18 +33,18 @@ SAVE = """
     )
     RETURNING id
 """
-MATCHES = "SELECT vacancy_id, number FROM search_matches WHERE query_id = %s ORDER BY number"
-# An employer of one test alone.
+SELECT_MATCHES = "SELECT vacancy_id, number FROM search_matches WHERE query_id = %s ORDER BY number"
+# Each test has employers of its own.
 _employers = itertools.count(1_000_000 + uuid.uuid4().int % 5_000_000 * 100)
 
 
 def new_employer() -> str:
-    """Its id."""
+    """Return the id of an employer that no other test uses."""
     return str(next(_employers))
 
 
 def publish(sandbox: HhSandbox, employer: str, count: int) -> list[str]:
-    """*count* new vacancies of an employer, none of which repeats another; their ids."""
+    """Publish *count* vacancies of an employer, none of which repeats another; return their ids."""
     return [
         str(
             sandbox.publish(
@@ -57,7 +57,8 @@ def publish(sandbox: HhSandbox, employer: str, count: int) -> list[str]:
 
 
 def found_now(sandbox: HhSandbox, parameters: SearchParameters, until: datetime) -> dict[str, str]:
-    """What hh.ru has of a search, up to its depth and published *until* then: titles by id."""
+    """Return the vacancies of a search that hh.ru has, up to its depth, published before *until*:
+    titles by id."""
     found: dict[str, str] = {}
     token = sandbox.token()
     for page in itertools.count():
@@ -74,7 +75,7 @@ def found_now(sandbox: HhSandbox, parameters: SearchParameters, until: datetime)
 
 
 class FetchHarness:
-    """The function's work in this process, at *world*'s clock; its bells are real."""
+    """The functions' work in this process, at *world*'s clock; its wake-ups are real."""
 
     def __init__(self, world: Connected) -> None:
         self.world = world
@@ -83,11 +84,11 @@ class FetchHarness:
 
     @property
     def connection(self) -> Connection:
-        """The environment's."""
+        """Return the environment's connection."""
         return postgres.connection()
 
     def query(self, **parameters: Any) -> uuid.UUID:
-        """A search that hh.ru can be asked for."""
+        """Insert a canonical search; return its id."""
         return canonical_searches.get_or_create(
             SearchParameters(**parameters), connection=self.connection, now=self.world.now()
         )
@@ -95,7 +96,7 @@ class FetchHarness:
     def save(
         self, query_id: uuid.UUID, account_id: uuid.UUID | None = None, interval: int = 1800
     ) -> uuid.UUID:
-        """A saved search, due at once, of an account (a new one by default); its id."""
+        """Insert a saved search, due at once, of an account (default: a new one); return its id."""
         now = self.world.now()
         values = {
             "account_id": account_id or self.world.account(),
@@ -103,118 +104,118 @@ class FetchHarness:
             "interval": interval,
             "now": now,
         }
-        row = self.connection.execute(SAVE, values).fetchone()
+        row = self.connection.execute(INSERT_SEARCH, values).fetchone()
         assert row is not None
         canonical_searches.reschedule(query_id, connection=self.connection, now=now)
         return uuid.UUID(str(row["id"]))
 
     def tick(self) -> scheduler.Ticked:
-        """The fetcher's minute."""
+        """Do the fetcher's work of a minute."""
         return scheduler.tick(connection=self.connection, clock=self.world.now)
 
     def work(self, query_id: uuid.UUID) -> bool:
-        """A bell for the search is answered."""
+        """Process a wake-up for the search; return whether work is left."""
         return run_worker.run_query(
             query_id,
             hh=self.hh,
             connection=self.connection,
             clock=self.world.now,
-            request_id="bell",
+            request_id="wake-up",
         )
 
-    def bells(self) -> list[str]:
-        """The searches whose bells have rung since."""
-        return rung("FETCH_QUEUE_URL", "query_id")
+    def wake_ups(self) -> list[str]:
+        """Receive the wake-ups of the fetch queue; return the ids of their searches."""
+        return receive_wake_ups("FETCH_QUEUE_URL", "query_id")
 
     def minute(self, seconds: float = 61) -> list[str]:
-        """Time passes, the fetcher ticks, and each bell is answered; who rang."""
+        """Advance the clock, run the fetcher, and process each wake-up; return the wake-ups."""
         self.sandbox.advance(seconds)
         self.tick()
-        heard = self.bells()
-        for query_id in heard:
+        received = self.wake_ups()
+        for query_id in received:
             self.work(uuid.UUID(query_id))
-        return heard
+        return received
 
     def run(self, query_id: uuid.UUID) -> run_store.RunAnswer:
-        """The search's last run."""
+        """Return the search's last run."""
         latest = run_store.latest(query_id, connection=self.connection)
         assert latest is not None
         return latest
 
     def matches(self, query_id: uuid.UUID) -> list[str]:
-        """What the search found, in the order of finding."""
-        return [row["vacancy_id"] for row in self.connection.execute(MATCHES, [query_id])]
+        """Return the ids of the vacancies that the search found, in order."""
+        return [row["vacancy_id"] for row in self.connection.execute(SELECT_MATCHES, [query_id])]
 
-    def events(self, account_id: uuid.UUID, type: str | None = None) -> list[dict[str, Any]]:
-        """The account's event log."""
+    def events(self, account_id: uuid.UUID, event_type: str | None = None) -> list[dict[str, Any]]:
+        """Return the account's event log, or its events of one type."""
         rows = self.connection.execute(
             "SELECT seq, type, data FROM events WHERE account_id = %s ORDER BY seq", [account_id]
         ).fetchall()
-        return [row for row in rows if type in (None, row["type"])]
+        return [row for row in rows if event_type in (None, row["type"])]
 
     def account_of(self, search_id: uuid.UUID) -> uuid.UUID:
-        """Whose saved search it is."""
+        """Return the account of a saved search."""
         row = self.connection.execute(
             "SELECT account_id FROM saved_searches WHERE id = %s", [search_id]
         ).fetchone()
         assert row is not None
         return uuid.UUID(str(row["account_id"]))
 
-    # ── what hh.ru was asked ─────────────────────────────────────────────────────────────────────
+    # ── calls of hh.ru ───────────────────────────────────────────────────────────────────────────
 
-    def forget_calls(self) -> None:
-        """Count anew."""
+    def reset_calls(self) -> None:
+        """Reset the sandbox's counts of calls."""
         self.sandbox.control("DELETE", "/hits")
 
     def calls(self, route: str = "GET /vacancies") -> int:
-        """How often hh.ru was called there."""
+        """Return the number of calls of a route."""
         calls = self.sandbox.control("GET", "/state")["calls"]["by_route"]
         return int(calls.get(route, 0))
 
-    def pages_asked(self) -> list[tuple[str, ...]]:
-        """Each search that was asked for (of the last 200 calls), without what never varies."""
+    def requested_pages(self) -> list[tuple[str, ...]]:
+        """Return (employer_id, date_to, page) of each search request among the last 200 calls."""
         hits = self.sandbox.control("GET", "/hits")["hits"]
-        asked = [parse_qs(hit["query"]) for hit in hits if hit["path"] == "/vacancies"]
+        queries = [parse_qs(hit["query"]) for hit in hits if hit["path"] == "/vacancies"]
         return [
-            (*(",".join(one.get(name, [])) for name in ("employer_id", "date_to", "page")),)
-            for one in asked
+            (*(",".join(query.get(name, [])) for name in ("employer_id", "date_to", "page")),)
+            for query in queries
         ]
 
 
-def rung(queue: str, name: str) -> list[str]:
-    """Whom the bells of a queue have rung for."""
-    found = []
-    asked = {"QueueUrl": settings.text(queue), "MaxNumberOfMessages": 10}
-    while messages := aws.call("sqs", "ReceiveMessage", asked).get("Messages"):
-        found += [json.loads(message["Body"])[name] for message in messages]
+def receive_wake_ups(queue: str, name: str) -> list[str]:
+    """Receive and delete all wake-ups of a queue; return the field *name* of each."""
+    received = []
+    request = {"QueueUrl": settings.text(queue), "MaxNumberOfMessages": 10}
+    while messages := aws.call("sqs", "ReceiveMessage", request).get("Messages"):
+        received += [json.loads(message["Body"])[name] for message in messages]
         entries = [
             {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
             for number, message in enumerate(messages)
         ]
-        deleted = {"QueueUrl": asked["QueueUrl"], "Entries": entries}
-        aws.call("sqs", "DeleteMessageBatch", deleted)
-    return found
+        deletion = {"QueueUrl": request["QueueUrl"], "Entries": entries}
+        aws.call("sqs", "DeleteMessageBatch", deletion)
+    return received
 
 
-# ── the judge ────────────────────────────────────────────────────────────────────────────────────
+# ── invariants ───────────────────────────────────────────────────────────────────────────────────
 
 
 def check_invariants(harness: FetchHarness) -> None:
-    """The database has what hh.ru has, and every account was told of it, once. What has closed need
-    not have been told."""
+    """Check that the database has hh.ru's vacancies, and that each account was notified of them,
+    once; of closed ones it need not have been."""
     connection = harness.connection
     rows = connection.execute("SELECT external_id, title, closed_at FROM jobs").fetchall()
     jobs = {row["external_id"]: row for row in rows}
     wanted: dict[str, set[str]] = defaultdict(set)
     for query in connection.execute("SELECT * FROM search_queries").fetchall():
         found = harness.matches(query["id"])
-        judge_matches(query, connection)
-        # What came later, while others were fetched, the next run will find.
+        check_matches(query, connection)
+        # Vacancies posted while other searches were fetched are left to the next run.
         until = query["complete_from"]
         parameters = canonical_searches.parameters_of(query)
-        at_hh = found_now(harness.sandbox, parameters, until) if until else {}
-        assert set(at_hh) <= set(found), query["parameters"]
-        assert at_hh == {id: jobs[id]["title"] for id in at_hh}
+        titles = found_now(harness.sandbox, parameters, until) if until else {}
+        assert set(titles) <= set(found), query["parameters"]
+        assert titles == {vacancy_id: jobs[vacancy_id]["title"] for vacancy_id in titles}
         for row in connection.execute(
             "SELECT account_id FROM saved_searches WHERE query_id = %s", [query["id"]]
         ):
@@ -222,29 +223,31 @@ def check_invariants(harness: FetchHarness) -> None:
     feed = [row["vacancy_id"] for row in connection.execute("SELECT vacancy_id FROM public_feed")]
     assert len(set(feed)) == len(feed)
     for account_id, vacancies in wanted.items():
-        told = judge_account(account_id, connection)
-        assert told <= vacancies
-        assert all(jobs[id]["closed_at"] for id in vacancies - told)
+        notified = check_account(account_id, connection)
+        assert notified <= vacancies
+        assert all(jobs[vacancy_id]["closed_at"] for vacancy_id in vacancies - notified)
     running = connection.execute("SELECT * FROM fetch_runs WHERE state = 'running'").fetchall()
     assert not running
 
 
-def judge_matches(query: dict[str, Any], connection: Connection) -> None:
-    """Numbered without a gap, but for what was numbered anew when a job turned out to be two."""
-    numbers = [row["number"] for row in connection.execute(MATCHES, [query["id"]])]
+def check_matches(query: dict[str, Any], connection: Connection) -> None:
+    """Check that the matches are numbered without a gap, except where a job was split into two and
+    its matches got new numbers."""
+    numbers = [row["number"] for row in connection.execute(SELECT_MATCHES, [query["id"]])]
     assert len(set(numbers)) == len(numbers)
     assert max(numbers, default=0) == query["last_match"]
     gaps = query["last_match"] - len(numbers)
     row = connection.execute(
-        "SELECT count(*) AS parted FROM jobs WHERE repost_key IN"
+        "SELECT count(*) AS same_key FROM jobs WHERE repost_key IN"
         " (SELECT repost_key FROM jobs GROUP BY repost_key HAVING count(*) > 1)"
     ).fetchone()
     assert row is not None
-    assert gaps == 0 or row["parted"]
+    assert gaps == 0 or row["same_key"]
 
 
-def judge_account(account_id: Any, connection: Connection) -> set[str]:
-    """What the account was told of; its log says the same, without a gap, and nothing twice."""
+def check_account(account_id: Any, connection: Connection) -> set[str]:
+    """Check that the account's event log has no gap, no job twice, and the jobs that the database
+    says; return the ids of the vacancies that the account was notified of."""
     rows = connection.execute(
         "SELECT seq, type, data FROM events WHERE account_id = %s ORDER BY seq", [account_id]
     ).fetchall()
@@ -254,20 +257,21 @@ def judge_account(account_id: Any, connection: Connection) -> set[str]:
     assert last is not None
     assert [row["seq"] for row in rows] == list(range(1, last["seq"] + 1))
     announced = [
-        (one["id"], row["seq"])
+        (job["id"], row["seq"])
         for row in rows
         if row["type"] == "jobs.new"
-        for one in row["data"]["jobs"]
+        for job in row["data"]["jobs"]
     ]
-    assert not [one for one, times in Counter(id for id, _ in announced).items() if times > 1]
-    told = connection.execute(
+    times = Counter(vacancy_id for vacancy_id, _ in announced)
+    assert not [vacancy_id for vacancy_id, number in times.items() if number > 1]
+    notified = connection.execute(
         "SELECT vacancy_id, seq FROM account_vacancies WHERE account_id = %s", [account_id]
     ).fetchall()
-    assert {(row["vacancy_id"], row["seq"]) for row in told if row["seq"]} == set(announced)
+    assert {(row["vacancy_id"], row["seq"]) for row in notified if row["seq"]} == set(announced)
     runs = Counter(
         (row["data"]["search_id"], row["data"]["run_id"])
         for row in rows
         if row["type"] == "fetch.completed"
     )
     assert set(runs.values()) <= {1}
-    return {row["vacancy_id"] for row in told}
+    return {row["vacancy_id"] for row in notified}

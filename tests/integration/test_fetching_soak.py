@@ -1,10 +1,10 @@
-"""Searches of several people while everything goes wrong at once.
+"""Saved searches of several accounts under random failures.
 
-The sandbox's clock runs, a minute a second; vacancies appear, are posted again and close. The
-fetcher, workers and broadcasters are processes, of which some are killed at random moments; hh.ru
-fails one call in ten, in all its ways; bells are lost, doubled and late. In the end the database
-has what hh.ru has, every account's log says what the database says was new, and every socket was
-sent that log.
+The sandbox's clock runs, a minute a second; vacancies are posted, posted again and closed. The
+fetcher, workers and broadcasters are processes, some of which are killed at random moments; hh.ru
+fails one call in ten, with each kind of fault; wake-ups are lost, doubled and delayed. In the end
+the database has hh.ru's vacancies, each account's event log has those that the database says, and
+each socket was sent that log.
 
 ``make soak-fetching`` runs it for ten minutes; the suite, for some seconds.
 """
@@ -20,34 +20,34 @@ import pytest
 
 from tests.fixtures.hh_sandbox import run_sandbox
 from tests.harness import fetch_process
-from tests.harness.fetching import FetchHarness, check_invariants, new_employer, rung
+from tests.harness.fetching import FetchHarness, check_invariants, new_employer, receive_wake_ups
 from tests.harness.worker_pool import Workers, first_to_answer
 from ullgetthejob.platform import clock
 from ullgetthejob.realtime import event_log
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "12"))
 SEED = int(os.environ.get("SOAK_SEED", random.randrange(1_000_000)))  # noqa: S311 - no secret
-PEOPLE = 8
+ACCOUNTS = 8
 EMPLOYERS = 5
 WORKERS = 5
 INTERVAL_S = 300
-RATE = 60  # of the clock
+CLOCK_RATE = 60  # seconds of the sandbox's clock a second
 FAULTS = (
     *("lost", "drop", "server_error", "slow", "truncated", "too_many_requests", "bad_gateway"),
     *("captcha", "errors_with_200"),
 )
-FAULTY = 0.1
-PATIENCE_S = 0.5
+FAULT_RATE = 0.1
+TIMEOUT_S = 0.5
 SLOW_S = 0.8
-KILLED = 0.4  # of the bells that are answered
-LOST, DOUBLED, LATE = 0.2, 0.2, 0.2  # of all bells
-MOST_MINUTES = 60
-SERVED_WITHIN_S = 90  # a broadcaster that died has a connection for some seconds yet
+KILL_RATE = 0.4  # of the wake-ups in processing
+LOSS_RATE, DUPLICATE_RATE, DELAY_RATE = 0.2, 0.2, 0.2  # of all wake-ups
+MAX_MINUTES = 60
+DELIVERY_DEADLINE_S = 90  # a killed broadcaster holds its connection for some seconds more
 
 
 @pytest.fixture
 def hh_sandbox(tmp_path):
-    """One of its own: its clock runs."""
+    """A sandbox of this test alone, because its clock runs."""
     options = ("--vacancies", "120", "--calls-per-second", "1000000")
     with run_sandbox(tmp_path / "sandbox", *options) as sandbox:
         yield sandbox
@@ -69,7 +69,7 @@ def harness(connected, room, monkeypatch):
 
 
 class Soak:
-    """A world, its people, and the processes that serve them."""
+    """A sandbox, accounts, and the processes that serve them."""
 
     def __init__(self, harness, room, workers, chance, progress):
         self.harness, self.room, self.workers, self.chance = harness, room, workers, chance
@@ -80,32 +80,32 @@ class Soak:
         self.published = []
         self.closed = set()
         self.sockets = {}
-        self.late = []
-        self.killed = self.bells = self.minutes = 0
-        self._people()
-        self.crew = [self._hire() for _ in range(WORKERS)]
+        self.delayed = []
+        self.killed = self.wake_ups = self.minutes = 0
+        self._add_accounts()
+        self.processes = [self._start_worker() for _ in range(WORKERS)]
 
-    def _people(self):
-        """Everybody has two searches, some of which are the same, and a socket."""
+    def _add_accounts(self):
+        """Give each account two searches, some of them equal, and a socket."""
         first, second, *_ = self.employers
         searches = [
             {"employer_id": self.employers},
             {"employer_id": [first, second]},
-            *({"employer_id": one} for one in self.employers),
+            *({"employer_id": employer} for employer in self.employers),
             {"text": "", "only_with_salary": True},
         ]
-        for number in range(PEOPLE):
+        for number in range(ACCOUNTS):
             account_id = self.harness.world.account()
             for search in (searches[number], searches[(number * 3 + 1) % len(searches)]):
                 query_id = self.harness.query(**search)
                 self.harness.save(query_id, account_id, INTERVAL_S)
             self.sockets[account_id] = self.room.opened(self.room.user(account_id), cursor=0)
 
-    def _hire(self):
-        return self.workers.start(self.harness.world.clock.path, timeout_s=PATIENCE_S)
+    def _start_worker(self):
+        return self.workers.start(self.harness.world.clock.path, timeout_s=TIMEOUT_S)
 
-    def live(self):
-        """Something appears, something closes."""
+    def change_vacancies(self):
+        """Publish and close random vacancies."""
         for _ in range(self.chance.randrange(4)):
             employer = self.chance.choice(self.employers)
             title = f"Мастер {len(self.published)}"
@@ -114,96 +114,96 @@ class Soak:
             self.titles.append((employer, title))
             body = {"id": employer, "name": f"Завод {employer}"}
             self.published.append(self.sandbox.publish(title, employer=body)["id"])
-        open_ones = [one for one in self.published if one not in self.closed]
-        if open_ones and self.chance.random() < 0.3:
-            gone = self.chance.choice(open_ones)
-            self.sandbox.control("POST", f"/vacancies/{gone}/close")
-            self.closed.add(gone)
+        open_ids = [vacancy for vacancy in self.published if vacancy not in self.closed]
+        if open_ids and self.chance.random() < 0.3:
+            closing = self.chance.choice(open_ids)
+            self.sandbox.control("POST", f"/vacancies/{closing}/close")
+            self.closed.add(closing)
 
-    def heard(self):
-        """The bells that arrive now."""
-        new = rung("FETCH_QUEUE_URL", "query_id")
+    def receive(self):
+        """Return the wake-ups that arrive now."""
+        new = receive_wake_ups("FETCH_QUEUE_URL", "query_id")
         new += [
             f"{fetch_process.BROADCAST}{account_id}"
-            for account_id in rung("BROADCASTER_QUEUE_URL", "account_id")
+            for account_id in receive_wake_ups("BROADCASTER_QUEUE_URL", "account_id")
         ]
-        heard, self.late = self.late, []
-        for bell in [*new, fetch_process.TICK]:
-            fate = self.chance.random()
-            if fate < LOST:
+        received, self.delayed = self.delayed, []
+        for wake_up in [*new, fetch_process.TICK]:
+            draw = self.chance.random()
+            if draw < LOSS_RATE:
                 continue
-            if fate < LOST + DOUBLED:
-                heard += [bell, bell]
-            elif fate < LOST + DOUBLED + LATE:
-                self.late.append(bell)
+            if draw < LOSS_RATE + DUPLICATE_RATE:
+                received += [wake_up, wake_up]
+            elif draw < LOSS_RATE + DUPLICATE_RATE + DELAY_RATE:
+                self.delayed.append(wake_up)
             else:
-                heard.append(bell)
-        self.chance.shuffle(heard)
-        self.bells += len(heard)
-        return heard
+                received.append(wake_up)
+        self.chance.shuffle(received)
+        self.wake_ups += len(received)
+        return received
 
-    def work(self, waiting, deaths):
-        """Let the crew answer for a second; some of them die over it."""
+    def work(self, waiting, kill_times):
+        """Let the processes work for a second, and kill some of them."""
         ends = time.monotonic() + 1
         while time.monotonic() < ends:
-            for worker in self.crew:
+            for worker in self.processes:
                 if waiting and not worker.busy:
                     worker.ring(waiting.pop())
-                    if self.chance.random() < KILLED:
-                        deaths[worker] = time.monotonic() + self.chance.random() * 0.15
-            for worker in first_to_answer(self.crew, 0.02):
+                    if self.chance.random() < KILL_RATE:
+                        kill_times[worker] = time.monotonic() + self.chance.random() * 0.15
+            for worker in first_to_answer(self.processes, 0.02):
                 worker.answer()
-                deaths.pop(worker, None)
-            for worker in [one for one, at in deaths.items() if at < time.monotonic()]:
+                kill_times.pop(worker, None)
+            for worker in [worker for worker, at in kill_times.items() if at < time.monotonic()]:
                 self.workers.kill(worker)
-                self.crew[self.crew.index(worker)] = self._hire()
-                del deaths[worker]
+                self.processes[self.processes.index(worker)] = self._start_worker()
+                del kill_times[worker]
                 self.killed += 1
 
     def storm(self, seconds):
-        """All goes wrong."""
+        """Run with failures for *seconds*."""
         for kind in FAULTS:
-            more = {"seconds": SLOW_S} if kind == "slow" else {}
-            self.sandbox.fault(kind, path="/", probability=FAULTY / len(FAULTS), **more)
-        self.sandbox.control("POST", "/clock", {"rate": RATE})
+            options = {"seconds": SLOW_S} if kind == "slow" else {}
+            self.sandbox.fault(kind, path="/", probability=FAULT_RATE / len(FAULTS), **options)
+        self.sandbox.control("POST", "/clock", {"rate": CLOCK_RATE})
         ends = time.monotonic() + seconds
-        waiting, deaths = [], {}
+        waiting, kill_times = [], {}
         while time.monotonic() < ends:
-            self.live()
+            self.change_vacancies()
             event_log.notify_unserved(connection=self.harness.connection, most=100)
-            waiting += self.heard()
-            self.work(waiting, deaths)
-            self.progress.so_far(self.told)
+            waiting += self.receive()
+            self.work(waiting, kill_times)
+            self.progress.so_far(self.summary)
         self.sandbox.control("DELETE", "/faults")
         self.sandbox.control("POST", "/clock", {"rate": 0})
 
     def calm(self):
-        """All goes well, until there is nothing left to do."""
+        """Run without failures until no work is left."""
         began = self.harness.world.now()
         while self.is_behind(began):
             self.minutes += 1
-            self.progress.so_far(lambda: f"calm, until all is told: {self.minutes} minutes")
-            assert self.minutes < MOST_MINUTES, "there is no end"
+            self.progress.so_far(lambda: f"calm, until all are notified: {self.minutes} minutes")
+            assert self.minutes < MAX_MINUTES, "work is left after the last minute"
             self.sandbox.advance(61)
-            self.answer_all([fetch_process.TICK])
-            self.answer_all(rung("FETCH_QUEUE_URL", "query_id"))
-        ends = time.monotonic() + SERVED_WITHIN_S
+            self.process_all([fetch_process.TICK])
+            self.process_all(receive_wake_ups("FETCH_QUEUE_URL", "query_id"))
+        ends = time.monotonic() + DELIVERY_DEADLINE_S
         while self.room.unserved():
-            assert time.monotonic() < ends, "there are sockets that lack events"
+            assert time.monotonic() < ends, "some sockets lack events"
             event_log.notify_unserved(connection=self.harness.connection, most=100)
-            bells = set(rung("BROADCASTER_QUEUE_URL", "account_id"))
-            self.answer_all([f"{fetch_process.BROADCAST}{account_id}" for account_id in bells])
+            accounts = set(receive_wake_ups("BROADCASTER_QUEUE_URL", "account_id"))
+            self.process_all([f"{fetch_process.BROADCAST}{account_id}" for account_id in accounts])
             time.sleep(0.2)
 
-    def told(self):
-        """How far it is."""
+    def summary(self):
+        """Return a line on the progress."""
         return (
-            f"storm of {SECONDS:.0f} s: {self.bells} bells, {self.killed} workers killed,"
+            f"storm of {SECONDS:.0f} s: {self.wake_ups} wake-ups, {self.killed} workers killed,"
             f" {len(self.published)} vacancies published, {len(self.closed)} closed"
         )
 
     def is_behind(self, since):
-        """Whether a search was not read since, or its news are not told."""
+        """Return whether a search was not read since, or saved searches are not notified yet."""
         [row] = self.harness.connection.execute(
             "SELECT (SELECT count(*) FROM search_queries"
             "        WHERE complete_from IS NULL OR complete_from < %s)"
@@ -213,20 +213,21 @@ class Soak:
         ).fetchall()
         return row["left"] > 0
 
-    def answer_all(self, bells):
-        waiting = list(bells)
-        while waiting or any(worker.busy for worker in self.crew):
-            for worker in self.crew:
+    def process_all(self, wake_ups):
+        """Let the processes work until all of *wake_ups* are processed."""
+        waiting = list(wake_ups)
+        while waiting or any(worker.busy for worker in self.processes):
+            for worker in self.processes:
                 if waiting and not worker.busy:
                     worker.ring(waiting.pop())
-            for worker in first_to_answer(self.crew, 0.2):
+            for worker in first_to_answer(self.processes, 0.2):
                 worker.answer()
 
-    def judge(self):
+    def check(self):
         check_invariants(self.harness)
-        for account_id, id in self.sockets.items():
+        for account_id, connection_id in self.sockets.items():
             log = [row["seq"] for row in self.harness.events(account_id)]
-            sent = list(dict.fromkeys(self.room.management.seqs(id)))
+            sent = list(dict.fromkeys(self.room.management.seqs(connection_id)))
             assert sent == log
         stored = {
             row["external_id"] for row in self.harness.connection.execute("SELECT * FROM jobs")
@@ -234,11 +235,11 @@ class Soak:
         assert set(self.published) - self.closed <= stored
 
 
-def test_whatever_goes_wrong_each_vacancy_is_told_once(harness, room, workers, progress):
+def test_accounts_are_notified_once_under_random_failures(harness, room, workers, progress):
     try:
-        soak(harness, room, workers, random.Random(SEED), progress)  # noqa: S311 - the same
+        soak(harness, room, workers, random.Random(SEED), progress)  # noqa: S311 - no secret
     except BaseException as error:
-        error.add_note(f"again with: SOAK_SEED={SEED} SOAK_SECONDS={SECONDS}")
+        error.add_note(f"repeat with: SOAK_SEED={SEED} SOAK_SECONDS={SECONDS}")
         raise
 
 
@@ -246,9 +247,9 @@ def soak(harness, room, workers, chance, progress):
     run = Soak(harness, room, workers, chance, progress)
     run.storm(SECONDS)
     run.calm()
-    run.judge()
+    run.check()
     rows = harness.connection.execute("SELECT state, reason FROM fetch_runs").fetchall()
     states = Counter(f"{row['state']} {row['reason'] or ''}".strip() for row in rows)
-    news = harness.connection.execute("SELECT count(*) AS n FROM account_vacancies").fetchone()
+    notified = harness.connection.execute("SELECT count(*) AS n FROM account_vacancies").fetchone()
     say = progress.say if "SOAK_SECONDS" in os.environ else print
-    say(f"{run.told()}, {news['n']} times told; runs: {dict(states)}; seed {SEED}\n")
+    say(f"{run.summary()}, {notified['n']} notified; runs: {dict(states)}; seed {SEED}\n")

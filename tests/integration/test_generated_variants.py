@@ -1,4 +1,4 @@
-"""What Core makes of the vacancies of the sandbox that repeat another: one job, or two."""
+"""Core's decision on the sandbox's vacancies that repeat another: one job, or two."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.fixtures.connected import Connected
     from tests.fixtures.hh_sandbox import HhSandbox
 
-# The world is the same at the same moment, and what must come of it is, too.
+# The sandbox is the same at the same moment, and so is the expected result.
 MOMENT = datetime(2030, 3, 4, 9, 30, tzinfo=UTC)
 DAY_S = 86_400
 
@@ -43,48 +43,53 @@ def harness(
 
 
 def roots(harness: FetchHarness) -> dict[str, str]:
-    """By the id of each stored vacancy, that of the job that it is a posting of."""
+    """Return the id of the original by the id of each stored vacancy."""
     rows = harness.connection.execute(
         "SELECT external_id AS id, coalesce(repost_of, external_id) AS root FROM jobs"
     ).fetchall()
     return {row["id"]: row["root"] for row in rows}
 
 
-def test_a_generated_repost_is_told_once_and_another_grade_is_told_too(
+def test_reposts_are_announced_once_and_other_grades_separately(
     harness: FetchHarness, world: HhSandbox
 ) -> None:
     query_id = harness.query(text="")
     account_id = harness.account_of(harness.save(query_id))
     variants: dict[str, dict[str, str]] = {}
-    # The second run finds reposts of what the first has told.
+    # The second run finds reposts of vacancies that the first has announced.
     for _ in range(2):
         harness.tick()
         harness.work(query_id)
-        variants |= {one["id"]: one for one in world.control("GET", "/variants")["variants"]}
+        listed = world.control("GET", "/variants")["variants"]
+        variants |= {variant["id"]: variant for variant in listed}
         world.advance(3 * DAY_S)
     jobs = [job for row in harness.events(account_id, "jobs.new") for job in row["data"]["jobs"]]
     root_of = roots(harness)
     pairs = [
-        (one["variant"], one["id"], one["original_id"])
-        for one in variants.values()
-        if one["original_id"] in root_of
+        (variant["variant"], variant["id"], variant["original_id"])
+        for variant in variants.values()
+        if variant["original_id"] in root_of
     ]
     same = {
-        kind: [root_of[id] == root_of[original] for which, id, original in pairs if which == kind]
+        kind: [
+            root_of[repeated] == root_of[original]
+            for pair_kind, repeated, original in pairs
+            if pair_kind == kind
+        ]
         for kind in ("repost", "other_city", "other_grade")
     }
     assert min(map(len, same.values())) > 10, "the world has enough of each kind"
     assert all(same["other_city"])
     assert not any(same["other_grade"])
-    # A text that is reworded for more than a fifth is not known again.
+    # A text of which more than a fifth is reworded is not recognised.
     assert sum(same["repost"]) >= 0.9 * len(same["repost"])
-    # Each job is told once, whatever the number of its postings.
-    told = [job["id"] for job in jobs]
-    assert len(set(told)) == len(told)
-    assert len({root_of[id] for id in told}) == len(told)
-    assert {root_of[id] for id in told} == set(root_of.values())
+    # Each job is announced once, for any number of postings.
+    announced = [job["id"] for job in jobs]
+    assert len(set(announced)) == len(announced)
+    announced_roots = {root_of[job_id] for job_id in announced}
+    assert len(announced_roots) == len(announced)
+    assert announced_roots == set(root_of.values())
     # The postings of both grades are jobs of their own.
-    told_roots = {root_of[id] for id in told}
-    for kind, id, original in pairs:
+    for kind, repeated, original in pairs:
         if kind == "other_grade":
-            assert {root_of[id], root_of[original]} <= told_roots
+            assert {root_of[repeated], root_of[original]} <= announced_roots

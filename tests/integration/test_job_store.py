@@ -1,4 +1,4 @@
-"""The table jobs on a real Postgres: what was seen is stored once, and kept whole."""
+"""The table jobs on Postgres: each vacancy is stored once, and its model whole."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def item(number, **changes):
 
 
 def seen(*items):
-    return [responses.vacancy(one) for one in items]
+    return [responses.vacancy(shown) for shown in items]
 
 
 def put(connection, *items, now=NOW):
@@ -45,11 +45,12 @@ def put(connection, *items, now=NOW):
     return list(stored.new), list(stored.changed)
 
 
-def row(connection, id="1"):
-    return connection.execute("SELECT * FROM jobs WHERE external_id = %s", (id,)).fetchone()
+def row(connection, vacancy_id="1"):
+    found = connection.execute("SELECT * FROM jobs WHERE external_id = %s", (vacancy_id,))
+    return found.fetchone()
 
 
-def test_what_a_search_saw_is_stored_in_the_original_s_columns(connection):
+def test_vacancy_of_a_search_is_stored_in_the_original_columns(connection):
     assert put(connection, item(1)) == (["1"], [])
     kept = row(connection)
     assert kept["hh_vacancy_id"] == "1"
@@ -66,7 +67,7 @@ def test_what_a_search_saw_is_stored_in_the_original_s_columns(connection):
     assert kept["published_at"] == datetime(2026, 11, 24, 7, 15, 30, tzinfo=UTC)
 
 
-def test_the_server_s_time_zone_changes_nothing(connection):
+def test_stored_times_do_not_depend_on_the_server_time_zone(connection):
     connection.execute("SET TIME ZONE 'Asia/Vladivostok'")
     put(connection, item(1))
     store.store_detail(responses.vacancy_detail(item(2)), connection=connection, now=NOW)
@@ -74,7 +75,7 @@ def test_the_server_s_time_zone_changes_nothing(connection):
     assert row(connection, "2")["detail_fetched_at"] == NOW
 
 
-def test_counts_tell_new_changed_and_unchanged_apart(connection):
+def test_new_changed_and_unchanged_vacancies_are_distinguished(connection):
     assert put(connection, item(3), item(1), item(2)) == (["3", "1", "2"], [])
     later = NOW + timedelta(hours=1)
     assert put(connection, item(1), item(2, name="Другая"), item(4), now=later) == (["4"], ["2"])
@@ -83,34 +84,34 @@ def test_counts_tell_new_changed_and_unchanged_apart(connection):
     assert row(connection, "2")["inserted_at"] == datetime(2026, 11, 24, 9, 30)
 
 
-def test_what_an_earlier_release_stored_is_hashed_anew_and_has_not_changed(connection):
-    """Its hash had the snippet in it."""
+def test_rows_of_an_earlier_release_are_rehashed_as_unchanged(connection):
+    """The hash of an earlier release included the snippet."""
     cut = {"requirement": "...желание учиться", "responsibility": None}
     put(connection, item(1), item(2), item(3), item(4), item(5))
-    new = {id: row(connection, id)["vacancy_hash"] for id in "12345"}
+    new = {number: row(connection, number)["vacancy_hash"] for number in "12345"}
     connection.execute(
-        "UPDATE jobs SET salary = 'as it was said',"
+        "UPDATE jobs SET salary = 'of an earlier release',"
         " vacancy_hash = sha256(convert_to(vacancy::text, 'UTF8'))"
     )
     store.close("5", connection=connection, now=NOW)
     page = [item(1), item(2, snippet=cut), item(3, name="Другая"), item(5)]
     assert put(connection, *page) == ([], ["3", "5"])
-    for id in "125":
-        assert row(connection, id)["vacancy_hash"] == new[id]
-        assert row(connection, id)["salary"] != "as it was said"
+    for number in "125":
+        assert row(connection, number)["vacancy_hash"] == new[number]
+        assert row(connection, number)["salary"] != "of an earlier release"
     assert put(connection, *page) == ([], [])
 
 
-def test_one_vacancy_twice_on_a_page_is_one_row(connection):
+def test_vacancy_twice_on_a_page_is_stored_once(connection):
     assert put(connection, item(1), item(1, name="Позже")) == (["1"], [])
     assert row(connection)["title"] == "Позже"
 
 
-def test_an_empty_page_stores_nothing(connection):
+def test_empty_page_stores_nothing(connection):
     assert put(connection) == ([], [])
 
 
-def test_a_detail_is_kept_and_a_later_search_does_not_shorten_it(connection):
+def test_search_does_not_overwrite_a_stored_detail(connection):
     detail = responses.vacancy_detail(
         item(1, description="<p>Длинное описание</p>", key_skills=[{"name": "Python"}])
     )
@@ -124,7 +125,7 @@ def test_a_detail_is_kept_and_a_later_search_does_not_shorten_it(connection):
     assert store.read_detail("1", connection=connection) == detail
 
 
-def test_a_detail_may_come_before_any_search(connection):
+def test_detail_without_an_earlier_search_is_stored(connection):
     detail = responses.vacancy_detail(item(1, test={"required": True}, has_test=True))
     store.store_detail(detail, connection=connection, now=NOW)
     store.store_detail(detail, connection=connection, now=NOW + timedelta(hours=2))
@@ -135,7 +136,7 @@ def test_a_detail_may_come_before_any_search(connection):
     assert store.vacancy_id_of(str(kept["id"]), connection=connection) == "1"
 
 
-def test_texts_longer_than_the_original_s_columns_lose_nothing(connection):
+def test_overlong_texts_are_kept_whole_in_the_model(connection):
     long = item(1, name="Д" * 400, employer={"id": "7", "name": "Е" * 300})
     put(connection, long)
     assert len(row(connection)["title"]) == 255
@@ -143,8 +144,8 @@ def test_texts_longer_than_the_original_s_columns_lose_nothing(connection):
     assert kept.name == "Д" * 400
 
 
-class Counting:
-    """A connection whose statements are counted."""
+class CountingConnection:
+    """A connection that counts its statements."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -158,21 +159,19 @@ class Counting:
         return self.connection.transaction()
 
 
-def test_what_did_not_change_costs_one_query_and_is_not_written(connection):
+def test_unchanged_page_costs_one_query_and_no_write(connection):
     many = [item(number) for number in range(100)]
     put(connection, *many)
     before = connection.execute("SELECT external_id, xmin, ctid FROM jobs ORDER BY 1").fetchall()
-    counting = Counting(connection)
+    counting = CountingConnection(connection)
     assert put(counting, *many, now=NOW + timedelta(hours=1)) == ([], [])
     assert counting.statements == 1
     after = connection.execute("SELECT external_id, xmin, ctid FROM jobs ORDER BY 1").fetchall()
     assert after == before
 
 
-def test_what_somebody_else_inserts_between_the_probe_and_the_statement_is_not_new(
-    connection, database_url
-):
-    class Overtaken(Counting):
+def test_row_inserted_by_a_concurrent_search_is_not_new(connection, database_url):
+    class OvertakenConnection(CountingConnection):
         def execute(self, *arguments):
             found = super().execute(*arguments)
             if self.statements == 1:
@@ -180,10 +179,10 @@ def test_what_somebody_else_inserts_between_the_probe_and_the_statement_is_not_n
                     assert put(other, item(1), item(2)) == (["1", "2"], [])
             return found
 
-    assert put(Overtaken(connection), item(1), item(3)) == (["3"], [])
+    assert put(OvertakenConnection(connection), item(1), item(3)) == (["3"], [])
 
 
-def test_what_is_seen_again_is_open_again(connection):
+def test_closed_vacancy_that_is_seen_again_is_open(connection):
     put(connection, item(1))
     store.close("1", connection=connection, now=NOW)
     assert (row(connection)["archived"], row(connection)["closed_at"]) == (True, NOW)
@@ -194,7 +193,7 @@ def test_what_is_seen_again_is_open_again(connection):
     assert put(connection, item(1)) == ([], [])
 
 
-def test_an_archived_vacancy_is_closed_whoever_says_so(connection):
+def test_archived_vacancy_is_closed_by_search_or_detail(connection):
     put(connection, item(1, archived=True), item(2))
     assert row(connection)["closed_at"] == NOW
     store.store_detail(
@@ -231,14 +230,14 @@ def links(connection):
     return {row["external_id"]: row["repost_of"] for row in rows}
 
 
-def test_another_snippet_of_a_vacancy_is_no_change(connection):
+def test_other_snippet_of_a_vacancy_is_no_change(connection):
     put(connection, post(1))
     cut = {"requirement": "...желание учиться и расти вместе с нами.", "responsibility": None}
     assert put(connection, post(1, snippet=cut)) == ([], [])
     assert put(connection, post(1, snippet=cut, has_test=True)) == ([], ["1"])
 
 
-def test_a_job_in_two_cities_is_one_whatever_two_searches_cut_out(connection):
+def test_job_in_two_cities_is_linked_despite_other_excerpts(connection):
     put(connection, post(1))
     cut = {
         "requirement": "...грамотная речь, желание учиться и расти вместе с нами.",
@@ -257,7 +256,7 @@ def test_a_job_in_two_cities_is_one_whatever_two_searches_cut_out(connection):
         {"salary": {"from": 125, "to": None, "currency": "RUR", "gross": False}},
     ],
 )
-def test_an_opening_of_another_grade_is_another_job_until_one_is_closed(connection, changes):
+def test_opening_of_another_grade_is_linked_only_when_closed(connection, changes):
     junior = {
         "experience": {"id": "noExperience", "name": "Нет опыта"},
         "employment_form": {"id": "FULL", "name": "Полная"},
@@ -272,7 +271,7 @@ def test_an_opening_of_another_grade_is_another_job_until_one_is_closed(connecti
     assert links(connection)["3"] in ("1", "2")
 
 
-def test_of_reposts_on_one_page_the_oldest_is_the_original(connection):
+def test_oldest_of_reposts_on_a_page_is_the_original(connection):
     page = seen(post(3, day=24), post(1, PERM, day=22), post(2, day=23))
     stored = store.store_vacancies(page, search_query="", connection=connection, now=NOW)
     assert stored.new == ("3", "1", "2")
@@ -281,14 +280,14 @@ def test_of_reposts_on_one_page_the_oldest_is_the_original(connection):
     assert links(connection) == {"1": None, "2": "1", "3": "1"}
 
 
-def test_what_was_stored_first_stays_the_original_and_no_chain_is_made(connection):
+def test_vacancy_stored_first_stays_the_original(connection):
     put(connection, post(5, day=20))
     put(connection, post(6, PERM, day=22))
     put(connection, post(4, PERM, day=18), post(7, day=24))
     assert links(connection) == {"4": "5", "5": None, "6": "5", "7": "5"}
 
 
-def test_a_job_that_is_posted_anew_again_and_again_stays_one_job(connection):
+def test_job_reposted_repeatedly_stays_one_job(connection):
     for number, month in enumerate((1, 2, 4, 5, 6, 7), start=1):
         published_at = f"2026-{month:02}-10T10:00:00+0300"
         put(connection, post(number, published_at=published_at))
@@ -306,24 +305,24 @@ def test_a_job_that_is_posted_anew_again_and_again_stays_one_job(connection):
         {"published_at": "2026-09-20T10:15:30+0300"},
     ],
 )
-def test_what_is_another_job_is_not_linked(connection, changes):
+def test_different_jobs_are_not_linked(connection, changes):
     put(connection, post(1))
     put(connection, post(2, **changes))
     assert links(connection) == {"1": None, "2": None}
 
 
-def test_anonymous_jobs_are_never_linked(connection):
+def test_anonymous_jobs_are_not_linked(connection):
     put(connection, *(post(number, employer={"name": "Аноним"}) for number in (1, 2)))
     assert links(connection) == {"1": None, "2": None}
 
 
-def test_a_change_links_nothing_and_unlinks_nothing(connection):
+def test_changed_vacancy_keeps_its_links(connection):
     put(connection, post(1), post(2), post(3, name="Кассир"))
     put(connection, post(2, name="Кассир"), post(3))
     assert links(connection) == {"1": None, "2": "1", "3": None}
 
 
-def test_of_one_key_s_thousands_only_some_are_looked_at(connection, monkeypatch):
+def test_only_newest_candidates_of_a_key_are_compared(connection, monkeypatch):
     monkeypatch.setattr(reposts, "MAX_CANDIDATES", 2)
     other = {"snippet": {"requirement": "Совсем другое", "responsibility": "дело"}}
     put(connection, post(1, day=10))
@@ -332,7 +331,7 @@ def test_of_one_key_s_thousands_only_some_are_looked_at(connection, monkeypatch)
     assert links(connection)["20"] is None
 
 
-def test_a_detail_that_comes_before_any_search_is_linked_too(connection):
+def test_detail_without_an_earlier_search_is_linked(connection):
     first, second = (
         responses.vacancy_detail(post(number, snippet=None, description="<p>Помогать гостям</p>"))
         for number in (1, 2)
@@ -342,22 +341,23 @@ def test_a_detail_that_comes_before_any_search_is_linked_too(connection):
     assert links(connection) == {"1": None, "2": "1"}
 
 
-def test_each_real_item_and_detail_is_stored_and_read_back(connection):
-    items = [responses.vacancy(one) for one in hh_answers.search_items()]
+def test_made_up_items_and_details_are_stored_and_read_back(connection):
+    items = [responses.vacancy(shown) for shown in hh_answers.search_items()]
     for start in range(0, len(items), 100):
         store.store_vacancies(
             items[start : start + 100], search_query="", connection=connection, now=NOW
         )
-    kept = {one.id: one for one in store.read_seen([v.id for v in items], connection=connection)}
-    assert kept == {one.id: one for one in items}
-    details = [responses.vacancy_detail(one) for one in hh_answers.vacancy_details()]
+    ids = [vacancy.id for vacancy in items]
+    kept = {vacancy.id: vacancy for vacancy in store.read_seen(ids, connection=connection)}
+    assert kept == {vacancy.id: vacancy for vacancy in items}
+    details = [responses.vacancy_detail(shown) for shown in hh_answers.vacancy_details()]
     for detail in details:
         store.store_detail(detail, connection=connection, now=NOW)
     for detail in details:
         assert store.read_detail(detail.id, connection=connection) == detail
 
 
-def test_searches_and_reads_that_overlap_neither_deadlock_nor_fail(database_url):
+def test_overlapping_searches_and_reads_do_not_deadlock(database_url):
     failures = []
 
     def store_many(order):

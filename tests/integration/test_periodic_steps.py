@@ -14,7 +14,7 @@ import pytest
 from functions.fetcher import app as fetcher_app
 from functions.sweeper import app as sweeper_app
 from tests.harness.applying import harness, publish
-from tests.harness.fetching import rung
+from tests.harness.fetching import receive_wake_ups
 from ullgetthejob.applications import projection, sweep
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import clock, periodic, postgres
@@ -70,12 +70,12 @@ def test_sweep_when_a_step_fails_still_wakes_those_that_wait(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     limited.submit(publish(limited))
-    rung("APPLIER_QUEUE_URL", "account_id")
-    rung("BROADCASTER_QUEUE_URL", "account_id")
+    receive_wake_ups("APPLIER_QUEUE_URL", "account_id")
+    receive_wake_ups("BROADCASTER_QUEUE_URL", "account_id")
     held("applications")
     assert minute_that_fails(sweeper_app.handler) == ["retried", "repaired"]
-    assert rung("APPLIER_QUEUE_URL", "account_id") == [str(limited.account_id)]
-    assert rung("BROADCASTER_QUEUE_URL", "account_id") == [str(limited.account_id)]
+    assert receive_wake_ups("APPLIER_QUEUE_URL", "account_id") == [str(limited.account_id)]
+    assert receive_wake_ups("BROADCASTER_QUEUE_URL", "account_id") == [str(limited.account_id)]
     said = [vars(one) for one in caplog.records if one.message == "a periodic step failed"]
     assert [one["step"] for one in said] == ["retried", "repaired"]
     assert all("QueryCanceled" in [one["error_type"], *one["caused_by"]] for one in said)
@@ -137,10 +137,10 @@ def test_fetch_when_no_run_can_begin_still_wakes_workers_for_those_left_behind(
         " VALUES (%(id)s, 'running', 'schedule', true, '{}', %(now)s, %(now)s)",
         {"id": query_id, "now": now},
     )
-    rung("FETCH_QUEUE_URL", "query_id")
+    receive_wake_ups("FETCH_QUEUE_URL", "query_id")
     held("search_queries")
     assert "begun" in minute_that_fails(fetcher_app.handler)
-    assert rung("FETCH_QUEUE_URL", "query_id") == [str(query_id)]
+    assert receive_wake_ups("FETCH_QUEUE_URL", "query_id") == [str(query_id)]
 
 
 @pytest.mark.parametrize("word", ["submitted", "rate_limited", "something", None])

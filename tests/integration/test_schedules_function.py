@@ -1,4 +1,4 @@
-"""functions/schedules: saved searches as the BFF and a person make, change and forget them."""
+"""functions/schedules: saved searches as the BFF and a person create, change and delete them."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from ullgetthejob.hh import environment
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import AppError
-from ullgetthejob.saved_searches import commands
+from ullgetthejob.saved_searches import commands, models
 
 CREATE, LIST = "POST /api/schedules", "GET /api/schedules"
 READ, CHANGE = "GET /api/schedules/{id}", "PATCH /api/schedules/{id}"
@@ -27,14 +27,14 @@ NIGHT = {"from": "22:00", "to": "06:00"}
 MOSCOW = timezone(timedelta(hours=3))
 
 
-def call(core, key, id=None, **options):
-    parameters = {} if id is None else {"id": id}
+def call(core, key, search_id=None, **options):
+    parameters = {} if search_id is None else {"id": search_id}
     return Reply.of(handler(core.event(key, parameters=parameters, **options), CONTEXT))
 
 
 @pytest.fixture
 def noon(core):
-    """It is tomorrow's noon in Moscow, and stays so."""
+    """Tomorrow's noon in Moscow, at which the clock stands still."""
     tomorrow = core.now().astimezone(MOSCOW) + timedelta(days=1)
     moment = tomorrow.replace(hour=12, minute=0, second=0, microsecond=0)
     clock.install(lambda: moment)
@@ -43,45 +43,45 @@ def noon(core):
 
 @pytest.fixture
 def anna(core, monkeypatch):
-    """Anna's requests."""
+    """A client with Anna's token."""
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
-    return Asking(core, *core.log_in("anna"))
+    return UserClient(core, *core.log_in("anna"))
 
 
-class Asking:
-    """A person who calls with a token alone."""
+class UserClient:
+    """The client of a user, who calls with a token alone."""
 
     def __init__(self, core, user_id, jwt):
         self.core, self.user_id, self.jwt = core, user_id, jwt
 
-    def ask(self, key, id=None, **options):
-        return call(self.core, key, id, jwt=self.jwt, secret=None, **options)
+    def request(self, key, search_id=None, **options):
+        return call(self.core, key, search_id, jwt=self.jwt, secret=None, **options)
 
     def save(self, search=PYTHON, **fields):
-        reply = self.ask(CREATE, body={"search": search, **fields})
+        reply = self.request(CREATE, body={"search": search, **fields})
         assert reply.status in (200, 201), reply
         return reply.body
 
-    def change(self, id, **fields):
-        reply = self.ask(CHANGE, id, body=fields)
+    def change(self, search_id, **fields):
+        reply = self.request(CHANGE, search_id, body=fields)
         assert reply.status == 200, reply
         return reply.body
 
-    def read(self, id):
-        reply = self.ask(READ, id)
+    def read(self, search_id):
+        reply = self.request(READ, search_id)
         assert reply.status == 200, reply
         return reply.body
 
     def items(self):
-        return self.ask(LIST).body["items"]
+        return self.request(LIST).body["items"]
 
 
-def when(text):
+def parse_time(text):
     return None if text is None else datetime.fromisoformat(text)
 
 
 def due(core, search):
-    """When the query of a saved search is due."""
+    """Return when the query of a saved search is due."""
     [row] = core.rows(
         "SELECT q.due_at FROM search_queries q JOIN saved_searches s ON s.query_id = q.id"
         " WHERE s.id = %s",
@@ -90,12 +90,12 @@ def due(core, search):
     return row["due_at"]
 
 
-# ── made, shown, changed, forgotten ──────────────────────────────────────────────────────────────
+# ── created, read, changed, deleted ──────────────────────────────────────────────────────────────
 
 
-def test_a_saved_search_is_made_shown_changed_and_forgotten(core, anna, noon):
-    made = anna.ask(CREATE, body={"search": PYTHON})
-    assert made.status == 201
+def test_saved_search_is_created_read_changed_and_deleted(core, anna, noon):
+    created = anna.request(CREATE, body={"search": PYTHON})
+    assert created.status == 201
     expected = {
         "name": "python",
         "search": {"area": ["1", "2"], "text": "python"},
@@ -106,21 +106,26 @@ def test_a_saved_search_is_made_shown_changed_and_forgotten(core, anna, noon):
         "last_run": None,
         "success": True,
     }
-    saved = made.body
+    saved = created.body
     assert {name: saved[name] for name in expected} == expected
-    assert when(saved["next_run_at"]) == due(core, saved) == when(saved["created_at"]) == noon
+    assert (
+        parse_time(saved["next_run_at"])
+        == due(core, saved)
+        == parse_time(saved["created_at"])
+        == noon
+    )
     assert anna.read(saved["id"]) == saved
-    listed = anna.ask(LIST).body
+    listed = anna.request(LIST).body
     assert listed["success"] is True
-    assert [{**one, "success": True} for one in listed["items"]] == [saved]
+    assert [{**search, "success": True} for search in listed["items"]] == [saved]
 
     changed = anna.change(saved["id"], name=" Питон ", interval_seconds=3600)
     assert changed == {**saved, "name": "Питон", "interval_seconds": 3600}
     assert anna.read(saved["id"]) == changed
 
-    assert anna.ask(DELETE, saved["id"]).body == {"success": True}
-    assert anna.ask(READ, saved["id"]).refusal == (404, "not_found")
-    assert anna.ask(DELETE, saved["id"]).refusal == (404, "not_found")
+    assert anna.request(DELETE, saved["id"]).body == {"success": True}
+    assert anna.request(READ, saved["id"]).refusal == (404, "not_found")
+    assert anna.request(DELETE, saved["id"]).refusal == (404, "not_found")
     assert anna.items() == []
     assert core.rows("SELECT due_at FROM search_queries") == [{"due_at": None}]
     assert core.audited()[-3:] == [
@@ -130,8 +135,8 @@ def test_a_saved_search_is_made_shown_changed_and_forgotten(core, anna, noon):
     ]
 
 
-def test_the_same_filters_are_saved_once_however_they_are_written(core, anna):
-    first = anna.ask(CREATE, body={"search": PYTHON, "name": "Первый"})
+def test_equal_filters_in_any_form_are_saved_once(core, anna):
+    first = anna.request(CREATE, body={"search": PYTHON, "name": "Первый"})
     address = "https://hh.ru/search/vacancy?text=python&area=1&area=2&hhtmFrom=main&page=3"
     for search in (
         {"text": "python", "area": ["1", "2"]},
@@ -140,13 +145,13 @@ def test_the_same_filters_are_saved_once_however_they_are_written(core, anna):
         address,
         {"url": address},
     ):
-        again = anna.ask(CREATE, body={"search": search, "name": "Второй", "paused": True})
+        again = anna.request(CREATE, body={"search": search, "name": "Второй", "paused": True})
         assert (again.status, again.body) == (200, first.body), search
     assert len(anna.items()) == len(core.rows("SELECT FROM search_queries")) == 1
     assert [act for _, act, _ in core.audited()].count("saved_search.create") == 1
 
 
-def test_a_pasted_address_is_a_search(anna):
+def test_pasted_address_becomes_a_search(anna):
     saved = anna.save(
         "https://spb.hh.ru/search/vacancy?text=&salary=200000&currency_code=RUR&area=2"
         "&professional_role=96&only_with_salary=true&search_period=3&ored_clusters=true"
@@ -160,12 +165,14 @@ def test_a_pasted_address_is_a_search(anna):
         "salary": 200_000,
     }
     assert saved["name"] == "Санкт-Петербург, Программист, разработчик"
-    moved = anna.change(saved["id"], search={"url": "https://hh.ru/search/vacancy?text=go&area=1"})
-    assert moved["search"] == {"area": ["1"], "text": "go"}
-    assert moved["name"] == "go", "a name that was made of the filters follows them"
+    changed = anna.change(
+        saved["id"], search={"url": "https://hh.ru/search/vacancy?text=go&area=1"}
+    )
+    assert changed["search"] == {"area": ["1"], "text": "go"}
+    assert changed["name"] == "go", "a name made of the filters follows them"
 
 
-def test_names_are_made_of_what_there_is(anna):
+def test_default_name_is_made_of_words_or_filters(anna):
     assert anna.save({"text": "  a \n b "})["name"] == "a b"
     assert anna.save({})["name"] == "Все вакансии"
     assert anna.save({"salary": 100_000})["name"] == "Без слов, с фильтрами"
@@ -173,45 +180,45 @@ def test_names_are_made_of_what_there_is(anna):
     assert anna.save({"work_format": "REMOTE"}, name="Моё")["name"] == "Моё"
 
 
-def test_they_are_the_account_s_whichever_session_asks_and_nobody_else_s(core, anna):
+def test_saved_search_is_accessible_only_to_its_account(core, anna):
     saved = anna.save()
-    again = Asking(core, *core.log_in("anna"))
-    timur = Asking(core, *core.log_in("timur"))
+    again = UserClient(core, *core.log_in("anna"))
+    timur = UserClient(core, *core.log_in("timur"))
     assert again.read(saved["id"]) == saved
     named = call(core, READ, saved["id"], query={"user_id": again.user_id})
     assert named.body == saved
     assert again.change(saved["id"], paused=True)["paused"] is True
     before = core.rows("SELECT * FROM saved_searches")
     for key, body in ((READ, None), (CHANGE, {"name": "x"}), (DELETE, None), (FETCH, None)):
-        for id in (saved["id"], saved["id"].upper(), str(uuid4()), "1", "", "null", "%"):
-            assert timur.ask(key, id, body=body).refusal == (404, "not_found"), (key, id)
-        assert timur.ask(key, "\0", body=body).refusal == (422, "invalid_request"), key
+        for text in (saved["id"], saved["id"].upper(), str(uuid4()), "1", "", "null", "%"):
+            assert timur.request(key, text, body=body).refusal == (404, "not_found"), (key, text)
+        assert timur.request(key, "\0", body=body).refusal == (422, "invalid_request"), key
         for options in ({"jwt": timur.jwt}, {"jwt": timur.jwt, "secret": None}):
             query = {"user_id": anna.user_id}
             refused = call(core, key, saved["id"], body=body, query=query, **options)
             assert refused.refusal == (403, "user_mismatch")
     assert timur.items() == []
     assert core.rows("SELECT * FROM saved_searches") == before
-    mine = timur.ask(CREATE, body={"search": PYTHON})
+    mine = timur.request(CREATE, body={"search": PYTHON})
     assert mine.status == 201
     assert mine.body["id"] != saved["id"]
-    assert len(core.rows("SELECT FROM search_queries")) == 1, "hh.ru is asked once for both"
+    assert len(core.rows("SELECT FROM search_queries")) == 1, "hh.ru is called once for both"
 
 
-def test_who_never_connected_has_no_account_to_keep_them_for(core, anna):
+def test_user_without_an_account_cannot_save_searches(core, anna):
     saved = anna.save()
     core.rows("UPDATE users SET account_id = NULL")
-    assert anna.ask(CREATE, body={"search": {}}).refusal == (409, "reauth_required")
+    assert anna.request(CREATE, body={"search": {}}).refusal == (409, "reauth_required")
     assert anna.items() == []
     for key in (READ, DELETE, FETCH):
-        assert anna.ask(key, saved["id"]).refusal == (404, "not_found")
-    assert anna.ask(CHANGE, saved["id"], body={}).refusal == (404, "not_found")
+        assert anna.request(key, saved["id"]).refusal == (404, "not_found")
+    assert anna.request(CHANGE, saved["id"], body={}).refusal == (404, "not_found")
 
 
-# ── what is refused ──────────────────────────────────────────────────────────────────────────────
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────
 
 
-WRONG = [
+INVALID_BODIES = [
     ({}, "search"),
     ({"search": None}, "search"),
     ({"search": ["python"]}, "search"),
@@ -247,193 +254,202 @@ WRONG = [
         "working_hours.days[1]",
     ),
     ({"search": {}, "more": 1}, "more"),
-    # what hh.ru alone knows
+    # codes that only hh.ru knows
     ({"search": {"area": ["1", "999999"]}}, "area"),
     ({"search": {"experience": "centuries"}}, "experience"),
     ({"search": "https://hh.ru/search/vacancy?work_format=MARS"}, "work_format"),
 ]
 
 
-def test_what_is_wrong_is_named_and_nothing_is_kept(anna):
+def test_invalid_field_is_named_and_nothing_is_stored(anna):
     saved = anna.save()
-    for body, field in WRONG:
-        for key, id in ((CREATE, None), (CHANGE, saved["id"])):
+    for body, field in INVALID_BODIES:
+        for key, search_id in ((CREATE, None), (CHANGE, saved["id"])):
             if key is CHANGE and body.get("search") is None:
-                continue  # there it may be left out
-            reply = anna.ask(key, id, body=body)
+                continue  # a change may leave it out
+            reply = anna.request(key, search_id, body=body)
             assert reply.status == 422, (key, body, reply)
-            assert [one["field"] for one in reply.body["details"]["fields"]] == [field], body
-    assert [{**one, "success": True} for one in anna.items()] == [saved]
+            assert [item["field"] for item in reply.body["details"]["fields"]] == [field], body
+    assert [{**search, "success": True} for search in anna.items()] == [saved]
 
 
-def test_hh_ru_has_to_be_there_only_for_codes_that_it_never_told(core, anna):
+def test_hh_ru_is_needed_only_for_unknown_codes(core, anna):
     saved = anna.save()
     core.sandbox.advance(3600)
     core.sandbox.fault("service_unavailable")
-    moved = anna.change(saved["id"], search={"area": "2"})
-    assert moved["search"] == {"area": ["2"]}
-    assert anna.ask(CREATE, body={"search": {"text": "go", "area": "1"}}).status == 201
-    refused = anna.ask(CREATE, body={"search": {"text": "go", "experience": "noExperience"}})
+    changed = anna.change(saved["id"], search={"area": "2"})
+    assert changed["search"] == {"area": ["2"]}
+    assert anna.request(CREATE, body={"search": {"text": "go", "area": "1"}}).status == 201
+    refused = anna.request(CREATE, body={"search": {"text": "go", "experience": "noExperience"}})
     assert refused.refusal == (503, "hh_unavailable")
     assert int(refused.headers["retry-after"]) > 0
     assert len(anna.items()) == 2
 
 
-def test_there_are_fifty_at_most(core, anna):
+def test_account_has_at_most_fifty_searches(core, anna):
     first = anna.save({"text": "0"})
     row = core.rows("SELECT * FROM saved_searches")[0]
     core.rows(
-        "WITH made AS (INSERT INTO search_queries (hash, parameters, created_at)"
+        "WITH created AS (INSERT INTO search_queries (hash, parameters, created_at)"
         " SELECT decode(md5(n::text), 'hex'), '{}', %s FROM generate_series(1, 49) n"
         " RETURNING id)"
         " INSERT INTO saved_searches (account_id, user_id, query_id, name, search,"
         " interval_seconds, time_zone, created_at, updated_at)"
-        " SELECT %s, %s, id, 'x', '{}', 1800, 'UTC', %s, %s FROM made",
+        " SELECT %s, %s, id, 'x', '{}', 1800, 'UTC', %s, %s FROM created",
         *(row["created_at"], row["account_id"], row["user_id"]),
         *(row["created_at"], row["created_at"]),
     )
     assert len(anna.items()) == 50
-    assert anna.ask(CREATE, body={"search": {"text": "one"}}).refusal == (409, "too_many_searches")
-    assert anna.ask(CREATE, body={"search": {"text": "0"}}).status == 200
-    assert anna.ask(DELETE, first["id"]).status == 200
-    assert anna.ask(CREATE, body={"search": {"text": "one"}}).status == 201
+    assert anna.request(CREATE, body={"search": {"text": "one"}}).refusal == (
+        409,
+        "too_many_searches",
+    )
+    assert anna.request(CREATE, body={"search": {"text": "0"}}).status == 200
+    assert anna.request(DELETE, first["id"]).status == 200
+    assert anna.request(CREATE, body={"search": {"text": "one"}}).status == 201
 
 
-def test_many_at_once_make_each_search_once_and_never_more_than_fifty(core, anna, monkeypatch):
+def test_concurrent_requests_never_exceed_the_limit(core, anna, monkeypatch):
     monkeypatch.setattr(commands, "MAX_PER_ACCOUNT", 5)
-    person, said = people.find_by_id(UUID(anna.user_id)), []
+    person, outcomes = people.find_by_id(UUID(anna.user_id)), []
     caller = Caller("user", "request-of-a-test", person.user_id)
 
     def save(number):
-        body = commands.CreateBody.model_validate({"search": {"text": str(number % 8)}})
+        body = models.CreateBody.model_validate({"search": {"text": str(number % 8)}})
         with postgres.connection_class().connect(
             core.database_url, autocommit=True, row_factory=postgres.connection().row_factory
         ) as connection:
-            about = {"hh": environment.client(), "connection": connection, "now": core.now()}
+            options = {"hh": environment.client(), "connection": connection, "now": core.now()}
             try:
-                saved, is_new = commands.create_search(body, person, caller, **about)
+                saved, is_new = commands.create_search(body, person, caller, **options)
             except AppError as error:
-                said.append(error.code)
+                outcomes.append(error.code)
             else:
-                said.append((saved.name, is_new))
+                outcomes.append((saved.name, is_new))
 
     threads = [threading.Thread(target=save, args=(number,)) for number in range(24)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(said) == 24
-    made = [answer for answer in said if answer != "too_many_searches" and answer[1]]
-    assert len(made) == len(set(made)) == 5
+    assert len(outcomes) == 24
+    created = [answer for answer in outcomes if answer != "too_many_searches" and answer[1]]
+    assert len(created) == len(set(created)) == 5
     assert len(anna.items()) == 5
 
 
-# ── when it runs ─────────────────────────────────────────────────────────────────────────────────
+# ── schedule ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_search_runs_at_once_or_when_its_hours_open(core, anna, noon):
+def test_new_search_is_due_at_once_or_when_its_hours_open(core, anna, noon):
     nightly = anna.save({"text": "ночь"}, working_hours=NIGHT)
     assert nightly["working_hours"] == {**NIGHT, "days": None}
-    assert when(nightly["next_run_at"]) == due(core, nightly) == noon + timedelta(hours=10)
+    assert parse_time(nightly["next_run_at"]) == due(core, nightly) == noon + timedelta(hours=10)
     abroad = anna.save({"text": "там"}, working_hours=NIGHT, time_zone="Asia/Kamchatka")
-    assert when(abroad["next_run_at"]) == noon + timedelta(hours=1)
+    assert parse_time(abroad["next_run_at"]) == noon + timedelta(hours=1)
     fourth = {"from": "09:00", "to": "18:00", "days": [(noon + timedelta(days=4)).isoweekday()]}
     weekly = anna.save({"text": "дом"}, working_hours=fourth)
-    assert when(weekly["next_run_at"]) == noon + timedelta(days=3, hours=21)
+    assert parse_time(weekly["next_run_at"]) == noon + timedelta(days=3, hours=21)
     paused = anna.save({"text": "пауза"}, paused=True)
     assert (paused["next_run_at"], due(core, paused)) == (None, None)
     assert anna.read(weekly["id"]) == weekly
 
 
-def test_a_pause_begins_and_ends(core, anna, noon):
+def test_pause_begins_and_ends(core, anna, noon):
     saved = anna.save()
     paused = anna.change(saved["id"], paused=True)
     assert (paused["paused"], paused["next_run_at"], due(core, saved)) == (True, None, None)
     still = anna.change(saved["id"], interval_seconds=300)
     assert (still["paused"], still["next_run_at"]) == (True, None)
-    goes_on = anna.change(saved["id"], paused=False)
-    assert when(goes_on["next_run_at"]) == due(core, saved) == noon
+    resumed = anna.change(saved["id"], paused=False)
+    assert parse_time(resumed["next_run_at"]) == due(core, saved) == noon
 
 
-def test_a_change_of_the_interval_counts_from_now_and_never_delays(core, anna, noon):
+def test_changed_interval_counts_from_now_and_never_delays(core, anna, noon):
     saved = anna.save(interval_seconds=604_800)
     later = noon + timedelta(days=6)
     core.rows("UPDATE saved_searches SET next_run_at = %s", later)
-    assert when(anna.change(saved["id"], name="x")["next_run_at"]) == later
-    sooner = when(anna.change(saved["id"], interval_seconds=3600)["next_run_at"])
+    assert parse_time(anna.change(saved["id"], name="x")["next_run_at"]) == later
+    sooner = parse_time(anna.change(saved["id"], interval_seconds=3600)["next_run_at"])
     assert noon + timedelta(minutes=50) <= sooner <= noon + timedelta(minutes=59)
     assert due(core, saved) == sooner
     kept = anna.change(saved["id"], interval_seconds=86_400)
-    assert when(kept["next_run_at"]) == sooner
+    assert parse_time(kept["next_run_at"]) == sooner
 
 
-def test_a_change_of_the_hours_moves_the_next_run_into_them(core, anna, noon):
+def test_changed_hours_move_the_next_run_into_them(core, anna, noon):
     saved = anna.save(interval_seconds=3600)
     for fields, hours in (
         ({"working_hours": NIGHT}, 10),
         ({"time_zone": "Asia/Kamchatka"}, 1),
         ({"working_hours": {"from": "23:00", "to": "23:30"}}, 2),
     ):
-        moved = anna.change(saved["id"], **fields)
-        assert when(moved["next_run_at"]) == due(core, saved) == noon + timedelta(hours=hours)
+        changed = anna.change(saved["id"], **fields)
+        assert (
+            parse_time(changed["next_run_at"]) == due(core, saved) == noon + timedelta(hours=hours)
+        )
     free = anna.change(saved["id"], working_hours=None)
     assert free["working_hours"] is None
-    assert when(free["next_run_at"]) <= noon + timedelta(hours=1)
+    assert parse_time(free["next_run_at"]) <= noon + timedelta(hours=1)
 
 
-def test_null_changes_nothing_but_the_hours(anna, noon):
+def test_null_changes_only_the_hours(anna, noon):
     saved = anna.save(working_hours=NIGHT, name="Моё")
     nothing = dict.fromkeys(("name", "search", "interval_seconds", "paused", "time_zone"))
     assert anna.change(saved["id"], **nothing) == saved
     assert anna.change(saved["id"]) == saved
 
 
-def test_a_query_is_due_when_the_first_of_its_searches_is(core, anna, noon):
-    timur = Asking(core, *core.log_in("timur"))
+def test_query_is_due_with_the_first_of_its_searches(core, anna, noon):
+    timur = UserClient(core, *core.log_in("timur"))
     annas, timurs = anna.save(), timur.save(working_hours=NIGHT)
     assert due(core, annas) == due(core, timurs) == noon
     anna.change(annas["id"], paused=True)
-    assert due(core, timurs) == when(timurs["next_run_at"]) == noon + timedelta(hours=10)
+    assert due(core, timurs) == parse_time(timurs["next_run_at"]) == noon + timedelta(hours=10)
     anna.change(annas["id"], paused=False)
     assert due(core, timurs) == noon
-    anna.ask(DELETE, annas["id"])
+    anna.request(DELETE, annas["id"])
     assert due(core, timurs) == noon + timedelta(hours=10)
-    timur.ask(DELETE, timurs["id"])
+    timur.request(DELETE, timurs["id"])
     assert core.rows("SELECT due_at FROM search_queries") == [{"due_at": None}]
 
 
-def test_other_filters_move_it_to_another_query_where_nothing_was_told(core, anna, noon):
+def test_other_filters_move_the_search_to_an_unnotified_query(core, anna, noon):
     saved = anna.save(working_hours=NIGHT)
     core.rows("UPDATE saved_searches SET told_match = 7, next_run_at = %s", noon)
     same = anna.change(saved["id"], search={**PYTHON, "order_by": "relevance"})
     assert same["search"] == saved["search"]
     row = core.rows("SELECT told_match, query_id FROM saved_searches")[0]
     assert row["told_match"] == 7
-    moved = anna.change(saved["id"], search={"text": "go"}, name="Го", working_hours=None)
-    assert (moved["id"], moved["search"], moved["name"]) == (saved["id"], {"text": "go"}, "Го")
+    changed = anna.change(saved["id"], search={"text": "go"}, name="Го", working_hours=None)
+    assert (changed["id"], changed["search"], changed["name"]) == (
+        saved["id"],
+        {"text": "go"},
+        "Го",
+    )
     now = core.rows("SELECT told_match, query_id, run_id FROM saved_searches")[0]
     assert (now["told_match"], now["run_id"]) == (0, None)
-    assert due(core, moved) == when(moved["next_run_at"]) == noon
+    assert due(core, changed) == parse_time(changed["next_run_at"]) == noon
     left = core.rows("SELECT due_at FROM search_queries WHERE id = %s", row["query_id"])
     assert left == [{"due_at": None}]
 
 
-def test_two_searches_of_an_account_never_become_the_same(core, anna):
+def test_change_to_filters_of_another_search_is_refused(core, anna):
     python, go = anna.save(), anna.save({"text": "go"})
-    reply = anna.ask(CHANGE, go["id"], body={"search": PYTHON, "name": "x"})
+    reply = anna.request(CHANGE, go["id"], body={"search": PYTHON, "name": "x"})
     assert reply.refusal == (409, "same_search")
     assert reply.body["details"] == {"id": python["id"]}
     assert anna.read(go["id"]) == go
     assert anna.change(python["id"], search=PYTHON)["search"] == python["search"]
 
 
-# ── fetched now ──────────────────────────────────────────────────────────────────────────────────
+# ── requested runs ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_it_is_fetched_now_also_while_it_is_paused(core, anna):
+def test_paused_search_runs_on_request(core, anna):
     core.sandbox.publish("Зоотехник птицефабрики", area="1")
     saved = anna.save({"text": "зоотехник птицефабрики", "area": "1"}, paused=True)
-    reply = anna.ask(FETCH, saved["id"])
+    reply = anna.request(FETCH, saved["id"])
     assert reply.status == 200, reply
     run = reply.body["run"]
     assert reply.body["success"] is True
@@ -445,10 +461,10 @@ def test_it_is_fetched_now_also_while_it_is_paused(core, anna):
     assert anna.items()[0]["last_run"] == run
 
 
-# ── the sample events ────────────────────────────────────────────────────────────────────────────
+# ── sample events ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_sample_events_are_understood(core, anna):
+def test_sample_events_are_accepted(core, anna):
     statuses = []
     for name in ("schedules-create", "schedules", *map("schedules-{}".format, (
         "detail", "change", "fetch", "delete",

@@ -1,4 +1,4 @@
-"""Grades of openings in both of hh.ru's shapes."""
+"""Grades of openings, by either of hh.ru's dictionaries."""
 
 import pytest
 
@@ -15,21 +15,21 @@ def grade(**columns):
     ("older", "newer"),
     [("full", "FULL"), ("part", "PART"), ("project", "PROJECT"), ("volunteer", "FULL")],
 )
-def test_employment_of_the_older_shape_is_that_of_the_newer(older, newer):
+def test_older_employment_equals_the_newer_form(older, newer):
     assert not grade(employment=older).differs_from(grade(employment=newer))
 
 
-def test_employment_of_another_kind_differs_in_either_shape():
+def test_other_employment_differs_in_either_dictionary():
     assert grade(employment="part").differs_from(grade(employment="FULL"))
     assert grade(employment="part").differs_from(grade(employment="full"))
 
 
-def test_remote_schedule_is_the_remote_work_format():
+def test_remote_schedule_equals_the_remote_work_format():
     remote = grade(schedule="remote")
     assert not remote.differs_from(grade(formats=[{"id": "REMOTE"}]))
     assert remote.differs_from(grade(formats=[{"id": "ON_SITE"}]))
     assert grade(schedule="remote", formats=[{"id": "HYBRID"}]).formats == {"HYBRID"}
 
 
-def test_schedule_that_names_no_place_is_no_difference():
+def test_schedule_without_a_place_is_no_difference():
     assert grade(schedule="fullDay") == Grade()

@@ -1,4 +1,4 @@
-"""Which vacancies are one job: the key of an employer's title, and texts that are much the same."""
+"""Which vacancies are one job: the key of employer and title, and the similarity of texts."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,9 +35,9 @@ TEXTS = {
 }
 
 
-def vacancy(name="Бариста", employer="7", city="Казань", address=None, id="1"):
+def vacancy(name="Бариста", employer="7", city="Казань", address=None):
     return Vacancy(
-        id=id,
+        id="1",
         name=name,
         area=Entry(id="88", name=city),
         employer=Employer(id=employer, name="Кофе на углу"),
@@ -67,8 +67,8 @@ def vacancy(name="Бариста", employer="7", city="Казань", address=No
         "Бариста (г. Казань).",
     ],
 )
-def test_a_title_is_the_same_in_every_city(title):
-    assert reposts.normalised(title, cities=["Казань"]) == "бариста"
+def test_title_is_normalised_without_the_city(title):
+    assert reposts.normalised_title(title, cities=["Казань"]) == "бариста"
 
 
 @pytest.mark.parametrize(
@@ -83,19 +83,21 @@ def test_a_title_is_the_same_in_every_city(title):
         ("Инженер (механик)", "Инженер (метролог)"),
     ],
 )
-def test_what_tells_jobs_apart_stays(title, other):
-    assert reposts.normalised(title) != reposts.normalised(other)
+def test_words_that_distinguish_jobs_stay_in_the_title(title, other):
+    assert reposts.normalised_title(title) != reposts.normalised_title(other)
 
 
-def test_yo_is_e():
-    assert reposts.normalised("Приёмщик заказов") == reposts.normalised("Приемщик Заказов")
+def test_letter_yo_equals_e_in_a_title():
+    assert reposts.normalised_title("Приёмщик заказов") == reposts.normalised_title(
+        "Приемщик Заказов"
+    )
 
 
-def test_a_title_that_is_a_city_stays():
-    assert reposts.normalised("Казань", cities=["Казань"]) == "казань"
+def test_title_that_is_only_a_city_stays():
+    assert reposts.normalised_title("Казань", cities=["Казань"]) == "казань"
 
 
-def test_the_key_is_of_an_employer_and_a_title_whatever_the_city():
+def test_key_depends_on_employer_and_title_without_the_city():
     key = reposts.key_of(vacancy("Бариста (Казань)", city="Казань"))
     assert key == reposts.key_of(vacancy("Бариста (Нижний Новгород)", city="Нижний Новгород"))
     assert key == reposts.key_of(
@@ -105,42 +107,42 @@ def test_the_key_is_of_an_employer_and_a_title_whatever_the_city():
     assert key != reposts.key_of(vacancy("Старший бариста"))
 
 
-def test_nothing_is_a_repost_of_what_is_anonymous_or_has_no_title():
+def test_anonymous_or_untitled_vacancy_has_no_key():
     assert reposts.key_of(vacancy(employer=None)) is None
     assert reposts.key_of(vacancy("—!")) is None
 
 
-def test_a_text_with_a_word_or_two_changed_is_similar():
+def test_text_with_a_few_words_changed_is_similar():
     other = BARISTA.replace("полугода", "трёх месяцев").replace("учёта", "учета")
-    assert reposts.similar(BARISTA, other)
-    assert reposts.similar(BARISTA, BARISTA.upper())
-    assert reposts.similar(BARISTA, f"{BARISTA} Ждём вас!")
+    assert reposts.is_similar(BARISTA, other)
+    assert reposts.is_similar(BARISTA, BARISTA.upper())
+    assert reposts.is_similar(BARISTA, f"{BARISTA} Ждём вас!")
 
 
-def test_a_text_with_half_of_it_changed_is_not():
+def test_text_with_half_of_it_changed_is_not_similar():
     half = len(BARISTA) // 2
-    assert not reposts.similar(BARISTA, BARISTA[:half] + ACCOUNTANT[half:])
+    assert not reposts.is_similar(BARISTA, BARISTA[:half] + ACCOUNTANT[half:])
 
 
-@pytest.mark.parametrize("one", TEXTS)
-@pytest.mark.parametrize("other", TEXTS)
-def test_texts_of_different_jobs_are_not_similar(one, other):
-    assert reposts.similar(TEXTS[one], TEXTS[other]) is (one == other)
+@pytest.mark.parametrize("first", TEXTS)
+@pytest.mark.parametrize("second", TEXTS)
+def test_texts_of_different_jobs_are_not_similar(first, second):
+    assert reposts.is_similar(TEXTS[first], TEXTS[second]) is (first == second)
 
 
 def test_short_texts_are_compared_by_words():
-    assert reposts.similar("Опыт от года, медкнижка", "Медкнижка, опыт от года")
-    assert not reposts.similar("Опыт от года, медкнижка", "Опыт от года, права категории B")
+    assert reposts.is_similar("Опыт от года, медкнижка", "Медкнижка, опыт от года")
+    assert not reposts.is_similar("Опыт от года, медкнижка", "Опыт от года, права категории B")
 
 
-def test_the_same_words_in_another_order_are_another_text_if_it_is_long():
+def test_long_text_with_words_reordered_is_not_similar():
     words = BARISTA.split()
-    assert not reposts.similar(BARISTA, " ".join(words[::2] + words[1::2]))
+    assert not reposts.is_similar(BARISTA, " ".join(words[::2] + words[1::2]))
 
 
-@pytest.mark.parametrize(("one", "other"), [("", ""), ("", "Опыт"), (" —", "…"), ("Опыт", "")])
-def test_what_says_nothing_is_like_nothing(one, other):
-    assert not reposts.similar(one, other)
+@pytest.mark.parametrize(("first", "second"), [("", ""), ("", "Опыт"), (" —", "…"), ("Опыт", "")])
+def test_empty_text_is_similar_to_no_text(first, second):
+    assert not reposts.is_similar(first, second)
 
 
 def posting(days=0, excerpt=BARISTA, text="", grade=grade.UNKNOWN, *, is_open=True):
@@ -149,28 +151,28 @@ def posting(days=0, excerpt=BARISTA, text="", grade=grade.UNKNOWN, *, is_open=Tr
 
 
 @pytest.mark.parametrize(("days", "same"), [(0, True), (60, True), (-60, True), (61, False)])
-def test_sixty_days_lie_between_two_postings_of_a_job_at_most(days, same):
+def test_postings_over_sixty_days_apart_are_two_jobs(days, same):
     assert posting().is_same_job(posting(days)) is same
     assert posting(days).is_same_job(posting()) is same
 
 
-def test_whole_texts_are_compared_whole_whatever_the_searches_cut_out():
-    whole, words = f"{BARISTA} {ACCOUNTANT}", BARISTA.split()
+def test_full_texts_are_compared_instead_of_excerpts():
+    full, words = f"{BARISTA} {ACCOUNTANT}", BARISTA.split()
     first, second = " ".join(words[:15]) + "...", "..." + " ".join(words[20:])
-    assert posting(excerpt=first, text=whole).is_same_job(posting(excerpt=second, text=whole))
+    assert posting(excerpt=first, text=full).is_same_job(posting(excerpt=second, text=full))
     assert not posting(text=BARISTA).is_same_job(posting(text=ACCOUNTANT))
 
 
-def test_an_excerpt_that_is_in_the_whole_text_is_the_same_text():
+def test_excerpt_contained_in_a_full_text_is_the_same_job():
     words = BARISTA.split()
     excerpt = "..." + " ".join(words[8:28]) + "..."
-    for one, other in ((posting(excerpt=excerpt), posting(text=BARISTA)),):
-        assert one.is_same_job(other)
-        assert other.is_same_job(one)
+    by_excerpt, by_text = posting(excerpt=excerpt), posting(text=BARISTA)
+    assert by_excerpt.is_same_job(by_text)
+    assert by_text.is_same_job(by_excerpt)
     assert not posting(excerpt=ACCOUNTANT).is_same_job(posting(text=BARISTA))
 
 
-def test_two_excerpts_that_overlap_for_the_most_part_are_one_text():
+def test_excerpts_that_mostly_overlap_are_the_same_job():
     words = BARISTA.split()
     longer, shorter = " ".join(words[:30]) + "...", "..." + " ".join(words[10:32])
     assert posting(excerpt=longer).is_same_job(posting(excerpt=shorter))
@@ -195,7 +197,7 @@ JUNIOR = grade.Grade("noExperience", "FULL", frozenset({"ON_SITE"}), 100, 120, "
         (replace(JUNIOR, experience=None, lower=None, upper=None), True),
     ],
 )
-def test_openings_of_another_grade_are_another_job_while_both_are_open(other, is_same):
+def test_open_postings_of_different_grades_are_two_jobs(other, is_same):
     assert posting(grade=JUNIOR).is_same_job(posting(grade=other)) is is_same
     assert posting(grade=other).is_same_job(posting(grade=JUNIOR)) is is_same
     assert posting(grade=JUNIOR, is_open=False).is_same_job(posting(grade=other))
@@ -206,45 +208,45 @@ TEXT = st.lists(WORDS, max_size=40).map(" ".join)
 
 
 @given(TEXT, TEXT)
-def test_similarity_is_mutual(one, other):
-    assert reposts.similar(one, other) == reposts.similar(other, one)
+def test_similarity_is_symmetric(first, second):
+    assert reposts.is_similar(first, second) == reposts.is_similar(second, first)
 
 
 @given(st.text(max_size=200))
-def test_a_text_is_similar_to_itself_if_it_has_words(text):
-    assert reposts.similar(text, text) is bool(russian_text.canonical_words(text))
+def test_text_with_words_is_similar_to_itself(text):
+    assert reposts.is_similar(text, text) is bool(russian_text.canonical_words(text))
 
 
 @given(st.sets(st.integers(0, 99), min_size=1), st.sets(st.integers(100, 199), min_size=1))
 def test_texts_without_a_common_word_are_not_similar(some, others):
-    assert not reposts.similar(" ".join(map(str, some)), " ".join(map(str, others)))
+    assert not reposts.is_similar(" ".join(map(str, some)), " ".join(map(str, others)))
 
 
 @given(st.lists(st.integers(), min_size=40, max_size=80, unique=True), st.data())
-def test_one_word_changed_in_a_long_text_leaves_it_similar(numbers, data):
+def test_long_text_with_a_word_changed_is_similar(numbers, data):
     words = [f"слово{number}" for number in numbers]
     other = words.copy()
     other[data.draw(st.integers(0, len(words) - 1))] = "другое"
-    assert reposts.similar(" ".join(words), " ".join(other))
+    assert reposts.is_similar(" ".join(words), " ".join(other))
 
 
 @given(st.text(max_size=80), st.text(max_size=20))
-def test_a_normalised_title_is_normal(title, city):
-    once = reposts.normalised(title)
-    assert once == reposts.normalised(once)
-    assume(reposts.normalised(city))
-    assert reposts.normalised(f"{title} ({city})", cities=[city]) in (
-        reposts.normalised(title, cities=[city]),
-        reposts.normalised(f"{title} ({city})"),  # a city with brackets in its name
+def test_normalising_a_title_twice_changes_nothing(title, city):
+    once = reposts.normalised_title(title)
+    assert once == reposts.normalised_title(once)
+    assume(reposts.normalised_title(city))
+    assert reposts.normalised_title(f"{title} ({city})", cities=[city]) in (
+        reposts.normalised_title(title, cities=[city]),
+        reposts.normalised_title(f"{title} ({city})"),  # a city with brackets in its name
     )
 
 
-# ── when full texts are known ────────────────────────────────────────────────────────────────────
+# ── groups of linked postings ────────────────────────────────────────────────────────────────────
 
 
-def linked(id, text="", days=0, **changes):
-    """A posting that is linked to the first one."""
-    return replace(posting(days, text=text), id=id, original_id="1", **changes)
+def linked(posting_id, text="", days=0, **changes):
+    """Return a posting that is linked to the first one."""
+    return replace(posting(days, text=text), id=posting_id, original_id="1", **changes)
 
 
 @pytest.mark.parametrize(
@@ -264,5 +266,5 @@ def linked(id, text="", days=0, **changes):
         ([linked("1", BARISTA), linked("2", BARISTA, 50), linked("3", BARISTA, 100)], {}),
     ],
 )
-def test_those_whose_full_text_is_not_that_of_the_first_are_parted_from_it(group, moved):
+def test_postings_with_other_full_texts_are_split_from_a_group(group, moved):
     assert reposts.split_group(group) == moved

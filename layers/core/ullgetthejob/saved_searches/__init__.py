@@ -1,1 +1,1 @@
-"""Saved searches: when they are due, their runs at hh.ru, and whom they notify."""
+"""Saved searches: when they are due, their runs at hh.ru, and the notifications that follow."""

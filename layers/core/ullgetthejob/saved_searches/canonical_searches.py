@@ -1,13 +1,13 @@
-"""What hh.ru is asked for: one row for all saved searches that mean the same.
+"""Canonical searches: one row of ``search_queries`` for all saved searches that find the same.
 
-The canonical form of a search leaves out what does not change what is found (page, order) and sorts
-its lists; its hash is the row's key. ``due_at`` is the soonest moment at which one of its saved
-searches wants a run. The fetcher claims what is due (:func:`claim_due`): a run begins, and the
-saved searches that want one now, or soon, are attached to it.
+The canonical form of a search leaves out parameters that do not change the result (page, order) and
+sorts its lists; its hash is the row's key. ``due_at`` is the soonest moment at which one of its
+saved searches needs a run. The fetcher claims due rows (:func:`claim_due`): a run begins, and the
+saved searches that are due now, or soon, are attached to it.
 
-Who changes a row, its run or its matches has it locked. It is locked before its saved searches,
-while those who change a saved search lock that first: so the claim passes over saved searches that
-are locked; whoever holds them calls :func:`reschedule`.
+A transaction that changes a row, its run or its matches holds the row's lock. The row is locked
+before its saved searches, while a change of a saved search locks that first: so the claim skips
+saved searches that are locked; the transaction that holds them calls :func:`reschedule`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# What does not change which vacancies are found. hh.ru's premium is none of the filters: it puts
+# Parameters that do not change which vacancies are found. hh.ru's premium is not a filter: it puts
 # premium vacancies first, where a run needs the newest first.
 IGNORED_PARAMETERS = {"page", "per_page", "order_by", "sort_point_lat", "sort_point_lng", "premium"}
-TRUE_BY_DEFAULT = {"no_magic"}  # unless it is switched off; the other switches are off
+TRUE_BY_DEFAULT = {"no_magic"}  # the other switches are off by default
 
 INSERT_QUERY = """
     INSERT INTO search_queries (hash, parameters, created_at)
@@ -45,7 +45,7 @@ INSERT_QUERY = """
 """
 SELECT_QUERY_BY_HASH = "SELECT id FROM search_queries WHERE hash = %(hash)s"
 SELECT_QUERY = "SELECT * FROM search_queries WHERE id = %s"
-# NO KEY: a saved search that is being made refers to the row meanwhile.
+# NO KEY: a saved search that is being inserted at the same time refers to the row.
 LOCK_QUERY = "SELECT * FROM search_queries WHERE id = %s FOR NO KEY UPDATE"
 UPDATE_QUERIES_DUE_AT = """
     UPDATE search_queries AS query SET due_at = (
@@ -60,7 +60,7 @@ LOCK_DUE_QUERIES = """
 SELECT_QUERIES_RUNNING = (
     "SELECT query_id FROM fetch_runs WHERE query_id = ANY(%(ids)s) AND state = 'running'"
 )
-UPDATE_QUERIES_POSTPONED = "UPDATE search_queries SET due_at = %(due_at)s WHERE id = ANY(%(ids)s)"
+UPDATE_QUERIES_DEFERRED = "UPDATE search_queries SET due_at = %(due_at)s WHERE id = ANY(%(ids)s)"
 LOCK_SEARCHES_OF_QUERIES = """
     SELECT id, query_id, interval_seconds, working_hours, time_zone, next_run_at
     FROM saved_searches WHERE query_id = ANY(%(ids)s) AND NOT paused AND next_run_at IS NOT NULL
@@ -73,8 +73,8 @@ UPDATE_SEARCHES_NEXT_RUN = """
         AS wanted (id uuid, run_id uuid, next_run_at timestamptz)
     WHERE search.id = wanted.id
 """
-# What is seen again is marked in full runs: what such a run does not see may have closed. Another
-# run marks it only for itself, where it goes on after the page.
+# Full runs mark vacancies that are seen again: one that such a run does not see may have closed. An
+# incremental run marks them only for its own count, where it goes on after the page.
 UPDATE_MATCHES_SEEN = """
     UPDATE search_matches SET seen_at = %(now)s
     WHERE query_id = %(id)s AND vacancy_id = ANY(%(ids)s)
@@ -102,7 +102,7 @@ INSERT_MATCHES = """
     UPDATE search_queries SET last_match = (SELECT max(number) FROM added)
     WHERE id = %(id)s AND EXISTS (SELECT FROM added)
 """
-# Nothing found: as good as having read all.
+# A run that found nothing has read everything.
 UPDATE_QUERY_COMPLETED = """
     UPDATE search_queries SET
         complete_from = %(started_at)s,
@@ -117,7 +117,7 @@ UPDATE_SEARCH_ATTACHED = "UPDATE saved_searches SET run_id = %(run_id)s WHERE id
 
 
 def canonical(parameters: SearchParameters) -> dict[str, Any]:
-    """The same for all searches that find the same."""
+    """Return the parameters in the form that is equal for all searches that find the same."""
     kept = parameters.model_dump(mode="json", exclude_defaults=True, exclude=IGNORED_PARAMETERS)
     return {
         name: sorted(set(value)) if isinstance(value, list) else value
@@ -127,7 +127,7 @@ def canonical(parameters: SearchParameters) -> dict[str, Any]:
 
 
 def get_or_create(parameters: SearchParameters, *, connection: Connection, now: datetime) -> UUID:
-    """The id of the row of a search, made if there is none."""
+    """Return the id of the row of a search, which is inserted if it does not exist."""
     text = json.dumps(canonical(parameters), ensure_ascii=False, sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()
     values = {"hash": digest, "parameters": text, "now": now}
@@ -138,39 +138,39 @@ def get_or_create(parameters: SearchParameters, *, connection: Connection, now: 
 
 
 def parameters_of(row: dict[str, Any]) -> SearchParameters:
-    """The search that a row stands for."""
+    """Return the search that a row represents."""
     return SearchParameters.model_validate(row["parameters"])
 
 
 def read(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
-    """The row."""
+    """Return the row."""
     row = connection.execute(SELECT_QUERY, (query_id,)).fetchone()
     assert row is not None  # noqa: S101 - rows are never deleted
     return row
 
 
 def exists(query_id: UUID, *, connection: Connection) -> bool:
-    """Whether there is such a row: a bell may be older than the database."""
+    """Return whether the row exists: a wake-up may be older than the database."""
     return connection.execute(SELECT_QUERY, (query_id,)).fetchone() is not None
 
 
 def lock(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
-    """The row, locked until the end of the transaction."""
+    """Return the row, locked until the end of the transaction."""
     row = connection.execute(LOCK_QUERY, (query_id,)).fetchone()
     assert row is not None  # noqa: S101 - rows are never deleted
     return row
 
 
 def reschedule(query_id: UUID, *, connection: Connection, now: datetime) -> None:  # noqa: ARG001
-    """Make the row due when the first of its saved searches is, after one was made, changed or
+    """Make the row due with the first of its saved searches, after one was created, changed or
     deleted."""
     connection.execute(LOCK_QUERY, (query_id,))
     connection.execute(UPDATE_QUERIES_DUE_AT, {"ids": [query_id]})
 
 
 def claim_due(*, connection: Connection, now: datetime, most: int) -> list[Run]:
-    """Begin a run of each search that is due, *most* at once, the longest due first. Two who claim
-    at once share them."""
+    """Begin a run of each of at most *most* due searches, the longest due first; return the runs.
+    Concurrent claims share the due searches."""
     with connection.transaction():
         due = connection.execute(LOCK_DUE_QUERIES, {"now": now, "most": most}).fetchall()
         ids = {"ids": [query["id"] for query in due]}
@@ -187,16 +187,16 @@ def claim_due(*, connection: Connection, now: datetime, most: int) -> list[Run]:
             and (run := _claim(query, wanted[query["id"]], connection=connection, now=now))
         ]
         connection.execute(UPDATE_QUERIES_DUE_AT, ids)
-        # They want another run after the one that they are in.
+        # Searches in a run need another one after it.
         connection.execute(
-            UPDATE_QUERIES_POSTPONED, {"ids": list(busy), "due_at": now + schedule.TICK}
+            UPDATE_QUERIES_DEFERRED, {"ids": list(busy), "due_at": now + schedule.TICK}
         )
     return runs
 
 
 def request_run(query_id: UUID, search_id: UUID, *, connection: Connection, now: datetime) -> Run:
-    """The run that a person wants now for a saved search: the one that is going on, or a new one.
-    Raises :class:`NotFound` if the search has other filters meanwhile."""
+    """Attach a saved search that a person wants to run now to its query's current run, or to a new
+    one, and return the run. Raises :class:`NotFound` if the saved search has got other filters."""
     with connection.transaction():
         values = {"id": search_id, "query_id": query_id}
         if connection.execute(LOCK_SEARCH, values).fetchone() is None:
@@ -206,19 +206,24 @@ def request_run(query_id: UUID, search_id: UUID, *, connection: Connection, now:
         if run is None:
             rows = connection.execute(LOCK_SEARCHES_OF_QUERIES, {"ids": [query_id]}).fetchall()
             run = _begin(query, "request", connection=connection, now=now)
-            _schedule(rows, run, connection=connection, now=now, also=search_id)
+            _schedule(rows, run, connection=connection, now=now, requested_id=search_id)
             connection.execute(UPDATE_QUERIES_DUE_AT, {"ids": [query_id]})
         connection.execute(UPDATE_SEARCH_ATTACHED, {"id": search_id, "run_id": run.id})
     return run
 
 
 def record_matches(
-    query_id: UUID, vacancy_ids: list[str], *, again: bool, connection: Connection, now: datetime
+    query_id: UUID,
+    vacancy_ids: list[str],
+    *,
+    mark_seen: bool,
+    connection: Connection,
+    now: datetime,
 ) -> None:
-    """Number what the search, whose row is locked, found for the first time, in this order.
-    *again*: mark that it found the others once more."""
+    """Number the vacancies that the search, whose row is locked, found for the first time, in this
+    order. *mark_seen*: mark the others as seen again."""
     values = {"id": query_id, "ids": vacancy_ids, "now": now}
-    if vacancy_ids and again:
+    if vacancy_ids and mark_seen:
         connection.execute(UPDATE_MATCHES_SEEN, values)
     if vacancy_ids:
         connection.execute(INSERT_MATCHES, values)
@@ -227,14 +232,14 @@ def record_matches(
 def count_seen(
     query_id: UUID, vacancy_ids: list[str], *, since: datetime, connection: Connection
 ) -> int:
-    """Return how many of *vacancy_ids* the search found since a moment."""
+    """Return how many of *vacancy_ids* the search has found since a moment."""
     values = {"id": query_id, "ids": vacancy_ids, "since": since}
     row = connection.execute(COUNT_MATCHES_SEEN, values).fetchone()
     return int(row["seen"]) if row else 0
 
 
 def mark_complete(run: Run, *, connection: Connection) -> None:
-    """The search, whose row is locked, was read by *run* with nothing missing."""
+    """Store that *run* read its search, whose row is locked, with nothing missing."""
     values = {
         "id": run.query_id,
         "started_at": run.started_at,
@@ -247,7 +252,7 @@ def mark_complete(run: Run, *, connection: Connection) -> None:
 def _claim(
     query: dict[str, Any], rows: list[dict[str, Any]], *, connection: Connection, now: datetime
 ) -> Run | None:
-    """A run, if one of the saved searches wants it: none does that is outside of its hours."""
+    """Begin and return a run if a saved search is due and within its working hours."""
     run = None
     if any(row["next_run_at"] <= now and _is_open(row, now) for row in rows):
         run = _begin(query, "schedule", connection=connection, now=now)
@@ -269,16 +274,17 @@ def _schedule(
     *,
     connection: Connection,
     now: datetime,
-    also: UUID | None = None,
+    requested_id: UUID | None = None,
 ) -> None:
-    """Attach to *run* those that are due, or will be within half of their interval, and *also* one
-    that is not; when each of them runs next."""
+    """Attach to *run* the saved searches that are due, or will be within half of their interval,
+    and the one with *requested_id* in any case; set when each of them runs next."""
     wanted = []
     for row in rows:
         interval = timedelta(seconds=row["interval_seconds"])
         hours = _hours(row)
         attached = run is not None and (
-            row["id"] == also or (row["next_run_at"] <= now + interval / 2 and _is_open(row, now))
+            row["id"] == requested_id
+            or (row["next_run_at"] <= now + interval / 2 and _is_open(row, now))
         )
         if attached:
             next_run_at = schedule.next_run(

@@ -1,22 +1,22 @@
-"""News: what a run found that is new to an account is written to its event log, once.
+"""Notifications: vacancies of a run that are new to an account are written to its event log, once.
 
-A run that has ended has saved searches attached (``saved_searches.run_id``). Each is told in a
-transaction of its own, which also detaches it: whoever comes second, or again after a crash, finds
-it detached. What was found is new to an account if it was told of neither the vacancy nor another
-posting of the same job, has not applied to it, and the vacancy is open, as far as is known: it was
-not closed, and the last reading of the whole search found it.
+A run that has ended has saved searches attached (``saved_searches.run_id``). Each is notified in a
+transaction of its own, which also detaches it: a second worker, or a retry after a crash, finds it
+detached. A vacancy is new to an account that has been notified of neither it nor another posting of
+the same job, and has not applied to it; and it must be open, as far as is known: it was not closed,
+and the last full run of the search found it.
 
-``account_vacancies`` keeps what was told, and ``seq`` of the event that did: a row with a ``seq``
-is one of the ``jobs`` of that event, and the other way round. Another posting of a job that was
-told is kept without a ``seq``; it is told after all if it turns out to be another job
-(:mod:`.regrouping`).
+``account_vacancies`` stores the vacancies that an account was notified of, with the ``seq`` of the
+event: a row with a ``seq`` is one of the ``jobs`` of that event, and vice versa. Another posting of
+such a job is stored without a ``seq``; the account is notified of it later if it turns out to be
+another job (:mod:`ullgetthejob.vacancies.regrouping`).
 
-Locks: the account first, as whatever changes a saved search does; then, last of all, the saved
-search, which the claim of a run locks without wanting an account. Accounts come in the order of
-their ids, if one transaction should ever tell several. The ledger of applications, and whatever
-else writes an event, locks its own rows first and then the account's; here nothing of theirs is
-locked (the ledger and the vacancies are only read), so whoever has the account here never waits for
-somebody who waits for it, and no deadlock is possible.
+Locks: the account first, as every change of a saved search does; then, last, the saved search,
+which the claim of a run locks without an account. Accounts come in the order of their ids, if one
+transaction should ever notify several. The ledger of applications, and all else that writes an
+event, locks its own rows first and then the account's; none of those rows are locked here (the
+ledger and the vacancies are only read), so a transaction that holds the account here never waits
+for one that waits for it, and no deadlock is possible.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-MAX_ALSO_BYTES = 8 * 1024  # one job in all cities must not fill a frame: the rest has its own
+MAX_ALSO_BYTES = 8 * 1024  # a job in all cities must not fill an event: the rest goes to others
 MAX_URL_CHARS = 2_000
-PRIORITY_HIGH = 999_999  # more than there are jobs, or parts, of one run
+MAX_NUMBER = 999_999  # more than the jobs, or parts, of any run: the widest number of an event
 
 SELECT_ENDED_RUN = """
     SELECT id, query_id, state, reason, found, fetched, new, changed, failed, finished_at
@@ -51,9 +51,9 @@ SELECT_ATTACHED_SEARCHES = """
     WHERE run_id = %(run_id)s AND query_id = %(query_id)s AND NOT paused
     ORDER BY account_id, id
 """
-# Not FOR UPDATE: rows that refer to the account may be written meanwhile.
+# Not FOR UPDATE: rows that refer to the account may be written at the same time.
 LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR NO KEY UPDATE"
-# After the lock, as a statement of its own: it must see what the one before has committed.
+# A statement of its own, after the account's lock: it must see what the last holder committed.
 LOCK_ATTACHED_SEARCH = """
     SELECT search.id, search.account_id, search.name, search.told_match, query.last_match,
            query.full_from
@@ -64,9 +64,9 @@ SELECT_NEW_VACANCIES = """
     SELECT job.external_id AS id, coalesce(job.repost_of, job.external_id) AS original_id,
            job.title, job.company, job.salary, job.area, job.url, job.published_at, job.has_test,
            EXISTS (
-               SELECT FROM account_vacancies AS told
-               WHERE told.account_id = %(account_id)s AND told.seq IS NOT NULL
-                   AND told.original_id = coalesce(job.repost_of, job.external_id)
+               SELECT FROM account_vacancies AS notified
+               WHERE notified.account_id = %(account_id)s AND notified.seq IS NOT NULL
+                   AND notified.original_id = coalesce(job.repost_of, job.external_id)
            ) AS is_known
     FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
     WHERE match.query_id = %(query_id)s
@@ -74,9 +74,9 @@ SELECT_NEW_VACANCIES = """
         AND match.seen_at >= coalesce(%(full_from)s::timestamptz, '-infinity')
         AND job.closed_at IS NULL
         AND NOT EXISTS (
-            SELECT FROM account_vacancies AS told
-            WHERE told.account_id = %(account_id)s AND told.vacancy_id = match.vacancy_id
-                AND told.seq IS NOT NULL
+            SELECT FROM account_vacancies AS notified
+            WHERE notified.account_id = %(account_id)s AND notified.vacancy_id = match.vacancy_id
+                AND notified.seq IS NOT NULL
         )
         AND NOT EXISTS (
             SELECT FROM application_ledger AS applied
@@ -88,14 +88,14 @@ INSERT_NOTIFIED_VACANCIES = """
     INSERT INTO account_vacancies (
         account_id, vacancy_id, original_id, saved_search_id, seq, at
     )
-    SELECT %(account_id)s, told.id, told.original_id, %(search_id)s, told.seq, %(now)s
+    SELECT %(account_id)s, found.id, found.original_id, %(search_id)s, found.seq, %(now)s
     FROM unnest(%(ids)s::text[], %(originals)s::text[], %(seqs)s::bigint[])
-        AS told (id, original_id, seq)
+        AS found (id, original_id, seq)
     ON CONFLICT (account_id, vacancy_id) DO UPDATE SET
         original_id = excluded.original_id, saved_search_id = excluded.saved_search_id,
         seq = excluded.seq, at = excluded.at
 """
-# A newer run that it was attached to meanwhile stays.
+# A newer run that the search was attached to in between stays.
 UPDATE_SEARCH_DETACHED = """
     UPDATE saved_searches SET
         told_match = greatest(told_match, %(last_match)s),
@@ -106,16 +106,16 @@ UPDATE_SEARCH_DETACHED = """
 
 @dataclass
 class _Job:
-    """A job to announce: its row of NEWS, and the other postings of it that came with it."""
+    """A job to announce: its row of SELECT_NEW_VACANCIES, and those of its other postings."""
 
     row: dict[str, Any]
     also: list[dict[str, Any]] = field(default_factory=list)
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Yield it as clients see it: more than once where it is in more places than one entry has
-        room for, each with the places that the ones before did not have."""
-        others = [{"id": other["id"], "area": other["area"]} for other in self.also]
-        for places in _chunks(others, MAX_ALSO_BYTES) or [[]]:
+        """Yield the job as clients see it: several times if it is in more places than one entry has
+        room for, each time with further places."""
+        also = [{"id": posting["id"], "area": posting["area"]} for posting in self.also]
+        for places in _chunks(also, MAX_ALSO_BYTES) or [[]]:
             yield {**self._entry(), **({"also": places} if places else {})}
 
     def _entry(self) -> dict[str, Any]:
@@ -128,32 +128,33 @@ class _Job:
 
 
 def notify_accounts(run_id: UUID, *, connection: Connection, now: datetime) -> int:
-    """Tell the accounts whose saved searches are attached to a run what it found; how many jobs
-    were announced, each account's counted. Nothing before the run has ended."""
+    """Notify the accounts whose saved searches are attached to a run of what it found; return the
+    number of jobs announced, summed over the accounts: 0 before the run has ended."""
     run = connection.execute(SELECT_ENDED_RUN, {"run_id": run_id}).fetchone()
     if run is None:
         return 0
     values = {"run_id": run_id, "query_id": run["query_id"]}
     attached = connection.execute(SELECT_ATTACHED_SEARCHES, values).fetchall()
-    told = sum(_notify_account(run, each, connection=connection, now=now) for each in attached)
-    if told:
-        count("VacanciesNotified", told)
-    return told
+    announced = sum(
+        _notify_account(run, search, connection=connection, now=now) for search in attached
+    )
+    if announced:
+        count("VacanciesNotified", announced)
+    return announced
 
 
 def split(jobs: Iterable[dict[str, Any]], head: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """*jobs* in parts that each make, with *head*, the data of one event; none has a job twice."""
-    room = event_log.MAX_DATA_BYTES - _size(
-        _part(head, [], PRIORITY_HIGH, PRIORITY_HIGH, PRIORITY_HIGH)
-    )
+    """Return *jobs* in parts that each fit, with *head*, into the data of one event; none has a job
+    twice."""
+    room = event_log.MAX_DATA_BYTES - _size(_part(head, [], MAX_NUMBER, MAX_NUMBER, MAX_NUMBER))
     parts: list[list[dict[str, Any]]] = []
     left = 0
-    for one in jobs:
-        needed = _size(one) + len(", ")
-        if not parts or needed > left or parts[-1][-1]["id"] == one["id"]:
+    for entry in jobs:
+        needed = _size(entry) + len(", ")
+        if not parts or needed > left or parts[-1][-1]["id"] == entry["id"]:
             parts.append([])
             left = room
-        parts[-1].append(one)
+        parts[-1].append(entry)
         left -= needed
     return parts
 
@@ -161,7 +162,7 @@ def split(jobs: Iterable[dict[str, Any]], head: dict[str, Any]) -> list[list[dic
 def _notify_account(
     run: dict[str, Any], attached: dict[str, Any], *, connection: Connection, now: datetime
 ) -> int:
-    """Tell one account; of how many jobs."""
+    """Notify the account of one attached saved search; return the number of jobs announced."""
     with connection.transaction():
         connection.execute(LOCK_ACCOUNT, attached)
         values = {"id": attached["id"], "run_id": run["id"]}
@@ -171,10 +172,10 @@ def _notify_account(
         found = connection.execute(
             SELECT_NEW_VACANCIES, {**search, "query_id": run["query_id"]}
         ).fetchall()
-        jobs = _grouped(found)
+        jobs = _group_postings(found)
         seqs = _append_events(run, search, jobs, connection=connection, now=now)
         if found:
-            written = {
+            notified = {
                 "account_id": search["account_id"],
                 "search_id": search["id"],
                 "now": now,
@@ -182,11 +183,9 @@ def _notify_account(
                 "originals": [row["original_id"] for row in found],
                 "seqs": [seqs.get(row["id"]) for row in found],
             }
-            connection.execute(INSERT_NOTIFIED_VACANCIES, written)
+            connection.execute(INSERT_NOTIFIED_VACANCIES, notified)
         data = {
-            "search_id": str(search["id"]),
-            "search_name": search["name"],
-            "run_id": str(run["id"]),
+            **_event_head(run, search),
             **{name: run[name] for name in ("state", "reason", "found", "fetched")},
             **{name: run[name] for name in ("new", "changed", "failed")},
             "told": len(jobs),
@@ -199,8 +198,8 @@ def _notify_account(
     return len(jobs)
 
 
-def _grouped(found: list[dict[str, Any]]) -> list[_Job]:
-    """What is to be announced, in the order of finding: jobs that are not known, once each."""
+def _group_postings(found: list[dict[str, Any]]) -> list[_Job]:
+    """Return the jobs to announce, in the order of *found*: those not known yet, once each."""
     jobs: dict[str, _Job] = {}
     for row in found:
         if row["is_known"]:
@@ -220,12 +219,8 @@ def _append_events(
     connection: Connection,
     now: datetime,
 ) -> dict[str, int]:
-    """Write ``jobs.new``, in as many events as it takes; by which each vacancy was told."""
-    head = {
-        "search_id": str(search["id"]),
-        "search_name": search["name"],
-        "run_id": str(run["id"]),
-    }
+    """Append ``jobs.new``, in as many events as needed; return the event's seq by vacancy id."""
+    head = _event_head(run, search)
     parts = split((entry for job in jobs for entry in job.entries()), head)
     seqs: dict[str, int] = {}
     for number, part in enumerate(parts, start=1):
@@ -236,8 +231,17 @@ def _append_events(
             connection=connection,
             now=now,
         )
-        seqs = {one["id"]: seq for one in part} | seqs  # of a job in several parts, the first
+        # Of a job in several parts, the first one counts.
+        seqs = {entry["id"]: seq for entry in part} | seqs
     return seqs
+
+
+def _event_head(run: dict[str, Any], search: dict[str, Any]) -> dict[str, str]:
+    return {
+        "search_id": str(search["id"]),
+        "search_name": search["name"],
+        "run_id": str(run["id"]),
+    }
 
 
 def _part(
@@ -261,7 +265,7 @@ def _chunks(entries: Iterable[dict[str, Any]], most_bytes: int) -> list[list[dic
 
 
 def _size(value: Any) -> int:
-    """How many bytes of an event it takes, as :func:`events.append` writes it."""
+    """Return the bytes that *value* takes in an event, as :func:`event_log.append` writes it."""
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 

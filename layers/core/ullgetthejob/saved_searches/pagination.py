@@ -1,28 +1,29 @@
-"""What a run asks hh.ru next, what follows from an answer, and when it is over. Pure.
+"""Pagination of a run: the next request to hh.ru, the plan after its answer, and the run's end.
+Pure functions.
 
 A search is read newest first, page after page. hh.ru shows 2,000 vacancies of a search and no more;
-what lies deeper is read through a *window*: the same search with a ``date_to`` just above the last
-vacancy that was read, again from page 0. A window ends on hh.ru's five minutes, to which it rounds
-dates, so a few vacancies are read twice and none is left out. More than 2,000 within five minutes
-cannot be reached: they are left out, and the run is partial (``too_many``).
+deeper ones are read through a *window*: the same search with a ``date_to`` just above the last
+vacancy that was read, again from page 0. A window ends on a multiple of five minutes, to which
+hh.ru rounds dates, so a few vacancies are read twice and none is left out. More than 2,000 within
+five minutes cannot be reached: they are left out, and the run is partial (``too_many``).
 
-While a run reads, vacancies come and go. New ones push the others to later pages, where they are
-seen twice; what closes pulls the others to earlier pages, where one could be skipped unseen. A
-vacancy can be skipped only between two answers of which the second finds fewer: then, too, the
-reading goes on in a window below the last vacancy down to which nothing is missing, which nothing
-that closes above can shift. Within five minutes of its top, where a window cannot be cut, the pages
-are asked again instead, a few times at most; then the run is partial (``moving``).
+While a run reads, vacancies are posted and closed. New ones push the others to later pages, where
+they are seen twice; closed ones pull the others to earlier pages, where one could be skipped
+unseen. A vacancy can be skipped only between two answers of which the second finds fewer: then,
+too, the run goes on in a window below the last vacancy down to which nothing is missing, which no
+vacancy that closes above can shift. Within five minutes of its top, where a window cannot be cut,
+the pages are requested again instead, a few times at most; then the run is partial (``moving``).
 
 One vacancy may come twice in the pages, in the place of another that is then seen nowhere. So each
 reading of a window is counted when it is left. Where its last page was read, it must have brought
-as many vacancies as hh.ru found. Where it was left before (at what is known, at hh.ru's depth, for
-a window below), it must have brought no vacancy more often than new ones can have pushed one to the
-next page, which *found* says. What did not is read once more from its first page; where that brings
-no more, the run goes on and is partial (``fewer_than_found``).
+as many vacancies as hh.ru found. Where it was left before (at known vacancies, at hh.ru's depth,
+for a window below), it must have brought no vacancy more often than new ones can have pushed one to
+the next page, which *found* shows. A reading that fails this is repeated once from its first page;
+where that brings no more, the run goes on and is partial (``fewer_than_found``).
 
-An incremental run stops at the page that reaches what was published before ``low``. No run makes
-more than :data:`MOST_CALLS`: a search for everything must not take the pace from all others. What
-lies deeper is old, and left out (``too_deep``).
+An incremental run stops at the page that reaches vacancies published before ``low``. No run makes
+more than :data:`MAX_CALLS` calls: a search for everything must not use up the rate of all others.
+Deeper vacancies are old, and left out (``too_deep``).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from ullgetthejob.hh.models import SearchPage
     from ullgetthejob.hh.search_parameters import SearchParameters
 
-STEP = timedelta(minutes=5)  # hh.ru rounds date_from and date_to to it
+STEP = timedelta(minutes=5)  # hh.ru rounds date_from and date_to to this
 MAX_REREADS = 3
 MAX_CALLS = 300  # 30,000 vacancies, a hundred seconds at three calls a second
 # hh.ru: date_to needs a date_from. A vacancy is open for 30 days, unless it is prolonged.
@@ -50,14 +51,15 @@ Missing = Literal["too_many", "moving", "too_deep", "fewer_than_found"]
 
 
 class Plan(BaseModel):
-    """How far a run is.
+    """The progress of a run, stored as JSON without loss.
 
-    *upper*: the end of the window that is read, ``None``: the plain search. *seen*: the ids on each
-    page that was read of it. *found*: what the last answer said; *least_found*: the fewest that any
-    said of this window (what comes while a run reads is for the next one). *edge*: when the last
-    vacancy was published down to which nothing is missing. *unreadable*: how many vacancies of this
-    reading could not be read. *is_again*: the window is read a second time. *missing*: why
-    something is. Goes to JSON and back without loss.
+    *low*: the publication time down to which an incremental run reads. *upper*: the end of the
+    current window, ``None`` for the plain search. *seen*: the ids on each page read of it. *found*:
+    the count in the last answer; *least_found*: the lowest count in any answer of this window
+    (vacancies posted during a run are left to the next one). *edge*: the publication time of the
+    last vacancy down to which nothing is missing. *turns*: how often pages were requested again.
+    *unreadable*: how many vacancies of this reading could not be read. *is_again*: the window is
+    read a second time. *missing*: why vacancies are missing, if any are. *over*: the run has ended.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,31 +81,31 @@ class Plan(BaseModel):
 
 
 def is_always_full(parameters: SearchParameters) -> bool:
-    """Whether the search has dates of its own, so that no run can go on from the last one."""
+    """Return whether the search has dates of its own, so that no run can be incremental."""
     return any((parameters.period, parameters.date_from, parameters.date_to))
 
 
 def first_plan(started_at: datetime, *, low: datetime | None) -> Plan:
-    """The plan of a new run: of all, or of what was published since *low*."""
+    """Return the plan of a new run: of all vacancies, or of those published since *low*."""
     return Plan(started_at=started_at, low=low)
 
 
 def next_request(plan: Plan, parameters: SearchParameters) -> SearchParameters:
-    """What hh.ru is asked next."""
-    asked: dict[str, Any] = {
+    """Return the parameters of the next request to hh.ru."""
+    changes: dict[str, Any] = {
         "order_by": "publication_time",
         "page": plan.page,
         "per_page": MAX_PER_PAGE,
     }
     if plan.upper is not None:
-        asked["period"] = None
-        asked["date_from"] = _date_from(plan, parameters)
-        asked["date_to"] = _text(plan.upper)
-    return parameters.model_copy(update=asked)
+        changes["period"] = None
+        changes["date_from"] = _date_from(plan, parameters)
+        changes["date_to"] = _text(plan.upper)
+    return parameters.model_copy(update=changes)
 
 
 def advance(plan: Plan, page: SearchPage) -> Plan:
-    """The plan after the answer *page* to its question."""
+    """Return the plan after *page*, the answer to its next request."""
     following = _next_plan(_replace(plan, calls=plan.calls + 1), page)
     if following.calls >= MAX_CALLS and not following.over:
         return _replace(following, missing=following.missing or "too_deep", over=True)
@@ -116,9 +118,9 @@ def _next_plan(plan: Plan, page: SearchPage) -> Plan:
         if lower := _older_window(plan):
             return _close_window(plan, lower)
         if plan.turns < MAX_REREADS:
-            back = max(0, plan.page - -(-fewer // MAX_PER_PAGE))
+            first = max(0, plan.page - -(-fewer // MAX_PER_PAGE))
             return _replace(
-                plan, page=back, seen=plan.seen[:back], found=page.found, turns=plan.turns + 1
+                plan, page=first, seen=plan.seen[:first], found=page.found, turns=plan.turns + 1
             )
         plan = _replace(plan, missing="moving")
     plan = _with_page(plan, page)
@@ -143,38 +145,38 @@ def _with_page(plan: Plan, page: SearchPage) -> Plan:
 
 
 def _close_window(plan: Plan, following: Plan) -> Plan:
-    """Return what comes after the reading *plan* of a window: *following*, unless it brought fewer
-    vacancies than it should have."""
+    """Return the plan after the reading *plan* of a window: *following*, or a second reading if it
+    brought fewer vacancies than it should have."""
     if not _is_short(plan):
         return following
-    # A run with another reason is made again from its beginning.
-    is_of_use = not plan.is_again and plan.missing in (None, "fewer_than_found")
-    if is_of_use and plan.calls < MAX_CALLS:
+    # A run that is partial for another reason is repeated from its beginning anyway.
+    is_worth_rereading = not plan.is_again and plan.missing in (None, "fewer_than_found")
+    if is_worth_rereading and plan.calls < MAX_CALLS:
         return _restart(plan, upper=plan.upper, is_again=True)
     return _replace(following, missing=following.missing or "fewer_than_found")
 
 
 def _is_short(plan: Plan) -> bool:
-    """Return whether a reading brought a vacancy in the place of another, as far as that shows."""
+    """Return whether a reading brought a vacancy in the place of another, as far as counts show."""
     found, least = plan.found or 0, plan.least_found or 0
-    shown = [id for page in plan.seen for id in page]
-    distinct = len(set(shown))
+    seen_ids = [vacancy_id for page in plan.seen for vacancy_id in page]
+    distinct = len(set(seen_ids))
     if len(plan.seen) * MAX_PER_PAGE >= found:
         return distinct + plan.unreadable < least
-    return len(shown) - distinct > found - least
+    return len(seen_ids) - distinct > found - least
 
 
 def _deepen(plan: Plan) -> Plan:
-    """To what lies under the 2,000 that were read."""
+    """Return the plan for the vacancies below the 2,000 that were read."""
     if lower := _older_window(plan):
         return lower
-    if plan.upper is None:  # nothing could be read at all
+    if plan.upper is None:  # no vacancy could be read
         return _replace(plan, missing="too_many", over=True)
     return _window(_replace(plan, missing="too_many"), plan.upper - STEP)
 
 
 def _older_window(plan: Plan) -> Plan | None:
-    """On in a window below what was read; ``None`` where it would be the same window."""
+    """Return the plan of a window below what was read; ``None`` if it would be the same window."""
     if plan.edge is None:
         return None
     upper = _rounded(plan.edge) + STEP
@@ -190,7 +192,7 @@ def _window(plan: Plan, upper: datetime) -> Plan:
 
 
 def _restart(plan: Plan, *, upper: datetime | None, is_again: bool) -> Plan:
-    """To the first page of a window, of which nothing is known yet."""
+    """Return the plan of the first page of a window of which nothing is known yet."""
     return Plan(
         started_at=plan.started_at,
         low=plan.low,
@@ -212,7 +214,7 @@ def _date_from(plan: Plan, parameters: SearchParameters) -> str:
 
 
 def _rounded(moment: datetime) -> datetime:
-    """Down to hh.ru's five minutes, in UTC."""
+    """Return *moment* rounded down to hh.ru's five minutes, in UTC."""
     seconds = int(moment.timestamp())
     return datetime.fromtimestamp(seconds - seconds % int(STEP.total_seconds()), UTC)
 

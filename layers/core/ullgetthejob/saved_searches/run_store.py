@@ -1,9 +1,9 @@
-"""The ledger of fetching: each time that a search was asked for, and what came of it.
+"""The table ``fetch_runs``: each run of a canonical search, and its outcome.
 
-A search has one run at a time. Its ``plan`` says what is left to ask, and ``step`` rises with each
-page that is stored: who finds another step than it read does nothing. ``due_at`` is when somebody
-is to go on with it: at once, after hh.ru has had its pause, or when the worker that has it must be
-dead.
+A search has one run at a time. Its ``plan`` holds what is left to request, and ``step`` rises with
+each stored page: a worker that finds another step than it read changes nothing. ``due_at`` is when
+a worker may continue the run: at once, after hh.ru's pause, or when the lease of the worker that
+has it has expired.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ State = Literal["running", "completed", "partial", "failed"]
 Trigger = Literal["schedule", "request"]
 
 FULL_RUN_INTERVAL = timedelta(hours=24)
-OVERLAP = timedelta(minutes=30)  # what hh.ru shows late, or under a moment that had passed
+OVERLAP = timedelta(minutes=30)  # for vacancies that hh.ru shows late, or with a time in the past
 RUN_RETENTION = timedelta(days=90)
 
 SELECT_RUNNING = "SELECT * FROM fetch_runs WHERE query_id = %s AND state = 'running'"
@@ -46,7 +46,7 @@ INSERT_RUN = """
     )
     RETURNING *
 """
-# Whoever goes on with a run has its search's row locked: see queries.lock.
+# A worker that continues a run has its search's row locked: see canonical_searches.lock.
 UPDATE_RUN_STEP = """
     UPDATE fetch_runs SET
         step = step + 1,
@@ -62,7 +62,7 @@ UPDATE_RUN_STEP = """
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
-# The ids that a reading brought are of no use any more, and would be kept for long.
+# The ids of the pages are no longer of use, and the row is retained for long.
 UPDATE_RUN_ENDED = """
     UPDATE fetch_runs SET
         step = step + 1, state = %(state)s, reason = %(reason)s, due_at = NULL,
@@ -71,14 +71,14 @@ UPDATE_RUN_ENDED = """
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
-UPDATE_RUN_POSTPONED = """
+UPDATE_RUN_DEFERRED = """
     UPDATE fetch_runs SET
         due_at = %(due_at)s, reason = %(reason)s, attempts = attempts + %(attempts)s,
         calls = calls + %(calls)s
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
-# Since the last run that knew better.
+# Only collapses after the last completed run count.
 SELECT_COLLAPSED_SINCE = """
     SELECT min(started_at) AS since FROM fetch_runs
     WHERE query_id = %(query_id)s AND reason = 'collapsed' AND started_at > coalesce(
@@ -89,7 +89,8 @@ SELECT_COLLAPSED_SINCE = """
         '-infinity'
     )
 """
-# Those that wait, the oldest first, and those whose news nobody told: telling detaches.
+# Searches whose run waits, the oldest first, and those with saved searches still attached to a run
+# that has ended: a notification detaches them.
 SELECT_DUE_QUERIES = """
     SELECT query_id FROM (
         SELECT query_id, due_at FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s
@@ -108,8 +109,8 @@ SELECT_UNNOTIFIED_RUNS = """
     WHERE run.query_id = %s AND run.state <> 'running' AND NOT search.paused
     ORDER BY run.started_at, run.id
 """
-# One that a worker has goes on by and by, and waits for each of its calls; one with a reason waits
-# for hh.ru.
+# A run without a reason is due or a worker has it, and needs slots for its calls; one with a reason
+# waits for hh.ru.
 SELECT_HAS_WAITING_RUNS = """
     SELECT EXISTS (
         SELECT FROM fetch_runs
@@ -125,8 +126,8 @@ DELETE_OLD_RUNS = """
 
 
 class RunAnswer(BaseModel):
-    """One run of a search: what hh.ru *found*, how many vacancies were *fetched*, how many of them
-    were *new* to Core or had *changed*, and how many could not be read (*failed*)."""
+    """One run of a search: how many vacancies hh.ru *found*, how many were *fetched*, how many of
+    them were *new* to Core or had *changed*, and how many could not be read (*failed*)."""
 
     id: UUID
     state: State
@@ -144,7 +145,7 @@ class RunAnswer(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """A row of the ledger."""
+    """A row of ``fetch_runs``."""
 
     id: UUID
     query_id: UUID
@@ -168,15 +169,15 @@ class Run:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Run:
-        """Of a row."""
+        """Return the run of a row."""
         return cls(**{**row, "plan": Plan.model_validate(row["plan"])})
 
     def is_due(self, now: datetime) -> bool:
-        """Whether somebody is to go on with it."""
+        """Return whether a worker is to continue the run."""
         return self.state == "running" and self.due_at is not None and self.due_at <= now
 
     def answer(self) -> RunAnswer:
-        """As callers see it."""
+        """Return the run as the API's callers see it."""
         return RunAnswer.model_validate(self, from_attributes=True)
 
 
@@ -188,8 +189,9 @@ def begin(
     connection: Connection,
     now: datetime,
 ) -> Run:
-    """A new run of *query* (a row that is locked, and has none): full, where the search was never
-    read whole or not for a day, or has dates of its own; else of what is new."""
+    """Insert and return a run of *query* (a locked row without a current run): a full one if the
+    search was never read in full, or not for a day, or has dates of its own; else an incremental
+    one."""
     is_full = (
         query["complete_from"] is None
         or query["full_from"] is None
@@ -205,22 +207,22 @@ def begin(
         "plan": pagination.first_plan(now, low=since).model_dump_json(),
         "now": now,
     }
-    return _run(connection.execute(INSERT_RUN, values).fetchone())
+    return _run_of(connection.execute(INSERT_RUN, values).fetchone())
 
 
 def read(run_id: UUID, *, connection: Connection) -> Run:
-    """One run."""
-    return _run(connection.execute(SELECT_RUN, (run_id,)).fetchone())
+    """Return the run with this id, which must exist."""
+    return _run_of(connection.execute(SELECT_RUN, (run_id,)).fetchone())
 
 
 def running(query_id: UUID, *, connection: Connection) -> Run | None:
-    """The run that the search is in, if it is in one."""
+    """Return the current run of the search; ``None`` if it has none."""
     row = connection.execute(SELECT_RUNNING, (query_id,)).fetchone()
     return Run.of(row) if row else None
 
 
 def latest(query_id: UUID, *, connection: Connection) -> RunAnswer | None:
-    """The last run of a search, which may be running; ``None`` before the first."""
+    """Return the last run of a search, which may be running; ``None`` before the first."""
     row = connection.execute(SELECT_LATEST_RUN, (query_id,)).fetchone()
     return Run.of(row).answer() if row else None
 
@@ -236,7 +238,8 @@ def save_step(
     changed: int,
     connection: Connection,
 ) -> Run | None:
-    """*run* after one more page; ``None`` if somebody else has gone on with it."""
+    """Store the plan and counts of *run* after one more page; return the run, or ``None`` if
+    another worker has continued it."""
     values = {
         "id": run.id,
         "step": run.step,
@@ -260,13 +263,14 @@ def end(
     connection: Connection,
     now: datetime,
 ) -> Run | None:
-    """*run*, which is over, after *calls* more; ``None`` if somebody else has gone on with it."""
+    """Store the end of *run*, after *calls* more; return the run, or ``None`` if another worker has
+    continued it."""
     values = {"id": run.id, "step": run.step, "state": state, "reason": reason}
     row = connection.execute(UPDATE_RUN_ENDED, {**values, "calls": calls, "now": now}).fetchone()
     return Run.of(row) if row else None
 
 
-def postpone(
+def defer(
     run: Run,
     due_at: datetime,
     *,
@@ -275,45 +279,47 @@ def postpone(
     calls: int = 0,
     connection: Connection,
 ) -> Run | None:
-    """*run*, with which nobody is to go on before *due_at*, after *attempts* that failed; ``None``
-    if somebody else has gone on with it."""
+    """Defer *run* until *due_at*, after *attempts* that failed and *calls* more; return the run, or
+    ``None`` if another worker has continued it."""
     values = {"id": run.id, "step": run.step, "due_at": due_at, "reason": reason}
     row = connection.execute(
-        UPDATE_RUN_POSTPONED, {**values, "attempts": attempts, "calls": calls}
+        UPDATE_RUN_DEFERRED, {**values, "attempts": attempts, "calls": calls}
     ).fetchone()
     return Run.of(row) if row else None
 
 
 def unnotified_runs(query_id: UUID, *, connection: Connection) -> list[UUID]:
-    """The search's runs that have ended, and whose news were not told, the oldest first."""
+    """Return the ids of the search's ended runs with saved searches still to be notified, the
+    oldest first."""
     return [row["id"] for row in connection.execute(SELECT_UNNOTIFIED_RUNS, (query_id,)).fetchall()]
 
 
 def due_queries(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
-    """The searches that somebody is to go on with, those that have waited longest first."""
+    """Return the ids of at most *most* searches with work for a worker, the longest due first."""
     rows = connection.execute(SELECT_DUE_QUERIES, {"now": now, "most": most}).fetchall()
     return [row["query_id"] for row in rows]
 
 
 def has_waiting_runs(*, connection: Connection, now: datetime) -> bool:
-    """Whether there is a run that waits for a worker, or for its turn to call."""
+    """Return whether any run waits for a worker, or for a slot to call hh.ru."""
     row = connection.execute(SELECT_HAS_WAITING_RUNS, {"now": now}).fetchone()
     return bool(row and row["wait"])
 
 
 def collapsed_since(query_id: UUID, *, connection: Connection) -> datetime | None:
-    """When the first of the collapsed runs began after which none was completed."""
+    """Return when the first collapsed run since the last completed run began; ``None`` if there is
+    none."""
     row = connection.execute(SELECT_COLLAPSED_SINCE, {"query_id": query_id}).fetchone()
     return row["since"] if row else None
 
 
 def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
-    """Forget runs that are too old; how many, *most* at once."""
+    """Delete at most *most* runs older than their retention; return how many."""
     return connection.execute(
         DELETE_OLD_RUNS, {"before": now - RUN_RETENTION, "most": most}
     ).rowcount
 
 
-def _run(row: dict[str, Any] | None) -> Run:
-    assert row is not None  # noqa: S101 - INSERT … RETURNING, or an id of the ledger
+def _run_of(row: dict[str, Any] | None) -> Run:
+    assert row is not None  # noqa: S101 - INSERT … RETURNING, or the id of a row
     return Run.of(row)

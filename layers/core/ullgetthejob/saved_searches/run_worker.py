@@ -1,18 +1,18 @@
-"""The worker that fetches a search: asks hh.ru what the run's plan says, and keeps each page.
+"""The worker that fetches a search: make the requests of the run's plan, and store each page.
 
 One worker at a time has a search, by lease. Each page is one transaction under the lock of the
-search's row: vacancies, matches, the feed for everybody, counts and the next plan; who finds the
-run at another step than it read undoes all of it. So a worker may die at any line: the run comes
-due again, and goes on at the page that was not kept.
+search's row: vacancies, matches, the public feed, counts and the next plan; a worker that finds the
+run at another step than it read rolls all of it back. So the process may end at any point: the run
+becomes due again, and continues at the page that was not stored.
 
-What hh.ru refuses decides what becomes of the run. Too many calls: it waits. Out of order: it waits
-longer each time, and ends after five. A captcha, a blocked region, an application that hh.ru does
-not know: it ends at once, as ``partial`` if something was fetched, and says why. A search that had
-vacancies and suddenly has none has *collapsed*: that is an alarm and no news, until it is still so
-after a day.
+A refusal by hh.ru decides what happens to the run. Too many calls: it waits. hh.ru unavailable: it
+waits longer each time, and ends after five attempts. A captcha, a blocked region, an application
+that hh.ru does not know: it ends at once, as ``partial`` if something was fetched, with a reason. A
+search that had vacancies and suddenly has none has *collapsed*: that raises an alarm, and is
+accepted as true only if it persists for a day.
 
-After its end those who wanted the run are told (:mod:`.news`), then details are read, while no run
-waits.
+After a run ends, the accounts that wanted it are notified (:mod:`.notifications`), then details are
+read, while no run waits.
 """
 
 from __future__ import annotations
@@ -51,21 +51,21 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 LEASE_S = 120
-RUN_BUDGET_S = 60.0  # what may be begun within an invocation; the function's timeout is longer
-REQUEST_BUDGET_S = 20.0  # of a person who waits; API Gateway does for 30
+RUN_BUDGET_S = 60.0  # for beginning work in an invocation; the function's timeout is longer
+REQUEST_BUDGET_S = 20.0  # while a person waits; API Gateway waits for 30
 RECHECK_INTERVAL_S = 0.2
 SHORT_WAIT_S = 2
 PAUSES = [timedelta(seconds=s) for s in (10, 30, 120, 300)]
-SWEEP_INTERVAL = timedelta(minutes=1)  # a shorter pause rings for itself
+SWEEP_INTERVAL = timedelta(minutes=1)  # a shorter pause sends its own wake-up
 MAX_RUN_DURATION = timedelta(hours=6)
 COLLAPSE_MIN_FOUND = 5  # vacancies; fewer may well be gone
 COLLAPSES_ACCEPTED_AFTER = timedelta(hours=24)
 
-REASONS = {HHCaptcha: "captcha", HHBadArgument: "bad_argument"}  # else the error's code
+REASONS = {HHCaptcha: "captcha", HHBadArgument: "bad_argument"}  # others: the error's code
 
 
 class _RunSuperseded(Exception):
-    """Another worker has gone on with the run."""
+    """Raised when another worker has continued the run."""
 
 
 def run_query(
@@ -74,15 +74,15 @@ def run_query(
     hh: HHClient,
     connection: Connection,
     clock: Callable[[], datetime],
-    request_id: str,  # noqa: ARG001 - as all work that a bell begins; the log has it
+    request_id: str,  # noqa: ARG001 - given to all work of a wake-up; the log has it
 ) -> bool:
-    """Go on with the search's run, tell its news, read details; whether something is left for
-    another bell.
+    """Continue the search's run, notify accounts, read details; return whether work is left for
+    another wake-up.
 
-    A bell that rings while another worker has the lease may be forgotten: that worker looks again
-    after it has let go.
+    A wake-up that comes while another worker has the lease may be dropped: that worker checks again
+    after it has released the lease.
     """
-    ends = time.monotonic() + RUN_BUDGET_S
+    deadline = time.monotonic() + RUN_BUDGET_S
     if not canonical_searches.exists(query_id, connection=connection):
         return False
     is_due = _is_due(query_id, connection=connection, now=clock())
@@ -91,7 +91,9 @@ def run_query(
         if lease is None:
             return False
         try:
-            worker = _RunWorker(query_id, hh=hh, connection=connection, clock=clock, ends=ends)
+            worker = _RunWorker(
+                query_id, hh=hh, connection=connection, clock=clock, deadline=deadline
+            )
             if is_due:
                 worker.fetch()
                 worker.notify()
@@ -99,7 +101,7 @@ def run_query(
         finally:
             lease.release()
         is_due = _is_due(query_id, connection=connection, now=clock())
-        if not is_due or time.monotonic() >= ends:
+        if not is_due or time.monotonic() >= deadline:
             return is_due
 
 
@@ -110,14 +112,14 @@ def run_now(
     hh: HHClient,
     connection: Connection,
     clock: Callable[[], datetime],
-    request_id: str,  # noqa: ARG001 - as work
+    request_id: str,  # noqa: ARG001 - as in run_query
     budget_s: float = REQUEST_BUDGET_S,
 ) -> RunAnswer:
-    """Begin a run for a saved search, or join the one that is going on, and wait for its end; the
-    run, which goes on by itself if it takes longer. Raises :class:`NotFound`."""
-    ends = time.monotonic() + budget_s
+    """Begin a run for a saved search, or join the current one, and wait for its end; return the
+    run, which continues in the background if it takes longer. Raises :class:`NotFound`."""
+    deadline = time.monotonic() + budget_s
     run = canonical_searches.request_run(query_id, search_id, connection=connection, now=clock())
-    while run.state == "running" and time.monotonic() < ends:
+    while run.state == "running" and time.monotonic() < deadline:
         if run.is_due(clock()):
             lease = leases.take(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
         elif run.reason is None:
@@ -128,7 +130,9 @@ def run_now(
             time.sleep(RECHECK_INTERVAL_S)
         else:
             try:
-                worker = _RunWorker(query_id, hh=hh, connection=connection, clock=clock, ends=ends)
+                worker = _RunWorker(
+                    query_id, hh=hh, connection=connection, clock=clock, deadline=deadline
+                )
                 worker.fetch()
                 worker.notify()
             finally:
@@ -147,7 +151,7 @@ def _is_due(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
 
 
 class _RunWorker:
-    """Who holds the search's lease. Nothing is begun after *ends* (monotonic)."""
+    """A worker that holds the search's lease. It begins nothing after *deadline* (monotonic)."""
 
     def __init__(
         self,
@@ -156,41 +160,41 @@ class _RunWorker:
         hh: HHClient,
         connection: Connection,
         clock: Callable[[], datetime],
-        ends: float,
+        deadline: float,
     ) -> None:
         self._query_id = query_id
         self._hh = hh
         self._connection = connection
         self._clock = clock
-        self._ends = ends
+        self._deadline = deadline
         self._failed = False
         query = canonical_searches.read(query_id, connection=connection)
         self._parameters = canonical_searches.parameters_of(query)
 
     def fetch(self) -> None:
-        """Go on with the run, if it is due."""
+        """Continue the run, if it is due."""
         run = run_store.running(self._query_id, connection=self._connection)
         if run is None or not run.is_due(self._clock()):
             return
-        # Nobody rings for it while this worker can be alive.
+        # No wake-up is sent for the run while this worker can hold the lease.
         due_at = self._clock() + timedelta(seconds=LEASE_S)
-        following = run_store.postpone(run, due_at, reason=None, connection=self._connection)
+        following = run_store.defer(run, due_at, reason=None, connection=self._connection)
         try:
             while following is not None and following.state == "running":
                 following = self._step(following)
         except _RunSuperseded:
-            logger.info("a run was overtaken")
+            logger.info("another worker has continued the run")
             return
         self._failed = following is None or following.state == "failed"
 
     def notify(self) -> None:
-        """Tell the news of the run that has ended, and of those that nobody told of."""
+        """Notify the accounts of the run that has ended, and of earlier runs left over."""
         for run_id in run_store.unnotified_runs(self._query_id, connection=self._connection):
             notifications.notify_accounts(run_id, connection=self._connection, now=self._clock())
 
     def read_details(self) -> None:
-        """Read vacancies in full, and what has closed, while no run waits for calls."""
-        if self._failed:  # hh.ru refuses, or is waited for
+        """Read vacancies in full, and check closed ones, while no run waits for calls."""
+        if self._failed:  # hh.ru refuses calls, or the run waits for it
             return
         detail_backfill.backfill(
             self._query_id,
@@ -198,24 +202,23 @@ class _RunWorker:
             connection=self._connection,
             clock=self._clock,
             most=detail_backfill.details_per_run(),
-            goes_on=self._is_quiet,
+            may_continue=self._has_spare_time,
         )
 
-    def _is_quiet(self) -> bool:
-        """Whether there is time for what nobody waits for."""
-        if self._left():
+    def _has_spare_time(self) -> bool:
+        """Return whether there is time left, and no run waits."""
+        if self._is_time_up():
             return False
         return not run_store.has_waiting_runs(connection=self._connection, now=self._clock())
 
-    def _left(self) -> bool:
-        """Whether the time is up."""
-        return time.monotonic() >= self._ends
+    def _is_time_up(self) -> bool:
+        return time.monotonic() >= self._deadline
 
     # ── one call ─────────────────────────────────────────────────────────────────────────────────
 
     def _step(self, run: Run) -> Run | None:
-        """The run after one call; ``None``: it goes on later."""
-        if self._left():
+        """Make one call and return the run after it; ``None`` if the run is deferred."""
+        if self._is_time_up():
             self._defer(run, timedelta(0), run.reason)
             return None
         if self._clock() - run.started_at > MAX_RUN_DURATION:
@@ -225,26 +228,30 @@ class _RunWorker:
         except HHBusy as error:
             return self._wait(run, error)
         except HHAppTokenMissing as error:
-            if error.retry_after_s <= SHORT_WAIT_S:  # another worker is renewing it
+            if error.retry_after_s <= SHORT_WAIT_S:  # another worker is renewing the token
                 return self._wait(run, error)
             return self._stop(run, error.code, calls=0)
         except HHUnavailable as error:
-            return self._postpone(run, error)
+            return self._back_off(run, error)
         except HHError as error:
             code = error.code if isinstance(error, AppError) else type(error).__name__
             return self._stop(run, REASONS.get(type(error), code), calls=1)
         return self._store_page(run, page)
 
     def _wait(self, run: Run, error: HHBusy | HHAppTokenMissing) -> Run | None:
-        """Our own pacer lets the next call in soon; after hh.ru's own refusal it takes longer."""
+        """Sleep for a short wait and return the run; defer it for a longer one and return ``None``.
+
+        The own pacer has a slot soon; a refusal by hh.ru itself takes longer.
+        """
         if error.retry_after_s <= SHORT_WAIT_S:
             time.sleep(error.retry_after_s)
             return run
         self._defer(run, timedelta(seconds=error.retry_after_s), error.code)
         return None
 
-    def _postpone(self, run: Run, error: HHUnavailable) -> Run | None:
-        """hh.ru does not answer, or its pacer knows that it does not."""
+    def _back_off(self, run: Run, error: HHUnavailable) -> Run | None:
+        """Defer the run, longer after each failed attempt, or end it after the last: hh.ru does not
+        answer, or the pacer knows that it does not."""
         calls = int(error.may_have_acted)
         if run.attempts >= len(PAUSES):
             return self._stop(run, error.code, calls=calls)
@@ -254,7 +261,7 @@ class _RunWorker:
     def _defer(
         self, run: Run, pause: timedelta, reason: str | None, *, attempts: int = 0, calls: int = 0
     ) -> None:
-        run_store.postpone(
+        run_store.defer(
             run,
             self._clock() + pause,
             reason=reason,
@@ -270,7 +277,7 @@ class _RunWorker:
             )
 
     def _stop(self, run: Run, reason: str, *, calls: int) -> Run:
-        """End the run with what it has."""
+        """End the run with what it has fetched. Raises :class:`_RunSuperseded`."""
         with self._connection.transaction():
             canonical_searches.lock(self._query_id, connection=self._connection)
             ended = run_store.end(
@@ -287,7 +294,8 @@ class _RunWorker:
         return ended
 
     def _store_page(self, run: Run, page: SearchPage) -> Run:
-        """Keep what a page brought; the run after it, which may be its end."""
+        """Store a page and return the run after it, which may have ended. Raises
+        :class:`_RunSuperseded`."""
         now = self._clock()
         plan = pagination.advance(run.plan, page)
         ids = list(dict.fromkeys(vacancy.id for vacancy in page.items))
@@ -305,12 +313,12 @@ class _RunWorker:
             canonical_searches.record_matches(
                 self._query_id,
                 ids,
-                again=run.is_full or not plan.over,  # to be counted once by a run that goes on
+                mark_seen=run.is_full or not plan.over,  # for the counts of a run that goes on
                 connection=self._connection,
                 now=now,
             )
             outbox.add(stored.originals, connection=self._connection, now=now)
-            kept = run_store.save_step(
+            saved = run_store.save_step(
                 run,
                 plan,
                 found=page.found,
@@ -320,26 +328,26 @@ class _RunWorker:
                 changed=len(stored.changed),
                 connection=self._connection,
             )
-            if kept is None:
+            if saved is None:
                 raise _RunSuperseded
-            ended = self._end(kept, plan, query, now)
+            ended = self._end(saved, plan, query, now)
         count("VacanciesSeen", len(page.items))
         count("VacanciesNew", len(stored.new))
         count("VacanciesChanged", len(stored.changed))
         if ended is not None:
             _count_end(ended)
-        return ended or kept
+        return ended or saved
 
     def _end(self, run: Run, plan: Plan, query: dict[str, Any], now: datetime) -> Run | None:
-        """What the run is after its last page; ``None`` before that."""
+        """End the run after its last page and return it; return ``None`` before that."""
         if run.found == 0 and self._has_collapsed(query, now):
             return run_store.end(
                 run, "partial", reason="collapsed", connection=self._connection, now=now
             )
         if not plan.over:
             return None
-        # What is old is missed by nobody, and what hh.ru shows twice as many as it likes: the next
-        # run looks at the newest once more, and tomorrow's at all.
+        # Old vacancies need not be found, and those that hh.ru's pages omit can still be: the next
+        # run reads the newest again, and the next full run reads all.
         if plan.missing in (None, "too_deep", "fewer_than_found"):
             canonical_searches.mark_complete(run, connection=self._connection)
         return run_store.end(
@@ -351,7 +359,7 @@ class _RunWorker:
         )
 
     def _has_collapsed(self, query: dict[str, Any], now: datetime) -> bool:
-        """Whether the search has nothing that had something; after a day of it, it is true."""
+        """Return whether a search that had vacancies has had none for less than a day."""
         if (query["full_found"] or 0) < COLLAPSE_MIN_FOUND:
             return False
         since = run_store.collapsed_since(self._query_id, connection=self._connection)

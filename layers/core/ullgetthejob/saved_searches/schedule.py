@@ -1,11 +1,13 @@
-"""When a saved search runs next. Nothing here knows the time, or anything but its arguments.
+"""The schedule of a saved search: its next run and its working hours. Pure functions of their
+arguments.
 
-A run comes no later than one interval after the last: the rule that starts runs ticks once a
-minute, so it is wanted a minute sooner, and up to a tenth sooner still, by chance, so that searches
-that were made at once do not stay together. Outside of the working hours it waits for them to open.
+A run begins no later than one interval after the last: the rule that starts runs fires once a
+minute, so the run is due a minute sooner, and sooner still by a random part of up to a tenth of the
+interval, so that searches created together spread out. Outside of the working hours it waits for
+them to open.
 
-Working hours are those of a clock on the wall. Where the clock is put forward, an hour that does
-not exist begins and ends when it is passed over; where it is put back, hours last from the first
+Working hours are local wall-clock times. Where the clock is put forward, an hour that does not
+exist begins and ends at the moment of the change; where it is put back, hours last from the first
 time that the clock shows their beginning to the last time that it shows their end.
 """
 
@@ -22,15 +24,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TICK = timedelta(minutes=1)  # how often the fetcher looks
+TICK = timedelta(minutes=1)  # between two runs of the fetcher
 JITTER = 0.1
 MIN_WAIT = timedelta(seconds=120)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
-# Working hours of one weekday open within eight days, within fifteen if a day is left out (Samoa).
+# Working hours of one weekday open within eight days; within fifteen if a zone skips a day (Samoa).
 DAYS_AHEAD = 16
 
-# Not the folders with copies of all zones (one with leap seconds), nor the machine's own zone.
+# Excludes the folders with copies of all zones (one with leap seconds), and the machine's own zone.
 ZONE = re.compile(
     r"(?!(posix|right)/|(localtime|posixrules)$)[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}"
 )
@@ -40,7 +42,7 @@ Weekday = Annotated[int, Field(ge=1, le=7)]
 
 
 def check_zone(name: str) -> str:
-    """*name*, if it is a time zone of IANA's. Raises :class:`ValueError`."""
+    """Return *name* if it is an IANA time zone. Raises :class:`ValueError`."""
     if ZONE.fullmatch(name):
         try:
             ZoneInfo(name)
@@ -48,7 +50,7 @@ def check_zone(name: str) -> str:
             pass
         else:
             return name
-    raise ValueError("must be a time zone of IANA's, such as Europe/Moscow")
+    raise ValueError("must be an IANA time zone, such as Europe/Moscow")
 
 
 def _sorted(days: tuple[int, ...]) -> tuple[int, ...]:
@@ -60,8 +62,8 @@ Days = Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7), AfterVa
 
 
 class WorkingHours(BaseModel):
-    """``{"from": "09:00", "to": "20:00", "days": [1, 2, 3, 4, 5]}``: from the first minute on, up
-    to the last, which is not of them.
+    """``{"from": "09:00", "to": "20:00", "days": [1, 2, 3, 4, 5]}``: *from* is included, *to* is
+    not.
 
     An end that does not lie after the beginning is on the next day; the days (1: Monday; by default
     all) are those on which the hours begin.
@@ -71,7 +73,7 @@ class WorkingHours(BaseModel):
 
     opens: Clock = Field(alias="from")
     closes: Clock = Field(alias="to")
-    days: Days | None = Field(None, description="1: Monday; none: all")
+    days: Days | None = Field(None, description="1: Monday; null: all")
 
 
 def next_run(
@@ -81,15 +83,15 @@ def next_run(
     zone: str,
     seed: object,
 ) -> datetime:
-    """When a search runs that ran at *after*. *seed*: the search's id; the same arguments have the
-    same answer."""
+    """Return when a search runs that last ran at *after*, in UTC. *seed*: the search's id; equal
+    arguments give equal results."""
     sooner = timedelta(seconds=interval_s * JITTER * _jitter(seed, after)) + TICK
     wait = max(timedelta(seconds=interval_s) - sooner, MIN_WAIT)
     return opening(working_hours, zone, after.astimezone(UTC) + wait)
 
 
 def opening(working_hours: WorkingHours | None, zone: str, moment: datetime) -> datetime:
-    """The first moment from *moment* on that lies in the working hours; UTC."""
+    """Return the first moment, from *moment* on, in the working hours; in UTC."""
     moment = moment.astimezone(UTC)
     if working_hours is None:
         return moment
@@ -98,12 +100,12 @@ def opening(working_hours: WorkingHours | None, zone: str, moment: datetime) -> 
 
 
 def is_open(working_hours: WorkingHours | None, zone: str, moment: datetime) -> bool:
-    """Whether *moment* lies in the working hours."""
+    """Return whether *moment* lies in the working hours."""
     return opening(working_hours, zone, moment) == moment
 
 
 def _jitter(seed: object, moment: datetime) -> float:
-    """From 0 to 1, always the same for the same."""
+    """Return a number from 0 up to 1, the same for equal arguments."""
     digest = sha256(f"{seed} {moment.astimezone(UTC).isoformat()}".encode()).digest()
     return int.from_bytes(digest[:4]) / 2**32
 
@@ -111,10 +113,10 @@ def _jitter(seed: object, moment: datetime) -> float:
 def _spans(
     hours: WorkingHours, zone: ZoneInfo, moment: datetime
 ) -> Iterator[tuple[datetime, datetime]]:
-    """The working hours around *moment* and after, in their order; where the clock passes over all
-    of them, they are empty."""
+    """Yield the beginning and end of the working hours around *moment* and after, in order; they
+    are empty where a clock change skips all of them."""
     opens, closes = time.fromisoformat(hours.opens), time.fromisoformat(hours.closes)
-    # two days back: hours of the day before, where a zone has left out the day between
+    # Two days back: for hours of the day before, where a zone has skipped the day between.
     first = moment.astimezone(zone).date() - 2 * DAY
     for number in range(DAYS_AHEAD + 2):
         day = first + number * DAY
@@ -125,14 +127,14 @@ def _spans(
 
 
 def _instant(day: date, at: time, zone: ZoneInfo, *, fold: int) -> datetime:
-    """When the clock in *zone* shows *at*, the first (*fold* 0) or the last time (1); when it
-    passes over it, where it never does."""
+    """Return when the clock in *zone* shows *at*, the first (*fold* 0) or the last time (1); the
+    moment of the clock change if it skips *at*."""
     first, last = (
-        datetime.combine(day, at, zone).replace(fold=each).astimezone(UTC) for each in (0, 1)
+        datetime.combine(day, at, zone).replace(fold=side).astimezone(UTC) for side in (0, 1)
     )
     if first <= last:
         return last if fold else first
-    # Python takes what does not exist by the offset before (later in UTC) or after (sooner).
+    # Python reads a skipped time by the offset before the change (later in UTC) or after (sooner).
     before, after = last, first
     old = before.astimezone(zone).utcoffset()
     while after - before > SECOND:

@@ -1,6 +1,6 @@
-"""The fetcher's minute: runs begin for the searches that are due, and the workers' bell rings for
-every run that somebody is to go on with, the new ones and those left behind; where there are none,
-for vacancies that nobody read in full yet. No step keeps another from its own."""
+"""The fetcher's tick, once a minute: begin the runs of due searches, and send wake-ups to the
+workers for every run to be continued, new or left over; without such runs, for vacancies that were
+never read in full. A step that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 CLAIM_BATCH = 100  # searches whose rows are locked together
-CLAIM_BUDGET_S = 20.0  # the rest of the minute is for waking those who work
+CLAIM_BUDGET_S = 20.0  # the rest of the minute is for wake-ups
 NOTIFY_BUDGET_S = 10.0
 MAX_NOTIFICATIONS = 500
 MAX_DELETED = 500
-BACKFILL_QUERIES = 3  # searches, in a minute in which no page is asked for
+BACKFILL_QUERIES = 3  # searches, in a minute in which no page is requested
 
-# What waits: a search that nobody begins to fetch, a run that nobody goes on with, or tells of.
+# Work that waits: a search to begin, a run to continue, or a run to send notifications of.
 SELECT_OLDEST_DUE = """
     SELECT least(
         (SELECT min(due_at) FROM search_queries WHERE due_at <= %(now)s),
@@ -43,7 +43,8 @@ SELECT_OLDEST_DUE = """
 
 @dataclass
 class Ticked:
-    """What there was to do."""
+    """The counts of one tick: runs begun, wake-ups sent for runs (*rung*) and for *details*, and
+    old runs deleted (*forgotten*)."""
 
     begun: int = 0
     rung: int = 0
@@ -52,34 +53,34 @@ class Ticked:
 
 
 def tick(*, connection: Connection, clock: Callable[[], datetime]) -> Ticked:
-    """One minute's work, over one connection. Raises :class:`periodic.StepsFailed`."""
+    """Do one minute's work over one connection. Raises :class:`periodic.StepsFailed`."""
     done = periodic.run(steps(clock=clock), session=lambda: contextlib.nullcontext(connection))
     return Ticked(**done)
 
 
 def steps(*, clock: Callable[[], datetime]) -> dict[str, periodic.Step]:
-    """Return the steps of a minute, each by the name of what it counts."""
+    """Return the steps of a minute by the names of their counts."""
     minute = _Tick(clock)
     return {
-        "begun": minute.begin,
-        "rung": minute.wake,
-        "details": minute.wake_for_details,
-        "forgotten": minute.forget,
+        "begun": minute.begin_due_runs,
+        "rung": minute.notify_workers,
+        "details": minute.notify_for_details,
+        "forgotten": minute.delete_old_runs,
     }
 
 
 class _Tick:
-    """What the steps of one minute know of each other."""
+    """The state that the steps of one minute share."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._is_idle = False
 
-    def begin(self, connection: Connection) -> int:
-        """Begin the runs of what is due; how many."""
-        ends = time.monotonic() + CLAIM_BUDGET_S
+    def begin_due_runs(self, connection: Connection) -> int:
+        """Begin the runs of due searches; return how many."""
+        deadline = time.monotonic() + CLAIM_BUDGET_S
         begun = 0
-        while time.monotonic() < ends:
+        while time.monotonic() < deadline:
             runs = canonical_searches.claim_due(
                 connection=connection, now=self._clock(), most=CLAIM_BATCH
             )
@@ -89,41 +90,42 @@ class _Tick:
         count("FetchRunsStarted", begun)
         return begun
 
-    def wake(self, connection: Connection) -> int:
-        """Wake the workers for what is to go on, and say how long the oldest has waited; how
-        many. What there is no time for is woken in the next minute."""
-        ends = time.monotonic() + NOTIFY_BUDGET_S
+    def notify_workers(self, connection: Connection) -> int:
+        """Send a wake-up for each search with a run to be continued, and report the age of the
+        oldest; return how many were sent. The rest is left to the next minute."""
+        deadline = time.monotonic() + NOTIFY_BUDGET_S
         waiting = run_store.due_queries(
             connection=connection, now=self._clock(), most=MAX_NOTIFICATIONS
         )
         self._is_idle = not waiting
-        rung = 0
+        notified = 0
         for query_id in waiting:
-            if time.monotonic() >= ends:
+            if time.monotonic() >= deadline:
                 break
             queues.notify(run_store.QUEUE, {"query_id": str(query_id)})
-            rung += 1
+            notified += 1
         age = oldest_due_age(connection=connection, now=self._clock())
         gauge("OldestDueSearchAgeSeconds", age)
-        return rung
+        return notified
 
-    def wake_for_details(self, connection: Connection) -> int:
-        """Wake the workers for vacancies to be read in full, if nothing else is to be done."""
+    def notify_for_details(self, connection: Connection) -> int:
+        """Send wake-ups for vacancies to be read in full, if no run is to be continued; return how
+        many."""
         if not self._is_idle or detail_backfill.details_per_run() <= 0:
             return 0
-        left = detail_backfill.queries_with_missing_details(
+        query_ids = detail_backfill.queries_with_missing_details(
             connection=connection, now=self._clock(), most=BACKFILL_QUERIES
         )
-        for query_id in left:
+        for query_id in query_ids:
             queues.notify(run_store.QUEUE, {"query_id": str(query_id)})
-        return len(left)
+        return len(query_ids)
 
-    def forget(self, connection: Connection) -> int:
-        """Forget old runs; how many."""
+    def delete_old_runs(self, connection: Connection) -> int:
+        """Delete old runs; return how many."""
         return run_store.delete_old(connection=connection, now=self._clock(), most=MAX_DELETED)
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:
-    """For how many seconds the search that has waited longest has been due; 0 without one."""
+    """Return the seconds for which the longest waiting search has been due; 0 without one."""
     row = connection.execute(SELECT_OLDEST_DUE, {"now": now}).fetchone()
     return 0 if row is None or row["due_at"] is None else (now - row["due_at"]).total_seconds()

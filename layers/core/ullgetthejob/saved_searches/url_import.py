@@ -1,13 +1,12 @@
-"""The address of a search on hh.ru's site, as a person copies it: what it searches for.
+"""Import of a search from its URL on hh.ru's site, as a person copies it.
 
-hh.ru's site names most filters as its API does. What only says how the page looks, or where the
-person came from, is left out by a list. Anything else is refused by its name: without a filter that
-is not understood the search would be wider than the one that was pasted.
+hh.ru's site names most filters as its API does. Parameters of the page's look, or of the way by
+which the person came, are on a list and left out. Any other unknown parameter is refused by its
+name: without a filter that is not understood the search would be wider than the one pasted.
 
-The site's addresses are not documented; the names here are those seen in addresses that people have
-published. A search without ``area`` finds vacancies everywhere, also on a site of a city, where
-hh.ru sends a visitor by his address. What a country's site does then is not known, so there a
-region must be chosen.
+The site's URLs are not documented; the names here are those seen in published URLs. A search
+without ``area`` finds vacancies everywhere, also on a city's site, to which hh.ru sends a visitor
+by IP address. What a country's site does then is not known, so there a region must be chosen.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ullgetthejob.hh.search_parameters import SearchParameters
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_URL_CHARS = 16_384  # 2,000 Russian letters have 12,000 characters when they are encoded
+MAX_URL_CHARS = 16_384  # 2,000 Russian letters take 12,000 characters when they are encoded
 MAX_PARAMETERS = 400
 
 API_HOST = "api.hh.ru"
@@ -31,7 +30,7 @@ SITE = "hh.ru"
 COUNTRIES = ("hh.kz", "hh.uz", "hh1.az", "rabota.by", "headhunter.ge", "headhunter.kg")
 PATHS = {True: "/vacancies", False: "/search/vacancy"}  # of the API, of the site
 
-# How the page looks, where the person came from, and what the API may be asked to add.
+# The page's look, the way by which the person came, and additions that the API may be asked for.
 IGNORED = frozenset(
     {
         *("page", "per_page", "items_on_page", "enable_snippets", "customDomain", "locale", "host"),
@@ -46,17 +45,18 @@ IGNORED = frozenset(
 )
 RENAMED = {"search_period": "period", "currency_code": "currency"}
 KNOWN = frozenset(SearchParameters.model_fields) - IGNORED
-# What the site writes where nothing is chosen.
-NOTHING = {"experience": "doesNotMatter", "period": "0", "salary": "0"}
+# The values that the site writes where nothing is chosen.
+UNSET_VALUES = {"experience": "doesNotMatter", "period": "0", "salary": "0"}
 POINT = ("sort_point_lat", "sort_point_lng")
 
 
 class InvalidSearchUrl(ValueError):
-    """The address is none of a search, or has a filter that cannot be kept: the message says."""
+    """The address is not one of a search, or has a filter that cannot be saved; the message says
+    which."""
 
 
 def parse(address: str) -> SearchParameters:
-    """What the search at *address* is for. Raises :class:`NotASearch`."""
+    """Return the parameters of the search at *address*. Raises :class:`InvalidSearchUrl`."""
     chosen: dict[str, list[str]] = {}
     query, is_country = _query(address)
     for sent, value in _pairs(query):
@@ -68,7 +68,7 @@ def parse(address: str) -> SearchParameters:
                 f"the address has the parameter {sent[:40]!r}, which a saved search cannot have; "
                 "remove that filter on the site and copy the address again"
             )
-        if value and value != NOTHING.get(name):
+        if value and value != UNSET_VALUES.get(name):
             chosen.setdefault(name, []).append(value)
     if is_country and "area" not in chosen:
         raise InvalidSearchUrl(
@@ -78,7 +78,8 @@ def parse(address: str) -> SearchParameters:
 
 
 def _query(address: str) -> tuple[str, bool]:
-    """The query string, and whether the site is a country's other than hh.ru."""
+    """Return the query string, and whether the site is one of another country. Raises
+    :class:`InvalidSearchUrl`."""
     address = address.strip()
     if len(address) > MAX_URL_CHARS:
         raise InvalidSearchUrl(f"the address has more than {MAX_URL_CHARS:,} characters")
@@ -91,8 +92,8 @@ def _query(address: str) -> tuple[str, bool]:
         raise _invalid_url() from None
     if parts.scheme not in ("http", "https") or port not in (None, 80, 443) or "@" in parts.netloc:
         raise _invalid_url()
-    is_country = _is_of(host, COUNTRIES)
-    if not is_country and not _is_of(host, [SITE]):
+    is_country = _is_on_site(host, COUNTRIES)
+    if not is_country and not _is_on_site(host, [SITE]):
         raise _invalid_url()
     path = parts.path.rstrip("/")
     if path.startswith(("/vacancy/", "/vacancies/")) and path.rpartition("/")[2].isdecimal():
@@ -108,7 +109,7 @@ def _invalid_url() -> InvalidSearchUrl:
     )
 
 
-def _is_of(host: str, sites: Iterable[str]) -> bool:
+def _is_on_site(host: str, sites: Iterable[str]) -> bool:
     return any(host == site or host.endswith(f".{site}") for site in sites)
 
 
@@ -126,16 +127,16 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 def _parameters(chosen: dict[str, list[str]]) -> SearchParameters:
     if "salary" not in chosen:
-        chosen.pop("currency", None)  # the site names one always
+        chosen.pop("currency", None)  # the site always names a currency
     if chosen.get("order_by") == ["distance"] and not all(name in chosen for name in POINT):
-        del chosen["order_by"]  # the site knows where the person is
+        del chosen["order_by"]  # only the site knows where the person is
     if chosen.get("order_by") != ["distance"]:
         for name in POINT:
             chosen.pop(name, None)
-    different = {name: list(dict.fromkeys(values)) for name, values in chosen.items()}
-    values = {name: many if len(many) > 1 else many[0] for name, many in different.items()}
+    distinct = {name: list(dict.fromkeys(values)) for name, values in chosen.items()}
+    parameters = {name: many if len(many) > 1 else many[0] for name, many in distinct.items()}
     try:
-        return SearchParameters.model_validate(values)
+        return SearchParameters.model_validate(parameters)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     message = problem["msg"].removeprefix("Value error, ")

@@ -1,1 +1,1 @@
-"""Vacancies: search them, show them, keep what was seen."""
+"""Vacancies: searched at hh.ru, shown in full, and stored."""

@@ -1,16 +1,17 @@
-"""Details: vacancies of a search are read in full, once for everybody, and closed ones are marked.
+"""Backfill of details: read the vacancies of a search in full, once for all accounts, and mark
+closed ones.
 
-A search shows excerpts; the description and the key skills take a call for each vacancy. A vacancy
-that a full run no longer found is read again: hh.ru says whether it is closed, or only matches no
-longer.
+A search shows excerpts; the description and the key skills take one call for each vacancy. A
+vacancy that a full run no longer found is read again: hh.ru says whether it is closed, or only no
+longer matches.
 
-Whoever reads one sets ``jobs.looked_at`` first: nobody else asks for it meanwhile, and one that
-hh.ru cannot show stands in nobody's way. It stays set after a look in vain, and after a look at
-what is found no longer but open.
+``jobs.looked_at`` is the claim on a vacancy, set before the call: no other worker asks for it, and
+a vacancy that hh.ru cannot show does not block the rest. It stays set after a failed call, and
+after a check of a vacancy that is no longer found but open.
 
-The reading goes as far as it can: a call that hh.ru refuses ends it, and fails nothing. Pages come
-first: a detail is read only while no run waits, of this search or another; what is left then is
-rung for in a minute in which nothing else is to be done.
+A call that hh.ru refuses ends the backfill and fails nothing. Pages come first: a detail is read
+only while no run waits, of this search or another; the fetcher sends a wake-up for the rest in a
+minute without other work.
 """
 
 from __future__ import annotations
@@ -36,13 +37,12 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 DETAILS_PER_RUN = 30
-RETRY_AFTER = timedelta(days=1)  # what could not be read
-RECHECK_AFTER = timedelta(days=7)  # what is open, and found no more
-NEWEST_SCANNED = 20_000  # vacancies, in a minute
-SEARCHES_SCANNED = 20  # in a minute in which none of those is of a search
-CLOSED_RECHECK_WINDOW = (
-    4  # of so many calls one, where there are gone ones: new ones may never run out
-)
+RETRY_AFTER = timedelta(days=1)  # for a vacancy that could not be read
+RECHECK_AFTER = timedelta(days=7)  # for a vacancy that is open, but no longer found
+NEWEST_SCANNED = 20_000  # vacancies a minute
+SEARCHES_SCANNED = 20  # in a minute in which none of those vacancies belongs to a search
+# One call in this many is for vacancies no longer found: unread ones may never run out.
+CLOSED_RECHECK_WINDOW = 4
 
 SELECT_VACANCIES_WITHOUT_DETAIL = """
     SELECT job.external_id AS id, job.looked_at, false AS is_gone
@@ -52,7 +52,7 @@ SELECT_VACANCIES_WITHOUT_DETAIL = """
     ORDER BY job.published_at DESC NULLS LAST, match.number DESC LIMIT %(most)s
 """
 # The searches, wanted by an account, of the newest vacancies that were not read. Most of those may
-# have been found by people who searched themselves: so the look at the newest has an end.
+# come from interactive searches: so the scan of the newest is bounded.
 SELECT_QUERIES_MISSING_DETAILS_BY_AGE = """
     WITH newest AS MATERIALIZED (
         SELECT external_id, published_at, looked_at FROM jobs
@@ -72,7 +72,7 @@ SELECT_QUERIES_MISSING_DETAILS_BY_AGE = """
     ) AS newest_of_searches
     GROUP BY query_id ORDER BY max(published_at) DESC, query_id LIMIT %(most)s
 """
-# Some of the searches, from a place that chance chooses, for what is older than the newest.
+# Some of the searches, from a random place, for vacancies older than the newest.
 SELECT_QUERIES_MISSING_DETAILS = """
     SELECT chosen.id AS query_id FROM (
         SELECT id FROM search_queries WHERE due_at IS NOT NULL AND id >= %(from)s
@@ -85,7 +85,7 @@ SELECT_QUERIES_MISSING_DETAILS = """
     )
     LIMIT %(most)s
 """
-# Once after it was found for the last time, then once a week.
+# A vacancy no longer found is checked once after it was last seen, then once a week.
 SELECT_VACANCIES_GONE = """
     SELECT job.external_id AS id, job.looked_at, true AS is_gone
     FROM search_queries AS query
@@ -96,7 +96,7 @@ SELECT_VACANCIES_GONE = """
              OR job.looked_at < %(gone_before)s)
     ORDER BY match.seen_at DESC, match.number DESC LIMIT %(most)s
 """
-# Nobody was faster.
+# Updates no row if another worker claimed the vacancy first.
 UPDATE_VACANCY_CLAIMED = """
     UPDATE jobs SET looked_at = %(now)s
     WHERE external_id = %(id)s AND closed_at IS NULL AND (%(is_gone)s OR detail IS NULL)
@@ -108,7 +108,7 @@ UPDATE_VACANCY_RELEASED = """
 
 
 def details_per_run() -> int:
-    """How many calls a run may spend on details."""
+    """Return how many calls a run may spend on details."""
     return int(settings.number("FETCH_DETAILS_PER_RUN", DETAILS_PER_RUN))
 
 
@@ -119,33 +119,34 @@ def backfill(
     connection: Connection,
     clock: Callable[[], datetime],
     most: int,
-    goes_on: Callable[[], bool],
+    may_continue: Callable[[], bool],
 ) -> int:
-    """Read what this search found in full: the newest that nobody read yet, then what it no longer
-    finds. At most *most* calls, each only if *goes_on* says so; how many there were."""
+    """Read vacancies of the search in full, the newest unread ones first, then those that it no
+    longer finds; return the number of calls, at most *most*. *may_continue* is asked before each.
+    """
     calls = 0
-    for chosen in _select_vacancies(query_id, most, connection=connection, now=clock()):
-        if not goes_on():
+    for vacancy in _select_vacancies(query_id, most, connection=connection, now=clock()):
+        if not may_continue():
             break
-        taken = {**chosen, "now": clock()}
-        if not connection.execute(UPDATE_VACANCY_CLAIMED, taken).rowcount:
+        claim = {**vacancy, "now": clock()}
+        if not connection.execute(UPDATE_VACANCY_CLAIMED, claim).rowcount:
             continue
         calls += 1
         try:
-            _fetch_detail(chosen["id"], hh=hh, connection=connection, clock=clock)
+            _fetch_detail(vacancy["id"], hh=hh, connection=connection, clock=clock)
         except HHError as error:
             logger.info("details are left for later", error_type=type(error).__name__)
             if error.may_have_acted:
-                continue  # it may be this vacancy alone that cannot be read
-            connection.execute(UPDATE_VACANCY_RELEASED, {**taken, "before": chosen["looked_at"]})
+                continue  # perhaps only this vacancy cannot be read
+            connection.execute(UPDATE_VACANCY_RELEASED, {**claim, "before": vacancy["looked_at"]})
             break
-        if not chosen["is_gone"]:
-            connection.execute(UPDATE_VACANCY_RELEASED, {**taken, "before": None})
+        if not vacancy["is_gone"]:
+            connection.execute(UPDATE_VACANCY_RELEASED, {**claim, "before": None})
     return calls
 
 
 def queries_with_missing_details(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
-    """The searches that have vacancies which nobody read in full yet, *most* of them."""
+    """Return the ids of at most *most* searches with vacancies that were never read in full."""
     values = {
         "unread_before": now - RETRY_AFTER,
         "seen": 100 * most,
@@ -163,6 +164,7 @@ def queries_with_missing_details(*, connection: Connection, now: datetime, most:
 def _select_vacancies(
     query_id: UUID, most: int, *, connection: Connection, now: datetime
 ) -> list[dict[str, Any]]:
+    """Return at most *most* rows (id, looked_at, is_gone) to read, in order."""
     values = {
         "query_id": query_id,
         "most": most,
@@ -171,16 +173,16 @@ def _select_vacancies(
     }
     unread = connection.execute(SELECT_VACANCIES_WITHOUT_DETAIL, values).fetchall()
     gone = connection.execute(SELECT_VACANCIES_GONE, values).fetchall()
-    kept = min(len(gone), most // CLOSED_RECHECK_WINDOW)
-    is_gone = {row["id"] for row in gone}
-    unread = [row for row in unread if row["id"] not in is_gone]
-    return [*unread[: most - kept], *gone, *unread[most - kept :]][:most]
+    reserved = min(len(gone), most // CLOSED_RECHECK_WINDOW)
+    gone_ids = {row["id"] for row in gone}
+    unread = [row for row in unread if row["id"] not in gone_ids]
+    return [*unread[: most - reserved], *gone, *unread[most - reserved :]][:most]
 
 
 def _fetch_detail(
     vacancy_id: str, *, hh: HHClient, connection: Connection, clock: Callable[[], datetime]
 ) -> None:
-    """Read one, and keep what it says."""
+    """Read one vacancy at hh.ru and store it, or mark it closed where hh.ru no longer has it."""
     try:
         detail = hh.vacancy(vacancy_id)
     except HHNotFound:

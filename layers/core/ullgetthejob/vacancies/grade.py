@@ -1,8 +1,8 @@
-"""The grade of an opening: what tells two openings under one title apart while both are open.
+"""The grade of an opening: what distinguishes two openings of one title while both are open.
 
-An employer who looks for a junior and a senior may post both under one title, with one text. They
+An employer that looks for a junior and a senior may post both under one title, with one text. They
 are two jobs if they differ in experience, employment or work format, or in salary by a fifth or
-more. What one of them does not say is no difference.
+more. A property that one of them does not state is not a difference.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from ullgetthejob.hh.models import Vacancy
 
-FIFTH = 0.2  # of the larger salary: a difference from there on is another grade
-# hh.ru: dictionaries "employment" (older) and "employment_form"; what only one of them has an entry
-# for cannot be compared.
+FIFTH = 0.2  # of the larger salary: a difference of this or more is another grade
+# hh.ru: dictionaries "employment" (older) and "employment_form"; entries that only one of them has
+# cannot be compared.
 EMPLOYMENT_FORMS = {"full": "FULL", "part": "PART", "project": "PROJECT"}
-REMOTE = "REMOTE"  # of "work_format"; the older "schedule" has remote work among its entries
+REMOTE = "REMOTE"  # in "work_format"; the older "schedule" has remote work among its entries
 
 
 @dataclass(frozen=True)
 class Grade:
-    """Ids of hh.ru's dictionaries (``None``, empty: not said), and the salary in *currency*."""
+    """Ids of hh.ru's dictionaries (``None`` or empty: not stated), and the salary in *currency*."""
 
     experience: str | None = None
     employment: str | None = None
@@ -47,9 +47,9 @@ class Grade:
             return False
         pairs = ((self.lower, other.lower), (self.upper, other.upper))
         return any(
-            one is not None and another is not None
-            and abs(one - another) >= FIFTH * max(one, another)
-            for one, another in pairs
+            own is not None and theirs is not None
+            and abs(own - theirs) >= FIFTH * max(own, theirs)
+            for own, theirs in pairs
         )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ UNKNOWN = Grade()
 
 
 def grade_of(vacancy: Vacancy) -> Grade:
-    """Return the grade of a vacancy of hh.ru's."""
+    """Return the grade of a vacancy as hh.ru answers it."""
     employment = vacancy.employment_form or vacancy.employment
     salary = vacancy.salary
     return Grade(
@@ -87,17 +87,17 @@ def stored_grade(row: dict[str, Any]) -> Grade:
     )
 
 
-def _employment(id: str | None) -> str | None:
-    """Return an id of either dictionary as the newer one has it; ``None`` where it has none."""
-    if id is None or id.isupper():
-        return id
-    return EMPLOYMENT_FORMS.get(id)
+def _employment(entry_id: str | None) -> str | None:
+    """Return the newer dictionary's id for an id of either; ``None`` where it has none."""
+    if entry_id is None or entry_id.isupper():
+        return entry_id
+    return EMPLOYMENT_FORMS.get(entry_id)
 
 
 def _formats(ids: Iterable[str | None], schedule: str | None) -> frozenset[str]:
-    formats = frozenset(id for id in ids if id)
+    formats = frozenset(format_id for format_id in ids if format_id)
     return formats or frozenset([REMOTE] if schedule == "remote" else [])
 
 
-def _differ(one: Any, other: Any) -> bool:
-    return bool(one and other and one != other)
+def _differ(first: Any, second: Any) -> bool:
+    return bool(first and second and first != second)

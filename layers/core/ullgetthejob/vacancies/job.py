@@ -1,4 +1,5 @@
-"""A vacancy as the BFF and its frontend know it: a *job* (bff-contract: ``lib/utils/job.ts``)."""
+"""The *job*: a vacancy in the shape of the BFF and its frontend (bff-contract:
+``lib/utils/job.ts``)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 if TYPE_CHECKING:
     from ullgetthejob.hh.models import Salary, Vacancy, VacancyDetail
 
-# What a salary is for, unless it is for a month. hh.ru: dictionary salary_range_mode.
+# The unit that a salary is paid for, unless it is a month. hh.ru: dictionary salary_range_mode.
 _MODES = {
     "SHIFT": " per shift",
     "HOUR": " per hour",
@@ -19,7 +20,7 @@ _MODES = {
 
 
 class Job(BaseModel):
-    """A vacancy in the words of the BFF. ``id`` is hh.ru's vacancy id, a string of digits."""
+    """A vacancy with the BFF's field names. ``id`` is hh.ru's vacancy id, a string of digits."""
 
     id: str
     hh_vacancy_id: str
@@ -49,14 +50,14 @@ class Job(BaseModel):
 
 
 def from_vacancy(vacancy: Vacancy) -> Job:
-    """An item of a search; its description is the excerpt that hh.ru shows."""
+    """Return an item of a search as a job; its description is the excerpt that hh.ru shows."""
     snippet = vacancy.snippet
     excerpt = "\n".join(part for part in (snippet.requirement, snippet.responsibility) if part)
     return _job(vacancy, description=excerpt)
 
 
 def from_detail(detail: VacancyDetail) -> Job:
-    """The whole vacancy."""
+    """Return a vacancy that was read in full as a job."""
     return _job(detail, description=detail.description).model_copy(
         update={
             "skills": list(detail.key_skills),
@@ -67,8 +68,8 @@ def from_detail(detail: VacancyDetail) -> Job:
 
 
 def salary_text(salary: Salary | None) -> str | None:
-    """Return the salary in the original's words, then ``gross`` or ``net`` where hh.ru says which;
-    what it is for is said unless it is for a month."""
+    """Return the salary in the format of the original backend, then ``gross`` or ``net`` where
+    hh.ru says which, then the unit unless it is a month; ``None`` without an amount."""
     if salary is None or (salary.lower is None and salary.upper is None):
         return None
     if salary.lower is None:

@@ -1,18 +1,18 @@
-"""Reposts: the same job in another city, or posted anew, is linked to the first one that we stored.
+"""Reposts: the same job in another city, or posted anew, is linked to the first posting stored.
 
-Two vacancies are one job if one employer posted both within sixty days, under the same title but
-for the city, with much the same text, and, while both are open, of the same grade (:mod:`.grade`).
-Texts are judged in full where they are known. What a search shows is cut around its words: of two
-such excerpts, or of one and a full text, most of the shorter one must be in the other. Anonymous
-employers have no id: their jobs are never linked.
+Two vacancies are one job if one employer posted both within sixty days, under titles that are equal
+except for the city, with much the same text, and, while both are open, of the same grade
+(:mod:`.grade`). Full texts are compared where they are known. A search's excerpt is cut around the
+words searched for: of two excerpts, or of an excerpt and a full text, most of the shorter must be
+in the other. Anonymous employers have no id: their jobs are never linked.
 
-When a full text is read, the links of that job are judged anew (:func:`judge_anew`): by the texts
-that are known in full alone, so that what is known of two others by excerpts stays as it is.
+When a full text is read, the links of that job are evaluated again (:func:`reevaluate_links`), by
+full texts alone, so that links between two other postings, made by excerpts, stay as they are.
 
-``jobs.repost_of`` leads to the original, never to another repost. The original is what was stored
-first (it is what people were told of), and of those stored at once, or parted later, the oldest.
-Two transactions that store reposts of each other at the same moment, or their full texts, do not
-see each other, and change no link.
+``jobs.repost_of`` leads to the original, never to another repost. The original is the posting that
+was stored first (accounts were notified of it), and of those stored together, or split later, the
+oldest. Two transactions that store reposts of each other at the same moment, or their full texts,
+do not see each other, and change no link.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 MAX_AGE_DIFFERENCE = timedelta(days=60)
-MIN_SIMILARITY = 0.8  # of what either text has, both have
-SHINGLE = 3
-SHORT_TEXT_WORDS = 12  # words; a word more or less would change too many of its shingles
-MAX_CANDIDATES = 100  # vacancies of one key, the newest: a big employer posts thousands
+MIN_SIMILARITY = 0.8  # the share of the shingles of either text that both have
+SHINGLE = 3  # words
+# Below this, a word more or less changes too many shingles: single words are compared.
+SHORT_TEXT_WORDS = 12
+MAX_CANDIDATES = 100  # the newest vacancies of one key: a big employer posts thousands
 
 BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
-# What a place begins with, where it is not just its name: г. Казань, метро Сокол, ул. Мира.
+# The word before the name of a place, if it has one: г. Казань, метро Сокол, ул. Мира.
 PLACE = re.compile(
     r"(г|гор|город|пос|посёлок|поселок|пгт|дер|деревня|село|м|метро|ул|улица|пр-т|проспект|р-н|район)"
     r"(\.|\s|$)",
     re.IGNORECASE,
 )
 
-# The jobs stored before which have the key of a new one and were published near it.
+# The stored jobs that have the key of a new one and were published near it.
 SELECT_CANDIDATES = """
     SELECT wanted.key, kept.*
     FROM unnest(%(keys)s::bytea[], %(since)s::timestamptz[], %(until)s::timestamptz[])
@@ -84,8 +85,8 @@ UPDATE_VACANCIES_LINKED = """
 
 @dataclass(frozen=True)
 class Posting:
-    """A vacancy as far as it matters here. *excerpt*: what a search shows; *text*: the whole, empty
-    before it was read."""
+    """The properties of a vacancy that decide links. *excerpt*: what a search shows; *text*: the
+    full text, empty before it was read."""
 
     original_id: str
     published_at: datetime
@@ -96,44 +97,44 @@ class Posting:
     id: str = ""
 
     def is_near(self, other: Posting) -> bool:
-        """Return whether both were published so near each other that they can be one job."""
+        """Return whether both were published near enough to each other to be one job."""
         return abs(self.published_at - other.published_at) <= MAX_AGE_DIFFERENCE
 
     def is_same_job(self, other: Posting) -> bool:
-        """Whether both are one job; their keys are the same."""
+        """Return whether both are one job; their keys must be equal."""
         if not self.is_near(other):
             return False
         if self.is_open and other.is_open and self.grade.differs_from(other.grade):
             return False
         if self.text and other.text:
-            return similar(self.text, other.text)
-        return contained(self.text or self.excerpt, other.text or other.excerpt)
+            return is_similar(self.text, other.text)
+        return is_contained(self.text or self.excerpt, other.text or other.excerpt)
 
 
 @dataclass(frozen=True)
 class LinkChanges:
-    """What links become: *originals*, by the ids of what moved. *parted*: the ids of all that were
-    one group before, empty where nothing was parted."""
+    """New links. *originals*: the new original by the id of each posting that moves.
+    *former_group*: the ids of a group that was split; empty if none was."""
 
     originals: Mapping[str, str]
-    parted: tuple[str, ...] = ()
+    former_group: tuple[str, ...] = ()
 
 
 NO_CHANGES = LinkChanges({})
 
 
 def key_of(vacancy: Vacancy) -> bytes | None:
-    """The same for all vacancies of an employer that have one title, but for the city; ``None``
-    where nothing can be a repost of it."""
+    """Return the hash that all vacancies of an employer share whose titles are equal except for the
+    city; ``None`` if the vacancy can have no reposts."""
     city = vacancy.address.city if vacancy.address else None
-    title = normalised(vacancy.name, cities=[vacancy.area.name or "", city or ""])
+    title = normalised_title(vacancy.name, cities=[vacancy.area.name or "", city or ""])
     if vacancy.employer.id is None or not title:
         return None
     return hashlib.sha256(f"{vacancy.employer.id}\n{title}".encode()).digest()
 
 
-def normalised(title: str, *, cities: Iterable[str] = ()) -> str:
-    """The words of a title, without the place: in brackets, or one of *cities* at the end."""
+def normalised_title(title: str, *, cities: Iterable[str] = ()) -> str:
+    """Return the words of a title without the place: in brackets, or one of *cities* at the end."""
     places = [words for city in cities if (words := _words(city))]
 
     def without_place(bracketed: re.Match[str]) -> str:
@@ -150,11 +151,11 @@ def normalised(title: str, *, cities: Iterable[str] = ()) -> str:
     return " ".join(words)
 
 
-def similar(one: str, other: str) -> bool:
-    """Whether two texts are much the same. Empty ones are like nothing."""
-    if one == other:
-        return bool(_words(one))
-    first, second = _words(one), _words(other)
+def is_similar(first_text: str, second_text: str) -> bool:
+    """Return whether two texts are much the same; an empty text is similar to none."""
+    if first_text == second_text:
+        return bool(_words(first_text))
+    first, second = _words(first_text), _words(second_text)
     if not first or not second:
         return False
     if first == second:
@@ -164,10 +165,10 @@ def similar(one: str, other: str) -> bool:
     return len(some & others) >= MIN_SIMILARITY * len(some | others)
 
 
-def contained(one: str, other: str) -> bool:
-    """Return whether most of the shorter of two texts is in the longer one. Empty ones are in
-    nothing."""
-    first, second = _words(one), _words(other)
+def is_contained(first_text: str, second_text: str) -> bool:
+    """Return whether most of the shorter of two texts is in the longer one; an empty text is in
+    none."""
+    first, second = _words(first_text), _words(second_text)
     if not first or not second:
         return False
     size = 1 if min(len(first), len(second)) < SHORT_TEXT_WORDS else SHINGLE
@@ -178,33 +179,33 @@ def contained(one: str, other: str) -> bool:
 def link(
     vacancies: Iterable[Vacancy], *, known_keys: Collection[bytes], connection: Connection
 ) -> dict[str, str]:
-    """Link those of *vacancies* that are reposts, in the transaction that inserted them: their
-    originals, by id. *known_keys*: those that other vacancies may have."""
-    new = sorted(vacancies, key=lambda one: (one.published_at, len(one.id), one.id))
-    keys = {one.id: key for one in new if (key := key_of(one)) is not None}
+    """Link the reposts among *vacancies*, in the transaction that inserted them; return the
+    original of each repost, by id. *known_keys*: the keys that stored vacancies may have."""
+    new = sorted(vacancies, key=lambda vacancy: (vacancy.published_at, len(vacancy.id), vacancy.id))
+    keys = {vacancy.id: key for vacancy in new if (key := key_of(vacancy)) is not None}
     if not keys:
         return {}
-    ids = [one.id for one in new]
-    near = _candidates(new, keys, known_keys, but_for=ids, connection=connection)
-    found: dict[str, str] = {}
+    ids = [vacancy.id for vacancy in new]
+    candidates = _candidates(new, keys, known_keys, excluding=ids, connection=connection)
+    originals: dict[str, str] = {}
     for vacancy in new:
         if vacancy.id not in keys:
             continue
-        postings = near[keys[vacancy.id]]
+        postings = candidates[keys[vacancy.id]]
         own = posting(vacancy)
-        same = next((one for one in postings if own.is_same_job(one)), None)
+        same = next((stored for stored in postings if own.is_same_job(stored)), None)
         if same is not None:
-            found[vacancy.id] = same.original_id
+            originals[vacancy.id] = same.original_id
             own = replace(own, original_id=same.original_id)
         postings.append(own)
-    if found:
-        values = {"ids": list(found), "originals": list(found.values())}
+    if originals:
+        values = {"ids": list(originals), "originals": list(originals.values())}
         connection.execute(UPDATE_VACANCIES_LINKED, values)
-    return found
+    return originals
 
 
 def posting(vacancy: Vacancy) -> Posting:
-    """*vacancy*, as its own original."""
+    """Return the posting of *vacancy*, as its own original."""
     excerpt = _excerpt(vacancy.snippet.requirement, vacancy.snippet.responsibility)
     text = getattr(vacancy, "description", "")
     return Posting(
@@ -219,52 +220,54 @@ def posting(vacancy: Vacancy) -> Posting:
 
 
 def reevaluate_links(detail: VacancyDetail, *, connection: Connection) -> LinkChanges:
-    """Judge the links of a stored vacancy, of which *detail* is the full text that was just read,
-    and of those that are linked with it; nothing is written."""
+    """Return what changes in the links of a stored vacancy, and of those linked with it, by
+    *detail*, its full text that was just read; nothing is written."""
     key = key_of(detail)
     if key is None:
         return NO_CHANGES
-    near = _candidates([detail], {detail.id: key}, {key}, but_for=(), connection=connection)[key]
-    kept = next((one for one in near if one.id == detail.id), None)
-    if kept is None:
+    near = _candidates([detail], {detail.id: key}, {key}, excluding=(), connection=connection)[key]
+    stored = next((other for other in near if other.id == detail.id), None)
+    if stored is None:
         return NO_CHANGES
-    own = replace(posting(detail), original_id=kept.original_id)
-    near = [own if one.id == detail.id else one for one in near]
-    group = [one for one in near if one.original_id == own.original_id]
+    own = replace(posting(detail), original_id=stored.original_id)
+    near = [own if other.id == detail.id else other for other in near]
+    group = [member for member in near if member.original_id == own.original_id]
     if len(group) > 1:
-        return LinkChanges(split_group(group), tuple(one.id for one in group))
-    full = (one for one in near if one.text and one.id != own.id)
-    same = next((one for one in full if own.is_same_job(one)), None)
+        return LinkChanges(split_group(group), tuple(member.id for member in group))
+    full = (other for other in near if other.text and other.id != own.id)
+    same = next((other for other in full if own.is_same_job(other)), None)
     if same is None or own.original_id != own.id:
         return NO_CHANGES
     return LinkChanges({own.id: same.original_id})
 
 
 def split_group(group: list[Posting]) -> dict[str, str]:
-    """Return the new originals, by id, of those in a group of linked postings, the oldest first,
-    whose full texts are not that of its original (unknown: of the oldest whose text is known)."""
-    known = [one for one in group if one.text]
-    known.sort(key=lambda one: one.id != one.original_id)
+    """Return the new originals, by id, of the members of a group of linked postings, the oldest
+    first, whose full texts differ from that of the original (if that is unknown: of the oldest
+    whose full text is known)."""
+    known = [member for member in group if member.text]
+    known.sort(key=lambda member: member.id != member.original_id)
     if not known:
         return {}
-    stay, left = _chain(known)
+    staying, rest = _chain(known)
     moved: dict[str, str] = {}
-    while left:
-        together, left = _chain(left)
-        # Those that are too far apart to be compared stay.
-        if any(one.is_near(other) for one in together for other in stay):
-            moved |= {one.id: together[0].id for one in together}
+    while rest:
+        leaving, rest = _chain(rest)
+        # Postings too far apart in time to be compared stay.
+        if any(member.is_near(other) for member in leaving for other in staying):
+            moved |= {member.id: leaving[0].id for member in leaving}
     return moved
 
 
 def _chain(postings: list[Posting]) -> tuple[list[Posting], list[Posting]]:
-    """Return the first one with those that are the same job as it, or as one of those; the rest."""
-    chain, left = [postings[0]], postings[1:]
-    for one in chain:
-        same = [other for other in left if one.is_same_job(other)]
+    """Return the first posting with all that are the same job as it or as one of those, and the
+    rest."""
+    chain, rest = [postings[0]], postings[1:]
+    for member in chain:
+        same = [other for other in rest if member.is_same_job(other)]
         chain += same
-        left = [other for other in left if other not in same]
-    return chain, left
+        rest = [other for other in rest if other not in same]
+    return chain, rest
 
 
 def _candidates(
@@ -272,14 +275,14 @@ def _candidates(
     keys: dict[str, bytes],
     known_keys: Collection[bytes],
     *,
-    but_for: Iterable[str],
+    excluding: Iterable[str],
     connection: Connection,
 ) -> dict[bytes, list[Posting]]:
-    """What was stored before, by key, the oldest first, without the ids *but_for*."""
+    """Return the stored postings by key, the oldest first, without the ids *excluding*."""
     moments: dict[bytes, list[datetime]] = defaultdict(list)
-    for one in new:
-        if keys.get(one.id) in known_keys:
-            moments[keys[one.id]].append(one.published_at)
+    for vacancy in new:
+        if keys.get(vacancy.id) in known_keys:
+            moments[keys[vacancy.id]].append(vacancy.published_at)
     near: dict[bytes, list[Posting]] = defaultdict(list)
     if not moments:
         return near
@@ -287,7 +290,7 @@ def _candidates(
         "keys": list(moments),
         "since": [min(published) - MAX_AGE_DIFFERENCE for published in moments.values()],
         "until": [max(published) + MAX_AGE_DIFFERENCE for published in moments.values()],
-        "new": list(but_for),
+        "new": list(excluding),
         "most": MAX_CANDIDATES,
     }
     for row in connection.execute(SELECT_CANDIDATES, values).fetchall():
@@ -309,7 +312,7 @@ def _excerpt(requirement: str | None, responsibility: str | None) -> str:
     return "\n".join(part for part in (requirement, responsibility) if part)
 
 
-@lru_cache(maxsize=1024)  # one is compared with many
+@lru_cache(maxsize=1024)  # a text is compared with many
 def _words(text: str) -> tuple[str, ...]:
     return russian_text.canonical_words(text)
 

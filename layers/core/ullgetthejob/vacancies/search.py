@@ -1,11 +1,11 @@
 """Search vacancies on hh.ru, and show one in full.
 
-Both ask hh.ru (within its pace), keep what they saw, and answer with jobs.
+Both call hh.ru (within its rate), store the vacancies that it answers, and return jobs.
 
-When more people search at once than hh.ru's pace lets through, their searches stand in line, first
-come first served, for as long as leaves time for the call before the BFF's page gives up (30 s). A
-search that would have to wait longer is told at once, with 429, when to come back. It is not 503:
-the BFF sends that again by itself, and its page would not wait for the answer any more.
+When more people search at once than hh.ru's rate allows, their searches are queued, first come
+first served, for as long as leaves time for the call before the BFF's page gives up (30 s). A
+search that would have to wait longer is refused at once with 429 and a Retry-After. Not with 503:
+the BFF retries that by itself, and its page would no longer wait for the answer.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# For its place in line, or for an equal search's answer. Another slot and the call come after: the
-# function has 28 s, the BFF's page 30.
+# The longest wait in the queue, or for an equal search's answer. Another slot and the call come
+# after: the function has 28 s, the BFF's page 30.
 PATIENCE_S = 17.0
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -50,7 +50,7 @@ class SearchAnswer(BaseModel):
     pages: int = Field(ge=0)
     per_page: int
     age_seconds: int = Field(
-        default=0, ge=0, description="how old the answer is, which an equal search got before"
+        default=0, ge=0, description="age of an answer shared with an earlier equal search"
     )
 
 
@@ -65,45 +65,47 @@ def search(
     parameters: SearchParameters,
     *,
     hh: HHClient,
-    line: Pacer,
+    queue: Pacer,
     connection: Connection,
     clock: Callable[[], datetime],
 ) -> SearchAnswer:
-    """Return one page of a search; of equal searches at one moment, hh.ru is asked by one. *line*:
-    where searches stand in line.
+    """Return one page of a search; of equal searches at one moment, only one calls hh.ru. *queue*:
+    the pacer in which searches wait.
 
     Raises :class:`Invalid` for codes that hh.ru does not know, :class:`TooManyRequests` when no
     slot comes in time, and the errors of :mod:`ullgetthejob.hh.errors`.
     """
-    ends = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     dictionaries.check(parameters, client=hh, connection=connection, now=clock())
     count("Searches")
     with shared_answers.get_or_claim(
-        parameters, connection=connection, now=clock, ends=ends
+        parameters, connection=connection, now=clock, deadline=deadline
     ) as shared:
         if isinstance(shared, shared_answers.SharedAnswer):
             count("SearchesShared")
             age = max(0, int((clock() - shared.answered_at).total_seconds()))
             return SearchAnswer.model_validate({**shared.content, "age_seconds": age})
-        with shared.alive():
-            page = _ask(parameters, hh=hh, line=line, ends=ends)
+        with shared.kept_alive():
+            page = _call(parameters, hh=hh, queue=queue, deadline=deadline)
         answer = _store(page, parameters, connection=connection, now=clock())
         shared.store(answer.model_dump_json(), now=clock())
     return answer
 
 
-def _ask(parameters: SearchParameters, *, hh: HHClient, line: Pacer, ends: float) -> SearchPage:
-    """Ask hh.ru when the line comes to this search, and again where no slot was free even then.
+def _call(
+    parameters: SearchParameters, *, hh: HHClient, queue: Pacer, deadline: float
+) -> SearchPage:
+    """Call hh.ru when this search is first in the queue, and retry while the pacer has no slot.
 
-    Raises :class:`TooManyRequests`; hh.ru's own refusal stays what it is.
+    Raises :class:`TooManyRequests`; hh.ru's own refusal is raised as it is.
     """
     try:
-        line.wait(max(0, round((ends - time.monotonic()) * 1000)))
+        queue.wait(max(0, round((deadline - time.monotonic()) * 1000)))
         while True:
             try:
                 return hh.search(parameters)
             except HHBusy as busy:
-                if not busy.is_pause or time.monotonic() + busy.retry_after_s > ends:
+                if not busy.is_pause or time.monotonic() + busy.retry_after_s > deadline:
                     raise
                 time.sleep(busy.retry_after_s)
     except HHBusy as busy:
@@ -111,7 +113,7 @@ def _ask(parameters: SearchParameters, *, hh: HHClient, line: Pacer, ends: float
             raise
         count("SearchesTurnedAway")
         raise TooManyRequests(
-            "more is searched at the moment than hh.ru's pace lets through",
+            "there are more searches at the moment than hh.ru's rate limit allows",
             retry_after_s=busy.retry_after_s,
         ) from busy
 
@@ -135,9 +137,9 @@ def _store(
 
 
 def read(job_id: str, *, hh: HHClient, connection: Connection, now: datetime) -> JobAnswer:
-    """One job in full. *job_id*: hh.ru's vacancy id, or the uuid of a row of ours.
+    """Return one job in full. *job_id*: hh.ru's vacancy id, or the uuid of a stored row.
 
-    Raises :class:`HHVacancyNotFound` when neither we nor hh.ru know it.
+    Raises :class:`HHVacancyNotFound` when neither Core nor hh.ru has it.
     """
     vacancy_id: str | None = job_id
     if UUID.fullmatch(job_id):

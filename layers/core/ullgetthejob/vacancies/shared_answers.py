@@ -1,13 +1,13 @@
-"""Answers that equal searches share: asked once at hh.ru for all that ask at the same moment.
+"""Answers that equal searches share: one call to hh.ru for all that ask at the same moment.
 
-A row of ``search_answers`` a search, by the hash of its parameters: who is asking hh.ru and until
-when that is believed, and the last answer. Whoever comes while another asks waits for that answer;
-whoever comes within :data:`FRESH_FOR` after it gets the same one. Should the one that asks fail or
-die, one of those that wait takes its place; the others go on waiting. The rows have vacancies in
-them and nothing of a person.
+``search_answers`` has a row for each search, by the hash of its parameters: which request has
+claimed the call and until when the claim holds, and the last answer. A request that comes during
+the call waits for its answer; one that comes within :data:`FRESHNESS` after it gets the same
+answer. If the claim's holder fails or its process ends, one of the waiting requests claims the
+call; the others go on waiting. The rows contain vacancies and no personal data.
 
-The one that asks says every second that it lives. That is real time on purpose, not the domain's
-clock: what is timed is a process.
+The holder renews its claim every second. That is real time on purpose, not the domain's clock: it
+times a process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 FRESHNESS = timedelta(seconds=5)
-CLAIM_LIFETIME = timedelta(seconds=4)  # after the last sign of life
+CLAIM_LIFETIME = timedelta(seconds=4)  # after the last renewal
 RENEWAL_INTERVAL_S = 1.0
 POLL_INTERVAL_S = 0.1  # at first, then less often
 MAX_POLL_INTERVAL_S = 0.5
@@ -68,7 +68,7 @@ UPDATE_ANSWER_RELEASED = """
     UPDATE search_answers SET asked_by = NULL, asked_until = NULL
     WHERE hash = %(hash)s AND asked_by = %(asked_by)s
 """
-# Also what was never answered.
+# Deletes rows that were never answered, too.
 DELETE_OLD_ANSWERS = """
     DELETE FROM search_answers WHERE hash IN (
         SELECT hash FROM search_answers
@@ -81,7 +81,7 @@ DELETE_OLD_ANSWERS = """
 
 @dataclass(frozen=True)
 class SharedAnswer:
-    """An answer that another request got: its JSON, and when."""
+    """An answer that another request got: its JSON, and when it came."""
 
     content: Any
     answered_at: datetime
@@ -89,39 +89,43 @@ class SharedAnswer:
 
 @dataclass(frozen=True)
 class SearchClaim:
-    """The right to ask hh.ru for all that ask the same; :meth:`store` gives them the answer."""
+    """The right to call hh.ru for all equal searches; :meth:`store` gives them the answer."""
 
-    hash: bytes
+    digest: bytes
     id: UUID
     connection: Connection
 
     @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Keep the right for as long as the context lasts, and not for long should the process
-        die in it."""
-        is_over = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(is_over,), daemon=True)
+    def kept_alive(self) -> Iterator[None]:
+        """Renew the claim for as long as the context lasts; it expires soon if the process ends in
+        it."""
+        is_done = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(is_done,), daemon=True)
         renewing.start()
         try:
             yield
         finally:
-            is_over.set()
+            is_done.set()
             renewing.join()
 
-    def _renew(self, is_over: threading.Event) -> None:
+    def _renew(self, is_done: threading.Event) -> None:
         import psycopg
 
-        while not is_over.wait(RENEWAL_INTERVAL_S):
-            values = {"hash": self.hash, "asked_by": self.id, "until": _real_now() + CLAIM_LIFETIME}
+        while not is_done.wait(RENEWAL_INTERVAL_S):
+            values = {
+                "hash": self.digest,
+                "asked_by": self.id,
+                "until": _real_now() + CLAIM_LIFETIME,
+            }
             try:
                 self.connection.execute(UPDATE_CLAIM, values)
-            except psycopg.Error as error:  # then another asks, too
-                logger.warning("a search is not kept", error_type=type(error).__name__)
+            except psycopg.Error as error:  # another request will call hh.ru, too
+                logger.warning("a search claim is not renewed", error_type=type(error).__name__)
                 return
 
     def store(self, answer: str, *, now: datetime) -> None:
-        """Keep *answer*, JSON, for the others."""
-        values = {"hash": self.hash, "asked_by": self.id, "answer": answer, "now": now}
+        """Store *answer*, JSON, for the waiting requests."""
+        values = {"hash": self.digest, "asked_by": self.id, "answer": answer, "now": now}
         self.connection.execute(UPDATE_ANSWER, values)
 
 
@@ -131,28 +135,29 @@ def get_or_claim(
     *,
     connection: Connection,
     now: Callable[[], datetime],
-    ends: float,
+    deadline: float,
 ) -> Iterator[SharedAnswer | SearchClaim]:
-    """Yield a fresh answer to an equal search, waited for if need be, or else the right to ask.
+    """Yield a fresh answer to an equal search, after a wait if need be, or else the claim to call.
 
-    The right ends with the context: one of those that wait takes it then, if no answer was stored.
-    *ends*: until when it is waited (of :func:`time.monotonic`); then :class:`TooManyRequests` is
-    raised, since hh.ru is never asked by all that have waited.
+    The claim is released with the context: if no answer was stored, a waiting request gets it.
+
+    Raises :class:`TooManyRequests` at *deadline* (of :func:`time.monotonic`), since the requests
+    that have waited must not all call hh.ru.
     """
-    hash = hashlib.sha256(parameters.model_dump_json(exclude_defaults=True).encode()).digest()
-    asker = SearchClaim(hash, uuid4(), connection)
-    kept = _read_or_claim(asker, now, ends)
-    if kept is not None:
-        yield kept
+    digest = hashlib.sha256(parameters.model_dump_json(exclude_defaults=True).encode()).digest()
+    claim = SearchClaim(digest, uuid4(), connection)
+    answer = _read_or_claim(claim, now, deadline)
+    if answer is not None:
+        yield answer
         return
     try:
-        yield asker
+        yield claim
     finally:
-        connection.execute(UPDATE_ANSWER_RELEASED, {"hash": hash, "asked_by": asker.id})
+        connection.execute(UPDATE_ANSWER_RELEASED, {"hash": digest, "asked_by": claim.id})
 
 
 def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
-    """Delete answers that nobody can get any more, *most* of them; return how many."""
+    """Delete at most *most* expired answers; return how many."""
     values = {
         "before": now - ANSWER_RETENTION,
         "died_before": _real_now() - CLAIM_LIFETIME,
@@ -162,27 +167,27 @@ def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
 
 
 def _read_or_claim(
-    asker: SearchClaim, now: Callable[[], datetime], ends: float
+    claim: SearchClaim, now: Callable[[], datetime], deadline: float
 ) -> SharedAnswer | None:
-    """A fresh answer; ``None``: *asker* asks, because nobody else does."""
+    """Return a fresh answer, or ``None`` once *claim* is stored and no other request holds one."""
     pause = POLL_INTERVAL_S
     while True:
         looked_at = _real_now()
         values = {
-            "hash": asker.hash,
-            "asked_by": asker.id,
+            "hash": claim.digest,
+            "asked_by": claim.id,
             "now": looked_at,
             "until": looked_at + CLAIM_LIFETIME,
             "fresh_since": now() - FRESHNESS,
         }
-        row = asker.connection.execute(SELECT_ANSWER, values).fetchone()
+        row = claim.connection.execute(SELECT_ANSWER, values).fetchone()
         if row is not None and row["answer"] is not None:
             return SharedAnswer(row["answer"], row["answered_at"])
         is_asked = row is not None and row["is_asked"]
-        if not is_asked and asker.connection.execute(UPSERT_CLAIM, values).fetchone() is not None:
+        if not is_asked and claim.connection.execute(UPSERT_CLAIM, values).fetchone() is not None:
             return None
-        if time.monotonic() + pause >= ends:
-            raise TooManyRequests("the same search is still being asked")
+        if time.monotonic() + pause >= deadline:
+            raise TooManyRequests("an equal search still waits for hh.ru's answer")
         time.sleep(pause)
         pause = min(pause * 1.5, MAX_POLL_INTERVAL_S)
 

@@ -1,12 +1,12 @@
-"""The table ``jobs``: what hh.ru showed us, kept for everybody.
+"""The table ``jobs``: the vacancies that hh.ru answered, stored for all users.
 
-The columns of the original hold what the BFF reads; ``vacancy`` and ``detail`` hold the models
-whole. A hash of each tells whether anything changed: the hashes are asked for first, so that a
-vacancy that is as it was costs a line of one small query. A search never overwrites what a detail
-brought (description, skills).
+The columns of the original backend hold what the BFF reads; ``vacancy`` and ``detail`` hold the
+whole models. A hash of each shows whether anything changed: the hashes are read first, so that an
+unchanged vacancy costs one row of one small query. A search never overwrites what a detail brought
+(description, skills).
 
-A vacancy is closed (``closed_at``, ``archived``) when hh.ru has it no more, or calls it archived;
-whatever is read of it later opens it again.
+A vacancy is closed (``closed_at``, ``archived``) when hh.ru no longer has it, or calls it archived;
+a later answer that has it opens it again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-WIDTH = 255  # the original's varchar(255)
+WIDTH = 255  # of the original backend's varchar columns
 JSON: dict[type[Vacancy], TypeAdapter[Any]] = {
     model: TypeAdapter(model) for model in (Vacancy, VacancyDetail)
 }
@@ -41,11 +41,11 @@ SELECT external_id, encode(vacancy_hash, 'hex') AS hex, archived FROM jobs
 WHERE external_id = ANY(%(ids)s)
 """
 
-# One statement: what changed is updated, what is new inserted. jobs has two unique keys that hold
-# the same id (the original's), so ON CONFLICT must watch both: only DO NOTHING does. Rows are
-# locked and inserted in the order of ids, updates before inserts: overlapping searches cannot
-# deadlock. The hash of a row that an earlier release stored has the snippet in it: it is written
-# anew, but has not changed (is_other) if all but the snippet is as it was.
+# One statement updates changed vacancies and inserts new ones. jobs has two unique keys that hold
+# the same id (the original backend's), so ON CONFLICT must watch both: only DO NOTHING does. Rows
+# are locked and inserted in the order of ids, updates before inserts: overlapping searches cannot
+# deadlock. The hash of a row that an earlier release stored includes the snippet: the row is
+# written again, but counts as changed (is_other) only if more than the snippet differs.
 UPSERT_JOBS = """
 WITH seen AS MATERIALIZED (
     SELECT *, decode(hex, 'hex') AS hash
@@ -148,7 +148,7 @@ INSERT INTO jobs (
 ON CONFLICT DO NOTHING
 """
 
-IS_NEWS = """
+SELECT_JOB_WITH_OTHER_DETAIL = """
 SELECT external_id FROM jobs
 WHERE external_id = %(id)s AND detail_hash IS DISTINCT FROM decode(%(hash)s, 'hex')
 """
@@ -166,9 +166,8 @@ SELECT_DETAIL = "SELECT detail FROM jobs WHERE external_id = %s AND detail IS NO
 
 @dataclass(frozen=True)
 class Stored:
-    """Ids in the order in which they were seen: of what nobody had stored before, and of what had
-    changed. *reposts*: those of *new* that were linked to another vacancy, whose id is the value.
-    """
+    """Ids, in the order in which they were seen, of vacancies that are *new* to the table, and of
+    *changed* ones. *reposts*: by the ids of *new* that were linked, the ids of their originals."""
 
     new: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -176,24 +175,27 @@ class Stored:
 
     @property
     def originals(self) -> tuple[str, ...]:
-        """Those of *new* that are reposts of nothing."""
-        return tuple(id for id in self.new if id not in self.reposts)
+        """Return the ids of *new* that are not reposts."""
+        return tuple(vacancy_id for vacancy_id in self.new if vacancy_id not in self.reposts)
 
 
 def store_vacancies(
     vacancies: Iterable[Vacancy], *, search_query: str, connection: Connection, now: datetime
 ) -> Stored:
-    """Store what a search showed: a small query of hashes, then one statement for what is new or
-    has changed, and the links of new reposts, in one transaction."""
-    distinct = {vacancy.id: (vacancy, *_hashed(vacancy)) for vacancy in vacancies}
+    """Store what a search showed; return what was new or had changed.
+
+    A small query of hashes, then, in one transaction, one statement for new and changed vacancies,
+    and the links of new reposts.
+    """
+    distinct = {vacancy.id: (vacancy, *_dump_and_hash(vacancy)) for vacancy in vacancies}
     if not distinct:
         return Stored()
     rows = connection.execute(SELECT_JOBS_STORED, {"ids": list(distinct)}).fetchall()
-    kept = {row["external_id"]: (row["hex"], row["archived"]) for row in rows}
+    known = {row["external_id"]: (row["hex"], row["archived"]) for row in rows}
     seen = [
-        _seen(vacancy, text, digest)
-        for id, (vacancy, text, digest) in distinct.items()
-        if kept.get(id) != (digest, vacancy.archived)  # unknown, or not as it was
+        _vacancy_values(vacancy, text, digest)
+        for vacancy_id, (vacancy, text, digest) in distinct.items()
+        if known.get(vacancy_id) != (digest, vacancy.archived)  # unknown, or changed
     ]
     if not seen:
         return Stored()
@@ -204,13 +206,13 @@ def store_vacancies(
         "moment": now,
     }
     # A page of a run has a transaction already; a savepoint would cost it two round trips.
-    inside = getattr(connection, "in_transaction", False)
-    with nullcontext() if inside else connection.transaction():
+    is_inside = getattr(connection, "in_transaction", False)
+    with nullcontext() if is_inside else connection.transaction():
         written = connection.execute(UPSERT_JOBS, values).fetchone()
-        assert written is not None  # noqa: S101 - a SELECT of two values
-        new = [distinct[id][0] for id in _in_order(distinct, written["new"])]
-        known = {bytes(key) for key in written["known_keys"]}
-        linked = reposts.link(new, known_keys=known, connection=connection)
+        assert written is not None  # noqa: S101 - a SELECT of values
+        new = [distinct[vacancy_id][0] for vacancy_id in _in_order(distinct, written["new"])]
+        known_keys = {bytes(key) for key in written["known_keys"]}
+        linked = reposts.link(new, known_keys=known_keys, connection=connection)
     return Stored(
         tuple(vacancy.id for vacancy in new),
         _in_order(distinct, written["changed"]),
@@ -219,8 +221,8 @@ def store_vacancies(
 
 
 def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime) -> None:
-    """Store a vacancy in full, and what its text says of the links of reposts."""
-    text, digest = _hashed(detail)
+    """Store a vacancy in full, and the repost links that change by its text."""
+    text, digest = _dump_and_hash(detail)
     values = {
         **_detail_values(detail),
         "detail": text.decode(),
@@ -228,14 +230,14 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
         "now": _utc(now),
         "moment": now,
     }
-    regrouped = reposts.NO_CHANGES
-    if connection.execute(IS_NEWS, values).fetchone():
-        regrouped = reposts.reevaluate_links(detail, connection=connection)
-    if regrouped.originals:
-        from ullgetthejob.vacancies import regrouping  # rare, and more to import
+    changes = reposts.NO_CHANGES
+    if connection.execute(SELECT_JOB_WITH_OTHER_DETAIL, values).fetchone():
+        changes = reposts.reevaluate_links(detail, connection=connection)
+    if changes.originals:
+        from ullgetthejob.vacancies import regrouping  # rare, and costs imports
 
         with connection.transaction():
-            regrouping.regroup(regrouped, connection=connection, now=now)
+            regrouping.regroup(changes, connection=connection, now=now)
             connection.execute(UPDATE_DETAIL, values)
         return
     if connection.execute(UPDATE_DETAIL, values).rowcount:
@@ -245,35 +247,35 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
             key = reposts.key_of(detail)
             reposts.link([detail], known_keys={key} if key else set(), connection=connection)
             return
-    # Somebody else has inserted it meanwhile.
+    # Another transaction has inserted it since the first UPDATE.
     connection.execute(UPDATE_DETAIL, values)
 
 
 def close(vacancy_id: str, *, connection: Connection, now: datetime) -> None:
-    """hh.ru has the vacancy no more."""
+    """Mark the vacancy closed: hh.ru no longer has it."""
     values = {"id": vacancy_id, "now": _utc(now), "moment": now}
     connection.execute(UPDATE_JOB_CLOSED, values)
 
 
 def vacancy_id_of(row_id: str, *, connection: Connection) -> str | None:
-    """hh.ru's id of the row whose uuid is *row_id*."""
+    """Return hh.ru's id of the row whose uuid is *row_id*; ``None`` if there is no such row."""
     row = connection.execute(SELECT_VACANCY_ID, (row_id,)).fetchone()
     return row["external_id"] if row else None
 
 
 def read_seen(ids: Sequence[str], *, connection: Connection) -> list[Vacancy]:
-    """The vacancies of these ids as searches showed them last; unknown ids are left out."""
+    """Return the vacancies of these ids as the last search showed them, without unknown ids."""
     rows = connection.execute(SELECT_VACANCIES, (list(ids),)).fetchall()
     return [Vacancy.model_validate(row["vacancy"]) for row in rows]
 
 
 def read_detail(vacancy_id: str, *, connection: Connection) -> VacancyDetail | None:
-    """The vacancy in full as it was read last; ``None`` before that."""
+    """Return the vacancy as it was last read in full; ``None`` if it never was."""
     row = connection.execute(SELECT_DETAIL, (vacancy_id,)).fetchone()
     return VacancyDetail.model_validate(row["detail"]) if row else None
 
 
-def _seen(vacancy: Vacancy, text: bytes, digest: str) -> dict[str, Any]:
+def _vacancy_values(vacancy: Vacancy, text: bytes, digest: str) -> dict[str, Any]:
     key = reposts.key_of(vacancy)
     return {
         **_columns(job.from_vacancy(vacancy)),
@@ -284,18 +286,19 @@ def _seen(vacancy: Vacancy, text: bytes, digest: str) -> dict[str, Any]:
 
 
 def _detail_values(detail: VacancyDetail) -> dict[str, Any]:
-    shown = job.from_detail(detail)
+    full_job = job.from_detail(detail)
     return {
-        **_columns(shown),
-        "test_required": shown.test_required,
-        "skills": [skill[:WIDTH] for skill in shown.skills],
+        **_columns(full_job),
+        "test_required": full_job.test_required,
+        "skills": [skill[:WIDTH] for skill in full_job.skills],
         "repost_key": reposts.key_of(detail),
     }
 
 
 def _in_order(distinct: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
-    those = set(ids)
-    return tuple(id for id in distinct if id in those)
+    """Return *ids* in the order of *distinct*."""
+    wanted = set(ids)
+    return tuple(vacancy_id for vacancy_id in distinct if vacancy_id in wanted)
 
 
 def _columns(shown: job.Job) -> dict[str, Any]:
@@ -315,14 +318,15 @@ def _columns(shown: job.Job) -> dict[str, Any]:
 
 
 def _utc(now: datetime) -> datetime:
-    """For the original's columns, which are ``timestamp`` without a zone, in UTC by convention."""
+    """Return *now* for the original backend's columns: ``timestamp`` without a zone, in UTC by
+    convention."""
     return now.astimezone(UTC).replace(tzinfo=None)
 
 
-def _hashed(vacancy: Vacancy) -> tuple[bytes, str]:
-    """As JSON, and in hex the hash of that without the snippet, which hh.ru cuts around the words
-    of each search. A field that a model gets later changes neither, as long as it has its default.
-    """
+def _dump_and_hash(vacancy: Vacancy) -> tuple[bytes, str]:
+    """Return the vacancy as JSON, and the hex hash of that JSON without the snippet, which hh.ru
+    cuts around the words of each search. A field that the model gets later changes neither, as long
+    as it has its default."""
     model = JSON[type(vacancy)]
     text = model.dump_json(vacancy, exclude_defaults=True)
     lasting = model.dump_json(vacancy, exclude_defaults=True, exclude={"snippet"})

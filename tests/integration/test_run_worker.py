@@ -39,7 +39,7 @@ def employer():
 
 @pytest.fixture
 def search(harness, employer):
-    """A query of one employer's vacancies, and the saved search of somebody who wants them."""
+    """The ids of a query for one employer's vacancies, and of a saved search of it."""
     query_id = harness.query(employer_id=employer)
     return query_id, harness.save(query_id)
 
@@ -49,10 +49,10 @@ def ended(harness, query_id):
     return run.state, run.reason
 
 
-def test_a_first_run_reads_all_and_tells_it(harness, employer, search):
+def test_first_run_reads_and_announces_all_vacancies(harness, employer, search):
     query_id, search_id = search
     published = publish(harness.sandbox, employer, 103)
-    harness.forget_calls()
+    harness.reset_calls()
     assert harness.minute(0) == [str(query_id)]
     run = harness.run(query_id)
     assert (run.state, run.reason, run.trigger) == ("completed", None, "schedule")
@@ -60,36 +60,36 @@ def test_a_first_run_reads_all_and_tells_it(harness, employer, search):
     assert (run.calls, harness.calls()) == (2, 2)
     assert run.finished_at >= run.started_at
     assert set(harness.matches(query_id)) == set(published)
-    told = harness.events(harness.account_of(search_id))
-    assert {row["type"] for row in told[:-1]} == {"jobs.new"}
-    assert told[-1]["type"] == "fetch.completed"
-    assert (told[-1]["data"]["state"], told[-1]["data"]["told"]) == ("completed", 103)
+    events = harness.events(harness.account_of(search_id))
+    assert {row["type"] for row in events[:-1]} == {"jobs.new"}
+    assert events[-1]["type"] == "fetch.completed"
+    assert (events[-1]["data"]["state"], events[-1]["data"]["told"]) == ("completed", 103)
     check_invariants(harness)
 
 
-def test_a_new_vacancy_is_found_by_the_next_run_with_one_call(harness, employer, search):
+def test_next_run_finds_a_new_vacancy_with_one_call(harness, employer, search):
     query_id, search_id = search
     publish(harness.sandbox, employer, 130)
     harness.sandbox.advance(HALF_AN_HOUR)
     harness.minute(0)
     harness.sandbox.advance(HALF_AN_HOUR)
     [fresh] = publish(harness.sandbox, employer, 1)
-    harness.forget_calls()
+    harness.reset_calls()
     assert harness.minute(0) == [str(query_id)]
     assert harness.calls() == 1
     run = harness.run(query_id)
     assert (run.state, run.found, run.fetched, run.new) == ("completed", 131, 100, 1)
-    told = harness.events(harness.account_of(search_id), "jobs.new")[-1]
-    assert [one["id"] for one in told["data"]["jobs"]] == [fresh]
+    event = harness.events(harness.account_of(search_id), "jobs.new")[-1]
+    assert [job["id"] for job in event["data"]["jobs"]] == [fresh]
     check_invariants(harness)
 
 
-def test_after_a_day_all_is_read_again(harness, employer, search):
+def test_run_after_a_day_is_full(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 101)
     harness.sandbox.advance(HALF_AN_HOUR)
     harness.minute(0)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.minute(HALF_AN_HOUR)
     assert harness.calls() == 1
     harness.minute(24 * 3600)
@@ -99,16 +99,16 @@ def test_after_a_day_all_is_read_again(harness, employer, search):
     assert row["full_found"] == 101
 
 
-def test_nothing_is_asked_before_it_is_due(harness, employer, search):
+def test_search_is_not_requested_before_it_is_due(harness, employer, search):
     harness.minute(0)
-    harness.forget_calls()
+    harness.reset_calls()
     assert harness.minute(60) == []
     assert harness.minute(HALF_AN_HOUR / 2) == []
     assert harness.calls() == 0
     assert len(harness.minute(HALF_AN_HOUR)) == 1
 
 
-def test_equal_searches_are_asked_once_and_those_due_soon_come_along(harness, employer):
+def test_equal_searches_due_soon_share_one_run(harness, employer):
     publish(harness.sandbox, employer, 3)
     query_id = harness.query(employer_id=employer)
     soon, late = harness.save(query_id), harness.save(query_id)
@@ -119,19 +119,20 @@ def test_equal_searches_are_asked_once_and_those_due_soon_come_along(harness, em
             [now + timedelta(minutes=wait), search_id],
         )
     due = harness.save(query_id)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.minute(0)
     assert harness.calls() == 1
-    told = {
-        one: len(harness.events(harness.account_of(one), "jobs.new")) for one in (due, soon, late)
+    events = {
+        search_id: len(harness.events(harness.account_of(search_id), "jobs.new"))
+        for search_id in (due, soon, late)
     }
-    assert told == {due: 1, soon: 1, late: 0}
+    assert events == {due: 1, soon: 1, late: 0}
     harness.minute(20 * 60 + 1)
     assert len(harness.events(harness.account_of(late), "jobs.new")) == 1
     check_invariants(harness)
 
 
-def test_two_searches_of_a_person_tell_a_vacancy_once(harness, employer):
+def test_vacancy_of_two_searches_is_announced_once(harness, employer):
     account_id = harness.world.account()
     publish(harness.sandbox, employer, 2)
     other = new_employer()
@@ -143,7 +144,7 @@ def test_two_searches_of_a_person_tell_a_vacancy_once(harness, employer):
     check_invariants(harness)
 
 
-def test_outside_of_its_hours_nothing_is_asked(harness, employer, search):
+def test_search_outside_of_its_hours_is_not_requested(harness, employer, search):
     _, search_id = search
     now = harness.world.now()
     opens = (now + timedelta(hours=2)).strftime("%H:%M")
@@ -159,17 +160,17 @@ def test_outside_of_its_hours_nothing_is_asked(harness, employer, search):
 
 
 @pytest.fixture
-def big(tmp_path):
-    """An hh.ru that has more than anybody can page to."""
+def big_sandbox(tmp_path):
+    """A sandbox with more vacancies than hh.ru's depth."""
     options = ("--vacancies", "5000", "--calls-per-second", "1000000")
     with run_sandbox(tmp_path / "sandbox", *options) as sandbox:
         yield sandbox
 
 
-def test_all_of_a_search_of_five_thousand_is_read(big, connected, monkeypatch):
-    connected.sandbox, connected.clock = big, LocalClock(big.data_dir / FILE_NAME)
-    big.control("POST", "/clock", {"rate": 0})
-    monkeypatch.setenv("HH_ACCESS_TOKEN", big.token())
+def test_search_of_five_thousand_vacancies_is_read_in_full(big_sandbox, connected, monkeypatch):
+    connected.sandbox, connected.clock = big_sandbox, LocalClock(big_sandbox.data_dir / FILE_NAME)
+    big_sandbox.control("POST", "/clock", {"rate": 0})
+    monkeypatch.setenv("HH_ACCESS_TOKEN", big_sandbox.token())
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
     harness = FetchHarness(connected)
     query_id = harness.query(text="")
@@ -177,31 +178,31 @@ def test_all_of_a_search_of_five_thousand_is_read(big, connected, monkeypatch):
     harness.tick()
     harness.work(query_id)
     run = harness.run(query_id)
-    there = big.control("GET", "/state")["vacancies"]["open"]
-    assert there > 4_000
-    assert (run.state, run.found, run.new) == ("completed", there, there)
-    assert len(harness.matches(query_id)) == there
-    assert run.calls == harness.calls() <= there // 100 + 4
-    assert len(set(harness.pages_asked())) == run.calls
+    open_count = big_sandbox.control("GET", "/state")["vacancies"]["open"]
+    assert open_count > 4_000
+    assert (run.state, run.found, run.new) == ("completed", open_count, open_count)
+    assert len(harness.matches(query_id)) == open_count
+    assert run.calls == harness.calls() <= open_count // 100 + 4
+    assert len(set(harness.requested_pages())) == run.calls
 
 
-def test_more_than_hh_shows_is_read_in_windows(harness, employer, search, monkeypatch):
-    """The same with fewer: hh.ru's depth is taken for less than it is."""
+def test_search_below_depth_is_read_in_windows(harness, employer, search, monkeypatch):
+    """The same with fewer vacancies: hh.ru's depth is patched to be smaller."""
     monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, _ = search
     published = []
     for _ in range(4):
         published += publish(harness.sandbox, employer, 40)
         harness.sandbox.advance(600)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.minute(0)
     assert ended(harness, query_id) == ("completed", None)
     assert set(harness.matches(query_id)) == set(published)
-    assert len(set(harness.pages_asked())) == harness.calls() == 2
+    assert len(set(harness.requested_pages())) == harness.calls() == 2
     check_invariants(harness)
 
 
-def test_too_many_at_one_moment_are_said(harness, employer, search, monkeypatch):
+def test_too_many_vacancies_at_one_moment_make_run_partial(harness, employer, search, monkeypatch):
     monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, search_id = search
     old = publish(harness.sandbox, employer, 2)
@@ -211,16 +212,14 @@ def test_too_many_at_one_moment_are_said(harness, employer, search, monkeypatch)
     harness.minute(0)
     assert ended(harness, query_id) == ("partial", "too_many")
     assert set(old) <= set(harness.matches(query_id))
-    told = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
-    assert (told["state"], told["reason"]) == ("partial", "too_many")
-    # What was not read whole is read whole the next time.
+    completed = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert (completed["state"], completed["reason"]) == ("partial", "too_many")
+    # A search that was not read in full is read in full the next time.
     harness.minute(HALF_AN_HOUR)
     assert harness.run(query_id).calls > 1
 
 
-def test_one_vacancy_twice_in_the_place_of_another_is_noticed_and_read_again(
-    harness, employer, search
-):
+def test_repeated_vacancy_makes_the_search_read_again(harness, employer, search):
     query_id, _ = search
     published = publish(harness.sandbox, employer, 6)
     harness.sandbox.advance(HALF_AN_HOUR)
@@ -235,9 +234,7 @@ def test_one_vacancy_twice_in_the_place_of_another_is_noticed_and_read_again(
     assert run.calls == 2
 
 
-def test_fewer_vacancies_than_were_found_in_two_readings_make_the_run_partial(
-    harness, employer, search
-):
+def test_missing_vacancy_in_two_readings_makes_run_partial(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 6)
     harness.sandbox.advance(HALF_AN_HOUR)
@@ -251,9 +248,9 @@ def test_fewer_vacancies_than_were_found_in_two_readings_make_the_run_partial(
         " FROM fetch_runs WHERE id = %s",
         [run.id],
     ).fetchone()
-    assert row["full_from"], "it is not read whole each time"
-    assert "seen" not in row["plan"], "nor are the ids kept with the run"
-    # The next one is of what is new, and can be compared as well: it has reached the last page.
+    assert row["full_from"], "the next run need not be full"
+    assert "seen" not in row["plan"], "the ids are not kept with the run"
+    # The next run is incremental, and can be counted as well: it reaches the last page.
     harness.minute(HALF_AN_HOUR)
     assert ended(harness, query_id) == ("partial", "fewer_than_found")
     harness.sandbox.control("DELETE", "/faults")
@@ -264,21 +261,19 @@ def test_fewer_vacancies_than_were_found_in_two_readings_make_the_run_partial(
 
 
 def disturb(harness, monkeypatch, disturbance):
-    """Before each question, *disturbance* is called with it and how many there were before."""
+    """Call *disturbance* before each request, with it and the number of earlier ones."""
     inner = harness.hh.search
-    asked = []
+    requests = []
 
-    def search(question):
-        disturbance(question, len(asked))
-        asked.append(question)
-        return inner(question)
+    def search(request):
+        disturbance(request, len(requests))
+        requests.append(request)
+        return inner(request)
 
     monkeypatch.setattr(harness.hh, "search", search)
 
 
-def test_a_vacancy_twice_in_a_run_of_what_is_new_is_noticed_and_read_again(
-    harness, employer, search, monkeypatch
-):
+def test_repeated_vacancy_in_incremental_run_is_read_again(harness, employer, search, monkeypatch):
     query_id, _ = search
     publish(harness.sandbox, employer, 3)
     harness.minute(0)
@@ -286,7 +281,7 @@ def test_a_vacancy_twice_in_a_run_of_what_is_new_is_noticed_and_read_again(
     fresh = publish(harness.sandbox, employer, 205)
     harness.sandbox.advance(600)
 
-    def repeat(question, number):
+    def repeat(request, number):
         if number == 1:
             harness.sandbox.fault("repeated_item", path="/vacancies", times=1)
 
@@ -294,13 +289,13 @@ def test_a_vacancy_twice_in_a_run_of_what_is_new_is_noticed_and_read_again(
     harness.minute(0)
     run = harness.run(query_id)
     assert (run.state, run.reason) == ("completed", None)
-    # 205 new ones and the three from before, each counted once; three pages, twice
+    # 205 new vacancies and the three from before, each counted once; three pages, twice
     assert (run.found, run.fetched, run.new, run.calls) == (208, 208, 205, 6)
     assert set(fresh) <= set(harness.matches(query_id))
     check_invariants(harness)
 
 
-def test_a_vacancy_twice_in_a_window_is_noticed_and_only_the_window_read_again(
+def test_repeated_vacancy_in_a_window_rereads_only_the_window(
     harness, employer, search, monkeypatch
 ):
     monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
@@ -310,80 +305,77 @@ def test_a_vacancy_twice_in_a_window_is_noticed_and_only_the_window_read_again(
         published += publish(harness.sandbox, employer, 40)
         harness.sandbox.advance(600)
 
-    def repeat(question, number):
+    def repeat(request, number):
         if number == 1:
             harness.sandbox.fault("repeated_item", path="/vacancies", times=1)
 
     disturb(harness, monkeypatch, repeat)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.minute(0)
     run = harness.run(query_id)
     assert (run.state, run.reason, run.fetched) == ("completed", None, 240)
     assert set(harness.matches(query_id)) == set(published)
-    pages = harness.pages_asked()
+    pages = harness.requested_pages()
     assert len(pages) == len(set(pages)) + 1
     check_invariants(harness)
 
 
-def test_a_vacancy_twice_in_every_reading_of_a_window_makes_the_run_partial(
-    harness, employer, search, monkeypatch
-):
+def test_lasting_repetition_in_a_window_makes_run_partial(harness, employer, search, monkeypatch):
     monkeypatch.setattr(pagination, "MAX_DEPTH", 100)
     query_id, search_id = search
     for _ in range(4):
         publish(harness.sandbox, employer, 40)
         harness.sandbox.advance(600)
 
-    def repeat(question, number):
-        if question.date_to is not None:
+    def repeat(request, number):
+        if request.date_to is not None:
             harness.sandbox.fault("repeated_item", path="/vacancies", times=1)
 
     disturb(harness, monkeypatch, repeat)
     harness.minute(0)
     assert ended(harness, query_id) == ("partial", "fewer_than_found")
-    told = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
-    assert (told["state"], told["reason"]) == ("partial", "fewer_than_found")
+    completed = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert (completed["state"], completed["reason"]) == ("partial", "fewer_than_found")
 
 
-def test_one_on_two_pages_because_another_came_is_read_again_unless_found_says_so(
+def test_vacancy_on_two_pages_is_reread_unless_found_explains_it(
     harness, employer, search, monkeypatch
 ):
-    """One comes and another closes further down: as many are found as before, and one is seen on
-    two pages, as if it had taken the place of another. Where one only comes, that is all."""
+    """If a vacancy is posted and another closes further down, the number found stays the same, and
+    a vacancy is seen on two pages, as if in the place of another. If a vacancy is only posted, the
+    number found explains the repetition."""
     query_id, _ = search
     old = publish(harness.sandbox, employer, 1)
     harness.minute(0)
     harness.sandbox.advance(7_200)
     fresh = publish(harness.sandbox, employer, 150)
-    came = []
+    posted = []
 
-    def come(question, number):
+    def post_one(request, number):
         if number == 1:
-            came.extend(publish(harness.sandbox, employer, 1))
+            posted.extend(publish(harness.sandbox, employer, 1))
 
-    disturb(harness, monkeypatch, come)
+    disturb(harness, monkeypatch, post_one)
     harness.minute(0)
     assert ended(harness, query_id) == ("completed", None)
     assert harness.run(query_id).calls == 2
 
-    harness.sandbox.advance(90_000)  # and all is read
+    harness.sandbox.advance(90_000)  # the next run is full
     more = publish(harness.sandbox, employer, 120)
 
-    def come_and_close(question, number):
+    def post_and_close(request, number):
         if number == 1:
-            came.extend(publish(harness.sandbox, employer, 1))
+            posted.extend(publish(harness.sandbox, employer, 1))
             harness.sandbox.control("POST", f"/vacancies/{old[0]}/close")
 
-    disturb(harness, monkeypatch, come_and_close)
+    disturb(harness, monkeypatch, post_and_close)
     harness.minute(0)
     assert ended(harness, query_id) == ("completed", None)
     assert harness.run(query_id).calls == 3 + 3
-    assert {*fresh, *more, came[-1]} <= set(harness.matches(query_id))
+    assert {*fresh, *more, posted[-1]} <= set(harness.matches(query_id))
 
 
-def test_a_vacancy_on_two_pages_is_counted_once_and_the_one_that_it_displaced_is_read(
-    harness, employer, search
-):
+def test_vacancy_on_two_pages_counts_once_and_displaced_is_read(harness, employer, search):
     query_id, search_id = search
     published = publish(harness.sandbox, employer, 103)
     harness.sandbox.advance(HALF_AN_HOUR)
@@ -396,12 +388,12 @@ def test_a_vacancy_on_two_pages_is_counted_once_and_the_one_that_it_displaced_is
     )
     assert run.calls == 4
     assert set(harness.matches(query_id)) == set(published)
-    told = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
-    assert told["told"] == 103
+    completed = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert completed["told"] == 103
     check_invariants(harness)
 
 
-def test_pages_that_overlap_in_two_readings_make_the_run_partial(harness, employer, search):
+def test_pages_overlapping_in_two_readings_make_run_partial(harness, employer, search):
     query_id, _ = search
     oldest = publish(harness.sandbox, employer, 103)[0]
     harness.sandbox.advance(HALF_AN_HOUR)
@@ -413,14 +405,14 @@ def test_pages_that_overlap_in_two_readings_make_the_run_partial(harness, employ
     assert oldest not in harness.matches(query_id)
 
 
-def test_a_search_for_everything_does_not_take_all_calls(harness, employer, search, monkeypatch):
+def test_search_for_everything_ends_at_the_maximum_of_calls(harness, employer, search, monkeypatch):
     monkeypatch.setattr(pagination, "MAX_CALLS", 1)
     query_id, _ = search
     publish(harness.sandbox, employer, 101)
     harness.sandbox.advance(HALF_AN_HOUR)
     harness.minute(0)
     assert ended(harness, query_id) == ("partial", "too_deep")
-    # The newest were read: the next run has to ask for what is new alone.
+    # The newest were read: the next run is incremental.
     [fresh] = publish(harness.sandbox, employer, 1)
     harness.minute(HALF_AN_HOUR)
     assert ended(harness, query_id) == ("completed", None)
@@ -428,9 +420,7 @@ def test_a_search_for_everything_does_not_take_all_calls(harness, employer, sear
     assert harness.matches(query_id)[-1] == fresh
 
 
-def test_what_closes_while_it_reads_is_not_the_reason_to_miss_another(
-    harness, employer, search, monkeypatch
-):
+def test_vacancy_closed_during_a_run_hides_no_other(harness, employer, search, monkeypatch):
     query_id, _ = search
     published = []
     for _ in range(3):
@@ -439,28 +429,28 @@ def test_what_closes_while_it_reads_is_not_the_reason_to_miss_another(
     newest = published[-1]
     inner = harness.hh.search
 
-    def closing(question):
-        page = inner(question)
-        if question.page == 0 and question.date_to is None:
+    def search_and_close(request):
+        page = inner(request)
+        if request.page == 0 and request.date_to is None:
             harness.sandbox.control("POST", f"/vacancies/{newest}/close")
         return page
 
-    monkeypatch.setattr(harness.hh, "search", closing)
+    monkeypatch.setattr(harness.hh, "search", search_and_close)
     harness.minute(0)
     assert ended(harness, query_id) == ("completed", None)
     assert set(harness.matches(query_id)) == set(published)
-    # one page for the window that makes up for it
+    # One page more for the window below.
     assert harness.run(query_id).calls <= 5
 
 
-# ── what goes wrong ──────────────────────────────────────────────────────────────────────────────
+# ── failures ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_too_many_calls_are_waited_out(harness, employer, search):
+def test_too_many_requests_defer_the_run(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 1)
     harness.sandbox.fault("too_many_requests", path="/vacancies", times=2)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.minute(0)
     assert ended(harness, query_id) == ("running", "hh_busy")
     assert harness.work(query_id) is False  # not yet
@@ -472,7 +462,7 @@ def test_too_many_calls_are_waited_out(harness, employer, search):
     assert harness.calls() == 3
 
 
-def test_no_slot_from_the_pacer_is_waited_for_in_place(harness, employer, search):
+def test_missing_pacer_slot_is_waited_for_in_place(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 1)
     pacer = Pacer(settings.text("PACER_TABLE"))
@@ -482,39 +472,39 @@ def test_no_slot_from_the_pacer_is_waited_for_in_place(harness, employer, search
     check_invariants(harness)
 
 
-def test_a_captcha_ends_the_run_and_is_said(harness, employer, search, caplog):
+def test_captcha_ends_the_run_and_is_reported(harness, employer, search, caplog):
     query_id, search_id = search
     publish(harness.sandbox, employer, 1)
     harness.sandbox.fault("captcha", times=1)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.minute(0)
     assert ended(harness, query_id) == ("failed", "captcha")
     assert harness.calls() == 1
-    told = harness.events(harness.account_of(search_id))
-    assert [row["type"] for row in told] == ["fetch.completed"]
-    assert (told[0]["data"]["state"], told[0]["data"]["reason"]) == ("failed", "captcha")
-    # It was not complete: the next one reads all.
+    events = harness.events(harness.account_of(search_id))
+    assert [row["type"] for row in events] == ["fetch.completed"]
+    assert (events[0]["data"]["state"], events[0]["data"]["reason"]) == ("failed", "captcha")
+    # The run was not complete: the next one is full.
     harness.minute(HALF_AN_HOUR)
     assert ended(harness, query_id) == ("completed", None)
     check_invariants(harness)
 
 
-def test_what_was_fetched_before_a_captcha_is_kept_and_told(harness, employer, search):
+def test_vacancies_fetched_before_a_captcha_are_announced(harness, employer, search):
     query_id, search_id = search
     publish(harness.sandbox, employer, 120)
     inner = harness.hh.search
 
-    def second_wants_a_captcha(question):
-        if question.page == 1:
+    def search_with_captcha(request):
+        if request.page == 1:
             harness.sandbox.fault("captcha", times=1)
-        return inner(question)
+        return inner(request)
 
-    harness.hh.search = second_wants_a_captcha
+    harness.hh.search = search_with_captcha
     harness.minute(0)
     run = harness.run(query_id)
     assert (run.state, run.reason, run.fetched, run.calls) == ("partial", "captcha", 100, 2)
-    told = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
-    assert told["told"] == 100
+    completed = harness.events(harness.account_of(search_id), "fetch.completed")[-1]["data"]
+    assert completed["told"] == 100
     harness.hh.search = inner
     harness.minute(HALF_AN_HOUR)
     check_invariants(harness)
@@ -523,21 +513,21 @@ def test_what_was_fetched_before_a_captcha_is_kept_and_told(harness, employer, s
 @pytest.mark.parametrize(
     ("fault", "reason"), [("legal_block", "hh_region_blocked"), ("vpn_check", "hh_region_blocked")]
 )
-def test_a_blocked_region_ends_the_run(harness, employer, search, fault, reason, monkeypatch):
+def test_blocked_region_ends_the_run(harness, employer, search, fault, reason, monkeypatch):
     query_id, _ = search
     harness.sandbox.fault(fault, path="/vacancies")
     harness.minute(0)
     assert ended(harness, query_id) == ("failed", reason)
 
 
-def test_an_argument_that_hh_refuses_ends_the_run(harness):
+def test_bad_argument_ends_the_run(harness):
     query_id = harness.query(area="999999")
     harness.save(query_id)
     harness.minute(0)
     assert ended(harness, query_id) == ("failed", "bad_argument")
 
 
-def test_while_hh_is_down_the_run_waits_longer_each_time_and_goes_on(harness, employer, search):
+def test_run_backs_off_while_hh_is_down_and_then_completes(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 1)
     harness.sandbox.fault("server_error", path="/vacancies", times=2)
@@ -555,18 +545,18 @@ def test_while_hh_is_down_the_run_waits_longer_each_time_and_goes_on(harness, em
     check_invariants(harness)
 
 
-def test_after_five_times_the_run_is_given_up(harness, employer, search):
+def test_run_fails_after_five_attempts(harness, employer, search):
     query_id, search_id = search
     harness.sandbox.fault("bad_gateway", path="/vacancies")
-    for _ in range(5):
-        assert harness.run(query_id).state == "running" if _ else True
+    for attempt in range(5):
+        assert harness.run(query_id).state == "running" if attempt else True
         harness.minute(301)
     assert ended(harness, query_id) == ("failed", "hh_unavailable")
-    told = harness.events(harness.account_of(search_id), "fetch.completed")
-    assert [row["data"]["reason"] for row in told] == ["hh_unavailable"]
+    events = harness.events(harness.account_of(search_id), "fetch.completed")
+    assert [row["data"]["reason"] for row in events] == ["hh_unavailable"]
 
 
-def test_a_collapse_is_an_alarm_and_no_news(harness, employer, search):
+def test_collapsed_search_is_partial_and_keeps_its_state(harness, employer, search):
     query_id, search_id = search
     publish(harness.sandbox, employer, 6)
     harness.minute(0)
@@ -577,14 +567,14 @@ def test_a_collapse_is_an_alarm_and_no_news(harness, employer, search):
     after = canonical_searches.read(query_id, connection=harness.connection)
     for name in ("complete_from", "full_from", "full_found", "last_match"):
         assert after[name] == before[name]
-    told = harness.events(harness.account_of(search_id))[-1]
-    assert (told["type"], told["data"]["reason"]) == ("fetch.completed", "collapsed")
+    event = harness.events(harness.account_of(search_id))[-1]
+    assert (event["type"], event["data"]["reason"]) == ("fetch.completed", "collapsed")
     harness.sandbox.control("DELETE", "/faults")
     harness.minute(HALF_AN_HOUR)
     assert ended(harness, query_id) == ("completed", None)
 
 
-def test_a_collapse_that_lasts_a_day_is_the_truth(harness, employer, search):
+def test_collapse_that_lasts_a_day_is_accepted(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 6)
     harness.minute(0)
@@ -599,7 +589,7 @@ def test_a_collapse_that_lasts_a_day_is_the_truth(harness, employer, search):
     assert ended(harness, query_id) == ("completed", None)
 
 
-def test_few_vacancies_may_all_be_gone(harness, employer, search):
+def test_disappearance_of_few_vacancies_is_no_collapse(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 4)
     harness.minute(0)
@@ -608,7 +598,7 @@ def test_few_vacancies_may_all_be_gone(harness, employer, search):
     assert ended(harness, query_id) == ("completed", None)
 
 
-def test_a_run_that_nobody_can_end_is_ended(harness, employer, search, monkeypatch):
+def test_run_that_takes_too_long_is_ended(harness, employer, search, monkeypatch):
     query_id, _ = search
     harness.tick()
     harness.sandbox.advance(7 * 3600)
@@ -616,9 +606,7 @@ def test_a_run_that_nobody_can_end_is_ended(harness, employer, search, monkeypat
     assert ended(harness, query_id) == ("failed", "too_long")
 
 
-def test_at_the_end_of_the_budget_the_rest_is_left_for_another_bell(
-    harness, employer, search, monkeypatch
-):
+def test_exhausted_budget_leaves_work_for_another_wake_up(harness, employer, search, monkeypatch):
     query_id, _ = search
     publish(harness.sandbox, employer, 120)
     harness.tick()
@@ -630,22 +618,20 @@ def test_at_the_end_of_the_budget_the_rest_is_left_for_another_bell(
     assert ended(harness, query_id) == ("completed", None)
 
 
-def test_a_worker_that_slept_too_long_undoes_what_another_has_done(
-    harness, employer, search, monkeypatch
-):
+def test_worker_with_an_expired_lease_changes_nothing(harness, employer, search, monkeypatch):
     query_id, search_id = search
     publish(harness.sandbox, employer, 2)
     inner = harness.hh.search
 
-    def sleeps(question):
-        page = inner(question)
+    def search_slowly(request):
+        page = inner(request)
         monkeypatch.setattr(harness.hh, "search", inner)
         harness.sandbox.advance(run_worker.LEASE_S + 1)
         harness.work(query_id)
         assert ended(harness, query_id) == ("completed", None)
         return page
 
-    monkeypatch.setattr(harness.hh, "search", sleeps)
+    monkeypatch.setattr(harness.hh, "search", search_slowly)
     harness.minute(0)
     run = harness.run(query_id)
     assert (run.calls, run.fetched, run.new) == (1, 2, 2)
@@ -653,7 +639,7 @@ def test_a_worker_that_slept_too_long_undoes_what_another_has_done(
     check_invariants(harness)
 
 
-def test_runs_are_forgotten_after_ninety_days(harness, employer, search):
+def test_runs_are_deleted_after_ninety_days(harness, employer, search):
     query_id, search_id = search
     harness.minute(0)
     moment = harness.world.now()
@@ -665,32 +651,32 @@ def test_runs_are_forgotten_after_ninety_days(harness, employer, search):
     assert len(harness.events(harness.account_of(search_id), "fetch.completed")) == 2
 
 
-# ── bells ────────────────────────────────────────────────────────────────────────────────────────
+# ── wake-ups ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_doubled_and_late_bells_ask_nothing(harness, employer, search):
+def test_doubled_and_late_wake_ups_make_no_calls(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 2)
     harness.minute(0)
-    harness.forget_calls()
+    harness.reset_calls()
     for _ in range(3):
         assert harness.work(query_id) is False
     harness.sandbox.advance(HALF_AN_HOUR)
-    assert harness.work(query_id) is False  # due, but nobody has claimed it
+    assert harness.work(query_id) is False  # due, but not claimed yet
     assert harness.calls() == 0
     assert len(harness.events(harness.account_of(search[1]), "fetch.completed")) == 1
 
 
-def test_a_lost_bell_rings_again(harness, employer, search):
+def test_lost_wake_up_is_sent_again(harness, employer, search):
     query_id, _ = search
     harness.tick()
-    harness.bells()  # lost
+    harness.wake_ups()  # lost
     assert harness.minute() == [str(query_id)]
     assert ended(harness, query_id) == ("completed", None)
     assert harness.minute() == []
 
 
-def test_news_that_nobody_told_are_told_by_another(harness, employer, search, monkeypatch):
+def test_missed_notifications_are_sent_by_another_worker(harness, employer, search, monkeypatch):
     query_id, search_id = search
     publish(harness.sandbox, employer, 2)
     with monkeypatch.context() as patched:
@@ -704,29 +690,29 @@ def test_news_that_nobody_told_are_told_by_another(harness, employer, search, mo
     check_invariants(harness)
 
 
-def test_the_functions_do_all_that_from_their_events(core, harness, employer, search):
+def test_functions_process_their_sample_events(core, harness, employer, search):
     query_id, search_id = search
     publish(harness.sandbox, employer, 2)
-    tick, bell = (
+    tick, wake_up = (
         json.loads((REPOSITORY / "events" / f"{name}.json").read_text())
         for name in ("fetcher", "fetch_worker")
     )
     context = SimpleNamespace(aws_request_id="an-invocation")
     ticked = fetcher_app.handler(tick, context)
     assert (ticked["begun"], ticked["rung"]) == (1, 1)
-    assert harness.bells() == [str(query_id)]
-    # Nobody knows the search of the sample any more.
-    assert fetch_worker_app.handler(bell, context) == {"batchItemFailures": []}
-    bell["Records"][0]["body"] = json.dumps({"query_id": str(query_id)})
-    assert fetch_worker_app.handler(bell, context) == {"batchItemFailures": []}
+    assert harness.wake_ups() == [str(query_id)]
+    # The search of the sample does not exist.
+    assert fetch_worker_app.handler(wake_up, context) == {"batchItemFailures": []}
+    wake_up["Records"][0]["body"] = json.dumps({"query_id": str(query_id)})
+    assert fetch_worker_app.handler(wake_up, context) == {"batchItemFailures": []}
     assert ended(harness, query_id) == ("completed", None)
     assert len(harness.events(harness.account_of(search_id), "jobs.new")) == 1
 
 
-# ── now ──────────────────────────────────────────────────────────────────────────────────────────
+# ── requested runs ───────────────────────────────────────────────────────────────────────────────
 
 
-def now(harness, query_id, search_id, **options):
+def run_now(harness, query_id, search_id, **options):
     return run_worker.run_now(
         query_id,
         search_id,
@@ -738,42 +724,42 @@ def now(harness, query_id, search_id, **options):
     )
 
 
-def test_who_asks_now_is_answered_with_the_run(harness, employer, search):
+def test_requested_run_is_returned_when_it_ends(harness, employer, search):
     query_id, search_id = search
     publish(harness.sandbox, employer, 2)
-    run = now(harness, query_id, search_id)
+    run = run_now(harness, query_id, search_id)
     assert (run.state, run.trigger, run.new) == ("completed", "request", 2)
     assert len(harness.events(harness.account_of(search_id), "jobs.new")) == 1
-    assert harness.minute() == []  # the next one is half an hour away
+    assert harness.minute() == []  # the next run is half an hour away
     check_invariants(harness)
 
 
-def test_who_asks_now_joins_the_run_that_is_going_on(harness, employer, search):
+def test_request_joins_the_current_run(harness, employer, search):
     query_id, search_id = search
     publish(harness.sandbox, employer, 2)
     harness.tick()
     other = harness.save(query_id)
-    run = now(harness, query_id, other)
+    run = run_now(harness, query_id, other)
     assert (run.state, run.trigger) == ("completed", "schedule")
-    for one in (search_id, other):
-        assert len(harness.events(harness.account_of(one), "jobs.new")) == 1
+    for saved_id in (search_id, other):
+        assert len(harness.events(harness.account_of(saved_id), "jobs.new")) == 1
 
 
-def test_who_asks_while_hh_is_down_does_not_wait_for_it(harness, employer, search):
+def test_request_while_hh_is_down_returns_the_waiting_run(harness, employer, search):
     query_id, search_id = search
     harness.sandbox.fault("server_error", path="/vacancies", times=1)
-    run = now(harness, query_id, search_id)
+    run = run_now(harness, query_id, search_id)
     assert (run.state, run.reason) == ("running", "hh_unavailable")
     assert run.finished_at is None
     harness.minute(11)
     assert ended(harness, query_id) == ("completed", None)
 
 
-def test_a_run_that_takes_longer_goes_on_by_itself(harness, employer, search):
+def test_requested_run_over_its_budget_continues_alone(harness, employer, search):
     query_id, search_id = search
-    run = now(harness, query_id, search_id, budget_s=0.0)
+    run = run_now(harness, query_id, search_id, budget_s=0.0)
     assert run.state == "running"
-    assert harness.bells() == [str(query_id)]
+    assert harness.wake_ups() == [str(query_id)]
     harness.work(query_id)
     assert ended(harness, query_id) == ("completed", None)
 
@@ -786,15 +772,15 @@ def test_details_are_read_after_the_run_unless_another_waits(
     publish(harness.sandbox, employer, 9)
     waiting = harness.query(employer_id=new_employer())
     harness.save(waiting)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.tick()
     harness.work(query_id)
     assert harness.calls("GET /vacancies/{vacancy_id}") == 0
     harness.work(waiting)
-    harness.bells()
+    harness.wake_ups()
     harness.sandbox.advance(60)
-    harness.tick()  # no page is to be asked for
-    assert harness.bells() == [str(query_id)]
+    harness.tick()  # no page is to be requested
+    assert harness.wake_ups() == [str(query_id)]
     harness.work(query_id)
     assert harness.calls("GET /vacancies/{vacancy_id}") == 7
     read = harness.connection.execute("SELECT count(*) AS n FROM jobs WHERE detail IS NOT NULL")
@@ -802,12 +788,12 @@ def test_details_are_read_after_the_run_unless_another_waits(
     harness.tick()
     harness.work(query_id)
     assert harness.calls("GET /vacancies/{vacancy_id}") == 9
-    harness.bells()
+    harness.wake_ups()
     harness.tick()
-    assert harness.bells() == []
+    assert harness.wake_ups() == []
 
 
-def test_two_that_a_search_shows_alike_are_told_both_after_their_details_were_read(
+def test_jobs_alike_in_excerpts_are_both_announced_after_details(
     harness, employer, search, monkeypatch
 ):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "30")
@@ -839,40 +825,38 @@ def test_two_that_a_search_shows_alike_are_told_both_after_their_details_were_re
     harness.minute(0)
     account_id = harness.account_of(search_id)
 
-    def told():
+    def announced():
         events = harness.events(account_id, "jobs.new")
         return [[job["id"] for job in event["data"]["jobs"]] for event in events]
 
-    assert told() == [[published[1]]], "the newest, and the other as the same job"
+    assert announced() == [[published[1]]], "the newest, and the other as the same job"
     harness.minute(HALF_AN_HOUR)
-    assert told() == [[published[1]], [published[0]]]
+    assert announced() == [[published[1]], [published[0]]]
     harness.minute(HALF_AN_HOUR)
-    assert len(told()) == 2
+    assert len(announced()) == 2
     check_invariants(harness)
 
 
-def test_details_are_no_rival_of_a_run_that_waits_for_its_turn_to_call(
-    harness, employer, search, monkeypatch
-):
+def test_details_wait_for_a_run_that_waits_for_the_pacer(harness, employer, search, monkeypatch):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "7")
     query_id, _ = search
     publish(harness.sandbox, employer, 2)
     other = harness.query(employer_id=new_employer())
     harness.save(other)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.tick()
-    # A worker has it; when it began to wait for the pacer it put off what others may ring for.
+    # A worker has the run; it deferred it when it began to wait for the pacer.
     run = run_store.running(other, connection=harness.connection)
     until = harness.world.now() + timedelta(seconds=120)
-    held = run_store.postpone(run, until, reason=None, connection=harness.connection)
+    held = run_store.defer(run, until, reason=None, connection=harness.connection)
     harness.work(query_id)
     assert harness.calls("GET /vacancies/{vacancy_id}") == 0
-    run_store.postpone(held, until, reason="hh_busy", connection=harness.connection)
+    run_store.defer(held, until, reason="hh_busy", connection=harness.connection)
     harness.work(query_id)
     assert harness.calls("GET /vacancies/{vacancy_id}") == 2
 
 
-def test_what_does_not_change_what_is_found_is_the_same_query(harness):
+def test_searches_that_find_the_same_share_one_query(harness):
     plain = harness.query(text="сварщик", area=["1", "2"])
     assert plain == harness.query(
         text="сварщик", area=["2", "1", "1"], order_by="salary_desc", page=3, per_page=20

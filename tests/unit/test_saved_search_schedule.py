@@ -1,4 +1,4 @@
-"""When a saved search runs next: jitter, working hours, clocks that are put forward and back."""
+"""The schedule of a saved search: jitter, working hours, clocks that are put forward and back."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -20,7 +20,7 @@ from ullgetthejob.saved_searches.schedule import (
 ID = UUID("11111111-1111-4111-8111-111111111111")
 MOSCOW = "Europe/Moscow"
 MINUTE = timedelta(minutes=1)
-# Summer time by an hour and by half of one, at midnight, none, and a day that was left out (2011).
+# Summer time by an hour and by half an hour, at midnight, none, and a skipped day (2011).
 ZONES = (
     *(MOSCOW, "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "UTC"),
     *("America/Santiago", "Asia/Kathmandu", "Pacific/Apia", "Pacific/Kiritimati", "Asia/Almaty"),
@@ -58,7 +58,7 @@ intervals = st.integers(300, 604_800)
 
 
 @given(after=moments, interval=intervals, zone=zones, open_in=st.none() | working_hours)
-def test_a_run_comes_after_the_last_and_in_the_working_hours(after, interval, zone, open_in):
+def test_next_run_is_after_the_last_and_in_working_hours(after, interval, zone, open_in):
     moment = next_run(after, interval, open_in, zone, ID)
     assert moment >= after + timedelta(seconds=120)
     assert is_open(open_in, zone, moment)
@@ -66,7 +66,7 @@ def test_a_run_comes_after_the_last_and_in_the_working_hours(after, interval, zo
 
 
 @given(after=moments, interval=intervals, zone=zones, open_in=working_hours)
-def test_nobody_waits_longer_than_the_interval_but_for_the_hours(after, interval, zone, open_in):
+def test_next_run_is_within_the_interval_or_at_the_opening(after, interval, zone, open_in):
     unbounded = next_run(after, interval, None, zone, ID)
     wait = (unbounded - after).total_seconds()
     assert max(120, 0.9 * interval - 61) <= wait <= interval - 60
@@ -77,7 +77,7 @@ def test_nobody_waits_longer_than_the_interval_but_for_the_hours(after, interval
 
 @given(open_in=working_hours, zone=zones, moment=moments, share=st.floats(0, 1, exclude_max=True))
 @example(hours("02:30", "02:45", [7]), "Europe/Berlin", utc("2026-03-28"), 0.5)
-def test_between_a_moment_and_the_opening_it_is_closed(open_in, zone, moment, share):
+def test_hours_are_closed_between_a_moment_and_the_opening(open_in, zone, moment, share):
     opens = opening(open_in, zone, moment)
     assert moment <= opens <= moment + timedelta(days=15)
     between = moment + (opens - moment) * share  # may be rounded up to the opening itself
@@ -85,11 +85,11 @@ def test_between_a_moment_and_the_opening_it_is_closed(open_in, zone, moment, sh
 
 
 @given(open_in=working_hours, zone=zones, moment=years)
-def test_hours_are_those_of_the_clock_on_the_wall(open_in, zone, moment):
-    """Where no clock is put on or back within a day, the plain reading of the clock decides."""
+def test_hours_are_local_wall_clock_times(open_in, zone, moment):
+    """Where no clock changes within two days, the plain reading of the clock decides."""
     there = moment.astimezone(ZoneInfo(zone))
     near = [moment + timedelta(hours=number) for number in range(-48, 49)]
-    if len({one.astimezone(ZoneInfo(zone)).utcoffset() for one in near}) > 1:
+    if len({hour.astimezone(ZoneInfo(zone)).utcoffset() for hour in near}) > 1:
         return
     shown = f"{there.hour:02}:{there.minute:02}"
     days = open_in.days or range(1, 8)
@@ -121,29 +121,29 @@ def test_hours_are_those_of_the_clock_on_the_wall(open_in, zone, moment):
         (hours("09:00", "00:00"), "2026-11-23T23:59", "2026-11-23T23:59"),
     ],
 )
-def test_when_it_opens(open_in, moment, expected):
+def test_opening_is_the_next_moment_in_working_hours(open_in, moment, expected):
     assert opening(open_in, MOSCOW, local(moment, MOSCOW)) == local(expected, MOSCOW)
 
 
-def test_hours_stay_those_of_the_wall_when_summer_begins_and_ends():
+def test_opening_keeps_its_local_time_over_clock_changes():
     nine = hours("09:00", "20:00")
     for day, expected in (("2026-03-28", 8), ("2026-03-29", 7), ("2026-10-25", 8)):
         opens = opening(nine, "Europe/Berlin", utc(day))
         assert opens == utc(f"{day}T0{expected}:00")
 
 
-def test_an_hour_that_does_not_exist_begins_when_it_is_passed_over():
-    passed_over = utc("2026-03-29T01:00")
+def test_skipped_hour_begins_at_the_clock_change():
+    clock_change = utc("2026-03-29T01:00")
     half_past_two = hours("02:30", "05:00")
-    assert opening(half_past_two, "Europe/Berlin", utc("2026-03-28T23:00")) == passed_over
+    assert opening(half_past_two, "Europe/Berlin", utc("2026-03-28T23:00")) == clock_change
     until_then = hours("00:00", "02:30")
-    assert is_open(until_then, "Europe/Berlin", passed_over - MINUTE)
-    assert not is_open(until_then, "Europe/Berlin", passed_over)
+    assert is_open(until_then, "Europe/Berlin", clock_change - MINUTE)
+    assert not is_open(until_then, "Europe/Berlin", clock_change)
     inside = hours("02:10", "02:50")
     assert opening(inside, "Europe/Berlin", utc("2026-03-28T23:00")) == utc("2026-03-30T00:10")
 
 
-def test_an_hour_that_comes_twice_counts_as_one():
+def test_repeated_hour_is_open_both_times():
     night = hours("02:30", "02:45")
     opens, closes = utc("2026-10-25T00:30"), utc("2026-10-25T01:45")
     assert opening(night, "Europe/Berlin", utc("2026-10-24T12:00")) == opens
@@ -151,25 +151,25 @@ def test_an_hour_that_comes_twice_counts_as_one():
     assert not is_open(night, "Europe/Berlin", closes)
 
 
-def test_a_day_that_a_zone_left_out_is_waited_for_until_the_next():
+def test_day_skipped_by_a_zone_opens_a_week_later():
     fridays = hours("09:00", "18:00", [5])
     opens = opening(fridays, "Pacific/Apia", local("2011-12-29T20:00", "Pacific/Apia"))
     assert opens == local("2012-01-06T09:00", "Pacific/Apia")
 
 
-def test_searches_of_one_moment_spread_over_a_tenth_of_the_interval():
+def test_jitter_spreads_searches_over_a_tenth_of_the_interval():
     after = utc("2026-11-23T12:00")
     waits = [(next_run(after, 1800, None, MOSCOW, n) - after).total_seconds() for n in range(1000)]
     assert 1560 <= min(waits) < 1580
     assert 1720 < max(waits) <= 1740
-    each = [sum(1560 + 18 * n <= wait < 1578 + 18 * n for wait in waits) for n in range(10)]
-    assert min(each) > 50
+    tenths = [sum(1560 + 18 * n <= wait < 1578 + 18 * n for wait in waits) for n in range(10)]
+    assert min(tenths) > 50
 
 
 @pytest.mark.parametrize(
     "name", [MOSCOW, "UTC", "Etc/GMT+3", "America/Argentina/Buenos_Aires", "Asia/Ust-Nera"]
 )
-def test_zones_that_there_are(name):
+def test_iana_zone_is_accepted(name):
     assert check_zone(name) == name
 
 
@@ -181,7 +181,7 @@ def test_zones_that_there_are(name):
         *("Europe//Moscow", "Europe/Москва", "\0", "A" * 5_000, "Europe/../UTC", "+03:00", "MSK"),
     ],
 )
-def test_zones_that_there_are_not(name):
+def test_unknown_zone_is_refused(name):
     with pytest.raises(ValueError, match="time zone"):
         check_zone(name)
 
@@ -202,12 +202,12 @@ def test_zones_that_there_are_not(name):
         {"from": "٠٩:00", "to": "20:00"},
     ],
 )
-def test_hours_that_cannot_be(wrong):
+def test_invalid_working_hours_are_refused(wrong):
     with pytest.raises(ValidationError):
         WorkingHours.model_validate(wrong)
 
 
-def test_hours_are_written_as_they_are_read_with_their_days_in_order():
+def test_working_hours_survive_json_with_days_in_order():
     read = hours("09:00", "20:00", [5, 1, 5])
     assert read.model_dump() == {"from": "09:00", "to": "20:00", "days": (1, 5)}
     assert WorkingHours.model_validate_json(read.model_dump_json()) == read

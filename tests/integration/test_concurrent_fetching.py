@@ -1,4 +1,4 @@
-"""Many people with many searches, two fetchers at once, and workers that die at each step."""
+"""Many accounts with many searches, two fetchers at once, and processes killed at each step."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ullgetthejob.saved_searches import canonical_searches, run_store
 if TYPE_CHECKING:
     from uuid import UUID
 
-PEOPLE = 1_000
+ACCOUNTS = 1_000
 SEARCHES = 200
 EMPLOYERS = 50
-EACH = 3  # vacancies of an employer
+VACANCIES_PER_EMPLOYER = 3
 WORKERS = 3
 LEASE_S = 121
 
@@ -43,69 +43,72 @@ def harness(connected, monkeypatch):
     return FetchHarness(connected)
 
 
-def answer_all(harness, crew, minutes=10):
-    """Minutes of the fetcher, until no bell rings any more."""
+def answer_all(harness, processes, minutes=10):
+    """Run minutes of the fetcher and process its wake-ups, until none is left."""
     for _ in range(minutes):
-        bells = harness.bells()
-        if not bells:
+        wake_ups = harness.wake_ups()
+        if not wake_ups:
             return
-        work(crew, bells + bells[::2])  # some are doubled
+        work(processes, wake_ups + wake_ups[::2])  # some are delivered twice
         harness.sandbox.advance(61)
         harness.tick()
-    raise AssertionError("there is no end")
+    raise AssertionError("wake-ups are left after the last minute")
 
 
-def work(crew, bells):
-    """Let the workers answer."""
-    waiting = list(bells)
-    while waiting or any(worker.busy for worker in crew):
-        for worker in crew:
+def work(processes, wake_ups):
+    """Let the workers process the wake-ups."""
+    waiting = list(wake_ups)
+    while waiting or any(worker.busy for worker in processes):
+        for worker in processes:
             if waiting and not worker.busy:
                 worker.ring(waiting.pop())
-        for worker in first_to_answer(crew, 0.2):
+        for worker in first_to_answer(processes, 0.2):
             assert worker.answer() == "done"
 
 
-# ── a thousand people ────────────────────────────────────────────────────────────────────────────
+# ── a thousand accounts ──────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
 def broadcaster_queue(local_aws):
-    """One that is thrown away with its bells: each of a thousand takes time to be cleared away."""
+    """A queue that is deleted with its wake-ups: receiving a thousand of them takes time."""
     sqs = local_aws.client("sqs")
-    url = sqs.create_queue(QueueName="bells-of-a-thousand")["QueueUrl"]
+    url = sqs.create_queue(QueueName="broadcaster-of-a-thousand")["QueueUrl"]
     yield url
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_a_thousand_people_with_two_hundred_searches(harness, workers, broadcaster_queue):
-    """Two fetchers at once, three workers. Each search is asked for once and no page twice, each
-    vacancy is stored once, and everybody is told of exactly what is new to them."""
+def test_thousand_accounts_are_each_notified_of_new_vacancies(harness, workers, broadcaster_queue):
+    """Two fetchers at once, three workers: each search is requested once and no page twice, each
+    vacancy is stored once, and each account is notified of exactly what is new to it."""
     employers = [new_employer() for _ in range(EMPLOYERS)]
-    published = {employer: publish(harness.sandbox, employer, EACH) for employer in employers}
+    published = {
+        employer: publish(harness.sandbox, employer, VACANCIES_PER_EMPLOYER)
+        for employer in employers
+    }
     pairs = list(itertools.combinations(employers, 2))[: SEARCHES - EMPLOYERS]
-    wanted = [(one,) for one in employers] + pairs
+    wanted = [(employer,) for employer in employers] + pairs
     ids = [
         canonical_searches.get_or_create(
-            SearchParameters(employer_id=one),
+            SearchParameters(employer_id=employer_ids),
             connection=harness.connection,
             now=harness.world.now(),
         )
-        for one in wanted
+        for employer_ids in wanted
     ]
     save_for_all(harness, ids)
-    harness.forget_calls()
+    harness.reset_calls()
     harness.sandbox.limit(20)  # a second, by hh.ru's count
-    crew = []
+    processes = []
     try:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("HH_CALLS_PER_SECOND", "18")
             environment.setenv("BROADCASTER_QUEUE_URL", broadcaster_queue)
-            crew = [workers.start(harness.world.clock.path) for _ in range(WORKERS)]
-        both_tick(harness)
-        answer_all(harness, crew)
+            processes = [workers.start(harness.world.clock.path) for _ in range(WORKERS)]
+        tick_concurrently(harness)
+        answer_all(harness, processes)
     finally:
-        for worker in crew:
+        for worker in processes:
             workers.kill(worker)
     state = harness.sandbox.control("GET", "/state")
     assert state["calls"]["by_route"]["GET /vacancies"] == SEARCHES
@@ -114,19 +117,19 @@ def test_a_thousand_people_with_two_hundred_searches(harness, workers, broadcast
     assert len({hit["query"] for hit in hits}) == SEARCHES
     stored = harness.connection.execute("SELECT external_id, count(*) AS n FROM jobs GROUP BY 1")
     assert {row["external_id"]: row["n"] for row in stored} == {
-        vacancy: 1 for each in published.values() for vacancy in each
+        vacancy: 1 for vacancies in published.values() for vacancy in vacancies
     }
-    check_runs_and_people(harness, ids, wanted, published)
+    check_runs_and_notifications(harness, ids, wanted, published)
 
 
 def save_for_all(harness, ids):
-    """A person for each, some of whom have two; a twentieth have been told of something."""
+    """Insert accounts, each with a saved search, every fourth with two."""
     now = harness.world.now()
     accounts = harness.connection.execute(
         "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
         " SELECT gen_random_uuid()::text, 'ok', %(now)s, %(now)s"
         " FROM generate_series(1, %(people)s) RETURNING id",
-        {"now": now, "people": PEOPLE},
+        {"now": now, "people": ACCOUNTS},
     ).fetchall()
     rows = []
     for number, account in enumerate(accounts):
@@ -149,8 +152,8 @@ def save_for_all(harness, ids):
     )
 
 
-def both_tick(harness):
-    """Two fetchers begin at once."""
+def tick_concurrently(harness):
+    """Let two fetchers claim at once, then tick."""
     begin = threading.Barrier(2)
     claimed = []
 
@@ -177,24 +180,24 @@ def both_tick(harness):
     assert ticked.begun + len(claimed) == ticked.rung == SEARCHES
 
 
-def check_runs_and_people(harness, ids, wanted, published):
+def check_runs_and_notifications(harness, ids, wanted, published):
     connection = harness.connection
     runs = connection.execute("SELECT * FROM fetch_runs").fetchall()
     assert Counter(row["query_id"] for row in runs) == dict.fromkeys(ids, 1)
     assert {row["state"] for row in runs} == {"completed"}
     vacancies = {
-        id: {vacancy for employer in one for vacancy in published[employer]}
-        for id, one in zip(ids, wanted, strict=True)
+        query_id: {vacancy for employer in employer_ids for vacancy in published[employer]}
+        for query_id, employer_ids in zip(ids, wanted, strict=True)
     }
     expected: dict[UUID, set[str]] = {}
     for row in connection.execute("SELECT account_id, query_id FROM saved_searches"):
         expected.setdefault(row["account_id"], set()).update(vacancies[row["query_id"]])
-    told: dict[UUID, list[str]] = {account_id: [] for account_id in expected}
+    notified: dict[UUID, list[str]] = {account_id: [] for account_id in expected}
     events = connection.execute("SELECT * FROM events ORDER BY account_id, seq").fetchall()
     for row in events:
         if row["type"] == "jobs.new":
-            told[row["account_id"]] += [one["id"] for one in row["data"]["jobs"]]
-    assert {account_id: sorted(ids) for account_id, ids in told.items()} == {
+            notified[row["account_id"]] += [job["id"] for job in row["data"]["jobs"]]
+    assert {account_id: sorted(ids) for account_id, ids in notified.items()} == {
         account_id: sorted(ids) for account_id, ids in expected.items()
     }
     completed = sum(row["type"] == "fetch.completed" for row in events)
@@ -207,15 +210,15 @@ def check_runs_and_people(harness, ids, wanted, published):
 
 @pytest.fixture(scope="module")
 def employer(hh_sandbox_process):
-    """One whose vacancies fill two pages."""
-    found = new_employer()
-    publish(hh_sandbox_process, found, 102)
-    return found
+    """The id of an employer whose vacancies fill two pages."""
+    employer_id = new_employer()
+    publish(hh_sandbox_process, employer_id, 102)
+    return employer_id
 
 
 @pytest.fixture
 def searches(harness, employer):
-    """Two people want the same, one of them something else, too."""
+    """The query that two accounts share; one of them has another query, too."""
     query_id = harness.query(employer_id=employer)
     harness.save(query_id)
     account_id = harness.account_of(harness.save(query_id))
@@ -224,31 +227,29 @@ def searches(harness, employer):
     return query_id
 
 
-@pytest.mark.parametrize("step", fetch_process.STEPS_OF_THE_FETCHER)
-def test_a_fetcher_killed_at_any_step_leaves_nothing_behind(harness, workers, searches, step):
+@pytest.mark.parametrize("step", fetch_process.FETCHER_STEPS)
+def test_fetcher_killed_at_any_step_is_recovered(harness, workers, searches, step):
     workers.killed_at(step, fetch_process.TICK, harness.world.clock.path)
-    harness.bells()  # whom it rang for is not told
-    all_ends_well(harness, searches)
+    harness.wake_ups()  # received and lost
+    check_recovery(harness, searches)
 
 
-@pytest.mark.parametrize("step", fetch_process.STEPS)
-def test_a_worker_killed_at_any_step_leaves_nothing_behind(
-    harness, workers, searches, step, monkeypatch
-):
+@pytest.mark.parametrize("step", fetch_process.WORKER_STEPS)
+def test_worker_killed_at_any_step_is_recovered(harness, workers, searches, step, monkeypatch):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "1")
     harness.tick()
-    harness.bells()
-    other = harness.query(employer_id="1")  # nothing waits while details are read
+    harness.wake_ups()
+    other = harness.query(employer_id="1")  # no run may wait while details are read
     assert other
     for row in harness.connection.execute("SELECT query_id FROM fetch_runs").fetchall():
         if row["query_id"] != searches:
             harness.work(row["query_id"])
     workers.killed_at(step, str(searches), harness.world.clock.path)
-    all_ends_well(harness, searches)
+    check_recovery(harness, searches)
 
 
-def all_ends_well(harness, query_id):
-    """Another goes on; not before the lease of the first has ended."""
+def check_recovery(harness, query_id):
+    """Check that another worker completes the run, after the lease of the first has expired."""
     if run_store.running(query_id, connection=harness.connection) is not None:
         harness.work(query_id)
     for _ in range(3):

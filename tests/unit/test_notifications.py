@@ -1,4 +1,4 @@
-"""Events of new jobs fit into a frame, whatever the jobs are called."""
+"""Events of new jobs fit into the size of an event, for all titles of jobs."""
 
 import json
 from datetime import UTC, datetime
@@ -22,25 +22,25 @@ def sizes(parts):
 
 
 @given(st.lists(st.text(max_size=8_000), max_size=30))
-def test_jobs_are_split_at_their_boundaries_in_their_order(titles):
+def test_jobs_are_split_at_their_boundaries_in_order(titles):
     jobs = [{"id": str(number), "title": title} for number, title in enumerate(titles)]
     parts = notifications.split(jobs, HEAD)
-    assert [one for part in parts for one in part] == jobs
+    assert [job for part in parts for job in part] == jobs
     assert all(parts)
     big = [title for title in titles if len(json.dumps(title, ensure_ascii=False)) > 7_000]
     if not big:
         assert max(sizes(parts), default=0) <= MAX_DATA_BYTES
 
 
-def test_no_more_events_than_it_takes():
+def test_jobs_take_no_more_events_than_needed():
     jobs = [{"id": str(number), "title": "Я" * 255} for number in range(2_000)]
     parts = notifications.split(jobs, HEAD)
-    every = list(sizes(parts))
-    assert max(every) <= MAX_DATA_BYTES
-    assert min(every[:-1]) > MAX_DATA_BYTES - 700
+    event_sizes = list(sizes(parts))
+    assert max(event_sizes) <= MAX_DATA_BYTES
+    assert min(event_sizes[:-1]) > MAX_DATA_BYTES - 700
 
 
-def test_the_longest_job_is_told_with_all_its_cities_in_as_many_parts_as_it_takes():
+def test_longest_job_with_all_its_cities_is_split_into_parts():
     row = dict.fromkeys(("id", "title", "company", "salary", "area"), "\x01" * 255)
     row |= {"url": "\x01" * 2_000, "published_at": NOW, "has_test": True}
     entries = list(notifications._Job(row, [row] * 300).entries())
@@ -51,19 +51,19 @@ def test_the_longest_job_is_told_with_all_its_cities_in_as_many_parts_as_it_take
     assert all(len(part) == 1 for part in parts), "no part has a job twice"
 
 
-def test_a_job_in_327_towns_is_told_in_each_of_them():
+def test_job_in_327_towns_is_announced_with_each_of_them():
     row = {"title": "Продавец", "company": "Сеть", "salary": None, "url": None, "has_test": False}
     towns = [
         {**row, "id": str(number), "area": f"Город под названием № {number}", "published_at": NOW}
         for number in range(327)
     ]
     entries = list(notifications._Job(towns[0], towns[1:]).entries())
-    told = {towns[0]["id"]} | {place["id"] for entry in entries for place in entry["also"]}
-    assert told == {town["id"] for town in towns}
+    announced = {towns[0]["id"]} | {place["id"] for entry in entries for place in entry["also"]}
+    assert announced == {town["id"] for town in towns}
     assert {entry["id"] for entry in entries} == {"0"}
 
 
-def test_an_address_that_is_no_address_is_left_out():
+def test_overlong_url_is_left_out():
     row = dict.fromkeys(("id", "title", "company", "salary", "area"), "1")
     row |= {"url": "https://hh.example/" + "v" * 2_000, "published_at": None, "has_test": False}
     [entry] = notifications._Job(row).entries()

@@ -1,4 +1,4 @@
-"""Addresses of hh.ru's site become searches, and never wider ones."""
+"""URLs of hh.ru's site become searches, never wider ones."""
 
 from contextlib import suppress
 from urllib.parse import quote, urlencode
@@ -47,7 +47,7 @@ def search(**filters):
         (f"{SITE}?text=тест+c%2B%2B", search(text="тест c++")),
         (f"{SITE}?text=a%26b%3Dc&area=1", search(text="a&b=c", area="1")),
         (f"{SITE}?text=NAME%3A%28a+AND+b%29", search(text="NAME:(a AND b)")),
-        # as the site's form writes it where nothing is chosen
+        # as the site's form writes fields where nothing is chosen
         (
             f"{SITE}?L_save_area=true&text=Python&excluded_text=&area=2&area=1&salary="
             "&currency_code=RUR&experience=doesNotMatter&order_by=relevance&search_period=0"
@@ -60,7 +60,7 @@ def search(**filters):
             "&ored_clusters=true&search_session_id=6a08&page=4&utm_source=x&ysclid=z",
             search(text="a"),
         ),
-        # all that can be chosen
+        # all filters
         (
             f"{SITE}?text=a&search_field=name&search_field=company_name&excluded_text=b%2C+c"
             "&experience=noExperience&experience=between1And3&employment=full&employment=part"
@@ -101,10 +101,10 @@ def search(**filters):
                 premium=False,
             ),
         ),
-        # said twice the same
+        # repeated values
         (f"{SITE}?text=a&text=a&area=1&area=1", search(text="a", area="1")),
         (f"{SITE}?search_period=3&period=3", search(period=3)),
-        # what the order is by changes nothing; the site alone knows where the person is
+        # an order by distance needs a point: only the site knows where the person is
         (f"{SITE}?text=a&order_by=distance", search(text="a")),
         (f"{SITE}?order_by=salary_desc&sort_point_lat=1", search(order_by="salary_desc")),
         (
@@ -114,14 +114,14 @@ def search(**filters):
         (f"{SITE}?text=a&no_magic=false", search(text="a", no_magic=False)),
     ],
 )
-def test_what_an_address_searches_for(address, expected):
+def test_address_of_a_search_becomes_its_parameters(address, expected):
     assert parse(address) == expected
 
 
 @pytest.mark.parametrize(
-    ("address", "because"),
+    ("address", "reason"),
     [
-        # what would narrow the search and cannot be kept
+        # filters that would narrow the search and cannot be saved
         (f"{SITE}?text=a&resume=6c02328dff10706b", "'resume'"),
         (f"{SITE}?text=a&specialization=1.117", "'specialization'"),
         (f"{SITE}?text=a&district=15", "'district'"),
@@ -154,7 +154,7 @@ def test_what_an_address_searches_for(address, expected):
         (f"{SITE}?text={'a' * 16_384}", "16,384 characters"),
         ("https://hh.kz/search/vacancy?text=a", "names no region"),
         ("https://gomel.rabota.by/search/vacancy?text=a&area=", "names no region"),
-        # something else
+        # other pages of the site
         ("https://hh.ru/vacancy/123456", "one vacancy"),
         ("https://spb.hh.ru/vacancy/123456?query=python&hhtmFrom=x", "one vacancy"),
         ("https://api.hh.ru/vacancies/123456?host=hh.ru", "one vacancy"),
@@ -169,7 +169,7 @@ def test_what_an_address_searches_for(address, expected):
         ("https://hh.ru//search/vacancy?text=a", "address of a search"),
         ("https://hh.ru/search/%76acancy", "address of a search"),
         ("https://hh.ru/search/vacancy/../resume", "address of a search"),
-        # somebody else
+        # other sites
         ("https://evil.example/search/vacancy?text=a", "address of a search"),
         ("https://hh.ru.evil.example/search/vacancy?text=a", "address of a search"),
         ("https://evilhh.ru/search/vacancy?text=a", "address of a search"),
@@ -187,24 +187,24 @@ def test_what_an_address_searches_for(address, expected):
         ("?text=a", "address of a search"),
     ],
 )
-def test_what_is_refused_and_why(address, because):
-    with pytest.raises(InvalidSearchUrl, match=because):
+def test_invalid_address_is_refused_with_a_reason(address, reason):
+    with pytest.raises(InvalidSearchUrl, match=reason):
         parse(address)
 
 
-def test_a_text_of_the_greatest_length_fits_into_an_address():
+def test_longest_text_fits_into_an_address():
     longest = "ы" * 2000
     assert parse(f"{SITE}?text={quote(longest)}") == search(text=longest)
 
 
-def test_every_filter_is_either_known_or_left_out():
+def test_each_search_parameter_is_known_or_ignored():
     left_out = set(SearchParameters.model_fields) - url_import.KNOWN
     assert left_out == {"page", "per_page"}
     assert not url_import.KNOWN & url_import.IGNORED
     assert set(url_import.RENAMED.values()) <= url_import.KNOWN
 
 
-# ── there and back ───────────────────────────────────────────────────────────────────────────────
+# ── round trip ───────────────────────────────────────────────────────────────────────────────────
 
 NAMES_OF_SITE = {api: site for site, api in url_import.RENAMED.items()}
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40).map(
@@ -251,7 +251,7 @@ def address_of(parameters, host):
 
 
 @given(parameters=searches, host=hosts, more=noise, data=st.data())
-def test_what_is_written_as_an_address_is_read_as_it_was(parameters, host, more, data):
+def test_search_survives_the_round_trip_through_an_address(parameters, host, more, data):
     address, pairs = address_of(parameters, host)
     mixed = list(pairs)
     for pair in more:
@@ -260,7 +260,7 @@ def test_what_is_written_as_an_address_is_read_as_it_was(parameters, host, more,
 
 
 @given(parameters=searches, name=st.from_regex(r"[a-z_]{1,20}", fullmatch=True), host=hosts)
-def test_what_is_not_understood_is_never_dropped(parameters, name, host):
+def test_unknown_parameter_is_refused_by_its_name(parameters, name, host):
     if name in url_import.KNOWN | url_import.IGNORED | set(url_import.RENAMED):
         return
     address, pairs = address_of(parameters, host)
@@ -269,6 +269,6 @@ def test_what_is_not_understood_is_never_dropped(parameters, name, host):
 
 
 @given(st.text(max_size=200) | st.text(max_size=100).map(lambda text: f"{SITE}?{text}"))
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_parsed_or_refused(text):
     with suppress(InvalidSearchUrl):
         parse(text)

@@ -1,4 +1,4 @@
-"""What a run asks: against a model of hh.ru in which vacancies come and go between two calls."""
+"""Pagination of a run, against a model of hh.ru whose vacancies change between two calls."""
 
 from __future__ import annotations
 
@@ -23,99 +23,99 @@ from ullgetthejob.saved_searches.pagination import Plan
 START = datetime(2026, 11, 24, 9, 32, 17, tzinfo=UTC)
 SEARCH = SearchParameters(text="Python", area=("1",))
 STEP_S = 300
-MOST_CALLS = 400
+MAX_CALLS = 400
 
 
 def vacancy(number: int, published: float) -> Any:
-    """As much of one as a plan looks at."""
+    """Return a vacancy with the properties that a plan reads."""
     return SimpleNamespace(id=str(number), published_at=datetime.fromtimestamp(published, UTC))
 
 
 @dataclass
 class Model:
-    """hh.ru: open vacancies as (moment, number), and what it was asked."""
+    """A model of hh.ru: open vacancies as (moment, number), and the requests it got."""
 
     open: list[tuple[int, int]]
-    questions: list[SearchParameters] = field(default_factory=list)
+    requests: list[SearchParameters] = field(default_factory=list)
 
     def __post_init__(self):
         self.open.sort()
 
-    def ask(self, question: SearchParameters) -> SearchPage:
-        self.questions.append(question)
-        assert (question.page + 1) * question.per_page <= MAX_DEPTH
-        assert question.order_by == "publication_time"
+    def search(self, request: SearchParameters) -> SearchPage:
+        self.requests.append(request)
+        assert (request.page + 1) * request.per_page <= MAX_DEPTH
+        assert request.order_by == "publication_time"
         found = self.open
-        if question.date_to:
-            assert question.date_from
-            assert question.period is None
-            low, high = (self.moment(one) for one in (question.date_from, question.date_to))
+        if request.date_to:
+            assert request.date_from
+            assert request.period is None
+            low, high = (self.moment(date) for date in (request.date_from, request.date_to))
             found = found[bisect.bisect_left(found, (low, -1)) :]
             found = found[: bisect.bisect_right(found, (high, 10**12))]
         newest_first = found[::-1]
-        start = question.page * question.per_page
-        items = newest_first[start : start + question.per_page]
+        start = request.page * request.per_page
+        items = newest_first[start : start + request.per_page]
         return SearchPage.model_construct(
             items=tuple(vacancy(number, at) for at, number in items),
             found=len(found),
-            page=question.page,
-            pages=-(-min(len(found), MAX_DEPTH) // question.per_page),
-            per_page=question.per_page,
+            page=request.page,
+            pages=-(-min(len(found), MAX_DEPTH) // request.per_page),
+            per_page=request.per_page,
         )
 
     @staticmethod
     def moment(text: str) -> int:
         seconds = int(datetime.fromisoformat(text).timestamp())
-        assert seconds % STEP_S == 0, "hh.ru would round it"
+        assert seconds % STEP_S == 0, "hh.ru would round the date"
         return seconds
 
 
 def read(model, plan=None, between=lambda: None, parameters=SEARCH):
-    """Run a plan to its end: the plan and the numbers of all that was seen."""
+    """Run a plan to its end; return it and the numbers of the vacancies seen."""
     plan = plan or pagination.first_plan(START, low=None)
     seen = set()
     while not plan.over:
-        page = model.ask(pagination.next_request(plan, parameters))
-        assert len(model.questions) <= MOST_CALLS
-        seen |= {int(one.id) for one in page.items}
+        page = model.search(pagination.next_request(plan, parameters))
+        assert len(model.requests) <= MAX_CALLS
+        seen |= {int(item.id) for item in page.items}
         plan = Plan.model_validate(json.loads(pagination.advance(plan, page).model_dump_json()))
         between()
     return plan, seen
 
 
 def spread(count, seconds):
-    """*count* vacancies over the *seconds* before the start."""
+    """Return *count* vacancies over the *seconds* before the start."""
     start = int(START.timestamp())
     return [(start - index * seconds // max(count, 1), index) for index in range(count)]
 
 
-def asked(model):
-    return [(one.date_to, one.page) for one in model.questions]
+def requested(model):
+    return [(request.date_to, request.page) for request in model.requests]
 
 
 @pytest.mark.parametrize(("count", "calls"), [(0, 1), (1, 1), (100, 1), (101, 2), (2000, 20)])
-def test_what_hh_shows_is_read_page_after_page_without_dates(count, calls):
+def test_search_within_depth_is_read_in_pages_without_dates(count, calls):
     model = Model(spread(count, 14 * 86_400))
     plan, seen = read(model)
     assert seen == set(range(count))
     assert plan.missing is None
-    assert asked(model) == [(None, page) for page in range(calls)]
+    assert requested(model) == [(None, page) for page in range(calls)]
 
 
-def test_what_lies_deeper_is_read_in_windows_newest_first():
+def test_search_below_depth_is_read_in_windows_newest_first():
     model = Model(spread(5_300, 14 * 86_400))
     plan, seen = read(model)
     assert seen == set(range(5_300))
     assert plan.missing is None
-    windows = list(dict.fromkeys(one.date_to for one in model.questions))
+    windows = list(dict.fromkeys(request.date_to for request in model.requests))
     assert len(windows) == 3
     assert windows[0] is None
     assert windows[1:] == sorted(windows[1:], reverse=True)
-    assert len(set(asked(model))) == len(model.questions)
-    assert len(model.questions) <= 53 + 2
+    assert len(set(requested(model))) == len(model.requests)
+    assert len(model.requests) <= 53 + 2
 
 
-def test_more_than_hh_shows_of_five_minutes_is_said_and_the_rest_is_read():
+def test_too_many_in_five_minutes_are_missing_and_the_rest_read():
     model = Model([*spread(500, 3 * 86_400), *((at(86_400), 10_000 + n) for n in range(4_500))])
     plan, seen = read(model)
     assert plan.missing == "too_many"
@@ -126,22 +126,22 @@ def at(seconds_before):
     return int(START.timestamp()) - seconds_before
 
 
-def test_an_incremental_run_asks_once_where_little_is_new():
+def test_incremental_run_with_few_new_vacancies_calls_once():
     model = Model(spread(5_300, 14 * 86_400))
     low = START - timedelta(hours=1)
     plan, seen = read(model, pagination.first_plan(START, low=low))
-    assert asked(model) == [(None, 0)]
+    assert requested(model) == [(None, 0)]
     assert seen >= {number for moment, number in model.open if moment >= low.timestamp()}
     assert plan.found == 5_300
 
 
-def test_an_incremental_run_goes_below_the_depth_in_windows_from_its_low():
+def test_incremental_run_below_depth_uses_windows_from_its_low():
     model = Model(spread(9_000, 14 * 86_400))
     low = START - timedelta(days=6)
     _, seen = read(model, pagination.first_plan(START, low=low))
     assert seen >= {number for moment, number in model.open if moment >= low.timestamp()}
-    assert {one.date_from for one in model.questions} == {None, "2026-11-18T09:30:00+0000"}
-    assert len(model.questions) <= 41
+    assert {request.date_from for request in model.requests} == {None, "2026-11-18T09:30:00+0000"}
+    assert len(model.requests) <= 41
 
 
 def test_dates_of_the_search_bound_its_windows():
@@ -158,37 +158,37 @@ def test_dates_of_the_search_bound_its_windows():
     assert not pagination.is_always_full(SEARCH)
 
 
-def test_what_closes_while_a_run_reads_hides_nothing():
-    """Of each page that was read one vacancy closes before the next is asked for."""
+def test_vacancies_closed_during_a_run_hide_no_others():
+    """After each page, one vacancy of it closes before the next request."""
     model = Model(spread(1_950, 14 * 86_400))
     closed = set()
 
     def close():
         number = len(closed) * 90
         if number < 1_900:
-            model.open = [one for one in model.open if one[1] != number]
+            model.open = [vacancy for vacancy in model.open if vacancy[1] != number]
             closed.add(number)
 
     plan, seen = read(model, between=close)
     assert set(range(1_950)) - closed <= seen
     assert plan.missing is None
-    assert len(model.questions) <= 60
+    assert len(model.requests) <= 60
 
 
-def test_where_no_window_can_be_cut_the_page_before_is_asked_again():
+def test_page_is_requested_again_where_no_window_can_be_cut():
     model = Model([(at(3_600), number) for number in range(1_500)])
     closings = iter([[], [1_499, 1_498], [], [], [1_490], []])
 
     def close():
         gone = next(closings, [])
-        model.open = [one for one in model.open if one[1] not in gone]
+        model.open = [vacancy for vacancy in model.open if vacancy[1] not in gone]
 
     plan, seen = read(model, between=close)
     assert set(range(1_490)) <= seen
     assert plan.missing is None
 
 
-def test_a_search_that_never_stands_still_is_partial_and_ends():
+def test_search_that_always_shrinks_ends_partial():
     model = Model([(at(3_600), number) for number in range(1_900)])
 
     def close():
@@ -198,20 +198,20 @@ def test_a_search_that_never_stands_still_is_partial_and_ends():
     assert plan.missing == "moving"
 
 
-def test_no_run_goes_on_without_end(monkeypatch):
+def test_run_ends_at_the_maximum_number_of_calls(monkeypatch):
     monkeypatch.setattr(pagination, "MAX_CALLS", 25)
     model = Model(spread(5_300, 14 * 86_400))
     plan, seen = read(model)
     assert plan.missing == "too_deep"
-    assert len(model.questions) == 25
+    assert len(model.requests) == 25
     assert set(range(2_400)) <= seen  # the newest
 
 
 @st.composite
 def worlds(draw):
-    """Vacancies, spread or in heaps, and what closes and appears after each call."""
+    """Draw vacancies, spread or in heaps, and the odds of closing and appearing after a call."""
     count = draw(st.sampled_from([0, 3, 99, 250, 1_999, 2_001, 4_300]))
-    seed = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - not to be shrunk to one moment
+    seed = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - must not shrink to one moment
     heaps = draw(st.lists(st.integers(0, 20 * 86_400), max_size=3))
     vacancies = []
     for number in range(count):
@@ -226,24 +226,24 @@ def worlds(draw):
 
 @settings(max_examples=25, deadline=None)
 @given(worlds(), st.booleans())
-def test_all_that_was_open_all_the_time_is_seen(world, full):
+def test_vacancies_open_during_the_whole_run_are_seen(world, full):
     vacancies, seed, closing, appearing = world
     model = Model(list(vacancies))
     low = None if full else START - timedelta(days=3)
     closed = set()
     fresh = iter(range(1_000_000, 2_000_000))
 
-    def live():
+    def change_vacancies():
         if model.open and seed.random() < closing:
-            for one in seed.sample(model.open, min(len(model.open), seed.choice([1, 2, 150]))):
-                model.open.remove(one)
-                closed.add(one[1])
+            for gone in seed.sample(model.open, min(len(model.open), seed.choice([1, 2, 150]))):
+                model.open.remove(gone)
+                closed.add(gone[1])
         if seed.random() < appearing:
             for _ in range(seed.choice([1, 3, 120])):
-                now = int(START.timestamp()) + len(model.questions)
+                now = int(START.timestamp()) + len(model.requests)
                 bisect.insort(model.open, (now, next(fresh)))
 
-    plan, seen = read(model, pagination.first_plan(START, low=low), between=live)
+    plan, seen = read(model, pagination.first_plan(START, low=low), between=change_vacancies)
     wanted = {number for moment, number in vacancies if low is None or moment >= low.timestamp()}
     if plan.missing is None:
         assert wanted - closed <= seen
@@ -252,17 +252,17 @@ def test_all_that_was_open_all_the_time_is_seen(world, full):
 
 @settings(max_examples=25, deadline=None)
 @given(worlds(), st.booleans())
-def test_where_nothing_changes_no_page_is_asked_twice_and_no_call_is_wasted(world, full):
+def test_unchanged_search_is_read_without_repeated_pages(world, full):
     model = Model(list(world[0]))
     low = None if full else START - timedelta(days=3)
     plan, seen = read(model, pagination.first_plan(START, low=low))
     wanted = [number for moment, number in world[0] if low is None or moment >= low.timestamp()]
     assert plan.missing is None
     assert set(wanted) <= seen
-    assert len(set(asked(model))) == len(model.questions)
-    windows = len({one.date_to for one in model.questions})
-    # a page more for each window, and for what is read again of its first five minutes
-    assert len(model.questions) <= max(1, -(-len(wanted) // 100)) + 2 * windows
+    assert len(set(requested(model))) == len(model.requests)
+    windows = len({request.date_to for request in model.requests})
+    # One more page for each window, and one for its first five minutes, which are read twice.
+    assert len(model.requests) <= max(1, -(-len(wanted) // 100)) + 2 * windows
 
 
 # ── one vacancy in the place of another ──────────────────────────────────────────────────────────
@@ -270,85 +270,85 @@ def test_where_nothing_changes_no_page_is_asked_twice_and_no_call_is_wasted(worl
 
 @dataclass
 class Repeating(Model):
-    """Answers whose last vacancy is their first one once more: those of *calls*, counted from 0,
-    of every call without."""
+    """A model whose answers repeat their first vacancy as the last: those to *calls*, counted from
+    0; without *calls*, all."""
 
     calls: tuple[int, ...] | None = None
 
-    def ask(self, question: SearchParameters) -> SearchPage:
-        page = super().ask(question)
-        if self.calls is not None and len(self.questions) - 1 not in self.calls:
+    def search(self, request: SearchParameters) -> SearchPage:
+        page = super().search(request)
+        if self.calls is not None and len(self.requests) - 1 not in self.calls:
             return page
         return page.model_copy(update={"items": (*page.items[:-1], page.items[0])})
 
 
-KINDS = {  # vacancies over fourteen days, how far back, the call that repeats
-    "whole": (250, None, 1),
-    "only the last page of it": (250, None, 2),
-    "stopped at what is known": (5_300, timedelta(days=1), 2),
+KINDS = {  # vacancies over fourteen days, the age of known ones, the call that repeats
+    "whole search": (250, None, 1),
+    "last page of the search": (250, None, 2),
+    "stopped at known vacancies": (5_300, timedelta(days=1), 2),
     "stopped on its first page": (5_300, timedelta(hours=1), 0),
     "stopped on its only page": (60, timedelta(hours=1), 0),
     "down to the depth": (5_300, None, 7),
     "in a window": (5_300, None, 25),
     "in the last window": (5_300, None, 45),
-    "in a window from what is known": (5_300, timedelta(days=7), 22),
+    "in a window down to known vacancies": (5_300, timedelta(days=7), 22),
 }
 
 
 @pytest.mark.parametrize(("count", "back", "call"), KINDS.values(), ids=KINDS)
-def test_a_vacancy_in_the_place_of_another_is_noticed_and_its_window_read_again(count, back, call):
+def test_vacancy_in_place_of_another_makes_its_window_read_again(count, back, call):
     low = None if back is None else START - back
     model = Repeating(spread(count, 14 * 86_400), calls=(call,))
     plan, seen = read(model, pagination.first_plan(START, low=low))
     assert plan.missing is None
     assert seen >= {number for at, number in model.open if low is None or at >= low.timestamp()}
-    times = Counter(asked(model))
-    assert max(times.values()) == times[asked(model)[call]] == 2
-    assert {window for (window, _), n in times.items() if n == 2} == {asked(model)[call][0]}
+    times = Counter(requested(model))
+    assert max(times.values()) == times[requested(model)[call]] == 2
+    assert {window for (window, _), n in times.items() if n == 2} == {requested(model)[call][0]}
 
 
 @pytest.mark.parametrize(("count", "back", "call"), KINDS.values(), ids=KINDS)
-def test_where_it_is_there_again_the_run_is_partial_and_each_window_read_twice(count, back, call):
+def test_lasting_repetition_makes_the_run_partial(count, back, call):
     low = None if back is None else START - back
     model = Repeating(spread(count, 14 * 86_400))
     plan, _ = read(model, pagination.first_plan(START, low=low))
     assert plan.missing == "fewer_than_found"
-    assert set(Counter(asked(model)).values()) == {2}
+    assert set(Counter(requested(model)).values()) == {2}
 
 
-def test_a_vacancy_that_moves_up_unread_while_another_closes_is_found_in_the_second_reading():
-    """The number found stays: it shows only because one vacancy comes on two pages."""
+def test_vacancy_that_moves_up_unread_is_found_by_rereading():
+    """The number found stays the same: only one vacancy on two pages shows it."""
     model = Model(spread(5_300, 14 * 86_400))
     low = START - timedelta(days=1)
 
     def move_up():
-        if len(model.questions) == 1:
-            moved = next(one for one in model.open if one[1] == 150)
+        if len(model.requests) == 1:
+            moved = next(vacancy for vacancy in model.open if vacancy[1] == 150)
             model.open.remove(moved)
             model.open.append((int(START.timestamp()), 150))
 
     plan, seen = read(model, pagination.first_plan(START, low=low), between=move_up)
     assert 150 in seen
     assert plan.missing is None
-    assert [page for _, page in asked(model)] == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert [page for _, page in requested(model)] == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("back", [None, timedelta(days=1), timedelta(days=7)])
-def test_new_vacancies_that_push_others_to_the_next_page_are_no_reason_to_read_again(back):
+def test_vacancies_pushed_to_the_next_page_cause_no_rereading(back):
     model = Model(spread(5_300, 14 * 86_400))
     fresh = iter(range(1_000_000, 2_000_000))
 
     def publish():
-        model.open += [(int(START.timestamp()) + len(model.questions), next(fresh))] * 3
+        model.open += [(int(START.timestamp()) + len(model.requests), next(fresh))] * 3
 
     low = None if back is None else START - back
     plan, _ = read(model, pagination.first_plan(START, low=low), between=publish)
     assert plan.missing is None
-    assert len(set(asked(model))) == len(model.questions)
+    assert len(set(requested(model))) == len(model.requests)
 
 
 def answer(ids, *, found, unreadable=0):
-    """One page with vacancies of these numbers."""
+    """Return one page with vacancies of these numbers."""
     return SearchPage.model_construct(
         items=tuple(vacancy(number, at(0)) for number in ids),
         found=found,
@@ -359,7 +359,7 @@ def answer(ids, *, found, unreadable=0):
     )
 
 
-def test_what_cannot_be_read_is_no_vacancy_that_is_missing():
+def test_unreadable_vacancies_do_not_count_as_missing():
     plan = pagination.first_plan(START, low=None)
     assert pagination.advance(plan, answer(range(9), found=10, unreadable=1)).over
     again = pagination.advance(plan, answer(range(8), found=10, unreadable=1))
@@ -369,16 +369,16 @@ def test_what_cannot_be_read_is_no_vacancy_that_is_missing():
     assert pagination.advance(again, answer(range(9), found=10, unreadable=1)).missing is None
 
 
-def test_no_window_is_read_again_over_the_most_calls_of_a_run(monkeypatch):
+def test_window_is_not_reread_beyond_the_maximum_of_calls(monkeypatch):
     monkeypatch.setattr(pagination, "MAX_CALLS", 3)
     model = Repeating(spread(250, 14 * 86_400))
     plan, _ = read(model)
-    assert (plan.missing, len(model.questions)) == ("fewer_than_found", 3)
+    assert (plan.missing, len(model.requests)) == ("fewer_than_found", 3)
 
 
-def test_what_a_plan_keeps_of_a_reading_stays_small():
+def test_plan_of_a_long_reading_stays_small():
     model = Model(spread(2_000, 14 * 86_400))
     plan = pagination.first_plan(START, low=None)
     while not plan.over:
-        plan = pagination.advance(plan, model.ask(pagination.next_request(plan, SEARCH)))
+        plan = pagination.advance(plan, model.search(pagination.next_request(plan, SEARCH)))
         assert len(plan.model_dump_json()) < 2_000 * len('"12345",') + 1_000
