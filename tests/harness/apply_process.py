@@ -60,11 +60,15 @@ class Applier(worker_process.Worker):
         "the outcome is written": (attempts, "close_attempts", worker_process.always),
         "queued again": (ledger, "transition", _moved(reason="never_arrived")),
         "the resume's title is on record": (
-            resume_creation._Work,
-            "_record",
+            resume_creation._ResumeCreation,
+            "_record_request",
             worker_process.always,
         ),
-        "the resume is kept": (resume_creation._Work, "_save_draft", worker_process.always),
+        "the resume is kept": (
+            resume_creation._ResumeCreation,
+            "_record_created",
+            worker_process.always,
+        ),
         "it waits for the resume": (ledger, "transition", _moved(reason="resume_not_visible")),
     }
     before: ClassVar = {"the outcome is committed": (leases.Lease, "release")}

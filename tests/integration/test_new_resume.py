@@ -464,7 +464,7 @@ def test_a_worker_that_was_asleep_asks_for_no_second(harness, monkeypatch, other
         harness.world.sandbox.advance(submitter.LEASE_S + 1)
         with monkeypatch.context() as patched, suppress(Gone):
             if other == "dies":
-                patched.setattr(resume_creation._Work, "_save_draft", dies)
+                patched.setattr(resume_creation._ResumeCreation, "_record_created", dies)
             harness.run()
         assert harness.row(accepted).state == ("preparing" if other == "dies" else "queued")
         return inner(self, token)
