@@ -1,18 +1,18 @@
-"""Outcomes: what hh.ru's negotiations tell of an account's applications.
+"""Synchronisation of an account's applications with hh.ru's negotiations.
 
-They are read on a schedule (``accounts.negotiations_due_at``), under the applier's lease: minutes
+They are read on a schedule (``accounts.negotiations_due_at``), under the submitter's lease: minutes
 apart while something happens, up to hours apart while nothing does, and not at all while the
-account's access stands in the way. What is found there:
+account's access does not allow it. What is found there:
 
-- an application that the person made on hh.ru enters the ledger, and counts among the 200 in 24
-  hours from the moment that hh.ru says;
+- an application that the person made on hh.ru is inserted into the ledger, and counts among the 200
+  in 24 hours from the time that hh.ru gives;
 - one that the ledger has in another state is settled as submitted, since hh.ru has it;
-- that an employer looked, invited or refused is a step of the history and an event, once.
+- that an employer viewed, invited or refused is a step of the history and an event, once.
 
-hh.ru lists the last updated first, but that an employer looked is no update there: reading goes
-back as far as there are applications that nobody has looked at. What was read is worked through
-from the oldest update to the newest, each negotiation in a transaction of its own, so that a reader
-that dies leaves nothing behind that the next one would take as read.
+hh.ru lists the last updated first, but a view by the employer is no update there: reading goes back
+as far as there are applications that no employer has viewed. What was read is processed from the
+oldest update to the newest, each negotiation in a transaction of its own, so that a reader whose
+process ends leaves nothing that the next one would take as read.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ MAX_PAGES = 10  # of a hundred
 MAX_LOOKUPS = 5
 BUDGET_S = 30.0
 DAY = timedelta(days=1)
-# An employer that has not looked by then is not waited for any more.
+# How long a view by the employer is waited for.
 AWAITED_FOR = timedelta(days=30)
-# What hh.ru's clock and ours may differ by, where it is told who applied first.
+# How far hh.ru's clock and Core's may differ, where it matters who applied first.
 SLACK = timedelta(seconds=30)
 FIRST = "response"  # hh.ru: the state of a negotiation in which no employer has done anything
-# What an attempt may have come to that made the application.
+# The outcomes of an attempt that may have made the application.
 POSSIBLE_OUTCOMES = {None, "accepted", "found_at_hh", "never_arrived"}
 
 SELECT_SYNC_DUE = f"""
@@ -77,11 +77,11 @@ UPDATE_SYNC_SOONER = """
 SELECT_SYNC_INTERVAL = (
     "SELECT negotiations_interval_s AS seconds FROM accounts WHERE id = %(account_id)s"
 )
-# Who is shown what the person did on hh.ru: the session that logged in last.
+# The session that logged in last owns what the person did on hh.ru.
 SELECT_LAST_USER = """
     SELECT id FROM users WHERE account_id = %(account_id)s ORDER BY updated_at DESC, id LIMIT 1
 """
-# How far everything was read, and the oldest application that an employer may yet look at.
+# How far everything was read, and the oldest application that an employer may yet view.
 SELECT_OLDEST_RELEVANT = """
     SELECT max(hh_updated_at) AS read_to,
            min(coalesce(hh_updated_at, submitted_at)) FILTER (
@@ -99,7 +99,7 @@ SELECT_WITH_NEGOTIATION = """
     SELECT negotiation_id, hh_state, hh_viewed, hh_updated_at FROM application_ledger
     WHERE account_id = %(account_id)s AND state = 'submitted' AND negotiation_id = ANY(%(ids)s)
 """
-# By its own id: where the vacancy was deleted, hh.ru no longer says which one it was.
+# By the negotiation's own id: where the vacancy was deleted, hh.ru no longer names it.
 SELECT_APPLICATION_OF_NEGOTIATION = f"""
     SELECT {ledger.COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s
@@ -129,13 +129,14 @@ SELECT_ATTEMPTS = """
 
 
 def is_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
-    """Whether the account's negotiations should be read, and can be."""
+    """Return whether the account's negotiations are due, and can be read."""
     values = {"account_id": account_id, "now": now}
     return connection.execute(SELECT_SYNC_DUE, values).fetchone() is not None
 
 
 def schedule_sync(account_id: UUID, *, at: datetime, connection: Connection) -> None:
-    """Something may happen from now on: read by *at* at the latest, and minutes apart again."""
+    """Schedule the next reading by *at* at the latest, and later ones minutes apart again, since
+    something may happen from now on."""
     values = {"account_id": account_id, "at": at, "interval_s": MIN_INTERVAL.total_seconds()}
     connection.execute(UPDATE_SYNC_SOONER, values)
 
@@ -148,13 +149,13 @@ def sync(
     clock: Callable[[], datetime],
     caller: Caller,
 ) -> bool:
-    """Read the account's negotiations and take in what they tell; whether hh.ru answered.
+    """Read the account's negotiations and update the ledger by them; return whether hh.ru answered.
 
-    For the holder of the account's lease. However it ends, it is known when they are read next;
-    while the access stands in the way, the moment stays where it is.
+    For the holder of the account's lease. However it ends, the next reading is scheduled; while the
+    access does not allow it, the schedule stays as it is.
     """
     user = connection.execute(SELECT_LAST_USER, {"account_id": account_id}).fetchone()
-    if user is None:  # nobody is left to be told
+    if user is None:  # the account has no session left
         _schedule(account_id, MAX_INTERVAL, MAX_INTERVAL, connection=connection, now=clock())
         return False
     reader = _Reader(
@@ -201,7 +202,7 @@ def _schedule(
 
 @dataclass(frozen=True)
 class _Reader:
-    """One reading of *person*'s negotiations."""
+    """A reading of *person*'s negotiations."""
 
     person: Person
     account_id: UUID
@@ -211,25 +212,31 @@ class _Reader:
     caller: Caller
 
     def read(self) -> int:
-        """Read, take in; how much news there was."""
-        return self._process_all(self._pages()) + self._process_all(self._look_up_vacancies())
+        """Read the negotiations and process them; return how many changes there were. Raises as
+        :func:`hh_calls.call_as_account`."""
+        return self._process_all(self._read_pages()) + self._process_all(self._look_up_vacancies())
 
-    def _process_all(self, read: list[Negotiation]) -> int:
-        by_id = {one.id: one for one in read}
+    def _process_all(self, negotiations: list[Negotiation]) -> int:
+        by_id = {negotiation.id: negotiation for negotiation in negotiations}
         values = {"account_id": self.account_id, "ids": list(by_id)}
         rows = self.connection.execute(SELECT_WITH_NEGOTIATION, values).fetchall()
         known = {row["negotiation_id"]: row for row in rows}
-        in_order = sorted(by_id.values(), key=lambda one: (one.updated_at, int(one.id)))
-        return sum(self._process(one) for one in in_order if not _is_old(one, known.get(one.id)))
+        changed = [
+            negotiation
+            for negotiation in by_id.values()
+            if not _is_known(negotiation, known.get(negotiation.id))
+        ]
+        changed.sort(key=lambda negotiation: (negotiation.updated_at, int(negotiation.id)))
+        return sum(self._process(negotiation) for negotiation in changed)
 
-    # ── what hh.ru has ───────────────────────────────────────────────────────────────────────────
+    # ── calls to hh.ru ───────────────────────────────────────────────────────────────────────────
 
-    def _pages(self) -> list[Negotiation]:
+    def _read_pages(self) -> list[Negotiation]:
         ends = time.monotonic() + BUDGET_S
         floor = self._oldest_relevant()
         found: list[Negotiation] = []
         for number in range(MAX_PAGES):
-            page = self._ask(page=number)
+            page = self._read_page(page=number)
             found += page.items
             last = number + 1 >= page.pages or not page.items
             if last or (floor is not None and page.items[-1].updated_at < floor):
@@ -240,7 +247,7 @@ class _Reader:
         return found
 
     def _oldest_relevant(self) -> datetime | None:
-        """Nothing that was last updated before it is news; ``None``: all of it is."""
+        """Return the time before which no update can be news; ``None`` if any may be."""
         now = self.clock()
         values = {
             "account_id": self.account_id,
@@ -254,7 +261,8 @@ class _Reader:
         return floor
 
     def _look_up_vacancies(self) -> list[Negotiation]:
-        """Those of applications whose negotiation hh.ru did not name, and that are older news."""
+        """Return the negotiations of applications for which hh.ru did not name one: they may be
+        older than what the pages have."""
         values = {
             "account_id": self.account_id,
             "since": self.clock() - DAY,
@@ -262,103 +270,109 @@ class _Reader:
         }
         found: list[Negotiation] = []
         for row in self.connection.execute(SELECT_WITHOUT_NEGOTIATION, values).fetchall():
-            found += self._ask(vacancy_id=row["vacancy_id"]).items
+            found += self._read_page(vacancy_id=row["vacancy_id"]).items
         return found
 
-    def _ask(self, **which: Any) -> NegotiationPage:
+    def _read_page(self, **query: Any) -> NegotiationPage:
         return hh_calls.call_as_account(
             self.person,
-            lambda token: self.hh.negotiations(token, **which),
+            lambda token: self.hh.negotiations(token, **query),
             hh=self.hh,
             connection=self.connection,
             now=self.clock(),
         )
 
-    # ── what the ledger makes of it ──────────────────────────────────────────────────────────────
+    # ── updates of the ledger ────────────────────────────────────────────────────────────────────
 
-    def _process(self, one: Negotiation) -> int:
-        """Take in what a negotiation tells; how much of it is news."""
+    def _process(self, negotiation: Negotiation) -> int:
+        """Update the ledger by a negotiation; return how many changes there were."""
         now = self.clock()
         with self.connection.transaction():
-            row = self._find(one)
-            if row is None and one.vacancy_id is None:
+            row = self._find(negotiation)
+            if row is None and negotiation.vacancy_id is None:
                 logger.info("an unknown negotiation about a deleted vacancy")
                 return 0
-            entered = self._insert_by_hand(one, now) if row is None else None
-            row = row or entered or self._find(one)
-            assert row is not None  # noqa: S101 - that of a submit which was faster
-            again = row.negotiation_id not in (None, one.id)
-            is_ours = self._count(row, one, again=again, now=now)
-            if again and int(row.negotiation_id or 0) > int(one.id):
-                return 0  # a later one of the same vacancy is what the row tells of
+            inserted = self._insert_by_hand(negotiation, now) if row is None else None
+            row = row or inserted or self._find(negotiation)
+            assert row is not None  # noqa: S101 - or a submit was faster, and has inserted it
+            again = row.negotiation_id not in (None, negotiation.id)
+            is_ours = self._count_once(row, negotiation, again=again, now=now)
+            if again and int(row.negotiation_id or 0) > int(negotiation.id):
+                return 0  # the row has a later negotiation of the same vacancy
             settled = row.state != "submitted"
             if settled:
-                row = self._settle(row, one, is_ours=is_ours, now=now)
+                row = self._settle(row, negotiation, is_ours=is_ours, now=now)
             before = (FIRST, False) if again else (row.hh_state or FIRST, row.hh_viewed)
-            seen = self._save_state(row, one, by_hand=not is_ours, again=again, now=now)
+            seen = self._save_state(row, negotiation, by_hand=not is_ours, again=again, now=now)
             projection.project(seen, connection=self.connection, now=now)
             news = ["applied_again"] if again else []
             if seen.hh_viewed and not before[1]:
                 news.append("viewed")
             if seen.hh_state is not None and seen.hh_state != before[0]:
                 news.append(seen.hh_state)
-            for what in news:
-                ledger.record_change(seen, reason=what, connection=self.connection, now=now)
+            for reason in news:
+                ledger.record_change(seen, reason=reason, connection=self.connection, now=now)
         count("ApplicationOutcomes", len(news))
-        return len(news) + settled + (entered is not None)
+        return len(news) + settled + (inserted is not None)
 
-    def _find(self, one: Negotiation) -> Application | None:
+    def _find(self, negotiation: Negotiation) -> Application | None:
         values = {
             "account_id": self.account_id,
-            "negotiation_id": one.id,
-            "vacancy_id": one.vacancy_id,
+            "negotiation_id": negotiation.id,
+            "vacancy_id": negotiation.vacancy_id,
         }
         row = self.connection.execute(SELECT_APPLICATION_OF_NEGOTIATION, values).fetchone()
         return Application(**row) if row else None
 
-    def _insert_by_hand(self, one: Negotiation, now: datetime) -> Application | None:
-        """A row for what the person did on hh.ru; ``None`` where one came meanwhile."""
+    def _insert_by_hand(self, negotiation: Negotiation, now: datetime) -> Application | None:
+        """Insert a row for what the person did on hh.ru and return it; ``None`` where one was
+        inserted concurrently."""
         values = {
             "account_id": self.account_id,
             "user_id": self.person.user_id,
-            "vacancy_id": one.vacancy_id,
-            "resume_id": one.resume_id,
-            "negotiation_id": one.id,
-            "created_at": one.created_at,
+            "vacancy_id": negotiation.vacancy_id,
+            "resume_id": negotiation.resume_id,
+            "negotiation_id": negotiation.id,
+            "created_at": negotiation.created_at,
             "now": now,
         }
         row = self.connection.execute(INSERT_APPLICATION_BY_HAND, values).fetchone()
         if row is None:
             return None
-        entered = Application(**row)
-        shown = {
-            "id": entered.id,
-            "user_id": entered.user_id,
-            "vacancy_id": entered.vacancy_id,
+        inserted = Application(**row)
+        projected = {
+            "id": inserted.id,
+            "user_id": inserted.user_id,
+            "vacancy_id": inserted.vacancy_id,
             "letter": None,
             "status": projection.PROJECTED_STATUS["submitted"],
             "utc": now.replace(tzinfo=None),
         }
-        self.connection.execute(projection.INSERT_PROJECTION, shown)
-        ledger.record_change(entered, connection=self.connection, now=now)
+        self.connection.execute(projection.INSERT_PROJECTION, projected)
+        ledger.record_change(inserted, connection=self.connection, now=now)
         count("ApplicationsByHand")
-        return entered
+        return inserted
 
-    def _count(self, row: Application, one: Negotiation, *, again: bool, now: datetime) -> bool:
-        """See to it that the negotiation counts once; whether an attempt of Core's made it.
+    def _count_once(
+        self, row: Application, negotiation: Negotiation, *, again: bool, now: datetime
+    ) -> bool:
+        """Count the negotiation once in the daily limit; return whether an attempt of Core made it.
 
-        *again*: the row tells of another one of the same vacancy.
+        *again*: the row has another negotiation of the same vacancy.
         """
         recorded = self.connection.execute(SELECT_ATTEMPTS, {"id": row.id}).fetchall()
         counted = [attempt["at"] for attempt in recorded if attempt["counts"]]
         if again:
-            if not any(abs(at - one.created_at) <= SLACK for at in counted):
-                attempts.record_by_hand(row, one.created_at, connection=self.connection, now=now)
+            if not any(abs(at - negotiation.created_at) <= SLACK for at in counted):
+                attempts.record_by_hand(
+                    row, negotiation.created_at, connection=self.connection, now=now
+                )
             return False
         is_ours = not row.by_hand and (
-            row.negotiation_id == one.id
+            row.negotiation_id == negotiation.id
             or any(
-                attempt["outcome"] in POSSIBLE_OUTCOMES and attempt["at"] <= one.created_at + SLACK
+                attempt["outcome"] in POSSIBLE_OUTCOMES
+                and attempt["at"] <= negotiation.created_at + SLACK
                 for attempt in recorded
             )
         )
@@ -367,12 +381,12 @@ class _Reader:
             attempts.close_attempts(
                 row.id, outcome, counts=is_ours, connection=self.connection, now=now
             )
-            self._record(row, outcome, now)
+            self._audit(row, outcome, now)
             counted += [now] if is_ours else []
         if not counted:
             attempts.record_by_hand(
                 row,
-                one.created_at,
+                negotiation.created_at,
                 connection=self.connection,
                 now=now,
                 outcome="found_at_hh" if is_ours else "by_hand",
@@ -380,33 +394,39 @@ class _Reader:
         return is_ours
 
     def _settle(
-        self, row: Application, one: Negotiation, *, is_ours: bool, now: datetime
+        self, row: Application, negotiation: Negotiation, *, is_ours: bool, now: datetime
     ) -> Application:
-        """hh.ru has it, wherever the ledger thought that it stands."""
+        """Move the application to ``submitted`` from any state, since hh.ru has it."""
         count("ApplicationsSubmitted" if is_ours else "ApplicationsByHand")
         return ledger.transition(
             row.id,
             "submitted",
             source=[row.state],
             reason="found_at_hh" if is_ours else "by_hand",
-            negotiation_id=one.id,
-            resume_id=one.resume_id,
-            submitted_at=one.created_at,
+            negotiation_id=negotiation.id,
+            resume_id=negotiation.resume_id,
+            submitted_at=negotiation.created_at,
             by_hand=not is_ours,
             connection=self.connection,
             now=now,
         )
 
     def _save_state(
-        self, row: Application, one: Negotiation, *, by_hand: bool, again: bool, now: datetime
+        self,
+        row: Application,
+        negotiation: Negotiation,
+        *,
+        by_hand: bool,
+        again: bool,
+        now: datetime,
     ) -> Application:
         values = {
             "id": row.id,
-            "negotiation_id": one.id,
-            "hh_state": one.state,
-            "hh_viewed": one.viewed or (row.hh_viewed and not again),
-            "hh_updated_at": one.updated_at,
-            "resume_id": one.resume_id,
+            "negotiation_id": negotiation.id,
+            "hh_state": negotiation.state,
+            "hh_viewed": negotiation.viewed or (row.hh_viewed and not again),
+            "hh_updated_at": negotiation.updated_at,
+            "resume_id": negotiation.resume_id,
             "by_hand": by_hand,
             "now": now,
         }
@@ -414,7 +434,7 @@ class _Reader:
         assert seen is not None  # noqa: S101 - the row is locked
         return Application(**seen)
 
-    def _record(self, row: Application, outcome: str, now: datetime) -> None:
+    def _audit(self, row: Application, outcome: str, now: datetime) -> None:
         audit.write(
             "apply",
             outcome,
@@ -426,10 +446,10 @@ class _Reader:
         )
 
 
-def _is_old(one: Negotiation, known: dict[str, Any] | None) -> bool:
-    """Whether the ledger has all that a negotiation tells."""
+def _is_known(negotiation: Negotiation, known: dict[str, Any] | None) -> bool:
+    """Return whether the ledger already has the negotiation as it is."""
     return known is not None and (
-        known["hh_state"] == one.state
-        and known["hh_updated_at"] == one.updated_at
-        and known["hh_viewed"] >= one.viewed
+        known["hh_state"] == negotiation.state
+        and known["hh_updated_at"] == negotiation.updated_at
+        and known["hh_viewed"] >= negotiation.viewed
     )
