@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from local.settings import REPOSITORY
 from ullgetthejob.applications.filters import evaluation, models
-from ullgetthejob.applications.filters.evaluation import judge
+from ullgetthejob.applications.filters.evaluation import evaluate
 from ullgetthejob.applications.filters.models import PreviewBody, Rules, Week
 from ullgetthejob.hh.models import Employer, Entry, Salary, Vacancy, VacancyDetail
 
@@ -37,7 +37,7 @@ def vacancy(kind=VacancyDetail, **fields):
 
 def said(rules, *, week=None, **fields):
     """``{rule: verdict}``."""
-    found = judge(Rules.model_validate(rules), vacancy(**fields), week or Week())
+    found = evaluate(Rules.model_validate(rules), vacancy(**fields), week or Week())
     assert len({one.rule for one in found}) == len(found)
     return {one.rule: one.verdict for one in found}
 
@@ -52,7 +52,7 @@ def entries(*ids):
 
 @given(st.sampled_from([Vacancy, VacancyDetail]))
 def test_no_rules_drop_nothing(kind):
-    assert judge(Rules(), vacancy(kind), Week()) == []
+    assert evaluate(Rules(), vacancy(kind), Week()) == []
 
 
 @pytest.mark.parametrize(
@@ -201,15 +201,15 @@ def test_the_first_rule_that_drops_names_the_reason_and_dropping_goes_before_not
     rules = Rules.model_validate(
         {"description_words": ["продажи"], "title_words": ["python"], "formats": ["REMOTE"]}
     )
-    found = judge(rules, vacancy(), Week())
+    found = evaluate(rules, vacancy(), Week())
     assert [(one.rule, one.verdict) for one in found] == [
         ("title", "drop"),
         ("description", "drop"),
         ("format", "unknown"),
     ]
     assert [one.because for one in found] == ["python", "продажи", "REMOTE"]
-    assert evaluation._held(found) == models.Held("refused", "filtered_title")
-    assert evaluation._held(found[2:]) == models.Held("needs_person", "filters_unreadable")
+    assert evaluation._to_held(found) == models.Held("refused", "filtered_title")
+    assert evaluation._to_held(found[2:]) == models.Held("needs_person", "filters_unreadable")
 
 
 @pytest.mark.parametrize(
