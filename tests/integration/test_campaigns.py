@@ -133,7 +133,7 @@ def other_desk(harness, person="timur"):
 # ── from the BFF's rows to hh.ru ─────────────────────────────────────────────────────────────────
 
 
-def test_items_that_the_bff_writes_go_out_and_show_it(harness, campaign):
+def test_items_of_bff_are_sent_and_projected(harness, campaign):
     items = campaign.insert_many(3)
     assert campaign.shown() == {"pending": 3}
     started = campaign.act("start")
@@ -142,13 +142,13 @@ def test_items_that_the_bff_writes_go_out_and_show_it(harness, campaign):
     assert campaign.shown() == {"ready": 3}
     harness.run()
     assert campaign.items() == dict.fromkeys(items, ("submitted", None))
-    assert [one["outcome"] for one in harness.posted()] == ["accepted"] * 3
+    assert [entry["outcome"] for entry in harness.posted()] == ["accepted"] * 3
     done = campaign.progress()
     assert (done.status, done.total, done.completed, done.waiting) == ("completed", 3, 3, 0)
     assert done.estimated_completion is None
 
 
-def test_nothing_goes_out_before_the_start(harness, campaign):
+def test_created_campaign_sends_nothing(harness, campaign):
     campaign.insert_many(2)
     harness.sweep()
     harness.run()
@@ -157,7 +157,7 @@ def test_nothing_goes_out_before_the_start(harness, campaign):
     assert campaign.progress().status == "created"
 
 
-def test_the_letter_is_the_one_that_the_bff_had_written_for_the_vacancy(harness, campaign):
+def test_item_letter_is_latest_custom_cv_letter(harness, campaign):
     vacancy = publish(harness)
     ((job_id,),) = campaign.bff(
         "INSERT INTO jobs (external_id, title, inserted_at, updated_at)"
@@ -184,7 +184,7 @@ def test_the_letter_is_the_one_that_the_bff_had_written_for_the_vacancy(harness,
     assert rows[own].letter == "Своё письмо"
 
 
-def test_what_is_added_to_a_running_campaign_is_taken_up_within_a_minute(harness, campaign):
+def test_item_added_to_running_campaign_is_taken_by_sweep(harness, campaign):
     campaign.insert_many(1)
     campaign.act("start")
     harness.run()
@@ -209,7 +209,7 @@ def test_what_is_added_to_a_running_campaign_is_taken_up_within_a_minute(harness
         ("1", {"customizedCv": {"email": "a@example.org"}}, "missing_phone"),
     ],
 )
-def test_an_item_that_cannot_run_fails_alone(harness, campaign, vacancy_id, payload, reason):
+def test_invalid_item_fails_alone(harness, campaign, vacancy_id, payload, reason):
     bad = campaign.insert(vacancy_id, payload=payload)
     good = campaign.insert(publish(harness), payload="no object at all")
     campaign.act("start")
@@ -220,7 +220,7 @@ def test_an_item_that_cannot_run_fails_alone(harness, campaign, vacancy_id, payl
     assert campaign.items()[bad] == ("failed", reason)
 
 
-def test_a_vacancy_has_one_application_whoever_asks_for_it(harness, campaign):
+def test_duplicate_items_share_one_application(harness, campaign):
     once, twice, applied = publish(harness), publish(harness), publish(harness)
     harness.submit(applied)
     harness.run()
@@ -234,7 +234,7 @@ def test_a_vacancy_has_one_application_whoever_asks_for_it(harness, campaign):
     assert len(harness.posted()) == 3
 
 
-def test_an_item_whose_vacancy_has_an_application_leaves_its_letter_alone(harness, campaign):
+def test_duplicate_item_does_not_replace_letter(harness, campaign):
     vacancy = publish(harness)
     single = harness.submit(vacancy, "Своё письмо")
     item = campaign.insert(vacancy, payload={"cover_letter": "Письмо из рассылки"})
@@ -243,7 +243,7 @@ def test_an_item_whose_vacancy_has_an_application_leaves_its_letter_alone(harnes
     assert harness.row(single).letter == "Своё письмо"
 
 
-def test_a_person_s_own_letter_replaces_the_one_of_a_campaign(harness, campaign):
+def test_single_submit_replaces_campaign_letter(harness, campaign):
     vacancy = publish(harness)
     item = campaign.insert(vacancy, payload={"cover_letter": "Письмо из рассылки"})
     campaign.act("start")
@@ -253,7 +253,7 @@ def test_a_person_s_own_letter_replaces_the_one_of_a_campaign(harness, campaign)
     assert campaign.items() == {item: ("submitted", None)}
 
 
-def test_items_of_other_people_fail_and_are_not_applied_for(harness, campaign):
+def test_items_of_other_accounts_fail(harness, campaign):
     other = other_desk(harness)
     stranger = uuid4()
     harness.connection.execute(
@@ -279,7 +279,7 @@ def test_items_of_other_people_fail_and_are_not_applied_for(harness, campaign):
         ({"refusal": "application_denied"}, "refused", "application_denied"),
     ],
 )
-def test_what_hh_does_not_take_has_failed_with_its_reason_and_link(
+def test_refused_item_has_reason_and_link(
     harness, campaign, fields, state, reason
 ):
     (item,) = campaign.insert_many(1, **fields)
@@ -293,7 +293,7 @@ def test_what_hh_does_not_take_has_failed_with_its_reason_and_link(
     assert (found.progress.failed, found.states) == (1, {state: 1})
 
 
-def test_items_show_only_words_that_the_page_knows(harness, campaign):
+def test_every_state_has_a_known_item_status(harness, campaign):
     """Each state of the ledger, as the item's row shows it."""
     known = {"ready", "submitting", "submitted", "failed", "rate_limited"}
     assert set(projection.PROJECTED_ITEM_STATUS) == set(application_states.ALLOWED_SOURCES)
@@ -317,7 +317,7 @@ def test_items_show_only_words_that_the_page_knows(harness, campaign):
         assert sum(parts) == 1
 
 
-def test_an_item_that_the_bff_has_made_ready_is_taken_up_like_a_pending_one(harness, campaign):
+def test_ready_item_of_bff_is_taken_as_pending(harness, campaign):
     items = campaign.insert_many(2)
     campaign.bff("UPDATE application_queue SET status = 'ready' WHERE id = %s", items[0])
     campaign.bff("UPDATE application_queue SET status = 'customizing' WHERE id = %s", items[1])
@@ -332,7 +332,7 @@ def test_an_item_that_the_bff_has_made_ready_is_taken_up_like_a_pending_one(harn
     assert campaign.items()[items[1]] == ("failed", "campaign_cancelled")
 
 
-def test_what_the_bff_makes_pending_again_is_tried_again_where_that_is_safe(harness, campaign):
+def test_repended_item_is_retried_only_where_safe(harness, campaign):
     out, handed_over, bad = (
         campaign.insert(publish(harness)),
         campaign.insert(publish(harness, has_test=True)),
@@ -354,7 +354,7 @@ def test_what_the_bff_makes_pending_again_is_tried_again_where_that_is_safe(harn
 # ── the limits, and how long it takes ────────────────────────────────────────────────────────────
 
 
-def test_a_campaign_is_done_when_it_was_said_to_be(harness, campaign):
+def test_campaign_completes_at_estimated_time(harness, campaign):
     harness.submit(publish(harness))
     harness.run()
     campaign.insert_many(25)
@@ -376,7 +376,7 @@ def test_a_campaign_is_done_when_it_was_said_to_be(harness, campaign):
     assert campaign.shown() == {"submitted": 25}
 
 
-def test_a_second_campaign_comes_due_behind_the_first(harness, campaign, database_url):
+def test_second_campaign_is_scheduled_after_first(harness, campaign, database_url):
     campaign.insert_many(22)
     first = campaign.act("start")
     later = Campaign(harness, database_url)
@@ -397,7 +397,7 @@ def test_a_second_campaign_comes_due_behind_the_first(harness, campaign, databas
 
 
 @pytest.mark.parametrize("by", ["cancel", "pause", "deletion"])
-def test_places_in_the_line_that_come_free_are_taken(harness, campaign, database_url, by):
+def test_freed_places_in_schedule_are_reused(harness, campaign, database_url, by):
     for _ in range(20):
         token_bucket.acquire(
             "submit", harness.account_id, spend_id=str(uuid4()), now=harness.world.now()
@@ -426,7 +426,7 @@ def test_places_in_the_line_that_come_free_are_taken(harness, campaign, database
     assert abs(until - first.replace(tzinfo=None)) <= timedelta(seconds=2)
 
 
-def test_the_day_s_limit_is_part_of_the_estimate(harness, campaign, monkeypatch):
+def test_daily_limit_is_part_of_the_estimate(harness, campaign, monkeypatch):
     monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", "1000")
     monkeypatch.setattr(daily_limit, "DAY_LIMIT", 5)
     campaign.insert_many(7)
@@ -437,7 +437,7 @@ def test_the_day_s_limit_is_part_of_the_estimate(harness, campaign, monkeypatch)
     assert campaign.shown() == {"submitted": 5, "rate_limited": 2}
 
 
-def test_a_single_application_goes_before_a_greedy_campaign(harness, campaign):
+def test_single_application_precedes_campaign(harness, campaign):
     campaign.insert_many(24)
     campaign.act("start")
     harness.run()
@@ -448,7 +448,7 @@ def test_a_single_application_goes_before_a_greedy_campaign(harness, campaign):
     for _ in range(6):
         harness.world.sandbox.advance(451)
         harness.run()
-        states = [harness.row(one).state for one in single]
+        states = [harness.row(application).state for application in single]
         went.append((states.count("submitted"), campaign.shown().get("submitted", 0)))
     assert went == [(1, 20), (2, 20), (2, 21), (2, 22), (2, 23), (2, 24)]
     assert abs(said - harness.world.now()) < timedelta(seconds=60)
@@ -457,7 +457,7 @@ def test_a_single_application_goes_before_a_greedy_campaign(harness, campaign):
 # ── pause, resume, cancel ────────────────────────────────────────────────────────────────────────
 
 
-def test_a_paused_campaign_sends_nothing_and_goes_on_where_it_was(harness, campaign):
+def test_paused_campaign_sends_nothing_until_resumed(harness, campaign):
     campaign.insert_many(22)
     campaign.act("start")
     paused = campaign.act("pause")
@@ -481,7 +481,7 @@ def test_a_paused_campaign_sends_nothing_and_goes_on_where_it_was(harness, campa
     assert campaign.shown() == {"submitted": 19, "rate_limited": 4}
 
 
-def test_what_waits_while_its_campaign_is_paused_is_not_given_up(harness, campaign):
+def test_pause_does_not_expire_applications(harness, campaign):
     campaign.insert_many(2)
     campaign.act("start")
     campaign.act("pause")
@@ -493,7 +493,7 @@ def test_what_waits_while_its_campaign_is_paused_is_not_given_up(harness, campai
     assert campaign.shown() == {"submitted": 2}
 
 
-def test_what_is_about_to_go_out_when_its_campaign_is_paused_stays(harness, campaign):
+def test_pause_during_preparation_stops_the_attempt(harness, campaign):
     campaign.insert_many(1)
     campaign.act("start")
     calls = harness.hh.resumes
@@ -514,7 +514,7 @@ def test_what_is_about_to_go_out_when_its_campaign_is_paused_stays(harness, camp
     assert tokens(harness) == 19, "the attempt that was stopped cost none of its own"
 
 
-def test_what_is_out_when_its_campaign_is_paused_is_settled(harness, campaign):
+def test_sent_application_of_paused_campaign_is_settled(harness, campaign):
     campaign.insert_many(1)
     campaign.act("start")
     harness.world.sandbox.fault("lost", path="/negotiations", method="POST", times=1)
@@ -527,7 +527,7 @@ def test_what_is_out_when_its_campaign_is_paused_is_settled(harness, campaign):
     assert campaign.shown() == {"submitted": 1}
 
 
-def test_cancelling_gives_up_what_is_not_out(harness, campaign):
+def test_cancelled_campaign_cancels_unsent_items(harness, campaign):
     campaign.insert_many(22)
     handed_over = campaign.insert(publish(harness, has_test=True))
     campaign.act("start")
@@ -551,7 +551,7 @@ def test_cancelling_gives_up_what_is_not_out(harness, campaign):
     assert campaign.act("cancel").status == "cancelled"
 
 
-def test_the_sweeper_ends_a_cancelling_that_was_cut_short(harness, campaign):
+def test_sweeper_completes_interrupted_cancellation(harness, campaign):
     campaign.insert_many(3)
     campaign.act("start")
     harness.connection.execute("UPDATE campaigns SET state = 'cancelled'")
@@ -562,7 +562,7 @@ def test_the_sweeper_ends_a_cancelling_that_was_cut_short(harness, campaign):
     assert campaign.shown() == {"failed": 3}
 
 
-def test_an_item_that_the_bff_deletes_does_not_go_out(harness, campaign):
+def test_deleted_item_is_not_sent(harness, campaign):
     gone, stays = campaign.insert_many(2)
     campaign.act("start")
     id = campaign.rows()[gone].id
@@ -578,7 +578,7 @@ def test_an_item_that_the_bff_deletes_does_not_go_out(harness, campaign):
     assert harness.sweep().cancelled == 0, "what is out stays"
 
 
-def test_what_was_given_up_can_be_wanted_again(harness, campaign, database_url):
+def test_cancelled_application_can_be_requested_again(harness, campaign, database_url):
     vacancies = [publish(harness) for _ in range(3)]
     items = [campaign.insert(vacancy) for vacancy in vacancies]
     campaign.act("start")
@@ -603,7 +603,7 @@ def test_what_was_given_up_can_be_wanted_again(harness, campaign, database_url):
     )
     harness.sweep()
     harness.run()
-    assert {one["vacancy_id"] for one in harness.posted()} == set(vacancies)
+    assert {entry["vacancy_id"] for entry in harness.posted()} == set(vacancies)
     assert again.items() == {item: ("submitted", None)}
     assert again.rows()[item].letter == "Снова здравствуйте"
     assert campaign.shown() == {"failed": 3}
@@ -612,7 +612,7 @@ def test_what_was_given_up_can_be_wanted_again(harness, campaign, database_url):
 # ── whose it is, and adding ──────────────────────────────────────────────────────────────────────
 
 
-def test_another_account_s_campaign_is_not_found(harness, campaign):
+def test_campaign_of_another_account_is_not_found(harness, campaign):
     other = other_desk(harness)
     campaign.insert_many(1)
     for known in (False, True):
@@ -637,7 +637,7 @@ def test_another_account_s_campaign_is_not_found(harness, campaign):
     ]
 
 
-def test_both_sessions_of_a_person_act_for_the_same_campaign(harness, campaign):
+def test_two_sessions_share_one_campaign(harness, campaign):
     (item,) = campaign.insert_many(1)
     campaign.act("start")
     second = uuid4()
@@ -654,7 +654,7 @@ def test_both_sessions_of_a_person_act_for_the_same_campaign(harness, campaign):
     assert dict(rows) == dict.fromkeys((item, other), "submitted")
 
 
-def test_who_never_connected_has_no_campaign(harness, campaign):
+def test_unconnected_user_has_no_campaign(harness, campaign):
     campaign.insert_many(1)
     harness.connection.execute("UPDATE users SET account_id = NULL")
     with pytest.raises(NotFound):
@@ -665,7 +665,7 @@ def test_who_never_connected_has_no_campaign(harness, campaign):
         commands.count_jobs(body, person=harness.person, **about)
 
 
-def test_vacancies_are_added_once_each_in_either_form(harness, campaign):
+def test_vacancy_is_added_once_in_either_form(harness, campaign):
     first, second = publish(harness), publish(harness)
     jobs = [{"job_external_id": first, "coverLetter": "Здравствуйте"}, {"jobExternalId": second}]
     added = campaign.add(workflowId=str(campaign.id), jobs=jobs)
@@ -680,7 +680,7 @@ def test_vacancies_are_added_once_each_in_either_form(harness, campaign):
     assert letters == {first: "Здравствуйте", second: None, single: None}
 
 
-def test_without_a_workflow_id_a_new_campaign_is_made_once_for_a_key(harness, campaign):
+def test_new_campaign_is_created_once_per_key(harness, campaign):
     jobs = [{"job_external_id": publish(harness)}]
     one, other = (campaign.add(jobs=jobs) for _ in range(2))
     assert one.workflow_id != other.workflow_id
@@ -690,7 +690,7 @@ def test_without_a_workflow_id_a_new_campaign_is_made_once_for_a_key(harness, ca
     assert (first.queued_count, again.queued_count) == (1, 0)
 
 
-def test_the_count_of_batch_customize_is_recorded(harness, campaign):
+def test_batch_customize_count_is_recorded(harness, campaign):
     campaign.insert_many(1)
     body = CustomizeBody(workflowId=str(campaign.id), userId=str(harness.user_id), jobCount=7)
     about = {"person": harness.person, "connection": harness.connection, "now": harness.world.now()}
@@ -701,7 +701,7 @@ def test_the_count_of_batch_customize_is_recorded(harness, campaign):
     assert campaign.shown() == {"pending": 1}
 
 
-def test_a_page_of_items_names_the_applications(harness, campaign):
+def test_item_page_names_applications(harness, campaign):
     campaign.insert_many(3)
     campaign.act("start")
     about = {"person": harness.person, "connection": harness.connection, "now": harness.world.now()}
@@ -714,7 +714,7 @@ def test_a_page_of_items_names_the_applications(harness, campaign):
     assert progress.status(query, **about).total == 3
 
 
-def test_many_items_are_taken_up_a_few_hundred_at_a_time(harness, campaign, monkeypatch):
+def test_item_intake_is_limited_per_sweep(harness, campaign, monkeypatch):
     monkeypatch.setattr(item_intake, "INTAKE_BATCH", 3)
     campaign.insert_many(7)
     said = campaign.act("start").estimated_completion
@@ -725,7 +725,7 @@ def test_many_items_are_taken_up_a_few_hundred_at_a_time(harness, campaign, monk
     assert campaign.shown() == {"submitted": 7}
 
 
-def test_two_who_take_up_at_once_make_each_application_once(harness, campaign):
+def test_concurrent_intake_creates_each_application_once(harness, campaign):
     """The other one comes in the middle of the first, on a connection of its own."""
     campaign.insert_many(3)
     campaign.act("start")
@@ -749,7 +749,7 @@ def test_two_who_take_up_at_once_make_each_application_once(harness, campaign):
     assert len(campaign.rows()) == 6
 
 
-def test_acts_on_a_campaign_are_on_record(harness, campaign):
+def test_campaign_commands_are_audited(harness, campaign):
     campaign.insert_many(1)
     for act in ("start", "start", "pause", "resume", "cancel"):
         campaign.act(act)

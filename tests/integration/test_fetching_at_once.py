@@ -61,7 +61,7 @@ def work(crew, bells):
     while waiting or any(worker.busy for worker in crew):
         for worker in crew:
             if waiting and not worker.busy:
-                worker.ring(waiting.pop())
+                worker.notify(waiting.pop())
         for worker in first_to_answer(crew, 0.2):
             assert worker.answer() == "done"
 
@@ -226,7 +226,7 @@ def searches(harness, employer):
 
 @pytest.mark.parametrize("step", fetch_process.STEPS_OF_THE_FETCHER)
 def test_a_fetcher_killed_at_any_step_leaves_nothing_behind(harness, workers, searches, step):
-    workers.killed_at(step, fetch_process.TICK, harness.world.clock.path)
+    workers.kill_at(step, fetch_process.TICK, harness.world.clock.path)
     harness.bells()  # whom it rang for is not told
     all_ends_well(harness, searches)
 
@@ -243,7 +243,7 @@ def test_a_worker_killed_at_any_step_leaves_nothing_behind(
     for row in harness.connection.execute("SELECT query_id FROM fetch_runs").fetchall():
         if row["query_id"] != searches:
             harness.work(row["query_id"])
-    workers.killed_at(step, str(searches), harness.world.clock.path)
+    workers.kill_at(step, str(searches), harness.world.clock.path)
     all_ends_well(harness, searches)
 
 

@@ -148,7 +148,7 @@ class Soak:
         while time.monotonic() < ends:
             for worker in self.crew:
                 if waiting and not worker.busy:
-                    worker.ring(waiting.pop())
+                    worker.notify(waiting.pop())
                     if self.chance.random() < KILLED:
                         deaths[worker] = time.monotonic() + self.chance.random() * 0.15
             for worker in first_to_answer(self.crew, 0.02):
@@ -218,7 +218,7 @@ class Soak:
         while waiting or any(worker.busy for worker in self.crew):
             for worker in self.crew:
                 if waiting and not worker.busy:
-                    worker.ring(waiting.pop())
+                    worker.notify(waiting.pop())
             for worker in first_to_answer(self.crew, 0.2):
                 worker.answer()
 

@@ -82,7 +82,7 @@ DROPPED = {
 
 
 @pytest.mark.parametrize("rule", DROPPED)
-def test_a_rule_drops_at_submit_what_is_stored_and_in_the_applier_what_is_not(harness, rule):
+def test_rule_drops_at_submit_or_in_the_submitter(harness, rule):
     rules, fields = DROPPED[rule]
     seen, unseen = (publish(harness, employer=PIER, **fields) for _ in range(2))
     harness.see(seen)
@@ -102,7 +102,7 @@ def test_a_rule_drops_at_submit_what_is_stored_and_in_the_applier_what_is_not(ha
     assert shown == [{"status": "failed", "error_message": f"filtered_{rule}"}] * 2
 
 
-def test_what_no_rule_drops_goes_out(harness):
+def test_vacancy_that_no_rule_drops_is_sent(harness):
     everything = {name: value for rules, _ in DROPPED.values() for name, value in rules.items()}
     harness.put(**everything, max_per_employer_per_week=1)
     accepted = harness.submit(
@@ -120,7 +120,7 @@ def test_what_no_rule_drops_goes_out(harness):
     assert harness.where(accepted) == ("submitted", None)
 
 
-def test_a_filtered_one_is_history_and_can_be_asked_again_with_other_rules(harness):
+def test_filtered_application_is_retried_after_new_rules(harness):
     vacancy = publish(harness, employer=PIER)
     harness.see(vacancy)
     harness.put(title_words=["разработчик"])
@@ -138,7 +138,7 @@ def test_a_filtered_one_is_history_and_can_be_asked_again_with_other_rules(harne
     assert harness.where(accepted) == ("submitted", None)
 
 
-def test_the_bff_s_wish_to_retry_does_not_go_past_the_rules(harness):
+def test_retry_by_bff_does_not_override_rules(harness):
     harness.put(title_words=["разработчик"])
     accepted = harness.submit(publish(harness))
     harness.run()
@@ -149,14 +149,14 @@ def test_the_bff_s_wish_to_retry_does_not_go_past_the_rules(harness):
     assert harness.posted() == []
 
 
-def test_new_rules_hold_for_what_waits_already(harness):
+def test_new_rules_apply_to_waiting_applications(harness):
     accepted = harness.submit(publish(harness))
     harness.put(title_words=["разработчик"])
     harness.run()
     assert harness.where(accepted) == ("refused", "filtered_title")
 
 
-def test_the_applier_decides_with_the_vacancy_as_it_is_now(harness):
+def test_submitter_evaluates_current_vacancy(harness):
     vacancy = publish(harness, employer=PIER, work_format=["ON_SITE"])
     harness.see(vacancy)
     harness.connection.execute(
@@ -169,7 +169,7 @@ def test_the_applier_decides_with_the_vacancy_as_it_is_now(harness):
     assert harness.where(accepted) == ("refused", "filtered_format")
 
 
-def test_nobody_is_asked_to_pass_the_test_of_a_vacancy_that_is_filtered(harness):
+def test_filter_precedes_required_test(harness):
     harness.put(title_words=["разработчик"])
     accepted = harness.submit(publish(harness, has_test=True))
     harness.run()
@@ -182,7 +182,7 @@ def test_nobody_is_asked_to_pass_the_test_of_a_vacancy_that_is_filtered(harness)
 @pytest.mark.parametrize(
     "stored", [{"title_words": [""]}, {"salaries": 1}, {"formats": ["MARS"]}, [], "x", None]
 )
-def test_rules_that_cannot_be_read_let_nothing_through(harness, stored):
+def test_unreadable_rules_let_nothing_through(harness, stored):
     vacancy = publish(harness)
     harness.see(vacancy)
     harness.connection.execute(
@@ -219,7 +219,7 @@ def test_rules_that_cannot_be_read_let_nothing_through(harness, stored):
         ({"salary_floor": {"amount": 1}}, {"salary": {"from": 9_000, "mode": "SHIFT"}}),
     ],
 )
-def test_a_vacancy_without_the_facts_goes_to_the_person(harness, rules, fields):
+def test_vacancy_without_facts_needs_person(harness, rules, fields):
     harness.put(**rules)
     vacancy = publish(harness, employer=PIER, **fields)
     harness.see(vacancy)
@@ -234,12 +234,12 @@ def test_a_vacancy_without_the_facts_goes_to_the_person(harness, rules, fields):
 # ── at most so many an employer and week ─────────────────────────────────────────────────────────
 
 
-def test_at_most_two_an_employer_in_any_seven_days(harness):
+def test_weekly_limit_of_employer_over_seven_days(harness):
     harness.put(max_per_employer_per_week=2)
     first = [harness.submit(publish(harness, employer=PIER)) for _ in range(4)]
     elsewhere = harness.submit(publish(harness, employer=OTHER))
     harness.run()
-    assert sorted(harness.where(one) for one in first) == [
+    assert sorted(harness.where(application) for application in first) == [
         ("refused", "filtered_employer_week"),
         ("refused", "filtered_employer_week"),
         ("submitted", None),
@@ -250,7 +250,7 @@ def test_at_most_two_an_employer_in_any_seven_days(harness):
     harness.see(known)
     assert harness.submit(known).reason == "filtered_employer_week", "told at once"
     harness.world.sandbox.advance(7 * DAY - 3600)
-    refused = next(one for one in first if harness.row(one).state == "refused")
+    refused = next(application for application in first if harness.row(application).state == "refused")
     harness.retry(refused)
     harness.run()
     assert harness.where(refused) == ("refused", "filtered_employer_week")
@@ -260,7 +260,7 @@ def test_at_most_two_an_employer_in_any_seven_days(harness):
     assert harness.where(refused) == ("submitted", None)
 
 
-def test_what_was_made_by_hand_counts_whether_its_vacancy_is_known_or_not(harness):
+def test_by_hand_counts_with_unknown_vacancy(harness):
     harness.put(max_per_employer_per_week=1)
     by_hand = harness.submit(publish(harness, employer=PIER, has_test=True))
     harness.run()
@@ -269,7 +269,7 @@ def test_what_was_made_by_hand_counts_whether_its_vacancy_is_known_or_not(harnes
     harness.connection.execute("DELETE FROM jobs")
     accepted = [harness.submit(publish(harness, employer=one)) for one in (PIER, OTHER)]
     harness.run()
-    assert [harness.where(one) for one in accepted] == [
+    assert [harness.where(application) for application in accepted] == [
         ("refused", "filtered_employer_week"),
         ("submitted", None),
     ]
@@ -282,7 +282,7 @@ def confirm_by_hand(harness, accepted):
     )
 
 
-def test_one_by_hand_whose_vacancy_is_gone_may_have_been_the_same_employer(harness):
+def test_by_hand_with_deleted_vacancy_needs_person(harness):
     harness.put(max_per_employer_per_week=2)
     gone = harness.submit("999999999999")
     harness.run()
@@ -291,14 +291,14 @@ def test_one_by_hand_whose_vacancy_is_gone_may_have_been_the_same_employer(harne
     confirm_by_hand(harness, gone)
     accepted = [harness.submit(publish(harness, employer=PIER)) for _ in range(2)]
     harness.run()
-    assert [harness.where(one) for one in accepted] == [
+    assert [harness.where(application) for application in accepted] == [
         ("submitted", None),
         ("needs_person", "filters_unreadable"),
     ]
 
 
 @pytest.mark.parametrize(("days_ago", "state"), [(1, "refused"), (8, "submitted")])
-def test_one_that_hh_ru_knew_already_counts_from_when_it_was_made(harness, days_ago, state):
+def test_already_applied_counts_from_its_creation(harness, days_ago, state):
     vacancy = publish(harness, employer=PIER)
     harness.world.sandbox.apply_by_hand(ANNA, vacancy_id=vacancy)
     harness.world.sandbox.advance(days_ago * DAY)
@@ -312,7 +312,7 @@ def test_one_that_hh_ru_knew_already_counts_from_when_it_was_made(harness, days_
     assert harness.row(second).state == state
 
 
-def test_what_was_made_on_hh_ru_itself_counts_once_it_is_read(harness):
+def test_by_hand_on_hh_counts_after_sync(harness):
     harness.world.sandbox.apply_by_hand(ANNA, vacancy_id=publish(harness, employer=PIER))
     harness.put(max_per_employer_per_week=1)
     negotiation_sync.schedule_sync(
@@ -323,7 +323,7 @@ def test_what_was_made_on_hh_ru_itself_counts_once_it_is_read(harness):
     assert harness.where(accepted) == ("refused", "filtered_employer_week")
 
 
-def test_hh_ru_in_trouble_lets_nothing_through(harness):
+def test_failing_hh_lets_nothing_through(harness):
     harness.put(max_per_employer_per_week=1)
     by_hand = harness.submit(publish(harness, employer=PIER, has_test=True))
     harness.run()
@@ -341,7 +341,7 @@ def test_hh_ru_in_trouble_lets_nothing_through(harness):
     assert harness.where(accepted) == ("refused", "filtered_employer_week")
 
 
-def test_an_unanswered_call_counts_until_it_is_settled(harness):
+def test_uncertain_application_counts_until_settled(harness):
     harness.put(max_per_employer_per_week=1)
     first, second = (harness.submit(publish(harness, employer=PIER)) for _ in range(2))
     harness.world.sandbox.fault("lost", path="/negotiations", method="POST", times=1)
@@ -350,7 +350,7 @@ def test_an_unanswered_call_counts_until_it_is_settled(harness):
     assert harness.where(second) == ("refused", "filtered_employer_week")
 
 
-def test_two_sessions_and_eight_workers_at_once_do_not_make_one_too_many(harness, monkeypatch):
+def test_concurrent_workers_keep_weekly_limit(harness, monkeypatch):
     harness.put(max_per_employer_per_week=3)
     other = uuid4()
     harness.connection.execute(
@@ -376,8 +376,8 @@ def test_two_sessions_and_eight_workers_at_once_do_not_make_one_too_many(harness
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     harness.run()
-    assert len([one for one in harness.posted() if one["outcome"] == "accepted"]) == 3
-    states = [harness.where(one) for one in accepted]
+    assert len([entry for entry in harness.posted() if entry["outcome"] == "accepted"]) == 3
+    states = [harness.where(application) for application in accepted]
     assert states.count(("submitted", None)) == 3
     assert states.count(("refused", "filtered_employer_week")) == 9
 
@@ -392,7 +392,7 @@ def own_connection():
 # ── preview ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_preview_says_what_would_be_dropped_and_why(harness):
+def test_preview_returns_verdicts_and_findings(harness):
     ids = [
         publish(harness, employer=PIER, work_format=["ON_SITE"], duties=["Ночные дежурства"]),
         publish(harness, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
@@ -410,9 +410,9 @@ def test_a_preview_says_what_would_be_dropped_and_why(harness):
     shown = harness.preview(rules=rules, job_ids=[*ids, "5", ids[0]])
     assert (shown.checked, shown.kept, shown.dropped, shown.unknown) == (4, 1, 2, 1)
     assert shown.not_stored == ["5"]
-    assert [one.job_id for one in shown.jobs] == ids
-    assert [one.verdict for one in shown.jobs] == ["drop", "keep", "drop", "unknown"]
-    assert {one.rule: one.because.split(",")[0] for one in shown.jobs[0].findings} == {
+    assert [job.job_id for job in shown.jobs] == ids
+    assert [job.verdict for job in shown.jobs] == ["drop", "keep", "drop", "unknown"]
+    assert {job.rule: job.because.split(",")[0] for job in shown.jobs[0].findings} == {
         "employer": "Пристань",
         "description": "дежурств*",
         "format": "ON_SITE",
@@ -424,30 +424,30 @@ def test_a_preview_says_what_would_be_dropped_and_why(harness):
         "employer_week": 1,
     }
     newest = harness.preview(rules=rules)
-    assert {one.job_id for one in newest.jobs} == set(ids)
+    assert {job.job_id for job in newest.jobs} == set(ids)
     assert harness.preview().kept == 4, "nothing is stored yet"
     harness.put(**rules)
     assert harness.preview().jobs == newest.jobs
     assert harness.posted() == []
 
 
-def test_a_preview_agrees_with_what_then_happens(harness):
+def test_preview_agrees_with_later_submissions(harness):
     search = [publish(harness, employer=one) for one in (PIER, OTHER, PIER, OTHER, PIER)]
     for id in search:
         harness.see(id)
     harness.put(current_employer={"id": OTHER["id"]}, max_per_employer_per_week=2)
-    told = {one.job_id: one.verdict for one in harness.preview(job_ids=search).jobs}
+    told = {job.job_id: job.verdict for job in harness.preview(job_ids=search).jobs}
     accepted = [harness.submit(id) for id in search]
     harness.run()
-    happened = {one.job_id: harness.row(one).state for one in accepted}
+    happened = {application.job_id: harness.row(application).state for application in accepted}
     assert {id: "keep" if happened[id] == "submitted" else "drop" for id in search} == told
 
 
-def test_one_person_s_rules_are_not_another_s(harness):
+def test_rules_of_another_account_do_not_apply(harness):
     harness.put(title_words=["разработчик"])
     timur = FilteringHarness(harness.world, "timur")
     assert commands.show(person=timur.person, connection=timur.connection).updated_at is None
     accepted = timur.submit(publish(harness))
     timur.run()
     assert timur.row(accepted).state == "submitted"
-    assert ANNA not in {one["person"] for one in harness.world.sandbox.applications()}
+    assert ANNA not in {entry["person"] for entry in harness.world.sandbox.applications()}

@@ -53,10 +53,10 @@ class Maker(ApplyHarness):
 
     @property
     def resumes(self):
-        return self.world.sandbox.resumes(self.who)
+        return self.world.sandbox.resumes(self.name)
 
     def resume(self, id):
-        token = self.world.log_in(self.who).access_token
+        token = self.world.log_in(self.name).access_token
         return self.world.sandbox.call("GET", f"/resumes/{id}", token).json()
 
     def stored(self, accepted):
@@ -100,7 +100,7 @@ class Way(httpx.BaseTransport):
 # ── as it should go ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_resume_is_made_published_and_sent_when_hh_shows_it(harness):
+def test_new_resume_is_published_and_sent_once_visible(harness):
     before = harness.resumes
     accepted = harness.ask()
     harness.run()
@@ -120,7 +120,7 @@ def test_a_resume_is_made_published_and_sent_when_hh_shows_it(harness):
     assert harness.asked() == harness.asked("POST /resumes/{resume_id}/publish") == 1
 
 
-def test_it_says_what_the_cv_says_and_the_rest_is_a_copy_of_the_one_that_fits_best(harness):
+def test_new_resume_merges_cv_into_best_resume(harness):
     source = harness.resume(harness.resumes["Python-разработчик"])
     accepted = harness.ask()
     harness.run()
@@ -135,7 +135,7 @@ def test_it_says_what_the_cv_says_and_the_rest_is_a_copy_of_the_one_that_fits_be
     assert {name: made[name] for name in copied} == {name: source[name] for name in copied}
 
 
-def test_what_a_copy_does_not_take_over_is_written_into_it_once(harness):
+def test_missing_fields_of_copy_are_written_once(harness):
     changed = []
 
     def only_the_title(request, way_on):
@@ -159,14 +159,14 @@ def test_what_a_copy_does_not_take_over_is_written_into_it_once(harness):
     assert harness.row(accepted).state == "submitted"
 
 
-def test_without_being_asked_for_none_is_made(harness):
+def test_resume_is_not_created_without_request(harness):
     accepted = harness.submit(publish(harness), customized_cv=CV)
     harness.run()
     assert harness.row(accepted).state == "submitted"
     assert (harness.asked(), harness.stored(accepted)["new_resume"]) == (0, None)
 
 
-def test_the_resume_that_is_named_is_the_one_that_is_copied(harness):
+def test_named_resume_is_copied(harness):
     accepted = harness.ask(hh_resume_id=harness.resumes["Backend-инженер"])
     harness.run()
     harness.let_pass(rounds=1)
@@ -179,27 +179,27 @@ def test_the_resume_that_is_named_is_the_one_that_is_copied(harness):
     ("title", "made"),
     [("Python-разработчик", "Python-разработчик (2)"), (None, "Python-разработчик (2)")],
 )
-def test_a_title_that_is_taken_gets_a_number(harness, title, made):
+def test_taken_title_gets_number(harness, title, made):
     accepted = harness.ask(cv={"title": title})
     harness.run()
     harness.let_pass(rounds=1)
     assert harness.row(accepted).resume_id == harness.resumes[made]
 
 
-def test_two_that_want_the_same_title_get_one_each_before_hh_shows_the_first(harness):
+def test_two_applications_get_distinct_titles(harness):
     both = [harness.ask(), harness.ask()]
     harness.run()
     assert harness.asked() == 2, "hh.ru need not refuse a title that is known"
     harness.let_pass(rounds=2)
-    assert [harness.row(one).state for one in both] == ["submitted"] * 2
-    assert {harness.row(one).resume_id for one in both} == {
+    assert [harness.row(application).state for application in both] == ["submitted"] * 2
+    assert {harness.row(application).resume_id for application in both} == {
         harness.resumes[TITLE],
         harness.resumes[f"{TITLE} (2)"],
     }
 
 
-def test_a_title_that_only_hh_knows_to_be_taken_gets_a_number_too(harness):
-    token = harness.world.log_in(harness.who).access_token
+def test_title_taken_invisibly_gets_number(harness):
+    token = harness.world.log_in(harness.name).access_token
     hidden = {"title": TITLE, "first_name": "Анна", "last_name": "Веснина", "area": {"id": "2"}}
     harness.world.sandbox.control("POST", "/clock", {"rate": 0})
     accepted = harness.ask()
@@ -210,7 +210,7 @@ def test_a_title_that_only_hh_knows_to_be_taken_gets_a_number_too(harness):
     assert harness.row(accepted).resume_id == harness.resumes[f"{TITLE} (2)"]
 
 
-def test_the_cv_is_forgotten_when_the_application_is_over(harness):
+def test_cv_is_deleted_when_application_is_final(harness):
     accepted = harness.ask()
     assert harness.stored(accepted)["new_resume"] == {
         "title": TITLE,
@@ -237,7 +237,7 @@ def test_the_cv_is_forgotten_when_the_application_is_over(harness):
 # ── where a person has to do something ──────────────────────────────────────────────────────────
 
 
-def test_a_person_without_a_resume_is_told_so(harness):
+def test_person_without_resume_needs_person(harness):
     vera = Maker(harness.world, "vera")
     accepted = vera.ask()
     vera.run()
@@ -247,7 +247,7 @@ def test_a_person_without_a_resume_is_told_so(harness):
 
 def fill(harness):
     """All twenty resumes."""
-    token = harness.world.log_in(harness.who).access_token
+    token = harness.world.log_in(harness.name).access_token
     for number in range(20 - len(harness.resumes)):
         body = {"title": f"№ {number}", "first_name": "Анна", "last_name": "В", "area": {"id": "2"}}
         answer = harness.world.sandbox.call("POST", "/resumes", token, json=body)
@@ -256,7 +256,7 @@ def fill(harness):
     return token
 
 
-def test_twenty_resumes_are_the_most_and_room_lets_it_go_on(harness):
+def test_resume_limit_needs_person_until_one_is_deleted(harness):
     token = fill(harness)
     asked = harness.asked()
     accepted = harness.ask()
@@ -283,7 +283,7 @@ def again(harness, accepted):
     harness.run()
 
 
-def test_the_cap_is_told_by_the_refusal_too(harness, monkeypatch):
+def test_resume_limit_is_known_from_refusal(harness, monkeypatch):
     fill(harness)
     monkeypatch.setattr(HHClient, "may_create_resume", lambda self, token: True)
     accepted = harness.ask()
@@ -292,7 +292,7 @@ def test_the_cap_is_told_by_the_refusal_too(harness, monkeypatch):
     assert harness.stored(accepted)["new_resume_asked"] == 0
 
 
-def test_what_hh_does_not_take_is_the_persons_to_complete(harness):
+def test_refused_resume_needs_person(harness):
     accepted = harness.ask(cv={"title": "TEST_RESUME"})
     harness.run()
     assert harness.stands(accepted) == ("needs_person", "resume_incomplete")
@@ -300,7 +300,7 @@ def test_what_hh_does_not_take_is_the_persons_to_complete(harness):
     assert (harness.tokens(), harness.stored(accepted)["new_resume_title"]) == (20, None)
 
 
-def test_a_copy_of_an_unfinished_resume_is_finished_by_its_person_and_then_sent(harness):
+def test_incomplete_copy_is_sent_after_completion(harness):
     egor = Maker(harness.world, "egor")
     accepted = egor.ask(cv={"title": "Стажёр-тестировщик"})
     egor.run()
@@ -319,12 +319,12 @@ def test_a_copy_of_an_unfinished_resume_is_finished_by_its_person_and_then_sent(
     assert egor.resume(made)["skills"] == "Своими словами"
 
 
-def test_a_made_resume_that_is_gone_is_not_made_again(harness):
+def test_deleted_new_resume_is_not_created_again(harness):
     accepted = harness.ask()
     harness.run()
     made = harness.row(accepted).resume_id
     harness.world.sandbox.advance(5)
-    token = harness.world.log_in(harness.who).access_token
+    token = harness.world.log_in(harness.name).access_token
     harness.world.sandbox.call("DELETE", f"/resumes/{made}", token)
     harness.let_pass(seconds=61)
     assert harness.stands(accepted) == ("needs_person", "resume_not_available")
@@ -333,7 +333,7 @@ def test_a_made_resume_that_is_gone_is_not_made_again(harness):
     assert (harness.asked(), harness.tokens()) == (1, 20)
 
 
-def test_a_closed_hh_makes_nothing_and_hands_over(harness):
+def test_closed_hh_creates_nothing_and_hands_off(harness):
     accepted = harness.ask()
     harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
     harness.run()
@@ -341,7 +341,7 @@ def test_a_closed_hh_makes_nothing_and_hands_over(harness):
     assert harness.stored(accepted)["new_resume_asked"] == 0
 
 
-def test_an_archived_vacancy_is_worth_no_resume(harness):
+def test_archived_vacancy_creates_no_resume(harness):
     vacancy = publish(harness)
     harness.world.sandbox.control("POST", f"/vacancies/{vacancy}/close")
     accepted = harness.ask(vacancy)
@@ -354,13 +354,13 @@ def test_an_archived_vacancy_is_worth_no_resume(harness):
 # ── what is asked for ───────────────────────────────────────────────────────────────────────────
 
 
-def test_a_resume_is_made_of_a_cv(harness):
+def test_new_resume_without_cv_is_refused(harness):
     with pytest.raises(Invalid) as raised:
         harness.submit(publish(harness), create_resume=True)
     assert raised.value.code == "bad_arguments"
 
 
-def test_the_same_key_with_another_cv_is_another_application(harness):
+def test_reused_key_with_other_cv_is_conflict(harness):
     vacancy = publish(harness)
     first = harness.ask(vacancy, idempotency_key="k")
     assert harness.ask(vacancy, idempotency_key="k").application_id == first.application_id
@@ -378,7 +378,7 @@ def made_by(harness, before):
 
 
 @pytest.mark.parametrize("fault", ["lost", "truncated"])
-def test_a_lost_answer_is_settled_by_looking_for_the_title(harness, fault):
+def test_lost_answer_is_settled_by_title(harness, fault):
     before = harness.resumes
     accepted = harness.ask()
     harness.world.sandbox.fault(fault, path="/resumes", method="POST", times=1)
@@ -389,7 +389,7 @@ def test_a_lost_answer_is_settled_by_looking_for_the_title(harness, fault):
     assert (harness.asked(), harness.row(accepted).resume_id) == (1, harness.resumes[TITLE])
 
 
-def test_a_call_that_never_arrived_is_made_again_when_that_is_certain(harness):
+def test_call_that_never_arrived_is_repeated_when_certain(harness):
     before = harness.resumes
     accepted = harness.ask()
     harness.world.sandbox.fault("drop", path="/resumes", method="POST", times=1)
@@ -402,7 +402,7 @@ def test_a_call_that_never_arrived_is_made_again_when_that_is_certain(harness):
     assert made_by(harness, before) == [TITLE]
 
 
-def test_a_call_that_never_arrives_is_not_made_for_ever(harness):
+def test_creation_calls_that_never_arrive_are_limited(harness):
     accepted = harness.ask()
     harness.world.sandbox.fault("drop", path="/resumes", method="POST")
     harness.run()
@@ -415,7 +415,7 @@ def test_a_call_that_never_arrives_is_not_made_for_ever(harness):
     assert harness.row(accepted).state == "submitted"
 
 
-def test_a_lost_answer_of_publishing_publishes_once_more_or_not_at_all(harness):
+def test_lost_answer_of_publishing_is_harmless(harness):
     accepted = harness.ask()
     harness.run()
     harness.world.sandbox.fault("lost", path="/resumes/", method="POST", times=1)
@@ -431,13 +431,13 @@ def workers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("step", [*STEPS_OF_MAKING_A_RESUME, *STEPS_OF_PUBLISHING_IT])
-def test_a_worker_killed_at_any_step_leaves_one_resume_and_one_application(harness, workers, step):
+def test_worker_killed_at_any_step_creates_one_resume(harness, workers, step):
     before = harness.resumes
     accepted = harness.ask()
     if step in STEPS_OF_PUBLISHING_IT:
         harness.run()
         harness.world.sandbox.advance(11)
-    workers.killed_at(step, harness.account_id, harness.world.clock.path)
+    workers.kill_at(step, harness.account_id, harness.world.clock.path)
     harness.run()  # its lease is not over
     harness.let_pass(rounds=20)
     assert harness.row(accepted).state == "submitted"
@@ -450,7 +450,7 @@ class Gone(BaseException):
 
 
 @pytest.mark.parametrize("other", ["is done", "dies"])
-def test_a_worker_that_was_asleep_asks_for_no_second(harness, monkeypatch, other):
+def test_overtaken_worker_creates_no_second_resume(harness, monkeypatch, other):
     """Its lease is another's by now, who has asked for the resume already."""
     before = harness.resumes
     accepted = harness.ask()
@@ -476,7 +476,7 @@ def test_a_worker_that_was_asleep_asks_for_no_second(harness, monkeypatch, other
     assert (harness.asked(), made_by(harness, before)) == (1, [TITLE])
 
 
-def test_what_is_made_for_an_application_that_was_cancelled_meanwhile_is_kept_and_used(
+def test_resume_of_cancelled_application_is_reused(
     harness, monkeypatch
 ):
     accepted = harness.ask()
@@ -503,7 +503,7 @@ def test_what_is_made_for_an_application_that_was_cancelled_meanwhile_is_kept_an
     assert (harness.asked(), row.resume_id) == (1, harness.resumes[TITLE])
 
 
-def test_a_made_resume_that_an_application_does_not_find_at_once_is_waited_for(harness):
+def test_new_resume_not_found_at_once_is_awaited(harness):
     accepted = harness.ask()
     harness.world.sandbox.advance(50)
     harness.run()
@@ -515,7 +515,7 @@ def test_a_made_resume_that_an_application_does_not_find_at_once_is_waited_for(h
     assert harness.row(accepted).state == "submitted"
 
 
-def test_a_list_of_resumes_that_is_empty_by_mistake_makes_no_second(harness):
+def test_incomplete_resume_list_creates_no_second(harness):
     """hh.ru itself refuses a second one of the title."""
     before = harness.resumes
     accepted = harness.ask()
@@ -525,7 +525,7 @@ def test_a_list_of_resumes_that_is_empty_by_mistake_makes_no_second(harness):
     def forgetful(request, way_on):
         if request.url.path == "/resumes/mine":
             wanted = json.loads(body(way_on(request)))["items"]
-            items = [one for one in wanted if one["title"] != TITLE]
+            items = [item for item in wanted if item["title"] != TITLE]
             return httpx.Response(200, json={"items": items, "pages": 1})
         return way_on(request)
 
@@ -546,7 +546,7 @@ def body(response):
     return response.content
 
 
-def test_one_of_ten_calls_fails_and_each_application_has_its_resume_once(harness):
+def test_failing_calls_create_each_resume_once(harness):
     before = harness.resumes
     accepted = [harness.ask(cv={"title": f"{TITLE} № {number}"}) for number in range(8)]
     for kind in ("lost", "drop", "bad_gateway"):
@@ -554,8 +554,8 @@ def test_one_of_ten_calls_fails_and_each_application_has_its_resume_once(harness
     harness.run()
     for _ in range(60):
         harness.let_pass(rounds=1, seconds=31)
-    rows = [harness.row(one) for one in accepted]
+    rows = [harness.row(application) for application in accepted]
     assert {(row.state, row.resume_reason) for row in rows} == {("submitted", "made")}, rows
     assert sorted(made_by(harness, before)) == [f"{TITLE} № {number}" for number in range(8)]
     assert len({row.resume_id for row in rows}) == 8
-    assert [one["outcome"] for one in harness.posted()].count("accepted") == 8
+    assert [entry["outcome"] for entry in harness.posted()].count("accepted") == 8

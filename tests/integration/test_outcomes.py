@@ -99,7 +99,7 @@ class Watcher(ApplyHarness):
         }
 
     def by_hand(self, **body):
-        ids = self.world.sandbox.apply_by_hand(self.who, **body)["negotiation_ids"]
+        ids = self.world.sandbox.apply_by_hand(self.name, **body)["negotiation_ids"]
         return ids[0] if len(ids) == 1 else ids
 
     def asked(self):
@@ -123,7 +123,7 @@ def at_hh(one):
 # ── by hand ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_application_by_hand_enters_and_counts_from_when_it_was_made(harness):
+def test_by_hand_is_inserted_and_counts_from_creation(harness):
     negotiation = harness.by_hand()
     made = at_hh(harness.posted()[0])
     harness.world.sandbox.advance(3 * HOUR)
@@ -144,7 +144,7 @@ def test_an_application_by_hand_enters_and_counts_from_when_it_was_made(harness)
     assert harness.told(negotiation) == harness.steps(negotiation) == ["by_hand"]
 
 
-def test_it_is_shown_to_the_session_that_logged_in_last(harness):
+def test_by_hand_belongs_to_latest_session(harness):
     latest = uuid4()
     harness.connection.execute(
         "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
@@ -160,7 +160,7 @@ def test_it_is_shown_to_the_session_that_logged_in_last(harness):
     assert harness.rows()[0]["user_id"] == latest
 
 
-def test_reading_again_changes_nothing(harness):
+def test_repeated_sync_changes_nothing(harness):
     harness.by_hand(count=3)
     accepted = harness.submit(publish(harness))
     harness.run()
@@ -175,7 +175,7 @@ def test_reading_again_changes_nothing(harness):
 
 
 @pytest.mark.parametrize("step", range(1, 9))
-def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(harness, monkeypatch, step):
+def test_sync_interrupted_at_any_step_is_resumed(harness, monkeypatch, step):
     ids = harness.by_hand(count=4)
     for id in ids[:2]:
         harness.world.sandbox.advance(2)
@@ -200,7 +200,7 @@ def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(harness, mon
     assert sequence == list(range(1, 9))
 
 
-def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(harness, monkeypatch):
+def test_interrupted_sync_does_not_skip_negotiations(harness, monkeypatch):
     harness.by_hand()
     harness.world.sandbox.advance(3 * DAY_S)
     harness.by_hand(count=110)
@@ -225,7 +225,7 @@ def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(harness, monk
     assert len(harness.rows()) == 112
 
 
-def test_a_submit_at_the_same_moment_makes_no_second_row(harness, database_url):
+def test_concurrent_submit_and_sync_make_one_row(harness, database_url):
     vacancy = publish(harness)
     negotiation, person = harness.by_hand(vacancy_id=vacancy), harness.person
     with (
@@ -250,7 +250,7 @@ def test_a_submit_at_the_same_moment_makes_no_second_row(harness, database_url):
     assert len(harness.counted()) == 1
 
 
-def test_nothing_is_read_for_an_account_that_has_no_session_any_more(harness):
+def test_account_without_session_is_not_read(harness):
     harness.by_hand()
     harness.connection.execute("DELETE FROM users")
     harness.look()
@@ -258,7 +258,7 @@ def test_nothing_is_read_for_an_account_that_has_no_session_any_more(harness):
     assert waits(harness) == pytest.approx(6 * HOUR, abs=10)
 
 
-def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_that_is_told(
+def test_reapplying_with_other_resume_counts_again(
     harness,
 ):
     """hh.ru: a deleted resume takes its negotiations with it, not what it counted."""
@@ -299,7 +299,7 @@ def use_up(harness):
 @pytest.mark.parametrize(
     "state", ["queued", "waiting_quota", "needs_person", "handoff", "cancelled", "refused"]
 )
-def test_what_the_person_did_by_hand_settles_what_waited(harness, state):
+def test_by_hand_settles_waiting_application(harness, state):
     fields = {"handoff": {"has_test": True}, "needs_person": {"response_letter_required": True}}
     vacancy = publish(harness, **fields.get(state, {}))
     accepted = harness.submit(vacancy, None if state == "needs_person" else "Здравствуйте!")
@@ -327,7 +327,7 @@ def test_what_the_person_did_by_hand_settles_what_waited(harness, state):
     assert (row.state, row.reason, row.by_hand) == ("submitted", "by_hand", True)
     assert (row.negotiation_id, row.due_at) == (negotiation, None)
     assert len(harness.counted()) == 1
-    assert [one["by"] for one in harness.posted()] == ["hand"], "Core did not even try"
+    assert [entry["by"] for entry in harness.posted()] == ["hand"], "Core did not even try"
 
 
 def interrupted(harness, vacancy):
@@ -344,7 +344,7 @@ def interrupted(harness, vacancy):
     return accepted, resume_id
 
 
-def test_a_call_that_did_arrive_is_settled_as_its_own(harness):
+def test_arrived_call_is_settled_as_cores_own(harness):
     vacancy = publish(harness)
     accepted, resume_id = interrupted(harness, vacancy)
     answer = harness.world.sandbox.apply(
@@ -355,11 +355,11 @@ def test_a_call_that_did_arrive_is_settled_as_its_own(harness):
     row = harness.row(accepted)
     assert (row.state, row.reason, row.by_hand) == ("submitted", "found_at_hh", False)
     kept = harness.all_that_is_kept()
-    assert [one["outcome"] for one in kept["application_outcomes"]] == ["found_at_hh"]
+    assert [outcome["outcome"] for outcome in kept["application_outcomes"]] == ["found_at_hh"]
     assert len(harness.counted()) == 1
 
 
-def test_a_call_after_the_persons_own_is_not_counted_beside_it(harness):
+def test_call_after_by_hand_is_not_counted(harness):
     vacancy = publish(harness)
     harness.by_hand(vacancy_id=vacancy)
     made = at_hh(harness.posted()[0])
@@ -371,7 +371,7 @@ def test_a_call_after_the_persons_own_is_not_counted_beside_it(harness):
     assert harness.counted() == [made]
 
 
-def test_one_that_was_there_before_gets_its_id_and_counts_from_then(harness):
+def test_already_applied_gets_id_and_earlier_time(harness):
     vacancy = publish(harness)
     negotiation = harness.by_hand(vacancy_id=vacancy)
     made = at_hh(harness.posted()[0])
@@ -387,7 +387,7 @@ def test_one_that_was_there_before_gets_its_id_and_counts_from_then(harness):
     )
 
 
-def test_one_far_down_the_list_is_looked_up_by_its_vacancy(harness):
+def test_negotiation_beyond_pages_is_looked_up_by_vacancy(harness):
     vacancy = publish(harness)
     old = harness.by_hand(vacancy_id=vacancy)
     harness.world.sandbox.advance(3 * DAY_S)
@@ -427,7 +427,7 @@ class Edited(httpx.BaseTransport):
         self._real.close()
 
 
-def test_of_two_for_the_same_vacancy_both_count_and_the_later_is_told(harness):
+def test_two_negotiations_of_vacancy_count_and_later_is_kept(harness):
     later = harness.by_hand()
     harness.world.sandbox.employer_does(later, "viewed")
 
@@ -447,7 +447,7 @@ def test_of_two_for_the_same_vacancy_both_count_and_the_later_is_told(harness):
     assert harness.steps(later) == harness.told(later) == steps
 
 
-def test_a_deleted_vacancys_negotiation_is_known_by_its_id(harness):
+def test_negotiation_of_deleted_vacancy_is_found_by_id(harness):
     accepted = harness.submit(publish(harness))
     harness.run()
     harness.by_hand()  # nobody can say any more for what
@@ -477,7 +477,7 @@ def test_a_deleted_vacancys_negotiation_is_known_by_its_id(harness):
         (["message"], ["viewed"]),
     ],
 )
-def test_what_an_employer_does_is_told_once(harness, acts, steps):
+def test_employer_action_is_recorded_once(harness, acts, steps):
     accepted = harness.submit(publish(harness))
     harness.run()
     negotiation = harness.row(accepted).negotiation_id
@@ -496,13 +496,13 @@ def test_what_an_employer_does_is_told_once(harness, acts, steps):
         ("submitted", step) for step in steps
     ]
     events = harness.all_that_is_kept()["events"]
-    told = [(one["data"]["reason"], one["data"]["viewed"]) for one in events[-len(steps) :]]
+    told = [(item["data"]["reason"], item["data"]["viewed"]) for item in events[-len(steps) :]]
     assert told == [(step, True) for step in steps]
     assert events[-1]["data"]["hh_state"] == shown.hh_state
-    assert "Здравствуйте" not in json.dumps([one["data"] for one in events])
+    assert "Здравствуйте" not in json.dumps([item["data"] for item in events])
 
 
-def test_a_look_at_an_old_application_is_seen_behind_a_hundred_newer_ones(harness):
+def test_view_of_old_application_behind_newer_is_found(harness):
     """hh.ru: that an employer looked moves no negotiation to the front."""
     old = harness.by_hand()
     harness.world.sandbox.advance(3 * DAY_S)
@@ -518,7 +518,7 @@ def test_a_look_at_an_old_application_is_seen_behind_a_hundred_newer_ones(harnes
     assert harness.steps(old) == ["by_hand", "viewed"]
 
 
-def test_reading_goes_no_further_back_than_there_is_something_to_see(harness):
+def test_sync_reads_back_only_to_oldest_relevant(harness):
     for id in [*harness.by_hand(count=130), None]:
         if id is None:
             harness.world.sandbox.advance(5)
@@ -531,7 +531,7 @@ def test_reading_goes_no_further_back_than_there_is_something_to_see(harness):
     assert harness.asked() == 3, "all of the second page was read, and is answered"
 
 
-def test_days_of_employers_are_told_as_they_were(harness):
+def test_two_weeks_of_employer_actions_equal_sandbox_log(harness):
     """Two weeks on the schedule: the sandbox's log and the ledger say the same."""
     harness.world.sandbox.employers_act(True)
     for _ in range(12):
@@ -544,7 +544,7 @@ def test_days_of_employers_are_told_as_they_were(harness):
         harness.sweep()
         harness.read_if_due()
     harness.look()
-    judged = {one["negotiation_id"]: one for one in harness.posted()}
+    judged = {entry["negotiation_id"]: one for entry in harness.posted()}
     rows = {row["negotiation_id"]: row for row in harness.rows()}
     assert judged.keys() == rows.keys()
     assert len(judged) > 20
@@ -569,7 +569,7 @@ def waits(harness):
     return (row["negotiations_due_at"] - harness.world.now()).total_seconds()
 
 
-def test_reading_backs_off_while_nothing_happens_and_returns_when_something_does(harness):
+def test_sync_interval_backs_off_and_resets(harness):
     intervals = []
     for _ in range(8):
         harness.look()
@@ -587,7 +587,7 @@ def test_reading_backs_off_while_nothing_happens_and_returns_when_something_does
     assert waits(harness) == pytest.approx(10 * MINUTE, abs=10), "somebody looked"
 
 
-def test_the_sweeper_rings_when_it_is_due(harness):
+def test_sweeper_notifies_account_when_sync_is_due(harness):
     harness.look()
     assert harness.sweep().rung == 0
     harness.world.sandbox.advance(11 * MINUTE)
@@ -597,7 +597,7 @@ def test_the_sweeper_rings_when_it_is_due(harness):
 
 
 @pytest.mark.parametrize("state", ["reauth_required", "captcha", "closed"])
-def test_hh_is_not_asked_while_the_access_forbids_it(harness, state):
+def test_sync_is_not_run_without_access(harness, state):
     harness.connection.execute(
         "UPDATE accounts SET access_state = %s, access_until = %s, negotiations_due_at = %s",
         (
@@ -618,7 +618,7 @@ def test_hh_is_not_asked_while_the_access_forbids_it(harness, state):
     assert harness.asked() == 1
 
 
-def test_a_door_that_closes_while_reading_is_not_knocked_at_again(harness):
+def test_sync_refused_as_closed_is_not_repeated(harness):
     harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
     harness.look()
     assert harness.world.access(harness.account_id) == ("closed", "forbidden")
@@ -629,7 +629,7 @@ def test_a_door_that_closes_while_reading_is_not_knocked_at_again(harness):
     assert harness.asked() == asked
 
 
-def test_when_hh_does_not_answer_it_is_asked_a_little_later(harness):
+def test_failed_sync_is_repeated_after_five_minutes(harness):
     harness.by_hand()
     harness.world.sandbox.fault("bad_gateway", path="/negotiations", method="GET")
     harness.look()
@@ -640,7 +640,7 @@ def test_when_hh_does_not_answer_it_is_asked_a_little_later(harness):
     assert len(harness.rows()) == 1
 
 
-def test_a_login_has_them_read_at_once(core):
+def test_login_schedules_sync_at_once(core):
     user_id = str(uuid4())
     core.callback(core.code(ANNA), user_id)
     (row,) = core.rows("SELECT negotiations_due_at FROM accounts")
@@ -658,17 +658,17 @@ def five_a_day(harness, monkeypatch):
 
 
 @pytest.mark.usefixtures("five_a_day")
-def test_after_hh_says_enough_the_moment_is_known(harness):
+def test_next_slot_is_known_after_limit_exceeded(harness):
     harness.by_hand(count=3)
     oldest = at_hh(harness.posted()[0])
     harness.world.sandbox.advance(HOUR)
     accepted = [harness.submit(publish(harness)) for _ in range(5)]
     harness.run()
-    outcomes_ = Counter(one["outcome"] for one in harness.posted())
+    outcomes_ = Counter(entry["outcome"] for entry in harness.posted())
     assert outcomes_ == {"accepted": 5, "limit_exceeded": 1}
     access = harness.person.access
     assert (access.state, access.until) == ("limited_until", oldest + daily_limit.DAY)
-    waiting = [harness.row(one) for one in accepted if harness.row(one).state == "waiting_quota"]
+    waiting = [harness.row(application) for application in accepted if harness.row(application).state == "waiting_quota"]
     assert len(waiting) == 3
     assert min(row.due_at for row in waiting) == access.until
     harness.world.sandbox.advance((access.until - harness.world.now()).total_seconds() + 1)
@@ -676,12 +676,12 @@ def test_after_hh_says_enough_the_moment_is_known(harness):
         harness.sweep()
         harness.run()
         harness.world.sandbox.advance(10 * MINUTE)
-    assert {harness.row(one).state for one in accepted} == {"submitted"}
-    assert Counter(one["outcome"] for one in harness.posted())["limit_exceeded"] == 1
+    assert {harness.row(application).state for application in accepted} == {"submitted"}
+    assert Counter(entry["outcome"] for entry in harness.posted())["limit_exceeded"] == 1
 
 
 @pytest.mark.usefixtures("five_a_day")
-def test_over_days_hh_says_enough_at_most_once_an_interval(harness):
+def test_limit_exceeded_at_most_once_per_interval(harness):
     for hour in range(72):
         if hour % 8 == 3 and room_at_hh(harness):
             harness.by_hand()
@@ -693,14 +693,14 @@ def test_over_days_hh_says_enough_at_most_once_an_interval(harness):
             harness.world.sandbox.advance(15 * MINUTE)
     harness.look()
     log = harness.posted()
-    assert {one["outcome"] for one in log} == {"accepted", "limit_exceeded"}
-    refused = [at_hh(one) for one in log if one["outcome"] == "limit_exceeded"]
+    assert {entry["outcome"] for entry in log} == {"accepted", "limit_exceeded"}
+    refused = [at_hh(entry) for entry in log if entry["outcome"] == "limit_exceeded"]
     gaps = [later - sooner for sooner, later in pairwise(refused)]
     assert all(gap >= negotiation_sync.MIN_INTERVAL for gap in gaps)
-    accepted = [one for one in log if one["outcome"] == "accepted"]
-    assert len({one["vacancy_id"] for one in accepted}) == len(accepted)
-    assert {one["by"] for one in accepted} == {"hand", "api"}
-    ends = Counter(one["counts"] for one in harness.all_that_is_kept()["application_outcomes"])
+    accepted = [entry for entry in log if entry["outcome"] == "accepted"]
+    assert len({entry["vacancy_id"] for entry in accepted}) == len(accepted)
+    assert {application["by"] for application in accepted} == {"hand", "api"}
+    ends = Counter(outcome["counts"] for outcome in harness.all_that_is_kept()["application_outcomes"])
     assert ends == {True: len(accepted), False: len(refused)}
     # Nothing is lost: whatever is not out yet has its moment.
     states = Counter(row["state"] for row in harness.rows())
@@ -712,12 +712,12 @@ def test_over_days_hh_says_enough_at_most_once_an_interval(harness):
 def room_at_hh(harness):
     since = harness.world.now() - timedelta(days=1)
     accepted = harness.posted(outcome="accepted")
-    return sum(datetime.fromisoformat(one["at"]) > since for one in accepted) < 5
+    return sum(datetime.fromisoformat(application["at"]) > since for application in accepted) < 5
 
 
-def test_two_hundred_by_hand_are_counted_when_hh_says_enough(harness):
+def test_two_hundred_by_hand_are_counted_after_refusal(harness):
     harness.by_hand(count=200)
-    made = [at_hh(one) for one in harness.posted()]
+    made = [at_hh(entry) for entry in harness.posted()]
     accepted = harness.submit(publish(harness))
     harness.run()
     assert harness.row(accepted).state == "waiting_quota"

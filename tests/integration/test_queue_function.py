@@ -49,7 +49,7 @@ def workflow(core, anna):
     return workflow
 
 
-def test_the_two_calls_of_the_bff(core, anna, workflow):
+def test_count_and_start_calls_of_bff(core, anna, workflow):
     body = {"workflowId": workflow, "userId": anna, "jobCount": 2}
     counted = call(core, COUNT, body=body)
     assert (counted.status, counted.body["job_count"]) == (200, 2)
@@ -67,7 +67,7 @@ def test_the_two_calls_of_the_bff(core, anna, workflow):
 
 
 @pytest.mark.parametrize("names", [("workflowId", "userId"), ("workflow_id", "user_id")])
-def test_both_spellings(core, anna, workflow, names):
+def test_both_spellings_are_accepted(core, anna, workflow, names):
     body = dict(zip(names, (workflow, anna), strict=True))
     for name, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
         reply = call(core, ACT, body=body, parameters={"act": name})
@@ -76,7 +76,7 @@ def test_both_spellings(core, anna, workflow, names):
     assert call(core, PROGRESS, query=query).body["status"] == "cancelled"
 
 
-def test_progress_counts_by_state_and_status_lists(core, anna, workflow):
+def test_progress_counts_states_and_status_lists_items(core, anna, workflow):
     insert(core, workflow, anna, "not an id")
     call(core, START, body={"workflowId": workflow, "userId": anna})
     query = {"workflow_id": workflow, "user_id": anna}
@@ -116,7 +116,7 @@ def test_progress_counts_by_state_and_status_lists(core, anna, workflow):
 
 
 @pytest.mark.parametrize("user_id", ["undefined", "null", "1", "", None])
-def test_a_user_that_is_no_uuid_is_refused(core, workflow, user_id):
+def test_user_id_that_is_no_uuid_is_refused(core, workflow, user_id):
     for key in (COUNT, START):
         reply = call(core, key, body={"workflowId": workflow, "userId": user_id})
         assert reply.refusal == (422, "invalid_request")
@@ -127,7 +127,7 @@ def test_a_user_that_is_no_uuid_is_refused(core, workflow, user_id):
 
 
 @pytest.mark.parametrize("workflow_id", ["undefined", "", None, 7])
-def test_a_workflow_that_is_no_uuid_is_refused(core, anna, workflow_id):
+def test_workflow_id_that_is_no_uuid_is_refused(core, anna, workflow_id):
     for key in (COUNT, START):
         reply = call(core, key, body={"workflowId": workflow_id, "userId": anna})
         assert reply.refusal == (422, "invalid_request")
@@ -135,7 +135,7 @@ def test_a_workflow_that_is_no_uuid_is_refused(core, anna, workflow_id):
     assert call(core, PROGRESS, query=query).refusal == (422, "invalid_request")
 
 
-def test_a_workflow_that_nobody_knows_and_another_s_are_not_found(core, anna, workflow):
+def test_unknown_or_foreign_workflow_is_not_found(core, anna, workflow):
     timur, jwt = core.log_in("timur")
     for unknown, user in ((str(uuid4()), anna), (workflow, timur)):
         query = {"workflow_id": unknown, "user_id": user}
@@ -148,21 +148,21 @@ def test_a_workflow_that_nobody_knows_and_another_s_are_not_found(core, anna, wo
     assert act(core, "steal", workflow, anna).refusal == (404, "not_found")
 
 
-def test_the_token_s_subject_is_the_user(core, workflow, anna):
+def test_jwt_subject_is_the_user(core, workflow, anna):
     session, jwt = core.log_in("anna")
     assert session != anna
     started = call(core, START, body={"workflowId": workflow}, jwt=jwt)
     assert (started.status, started.body["pending_count"]) == (200, 2)
 
 
-def test_without_the_secret_nothing_is_told(core, workflow, anna):
+def test_progress_without_secret_is_unauthorized(core, workflow, anna):
     _, jwt = core.log_in("anna")
     query = {"workflow_id": workflow, "user_id": anna}
     for options in ({"secret": None}, {"secret": "wrong"}, {"secret": None, "jwt": jwt}):
         assert call(core, PROGRESS, query=query, **options).refusal == (401, "unauthorized")
 
 
-def test_adding_in_the_original_s_single_form_and_in_a_list(core, anna):
+def test_single_job_and_job_list_are_added(core, anna):
     single = call(core, ADD, body={"user_id": anna, "job_external_id": "5", "cover_letter": "Да"})
     assert (single.status, single.body["queuedCount"]) == (200, 1)
     workflow = single.body["workflow_id"]
@@ -190,14 +190,14 @@ def test_adding_in_the_original_s_single_form_and_in_a_list(core, anna):
         ({"cover_letter": "Да"}, "jobs"),
     ],
 )
-def test_what_cannot_be_an_item_is_refused(core, anna, body, field):
+def test_invalid_item_is_refused(core, anna, body, field):
     reply = call(core, ADD, body={"userId": anna, **body})
     assert reply.refusal == (422, "invalid_request")
-    assert [one["field"] for one in reply.body["details"]["fields"]] == [field]
+    assert [error["field"] for error in reply.body["details"]["fields"]] == [field]
     assert core.rows("SELECT id FROM application_queue") == []
 
 
-def test_the_sample_events_are_answered(core):
+def test_sample_events_of_unknown_user_are_not_found(core):
     """The samples name the demo user, whom a fresh database does not know."""
     for file in sorted((REPOSITORY / "events").glob("queue*.json")):
         reply = Reply.of(handler(json.loads(file.read_text()), CONTEXT))

@@ -66,7 +66,7 @@ def age_of_searches(connection: Any) -> float:
     return scheduler.oldest_due_age(connection=connection, now=NOW) / 60
 
 
-def test_a_search_waits_until_it_is_begun_gone_on_with_and_told(connection: Any) -> None:
+def test_search_age_ends_with_run_and_notification(connection: Any) -> None:
     assert age_of_searches(connection) == 0
     query(connection, NOW + timedelta(minutes=1))
     query(connection, None)
@@ -90,7 +90,7 @@ def test_a_search_waits_until_it_is_begun_gone_on_with_and_told(connection: Any)
     assert age_of_searches(connection) == 40
 
 
-def test_an_application_waits_from_when_it_is_due_until_it_is_made(harness: Any) -> None:
+def test_application_age_lasts_from_due_until_sent(harness: Any) -> None:
     def age() -> float:
         return sweep.oldest_due_age(connection=harness.connection, now=harness.world.now())
 

@@ -311,9 +311,9 @@ def _answer(application: Application, key: str) -> Submitted:
         idempotency_key=key,
         next_attempt_at=application.due_at if waits else None,
         message=(
-            "the application goes out when a limit lets it"
+            "the application is sent when the limits allow it"
             if waits
-            else "the application does not go out"
+            else "the application is not sent"
             if refused
             else "accepted"
         ),

@@ -1,6 +1,6 @@
 """Preparation: what is decided about an application before the call to hh.ru that applies.
 
-May it go out now, does the vacancy take applications, do the person's own filters keep it, which
+May it be sent now, does the vacancy take applications, do the person's own filters keep it, which
 resume is sent. Everything here may be repeated after a worker's process has ended.
 """
 
