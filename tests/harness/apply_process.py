@@ -1,5 +1,5 @@
-"""The function ``applier`` in processes that may be killed (:mod:`.worker_process`). A wake-up is an
-account's id."""
+"""The function ``applier`` in processes that may be killed (:mod:`.worker_process`); its wake-ups
+are ids of accounts."""
 
 from __future__ import annotations
 

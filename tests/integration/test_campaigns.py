@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.harness.applying import ANNA, CALLER, ApplyHarness, publish
+from tests.harness.applying import ANNA, CALLER, ApplyHarness, publish, second_session
 from ullgetthejob.applications import application_states, ledger, projection
 from ullgetthejob.applications import commands as application_commands
 from ullgetthejob.applications.campaigns import commands, item_intake, progress
@@ -43,7 +43,7 @@ ADDED_AT = {"jobTitle": "Python", "company": "Ромашка", "addedAt": "2026-
 
 
 class Campaign:
-    """One campaign of the harness's person."""
+    """A campaign of the harness's person."""
 
     def __init__(self, harness, database_url):
         self.harness = harness
@@ -51,13 +51,13 @@ class Campaign:
         self.url = database_url
 
     def bff(self, sql, *values):
-        """The BFF's own connection."""
+        """Execute *sql* over a connection of the BFF, and return the rows."""
         with psycopg.connect(self.url, autocommit=True) as own:
             found = own.execute(sql, values)
             return found.fetchall() if found.description else []
 
     def insert(self, vacancy_id, *, user_id=None, cv_id=None, job_id=None, payload=None):
-        """The id of an item that the BFF writes."""
+        """Insert an item as the BFF does, and return its id."""
         user_id = user_id or self.harness.user_id
         content = json.dumps(ADDED_AT if payload is None else payload)
         rows = self.bff(BFF_INSERT, self.id, user_id, cv_id, job_id, vacancy_id, content)
@@ -66,14 +66,15 @@ class Campaign:
     def insert_many(self, number, **fields):
         return [self.insert(publish(self.harness, **fields)) for _ in range(number)]
 
-    def act(self, name, **other):
-        about = {
+    def change(self, command, **options):
+        context = {
             "person": self.harness.person,
             "caller": CALLER,
             "connection": self.harness.connection,
             "now": self.harness.world.now(),
         }
-        return commands.change(name, WorkflowBody(workflow_id=self.id), **{**about, **other})
+        body = WorkflowBody(workflow_id=self.id)
+        return commands.change(command, body, **{**context, **options})
 
     def add(self, caller=CALLER, **fields):
         return commands.add_jobs(
@@ -84,25 +85,25 @@ class Campaign:
             now=self.harness.world.now(),
         )
 
-    def progress(self, **other):
-        about = {
+    def progress(self, **options):
+        context = {
             "person": self.harness.person,
             "connection": self.harness.connection,
             "now": self.harness.world.now(),
         }
-        return progress.progress(self.id, **{**about, **other})
+        return progress.progress(self.id, **{**context, **options})
 
     def items(self):
-        """What the BFF sees: status and last_error by item."""
+        """Return what the BFF reads: status and last_error by item."""
         rows = self.bff(BFF_SELECT, self.harness.user_id, self.id)
         return {row[0]: (row[2], row[6]) for row in rows}
 
-    def shown(self):
+    def count_statuses(self):
         statuses = [status for status, _ in self.items().values()]
         return {status: statuses.count(status) for status in sorted(statuses)}
 
     def rows(self):
-        """Its rows of the ledger, by item."""
+        """Return its rows of the ledger, by item."""
         found = self.harness.connection.execute(
             f"SELECT {ledger.COLUMNS} FROM application_ledger WHERE workflow_id = %s", [self.id]
         )
@@ -126,8 +127,8 @@ def tokens(harness):
     return token_bucket.read_level("submit", harness.account_id, now=harness.world.now()).tokens
 
 
-def other_desk(harness, person="timur"):
-    return ApplyHarness(harness.world, person)
+def other_harness(harness, name="timur"):
+    return ApplyHarness(harness.world, name)
 
 
 # ── from the BFF's rows to hh.ru ─────────────────────────────────────────────────────────────────
@@ -135,11 +136,11 @@ def other_desk(harness, person="timur"):
 
 def test_items_of_bff_are_sent_and_projected(harness, campaign):
     items = campaign.insert_many(3)
-    assert campaign.shown() == {"pending": 3}
-    started = campaign.act("start")
+    assert campaign.count_statuses() == {"pending": 3}
+    started = campaign.change("start")
     assert (started.status, started.pending_count) == ("running", 3)
     assert started.estimatedCompletion == started.estimated_completion <= harness.world.now()
-    assert campaign.shown() == {"ready": 3}
+    assert campaign.count_statuses() == {"ready": 3}
     harness.run()
     assert campaign.items() == dict.fromkeys(items, ("submitted", None))
     assert [entry["outcome"] for entry in harness.posted()] == ["accepted"] * 3
@@ -153,7 +154,7 @@ def test_created_campaign_sends_nothing(harness, campaign):
     harness.sweep()
     harness.run()
     assert harness.posted() == []
-    assert campaign.shown() == {"pending": 2}
+    assert campaign.count_statuses() == {"pending": 2}
     assert campaign.progress().status == "created"
 
 
@@ -178,7 +179,7 @@ def test_item_letter_is_latest_custom_cv_letter(harness, campaign):
         )
     written = campaign.insert(vacancy, cv_id=cv_id, job_id=job_id)
     own = campaign.insert(publish(harness), payload={"coverLetter": "Своё письмо"})
-    campaign.act("start")
+    campaign.change("start")
     rows = campaign.rows()
     assert rows[written].letter == "Письмо по этой вакансии"
     assert rows[own].letter == "Своё письмо"
@@ -186,7 +187,7 @@ def test_item_letter_is_latest_custom_cv_letter(harness, campaign):
 
 def test_item_added_to_running_campaign_is_taken_by_sweep(harness, campaign):
     campaign.insert_many(1)
-    campaign.act("start")
+    campaign.change("start")
     harness.run()
     late = campaign.insert(publish(harness))
     harness.world.sandbox.advance(60)
@@ -212,11 +213,11 @@ def test_item_added_to_running_campaign_is_taken_by_sweep(harness, campaign):
 def test_invalid_item_fails_alone(harness, campaign, vacancy_id, payload, reason):
     bad = campaign.insert(vacancy_id, payload=payload)
     good = campaign.insert(publish(harness), payload="no object at all")
-    campaign.act("start")
+    campaign.change("start")
     assert campaign.items() == {bad: ("failed", reason), good: ("ready", None)}
     harness.run()
     assert campaign.items() == {bad: ("failed", reason), good: ("submitted", None)}
-    assert campaign.act("start").status == "completed"
+    assert campaign.change("start").status == "completed"
     assert campaign.items()[bad] == ("failed", reason)
 
 
@@ -226,7 +227,7 @@ def test_duplicate_items_share_one_application(harness, campaign):
     harness.run()
     harness.submit(once)
     items = [campaign.insert(vacancy) for vacancy in (once, applied, twice, twice)]
-    campaign.act("start")
+    campaign.change("start")
     harness.run()
     shown = [campaign.items()[item] for item in items]
     assert shown[:2] == [("failed", "duplicate"), ("failed", "already_applied")]
@@ -238,7 +239,7 @@ def test_duplicate_item_does_not_replace_letter(harness, campaign):
     vacancy = publish(harness)
     single = harness.submit(vacancy, "Своё письмо")
     item = campaign.insert(vacancy, payload={"cover_letter": "Письмо из рассылки"})
-    campaign.act("start")
+    campaign.change("start")
     assert campaign.items() == {item: ("failed", "duplicate")}
     assert harness.row(single).letter == "Своё письмо"
 
@@ -246,7 +247,7 @@ def test_duplicate_item_does_not_replace_letter(harness, campaign):
 def test_single_submit_replaces_campaign_letter(harness, campaign):
     vacancy = publish(harness)
     item = campaign.insert(vacancy, payload={"cover_letter": "Письмо из рассылки"})
-    campaign.act("start")
+    campaign.change("start")
     harness.submit(vacancy, "Своё письмо")
     assert campaign.rows()[item].letter == "Своё письмо"
     harness.run()
@@ -254,7 +255,7 @@ def test_single_submit_replaces_campaign_letter(harness, campaign):
 
 
 def test_items_of_other_accounts_fail(harness, campaign):
-    other = other_desk(harness)
+    other = other_harness(harness)
     stranger = uuid4()
     harness.connection.execute(
         "INSERT INTO users (id, email, password_hash, inserted_at, updated_at)"
@@ -264,7 +265,7 @@ def test_items_of_other_accounts_fail(harness, campaign):
     campaign.insert_many(1)
     others = campaign.insert(publish(harness), user_id=other.user_id)
     strangers = campaign.insert(publish(harness), user_id=stranger)
-    campaign.act("start")
+    campaign.change("start")
     rows = campaign.bff("SELECT id, last_error FROM application_queue WHERE status = 'failed'")
     assert dict(rows) == {others: "another_account", strangers: "not_connected"}
     harness.run()
@@ -279,11 +280,9 @@ def test_items_of_other_accounts_fail(harness, campaign):
         ({"refusal": "application_denied"}, "refused", "application_denied"),
     ],
 )
-def test_refused_item_has_reason_and_link(
-    harness, campaign, fields, state, reason
-):
+def test_refused_item_has_reason_and_link(harness, campaign, fields, state, reason):
     (item,) = campaign.insert_many(1, **fields)
-    campaign.act("start")
+    campaign.change("start")
     harness.run()
     link = campaign.rows()[item].link
     shown = f"{reason}: {link}" if state == "handoff" else reason
@@ -294,12 +293,12 @@ def test_refused_item_has_reason_and_link(
 
 
 def test_every_state_has_a_known_item_status(harness, campaign):
-    """Each state of the ledger, as the item's row shows it."""
+    """Each state of the ledger has a status of the item's row."""
     known = {"ready", "submitting", "submitted", "failed", "rate_limited"}
     assert set(projection.PROJECTED_ITEM_STATUS) == set(application_states.ALLOWED_SOURCES)
     assert set(projection.PROJECTED_ITEM_STATUS.values()) == known
     campaign.insert_many(1)
-    campaign.act("start")
+    campaign.change("start")
     (row,) = campaign.rows().values()
     for state, status in projection.PROJECTED_ITEM_STATUS.items():
         ledger.transition(
@@ -321,30 +320,30 @@ def test_ready_item_of_bff_is_taken_as_pending(harness, campaign):
     items = campaign.insert_many(2)
     campaign.bff("UPDATE application_queue SET status = 'ready' WHERE id = %s", items[0])
     campaign.bff("UPDATE application_queue SET status = 'customizing' WHERE id = %s", items[1])
-    campaign.act("start")
+    campaign.change("start")
     assert list(campaign.rows()) == items[:1]
     assert campaign.progress().waiting == 2
     harness.run()
     assert campaign.items() == {items[0]: ("submitted", None), items[1]: ("customizing", None)}
     campaign.bff("UPDATE application_queue SET status = 'ready' WHERE id = %s", items[1])
     assert (harness.sweep().taken_up, harness.sweep().taken_up) == (1, 0)
-    campaign.act("cancel")
+    campaign.change("cancel")
     assert campaign.items()[items[1]] == ("failed", "campaign_cancelled")
 
 
 def test_repended_item_is_retried_only_where_safe(harness, campaign):
-    out, handed_over, bad = (
+    sent, handed_off, bad = (
         campaign.insert(publish(harness)),
         campaign.insert(publish(harness, has_test=True)),
         campaign.insert("no id"),
     )
-    campaign.act("start")
+    campaign.change("start")
     harness.run()
     before = campaign.items()
     campaign.bff("UPDATE application_queue SET status = 'pending', payload = '{\"again\": 1}'")
     assert harness.sweep().taken_up == 2
-    assert campaign.items()[out] == ("submitted", None)
-    assert campaign.items()[handed_over] == ("ready", None)
+    assert campaign.items()[sent] == ("submitted", None)
+    assert campaign.items()[handed_off] == ("ready", None)
     assert campaign.items()[bad] == before[bad] == ("failed", "bad_arguments")
     harness.run()
     assert campaign.items() == before
@@ -358,42 +357,42 @@ def test_campaign_completes_at_estimated_time(harness, campaign):
     harness.submit(publish(harness))
     harness.run()
     campaign.insert_many(25)
-    started = campaign.act("start")
-    assert campaign.shown() == {"ready": 19, "rate_limited": 6}
+    started = campaign.change("start")
+    assert campaign.count_statuses() == {"ready": 19, "rate_limited": 6}
     waits = sorted(row.due_at for row in campaign.rows().values())[-6:]
     assert started.estimated_completion == waits[-1]
     harness.run()
-    assert campaign.shown() == {"submitted": 19, "rate_limited": 6}
+    assert campaign.count_statuses() == {"submitted": 19, "rate_limited": 6}
     now = harness.world.now()
-    said = campaign.progress().estimated_completion
-    assert abs(said - started.estimated_completion) < timedelta(seconds=1)
+    estimate = campaign.progress().estimated_completion
+    assert abs(estimate - started.estimated_completion) < timedelta(seconds=1)
     assert waits[-1] - now == pytest.approx(timedelta(minutes=45), abs=timedelta(minutes=1))
-    harness.world.sandbox.advance((said - now).total_seconds() - 60)
+    harness.world.sandbox.advance((estimate - now).total_seconds() - 60)
     harness.run()
-    assert campaign.shown() == {"submitted": 24, "rate_limited": 1}
+    assert campaign.count_statuses() == {"submitted": 24, "rate_limited": 1}
     harness.world.sandbox.advance(61)
     harness.run()
-    assert campaign.shown() == {"submitted": 25}
+    assert campaign.count_statuses() == {"submitted": 25}
 
 
 def test_second_campaign_is_scheduled_after_first(harness, campaign, database_url):
     campaign.insert_many(22)
-    first = campaign.act("start")
+    first = campaign.change("start")
     later = Campaign(harness, database_url)
     later.insert_many(2)
-    second = later.act("start")
-    assert later.shown() == {"rate_limited": 2}
+    second = later.change("start")
+    assert later.count_statuses() == {"rate_limited": 2}
     last = max(row.due_at for row in campaign.rows().values())
     assert min(row.due_at for row in later.rows().values()) > last
     wait = second.estimated_completion - first.estimated_completion
     assert wait == pytest.approx(timedelta(minutes=15), abs=timedelta(seconds=5))
-    # The places that the first gives up are the second's, and come back behind it.
-    campaign.act("pause")
+    # The times that the first no longer needs go to the second; resumed, it is scheduled after it.
+    campaign.change("pause")
     harness.run()
-    assert later.shown() == {"submitted": 2}
-    campaign.act("resume")
+    assert later.count_statuses() == {"submitted": 2}
+    campaign.change("resume")
     harness.run()
-    assert campaign.shown() == {"submitted": 18, "rate_limited": 4}
+    assert campaign.count_statuses() == {"submitted": 18, "rate_limited": 4}
 
 
 @pytest.mark.parametrize("by", ["cancel", "pause", "deletion"])
@@ -403,18 +402,18 @@ def test_freed_places_in_schedule_are_reused(harness, campaign, database_url, by
             "submit", harness.account_id, spend_id=str(uuid4()), now=harness.world.now()
         )
     items = campaign.insert_many(3)
-    campaign.act("start")
+    campaign.change("start")
     later = Campaign(harness, database_url)
     (item,) = later.insert_many(1)
-    later.act("start")
+    later.change("start")
     assert later.rows()[item].due_at > max(row.due_at for row in campaign.rows().values())
     first = min(row.due_at for row in campaign.rows().values())
     if by == "deletion":
-        for one in items:
-            campaign.bff(BFF_DELETE, one)
+        for item_id in items:
+            campaign.bff(BFF_DELETE, item_id)
         harness.sweep()
     else:
-        campaign.act(by)
+        campaign.change(by)
     assert abs(later.rows()[item].due_at - first) < timedelta(seconds=1)
     ((until, shown),) = campaign.bff(
         "SELECT a.rate_limited_until, q.next_run_at FROM application_ledger l"
@@ -430,28 +429,28 @@ def test_daily_limit_is_part_of_the_estimate(harness, campaign, monkeypatch):
     monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", "1000")
     monkeypatch.setattr(daily_limit, "DAY_LIMIT", 5)
     campaign.insert_many(7)
-    started = campaign.act("start")
+    started = campaign.change("start")
     wait = started.estimated_completion - harness.world.now()
-    assert wait == pytest.approx(daily_limit.DAY, abs=timedelta(seconds=5))
+    assert wait == pytest.approx(daily_limit.DAY, abs=timedelta(minutes=1))
     harness.run()
-    assert campaign.shown() == {"submitted": 5, "rate_limited": 2}
+    assert campaign.count_statuses() == {"submitted": 5, "rate_limited": 2}
 
 
 def test_single_application_precedes_campaign(harness, campaign):
     campaign.insert_many(24)
-    campaign.act("start")
+    campaign.change("start")
     harness.run()
-    assert campaign.shown() == {"submitted": 20, "rate_limited": 4}
+    assert campaign.count_statuses() == {"submitted": 20, "rate_limited": 4}
     single = [harness.submit(publish(harness)) for _ in range(2)]
-    said = campaign.progress().estimated_completion
-    went = []
+    estimate = campaign.progress().estimated_completion
+    sent = []
     for _ in range(6):
         harness.world.sandbox.advance(451)
         harness.run()
         states = [harness.row(application).state for application in single]
-        went.append((states.count("submitted"), campaign.shown().get("submitted", 0)))
-    assert went == [(1, 20), (2, 20), (2, 21), (2, 22), (2, 23), (2, 24)]
-    assert abs(said - harness.world.now()) < timedelta(seconds=60)
+        sent.append((states.count("submitted"), campaign.count_statuses().get("submitted", 0)))
+    assert sent == [(1, 20), (2, 20), (2, 21), (2, 22), (2, 23), (2, 24)]
+    assert abs(estimate - harness.world.now()) < timedelta(seconds=60)
 
 
 # ── pause, resume, cancel ────────────────────────────────────────────────────────────────────────
@@ -459,135 +458,135 @@ def test_single_application_precedes_campaign(harness, campaign):
 
 def test_paused_campaign_sends_nothing_until_resumed(harness, campaign):
     campaign.insert_many(22)
-    campaign.act("start")
-    paused = campaign.act("pause")
+    campaign.change("start")
+    paused = campaign.change("pause")
     assert (paused.status, paused.estimated_completion) == ("paused", None)
-    before = {id: (row.state, row.due_at) for id, row in campaign.rows().items()}
+    before = {item: (row.state, row.due_at) for item, row in campaign.rows().items()}
     late = campaign.insert(publish(harness))
     harness.run()
     harness.world.sandbox.advance(3600)
     assert (harness.sweep().rung, harness.sweep().taken_up) == (0, 0)
     harness.run()
     assert harness.posted() == []
-    assert {id: (row.state, row.due_at) for id, row in campaign.rows().items()} == before
+    assert {item: (row.state, row.due_at) for item, row in campaign.rows().items()} == before
     assert campaign.items()[late] == ("pending", None)
-    # What is not the campaign's has all of the tokens.
+    # A single application has all of the tokens.
     single = harness.submit(publish(harness))
     harness.run()
     assert harness.row(single).state == "submitted"
-    assert campaign.act("start").status == "paused"
-    assert campaign.act("resume").status == "running"
+    assert campaign.change("start").status == "paused"
+    assert campaign.change("resume").status == "running"
     harness.run()
-    assert campaign.shown() == {"submitted": 19, "rate_limited": 4}
+    assert campaign.count_statuses() == {"submitted": 19, "rate_limited": 4}
 
 
 def test_pause_does_not_expire_applications(harness, campaign):
     campaign.insert_many(2)
-    campaign.act("start")
-    campaign.act("pause")
+    campaign.change("start")
+    campaign.change("pause")
     harness.world.sandbox.advance((ledger.APPLICATION_TTL + timedelta(days=1)).total_seconds())
     harness.world.connect(ANNA, harness.account_id)
     harness.sweep()
-    campaign.act("resume")
+    campaign.change("resume")
     harness.run()
-    assert campaign.shown() == {"submitted": 2}
+    assert campaign.count_statuses() == {"submitted": 2}
 
 
 def test_pause_during_preparation_stops_the_attempt(harness, campaign):
     campaign.insert_many(1)
-    campaign.act("start")
-    calls = harness.hh.resumes
+    campaign.change("start")
+    resumes = harness.hh.resumes
 
-    def pause_meanwhile(token):
-        campaign.act("pause")
-        return calls(token)
+    def pause_concurrently(token):
+        campaign.change("pause")
+        return resumes(token)
 
-    harness.hh.resumes = pause_meanwhile
+    harness.hh.resumes = pause_concurrently
     harness.run()
     assert harness.posted() == []
-    harness.hh.resumes = calls
-    campaign.act("resume")
+    harness.hh.resumes = resumes
+    campaign.change("resume")
     harness.world.sandbox.advance(120)
     harness.run()
     assert len(harness.posted()) == 1
-    assert campaign.shown() == {"submitted": 1}
-    assert tokens(harness) == 19, "the attempt that was stopped cost none of its own"
+    assert campaign.count_statuses() == {"submitted": 1}
+    assert tokens(harness) == 19, "the attempt that was stopped cost no token of its own"
 
 
 def test_sent_application_of_paused_campaign_is_settled(harness, campaign):
     campaign.insert_many(1)
-    campaign.act("start")
+    campaign.change("start")
     harness.world.sandbox.fault("lost", path="/negotiations", method="POST", times=1)
     harness.run()
-    campaign.act("pause")
+    campaign.change("pause")
     for _ in range(4):
         harness.world.sandbox.advance(61)
         harness.sweep()
         harness.run()
-    assert campaign.shown() == {"submitted": 1}
+    assert campaign.count_statuses() == {"submitted": 1}
 
 
 def test_cancelled_campaign_cancels_unsent_items(harness, campaign):
     campaign.insert_many(22)
-    handed_over = campaign.insert(publish(harness, has_test=True))
-    campaign.act("start")
+    handed_off = campaign.insert(publish(harness, has_test=True))
+    campaign.change("start")
     harness.run()
     pending = campaign.insert(publish(harness))
-    cancelled = campaign.act("cancel")
+    cancelled = campaign.change("cancel")
     assert (cancelled.status, cancelled.pending_count) == ("cancelled", 0)
-    assert campaign.shown() == {"failed": 24 - 20, "submitted": 20}
-    given_up = ("failed", "campaign_cancelled")
-    assert campaign.items()[pending] == campaign.items()[handed_over] == given_up
+    assert campaign.count_statuses() == {"failed": 24 - 20, "submitted": 20}
+    shown = ("failed", "campaign_cancelled")
+    assert campaign.items()[pending] == campaign.items()[handed_off] == shown
     assert (campaign.progress().cancelled, campaign.progress().failed) == (4, 0)
     late = campaign.insert(publish(harness))
     harness.world.sandbox.advance(3600)
     harness.sweep()
     harness.run()
-    assert campaign.items()[late] == given_up
+    assert campaign.items()[late] == shown
     assert len(harness.posted()) == 20
-    for act in ("start", "pause", "resume"):
+    for command in ("start", "pause", "resume"):
         with pytest.raises(Conflict):
-            campaign.act(act)
-    assert campaign.act("cancel").status == "cancelled"
+            campaign.change(command)
+    assert campaign.change("cancel").status == "cancelled"
 
 
 def test_sweeper_completes_interrupted_cancellation(harness, campaign):
     campaign.insert_many(3)
-    campaign.act("start")
+    campaign.change("start")
     harness.connection.execute("UPDATE campaigns SET state = 'cancelled'")
     harness.run()
     assert harness.posted() == []
     assert tokens(harness) == 20
     assert harness.sweep().cancelled == 3
-    assert campaign.shown() == {"failed": 3}
+    assert campaign.count_statuses() == {"failed": 3}
 
 
 def test_deleted_item_is_not_sent(harness, campaign):
-    gone, stays = campaign.insert_many(2)
-    campaign.act("start")
-    id = campaign.rows()[gone].id
-    campaign.bff(BFF_DELETE, gone)
+    deleted, kept = campaign.insert_many(2)
+    campaign.change("start")
+    ledger_id = campaign.rows()[deleted].id
+    campaign.bff(BFF_DELETE, deleted)
     harness.run()
-    assert len(harness.posted()) == 1, "also before the sweeper comes"
+    assert len(harness.posted()) == 1, "also before the sweeper runs"
     assert tokens(harness) == 19
     assert harness.sweep().cancelled == 1
-    row = ledger.read(id, connection=harness.connection)
+    row = ledger.read(ledger_id, connection=harness.connection)
     assert (row.state, row.reason) == ("cancelled", "removed_from_queue")
-    assert campaign.items() == {stays: ("submitted", None)}
-    campaign.bff(BFF_DELETE, stays)
-    assert harness.sweep().cancelled == 0, "what is out stays"
+    assert campaign.items() == {kept: ("submitted", None)}
+    campaign.bff(BFF_DELETE, kept)
+    assert harness.sweep().cancelled == 0, "what was sent stays"
 
 
 def test_cancelled_application_can_be_requested_again(harness, campaign, database_url):
     vacancies = [publish(harness) for _ in range(3)]
     items = [campaign.insert(vacancy) for vacancy in vacancies]
-    campaign.act("start")
+    campaign.change("start")
     rows = campaign.rows()
-    campaign.act("cancel")
+    campaign.change("cancel")
     # in another campaign, by a retry of its person, by the BFF's retry
     again = Campaign(harness, database_url)
     item = again.insert(vacancies[0], payload={"cover_letter": "Снова здравствуйте"})
-    again.act("start")
+    again.change("start")
     application_commands.retry(
         str(rows[items[1]].id),
         application_commands.RetryBody(),
@@ -606,31 +605,31 @@ def test_cancelled_application_can_be_requested_again(harness, campaign, databas
     assert {entry["vacancy_id"] for entry in harness.posted()} == set(vacancies)
     assert again.items() == {item: ("submitted", None)}
     assert again.rows()[item].letter == "Снова здравствуйте"
-    assert campaign.shown() == {"failed": 3}
+    assert campaign.count_statuses() == {"failed": 3}
 
 
-# ── whose it is, and adding ──────────────────────────────────────────────────────────────────────
+# ── ownership, and adding ────────────────────────────────────────────────────────────────────────
 
 
 def test_campaign_of_another_account_is_not_found(harness, campaign):
-    other = other_desk(harness)
+    other = other_harness(harness)
     campaign.insert_many(1)
     for known in (False, True):
         if known:
-            campaign.act("start")
-        for act in ("start", "pause", "resume", "cancel"):
+            campaign.change("start")
+        for command in ("start", "pause", "resume", "cancel"):
             with pytest.raises(NotFound):
-                campaign.act(act, person=other.person)
+                campaign.change(command, person=other.person)
         with pytest.raises(NotFound):
             campaign.progress(person=other.person)
-        about = {"connection": harness.connection, "now": harness.world.now()}
+        context = {"connection": harness.connection, "now": harness.world.now()}
         with pytest.raises(NotFound):
             commands.count_jobs(
-                CustomizeBody(workflow_id=campaign.id, job_count=9), person=other.person, **about
+                CustomizeBody(workflow_id=campaign.id, job_count=9), person=other.person, **context
             )
         body = AddBody(workflow_id=campaign.id, jobs=[{"job_external_id": "1"}])
         with pytest.raises(NotFound):
-            commands.add_jobs(body, person=other.person, caller=CALLER, **about)
+            commands.add_jobs(body, person=other.person, caller=CALLER, **context)
     assert len(campaign.bff("SELECT 1 FROM application_queue")) == 1
     assert campaign.bff("SELECT account_id, state FROM campaigns") == [
         (harness.account_id, "running")
@@ -639,16 +638,11 @@ def test_campaign_of_another_account_is_not_found(harness, campaign):
 
 def test_two_sessions_share_one_campaign(harness, campaign):
     (item,) = campaign.insert_many(1)
-    campaign.act("start")
-    second = uuid4()
-    harness.connection.execute(
-        "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
-        " VALUES (%s, %s, '!', %s, now(), now())",
-        (second, str(second), harness.account_id),
-    )
+    campaign.change("start")
+    second = second_session(harness)
     other = campaign.insert(publish(harness), user_id=second)
     harness.user_id = second
-    assert campaign.act("start").pending_count == 2
+    assert campaign.change("start").pending_count == 2
     harness.run()
     rows = campaign.bff("SELECT id, status FROM application_queue")
     assert dict(rows) == dict.fromkeys((item, other), "submitted")
@@ -658,11 +652,11 @@ def test_unconnected_user_has_no_campaign(harness, campaign):
     campaign.insert_many(1)
     harness.connection.execute("UPDATE users SET account_id = NULL")
     with pytest.raises(NotFound):
-        campaign.act("start")
+        campaign.change("start")
     body = CustomizeBody(workflow_id=uuid4(), job_count=1)
-    about = {"connection": harness.connection, "now": harness.world.now()}
+    context = {"connection": harness.connection, "now": harness.world.now()}
     with pytest.raises(NeedsPerson):
-        commands.count_jobs(body, person=harness.person, **about)
+        commands.count_jobs(body, person=harness.person, **context)
 
 
 def test_vacancy_is_added_once_in_either_form(harness, campaign):
@@ -673,17 +667,17 @@ def test_vacancy_is_added_once_in_either_form(harness, campaign):
     assert campaign.add(workflowId=str(campaign.id), jobs=jobs).queued_count == 0
     single = publish(harness)
     assert campaign.add(workflow_id=campaign.id, job_external_id=single).queued_count == 1
-    campaign.act("start")
+    campaign.change("start")
     harness.run()
-    assert campaign.shown() == {"submitted": 3}
+    assert campaign.count_statuses() == {"submitted": 3}
     letters = {row.vacancy_id: row.letter for row in campaign.rows().values()}
     assert letters == {first: "Здравствуйте", second: None, single: None}
 
 
 def test_new_campaign_is_created_once_per_key(harness, campaign):
     jobs = [{"job_external_id": publish(harness)}]
-    one, other = (campaign.add(jobs=jobs) for _ in range(2))
-    assert one.workflow_id != other.workflow_id
+    without_key = [campaign.add(jobs=jobs).workflow_id for _ in range(2)]
+    assert len(set(without_key)) == 2
     keyed = Caller("service", "request-of-a-test", idempotency_key="key-1")
     first, again = (campaign.add(keyed, jobs=jobs) for _ in range(2))
     assert first.workflow_id == again.workflow_id
@@ -693,66 +687,74 @@ def test_new_campaign_is_created_once_per_key(harness, campaign):
 def test_batch_customize_count_is_recorded(harness, campaign):
     campaign.insert_many(1)
     body = CustomizeBody(workflowId=str(campaign.id), userId=str(harness.user_id), jobCount=7)
-    about = {"person": harness.person, "connection": harness.connection, "now": harness.world.now()}
-    assert commands.count_jobs(body, **about).job_count == 7
+    context = {
+        "person": harness.person,
+        "connection": harness.connection,
+        "now": harness.world.now(),
+    }
+    assert commands.count_jobs(body, **context).job_count == 7
     assert campaign.progress().job_count == 7
     assert campaign.progress().status == "created"
     harness.sweep()
-    assert campaign.shown() == {"pending": 1}
+    assert campaign.count_statuses() == {"pending": 1}
 
 
 def test_item_page_names_applications(harness, campaign):
     campaign.insert_many(3)
-    campaign.act("start")
-    about = {"person": harness.person, "connection": harness.connection, "now": harness.world.now()}
+    campaign.change("start")
+    context = {
+        "person": harness.person,
+        "connection": harness.connection,
+        "now": harness.world.now(),
+    }
     query = StatusQuery(workflow_id=campaign.id, page=1, per_page=2)
-    (item,) = progress.status(query, **about).items
+    (item,) = progress.status(query, **context).items
     shown = application_commands.read_application(
         str(item.application_id), person=harness.person, connection=harness.connection
     )
     assert shown.application.job_id == item.job_external_id
-    assert progress.status(query, **about).total == 3
+    assert progress.status(query, **context).total == 3
 
 
 def test_item_intake_is_limited_per_sweep(harness, campaign, monkeypatch):
     monkeypatch.setattr(item_intake, "INTAKE_BATCH", 3)
     campaign.insert_many(7)
-    said = campaign.act("start").estimated_completion
-    assert campaign.shown() == {"pending": 4, "ready": 3}
-    assert said <= harness.world.now()
+    estimate = campaign.change("start").estimated_completion
+    assert campaign.count_statuses() == {"pending": 4, "ready": 3}
+    assert estimate <= harness.world.now()
     assert [harness.sweep().taken_up for _ in range(3)] == [3, 1, 0]
     harness.run()
-    assert campaign.shown() == {"submitted": 7}
+    assert campaign.count_statuses() == {"submitted": 7}
 
 
 def test_concurrent_intake_creates_each_application_once(harness, campaign):
-    """The other one comes in the middle of the first, on a connection of its own."""
+    """The second sweep runs in the middle of the first, over a connection of its own."""
     campaign.insert_many(3)
-    campaign.act("start")
+    campaign.change("start")
     campaign.insert_many(3)
-    take = item_intake._create_application
-    meanwhile = []
+    create_application = item_intake._create_application
+    created_concurrently = []
 
     def interrupted(*arguments):
-        if not meanwhile:
-            meanwhile.append(None)
+        if not created_concurrently:
+            created_concurrently.append(None)
             with psycopg.connect(campaign.url, autocommit=True, row_factory=dict_row) as own:
-                meanwhile[0] = item_intake.sweep(
+                created_concurrently[0] = item_intake.sweep(
                     caller=CALLER, connection=own, now=harness.world.now()
                 )
-        return take(*arguments)
+        return create_application(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(item_intake, "_create_application", interrupted)
         assert harness.sweep().taken_up == 1
-    assert meanwhile == [2]
+    assert created_concurrently == [2]
     assert len(campaign.rows()) == 6
 
 
 def test_campaign_commands_are_audited(harness, campaign):
     campaign.insert_many(1)
-    for act in ("start", "start", "pause", "resume", "cancel"):
-        campaign.act(act)
+    for command in ("start", "start", "pause", "resume", "cancel"):
+        campaign.change(command)
     rows = campaign.bff("SELECT action FROM audit_log WHERE action LIKE 'campaign.%%' ORDER BY id")
     assert [action for (action,) in rows] == [
         "campaign.start",

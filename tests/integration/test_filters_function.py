@@ -1,4 +1,4 @@
-"""functions/filters: as the BFF and a person call it."""
+"""functions/filters, as the BFF and a person call it."""
 
 import json
 from datetime import datetime
@@ -46,7 +46,7 @@ def call(core, key, **options):
 
 @pytest.fixture
 def anna(core):
-    """Anna's session and JWT."""
+    """Return Anna's session and JWT."""
     return core.log_in("anna")
 
 
@@ -123,14 +123,14 @@ def test_preview_of_searched_vacancies(core, anna, monkeypatch):
     _, jwt = anna
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     with postgres.session() as connection:
-        about = {
+        context = {
             "hh": environment.client(),
             "line": environment.search_queue(),
             "connection": connection,
             "clock": core.now,
         }
-        found = search.search(SearchParameters(text="", per_page=100), **about)
-        search.search(SearchParameters(text="", per_page=20, page=5), **about)
+        found = search.search(SearchParameters(text="", per_page=100), **context)
+        search.search(SearchParameters(text="", per_page=20, page=5), **context)
     rules = {"salary_floor": {"amount": 100_000}, "description_words": ["опыт"]}
     reply = call(core, PREVIEW, body={"rules": rules}, jwt=jwt)
     assert reply.status == 200

@@ -1,4 +1,4 @@
-"""A resume is made for an application: once, whatever goes wrong, and before any token is spent."""
+"""Creation of a resume for an application: once, under all faults, before any token is spent."""
 
 import json
 from contextlib import suppress
@@ -39,13 +39,13 @@ def harness(connected, monkeypatch):
     connected.sandbox.employers_act(False)
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return Maker(connected)
+    return ResumeHarness(connected)
 
 
-class Maker(ApplyHarness):
-    """Somebody who wants a new resume for what they apply to."""
+class ResumeHarness(ApplyHarness):
+    """A person who requests a new resume for each application."""
 
-    def ask(self, vacancy_id=None, cv=None, **fields):
+    def submit_with_new_resume(self, vacancy_id=None, cv=None, **fields):
         cv = CV if cv is None else {**CV, **cv}
         return self.submit(
             vacancy_id or publish(self), customized_cv=cv, create_resume=True, **fields
@@ -55,14 +55,14 @@ class Maker(ApplyHarness):
     def resumes(self):
         return self.world.sandbox.resumes(self.name)
 
-    def resume(self, id):
+    def resume(self, resume_id):
         token = self.world.log_in(self.name).access_token
-        return self.world.sandbox.call("GET", f"/resumes/{id}", token).json()
+        return self.world.sandbox.call("GET", f"/resumes/{resume_id}", token).json()
 
     def stored(self, accepted):
         return self.connection.execute(ROW, [accepted.application_id]).fetchone()
 
-    def stands(self, accepted):
+    def state(self, accepted):
         row = self.row(accepted)
         return row.state, row.reason
 
@@ -70,22 +70,23 @@ class Maker(ApplyHarness):
         return token_bucket.read_level("submit", self.account_id, now=self.world.now()).tokens
 
     def let_pass(self, *, rounds=12, seconds=15):
-        """The clock goes on and the applier does what is due."""
+        """Advance the clock in *rounds*, in each of which the submitter does what is due."""
         for _ in range(rounds):
             self.world.sandbox.advance(seconds)
             self.run()
 
-    def asked(self, route="POST /resumes"):
-        """How often hh.ru was called so."""
+    def count_calls(self, route="POST /resumes"):
+        """Return how often hh.ru was called at *route*."""
         calls = self.world.sandbox.control("GET", "/state")["calls"]["by_route"]
         return int(calls.get(route, 0))
 
-    def through(self, handle):
-        """hh.ru is called through *handle*, a function of the request and the way on."""
-        self.hh = self.world.hh(Way(handle))
+    def intercept(self, handle):
+        """Call hh.ru through *handle*, a function of the request and of the function that sends
+        it."""
+        self.hh = self.world.hh(InterceptingTransport(handle))
 
 
-class Way(httpx.BaseTransport):
+class InterceptingTransport(httpx.BaseTransport):
     def __init__(self, handle):
         self._handle = handle
         self._inner = httpx.HTTPTransport()
@@ -97,14 +98,14 @@ class Way(httpx.BaseTransport):
         self._inner.close()
 
 
-# ── as it should go ─────────────────────────────────────────────────────────────────────────────
+# ── without faults ──────────────────────────────────────────────────────────────────────────────
 
 
 def test_new_resume_is_published_and_sent_once_visible(harness):
     before = harness.resumes
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.run()
-    assert harness.stands(accepted) == ("queued", "resume_not_visible")
+    assert harness.state(accepted) == ("queued", "resume_not_visible")
     row = harness.row(accepted)
     assert 0 < (row.due_at - harness.world.now()).total_seconds() <= 10
     assert row.resume_id not in before.values()
@@ -115,14 +116,14 @@ def test_new_resume_is_published_and_sent_once_visible(harness):
     assert (row.state, row.resume_reason) == ("submitted", "made")
     made = set(harness.resumes.values()) - set(before.values())
     assert made == {row.resume_id}
-    [judged] = harness.posted()
-    assert (judged["resume_id"], judged["outcome"]) == (row.resume_id, "accepted")
-    assert harness.asked() == harness.asked("POST /resumes/{resume_id}/publish") == 1
+    [posted] = harness.posted()
+    assert (posted["resume_id"], posted["outcome"]) == (row.resume_id, "accepted")
+    assert harness.count_calls() == harness.count_calls("POST /resumes/{resume_id}/publish") == 1
 
 
 def test_new_resume_merges_cv_into_best_resume(harness):
     source = harness.resume(harness.resumes["Python-разработчик"])
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.run()
     harness.let_pass(rounds=1)
     made = harness.resume(harness.row(accepted).resume_id)
@@ -138,17 +139,17 @@ def test_new_resume_merges_cv_into_best_resume(harness):
 def test_missing_fields_of_copy_are_written_once(harness):
     changed = []
 
-    def only_the_title(request, way_on):
+    def only_the_title(request, send):
         if (request.method, request.url.path) == ("POST", "/resumes"):
             body = json.dumps({"title": json.loads(request.content)["title"]}).encode()
             headers = {**request.headers, "content-length": str(len(body))}
             request = httpx.Request("POST", request.url, headers=headers, content=body)
         if request.method == "PUT":
             changed.append(json.loads(request.content))
-        return way_on(request)
+        return send(request)
 
-    harness.through(only_the_title)
-    accepted = harness.ask()
+    harness.intercept(only_the_title)
+    accepted = harness.submit_with_new_resume()
     harness.run()
     harness.let_pass(rounds=1)
     assert changed == [
@@ -163,11 +164,11 @@ def test_resume_is_not_created_without_request(harness):
     accepted = harness.submit(publish(harness), customized_cv=CV)
     harness.run()
     assert harness.row(accepted).state == "submitted"
-    assert (harness.asked(), harness.stored(accepted)["new_resume"]) == (0, None)
+    assert (harness.count_calls(), harness.stored(accepted)["new_resume"]) == (0, None)
 
 
 def test_named_resume_is_copied(harness):
-    accepted = harness.ask(hh_resume_id=harness.resumes["Backend-инженер"])
+    accepted = harness.submit_with_new_resume(hh_resume_id=harness.resumes["Backend-инженер"])
     harness.run()
     harness.let_pass(rounds=1)
     made = harness.resume(harness.row(accepted).resume_id)
@@ -180,16 +181,16 @@ def test_named_resume_is_copied(harness):
     [("Python-разработчик", "Python-разработчик (2)"), (None, "Python-разработчик (2)")],
 )
 def test_taken_title_gets_number(harness, title, made):
-    accepted = harness.ask(cv={"title": title})
+    accepted = harness.submit_with_new_resume(cv={"title": title})
     harness.run()
     harness.let_pass(rounds=1)
     assert harness.row(accepted).resume_id == harness.resumes[made]
 
 
 def test_two_applications_get_distinct_titles(harness):
-    both = [harness.ask(), harness.ask()]
+    both = [harness.submit_with_new_resume(), harness.submit_with_new_resume()]
     harness.run()
-    assert harness.asked() == 2, "hh.ru need not refuse a title that is known"
+    assert harness.count_calls() == 2, "hh.ru need not refuse a title that the ledger knows"
     harness.let_pass(rounds=2)
     assert [harness.row(application).state for application in both] == ["submitted"] * 2
     assert {harness.row(application).resume_id for application in both} == {
@@ -202,16 +203,16 @@ def test_title_taken_invisibly_gets_number(harness):
     token = harness.world.log_in(harness.name).access_token
     hidden = {"title": TITLE, "first_name": "Анна", "last_name": "Веснина", "area": {"id": "2"}}
     harness.world.sandbox.control("POST", "/clock", {"rate": 0})
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     assert harness.world.sandbox.call("POST", "/resumes", token, json=hidden).status_code == 201
     harness.run()
-    assert harness.stands(accepted) == ("queued", "resume_not_visible")
+    assert harness.state(accepted) == ("queued", "resume_not_visible")
     harness.let_pass(rounds=1)
     assert harness.row(accepted).resume_id == harness.resumes[f"{TITLE} (2)"]
 
 
 def test_cv_is_deleted_when_application_is_final(harness):
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     assert harness.stored(accepted)["new_resume"] == {
         "title": TITLE,
         "skills": CV["summary"],
@@ -221,32 +222,36 @@ def test_cv_is_deleted_when_application_is_final(harness):
     harness.let_pass(rounds=1)
     row = harness.stored(accepted)
     assert (row["new_resume"], row["new_resume_title"]) == (None, None)
-    given_up = harness.ask()
-    about = {"person": harness.person, "connection": harness.connection, "now": harness.world.now()}
-    cancel(str(given_up.application_id), caller=CALLER, **about)
-    assert harness.stored(given_up)["new_resume"] is None
-    told = harness.connection.execute(
+    cancelled = harness.submit_with_new_resume()
+    context = {
+        "person": harness.person,
+        "connection": harness.connection,
+        "now": harness.world.now(),
+    }
+    cancel(str(cancelled.application_id), caller=CALLER, **context)
+    assert harness.stored(cancelled)["new_resume"] is None
+    records = harness.connection.execute(
         "SELECT string_agg(events::text, '') || (SELECT string_agg(audit_log::text, '')"
         " FROM audit_log) || (SELECT string_agg(application_history::text, '')"
-        " FROM application_history) AS told FROM events"
-    ).fetchone()["told"]
+        " FROM application_history) AS records FROM events"
+    ).fetchone()["records"]
     for text in (TITLE, CV["summary"], "Terraform", CV["email"]):
-        assert text not in told
+        assert text not in records
 
 
-# ── where a person has to do something ──────────────────────────────────────────────────────────
+# ── what needs the person ───────────────────────────────────────────────────────────────────────
 
 
 def test_person_without_resume_needs_person(harness):
-    vera = Maker(harness.world, "vera")
-    accepted = vera.ask()
+    vera = ResumeHarness(harness.world, "vera")
+    accepted = vera.submit_with_new_resume()
     vera.run()
-    assert vera.stands(accepted) == ("needs_person", "missing_resume_id")
-    assert (vera.asked(), vera.tokens()) == (0, 20)
+    assert vera.state(accepted) == ("needs_person", "missing_resume_id")
+    assert (vera.count_calls(), vera.tokens()) == (0, 20)
 
 
 def fill(harness):
-    """All twenty resumes."""
+    """Create resumes up to hh.ru's limit of twenty; return the person's token."""
     token = harness.world.log_in(harness.name).access_token
     for number in range(20 - len(harness.resumes)):
         body = {"title": f"№ {number}", "first_name": "Анна", "last_name": "В", "area": {"id": "2"}}
@@ -258,20 +263,20 @@ def fill(harness):
 
 def test_resume_limit_needs_person_until_one_is_deleted(harness):
     token = fill(harness)
-    asked = harness.asked()
-    accepted = harness.ask()
+    calls = harness.count_calls()
+    accepted = harness.submit_with_new_resume()
     harness.run()
-    assert harness.stands(accepted) == ("needs_person", "resume_limit")
-    assert (harness.asked() - asked, harness.tokens()) == (0, 20)
+    assert harness.state(accepted) == ("needs_person", "resume_limit")
+    assert (harness.count_calls() - calls, harness.tokens()) == (0, 20)
     assert harness.row(accepted).link == resume_creation.RESUMES_PAGE
     unwanted = harness.resumes["№ 0"]
     harness.world.sandbox.call("DELETE", f"/resumes/{unwanted}", token)
-    again(harness, accepted)
+    retry_and_run(harness, accepted)
     harness.let_pass(rounds=1)
     assert harness.row(accepted).state == "submitted"
 
 
-def again(harness, accepted):
+def retry_and_run(harness, accepted):
     retry(
         str(accepted.application_id),
         RetryBody(),
@@ -286,26 +291,26 @@ def again(harness, accepted):
 def test_resume_limit_is_known_from_refusal(harness, monkeypatch):
     fill(harness)
     monkeypatch.setattr(HHClient, "may_create_resume", lambda self, token: True)
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.run()
-    assert harness.stands(accepted) == ("needs_person", "resume_limit")
+    assert harness.state(accepted) == ("needs_person", "resume_limit")
     assert harness.stored(accepted)["new_resume_asked"] == 0
 
 
 def test_refused_resume_needs_person(harness):
-    accepted = harness.ask(cv={"title": "TEST_RESUME"})
+    accepted = harness.submit_with_new_resume(cv={"title": "TEST_RESUME"})
     harness.run()
-    assert harness.stands(accepted) == ("needs_person", "resume_incomplete")
+    assert harness.state(accepted) == ("needs_person", "resume_incomplete")
     assert harness.row(accepted).link == resume_creation.RESUMES_PAGE
     assert (harness.tokens(), harness.stored(accepted)["new_resume_title"]) == (20, None)
 
 
 def test_incomplete_copy_is_sent_after_completion(harness):
-    egor = Maker(harness.world, "egor")
-    accepted = egor.ask(cv={"title": "Стажёр-тестировщик"})
+    egor = ResumeHarness(harness.world, "egor")
+    accepted = egor.submit_with_new_resume(cv={"title": "Стажёр-тестировщик"})
     egor.run()
     egor.let_pass(rounds=1)
-    assert egor.stands(accepted) == ("needs_person", "resume_incomplete")
+    assert egor.state(accepted) == ("needs_person", "resume_incomplete")
     made = egor.resumes["Стажёр-тестировщик"]
     assert egor.row(accepted).link == f"https://hh.ru/resume/{made}"
     assert egor.tokens() == 20
@@ -313,45 +318,45 @@ def test_incomplete_copy_is_sent_after_completion(harness):
     education = {"level": {"id": "higher"}, "primary": [{"name": "Институт", "year": 2025}]}
     body = {"education": education, "skills": "Своими словами"}
     assert egor.world.sandbox.call("PUT", f"/resumes/{made}", token, json=body).status_code == 204
-    again(egor, accepted)
+    retry_and_run(egor, accepted)
     assert (egor.row(accepted).state, egor.row(accepted).resume_id) == ("submitted", made)
-    assert egor.asked() == 1
+    assert egor.count_calls() == 1
     assert egor.resume(made)["skills"] == "Своими словами"
 
 
 def test_deleted_new_resume_is_not_created_again(harness):
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.run()
     made = harness.row(accepted).resume_id
     harness.world.sandbox.advance(5)
     token = harness.world.log_in(harness.name).access_token
     harness.world.sandbox.call("DELETE", f"/resumes/{made}", token)
     harness.let_pass(seconds=61)
-    assert harness.stands(accepted) == ("needs_person", "resume_not_available")
-    again(harness, accepted)
-    assert harness.stands(accepted) == ("needs_person", "resume_not_available")
-    assert (harness.asked(), harness.tokens()) == (1, 20)
+    assert harness.state(accepted) == ("needs_person", "resume_not_available")
+    retry_and_run(harness, accepted)
+    assert harness.state(accepted) == ("needs_person", "resume_not_available")
+    assert (harness.count_calls(), harness.tokens()) == (1, 20)
 
 
 def test_closed_hh_creates_nothing_and_hands_off(harness):
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
     harness.run()
-    assert harness.stands(accepted) == ("handoff", "hh_closed")
+    assert harness.state(accepted) == ("handoff", "hh_closed")
     assert harness.stored(accepted)["new_resume_asked"] == 0
 
 
 def test_archived_vacancy_creates_no_resume(harness):
     vacancy = publish(harness)
     harness.world.sandbox.control("POST", f"/vacancies/{vacancy}/close")
-    accepted = harness.ask(vacancy)
+    accepted = harness.submit_with_new_resume(vacancy)
     harness.run()
-    assert harness.stands(accepted) == ("refused", "vacancy_archived")
-    assert harness.asked() == 0
+    assert harness.state(accepted) == ("refused", "vacancy_archived")
+    assert harness.count_calls() == 0
     assert harness.stored(accepted)["new_resume"] is None
 
 
-# ── what is asked for ───────────────────────────────────────────────────────────────────────────
+# ── requests ────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_new_resume_without_cv_is_refused(harness):
@@ -362,66 +367,70 @@ def test_new_resume_without_cv_is_refused(harness):
 
 def test_reused_key_with_other_cv_is_conflict(harness):
     vacancy = publish(harness)
-    first = harness.ask(vacancy, idempotency_key="k")
-    assert harness.ask(vacancy, idempotency_key="k").application_id == first.application_id
+    first = harness.submit_with_new_resume(vacancy, idempotency_key="k")
+    assert (
+        harness.submit_with_new_resume(vacancy, idempotency_key="k").application_id
+        == first.application_id
+    )
     with pytest.raises(Conflict):
-        harness.ask(vacancy, cv={"title": "Другое"}, idempotency_key="k")
+        harness.submit_with_new_resume(vacancy, cv={"title": "Другое"}, idempotency_key="k")
     with pytest.raises(Conflict):
         harness.submit(vacancy, customized_cv=CV, idempotency_key="k")
 
 
-# ── what goes wrong ─────────────────────────────────────────────────────────────────────────────
+# ── faults ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def made_by(harness, before):
-    return [title for title, id in harness.resumes.items() if id not in before.values()]
+def created_titles(harness, before):
+    known = set(before.values())
+    return [title for title, resume_id in harness.resumes.items() if resume_id not in known]
 
 
 @pytest.mark.parametrize("fault", ["lost", "truncated"])
 def test_lost_answer_is_settled_by_title(harness, fault):
     before = harness.resumes
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.world.sandbox.fault(fault, path="/resumes", method="POST", times=1)
     harness.run()
     harness.let_pass(rounds=3)
     assert harness.row(accepted).state == "submitted"
-    assert made_by(harness, before) == [TITLE]
-    assert (harness.asked(), harness.row(accepted).resume_id) == (1, harness.resumes[TITLE])
+    assert created_titles(harness, before) == [TITLE]
+    assert (harness.count_calls(), harness.row(accepted).resume_id) == (1, harness.resumes[TITLE])
 
 
 def test_call_that_never_arrived_is_repeated_when_certain(harness):
     before = harness.resumes
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.world.sandbox.fault("drop", path="/resumes", method="POST", times=1)
     harness.run()
     harness.let_pass(rounds=5)
-    assert harness.stands(accepted) == ("queued", "resume_not_visible")
-    assert made_by(harness, before) == []
+    assert harness.state(accepted) == ("queued", "resume_not_visible")
+    assert created_titles(harness, before) == []
     harness.let_pass(rounds=4)
     assert harness.row(accepted).state == "submitted"
-    assert made_by(harness, before) == [TITLE]
+    assert created_titles(harness, before) == [TITLE]
 
 
 def test_creation_calls_that_never_arrive_are_limited(harness):
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.world.sandbox.fault("drop", path="/resumes", method="POST")
     harness.run()
     harness.let_pass(rounds=8, seconds=91)
-    assert harness.stands(accepted) == ("needs_person", "resume_not_available")
+    assert harness.state(accepted) == ("needs_person", "resume_not_available")
     assert harness.tokens() == 20
     harness.world.sandbox.control("DELETE", "/faults")
-    again(harness, accepted)
+    retry_and_run(harness, accepted)
     harness.let_pass(rounds=1)
     assert harness.row(accepted).state == "submitted"
 
 
 def test_lost_answer_of_publishing_is_harmless(harness):
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.run()
     harness.world.sandbox.fault("lost", path="/resumes/", method="POST", times=1)
     harness.let_pass(rounds=3)
     assert harness.row(accepted).state == "submitted"
-    assert harness.asked("POST /resumes/{resume_id}/publish") == 1
+    assert harness.count_calls("POST /resumes/{resume_id}/publish") == 1
 
 
 @pytest.fixture(scope="module")
@@ -433,53 +442,51 @@ def workers(tmp_path_factory):
 @pytest.mark.parametrize("step", [*STEPS_OF_MAKING_A_RESUME, *STEPS_OF_PUBLISHING_IT])
 def test_worker_killed_at_any_step_creates_one_resume(harness, workers, step):
     before = harness.resumes
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     if step in STEPS_OF_PUBLISHING_IT:
         harness.run()
         harness.world.sandbox.advance(11)
     workers.kill_at(step, harness.account_id, harness.world.clock.path)
-    harness.run()  # its lease is not over
+    harness.run()  # its lease has not expired
     harness.let_pass(rounds=20)
     assert harness.row(accepted).state == "submitted"
-    assert made_by(harness, before) == [TITLE]
+    assert created_titles(harness, before) == [TITLE]
     assert (len(harness.posted()), harness.row(accepted).resume_id) == (1, harness.resumes[TITLE])
 
 
-class Gone(BaseException):
-    """A worker is no more."""
+class ProcessEnds(BaseException):
+    """The process of a worker ends."""
 
 
-@pytest.mark.parametrize("other", ["is done", "dies"])
+@pytest.mark.parametrize("other", ["is done", "ends"])
 def test_overtaken_worker_creates_no_second_resume(harness, monkeypatch, other):
-    """Its lease is another's by now, who has asked for the resume already."""
+    """Another worker has acquired the lease in the meantime, and has requested the resume."""
     before = harness.resumes
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     inner = HHClient.may_create_resume
 
-    def dies(*_):
-        raise Gone
+    def end(*_):
+        raise ProcessEnds
 
     def overtaken(self, token):
         monkeypatch.setattr(HHClient, "may_create_resume", inner)
         harness.world.sandbox.advance(submitter.LEASE_S + 1)
-        with monkeypatch.context() as patched, suppress(Gone):
-            if other == "dies":
-                patched.setattr(resume_creation._ResumeCreation, "_record_created", dies)
+        with monkeypatch.context() as patched, suppress(ProcessEnds):
+            if other == "ends":
+                patched.setattr(resume_creation._ResumeCreation, "_record_created", end)
             harness.run()
-        assert harness.row(accepted).state == ("preparing" if other == "dies" else "queued")
+        assert harness.row(accepted).state == ("preparing" if other == "ends" else "queued")
         return inner(self, token)
 
     monkeypatch.setattr(HHClient, "may_create_resume", overtaken)
     harness.run()
     harness.let_pass(rounds=10)
     assert harness.row(accepted).state == "submitted"
-    assert (harness.asked(), made_by(harness, before)) == (1, [TITLE])
+    assert (harness.count_calls(), created_titles(harness, before)) == (1, [TITLE])
 
 
-def test_resume_of_cancelled_application_is_reused(
-    harness, monkeypatch
-):
-    accepted = harness.ask()
+def test_resume_of_cancelled_application_is_reused(harness, monkeypatch):
+    accepted = harness.submit_with_new_resume()
     inner = HHClient.create_resume
 
     def cancelled(self, *arguments, **options):
@@ -496,21 +503,21 @@ def test_resume_of_cancelled_application_is_reused(
         patched.setattr(HHClient, "create_resume", cancelled)
         harness.run()
     assert harness.row(accepted).state == "cancelled"
-    again(harness, accepted)
+    retry_and_run(harness, accepted)
     harness.let_pass(rounds=1)
     row = harness.row(accepted)
     assert (row.state, row.resume_reason) == ("submitted", "made")
-    assert (harness.asked(), row.resume_id) == (1, harness.resumes[TITLE])
+    assert (harness.count_calls(), row.resume_id) == (1, harness.resumes[TITLE])
 
 
 def test_new_resume_not_found_at_once_is_awaited(harness):
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.world.sandbox.advance(50)
     harness.run()
     harness.world.sandbox.fault("refusal", value="resume_not_found", path="/negotiations", times=1)
     harness.world.sandbox.advance(11)
     harness.run()
-    assert harness.stands(accepted) == ("queued", "resume_not_available")
+    assert harness.state(accepted) == ("queued", "resume_not_available")
     harness.let_pass(rounds=1)
     assert harness.row(accepted).state == "submitted"
 
@@ -518,26 +525,26 @@ def test_new_resume_not_found_at_once_is_awaited(harness):
 def test_incomplete_resume_list_creates_no_second(harness):
     """hh.ru itself refuses a second one of the title."""
     before = harness.resumes
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.world.sandbox.fault("lost", path="/resumes", method="POST", times=1)
     harness.run()
 
-    def forgetful(request, way_on):
+    def without_new_resume(request, send):
         if request.url.path == "/resumes/mine":
-            wanted = json.loads(body(way_on(request)))["items"]
-            items = [item for item in wanted if item["title"] != TITLE]
+            complete = json.loads(body(send(request)))["items"]
+            items = [item for item in complete if item["title"] != TITLE]
             return httpx.Response(200, json={"items": items, "pages": 1})
-        return way_on(request)
+        return send(request)
 
-    sane = harness.hh
-    harness.through(forgetful)
+    unchanged = harness.hh
+    harness.intercept(without_new_resume)
     harness.let_pass(rounds=3, seconds=46)
-    assert harness.asked() == 2
-    assert harness.stands(accepted) == ("queued", "resume_not_visible")
-    harness.hh = sane
+    assert harness.count_calls() == 2
+    assert harness.state(accepted) == ("queued", "resume_not_visible")
+    harness.hh = unchanged
     harness.let_pass(rounds=1)
     assert harness.row(accepted).state == "submitted"
-    assert made_by(harness, before) == [TITLE]
+    assert created_titles(harness, before) == [TITLE]
 
 
 def body(response):
@@ -548,7 +555,9 @@ def body(response):
 
 def test_failing_calls_create_each_resume_once(harness):
     before = harness.resumes
-    accepted = [harness.ask(cv={"title": f"{TITLE} № {number}"}) for number in range(8)]
+    accepted = [
+        harness.submit_with_new_resume(cv={"title": f"{TITLE} № {number}"}) for number in range(8)
+    ]
     for kind in ("lost", "drop", "bad_gateway"):
         harness.world.sandbox.fault(kind, path="/resumes", probability=0.1)
     harness.run()
@@ -556,6 +565,6 @@ def test_failing_calls_create_each_resume_once(harness):
         harness.let_pass(rounds=1, seconds=31)
     rows = [harness.row(application) for application in accepted]
     assert {(row.state, row.resume_reason) for row in rows} == {("submitted", "made")}, rows
-    assert sorted(made_by(harness, before)) == [f"{TITLE} № {number}" for number in range(8)]
+    assert sorted(created_titles(harness, before)) == [f"{TITLE} № {number}" for number in range(8)]
     assert len({row.resume_id for row in rows}) == 8
     assert [entry["outcome"] for entry in harness.posted()].count("accepted") == 8

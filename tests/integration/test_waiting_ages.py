@@ -1,4 +1,4 @@
-"""How long the oldest application and the oldest search have been waiting."""
+"""The age of the oldest application that is due, and of the oldest search."""
 
 from __future__ import annotations
 
@@ -74,18 +74,18 @@ def test_search_age_ends_with_run_and_notification(connection: Any) -> None:
     query(connection, ago(3))
     assert age_of_searches(connection) == 3
     run(connection, query(connection, None), due_at=NOW + timedelta(minutes=1), finished_at=None)
-    assert age_of_searches(connection) == 3, "somebody is at work on it"
+    assert age_of_searches(connection) == 3, "a worker runs it"
     run(connection, query(connection, None), due_at=ago(20), finished_at=None)
     assert age_of_searches(connection) == 20
     ended = query(connection, None)
-    untold = run(connection, ended, due_at=None, finished_at=ago(40))
-    assert age_of_searches(connection) == 20, "nobody is to be told"
+    unnotified = run(connection, ended, due_at=None, finished_at=ago(40))
+    assert age_of_searches(connection) == 20, "no account is to be notified"
     connection.execute(
         "INSERT INTO saved_searches (account_id, user_id, query_id, name, search, run_id,"
         " interval_seconds, time_zone, created_at, updated_at)"
         " VALUES (%(account)s, %(account)s, %(query)s, '', '{}', %(run)s, 1800, 'UTC', %(now)s,"
         " %(now)s)",
-        {"account": account(connection), "query": ended, "run": untold, "now": NOW},
+        {"account": account(connection), "query": ended, "run": unnotified, "now": NOW},
     )
     assert age_of_searches(connection) == 40
 
