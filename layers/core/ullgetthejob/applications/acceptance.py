@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.filters.models import Held
     from ullgetthejob.applications.ledger import Application
     from ullgetthejob.platform.authentication import Caller
 
@@ -192,40 +193,17 @@ def create_application(
     :func:`accept` does.
     """
     body.check()
+    held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
     values = {
         "account_id": person.account,
         "user_id": person.user_id,
-        "vacancy_id": body.job_external_id,
-        "letter": body.letter,
-        "resume_id": body.resume_id,
         "key": key,
-        "request_hash": _request_hash(body),
-        "state": "queued",
-        "reason": None,
-        "due_at": now,
-        "expires_at": (wait or now) + ledger.APPLICATION_TTL,
         "workflow_id": workflow_id,
         "queue_item_id": queue_item_id,
-        "new_resume": resume_creation.to_stored(body.new_resume),
         "now": now,
         "utc": now.replace(tzinfo=None),
-        "status": projection.PROJECTED_STATUS["queued"],
+        **_initial_values(body, wait, held, now),
     }
-    if wait is not None:
-        values |= {
-            "state": "waiting_quota",
-            "due_at": wait,
-            "status": projection.PROJECTED_STATUS["waiting_quota"],
-        }
-    held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
-    if held is not None:
-        values |= {
-            "state": held.state,
-            "reason": held.reason,
-            "due_at": None,
-            "new_resume": None if application_states.is_final(held.state) else values["new_resume"],
-            "status": projection.PROJECTED_STATUS[held.state],
-        }
     with connection.transaction():
         application, outcome = _insert(values, connection=connection)
         is_new = outcome == "accepted"
@@ -243,6 +221,28 @@ def create_application(
     if is_new:
         count("ApplicationsAccepted" if held is None else "ApplicationsFiltered")
     return application, is_new
+
+
+def _initial_values(
+    body: SubmitBody, wait: datetime | None, held: Held | None, now: datetime
+) -> dict[str, Any]:
+    """Return what the row has of the request, and the state in which it is inserted."""
+    state: application_states.State = "queued" if wait is None else "waiting_quota"
+    if held is not None:
+        state = held.state
+    is_final = application_states.is_final(state)
+    return {
+        "vacancy_id": body.job_external_id,
+        "letter": body.letter,
+        "resume_id": body.resume_id,
+        "request_hash": _request_hash(body),
+        "state": state,
+        "status": projection.PROJECTED_STATUS[state],
+        "reason": held.reason if held else None,
+        "due_at": None if held else wait or now,
+        "expires_at": (wait or now) + ledger.APPLICATION_TTL,
+        "new_resume": None if is_final else resume_creation.to_stored(body.new_resume),
+    }
 
 
 def _insert(
