@@ -71,11 +71,17 @@ class ApplyHarness:
 
 
 @pytest.fixture
-def harness(connected, monkeypatch):
+def quiet_world(connected, monkeypatch):
+    """Return the world in which Core is configured to apply, and employers do not act."""
     connected.sandbox.employers_act(False)
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return ApplyHarness(connected)
+    return connected
+
+
+@pytest.fixture
+def harness(quiet_world):
+    return ApplyHarness(quiet_world)
 
 
 def publish(harness, **fields):

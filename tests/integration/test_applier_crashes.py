@@ -26,12 +26,9 @@ def workers(tmp_path_factory):
 
 
 @pytest.fixture
-def harnesses(connected, monkeypatch):
+def harnesses(quiet_world):
     """Three persons: the first's wake-ups arrive twice, the second's late, the third's are lost."""
-    connected.sandbox.employers_act(False)
-    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
-    monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return [ApplyHarness(connected, name) for name in ("anna", "timur", "olga")]
+    return [ApplyHarness(quiet_world, name) for name in ("anna", "timur", "olga")]
 
 
 def receive_wake_ups():

@@ -63,11 +63,8 @@ def workers(tmp_path):
 
 
 @pytest.fixture
-def harnesses(connected, monkeypatch):
-    connected.sandbox.employers_act(False)
-    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
-    monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return [ApplyHarness(connected, name) for name in PEOPLE]
+def harnesses(quiet_world):
+    return [ApplyHarness(quiet_world, name) for name in PEOPLE]
 
 
 class Soak:
