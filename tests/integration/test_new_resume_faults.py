@@ -98,8 +98,8 @@ class ProcessEnds(BaseException):
     """The process of a worker ends."""
 
 
-@pytest.mark.parametrize("other", ["is done", "ends"])
-def test_overtaken_worker_creates_no_second_resume(harness, monkeypatch, other):
+@pytest.mark.parametrize("other_worker", ["is done", "ends"])
+def test_overtaken_worker_creates_no_second_resume(harness, monkeypatch, other_worker):
     """Another worker has acquired the lease in the meantime, and has requested the resume."""
     before = harness.resumes
     accepted = harness.submit_with_new_resume()
@@ -112,10 +112,10 @@ def test_overtaken_worker_creates_no_second_resume(harness, monkeypatch, other):
         monkeypatch.setattr(HHClient, "may_create_resume", inner)
         harness.world.sandbox.advance(submitter.LEASE_S + 1)
         with monkeypatch.context() as patched, suppress(ProcessEnds):
-            if other == "ends":
+            if other_worker == "ends":
                 patched.setattr(resume_creation._ResumeCreation, "_record_created", end)
             harness.run()
-        assert harness.row(accepted).state == ("preparing" if other == "ends" else "queued")
+        assert harness.row(accepted).state == ("preparing" if other_worker == "ends" else "queued")
         return inner(self, token)
 
     monkeypatch.setattr(HHClient, "may_create_resume", overtaken)

@@ -110,9 +110,13 @@ class SubmitBody(BaseModel):
             raise _invalid("customized_cv", "must be given for a resume to be created from it")
         if self.customized_cv is not None:
             if not EMAIL.fullmatch(self.customized_cv.email or ""):
-                raise _coded("missing_email", "customized_cv.email", "must be an e-mail address")
+                raise _field_error(
+                    "customized_cv.email", "must be an e-mail address", code="missing_email"
+                )
             if not PHONE.fullmatch(SPACING.sub("", self.customized_cv.phone or "")):
-                raise _coded("missing_phone", "customized_cv.phone", "must be +7 and ten digits")
+                raise _field_error(
+                    "customized_cv.phone", "must be +7 and ten digits", code="missing_phone"
+                )
 
     @property
     def resume_id(self) -> str | None:
@@ -328,12 +332,12 @@ def _request_hash(body: SubmitBody) -> bytes:
 
 
 def _invalid(field: str, text: str) -> Invalid:
-    error = _coded("bad_arguments", field, text)
+    error = _field_error(field, text, code="bad_arguments")
     error.details = {**(error.details or {}), "description": f"{field} {text}"}
     return error
 
 
-def _coded(code: str, field: str, text: str) -> Invalid:
+def _field_error(field: str, text: str, *, code: str) -> Invalid:
     error = Invalid.field(field, text)
     error.code = code
     return error
