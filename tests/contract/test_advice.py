@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ullgetthejob.accounts import access, login
-from ullgetthejob.applications.filters import evaluation
+from ullgetthejob.applications.filters import models as filter_models
 from ullgetthejob.platform.advice import ADVICE
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def tables_of_codes() -> set[str]:
         *login.REFUSALS,
         *access.REASONS,
         *access.CODES.values(),
-        evaluation.UNREADABLE,
+        filter_models.UNREADABLE,
     }
 
 

@@ -1,5 +1,5 @@
-"""What must be true of applications in the end, whoever died on the way. The sandbox's own log is
-the judge of what hh.ru was asked for."""
+"""Invariants of applications at the end of a test, whichever worker's process ended before. The
+sandbox's own log says what hh.ru was asked for."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ SENT = """
 def check_invariants(
     account_id: UUID, person: str, *, sandbox: HhSandbox, connection: Connection
 ) -> None:
-    """Each vacancy was applied to once, nothing is stuck, and what is shown is what is true."""
+    """Assert that each vacancy was applied to once, that nothing is stuck, and that the projection
+    is that of the ledger."""
     rows = connection.execute(ROWS, [account_id]).fetchall()
     log = sandbox.applications(person=person)
     outcomes: dict[str, Counter[str]] = defaultdict(Counter)
@@ -54,41 +55,43 @@ def check_invariants(
             by_hand.add(entry["vacancy_id"])
     for row in rows:
         at_hh = outcomes[row["vacancy_id"]]
-        said = (row["vacancy_id"], row["state"], row["reason"], dict(at_hh))
-        assert at_hh["accepted"] == (row["state"] == "submitted"), said
-        assert not at_hh["already_applied"] or row["vacancy_id"] in by_hand, said
+        details = (row["vacancy_id"], row["state"], row["reason"], dict(at_hh))
+        assert at_hh["accepted"] == (row["state"] == "submitted"), details
+        assert not at_hh["already_applied"] or row["vacancy_id"] in by_hand, details
         if row["state"] not in (*FINAL, "needs_person", "handoff"):
-            assert row["due_at"] is not None, said
-        _check_shown(row)
+            assert row["due_at"] is not None, details
+        _check_projection(row)
     _check_history(account_id, rows, connection)
     check_days(log)
 
 
 def check_days(log: list[dict[str, Any]]) -> int:
-    """hh.ru's law: no more than 200 in any 24 hours. How many there were at most."""
-    moments = [datetime.fromisoformat(one["at"]) for one in log if one["outcome"] == "accepted"]
-    most = max((sum(at - DAY < other <= at for other in moments) for at in moments), default=0)
+    """Assert hh.ru's limit of 200 in any 24 hours; return the highest number in 24 hours."""
+    times = [datetime.fromisoformat(entry["at"]) for entry in log if entry["outcome"] == "accepted"]
+    most = max((sum(end - DAY < at <= end for at in times) for end in times), default=0)
     assert most <= daily_limit.DAY_LIMIT
     return most
 
 
 def tokens_spent(account_id: UUID) -> int:
-    """How many tokens the bucket has given, of the last twenty."""
-    return sum(one["S"] != token_bucket.UNKNOWN_OWNER for one in _bucket(account_id)["ids"]["L"])
+    """Return how many tokens the bucket has granted, of the last twenty."""
+    spend_ids = _bucket(account_id)["ids"]["L"]
+    return sum(spend_id["S"] != token_bucket.UNKNOWN_OWNER for spend_id in spend_ids)
 
 
 def was_full_at(account_id: UUID) -> datetime:
-    """When the bucket was full last, if no more than twenty tokens were given since."""
+    """Return when the bucket was last full, if no more than twenty tokens were granted since."""
     return _full_at(account_id) - tokens_spent(account_id) * _interval()
 
 
 def spent_since(account_id: UUID, was_full: datetime) -> int:
-    """How many tokens the bucket has given since it *was_full*, if it never was again."""
+    """Return how many tokens the bucket has granted since *was_full*, if it never was full again
+    in between."""
     return round((_full_at(account_id) - was_full) / _interval())
 
 
 def calls_made(account_id: UUID, *, connection: Connection) -> int:
-    """Attempts that reached hh.ru, or may have."""
+    """Return the number of attempts that reached hh.ru, or may have."""
     made = connection.execute(SENT, [account_id]).fetchone()
     assert made is not None
     return int(made["sent"])
@@ -112,8 +115,8 @@ def _bucket(account_id: UUID) -> dict[str, Any]:
     return item
 
 
-def _check_shown(row: dict[str, Any]) -> None:
-    """What the BFF reads is what the ledger says."""
+def _check_projection(row: dict[str, Any]) -> None:
+    """Assert that the row that the BFF reads is the projection of the ledger's."""
     waits_until = row["due_at"] if row["state"] == "waiting_quota" else None
     assert row["shown"] is not None
     needs_person = row["state"] in ("needs_person", "handoff") and row["link"]
@@ -135,9 +138,10 @@ def _check_shown(row: dict[str, Any]) -> None:
 
 
 def _check_history(account_id: UUID, rows: list[dict[str, Any]], connection: Connection) -> None:
-    """Its last step is where the row stands, and the events have no gap."""
+    """Assert that the last step of each row's history is its state, and that the event log has no
+    gap."""
     last = connection.execute(LAST_STEP, [account_id]).fetchall()
-    assert {one["ledger_id"]: one["state"] for one in last} == {
+    assert {step["ledger_id"]: step["state"] for step in last} == {
         row["id"]: row["state"] for row in rows
     }
     found = connection.execute(
@@ -149,7 +153,7 @@ def _check_history(account_id: UUID, rows: list[dict[str, Any]], connection: Con
 
 
 def _whole_seconds(moment: datetime | None) -> datetime | None:
-    """As the original's ``timestamp(0)`` rounds."""
+    """Return *moment* as the original's ``timestamp(0)`` rounds it."""
     if moment is None:
         return None
     rounded = moment + timedelta(seconds=0.5)

@@ -1,4 +1,5 @@
-"""The applier as processes that may be killed (:mod:`.worker_process`); it is woken by account."""
+"""The function ``applier`` in processes that may be killed (:mod:`.worker_process`); its wake-ups
+are ids of accounts."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from ullgetthejob.rate_limits import token_bucket
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# On the way of a new application, in order.
+# The steps of a new application, in order.
 STEPS = (
     "the lease is taken",
     "preparing",
@@ -28,23 +29,23 @@ STEPS = (
     "the outcome is written",
     "the outcome is committed",
 )
-# On the way of one whose answer was lost.
+# The steps of settling an application whose answer was lost.
 STEPS_OF_SETTLING = ("before hh.ru is read", "hh.ru is read", "the outcome is written")
-# On the way of one that never arrived.
+# The steps of trying again one that never arrived.
 STEPS_OF_TRYING_AGAIN = ("the outcome is written", "queued again")
 
-# On the way of one for which a resume is made, before hh.ru shows it and after.
+# The steps of one for which a resume is created, before hh.ru shows it and after.
 STEPS_OF_MAKING_A_RESUME = (
     "the resume's title is on record",
     "before the resume is asked for",
     "the resume is made",
-    "the resume is kept",
+    "the resume is recorded",
     "it waits for the resume",
 )
 STEPS_OF_PUBLISHING_IT = ("before it is published", "it is published", "the token is taken")
 
 
-def _moved(**expected: str) -> Callable[[Any], bool]:
+def _is_row_with(**expected: str) -> Callable[[Any], bool]:
     return lambda row: all(getattr(row, name) == value for name, value in expected.items())
 
 
@@ -53,19 +54,27 @@ class Applier(worker_process.Worker):
 
     after: ClassVar = {
         "the lease is taken": (leases, "take", worker_process.always),
-        "preparing": (ledger, "transition", _moved(state="preparing")),
+        "preparing": (ledger, "transition", _is_row_with(state="preparing")),
         "the token is taken": (token_bucket, "acquire", worker_process.always),
         "the attempt is on record": (attempts, "begin_attempt", worker_process.always),
         # in a transaction that is never committed
         "the outcome is written": (attempts, "close_attempts", worker_process.always),
-        "queued again": (ledger, "transition", _moved(reason="never_arrived")),
+        "queued again": (ledger, "transition", _is_row_with(reason="never_arrived")),
         "the resume's title is on record": (
-            resume_creation._Work,
-            "_record",
+            resume_creation._ResumeCreation,
+            "_record_request",
             worker_process.always,
         ),
-        "the resume is kept": (resume_creation._Work, "_save_draft", worker_process.always),
-        "it waits for the resume": (ledger, "transition", _moved(reason="resume_not_visible")),
+        "the resume is recorded": (
+            resume_creation._ResumeCreation,
+            "_record_created",
+            worker_process.always,
+        ),
+        "it waits for the resume": (
+            ledger,
+            "transition",
+            _is_row_with(reason="resume_not_visible"),
+        ),
     }
     before: ClassVar = {"the outcome is committed": (leases.Lease, "release")}
     calls: ClassVar = {
@@ -87,8 +96,8 @@ class Applier(worker_process.Worker):
     def pacer(self) -> Pacer:
         return Pacer(settings.text("PACER_TABLE"), calls_per_second=1000)
 
-    def answer(self, bell: str) -> dict[str, Any]:
-        return app.handler(worker_process.event({"account_id": bell}), None)
+    def answer(self, wake_up: str) -> dict[str, Any]:
+        return app.handler(worker_process.event({"account_id": wake_up}), None)
 
 
 if __name__ == "__main__":

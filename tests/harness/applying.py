@@ -1,4 +1,4 @@
-"""People who apply, with the submitter in this process and hh.ru's sandbox behind it."""
+"""Persons who apply, with the submitter in this process and hh.ru's sandbox behind it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,13 @@ ANNA = "anna"
 
 
 class ApplyHarness:
-    """Somebody who applies."""
+    """A person of the sandbox who applies through Core. *name*: of the person there."""
 
-    def __init__(self, world, who=ANNA):
+    def __init__(self, world, name=ANNA):
         self.world = world
-        self.who = who
-        self.account_id, _ = world.connect(who)
-        self.user_id = uuid4()
-        now = world.now()
-        world_row = {"id": self.user_id, "account": self.account_id, "now": now}
-        postgres.connection().execute(
-            "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
-            " VALUES (%(id)s, %(id)s::text, '!', %(account)s, %(now)s, %(now)s)",
-            world_row,
-        )
+        self.name = name
+        self.account_id, _ = world.connect(name)
+        self.user_id = insert_session(self.account_id, world.now())
         self.hh = world.hh()
 
     @property
@@ -62,7 +55,7 @@ class ApplyHarness:
             hh=self.hh,
             connection=self.connection,
             clock=self.world.now,
-            request_id="bell",
+            request_id="a-request-of-a-test",
         )
 
     def sweep(self):
@@ -74,15 +67,21 @@ class ApplyHarness:
         return row
 
     def posted(self, **wanted):
-        return self.world.sandbox.applications(person=self.who, **wanted)
+        return self.world.sandbox.applications(person=self.name, **wanted)
 
 
 @pytest.fixture
-def harness(connected, monkeypatch):
+def quiet_world(connected, monkeypatch):
+    """Return the world in which Core is configured to apply, and employers do not act."""
     connected.sandbox.employers_act(False)
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return ApplyHarness(connected)
+    return connected
+
+
+@pytest.fixture
+def harness(quiet_world):
+    return ApplyHarness(quiet_world)
 
 
 def publish(harness, **fields):
@@ -90,11 +89,16 @@ def publish(harness, **fields):
 
 
 def second_session(harness):
-    """Another browser of the same person."""
+    """Insert a session of the same person in another browser and return its user's id."""
+    return insert_session(harness.account_id, harness.world.now())
+
+
+def insert_session(account_id, now):
+    """Insert a user of the account and return its id."""
     user_id = uuid4()
-    harness.connection.execute(
+    postgres.connection().execute(
         "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
-        " VALUES (%s, %s, '!', %s, %s, %s)",
-        (user_id, str(user_id), harness.account_id, harness.world.now(), harness.world.now()),
+        " VALUES (%(id)s, %(id)s::text, '!', %(account)s, %(now)s, %(now)s)",
+        {"id": user_id, "account": account_id, "now": now},
     )
     return user_id

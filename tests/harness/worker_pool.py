@@ -1,4 +1,4 @@
-"""The test's side of :mod:`tests.harness.worker_process`: starts, rings and kills workers."""
+"""The test's side of :mod:`tests.harness.worker_process`: start, notify and kill workers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 ANSWERS_WITHIN_S = 60
-# As the client of hh.ru has it; a test with slow answers has less patience.
+# The timeout of the client of hh.ru; a test with slow answers sets a shorter one.
 TIMEOUT_S = 5.0
 
 
 class Worker:
-    """A process that answers bells, one after another. *busy*: one of them is not answered yet."""
+    """A process that answers wake-ups, one after another. *busy*: a wake-up is not answered yet."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -36,22 +36,22 @@ class Worker:
         self.pid = int(self._line().removeprefix("ready "))
 
     def fileno(self) -> int:
-        """Of the socket, which can be read when the worker has said something."""
+        """Return the descriptor of the socket, which is readable when the worker has answered."""
         return self._channel.fileno()
 
-    def ring(self, who: UUID | str) -> None:
-        """Let it do what is due for *who*, an account."""
-        self._channel.sendall(f"{who}\n".encode())
+    def notify(self, wake_up: UUID | str) -> None:
+        """Send a wake-up: an account, or what else the worker's function takes."""
+        self._channel.sendall(f"{wake_up}\n".encode())
         self.busy = True
 
     def answer(self) -> str:
-        """What it says next: ``done``, ``failed`` or ``stopped``."""
-        said = self._line()
+        """Return its next answer: ``done``, ``failed`` or ``stopped``."""
+        answer = self._line()
         self.busy = False
-        return said
+        return answer
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Send SIGKILL, and wait until the process has ended."""
         os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(ConnectionResetError):
             while self._channel.recv(4096):
@@ -62,21 +62,21 @@ class Worker:
         while b"\n" not in self._read:
             self._channel.settimeout(ANSWERS_WITHIN_S)
             more = self._channel.recv(4096)
-            assert more, "a worker died by itself: see the log of the workers"
+            assert more, "a worker's process ended by itself: see the log of the workers"
             self._read += more
         line, _, self._read = self._read.partition(b"\n")
         return line.decode()
 
 
 class Workers:
-    """Starts workers, and kills those that are left in the end. What they log is in *log*; their
-    nursery is *module*."""
+    """A pool of workers, which are killed at the end. They log into the file *log*; *module* is run
+    as the process that forks them."""
 
     def __init__(self, log: Path, module: str = apply_process.__name__) -> None:
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._running: list[Worker] = []
         with log.open("ab") as output, theirs:
-            self._nursery = subprocess.Popen(
+            self._forker = subprocess.Popen(
                 [sys.executable, "-m", module, str(theirs.fileno())],
                 cwd=REPOSITORY,
                 env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'layers' / 'core'}"},
@@ -88,9 +88,9 @@ class Workers:
     def start(
         self, clock: Path, *, step: str | None = None, timeout_s: float = TIMEOUT_S
     ) -> Worker:
-        """A worker in this process's environment, on the clock of that file.
+        """Start a worker in this process's environment, on the clock of the file *clock*.
 
-        *step*: where it stops, at the first time that it gets there.
+        *step*: where it stops, the first time that it reaches it.
         """
         order = {
             "environment": dict(os.environ),
@@ -106,14 +106,14 @@ class Workers:
         return worker
 
     def kill(self, worker: Worker) -> None:
-        """SIGKILL."""
+        """Kill *worker* with SIGKILL."""
         self._running.remove(worker)
         worker.kill()
 
-    def killed_at(self, step: str, who: UUID | str, clock: Path) -> None:
-        """Let a worker do what is due for *who*, and kill it at *step*."""
+    def kill_at(self, step: str, wake_up: UUID | str, clock: Path) -> None:
+        """Send *wake_up* to a new worker, and kill it at *step*."""
         worker = self.start(clock, step=step)
-        worker.ring(who)
+        worker.notify(wake_up)
         assert worker.answer() == "stopped", step
         self.kill(worker)
 
@@ -129,9 +129,9 @@ class Workers:
         for worker in list(self._running):
             self.kill(worker)
         self._orders.close()
-        self._nursery.wait(timeout=10)
+        self._forker.wait(timeout=10)
 
 
 def first_to_answer(workers: Collection[Worker], timeout_s: float) -> list[Worker]:
-    """Those of *workers* that have said something, at the latest after *timeout_s*."""
+    """Return those of *workers* that have answered, at the latest after *timeout_s*."""
     return select.select([worker for worker in workers if worker.busy], [], [], timeout_s)[0]

@@ -1,12 +1,12 @@
-"""Functions as processes of their own, which may be killed.
+"""Functions in processes of their own, which may be killed.
 
-A nursery that has imported all that the functions need forks them: as environments of Lambda do,
-they share nothing but what Postgres and AWS hold. A worker takes bells from its socket, one a line,
-and answers ``done`` or ``failed``; one that is to be killed at a step stops itself there, says
-``stopped`` and does nothing more. The product has no hooks for it.
+A process that has imported all that the functions need forks them: like environments of Lambda,
+they share nothing but what Postgres and AWS store. A worker reads wake-ups from its socket, one a
+line, and answers ``done`` or ``failed``; one that is to be killed at a step stops itself there,
+answers ``stopped`` and does nothing more. The product has no hooks for it.
 
-:mod:`.apply_process` and :mod:`.fetch_process` say which functions and which steps;
-:mod:`.worker_pool` is the side of the test.
+:mod:`.apply_process` and :mod:`.fetch_process` name the functions and the steps;
+:mod:`.worker_pool` is the test's side.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
-import psycopg  # noqa: F401 - a warm environment has it
+import psycopg  # noqa: F401 - imported as in a warm environment
 
 from local.clock import LocalClock
 from local.settings import REPOSITORY
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
     from ullgetthejob.hh.pacer import Pacer
 
-OUT_FOR_S = 0.3  # how long a call has been out when its worker stops
-# A pause of all calls costs real time; what matters here is that there is one.
+CALL_RUNS_FOR_S = 0.3  # how long a call has been under way when its worker stops
+# A pause of all calls costs real time: a short one is enough here.
 PAUSE_S = 0.05
 
 
 class Worker:
-    """One environment; it never ends by itself. What a subclass says:
+    """An environment of Lambda; it never ends by itself. A subclass defines:
 
-    *before* and *after*: the steps that lie at a function, by name: its owner and name, and of what
-    it returned, whether this is the step. *calls*: the steps at calls of hh.ru: the method, how the
-    path ends, and the moment: ``before``, ``during`` or ``after``.
+    *before* and *after*: the steps at a function, by name: its owner and name, and a predicate of
+    what it returned. *calls*: the steps at calls of hh.ru: the method, how the path ends, and the
+    time: ``before``, ``during`` or ``after``.
     """
 
     before: ClassVar[dict[str, tuple[Any, str]]] = {}
@@ -64,7 +64,7 @@ class Worker:
             settings.text("HH_API_URL"),
             user_agent=settings.text("HH_USER_AGENT"),
             pacer=self.pacer(),
-            transport=_Way(self, self.calls.get(step)),
+            transport=_StoppingTransport(self, self.calls.get(step)),
         )
         if step in self.after:
             self._stop_after(*self.after[step])
@@ -73,36 +73,36 @@ class Worker:
             setattr(owner, name, lambda *_: self.stop())
 
     def pacer(self) -> Pacer:
-        """That its calls of hh.ru take."""
+        """Return the pacer of its calls of hh.ru."""
         raise NotImplementedError
 
-    def answer(self, bell: str) -> dict[str, Any]:
-        """What the function that the *bell* is for answers to its event."""
+    def answer(self, wake_up: str) -> dict[str, Any]:
+        """Return the answer of the function that *wake_up* is for to its event."""
         raise NotImplementedError
 
     def work(self) -> None:
-        """Answer bells."""
-        self.say(f"ready {os.getpid()}")
-        for bell in self._lines:
-            answer = self.answer(bell.strip())
-            self.say("failed" if answer["batchItemFailures"] else "done")
+        """Answer wake-ups."""
+        self.send("ready", str(os.getpid()))
+        for wake_up in self._lines:
+            answer = self.answer(wake_up.strip())
+            self.send("failed" if answer["batchItemFailures"] else "done")
 
-    def say(self, what: str) -> None:
-        """Tell the test."""
-        self._lines.write(f"{what}\n")
+    def send(self, *words: str) -> None:
+        """Send a line to the test."""
+        self._lines.write(f"{' '.join(words)}\n")
         self._lines.flush()
 
     def stop(self) -> None:
-        """Do nothing more."""
-        self.say("stopped")
+        """Answer ``stopped``, and do nothing more."""
+        self.send("stopped")
         time.sleep(600)
 
-    def _stop_after(self, owner: Any, name: str, here: Callable[[Any], bool]) -> None:
+    def _stop_after(self, owner: Any, name: str, is_step: Callable[[Any], bool]) -> None:
         inner = getattr(owner, name)
 
         def stopping(*arguments: Any, **options: Any) -> Any:
             answer = inner(*arguments, **options)
-            if here(answer):
+            if is_step(answer):
                 self.stop()
             return answer
 
@@ -110,17 +110,17 @@ class Worker:
 
 
 def always(_: Any) -> bool:
-    """Whatever was returned."""
+    """Return ``True``, whatever the function returned."""
     return True
 
 
 def event(body: dict[str, Any]) -> dict[str, Any]:
-    """An event of SQS with one message."""
+    """Return an event of SQS with one message."""
     return {"Records": [{"messageId": "1", "body": json.dumps(body)}]}
 
 
-class _Way(httpx.BaseTransport):
-    """The way to hh.ru, on which a worker may stop before, while and after it is called."""
+class _StoppingTransport(httpx.BaseTransport):
+    """A transport to hh.ru, at which a worker may stop before, during and after a call."""
 
     def __init__(self, worker: Worker, step: tuple[str, str, str] | None) -> None:
         self._worker = worker
@@ -134,7 +134,7 @@ class _Way(httpx.BaseTransport):
         if moment == "before":
             self._worker.stop()
         if moment == "during":
-            threading.Timer(OUT_FOR_S, self._worker.say, ["stopped"]).start()
+            threading.Timer(CALL_RUNS_FOR_S, self._worker.send, ["stopped"]).start()
         response = self._inner.handle_request(request)
         if moment == "after":
             response.read()
@@ -143,8 +143,8 @@ class _Way(httpx.BaseTransport):
 
 
 def serve(worker: type[Worker], orders: socket.socket) -> None:
-    """Fork a *worker* for each order: its environment and its socket."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    """Fork a *worker* for each order, which has its environment and its socket."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for them
     while True:
         text, sockets, _, _ = socket.recv_fds(orders, 65_536, 1)
         if not text:

@@ -1,5 +1,5 @@
-"""The applier is killed at each of its steps, and bells ring doubled, late and never: hh.ru has
-each application once, each call cost one token, and nothing is stuck."""
+"""The submitter is killed at each of its steps, and wake-ups arrive twice, late or never: hh.ru has
+each application once, each call costs one token, and nothing is stuck."""
 
 import json
 
@@ -12,10 +12,10 @@ from tests.harness.worker_pool import Workers
 from ullgetthejob.platform import aws, settings
 
 VACANCIES = 3
-ROUND_S = 31  # a little more than the soonest that anything comes due again
+ROUND_S = 31  # a little more than the shortest wait until anything comes due again
 ROUNDS = 16
 LATE_BY = 3  # rounds
-# Nobody can know that the call was not made.
+# Core cannot know that the call was not made.
 COSTS_A_TOKEN = {"the attempt is on record", "before the call leaves"}
 
 
@@ -26,16 +26,13 @@ def workers(tmp_path_factory):
 
 
 @pytest.fixture
-def harnesses(connected, monkeypatch):
-    """Three people: bells for the first ring doubled, the second's late, the third's are lost."""
-    connected.sandbox.employers_act(False)
-    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
-    monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return [ApplyHarness(connected, who) for who in ("anna", "timur", "olga")]
+def harnesses(quiet_world):
+    """Three persons: the first's wake-ups arrive twice, the second's late, the third's are lost."""
+    return [ApplyHarness(quiet_world, name) for name in ("anna", "timur", "olga")]
 
 
-def bells():
-    """The accounts of the bells that have rung since."""
+def receive_wake_ups():
+    """Receive the wake-ups that were sent, and return their accounts."""
     found = []
     queue = {"QueueUrl": settings.text("APPLIER_QUEUE_URL"), "MaxNumberOfMessages": 10}
     while messages := aws.call("sqs", "ReceiveMessage", queue).get("Messages"):
@@ -47,37 +44,37 @@ def bells():
 
 
 def let_time_pass(harnesses, workers, second):
-    """Rounds of the clock, in each of which the sweeper rings, and bells are heard so or so."""
+    """Advance the clock in rounds, in each of which the sweeper notifies the three accounts."""
     doubled, late, never = harnesses
     world = doubled.world
-    late_bells = []
+    late_wake_ups = []
     for number in range(ROUNDS):
         world.sandbox.advance(ROUND_S)
         doubled.sweep()
-        rung = bells()
-        if str(doubled.account_id) in rung:
-            second.ring(doubled.account_id)
+        notified = receive_wake_ups()
+        if str(doubled.account_id) in notified:
+            second.notify(doubled.account_id)
             doubled.run()
             assert second.answer() == "done"
             doubled.run()
-        late_bells.append(str(late.account_id) in rung)
-        if number >= LATE_BY and late_bells[number - LATE_BY]:
+        late_wake_ups.append(str(late.account_id) in notified)
+        if number >= LATE_BY and late_wake_ups[number - LATE_BY]:
             late.run()
-        if str(never.account_id) in rung and number in (ROUNDS // 2, ROUNDS - 1):
-            never.run()  # two of all its bells arrive
+        if str(never.account_id) in notified and number in (ROUNDS // 2, ROUNDS - 1):
+            never.run()  # two of all its wake-ups arrive
 
 
 def submit_all(harnesses):
     accepted = {
-        harness.who: [harness.submit(publish(harness)) for _ in range(VACANCIES)]
+        harness.name: [harness.submit(publish(harness)) for _ in range(VACANCIES)]
         for harness in harnesses
     }
-    bells()  # nobody hears these
+    receive_wake_ups()  # these are lost
     return accepted
 
 
 @pytest.mark.parametrize("step", apply_process.STEPS)
-def test_an_applier_killed_at_any_step_leaves_nothing_behind(harnesses, workers, step):
+def test_submitter_killed_at_any_step_recovers(harnesses, workers, step):
     clock = harnesses[0].world.clock.path
     accepted = submit_all(harnesses)
     for harness in harnesses:
@@ -85,27 +82,23 @@ def test_an_applier_killed_at_any_step_leaves_nothing_behind(harnesses, workers,
             harness.world.sandbox.fault(
                 "slow", path="/negotiations", method="POST", times=1, seconds=4
             )
-        workers.killed_at(step, harness.account_id, clock)
-    all_end_well(harnesses, workers, accepted, lost=step in COSTS_A_TOKEN)
+        workers.kill_at(step, harness.account_id, clock)
+    assert_all_submitted(harnesses, workers, accepted, lost=step in COSTS_A_TOKEN)
 
 
 @pytest.mark.parametrize("step", apply_process.STEPS_OF_SETTLING)
-def test_an_applier_killed_while_it_settles_a_lost_answer_does_not_apply_again(
-    harnesses, workers, step
-):
+def test_submitter_killed_while_settling_does_not_reapply(harnesses, workers, step):
     accepted = submit_all(harnesses)
     for harness in harnesses:
         apply_with(harness, "lost")
     harnesses[0].world.sandbox.advance(ROUND_S)
     for harness in harnesses:
-        workers.killed_at(step, harness.account_id, harness.world.clock.path)
-    all_end_well(harnesses, workers, accepted, lost=0)
+        workers.kill_at(step, harness.account_id, harness.world.clock.path)
+    assert_all_submitted(harnesses, workers, accepted, lost=0)
 
 
 @pytest.mark.parametrize("step", apply_process.STEPS_OF_TRYING_AGAIN)
-def test_an_applier_killed_where_it_tries_again_applies_once_more_and_no_more(
-    harnesses, workers, step
-):
+def test_submitter_killed_while_retrying_applies_once_more(harnesses, workers, step):
     accepted = submit_all(harnesses)
     for harness in harnesses:
         apply_with(harness, "drop")
@@ -114,29 +107,31 @@ def test_an_applier_killed_where_it_tries_again_applies_once_more_and_no_more(
         harness.run()  # not seen once
     harnesses[0].world.sandbox.advance(2 * ROUND_S)
     for harness in harnesses:
-        workers.killed_at(step, harness.account_id, harness.world.clock.path)
-    all_end_well(harnesses, workers, accepted, lost=1)
+        workers.kill_at(step, harness.account_id, harness.world.clock.path)
+    assert_all_submitted(harnesses, workers, accepted, lost=1)
 
 
 def apply_with(harness, fault):
-    """Make all applications; what becomes of the first call's answer is *fault*'s."""
+    """Make all applications; the first call has *fault*."""
     harness.world.sandbox.fault(fault, path="/negotiations", method="POST", times=1)
     harness.run()
 
 
-def all_end_well(harnesses, workers, accepted, lost):
-    """*lost*: how many calls of each person were not made, although a token was spent."""
+def assert_all_submitted(harnesses, workers, accepted, lost):
+    """Assert that all applications are made once. *lost*: how many calls of each person were not
+    made, although a token was spent."""
     second = workers.start(harnesses[0].world.clock.path)
     let_time_pass(harnesses, workers, second)
     workers.kill(second)
     for harness in harnesses:
         states = [
-            (harness.row(one).state, harness.row(one).reason) for one in accepted[harness.who]
+            (row.state, row.reason)
+            for row in (harness.row(application) for application in accepted[harness.name])
         ]
         assert {state for state, _ in states} == {"submitted"}, states
         check_invariants(
             harness.account_id,
-            harness.who,
+            harness.name,
             sandbox=harness.world.sandbox,
             connection=harness.connection,
         )

@@ -1,4 +1,4 @@
-"""From submit to hh.ru: the ledger, the applier and the sweeper on the real sandbox."""
+"""From submit to hh.ru: the ledger, the submitter and the sweeper on the real sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ullgetthejob.platform.errors import Conflict, NeedsPerson
 from ullgetthejob.rate_limits import daily_limit, token_bucket
 
 
-def test_an_application_goes_out_once_and_hh_has_it(harness):
+def test_application_is_sent_once(harness):
     vacancy = applying.publish(harness)
     accepted = harness.submit(vacancy)
     assert (accepted.status, accepted.state) == ("processing", "queued")
@@ -25,13 +25,13 @@ def test_an_application_goes_out_once_and_hh_has_it(harness):
     row = harness.row(accepted)
     assert (row.state, row.reason, row.due_at) == ("submitted", None, None)
     assert row.negotiation_id
-    (judged,) = harness.posted()
-    assert (judged["vacancy_id"], judged["outcome"]) == (vacancy, "accepted")
+    (posted,) = harness.posted()
+    assert (posted["vacancy_id"], posted["outcome"]) == (vacancy, "accepted")
     harness.run()
     assert len(harness.posted()) == 1
 
 
-def test_the_same_again_is_answered_with_the_first(harness):
+def test_repeated_submit_returns_first_application(harness):
     vacancy = applying.publish(harness)
     first = harness.submit(vacancy, idempotency_key="k1")
     again = harness.submit(vacancy, idempotency_key="k1")
@@ -42,13 +42,13 @@ def test_the_same_again_is_answered_with_the_first(harness):
 
 
 def shown_letter(harness, accepted):
-    """The letter of the row that the BFF reads."""
+    """Return the letter of the row that the BFF reads."""
     sql = "SELECT cover_letter FROM applications WHERE id = %s"
     row = harness.connection.execute(sql, [harness.row(accepted).application_id]).fetchone()
     return row["cover_letter"]
 
 
-def test_another_letter_without_a_key_replaces_the_first_one_until_it_is_out(harness):
+def test_letter_without_key_is_replaced_until_sent(harness):
     vacancy = applying.publish(harness)
     first = harness.submit(vacancy, "Первое письмо")
     again = harness.submit(vacancy, "Второе письмо")
@@ -60,8 +60,8 @@ def test_another_letter_without_a_key_replaces_the_first_one_until_it_is_out(har
         "Второе письмо",
     )
     harness.run()
-    (judged,) = harness.posted()
-    assert judged["letter"] == "Второе письмо"
+    (posted,) = harness.posted()
+    assert posted["letter"] == "Второе письмо"
     late = harness.submit(vacancy, "Третье письмо")
     assert (late.application_id, late.state) == (first.application_id, "submitted")
     assert (harness.row(first).letter, shown_letter(harness, first)) == ("Второе письмо",) * 2
@@ -69,7 +69,7 @@ def test_another_letter_without_a_key_replaces_the_first_one_until_it_is_out(har
     assert len(harness.posted()) == 1
 
 
-def test_what_else_is_different_without_a_key_is_answered_with_the_first(harness):
+def test_repeated_submit_ignores_other_resume(harness):
     vacancy = applying.publish(harness)
     first = harness.submit(vacancy)
     cv = {"email": "anna@example.org", "phone": "+79991234567", "title": "Повар"}
@@ -78,7 +78,7 @@ def test_what_else_is_different_without_a_key_is_answered_with_the_first(harness
     assert harness.row(first).wanted_resume_id is None
 
 
-def test_a_key_of_the_caller_s_own_with_another_letter_is_a_conflict(harness):
+def test_reused_key_with_other_letter_is_conflict(harness):
     vacancy = applying.publish(harness)
     first = harness.submit(vacancy, "Первое письмо", idempotency_key="k1")
     with pytest.raises(Conflict):
@@ -87,12 +87,10 @@ def test_a_key_of_the_caller_s_own_with_another_letter_is_a_conflict(harness):
     harness.submit(vacancy, "Второе письмо", idempotency_key="k2")
     repeated = harness.submit(vacancy, "Первое письмо", idempotency_key="k1")
     assert repeated.application_id == first.application_id
-    assert harness.row(first).letter == "Второе письмо", (
-        "a request that comes again changes nothing"
-    )
+    assert harness.row(first).letter == "Второе письмо", "a repeated request changes nothing"
 
 
-def test_the_header_idempotency_key_is_a_key_of_the_caller_s_own(harness, monkeypatch):
+def test_idempotency_key_header_counts_as_callers_key(harness, monkeypatch):
     vacancy = applying.publish(harness)
     monkeypatch.setattr(
         "tests.harness.applying.CALLER",
@@ -104,38 +102,38 @@ def test_the_header_idempotency_key_is_a_key_of_the_caller_s_own(harness, monkey
         harness.submit(vacancy, "Второе письмо")
 
 
-def test_a_letter_that_comes_while_the_resume_is_chosen_is_the_one_that_goes_out(harness):
+def test_letter_replaced_during_preparation_is_sent(harness):
     vacancy = applying.publish(harness)
     accepted = harness.submit(vacancy, "Первое письмо")
     resumes = harness.hh.resumes
 
-    def submit_meanwhile(token):
+    def submit_concurrently(token):
         harness.submit(vacancy, "Второе письмо")
         return resumes(token)
 
-    harness.hh.resumes = submit_meanwhile
+    harness.hh.resumes = submit_concurrently
     harness.run()
-    (judged,) = harness.posted()
-    assert judged["letter"] == harness.row(accepted).letter == "Второе письмо"
+    (posted,) = harness.posted()
+    assert posted["letter"] == harness.row(accepted).letter == "Второе письмо"
 
 
-def test_a_letter_that_comes_while_the_call_is_out_changes_nothing(harness):
+def test_letter_replaced_during_call_is_ignored(harness):
     vacancy = applying.publish(harness)
     accepted = harness.submit(vacancy, "Первое письмо")
     apply_at_hh = harness.hh.apply
 
-    def submit_meanwhile(*arguments, **about):
+    def submit_concurrently(*arguments, **options):
         assert harness.submit(vacancy, "Второе письмо").application_id == accepted.application_id
-        return apply_at_hh(*arguments, **about)
+        return apply_at_hh(*arguments, **options)
 
-    harness.hh.apply = submit_meanwhile
+    harness.hh.apply = submit_concurrently
     harness.run()
-    (judged,) = harness.posted()
-    assert judged["letter"] == harness.row(accepted).letter == "Первое письмо"
+    (posted,) = harness.posted()
+    assert posted["letter"] == harness.row(accepted).letter == "Первое письмо"
 
 
 @pytest.mark.parametrize("state", ["queued", "handoff", "needs_person"])
-def test_a_retry_with_another_letter_shows_it_in_applications(harness, state):
+def test_retry_with_other_letter_updates_projection(harness, state):
     fields = {"has_test": True} if state == "handoff" else {}
     fields |= {"response_letter_required": True} if state == "needs_person" else {}
     vacancy = applying.publish(harness, **fields)
@@ -164,7 +162,7 @@ def test_a_retry_with_another_letter_shows_it_in_applications(harness, state):
         ({"refusal": "resume_visibility_conflict"}, "handoff", "resume_visibility_conflict"),
     ],
 )
-def test_what_hh_does_not_take_ends_where_its_table_says(harness, fields, state, reason):
+def test_refused_application_state_follows_error_table(harness, fields, state, reason):
     letter = fields.pop("letter", "Здравствуйте!")
     if fields.pop("letter_required", False):
         fields["response_letter_required"] = True
@@ -176,7 +174,7 @@ def test_what_hh_does_not_take_ends_where_its_table_says(harness, fields, state,
         assert row.link
 
 
-def test_an_archived_vacancy_costs_no_token(harness):
+def test_archived_vacancy_costs_no_token(harness):
     vacancy = applying.publish(harness)
     harness.world.sandbox.control("POST", f"/vacancies/{vacancy}/close")
     accepted = harness.submit(vacancy)
@@ -188,7 +186,7 @@ def test_an_archived_vacancy_costs_no_token(harness):
 
 
 @pytest.mark.parametrize("kind", ["lost", "drop", "truncated"])
-def test_a_lost_answer_is_settled_by_reading(harness, kind):
+def test_lost_answer_is_settled_by_reading_negotiations(harness, kind):
     accepted = harness.submit(applying.publish(harness))
     harness.world.sandbox.fault(kind, path="/negotiations", method="POST", times=1)
     harness.run()
@@ -198,54 +196,57 @@ def test_a_lost_answer_is_settled_by_reading(harness, kind):
         harness.run()
         states.append(harness.row(accepted).state)
     assert states[-1] == "submitted", states
-    assert [one["outcome"] for one in harness.posted()].count("accepted") == 1
+    assert [entry["outcome"] for entry in harness.posted()].count("accepted") == 1
 
 
-def test_the_twenty_first_waits_for_its_token_and_goes_out_then(harness):
+def test_application_without_token_is_sent_when_due(harness):
     accepted = [harness.submit(applying.publish(harness)) for _ in range(22)]
     harness.run()
-    states = [harness.row(one).state for one in accepted]
+    states = [harness.row(application).state for application in accepted]
     assert states == ["submitted"] * 20 + ["waiting_quota"] * 2
-    first, second = (harness.row(one).due_at for one in accepted[-2:])
+    first, second = (harness.row(application).due_at for application in accepted[-2:])
     assert second - first == timedelta(minutes=7, seconds=30)
     harness.world.sandbox.advance((first - harness.world.now()).total_seconds() + 1)
     harness.run()
-    assert [harness.row(one).state for one in accepted[-2:]] == ["submitted", "waiting_quota"]
+    assert [harness.row(application).state for application in accepted[-2:]] == [
+        "submitted",
+        "waiting_quota",
+    ]
     late = harness.submit(applying.publish(harness))
     assert late.status == "waiting_quota"
     assert late.next_attempt_at > harness.world.now()
 
 
-def test_never_more_than_two_hundred_in_a_day(harness, monkeypatch):
+def test_daily_limit_is_never_exceeded(harness, monkeypatch):
     monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", "1000")
     monkeypatch.setattr(daily_limit, "DAY_LIMIT", 5)
     harness.world.sandbox.applications_per_day(5)
     accepted = [harness.submit(applying.publish(harness)) for _ in range(7)]
     harness.run()
-    assert [harness.row(one).state for one in accepted].count("submitted") == 5
-    assert {one["outcome"] for one in harness.posted()} == {"accepted"}
+    assert [harness.row(application).state for application in accepted].count("submitted") == 5
+    assert {entry["outcome"] for entry in harness.posted()} == {"accepted"}
     harness.world.sandbox.advance(24 * 3600 + 121 + 450)  # the second waits for one token more
     harness.run()
-    assert {harness.row(one).state for one in accepted} == {"submitted"}
-    assert {one["outcome"] for one in harness.posted()} == {"accepted"}
+    assert {harness.row(application).state for application in accepted} == {"submitted"}
+    assert {entry["outcome"] for entry in harness.posted()} == {"accepted"}
 
 
-def test_applications_by_hand_make_the_account_wait_once(harness):
+def test_daily_limit_used_by_hand_is_refused_once(harness):
     harness.world.sandbox.applications_per_day(3)
     harness.world.sandbox.apply_by_hand(applying.ANNA, count=3)
     accepted = [harness.submit(applying.publish(harness)) for _ in range(3)]
     harness.run()
-    assert {harness.row(one).state for one in accepted} == {"waiting_quota"}
+    assert {harness.row(application).state for application in accepted} == {"waiting_quota"}
     assert people.find_by_id(harness.user_id).access.state == "limited_until"
-    refused = [one for one in harness.posted() if one["outcome"] == "limit_exceeded"]
+    refused = [entry for entry in harness.posted() if entry["outcome"] == "limit_exceeded"]
     assert len(refused) == 1
 
 
-def test_a_closed_door_hands_everything_over(harness):
+def test_closed_applying_hands_off_all_applications(harness):
     accepted = [harness.submit(applying.publish(harness)) for _ in range(3)]
     harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
     harness.run()
-    rows = [harness.row(one) for one in accepted]
+    rows = [harness.row(application) for application in accepted]
     assert {(row.state, row.reason) for row in rows} == {("handoff", "hh_closed")}
     assert all(row.link and row.letter for row in rows)
     done = confirm(
@@ -259,7 +260,7 @@ def test_a_closed_door_hands_everything_over(harness):
     assert done.application.by_hand
 
 
-def test_after_a_new_login_what_waited_for_it_goes_out(harness):
+def test_new_login_requeues_waiting_applications(harness):
     accepted = harness.submit(applying.publish(harness))
     harness.world.sandbox.control("POST", f"/people/{applying.ANNA}/revoke")
     harness.run()
@@ -283,7 +284,7 @@ def test_after_a_new_login_what_waited_for_it_goes_out(harness):
     assert harness.row(accepted).state == "submitted"
 
 
-def test_a_worker_that_died_with_the_call_out_does_not_call_again(harness):
+def test_interrupted_call_is_not_repeated_before_timeout(harness):
     accepted = harness.submit(applying.publish(harness))
     row = harness.row(accepted)
     now = harness.world.now()
@@ -298,7 +299,7 @@ def test_a_worker_that_died_with_the_call_out_does_not_call_again(harness):
     )
     assert isinstance(attempt, ledger.Application)
     harness.run()
-    assert harness.row(accepted).state == "submitting", "its call may still be out"
+    assert harness.row(accepted).state == "submitting", "its call may still be under way"
     for _ in range(5):
         harness.world.sandbox.advance(91)
         harness.run()
@@ -307,7 +308,7 @@ def test_a_worker_that_died_with_the_call_out_does_not_call_again(harness):
 
 
 @pytest.mark.parametrize("state", ["submitted", "waiting_quota", "refused", "handoff"])
-def test_what_the_bff_writes_over_the_state_changes_nothing_that_is_not_safe(harness, state):
+def test_overwritten_status_is_retried_only_where_safe(harness, state):
     fields = {"refused": {"refusal": "application_denied"}, "handoff": {"has_test": True}}
     accepted = harness.submit(applying.publish(harness, **fields.get(state, {})))
     if state == "waiting_quota":
@@ -331,25 +332,20 @@ def test_what_the_bff_writes_over_the_state_changes_nothing_that_is_not_safe(har
     assert len(harness.posted()) <= 2
 
 
-def test_cancel_and_history(harness):
+def test_cancelled_application_is_not_sent(harness):
     accepted = harness.submit(applying.publish(harness))
-    id = str(accepted.application_id)
-    about = {"person": harness.person, "connection": harness.connection}
-    cancelled = cancel(id, caller=applying.CALLER, now=harness.world.now(), **about)
+    application_id = str(accepted.application_id)
+    context = {"person": harness.person, "connection": harness.connection}
+    cancelled = cancel(application_id, caller=applying.CALLER, now=harness.world.now(), **context)
     assert cancelled.application.state == "cancelled"
     harness.run()
     assert harness.posted() == []
-    shown = read_application(id, **about).application
+    shown = read_application(application_id, **context).application
     assert [step.state for step in shown.history] == ["queued", "cancelled"]
 
 
-def test_one_person_on_two_sessions_has_one_bucket_and_one_application(harness):
-    other = uuid4()
-    harness.connection.execute(
-        "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
-        " VALUES (%s, %s, '!', %s, now(), now())",
-        (other, str(other), harness.account_id),
-    )
+def test_two_sessions_share_one_application(harness):
+    other = applying.second_session(harness)
     vacancy = applying.publish(harness)
     first = harness.submit(vacancy)
     harness.user_id, before = other, harness.user_id
@@ -357,7 +353,7 @@ def test_one_person_on_two_sessions_has_one_bucket_and_one_application(harness):
     assert people.find_by_id(other).account_id == people.find_by_id(before).account_id
 
 
-def test_events_are_numbered_without_a_gap(harness):
+def test_events_are_numbered_without_gap(harness):
     for _ in range(3):
         harness.submit(applying.publish(harness))
     harness.run()
@@ -366,12 +362,12 @@ def test_events_are_numbered_without_a_gap(harness):
     moves = [row["data"] for row in rows if row["type"] == "application.updated"]
     assert {move["state"] for move in moves} >= {"queued", "submitting", "submitted"}
     limits = [row["data"] for row in rows if row["type"] == "rate_limit.updated"]
-    assert [told["tokens"] for told in limits] == [19, 18, 17]
-    assert [told["applicationsToday"] for told in limits] == [1, 2, 3]
+    assert [limit["tokens"] for limit in limits] == [19, 18, 17]
+    assert [limit["applicationsToday"] for limit in limits] == [1, 2, 3]
     assert json.dumps([row["data"] for row in rows]).count("Здравствуйте") == 0
 
 
-def test_bells_ring_for_whoever_has_something_due(harness, local_aws, dynamodb_tables):
+def test_submit_and_sweeper_notify_due_account(harness, local_aws, dynamodb_tables):
     harness.submit(applying.publish(harness))
     sqs = local_aws.client("sqs")
     url = dynamodb_tables["APPLIER_QUEUE_URL"]

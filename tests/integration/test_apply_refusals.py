@@ -1,4 +1,4 @@
-"""Every way in which hh.ru refuses an application, on the real sandbox: where it ends."""
+"""Each of hh.ru's refusals of an application, on the real sandbox: the state that it leads to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ullgetthejob.hh.errors import Action
 
 __all__ = ["harness"]
 
-ENDS = {
+STATES = {
     Action.TREAT_AS_DONE: "submitted",
     Action.DROP: "refused",
     Action.WAIT_FOR_LIMIT: "waiting_quota",
@@ -27,7 +27,7 @@ ACTIONS = {rule.value: rule.action for rule in APPLY_RULES} | {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_ends_where_its_action_says(harness, name):
+def test_refusal_state_follows_its_action(harness, name):
     accepted = harness.submit(publish(harness, refusal=name))
     for _ in range(8):
         harness.run()
@@ -36,6 +36,6 @@ def test_a_refusal_ends_where_its_action_says(harness, name):
         harness.world.sandbox.advance(11)  # a resume may become visible yet
     action = ACTIONS[name.removesuffix("_403").removesuffix("_429")]
     row = harness.row(accepted)
-    assert row.state == ENDS[action], (row.reason, action)
+    assert row.state == STATES[action], (row.reason, action)
     assert row.state != "handoff" or row.link
     assert row.negotiation_id is None

@@ -61,7 +61,7 @@ def work(processes, wake_ups):
     while waiting or any(worker.busy for worker in processes):
         for worker in processes:
             if waiting and not worker.busy:
-                worker.ring(waiting.pop())
+                worker.notify(waiting.pop())
         for worker in first_to_answer(processes, 0.2):
             assert worker.answer() == "done"
 
@@ -229,7 +229,7 @@ def searches(harness, employer):
 
 @pytest.mark.parametrize("step", fetch_process.FETCHER_STEPS)
 def test_fetcher_killed_at_any_step_is_recovered(harness, workers, searches, step):
-    workers.killed_at(step, fetch_process.TICK, harness.world.clock.path)
+    workers.kill_at(step, fetch_process.TICK, harness.world.clock.path)
     harness.wake_ups()  # received and lost
     check_recovery(harness, searches)
 
@@ -244,7 +244,7 @@ def test_worker_killed_at_any_step_is_recovered(harness, workers, searches, step
     for row in harness.connection.execute("SELECT query_id FROM fetch_runs").fetchall():
         if row["query_id"] != searches:
             harness.work(row["query_id"])
-    workers.killed_at(step, str(searches), harness.world.clock.path)
+    workers.kill_at(step, str(searches), harness.world.clock.path)
     check_recovery(harness, searches)
 
 

@@ -148,7 +148,7 @@ class Soak:
         while time.monotonic() < ends:
             for worker in self.processes:
                 if waiting and not worker.busy:
-                    worker.ring(waiting.pop())
+                    worker.notify(waiting.pop())
                     if self.chance.random() < KILL_RATE:
                         kill_times[worker] = time.monotonic() + self.chance.random() * 0.15
             for worker in first_to_answer(self.processes, 0.02):
@@ -219,7 +219,7 @@ class Soak:
         while waiting or any(worker.busy for worker in self.processes):
             for worker in self.processes:
                 if waiting and not worker.busy:
-                    worker.ring(waiting.pop())
+                    worker.notify(waiting.pop())
             for worker in first_to_answer(self.processes, 0.2):
                 worker.answer()
 

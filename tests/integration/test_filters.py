@@ -1,71 +1,21 @@
-"""Filters on the way of an application: submit advises, the applier decides; nothing is spent."""
+"""Filters of applications: submit advises, the submitter decides; no token is spent."""
 
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
 
 import pytest
 
-from tests.harness.applying import ANNA, CALLER, ApplyHarness, publish
-from ullgetthejob.applications import commands as application_commands
-from ullgetthejob.applications import negotiation_sync, submitter
-from ullgetthejob.applications.commands import RetryBody, read_application, retry
+from tests.harness.applying import ANNA, publish
+from tests.harness.filtering import DAYTIME, OTHER, PIER, FilteringHarness
+from ullgetthejob.applications.commands import read_application
 from ullgetthejob.applications.filters import commands
-from ullgetthejob.applications.filters.models import FiltersBody, PreviewBody
-from ullgetthejob.platform import postgres
 from ullgetthejob.platform.errors import NeedsPerson
-from ullgetthejob.rate_limits import token_bucket
-from ullgetthejob.vacancies import store
-
-PIER = {"id": "77001", "name": "ООО «Облачная пристань»"}
-OTHER = {"id": "77002", "name": "Ромашка"}
-DAY = 24 * 3600
-# What the sandbox makes up, by the vacancy's id, may speak of duty at night.
-DAYTIME = ["Развитие сервисов"]
-
-
-class FilteringHarness(ApplyHarness):
-    """Somebody who applies, but not everywhere."""
-
-    def put(self, **rules):
-        body = FiltersBody.model_validate({"rules": rules})
-        about = {"connection": self.connection, "now": self.world.now()}
-        return commands.replace(body, person=self.person, caller=CALLER, **about)
-
-    def preview(self, **body):
-        return commands.preview(
-            PreviewBody.model_validate(body),
-            person=self.person,
-            connection=self.connection,
-            now=self.world.now(),
-        )
-
-    def retry(self, accepted):
-        about = {"connection": self.connection, "now": self.world.now()}
-        id = str(accepted.application_id)
-        return retry(id, RetryBody(), person=self.person, caller=CALLER, **about)
-
-    def see(self, vacancy_id):
-        """Store it as a look at its page does."""
-        detail = self.hh.vacancy(vacancy_id)
-        store.store_detail(detail, connection=self.connection, now=self.world.now())
-
-    def where(self, accepted):
-        row = self.row(accepted)
-        return row.state, row.reason
-
-    def tokens(self):
-        return token_bucket.read_level("submit", self.account_id, now=self.world.now()).tokens
 
 
 @pytest.fixture
-def harness(connected, monkeypatch):
-    connected.sandbox.employers_act(False)
-    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
-    monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return FilteringHarness(connected)
+def harness(quiet_world):
+    return FilteringHarness(quiet_world)
 
 
 DROPPED = {
@@ -82,12 +32,12 @@ DROPPED = {
 
 
 @pytest.mark.parametrize("rule", DROPPED)
-def test_a_rule_drops_at_submit_what_is_stored_and_in_the_applier_what_is_not(harness, rule):
+def test_rule_drops_at_submit_or_in_the_submitter(harness, rule):
     rules, fields = DROPPED[rule]
-    seen, unseen = (publish(harness, employer=PIER, **fields) for _ in range(2))
-    harness.see(seen)
+    stored, unknown = (publish(harness, employer=PIER, **fields) for _ in range(2))
+    harness.store(stored)
     harness.put(**rules)
-    at_once, later = harness.submit(seen), harness.submit(unseen)
+    at_once, later = harness.submit(stored), harness.submit(unknown)
     assert (at_once.status, at_once.state, at_once.reason) == (
         "refused",
         "refused",
@@ -95,14 +45,14 @@ def test_a_rule_drops_at_submit_what_is_stored_and_in_the_applier_what_is_not(ha
     )
     assert later.status == "processing"
     harness.run()
-    assert harness.where(at_once) == harness.where(later) == ("refused", f"filtered_{rule}")
+    assert harness.state(at_once) == harness.state(later) == ("refused", f"filtered_{rule}")
     assert harness.posted() == []
     assert harness.tokens() == 20
     shown = harness.connection.execute("SELECT status, error_message FROM applications").fetchall()
     assert shown == [{"status": "failed", "error_message": f"filtered_{rule}"}] * 2
 
 
-def test_what_no_rule_drops_goes_out(harness):
+def test_vacancy_that_no_rule_drops_is_sent(harness):
     everything = {name: value for rules, _ in DROPPED.values() for name, value in rules.items()}
     harness.put(**everything, max_per_employer_per_week=1)
     accepted = harness.submit(
@@ -117,48 +67,48 @@ def test_what_no_rule_drops_goes_out(harness):
         )
     )
     harness.run()
-    assert harness.where(accepted) == ("submitted", None)
+    assert harness.state(accepted) == ("submitted", None)
 
 
-def test_a_filtered_one_is_history_and_can_be_asked_again_with_other_rules(harness):
+def test_filtered_application_is_retried_after_new_rules(harness):
     vacancy = publish(harness, employer=PIER)
-    harness.see(vacancy)
+    harness.store(vacancy)
     harness.put(title_words=["разработчик"])
     accepted = harness.submit(vacancy)
-    about = {"person": harness.person, "connection": harness.connection}
-    shown = read_application(str(accepted.application_id), **about).application
+    context = {"person": harness.person, "connection": harness.connection}
+    shown = read_application(str(accepted.application_id), **context).application
     assert [(step.state, step.reason) for step in shown.history] == [("refused", "filtered_title")]
     assert harness.submit(vacancy).application_id == accepted.application_id
     assert harness.retry(accepted).application.state == "queued"
     harness.run()
-    assert harness.where(accepted) == ("refused", "filtered_title"), "the rules still hold"
+    assert harness.state(accepted) == ("refused", "filtered_title"), "the rules still apply"
     harness.put()
     harness.retry(accepted)
     harness.run()
-    assert harness.where(accepted) == ("submitted", None)
+    assert harness.state(accepted) == ("submitted", None)
 
 
-def test_the_bff_s_wish_to_retry_does_not_go_past_the_rules(harness):
+def test_retry_by_bff_does_not_override_rules(harness):
     harness.put(title_words=["разработчик"])
     accepted = harness.submit(publish(harness))
     harness.run()
     harness.connection.execute("UPDATE applications SET status='pending', error_message=NULL")
     assert harness.sweep().retried == 1
     harness.run()
-    assert harness.where(accepted) == ("refused", "filtered_title")
+    assert harness.state(accepted) == ("refused", "filtered_title")
     assert harness.posted() == []
 
 
-def test_new_rules_hold_for_what_waits_already(harness):
+def test_new_rules_apply_to_waiting_applications(harness):
     accepted = harness.submit(publish(harness))
     harness.put(title_words=["разработчик"])
     harness.run()
-    assert harness.where(accepted) == ("refused", "filtered_title")
+    assert harness.state(accepted) == ("refused", "filtered_title")
 
 
-def test_the_applier_decides_with_the_vacancy_as_it_is_now(harness):
+def test_submitter_evaluates_current_vacancy(harness):
     vacancy = publish(harness, employer=PIER, work_format=["ON_SITE"])
-    harness.see(vacancy)
+    harness.store(vacancy)
     harness.connection.execute(
         "UPDATE jobs SET detail = jsonb_set(detail, '{work_format,0,id}', '\"REMOTE\"')"
     )
@@ -166,14 +116,14 @@ def test_the_applier_decides_with_the_vacancy_as_it_is_now(harness):
     accepted = harness.submit(vacancy)
     assert accepted.status == "processing"
     harness.run()
-    assert harness.where(accepted) == ("refused", "filtered_format")
+    assert harness.state(accepted) == ("refused", "filtered_format")
 
 
-def test_nobody_is_asked_to_pass_the_test_of_a_vacancy_that_is_filtered(harness):
+def test_filter_precedes_required_test(harness):
     harness.put(title_words=["разработчик"])
     accepted = harness.submit(publish(harness, has_test=True))
     harness.run()
-    assert harness.where(accepted) == ("refused", "filtered_title")
+    assert harness.state(accepted) == ("refused", "filtered_title")
 
 
 # ── fail closed ──────────────────────────────────────────────────────────────────────────────────
@@ -182,9 +132,9 @@ def test_nobody_is_asked_to_pass_the_test_of_a_vacancy_that_is_filtered(harness)
 @pytest.mark.parametrize(
     "stored", [{"title_words": [""]}, {"salaries": 1}, {"formats": ["MARS"]}, [], "x", None]
 )
-def test_rules_that_cannot_be_read_let_nothing_through(harness, stored):
+def test_unreadable_rules_let_nothing_through(harness, stored):
     vacancy = publish(harness)
-    harness.see(vacancy)
+    harness.store(vacancy)
     harness.connection.execute(
         "INSERT INTO application_filters (account_id, rules, updated_at)"
         " VALUES (%s, %s::jsonb, %s)",
@@ -193,12 +143,12 @@ def test_rules_that_cannot_be_read_let_nothing_through(harness, stored):
     accepted = harness.submit(vacancy)
     assert accepted.status == "processing"
     harness.run()
-    assert harness.where(accepted) == ("needs_person", "filters_unreadable")
+    assert harness.state(accepted) == ("needs_person", "filters_unreadable")
     assert harness.row(accepted).link
     assert (harness.posted(), harness.tokens()) == ([], 20)
-    about = {"person": harness.person, "connection": harness.connection}
+    context = {"person": harness.person, "connection": harness.connection}
     with pytest.raises(NeedsPerson) as refused:
-        commands.show(**about)
+        commands.show(**context)
     assert refused.value.code == "filters_unreadable"
     with pytest.raises(NeedsPerson):
         harness.preview()
@@ -206,7 +156,7 @@ def test_rules_that_cannot_be_read_let_nothing_through(harness, stored):
     harness.put()
     harness.retry(accepted)
     harness.run()
-    assert harness.where(accepted) == ("submitted", None)
+    assert harness.state(accepted) == ("submitted", None)
 
 
 @pytest.mark.parametrize(
@@ -219,188 +169,30 @@ def test_rules_that_cannot_be_read_let_nothing_through(harness, stored):
         ({"salary_floor": {"amount": 1}}, {"salary": {"from": 9_000, "mode": "SHIFT"}}),
     ],
 )
-def test_a_vacancy_without_the_facts_goes_to_the_person(harness, rules, fields):
+def test_vacancy_without_facts_needs_person(harness, rules, fields):
     harness.put(**rules)
     vacancy = publish(harness, employer=PIER, **fields)
-    harness.see(vacancy)
+    harness.store(vacancy)
     accepted = harness.submit(vacancy)
-    assert accepted.status == "processing", "it is the applier's to decide"
+    assert accepted.status == "processing", "the submitter decides"
     harness.run()
-    assert harness.where(accepted) == ("needs_person", "filters_unreadable")
+    assert harness.state(accepted) == ("needs_person", "filters_unreadable")
     assert harness.row(accepted).link
     assert harness.posted() == []
-
-
-# ── at most so many an employer and week ─────────────────────────────────────────────────────────
-
-
-def test_at_most_two_an_employer_in_any_seven_days(harness):
-    harness.put(max_per_employer_per_week=2)
-    first = [harness.submit(publish(harness, employer=PIER)) for _ in range(4)]
-    elsewhere = harness.submit(publish(harness, employer=OTHER))
-    harness.run()
-    assert sorted(harness.where(one) for one in first) == [
-        ("refused", "filtered_employer_week"),
-        ("refused", "filtered_employer_week"),
-        ("submitted", None),
-        ("submitted", None),
-    ]
-    assert harness.where(elsewhere) == ("submitted", None)
-    known = publish(harness, employer=PIER)
-    harness.see(known)
-    assert harness.submit(known).reason == "filtered_employer_week", "told at once"
-    harness.world.sandbox.advance(7 * DAY - 3600)
-    refused = next(one for one in first if harness.row(one).state == "refused")
-    harness.retry(refused)
-    harness.run()
-    assert harness.where(refused) == ("refused", "filtered_employer_week")
-    harness.world.sandbox.advance(3601)
-    harness.retry(refused)
-    harness.run()
-    assert harness.where(refused) == ("submitted", None)
-
-
-def test_what_was_made_by_hand_counts_whether_its_vacancy_is_known_or_not(harness):
-    harness.put(max_per_employer_per_week=1)
-    by_hand = harness.submit(publish(harness, employer=PIER, has_test=True))
-    harness.run()
-    assert harness.where(by_hand) == ("handoff", "test_required")
-    confirm_by_hand(harness, by_hand)
-    harness.connection.execute("DELETE FROM jobs")
-    accepted = [harness.submit(publish(harness, employer=one)) for one in (PIER, OTHER)]
-    harness.run()
-    assert [harness.where(one) for one in accepted] == [
-        ("refused", "filtered_employer_week"),
-        ("submitted", None),
-    ]
-
-
-def confirm_by_hand(harness, accepted):
-    about = {"connection": harness.connection, "now": harness.world.now()}
-    application_commands.confirm(
-        str(accepted.application_id), person=harness.person, caller=CALLER, **about
-    )
-
-
-def test_one_by_hand_whose_vacancy_is_gone_may_have_been_the_same_employer(harness):
-    harness.put(max_per_employer_per_week=2)
-    gone = harness.submit("999999999999")
-    harness.run()
-    assert harness.where(gone) == ("refused", "vacancy_not_found")
-    harness.connection.execute("UPDATE application_ledger SET state = 'handoff'")
-    confirm_by_hand(harness, gone)
-    accepted = [harness.submit(publish(harness, employer=PIER)) for _ in range(2)]
-    harness.run()
-    assert [harness.where(one) for one in accepted] == [
-        ("submitted", None),
-        ("needs_person", "filters_unreadable"),
-    ]
-
-
-@pytest.mark.parametrize(("days_ago", "state"), [(1, "refused"), (8, "submitted")])
-def test_one_that_hh_ru_knew_already_counts_from_when_it_was_made(harness, days_ago, state):
-    vacancy = publish(harness, employer=PIER)
-    harness.world.sandbox.apply_by_hand(ANNA, vacancy_id=vacancy)
-    harness.world.sandbox.advance(days_ago * DAY)
-    harness.put(max_per_employer_per_week=1)
-    again, second = (harness.submit(one) for one in (vacancy, publish(harness, employer=PIER)))
-    harness.run()
-    assert harness.where(again) == ("submitted", "already_applied")
-    if harness.row(second).state == "refused":
-        harness.retry(second)
-        harness.run()
-    assert harness.row(second).state == state
-
-
-def test_what_was_made_on_hh_ru_itself_counts_once_it_is_read(harness):
-    harness.world.sandbox.apply_by_hand(ANNA, vacancy_id=publish(harness, employer=PIER))
-    harness.put(max_per_employer_per_week=1)
-    negotiation_sync.schedule_sync(
-        harness.account_id, at=harness.world.now(), connection=harness.connection
-    )
-    accepted = harness.submit(publish(harness, employer=PIER))
-    harness.run()
-    assert harness.where(accepted) == ("refused", "filtered_employer_week")
-
-
-def test_hh_ru_in_trouble_lets_nothing_through(harness):
-    harness.put(max_per_employer_per_week=1)
-    by_hand = harness.submit(publish(harness, employer=PIER, has_test=True))
-    harness.run()
-    confirm_by_hand(harness, by_hand)
-    accepted = harness.submit(publish(harness, employer=PIER))
-    harness.connection.execute("DELETE FROM jobs")
-    harness.world.sandbox.fault(
-        "server_error", path=f"/vacancies/{harness.row(by_hand).vacancy_id}"
-    )
-    harness.run()
-    assert harness.where(accepted)[0] == "queued"
-    harness.world.sandbox.control("DELETE", "/faults")
-    harness.world.sandbox.advance(60)
-    harness.run()
-    assert harness.where(accepted) == ("refused", "filtered_employer_week")
-
-
-def test_an_unanswered_call_counts_until_it_is_settled(harness):
-    harness.put(max_per_employer_per_week=1)
-    first, second = (harness.submit(publish(harness, employer=PIER)) for _ in range(2))
-    harness.world.sandbox.fault("lost", path="/negotiations", method="POST", times=1)
-    harness.run()
-    assert harness.where(first)[0] == "uncertain"
-    assert harness.where(second) == ("refused", "filtered_employer_week")
-
-
-def test_two_sessions_and_eight_workers_at_once_do_not_make_one_too_many(harness, monkeypatch):
-    harness.put(max_per_employer_per_week=3)
-    other = uuid4()
-    harness.connection.execute(
-        "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
-        " VALUES (%s, %s, '!', %s, now(), now())",
-        (other, str(other), harness.account_id),
-    )
-    accepted = []
-    for place in range(12):
-        harness.user_id, other = other, harness.user_id
-        accepted.append(harness.submit(publish(harness, employer=PIER), f"{place}"))
-
-    def work(nth):
-        with own_connection() as connection:
-            submitter.run(
-                harness.account_id,
-                hh=harness.hh,
-                connection=connection,
-                clock=harness.world.now,
-                request_id=f"bell-{nth}",
-            )
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, range(8)))
-    harness.run()
-    assert len([one for one in harness.posted() if one["outcome"] == "accepted"]) == 3
-    states = [harness.where(one) for one in accepted]
-    assert states.count(("submitted", None)) == 3
-    assert states.count(("refused", "filtered_employer_week")) == 9
-
-
-def own_connection():
-    import psycopg
-    from psycopg.rows import dict_row
-
-    return psycopg.connect(postgres.conninfo(), autocommit=True, row_factory=dict_row)
 
 
 # ── preview ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_preview_says_what_would_be_dropped_and_why(harness):
+def test_preview_returns_verdicts_and_findings(harness):
     ids = [
         publish(harness, employer=PIER, work_format=["ON_SITE"], duties=["Ночные дежурства"]),
         publish(harness, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
         publish(harness, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME),
         publish(harness, employer=OTHER, work_format=["REMOTE"], duties=DAYTIME, type="anonymous"),
     ]
-    for id in ids:
-        harness.see(id)
+    for vacancy_id in ids:
+        harness.store(vacancy_id)
     rules = {
         "employers": [{"name": "Пристань"}],
         "formats": ["REMOTE"],
@@ -410,44 +202,48 @@ def test_a_preview_says_what_would_be_dropped_and_why(harness):
     shown = harness.preview(rules=rules, job_ids=[*ids, "5", ids[0]])
     assert (shown.checked, shown.kept, shown.dropped, shown.unknown) == (4, 1, 2, 1)
     assert shown.not_stored == ["5"]
-    assert [one.job_id for one in shown.jobs] == ids
-    assert [one.verdict for one in shown.jobs] == ["drop", "keep", "drop", "unknown"]
-    assert {one.rule: one.because.split(",")[0] for one in shown.jobs[0].findings} == {
+    assert [job.job_id for job in shown.jobs] == ids
+    assert [job.verdict for job in shown.jobs] == ["drop", "keep", "drop", "unknown"]
+    findings = shown.jobs[0].findings
+    assert {finding.rule: finding.because.split(",")[0] for finding in findings} == {
         "employer": "Пристань",
         "description": "дежурств*",
         "format": "ON_SITE",
     }
-    assert {rule: n for rule, n in shown.by_rule.items() if n} == {
+    assert {rule: number for rule, number in shown.by_rule.items() if number} == {
         "employer": 1,
         "description": 1,
         "format": 1,
         "employer_week": 1,
     }
     newest = harness.preview(rules=rules)
-    assert {one.job_id for one in newest.jobs} == set(ids)
+    assert {job.job_id for job in newest.jobs} == set(ids)
     assert harness.preview().kept == 4, "nothing is stored yet"
     harness.put(**rules)
     assert harness.preview().jobs == newest.jobs
     assert harness.posted() == []
 
 
-def test_a_preview_agrees_with_what_then_happens(harness):
-    search = [publish(harness, employer=one) for one in (PIER, OTHER, PIER, OTHER, PIER)]
-    for id in search:
-        harness.see(id)
+def test_preview_agrees_with_later_submissions(harness):
+    employers = (PIER, OTHER, PIER, OTHER, PIER)
+    search = [publish(harness, employer=employer) for employer in employers]
+    for vacancy_id in search:
+        harness.store(vacancy_id)
     harness.put(current_employer={"id": OTHER["id"]}, max_per_employer_per_week=2)
-    told = {one.job_id: one.verdict for one in harness.preview(job_ids=search).jobs}
-    accepted = [harness.submit(id) for id in search]
+    previewed = {job.job_id: job.verdict for job in harness.preview(job_ids=search).jobs}
+    accepted = [harness.submit(vacancy_id) for vacancy_id in search]
     harness.run()
-    happened = {one.job_id: harness.row(one).state for one in accepted}
-    assert {id: "keep" if happened[id] == "submitted" else "drop" for id in search} == told
+    assert previewed == {
+        application.job_id: "keep" if harness.row(application).state == "submitted" else "drop"
+        for application in accepted
+    }
 
 
-def test_one_person_s_rules_are_not_another_s(harness):
+def test_rules_of_another_account_do_not_apply(harness):
     harness.put(title_words=["разработчик"])
     timur = FilteringHarness(harness.world, "timur")
     assert commands.show(person=timur.person, connection=timur.connection).updated_at is None
     accepted = timur.submit(publish(harness))
     timur.run()
     assert timur.row(accepted).state == "submitted"
-    assert ANNA not in {one["person"] for one in harness.world.sandbox.applications()}
+    assert ANNA not in {entry["person"] for entry in harness.world.sandbox.applications()}

@@ -1,4 +1,4 @@
-"""functions/filters: as the BFF and a person call it."""
+"""functions/filters, as the BFF and a person call it."""
 
 import json
 from datetime import datetime
@@ -46,11 +46,11 @@ def call(core, key, **options):
 
 @pytest.fixture
 def anna(core):
-    """Anna's session and JWT."""
+    """Return Anna's session and JWT."""
     return core.log_in("anna")
 
 
-def test_there_are_no_rules_before_the_first_ones_and_each_put_replaces_all(core, anna):
+def test_put_replaces_all_rules(core, anna):
     _, jwt = anna
     as_anna = {"jwt": jwt, "secret": None}
     assert call(core, READ, **as_anna).body == {"success": True, "rules": EMPTY, "updated_at": None}
@@ -63,7 +63,7 @@ def test_there_are_no_rules_before_the_first_ones_and_each_put_replaces_all(core
     assert core.audited()[-2:] == [("user", "filters.replace", "ok")] * 2
 
 
-def test_they_are_the_account_s_whichever_session_asks_and_nobody_else_s(core, anna):
+def test_rules_belong_to_account_of_session(core, anna):
     session, _ = anna
     other_session, other_jwt = core.log_in("anna")
     _, timurs = core.log_in("timur")
@@ -78,7 +78,7 @@ def test_they_are_the_account_s_whichever_session_asks_and_nobody_else_s(core, a
     assert call(core, READ, query={"user_id": str(uuid4())}).refusal == (404, "user_not_found")
 
 
-def test_who_never_connected_has_no_account_to_keep_them_for(core, anna):
+def test_unconnected_user_cannot_store_rules(core, anna):
     _, jwt = anna
     core.rows("UPDATE users SET account_id = NULL")
     assert call(core, REPLACE, body={"rules": RULES}, jwt=jwt).refusal == (409, "reauth_required")
@@ -99,22 +99,22 @@ def test_who_never_connected_has_no_account_to_keep_them_for(core, anna):
         ({"rules": ["title_words"]}, "rules"),
     ],
 )
-def test_what_is_no_rule_is_named_and_nothing_is_kept(core, anna, body, field):
+def test_invalid_rule_is_named_and_not_stored(core, anna, body, field):
     _, jwt = anna
     reply = call(core, REPLACE, body=body, jwt=jwt)
     assert reply.status == 422, reply
-    assert [one["field"] for one in reply.body["details"]["fields"]] == [field]
+    assert [error["field"] for error in reply.body["details"]["fields"]] == [field]
     assert call(core, READ, jwt=jwt).body["updated_at"] is None
 
 
-def test_the_same_put_again_is_the_same(core, anna):
+def test_repeated_put_is_idempotent(core, anna):
     _, jwt = anna
     answers = [call(core, REPLACE, body={"rules": RULES}, jwt=jwt) for _ in range(2)]
-    assert [one.body["rules"] for one in answers] == [RULES] * 2
+    assert [item.body["rules"] for item in answers] == [RULES] * 2
     assert len(core.rows("SELECT FROM application_filters")) == 1
 
 
-def test_a_preview_of_what_searches_showed(core, anna, monkeypatch):
+def test_preview_of_searched_vacancies(core, anna, monkeypatch):
     from ullgetthejob.hh import environment
     from ullgetthejob.hh.search_parameters import SearchParameters
     from ullgetthejob.platform import postgres
@@ -123,14 +123,14 @@ def test_a_preview_of_what_searches_showed(core, anna, monkeypatch):
     _, jwt = anna
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     with postgres.session() as connection:
-        about = {
+        context = {
             "hh": environment.client(),
             "line": environment.search_queue(),
             "connection": connection,
             "clock": core.now,
         }
-        found = search.search(SearchParameters(text="", per_page=100), **about)
-        search.search(SearchParameters(text="", per_page=20, page=5), **about)
+        found = search.search(SearchParameters(text="", per_page=100), **context)
+        search.search(SearchParameters(text="", per_page=20, page=5), **context)
     rules = {"salary_floor": {"amount": 100_000}, "description_words": ["опыт"]}
     reply = call(core, PREVIEW, body={"rules": rules}, jwt=jwt)
     assert reply.status == 200
@@ -139,15 +139,15 @@ def test_a_preview_of_what_searches_showed(core, anna, monkeypatch):
     assert shown["kept"] == 0, "no description was read yet"
     assert shown["by_rule"]["salary"] == shown["dropped"] > 0
     assert shown["unknown"] == 100 - shown["dropped"]
-    ids = [one.id for one in found.jobs[:3]]
+    ids = [job.id for job in found.jobs[:3]]
     asked = call(core, PREVIEW, body={"job_ids": [*ids, "1"]}, jwt=jwt).body
-    assert [one["job_id"] for one in asked["jobs"]] == ids
+    assert [job["job_id"] for job in asked["jobs"]] == ids
     assert (asked["kept"], asked["not_stored"]) == (3, ["1"])
     assert call(core, PREVIEW, body={"job_ids": ["x"]}, jwt=jwt).status == 422
     assert call(core, PREVIEW, body={"job_ids": ["1"] * 101}, jwt=jwt).status == 422
 
 
-def test_rules_that_cannot_be_read_are_told_and_can_be_put_again(core, anna):
+def test_unreadable_rules_are_reported_and_replaceable(core, anna):
     _, jwt = anna
     call(core, REPLACE, body={"rules": RULES}, jwt=jwt)
     core.rows('UPDATE application_filters SET rules = \'{"formats": ["MARS"]}\'')
@@ -159,7 +159,7 @@ def test_rules_that_cannot_be_read_are_told_and_can_be_put_again(core, anna):
 
 
 @pytest.mark.parametrize("name", ["filters", "filters-replace", "filters-preview"])
-def test_the_sample_events_are_understood(core, anna, name):
+def test_sample_events_succeed(core, anna, name):
     session, _ = anna
     sample = (REPOSITORY / "events" / f"{name}.json").read_text()
     event = json.loads(sample.replace("00000000-0000-4000-8000-000000000001", session))

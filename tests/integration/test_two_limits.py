@@ -157,7 +157,7 @@ def test_three_days_of_a_greedy_person_use_what_the_limits_allow_and_no_more(gre
         by_law = CAPACITY + PER_HOUR * ((at - days.began) / HOUR)
         assert by_law * 0.99 - 1 <= so_far <= by_law
     check_invariants(
-        greedy.account_id, greedy.who, sandbox=greedy.world.sandbox, connection=greedy.connection
+        greedy.account_id, greedy.name, sandbox=greedy.world.sandbox, connection=greedy.connection
     )
 
 
@@ -192,14 +192,14 @@ def test_applications_by_hand_cost_one_refusal_a_poll_at_most_and_nothing_is_los
         assert not [call for call in calls if at < call < until]
     assert check_days(greedy.posted()) <= daily_limit.DAY_LIMIT
     check_invariants(
-        greedy.account_id, greedy.who, sandbox=greedy.world.sandbox, connection=greedy.connection
+        greedy.account_id, greedy.name, sandbox=greedy.world.sandbox, connection=greedy.connection
     )
 
 
 def by_hand(harness, count):
     """The person applies on the site, until hh.ru says that it is enough."""
     try:
-        harness.world.sandbox.apply_by_hand(harness.who, count=count)
+        harness.world.sandbox.apply_by_hand(harness.name, count=count)
     except httpx.HTTPStatusError as error:
         assert error.response.status_code == 409  # noqa: PT017 - hh.ru took as many as it would
 

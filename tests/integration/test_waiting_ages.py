@@ -1,4 +1,4 @@
-"""How long the oldest application and the oldest search have been waiting."""
+"""The age of the oldest application that is due, and of the oldest search."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def age_of_searches(connection: Any) -> float:
     return scheduler.oldest_due_age(connection=connection, now=NOW) / 60
 
 
-def test_a_search_waits_until_it_is_begun_gone_on_with_and_told(connection: Any) -> None:
+def test_search_age_ends_with_run_and_notification(connection: Any) -> None:
     assert age_of_searches(connection) == 0
     query(connection, NOW + timedelta(minutes=1))
     query(connection, None)
@@ -74,23 +74,23 @@ def test_a_search_waits_until_it_is_begun_gone_on_with_and_told(connection: Any)
     query(connection, ago(3))
     assert age_of_searches(connection) == 3
     run(connection, query(connection, None), due_at=NOW + timedelta(minutes=1), finished_at=None)
-    assert age_of_searches(connection) == 3, "somebody is at work on it"
+    assert age_of_searches(connection) == 3, "a worker runs it"
     run(connection, query(connection, None), due_at=ago(20), finished_at=None)
     assert age_of_searches(connection) == 20
     ended = query(connection, None)
-    untold = run(connection, ended, due_at=None, finished_at=ago(40))
-    assert age_of_searches(connection) == 20, "nobody is to be told"
+    unnotified = run(connection, ended, due_at=None, finished_at=ago(40))
+    assert age_of_searches(connection) == 20, "no account is to be notified"
     connection.execute(
         "INSERT INTO saved_searches (account_id, user_id, query_id, name, search, run_id,"
         " interval_seconds, time_zone, created_at, updated_at)"
         " VALUES (%(account)s, %(account)s, %(query)s, '', '{}', %(run)s, 1800, 'UTC', %(now)s,"
         " %(now)s)",
-        {"account": account(connection), "query": ended, "run": untold, "now": NOW},
+        {"account": account(connection), "query": ended, "run": unnotified, "now": NOW},
     )
     assert age_of_searches(connection) == 40
 
 
-def test_an_application_waits_from_when_it_is_due_until_it_is_made(harness: Any) -> None:
+def test_application_age_lasts_from_due_until_sent(harness: Any) -> None:
     def age() -> float:
         return sweep.oldest_due_age(connection=harness.connection, now=harness.world.now())
 

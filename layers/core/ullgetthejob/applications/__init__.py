@@ -1,1 +1,1 @@
-"""Applications: each vacancy once, within hh.ru's limits, and what became of it."""
+"""Applications: each vacancy once, within hh.ru's limits, and the outcome of each."""

@@ -1,8 +1,9 @@
-"""Submitting: what can be known at once is checked, the ledger's row committed, the bell rung.
+"""Acceptance of an application: the request is checked as far as possible, the ledger's row
+committed, the submitter notified.
 
 Repeatable: the same key, or the same account and vacancy, is answered with the first application
-again. Another letter then replaces the first one while nothing has gone out with that; what else is
-different (the resume) stays as it was asked for first. A key of the caller's own that comes with
+again. Another letter then replaces the first one while nothing was sent with that; what else is
+different (the resume) stays as it was first requested. A key of the caller's own that comes with
 another content is a :class:`Conflict`.
 """
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.filters.models import Held
     from ullgetthejob.applications.ledger import Application
     from ullgetthejob.platform.authentication import Caller
 
@@ -72,8 +74,8 @@ SELECT_APPLICATION_OF_VACANCY = f"""
 
 
 class Cv(BaseModel):
-    """The CV as the BFF customised it. hh.ru gets one of the person's own resumes, or a copy of it
-    that says what the CV does, if one is to be made."""
+    """The CV as the BFF customised it. hh.ru gets one of the person's own resumes, or, if one is to
+    be created, a copy with the content of the CV."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -83,9 +85,8 @@ class Cv(BaseModel):
 
 
 class SubmitBody(BaseModel):
-    """What the BFF sends. *create_resume*: a resume is made from the CV (of the person's resumes,
-    *hh_resume_id* is then the one that it is a copy of). *user_id*: for a service without a token
-    of the user."""
+    """The request of the BFF. *create_resume*: a resume is created from the CV, as a copy of the
+    person's resume *hh_resume_id*. *user_id*: for a service without a token of the user."""
 
     job_external_id: str
     cover_letter: str | None = None
@@ -106,34 +107,38 @@ class SubmitBody(BaseModel):
         if self.resume_id is not None and not RESUME_ID.fullmatch(self.resume_id):
             raise _invalid("hh_resume_id", "must be the id of a resume at hh.ru")
         if self.create_resume and self.customized_cv is None:
-            raise _invalid("customized_cv", "must be there for a resume to be made of it")
+            raise _invalid("customized_cv", "must be given for a resume to be created from it")
         if self.customized_cv is not None:
             if not EMAIL.fullmatch(self.customized_cv.email or ""):
-                raise _missing("missing_email", "customized_cv.email", "must be an e-mail address")
+                raise _field_error(
+                    "customized_cv.email", "must be an e-mail address", code="missing_email"
+                )
             if not PHONE.fullmatch(SPACING.sub("", self.customized_cv.phone or "")):
-                raise _missing("missing_phone", "customized_cv.phone", "must be +7 and ten digits")
+                raise _field_error(
+                    "customized_cv.phone", "must be +7 and ten digits", code="missing_phone"
+                )
 
     @property
     def resume_id(self) -> str | None:
-        """The resume that is asked for, wherever it stands."""
+        """Return the id of the requested resume, from the body or from its CV."""
         return self.hh_resume_id or (self.customized_cv and self.customized_cv.hh_resume_id) or None
 
     @property
     def new_resume(self) -> dict[str, Any] | None:
-        """What the resume says that is to be made."""
+        """Return the fields of the resume to create; ``None`` if none is to be created."""
         if not self.create_resume or self.customized_cv is None:
             return None
         return resume_fields.changes(self.customized_cv.model_extra or {})
 
     @property
     def letter(self) -> str | None:
-        """The letter; one of white space is none."""
+        """Return the letter; ``None`` if it is empty or white space."""
         return (self.cover_letter or "").strip() or None
 
 
 class Submitted(BaseModel):
-    """The application was accepted, now or before. ``refused``: it does not go out by itself;
-    *reason* says why (``filtered_…``: a rule of the person's own), and ``retry`` asks again.
+    """An application that was accepted, now or before. ``refused``: it is not sent; *reason* says
+    why (``filtered_…``: a rule of the person's own), and ``retry`` evaluates the rules again.
     *idempotency_key*: the caller's own, else one made of account and vacancy."""
 
     success: Literal[True] = True
@@ -155,13 +160,13 @@ def accept(
     connection: Connection,
     now: datetime,
 ) -> Submitted:
-    """Accept an application. Raises :class:`Invalid`, :class:`Conflict`; :class:`NeedsPerson` for
-    a user who never connected hh.ru."""
+    """Accept an application and notify the submitter. Raises :class:`Invalid`, :class:`Conflict`;
+    :class:`NeedsPerson` for a user who never connected hh.ru."""
     own_key = body.idempotency_key or caller.idempotency_key
     application, _ = create_application(
         body,
         key=own_key,
-        wait=_quota_at(person, connection=connection, now=now),
+        wait=_next_allowed_at(person, connection=connection, now=now),
         person=person,
         caller=caller,
         connection=connection,
@@ -184,47 +189,25 @@ def create_application(
     workflow_id: UUID | None = None,
     queue_item_id: UUID | None = None,
 ) -> tuple[Application, bool]:
-    """The application's row of the ledger, and whether it is new; nobody is rung for.
+    """Return the application's row of the ledger, and whether it is new; the submitter is not
+    notified.
 
-    *key*: the caller's own, if it has one. *wait*: when a limit lets it go out, if not at once.
-    *workflow_id*, *queue_item_id*: the
-    campaign that it is part of, and its item. Raises as :func:`submit` does.
+    *key*: the caller's own, if it has one. *wait*: when the limits let it be sent, if not at once.
+    *workflow_id*, *queue_item_id*: the campaign that it is part of, and its item. Raises as
+    :func:`accept` does.
     """
     body.check()
+    held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
     values = {
         "account_id": person.account,
         "user_id": person.user_id,
-        "vacancy_id": body.job_external_id,
-        "letter": body.letter,
-        "resume_id": body.resume_id,
         "key": key,
-        "request_hash": _request_hash(body),
-        "state": "queued",
-        "reason": None,
-        "due_at": now,
-        "expires_at": (wait or now) + ledger.APPLICATION_TTL,
         "workflow_id": workflow_id,
         "queue_item_id": queue_item_id,
-        "new_resume": resume_creation.to_stored(body.new_resume),
         "now": now,
         "utc": now.replace(tzinfo=None),
-        "status": projection.PROJECTED_STATUS["queued"],
+        **_initial_values(body, wait, held, now),
     }
-    if wait is not None:
-        values |= {
-            "state": "waiting_quota",
-            "due_at": wait,
-            "status": projection.PROJECTED_STATUS["waiting_quota"],
-        }
-    held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
-    if held is not None:
-        values |= {
-            "state": held.state,
-            "reason": held.reason,
-            "due_at": None,
-            "new_resume": None if application_states.is_final(held.state) else values["new_resume"],
-            "status": projection.PROJECTED_STATUS[held.state],
-        }
     with connection.transaction():
         application, outcome = _insert(values, connection=connection)
         is_new = outcome == "accepted"
@@ -237,17 +220,39 @@ def create_application(
             connection=connection,
             now=now,
         )
-        if is_new:  # last: from here to the commit the account's other submissions wait
+        if is_new:  # last: from here to the commit the account's other requests wait for its lock
             ledger.record_change(application, connection=connection, now=now)
     if is_new:
         count("ApplicationsAccepted" if held is None else "ApplicationsFiltered")
     return application, is_new
 
 
+def _initial_values(
+    body: SubmitBody, wait: datetime | None, held: Held | None, now: datetime
+) -> dict[str, Any]:
+    """Return what the row has of the request, and the state in which it is inserted."""
+    state: application_states.State = "queued" if wait is None else "waiting_quota"
+    if held is not None:
+        state = held.state
+    is_final = application_states.is_final(state)
+    return {
+        "vacancy_id": body.job_external_id,
+        "letter": body.letter,
+        "resume_id": body.resume_id,
+        "request_hash": _request_hash(body),
+        "state": state,
+        "status": projection.PROJECTED_STATUS[state],
+        "reason": held.reason if held else None,
+        "due_at": None if held else wait or now,
+        "expires_at": (wait or now) + ledger.APPLICATION_TTL,
+        "new_resume": None if is_final else resume_creation.to_stored(body.new_resume),
+    }
+
+
 def _insert(
     values: dict[str, Any], *, connection: Connection
 ) -> tuple[Application, Literal["accepted", "repeated", "letter_replaced"]]:
-    """The row of the ledger, and what became of the request."""
+    """Return the row of the ledger, and the outcome of the request. Raises :class:`Conflict`."""
     has_key = values["key"] is not None
     seen = None
     if has_key:
@@ -263,36 +268,39 @@ def _insert(
     row = connection.execute(INSERT_APPLICATION, values).fetchone()
     if row is None:
         row = connection.execute(SELECT_APPLICATION_OF_VACANCY, values).fetchone()
-        assert row is not None  # noqa: S101 - the row that was in the way
+        assert row is not None  # noqa: S101 - the row that the INSERT conflicted with
         if has_key:
             connection.execute(INSERT_IDEMPOTENCY_KEY, {**values, "id": row["id"]})
         first = ledger.Application(**row)
         if values["queue_item_id"] not in (None, first.queue_item_id):
-            return first, "repeated"  # another item of a campaign, which fails
+            return first, "repeated"  # another item of a campaign: the item fails
         replaced = ledger.replace_letter(
             first, values["letter"], connection=connection, now=values["now"]
         )
         return (replaced, "letter_replaced") if replaced else (first, "repeated")
     application = ledger.Application(**row)
-    of_row = {**values, "id": application.id}
-    connection.execute(projection.INSERT_PROJECTION, of_row)
+    row_values = {**values, "id": application.id}
+    connection.execute(projection.INSERT_PROJECTION, row_values)
     if has_key:
-        connection.execute(INSERT_IDEMPOTENCY_KEY, of_row)
+        connection.execute(INSERT_IDEMPOTENCY_KEY, row_values)
     return application, "accepted"
 
 
-def _quota_at(person: Person, *, connection: Connection, now: datetime) -> datetime | None:
-    """When the application may go out, if not now. The applier decides; this is for the answer."""
+def _next_allowed_at(person: Person, *, connection: Connection, now: datetime) -> datetime | None:
+    """Return when the application may be sent, if not now. An estimate for the answer: the
+    submitter decides."""
     if person.account_id is None:
         return None
     try:
-        opens = availability.next_allowed_at(
+        allowed_at = availability.next_allowed_at(
             person.account_id, person.access, connection=connection, now=now
         )
     except Unavailable:
         return None
-    last = deferral.last_deferred_at(person.account_id, connection=connection) if opens else None
-    return max(opens, last + availability.token_interval()) if opens and last else opens
+    if allowed_at is None:
+        return None
+    last = deferral.last_deferred_at(person.account_id, connection=connection)
+    return max(allowed_at, last + availability.token_interval()) if last else allowed_at
 
 
 def _answer(application: Application, key: str) -> Submitted:
@@ -307,9 +315,9 @@ def _answer(application: Application, key: str) -> Submitted:
         idempotency_key=key,
         next_attempt_at=application.due_at if waits else None,
         message=(
-            "the application goes out when a limit lets it"
+            "the application is sent when the limits allow it"
             if waits
-            else "the application does not go out"
+            else "the application is not sent"
             if refused
             else "accepted"
         ),
@@ -324,12 +332,12 @@ def _request_hash(body: SubmitBody) -> bytes:
 
 
 def _invalid(field: str, text: str) -> Invalid:
-    error = _missing("bad_arguments", field, text)
+    error = _field_error(field, text, code="bad_arguments")
     error.details = {**(error.details or {}), "description": f"{field} {text}"}
     return error
 
 
-def _missing(code: str, field: str, text: str) -> Invalid:
+def _field_error(field: str, text: str, *, code: str) -> Invalid:
     error = Invalid.field(field, text)
     error.code = code
     return error

@@ -1,4 +1,4 @@
-"""Attempts: a call to hh.ru that applies is on record before it is made, its outcome after it."""
+"""Attempts: each call to hh.ru that applies is recorded before it is made, its outcome after it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# Longer than any call to hh.ru: whoever made it is gone by then.
+# Longer than any call to hh.ru: the worker that made it has ended by then.
 CALL_TIMEOUT = timedelta(seconds=90)
-# Locked, so that a pause, or the item's deletion, comes before an attempt or after it.
+# Locked, so that a pause, or the item's deletion, happens before an attempt or after it.
 LOCK_RUNNING_CAMPAIGN = """
     SELECT FROM campaigns c JOIN application_queue q ON q.id = %(queue_item_id)s
     WHERE c.workflow_id = %(workflow_id)s AND c.state = 'running'
@@ -47,21 +47,22 @@ INSERT_OUTCOMES = """
 """
 
 
-def count_attempts(id: UUID, *, connection: Connection) -> int:
-    """How many attempts the row has had."""
-    row = connection.execute(COUNT_ATTEMPTS, {"id": id}).fetchone()
+def count_attempts(ledger_id: UUID, *, connection: Connection) -> int:
+    """Return how many attempts the application has had."""
+    row = connection.execute(COUNT_ATTEMPTS, {"id": ledger_id}).fetchone()
     return int(row["made"]) if row else 0
 
 
-def count_sent_attempts(id: UUID, *, connection: Connection) -> int:
-    """How many of them reached hh.ru, or may have."""
-    row = connection.execute(COUNT_ATTEMPTS, {"id": id}).fetchone()
+def count_sent_attempts(ledger_id: UUID, *, connection: Connection) -> int:
+    """Return how many of the application's attempts reached hh.ru, or may have."""
+    row = connection.execute(COUNT_ATTEMPTS, {"id": ledger_id}).fetchone()
     return int(row["sent"]) if row else 0
 
 
-def has_unused_token(id: UUID, *, connection: Connection) -> bool:
-    """Whether the row's token is still in hand: the call that it was spent for never left."""
-    row = connection.execute(SELECT_LAST_OUTCOME, {"id": id}).fetchone()
+def has_unused_token(ledger_id: UUID, *, connection: Connection) -> bool:
+    """Return whether the application still has its token: the call that it was spent for was never
+    sent."""
+    row = connection.execute(SELECT_LAST_OUTCOME, {"id": ledger_id}).fetchone()
     return row is not None and row["outcome"] == "not_sent"
 
 
@@ -73,22 +74,23 @@ def begin_attempt(
     connection: Connection,
     now: datetime,
 ) -> Application | datetime:
-    """Put an attempt on record before its call: the row as it goes out, or when the 24 hours have
-    room. Its letter is the one to send: it may have been replaced since *application* was read.
+    """Record an attempt before its call. Return the row as it is sent, or the time of the next slot
+    where the daily limit is used up.
 
-    One transaction under the account's lock, so that any number of workers never make one too many.
-    Raises :class:`Moved`.
+    The letter to send is that of the returned row: it may have been replaced since *application*
+    was read. One transaction under the account's lock, so that any number of workers never make one
+    attempt too many. Raises :class:`ledger.ConcurrentUpdate`.
     """
     with connection.transaction():
-        # The row before the account, as whatever moves a row locks them.
+        # The row before the account: every transition locks them in this order.
         connection.execute(f"{ledger.SELECT_APPLICATION} FOR UPDATE", {"id": application.id})
         connection.execute(LOCK_ACCOUNT, {"account_id": application.account_id})
-        room = daily_limit.next_slot_in_24h(application.account_id, connection=connection, now=now)
-        if room > now:
-            return room
-        if not _campaign_runs(application, connection=connection):
+        slot = daily_limit.next_slot_in_24h(application.account_id, connection=connection, now=now)
+        if slot > now:
+            return slot
+        if not _lock_running_campaign(application, connection=connection):
             raise ledger.ConcurrentUpdate
-        going_out = ledger.transition(
+        sent = ledger.transition(
             application.id,
             "submitting",
             connection=connection,
@@ -97,18 +99,23 @@ def begin_attempt(
             resume_id=resume_id,
             resume_reason=resume_reason,
         )
-        values = {
-            "id": application.id,
-            "account_id": application.account_id,
-            "number": count_attempts(application.id, connection=connection) + 1,
-            "now": now,
-        }
-        connection.execute(INSERT_ATTEMPT, values)
-        return going_out
+        _insert_attempt(application, now, connection=connection)
+        return sent
 
 
-def _campaign_runs(application: Application, *, connection: Connection) -> bool:
-    """Whether its campaign, if it has one, lets it go out; that stays so in this transaction."""
+def _insert_attempt(application: Application, at: datetime, *, connection: Connection) -> None:
+    values = {
+        "id": application.id,
+        "account_id": application.account_id,
+        "number": count_attempts(application.id, connection=connection) + 1,
+        "now": at,
+    }
+    connection.execute(INSERT_ATTEMPT, values)
+
+
+def _lock_running_campaign(application: Application, *, connection: Connection) -> bool:
+    """Return whether the application's campaign, if it has one, runs; it goes on running for the
+    rest of this transaction."""
     if application.workflow_id is None:
         return True
     values = {"workflow_id": application.workflow_id, "queue_item_id": application.queue_item_id}
@@ -123,34 +130,23 @@ def record_by_hand(
     now: datetime,
     outcome: str = "by_hand",
 ) -> None:
-    """An application that the person made on hh.ru counts among the 200, from *at* on."""
-    values = {
-        "id": application.id,
-        "account_id": application.account_id,
-        "number": count_attempts(application.id, connection=connection) + 1,
-        "now": at,
-    }
-    connection.execute(INSERT_ATTEMPT, values)
+    """Record an application that the person made on hh.ru: it counts among the 200 from *at* on."""
+    _insert_attempt(application, at, connection=connection)
     close_attempts(application.id, outcome, counts=True, connection=connection, now=now)
 
 
 def record_unsent(application: Application, *, connection: Connection, now: datetime) -> None:
-    """An attempt that has its token, and whose worker died before it was on record."""
-    values = {
-        "id": application.id,
-        "account_id": application.account_id,
-        "number": count_attempts(application.id, connection=connection) + 1,
-        "now": now,
-    }
+    """Record an attempt that has its token, and whose worker's process ended before it was
+    recorded."""
     with connection.transaction():
-        connection.execute(INSERT_ATTEMPT, values)
+        _insert_attempt(application, now, connection=connection)
         close_attempts(application.id, "not_sent", counts=False, connection=connection, now=now)
 
 
 def close_attempts(
-    id: UUID, outcome: str, *, counts: bool, connection: Connection, now: datetime
+    ledger_id: UUID, outcome: str, *, counts: bool, connection: Connection, now: datetime
 ) -> None:
-    """Put on record what came of the row's attempts that are still open. *counts*: whether hh.ru
+    """Record the outcome of the application's attempts that are still open. *counts*: whether hh.ru
     counts it among its 200."""
-    values = {"id": id, "now": now, "outcome": outcome, "counts": counts}
+    values = {"id": ledger_id, "now": now, "outcome": outcome, "counts": counts}
     connection.execute(INSERT_OUTCOMES, values)

@@ -1,4 +1,4 @@
-"""What a person sees of an application, and can do about it."""
+"""The commands of ``/api/applications``: list, read, confirm, cancel and retry applications."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COUNT_APPLICATIONS = """
     SELECT count(*) AS found FROM application_ledger
     WHERE account_id = %(account_id)s AND (%(state)s::text IS NULL OR state = %(state)s)
 """
-# By its own id, or by that of the BFF's row.
+# By its own id, or by the id of the BFF's row.
 SELECT_APPLICATION_OF_ACCOUNT = f"""
     SELECT {ledger.COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND %(id)s IN (id, application_id)
@@ -44,7 +44,7 @@ UPDATE_APPLICATION_LETTER = """
     UPDATE application_ledger SET letter = %(letter)s, expires_at = %(expires_at)s
     WHERE id = %(id)s
 """
-# An application that the person made on hh.ru counts there.
+# The person made it on hh.ru.
 UPDATE_APPLICATION_BY_HAND = "UPDATE application_ledger SET by_hand = true WHERE id = %(id)s"
 
 
@@ -57,16 +57,16 @@ class ApplicationQuery(BaseModel):
 
 
 class RetryBody(BaseModel):
-    """*cover_letter*: another letter than the one before. *user_id*: whose application it is, for
-    a service without a token of the user."""
+    """*cover_letter*: a letter to replace the earlier one. *user_id*: the owner of the application,
+    for a service without a token of the user."""
 
     cover_letter: Annotated[str, Field(max_length=ledger.MAX_LETTER_CHARS)] | None = None
     user_id: str | None = None
 
 
 class HistoryStep(BaseModel):
-    """One change of an application. What the employer did is a step too: its *reason* is
-    ``viewed``, or the state of hh.ru's negotiation (``invitation``, ``discard``, …)."""
+    """A change of an application. What the employer did is a step too: its *reason* is ``viewed``,
+    or the state of hh.ru's negotiation (``invitation``, ``discard``, …)."""
 
     at: AwareDatetime
     state: application_states.State
@@ -74,7 +74,7 @@ class HistoryStep(BaseModel):
 
 
 class ApplicationAnswer(BaseModel):
-    """An application: where it stands, why, and what is ready for the person."""
+    """An application: its state, the reason of the state, and what is ready for the person."""
 
     application_id: UUID
     job_id: str
@@ -95,14 +95,14 @@ class ApplicationAnswer(BaseModel):
 
 
 class ApplicationWithHistory(BaseModel):
-    """One application."""
+    """An application with its history."""
 
     success: Literal[True] = True
     application: ApplicationAnswer
 
 
 class Applications(BaseModel):
-    """A page of applications. *found*: all of them."""
+    """A page of applications. *found*: the number of all of them."""
 
     success: Literal[True] = True
     items: list[ApplicationAnswer]
@@ -114,7 +114,7 @@ class Applications(BaseModel):
 def list_applications(
     query: ApplicationQuery, *, person: Person, connection: Connection
 ) -> Applications:
-    """The applications of the person's account, whichever session they came from."""
+    """Return a page of the applications of the person's account, from whichever session."""
     values = {
         "account_id": person.account_id,
         "state": query.state,
@@ -131,9 +131,12 @@ def list_applications(
     )
 
 
-def read_application(id: str, *, person: Person, connection: Connection) -> ApplicationWithHistory:
-    """One application with its history. Raises :class:`NotFound` also for another account's."""
-    application = _find(id, person, connection)
+def read_application(
+    application_id: str, *, person: Person, connection: Connection
+) -> ApplicationWithHistory:
+    """Return an application with its history. Raises :class:`NotFound` also for another
+    account's."""
+    application = _find(application_id, person, connection)
     history = connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
     answer = _answer(application)
     answer.history = [HistoryStep(**step) for step in history]
@@ -141,10 +144,11 @@ def read_application(id: str, *, person: Person, connection: Connection) -> Appl
 
 
 def confirm(
-    id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
+    application_id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> ApplicationWithHistory:
-    """The person did the last step on hh.ru. Raises :class:`Conflict` where there was none."""
-    application = _find(id, person, connection)
+    """Record that the person did the last step on hh.ru. Raises :class:`NotFound`;
+    :class:`Conflict` where no step was left to the person."""
+    application = _find(application_id, person, connection)
     if application.state == "submitted":
         return ApplicationWithHistory(application=_answer(application))
     if application.state not in ("handoff", "needs_person"):
@@ -160,10 +164,11 @@ def confirm(
 
 
 def cancel(
-    id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
+    application_id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> ApplicationWithHistory:
-    """Give an application up before it goes out. Raises :class:`Conflict` when it has."""
-    application = _find(id, person, connection)
+    """Cancel an application before it is sent. Raises :class:`NotFound`; :class:`Conflict` when it
+    was sent."""
+    application = _find(application_id, person, connection)
     if application.state == "cancelled":
         return ApplicationWithHistory(application=_answer(application))
     if application.state not in application_states.ALLOWED_SOURCES["cancelled"]:
@@ -175,7 +180,7 @@ def cancel(
 
 
 def retry(
-    id: str,
+    application_id: str,
     body: RetryBody,
     *,
     person: Person,
@@ -183,14 +188,13 @@ def retry(
     connection: Connection,
     now: datetime,
 ) -> ApplicationWithHistory:
-    """Try again where hh.ru created nothing, maybe with another letter.
+    """Retry an application of which hh.ru created nothing, optionally with another letter.
 
-    One that is under way is answered as it is, with the new letter if nothing has gone out yet.
-    Raises :class:`Conflict` for one that hh.ru has, or
-    may have.
+    An application that waits is returned as it is, with the new letter. Raises :class:`NotFound`;
+    :class:`Conflict` for one that hh.ru has, or may have; :class:`NeedsPerson`.
     """
     access.require(person.access, now=now)
-    application = _find(id, person, connection)
+    application = _find(application_id, person, connection)
     new_letter = (body.cover_letter or "").strip() or None
     if application.state in application_states.WAITING:
         replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
@@ -208,14 +212,14 @@ def retry(
     return ApplicationWithHistory(application=_answer(moved))
 
 
-def _find(id: str, person: Person, connection: Connection) -> Application:
+def _find(application_id: str, person: Person, connection: Connection) -> Application:
     try:
-        wanted = UUID(id)
+        wanted_id = UUID(application_id)
     except ValueError:
-        wanted = None
+        wanted_id = None
     row = None
-    if wanted is not None and person.account_id is not None:
-        values = {"account_id": person.account_id, "id": wanted}
+    if wanted_id is not None and person.account_id is not None:
+        values = {"account_id": person.account_id, "id": wanted_id}
         row = connection.execute(SELECT_APPLICATION_OF_ACCOUNT, values).fetchone()
     if row is None:
         raise NotFound("there is no such application", code="application_not_found")
@@ -227,7 +231,7 @@ def _transition(
     state: application_states.State,
     connection: Connection,
     now: datetime,
-    **found: Any,
+    **columns: Any,
 ) -> Application:
     try:
         return ledger.transition(
@@ -236,15 +240,15 @@ def _transition(
             source=[application.state],
             connection=connection,
             now=now,
-            **found,
+            **columns,
         )
     except ledger.ConcurrentUpdate:
         raise _wrong_state(application, "changed") from None
 
 
-def _wrong_state(application: Application, what: str) -> Conflict:
+def _wrong_state(application: Application, command: str) -> Conflict:
     return Conflict(
-        f"an application that is {application.state} cannot be {what}",
+        f"an application that is {application.state} cannot be {command}",
         code="wrong_state",
         details={"state": application.state},
     )

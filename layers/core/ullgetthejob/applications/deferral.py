@@ -1,4 +1,4 @@
-"""Deferral: applications that wait for quota come due one after another, none all at once."""
+"""Deferral: applications that wait for quota come due one after another, not all at once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# What *until* holds up, the oldest first: whatever is due and not out yet, what waits for quota no
-# longer than that, and the one that is being made. Others in preparation were interrupted: whether
-# they have their token already is looked at when their turn comes.
+# The applications that are deferred until *until*, the oldest first: those that are due and were
+# not sent yet, those that wait for quota no longer than that, and the one in preparation. Others in
+# preparation were interrupted: whether they have a token already is checked when they come due.
 SELECT_DEFERRABLE = f"""
     SELECT {ledger.COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s
       AND (state = 'waiting_quota' AND due_at <= %(until)s
            OR state = 'queued' AND due_at <= %(now)s
-           OR state = 'preparing' AND id = %(id)s)
+           OR state = 'preparing' AND id = %(preparing_id)s)
       AND {ledger.CAMPAIGN_RUNS}
     ORDER BY workflow_id IS NOT NULL, created_at, id
 """  # noqa: S608
@@ -46,15 +46,21 @@ def defer_queued(
     every: timedelta,
     connection: Connection,
     now: datetime,
-    id: UUID | None = None,
+    preparing_id: UUID | None = None,
 ) -> None:
-    """Let what is due wait for quota, one after another from *first* on: no herd at each token.
+    """Defer what is due for the account: one application at *first*, each further one *every*
+    later, so that they do not all wake at each token.
 
-    *id*: the one that is being made, which is not due.
+    *preparing_id*: the application in preparation, which is not due.
     """
-    values = {"account_id": account_id, "until": first, "now": now, "id": id}
-    for place, row in enumerate(connection.execute(SELECT_DEFERRABLE, values).fetchall()):
-        due_at = first + place * every
+    values = {
+        "account_id": account_id,
+        "until": first,
+        "now": now,
+        "preparing_id": preparing_id,
+    }
+    for position, row in enumerate(connection.execute(SELECT_DEFERRABLE, values).fetchall()):
+        due_at = first + position * every
         if (row["state"], row["due_at"]) == ("waiting_quota", due_at):
             continue
         with contextlib.suppress(ledger.ConcurrentUpdate):
@@ -70,12 +76,12 @@ def defer_queued(
 
 
 def next_deferred(account_id: UUID, *, connection: Connection) -> Application | None:
-    """The first of those that wait for quota, due or not."""
+    """Return the first application that waits for quota, due or not."""
     row = connection.execute(SELECT_NEXT_DEFERRED, {"account_id": account_id}).fetchone()
     return Application(**row) if row else None
 
 
 def last_deferred_at(account_id: UUID, *, connection: Connection) -> datetime | None:
-    """When the last of those that wait for quota, campaigns aside, comes due."""
+    """Return when the last application that waits for quota, outside campaigns, comes due."""
     row = connection.execute(SELECT_LAST_DEFERRED_AT, {"account_id": account_id}).fetchone()
     return row["last"] if row else None

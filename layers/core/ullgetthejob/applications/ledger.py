@@ -1,19 +1,10 @@
-"""The ledger: where each application stands. One row an account and vacancy.
+"""The ledger: the state of each application (:mod:`.application_states`), one row for each account
+and vacancy.
 
-    queued         waits for the applier
-    preparing      the applier looks at the vacancy, chooses the resume
-    waiting_quota  no token, or 200 in 24 hours: goes on at ``due_at``
-    submitting     an attempt is on record, the call is out
-    uncertain      the call's answer was lost: hh.ru's negotiations will tell
-    submitted      hh.ru has it
-    needs_person   somebody has to do something first; ``reason`` says what
-    handoff        the last step is the person's: the letter and the link are ready
-    refused        it cannot be done; ``reason`` says why
-    cancelled, expired
-
-``due_at`` is when the applier has something to do with a row; none: nothing by itself. Every change
-writes the row, its history, the account's event and what the BFF reads (``applications``) in one
-transaction, and only if the row still stands where the change started from.
+``due_at`` is when the submitter has something to do with a row; without it, the row waits for its
+person. Every transition writes the row, its history, the account's event and what the BFF reads
+(:mod:`.projection`) in one transaction, and only if the row is still in the state that the
+transition starts from.
 """
 
 from __future__ import annotations
@@ -34,7 +25,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 
-# Rung for an account that has something due.
+# The queue of wake-ups for accounts that have something due.
 QUEUE = "APPLIER_QUEUE_URL"
 MAX_LETTER_CHARS = 10_000  # hh.ru: POST /negotiations, message
 APPLICATION_TTL = timedelta(days=14)
@@ -46,15 +37,15 @@ COLUMNS = """
     created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id
 """
 SELECT_APPLICATION = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
-# Held back: what belongs to a campaign that does not run, or whose item was taken out of the queue.
-# What is out already is settled all the same.
+# False for an application whose campaign does not run, or whose item was deleted from the queue:
+# it is held back. What was sent already is settled all the same.
 CAMPAIGN_RUNS = """(
     workflow_id IS NULL OR state IN ('submitting', 'uncertain')
     OR EXISTS (SELECT FROM campaigns c
                WHERE c.workflow_id = application_ledger.workflow_id AND c.state = 'running')
        AND EXISTS (SELECT FROM application_queue q WHERE q.id = application_ledger.queue_item_id)
 )"""
-# What was submitted by itself goes before what is one of many.
+# Single applications come before those of campaigns.
 SELECT_NEXT_DUE = f"""
     SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND due_at <= %(now)s AND state = ANY(%(states)s)
@@ -90,7 +81,7 @@ INSERT_HISTORY = """
     INSERT INTO application_history (ledger_id, at, state, reason)
     VALUES (%(id)s, %(now)s, %(state)s, %(reason)s)
 """
-# A handoff may follow an attempt of which nobody knows what came: its letter stays.
+# A handoff may follow an attempt whose outcome is unknown: its letter stays.
 UPDATE_LETTER = f"""
     UPDATE application_ledger SET letter = %(letter)s, updated_at = %(now)s
     WHERE id = %(id)s AND state = ANY(%(states)s) AND letter IS DISTINCT FROM %(letter)s
@@ -109,7 +100,7 @@ DETACH_CAMPAIGN = """
 
 @dataclass(frozen=True)
 class Application:
-    """A row of the ledger."""
+    """A row of the ledger. *application_id*: of the BFF's row in ``applications``."""
 
     id: UUID
     account_id: UUID
@@ -130,22 +121,23 @@ class Application:
     submitted_at: datetime | None
     created_at: datetime
     updated_at: datetime
-    # The negotiation as it was last read; before that, None and False.
+    # The negotiation as it was last read; None and False before the first reading.
     hh_state: str | None
     hh_viewed: bool
     hh_updated_at: datetime | None
-    # The campaign that it is part of, and its row of application_queue.
+    # The campaign of the application, and its row of application_queue.
     workflow_id: UUID | None
     queue_item_id: UUID | None
 
 
 class ConcurrentUpdate(Exception):
-    """The row no longer stands where the change started from: somebody else was faster."""
+    """The row is no longer in the state that the transition starts from: another worker or request
+    was faster."""
 
 
-def read(id: UUID, *, connection: Connection) -> Application | None:
-    """A row."""
-    row = connection.execute(SELECT_APPLICATION, {"id": id}).fetchone()
+def read(ledger_id: UUID, *, connection: Connection) -> Application | None:
+    """Return the row, or ``None``."""
+    row = connection.execute(SELECT_APPLICATION, {"id": ledger_id}).fetchone()
     return Application(**row) if row else None
 
 
@@ -156,14 +148,15 @@ def next_due(
     now: datetime,
     states: Collection[application_states.State] = tuple(application_states.ALLOWED_SOURCES),
 ) -> Application | None:
-    """What has waited longest among what is due for the account at *now*, in one of *states*."""
+    """Return the application, of those due for the account at *now* and in one of *states*, that
+    has waited longest."""
     values = {"account_id": account_id, "now": now, "states": list(states)}
     row = connection.execute(SELECT_NEXT_DUE, values).fetchone()
     return Application(**row) if row else None
 
 
 def transition(
-    id: UUID,
+    ledger_id: UUID,
     state: application_states.State,
     *,
     connection: Connection,
@@ -171,28 +164,28 @@ def transition(
     source: Collection[application_states.State] | None = None,
     reason: str | None = None,
     due_at: datetime | None = None,
-    **found: Any,
+    **columns: Any,
 ) -> Application:
-    """Move a row that stands where *state* may follow (or in one of *source*); *found*: columns
-    that became known.
+    """Move a row to *state* from a state that allows it (or is one of *source*); return the row.
 
-    Raises :class:`Moved`. Its own transaction, or a part of the one that *connection* is in.
+    *columns*: values that became known. In a transaction of its own, or as part of the one that
+    *connection* is in. Raises :class:`ConcurrentUpdate`.
     """
     values: dict[str, Any] = {
-        name: found.get(name)
+        name: columns.get(name)
         for name in ("resume_id", "resume_reason", "link", "letter", "negotiation_id")
     }
     values |= {
-        "id": id,
+        "id": ledger_id,
         "state": state,
         "reason": reason,
         "due_at": due_at,
         "now": now,
         "from": list(application_states.ALLOWED_SOURCES[state] if source is None else source),
-        "submitted_at": found.get("submitted_at"),
-        "by_hand": found.get("by_hand", False),
-        "keeps_failed_calls": found.get("keeps_failed_calls", state == "preparing"),
-        # What the person's CV says is kept for the resume that is to be made, and no longer.
+        "submitted_at": columns.get("submitted_at"),
+        "by_hand": columns.get("by_hand", False),
+        "keeps_failed_calls": columns.get("keeps_failed_calls", state == "preparing"),
+        # The content of the person's CV is kept only until the resume is created from it.
         "is_over": application_states.is_final(state),
     }
     with connection.transaction():
@@ -208,8 +201,8 @@ def transition(
 def record_change(
     application: Application, *, connection: Connection, now: datetime, reason: str | None = None
 ) -> None:
-    """Write where the row stands into its history and the account's events. *reason*: what
-    happened, where it is not why the row stands there."""
+    """Append the row's state to its history and to the account's event log. *reason*: what
+    happened, where that differs from the row's own reason."""
     values = {
         "id": application.id,
         "now": now,
@@ -233,38 +226,27 @@ def record_change(
 
 
 def list_waiting(account_id: UUID, *, connection: Connection) -> list[Application]:
-    """Return the applications that wait to go out, the oldest first; none of a paused campaign."""
+    """Return the applications that wait to be sent, the oldest first; none of a paused campaign."""
     rows = connection.execute(SELECT_WAITING_APPLICATIONS, {"account_id": account_id}).fetchall()
     return [Application(**row) for row in rows]
 
 
-def count_failed_call(id: UUID, *, connection: Connection) -> int:
+def count_failed_call(ledger_id: UUID, *, connection: Connection) -> int:
     """Count a call for this application that hh.ru failed; return how many there were in a row."""
-    row = connection.execute(UPDATE_FAILED_CALLS, {"id": id}).fetchone()
+    row = connection.execute(UPDATE_FAILED_CALLS, {"id": ledger_id}).fetchone()
     return int(row["failed_calls"]) if row else 0
 
 
-def _with_link(application: Application) -> str | None:
-    """The reason; with the link, where its person can do something there."""
-    if (
-        application.state in application_states._NEEDS_PERSON
-        and application.reason
-        and application.link
-    ):
-        return f"{application.reason}: {application.link}"
-    return application.reason
+def detach_campaign(ledger_id: UUID, *, connection: Connection) -> None:
+    """Detach a row from its campaign if that is cancelled, or its item deleted, since its person
+    retries it."""
+    connection.execute(DETACH_CAMPAIGN, {"id": ledger_id})
 
 
-def detach_campaign(id: UUID, *, connection: Connection) -> None:
-    """Let a row go on by itself if its campaign is cancelled, or its item gone: its person wants
-    it again."""
-    connection.execute(DETACH_CAMPAIGN, {"id": id})
-
-
-def restore_projection(id: UUID, *, connection: Connection, now: datetime) -> None:
-    """Put right what the BFF reads, after it wrote there itself."""
+def restore_projection(ledger_id: UUID, *, connection: Connection, now: datetime) -> None:
+    """Restore the rows that the BFF reads, after it wrote there itself."""
     with connection.transaction():
-        row = connection.execute(f"{SELECT_APPLICATION} FOR UPDATE", {"id": id}).fetchone()
+        row = connection.execute(f"{SELECT_APPLICATION} FOR UPDATE", {"id": ledger_id}).fetchone()
         if row is not None:
             projection.project(Application(**row), connection=connection, now=now)
 
@@ -272,11 +254,11 @@ def restore_projection(id: UUID, *, connection: Connection, now: datetime) -> No
 def replace_letter(
     application: Application, letter: str | None, *, connection: Connection, now: datetime
 ) -> Application | None:
-    """Put *letter* in the place of the one before, where nothing has gone out with that: the row,
-    or ``None`` if nothing changed.
+    """Replace the letter, where nothing was sent with the earlier one. Return the row, or ``None``
+    if nothing changed.
 
-    One statement that compares the state: an attempt that begins at the same moment goes out with
-    the one letter or the other, and the row says with which.
+    One statement that compares the state: an attempt that begins at the same time is sent with one
+    letter or the other, and the row says with which.
     """
     if letter is None:
         return None

@@ -1,6 +1,6 @@
 """The projection of the ledger for the BFF: rows of ``applications`` and ``application_queue``.
 
-The BFF reads them, and knows their words alone; Core's own state stands beside them.
+The BFF reads these tables and knows only their statuses; Core's own state stands beside them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import application_states
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# What the BFF shows. "pending" is never written here: found there, it is a wish to try again.
+# The status that the BFF shows. Core never writes "pending": found there, it asks for a retry.
 PROJECTED_STATUS: dict[State, str] = {
     "queued": "processing",
     "preparing": "processing",
@@ -34,8 +34,8 @@ PROJECTED_STATUS: dict[State, str] = {
     "cancelled": "cancelled",
     "expired": "failed",
 }
-# The same on an item of a campaign: in application_queue.status the BFF, its page and the original
-# know these words alone, besides "pending" and the BFF's own "customizing".
+# The same of an item of a campaign: in application_queue.status the BFF, its page and the original
+# know only these statuses, besides "pending" and the BFF's own "customizing".
 PROJECTED_ITEM_STATUS: dict[State, str] = {
     "queued": "ready",
     "preparing": "ready",
@@ -49,8 +49,8 @@ PROJECTED_ITEM_STATUS: dict[State, str] = {
     "cancelled": "failed",
     "expired": "failed",
 }
-# The row that the BFF reads, for one of the ledger's that has none yet. What Core shows stands
-# there twice: where the BFF has written over ``status``, the two differ, and an index has the row.
+# The row that the BFF reads, for a row of the ledger that has none yet. Its status is stored twice:
+# where the BFF has overwritten ``status``, the two differ, and an index has the row.
 INSERT_PROJECTION = """
     WITH made AS (
         INSERT INTO applications (user_id, job_id, job_external_id, cover_letter, status,
@@ -75,7 +75,7 @@ UPDATE_PROJECTION = """
         rate_limited_until = %(until)s, updated_at = %(now)s
     WHERE id = %(application_id)s
 """
-# The item of a campaign, which the BFF reads too. core_state: Core's own word beside the BFF's.
+# The item of a campaign, which the BFF reads too. core_state: Core's own state.
 UPDATE_QUEUE_ITEM_PROJECTION = """
     UPDATE application_queue
     SET status = %(status)s, core_state = %(state)s, last_error = %(error)s, updated_at = %(now)s,
@@ -86,14 +86,14 @@ UPDATE_QUEUE_ITEM_PROJECTION = """
 
 
 def project(application: Application, *, connection: Connection, now: datetime) -> None:
-    """Write what the BFF reads; whatever it wrote there itself is overwritten."""
+    """Update the rows that the BFF reads; what it wrote there itself is overwritten."""
     waits = application.state == "waiting_quota"
     connection.execute(
         UPDATE_PROJECTION,
         {
             "application_id": application.application_id,
             "status": PROJECTED_STATUS[application.state],
-            "error": None if application.state == "submitted" else ledger._with_link(application),
+            "error": None if application.state == "submitted" else _reason_and_link(application),
             "submitted_at": _utc(application.submitted_at),
             "negotiation_id": application.negotiation_id,
             "resume_id": application.resume_id,
@@ -119,12 +119,20 @@ def project(application: Application, *, connection: Connection, now: datetime) 
 
 
 def _last_error(application: Application) -> str | None:
-    """Why an item failed."""
+    """Return why the item failed; ``None`` where it did not."""
     if PROJECTED_ITEM_STATUS[application.state] != "failed":
         return None
-    return ledger._with_link(application) or application.state
+    return _reason_and_link(application) or application.state
+
+
+def _reason_and_link(application: Application) -> str | None:
+    """Return the reason; with the link, where its person can do something there."""
+    needs_person = application.state in application_states.NEEDS_PERSON
+    if needs_person and application.reason and application.link:
+        return f"{application.reason}: {application.link}"
+    return application.reason
 
 
 def _utc(moment: datetime | None) -> datetime | None:
-    """For the original's ``timestamp(0)``."""
+    """Return *moment* as the original's ``timestamp(0)`` stores it: in UTC, without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None) if moment else None

@@ -1,9 +1,10 @@
-"""The resume that is made for one application, where its person asked for one.
+"""Creation of a resume for one application, where its person requested one.
 
-A copy of one that they have, with what the CV changes. Its title is on record before hh.ru is asked
-for it: a person's resumes differ by their titles, so that one whose answer was lost is found by it,
-and hh.ru itself refuses a second. hh.ru shows a new resume only after some seconds; until then the
-application waits. An application has at most one made for it, whoever dies in between.
+The new resume is a copy of one of the person's, with the changes of the CV. Its title is recorded
+before hh.ru is called: a person's resumes differ by their titles, so that a resume whose answer was
+lost is found by its title, and hh.ru itself refuses a second. hh.ru shows a new resume only after
+some seconds; until then the application waits. At most one resume is created for an application,
+wherever a worker's process ends.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
     from ullgetthejob.platform.authentication import Caller
 
     Connection = psycopg.Connection[dict[str, Any]]
-    Ask = Callable[[Callable[[Any], Any]], Any]
+    Call = Callable[[Callable[[Any], Any]], Any]
 
 CREATED_REASON = "made"
 VISIBILITY_POLL_INTERVAL = timedelta(seconds=10)
 VISIBILITY_TIMEOUT = timedelta(minutes=10)
 MAX_CALLS = 3
-MAX_TITLES = 5  # tried in one go, of those that hh.ru has already
+MAX_TITLES = 5  # that are tried one after another, where hh.ru has a resume of that title
 RESUMES_PAGE = "https://hh.ru/applicant/resumes"
 
 SELECT_RESUME_DRAFT = """
@@ -56,8 +57,8 @@ SELECT_TITLES_IN_USE = """
     SELECT new_resume_title AS title FROM application_ledger
     WHERE account_id = %(account_id)s AND id <> %(id)s AND new_resume_title IS NOT NULL
 """
-# By one of two workers only, and only while it is still wanted.
-UPDATE_APPLICATION_RESUME = """
+# Only one of two workers succeeds, and only while the resume is still wanted.
+UPDATE_RESUME_REQUEST = """
     UPDATE application_ledger
     SET new_resume_title = %(title)s, new_resume_asked_at = %(asked_at)s,
         new_resume_asked = %(asked)s
@@ -67,8 +68,8 @@ UPDATE_APPLICATION_RESUME = """
       AND new_resume_asked_at IS NOT DISTINCT FROM %(seen_asked_at)s
     RETURNING id
 """
-# Wherever the application stands by now: it is there, and no second one is to be made.
-UPDATE_RESUME_REQUEST = """
+# In whatever state the application is: the resume exists, and no second one is to be created.
+UPDATE_APPLICATION_RESUME = """
     UPDATE application_ledger SET resume_id = %(resume_id)s, resume_reason = 'made'
     WHERE id = %(id)s AND resume_reason IS DISTINCT FROM 'made'
 """
@@ -79,7 +80,7 @@ class ResumeNotVisible(Exception):
 
 
 class ResumeUnavailable(Exception):
-    """There is none to be sent before somebody does something at *link*; *reason* says what."""
+    """No resume can be sent before the person does something at *link*; *reason* says what."""
 
     def __init__(self, reason: str, link: str) -> None:
         super().__init__(reason)
@@ -89,11 +90,12 @@ class ResumeUnavailable(Exception):
 
 @dataclass(frozen=True)
 class ResumeDraft:
-    """What the ledger says of it.
+    """The resume of an application as the ledger has it.
 
-    *contents*: what it says by the CV, ``None`` if none is to be made (any more). *title*,
-    *asked_at*, *asked*: as what, when last and how often hh.ru was asked for it. *resume_id*: of
-    the one that was made. *is_completed*: its person was told to complete it.
+    *contents*: its fields by the CV, ``None`` if none is to be created, or no longer. *title*,
+    *asked_at*, *asked*: the title that hh.ru was asked to create, the last time and the number of
+    these calls. *resume_id*: of the resume that was created. *is_completed*: its person was asked
+    to complete it.
     """
 
     contents: dict[str, Any] | None
@@ -104,168 +106,175 @@ class ResumeDraft:
     is_completed: bool = False
 
 
-def requested_at(id: UUID, *, connection: Connection) -> datetime | None:
-    """When hh.ru was asked for a new resume for the application; ``None``: never."""
-    return _read(id, connection).asked_at
+def requested_at(ledger_id: UUID, *, connection: Connection) -> datetime | None:
+    """Return when hh.ru was last asked for a new resume for the application; ``None``: never."""
+    return _read_draft(ledger_id, connection).asked_at
 
 
 def prepare(
     application: Application,
     vacancy: VacancyDetail,
     *,
-    ask: Ask,
+    call: Call,
     hh: HHClient,
     connection: Connection,
     clock: Callable[[], datetime],
     caller: Caller,
 ) -> ResumeChoice | None:
-    """The resume that was made for the application, published; ``None`` where none is wanted.
+    """Return the resume that was created for the application and published; ``None`` where none is
+    wanted.
 
-    *ask* puts a question to hh.ru on the person's behalf. To be called again after
-    :class:`NotVisible`; raises :class:`NotMade`, :class:`NoResume` without one to copy,
-    :class:`ledger.Moved`, and what *ask* raises.
+    *call* makes a request to hh.ru with the person's token. To be called again after
+    :class:`ResumeNotVisible`. Raises :class:`ResumeUnavailable`, :class:`ResumeNotFound` without a
+    resume to copy, :class:`ledger.ConcurrentUpdate`, and what *call* raises.
     """
-    order = _read(application.id, connection)
-    if order.contents is None and order.resume_id is None:
+    draft = _read_draft(application.id, connection)
+    if draft.contents is None and draft.resume_id is None:
         return None
-    return _Work(application, vacancy, ask, hh, connection, clock, caller).finish(order)
+    return _ResumeCreation(application, vacancy, call, hh, connection, clock, caller).finish(draft)
 
 
-def _read(id: UUID, connection: Connection) -> ResumeDraft:
-    row = connection.execute(SELECT_RESUME_DRAFT, {"id": id}).fetchone()
-    assert row is not None  # noqa: S101 - rows of the ledger stay
+def _read_draft(ledger_id: UUID, connection: Connection) -> ResumeDraft:
+    row = connection.execute(SELECT_RESUME_DRAFT, {"id": ledger_id}).fetchone()
+    assert row is not None  # noqa: S101 - rows of the ledger are never deleted
     return ResumeDraft(**row)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """One look at the resume of an application."""
+class _ResumeCreation:
+    """The next step of the creation of an application's resume."""
 
     application: Application
     vacancy: VacancyDetail
-    ask: Ask
+    call: Call
     hh: HHClient
     connection: Connection
     clock: Callable[[], datetime]
     caller: Caller
 
-    def finish(self, order: ResumeDraft) -> ResumeChoice:
-        """Make it, find it again or publish it, whatever is next."""
-        mine = self.ask(self.hh.resumes)
-        made = order.resume_id or self._found(order, mine)
-        if made is None:
-            self._create(order, mine)
+    def finish(self, draft: ResumeDraft) -> ResumeChoice:
+        """Create the resume, find it again or publish it, whichever is next; return it once it is
+        published. Raises as :func:`prepare`."""
+        resumes = self.call(self.hh.resumes)
+        resume_id = draft.resume_id or self._find_created(draft, resumes)
+        if resume_id is None:
+            self._create(draft, resumes)
             raise ResumeNotVisible
-        resume = next((one for one in mine if one["id"] == made), None)
+        resume = _find_by_id(resumes, resume_id)
         if resume is not None and resume.get("blocked"):
-            raise ResumeUnavailable("resume_not_available", _page(made))
+            raise ResumeUnavailable("resume_not_available", _resume_url(resume_id))
         if resume is not None and not is_published(resume):
-            self._publish(made, order)
-            mine = self.ask(self.hh.resumes)
-            resume = next((one for one in mine if one["id"] == made), None)
+            self._publish(resume_id, draft)
+            resume = _find_by_id(self.call(self.hh.resumes), resume_id)
         if resume is not None and is_published(resume):
-            return ResumeChoice(made, CREATED_REASON)
-        if order.asked_at is None or order.asked_at + VISIBILITY_TIMEOUT <= self.clock():
-            raise ResumeUnavailable("resume_not_available", _page(made))
+            return ResumeChoice(resume_id, CREATED_REASON)
+        if draft.asked_at is None or draft.asked_at + VISIBILITY_TIMEOUT <= self.clock():
+            raise ResumeUnavailable("resume_not_available", _resume_url(resume_id))
         raise ResumeNotVisible
 
-    def _found(self, order: ResumeDraft, mine: list[dict[str, Any]]) -> str | None:
-        """What was made although its answer was lost. No second call as long as the first one's
-        resume may still appear."""
-        if order.title is None or order.asked_at is None:
+    def _find_created(self, draft: ResumeDraft, resumes: list[dict[str, Any]]) -> str | None:
+        """Return the id of the resume that was created although its answer was lost, or ``None``.
+        Raises :class:`ResumeNotVisible` as long as that resume may still appear: no second call
+        until then."""
+        if draft.title is None or draft.asked_at is None:
             return None
-        for one in mine:
-            if resume_fields.same_title(str(one.get("title") or ""), order.title):
-                self._save_draft(str(one["id"]), "found_at_hh")
-                return str(one["id"])
-        if self.clock() < order.asked_at + attempts.CALL_TIMEOUT:
+        for resume in resumes:
+            if resume_fields.same_title(str(resume.get("title") or ""), draft.title):
+                self._record_created(str(resume["id"]), "found_at_hh")
+                return str(resume["id"])
+        if self.clock() < draft.asked_at + attempts.CALL_TIMEOUT:
             raise ResumeNotVisible
         return None
 
-    def _create(self, order: ResumeDraft, mine: list[dict[str, Any]]) -> None:
+    def _create(self, draft: ResumeDraft, resumes: list[dict[str, Any]]) -> None:
+        """Create the resume under a title that hh.ru does not have yet."""
         source = select_source(
-            mine,
+            resumes,
             self.vacancy,
             wanted=self.application.wanted_resume_id,
-            read=lambda id: dict(self.ask(lambda token: self.hh.resume(token, id))),
+            read=lambda resume_id: dict(self.call(lambda token: self.hh.resume(token, resume_id))),
         )
-        if not self.ask(self.hh.may_create_resume):
+        if not self.call(self.hh.may_create_resume):
             raise ResumeUnavailable("resume_limit", RESUMES_PAGE)
-        contents = order.contents or {}
-        wish = contents.get("title") or str(source.get("title") or self.vacancy.name)
-        taken = {str(one.get("title") or "") for one in mine} | self._titles_of_others()
+        contents = draft.contents or {}
+        preferred = contents.get("title") or str(source.get("title") or self.vacancy.name)
+        taken = {str(resume.get("title") or "") for resume in resumes} | self._titles_in_use()
         for _ in range(MAX_TITLES):
-            title = order.title or resume_fields.free_title(wish, taken)
+            title = draft.title or resume_fields.free_title(preferred, taken)
             try:
-                self._call(order, {**contents, "title": title}, str(source["id"]))
+                self._request_creation(draft, {**contents, "title": title}, str(source["id"]))
             except HHResumeRefused as error:
                 if error.action is not Action.OTHER_TITLE:
-                    self._publish_event(error)
+                    self._record_refusal(error)
                     raise ResumeUnavailable(error.reason, RESUMES_PAGE) from error
-                if order.title is not None:  # the one that was asked for before is there
+                if draft.title is not None:  # an earlier call has created it
                     return
                 taken.add(title)
             else:
                 return
         raise ResumeUnavailable("resume_incomplete", RESUMES_PAGE)
 
-    def _call(self, order: ResumeDraft, body: dict[str, Any], source_id: str) -> None:
-        """Ask for it once. What certainly did nothing is taken off the record again."""
-        if order.asked >= MAX_CALLS:
-            self._record(order, order, asked=0)
+    def _request_creation(self, draft: ResumeDraft, body: dict[str, Any], source_id: str) -> None:
+        """Call hh.ru once to create the resume. The record of a call that certainly did nothing is
+        reverted."""
+        if draft.asked >= MAX_CALLS:
+            self._record_request(draft, draft, asked=0)
             raise ResumeUnavailable("resume_not_available", RESUMES_PAGE)
-        begun = ResumeDraft(order.contents, body["title"], self.clock(), order.asked + 1, None)
-        self._record(order, begun)
+        begun = ResumeDraft(draft.contents, body["title"], self.clock(), draft.asked + 1, None)
+        self._record_request(draft, begun)
         try:
-            made = self.ask(
+            resume_id = self.call(
                 lambda token: self.hh.create_resume(token, body, source_resume_id=source_id)
             )
         except (HHError, AppError) as error:
             if getattr(error, "may_have_acted", False):
                 self._audit("resume.create", "no_answer")
                 raise ResumeNotVisible from error
-            is_there = getattr(error, "action", None) is Action.OTHER_TITLE
-            if order.title is None or not is_there:
-                self._record(begun, order)
+            exists = getattr(error, "action", None) is Action.OTHER_TITLE
+            if draft.title is None or not exists:
+                self._record_request(begun, draft)
             raise
-        if made is not None:
-            self._save_draft(made, CREATED_REASON)
+        if resume_id is not None:
+            self._record_created(resume_id, CREATED_REASON)
 
-    def _publish(self, id: str, order: ResumeDraft) -> None:
+    def _publish(self, resume_id: str, draft: ResumeDraft) -> None:
         try:
-            self._sync_fields(id, order)
-            self.ask(lambda token: self.hh.publish_resume(token, id))
+            self._sync_fields(resume_id, draft)
+            self.call(lambda token: self.hh.publish_resume(token, resume_id))
         except HHResumeNotFound as error:
             raise ResumeNotVisible from error
         except HHResumeRefused as error:
             if error.action is not Action.GO_ON:
-                self._publish_event(error)
+                self._record_refusal(error)
                 self._audit("resume.publish", error.reason)
-                raise ResumeUnavailable(error.reason, _page(id)) from error
+                raise ResumeUnavailable(error.reason, _resume_url(resume_id)) from error
         self._audit("resume.publish", "ok")
 
-    def _sync_fields(self, id: str, order: ResumeDraft) -> None:
-        """Write what the copy has not taken over from the CV, until its person was told to complete
-        it: what they have written stays."""
-        if order.is_completed:
+    def _sync_fields(self, resume_id: str, draft: ResumeDraft) -> None:
+        """Write the fields in which the copy differs from the CV, until its person was asked to
+        complete it: what they have written since stays."""
+        if draft.is_completed:
             return
-        wanted = {**(order.contents or {}), **({"title": order.title} if order.title else {})}
-        shown = self.ask(lambda token: self.hh.resume(token, id))
-        other = {name: value for name, value in wanted.items() if shown.get(name) != value}
-        if other:
-            self.ask(lambda token: self.hh.update_resume(token, id, other))
+        wanted = {**(draft.contents or {}), **({"title": draft.title} if draft.title else {})}
+        current = self.call(lambda token: self.hh.resume(token, resume_id))
+        changes = {name: value for name, value in wanted.items() if current.get(name) != value}
+        if changes:
+            self.call(lambda token: self.hh.update_resume(token, resume_id, changes))
 
-    # ── on record ────────────────────────────────────────────────────────────────────────────────
+    # ── records ──────────────────────────────────────────────────────────────────────────────────
 
-    def _record(self, seen: ResumeDraft, order: ResumeDraft, *, asked: int | None = None) -> None:
-        """Raises :class:`ledger.Moved` where somebody else was faster."""
+    def _record_request(
+        self, seen: ResumeDraft, draft: ResumeDraft, *, asked: int | None = None
+    ) -> None:
+        """Record the call that *draft* describes, in the place of *seen*. Raises
+        :class:`ledger.ConcurrentUpdate` where another worker was faster."""
         row = self.connection.execute(
-            UPDATE_APPLICATION_RESUME,
+            UPDATE_RESUME_REQUEST,
             {
                 "id": self.application.id,
-                "title": order.title,
-                "asked_at": order.asked_at,
-                "asked": order.asked if asked is None else asked,
+                "title": draft.title,
+                "asked_at": draft.asked_at,
+                "asked": draft.asked if asked is None else asked,
                 "seen_title": seen.title,
                 "seen_asked_at": seen.asked_at,
             },
@@ -273,14 +282,16 @@ class _Work:
         if row is None:
             raise ledger.ConcurrentUpdate
 
-    def _save_draft(self, resume_id: str, outcome: str) -> None:
+    def _record_created(self, resume_id: str, outcome: str) -> None:
+        """Record the resume that hh.ru has created. *outcome*: ``made`` or ``found_at_hh``."""
         with self.connection.transaction():
             values = {"id": self.application.id, "resume_id": resume_id}
-            self.connection.execute(UPDATE_RESUME_REQUEST, values)
+            self.connection.execute(UPDATE_APPLICATION_RESUME, values)
             self._audit("resume.create", outcome)
         count("ResumesCreated")
 
-    def _titles_of_others(self) -> set[str]:
+    def _titles_in_use(self) -> set[str]:
+        """Return the titles of resumes that hh.ru was asked for by other applications."""
         values = {"id": self.application.id, "account_id": self.application.account_id}
         return {
             row["title"] for row in self.connection.execute(SELECT_TITLES_IN_USE, values).fetchall()
@@ -297,16 +308,20 @@ class _Work:
             now=self.clock(),
         )
 
-    def _publish_event(self, error: HHResumeRefused) -> None:
+    def _record_refusal(self, error: HHResumeRefused) -> None:
         logger.warning("hh.ru refused a resume", reason=error.reason, fields=list(error.fields))
         count("ResumesRefused")
 
 
 def to_stored(contents: dict[str, Any] | None) -> str | None:
-    """*contents* of an :class:`Order` as the ledger keeps them."""
+    """Return *contents* of a :class:`ResumeDraft` as the ledger stores them."""
     return None if contents is None else json.dumps(contents, ensure_ascii=False)
 
 
-def _page(resume_id: str) -> str:
-    """The resume's page at hh.ru."""
+def _find_by_id(resumes: list[dict[str, Any]], resume_id: str) -> dict[str, Any] | None:
+    return next((resume for resume in resumes if resume["id"] == resume_id), None)
+
+
+def _resume_url(resume_id: str) -> str:
+    """Return the address of the resume's page at hh.ru."""
     return f"https://hh.ru/resume/{resume_id}"

@@ -1,4 +1,4 @@
-"""Which of the person's resumes goes to an employer, and why."""
+"""Selection of the resume that is sent to an employer, with the reason of the choice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_RESUMES_READ = 5
 
 
 class ResumeNotFound(Exception):
-    """None can be sent; *reason* is a snake_case word."""
+    """No resume can be sent. *reason*: ``resume_not_available`` or ``missing_resume_id``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -25,8 +25,8 @@ class ResumeNotFound(Exception):
 
 @dataclass(frozen=True)
 class ResumeChoice:
-    """A resume, and why it: ``asked_for``, ``only_one``, ``best_title``, ``best_skills``,
-    ``newest``, or ``made`` for this very application (:mod:`.new_resume`)."""
+    """A resume and the reason of the choice: ``asked_for``, ``only_one``, ``best_title``,
+    ``best_skills``, ``newest``, or ``made`` for this application (:mod:`.resume_creation`)."""
 
     resume_id: str
     reason: str
@@ -39,20 +39,20 @@ def select_resume(
     wanted: str | None,
     read: Callable[[str], dict[str, Any]],
 ) -> ResumeChoice:
-    """The resume that was asked for, else the published one that fits best by its title, among
-    equals by its skills, among equals the newest.
+    """Return the *wanted* resume, else the published one that fits best by its title, among equals
+    by its skills, among equals the newest.
 
-    *resumes*: hh.ru's ``/resumes/mine``; *read* gives one in full, with its skills. hh.ru: only a
-    published resume can be sent. Raises :class:`NoResume`.
+    *resumes*: hh.ru's ``/resumes/mine``; *read* returns a resume in full, with its skills. hh.ru:
+    only a published resume can be sent. Raises :class:`ResumeNotFound`.
     """
-    published = [one for one in resumes if is_published(one) and not one.get("blocked")]
+    published = [resume for resume in resumes if is_published(resume) and not resume.get("blocked")]
     if wanted is not None:
-        if any(one["id"] == wanted for one in published):
+        if any(resume["id"] == wanted for resume in published):
             return ResumeChoice(wanted, "asked_for")
         raise ResumeNotFound("resume_not_available")
     if not published:
         raise ResumeNotFound("missing_resume_id")
-    return _best(published, vacancy, read)
+    return _select_best(published, vacancy, read)
 
 
 def select_source(
@@ -62,37 +62,41 @@ def select_source(
     wanted: str | None,
     read: Callable[[str], dict[str, Any]],
 ) -> dict[str, Any]:
-    """The resume that a new one is a copy of: as :func:`choose`, but one that is not published
-    will do where no other is."""
-    usable = {one["id"]: one for one in resumes if not one.get("blocked")}
+    """Return the resume to copy for a new one: as :func:`select_resume`, but an unpublished one
+    where none is published. Raises :class:`ResumeNotFound`."""
+    usable = {resume["id"]: resume for resume in resumes if not resume.get("blocked")}
     if wanted is not None:
         if wanted in usable:
             return usable[wanted]
         raise ResumeNotFound("resume_not_available")
     if not usable:
         raise ResumeNotFound("missing_resume_id")
-    published = [one for one in usable.values() if is_published(one)]
-    return usable[_best(published or list(usable.values()), vacancy, read).resume_id]
+    published = [resume for resume in usable.values() if is_published(resume)]
+    return usable[_select_best(published or list(usable.values()), vacancy, read).resume_id]
 
 
-def _best(
+def _select_best(
     resumes: list[dict[str, Any]], vacancy: VacancyDetail, read: Callable[[str], dict[str, Any]]
 ) -> ResumeChoice:
     if len(resumes) == 1:
         return ResumeChoice(resumes[0]["id"], "only_one")
-    fit = {one["id"]: _shared_words(vacancy.name, one.get("title") or "") for one in resumes}
-    best = [one for one in resumes if fit[one["id"]] == max(fit.values())]
+    title_fit = {
+        resume["id"]: _count_shared_words(vacancy.name, resume.get("title") or "")
+        for resume in resumes
+    }
+    best = [resume for resume in resumes if title_fit[resume["id"]] == max(title_fit.values())]
     if len(best) == 1:
         return ResumeChoice(best[0]["id"], "best_title")
-    best.sort(key=lambda one: str(one.get("updated_at") or ""), reverse=True)
+    best.sort(key=lambda resume: str(resume.get("updated_at") or ""), reverse=True)
+    best = best[:MAX_RESUMES_READ]
     skills = {russian_text.canonical_words(skill) for skill in vacancy.key_skills}
-    shared = {one["id"]: len(skills & _skills(read(one["id"]))) for one in best[:MAX_RESUMES_READ]}
-    top = [one for one in best[:MAX_RESUMES_READ] if shared[one["id"]] == max(shared.values())]
+    skill_fit = {resume["id"]: len(skills & _skills(read(resume["id"]))) for resume in best}
+    top = [resume for resume in best if skill_fit[resume["id"]] == max(skill_fit.values())]
     return ResumeChoice(top[0]["id"], "best_skills" if len(top) == 1 else "newest")
 
 
 def is_published(resume: dict[str, Any]) -> bool:
-    """Whether hh.ru's *resume* is published."""
+    """Return whether hh.ru's *resume* is published."""
     status = resume.get("status")
     return isinstance(status, dict) and status.get("id") == "published"
 
@@ -101,13 +105,15 @@ def _skills(resume: dict[str, Any]) -> set[tuple[str, ...]]:
     return {russian_text.canonical_words(str(skill)) for skill in resume.get("skill_set") or ()}
 
 
-def _shared_words(one: str, other: str) -> int:
-    """Return how many words of *one* are in *other*, in any form; single letters do not count."""
-    keys = frozenset[str]().union(*(_keys(other)))
-    return sum(1 for each in _keys(one) if each & keys)
+def _count_shared_words(text: str, searched: str) -> int:
+    """Return how many words of *text* are in *searched*, in any form; single letters do not
+    count."""
+    keys = frozenset[str]().union(*_word_keys(searched))
+    return sum(1 for word_keys in _word_keys(text) if word_keys & keys)
 
 
-def _keys(text: str) -> set[frozenset[str]]:
+def _word_keys(text: str) -> set[frozenset[str]]:
+    """Return the keys of each word of more than one letter."""
     return {
         russian_text.keys_of(word.text)
         for word in russian_text.words_of(text)

@@ -1,13 +1,13 @@
-"""The sweeper: every minute it wakes what was left waiting: accounts whose applications, or the
-reading of whose negotiations, are due.
+"""The sweeper: every minute it notifies accounts whose applications, or whose negotiations'
+reading, are due.
 
-Messages may be lost; rows are not. Besides: applications that waited for a person's login or
-captcha go on once the access is in order, those that waited too long expire, and what the BFF wrote
-over the states in its table is put right: ``pending`` there is a wish to try again, honoured where
+Wake-ups may be lost; rows are not. Besides: applications that waited for a person's login or
+captcha go on once the access is in order, those that waited too long expire, and the projection is
+restored where the BFF wrote over it: ``pending`` there asks for a retry, which is granted where
 nothing was created at hh.ru.
 
-Every statement asks through an index for what waits: what is finished, which is nearly all of the
-ledger, costs a minute nothing.
+Every statement reads what waits through an index: finished applications, which are nearly all of
+the ledger, cost nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BATCH = 500  # rows of each kind a minute; the next minute takes the rest
 
-# Each has an index of just the rows that may wait (migration 0012), in the order that it asks for.
+# Each statement has an index of only the rows that may wait (migration 0012), in its order.
 SELECT_ACCESS_RESTORED = """
     SELECT l.id, l.account_id FROM application_ledger l JOIN accounts a ON a.id = l.account_id
     WHERE l.state = 'needs_person' AND l.reason IN ('reauth_required', 'captcha')
@@ -76,7 +76,7 @@ SELECT_OLDEST_DUE = f"""
 
 @dataclass
 class Swept:
-    """What there was to do."""
+    """The number of rows that each step has changed, or of accounts that it has notified."""
 
     returned: int = 0
     expired: int = 0
@@ -94,13 +94,13 @@ def sweep(*, connection: Connection, now: datetime, request_id: str = "-") -> Sw
 
 
 def wake_steps(*, now: datetime) -> dict[str, periodic.Step]:
-    """Return what wakes those that wait."""
+    """Return the step that notifies accounts that have something due."""
     return {"rung": partial(wake_due_accounts, now=now)}
 
 
 def tidy_steps(*, now: datetime, request_id: str) -> dict[str, periodic.Step]:
-    """Return the other steps, each by the name of what it counts; what they queue they wake
-    themselves. *request_id*: the invocation's."""
+    """Return the other steps, each by the name of what it counts; they notify the accounts of what
+    they queue. *request_id*: the invocation's."""
     caller = Caller("core", request_id)
     return {
         "returned": partial(requeue_after_access, now=now),
@@ -115,21 +115,21 @@ def tidy_steps(*, now: datetime, request_id: str) -> dict[str, periodic.Step]:
 
 
 def wake_due_accounts(connection: Connection, *, now: datetime) -> int:
-    """Wake the applier for accounts that have something due, and say how long the oldest has
-    been; how many."""
+    """Notify the accounts that have something due, and record the age of the oldest application
+    that is due; return how many accounts there were."""
     rows = connection.execute(SELECT_DUE_ACCOUNTS, {"now": now, "most": BATCH}).fetchall()
     for row in rows:
-        _wake(row["account_id"])
+        _notify(row["account_id"])
     count("ApplicationsNotifiedAgain", len(rows))
     gauge("OldestDueApplicationAgeSeconds", oldest_due_age(connection=connection, now=now))
     return len(rows)
 
 
 def requeue_after_access(connection: Connection, *, now: datetime) -> int:
-    """Queue what waited for an access that is in order again; how many."""
+    """Queue the applications that waited for an access that is in order again; return how many."""
     accounts = set()
 
-    def give_back(row: dict[str, Any]) -> int:
+    def requeue(row: dict[str, Any]) -> int:
         moved = _transition(
             row["id"], "queued", "access_returned", connection, now, now, ["needs_person"]
         )
@@ -139,14 +139,14 @@ def requeue_after_access(connection: Connection, *, now: datetime) -> int:
 
     try:
         rows = connection.execute(SELECT_ACCESS_RESTORED, {"most": BATCH}).fetchall()
-        return periodic.for_each(rows, give_back)
+        return periodic.for_each(rows, requeue)
     finally:
         for account_id in accounts:
-            _wake(account_id)
+            _notify(account_id)
 
 
 def expire(connection: Connection, *, now: datetime) -> int:
-    """Give up what has waited for its person for too long; how many."""
+    """Expire the applications that have waited for their person for too long; return how many."""
     source: list[application_states.State] = ["needs_person", "handoff"]
     rows = connection.execute(SELECT_EXPIRED, {"now": now, "most": BATCH}).fetchall()
     return periodic.for_each(
@@ -158,50 +158,53 @@ def expire(connection: Connection, *, now: datetime) -> int:
 
 
 def retry_requested(connection: Connection, *, now: datetime) -> int:
-    """Try again what the BFF wrote ``pending`` over, where nothing is out; how many."""
+    """Retry the applications that the BFF has set to ``pending``, where nothing was sent; return
+    how many."""
 
     def retry(application: ledger.Application) -> int:
         retried = _retry(application, connection, now)
         if retried:
-            _wake(application.account_id)
+            _notify(application.account_id)
         return retried
 
-    return periodic.for_each(_overwritten(connection, wished=True), retry)
+    return periodic.for_each(_list_overwritten(connection, retryable=True), retry)
 
 
 def repair_overwritten(connection: Connection, *, now: datetime) -> int:
-    """Restore what else was written over; how many."""
+    """Restore the other projections that the BFF wrote over; return how many."""
 
     def restore(application: ledger.Application) -> int:
         ledger.restore_projection(application.id, connection=connection, now=now)
         return 1
 
-    return periodic.for_each(_overwritten(connection, wished=False), restore)
+    return periodic.for_each(_list_overwritten(connection, retryable=False), restore)
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:
-    """For how many seconds the application that has waited longest has been due; 0 without one."""
+    """Return for how many seconds the oldest application has been due; 0 without one."""
     row = connection.execute(SELECT_OLDEST_DUE, {"now": now}).fetchone()
     return 0 if row is None or row["due_at"] is None else (now - row["due_at"]).total_seconds()
 
 
-def _wake(account_id: UUID) -> None:
+def _notify(account_id: UUID) -> None:
     queues.notify(ledger.QUEUE, {"account_id": str(account_id)})
 
 
-def _overwritten(connection: Connection, *, wished: bool) -> list[ledger.Application]:
-    """What the BFF wrote over: a wish to try again that can be granted, or else."""
+def _list_overwritten(connection: Connection, *, retryable: bool) -> list[ledger.Application]:
+    """Return the applications whose status the BFF has overwritten: those to retry (*retryable*),
+    or all others."""
     found = []
     for row in connection.execute(SELECT_OVERWRITTEN, {"most": BATCH}).fetchall():
         is_pending = row.pop("status") == "pending"
         application = ledger.Application(**row)
-        if wished == (is_pending and application.state in application_states.RETRYABLE):
+        if retryable == (is_pending and application.state in application_states.RETRYABLE):
             found.append(application)
     return found
 
 
 def _retry(application: ledger.Application, connection: Connection, now: datetime) -> int:
-    """1 if it is tried again, with all the time that a new one has."""
+    """Queue the application with the time to live of a new one; return 1, or 0 if it was changed
+    concurrently."""
     values = {"id": application.id, "expires_at": now + ledger.APPLICATION_TTL}
     with connection.transaction():
         connection.execute(UPDATE_APPLICATION_RENEWED, values)
@@ -212,7 +215,7 @@ def _retry(application: ledger.Application, connection: Connection, now: datetim
 
 
 def _transition(
-    id: Any,
+    ledger_id: UUID,
     state: application_states.State,
     reason: str,
     connection: Connection,
@@ -220,10 +223,16 @@ def _transition(
     due_at: datetime | None,
     source: list[application_states.State],
 ) -> int:
-    """1 if it moved, 0 if somebody else was faster: by now its call may be out."""
+    """Return 1, or 0 if the application was changed concurrently: its call may have been sent."""
     try:
         ledger.transition(
-            id, state, source=source, reason=reason, due_at=due_at, connection=connection, now=now
+            ledger_id,
+            state,
+            source=source,
+            reason=reason,
+            due_at=due_at,
+            connection=connection,
+            now=now,
         )
     except ledger.ConcurrentUpdate:
         return 0

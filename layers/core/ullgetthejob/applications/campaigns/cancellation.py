@@ -1,4 +1,4 @@
-"""Giving up: what is not out is cancelled, and what waits behind it moves up."""
+"""Cancellation: applications that were not sent are cancelled, and the schedule is compacted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-CANCEL_BATCH = 500  # applications that are cancelled at once, and a minute
-SCAN_BATCH = 10_000  # whose items may have been deleted, on each side of where the look begins
+CANCEL_BATCH = 500  # applications that are cancelled at once, and in each minute
+SCAN_BATCH = 10_000  # applications that are checked for deleted items, on each side of the start
 UNSENT_STATES_SQL = application_states.ALLOWED_SOURCES["cancelled"]
 
 UPDATE_QUEUE_ITEMS_CANCELLED = """
@@ -36,16 +36,16 @@ SELECT_UNSENT_OF_CAMPAIGN = """
     SELECT id FROM application_ledger
     WHERE workflow_id = %(workflow_id)s AND state = ANY(%(states)s) LIMIT %(most)s
 """
-# States as literals: so the planner knows that the index of what is not out has them all.
+# States as literals, so that the planner knows that the index of unsent applications has them all.
 SELECT_UNSENT_OF_CANCELLED_CAMPAIGNS = f"""
     SELECT l.id, l.account_id, 'campaign_cancelled' AS reason
     FROM application_ledger l JOIN campaigns c ON c.workflow_id = l.workflow_id
     WHERE c.state = 'cancelled' AND l.workflow_id IS NOT NULL AND l.state IN {UNSENT_STATES_SQL}
     LIMIT %(most)s
 """  # noqa: S608
-# Nothing says which items were deleted, so they are missed one by one (LIMIT 1: by their key, not
-# by a join of two whole tables): all that is not out, or as much of it as a minute bears, from a
-# place that chance chooses. What is not looked at yet does not go out without its item.
+# No record says which items were deleted, so each unsent application's item is looked up (LIMIT 1:
+# by its key, not by a join of two whole tables): all of them, or SCAN_BATCH on each side of a start
+# that is random. An application that was not checked yet is not sent without its item.
 SELECT_UNSENT_OF_DELETED_ITEMS = f"""
     SELECT l.id, l.account_id, 'removed_from_queue' AS reason FROM (
         (SELECT id, account_id, queue_item_id FROM application_ledger
@@ -63,8 +63,8 @@ SELECT_UNSENT_OF_DELETED_ITEMS = f"""
 
 
 def cancel_pending(campaign: Campaign, *, connection: Connection, now: datetime) -> None:
-    """Cancel what is not out of a cancelled campaign. The sweeper does what is left of many, or
-    after a crash; none of it goes out meanwhile."""
+    """Cancel the unsent applications of a cancelled campaign. The sweeper cancels those beyond
+    :data:`CANCEL_BATCH`, or left by a crash; none of them is sent until then."""
     values = _values(campaign.workflow_id, now)
     connection.execute(UPDATE_QUEUE_ITEMS_CANCELLED, values)
     for row in connection.execute(SELECT_UNSENT_OF_CAMPAIGN, values).fetchall():
@@ -73,7 +73,7 @@ def cancel_pending(campaign: Campaign, *, connection: Connection, now: datetime)
 
 
 def sweep(*, connection: Connection, now: datetime) -> int:
-    """Cancel what is not out of campaigns that were cancelled, and of items that were deleted: how
+    """Cancel the unsent applications of cancelled campaigns and of deleted items; return how
     many."""
     values = _values(None, now)
     connection.execute(UPDATE_QUEUE_ITEMS_CANCELLED, values)
@@ -104,10 +104,10 @@ def _values(workflow_id: UUID | None, now: datetime) -> dict[str, Any]:
     }
 
 
-def _cancel(id: UUID, reason: str, connection: Connection, now: datetime) -> int:
-    """Cancel an application that is not out: 1, or 0 if it went out meanwhile."""
+def _cancel(ledger_id: UUID, reason: str, connection: Connection, now: datetime) -> int:
+    """Cancel an unsent application; return 1, or 0 if it was sent concurrently."""
     try:
-        ledger.transition(id, "cancelled", reason=reason, connection=connection, now=now)
+        ledger.transition(ledger_id, "cancelled", reason=reason, connection=connection, now=now)
     except ledger.ConcurrentUpdate:
         return 0
     return 1

@@ -1,4 +1,4 @@
-"""What callers may do with a campaign: add to it, start, pause, resume and cancel it."""
+"""The commands of a campaign: add vacancies, start, pause, resume and cancel it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ INSERT_QUEUE_ITEMS = """
     WHERE NOT EXISTS (SELECT FROM application_queue
                       WHERE workflow_id = %(workflow_id)s AND job_external_id = %(vacancy_id)s)
 """
-# Pausing is not waiting: what was paused is not given up for it.
+# The time of a pause does not count towards the expiry of an application.
 UPDATE_APPLICATIONS_EXPIRY = """
     UPDATE application_ledger SET expires_at = greatest(expires_at, %(expires_at)s)
     WHERE workflow_id = %(workflow_id)s AND state = ANY(%(states)s)
@@ -54,7 +54,7 @@ UPDATE_APPLICATIONS_EXPIRY = """
 def add_jobs(
     body: AddBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> AddedToCampaign:
-    """Put vacancies into a campaign, each once; a new one without *workflow_id* (with an
+    """Add vacancies to a campaign, each once; to a new campaign without *workflow_id* (with an
     ``Idempotency-Key``: the same one again). Raises :class:`NotFound`, :class:`NeedsPerson`."""
     workflow_id = body.workflow_id or _new_id(person, caller)
     queued = 0
@@ -74,14 +74,15 @@ def add_jobs(
                 "utc": now.replace(tzinfo=None),
             }
             queued += connection.execute(INSERT_QUEUE_ITEMS, values).rowcount
-    so_far = answer(campaign, f"{queued} added", person=person, connection=connection, now=now)
-    return AddedToCampaign(**dict(so_far), queued_count=queued, queuedCount=queued)
+    current = answer(campaign, f"{queued} added", person=person, connection=connection, now=now)
+    return AddedToCampaign(**dict(current), queued_count=queued, queuedCount=queued)
 
 
 def count_jobs(
     body: CustomizeBody, *, person: Person, connection: Connection, now: datetime
 ) -> CampaignAnswer:
-    """Record how many vacancies the campaign has; the letters are the BFF's work."""
+    """Record how many vacancies the campaign has; the BFF writes the letters. Raises
+    :class:`NotFound`, :class:`NeedsPerson`."""
     with connection.transaction():
         get_or_create(body.workflow_id, person=person, connection=connection, now=now)
         values = {"workflow_id": body.workflow_id, "job_count": body.job_count, "now": now}
@@ -91,7 +92,7 @@ def count_jobs(
 
 
 def change(
-    act: str,
+    command: str,
     body: WorkflowBody,
     *,
     person: Person,
@@ -99,27 +100,27 @@ def change(
     connection: Connection,
     now: datetime,
 ) -> CampaignAnswer:
-    """Start, pause, resume or cancel a campaign; to do it twice is to do it once.
+    """Start, pause, resume or cancel a campaign; idempotent.
 
-    Raises :class:`NotFound` also for another account's, and for an act that there is not;
+    Raises :class:`NotFound` also for another account's, and for an unknown *command*;
     :class:`Conflict` where the campaign's state does not allow it; :class:`NeedsPerson`.
     """
-    acts = {
+    commands = {
         "start": start,
         "pause": pause,
         "resume": resume,
         "cancel": cancel,
     }
-    if act not in acts:
+    if command not in commands:
         raise NotFound("there is no such route")
-    return acts[act](body, person=person, caller=caller, connection=connection, now=now)
+    return commands[command](body, person=person, caller=caller, connection=connection, now=now)
 
 
 def start(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
-    """Let a campaign run. One that runs, or was paused, stays what it is. Raises
-    :class:`NotFound`; :class:`Conflict` for a cancelled one."""
+    """Start a campaign. A campaign that runs, or is paused, keeps its state. Raises
+    :class:`NotFound`, :class:`NeedsPerson`; :class:`Conflict` for a cancelled one."""
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state == "cancelled":
@@ -136,8 +137,8 @@ def start(
 def pause(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
-    """Nothing of the campaign that is not out goes out. Raises :class:`NotFound`,
-    :class:`Conflict`."""
+    """Pause a campaign: nothing more of it is sent. Raises :class:`NotFound`, :class:`Conflict`,
+    :class:`NeedsPerson`."""
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state == "cancelled":
@@ -153,7 +154,7 @@ def pause(
 def resume(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
-    """Let a paused campaign go on. Raises :class:`NotFound`, :class:`Conflict`."""
+    """Resume a paused campaign. Raises :class:`NotFound`, :class:`Conflict`."""
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state not in ("paused", "running"):
         raise _wrong_state(campaign, "resumed")
@@ -175,7 +176,8 @@ def resume(
 def cancel(
     body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
 ) -> CampaignAnswer:
-    """Give up whatever is not out. Raises :class:`NotFound`."""
+    """Cancel a campaign and its unsent applications. Raises :class:`NotFound`,
+    :class:`NeedsPerson`."""
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     source: list[State] = ["created", "running", "paused"]
@@ -192,9 +194,9 @@ def _new_id(person: Person, caller: Caller) -> UUID:
     return uuid5(person.owner_id, caller.idempotency_key)
 
 
-def _wrong_state(campaign: Campaign, what: str) -> Conflict:
+def _wrong_state(campaign: Campaign, command: str) -> Conflict:
     return Conflict(
-        f"a campaign that is {campaign.state} cannot be {what}",
+        f"a campaign that is {campaign.state} cannot be {command}",
         code="wrong_state",
         details={"state": campaign.state},
     )

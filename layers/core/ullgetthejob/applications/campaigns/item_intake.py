@@ -1,4 +1,4 @@
-"""Taking up: items that are pending become applications, by the way that a single one goes."""
+"""Item intake: applications are created from pending items, as from single requests."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 
-INTAKE_BATCH = 200  # items of a campaign that are taken up at a start, and a minute
-SWEEP_BATCH = 500
-SWEEP_BUDGET_S = 20.0  # what may be begun within a sweep
-CANCELLABLE_STATES: tuple[application_states.State, ...] = ("cancelled", "expired")
-# "pending" is new, or wanted again; "ready" is the BFF's own word until Core has taken the item up.
+INTAKE_BATCH = 200  # items of a campaign that become applications at a start, and in each minute
+SWEEP_BATCH = 500  # campaigns
+SWEEP_BUDGET_S = 20.0  # the time within which a sweep may begin with another campaign
+READOPTABLE_STATES: tuple[application_states.State, ...] = ("cancelled", "expired")
+# "pending" is new, or to be retried; "ready" is the BFF's until Core has created the application.
 IS_PENDING_SQL = "(q.status = 'pending' OR q.status = 'ready' AND q.core_state IS NULL)"
-# The letter that the BFF had written for a vacancy lies in custom_cvs.
+# The BFF stores the letter for a vacancy in custom_cvs.
 SELECT_PENDING_ITEMS = f"""
     SELECT q.id, q.user_id, u.account_id, q.job_external_id, q.payload, custom.cover_letter
     FROM application_queue q JOIN users u ON u.id = q.user_id LEFT JOIN LATERAL (
@@ -63,8 +63,8 @@ UPDATE_QUEUE_ITEM_FAILED = """
     SET status = 'failed', core_state = 'refused', last_error = %(reason)s, updated_at = %(utc)s
     WHERE id = %(id)s
 """
-# An application that was given up before it was out begins anew as an item; so does an item's own
-# that the BFF has made pending again.
+# An application that was cancelled or expired before it was sent is adopted by the item and queued
+# again; so is the item's own application where the BFF has set the item to pending.
 UPDATE_APPLICATION_ADOPTED = """
     UPDATE application_ledger
     SET workflow_id = %(workflow_id)s, queue_item_id = %(item_id)s, user_id = %(user_id)s,
@@ -76,36 +76,38 @@ UPDATE_APPLICATION_ADOPTED = """
 def create_applications(
     campaign: Campaign, *, caller: Caller, connection: Connection, now: datetime
 ) -> int:
-    """Make applications of items that are pending, each in a transaction of its own: how many."""
+    """Create applications from pending items, each in a transaction of its own; return how many."""
     values = {"workflow_id": campaign.workflow_id, "most": INTAKE_BATCH}
     items = connection.execute(SELECT_PENDING_ITEMS, values).fetchall()
-    moments = []
+    send_times = []
     if items:
-        moments = send_schedule.forecast_items(campaign, len(items), connection=connection, now=now)
-    taken = 0
-    for item, moment in zip(items, moments, strict=True):
+        send_times = send_schedule.forecast_items(
+            campaign, len(items), connection=connection, now=now
+        )
+    created = 0
+    for item, send_at in zip(items, send_times, strict=True):
         with connection.transaction():
             if connection.execute(LOCK_RUNNING_CAMPAIGN, values).fetchone() is None:
                 break
             if connection.execute(LOCK_PENDING_ITEM, item).fetchone() is None:
                 continue
-            reason = _create_application(item, campaign, moment, caller, connection, now)
+            reason = _create_application(item, campaign, send_at, caller, connection, now)
             if reason is not None:
                 failed = {"id": item["id"], "reason": reason, "utc": now.replace(tzinfo=None)}
                 connection.execute(UPDATE_QUEUE_ITEM_FAILED, failed)
                 count("CampaignItemsFailed")
-        taken += reason is None
-    if taken:
+        created += reason is None
+    if created:
         queues.notify(ledger.QUEUE, {"account_id": str(campaign.account_id)})
-        logger.info("items of a campaign taken up", items=taken)
-    return taken
+        logger.info("applications created from items of a campaign", items=created)
+    return created
 
 
 def sweep(*, caller: Caller, connection: Connection, now: datetime) -> int:
-    """Take up what was added to campaigns that run: how many."""
+    """Create applications from items that were added to running campaigns; return how many."""
     ends = time.monotonic() + SWEEP_BUDGET_S
 
-    def take(row: dict[str, Any]) -> int:
+    def create(row: dict[str, Any]) -> int:
         if time.monotonic() >= ends:
             return 0
         return create_applications(Campaign(**row), caller=caller, connection=connection, now=now)
@@ -113,18 +115,18 @@ def sweep(*, caller: Caller, connection: Connection, now: datetime) -> int:
     campaigns = connection.execute(
         SELECT_CAMPAIGNS_WITH_PENDING_ITEMS, {"most": SWEEP_BATCH}
     ).fetchall()
-    return periodic.for_each(campaigns, take)
+    return periodic.for_each(campaigns, create)
 
 
 def _create_application(
     item: dict[str, Any],
     campaign: Campaign,
-    moment: datetime,
+    send_at: datetime,
     caller: Caller,
     connection: Connection,
     now: datetime,
 ) -> str | None:
-    """Make an application of one item; or why it cannot be one."""
+    """Create an application from an item; return ``None``, or the reason why there is none."""
     import psycopg
 
     if item["account_id"] is None:
@@ -132,13 +134,13 @@ def _create_application(
     if item["account_id"] != campaign.account_id:
         return "another_account"
     try:
-        body = _body(item)
+        body = _to_body(item)
         person = people.find_by_account(campaign.account_id, user_id=item["user_id"])
         with connection.transaction():
             application, is_new = create_application(
                 body,
                 key=f"queue:{uuid5(item['id'], body.model_dump_json())}",
-                wait=moment if moment > now else None,
+                wait=send_at if send_at > now else None,
                 person=person,
                 caller=caller,
                 connection=connection,
@@ -146,32 +148,21 @@ def _create_application(
                 workflow_id=campaign.workflow_id,
                 queue_item_id=item["id"],
             )
-            own = application.queue_item_id == item["id"]
-            if is_new or (own and application.state not in application_states.RETRYABLE):
+            is_own = application.queue_item_id == item["id"]
+            if is_new or (is_own and application.state not in application_states.RETRYABLE):
                 projection.project(application, connection=connection, now=now)
                 return None
-            if not own and application.state not in CANCELLABLE_STATES:
+            if not is_own and application.state not in READOPTABLE_STATES:
                 return "already_applied" if application.state == "submitted" else "duplicate"
-            adopted = {
-                "id": application.id,
-                "state": application.state,
+            values = {
                 "workflow_id": campaign.workflow_id,
                 "item_id": item["id"],
                 "user_id": item["user_id"],
                 "letter": body.letter,
                 "resume_id": body.resume_id,
-                "expires_at": moment + ledger.APPLICATION_TTL,
+                "expires_at": send_at + ledger.APPLICATION_TTL,
             }
-            connection.execute(UPDATE_APPLICATION_ADOPTED, adopted)
-            ledger.transition(
-                application.id,
-                "queued",
-                source=[application.state],
-                reason="retried",
-                due_at=now,
-                connection=connection,
-                now=now,
-            )
+            _adopt(application, values, connection=connection, now=now)
     except (ValidationError, psycopg.DataError):
         return "bad_arguments"
     except Invalid as error:
@@ -181,8 +172,31 @@ def _create_application(
     return None
 
 
-def _body(item: dict[str, Any]) -> SubmitBody:
-    """An item as a body of submit. Raises ``ValidationError``."""
+def _adopt(
+    application: ledger.Application,
+    values: dict[str, Any],
+    *,
+    connection: Connection,
+    now: datetime,
+) -> None:
+    """Make an earlier application the item's own, with the *values* of that, and queue it again."""
+    connection.execute(
+        UPDATE_APPLICATION_ADOPTED,
+        {**values, "id": application.id, "state": application.state},
+    )
+    ledger.transition(
+        application.id,
+        "queued",
+        source=[application.state],
+        reason="retried",
+        due_at=now,
+        connection=connection,
+        now=now,
+    )
+
+
+def _to_body(item: dict[str, Any]) -> SubmitBody:
+    """Return an item as the body of a submit request. Raises ``ValidationError``."""
     payload = item["payload"] if isinstance(item["payload"], dict) else {}
     found = {
         snake: payload.get(snake, payload.get(camel))

@@ -1,4 +1,4 @@
-"""What callers send and get: bodies and answers of ``/api/queue/*``."""
+"""Bodies and answers of ``/api/queue/*``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId"}
 
 
 def _either(snake: str, camel: str) -> AliasChoices:
-    """The BFF writes camelCase, Core's own words are snake_case."""
+    """Return an alias for both spellings: the BFF writes camelCase, Core snake_case."""
     return AliasChoices(snake, camel)
 
 
 class WorkflowBody(BaseModel):
-    """Which campaign; *user_id*: for a service without a token of the user. Both spellings."""
+    """A campaign by its id. *user_id*: its owner, for a service without a token of the user. Both
+    spellings are accepted."""
 
     workflow_id: UUID = Field(validation_alias=_either("workflow_id", "workflowId"))
     user_id: str | None = Field(None, validation_alias=_either("user_id", "userId"))
 
 
 class CustomizeBody(WorkflowBody):
-    """How many vacancies the BFF has put into the campaign."""
+    """The number of vacancies that the BFF has added to the campaign."""
 
     job_count: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         None, validation_alias=_either("job_count", "jobCount")
@@ -31,7 +32,7 @@ class CustomizeBody(WorkflowBody):
 
 
 class CampaignJob(BaseModel):
-    """One vacancy. What else comes is kept with the item."""
+    """A vacancy of a campaign. Other fields are stored with the item."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -42,7 +43,7 @@ class CampaignJob(BaseModel):
     cover_letter: str | None = Field(None, validation_alias=_either("cover_letter", "coverLetter"))
     hh_resume_id: str | None = Field(None, validation_alias=_either("hh_resume_id", "hhResumeId"))
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(
-        0, description="the lower, the earlier it is taken up"
+        0, description="the lower, the earlier an application is created from it"
     )
 
 
@@ -65,14 +66,14 @@ class AddBody(BaseModel):
 
 
 class WorkflowQuery(BaseModel):
-    """Which campaign; whose, for a service without a token of the user."""
+    """A campaign by its id. *user_id*: its owner, for a service without a token of the user."""
 
     workflow_id: UUID = Field(validation_alias=_either("workflow_id", "workflowId"))
     user_id: str | None = None
 
 
 class StatusQuery(WorkflowQuery):
-    """And a page of its items."""
+    """A campaign, and a page of its items."""
 
     page: Annotated[int, Field(ge=0, le=10_000)] = 0
     per_page: Annotated[int, Field(ge=1, le=100)] = 50
@@ -80,18 +81,18 @@ class StatusQuery(WorkflowQuery):
 
 class CampaignAnswer(BaseModel):
     """A campaign, in both spellings where callers use them. *status*: its state, or ``completed``
-    when nothing of it is left to do."""
+    when none of its applications is left to send."""
 
     success: Literal[True] = True
     workflow_id: UUID
     workflowId: UUID  # noqa: N815
     status: Literal["created", "running", "paused", "cancelled", "completed"]
     job_count: int | None = Field(description="as the BFF counted them")
-    pending_count: int = Field(description="applications that are not out yet")
+    pending_count: int = Field(description="applications that were not sent yet")
     hours_needed: float | None
     estimated_completion: AwareDatetime | None = Field(
-        description="when the last one may go out, by both limits and what else waits; null: "
-        "nothing is left, or nothing goes on"
+        description="when the last application may be sent, by both limits and what else waits; "
+        "null: none is left, or the campaign does not run"
     )
     estimatedCompletion: AwareDatetime | None  # noqa: N815
     message: str
@@ -105,7 +106,7 @@ class AddedToCampaign(CampaignAnswer):
 
 
 class ItemCounts(BaseModel):
-    """Items by their status, in the words that the BFF and its page know."""
+    """The number of items by their status, of those that the BFF and its page know."""
 
     pending: int = 0
     customizing: int = 0
@@ -117,32 +118,34 @@ class ItemCounts(BaseModel):
 
 
 class CampaignProgress(CampaignAnswer):
-    """How far a campaign is. *total* is *submitted*, *failed*, *waiting*, *needs_person* and
-    *cancelled* together."""
+    """The progress of a campaign. *total* is the sum of *submitted*, *failed*, *waiting*,
+    *needs_person* and *cancelled*."""
 
     total: int
     completed: int = Field(description="the same as submitted")
     submitted: int
-    failed: int = Field(description="what nothing comes of, besides the two below")
-    waiting: int = Field(description="neither out nor over")
-    needs_person: int = Field(description="what a person must do something about")
+    failed: int = Field(description="failed items, without those of needs_person and cancelled")
+    waiting: int = Field(description="neither sent nor failed")
+    needs_person: int = Field(description="items for which a person must do something")
     cancelled: int
-    progress: ItemCounts = Field(description="by status: failed has all that does not go out")
-    states: dict[str, int] = Field(description="by Core's own word, a state of an application")
+    progress: ItemCounts = Field(description="by status: failed has all that are not sent")
+    states: dict[str, int] = Field(description="by Core's own state of the application")
 
 
 class ItemAnswer(BaseModel):
-    """One vacancy of a campaign."""
+    """An item of a campaign: a vacancy and the state of its application."""
 
     id: UUID
     job_external_id: str
-    status: str | None = Field(description="one of the words of progress")
-    state: str | None = Field(description="Core's own word: pending, or a state of an application")
+    status: str | None = Field(description="one of the names of progress")
+    state: str | None = Field(description="Core's own: pending, or the state of the application")
     last_error: str | None = Field(description="the reason, and the link for a person if any")
     attempts: int | None
     next_run_at: AwareDatetime | None
     created_at: AwareDatetime
-    application_id: UUID | None = Field(description="of /api/applications; null: not taken up")
+    application_id: UUID | None = Field(
+        description="of /api/applications; null: no application was created yet"
+    )
 
 
 class CampaignStatus(CampaignProgress):

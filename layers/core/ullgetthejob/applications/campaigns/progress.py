@@ -1,4 +1,4 @@
-"""How far a campaign is, and when it may be done: what callers are answered."""
+"""The progress of a campaign and the forecast of its completion, as callers get them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SELECT_QUEUE_ITEMS = """
     WHERE q.workflow_id = %(workflow_id)s
     ORDER BY q.priority, q.created_at, q.id LIMIT %(limit)s OFFSET %(offset)s
 """
-# What the BFF wrote over an item counts as it stands there, not as Core saw it last.
+# The status that the BFF wrote over an item counts, not the one that Core wrote last.
 COUNT_QUEUE_ITEMS = """
     SELECT status, CASE WHEN status = 'pending' THEN 'pending' ELSE core_state END AS state,
            count(*) AS items
@@ -51,22 +51,22 @@ NEEDS_PERSON_STATES = ("needs_person", "handoff")
 def progress(
     workflow_id: UUID, *, person: Person, connection: Connection, now: datetime
 ) -> CampaignProgress:
-    """How far the campaign is. Raises :class:`NotFound` also for another account's."""
+    """Return the campaign's progress. Raises :class:`NotFound` also for another account's."""
     campaign = find(workflow_id, person=person, connection=connection, now=now)
     rows = connection.execute(COUNT_QUEUE_ITEMS, {"workflow_id": workflow_id}).fetchall()
-    shown = _counted(rows, "status")
-    states = _counted(rows, "state")
-    counts = ItemCounts(**{name: shown.get(name, 0) for name in ItemCounts.model_fields})
+    statuses = _count_by(rows, "status")
+    states = _count_by(rows, "state")
+    counts = ItemCounts(**{name: statuses.get(name, 0) for name in ItemCounts.model_fields})
     needs_person = sum(states.get(state, 0) for state in NEEDS_PERSON_STATES)
     cancelled = states.get("cancelled", 0)
-    so_far = answer(campaign, campaign.state, person=person, connection=connection, now=now)
+    current = answer(campaign, campaign.state, person=person, connection=connection, now=now)
     return CampaignProgress(
-        **dict(so_far),
-        total=sum(shown.values()),
+        **dict(current),
+        total=sum(statuses.values()),
         completed=counts.submitted,
         submitted=counts.submitted,
         failed=counts.failed - needs_person - cancelled,
-        waiting=so_far.pending_count,
+        waiting=current.pending_count,
         needs_person=needs_person,
         cancelled=cancelled,
         progress=counts,
@@ -77,8 +77,9 @@ def progress(
 def status(
     query: StatusQuery, *, person: Person, connection: Connection, now: datetime
 ) -> CampaignStatus:
-    """The campaign and a page of its items. Raises :class:`NotFound` also for another account's."""
-    so_far = progress(query.workflow_id, person=person, connection=connection, now=now)
+    """Return the campaign and a page of its items. Raises :class:`NotFound` also for another
+    account's."""
+    current = progress(query.workflow_id, person=person, connection=connection, now=now)
     values = {
         "workflow_id": query.workflow_id,
         "limit": query.per_page,
@@ -86,7 +87,7 @@ def status(
     }
     items = connection.execute(SELECT_QUEUE_ITEMS, values).fetchall()
     return CampaignStatus(
-        **dict(so_far),
+        **dict(current),
         items=[ItemAnswer(**item) for item in items],
         page=query.page,
         per_page=query.per_page,
@@ -101,11 +102,11 @@ def answer(
     connection: Connection,
     now: datetime,
 ) -> CampaignAnswer:
-    """Where the campaign stands, with *message*: what was done."""
+    """Return the campaign's state and forecast. *message*: what was done."""
     rows = connection.execute(COUNT_QUEUE_ITEMS, {"workflow_id": campaign.workflow_id}).fetchall()
-    shown = _counted(rows, "status")
-    left = sum(items for status, items in shown.items() if status not in ("submitted", "failed"))
-    done = campaign.state == "running" and shown and not left
+    statuses = _count_by(rows, "status")
+    left = sum(items for name, items in statuses.items() if name not in ("submitted", "failed"))
+    is_completed = campaign.state == "running" and statuses and not left
     completion = None
     if left:
         completion = send_schedule.forecast_completion(
@@ -114,7 +115,7 @@ def answer(
     return CampaignAnswer(
         workflow_id=campaign.workflow_id,
         workflowId=campaign.workflow_id,
-        status="completed" if done else campaign.state,
+        status="completed" if is_completed else campaign.state,
         job_count=campaign.job_count,
         pending_count=left,
         hours_needed=round((completion - now) / ONE_HOUR, 1) if completion else None,
@@ -124,10 +125,10 @@ def answer(
     )
 
 
-def _counted(rows: list[dict[str, Any]], by: Literal["status", "state"]) -> dict[str, int]:
-    """How many items there are by *by*; those without are left out."""
-    counted: dict[str, int] = {}
+def _count_by(rows: list[dict[str, Any]], column: Literal["status", "state"]) -> dict[str, int]:
+    """Return the number of items for each value of *column*, without nulls."""
+    counts: dict[str, int] = {}
     for row in rows:
-        if row[by] is not None:
-            counted[row[by]] = counted.get(row[by], 0) + row["items"]
-    return counted
+        if row[column] is not None:
+            counts[row[column]] = counts.get(row[column], 0) + row["items"]
+    return counts

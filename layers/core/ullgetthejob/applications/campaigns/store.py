@@ -1,4 +1,4 @@
-"""A campaign's own row: found, made, turned from state to state."""
+"""Storage of campaigns: find, create, and move a campaign from state to state."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Campaign:
 
 
 def find(workflow_id: UUID, *, person: Person, connection: Connection, now: datetime) -> Campaign:
-    """The person's campaign; also one whose items the BFF has written and that nobody has asked
-    about yet. Raises :class:`NotFound`."""
+    """Return the person's campaign; also one that has no row yet, and whose items the BFF has
+    written. Raises :class:`NotFound`."""
     values = {"workflow_id": workflow_id, "account_id": person.account_id}
     row = connection.execute(SELECT_CAMPAIGN, values).fetchone()
     if row is not None and row["account_id"] == person.account_id:
@@ -68,7 +68,7 @@ def find(workflow_id: UUID, *, person: Person, connection: Connection, now: date
 def get_or_create(
     workflow_id: UUID, *, person: Person, connection: Connection, now: datetime
 ) -> Campaign:
-    """The person's campaign, made if nobody has it. Raises :class:`NotFound`,
+    """Return the person's campaign; insert it if no account has it. Raises :class:`NotFound`,
     :class:`NeedsPerson`."""
     values = {
         "workflow_id": workflow_id,
@@ -92,7 +92,8 @@ def transition(
     connection: Connection,
     now: datetime,
 ) -> Campaign:
-    """The campaign in another state, on record; as it stands, if it is in none of *source*."""
+    """Move a campaign that is in one of *source* to *state*, and audit it; return the campaign as
+    it is afterwards."""
     values = {"workflow_id": campaign.workflow_id, "state": state, "from": source, "now": now}
     with connection.transaction():
         if connection.execute(UPDATE_CAMPAIGN_STATE, values).rowcount:

@@ -1,4 +1,4 @@
-"""Reading, replacing and previewing a person's rules."""
+"""The commands of ``/api/filters``: show, replace and preview a person's rules."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.hh.models import Vacancy
     from ullgetthejob.platform.authentication import Caller
 
     Connection = psycopg.Connection[dict[str, Any]]
 
 
 def show(*, person: Person, connection: Connection) -> models.FiltersAnswer:
-    """The stored rules. Raises :class:`NeedsPerson` (``filters_unreadable``)."""
-    return store._read(person.account_id, connection=connection)
+    """Return the stored rules. Raises :class:`NeedsPerson` (``filters_unreadable``)."""
+    return store.read_filters(person.account_id, connection=connection)
 
 
 def replace(
@@ -32,7 +33,8 @@ def replace(
     connection: Connection,
     now: datetime,
 ) -> models.FiltersAnswer:
-    """Store the rules; they hold for whatever goes out from now on, also for what waits already.
+    """Replace the rules and return them; they apply to every application that is sent from now on,
+    also to those that already wait.
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru.
     """
@@ -58,37 +60,27 @@ def replace(
 def preview(
     body: models.PreviewBody, *, person: Person, connection: Connection, now: datetime
 ) -> models.Preview:
-    """Try rules on stored vacancies; nothing is changed. Raises :class:`NeedsPerson`
-    (``filters_unreadable``) when the stored ones are asked for."""
-    rules = body.rules or store._read(person.account_id, connection=connection).rules
+    """Evaluate rules on stored vacancies and return the verdicts; nothing is changed. Raises
+    :class:`NeedsPerson` (``filters_unreadable``) where the stored rules are used."""
+    rules = body.rules or store.read_filters(person.account_id, connection=connection).rules
     wanted = list(dict.fromkeys(body.job_ids or ()))
     if body.job_ids is None:
         rows = connection.execute(
             store.SELECT_NEWEST_VACANCIES, {"most": models.MAX_PREVIEWED}
         ).fetchall()
-        vacancies = list(store._models(rows))
+        vacancies = list(store.parse_vacancies(rows))
     else:
         rows = connection.execute(store.SELECT_STORED_VACANCIES, {"ids": wanted}).fetchall()
-        vacancies = sorted(store._models(rows), key=lambda one: wanted.index(one.id))
-    week = store._week(person.account_id, rules, connection=connection, now=now)
-    jobs = []
-    for vacancy in vacancies:
-        found = evaluation.judge(rules, vacancy, week)
-        verdict = evaluation._verdict(found)
-        if verdict != "drop" and vacancy.employer.id is not None:
-            week.made[vacancy.employer.id] += 1
-        jobs.append(
-            models.PreviewedJob(
-                job_id=vacancy.id,
-                title=vacancy.name,
-                company=vacancy.employer.name,
-                verdict=verdict,
-                findings=found,
-            )
+        vacancies = sorted(
+            store.parse_vacancies(rows), key=lambda vacancy: wanted.index(vacancy.id)
         )
-    verdicts = Counter(one.verdict for one in jobs)
-    drops = Counter(each.rule for one in jobs for each in one.findings if each.verdict == "drop")
-    stored = {one.job_id for one in jobs}
+    week = store.read_week(person.account_id, rules, connection=connection, now=now)
+    jobs = [_preview_job(rules, vacancy, week) for vacancy in vacancies]
+    verdicts = Counter(job.verdict for job in jobs)
+    drops = Counter(
+        finding.rule for job in jobs for finding in job.findings if finding.verdict == "drop"
+    )
+    stored = {job.job_id for job in jobs}
     return models.Preview(
         checked=len(jobs),
         kept=verdicts["keep"],
@@ -96,5 +88,20 @@ def preview(
         unknown=verdicts["unknown"],
         by_rule={rule: drops[rule] for rule in get_args(models.Rule)},
         jobs=jobs,
-        not_stored=[id for id in wanted if id not in stored],
+        not_stored=[job_id for job_id in wanted if job_id not in stored],
+    )
+
+
+def _preview_job(rules: models.Rules, vacancy: Vacancy, week: models.Week) -> models.PreviewedJob:
+    """Return the verdict on *vacancy*; one that is not dropped counts in *week*."""
+    findings = evaluation.evaluate(rules, vacancy, week)
+    verdict = evaluation.combine_verdicts(findings)
+    if verdict != "drop" and vacancy.employer.id is not None:
+        week.made[vacancy.employer.id] += 1
+    return models.PreviewedJob(
+        job_id=vacancy.id,
+        title=vacancy.name,
+        company=vacancy.employer.name,
+        verdict=verdict,
+        findings=findings,
     )

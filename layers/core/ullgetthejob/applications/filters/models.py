@@ -1,4 +1,4 @@
-"""A person's rules for applications: what the API takes, keeps and answers."""
+"""A person's rules for applications: the bodies, stored values and answers of the API."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ Currency = Literal["AZN", "BYR", "EUR", "GEL", "KGS", "KZT", "RUR", "UAH", "USD"
 Rule = Literal[
     "current_employer", "employer", "title", "description", "salary", "format", "employer_week"
 ]
+UNREADABLE = "filters_unreadable"  # code and reason
 MAX_PREVIEWED = 100
 Phrase = Annotated[
     str,
@@ -48,24 +49,24 @@ class _Strict(BaseModel):
 
 
 class EmployerRule(_Strict):
-    """An employer by its id at hh.ru, by words of its name, or either."""
+    """An employer, by its id at hh.ru, by words of its name, or by either."""
 
     id: VacancyId | None = None
     name: Phrase | None = None
 
     @model_validator(mode="after")
-    def _names_somebody(self) -> EmployerRule:
+    def _require_id_or_name(self) -> EmployerRule:
         if self.id is None and self.name is None:
             raise ValueError("id or name must be given")
         return self
 
 
 class SalaryFloor(_Strict):
-    """The least *amount* a month. *gross*: it is meant before tax.
+    """The least *amount* a month. *gross*: the amount is before tax.
 
-    Compared with the most that is offered (the upper end, else the lower); offers that do not say
-    are taken as before tax. Another currency, and a salary for a shift, an hour or a rotation,
-    cannot be compared: the person looks.
+    Compared with the most that is offered (the upper end, else the lower); offers without tax
+    information are taken as before tax. Another currency, and a salary for a shift, an hour or a
+    rotation, cannot be compared: the person decides.
     """
 
     amount: Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -75,7 +76,8 @@ class SalaryFloor(_Strict):
 
 
 class Rules(_Strict):
-    """What is dropped. Words: see :mod:`ullgetthejob.applications.filters.phrase_matching`."""
+    """The rules by which vacancies are dropped. Words match as in
+    :mod:`ullgetthejob.applications.filters.phrase_matching`."""
 
     employers: Annotated[tuple[EmployerRule, ...], Field(max_length=200)] = ()
     title_words: Annotated[tuple[Phrase, ...], Field(max_length=100)] = ()
@@ -83,16 +85,16 @@ class Rules(_Strict):
     salary_floor: SalaryFloor | None = None
     formats: Annotated[
         tuple[Format, ...],
-        Field(max_length=9, description="wanted ones, by work format or schedule; none: all"),
+        Field(max_length=9, description="the wanted work formats or schedules; none: all"),
     ] = ()
     current_employer: EmployerRule | None = None
     max_per_employer_per_week: Annotated[
-        int | None, Field(ge=1, le=200, description="in any 7 days, made by hand or not")
+        int | None, Field(ge=1, le=200, description="in any 7 days, by hand or not")
     ] = None
 
 
 class FiltersBody(_Strict):
-    """*rules* replace the ones before, whole. *user_id*: whose, for a service without a token of
+    """*rules* replace all earlier rules. *user_id*: their owner, for a service without a token of
     the user."""
 
     rules: Rules
@@ -100,8 +102,8 @@ class FiltersBody(_Strict):
 
 
 class PreviewBody(_Strict):
-    """*rules*: those to try, by default the stored ones. *job_ids*: the vacancies to try them on,
-    by default those that Core saw most recently."""
+    """*rules*: those to evaluate, by default the stored ones. *job_ids*: the vacancies to evaluate
+    them on, by default those that Core saw most recently."""
 
     rules: Rules | None = None
     job_ids: Annotated[tuple[VacancyId, ...], Field(min_length=1, max_length=100)] | None = None
@@ -109,7 +111,7 @@ class PreviewBody(_Strict):
 
 
 class FiltersAnswer(BaseModel):
-    """The account's rules; empty ones before the first PUT."""
+    """The account's rules; empty before the first PUT."""
 
     success: Literal[True] = True
     rules: Rules
@@ -117,18 +119,19 @@ class FiltersAnswer(BaseModel):
 
 
 class Finding(BaseModel):
-    """What a rule says of a vacancy: ``drop``, or ``unknown`` where the vacancy lacks the fact."""
+    """The finding of a rule: ``drop``, or ``unknown`` where the vacancy lacks the fact."""
 
     rule: Rule
     verdict: Literal["drop", "unknown"]
     because: str = Field(description="the words, employer or fact that decided")
     found: str | None = Field(
-        default=None, description="the vacancy's own words in which the rule's were found"
+        default=None, description="the vacancy's own words that the rule's words match"
     )
 
 
 class PreviewedJob(BaseModel):
-    """``unknown``: no rule drops it, as far as the stored vacancy goes; the applier looks again."""
+    """A vacancy with its verdict. ``unknown``: no rule drops it by what is stored of it; the
+    submitter evaluates the rules again."""
 
     job_id: str
     title: str
@@ -138,10 +141,10 @@ class PreviewedJob(BaseModel):
 
 
 class Preview(BaseModel):
-    """What the rules would do, were the vacancies applied to in this order.
+    """The verdicts on vacancies, as if they were applied to in this order.
 
-    *by_rule*: how many each rule drops; one vacancy may be dropped by several. *not_stored*: ids
-    that Core never saw; they are judged when their turn comes.
+    *by_rule*: how many each rule drops; a vacancy may be dropped by several. *not_stored*: ids that
+    Core never saw; the rules are evaluated on them when they are applied to.
     """
 
     success: Literal[True] = True
@@ -156,7 +159,7 @@ class Preview(BaseModel):
 
 @dataclass(frozen=True)
 class Held:
-    """Why an application does not go out."""
+    """The state and the reason of an application that is not sent."""
 
     state: application_states.State
     reason: str

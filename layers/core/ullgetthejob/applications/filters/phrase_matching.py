@@ -1,8 +1,9 @@
-"""Finding a person's words in what an employer wrote: whole words, in any case and Russian form.
+"""Phrase matching: whole words of an employer's text, in any case and Russian form.
 
-A phrase is one word or several that must follow each other. ``продажи`` finds *продаж* and
+A phrase is one word, or several that must follow each other. ``продажи`` finds *продаж* and
 *продажам*, not *продакт*; ``закупки`` finds *закупок*; ``java`` does not find *JavaScript*;
-``продаж*`` finds whatever begins so. What makes two words the same: :mod:`platform.russian_text`.
+``продаж*`` finds every word with this beginning. Which words are the same:
+:mod:`platform.russian_text`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ LAST_CHARACTER = "\U0010ffff"
 
 
 class PhraseIndex:
-    """A text that is searched for many phrases."""
+    """An index of a text, for searching it for many phrases."""
 
     def __init__(self, text: str) -> None:
         self._text = russian_text.composed(text)
@@ -30,24 +31,24 @@ class PhraseIndex:
         for place, word in enumerate(self._words):
             for key in russian_text.keys_of(word.text):
                 self._places[key].add(place)
-            if word.start and self._text[word.start - 1] == ".":  # ASP.NET has a .NET in it
+            if word.start and self._text[word.start - 1] == ".":  # ASP.NET contains .NET
                 self._places[f".{word.text}"].add(place)
         self._sorted = sorted(
             {reading for word in self._words for reading in russian_text.readings(word.text)}
         )
 
-    def has(self, phrase: str) -> bool:
-        """Return whether *phrase* is in it."""
+    def contains(self, phrase: str) -> bool:
+        """Return whether the text contains *phrase*."""
         return self.find(phrase) is not None
 
     def find(self, phrase: str) -> str | None:
-        """Return the words that *phrase* finds first, as they stand in the text; ``None``: none."""
+        """Return the first words that *phrase* matches, as the text has them; ``None`` if none."""
         words = _parse_phrase(phrase)
         if not words:
             return None
         starts = [
-            {place - nth for place in self._find(word, is_prefix)}
-            for nth, (word, is_prefix) in enumerate(words)
+            {place - offset for place in self._find_places(word, is_prefix)}
+            for offset, (word, is_prefix) in enumerate(words)
         ]
         found = set.intersection(*starts)
         if not found:
@@ -56,7 +57,8 @@ class PhraseIndex:
         last = first + len(words) - 1
         return self._text[self._words[first].start : self._words[last].end]
 
-    def _find(self, word: str, is_prefix: bool) -> set[int]:
+    def _find_places(self, word: str, is_prefix: bool) -> set[int]:
+        """Return the positions of the words of the text that *word* matches."""
         if not is_prefix:
             keys = russian_text.keys_of(word)
             return set().union(*(self._places.get(key, ()) for key in keys))
@@ -70,10 +72,10 @@ class PhraseIndex:
 
 
 def check_phrase(phrase: str) -> str:
-    """Return *phrase*, if it can be looked for. Raises :class:`ValueError`."""
+    """Return *phrase* if it can be searched for. Raises :class:`ValueError`."""
     words = _parse_phrase(phrase)
     if not words:
-        raise ValueError("must have a word in it")
+        raise ValueError("must contain a word")
     if len(words) > MAX_WORDS:
         raise ValueError(f"must not have more than {MAX_WORDS} words")
     if phrase.count("*") != sum(is_prefix for _, is_prefix in words):
@@ -87,7 +89,7 @@ def check_phrase(phrase: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse_phrase(phrase: str) -> tuple[tuple[str, bool], ...]:
-    """The words of a phrase, and whether each is the beginning of one."""
+    """Return the words of a phrase, each with whether it is a prefix."""
     return tuple(
         (word, bool(star)) for word, star in PHRASE_WORD.findall(russian_text.fold(phrase))
     )

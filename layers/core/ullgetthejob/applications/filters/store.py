@@ -1,15 +1,14 @@
-"""A person's rules as they are kept, and what they are judged by: the week's applications, stored
-vacancies."""
+"""Storage of a person's rules, and of what they are evaluated on: the week's applications and
+stored vacancies."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
-from ullgetthejob.applications.filters import evaluation, models
+from ullgetthejob.applications.filters import models
 from ullgetthejob.platform.errors import NeedsPerson
 from ullgetthejob.platform.telemetry import logger
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
+WEEK = timedelta(days=7)
+
 SELECT_FILTERS = (
     "SELECT rules, updated_at FROM application_filters WHERE account_id = %(account_id)s"
 )
@@ -33,8 +34,8 @@ UPSERT_FILTERS = """
     ON CONFLICT (account_id) DO UPDATE
     SET rules = excluded.rules, updated_at = excluded.updated_at
 """
-# Every application that hh.ru has or may have, made by hand or not. One that it called a repetition
-# was made by hand, maybe this week, until the negotiations tell when.
+# Every application that hh.ru has or may have, made by hand or not. One that hh.ru refused as
+# already applied was made by hand: it counts as of this week until the negotiations say when.
 SELECT_ATTEMPTS_OF_WEEK = """
     SELECT DISTINCT l.vacancy_id, j.employer_id,
            j.employer_id IS NULL AND j.vacancy IS NULL AND j.detail IS NULL AS unknown
@@ -59,7 +60,9 @@ SELECT_NEWEST_VACANCIES = """
 """
 
 
-def _read(account_id: UUID | None, *, connection: Connection) -> models.FiltersAnswer:
+def read_filters(account_id: UUID | None, *, connection: Connection) -> models.FiltersAnswer:
+    """Return the account's rules, empty ones if none are stored. Raises :class:`NeedsPerson`
+    (``filters_unreadable``)."""
     row = connection.execute(SELECT_FILTERS, {"account_id": account_id}).fetchone()
     if row is None:
         return models.FiltersAnswer(rules=models.Rules(), updated_at=None)
@@ -68,24 +71,26 @@ def _read(account_id: UUID | None, *, connection: Connection) -> models.FiltersA
     except ValidationError:
         logger.error("stored filters cannot be read", account_id=str(account_id))
         raise NeedsPerson(
-            "the stored filters cannot be read: put them again", code=evaluation.UNREADABLE
+            "the stored filters cannot be read: put them again", code=models.UNREADABLE
         ) from None
     return models.FiltersAnswer(rules=rules, updated_at=row["updated_at"])
 
 
-def _stored_rules(account_id: UUID, *, connection: Connection) -> models.Rules | None:
-    """``None`` where there is nothing to check."""
-    rules = _read(account_id, connection=connection).rules
+def find_rules(account_id: UUID, *, connection: Connection) -> models.Rules | None:
+    """Return the account's rules, or ``None`` if it has none. Raises :class:`NeedsPerson`
+    (``filters_unreadable``)."""
+    rules = read_filters(account_id, connection=connection).rules
     return None if rules == models.Rules() else rules
 
 
-def _week(
+def read_week(
     account_id: UUID | None, rules: models.Rules, *, connection: Connection, now: datetime
 ) -> models.Week:
+    """Return the account's applications of the last seven days; empty where no rule needs them."""
     week = models.Week()
     if rules.max_per_employer_per_week is None or account_id is None:
         return week
-    values = {"account_id": account_id, "since": now - evaluation.WEEK}
+    values = {"account_id": account_id, "since": now - WEEK}
     for row in connection.execute(SELECT_ATTEMPTS_OF_WEEK, values).fetchall():
         if row["unknown"]:
             week.unknown.add(row["vacancy_id"])
@@ -94,8 +99,8 @@ def _week(
     return week
 
 
-def _models(rows: Iterable[dict[str, Any]]) -> Iterable[Vacancy]:
-    """Stored vacancies; one that cannot be read is as good as not stored."""
+def parse_vacancies(rows: Iterable[dict[str, Any]]) -> Iterable[Vacancy]:
+    """Yield the vacancies of *rows*, without those that cannot be read."""
     from ullgetthejob.hh.models import Vacancy, VacancyDetail
 
     for row in rows:

@@ -1,0 +1,231 @@
+"""The transitions that a submitter makes for its account, and the calls that it makes to hh.ru.
+
+Shared by what precedes the call that applies (:mod:`.preparation`), that call (:mod:`.submitter`)
+and what follows it (:mod:`.settlement`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.accounts import audit, hh_calls, people
+from ullgetthejob.applications import (
+    application_states,
+    attempts,
+    deferral,
+    ledger,
+    resume_creation,
+)
+from ullgetthejob.applications.ledger import ConcurrentUpdate
+from ullgetthejob.hh.errors import HHError, HHRegionBlocked, HHUnavailable
+from ullgetthejob.rate_limits import availability
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.errors import AppError, NeedsPerson
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+# Failed calls in a row for one application, while hh.ru answers others, before it is handed off.
+MAX_FAILED_CALLS = 20
+FAILED_CALL_PAUSE = timedelta(seconds=5)  # longer by as much each time
+MAX_FAILED_CALL_PAUSE = timedelta(minutes=10)
+NEW_RESUME_RECHECK = timedelta(seconds=10)
+MAX_RESUME_RECHECKS = 6
+
+# The code of an access error → the reason of the applications that wait for the access.
+REASON_BY_ACCESS_CODE = {"reauth_required": "reauth_required", "hh_captcha": "captcha"}
+
+
+@dataclass(frozen=True)
+class AccountTransitions:
+    """The transitions of the applications of one account, for the holder of its lease."""
+
+    account_id: UUID
+    hh: HHClient
+    connection: Connection
+    clock: Callable[[], datetime]
+    caller: Caller
+
+    def find_person(self, application: Application) -> Person:
+        """Return the person whose session the application came from, with the account's access."""
+        return people.find_by_account(application.account_id, user_id=application.user_id)
+
+    def call_hh(
+        self, person: Person, request: Callable[[Any], Any], *, applying: bool = False
+    ) -> Any:
+        """Return hh.ru's answer to *request*, which is called with *person*'s token.
+
+        *applying*: the call is the one that applies. Raises as :func:`hh_calls.call_as_account`.
+        """
+        return hh_calls.call_as_account(
+            person,
+            request,
+            hh=self.hh,
+            connection=self.connection,
+            now=self.clock(),
+            applying=applying,
+        )
+
+    def transition(
+        self,
+        application: Application,
+        state: application_states.State,
+        *,
+        reason: str | None = None,
+        due_at: datetime | None = None,
+        **columns: Any,
+    ) -> Application:
+        """Move an application to *state* and return its row. Raises :class:`ConcurrentUpdate`.
+
+        An application that its person has cancelled in the meantime stays cancelled: only the
+        person retries it.
+        """
+        source = [
+            allowed
+            for allowed in application_states.ALLOWED_SOURCES[state]
+            if allowed not in application_states.RETRYABLE
+        ]
+        return ledger.transition(
+            application.id,
+            state,
+            source=source,
+            connection=self.connection,
+            now=self.clock(),
+            reason=reason,
+            due_at=due_at,
+            **columns,
+        )
+
+    def close_attempt(
+        self, application: Application, outcome: str, *, counts: bool = False
+    ) -> None:
+        """Record the outcome of the open attempt, and the call in the account's audit log."""
+        with self.connection.transaction():
+            attempts.close_attempts(
+                application.id,
+                outcome,
+                counts=counts,
+                connection=self.connection,
+                now=self.clock(),
+            )
+            audit.write(
+                "apply",
+                outcome,
+                caller=self.caller,
+                user_id=application.user_id,
+                account_id=application.account_id,
+                connection=self.connection,
+                now=self.clock(),
+            )
+
+    def hold(self, application: Application, error: NeedsPerson) -> None:
+        """Move an application to where it waits for its person, since hh.ru denies Core access.
+
+        Where hh.ru keeps applying closed, all that waits is handed off at once, so that the person
+        does not learn of it one application after another.
+        """
+        if error.code in REASON_BY_ACCESS_CODE:
+            link = ((error.details or {}).get("access") or {}).get("captcha_url")
+            self.transition(
+                application, "needs_person", reason=REASON_BY_ACCESS_CODE[error.code], link=link
+            )
+            return
+        self.hand_off(application, error)
+        for waiting in ledger.list_waiting(self.account_id, connection=self.connection):
+            with contextlib.suppress(ConcurrentUpdate):
+                self.hand_off(waiting, error)
+
+    def hand_off(
+        self,
+        application: Application,
+        error: AppError | HHError | None = None,
+        *,
+        reason: str | None = None,
+    ) -> None:
+        """Leave the last step to the person: hh.ru refuses, and would refuse again."""
+        reason = reason or error_code(error)
+        self.transition(application, "handoff", reason=reason, link=vacancy_url(application))
+
+    def postpone(
+        self,
+        application: Application,
+        error: AppError | HHError,
+        *,
+        max_failed_calls: int = MAX_FAILED_CALLS,
+    ) -> None:
+        """Queue an application for later, with a longer pause after each call that failed.
+
+        One whose calls failed *max_failed_calls* times in a row, while hh.ru answers other calls,
+        is handed off.
+        """
+        pause = timedelta(seconds=max(5, getattr(error, "retry_after_s", 5)))
+        failed = self.count_failed_call(application, error)
+        if failed >= max_failed_calls and self.hh.is_answering():
+            self.hand_off(application, reason="hh_unreliable")
+            return
+        self.transition(
+            application,
+            "queued",
+            reason=error_code(error),
+            due_at=self.clock() + max(pause, pause_after(failed)),
+            keeps_failed_calls=True,
+        )
+
+    def count_failed_call(self, application: Application, error: BaseException) -> int:
+        """Return how many calls hh.ru failed in a row; 0 where no call was made this time."""
+        if not isinstance(error, HHUnavailable | HHRegionBlocked) or error.is_pause:
+            return 0
+        return ledger.count_failed_call(application.id, connection=self.connection)
+
+    def defer_all(self, until: datetime, application: Application | None = None) -> None:
+        """Defer what is due for the account, and *application* in preparation, from *until* on."""
+        deferral.defer_queued(
+            self.account_id,
+            first=until,
+            every=availability.token_interval(),
+            preparing_id=application.id if application else None,
+            connection=self.connection,
+            now=self.clock(),
+        )
+
+    def recheck_resume(self, application: Application, reason: str) -> None:
+        """Queue an application whose resume was not found, since a resume that was just created may
+        not be visible yet; after :data:`MAX_RESUME_RECHECKS` leave it to the person."""
+        requested_at = resume_creation.requested_at(application.id, connection=self.connection)
+        waited = self.clock() - (requested_at or application.created_at)
+        if reason == "resume_not_available" and waited < MAX_RESUME_RECHECKS * NEW_RESUME_RECHECK:
+            self.transition(
+                application, "queued", reason=reason, due_at=self.clock() + NEW_RESUME_RECHECK
+            )
+        else:
+            self.transition(
+                application, "needs_person", reason=reason, link=vacancy_url(application)
+            )
+
+
+def error_code(error: AppError | HHError | None) -> str:
+    """Return the error's code, which becomes the application's reason."""
+    return str(getattr(error, "code", "hh_unavailable"))
+
+
+def pause_after(failed_calls: int) -> timedelta:
+    """Return how long to wait after so many failed calls in a row."""
+    return min(FAILED_CALL_PAUSE * failed_calls, MAX_FAILED_CALL_PAUSE)
+
+
+def vacancy_url(application: Application) -> str:
+    """Return the address of the vacancy's page at hh.ru."""
+    return f"https://hh.ru/vacancy/{application.vacancy_id}"
