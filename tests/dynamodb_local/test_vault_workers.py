@@ -10,7 +10,7 @@ import pytest
 from local.settings import REPOSITORY
 from tests.dynamodb_local import vault_work
 from tests.dynamodb_local.parallel import at_once
-from ullgetthejob.accounts import token_store
+from ullgetthejob.accounts import token_renewal
 from ullgetthejob.hh.errors import HHRefreshRefused
 from ullgetthejob.platform.errors import Unavailable
 
@@ -82,11 +82,11 @@ def test_a_worker_killed_at_any_step_loses_nothing_that_can_be_kept(connected, m
         pass
     assert connected.asked() == (step not in KNOWS_NOTHING)
     if step in (*KNOWS_NOTHING, *LOST):  # its lease is still there
-        monkeypatch.setattr(token_store, "RENEWAL_WAIT_S", 0.5)
+        monkeypatch.setattr(token_renewal, "RENEWAL_WAIT_S", 0.5)
         with pytest.raises(Unavailable) as raised:
             connected.token(account_id).current()
         assert raised.value.code == "token_refresh_in_progress"
-        connected.sandbox.advance(token_store.LEASE_S)
+        connected.sandbox.advance(token_renewal.LEASE_S)
     if step in LOST:
         with pytest.raises(HHRefreshRefused) as raised:
             connected.token(account_id).current()

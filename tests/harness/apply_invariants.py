@@ -74,7 +74,7 @@ def check_days(log: list[dict[str, Any]]) -> int:
 
 def tokens_spent(account_id: UUID) -> int:
     """How many tokens the bucket has given, of the last twenty."""
-    return sum(one["S"] != token_bucket.UNKNOWN_OWNER for one in _bucket(account_id)["ids"]["L"])
+    return sum(one["S"] != token_bucket.NO_SPEND for one in _bucket(account_id)["ids"]["L"])
 
 
 def was_full_at(account_id: UUID) -> datetime:

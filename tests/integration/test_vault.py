@@ -14,7 +14,7 @@ import httpx
 import psycopg
 import pytest
 
-from ullgetthejob.accounts import token_store
+from ullgetthejob.accounts import token_renewal, token_store
 from ullgetthejob.hh.errors import (
     HHRefreshRefused,
     HHTokenNotExpired,
@@ -30,10 +30,10 @@ WORKER = """
 import sys
 from datetime import datetime
 from uuid import UUID
-from ullgetthejob.accounts import vault
+from ullgetthejob.accounts import token_renewal
 from ullgetthejob.hh.environment import client
 account_id, now = sys.argv[1:]
-token = vault.AccountToken(UUID(account_id), hh=client(), now=datetime.fromisoformat(now))
+token = token_renewal.AccountToken(UUID(account_id), hh=client(), now=datetime.fromisoformat(now))
 print(token.current())
 """
 
@@ -275,18 +275,18 @@ def test_clocks_that_differ_cost_one_question_a_minute(connected):
     account_id, pair = connected.connect("anna")
     ahead = connected.now() + timedelta(days=14, minutes=2)
     for _ in range(3):
-        token = token_store.AccountToken(account_id, hh=connected.hh(), now=ahead)
+        token = token_renewal.AccountToken(account_id, hh=connected.hh(), now=ahead)
         assert token.current() == pair.access_token
     assert connected.asked() == 1
     later = ahead + timedelta(seconds=61)
-    assert token_store.AccountToken(account_id, hh=connected.hh(), now=later).current()
+    assert token_renewal.AccountToken(account_id, hh=connected.hh(), now=later).current()
     assert connected.asked() == 2
 
 
 def test_a_revoked_token_of_which_hh_ru_says_that_it_has_not_expired_is_given_up(connected):
     account_id, pair = connected.connect("anna")
     ahead = connected.now() + timedelta(days=14, minutes=2)
-    token = token_store.AccountToken(account_id, hh=connected.hh(), now=ahead)
+    token = token_renewal.AccountToken(account_id, hh=connected.hh(), now=ahead)
     with pytest.raises(HHRefreshRefused) as raised:
         token.renewed(pair.access_token, "token_revoked")
     assert refusal(raised) == "token_revoked"
@@ -386,7 +386,7 @@ def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
     leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
-    monkeypatch.setattr(token_store, "RENEWAL_WAIT_S", 0.4)
+    monkeypatch.setattr(token_renewal, "RENEWAL_WAIT_S", 0.4)
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()
     assert raised.value.code == "token_refresh_in_progress"
@@ -398,7 +398,7 @@ def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
 def test_hh_ru_is_not_asked_when_too_little_time_is_left_to_keep_its_answer(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    monkeypatch.setattr(token_store, "HH_CALL_DEADLINE_S", 0)
+    monkeypatch.setattr(token_renewal, "HH_CALL_DEADLINE_S", 0)
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()
     assert raised.value.code == "token_refresh_in_progress"
@@ -412,7 +412,7 @@ def test_without_dynamodb_hh_ru_is_not_asked(connected, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
     aws.reset_connections()
     with pytest.raises(Unavailable) as raised:
-        token_store.AccountToken(account_id, hh=hh, now=moment).current()
+        token_renewal.AccountToken(account_id, hh=hh, now=moment).current()
     assert raised.value.code == "leases_unavailable"
     assert connected.asked() == 0
 
@@ -499,7 +499,7 @@ def test_a_pair_outlives_kms_being_down_for_a_moment(connected, monkeypatch):
 def test_a_pair_that_cannot_be_stored_is_not_used(connected, monkeypatch, caplog):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    monkeypatch.setattr(token_store, "STORE_DEADLINE_S", 1)
+    monkeypatch.setattr(token_renewal, "STORE_DEADLINE_S", 1)
     with (
         kms_down(connected, monkeypatch, seconds=3) as during,
         pytest.raises(Unavailable) as raised,
@@ -529,7 +529,7 @@ def test_no_token_is_logged_whatever_happens(connected, caplog):
         connected.token(account_id).current()
     output = "".join(str(vars(record)) for record in caplog.records) + str(vars(raised.value))
     assert "tokens renewed" in output
-    assert "tokens are no good any more" in output
+    assert "tokens are no longer valid" in output
     for secret in (old.access_token, old.refresh_token, new.access_token, new.refresh_token):
         assert secret not in output
 
@@ -539,7 +539,7 @@ def test_no_token_is_logged_whatever_happens(connected, caplog):
 
 def exchange(connected, refresh_token, **later):
     now = connected.now() + timedelta(**later)
-    return token_store.exchange(refresh_token, hh=connected.hh(), now=now)
+    return token_renewal.exchange(refresh_token, hh=connected.hh(), now=now)
 
 
 def test_a_token_of_the_vault_that_has_not_expired_gets_its_own_pair(connected):
