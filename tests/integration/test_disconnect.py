@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.fixtures.core import LIFE_S, forget
+from tests.fixtures.core import LIFE_S, reset_environment
 from tests.fixtures.ports import free_port
 from ullgetthejob.hh.client import HHClient
 
@@ -28,7 +28,7 @@ def pair(core):
     _, first = core.log_in("anna")
     _, second = core.log_in("anna")
     tokens = core.callback(core.code()).body["tokens"]  # the account's pair now
-    core.forget_hits()
+    core.reset_hits()
     return tokens, [first, second]
 
 
@@ -124,7 +124,7 @@ def test_a_pair_that_core_cannot_read_does_not_count_as_revoked(core):
 
 
 def nobody_listens(core, monkeypatch):
-    forget()
+    reset_environment()
     monkeypatch.setenv("HH_API_URL", f"http://127.0.0.1:{free_port()}")
 
 

@@ -209,7 +209,7 @@ def test_a_state_is_good_once(core, session_id):
     url, state = core.redirect()
     first, second = core.consent(url, "anna"), core.consent(url, "anna")
     session_answers(core.callback(first, session_id, state=state), session_id)
-    core.forget_hits()
+    core.reset_hits()
     refused_state(core.callback(second, session_id, state=state), "used")
     assert core.hits() == 0
 
@@ -219,7 +219,7 @@ def test_a_state_lives_ten_minutes(core, session_id):
     core.sandbox.advance(9 * MINUTE)
     early, late = core.consent(early, "anna"), core.consent(late, "anna")
     session_answers(core.callback(early, session_id, state=early_state), session_id)
-    core.forget_hits()
+    core.reset_hits()
     core.sandbox.advance(MINUTE + 1)
     refused_state(core.callback(late, session_id, state=late_state), "expired")
     assert core.hits() == 0
@@ -240,7 +240,7 @@ def test_a_state_of_another_session_is_refused(core, session_id):
 def test_the_same_code_and_session_get_the_same_answer_and_hh_ru_the_code_once(core, session_id):
     url, state = core.redirect(pkce="S256")
     code = core.consent(url, "anna")
-    core.forget_hits()
+    core.reset_hits()
     first = core.callback(code, session_id, state=state)
     session_answers(first, session_id)
     core.sandbox.advance(3 * MINUTE)
@@ -258,7 +258,7 @@ def test_the_same_code_and_session_get_the_same_answer_and_hh_ru_the_code_once(c
 def test_the_same_code_with_another_session_is_a_conflict(core, session_id):
     code = core.code()
     first = core.callback(code, session_id)
-    core.forget_hits()
+    core.reset_hits()
     for other in (str(uuid4()), None):
         reply = core.callback(code, other)
         assert reply.refusal == (409, "code_of_another_session")
@@ -275,7 +275,7 @@ def test_a_code_that_hh_ru_does_not_take_is_refused_once_and_for_all(core, sessi
     ).raise_for_status()
     expired = core.code()
     core.sandbox.advance(301)
-    core.forget_hits()
+    core.reset_hits()
     for code in (used, expired, "made-up"):
         for _ in range(2):
             assert core.callback(code, session_id).refusal == (400, "invalid_code")
@@ -373,13 +373,13 @@ def test_what_is_wrong_with_the_account_is_told(core, session_id, state, code):
 @pytest.fixture
 def elsewhere(core, monkeypatch):
     """hh.ru moves to an address where nobody listens; called, it comes back."""
-    from tests.fixtures.core import forget
+    from tests.fixtures.core import reset_environment
 
-    forget()
+    reset_environment()
     monkeypatch.setenv("HH_API_URL", f"http://127.0.0.1:{free_port()}")
 
     def back():
-        forget()
+        reset_environment()
         monkeypatch.setenv("HH_API_URL", core.sandbox.url)
 
     return back

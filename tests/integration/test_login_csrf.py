@@ -53,7 +53,7 @@ def test_bound_session_without_its_state_is_refused_and_the_code_not_sent(
     else:
         core.redirect(session_id=session_id)
     code = core.code(person)
-    core.forget_hits()
+    core.reset_hits()
     for _ in range(2):
         assert core.callback(code, session_id).refusal == STATE_REQUIRED
     assert core.callback(None, session_id, error="access_denied").refusal == STATE_REQUIRED
@@ -65,7 +65,7 @@ def test_bound_session_with_a_state_of_no_session_is_refused(core: Core, session
     core.redirect(session_id=session_id)
     url, state = core.redirect()  # as anybody gets it from the BFF
     code = core.consent(url, "timur")
-    core.forget_hits()
+    core.reset_hits()
     assert core.callback(code, session_id, state=state).refusal == STATE_REQUIRED
     assert core.hits() == 0
 

@@ -28,7 +28,7 @@ def pair_of(reply):
 def tokens(core):
     """Those of a login without a session, which the vault keeps."""
     tokens = core.callback(core.code()).body["tokens"]
-    core.forget_hits()
+    core.reset_hits()
     return tokens
 
 
@@ -53,7 +53,7 @@ def test_an_expired_pair_is_renewed_once_and_kept(core):
     _, jwt = core.log_in("anna")
     tokens = core.callback(core.code()).body["tokens"]
     [kept] = core.rows("SELECT refresh_token FROM account_tokens")
-    core.forget_hits()
+    core.reset_hits()
     expire(core)
     reply = refresh(core, tokens["refresh_token"])
     access_token, refresh_token = pair_of(reply)

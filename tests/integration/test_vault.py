@@ -168,14 +168,14 @@ def test_a_token_is_renewed_after_its_end_and_not_before(connected):
     account_id, pair = connected.connect("anna")
     connected.sandbox.advance(14 * 86_400 - 60)
     assert connected.token(account_id).current() == pair.access_token
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
     connected.sandbox.advance(61)
     token = connected.token(account_id).current()
     assert token != pair.access_token
-    assert connected.is_good(token)
-    assert connected.asked() == 1
+    assert connected.hh_accepts(token)
+    assert connected.token_requests() == 1
     assert connected.token(account_id).current() == token
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
 def test_the_new_pair_replaces_the_old_one_and_remembers_it(connected):
@@ -196,7 +196,7 @@ def test_the_new_pair_is_committed_before_it_is_used(connected):
     connection = postgres.connection()
     with pytest.raises(RuntimeError), connection.transaction():
         connected.token(account_id).current()
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
 def test_work_that_takes_long_meets_the_end_of_a_token(connected, monkeypatch):
@@ -206,7 +206,7 @@ def test_work_that_takes_long_meets_the_end_of_a_token(connected, monkeypatch):
     connected.expire()
     began = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: began + 14 * 86_400 + 60)
-    assert connected.is_good(token.current())
+    assert connected.hh_accepts(token.current())
 
 
 def test_the_client_renews_a_token_that_hh_ru_calls_expired(connected):
@@ -215,7 +215,7 @@ def test_the_client_renews_a_token_that_hh_ru_calls_expired(connected):
     assert token.current()
     connected.expire()  # for hh.ru; by the watch of this piece of work it has not
     assert connected.hh().me(token).is_applicant
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
 def test_after_a_refusal_a_pair_that_was_stored_meanwhile_is_taken(connected):
@@ -225,7 +225,7 @@ def test_after_a_refusal_a_pair_that_was_stored_meanwhile_is_taken(connected):
     _, newer = connected.connect("anna", account_id)
     for reason in ("token_revoked", "token_expired", None):
         assert token.renewed(pair.access_token, reason) == newer.access_token
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
 @pytest.mark.parametrize("reason", ["token_revoked", "bad_authorization"])
@@ -234,7 +234,7 @@ def test_a_live_token_that_hh_ru_revoked_means_a_login(connected, reason):
     with pytest.raises(HHRefreshRefused) as raised:
         connected.token(account_id).renewed(pair.access_token, reason)
     assert refusal(raised) == reason
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
     assert connected.access(account_id) == ("reauth_required", reason)
 
 
@@ -242,7 +242,7 @@ def test_a_token_that_another_worker_is_replacing_is_not_taken_for_a_revoked_one
     account_id, pair = connected.connect("anna")
     connected.expire()
     token = connected.token(account_id).renewed(pair.access_token, "token_revoked")
-    assert connected.is_good(token)
+    assert connected.hh_accepts(token)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_what_hh_ru_refuses_to_renew_means_a_login(connected, what_happened, rea
     with pytest.raises(HHRefreshRefused) as raised:
         connected.token(account_id).current()
     assert refusal(raised) == reason
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
 def test_clocks_that_differ_cost_one_question_a_minute(connected):
@@ -277,10 +277,10 @@ def test_clocks_that_differ_cost_one_question_a_minute(connected):
     for _ in range(3):
         token = token_renewal.AccountToken(account_id, hh=connected.hh(), now=ahead)
         assert token.current() == pair.access_token
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
     later = ahead + timedelta(seconds=61)
     assert token_renewal.AccountToken(account_id, hh=connected.hh(), now=later).current()
-    assert connected.asked() == 2
+    assert connected.token_requests() == 2
 
 
 def test_a_revoked_token_of_which_hh_ru_says_that_it_has_not_expired_is_given_up(connected):
@@ -309,8 +309,8 @@ def test_many_workers_at_once_ask_hh_ru_once(connected, monkeypatch):
     answers = {worker.communicate(timeout=60)[0].splitlines()[-1] for worker in workers}
     assert [worker.returncode for worker in workers] == [0] * 6
     assert len(answers) == 1
-    assert connected.is_good(answers.pop())
-    assert connected.asked() == 1
+    assert connected.hh_accepts(answers.pop())
+    assert connected.token_requests() == 1
 
 
 # ── what comes in between ────────────────────────────────────────────────────────────────────────
@@ -324,7 +324,7 @@ def test_a_login_while_a_pair_is_renewed_wins(connected):
     token = connected.token(account_id, connected.hh(during)).current()
     assert [token] == [pair.access_token for pair in logins]
     assert connected.token(account_id).current() == token
-    assert connected.is_good(token)
+    assert connected.hh_accepts(token)
 
 
 def test_a_login_while_hh_ru_refuses_wins(connected):
@@ -361,7 +361,7 @@ def test_who_waits_takes_the_pair_that_another_stores(connected):
 
     with meanwhile(another):
         assert connected.token(account_id).current() == newer.access_token
-    assert connected.asked() == 1  # the login
+    assert connected.token_requests() == 1  # the login
     held.release()
 
 
@@ -379,7 +379,7 @@ def test_who_waits_learns_that_hh_ru_refused_another(connected):
     with meanwhile(another), pytest.raises(HHRefreshRefused) as raised:
         connected.token(account_id).current()
     assert refusal(raised) == "token_revoked"
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
 def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
@@ -392,7 +392,7 @@ def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
     assert raised.value.code == "token_refresh_in_progress"
     assert raised.value.retry_after_s
     connected.sandbox.advance(30)  # its holder was killed
-    assert connected.is_good(connected.token(account_id).current())
+    assert connected.hh_accepts(connected.token(account_id).current())
 
 
 def test_hh_ru_is_not_asked_when_too_little_time_is_left_to_keep_its_answer(connected, monkeypatch):
@@ -402,7 +402,7 @@ def test_hh_ru_is_not_asked_when_too_little_time_is_left_to_keep_its_answer(conn
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()
     assert raised.value.code == "token_refresh_in_progress"
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
 def test_without_dynamodb_hh_ru_is_not_asked(connected, monkeypatch):
@@ -414,7 +414,7 @@ def test_without_dynamodb_hh_ru_is_not_asked(connected, monkeypatch):
     with pytest.raises(Unavailable) as raised:
         token_renewal.AccountToken(account_id, hh=hh, now=moment).current()
     assert raised.value.code == "leases_unavailable"
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
 # ── what gets lost ───────────────────────────────────────────────────────────────────────────────
@@ -426,7 +426,7 @@ def test_a_question_that_never_reached_hh_ru_is_asked_again(connected):
     connected.sandbox.fault("drop", path="/token", times=1)
     with pytest.raises(HHUnavailable):
         connected.token(account_id).current()
-    assert connected.is_good(connected.token(account_id).current())
+    assert connected.hh_accepts(connected.token(account_id).current())
 
 
 def test_a_pair_whose_answer_was_lost_means_a_login(connected):
@@ -455,7 +455,7 @@ def test_a_pair_outlives_a_connection_that_breaks_before_it_is_stored(connected)
     token = connected.token(account_id, connected.hh(during)).current()
     assert postgres.connection().info.backend_pid != backend
     assert connected.token(account_id).current() == token
-    assert connected.is_good(token)
+    assert connected.hh_accepts(token)
 
 
 def test_a_pair_outlives_a_server_that_only_reads_for_a_moment(connected):
@@ -493,7 +493,7 @@ def test_a_pair_outlives_kms_being_down_for_a_moment(connected, monkeypatch):
     with kms_down(connected, monkeypatch, seconds=1) as during:
         token = connected.token(account_id, connected.hh(during)).current()
     assert connected.token(account_id).current() == token
-    assert connected.is_good(token)
+    assert connected.hh_accepts(token)
 
 
 def test_a_pair_that_cannot_be_stored_is_not_used(connected, monkeypatch, caplog):
@@ -547,14 +547,14 @@ def test_a_token_of_the_vault_that_has_not_expired_gets_its_own_pair(connected):
     same = exchange(connected, pair.refresh_token)
     assert (same.access_token, same.refresh_token) == (pair.access_token, pair.refresh_token)
     assert 0 < same.expires_in <= pair.expires_in
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
 def test_a_token_of_the_vault_is_renewed_once_and_a_repeat_gets_the_same_pair(connected):
     account_id, old = connected.connect("anna")
     connected.expire()
     new = exchange(connected, old.refresh_token)
-    assert connected.is_good(new.access_token)
+    assert connected.hh_accepts(new.access_token)
     assert connected.token(account_id).current() == new.access_token
     for pair in (old, new):
         assert (
@@ -563,11 +563,11 @@ def test_a_token_of_the_vault_is_renewed_once_and_a_repeat_gets_the_same_pair(co
         )
     again = exchange(connected, old.refresh_token, minutes=9)
     assert (again.access_token, again.refresh_token) == (new.access_token, new.refresh_token)
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
     with pytest.raises(HHRefreshRefused) as raised:
         exchange(connected, old.refresh_token, minutes=11)
     assert refusal(raised) == "already_refreshed"
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
 def test_the_pair_before_a_login_is_none_of_the_vault_s(connected):
@@ -575,14 +575,14 @@ def test_the_pair_before_a_login_is_none_of_the_vault_s(connected):
     connected.connect("anna", account_id)
     with pytest.raises(HHTokenNotExpired):
         exchange(connected, old.refresh_token)
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
 def test_a_token_that_the_vault_does_not_know_is_exchanged_and_not_kept(connected):
     pair = connected.log_in("anna")
     connected.expire()
     new = exchange(connected, pair.refresh_token)
-    assert connected.is_good(new.access_token)
+    assert connected.hh_accepts(new.access_token)
     assert not postgres.connection().execute("SELECT FROM account_tokens").fetchall()
     with pytest.raises(HHRefreshRefused):
         exchange(connected, pair.refresh_token)
