@@ -63,10 +63,10 @@ def test_disconnected_account_says_what_to_do(core):
     account = core.account(session_id)
     assert account["connected"] is False
     access = account["access"]
-    assert (access["state"], access["reason"]) == ("reauth_required", "assert_disconnected")
+    assert (access["state"], access["reason"]) == ("reauth_required", "disconnected")
     assert (access["action"], access["message"]) == (
         "log_in",
-        "hh.ru was assert_disconnected; connect it again to go on",
+        "hh.ru was disconnected; connect it again to go on",
     )
 
 
