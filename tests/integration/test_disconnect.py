@@ -146,7 +146,7 @@ def test_disconnect_completes_in_core_while_hh_ru_is_down(core, monkeypatch, tro
     trouble(core, monkeypatch)
     assert_disconnected(disconnect(core, jwt), revoked=False)
     assert core.rows("SELECT FROM account_tokens") == []
-    assert core.access(session_id)["reason"] == "assert_disconnected"
+    assert core.access(session_id)["reason"] == "disconnected"
     assert core.audited()[-1] == ("user", "disconnect", "not_revoked_at_hh")
     assert disconnect(core, jwt).refusal == (401, "invalid_token")
 

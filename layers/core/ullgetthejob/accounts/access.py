@@ -124,7 +124,7 @@ class AccessAnswer(BaseModel):
     captcha_url: str | None = Field(default=None, description="where the captcha is solved")
 
 
-def answer(access: Access) -> AccessAnswer:
+def to_answer(access: Access) -> AccessAnswer:
     """Return *access* as callers see it."""
     return AccessAnswer(
         state=access.state,
@@ -154,5 +154,5 @@ def require(access: Access, *, now: datetime, applying: bool = False) -> None:
 
 def needs_person(access: Access) -> NeedsPerson:
     """Return the error of a state in which hh.ru is not called."""
-    details = {"access": answer(access).model_dump(mode="json")}
+    details = {"access": to_answer(access).model_dump(mode="json")}
     return NeedsPerson(access.message, code=CODES[access.state], details=details)

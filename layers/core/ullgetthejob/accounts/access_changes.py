@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts.access import Access, State, answer
+from ullgetthejob.accounts.access import Access, State, to_answer
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.realtime import event_log
 
@@ -75,7 +75,7 @@ def change_access(
         row = connection.execute(SELECT_ACCOUNT_ACCESS, values).fetchone()
         access = Access() if row is None else Access.of(row)
         if changed:
-            payload = answer(access).model_dump(mode="json")
+            payload = to_answer(access).model_dump(mode="json")
             event_log.append(account_id, "account.updated", payload, connection=connection, now=now)
     if changed:
         logger.info("access changed", state=state, reason=reason)

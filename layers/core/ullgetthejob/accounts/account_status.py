@@ -69,5 +69,5 @@ def _answer(person: Person, current: Access) -> AccountAnswer:
         user_id=person.user_id,
         account_id=person.account_id,
         connected=person.connected,
-        access=access.answer(current),
+        access=access.to_answer(current),
     )
