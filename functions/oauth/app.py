@@ -1,13 +1,9 @@
 """/auth/hh/* and DELETE /api/hh/connection: connecting a person's hh.ru account, and ending it."""
 
-from ullgetthejob.accounts import login, people
+from ullgetthejob.accounts import login, login_state, people
 from ullgetthejob.accounts.disconnect import Disconnected, disconnect
-from ullgetthejob.accounts.login import (
-    CallbackQuery,
-    Redirect,
-    RedirectQuery,
-    SessionAnswer,
-)
+from ullgetthejob.accounts.login import CallbackQuery, SessionAnswer
+from ullgetthejob.accounts.login_state import Redirect, RedirectQuery
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.accounts.token_refresh import RefreshBody, TokensAnswer, refresh
 from ullgetthejob.hh.environment import client
@@ -21,7 +17,7 @@ api = Api(people)
 @api.get("/auth/hh/redirect", auth=SERVICE, refuses=(403,))
 def start_login(query: RedirectQuery, caller: Caller) -> Redirect:
     """The address of hh.ru's login page, and the state in it."""
-    return login.start_login(query, caller=caller, now=clock.now())
+    return login_state.start_login(query, caller=caller, now=clock.now())
 
 
 @api.get("/auth/hh/callback", auth=SERVICE, refuses=(403, 409))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ullgetthejob.accounts import access, login
+from ullgetthejob.accounts import access, login_refusals
 from ullgetthejob.applications.filters import models as filter_models
 from ullgetthejob.platform.advice import ADVICE
 
@@ -46,7 +46,7 @@ def written_codes() -> set[str]:
 def tables_of_codes() -> set[str]:
     """Those that stand in tables, by which an error gets its code."""
     return {
-        *login.REFUSALS,
+        *login_refusals.REFUSALS,
         *access.REASONS,
         *access.CODES.values(),
         filter_models.UNREADABLE,

@@ -11,10 +11,10 @@ from tests.dynamodb_local.parallel import at_once
 from tests.dynamodb_local.rate_limit_work import SKEW_MS, spend, spend_for, spend_until_answered
 
 # The laws that a bucket keeps beside its definition, on AWS's own expressions.
-from tests.integration.test_rate_limit import (
-    test_a_slow_clock_can_only_be_denied_what_a_right_one_gets,  # noqa: F401
-    test_it_grants_and_denies_as_the_definition_does,  # noqa: F401
+from tests.harness.bucket_properties import (
+    test_bucket_equals_its_definition_step_by_step,  # noqa: F401
     test_no_window_holds_more_than_the_burst_and_the_refill,  # noqa: F401
+    test_slow_clock_is_granted_no_more_than_a_correct_clock,  # noqa: F401
 )
 from ullgetthejob.platform import aws
 from ullgetthejob.rate_limits import token_bucket

@@ -10,7 +10,7 @@ import pytest
 from local.settings import REPOSITORY
 from tests.dynamodb_local import vault_work
 from tests.dynamodb_local.parallel import at_once
-from ullgetthejob.accounts import token_store
+from ullgetthejob.accounts import token_renewal
 from ullgetthejob.hh.errors import HHRefreshRefused
 from ullgetthejob.platform.errors import Unavailable
 
@@ -57,7 +57,7 @@ def test_of_many_who_find_an_expired_token_one_renews_it_and_all_get_it(connecte
     answers = crowd(connected, monkeypatch, account_id)
     assert {tuple(answer) for answer in answers} == {(answers[0][0], "170000001")}
     assert answers[0][0] != old.access_token
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
     state = connected.sandbox.control("GET", "/state")
     assert state["calls"]["by_route"] == {"POST /token": 1, "GET /me": CROWD}
     assert state["calls"]["by_status"] == {"200": CROWD + 1}
@@ -71,7 +71,7 @@ def test_of_many_who_find_a_dead_token_one_asks_and_all_are_told(connected, monk
     connected.expire()
     answers = crowd(connected, monkeypatch, account_id)
     assert answers == [["refused: token_deactivated"]] * CROWD
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
 @pytest.mark.parametrize("step", vault_work.STEPS)
@@ -80,13 +80,13 @@ def test_a_worker_killed_at_any_step_loses_nothing_that_can_be_kept(connected, m
     connected.expire()
     with killed(step, connected, account_id):
         pass
-    assert connected.asked() == (step not in KNOWS_NOTHING)
+    assert connected.token_requests() == (step not in KNOWS_NOTHING)
     if step in (*KNOWS_NOTHING, *LOST):  # its lease is still there
-        monkeypatch.setattr(token_store, "RENEWAL_WAIT_S", 0.5)
+        monkeypatch.setattr(token_renewal, "RENEWAL_WAIT_S", 0.5)
         with pytest.raises(Unavailable) as raised:
             connected.token(account_id).current()
         assert raised.value.code == "token_refresh_in_progress"
-        connected.sandbox.advance(token_store.LEASE_S)
+        connected.sandbox.advance(token_renewal.LEASE_S)
     if step in LOST:
         with pytest.raises(HHRefreshRefused) as raised:
             connected.token(account_id).current()
@@ -95,8 +95,8 @@ def test_a_worker_killed_at_any_step_loses_nothing_that_can_be_kept(connected, m
     else:
         token = connected.token(account_id).current()
         assert token != old.access_token
-        assert connected.is_good(token)
-        assert connected.asked() == 1
+        assert connected.hh_accepts(token)
+        assert connected.token_requests() == 1
     _, new = connected.connect("anna", account_id)
     assert connected.token(account_id).current() == new.access_token
 

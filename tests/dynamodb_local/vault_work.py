@@ -16,7 +16,7 @@ import psycopg  # noqa: F401 - a warm environment has it
 
 from local.clock import LocalClock
 from local.settings import REPOSITORY
-from ullgetthejob.accounts import token_store
+from ullgetthejob.accounts import token_renewal
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.environment import client
 from ullgetthejob.hh.errors import HHRefreshRefused
@@ -35,7 +35,7 @@ STEPS = (
 
 def who_am_i(account_id: str, clock: str) -> list[str]:
     """Ask hh.ru for the account's person. The token and the person's id, or why not."""
-    token = token_store.AccountToken(UUID(account_id), hh=client(), now=_clock(clock).now())
+    token = token_renewal.AccountToken(UUID(account_id), hh=client(), now=_clock(clock).now())
     try:
         return [token.current(), client().me(token).id]
     except HHRefreshRefused as error:
@@ -54,7 +54,7 @@ def stop_at(step: str, account_id: str, clock: str) -> None:
         _stop_after(encryption, "encrypt")
     if step == "committed":
         _stop_before(leases.Lease, "release")
-    token_store.AccountToken(UUID(account_id), hh=hh, now=_clock(clock).now()).current()
+    token_renewal.AccountToken(UUID(account_id), hh=hh, now=_clock(clock).now()).current()
     _stop()
 
 

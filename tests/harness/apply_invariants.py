@@ -76,7 +76,7 @@ def check_days(log: list[dict[str, Any]]) -> int:
 def tokens_spent(account_id: UUID) -> int:
     """Return how many tokens the bucket has granted, of the last twenty."""
     spend_ids = _bucket(account_id)["ids"]["L"]
-    return sum(spend_id["S"] != token_bucket.UNKNOWN_OWNER for spend_id in spend_ids)
+    return sum(spend_id["S"] != token_bucket.NO_SPEND for spend_id in spend_ids)
 
 
 def was_full_at(account_id: UUID) -> datetime:

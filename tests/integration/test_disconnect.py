@@ -1,10 +1,10 @@
-"""DELETE /api/hh/connection: what is gone afterwards, here and at hh.ru, and for whom."""
+"""DELETE /api/hh/connection: which tokens and sessions end, in Core and at hh.ru."""
 
 from uuid import uuid4
 
 import pytest
 
-from tests.fixtures.core import LIFE_S, forget
+from tests.fixtures.core import LIFE_S, reset_environment
 from tests.fixtures.ports import free_port
 from ullgetthejob.hh.client import HHClient
 
@@ -13,7 +13,7 @@ def disconnect(core, jwt):
     return core.call("DELETE /api/hh/connection", jwt=jwt, secret=None)
 
 
-def disconnected(reply, *, revoked=True):
+def assert_disconnected(reply, *, revoked=True):
     assert (reply.status, reply.body["success"], reply.body["revoked"]) == (200, True, revoked)
     assert (reply.body["not_revoked"] == []) is revoked
 
@@ -24,18 +24,18 @@ def status(core, jwt):
 
 @pytest.fixture
 def pair(core):
-    """A pair of Anna's that two sessions share: its tokens, and their JWTs."""
+    """Anna's pair, which two sessions share: its tokens, and the sessions' JWTs."""
     _, first = core.log_in("anna")
     _, second = core.log_in("anna")
     tokens = core.callback(core.code()).body["tokens"]  # the account's pair now
-    core.forget_hits()
+    core.reset_hits()
     return tokens, [first, second]
 
 
-def test_hh_ru_takes_neither_token_any_more(core, pair):
+def test_disconnect_revokes_both_tokens_at_hh_ru(core, pair):
     tokens, (jwt, _) = pair
     before = core.live_pairs()
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
     refused = core.sandbox.call("GET", "/me", tokens["access_token"])
     assert (refused.status_code, refused.json()["errors"][0]["value"]) == (403, "token_revoked")
     core.sandbox.advance(LIFE_S + 1)
@@ -44,10 +44,10 @@ def test_hh_ru_takes_neither_token_any_more(core, pair):
     assert before > core.live_pairs()
 
 
-def test_core_forgets_the_tokens_and_the_jwts_of_every_session(core, pair):
+def test_disconnect_ends_tokens_and_jwts_of_every_session(core, pair):
     _, jwts = pair
     _, timurs = core.log_in("timur")
-    disconnected(disconnect(core, jwts[0]))
+    assert_disconnected(disconnect(core, jwts[0]))
     assert len(core.rows("SELECT FROM account_tokens")) == 1
     for jwt in jwts:
         assert status(core, jwt).refusal == (401, "invalid_token")
@@ -57,20 +57,20 @@ def test_core_forgets_the_tokens_and_the_jwts_of_every_session(core, pair):
     assert core.call("GET /api/hh/resumes", jwt=timurs, secret=None).status == 200
 
 
-def test_the_account_says_what_happened_and_what_to_do(core):
+def test_disconnected_account_says_what_to_do(core):
     session_id, jwt = core.log_in("anna")
     disconnect(core, jwt)
     account = core.account(session_id)
     assert account["connected"] is False
-    held = account["access"]
-    assert (held["state"], held["reason"]) == ("reauth_required", "disconnected")
-    assert (held["action"], held["message"]) == (
+    access = account["access"]
+    assert (access["state"], access["reason"]) == ("reauth_required", "disconnected")
+    assert (access["action"], access["message"]) == (
         "log_in",
         "hh.ru was disconnected; connect it again to go on",
     )
 
 
-def test_it_is_on_record_without_a_secret(core):
+def test_disconnect_is_recorded_without_the_service_secret(core):
     session_id, jwt = core.log_in("anna")
     core.call("DELETE /api/hh/connection", jwt=jwt, secret=None, request_id="request-of-bff")
     row = core.rows("SELECT * FROM audit_log ORDER BY id DESC")[0]
@@ -79,52 +79,53 @@ def test_it_is_on_record_without_a_secret(core):
     assert row["account_id"] is not None
 
 
-def test_an_expired_pair_is_refreshed_to_be_revoked(core):
+def test_expired_pair_is_refreshed_to_be_revoked(core):
     _, jwt = core.log_in("anna")
     core.sandbox.advance(LIFE_S + 1)
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
     assert (core.hits(), core.hits("DELETE /token")) == (1, 1)
     assert core.rows("SELECT FROM account_tokens") == []
     assert core.live_pairs() == 0
 
 
-def test_a_pair_that_expires_on_the_way_is_refreshed_to_be_revoked(core):
+def test_pair_expired_only_at_hh_ru_is_refreshed_to_be_revoked(core):
     _, jwt = core.log_in("anna")
     core.sandbox.advance(LIFE_S + 1)
     core.rows("UPDATE account_tokens SET expires_at = expires_at + interval '1 hour'")
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
     assert (core.hits(), core.hits("DELETE /token")) == (1, 2)
     assert core.live_pairs() == 0
 
 
-@pytest.mark.parametrize("happened", ["password", "revoke"])
+@pytest.mark.parametrize("event", ["password", "revoke"])
 @pytest.mark.parametrize("expired", [False, True])
-def test_what_hh_ru_has_ended_already_counts_as_revoked(core, happened, expired):
+def test_pair_already_ended_by_hh_ru_counts_as_revoked(core, event, expired):
     _, jwt = core.log_in("anna")
-    core.sandbox.control("POST", f"/people/anna/{happened}")
+    core.sandbox.control("POST", f"/people/anna/{event}")
     if expired:
         core.sandbox.advance(LIFE_S + 1)
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
 
 
-def test_a_pair_that_hh_ru_still_has_does_not_count_as_revoked(core):
-    """Locked, it cannot be refreshed and so not revoked: unlocked, it would live again."""
+def test_pair_of_a_locked_account_does_not_count_as_revoked(core):
+    """The pair of a locked account cannot be refreshed, hence not revoked: unlocked, it would be
+    valid again."""
     _, jwt = core.log_in("anna")
     core.sandbox.advance(LIFE_S + 1)
     core.sandbox.control("POST", "/people/anna/account", {"state": "locked"})
-    disconnected(disconnect(core, jwt), revoked=False)
+    assert_disconnected(disconnect(core, jwt), revoked=False)
     assert core.rows("SELECT FROM account_tokens") == []
 
 
-def test_a_pair_that_core_cannot_read_does_not_count_as_revoked(core):
+def test_unreadable_pair_does_not_count_as_revoked(core):
     _, jwt = core.log_in("anna")
     core.rows("UPDATE account_tokens SET access_token = 'AAAA', refresh_token = 'AAAA'")
-    disconnected(disconnect(core, jwt), revoked=False)
+    assert_disconnected(disconnect(core, jwt), revoked=False)
     assert core.live_pairs() == 1
 
 
-def nobody_listens(core, monkeypatch):
-    forget()
+def connection_refused(core, monkeypatch):
+    reset_environment()
     monkeypatch.setenv("HH_API_URL", f"http://127.0.0.1:{free_port()}")
 
 
@@ -136,21 +137,21 @@ def region_blocked(core, monkeypatch):
     core.sandbox.fault("edge_block", path="/token")
 
 
-@pytest.mark.parametrize("trouble", [nobody_listens, server_error, region_blocked])
+@pytest.mark.parametrize("trouble", [connection_refused, server_error, region_blocked])
 @pytest.mark.parametrize("expired", [False, True])
-def test_core_s_part_is_done_also_when_hh_ru_is_down(core, monkeypatch, trouble, expired):
+def test_disconnect_completes_in_core_while_hh_ru_is_down(core, monkeypatch, trouble, expired):
     session_id, jwt = core.log_in("anna")
     if expired:
         core.sandbox.advance(LIFE_S + 1)
     trouble(core, monkeypatch)
-    disconnected(disconnect(core, jwt), revoked=False)
+    assert_disconnected(disconnect(core, jwt), revoked=False)
     assert core.rows("SELECT FROM account_tokens") == []
     assert core.access(session_id)["reason"] == "disconnected"
     assert core.audited()[-1] == ("user", "disconnect", "not_revoked_at_hh")
     assert disconnect(core, jwt).refusal == (401, "invalid_token")
 
 
-def test_who_has_disconnected_can_log_in_again(core):
+def test_login_after_a_disconnect_works(core):
     session_id, old = core.log_in("anna")
     account_id = core.account(session_id)["account_id"]
     disconnect(core, old)
@@ -160,10 +161,10 @@ def test_who_has_disconnected_can_log_in_again(core):
     assert status(core, jwt).body["connected"] is True
     assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
     assert status(core, old).refusal == (401, "invalid_token")
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
 
 
-def test_a_login_in_the_very_moment_of_the_disconnect_works(core):
+def test_login_at_the_moment_of_a_disconnect_works(core):
     core.sandbox.control("POST", "/clock", {"rate": 0})
     session_id, old = core.log_in("anna")
     disconnect(core, old)
@@ -175,16 +176,16 @@ def test_a_login_in_the_very_moment_of_the_disconnect_works(core):
     assert core.callback(code, session_id).text == reply.text
 
 
-def test_a_session_whose_account_is_gone_disconnects_too(core):
+def test_session_of_a_deleted_account_can_disconnect(core):
     _, jwt = core.log_in("anna")
     core.rows("DELETE FROM accounts")
     assert status(core, jwt).body["connected"] is False
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
     assert core.hits("DELETE /token") == 0
     assert status(core, jwt).refusal == (401, "invalid_token")
 
 
-def test_the_user_alone_may_ask(core):
+def test_disconnect_requires_the_user_token(core):
     session_id, _ = core.log_in("anna")
     for options in ({}, {"query": {"user_id": session_id}}, {"query": {"user_id": str(uuid4())}}):
         reply = core.call("DELETE /api/hh/connection", **options)
@@ -194,7 +195,7 @@ def test_the_user_alone_may_ask(core):
 
 # ── every pair that Core has ─────────────────────────────────────────────────────────────────────
 
-PAIRS_ASIDE = "SELECT FROM replaced_tokens"
+REPLACED_PAIRS = "SELECT FROM replaced_tokens"
 
 
 def test_pairs_of_every_session_are_revoked(core):
@@ -203,41 +204,41 @@ def test_pairs_of_every_session_are_revoked(core):
     core.callback(core.code())  # a login without a session
     core.log_in("timur")
     assert (core.live_pairs(), core.live_pairs("timur")) == (4, 1)
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
     assert (core.live_pairs(), core.live_pairs("timur")) == (0, 1)
-    assert core.rows(PAIRS_ASIDE) == []
+    assert core.rows(REPLACED_PAIRS) == []
     assert core.audited()[-1] == ("user", "disconnect", "ok")
 
 
-def test_replaced_pairs_that_have_expired_are_refreshed_to_be_revoked(core):
+def test_expired_replaced_pairs_are_refreshed_to_be_revoked(core):
     core.log_in("anna")
     core.sandbox.advance(LIFE_S + 1)
     core.log_in("anna")
     core.sandbox.advance(LIFE_S + 1)
     _, jwt = core.log_in("anna")
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
     assert core.live_pairs() == 0
     assert core.hits("POST /token") == 2
 
 
-def test_pair_that_hh_ru_refreshed_leaves_only_the_next_one_to_revoke(core):
+def test_renewed_pair_leaves_only_the_next_one_to_revoke(core):
     _, jwt = core.log_in("anna")
     core.sandbox.advance(LIFE_S + 1)
     assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
-    assert core.rows(PAIRS_ASIDE) == []
-    disconnected(disconnect(core, jwt))
+    assert core.rows(REPLACED_PAIRS) == []
+    assert_disconnected(disconnect(core, jwt))
     assert core.live_pairs() == 0
 
 
-def test_pairs_are_kept_as_ciphertext_of_their_account(core):
+def test_replaced_pair_is_stored_as_the_same_ciphertext(core):
     core.log_in("anna")
     [first] = core.rows("SELECT access_token, refresh_token FROM account_tokens")
     core.log_in("anna")
-    [aside] = core.rows("SELECT access_token, refresh_token FROM replaced_tokens")
-    assert aside == first
+    [replaced] = core.rows("SELECT access_token, refresh_token FROM replaced_tokens")
+    assert replaced == first
 
 
-def test_pair_of_a_login_that_was_cut_off_is_revoked(core):
+def test_pair_of_an_interrupted_login_is_revoked(core):
     session_id, jwt = core.log_in("anna")
     code = core.code()
     core.sandbox.fault("server_error", path="/me")
@@ -247,64 +248,64 @@ def test_pair_of_a_login_that_was_cut_off_is_revoked(core):
     ]
     core.sandbox.control("DELETE", "/faults")
     core.sandbox.advance(31)
-    disconnected(disconnect(core, jwt))
+    assert_disconnected(disconnect(core, jwt))
     assert core.live_pairs() == 0
     assert core.rows("SELECT FROM hh_logins WHERE pair IS NOT NULL") == []
     assert core.callback(code, session_id).refusal == (400, "login_interrupted")
 
 
-def test_pairs_that_could_not_be_revoked_are_said_one_by_one(core):
+def test_pairs_that_could_not_be_revoked_are_listed(core):
     core.log_in("anna")
     core.sandbox.advance(60)
     _, jwt = core.log_in("anna")
     core.rows("UPDATE replaced_tokens SET access_token = 'AAAA', refresh_token = 'AAAA'")
     reply = disconnect(core, jwt)
     assert (reply.status, reply.body["revoked"]) == (200, False)
-    [said] = reply.body["not_revoked"]
-    assert said["reason"] == "tokens_unreadable"
-    assert said["received_at"] is not None
+    [not_revoked] = reply.body["not_revoked"]
+    assert not_revoked["reason"] == "tokens_unreadable"
+    assert not_revoked["received_at"] is not None
     assert core.live_pairs() == 1
-    assert core.rows(PAIRS_ASIDE) == []
+    assert core.rows(REPLACED_PAIRS) == []
     assert core.audited()[-2:] == [
         ("user", "disconnect", "pair_tokens_unreadable"),
         ("user", "disconnect", "not_revoked_at_hh"),
     ]
 
 
-def test_pair_that_comes_while_others_are_revoked_is_said(core, monkeypatch):
+def test_pair_of_a_concurrent_login_is_listed_or_revoked(core, monkeypatch):
     session_id, jwt = core.log_in("anna")
     revoke = HHClient.revoke
 
-    def and_meanwhile(self, token):
+    def revoke_and_log_in(self, token):
         revoke(self, token)
         monkeypatch.setattr(HHClient, "revoke", revoke)
         core.log_in("anna", session_id)
 
-    monkeypatch.setattr(HHClient, "revoke", and_meanwhile)
+    monkeypatch.setattr(HHClient, "revoke", revoke_and_log_in)
     reply = disconnect(core, jwt)
     assert reply.body["revoked"] is (core.live_pairs() == 0)
-    assert core.rows("SELECT FROM account_tokens") == core.rows(PAIRS_ASIDE) == []
+    assert core.rows("SELECT FROM account_tokens") == core.rows(REPLACED_PAIRS) == []
 
 
-def test_renewed_pair_that_comes_too_late_is_given_back(core, monkeypatch):
-    """A login came while hh.ru renewed: its pair stays, and the renewed one lives no more."""
+def test_renewed_pair_that_a_login_replaced_is_revoked(core, monkeypatch):
+    """During a renewal the person logs in: the pair of the login stays, the renewed one ends."""
     session_id, jwt = core.log_in("anna")
     core.sandbox.advance(LIFE_S + 1)
-    renew = HHClient.refresh
+    refresh = HHClient.refresh
 
-    def and_meanwhile(self, token):
-        pair = renew(self, token)
-        monkeypatch.setattr(HHClient, "refresh", renew)
+    def refresh_and_log_in(self, token):
+        pair = refresh(self, token)
+        monkeypatch.setattr(HHClient, "refresh", refresh)
         core.log_in("anna", session_id)
         return pair
 
-    monkeypatch.setattr(HHClient, "refresh", and_meanwhile)
+    monkeypatch.setattr(HHClient, "refresh", refresh_and_log_in)
     assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
     assert core.live_pairs() == 1
 
 
 @pytest.mark.parametrize("readable", [True, False])
-def test_pairs_under_the_previous_key_are_revoked_while_that_is_known(
+def test_pairs_of_the_previous_key_are_revoked_while_it_is_set(
     core, local_aws, monkeypatch, dynamodb_tables, readable
 ):
     core.log_in("anna")
@@ -314,5 +315,5 @@ def test_pairs_under_the_previous_key_are_revoked_while_that_is_known(
     if readable:
         monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", dynamodb_tables["TOKEN_KEY_ID"])
     _, jwt = core.log_in("anna")
-    disconnected(disconnect(core, jwt), revoked=readable)
+    assert_disconnected(disconnect(core, jwt), revoked=readable)
     assert core.live_pairs() == (0 if readable else 1)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from local.template.reader import load
-from tests.fixtures.core import forget
+from tests.fixtures.core import reset_environment
 from ullgetthejob.accounts import session_tokens
 from ullgetthejob.platform import clock
 from ullgetthejob.realtime import connections, frame_budget, tickets, websocket_handlers
@@ -260,12 +260,12 @@ def test_replies_go_where_the_frame_came_from_unless_a_variable_says_otherwise(
 def test_the_database_being_down_is_a_refusal_to_come_again(room, anna, monkeypatch):
     ticket = room.ticket(anna[1])
     id = room.connected(anna[1])
-    forget()
+    reset_environment()
     monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nothing")
     assert room.connect(ticket)[0] == 503
     room.say(id, {"type": "replay", "cursor": 0})
     assert error(room, id) == "database_unavailable"
-    forget()
+    reset_environment()
 
 
 # ── other people's ───────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""The client's calls for people against a running hh.ru sandbox: logging in, pairs, resumes."""
+"""The client's OAuth and resume calls against a running hh.ru sandbox."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ USER_AGENT = "UllGetTheJobTests/1.0 (tests@example.org)"
 
 
 class NoPace:
-    """A pacer that lets everybody through."""
+    """A pacer that never waits or pauses."""
 
     def wait(self) -> None:
-        """At once."""
+        """Return at once."""
 
     def pause(self, reason: str, seconds: float) -> None:
-        """Nobody is held up."""
+        """Do nothing."""
 
 
 class Login:
-    """A person's tokens in memory: a :class:`TokenSource` that refreshes by the client."""
+    """A person's tokens in memory: a :class:`TokenSource` that refreshes through the client."""
 
     def __init__(self, client: HHClient, pair: TokenPair) -> None:
         self.client, self.pair = client, pair
@@ -50,13 +50,13 @@ class Login:
 
 
 class People:
-    """Logs the sandbox's people in through our own calls."""
+    """The sandbox's people, logged in through the client's own calls."""
 
     def __init__(self, sandbox: HhSandbox, client: HHClient) -> None:
         self.sandbox, self.client = sandbox, client
 
     def code_of(self, person: str, challenge: str | None = None) -> str:
-        """The code that a person comes back with from our login page's address."""
+        """Log *person* in at the login page, and return the code that it sends back."""
         url = oauth.authorize_url(
             f"{self.sandbox.url}/oauth",
             client_id=self.sandbox.client_id,
@@ -72,13 +72,13 @@ class People:
         assert returned.params["state"] == "s&1"
         return str(returned.params["code"])
 
-    def exchange(self, code: str, **other: Any) -> TokenPair:
+    def exchange(self, code: str, **overrides: Any) -> TokenPair:
         application = {
             "client_id": self.sandbox.client_id,
             "client_secret": self.sandbox.client_secret,
             "redirect_uri": self.sandbox.redirect_uri,
         }
-        return self.client.exchange_code(code, **(application | other))
+        return self.client.exchange_code(code, **(application | overrides))
 
     def log_in(self, person: str) -> Login:
         return Login(self.client, self.exchange(self.code_of(person)))
@@ -99,13 +99,13 @@ def people(hh_sandbox: HhSandbox, client: HHClient) -> People:
 # ── codes ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_code_gives_a_pair_of_the_person_who_logged_in(people: People) -> None:
+def test_code_returns_a_pair_of_the_person_who_logged_in(people: People) -> None:
     pair = people.exchange(people.code_of("anna"))
     assert pair.expires_in == PAIR_LIFE_S
     assert people.client.me(pair.access_token).id == "170000001"
 
 
-def test_a_challenge_is_answered_by_its_verifier_alone(people: People) -> None:
+def test_challenge_is_satisfied_only_by_its_verifier(people: People) -> None:
     verifier = oauth.new_verifier()
     code = people.code_of("anna", oauth.challenge_of(verifier))
     for wrong in (None, oauth.new_verifier()):
@@ -115,7 +115,7 @@ def test_a_challenge_is_answered_by_its_verifier_alone(people: People) -> None:
     assert people.client.me(people.exchange(code, verifier=verifier).access_token).is_applicant
 
 
-def test_a_code_is_no_good_twice_late_or_invented(people: People) -> None:
+def test_used_expired_or_invented_code_is_refused(people: People) -> None:
     used, late = people.code_of("anna"), people.code_of("anna")
     people.exchange(used)
     people.sandbox.advance(CODE_LIFE_S)
@@ -129,7 +129,7 @@ def test_a_code_is_no_good_twice_late_or_invented(people: People) -> None:
         assert raised.value.reason == reason
 
 
-def test_a_withdrawn_code_and_a_locked_account_are_told_apart(people: People) -> None:
+def test_revoked_code_and_locked_account_have_own_reasons(people: People) -> None:
     code = people.code_of("anna")
     people.sandbox.control("POST", "/people/anna/account", {"state": "locked"})
     with pytest.raises(errors.HHLoginRefused) as raised:
@@ -146,7 +146,7 @@ def test_a_withdrawn_code_and_a_locked_account_are_told_apart(people: People) ->
 @pytest.mark.parametrize(
     "wrong", [{"client_secret": "x"}, {"client_id": "x"}, {"redirect_uri": "https://x.example"}]
 )
-def test_a_wrong_configuration_is_the_operators_matter_and_spares_the_code(
+def test_wrong_configuration_is_misconfigured_and_spares_code(
     people: People, wrong: dict[str, str]
 ) -> None:
     code = people.code_of("anna")
@@ -158,7 +158,7 @@ def test_a_wrong_configuration_is_the_operators_matter_and_spares_the_code(
 # ── pairs ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_pair_is_refreshed_after_its_end_and_once(people: People) -> None:
+def test_pair_is_refreshed_once_and_only_after_it_expired(people: People) -> None:
     login = people.log_in("anna")
     old = login.pair
     with pytest.raises(errors.HHTokenNotExpired):
@@ -186,7 +186,7 @@ def test_a_pair_is_refreshed_after_its_end_and_once(people: People) -> None:
         ("/people/anna/account", {"state": "login_not_verified"}, "login_not_verified"),
     ],
 )
-def test_what_befalls_an_account_ends_its_pair_and_says_why(
+def test_change_of_the_account_ends_its_pair_with_a_reason(
     people: People, path: str, body: Any, reason: str
 ) -> None:
     pair = people.log_in("anna").pair
@@ -197,7 +197,7 @@ def test_what_befalls_an_account_ends_its_pair_and_says_why(
     assert raised.value.reason == reason
 
 
-def test_what_is_no_refresh_token_is_refused(people: People) -> None:
+def test_malformed_refresh_token_is_refused(people: People) -> None:
     access = people.log_in("anna").pair.access_token
     for token, reason in (
         ("", "token_empty"),
@@ -209,7 +209,7 @@ def test_what_is_no_refresh_token_is_refused(people: People) -> None:
         assert raised.value.reason == reason
 
 
-def test_a_pair_that_is_given_back_is_dead_and_giving_it_back_again_does_no_harm(
+def test_revoked_pair_is_refused_and_may_be_revoked_again(
     people: People,
 ) -> None:
     pair = people.log_in("anna").pair
@@ -224,7 +224,7 @@ def test_a_pair_that_is_given_back_is_dead_and_giving_it_back_again_does_no_harm
     assert raised.value.reason == "token_revoked"
 
 
-def test_an_expired_token_cannot_be_given_back_before_it_is_refreshed(people: People) -> None:
+def test_expired_token_is_revoked_only_after_a_refresh(people: People) -> None:
     login = people.log_in("anna")
     people.sandbox.advance(PAIR_LIFE_S)
     with pytest.raises(errors.HHTokenRefused) as raised:
@@ -237,7 +237,7 @@ def test_an_expired_token_cannot_be_given_back_before_it_is_refreshed(people: Pe
 
 
 @pytest.mark.parametrize("kind", ["truncated", "service_unavailable", "bad_gateway", "drop"])
-def test_after_a_lost_answer_the_refresh_token_may_be_spent(people: People, kind: str) -> None:
+def test_lost_answer_says_that_hh_ru_may_have_acted(people: People, kind: str) -> None:
     pair = people.log_in("anna").pair
     people.sandbox.advance(PAIR_LIFE_S)
     people.sandbox.fault(kind, path="/token", times=1)
@@ -252,7 +252,7 @@ def test_after_a_lost_answer_the_refresh_token_may_be_spent(people: People, kind
     assert refused.value.reason == "already_refreshed"
 
 
-def test_too_many_calls_spend_nothing(people: People) -> None:
+def test_too_many_requests_spares_the_code(people: People) -> None:
     code = people.code_of("anna")
     people.sandbox.fault("too_many_requests", path="/token", times=1)
     with pytest.raises(errors.HHBusy) as raised:
@@ -262,7 +262,7 @@ def test_too_many_calls_spend_nothing(people: People) -> None:
 
 
 @pytest.mark.parametrize("reason", ["busy", "region_blocked", "unavailable"])
-def test_while_calls_are_paused_no_token_is_sent(
+def test_paused_calls_send_no_token(
     hh_sandbox: HhSandbox, dynamodb_tables: dict[str, str], reason: str
 ) -> None:
     pacer = Pacer(dynamodb_tables["PACER_TABLE"])
@@ -276,7 +276,7 @@ def test_while_calls_are_paused_no_token_is_sent(
     assert hh_sandbox.control("GET", "/state")["calls"]["by_route"] == {}
 
 
-def test_where_the_pace_cannot_be_kept_no_token_is_sent(
+def test_unavailable_pacer_sends_no_token(
     hh_sandbox: HhSandbox, dynamodb_tables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = HHClient(
@@ -292,10 +292,10 @@ def test_where_the_pace_cannot_be_kept_no_token_is_sent(
     assert hh_sandbox.control("GET", "/state")["calls"]["by_route"] == {}
 
 
-# ── who it is, and the resumes ──────────────────────────────────────────────────────────────────
+# ── /me and resumes ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_employer_is_told_from_an_applicant(people: People) -> None:
+def test_me_distinguishes_employer_and_applicant(people: People) -> None:
     anna, employer = (
         people.client.me(people.log_in(person).pair.access_token) for person in ("anna", "employer")
     )
@@ -303,7 +303,7 @@ def test_an_employer_is_told_from_an_applicant(people: People) -> None:
     assert (employer.is_applicant, employer.is_employer) == (False, True)
 
 
-def test_a_person_sees_all_resumes_and_each_in_full(people: People) -> None:
+def test_person_sees_all_resumes_and_each_in_full(people: People) -> None:
     anna = people.log_in("anna")
     items = people.client.resumes(anna)
     assert {item["title"] for item in items} == {"Python-разработчик", "Backend-инженер"}
@@ -312,22 +312,22 @@ def test_a_person_sees_all_resumes_and_each_in_full(people: People) -> None:
     assert people.client.resumes(people.log_in("vera")) == []
 
 
-def test_anothers_resume_is_not_found(people: People) -> None:
-    theirs = people.client.resumes(people.log_in("anna"))[0]["id"]
-    for resume_id in (theirs, "0" * 38, "../me"):
+def test_resume_of_another_person_is_not_found(people: People) -> None:
+    annas = people.client.resumes(people.log_in("anna"))[0]["id"]
+    for resume_id in (annas, "0" * 38, "../me"):
         with pytest.raises(errors.HHResumeNotFound) as raised:
             people.client.resume(people.log_in("olga"), resume_id)
         assert raised.value.code == "resume_not_found"
 
 
-def test_an_expired_token_is_renewed_on_the_way(people: People) -> None:
+def test_expired_token_is_renewed_during_the_call(people: People) -> None:
     anna = people.log_in("anna")
     people.sandbox.advance(PAIR_LIFE_S)
     assert len(people.client.resumes(anna)) == 2
     assert anna.reasons == ["token_expired"]
 
 
-def test_a_closed_hh_ru_and_an_employer_get_no_resumes_and_lose_no_token(people: People) -> None:
+def test_closed_resumes_do_not_renew_the_token(people: People) -> None:
     anna, employer = people.log_in("anna"), people.log_in("employer")
     people.sandbox.control("POST", "/mode", {"mode": "closed"})
     for login in (anna, employer):
@@ -339,7 +339,7 @@ def test_a_closed_hh_ru_and_an_employer_get_no_resumes_and_lose_no_token(people:
     assert people.client.me(anna).is_applicant
 
 
-def test_a_captcha_on_the_way_has_a_link_and_the_way_back(people: People) -> None:
+def test_captcha_link_leads_back(people: People) -> None:
     anna = people.log_in("anna")
     people.sandbox.fault("captcha", path="/resumes", times=1)
     with pytest.raises(errors.HHCaptcha) as raised:

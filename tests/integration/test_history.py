@@ -1,4 +1,4 @@
-"""After a new login the same person sees what went out before, as the BFF reads it."""
+"""History transfer: after a new login a person sees earlier applications, as the BFF reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.fixtures.core import Reply
 
-# As the BFF asks for its history and its queue, by its present session's id.
+# The BFF's queries of its history and its queue, by its present session's id.
 BFF_HISTORY = "SELECT job_external_id FROM applications WHERE user_id = %s ORDER BY 1"
 BFF_QUEUE = "SELECT job_external_id FROM application_queue WHERE user_id = %s ORDER BY 1"
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
@@ -44,37 +44,37 @@ def queued(core, session):
     return [row["job_external_id"] for row in core.rows(BFF_QUEUE, session)]
 
 
-def moves(core):
-    return [one for one in core.audited() if one[1] == "history.move"]
+def transfers(core):
+    return [record for record in core.audited() if record[1] == "history.move"]
 
 
 @pytest.fixture
 def old(core):
-    """A session of Anna's with an application, and one of a campaign."""
+    """A session of Anna's with two applications, the second of a campaign."""
     session, _ = core.log_in("anna")
     submit(core, session, "1")
     start_campaign(core, session, "2")
     return session
 
 
-def test_a_new_session_of_the_same_person_sees_what_went_out_before(core, old):
+def test_new_session_of_the_same_person_sees_the_history(core, old):
     new, jwt = core.log_in("anna")
     assert (seen(core, new), queued(core, new)) == (["1", "2"], ["2"])
     assert (seen(core, old), queued(core, old)) == ([], [])
     listed = call(core, "applications", "GET /api/applications", jwt=jwt, secret=None)
     assert {item["job_id"] for item in listed.body["items"]} == {"1", "2"}
-    assert moves(core) == [("service", "history.move", "ok")]
+    assert transfers(core) == [("service", "history.move", "ok")]
 
 
-def test_the_same_callback_again_moves_nothing_more(core, old):
+def test_repeated_callback_transfers_nothing_more(core, old):
     code, new = core.code(), str(uuid4())
     for _ in range(2):
         assert core.callback(code, new).status == 200
     assert seen(core, new) == ["1", "2"]
-    assert len(moves(core)) == 1
+    assert len(transfers(core)) == 1
 
 
-def test_a_move_that_was_cut_short_is_made_good_by_the_same_callback(core, old, monkeypatch):
+def test_failed_transfer_is_completed_by_the_same_callback(core, old, monkeypatch):
     code, new = core.code(), str(uuid4())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -87,7 +87,7 @@ def test_a_move_that_was_cut_short_is_made_good_by_the_same_callback(core, old, 
     assert core.hits() == 1, "the code went to hh.ru once"
 
 
-def test_two_sessions_at_once_see_all_in_core_and_their_last_login_in_the_bff(core, old):
+def test_two_sessions_see_rows_of_their_last_login_in_the_bff(core, old):
     new, _ = core.log_in("anna")
     submit(core, old, "3")
     assert (seen(core, old), seen(core, new)) == (["3"], ["1", "2"])
@@ -95,19 +95,19 @@ def test_two_sessions_at_once_see_all_in_core_and_their_last_login_in_the_bff(co
     assert (seen(core, old), seen(core, new)) == (["1", "2", "3"], [])
 
 
-def test_other_people_see_nothing_of_it(core, old):
+def test_other_person_sees_nothing_of_the_history(core, old):
     timur, _ = core.log_in("timur")
     assert (seen(core, timur), queued(core, timur)) == ([], [])
     assert (seen(core, old), queued(core, old)) == (["1", "2"], ["2"])
-    assert moves(core) == []
+    assert transfers(core) == []
 
 
 @pytest.mark.parametrize("with_heir", [True, False])
-def test_a_session_that_goes_over_to_another_person_leaves_the_history_behind(core, old, with_heir):
+def test_session_that_changes_person_leaves_the_history(core, old, with_heir):
     heir = core.log_in("anna")[0] if with_heir else None
     if heir:
         core.log_in("anna", old)
-    url, state = core.redirect(session_id=old)  # without it, a session keeps its account
+    url, state = core.redirect(session_id=old)  # without its own state, a session cannot move
     assert core.callback(core.consent(url, "timur"), old, state=state).status == 200
     assert (seen(core, old), queued(core, old)) == ([], [])
     if heir:
@@ -116,7 +116,7 @@ def test_a_session_that_goes_over_to_another_person_leaves_the_history_behind(co
     assert (seen(core, back), queued(core, back)) == (["1", "2"], ["2"])
 
 
-def test_a_row_that_was_moved_is_retried_and_shown_as_before(core, old):
+def test_transferred_row_is_shown_as_before(core, old):
     new, _ = core.log_in("anna")
     [row] = core.rows("SELECT id FROM applications WHERE job_external_id = '1'")
     shown = call(

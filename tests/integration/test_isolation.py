@@ -1,5 +1,5 @@
-"""One person never reads, or touches, another's: every route of the template, every place an id can
-be in, with and without the service's secret."""
+"""A person can neither read nor change another's data: every route of the template, every place
+that can hold an id, with and without the service's secret."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ullgetthejob.accounts import token_store
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.http import ADMIN, SERVICE, USER, USER_OR_SERVICE
 
-# The way there comes last: a session that was sent on it with its id is refused without its state.
+# The redirect comes last: it binds a session, whose logins are then refused without its state.
 ROUTES = dict(sorted(every_route().items(), key=lambda item: item[0] == "GET /auth/hh/redirect"))
 SECRET = ("X-Core-Secret", "local-development-secret")
 NAMES = ("user_id", "session_id", "account_id", "id", "resume_id", "hh_user_id", "subject", "sub")
-FREE_TEXT = {"name"}  # is shown to whoever wrote it
+FREE_TEXT = {"name"}  # is shown to the person who wrote it
 HEADERS = ("X-Session-Id", "X-User-Id", "X-Account-Id", "X-Forwarded-User", "X-Remote-User", "From")
 COOKIES = ("session_id", "user_id", "dev_connect_session", "dev_connect_jwt")
 
 
-# Show vacancies, which are everybody's; a vacancy may have the title of a resume.
+# These routes show vacancies, which are public; a vacancy may have the title of a resume.
 SHOW_VACANCIES = {"POST /api/jobs/search", "GET /api/jobs/{id}", "POST /api/filters/preview"}
 
 
 @dataclass(frozen=True)
-class Somebody:
-    """Somebody who is connected, and all that nobody else may see."""
+class ConnectedPerson:
+    """A connected person, with everything that no other person may see."""
 
     user_id: str
     jwt: str
@@ -45,16 +45,16 @@ class Somebody:
 
     @property
     def workflow_id(self) -> str:
-        """Of a campaign."""
+        """Return the id of the person's campaign."""
         return str(uuid5(UUID(self.account_id), "campaign"))
 
     @property
     def schedule_id(self) -> str:
-        """Of a saved search."""
+        """Return the id of the person's saved search."""
         return str(uuid5(UUID(self.account_id), "saved search"))
 
     def id_for(self, name: str, path: str = "") -> str:
-        """The id that fits a variable, parameter or field called *name*, in *path*."""
+        """Return the id that fits a variable, parameter or field called *name*, in *path*."""
         if name == "id" and path.startswith("/api/schedules/"):
             return self.schedule_id
         return {
@@ -69,7 +69,7 @@ class Somebody:
         }.get(name, self.user_id)
 
     def seen_in(self, text: str) -> set[str]:
-        """What of it *text* shows."""
+        """Return the private values that *text* contains."""
         private = {
             *(self.user_id, self.jwt, self.account_id, *self.resume_ids, *self.tokens),
             *(self.workflow_id, self.schedule_id),
@@ -77,36 +77,36 @@ class Somebody:
             *(resume["title"] for resume in self.hh.resume),
         }
         text = json.dumps(json.loads(text), ensure_ascii=False).casefold()
-        return {mark for mark in private if mark.casefold() in text}
+        return {value for value in private if value.casefold() in text}
 
 
 @pytest.fixture
 def connect(core, monkeypatch):
-    """Connects somebody of the sandbox by its key."""
+    """Return a function that connects a person of the sandbox by its key."""
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     monkeypatch.setenv("WEBSOCKET_URL", "ws://localhost:4000/ws")
 
-    def connected(key: str) -> Somebody:
-        code, person = core.code(key), people.find(key)
-        assert person is not None
+    def connected(key: str) -> ConnectedPerson:
+        code, hh_person = core.code(key), people.find(key)
+        assert hh_person is not None
         user_id = str(uuid4())
         jwt = core.callback(code, user_id).body["jwt"]
         resumes = core.call("GET /api/hh/resumes", jwt=jwt, secret=None).body["items"]
         [row] = core.rows("SELECT account_id FROM users WHERE id = %s", user_id)
         pair = token_store.read(row["account_id"], connection=postgres.connection(), now=core.now())
-        somebody = Somebody(
+        person = ConnectedPerson(
             user_id,
             jwt,
             str(row["account_id"]),
             tuple(resume["id"] for resume in resumes),
             code,
             (pair.access_token, pair.refresh_token),
-            person,
+            hh_person,
         )
         core.rows(
             "INSERT INTO campaigns (workflow_id, account_id, user_id, state, created_at,"
             " updated_at) VALUES (%s, %s, %s, 'running', now(), now())",
-            *(somebody.workflow_id, somebody.account_id, user_id),
+            *(person.workflow_id, person.account_id, user_id),
         )
         core.rows(
             "WITH query AS (INSERT INTO search_queries (hash, parameters, created_at)"
@@ -114,9 +114,9 @@ def connect(core, monkeypatch):
             " INSERT INTO saved_searches (id, account_id, user_id, query_id, name, search,"
             " interval_seconds, paused, time_zone, created_at, updated_at)"
             " SELECT %s, %s, %s, id, %s, '{}', 1800, true, 'UTC', now(), now() FROM query",
-            *(key, somebody.schedule_id, somebody.account_id, user_id, somebody.schedule_id),
+            *(key, person.schedule_id, person.account_id, user_id, person.schedule_id),
         )
-        return somebody
+        return person
 
     return connected
 
@@ -129,17 +129,17 @@ def fields(model):
     return {} if model is None else model.model_fields
 
 
-def filled(model, whose: Somebody) -> dict[str, Any]:
-    """A body or query that *model* takes, as far as its fields' names say what goes in."""
+def filled(model, person: ConnectedPerson) -> dict[str, Any]:
+    """Return a body or query for *model* with *person*'s ids, as far as its fields' names tell."""
     required = [name for name, field in fields(model).items() if field.is_required()]
     known = set(fields(model)) & {*NAMES, "code"}
-    values: dict[str, Any] = {name: whose.id_for(name) for name in {*required, *known}}
+    values: dict[str, Any] = {name: person.id_for(name) for name in {*required, *known}}
     nested = {name for name in required if hasattr(fields(model)[name].annotation, "model_fields")}
     return values | {name: {} for name in nested}
 
 
-def attacks(route, a: Somebody, b: Somebody):
-    """Requests of A's with B's ids in one place each, and in all at once."""
+def attacks(route, a: ConnectedPerson, b: ConnectedPerson):
+    """Yield requests of A's with B's ids in a single place each, and in all places at once."""
     own = {
         "parameters": {name: a.id_for(name, route.path) for name in variables(route)},
         "query": filled(route.query, a),
@@ -147,16 +147,16 @@ def attacks(route, a: Somebody, b: Somebody):
     }
     yield own
     for name in variables(route):
-        whose = {b.id_for(name), b.user_id, b.account_id, b.schedule_id, *b.resume_ids, b.hh.id}
-        for foreign in whose:
+        ids = {b.id_for(name), b.user_id, b.account_id, b.schedule_id, *b.resume_ids, b.hh.id}
+        for foreign in ids:
             yield {**own, "parameters": {**own["parameters"], name: foreign}}
     for place, model in (("query", route.query), ("body", route.body)):
         yield {**own, place: filled(model, b)}
         for name in {*NAMES, *fields(model)} - FREE_TEXT:
             yield {**own, place: {**own[place], name: b.id_for(name)}}
         yield {**own, place: {**own[place], **{name: b.id_for(name) for name in NAMES}}}
-        shouted = {name.upper(): b.id_for(name) for name in NAMES}
-        yield {**own, place: {**own[place], **shouted, "userId": b.user_id}}
+        upper_case = {name.upper(): b.id_for(name) for name in NAMES}
+        yield {**own, place: {**own[place], **upper_case, "userId": b.user_id}}
     spoofed = [(name, b.user_id) for name in HEADERS]
     cookies = "; ".join(f"{name}={b.jwt if 'jwt' in name else b.user_id}" for name in COOKIES)
     yield {**own, "headers": [*spoofed, ("Cookie", cookies)]}
@@ -183,19 +183,19 @@ def sent(route, jwt, attack, *, secret):
     )
 
 
-def state_of(core, somebody):
-    """All that the database has of *somebody*, but what they themselves were recorded to do."""
+def state_of(core, person):
+    """Return all rows of *person*, except the audit records of their own actions."""
     by_account = ("account_tokens", "users", "application_filters", "campaigns", "saved_searches")
     return {
-        "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", somebody.account_id),
+        "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", person.account_id),
         **{
-            table: core.rows(f"SELECT * FROM {table} WHERE account_id = %s", somebody.account_id)
+            table: core.rows(f"SELECT * FROM {table} WHERE account_id = %s", person.account_id)
             for table in by_account
         },
     }
 
 
-def test_with_one_s_token_and_another_s_ids_nothing_of_the_other_shows(core, connect):
+def test_foreign_ids_with_an_own_token_reveal_nothing(core, connect):
     a, b = connect("anna"), connect("timur")
     before = state_of(core, b)
     for key, route in ROUTES.items():
@@ -215,12 +215,12 @@ def test_with_one_s_token_and_another_s_ids_nothing_of_the_other_shows(core, con
     assert send("GET", "/api/hh/resumes", headers=bearing(b)).status == 200
 
 
-def bearing(somebody):
-    return [("Authorization", f"Bearer {somebody.jwt}")]
+def bearing(person):
+    return [("Authorization", f"Bearer {person.jwt}")]
 
 
-def test_the_walk_would_see_what_shows(connect):
-    """The same requests with B's own token do show B's: so the walk above can fail."""
+def test_own_ids_with_an_own_token_reveal_own_values(connect):
+    """The same requests with B's own token show B's values: so the test above can fail."""
     a, b = connect("anna"), connect("timur")
     shown = {}
     for key, route in ROUTES.items():
@@ -236,9 +236,9 @@ def test_the_walk_would_see_what_shows(connect):
     assert {b.user_id, b.jwt} & shown["GET /auth/hh/callback"]
 
 
-def test_another_s_id_in_the_place_of_one_s_own_is_refused_by_name(connect):
+def test_foreign_user_id_is_refused_as_user_mismatch(connect):
     a, b = connect("anna"), connect("timur")
-    others = (b.user_id, b.user_id.upper(), str(uuid4()), "0" * 8 + b.user_id[8:])
+    foreign_ids = (b.user_id, b.user_id.upper(), str(uuid4()), "0" * 8 + b.user_id[8:])
     tried = 0
     for key, route in ROUTES.items():
         own = next(attacks(route, a, b))
@@ -248,8 +248,8 @@ def test_another_s_id_in_the_place_of_one_s_own_is_refused_by_name(connect):
             "body": fields(route.body),
         }
         for place in (name for name, known in places.items() if "user_id" in known):
-            for other in others:
-                attack = {**own, place: {**own[place], "user_id": other}}
+            for foreign_id in foreign_ids:
+                attack = {**own, place: {**own[place], "user_id": foreign_id}}
                 for secret in (False, True):
                     reply = sent(route, a.jwt, attack, secret=secret)
                     if route.auth is ADMIN or (route.auth is SERVICE and not secret):
@@ -260,7 +260,7 @@ def test_another_s_id_in_the_place_of_one_s_own_is_refused_by_name(connect):
     assert tried
 
 
-def test_a_token_beside_the_secret_binds_the_routes_of_the_service(connect):
+def test_token_beside_the_secret_binds_service_routes(connect):
     a, b = connect("anna"), connect("timur")
     headers = [*bearing(a), SECRET]
     for path, query in (
@@ -281,7 +281,7 @@ def test_a_token_beside_the_secret_binds_the_routes_of_the_service(connect):
         assert send("POST", "/auth/hh/refresh", headers=[SECRET], body=body).status == 200
 
 
-def test_another_s_resume_is_not_found(core, connect):
+def test_resume_of_another_person_is_not_found(core, connect):
     a, b = connect("anna"), connect("timur")
     for resume_id in b.resume_ids:
         for foreign in (
@@ -309,15 +309,15 @@ NO_IDS = [
 ]
 
 
-# What the same request answers the second time, where that is another answer than the first's.
+# The answers to a repeated request, where they differ from the first.
 SAME_AGAIN = {
     "POST /api/schedules": (200, None),
     "DELETE /api/schedules/{id}": (404, "not_found"),
 }
 
 
-def test_a_person_s_route_wants_the_service_to_name_somebody_who_exists(core, connect):
-    somebody, answered = connect("anna"), set()
+def test_service_has_to_name_an_existing_user(core, connect):
+    person, answered = connect("anna"), set()
     for key, route in ROUTES.items():
         if route.auth is not USER_OR_SERVICE:
             continue
@@ -325,9 +325,9 @@ def test_a_person_s_route_wants_the_service_to_name_somebody_who_exists(core, co
             place = "parameters"
         else:
             place = "body" if "user_id" in fields(route.body) else "query"
-        own = next(attacks(route, somebody, somebody))
+        own = next(attacks(route, person, person))
 
-        def asked(user_id, own=own, place=place, route=route):
+        def answer_for(user_id, own=own, place=place, route=route):
             request = {**own, place: {**own[place], "user_id": user_id}}
             if user_id is None:
                 del request[place]["user_id"]
@@ -346,30 +346,30 @@ def test_a_person_s_route_wants_the_service_to_name_somebody_who_exists(core, co
             # API Gateway decodes a path before it looks for a route.
             other_path = place == "parameters" and "/" in no_id
             expected = (404, None) if other_path else (422, "invalid_request")
-            assert asked(no_id) == expected, (key, no_id)
-        status, error = asked(somebody.user_id)
-        if status != 422:  # where names alone say enough of what goes into a body
+            assert answer_for(no_id) == expected, (key, no_id)
+        status, error = answer_for(person.user_id)
+        if status != 422:  # where the names of the fields are enough to fill a body
             assert error != "user_not_found", key
             again = SAME_AGAIN.get(key, (status, error))
-            assert asked(somebody.user_id.upper()) == again, key
-            assert asked(str(uuid4())) == (404, "user_not_found"), key
+            assert answer_for(person.user_id.upper()) == again, key
+            assert answer_for(str(uuid4())) == (404, "user_not_found"), key
             answered.add(key)
     assert {"GET /api/accounts/{user_id}", "POST /api/accounts/{user_id}/resume"} <= answered
-    assert core.access(somebody.user_id)["state"] == "ok"
+    assert core.access(person.user_id)["state"] == "ok"
 
 
-def test_a_user_s_own_route_is_closed_to_the_service_alone(connect):
-    somebody = connect("anna")
+def test_user_route_refuses_the_service_without_a_token(connect):
+    person = connect("anna")
     for key, route in ROUTES.items():
         if route.auth is USER:
-            attack = next(attacks(route, somebody, somebody))
-            for headers in ([SECRET], [SECRET, ("X-User-Id", somebody.user_id)]):
+            attack = next(attacks(route, person, person))
+            for headers in ([SECRET], [SECRET, ("X-User-Id", person.user_id)]):
                 reply = send(
                     route.method,
                     route.path,
                     headers=headers,
                     parameters=attack["parameters"],
-                    query={"user_id": somebody.user_id},
+                    query={"user_id": person.user_id},
                 )
                 assert (reply.status, reply.error) == (401, "unauthorized"), key
-                assert somebody.seen_in(reply.text) == set()
+                assert person.seen_in(reply.text) == set()

@@ -1,4 +1,4 @@
-"""Bad tokens on every route of the template: always 401, also beside the service's good secret."""
+"""Invalid JWTs on every route of the template: always 401, also beside the service's secret."""
 
 import base64
 import json
@@ -21,13 +21,13 @@ SERVICE_SECRET = "local-development-secret"
 
 @pytest.fixture
 def anna(core):
-    """A connected session and its JWT."""
+    """Anna's connected session and its JWT."""
     return core.log_in("anna")
 
 
 @pytest.fixture
 def stopped(core):
-    """The clock stands still, and the moment at which it does."""
+    """Stop the clock, and return its time."""
     moment = core.now().replace(microsecond=123_457)
     clock.install(lambda: moment)
     return moment
@@ -57,7 +57,7 @@ def altered(token):
 
 
 def bad_tokens(core, user_id, good):
-    """Every kind of bad token, by what is wrong with it."""
+    """Return every kind of invalid token, by its defect."""
     now = core.now()
 
     def issued(at=now, user=user_id):
@@ -93,7 +93,7 @@ def bad_tokens(core, user_id, good):
     }
 
 
-def test_a_bad_token_is_401_on_every_route_with_and_beside_the_secret(core, anna):
+def test_invalid_token_is_401_on_every_route_despite_the_secret(core, anna):
     user_id, good = anna
     revoked_user, revoked = core.log_in("timur")
     core.rows("UPDATE users SET tokens_valid_from = '9999-01-01' WHERE id = %s", revoked_user)
@@ -102,7 +102,7 @@ def test_a_bad_token_is_401_on_every_route_with_and_beside_the_secret(core, anna
     core.rows("DELETE FROM users WHERE id = %s", deleted_user)
     bad = bad_tokens(core, user_id, good) | {"revoked": revoked, "of a deleted user": deleted}
     for key, route in every_route().items():
-        for wrong, token in bad.items():
+        for defect, token in bad.items():
             for secret in ([], [("X-Core-Secret", SERVICE_SECRET)]):
                 reply = send(
                     route.method,
@@ -113,7 +113,7 @@ def test_a_bad_token_is_401_on_every_route_with_and_beside_the_secret(core, anna
                 )
                 without = route.auth is ADMIN or (route.auth is SERVICE and not secret)
                 expected = "unauthorized" if without else "invalid_token"
-                assert (reply.status, reply.error) == (401, expected), (key, wrong)
+                assert (reply.status, reply.error) == (401, expected), (key, defect)
                 assert set(json.loads(reply.text)) == {
                     *("success", "error", "message", "advice", "request_id")
                 }
@@ -136,7 +136,7 @@ OTHER_FORMS = [
 
 
 @pytest.mark.parametrize("secret", [None, SERVICE_SECRET], ids=["alone", "beside the secret"])
-def test_credentials_in_any_other_form_bind_too(anna, secret):
+def test_credentials_in_any_other_form_are_refused(anna, secret):
     for form in OTHER_FORMS:
         headers = [("Authorization", form.format(jwt=anna[1]))]
         if secret:
@@ -146,17 +146,17 @@ def test_credentials_in_any_other_form_bind_too(anna, secret):
             assert (reply.status, reply.error) == BAD, form
 
 
-def test_case_and_spaces_of_the_scheme_do_not_matter(anna):
+def test_case_and_spaces_of_the_scheme_are_ignored(anna):
     for form in ("Bearer {jwt}", "bearer {jwt}", "BEARER {jwt}", "bEaReR   {jwt} "):
         for name in ("Authorization", "authorization", "AUTHORIZATION"):
             assert send(*STATUS, headers=[(name, form.format(jwt=anna[1]))]).status == 200, form
 
 
-def test_of_several_authorization_headers_none_counts(core, anna):
+def test_several_authorization_headers_are_refused(core, anna):
     """API Gateway joins them by a comma."""
     _, good = anna
-    _, other = core.log_in("timur")
-    pairs = ((good, good), (good, other), (other, good), (good, "x.y.z"), ("x.y.z", good))
+    _, timurs = core.log_in("timur")
+    pairs = ((good, good), (good, timurs), (timurs, good), (good, "x.y.z"), ("x.y.z", good))
     for first, second in pairs:
         headers = [("Authorization", f"Bearer {first}"), ("Authorization", f"Bearer {second}")]
         for secret in ([], [("X-Core-Secret", SERVICE_SECRET)]):
@@ -169,7 +169,7 @@ def test_of_several_authorization_headers_none_counts(core, anna):
 
 
 @pytest.mark.usefixtures("core")
-def test_a_secret_that_is_no_text_is_a_wrong_one():
+def test_secret_that_is_not_text_is_refused():
     for sent in ("\udcff", "\ud800x", "ключ", "", " "):
         for name in ("X-Core-Secret", "X-Orchestrator-Secret"):
             reply = send("GET", "/auth/hh/redirect", headers=[(name, sent)])
@@ -179,7 +179,7 @@ def test_a_secret_that_is_no_text_is_a_wrong_one():
     assert (reply.status, reply.error) == (401, "invalid_signature")
 
 
-def test_a_token_elsewhere_than_in_its_header_is_none(anna):
+def test_token_outside_its_header_is_ignored(anna):
     user_id, good = anna
     for place in (
         {"query": {"authorization": f"Bearer {good}", "token": good, "access_token": good}},
@@ -191,10 +191,10 @@ def test_a_token_elsewhere_than_in_its_header_is_none(anna):
         assert (reply.status, reply.error) == (401, "unauthorized")
 
 
-# ── rotation and revocation, through the edge ────────────────────────────────────────────────────
+# ── rotation and revocation, over HTTP ───────────────────────────────────────────────────────────
 
 
-def test_a_secret_rotates_without_logging_anybody_out(core, anna, monkeypatch):
+def test_secret_rotation_keeps_sessions_valid(core, anna, monkeypatch):
     before, old = "a secret key base of tests, long enough", anna[1]
     monkeypatch.setenv("SECRET_KEY_BASE", OTHER_SECRET)
     assert status(old) == BAD
@@ -207,13 +207,13 @@ def test_a_secret_rotates_without_logging_anybody_out(core, anna, monkeypatch):
     assert (status(old), status(new)) == (BAD, BAD)
 
 
-def test_without_a_signing_secret_nobody_gets_in(anna, monkeypatch):
+def test_missing_signing_secret_refuses_all_tokens(anna, monkeypatch):
     monkeypatch.setenv("SECRET_KEY_BASE", "")
     assert status(anna[1])[0] == 500
     assert status("x.y.z") == BAD
 
 
-def test_a_token_is_good_from_the_microsecond_on_that_stands_in_the_row(core, anna):
+def test_token_is_valid_from_the_microsecond_in_the_user_row(core, anna):
     user_id, good = anna
     issued_at = session_tokens.verify(good, now=core.now()).issued_at
     for valid_from, expected in (
@@ -229,24 +229,24 @@ def test_a_token_is_good_from_the_microsecond_on_that_stands_in_the_row(core, an
 
 
 @pytest.mark.usefixtures("stopped")
-def test_disconnecting_ends_the_tokens_of_that_very_microsecond(core):
-    first, one = core.log_in("anna")
-    _, two = core.log_in("anna")
-    assert (status(one), status(two)) == (GOOD, GOOD)
-    assert core.call("DELETE /api/hh/connection", jwt=one, secret=None).status == 200
-    assert (status(one), status(two)) == (BAD, BAD)
-    _, again = core.log_in("anna", first)
-    assert (status(one), status(two), status(again)) == (BAD, BAD, GOOD)
+def test_disconnect_ends_tokens_of_the_same_microsecond(core):
+    session, first = core.log_in("anna")
+    _, second = core.log_in("anna")
+    assert (status(first), status(second)) == (GOOD, GOOD)
+    assert core.call("DELETE /api/hh/connection", jwt=first, secret=None).status == 200
+    assert (status(first), status(second)) == (BAD, BAD)
+    _, third = core.log_in("anna", session)
+    assert (status(first), status(second), status(third)) == (BAD, BAD, GOOD)
 
 
 @pytest.mark.usefixtures("stopped")
-def test_another_account_ends_the_tokens_of_that_very_microsecond(core):
+def test_change_of_account_ends_tokens_of_the_same_microsecond(core):
     session, annas = core.log_in("anna")
     _, timurs = core.log_in("timur", session, bound=True)
     assert (status(annas), status(timurs)) == (BAD, GOOD)
 
 
-def test_a_user_who_comes_back_after_deletion_does_not_revive_old_tokens(core):
+def test_recreated_user_does_not_revive_old_tokens(core):
     session, old = core.log_in("anna")
     core.rows("DELETE FROM account_tokens WHERE user_id = %s", session)
     core.rows("DELETE FROM users WHERE id = %s", session)
@@ -255,7 +255,7 @@ def test_a_user_who_comes_back_after_deletion_does_not_revive_old_tokens(core):
     assert (status(old), status(new)) == (BAD, GOOD)
 
 
-def test_a_deleted_account_s_tokens_are_not_the_next_one_s(core):
+def test_tokens_of_a_deleted_account_stay_invalid(core):
     session, old = core.log_in("anna")
     core.rows(
         "DELETE FROM accounts WHERE id = (SELECT account_id FROM users WHERE id = %s)", session
@@ -264,7 +264,7 @@ def test_a_deleted_account_s_tokens_are_not_the_next_one_s(core):
     assert (status(old), status(new)) == (BAD, GOOD)
 
 
-def test_logging_in_again_as_the_same_person_keeps_earlier_tokens(core, anna):
+def test_second_login_of_the_same_person_keeps_earlier_tokens(core, anna):
     session, first = anna
     _, second = core.log_in("anna", session)
     assert (status(first), status(second)) == (GOOD, GOOD)

@@ -1,4 +1,4 @@
-"""Logging in at hh.ru through functions/oauth: the way there, the way back, and all that breaks."""
+"""Logging in at hh.ru through functions/oauth: redirect, callback, and all failures."""
 
 import base64
 import hashlib
@@ -30,8 +30,8 @@ def session_id():
     return str(uuid4())
 
 
-def session_answers(reply, session_id):
-    """The JWT of a good answer."""
+def assert_connected(reply, session_id):
+    """Check a successful answer, and return its JWT."""
     assert reply.status == 200, reply
     assert set(reply.body) == {"success", "jwt", "session_id"}
     assert (reply.body["success"], reply.body["session_id"]) == (True, session_id)
@@ -42,20 +42,20 @@ def resumes(core, jwt):
     return core.call("GET /api/hh/resumes", jwt=jwt, secret=None)
 
 
-def until(condition, seconds=20):
-    """Wait for *condition*; what it returned."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if found := condition():
-            return found
+def wait_until(condition, seconds=60):
+    """Wait until *condition* returns a true value, and return it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
         time.sleep(0.05)
-    raise AssertionError("it did not come to that")
+    raise AssertionError("the condition did not become true")
 
 
-# ── the way there ────────────────────────────────────────────────────────────────────────────────
+# ── the redirect ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_redirect_is_hh_ru_s_login_page_with_what_it_wants(core):
+def test_redirect_is_the_login_page_with_its_parameters(core):
     url, state = core.redirect()
     assert url.startswith(f"{core.sandbox.url}/oauth/authorize?")
     assert parse_qs(urlsplit(url).query) == {
@@ -68,7 +68,7 @@ def test_the_redirect_is_hh_ru_s_login_page_with_what_it_wants(core):
     assert core.redirect()[1] != state
 
 
-def test_pkce_sends_the_challenge_of_a_verifier_that_stays_here(core, local_aws):
+def test_pkce_redirect_has_the_challenge_without_the_verifier(core, local_aws):
     url, _ = core.redirect(pkce="S256")
     query = parse_qs(urlsplit(url).query)
     assert query["code_challenge_method"] == ["S256"]
@@ -82,42 +82,40 @@ def test_pkce_sends_the_challenge_of_a_verifier_that_stays_here(core, local_aws)
     assert verifier not in url
 
 
-def test_the_state_is_nowhere_kept_as_it_is(core, local_aws):
+def test_state_is_stored_only_as_a_hash(core, local_aws):
     _, state = core.redirect(session_id=str(uuid4()))
     dynamodb = local_aws.client("dynamodb")
-    kept = json.dumps(dynamodb.scan(TableName="OneTimeTable")["Items"], default=str)
+    stored = json.dumps(dynamodb.scan(TableName="OneTimeTable")["Items"], default=str)
     dynamodb.close()
-    assert hashlib.sha256(state.encode()).hexdigest() in kept
-    assert state not in kept
+    assert hashlib.sha256(state.encode()).hexdigest() in stored
+    assert state not in stored
 
 
-def test_the_way_there_wants_the_service_and_a_known_method(core):
+def test_redirect_requires_the_service_and_a_known_method(core):
     assert core.call("GET /auth/hh/redirect", secret=None).refusal == (401, "unauthorized")
     for query in ({"pkce": "plain"}, {"session_id": "undefined"}):
         assert core.call("GET /auth/hh/redirect", query=query).refusal == (422, "invalid_request")
 
 
-def test_without_the_application_s_id_logging_in_is_unavailable_and_says_why(
-    core, monkeypatch, session_id
-):
+def test_missing_client_id_is_503_and_spares_the_code(core, monkeypatch, session_id):
     code = core.code()
     monkeypatch.delenv("HH_CLIENT_ID")
-    there = core.call("GET /auth/hh/redirect")
-    for _ in range(2):  # the BFF asks again after every 5xx
-        back = core.callback(code, session_id)
-        for reply in (there, back):
+    redirect = core.call("GET /auth/hh/redirect")
+    for _ in range(2):  # the BFF repeats a call after every 5xx
+        callback = core.callback(code, session_id)
+        for reply in (redirect, callback):
             assert reply.refusal == (503, "hh_misconfigured")
             assert "HH_CLIENT_ID" in reply.body["message"]
             assert int(reply.headers["retry-after"]) >= 60
     monkeypatch.setenv("HH_CLIENT_ID", core.sandbox.client_id)
-    session_answers(core.callback(code, session_id), session_id)
+    assert_connected(core.callback(code, session_id), session_id)
 
 
-# ── the way back ─────────────────────────────────────────────────────────────────────────────────
+# ── the callback ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_callback_without_state_connects_the_session(core, session_id):
-    jwt = session_answers(core.callback(core.code(), session_id), session_id)
+def test_callback_without_state_connects_the_session(core, session_id):
+    jwt = assert_connected(core.callback(core.code(), session_id), session_id)
     assert len(jwt) < 3072
     titles = {item["title"] for item in resumes(core, jwt).body["items"]}
     assert titles == {"Python-разработчик", "Backend-инженер"}
@@ -126,31 +124,31 @@ def test_a_callback_without_state_connects_the_session(core, session_id):
 
 @pytest.mark.parametrize("bound", [True, False])
 @pytest.mark.parametrize("pkce", [{"pkce": "S256"}, {}])
-def test_a_callback_with_its_state_connects_the_session(core, session_id, bound, pkce):
+def test_callback_with_its_state_connects_the_session(core, session_id, bound, pkce):
     url, state = core.redirect(**pkce, **({"session_id": session_id} if bound else {}))
     code = core.consent(url, "anna")
-    jwt = session_answers(core.callback(code, session_id, state=state), session_id)
+    jwt = assert_connected(core.callback(code, session_id, state=state), session_id)
     assert resumes(core, jwt).status == 200
 
 
-def test_pkce_without_the_state_has_no_verifier_and_hh_ru_refuses(core, session_id):
+def test_pkce_code_without_the_state_is_refused_by_hh_ru(core, session_id):
     url, _ = core.redirect(pkce="S256")
     assert core.callback(core.consent(url, "anna"), session_id).refusal == (400, "invalid_code")
 
 
-def test_the_users_row_is_what_the_bff_needs(core, session_id):
+def test_new_user_row_has_what_the_bff_needs(core, session_id):
     core.log_in("anna", session_id)
     [row] = core.rows("SELECT * FROM users")
     assert (str(row["id"]), row["email"]) == (session_id, f"{session_id}@session.invalid")
     assert row["password_hash"] == "!"
     assert row["inserted_at"] is not None
-    assert row["tokens_valid_from"] is not None  # a token of an earlier row counts no more
+    assert row["tokens_valid_from"] is not None  # a token of an earlier row is no longer valid
     [account] = core.rows("SELECT id, hh_user_id, access_state FROM accounts")
     assert row["account_id"] == account["id"]
     assert (account["hh_user_id"], account["access_state"]) == ("170000001", "ok")
 
 
-def test_a_users_row_that_is_there_keeps_its_e_mail_and_password(core, session_id):
+def test_existing_user_row_keeps_email_and_password(core, session_id):
     core.rows(
         "INSERT INTO users (id, email, password_hash, inserted_at, updated_at)"
         " VALUES (%s, 'a@example.org', 'hash', '2025-01-01', '2025-01-01')",
@@ -163,8 +161,8 @@ def test_a_users_row_that_is_there_keeps_its_e_mail_and_password(core, session_i
     assert row["account_id"] is not None
 
 
-def test_the_original_s_tokens_of_this_user_are_gone_and_others_stay(core, session_id):
-    for owner, token in ((session_id, "mine"), (str(uuid4()), "others"), (None, "nobodys")):
+def test_login_deletes_only_the_users_original_tokens(core, session_id):
+    for owner, token in ((session_id, "own"), (str(uuid4()), "another's"), (None, "unowned")):
         core.rows(
             "INSERT INTO hh_tokens"
             " (id, user_id, access_token, refresh_token, expires_at, inserted_at, updated_at)"
@@ -173,12 +171,12 @@ def test_the_original_s_tokens_of_this_user_are_gone_and_others_stay(core, sessi
             token,
         )
     core.log_in("anna", session_id)
-    left = core.rows("SELECT access_token FROM hh_tokens")
-    assert {row["access_token"] for row in left} == {"others", "nobodys"}
+    rows = core.rows("SELECT access_token FROM hh_tokens")
+    assert {row["access_token"] for row in rows} == {"another's", "unowned"}
     assert len(core.rows("SELECT FROM account_tokens")) == 1
 
 
-def test_the_callback_wants_a_code_or_an_error_and_a_session_that_is_a_uuid(core):
+def test_callback_without_code_or_with_a_bad_session_is_422(core):
     assert core.callback(None, str(uuid4())).refusal == (422, "invalid_request")
     for wrong in ("undefined", "", "mvp-demo-user"):
         reply = core.callback("any", wrong)
@@ -197,7 +195,7 @@ def refused_state(reply, word):
     assert word in reply.body["message"]
 
 
-def test_an_unknown_state_is_refused_and_the_code_not_sent(core, session_id):
+def test_unknown_state_is_refused_and_the_code_not_sent(core, session_id):
     for state in ("made-up", ""):
         refused_state(core.callback(core.code(), session_id, state=state), "unknown")
     assert core.hits() == 0
@@ -205,27 +203,27 @@ def test_an_unknown_state_is_refused_and_the_code_not_sent(core, session_id):
     assert core.audited() == [("service", "login", "invalid_state")] * 2
 
 
-def test_a_state_is_good_once(core, session_id):
+def test_used_state_is_refused(core, session_id):
     url, state = core.redirect()
     first, second = core.consent(url, "anna"), core.consent(url, "anna")
-    session_answers(core.callback(first, session_id, state=state), session_id)
-    core.forget_hits()
+    assert_connected(core.callback(first, session_id, state=state), session_id)
+    core.reset_hits()
     refused_state(core.callback(second, session_id, state=state), "used")
     assert core.hits() == 0
 
 
-def test_a_state_lives_ten_minutes(core, session_id):
+def test_state_expires_after_ten_minutes(core, session_id):
     (early, early_state), (late, late_state) = core.redirect(), core.redirect()
     core.sandbox.advance(9 * MINUTE)
     early, late = core.consent(early, "anna"), core.consent(late, "anna")
-    session_answers(core.callback(early, session_id, state=early_state), session_id)
-    core.forget_hits()
+    assert_connected(core.callback(early, session_id, state=early_state), session_id)
+    core.reset_hits()
     core.sandbox.advance(MINUTE + 1)
     refused_state(core.callback(late, session_id, state=late_state), "expired")
     assert core.hits() == 0
 
 
-def test_a_state_of_another_session_is_refused(core, session_id):
+def test_state_of_another_session_is_refused(core, session_id):
     url, state = core.redirect(session_id=str(uuid4()))
     code = core.consent(url, "anna")
     refused_state(core.callback(code, session_id, state=state), "another session")
@@ -237,12 +235,12 @@ def test_a_state_of_another_session_is_refused(core, session_id):
 # ── the same code again ──────────────────────────────────────────────────────────────────────────
 
 
-def test_the_same_code_and_session_get_the_same_answer_and_hh_ru_the_code_once(core, session_id):
+def test_repeated_callback_gets_the_same_answer(core, session_id):
     url, state = core.redirect(pkce="S256")
     code = core.consent(url, "anna")
-    core.forget_hits()
+    core.reset_hits()
     first = core.callback(code, session_id, state=state)
-    session_answers(first, session_id)
+    assert_connected(first, session_id)
     core.sandbox.advance(3 * MINUTE)
     assert core.callback(code, session_id, state=state).text == first.text
     assert core.callback(code, session_id).text == first.text
@@ -255,12 +253,12 @@ def test_the_same_code_and_session_get_the_same_answer_and_hh_ru_the_code_once(c
     ]
 
 
-def test_the_same_code_with_another_session_is_a_conflict(core, session_id):
+def test_code_of_another_session_is_a_conflict(core, session_id):
     code = core.code()
     first = core.callback(code, session_id)
-    core.forget_hits()
-    for other in (str(uuid4()), None):
-        reply = core.callback(code, other)
+    core.reset_hits()
+    for other_session in (str(uuid4()), None):
+        reply = core.callback(code, other_session)
         assert reply.refusal == (409, "code_of_another_session")
         assert "jwt" not in reply.text
     assert core.hits() == 0
@@ -268,14 +266,14 @@ def test_the_same_code_with_another_session_is_a_conflict(core, session_id):
     assert core.callback(code, session_id).text == first.text
 
 
-def test_a_code_that_hh_ru_does_not_take_is_refused_once_and_for_all(core, session_id):
+def test_code_refused_by_hh_ru_stays_refused(core, session_id):
     used = core.code()
     core.sandbox.grant(
         grant_type="authorization_code", code=used, redirect_uri=REDIRECT_URI
     ).raise_for_status()
     expired = core.code()
     core.sandbox.advance(301)
-    core.forget_hits()
+    core.reset_hits()
     for code in (used, expired, "made-up"):
         for _ in range(2):
             assert core.callback(code, session_id).refusal == (400, "invalid_code")
@@ -283,7 +281,7 @@ def test_a_code_that_hh_ru_does_not_take_is_refused_once_and_for_all(core, sessi
     assert core.rows("SELECT FROM accounts") == []
 
 
-def test_a_code_is_kept_as_its_hash_and_no_pair_is_left_over(core, session_id):
+def test_finished_login_keeps_only_the_hash_of_its_code(core, session_id):
     code = core.code()
     core.callback(code, session_id)
     [row] = core.rows("SELECT code_hash, pair, state FROM hh_logins")
@@ -291,14 +289,14 @@ def test_a_code_is_kept_as_its_hash_and_no_pair_is_left_over(core, session_id):
     assert (row["pair"], row["state"]) == (None, "done")
 
 
-def test_logins_of_long_ago_are_forgotten(core, session_id):
+def test_logins_older_than_a_month_are_deleted(core, session_id):
     core.log_in("anna", session_id)
     core.sandbox.advance(31 * 86_400)
     core.log_in("anna", session_id)
     assert len(core.rows(LOGINS)) == 1
 
 
-def test_after_a_disconnect_an_old_code_proves_nothing(core, session_id):
+def test_code_used_before_a_disconnect_is_refused(core, session_id):
     code = core.code()
     jwt = core.callback(code, session_id).body["jwt"]
     core.call("DELETE /api/hh/connection", jwt=jwt)
@@ -308,7 +306,7 @@ def test_after_a_disconnect_an_old_code_proves_nothing(core, session_id):
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_person_who_refuses_is_no_error_of_ours(core, session_id):
+def test_refusal_by_the_person_is_access_denied(core, session_id):
     _, state = core.redirect()
     back = core.sandbox.consent("anna", decision="deny", state=state)
     assert back == {"error": "access_denied", "state": state}
@@ -319,7 +317,7 @@ def test_a_person_who_refuses_is_no_error_of_ours(core, session_id):
     assert ("service", "login", "access_denied") in core.audited()
 
 
-def test_an_employer_is_turned_away_and_the_pair_given_back(core, session_id):
+def test_employer_is_refused_and_the_pair_revoked(core, session_id):
     code = core.code("employer")
     for _ in range(2):
         reply = core.callback(code, session_id)
@@ -331,17 +329,17 @@ def test_an_employer_is_turned_away_and_the_pair_given_back(core, session_id):
         assert core.rows(f"SELECT FROM {table}") == []
 
 
-def test_an_employer_is_turned_away_also_when_the_pair_cannot_be_given_back(core, session_id):
+def test_employer_is_refused_when_the_pair_cannot_be_revoked(core, session_id):
     core.sandbox.fault("server_error", path="/token", method="DELETE")
     assert core.callback(core.code("employer"), session_id).refusal == (400, "not_an_applicant")
     assert core.rows("SELECT pair FROM hh_logins") == [{"pair": None}]
 
 
-def test_a_person_whom_hh_ru_closes_to_core_is_told_so(core, session_id, monkeypatch):
+def test_account_closed_to_core_is_refused_and_the_pair_revoked(core, session_id, monkeypatch):
     def closed(self, token):
         raise HHForbidden("hh.ru keeps this closed to Core")
 
-    monkeypatch.setattr(HHClient, "me", closed)  # the sandbox shows everybody to themselves
+    monkeypatch.setattr(HHClient, "me", closed)  # the sandbox never closes /me
     code = core.code()
     for _ in range(2):
         assert core.callback(code, session_id).refusal == (400, "hh_closed")
@@ -357,7 +355,7 @@ def test_a_person_whom_hh_ru_closes_to_core_is_told_so(core, session_id, monkeyp
         ("login_not_verified", "login_not_verified"),
     ],
 )
-def test_what_is_wrong_with_the_account_is_told(core, session_id, state, code):
+def test_unusable_account_is_refused_with_the_reason(core, session_id, state, code):
     sent = core.code()
     core.sandbox.control("POST", "/people/anna/account", {"state": state})
     for _ in range(2):
@@ -367,31 +365,31 @@ def test_what_is_wrong_with_the_account_is_told(core, session_id, state, code):
     assert core.hits() == 1
 
 
-# ── hh.ru in trouble ─────────────────────────────────────────────────────────────────────────────
+# ── failures of hh.ru ────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
-def elsewhere(core, monkeypatch):
-    """hh.ru moves to an address where nobody listens; called, it comes back."""
-    from tests.fixtures.core import forget
+def hh_unreachable(core, monkeypatch):
+    """Move hh.ru to an address that refuses connections, and return a function that restores it."""
+    from tests.fixtures.core import reset_environment
 
-    forget()
+    reset_environment()
     monkeypatch.setenv("HH_API_URL", f"http://127.0.0.1:{free_port()}")
 
-    def back():
-        forget()
+    def restore():
+        reset_environment()
         monkeypatch.setenv("HH_API_URL", core.sandbox.url)
 
-    return back
+    return restore
 
 
-def test_a_code_that_was_never_sent_is_sent_by_the_next_try(core, session_id, elsewhere):
+def test_code_that_was_not_sent_is_sent_by_the_next_callback(core, session_id, hh_unreachable):
     code = core.code()
     reply = core.callback(code, session_id)
     assert reply.refusal == (503, "hh_unavailable")
     assert "retry-after" in reply.headers
-    elsewhere()
-    session_answers(core.callback(code, session_id), session_id)
+    hh_unreachable()
+    assert_connected(core.callback(code, session_id), session_id)
     assert core.hits() == 1
 
 
@@ -405,7 +403,7 @@ def test_a_code_that_was_never_sent_is_sent_by_the_next_try(core, session_id, el
         ("captcha", "hh_captcha"),
     ],
 )
-def test_what_refuses_the_call_leaves_the_code_as_it_was(core, session_id, fault, error):
+def test_refused_call_leaves_the_code_usable(core, session_id, fault, error):
     code = core.code()
     core.sandbox.fault(fault, path="/token", times=1)
     reply = core.callback(code, session_id)
@@ -413,11 +411,11 @@ def test_what_refuses_the_call_leaves_the_code_as_it_was(core, session_id, fault
     assert "retry-after" in reply.headers
     assert core.rows(LOGINS) == []
     unpause(core)
-    session_answers(core.callback(code, session_id), session_id)
+    assert_connected(core.callback(code, session_id), session_id)
 
 
 def unpause(core):
-    """Core asks hh.ru again, as it would a while later."""
+    """End the pause of hh.ru calls, as the pacer would do later."""
     aws.call("dynamodb", "DeleteItem", {"TableName": "PacerTable", "Key": {"pk": {"S": PAUSE}}})
 
 
@@ -428,7 +426,7 @@ PAUSE = "pacer#default"
     "fault",
     ["server_error", "service_unavailable", "bad_gateway", "truncated", "drop", "lost", "slow"],
 )
-def test_a_code_that_hh_ru_may_have_taken_is_never_sent_again(core, session_id, fault, monkeypatch):
+def test_code_that_hh_ru_may_have_used_is_never_sent_again(core, session_id, fault, monkeypatch):
     monkeypatch.setattr(hh_client, "TIMEOUT", httpx.Timeout(0.3))
     code = core.code()
     core.sandbox.fault(fault, path="/token", times=1, seconds=1)
@@ -436,14 +434,14 @@ def test_a_code_that_hh_ru_may_have_taken_is_never_sent_again(core, session_id, 
         reply = core.callback(code, session_id)
         assert reply.refusal == (400, "login_interrupted")
         assert "start it again" in reply.body["message"]
-    assert until(core.hits) == 1
-    session_answers(core.callback(core.code(), session_id), session_id)
+    assert wait_until(core.hits) == 1
+    assert_connected(core.callback(core.code(), session_id), session_id)
 
 
 @pytest.mark.parametrize(
     "fault", ["server_error", "truncated", "lost", "edge_block", "too_many_requests", "captcha"]
 )
-def test_after_the_exchange_a_repeat_goes_on_without_the_code(core, session_id, fault):
+def test_repeat_after_the_exchange_sends_no_code(core, session_id, fault):
     code = core.code()
     core.sandbox.fault(fault, path="/me", times=1)
     reply = core.callback(code, session_id)
@@ -452,13 +450,13 @@ def test_after_the_exchange_a_repeat_goes_on_without_the_code(core, session_id, 
     [row] = core.rows(LOGINS)
     assert row["state"] == "exchanged"
     unpause(core)
-    session_answers(core.callback(code, session_id), session_id)
+    assert_connected(core.callback(code, session_id), session_id)
     assert core.hits() == 1
     assert core.rows("SELECT pair FROM hh_logins") == [{"pair": None}]
     assert core.live_pairs() == 1
 
 
-def test_a_pair_that_waits_is_kept_as_ciphertext(core, session_id):
+def test_parked_pair_is_stored_as_ciphertext(core, session_id):
     core.sandbox.fault("server_error", path="/me", times=1)
     core.callback(core.code(), session_id)
     [row] = core.rows(LOGINS)
@@ -466,20 +464,20 @@ def test_a_pair_that_waits_is_kept_as_ciphertext(core, session_id):
     assert len(base64.b64decode(row["pair"])) > 100
 
 
-def test_a_pair_that_waited_is_no_younger_than_hh_ru_says(core, session_id):
+def test_parked_pair_expires_as_hh_ru_says(core, session_id):
     core.sandbox.fault("server_error", path="/me", times=1)
-    given_at = core.now()
+    received_at = core.now()
     code = core.code()
     core.callback(code, session_id)
     core.sandbox.advance(86_400)
-    session_answers(core.callback(code, session_id), session_id)
+    assert_connected(core.callback(code, session_id), session_id)
     [row] = core.rows("SELECT expires_at FROM account_tokens")
-    lives = row["expires_at"] - given_at.replace(tzinfo=None)
-    assert 14 * 86_400 - 5 < lives.total_seconds() <= 14 * 86_400 + 5
+    lifetime = row["expires_at"] - received_at.replace(tzinfo=None)
+    assert 14 * 86_400 - 60 < lifetime.total_seconds() <= 14 * 86_400 + 60
 
 
 @pytest.mark.parametrize("previous_is_known", [True, False])
-def test_a_pair_that_waits_while_the_key_is_replaced(
+def test_parked_pair_after_a_change_of_key(
     core, session_id, monkeypatch, local_aws, dynamodb_tables, previous_is_known
 ):
     core.sandbox.fault("server_error", path="/me", times=1)
@@ -490,36 +488,34 @@ def test_a_pair_that_waits_while_the_key_is_replaced(
     kms.close()
     if previous_is_known:
         monkeypatch.setenv("TOKEN_KEY_ID_PREVIOUS", dynamodb_tables["TOKEN_KEY_ID"])
-        session_answers(core.callback(code, session_id), session_id)
+        assert_connected(core.callback(code, session_id), session_id)
     else:
         assert core.callback(code, session_id).refusal == (400, "login_interrupted")
 
 
-def test_of_two_calls_that_carry_a_login_on_the_slower_one_changes_nothing(
-    core, session_id, monkeypatch
-):
+def test_slower_of_two_repeats_changes_nothing(core, session_id, monkeypatch):
     core.sandbox.fault("server_error", path="/me", times=1)
     code = core.code()
     core.callback(code, session_id)
     faster = []
     me = HHClient.me
 
-    def while_another_does_it_all(self, token):
+    def me_after_another_call(self, token):
         if not faster:
             faster.append(None)
             faster[0] = core.callback(code, session_id)
         return me(self, token)
 
-    monkeypatch.setattr(HHClient, "me", while_another_does_it_all)
+    monkeypatch.setattr(HHClient, "me", me_after_another_call)
     assert core.callback(code, session_id).refusal == (503, "login_in_progress")
-    jwt = session_answers(faster[0], session_id)
+    jwt = assert_connected(faster[0], session_id)
     assert core.callback(code, session_id).text == faster[0].text
     assert resumes(core, jwt).status == 200
     outcomes = [outcome for _, action, outcome in core.audited() if action == "login"]
     assert outcomes == ["hh_unavailable", "ok", "login_in_progress", "repeated"]
 
 
-def test_a_person_who_takes_access_back_at_once_starts_again(core, session_id):
+def test_access_revoked_before_the_repeat_is_login_interrupted(core, session_id):
     core.sandbox.fault("server_error", path="/me", times=1)
     code = core.code()
     core.callback(code, session_id)
@@ -528,7 +524,7 @@ def test_a_person_who_takes_access_back_at_once_starts_again(core, session_id):
         assert core.callback(code, session_id).refusal == (400, "login_interrupted")
 
 
-def test_aws_down_is_503_and_costs_the_code_nothing(core, session_id, monkeypatch):
+def test_aws_down_is_503_and_spares_the_code(core, session_id, monkeypatch):
     code = core.code()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
     aws.reset_connections()
@@ -536,10 +532,10 @@ def test_aws_down_is_503_and_costs_the_code_nothing(core, session_id, monkeypatc
     assert core.call("GET /auth/hh/redirect").refusal == (503, "one_time_keys_unavailable")
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB")
     aws.reset_connections()
-    session_answers(core.callback(code, session_id), session_id)
+    assert_connected(core.callback(code, session_id), session_id)
 
 
-def test_a_pair_that_cannot_be_encrypted_is_given_back(core, session_id, monkeypatch):
+def test_pair_that_cannot_be_encrypted_is_revoked(core, session_id, monkeypatch):
     code = core.code()
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     aws.reset_connections()
@@ -548,18 +544,18 @@ def test_a_pair_that_cannot_be_encrypted_is_given_back(core, session_id, monkeyp
     monkeypatch.delenv("AWS_ENDPOINT_URL_KMS")
     aws.reset_connections()
     assert core.callback(code, session_id).refusal == (400, "login_interrupted")
-    session_answers(core.callback(core.code(), session_id), session_id)
+    assert_connected(core.callback(core.code(), session_id), session_id)
 
 
 # ── workers that are killed ──────────────────────────────────────────────────────────────────────
 
 
-def test_a_worker_killed_while_hh_ru_has_the_code(core, session_id):
+def test_worker_killed_during_the_exchange_interrupts_the_login(core, session_id):
     code = core.code()
     worker = core.worker()
-    core.sandbox.fault("slow", path="/token", times=1, seconds=1)
+    core.sandbox.fault("slow", path="/token", times=1, seconds=3)
     worker.send(callback_event(core, code, session_id))
-    until(lambda: core.rows(LOGINS))
+    wait_until(lambda: core.rows(LOGINS))
     time.sleep(0.3)
     worker.kill()
     [row] = core.rows(LOGINS)
@@ -571,33 +567,33 @@ def test_a_worker_killed_while_hh_ru_has_the_code(core, session_id):
     core.sandbox.advance(MINUTE)
     for _ in range(2):
         assert core.callback(code, session_id).refusal == (400, "login_interrupted")
-    assert until(core.hits) == 1
+    assert wait_until(core.hits) == 1
 
 
-def test_a_worker_killed_after_the_exchange(core, session_id):
+def test_worker_killed_after_the_exchange_is_continued(core, session_id):
     code = core.code()
     worker = core.worker()
-    core.sandbox.fault("slow", path="/me", times=1, seconds=2)
+    core.sandbox.fault("slow", path="/me", times=1, seconds=3)
     worker.send(callback_event(core, code, session_id))
-    until(lambda: [row for row in core.rows(LOGINS) if row["state"] == "exchanged"])
+    wait_until(lambda: [row for row in core.rows(LOGINS) if row["state"] == "exchanged"])
     time.sleep(0.2)
     worker.kill()
     core.sandbox.control("DELETE", "/faults")
-    session_answers(core.callback(code, session_id), session_id)
+    assert_connected(core.callback(code, session_id), session_id)
     assert core.hits() == 1
     assert core.live_pairs() == 1
-    until(lambda: core.hits("GET /me") == 2)  # the slow one is counted, too, before another test
+    wait_until(lambda: core.hits("GET /me") == 2)  # the slow call is counted before the next test
 
 
 @contextmanager
 def locked(core, table):
-    """Nobody else writes *table* meanwhile."""
-    with psycopg.connect(core.database_url) as own:
-        own.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+    """Lock *table*, so that writes of other connections wait."""
+    with psycopg.connect(core.database_url) as connection:
+        connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
         yield
 
 
-def waiting(core):
+def waiting_backends(core):
     return core.rows(
         "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND datname = current_database()"
@@ -605,15 +601,15 @@ def waiting(core):
 
 
 @pytest.mark.parametrize("table", ["account_tokens", "audit_log"])
-def test_a_worker_killed_before_the_commit(core, session_id, table):
+def test_worker_killed_before_the_commit_is_continued(core, session_id, table):
     code = core.code()
     worker = core.worker()
     with locked(core, table):
         worker.send(callback_event(core, code, session_id))
-        until(lambda: waiting(core))
+        wait_until(lambda: waiting_backends(core))
         worker.kill()
-    until(lambda: not waiting(core))
-    session_answers(core.callback(code, session_id), session_id)
+    wait_until(lambda: not waiting_backends(core))
+    assert_connected(core.callback(code, session_id), session_id)
     assert core.hits() == 1
     assert len(core.rows("SELECT FROM account_tokens")) == 1
     assert core.audited() == [("service", "login", "ok")]
@@ -624,7 +620,7 @@ def callback_event(core, code, session_id):
     return core.event("GET /auth/hh/callback", query=query)
 
 
-def test_the_same_callback_many_times_at_once_sends_one_code(core, session_id):
+def test_concurrent_equal_callbacks_send_one_code(core, session_id):
     url, state = core.redirect(pkce="S256")
     query = {"code": core.consent(url, "anna"), "session_id": session_id, "state": state}
     event = core.event("GET /auth/hh/callback", query=query)
@@ -635,15 +631,15 @@ def test_the_same_callback_many_times_at_once_sends_one_code(core, session_id):
     for sender in senders:
         sender.join()
     replies = [worker.reply() for worker in workers]
-    good = {reply.text for reply in replies if reply.status == 200}
-    assert len(good) == 1
-    rest = [reply.refusal for reply in replies if reply.status != 200]
-    assert set(rest) <= {(503, "login_in_progress")}
+    answers = {reply.text for reply in replies if reply.status == 200}
+    assert len(answers) == 1
+    refusals = [reply.refusal for reply in replies if reply.status != 200]
+    assert set(refusals) <= {(503, "login_in_progress")}
     assert core.hits() == 1
-    assert core.callback(**query).text in good
+    assert core.callback(**query).text in answers
 
 
-def test_many_repeats_of_a_login_that_was_cut_off_agree(core, session_id):
+def test_concurrent_repeats_of_an_interrupted_login_agree(core, session_id):
     core.sandbox.fault("server_error", path="/me", times=1)
     code = core.code()
     core.callback(code, session_id)
@@ -652,20 +648,20 @@ def test_many_repeats_of_a_login_that_was_cut_off_agree(core, session_id):
         worker.send(callback_event(core, code, session_id))
     replies = [worker.reply() for worker in workers]
     assert len({reply.text for reply in replies if reply.status == 200}) == 1
-    rest = {reply.refusal for reply in replies if reply.status != 200}
-    assert rest <= {(503, "login_in_progress")}
+    refusals = {reply.refusal for reply in replies if reply.status != 200}
+    assert refusals <= {(503, "login_in_progress")}
     assert core.hits() == 1
     assert core.live_pairs() == 1
 
 
-def test_two_sessions_of_one_person_log_in_at_once(core):
+def test_concurrent_logins_of_a_person_share_an_account(core):
     sessions = [str(uuid4()) for _ in range(4)]
     workers = [core.worker() for _ in sessions]
     events = [callback_event(core, core.code(), session_id) for session_id in sessions]
     for worker, event in zip(workers, events, strict=True):
         worker.send(event)
     for worker, session_id in zip(workers, sessions, strict=True):
-        session_answers(worker.reply(), session_id)
+        assert_connected(worker.reply(), session_id)
     assert len(core.rows("SELECT FROM accounts")) == 1
     assert len(core.rows("SELECT FROM account_tokens")) == 1
 
@@ -673,44 +669,45 @@ def test_two_sessions_of_one_person_log_in_at_once(core):
 # ── people and sessions ──────────────────────────────────────────────────────────────────────────
 
 
-def test_one_person_on_two_sessions_is_one_account(core):
-    (first, jwt), (second, other) = core.log_in("anna"), core.log_in("anna")
+def test_two_sessions_of_a_person_share_an_account(core):
+    (first, first_jwt), (second, second_jwt) = core.log_in("anna"), core.log_in("anna")
     assert len(core.rows("SELECT FROM accounts")) == 1
     assert len(core.rows("SELECT FROM account_tokens")) == 1
-    seen = [
-        core.account(first, jwt=jwt, secret=None),
-        core.account(second, jwt=other, secret=None),
+    accounts = [
+        core.account(first, jwt=first_jwt, secret=None),
+        core.account(second, jwt=second_jwt, secret=None),
         core.account(first),
     ]
-    for answer, session_id in zip(seen, (first, second, first), strict=True):
-        assert answer.pop("user_id") == session_id
-    assert seen[0] == seen[1] == seen[2]
-    assert (seen[0]["connected"], seen[0]["access"]["state"]) == (True, "ok")
-    assert resumes(core, jwt).text == resumes(core, other).text
+    for account, session_id in zip(accounts, (first, second, first), strict=True):
+        assert account.pop("user_id") == session_id
+    assert accounts[0] == accounts[1] == accounts[2]
+    assert (accounts[0]["connected"], accounts[0]["access"]["state"]) == (True, "ok")
+    assert resumes(core, first_jwt).text == resumes(core, second_jwt).text
 
 
-def test_a_session_that_logs_in_as_another_person_moves(core, session_id):
+def test_bound_login_as_another_person_moves_the_session(core, session_id):
     _, old = core.log_in("anna", session_id)
     annas = core.account(session_id)["account_id"]
     _, new = core.log_in("timur", session_id, bound=True)
     assert core.account(session_id)["account_id"] != annas
     assert resumes(core, old).refusal == (401, "invalid_token")
-    assert [one["title"] for one in resumes(core, new).body["items"]] == ["Водитель-экспедитор"]
+    titles = [resume["title"] for resume in resumes(core, new).body["items"]]
+    assert titles == ["Водитель-экспедитор"]
     assert len(core.rows("SELECT FROM users")) == 1
 
 
-def test_a_session_that_moves_within_the_same_moment_ends_the_older_jwt(core, session_id):
+def test_move_at_the_moment_of_the_login_ends_the_older_jwt(core, session_id):
     core.sandbox.control("POST", "/clock", {"rate": 0})
     _, old = core.log_in("anna", session_id)
     url, state = core.redirect(session_id=session_id)
     code = core.consent(url, "timur")
     reply = core.callback(code, session_id, state=state)
     assert resumes(core, old).refusal == (401, "invalid_token")
-    assert resumes(core, session_answers(reply, session_id)).status == 200
+    assert resumes(core, assert_connected(reply, session_id)).status == 200
     assert core.callback(code, session_id, state=state).text == reply.text
 
 
-def test_the_code_of_before_a_move_brings_nothing_back(core, session_id):
+def test_code_used_before_a_move_is_refused(core, session_id):
     url, state = core.redirect(session_id=session_id)
     code = core.consent(url, "anna")
     core.callback(code, session_id, state=state)
@@ -719,7 +716,7 @@ def test_the_code_of_before_a_move_brings_nothing_back(core, session_id):
     assert core.account(session_id)["access"]["state"] == "ok"
 
 
-def test_a_second_login_of_the_same_session_keeps_its_older_jwt(core, session_id):
+def test_second_login_of_a_session_keeps_its_older_jwt(core, session_id):
     _, first = core.log_in("anna", session_id)
     core.sandbox.advance(1)
     _, second = core.log_in("anna", session_id)
@@ -727,33 +724,33 @@ def test_a_second_login_of_the_same_session_keeps_its_older_jwt(core, session_id
     assert resumes(core, first).status == resumes(core, second).status == 200
 
 
-def test_a_login_ends_what_stood_in_the_way_but_not_hh_ru_s_limit(core, session_id):
+def test_login_restores_access_but_keeps_a_limit(core, session_id):
     core.log_in("anna", session_id)
-    for state, until_, after in (
+    for state, access_until, after in (
         ("reauth_required", None, "ok"),
         ("captcha", None, "ok"),
         ("closed", "2100-01-01", "ok"),
         ("limited_until", "2100-01-01", "limited_until"),
     ):
-        core.rows("UPDATE accounts SET access_state = %s, access_until = %s", state, until_)
+        core.rows("UPDATE accounts SET access_state = %s, access_until = %s", state, access_until)
         core.log_in("anna", session_id)
         assert core.access(session_id)["state"] == after
 
 
-def test_a_jwt_beside_the_callback_binds(core, session_id):
+def test_jwt_of_another_session_at_the_callback_is_refused(core, session_id):
     _, jwt = core.log_in("anna", session_id)
     code = core.code()
-    for other in (str(uuid4()), None):
-        assert core.callback(code, other, jwt=jwt).refusal == (403, "user_mismatch")
+    for other_session in (str(uuid4()), None):
+        assert core.callback(code, other_session, jwt=jwt).refusal == (403, "user_mismatch")
     assert core.callback(code, session_id, jwt=jwt + "x").refusal == (401, "invalid_token")
     assert core.hits() == 0
-    session_answers(core.callback(code, session_id, jwt=jwt), session_id)
+    assert_connected(core.callback(code, session_id, jwt=jwt), session_id)
 
 
 # ── a trusted server ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_without_a_session_the_tokens_are_answered_and_again(core):
+def test_callback_without_a_session_answers_the_tokens(core):
     code = core.code()
     reply = core.callback(code)
     assert reply.status == 200
@@ -771,14 +768,14 @@ def test_without_a_session_the_tokens_are_answered_and_again(core):
     assert row["user_id"] is None
 
 
-def test_tokens_without_a_session_are_the_account_s_pair(core):
+def test_tokens_without_a_session_are_the_accounts_pair(core):
     _, jwt = core.log_in("anna")
     core.callback(core.code())
     assert len(core.rows("SELECT FROM account_tokens")) == 1
     assert resumes(core, jwt).status == 200
 
 
-def test_tokens_that_are_gone_are_not_answered_again(core):
+def test_deleted_tokens_are_not_answered_again(core):
     code = core.code()
     core.callback(code)
     _, jwt = core.log_in("anna")
@@ -786,11 +783,11 @@ def test_tokens_that_are_gone_are_not_answered_again(core):
     assert core.callback(code).refusal == (400, "invalid_code")
 
 
-def test_the_bff_s_migration_that_drops_the_original_s_table_changes_nothing(core):
+def test_login_works_without_the_original_token_table(core):
     session, jwt = core.log_in("anna")
     core.rows("DROP TABLE IF EXISTS hh_tokens CASCADE")
     assert core.call("GET /api/hh/resumes", jwt=jwt).status == 200
     assert core.access(session)["state"] == "ok"
     core.log_in("anna", session)
-    _, other = core.log_in("timur")
-    assert core.call("GET /api/hh/resumes", jwt=other).status == 200
+    _, timurs = core.log_in("timur")
+    assert core.call("GET /api/hh/resumes", jwt=timurs).status == 200

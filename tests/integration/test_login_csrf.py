@@ -1,6 +1,6 @@
-"""Whose code a session may be connected with: what Core refuses, and what the BFF's flow needs.
+"""Login CSRF: codes that Core refuses for a session, and those that the BFF's flow needs.
 
-The attacker logs in at hh.ru as Timur and gets that code to the victim's session.
+The attacker logs in at hh.ru as Timur and slips that code into the victim's session.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ def session_id() -> str:
 
 
 def person_of(core: Core, session_id: str) -> str | None:
-    """Who of hh.ru the session is connected to."""
+    """Return the key of the sandbox's person to whom the session is connected, if any."""
     rows = core.rows(
         "SELECT a.hh_user_id FROM users u JOIN accounts a ON a.id = u.account_id WHERE u.id = %s",
         session_id,
     )
-    people = {one["id"]: one["key"] for one in core.sandbox.control("GET", "/people")["people"]}
-    return people[rows[0]["hh_user_id"]] if rows else None
+    people = core.sandbox.control("GET", "/people")["people"]
+    keys = {person["id"]: person["key"] for person in people}
+    return keys[rows[0]["hh_user_id"]] if rows else None
 
 
 def bound(core: Core, session_id: str, person: str) -> dict[str, Any]:
-    """Code and state of a login that the session itself began."""
+    """Return code, session and state of a login that the session itself started."""
     url, state = core.redirect(session_id=session_id)
     return {"code": core.consent(url, person), "session_id": session_id, "state": state}
 
@@ -45,7 +46,7 @@ def bound(core: Core, session_id: str, person: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("connected", [False, True])
 @pytest.mark.parametrize("person", ["anna", "timur"])
-def test_bound_session_without_its_state_is_refused_and_the_code_not_sent(
+def test_bound_session_without_its_state_sends_no_code(
     core: Core, session_id: str, connected: bool, person: str
 ) -> None:
     if connected:
@@ -53,7 +54,7 @@ def test_bound_session_without_its_state_is_refused_and_the_code_not_sent(
     else:
         core.redirect(session_id=session_id)
     code = core.code(person)
-    core.forget_hits()
+    core.reset_hits()
     for _ in range(2):
         assert core.callback(code, session_id).refusal == STATE_REQUIRED
     assert core.callback(None, session_id, error="access_denied").refusal == STATE_REQUIRED
@@ -63,9 +64,9 @@ def test_bound_session_without_its_state_is_refused_and_the_code_not_sent(
 
 def test_bound_session_with_a_state_of_no_session_is_refused(core: Core, session_id: str) -> None:
     core.redirect(session_id=session_id)
-    url, state = core.redirect()  # as anybody gets it from the BFF
+    url, state = core.redirect()  # as any visitor gets it from the BFF
     code = core.consent(url, "timur")
-    core.forget_hits()
+    core.reset_hits()
     assert core.callback(code, session_id, state=state).refusal == STATE_REQUIRED
     assert core.hits() == 0
 
@@ -78,10 +79,8 @@ def test_bound_session_with_the_state_of_another_is_refused(core: Core, session_
     assert person_of(core, session_id) is None
 
 
-def test_code_of_another_login_with_the_session_s_own_state_is_refused(
-    core: Core, session_id: str
-) -> None:
-    """The state implies PKCE: hh.ru itself knows that the code is of another login."""
+def test_code_of_another_login_with_an_own_state_is_refused(core: Core, session_id: str) -> None:
+    """The state implies PKCE: hh.ru itself detects that the code is of another login."""
     _, state = core.redirect(session_id=session_id)
     foreign = core.code("timur")
     assert core.callback(foreign, session_id, state=state).refusal == (400, "invalid_code")
@@ -91,7 +90,7 @@ def test_code_of_another_login_with_the_session_s_own_state_is_refused(
     assert person_of(core, session_id) is None
 
 
-def test_bound_session_with_any_of_its_own_states_is_connected(core: Core, session_id: str) -> None:
+def test_bound_session_with_any_own_state_is_connected(core: Core, session_id: str) -> None:
     first, second = bound(core, session_id, "anna"), bound(core, session_id, "anna")
     assert core.callback(**second).status == core.callback(**first).status == 200
     assert core.callback(**second).status == 200  # the BFF repeats a call after a 5xx
@@ -111,10 +110,10 @@ def test_session_stays_bound_for_a_month(core: Core, session_id: str) -> None:
 
 
 @pytest.mark.parametrize("with_state", [False, True])
-def test_plain_login_connects_a_new_session_and_the_same_person_again(
+def test_plain_login_connects_a_new_or_the_same_person(
     core: Core, session_id: str, with_state: bool
 ) -> None:
-    for _ in range(2):  # the second: the cookie was still good (bff-contract §0.12)
+    for _ in range(2):  # the second: the cookie was still valid (bff-contract §0.12)
         url, state = core.redirect()
         options = {"state": state} if with_state else {}
         code = core.consent(url, "anna")
@@ -125,24 +124,24 @@ def test_plain_login_connects_a_new_session_and_the_same_person_again(
 
 
 @pytest.mark.parametrize("with_state", [False, True])
-def test_plain_login_never_moves_a_connected_session_to_another_account(
+def test_plain_login_moves_no_session_to_another_account(
     core: Core, session_id: str, with_state: bool
 ) -> None:
     _, jwt = core.log_in("anna", session_id)
     url, state = core.redirect()
     options = {"state": state} if with_state else {}
     code = core.consent(url, "timur")
-    for _ in range(3):  # also when it is sent again
+    for _ in range(3):  # also when it is repeated
         assert core.callback(code, session_id, **options).refusal == OTHER_ACCOUNT
     assert core.hits() == 1
     assert person_of(core, session_id) == "anna"
     assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
-    assert core.live_pairs("timur") == 0, "the pair was given back"
+    assert core.live_pairs("timur") == 0, "the pair was revoked"
     assert ("service", "login", "session_of_another_account") in core.audited()
 
 
-def test_session_jwt_is_no_proof_that_its_person_wants_to_move(core: Core, session_id: str) -> None:
-    """The BFF sends it by itself, from the victim's cookie."""
+def test_session_jwt_does_not_allow_a_change_of_account(core: Core, session_id: str) -> None:
+    """The BFF sends the JWT automatically, from the victim's cookie."""
     _, jwt = core.log_in("anna", session_id)
     reply = core.callback(core.code("timur"), session_id, jwt=jwt)
     assert reply.refusal == OTHER_ACCOUNT
@@ -157,7 +156,7 @@ def test_bound_login_moves_a_connected_session(core: Core, session_id: str) -> N
     assert person_of(core, session_id) == "timur"
 
 
-def test_bound_login_of_before_is_not_fresh_after_ten_minutes(core: Core, session_id: str) -> None:
+def test_bound_login_expires_after_ten_minutes(core: Core, session_id: str) -> None:
     core.log_in("anna", session_id)
     login = bound(core, session_id, "timur")
     core.sandbox.advance(601)
@@ -166,7 +165,7 @@ def test_bound_login_of_before_is_not_fresh_after_ten_minutes(core: Core, sessio
 
 
 @pytest.mark.parametrize("gone", ["disconnected", "account_not_found"])
-def test_plain_login_moves_a_session_whose_account_is_over(
+def test_plain_login_moves_a_session_of_an_ended_account(
     core: Core, session_id: str, gone: str
 ) -> None:
     _, jwt = core.log_in("anna", session_id)
@@ -178,9 +177,7 @@ def test_plain_login_moves_a_session_whose_account_is_over(
     assert person_of(core, session_id) == "timur"
 
 
-def test_plain_logins_of_two_people_at_once_leave_a_new_session_with_one(
-    core: Core, session_id: str
-) -> None:
+def test_concurrent_plain_logins_connect_the_session_once(core: Core, session_id: str) -> None:
     codes = {person: core.code(person) for person in ("anna", "timur")}
     workers = {person: core.worker() for person in codes}
     threads = []

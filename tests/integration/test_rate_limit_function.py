@@ -68,15 +68,16 @@ def reset(core, user_id, secret=ADMIN_SECRET, **options):
     return call(core, RESET, parameters=parameters, headers=headers, secret=None, **options)
 
 
-def applied(core, user_id, moment, *, outcome=None, times=1):
-    """Attempts in the ledger, at *moment*; *outcome* is whether each counts, once that is known."""
-    values = {"at": moment, "user_id": user_id, "counts": outcome}
+def insert_attempts(core, user_id, moment, *, counts=None, times=1):
+    """Insert attempts into the ledger, at *moment*; *counts*: whether each counts, ``None`` while
+    its outcome is not known."""
+    values = {"at": moment, "user_id": user_id, "counts": counts}
     with psycopg.connect(core.database_url, autocommit=True) as connection:
         for _ in range(times):
             connection.execute(ATTEMPT, values)
 
 
-def test_a_new_person_may_apply(core):
+def test_new_account_may_apply(core):
     user_id, _ = core.log_in()
     assert status(core, user_id) == {
         "tokens": 20,
@@ -94,7 +95,7 @@ def test_a_new_person_may_apply(core):
     }
 
 
-def test_tokens_are_spent_until_there_is_none_and_then_it_is_said_when(core):
+def test_check_spends_tokens_then_returns_the_next_refill(core):
     user_id, _ = core.log_in()
     answers = [check(core, user_id) for _ in range(20)]
     assert [answer["remaining"] for answer in answers] == list(range(19, -1, -1))
@@ -103,24 +104,24 @@ def test_tokens_are_spent_until_there_is_none_and_then_it_is_said_when(core):
     assert refused["allowed"] is False
     wait = datetime.fromisoformat(refused["next_refill"]) - core.now()
     assert timedelta(0) < wait <= INTERVAL
-    found = status(core, user_id)
-    assert found["next_refill"] == found["nextRefill"] == refused["next_refill"]
-    assert (found["tokens"], found["can_apply"], found["canApply"]) == (0, False, False)
+    limits = status(core, user_id)
+    assert limits["next_refill"] == limits["nextRefill"] == refused["next_refill"]
+    assert (limits["tokens"], limits["can_apply"], limits["canApply"]) == (0, False, False)
     core.sandbox.advance(wait.total_seconds())
     assert status(core, user_id)["can_apply"] is True
     assert check(core, user_id) == {"allowed": True, "remaining": 0}
 
 
-def test_a_status_spends_nothing_and_both_paths_say_the_same(core):
+def test_status_of_both_paths_is_equal_and_spends_nothing(core):
     user_id, _ = core.log_in()
     check(core, user_id)
-    found = [status(core, user_id) for _ in range(3)]
+    answers = [status(core, user_id) for _ in range(3)]
     reply = call(core, STATUS_OF, parameters={"user_id": user_id})
-    assert [*found, reply.body] == [found[0]] * 4
-    assert found[0]["tokens"] == 19
+    assert [*answers, reply.body] == [answers[0]] * 4
+    assert answers[0]["tokens"] == 19
 
 
-def test_the_same_key_is_spent_once(core):
+def test_repeated_idempotency_key_is_spent_once(core):
     user_id, _ = core.log_in()
     first = check(core, user_id, "key-1")
     check(core, user_id, "key-2")
@@ -131,7 +132,7 @@ def test_the_same_key_is_spent_once(core):
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "ключ", "k" * 256])
-def test_a_key_that_cannot_be_one_is_refused(core, key):
+def test_malformed_idempotency_key_is_refused(core, key):
     user_id, _ = core.log_in()
     reply = call(core, CHECK, body={"user_id": user_id}, headers={"idempotency-key": key})
     assert reply.refusal == (422, "invalid_request")
@@ -139,28 +140,28 @@ def test_a_key_that_cannot_be_one_is_refused(core, key):
     assert status(core, user_id)["tokens"] == 20
 
 
-def test_two_sessions_of_one_person_share_one_bucket(core):
-    one, _ = core.log_in("anna")
-    other, _ = core.log_in("anna")
-    somebody_else, _ = core.log_in("timur")
-    spent = [check(core, user_id)["allowed"] for user_id in [one, other] * 12]
-    assert sum(spent) == 20
-    assert status(core, one)["tokens"] == status(core, other)["tokens"] == 0
-    assert status(core, somebody_else)["tokens"] == 20
+def test_two_sessions_of_a_person_share_a_bucket(core):
+    first, _ = core.log_in("anna")
+    second, _ = core.log_in("anna")
+    timur, _ = core.log_in("timur")
+    allowed = [check(core, user_id)["allowed"] for user_id in [first, second] * 12]
+    assert sum(allowed) == 20
+    assert status(core, first)["tokens"] == status(core, second)["tokens"] == 0
+    assert status(core, timur)["tokens"] == 20
 
 
-def test_a_session_that_core_has_never_seen_stands_for_itself(core):
-    stranger = str(uuid4())
-    found = status(core, stranger)
-    assert (found["tokens"], found["applications_today"]) == (20, 0)
-    assert found["can_apply"] is False  # nobody is connected
-    assert check(core, stranger) == {"allowed": True, "remaining": 19}
-    assert status(core, stranger.upper())["tokens"] == 19
-    assert core.rows("SELECT * FROM users WHERE id = %s", stranger) == []
+def test_unknown_user_has_a_bucket_of_its_own(core):
+    unknown = str(uuid4())
+    limits = status(core, unknown)
+    assert (limits["tokens"], limits["applications_today"]) == (20, 0)
+    assert limits["can_apply"] is False  # the user is not connected
+    assert check(core, unknown) == {"allowed": True, "remaining": 19}
+    assert status(core, unknown.upper())["tokens"] == 19
+    assert core.rows("SELECT * FROM users WHERE id = %s", unknown) == []
 
 
 @pytest.mark.parametrize("user_id", ["undefined", "null", "", "mvp-demo-user", "1", "%"])
-def test_whoever_is_no_uuid_is_refused(core, user_id):
+def test_user_id_that_is_no_uuid_is_refused(core, user_id):
     for reply in (
         call(core, STATUS, query={"user_id": user_id}),
         call(core, STATUS_OF, parameters={"user_id": user_id}),
@@ -172,87 +173,89 @@ def test_whoever_is_no_uuid_is_refused(core, user_id):
     assert call(core, CHECK, body={}).refusal == (422, "invalid_request")
 
 
-def test_a_token_names_the_person_and_nobody_else(core):
+def test_token_selects_its_user_and_refuses_others(core):
     user_id, jwt = core.log_in("anna")
-    other, _ = core.log_in("timur")
+    timur, _ = core.log_in("timur")
     check(core, user_id)
     assert call(core, STATUS, jwt=jwt).body["tokens"] == 19
     assert call(core, CHECK, jwt=jwt, body={}).body == {"allowed": True, "remaining": 18}
     for reply in (
-        call(core, STATUS, jwt=jwt, query={"user_id": other}),
-        call(core, STATUS_OF, jwt=jwt, parameters={"user_id": other}),
-        call(core, CHECK, jwt=jwt, body={"user_id": other}),
-        reset(core, other, jwt=jwt),
+        call(core, STATUS, jwt=jwt, query={"user_id": timur}),
+        call(core, STATUS_OF, jwt=jwt, parameters={"user_id": timur}),
+        call(core, CHECK, jwt=jwt, body={"user_id": timur}),
+        reset(core, timur, jwt=jwt),
     ):
         assert reply.refusal == (403, "user_mismatch")
-    assert status(core, other)["tokens"] == 20
+    assert status(core, timur)["tokens"] == 20
     assert call(core, STATUS, jwt=jwt, secret=None).status == 401
 
 
 @pytest.mark.parametrize("access", ["reauth_required", "captcha", "closed", "limited_until"])
-def test_whom_hh_ru_does_not_let_cannot_apply(core, access):
+def test_access_state_other_than_ok_prevents_applying(core, access):
     user_id, _ = core.log_in()
     until = core.now() + timedelta(hours=1)
     core.rows("UPDATE accounts SET access_state = %s, access_until = %s", access, until)
-    found = status(core, user_id)
-    assert (found["tokens"], found["can_apply"]) == (20, False)
+    limits = status(core, user_id)
+    assert (limits["tokens"], limits["can_apply"]) == (20, False)
     core.sandbox.advance(3600)
-    # A captcha stays until hh.ru has answered again: only that tells whether it was solved.
+    # A captcha stays until hh.ru has answered again: only hh.ru knows whether it was solved.
     assert status(core, user_id)["can_apply"] is (access != "captcha")
 
 
-def test_what_counts_at_hh_ru_counts_for_all_of_the_account_s_sessions(core):
-    one, _ = core.log_in("anna")
-    other, _ = core.log_in("anna")
-    somebody_else, _ = core.log_in("timur")
+def test_attempts_count_for_all_sessions_of_the_account(core):
+    first, _ = core.log_in("anna")
+    second, _ = core.log_in("anna")
+    timur, _ = core.log_in("timur")
     now = core.now()
-    applied(core, one, now - timedelta(hours=23, minutes=59), outcome=True)
-    applied(core, other, now - timedelta(minutes=1))  # nobody knows yet what came of it
-    applied(core, one, now - timedelta(hours=24, minutes=3), outcome=True)
-    applied(core, one, now, outcome=False)
-    applied(core, somebody_else, now)
-    core.rows(  # what the BFF writes decides nothing
+    insert_attempts(core, first, now - timedelta(hours=23, minutes=59), counts=True)
+    insert_attempts(core, second, now - timedelta(minutes=1))  # without an outcome yet
+    insert_attempts(core, first, now - timedelta(hours=24, minutes=3), counts=True)
+    insert_attempts(core, first, now, counts=False)
+    insert_attempts(core, timur, now)
+    core.rows(  # rows of the BFF do not count
         "INSERT INTO applications (user_id, job_external_id, status, submitted_at, inserted_at,"
         " updated_at) VALUES (%s, '1', 'submitted', now(), now(), now())",
-        one,
+        first,
     )
-    assert status(core, one)["applications_today"] == 2
-    assert status(core, other)["applicationsToday"] == 2
-    assert status(core, somebody_else)["applications_today"] == 1
+    assert status(core, first)["applications_today"] == 2
+    assert status(core, second)["applicationsToday"] == 2
+    assert status(core, timur)["applications_today"] == 1
 
 
-def test_two_hundred_within_24_hours_are_enough(core):
+def test_daily_limit_prevents_applying(core):
     user_id, _ = core.log_in()
-    applied(core, user_id, core.now() - timedelta(hours=1), times=daily_limit.DAY_LIMIT - 1)
+    moment = core.now() - timedelta(hours=1)
+    insert_attempts(core, user_id, moment, times=daily_limit.DAY_LIMIT - 1)
     assert status(core, user_id)["can_apply"] is True
-    applied(core, user_id, core.now() - timedelta(hours=1))
-    found = status(core, user_id)
-    assert (found["tokens"], found["applications_today"], found["can_apply"]) == (20, 200, False)
+    insert_attempts(core, user_id, core.now() - timedelta(hours=1))
+    limits = status(core, user_id)
+    assert (limits["tokens"], limits["applications_today"]) == (20, 200)
+    assert limits["can_apply"] is False
     core.sandbox.advance((daily_limit.DAY - timedelta(hours=1)).total_seconds() + 1)
     assert status(core, user_id)["can_apply"] is True
 
 
-def test_an_administrator_fills_the_bucket_on_record_and_not_the_24_hours(core):
+def test_reset_fills_the_bucket_and_keeps_the_daily_count(core):
     user_id, _ = core.log_in()
-    applied(core, user_id, core.now())
+    insert_attempts(core, user_id, core.now())
     for _ in range(20):
         check(core, user_id)
     assert reset(core, user_id).body == {"success": True, "tokens": 20}
-    found = status(core, user_id)
-    assert (found["tokens"], found["applications_today"]) == (20, 1)
+    limits = status(core, user_id)
+    assert (limits["tokens"], limits["applications_today"]) == (20, 1)
     assert core.audited()[-1] == ("admin", "rate_limit.reset", "ok")
     [row] = core.rows("SELECT user_id, account_id FROM audit_log ORDER BY id DESC LIMIT 1")
     assert str(row["user_id"]) == user_id
     assert row["account_id"] is not None
 
 
-@pytest.mark.parametrize("known", [ADMIN_SECRET, "", None])
-def test_without_the_administrators_secret_nothing_is_reset(core, monkeypatch, known):
+@pytest.mark.parametrize("configured", [ADMIN_SECRET, "", None])
+def test_reset_requires_the_administrators_secret(core, monkeypatch, configured):
     user_id, jwt = core.log_in()
     check(core, user_id)
     monkeypatch.delenv("ADMIN_SECRET")
-    if known is not None:
-        monkeypatch.setenv("ADMIN_SECRET", known)
+    if configured is not None:
+        monkeypatch.setenv("ADMIN_SECRET", configured)
     audited = core.audited()
     for sent in (None, "", "wrong", "None", "local-development-secret", "секрет"):
         assert reset(core, user_id, sent).refusal == (401, "unauthorized")
@@ -263,7 +266,7 @@ def test_without_the_administrators_secret_nothing_is_reset(core, monkeypatch, k
     assert status(core, user_id)["tokens"] == 19
 
 
-def test_while_dynamodb_is_down_nothing_is_allowed(core, monkeypatch):
+def test_dynamodb_down_is_503_on_every_route(core, monkeypatch):
     user_id, _ = core.log_in()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     aws.reset_connections()
@@ -277,7 +280,7 @@ def test_while_dynamodb_is_down_nothing_is_allowed(core, monkeypatch):
     assert core.audited()[-1] == ("admin", "rate_limit.reset", "rate_limit_unavailable")
 
 
-def test_a_person_waits_seven_and_a_half_minutes_for_each_token(core):
+def test_tokens_come_at_the_interval_of_the_rule(core):
     user_id, _ = core.log_in()
     for _ in range(20):
         check(core, user_id)
@@ -287,10 +290,10 @@ def test_a_person_waits_seven_and_a_half_minutes_for_each_token(core):
         moments.append(datetime.fromisoformat(refused["next_refill"]))
         core.sandbox.advance((moments[-1] - core.now()).total_seconds() + 0.001)
         assert check(core, user_id)["allowed"]
-    assert {after - before for before, after in pairwise(moments)} == {INTERVAL}
+    assert {following - moment for moment, following in pairwise(moments)} == {INTERVAL}
 
 
 @pytest.mark.parametrize("name", ["rate_limit", "rate_limit-status", "rate_limit-check"])
-def test_a_sample_event_is_answered(core, name):
+def test_sample_event_is_answered(core, name):
     event = json.loads((REPOSITORY / f"events/{name}.json").read_text())
     assert Reply.of(handler(event, CONTEXT)).status == 200

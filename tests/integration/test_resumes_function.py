@@ -1,11 +1,11 @@
-"""functions/resumes: a person's resumes, with the JWT alone."""
+"""functions/resumes: a person's resumes and hh.ru status, by JWT only."""
 
 import pytest
 
 from tests.fixtures.core import LIFE_S
 from ullgetthejob.hh.client import HHClient
 
-# of the sandbox's people
+# Anna's contacts in the sandbox.
 ANNA = {"email": "anna.vesnina@example.org", "phone": "+79005550101"}
 
 
@@ -30,7 +30,7 @@ def detail(core, jwt, resume_id):
     return get(core, "resumes/{id}", jwt, parameters={"id": resume_id})
 
 
-def test_the_status_tells_whether_the_person_is_connected(core, anna):
+def test_status_shows_whether_the_person_is_connected(core, anna):
     assert get(core, "status", anna).body["connected"] is True
     core.rows("UPDATE accounts SET access_state = 'reauth_required'")
     assert get(core, "status", anna).body["connected"] is False
@@ -39,7 +39,7 @@ def test_the_status_tells_whether_the_person_is_connected(core, anna):
     assert core.hits("GET /me") == 0
 
 
-def test_every_resume_is_listed_as_hh_ru_gives_it(core, anna):
+def test_list_has_every_resume_with_hh_ru_fields(core, anna):
     items = listed(core, anna)
     assert {item["title"] for item in items} == {"Python-разработчик", "Backend-инженер"}
     for item in items:
@@ -48,13 +48,13 @@ def test_every_resume_is_listed_as_hh_ru_gives_it(core, anna):
 
 
 @pytest.mark.parametrize(("person", "titles"), [("egor", ["Тестировщик"]), ("vera", [])])
-def test_also_an_unpublished_one_and_none(core, person, titles):
+def test_list_has_unpublished_resumes_and_may_be_empty(core, person, titles):
     _, jwt = core.log_in(person)
     assert [item["title"] for item in listed(core, jwt)] == titles
 
 
-def test_a_resume_has_what_the_bff_s_import_reads(core, anna):
-    item = next(one for one in listed(core, anna) if one["title"] == "Python-разработчик")
+def test_resume_has_the_fields_of_the_bff_import(core, anna):
+    item = next(item for item in listed(core, anna) if item["title"] == "Python-разработчик")
     reply = detail(core, anna, item["id"])
     assert reply.status == 200
     assert set(reply.body) == {"success", "resume"}
@@ -70,15 +70,15 @@ def test_a_resume_has_what_the_bff_s_import_reads(core, anna):
     job = resume["experience"][0]
     assert job["company"] == "ООО «Облачная пристань»"
     assert all(isinstance(job[name], str) for name in ("position", "description", "start"))
-    # hh.ru's own fields stay as they are, the others beside them
-    assert {one["type"]["id"] for one in resume["contact"]} == {"cell", "email"}
+    # hh.ru's own fields stay unchanged, beside the others
+    assert {contact["type"]["id"] for contact in resume["contact"]} == {"cell", "email"}
     assert resume["skill_set"] == resume["skills"]
     assert resume["hh_skills"] == resume["summary"]
     assert resume["hh_education"]["level"]["id"] == "higher"
     assert resume["hh_education"]["primary"][0]["name"] == school["school"]
 
 
-def test_a_resume_without_a_text_has_no_summary(core):
+def test_resume_without_a_text_has_no_summary(core):
     _, jwt = core.log_in("egor")
     [item] = listed(core, jwt)
     resume = detail(core, jwt, item["id"]).body["resume"]
@@ -105,7 +105,7 @@ PHONE = {"country": "7", "city": "900", "number": "5550101", "formatted": "+7 (9
          None, "+79005550199"),
     ],
 )  # fmt: skip
-def test_contacts_of_every_shape_that_hh_ru_has(core, anna, monkeypatch, contact, email, phone):
+def test_contacts_of_every_hh_ru_shape_are_read(core, anna, monkeypatch, contact, email, phone):
     resume = {"id": "a1", "contact": contact, "skills": None}
     monkeypatch.setattr(HHClient, "resume", lambda *_: resume)
     reply = detail(core, anna, "a1")
@@ -117,7 +117,7 @@ def test_contacts_of_every_shape_that_hh_ru_has(core, anna, monkeypatch, contact
 
 
 @pytest.mark.parametrize(
-    ("education", "shown"),
+    ("education", "schools"),
     [
         (None, []),
         ({}, []),
@@ -130,41 +130,41 @@ def test_contacts_of_every_shape_that_hh_ru_has(core, anna, monkeypatch, contact
          [("Институт", ""), ("Курсы", "Сметы"), ("Экзамен", "Допуск")]),
     ],
 )  # fmt: skip
-def test_education_of_every_shape_that_hh_ru_has(core, anna, monkeypatch, education, shown):
-    resume = {"id": "a1", "education": education, "skill_set": None, "experience": None}
-    monkeypatch.setattr(HHClient, "resume", lambda *_: resume)
-    found = detail(core, anna, "a1").body["resume"]
-    assert [(one["school"], one["result"]) for one in found["education"]] == shown
-    assert found["hh_education"] == (education or None)
-    assert (found["skills"], found["experience"]) == ([], [])
+def test_education_of_every_hh_ru_shape_is_read(core, anna, monkeypatch, education, schools):
+    hh_resume = {"id": "a1", "education": education, "skill_set": None, "experience": None}
+    monkeypatch.setattr(HHClient, "resume", lambda *_: hh_resume)
+    resume = detail(core, anna, "a1").body["resume"]
+    assert [(school["school"], school["result"]) for school in resume["education"]] == schools
+    assert resume["hh_education"] == (education or None)
+    assert (resume["skills"], resume["experience"]) == ([], [])
 
 
-def test_a_job_without_a_company_or_text_has_texts_all_the_same(core, anna, monkeypatch):
+def test_job_without_a_company_or_text_has_empty_strings(core, anna, monkeypatch):
     jobs = [
         {"position": None, "company": None, "description": None, "start": "2020-02-01"},
         {"position": "Повар", "company": None, "employer": {"name": "Кафе"}, "description": "Суп"},
     ]
     monkeypatch.setattr(HHClient, "resume", lambda *_: {"id": "a1", "experience": jobs})
-    found = detail(core, anna, "a1").body["resume"]["experience"]
+    experience = detail(core, anna, "a1").body["resume"]["experience"]
     fields = ("position", "company", "description")
-    assert [tuple(job[name] for name in fields) for job in found] == [
+    assert [tuple(job[name] for name in fields) for job in experience] == [
         ("", "", ""),
         ("Повар", "Кафе", "Суп"),
     ]
-    assert found[0]["start"] == "2020-02-01"
+    assert experience[0]["start"] == "2020-02-01"
 
 
-def test_somebody_else_s_resume_and_none_at_all_are_not_found(core, anna):
+def test_foreign_or_missing_resume_is_not_found(core, anna):
     _, timurs = core.log_in("timur")
-    [of_timur] = listed(core, timurs)
-    for resume_id in (of_timur["id"], "0" * 38, "не-резюме", "../../me", ""):
+    [timurs_resume] = listed(core, timurs)
+    for resume_id in (timurs_resume["id"], "0" * 38, "не-резюме", "../../me", ""):
         reply = detail(core, anna, resume_id)
         assert reply.refusal == (404, "resume_not_found")
     assert core.hits("GET /me") == 0
-    assert detail(core, timurs, of_timur["id"]).status == 200
+    assert detail(core, timurs, timurs_resume["id"]).status == 200
 
 
-def test_the_jwt_is_what_counts(core, anna):
+def test_routes_require_the_jwt_and_ignore_the_secret(core, anna):
     assert len(core.call("GET /api/hh/resumes", jwt=anna, secret="wrong").body["items"]) == 2
     for path in ("status", "resumes", "resumes/{id}"):
         assert core.call(f"GET /api/hh/{path}").refusal == (401, "unauthorized")
@@ -174,7 +174,7 @@ def test_the_jwt_is_what_counts(core, anna):
         )
 
 
-def test_an_expired_pair_is_renewed_on_the_way(core, anna):
+def test_expired_pair_is_renewed_during_the_request(core, anna):
     core.sandbox.advance(LIFE_S + 1)
     assert len(listed(core, anna)) == 2
     assert core.hits() == 1
@@ -182,7 +182,7 @@ def test_an_expired_pair_is_renewed_on_the_way(core, anna):
     assert core.hits() == 1
 
 
-def test_each_look_is_on_record(core, anna):
+def test_each_read_is_recorded(core, anna):
     [item, *_] = listed(core, anna)
     core.call(
         "GET /api/hh/resumes/{id}",
@@ -219,7 +219,7 @@ def test_each_look_is_on_record(core, anna):
         ("vpn_check", "hh_region_blocked"),
     ],
 )
-def test_hh_ru_in_trouble_is_503_and_says_nothing_of_the_account(core, anna, fault, code):
+def test_failure_of_hh_ru_is_503_and_keeps_the_access_state(core, anna, fault, code):
     session_id = core.rows("SELECT id FROM users")[0]["id"]
     before = core.access(str(session_id))
     core.sandbox.fault(fault, path="/resumes", times=1)

@@ -1,4 +1,4 @@
-"""The vault of people's tokens: what is at rest, and how a pair is renewed."""
+"""The token store: tokens at rest, and how a pair is renewed."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import httpx
 import psycopg
 import pytest
 
-from ullgetthejob.accounts import token_store
+from ullgetthejob.accounts import token_renewal, token_store
 from ullgetthejob.hh.errors import (
     HHRefreshRefused,
     HHTokenNotExpired,
@@ -30,16 +30,16 @@ WORKER = """
 import sys
 from datetime import datetime
 from uuid import UUID
-from ullgetthejob.accounts import token_store
+from ullgetthejob.accounts import token_renewal
 from ullgetthejob.hh.environment import client
 account_id, now = sys.argv[1:]
-token = token_store.AccountToken(UUID(account_id), hh=client(), now=datetime.fromisoformat(now))
+token = token_renewal.AccountToken(UUID(account_id), hh=client(), now=datetime.fromisoformat(now))
 print(token.current())
 """
 
 
 class During(httpx.BaseTransport):
-    """The way to hh.ru, on which something happens *before* or *after* a pair is given."""
+    """A transport to hh.ru that calls *before* or *after* around each request of tokens."""
 
     def __init__(self, before=None, after=None):
         self._before, self._after = before, after
@@ -60,8 +60,8 @@ class During(httpx.BaseTransport):
 
 
 @contextmanager
-def meanwhile(work):
-    """*work* in a thread; its connection to Postgres is its own."""
+def in_thread(work):
+    """Run *work* in a thread, with a separate connection to Postgres."""
 
     def run():
         with psycopg.connect(
@@ -83,24 +83,24 @@ def refusal(raised):
 # ── at rest ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_row_holds_ciphertext_alone(connected):
+def test_row_holds_only_ciphertext(connected):
     account_id, pair = connected.connect("anna")
     row = connected.row(account_id)
-    kept = json.dumps(
+    stored = json.dumps(
         row, default=lambda value: value.hex() if type(value) is bytes else str(value)
     )
-    assert pair.access_token not in kept
-    assert pair.refresh_token not in kept
+    assert pair.access_token not in stored
+    assert pair.refresh_token not in stored
     context = {"account_id": str(account_id)}
     assert encryption.decrypt(row["access_token"], context) == pair.access_token
     assert encryption.decrypt(row["refresh_token"], context) == pair.refresh_token
     for token in (pair.access_token, pair.refresh_token):
-        sealed = token_store.encrypt(account_id, pair)
-        assert token not in repr(sealed)
+        encrypted = token_store.encrypt(account_id, pair)
+        assert token not in repr(encrypted)
 
 
 @pytest.mark.parametrize("columns", [("access_token",), ("access_token", "refresh_token")])
-def test_a_ciphertext_in_another_account_s_row_does_not_decrypt(connected, columns):
+def test_ciphertext_in_the_row_of_another_account_is_unreadable(connected, columns):
     anna, _ = connected.connect("anna")
     thief, _ = connected.connect("timur")
     copied = ", ".join(f"{column} = a.{column}" for column in columns)
@@ -117,7 +117,7 @@ def test_a_ciphertext_in_another_account_s_row_does_not_decrypt(connected, colum
     assert connected.token(anna).current()
 
 
-def test_an_account_has_one_pair_the_latest_of_whichever_session(connected):
+def test_account_has_the_pair_of_the_latest_login(connected):
     account_id, first = connected.connect("anna")
     connected.expire()
     connected.token(account_id).current()
@@ -128,7 +128,7 @@ def test_an_account_has_one_pair_the_latest_of_whichever_session(connected):
     assert rows[0]["previous_refresh_hash"] is rows[0]["refreshed_at"] is None
 
 
-def test_a_token_never_looks_good_for_longer_than_it_is(connected):
+def test_expiry_is_rounded_down_to_the_second(connected):
     account_id = connected.account()
     now = datetime(2027, 1, 15, 12, 0, 0, 999_999, tzinfo=UTC)
     token_store.encrypt_and_save(
@@ -139,46 +139,46 @@ def test_a_token_never_looks_good_for_longer_than_it_is(connected):
     assert pair == TokenPair("A", "R", 59)
 
 
-def test_what_is_forgotten_is_not_connected(connected):
+def test_deleted_tokens_are_not_connected(connected):
     account_id, _ = connected.connect("anna")
     token_store.delete(account_id, connection=postgres.connection())
-    for act in (
+    for operation in (
         lambda: connected.token(account_id).current(),
         lambda: connected.token(account_id).renewed("A", "token_expired"),
         lambda: token_store.read(account_id, connection=postgres.connection(), now=connected.now()),
     ):
         with pytest.raises(HHRefreshRefused) as raised:
-            act()
+            operation()
         assert refusal(raised) == "not_connected"
 
 
-def test_a_login_that_is_rolled_back_leaves_the_pair_before(connected):
+def test_rolled_back_login_keeps_the_earlier_pair(connected):
     account_id, pair = connected.connect("anna")
-    sealed = token_store.encrypt(account_id, connected.log_in("anna"))
+    encrypted = token_store.encrypt(account_id, connected.log_in("anna"))
     connection = postgres.connection()
     with connection.transaction(force_rollback=True):
-        token_store.save(sealed, user_id=None, connection=connection, now=connected.now())
+        token_store.save(encrypted, user_id=None, connection=connection, now=connected.now())
     assert connected.token(account_id).current() == pair.access_token
 
 
 # ── renewing ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_token_is_renewed_after_its_end_and_not_before(connected):
+def test_token_is_renewed_only_after_it_expired(connected):
     account_id, pair = connected.connect("anna")
     connected.sandbox.advance(14 * 86_400 - 60)
     assert connected.token(account_id).current() == pair.access_token
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
     connected.sandbox.advance(61)
     token = connected.token(account_id).current()
     assert token != pair.access_token
-    assert connected.is_good(token)
-    assert connected.asked() == 1
+    assert connected.hh_accepts(token)
+    assert connected.token_requests() == 1
     assert connected.token(account_id).current() == token
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
-def test_the_new_pair_replaces_the_old_one_and_remembers_it(connected):
+def test_renewed_pair_replaces_the_old_one_and_keeps_its_hash(connected):
     account_id, _ = connected.connect("anna")
     before = connected.row(account_id)
     connected.expire()
@@ -190,63 +190,63 @@ def test_the_new_pair_replaces_the_old_one_and_remembers_it(connected):
     assert {name: before[name] for name in ("user_id", "inserted_at")}.items() <= after.items()
 
 
-def test_the_new_pair_is_committed_before_it_is_used(connected):
+def test_renewal_within_a_transaction_is_refused(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     connection = postgres.connection()
     with pytest.raises(RuntimeError), connection.transaction():
         connected.token(account_id).current()
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
-def test_work_that_takes_long_meets_the_end_of_a_token(connected, monkeypatch):
+def test_token_that_expires_during_long_work_is_renewed(connected, monkeypatch):
     account_id, pair = connected.connect("anna")
     token = connected.token(account_id)
     assert token.current() == pair.access_token
     connected.expire()
     began = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: began + 14 * 86_400 + 60)
-    assert connected.is_good(token.current())
+    assert connected.hh_accepts(token.current())
 
 
-def test_the_client_renews_a_token_that_hh_ru_calls_expired(connected):
+def test_token_expired_only_at_hh_ru_is_renewed_by_the_client(connected):
     account_id, _ = connected.connect("anna")
     token = connected.token(account_id)
     assert token.current()
-    connected.expire()  # for hh.ru; by the watch of this piece of work it has not
+    connected.expire()  # for hh.ru; not by the clock of this piece of work
     assert connected.hh().me(token).is_applicant
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
-def test_after_a_refusal_a_pair_that_was_stored_meanwhile_is_taken(connected):
+def test_refused_token_is_replaced_by_a_newer_stored_pair(connected):
     account_id, pair = connected.connect("anna")
     token = connected.token(account_id)
     token.current()
     _, newer = connected.connect("anna", account_id)
     for reason in ("token_revoked", "token_expired", None):
         assert token.renewed(pair.access_token, reason) == newer.access_token
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
 @pytest.mark.parametrize("reason", ["token_revoked", "bad_authorization"])
-def test_a_live_token_that_hh_ru_revoked_means_a_login(connected, reason):
+def test_revoked_token_that_has_not_expired_requires_a_login(connected, reason):
     account_id, pair = connected.connect("anna")
     with pytest.raises(HHRefreshRefused) as raised:
         connected.token(account_id).renewed(pair.access_token, reason)
     assert refusal(raised) == reason
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
     assert connected.access(account_id) == ("reauth_required", reason)
 
 
-def test_a_token_that_another_worker_is_replacing_is_not_taken_for_a_revoked_one(connected):
+def test_expired_token_called_revoked_is_renewed(connected):
     account_id, pair = connected.connect("anna")
     connected.expire()
     token = connected.token(account_id).renewed(pair.access_token, "token_revoked")
-    assert connected.is_good(token)
+    assert connected.hh_accepts(token)
 
 
 @pytest.mark.parametrize(
-    ("what_happened", "reason"),
+    ("event", "reason"),
     [
         (("POST", "/people/anna/password"), "token_deactivated"),
         (("POST", "/people/anna/revoke"), "token_revoked"),
@@ -256,9 +256,9 @@ def test_a_token_that_another_worker_is_replacing_is_not_taken_for_a_revoked_one
         (("DELETE", "/tokens"), "token_not_found"),
     ],
 )
-def test_what_hh_ru_refuses_to_renew_means_a_login(connected, what_happened, reason):
+def test_refused_renewal_requires_a_login(connected, event, reason):
     account_id, _ = connected.connect("anna")
-    connected.sandbox.control(*what_happened)
+    connected.sandbox.control(*event)
     connected.expire()
     with pytest.raises(HHRefreshRefused) as raised:
         connected.token(account_id).current()
@@ -268,31 +268,31 @@ def test_what_hh_ru_refuses_to_renew_means_a_login(connected, what_happened, rea
     with pytest.raises(HHRefreshRefused) as raised:
         connected.token(account_id).current()
     assert refusal(raised) == reason
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
-def test_clocks_that_differ_cost_one_question_a_minute(connected):
+def test_clock_difference_costs_one_request_a_minute(connected):
     account_id, pair = connected.connect("anna")
     ahead = connected.now() + timedelta(days=14, minutes=2)
     for _ in range(3):
-        token = token_store.AccountToken(account_id, hh=connected.hh(), now=ahead)
+        token = token_renewal.AccountToken(account_id, hh=connected.hh(), now=ahead)
         assert token.current() == pair.access_token
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
     later = ahead + timedelta(seconds=61)
-    assert token_store.AccountToken(account_id, hh=connected.hh(), now=later).current()
-    assert connected.asked() == 2
+    assert token_renewal.AccountToken(account_id, hh=connected.hh(), now=later).current()
+    assert connected.token_requests() == 2
 
 
-def test_a_revoked_token_of_which_hh_ru_says_that_it_has_not_expired_is_given_up(connected):
+def test_revoked_token_not_expired_at_hh_ru_requires_a_login(connected):
     account_id, pair = connected.connect("anna")
     ahead = connected.now() + timedelta(days=14, minutes=2)
-    token = token_store.AccountToken(account_id, hh=connected.hh(), now=ahead)
+    token = token_renewal.AccountToken(account_id, hh=connected.hh(), now=ahead)
     with pytest.raises(HHRefreshRefused) as raised:
         token.renewed(pair.access_token, "token_revoked")
     assert refusal(raised) == "token_revoked"
 
 
-def test_many_workers_at_once_ask_hh_ru_once(connected, monkeypatch):
+def test_concurrent_workers_renew_a_pair_once(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
     arguments = [str(account_id), connected.now().isoformat()]
@@ -309,14 +309,14 @@ def test_many_workers_at_once_ask_hh_ru_once(connected, monkeypatch):
     answers = {worker.communicate(timeout=60)[0].splitlines()[-1] for worker in workers}
     assert [worker.returncode for worker in workers] == [0] * 6
     assert len(answers) == 1
-    assert connected.is_good(answers.pop())
-    assert connected.asked() == 1
+    assert connected.hh_accepts(answers.pop())
+    assert connected.token_requests() == 1
 
 
-# ── what comes in between ────────────────────────────────────────────────────────────────────────
+# ── concurrent events ────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_login_while_a_pair_is_renewed_wins(connected):
+def test_login_during_a_renewal_wins(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     logins = []
@@ -324,13 +324,13 @@ def test_a_login_while_a_pair_is_renewed_wins(connected):
     token = connected.token(account_id, connected.hh(during)).current()
     assert [token] == [pair.access_token for pair in logins]
     assert connected.token(account_id).current() == token
-    assert connected.is_good(token)
+    assert connected.hh_accepts(token)
 
 
-def test_a_login_while_hh_ru_refuses_wins(connected):
+def test_login_during_a_refused_renewal_wins(connected):
     account_id, old = connected.connect("anna")
     connected.expire()
-    connected.hh().refresh(old.refresh_token)  # whose answer was lost
+    connected.hh().refresh(old.refresh_token)  # its answer is lost
     logins = []
     during = During(before=lambda: logins.append(connected.connect("anna", account_id)[1]))
     token = connected.token(account_id, connected.hh(during)).current()
@@ -338,7 +338,7 @@ def test_a_login_while_hh_ru_refuses_wins(connected):
     assert connected.access(account_id) == ("ok", None)
 
 
-def test_who_disconnects_while_a_pair_is_renewed_stays_disconnected(connected):
+def test_disconnect_during_a_renewal_stays(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     during = During(after=lambda: token_store.delete(account_id, connection=postgres.connection()))
@@ -348,88 +348,88 @@ def test_who_disconnects_while_a_pair_is_renewed_stays_disconnected(connected):
     assert not postgres.connection().execute("SELECT FROM account_tokens").fetchall()
 
 
-def test_who_waits_takes_the_pair_that_another_stores(connected):
+def test_waiting_worker_uses_the_pair_that_another_stores(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     now = connected.now()
-    held = leases.take(f"hh-token#{account_id}", seconds=30, now=now)
+    lease = leases.take(f"hh-token#{account_id}", seconds=30, now=now)
     newer = connected.log_in("anna")
 
-    def another(connection):
+    def store_newer(connection):
         time.sleep(0.3)
         token_store.encrypt_and_save(account_id, None, newer, connection=connection, now=now)
 
-    with meanwhile(another):
+    with in_thread(store_newer):
         assert connected.token(account_id).current() == newer.access_token
-    assert connected.asked() == 1  # the login
-    held.release()
+    assert connected.token_requests() == 1  # the login
+    lease.release()
 
 
-def test_who_waits_learns_that_hh_ru_refused_another(connected):
+def test_waiting_worker_gets_the_refusal_of_another(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
 
-    def another(connection):
+    def store_refusal(connection):
         time.sleep(0.3)
         connection.execute(
             "UPDATE accounts SET access_state = 'reauth_required', access_reason = 'token_revoked'"
         )
 
-    with meanwhile(another), pytest.raises(HHRefreshRefused) as raised:
+    with in_thread(store_refusal), pytest.raises(HHRefreshRefused) as raised:
         connected.token(account_id).current()
     assert refusal(raised) == "token_revoked"
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
-def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
+def test_worker_that_waits_too_long_raises_unavailable(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
     leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
-    monkeypatch.setattr(token_store, "RENEWAL_WAIT_S", 0.4)
+    monkeypatch.setattr(token_renewal, "RENEWAL_WAIT_S", 0.4)
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()
     assert raised.value.code == "token_refresh_in_progress"
     assert raised.value.retry_after_s
-    connected.sandbox.advance(30)  # its holder was killed
-    assert connected.is_good(connected.token(account_id).current())
+    connected.sandbox.advance(30)  # the lease ends: its holder was killed
+    assert connected.hh_accepts(connected.token(account_id).current())
 
 
-def test_hh_ru_is_not_asked_when_too_little_time_is_left_to_keep_its_answer(connected, monkeypatch):
+def test_renewal_without_time_to_store_it_calls_no_hh_ru(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    monkeypatch.setattr(token_store, "HH_CALL_DEADLINE_S", 0)
+    monkeypatch.setattr(token_renewal, "HH_CALL_DEADLINE_S", 0)
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()
     assert raised.value.code == "token_refresh_in_progress"
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
-def test_without_dynamodb_hh_ru_is_not_asked(connected, monkeypatch):
+def test_renewal_without_dynamodb_calls_no_hh_ru(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
     hh, moment = connected.hh(), connected.now()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
     aws.reset_connections()
     with pytest.raises(Unavailable) as raised:
-        token_store.AccountToken(account_id, hh=hh, now=moment).current()
+        token_renewal.AccountToken(account_id, hh=hh, now=moment).current()
     assert raised.value.code == "leases_unavailable"
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
-# ── what gets lost ───────────────────────────────────────────────────────────────────────────────
+# ── lost requests and answers ────────────────────────────────────────────────────────────────────
 
 
-def test_a_question_that_never_reached_hh_ru_is_asked_again(connected):
+def test_renewal_that_did_not_reach_hh_ru_is_repeated(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     connected.sandbox.fault("drop", path="/token", times=1)
     with pytest.raises(HHUnavailable):
         connected.token(account_id).current()
-    assert connected.is_good(connected.token(account_id).current())
+    assert connected.hh_accepts(connected.token(account_id).current())
 
 
-def test_a_pair_whose_answer_was_lost_means_a_login(connected):
+def test_renewal_whose_answer_was_lost_requires_a_login(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     connected.sandbox.fault("truncated", path="/token", times=1)
@@ -442,23 +442,23 @@ def test_a_pair_whose_answer_was_lost_means_a_login(connected):
     assert connected.access(account_id) == ("reauth_required", "already_refreshed")
 
 
-def test_a_pair_outlives_a_connection_that_breaks_before_it_is_stored(connected):
+def test_renewed_pair_survives_a_broken_connection(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     backend = postgres.connection().info.backend_pid
 
-    def break_off():
-        with psycopg.connect(settings.text("DATABASE_URL"), autocommit=True) as another:
-            another.execute("SELECT pg_terminate_backend(%s)", (backend,))
+    def terminate():
+        with psycopg.connect(settings.text("DATABASE_URL"), autocommit=True) as connection:
+            connection.execute("SELECT pg_terminate_backend(%s)", (backend,))
 
-    during = During(after=break_off)
+    during = During(after=terminate)
     token = connected.token(account_id, connected.hh(during)).current()
     assert postgres.connection().info.backend_pid != backend
     assert connected.token(account_id).current() == token
-    assert connected.is_good(token)
+    assert connected.hh_accepts(token)
 
 
-def test_a_pair_outlives_a_server_that_only_reads_for_a_moment(connected):
+def test_renewed_pair_survives_a_read_only_server(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     connection = postgres.connection()  # to a primary that became a replica
@@ -469,37 +469,37 @@ def test_a_pair_outlives_a_server_that_only_reads_for_a_moment(connected):
 
 @contextmanager
 def kms_down(connected, monkeypatch, seconds):
-    """Make hh.ru's answer the moment from which KMS is down, for *seconds*."""
+    """Yield a transport after whose answer KMS is down for *seconds*."""
     threads = []
 
-    def back():
+    def restore():
         time.sleep(seconds)
         os.environ.pop("AWS_ENDPOINT_URL_KMS")
         aws.reset_connections()
 
-    def down():
+    def stop():
         monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
         aws.reset_connections()
-        threads.append(threading.Thread(target=back))
+        threads.append(threading.Thread(target=restore))
         threads[0].start()
 
-    yield During(after=down)
+    yield During(after=stop)
     threads[0].join()
 
 
-def test_a_pair_outlives_kms_being_down_for_a_moment(connected, monkeypatch):
+def test_renewed_pair_survives_a_short_failure_of_kms(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
     with kms_down(connected, monkeypatch, seconds=1) as during:
         token = connected.token(account_id, connected.hh(during)).current()
     assert connected.token(account_id).current() == token
-    assert connected.is_good(token)
+    assert connected.hh_accepts(token)
 
 
-def test_a_pair_that_cannot_be_stored_is_not_used(connected, monkeypatch, caplog):
+def test_renewed_pair_that_cannot_be_stored_is_not_used(connected, monkeypatch, caplog):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    monkeypatch.setattr(token_store, "STORE_DEADLINE_S", 1)
+    monkeypatch.setattr(token_renewal, "STORE_DEADLINE_S", 1)
     with (
         kms_down(connected, monkeypatch, seconds=3) as during,
         pytest.raises(Unavailable) as raised,
@@ -512,7 +512,7 @@ def test_a_pair_that_cannot_be_stored_is_not_used(connected, monkeypatch, caplog
     assert refusal(raised) == "already_refreshed"
 
 
-def test_no_token_is_logged_whatever_happens(connected, caplog):
+def test_tokens_are_never_logged(connected, caplog):
     account_id, old = connected.connect("anna")
     connected.expire()
     connected.sandbox.fault("truncated", path="/me", times=1)
@@ -529,32 +529,32 @@ def test_no_token_is_logged_whatever_happens(connected, caplog):
         connected.token(account_id).current()
     output = "".join(str(vars(record)) for record in caplog.records) + str(vars(raised.value))
     assert "tokens renewed" in output
-    assert "tokens are no good any more" in output
+    assert "tokens are no longer valid" in output
     for secret in (old.access_token, old.refresh_token, new.access_token, new.refresh_token):
         assert secret not in output
 
 
-# ── a server that refreshes by itself ────────────────────────────────────────────────────────────
+# ── exchanges for a trusted server ───────────────────────────────────────────────────────────────
 
 
-def exchange(connected, refresh_token, **later):
-    now = connected.now() + timedelta(**later)
-    return token_store.exchange(refresh_token, hh=connected.hh(), now=now)
+def exchange(connected, refresh_token, **delay):
+    now = connected.now() + timedelta(**delay)
+    return token_renewal.exchange(refresh_token, hh=connected.hh(), now=now)
 
 
-def test_a_token_of_the_vault_that_has_not_expired_gets_its_own_pair(connected):
+def test_stored_token_that_has_not_expired_gets_its_own_pair(connected):
     _, pair = connected.connect("anna")
     same = exchange(connected, pair.refresh_token)
     assert (same.access_token, same.refresh_token) == (pair.access_token, pair.refresh_token)
     assert 0 < same.expires_in <= pair.expires_in
-    assert connected.asked() == 0
+    assert connected.token_requests() == 0
 
 
-def test_a_token_of_the_vault_is_renewed_once_and_a_repeat_gets_the_same_pair(connected):
+def test_stored_token_is_renewed_once_and_repeats_get_the_pair(connected):
     account_id, old = connected.connect("anna")
     connected.expire()
     new = exchange(connected, old.refresh_token)
-    assert connected.is_good(new.access_token)
+    assert connected.hh_accepts(new.access_token)
     assert connected.token(account_id).current() == new.access_token
     for pair in (old, new):
         assert (
@@ -563,26 +563,26 @@ def test_a_token_of_the_vault_is_renewed_once_and_a_repeat_gets_the_same_pair(co
         )
     again = exchange(connected, old.refresh_token, minutes=9)
     assert (again.access_token, again.refresh_token) == (new.access_token, new.refresh_token)
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
     with pytest.raises(HHRefreshRefused) as raised:
         exchange(connected, old.refresh_token, minutes=11)
     assert refusal(raised) == "already_refreshed"
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
-def test_the_pair_before_a_login_is_none_of_the_vault_s(connected):
+def test_token_replaced_by_a_login_is_not_in_the_store(connected):
     account_id, old = connected.connect("anna")
     connected.connect("anna", account_id)
     with pytest.raises(HHTokenNotExpired):
         exchange(connected, old.refresh_token)
-    assert connected.asked() == 1
+    assert connected.token_requests() == 1
 
 
-def test_a_token_that_the_vault_does_not_know_is_exchanged_and_not_kept(connected):
+def test_unknown_token_is_exchanged_and_not_stored(connected):
     pair = connected.log_in("anna")
     connected.expire()
     new = exchange(connected, pair.refresh_token)
-    assert connected.is_good(new.access_token)
+    assert connected.hh_accepts(new.access_token)
     assert not postgres.connection().execute("SELECT FROM account_tokens").fetchall()
     with pytest.raises(HHRefreshRefused):
         exchange(connected, pair.refresh_token)
@@ -591,12 +591,12 @@ def test_a_token_that_the_vault_does_not_know_is_exchanged_and_not_kept(connecte
     assert token_store.find_account(new.refresh_token, connection=postgres.connection()) is None
 
 
-# ── a key that was replaced ──────────────────────────────────────────────────────────────────────
+# ── replaced keys ────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
 def replaced_key(connected, local_aws, monkeypatch):
-    """A pair under a key that was replaced since: the account, the pair, the new key alone."""
+    """An account and its pair, encrypted by a key that is now the previous one."""
     kms = local_aws.client("kms")
     old, new = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
     kms.close()
@@ -608,30 +608,28 @@ def replaced_key(connected, local_aws, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "touch",
+    "read_token",
     [
         lambda connected, account_id, pair: connected.token(account_id).current(),
         lambda connected, account_id, pair: connected.token(account_id).pair().access_token,
         lambda connected, account_id, pair: exchange(connected, pair.refresh_token).access_token,
     ],
 )
-def test_a_pair_of_the_previous_key_moves_to_the_current_one_when_touched(
-    connected, replaced_key, monkeypatch, touch
+def test_pair_of_the_previous_key_moves_to_the_current_on_read(
+    connected, replaced_key, monkeypatch, read_token
 ):
     account_id, pair = replaced_key
     before = connected.row(account_id)
-    assert touch(connected, account_id, pair) == pair.access_token
+    assert read_token(connected, account_id, pair) == pair.access_token
     after = connected.row(account_id)
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"access_token", "refresh_token"}
     monkeypatch.delenv("TOKEN_KEY_ID_PREVIOUS")
-    kept = token_store.read(account_id, connection=postgres.connection(), now=connected.now())
-    assert (kept.access_token, kept.refresh_token) == (pair.access_token, pair.refresh_token)
+    moved = token_store.read(account_id, connection=postgres.connection(), now=connected.now())
+    assert (moved.access_token, moved.refresh_token) == (pair.access_token, pair.refresh_token)
 
 
-def test_a_pair_of_the_previous_key_is_used_even_if_it_cannot_be_moved(
-    connected, replaced_key, monkeypatch
-):
+def test_pair_of_the_previous_key_is_used_if_it_cannot_move(connected, replaced_key, monkeypatch):
     account_id, pair = replaced_key
     postgres.connection().execute("SET default_transaction_read_only = on")
     assert connected.token(account_id).current() == pair.access_token
@@ -641,7 +639,7 @@ def test_a_pair_of_the_previous_key_is_used_even_if_it_cannot_be_moved(
     assert connected.token(account_id).current() == pair.access_token
 
 
-def test_a_pair_of_a_lost_key_means_a_login(connected, replaced_key, monkeypatch):
+def test_pair_of_a_lost_key_requires_a_login(connected, replaced_key, monkeypatch):
     account_id, _ = replaced_key
     monkeypatch.delenv("TOKEN_KEY_ID_PREVIOUS")
     with pytest.raises(HHRefreshRefused) as raised:

@@ -1,1 +1,1 @@
-"""People and their accounts at hh.ru: who they are, their tokens, what Core may do for them."""
+"""People and their hh.ru accounts: sessions, tokens, logins, and what hh.ru lets Core do."""

@@ -1,16 +1,16 @@
-"""Access: what hh.ru lets Core do for an account at the moment, and what its person should do next.
+"""Access state: what hh.ru lets Core do for an account now, and what the person should do next.
 
-    ok                nothing stands in the way
-    reauth_required   no good tokens: the person logs in again
-    captcha           hh.ru wants a captcha solved: the person follows the link; whether it was
-                      solved is tried after ten minutes, then after twice as long each time
-    limited_until     hh.ru takes no more applications before a moment
-    closed            hh.ru keeps a method closed to Core; tried again a day later, then after twice
-                      as long each time. Where applying alone is closed, the rest goes on
+    ok                nothing blocks the account
+    reauth_required   no valid tokens: the person logs in again
+    captcha           hh.ru wants a captcha solved: the person follows the link; Core retries after
+                      ten minutes, then after twice as long each time
+    limited_until     hh.ru accepts no more applications before a given time
+    closed            hh.ru keeps a method closed to Core; retried a day later, then after twice as
+                      long each time. Where only applying is closed, everything else continues
 
-It is the outcome of every call to hh.ru on the account's behalf (:mod:`.calls`) and stands in the
-account's row (:mod:`.access_changes`). While it says captcha, closed or reauth_required, hh.ru is
-not asked.
+The state results from every call to hh.ru on the account's behalf (:mod:`.hh_calls`) and is stored
+in the account's row (:mod:`.access_changes`). In captcha, closed and reauth_required, hh.ru is not
+called.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ullgetthejob.platform.errors import NeedsPerson
 State = Literal["ok", "reauth_required", "captcha", "limited_until", "closed"]
 Action = Literal["none", "log_in", "solve_captcha", "wait", "use_hh"]
 
-# How long a state lasts that is then tried again: the first time, and at most.
+# How long a state lasts before it is retried: the first time, and at most.
 PAUSES: dict[State, tuple[timedelta, timedelta]] = {
     "captcha": (timedelta(minutes=10), timedelta(hours=12)),
     "closed": (timedelta(days=1), timedelta(days=32)),
 }
-APPLYING_CLOSED = "applying_closed"  # the reason where only POST /negotiations is closed
+APPLYING_CLOSED = "applying_closed"  # the reason when only POST /negotiations is closed
 
 ACTIONS: dict[State, Action] = {
     "ok": "none",
@@ -43,11 +43,11 @@ ACTIONS: dict[State, Action] = {
 MESSAGES: dict[State, str] = {
     "ok": "hh.ru works for this account",
     "reauth_required": "log in at hh.ru again",
-    "captcha": "open the link and solve hh.ru's captcha; Core then goes on by itself",
-    "limited_until": "hh.ru takes no more applications for now; Core goes on by itself",
+    "captcha": "open the link and solve hh.ru's captcha; Core then continues by itself",
+    "limited_until": "hh.ru accepts no more applications for now; Core continues by itself",
     "closed": "hh.ru keeps this closed to Core: do it on hh.ru yourself",
 }
-# Why a login is needed, where more than "again" can be said. By the reasons of hh.ru's refusals.
+# Messages that are more specific than the state's own, by the reason of hh.ru's refusal.
 REASONS: dict[str, str] = {
     "not_connected": "connect hh.ru first",
     "disconnected": "hh.ru was disconnected; connect it again to go on",
@@ -64,15 +64,15 @@ CODES: dict[State, str] = {
     "closed": "hh_closed",
 }
 
-# What require() asks, of a row of ``accounts``.
+# What require() checks, as SQL over a row of ``accounts``.
 READABLE = f"""(access_state IN ('ok', 'limited_until') OR access_until <= %(now)s
     OR access_reason = '{APPLYING_CLOSED}')"""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The state as the account's row has it. *since* and *until* are moments, or ``None``; *tries*
-    counts how often it was lost since the person or hh.ru last put it right."""
+    """An access state as the account's row has it. *since* and *until* are times or ``None``;
+    *tries* counts how often access was lost since the person or hh.ru last restored it."""
 
     state: State = "reauth_required"
     reason: str | None = "not_connected"
@@ -83,7 +83,7 @@ class Access:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Access:
-        """As a row of ``accounts`` has it."""
+        """Return the access state of a row of ``accounts``."""
         return cls(
             state=row["access_state"],
             reason=row["access_reason"],
@@ -94,26 +94,26 @@ class Access:
         )
 
     def at(self, now: datetime) -> Access:
-        """What holds at *now*: a state that ends by itself may be over. A captcha is not, before
-        hh.ru has answered again."""
+        """Return the state that holds at *now*: one with an end may be over. A captcha is not over
+        until hh.ru has answered again."""
         if self.state != "captcha" and self.until is not None and self.until <= now:
             return Access("ok", None, self.until)
         return self
 
-    def lasts_until(self, state: State, *, now: datetime) -> datetime:
-        """When *state*, which begins at *now*, is tried again: later each time."""
+    def retry_at(self, state: State, *, now: datetime) -> datetime:
+        """Return when *state*, which begins at *now*, is retried: later each time."""
         first, most = PAUSES[state]
         doubled: timedelta = first * 2 ** min(self.tries, 16)
         return now + min(doubled, most)
 
     @property
     def message(self) -> str:
-        """What the person should do, in a sentence."""
+        """Return what the person should do, in a sentence."""
         return REASONS.get(self.reason or "", MESSAGES[self.state])
 
 
 class AccessAnswer(BaseModel):
-    """The access state, and what the person should do next."""
+    """An access state, and what the person should do next."""
 
     state: State
     reason: str | None = Field(description="why, as a snake_case word")
@@ -124,8 +124,8 @@ class AccessAnswer(BaseModel):
     captcha_url: str | None = Field(default=None, description="where the captcha is solved")
 
 
-def answer(access: Access) -> AccessAnswer:
-    """*access* as callers see it."""
+def to_answer(access: Access) -> AccessAnswer:
+    """Return *access* as callers see it."""
     return AccessAnswer(
         state=access.state,
         reason=access.reason,
@@ -138,21 +138,21 @@ def answer(access: Access) -> AccessAnswer:
 
 
 def require(access: Access, *, now: datetime, applying: bool = False) -> None:
-    """Raise :class:`NeedsPerson` if hh.ru cannot be asked for this account at *now*.
+    """Raise :class:`NeedsPerson` if hh.ru cannot be called for this account at *now*.
 
-    A limit on applications, or that *applying* is closed, is no hindrance to reading.
+    Neither a limit on applications nor closed applying prevents reading.
     """
-    held = access.at(now)
-    if held.state in ("ok", "limited_until"):
+    current = access.at(now)
+    if current.state in ("ok", "limited_until"):
         return
-    if held.reason == APPLYING_CLOSED and not applying:
+    if current.reason == APPLYING_CLOSED and not applying:
         return
-    if held.state == "captcha" and held.until is not None and held.until <= now:
-        return  # whether it was solved, only hh.ru can tell
-    raise needs_person(held)
+    if current.state == "captcha" and current.until is not None and current.until <= now:
+        return  # only hh.ru knows whether it was solved
+    raise needs_person(current)
 
 
 def needs_person(access: Access) -> NeedsPerson:
-    """The error of a state in which nothing goes on."""
-    details = {"access": answer(access).model_dump(mode="json")}
+    """Return the error of a state in which hh.ru is not called."""
+    details = {"access": to_answer(access).model_dump(mode="json")}
     return NeedsPerson(access.message, code=CODES[access.state], details=details)

@@ -1,13 +1,13 @@
-"""Writing an account's access state down, and telling its sockets.
+"""Storing an account's access state, with an ``account.updated`` event for its sockets.
 
-Apart from :mod:`.access`, which every function reads: who can write it must be able to ring, too.
+Separate from :mod:`.access`, which every function imports: storing a state also sends a wake-up.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts.access import Access, State, answer
+from ullgetthejob.accounts.access import Access, State, to_answer
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.realtime import event_log
 
@@ -24,7 +24,7 @@ UPDATE_ACCOUNT_ACCESS = """
     SET access_state = %(state)s, access_reason = %(reason)s, access_until = %(until)s,
         captcha_url = %(captcha_url)s,
         access_tries = %(tries)s,
-        -- The reading of negotiations is what tries whether a captcha was solved.
+        -- The negotiation sync is what finds out whether a captcha was solved.
         negotiations_due_at = CASE WHEN %(state)s = 'captcha'
             THEN least(negotiations_due_at, %(until)s) ELSE negotiations_due_at END,
         access_changed_at = CASE
@@ -53,12 +53,12 @@ def change_access(
     seen: Access | None = None,
     tries: int = 0,
 ) -> Access:
-    """Write the state down, and return what stands there then; a state that stood there already
-    keeps its *since*.
+    """Store the state and return the state that is stored afterwards; an unchanged one keeps its
+    *since*.
 
-    *tries*: how often the access was lost in a row, which makes the next pause longer.
-    *seen*: what a call started from. If the state has changed meanwhile (a new login, say), what
-    that call found out is no longer news, and nothing is written.
+    *tries*: how often access was lost in a row, which makes the next pause longer.
+    *seen*: the state that the call started from. If it has changed since (a new login, say), what
+    the call found out is outdated, and nothing is stored.
     """
     values = {
         "account_id": account_id,
@@ -75,8 +75,8 @@ def change_access(
         row = connection.execute(SELECT_ACCOUNT_ACCESS, values).fetchone()
         access = Access() if row is None else Access.of(row)
         if changed:
-            told = answer(access).model_dump(mode="json")
-            event_log.append(account_id, "account.updated", told, connection=connection, now=now)
+            payload = to_answer(access).model_dump(mode="json")
+            event_log.append(account_id, "account.updated", payload, connection=connection, now=now)
     if changed:
         logger.info("access changed", state=state, reason=reason)
         count("AccessChanged")

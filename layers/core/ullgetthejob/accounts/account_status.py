@@ -1,4 +1,4 @@
-"""What an account's person can see of it, and do about it."""
+"""An account as its person sees it, and resuming it after a captcha."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ class AccountAnswer(BaseModel):
 
 
 def show_account(person: Person, *, now: datetime) -> AccountAnswer:
-    """The account as it stands at *now*."""
+    """Return the account as it is at *now*."""
     return _answer(person, person.access.at(now))
 
 
 def resume_access(
     person: Person, *, caller: Caller, connection: Connection, now: datetime
 ) -> AccountAnswer:
-    """Go on after the person has solved hh.ru's captcha: the next call to hh.ru will tell.
+    """Resume the account after the person has solved hh.ru's captcha, and return it: the next call
+    to hh.ru shows whether it was solved.
 
-    A state that passed meanwhile is no error; one that only a login or hh.ru can end raises
-    :class:`NeedsPerson`.
+    A state that has ended already is no error. Raises :class:`NeedsPerson` for one that only a
+    login or hh.ru can end.
     """
-    held = person.access.at(now)
-    if held.state in ("reauth_required", "closed"):
-        raise access.needs_person(held)
-    if held.state == "captcha" and person.account_id is not None:
+    current = person.access.at(now)
+    if current.state in ("reauth_required", "closed"):
+        raise access.needs_person(current)
+    if current.state == "captcha" and person.account_id is not None:
         with connection.transaction():
-            held = access_changes.change_access(
+            current = access_changes.change_access(
                 person.account_id, "ok", connection=connection, now=now
             )
             audit.write(
@@ -60,13 +61,13 @@ def resume_access(
                 connection=connection,
                 now=now,
             )
-    return _answer(person, held)
+    return _answer(person, current)
 
 
-def _answer(person: Person, held: Access) -> AccountAnswer:
+def _answer(person: Person, current: Access) -> AccountAnswer:
     return AccountAnswer(
         user_id=person.user_id,
         account_id=person.account_id,
         connected=person.connected,
-        access=access.answer(held),
+        access=access.to_answer(current),
     )

@@ -1,8 +1,8 @@
-"""The audit log: each act on a person's account, in a table that only grows.
+"""The audit log: each action on a person's account, in an append-only table.
 
-Who asked (``user``, ``service``, ``admin``, or ``core`` itself), for whom, what, when, in which
-request, and what came of it: ``ok``, or the code of the error. Never a token, an e-mail or a word
-of hh.ru's.
+A record has the actor (``user``, ``service``, ``admin``, or ``core`` itself), the user and account,
+the action, the time, the request, and the outcome: ``ok``, or the code of the error. It never has a
+token, an e-mail address or a text of hh.ru's.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def write(
     connection: Connection,
     now: datetime,
 ) -> None:
-    """Put one act on record, in the transaction that *connection* is in."""
+    """Store one audit record, in the transaction that *connection* is in."""
     connection.execute(
         INSERT_AUDIT_RECORD,
         {
@@ -91,7 +91,7 @@ def recorded(
     connection: Connection,
     now: datetime,
 ) -> Iterator[None]:
-    """Put the act of the block on record when it has ended, with what came of it."""
+    """Store an audit record when the block has ended, with its outcome."""
     outcome = "internal_error"
     try:
         yield

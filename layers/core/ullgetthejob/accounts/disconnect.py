@@ -1,4 +1,4 @@
-"""Disconnecting: hh.ru forgets Core, Core forgets the tokens, and what proved the sessions ends."""
+"""Disconnecting: tokens are revoked at hh.ru and deleted here, and the sessions' JWTs end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# Every session of the account: JWTs, and the tickets and sockets that were had with them. Strictly
-# later than any token of this very moment.
+# Ends every session of the account: JWTs, and the tickets and sockets obtained with them. Strictly
+# later than any token issued at this very moment.
 UPDATE_USERS_REVOKED = """
     UPDATE users
     SET tokens_valid_from = greatest(%(now)s, tokens_valid_from) + interval '1 microsecond'
@@ -33,41 +33,42 @@ UPDATE_USERS_REVOKED = """
 
 
 class Disconnected(BaseModel):
-    """Core has forgotten the tokens."""
+    """The answer when Core has deleted the tokens."""
 
     success: Literal[True] = True
     revoked: bool = Field(
-        description="whether hh.ru has forgotten Core too; if not, the person removes Core in the "
+        description="whether hh.ru has revoked them too; if not, the person removes Core in the "
         "settings of hh.ru"
     )
     not_revoked: list[NotRevoked] = Field(
-        description="each pair of tokens that hh.ru may still take, of all that Core had"
+        description="each pair of tokens that hh.ru may still accept, of all that Core had"
     )
 
 
 def disconnect(
     person: Person, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
 ) -> Disconnected:
-    """End the connection of the person's account, for all of its sessions.
+    """Disconnect the person's account for all of its sessions, and return what was not revoked.
 
-    Every pair of the account is revoked that Core has, of whatever session. Core's part is done
-    also when hh.ru does not answer.
+    Every pair of tokens that Core has of the account is revoked, of all sessions. Core deletes its
+    own even when hh.ru does not answer.
     """
-    account_id, done = person.account_id, Revoked()
+    account_id, revoked = person.account_id, Revoked()
     if account_id is not None:
-        done = revoke_all(account_id, hh=hh, connection=connection, now=now)
+        revoked = revoke_all(account_id, hh=hh, connection=connection, now=now)
     values = {"user_id": person.user_id, "account_id": account_id, "now": now}
-    with connection.transaction():  # rows in the order in which a login takes them
+    with connection.transaction():  # rows are locked in the order in which a login locks them
         connection.execute(UPDATE_USERS_REVOKED, values)
         if account_id is not None:
-            # for the broadcaster, which ends the sockets of sessions that have ended
+            # for the broadcaster, which closes the sockets of sessions that have ended
             event_log.notify_after_commit(account_id, connection=connection)
-            _delete_tokens(account_id, done, connection=connection, now=now)
+            _delete_tokens(account_id, revoked, connection=connection, now=now)
             access_changes.change_access(
                 account_id, "reauth_required", reason="disconnected", connection=connection, now=now
             )
-        outcomes = ["not_revoked_at_hh" if done.not_revoked else "ok"]
-        for outcome in (*(f"pair_{pair.reason}" for pair in done.not_revoked), *outcomes):
+        outcomes = [f"pair_{pair.reason}" for pair in revoked.not_revoked]
+        outcomes.append("not_revoked_at_hh" if revoked.not_revoked else "ok")
+        for outcome in outcomes:
             audit.write(
                 "disconnect",
                 outcome,
@@ -77,18 +78,19 @@ def disconnect(
                 connection=connection,
                 now=now,
             )
-    logger.info("disconnected", not_revoked=len(done.not_revoked))
+    logger.info("disconnected", not_revoked=len(revoked.not_revoked))
     count("Disconnects")
-    return Disconnected(revoked=not done.not_revoked, not_revoked=done.not_revoked)
+    return Disconnected(revoked=not revoked.not_revoked, not_revoked=revoked.not_revoked)
 
 
 def _delete_tokens(
-    account_id: UUID, done: Revoked, *, connection: Connection, now: datetime
+    account_id: UUID, revoked: Revoked, *, connection: Connection, now: datetime
 ) -> None:
-    """Delete every pair; one that came since the others were revoked may live on, and is said."""
+    """Delete every pair; add those stored after the others were revoked to *revoked.not_revoked*,
+    as hh.ru may still accept them."""
     current = token_store.delete(account_id, connection=connection)
-    forgotten = replaced_tokens.delete(
-        account_id, done.tried_parked, connection=connection, now=now
+    replaced = replaced_tokens.delete(
+        account_id, revoked.tried_parked, connection=connection, now=now
     )
-    for _ in ({current, *forgotten} - {None}) - done.tried:
-        done.not_revoked.append(NotRevoked(received_at=None, reason="came_meanwhile"))
+    for _ in ({current, *replaced} - {None}) - revoked.tried:
+        revoked.not_revoked.append(NotRevoked(received_at=None, reason="came_meanwhile"))

@@ -1,13 +1,13 @@
-"""What the BFF shows of the past belongs to the account, not to one of its sessions.
+"""History transfer: past applications belong to the account, not to one of its sessions.
 
 The BFF reads ``applications`` and ``application_queue`` by its present session's id, so a new login
-would see nothing of what went out before. The rows are moved to the session that logged in last;
-what another session of the same person submits after that is that session's until the next login.
-(Core's own answers are the account's, whichever session asks.) Rows of an account that a session
-has left for another go to the newest session that it still has, else to a user of the account's
-own, to whom nobody can log in.
+would see nothing that was sent before. The rows are moved to the session that logged in last; what
+another session of the same person submits after that stays with that session until the next login.
+(Core's own answers are the account's, for every session.) When a session leaves an account for
+another, the rows of the first account go to its newest remaining session, else to a placeholder
+user of the account, which cannot log in.
 
-``parsed_cvs`` stay with their session: only the BFF knows whose they are.
+``parsed_cvs`` stay with their session: only the BFF knows to which person they belong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# Rows are locked in the order of their ids: two logins at once wait for each other.
+# Rows are locked in the order of their ids: two concurrent logins wait for each other.
 UPDATE_APPLICATIONS_OWNER = """
     WITH old AS (
         SELECT a.id FROM application_ledger l JOIN applications a ON a.id = l.application_id
@@ -36,7 +36,7 @@ UPDATE_APPLICATIONS_OWNER = """
     )
     UPDATE applications a SET user_id = %(user_id)s FROM old WHERE a.id = old.id
 """
-# An item of a campaign that Core does not know yet is whose session wrote it.
+# An item of a campaign that Core does not know yet belongs to the session that wrote it.
 UPDATE_QUEUE_ITEMS_OWNER = """
     WITH old AS (
         SELECT q.id FROM application_queue q JOIN users u ON u.id = q.user_id
@@ -81,8 +81,8 @@ def transfer_history(
     connection: Connection,
     now: datetime,
 ) -> None:
-    """Move the account's history to *user_id*, who has logged in, and what *user_id* has of other
-    accounts back to those. To do it again changes nothing, and leaves no record."""
+    """Move the account's history to *user_id*, which has logged in, and rows of other accounts
+    that *user_id* has back to those accounts. A repetition changes and records nothing."""
     values = {"account_id": account_id, "user_id": user_id}
     with connection.transaction():
         for row in connection.execute(SELECT_ACCOUNTS_LEFT, values).fetchall():
@@ -92,7 +92,7 @@ def transfer_history(
         moved += connection.execute(UPDATE_QUEUE_ITEMS_OWNER, values).rowcount
         if moved:
             _audit(account_id, user_id, caller, connection, now)
-            logger.info("a history followed its person", rows=moved)
+            logger.info("history transferred", rows=moved)
 
 
 def _return_to_account(

@@ -1,7 +1,7 @@
-"""People: a user (the BFF's session, subject of a JWT), and the account at hh.ru behind it.
+"""People: a user (the BFF's session, subject of a JWT), and the hh.ru account behind it.
 
-One read finds both, and whether the token that was sent still counts: it is revoked when it is
-older than ``users.tokens_valid_from``, or its user is gone.
+One query reads both, and whether the token that was sent is still valid: it is revoked when it is
+older than ``users.tokens_valid_from``, or its user no longer exists.
 """
 
 from __future__ import annotations
@@ -42,25 +42,27 @@ class Person:
 
     @property
     def owner_id(self) -> UUID:
-        """Whose the buckets and counts are: the account, or a user that has none yet."""
+        """Return the owner of the buckets and counts: the account, or the user while it has
+        none."""
         return self.account_id or self.user_id
 
     @property
     def account(self) -> UUID:
-        """The account. Raises :class:`NeedsPerson` for a user who never connected hh.ru."""
+        """Return the account's id. Raises :class:`NeedsPerson` for a user who never connected
+        hh.ru."""
         if self.account_id is None:
             raise access.needs_person(self.access)
         return self.account_id
 
     @property
     def connected(self) -> bool:
-        """Whether Core has tokens that, as far as it knows, hh.ru takes."""
+        """Return whether Core has tokens that, as far as it knows, hh.ru accepts."""
         return self.account_id is not None and self.access.state != "reauth_required"
 
 
 def find_by_token(token: str) -> Person:
-    """The person of a JWT. Raises :class:`Unauthorized` (``invalid_token``) also when it was
-    revoked, or the user is gone."""
+    """Return the person of a JWT. Raises :class:`Unauthorized` (``invalid_token``), also when it
+    was revoked or the user no longer exists."""
     identity = session_tokens.verify(token, now=clock.now())
     row = _select_user(identity.user_id)
     if row is None:
@@ -72,7 +74,7 @@ def find_by_token(token: str) -> Person:
 
 
 def find_by_id(user_id: UUID) -> Person:
-    """The person whom the service names. Raises :class:`NotFound`."""
+    """Return the person of a user's id. Raises :class:`NotFound` (``user_not_found``)."""
     row = _select_user(user_id)
     if row is None:
         raise NotFound("there is no such user", code="user_not_found")
@@ -80,15 +82,16 @@ def find_by_id(user_id: UUID) -> Person:
 
 
 def find_or_unknown(user_id: UUID) -> Person:
-    """The same, but a user whom Core does not know (yet) stands for itself."""
+    """Return the person of a user's id; for one that Core does not know (yet), a person without an
+    account."""
     row = _select_user(user_id)
     return Person(user_id, None, Access()) if row is None else _person(row)
 
 
 def find_by_account(account_id: UUID, *, user_id: UUID) -> Person:
-    """The person of an account, for work that goes on by itself; *user_id* asked for it.
+    """Return the person of an account, for background work that *user_id* requested.
 
-    Raises :class:`NotFound`.
+    Raises :class:`NotFound` (``account_not_found``).
     """
     with postgres.session() as connection:
         row = connection.execute(SELECT_ACCOUNT, {"account_id": account_id}).fetchone()

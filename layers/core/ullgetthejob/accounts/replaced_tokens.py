@@ -1,11 +1,11 @@
-"""Pairs of tokens that an account had before its present one, and which hh.ru may still take.
+"""Replaced token pairs: those that an account had before its present one.
 
-Each login at hh.ru gives a pair of its own, and the account keeps the last one; those before live
-on at hh.ru until they are revoked. So they are kept, as ciphertext, for the one purpose of being
-revoked when the person disconnects. A pair that was renewed is none of them: hh.ru ends it itself.
+Each login at hh.ru returns a new pair, and the account keeps the last one; earlier ones stay valid
+at hh.ru until they are revoked. They are kept, as ciphertext, only to be revoked when the person
+disconnects. A pair that was renewed is not among them: hh.ru ends it itself.
 
-A login that was cut off after hh.ru gave its pair has one parked in ``hh_logins``: see
-:mod:`.login`.
+A login that was interrupted after hh.ru returned its pair has that pair parked in ``hh_logins``:
+see :mod:`.login`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SELECT_REPLACED_TOKENS = """
 DELETE_REPLACED_TOKENS = (
     "DELETE FROM replaced_tokens WHERE account_id = %(account_id)s RETURNING refresh_hash"
 )
-# What is under way is left to whoever carries it on.
+# A login that is still in progress is left to the callback that handles it.
 SELECT_PARKED_LOGINS = """
     SELECT code_hash, pair, started_at FROM hh_logins
     WHERE state = 'exchanged' AND started_at < %(before)s
@@ -55,7 +55,7 @@ LOGIN_TIMEOUT = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class ReplacedPair:
-    """A pair as ciphertext. *expires_at* is of its access token."""
+    """A pair as ciphertexts. *expires_at*: when its access token expires."""
 
     refresh_hash: bytes = field(repr=False)
     access_token: str = field(repr=False)
@@ -66,7 +66,7 @@ class ReplacedPair:
 
 @dataclass(frozen=True)
 class ParkedPair:
-    """A pair of a login that was cut off: both tokens in one ciphertext."""
+    """The pair of a login that was interrupted: both tokens in one ciphertext."""
 
     code_hash: bytes = field(repr=False)
     pair: str = field(repr=False)
@@ -74,20 +74,20 @@ class ParkedPair:
 
 
 def archive(account_id: UUID, *, new_refresh_hash: bytes, connection: Connection) -> None:
-    """Keep the account's present pair beside the new one, in the transaction that *connection* is
-    in."""
+    """Store the account's present pair as replaced, unless it is the new one, in the transaction
+    that *connection* is in."""
     values = {"account_id": account_id, "refresh_hash": new_refresh_hash}
     connection.execute(INSERT_REPLACED_TOKENS, values)
 
 
 def list_replaced(account_id: UUID, *, connection: Connection) -> list[ReplacedPair]:
-    """Return the pairs that the account had before, the latest first."""
+    """Return the account's replaced pairs, the latest first."""
     rows = connection.execute(SELECT_REPLACED_TOKENS, {"account_id": account_id}).fetchall()
     return [ReplacedPair(**{**row, "refresh_hash": bytes(row["refresh_hash"])}) for row in rows]
 
 
 def list_parked(account_id: UUID, *, connection: Connection, now: datetime) -> list[ParkedPair]:
-    """Return the pairs of the account's sessions whose logins were cut off."""
+    """Return the pairs of the account's sessions whose logins were interrupted."""
     values = {"account_id": account_id, "before": now - LOGIN_TIMEOUT}
     rows = connection.execute(SELECT_PARKED_LOGINS, values).fetchall()
     return [ParkedPair(**{**row, "code_hash": bytes(row["code_hash"])}) for row in rows]
@@ -96,8 +96,8 @@ def list_parked(account_id: UUID, *, connection: Connection, now: datetime) -> l
 def delete(
     account_id: UUID, parked_hashes: Collection[bytes], *, connection: Connection, now: datetime
 ) -> set[bytes]:
-    """Delete all of them, in the transaction that *connection* is in; the hashes of those that the
-    account had before."""
+    """Delete the replaced pairs and those parked under *parked_hashes*, in the transaction that
+    *connection* is in; return the hashes of the replaced pairs."""
     values = {"hashes": list(parked_hashes), "now": now}
     connection.execute(UPDATE_PARKED_LOGINS_CLEARED, values)
     rows = connection.execute(DELETE_REPLACED_TOKENS, {"account_id": account_id}).fetchall()
@@ -105,5 +105,6 @@ def delete(
 
 
 def is_expired(pair: ReplacedPair, now: datetime) -> bool:
-    """Whether its access token has expired, so that hh.ru revokes it only after a refresh."""
+    """Return whether its access token has expired, so that hh.ru revokes it only after a
+    refresh."""
     return pair.expires_at.astimezone(UTC) <= now

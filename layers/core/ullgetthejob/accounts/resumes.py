@@ -1,4 +1,4 @@
-"""A person's resumes at hh.ru, as the BFF reads them."""
+"""A person's hh.ru resumes, in the shape that the BFF reads."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Status(BaseModel):
-    """Whether the person is connected to hh.ru, and whether something is in the way of using it.
+    """Whether the person is connected to hh.ru, and whether something prevents its use.
 
-    *access*: see ``GET /api/accounts/{user_id}``. *link*: where the person puts it right (hh.ru's
-    captcha). *message*: what to do, for people; ``None`` while nothing is to be done.
+    *access*: see ``GET /api/accounts/{user_id}``. *link*: where the person resolves it (hh.ru's
+    captcha). *message*: what to do, for people; ``None`` while there is nothing to do.
     """
 
     connected: bool
@@ -36,7 +36,7 @@ class Status(BaseModel):
 
 
 class ResumeItem(BaseModel):
-    """One of the person's resumes: hh.ru's fields as they are."""
+    """A resume of the person in a list: hh.ru's fields unchanged."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -45,7 +45,7 @@ class ResumeItem(BaseModel):
 
 
 class School(BaseModel):
-    """A school or course: hh.ru's fields, and two that the BFF's import looks for."""
+    """A school or course: hh.ru's fields, and two that the BFF's import needs."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -54,7 +54,7 @@ class School(BaseModel):
 
 
 class Job(BaseModel):
-    """A place of work: hh.ru's fields, three of which are always texts."""
+    """A place of work: hh.ru's fields, three of which are always strings."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -64,8 +64,8 @@ class Job(BaseModel):
 
 
 class Resume(BaseModel):
-    """A resume in full. What the BFF's import reads has the shape in which it does; everything else
-    is hh.ru's as it is. Where the names are the same, hh.ru's own shape is under another name."""
+    """A resume in full. The fields of the BFF's import have the shape that it reads; all others are
+    hh.ru's unchanged. Where both have the same name, hh.ru's own field is under another name."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -97,19 +97,20 @@ class ResumeAnswer(BaseModel):
 
 def show_status(person: Person, *, now: datetime) -> Status:
     """Return the person's connection as Core knows it at *now*, without asking hh.ru."""
-    held = person.access.at(now)
+    current = person.access.at(now)
     return Status(
         connected=person.connected,
-        access=held.state,
-        link=held.captcha_url,
-        message=None if held.state == "ok" else held.message,
+        access=current.state,
+        link=current.captcha_url,
+        message=None if current.state == "ok" else current.message,
     )
 
 
 def list_resumes(
     person: Person, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
 ) -> Resumes:
-    """Every resume, published or not. Raises what :func:`calls.ask` raises."""
+    """Return every resume, published or not. Raises what :func:`.hh_calls.call_as_account`
+    raises."""
     with audit.recorded(
         "resumes.list",
         caller=caller,
@@ -131,8 +132,8 @@ def read_resume(
     connection: Connection,
     now: datetime,
 ) -> ResumeAnswer:
-    """One resume. Raises :class:`NotFound` (``resume_not_found``) also for somebody else's, and
-    what :func:`calls.ask` raises."""
+    """Return one resume. Raises :class:`NotFound` (``resume_not_found``), also for another person's
+    resume, and what :func:`.hh_calls.call_as_account` raises."""
     with audit.recorded(
         "resumes.read",
         caller=caller,
@@ -152,57 +153,59 @@ def read_resume(
 
 
 def _for_import(resume: dict[str, Any]) -> Resume:
-    """As the BFF's import reads it: hh.ru has ``contact`` as a list, ``education`` as an object,
-    and its ``skills`` are free text about the person."""
+    """Return hh.ru's *resume* in the shape of the BFF's import. hh.ru: ``contact`` is a list,
+    ``education`` an object, and ``skills`` free text about the person."""
     contacts = resume.get("contact") or []
-    contacts = sorted(contacts, key=lambda one: not one.get("preferred"))
+    contacts = sorted(contacts, key=lambda contact: not contact.get("preferred"))
     about, education = resume.get("skills") or None, resume.get("education") or None
-    found = {
+    fields = {
         "email": next(filter(None, map(_email, contacts)), None),
         "phone": next(filter(None, map(_phone, contacts)), None),
         "summary": about,
-        "skills": [str(one) for one in resume.get("skill_set") or []],
-        "education": [_school(one) for one in _schools(education or {})],
-        "experience": [_job(one) for one in resume.get("experience") or []],
+        "skills": [str(skill) for skill in resume.get("skill_set") or []],
+        "education": [_school(school) for school in _list_schools(education or {})],
+        "experience": [_job(job) for job in resume.get("experience") or []],
         "hh_skills": about,
         "hh_education": education,
     }
-    return Resume.model_validate({"title": None, **resume, **found})
+    return Resume.model_validate({"title": None, **resume, **fields})
 
 
-def _schools(education: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every school and course. hh.ru: a list for each kind; whoever has only been to school may
-    have the level alone."""
+def _list_schools(education: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every school and course. hh.ru: a list for each kind; a person with school education
+    only may have just the level."""
     kinds = ("primary", "additional", "attestation", "elementary")
-    found = [one for kind in kinds for one in education.get(kind) or []]
-    if not found and (education.get("level") or {}).get("name"):
+    schools = [school for kind in kinds for school in education.get(kind) or []]
+    if not schools and (education.get("level") or {}).get("name"):
         return [{"name": education["level"]["name"]}]
-    return found
+    return schools
 
 
-def _school(one: dict[str, Any]) -> dict[str, Any]:
-    return {**one, "school": one.get("name") or "", "result": one.get("result") or ""}
+def _school(school: dict[str, Any]) -> dict[str, Any]:
+    return {**school, "school": school.get("name") or "", "result": school.get("result") or ""}
 
 
-def _job(one: dict[str, Any]) -> dict[str, Any]:
-    company = one.get("company") or (one.get("employer") or {}).get("name")
+def _job(job: dict[str, Any]) -> dict[str, Any]:
+    company = job.get("company") or (job.get("employer") or {}).get("name")
     return {
-        **one,
-        "position": one.get("position") or "",
+        **job,
+        "position": job.get("position") or "",
         "company": company or "",
-        "description": one.get("description") or "",
+        "description": job.get("description") or "",
     }
 
 
 def _email(contact: dict[str, Any]) -> str | None:
-    """hh.ru: an e-mail's value is a text; a contact that is hidden has none."""
+    """Return the address of an e-mail contact. hh.ru: its value is a string; a hidden contact has
+    none."""
     value = contact.get("value")
     is_email = (contact.get("type") or {}).get("id") == "email"
     return value if is_email and isinstance(value, str) else None
 
 
 def _phone(contact: dict[str, Any]) -> str | None:
-    """``+`` and digits. hh.ru: a phone's value has ``country, city, number`` and ``formatted``."""
+    """Return ``+`` and the digits of a phone contact. hh.ru: its value has ``country, city,
+    number`` and ``formatted``."""
     value = contact.get("value")
     if not isinstance(value, dict):
         return None

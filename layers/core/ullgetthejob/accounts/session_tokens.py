@@ -1,9 +1,9 @@
-"""Identities: JWTs by which a user proves who it is, issued and verified by Core alone.
+"""Session tokens: JWTs that identify a user, issued and verified only by Core.
 
-HS256 with a key derived from ``SECRET_KEY_BASE``; ``kid`` names the key, so that the one before
-(``SECRET_KEY_BASE_PREVIOUS``) stays good while a secret rotates. Claims: ``iss``, ``sub`` (the
+HS256 with a key derived from ``SECRET_KEY_BASE``; ``kid`` names the key, so that the previous one
+(``SECRET_KEY_BASE_PREVIOUS``) stays valid while a secret rotates. Claims: ``iss``, ``sub`` (the
 user's id), ``iat`` (with microseconds: a token is compared with ``users.tokens_valid_from``),
-``exp``. What ``exp`` and ``iat`` mean is domain time.
+``exp``. Both ``exp`` and ``iat`` are domain time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TOKEN_PATTERN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 @dataclass(frozen=True)
 class Identity:
-    """What a token proves: whose it is, and since when."""
+    """What a token proves: its user, and when it was issued."""
 
     user_id: UUID
     issued_at: datetime
@@ -41,7 +41,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class _Key:
-    id: str
+    kid: str
     content: bytes
 
     @classmethod
@@ -56,7 +56,7 @@ class _Key:
 
 
 def issue(user_id: UUID, *, now: datetime) -> str:
-    """A token for *user_id*, good from *now* for :data:`LIFE`."""
+    """Return a token for *user_id*, valid from *now* for :data:`LIFETIME`."""
     import jwt  # brings http.client and ssl along
 
     key = _keys()[0]
@@ -66,42 +66,43 @@ def issue(user_id: UUID, *, now: datetime) -> str:
         "iat": now.timestamp(),
         "exp": int((now + LIFETIME).timestamp()),
     }
-    return jwt.encode(claims, key.content, algorithm=ALGORITHM, headers={"kid": key.id})
+    return jwt.encode(claims, key.content, algorithm=ALGORITHM, headers={"kid": key.kid})
 
 
 def verify(token: str, *, now: datetime) -> Identity:
-    """Who *token* was issued to. Raises :class:`Unauthorized` (``invalid_token``).
+    """Return the identity of *token*. Raises :class:`Unauthorized` (``invalid_token``).
 
-    Whether it was revoked stands in the user's row, not in the token.
+    Whether it was revoked is in the user's row, not in the token.
     """
     if len(token) > MAX_BYTES or not TOKEN_PATTERN.fullmatch(token) or not _is_canonical(token):
         raise invalid_token()
     claims = _claims(token)
     try:
         user_id = UUID(claims["sub"])
-        issued_at, expires_at = _moment(claims["iat"]), _moment(claims["exp"])
+        issued_at, expires_at = _read_date(claims["iat"]), _read_date(claims["exp"])
     except (ValueError, TypeError, AttributeError, OverflowError, OSError):
         raise invalid_token() from None
-    # One from the future would outlive its revocation.
+    # A token issued in the future would outlive its revocation.
     if not issued_at - CLOCK_SKEW <= now < expires_at <= issued_at + LIFETIME:
         raise invalid_token()
     return Identity(user_id, issued_at)
 
 
-def _moment(claim: Any) -> datetime:
-    """A NumericDate (RFC 7519, §2); Python's JSON also reads NaN, and ``true`` is an int."""
+def _read_date(claim: Any) -> datetime:
+    """Return the time of a NumericDate (RFC 7519, §2); Python's JSON also reads NaN, and ``true``
+    is an int. Raises ``TypeError``, ``ValueError``, ``OverflowError`` and ``OSError``."""
     if isinstance(claim, bool):
         raise TypeError
     return datetime.fromtimestamp(claim, UTC)
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """The claims of a token with a good signature."""
+    """Return the claims of a token with a valid signature."""
     import jwt
 
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-        key = next(key for key in _candidate_keys() if key.id == kid)
+        key = next(key for key in _candidate_keys() if key.kid == kid)
         content: dict[str, Any] = jwt.decode(
             token,
             key.content,
@@ -109,7 +110,7 @@ def _claims(token: str) -> dict[str, Any]:
             issuer=ISSUER,
             options={
                 "require": ["sub", "iat", "exp"],
-                # against domain time, by the caller
+                # checked against domain time, by the caller
                 "verify_exp": False,
                 "verify_iat": False,
             },
@@ -120,9 +121,9 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 def _is_canonical(token: str) -> bool:
-    """Whether the signature is spelt as Base64 spells it: spare bits of its last character are 0.
+    """Return whether the signature is canonical Base64: spare bits of its last character are 0.
 
-    Otherwise one signature would have several spellings, and an altered token could pass.
+    Otherwise a signature would have several spellings, and an altered token could pass.
     """
     import base64
 
@@ -136,15 +137,15 @@ def _is_canonical(token: str) -> bool:
 
 
 def _candidate_keys() -> Iterator[_Key]:
-    """Yield the keys that a token may be signed with; whoever needs more than are known has the
-    secrets read again: they may have been rotated."""
+    """Yield the keys that a token may be signed with: the known ones, then those of the secrets
+    read again, as these may have been rotated."""
     yield from _keys()
     if [secrets.refresh(name) for name in SECRETS] != [False, False]:
         yield from _keys()
 
 
 def _keys() -> list[_Key]:
-    """The current key, and the one before it if there is one."""
+    """Return the current key, and the previous one if there is one."""
     current = secrets.read("SECRET_KEY_BASE")
     if not current:
         raise ValueError("SECRET_KEY_BASE is not set: Core can neither issue nor verify tokens")

@@ -1,4 +1,4 @@
-"""hh.ru's tokens as a trusted server gets them: after a login without a session, and a refresh."""
+"""hh.ru's tokens for a trusted server: after a login without a session, and after a refresh."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import audit, people, token_store
+from ullgetthejob.accounts import audit, people, token_renewal, token_store
 from ullgetthejob.hh.errors import HHRefreshRefused, HHTokenNotExpired
 from ullgetthejob.platform.errors import BadRequest, Forbidden
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Tokens(BaseModel):
-    """A pair of tokens. *expires_in*: seconds that the access token still lives."""
+    """A pair of tokens. *expires_in*: seconds for which the access token is still valid."""
 
     access_token: str = Field(repr=False)
     refresh_token: str = Field(repr=False)
@@ -32,7 +32,7 @@ class Tokens(BaseModel):
 
     @classmethod
     def of(cls, pair: TokenPair) -> Tokens:
-        """*pair* as callers see it."""
+        """Return *pair* as callers see it."""
         return cls(
             access_token=pair.access_token,
             refresh_token=pair.refresh_token,
@@ -41,14 +41,14 @@ class Tokens(BaseModel):
 
 
 class TokensAnswer(BaseModel):
-    """For a trusted server: hh.ru's tokens themselves."""
+    """The answer for a trusted server: hh.ru's tokens themselves."""
 
     success: Literal[True] = True
     tokens: Tokens
 
 
 class RefreshBody(BaseModel):
-    """The refresh token to renew."""
+    """The refresh token that is renewed."""
 
     refresh_token: Annotated[str, Field(min_length=1, max_length=512, repr=False)]
 
@@ -56,11 +56,12 @@ class RefreshBody(BaseModel):
 def refresh(
     body: RefreshBody, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
 ) -> TokensAnswer:
-    """The pair that follows a refresh token. hh.ru: a token is refreshed once, after it expired.
+    """Return the pair that follows a refresh token. hh.ru: a token is refreshed once, after it has
+    expired.
 
-    One of an account's is renewed in its place, and while it has not expired the pair is answered
-    as it is; one that Core does not keep is exchanged and not stored. Raises :class:`BadRequest`
-    where hh.ru refuses, :class:`Forbidden` for another account's beside a user's token.
+    A token of an account is renewed in its place, and while it has not expired the present pair is
+    returned; one that Core does not keep is exchanged and not stored. Raises :class:`BadRequest`
+    when hh.ru refuses, :class:`Forbidden` for another account's token beside a user's JWT.
     """
     account_id = token_store.find_account(body.refresh_token, connection=connection)
     with audit.recorded(
@@ -77,10 +78,10 @@ def refresh(
         ):
             raise Forbidden("the token is of another user", code="user_mismatch")
         try:
-            pair = token_store.exchange(body.refresh_token, hh=hh, now=now)
+            pair = token_renewal.exchange(body.refresh_token, hh=hh, now=now)
         except HHRefreshRefused as error:
             raise BadRequest(
-                "the refresh token is good for nothing any more: the person logs in again",
+                "the refresh token is no longer valid: the person logs in again",
                 code="invalid_refresh_token",
             ) from error
         except HHTokenNotExpired as error:

@@ -1,40 +1,26 @@
-"""The vault: hh.ru's tokens of each account, one pair an account, as ciphertext alone.
+"""The token store: hh.ru's tokens of each account, one pair an account, as ciphertext only.
 
-They lie in ``account_tokens``, a table of Core's own: the original's ``hh_tokens`` is dropped by a
-migration of the BFF's.
+They are kept in ``account_tokens``, a table of Core's own: the original's ``hh_tokens`` is dropped
+by a migration of the BFF's.
 
 Each token is encrypted by KMS under ``{"account_id": …}``: copied to another account's row it does
-not decrypt. ``refresh_hash`` (SHA-256) says which pair a row holds without decrypting it.
-
-hh.ru: a pair lives 14 days; its refresh token gives the next pair once, and only after the access
-token has expired. So a pair is renewed by one worker at a time, under a lease, and the next pair is
-committed before anybody uses it, by comparing the hash of the one before: a login that came
-meanwhile wins. Between hh.ru's answer and our commit the pair exists in that worker's memory alone.
-If the worker dies there, the next one asks with the old token again: hh.ru gives a pair if it had
-not seen it, else says ``already_refreshed``, and the person has to log in again.
-
-What there is time for, in seconds (functions end after 28, and the lease after 30)::
-
-    who waits      0 tries the lease and watches the row ... 4 watches the row ... 8 gives up: 503
-    who has it     0 reads the row ... 8 asks hh.ru at the latest (a slot 4, an answer 13)
-                   ... 25 has the answer, and tries to store it ... 28 the pair is lost
+not decrypt. ``refresh_hash`` (SHA-256) identifies the pair of a row without decrypting it. How a
+pair is renewed: :mod:`.token_renewal`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access_changes, replaced_tokens
-from ullgetthejob.hh.errors import HHError, HHRefreshRefused, HHTokenNotExpired
+from ullgetthejob.accounts import replaced_tokens
+from ullgetthejob.hh.errors import HHRefreshRefused
 from ullgetthejob.hh.oauth import TokenPair
-from ullgetthejob.platform import encryption, leases, postgres
+from ullgetthejob.platform import encryption, postgres
 from ullgetthejob.platform.errors import Unavailable
-from ullgetthejob.platform.telemetry import count, logger, trace
+from ullgetthejob.platform.telemetry import logger, trace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -42,20 +28,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts import access
-    from ullgetthejob.hh.client import HHClient
 
     Connection = psycopg.Connection[dict[str, Any]]
-
-LEASE_S = 30
-LEASE_RETRY_TIMEOUT_S = 4.0
-LEASE_RETRY_INTERVAL_S = (0.5, 1.5)
-ROW_POLL_INTERVAL_S = (0.05, 0.15)
-RENEWAL_WAIT_S = 8.0
-HH_CALL_DEADLINE_S = 8.0
-STORE_DEADLINE_S = 28.0
-STORE_RETRY_INTERVAL_S = 0.2
-EXPIRY_EXTENSION = timedelta(minutes=1)
-REPLAY_WINDOW = timedelta(minutes=10)
 
 SELECT_TOKENS = """
     SELECT t.access_token, t.refresh_token, t.refresh_hash, t.expires_at,
@@ -104,14 +78,15 @@ SELECT_ACCOUNT_BY_REFRESH_TOKEN = """
 DELETE_TOKENS = (
     "DELETE FROM account_tokens WHERE account_id = %(account_id)s RETURNING refresh_hash"
 )
-# The original's table, which the BFF's migration may have dropped.
+# The original's table may have been dropped by a migration of the BFF's.
 SELECT_ORIGINAL_TABLE_EXISTS = "SELECT to_regclass('hh_tokens') IS NOT NULL AS found"
 DELETE_ORIGINAL_TOKENS = "DELETE FROM hh_tokens WHERE user_id = %(user_id)s"
 
 
 @dataclass(frozen=True)
 class EncryptedTokens:
-    """A pair as it is stored: ciphertexts, the refresh token's hash, the seconds that it lives."""
+    """A pair to be stored: ciphertexts, the refresh token's hash, and the access token's lifetime
+    in seconds."""
 
     account_id: UUID
     access_token: str = field(repr=False)
@@ -121,7 +96,10 @@ class EncryptedTokens:
 
 
 @dataclass(frozen=True)
-class _Row:
+class StoredTokens:
+    """A pair as it is stored, with the account's access state. *expires_at*: of the access
+    token."""
+
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
     refresh_hash: bytes = field(repr=False)
@@ -129,16 +107,21 @@ class _Row:
     access_state: access.State
     access_reason: str | None
 
-    def is_newer_than(self, seen: _Row) -> bool:
-        """Whether the pair was replaced since, or its end put off. Raises
-        :class:`HHRefreshRefused` when hh.ru has refused to renew it: it is asked once."""
+    def is_newer_than(self, seen: StoredTokens) -> bool:
+        """Return whether the pair was replaced after *seen* was read, or its expiry extended.
+
+        Raises :class:`HHRefreshRefused` when hh.ru has refused to renew it: hh.ru is asked once.
+        """
         if self.refresh_hash == seen.refresh_hash and self.access_state == "reauth_required":
-            raise _refusal(self.access_reason)
+            raise reauth_required(self.access_reason)
         return self.refresh_hash != seen.refresh_hash or self.expires_at > seen.expires_at
 
 
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────
+
+
 def encrypt(account_id: UUID, pair: TokenPair) -> EncryptedTokens:
-    """Encrypt *pair* for *account_id*: the part of :func:`store` that needs no database.
+    """Encrypt *pair* for *account_id*: the part of storing it that needs no database.
 
     Raises :class:`Unavailable`.
     """
@@ -147,24 +130,24 @@ def encrypt(account_id: UUID, pair: TokenPair) -> EncryptedTokens:
         account_id,
         encryption.encrypt(pair.access_token, context),
         encryption.encrypt(pair.refresh_token, context),
-        _hash(pair.refresh_token),
+        hash_refresh_token(pair.refresh_token),
         pair.expires_in,
     )
 
 
 def save(
-    sealed: EncryptedTokens, *, user_id: UUID | None, connection: Connection, now: datetime
+    encrypted: EncryptedTokens, *, user_id: UUID | None, connection: Connection, now: datetime
 ) -> None:
-    """Make it the account's pair after a login, in the transaction that *connection* is in; the one
-    before is put aside, to be revoked one day.
+    """Store the account's pair of a login, in the transaction that *connection* is in; the pair
+    before it is kept as replaced, to be revoked later.
 
-    *user_id*: who logged in, ``None`` for a login without a session. *now*: not later than hh.ru
-    gave the pair.
+    *user_id*: the user that logged in, ``None`` for a login without a session. *now*: not later
+    than hh.ru returned the pair.
     """
     replaced_tokens.archive(
-        sealed.account_id, new_refresh_hash=sealed.refresh_hash, connection=connection
+        encrypted.account_id, new_refresh_hash=encrypted.refresh_hash, connection=connection
     )
-    connection.execute(UPSERT_TOKENS, {**_values(sealed, now), "user_id": user_id})
+    connection.execute(UPSERT_TOKENS, {**_values(encrypted, now), "user_id": user_id})
 
 
 def encrypt_and_save(
@@ -175,255 +158,120 @@ def encrypt_and_save(
     connection: Connection,
     now: datetime,
 ) -> None:
-    """:func:`seal` and :func:`keep`."""
+    """Encrypt and store *pair*: :func:`encrypt` and :func:`save`."""
     save(encrypt(account_id, pair), user_id=user_id, connection=connection, now=now)
 
 
-def read(account_id: UUID, *, connection: Connection, now: datetime) -> TokenPair:
-    """The pair as it stands, expired or not. *expires_in* is what is left.
+def replace(
+    encrypted: EncryptedTokens, old: StoredTokens, *, connection: Connection, now: datetime
+) -> bool:
+    """Store a renewed pair in place of *old*; return whether the account still had *old*."""
+    values = {**_values(encrypted, now), "old_hash": old.refresh_hash}
+    return connection.execute(UPDATE_TOKENS_REPLACED, values).rowcount > 0
 
-    Raises :class:`HHRefreshRefused` (``not_connected``, ``tokens_unreadable``),
-    :class:`Unavailable`.
-    """
-    return _pair(account_id, _row(account_id, connection), now)
+
+def extend_expiry(
+    account_id: UUID, row: StoredTokens, *, until: datetime, connection: Connection
+) -> None:
+    """Let *row*'s access token expire at *until* at the earliest, if the account still has it."""
+    values = {
+        "account_id": account_id,
+        "refresh_hash": row.refresh_hash,
+        "expires_at": _utc(until),
+    }
+    connection.execute(UPDATE_TOKENS_EXPIRY, values)
 
 
 def delete(account_id: UUID, *, connection: Connection) -> bytes | None:
-    """Delete the pair, in the transaction that *connection* is in; its hash, if there was one."""
+    """Delete the account's pair, in the transaction that *connection* is in; return its hash, or
+    ``None`` without one."""
     row = connection.execute(DELETE_TOKENS, {"account_id": account_id}).fetchone()
     return bytes(row["refresh_hash"]) if row else None
 
 
-def hash_of(account_id: UUID, *, connection: Connection) -> bytes | None:
-    """Which pair the account has, by its hash; ``None`` without one."""
-    row = connection.execute(SELECT_TOKENS, {"account_id": account_id}).fetchone()
-    return bytes(row["refresh_hash"]) if row else None
-
-
 def delete_original(user_id: UUID, *, connection: Connection) -> None:
-    """Delete what the original kept of a user's, in the transaction that *connection* is in."""
+    """Delete the user's tokens in the original's table, in the transaction that *connection* is
+    in."""
     row = connection.execute(SELECT_ORIGINAL_TABLE_EXISTS).fetchone()
     if row is not None and row["found"]:
         connection.execute(DELETE_ORIGINAL_TOKENS, {"user_id": user_id})
 
 
-def find_account(refresh_token: str, *, connection: Connection) -> UUID | None:
-    """The account whose pair *refresh_token* belongs to, or belonged to before the last renewal."""
-    found = connection.execute(
-        SELECT_ACCOUNT_BY_REFRESH_TOKEN, {"hash": _hash(refresh_token)}
-    ).fetchone()
-    return None if found is None else found["account_id"]
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def exchange(refresh_token: str, *, hh: HHClient, now: datetime) -> TokenPair:
-    """The pair that follows *refresh_token*, for a trusted server.
+def read(account_id: UUID, *, connection: Connection, now: datetime) -> TokenPair:
+    """Return the account's pair, expired or not; *expires_in*: seconds from *now*.
 
-    A token of the vault: the account's pair, renewed first if it has expired; the one before is
-    answered with the same pair for :data:`REPEATABLE_FOR`. Any other is hh.ru's to judge, and the
-    pair that it gives is not kept. Raises what :meth:`AccountToken.pair` does, and
-    :class:`HHTokenNotExpired` for a token that the vault does not know.
+    Raises :class:`HHRefreshRefused` (``not_connected``, ``tokens_unreadable``),
+    :class:`Unavailable`.
     """
-    refresh_hash = _hash(refresh_token)
-    with postgres.session() as connection:
-        found = connection.execute(
-            SELECT_ACCOUNT_BY_REFRESH_TOKEN, {"hash": refresh_hash}
-        ).fetchone()
-    if found is None:
-        return hh.refresh(refresh_token)
-    is_the_one_before = bytes(found["refresh_hash"]) != refresh_hash
-    if is_the_one_before and now > found["refreshed_at"] + REPLAY_WINDOW:
-        raise _refusal("already_refreshed")
-    return AccountToken(found["account_id"], hh=hh, now=now).pair()
+    return decrypt_pair(account_id, read_row(account_id, connection=connection), now=now)
 
 
-class AccountToken:
-    """The access token of one account, for as long as one piece of work lasts.
-
-    A :class:`~ullgetthejob.hh.app_token.TokenSource`. Not to be used within a transaction: a new
-    pair is committed before it is used. All methods raise :class:`HHRefreshRefused` when the person
-    has to log in again (where hh.ru said so, the account's access state says it already), and
-    :class:`Unavailable` when somebody else is renewing the pair, or Postgres, KMS, DynamoDB or
-    hh.ru do not answer.
-    """
-
-    def __init__(self, account_id: UUID, *, hh: HHClient, now: datetime) -> None:
-        self._account_id = account_id
-        self._hh = hh
-        self._started, self._started_at = time.monotonic(), now
-        self._known: str | None = None
-        self._known_until = now
-
-    def current(self) -> str:
-        """A token that has not expired, renewed if need be."""
-        if self._known is None or self._now() >= self._known_until:
-            self._known = self._decrypt_row(self._valid_row())
-        return self._known
-
-    def renewed(self, refused: str, reason: str | None = None, /) -> str:
-        """Another token than *refused*, which hh.ru refused with *reason*.
-
-        That of a pair that was stored meanwhile; or, if it has only expired, a renewed one.
-        """
-        self._known = None
-        row = self._row()
-        token = self._decrypt_row(row)
-        if token == refused:
-            token = self._decrypt_row(self._renew(row, reason or "token_refused"))
-        self._known = token
-        return token
-
-    def pair(self) -> TokenPair:
-        """The whole pair, renewed if need be."""
-        return _pair(self._account_id, self._valid_row(), self._now())
-
-    def _now(self) -> datetime:
-        """Domain time: work that takes long meets the end of a token."""
-        return self._started_at + timedelta(seconds=time.monotonic() - self._started)
-
-    def _row(self) -> _Row:
-        with postgres.session() as connection:
-            return _row(self._account_id, connection)
-
-    def _decrypt_row(self, row: _Row) -> str:
-        opened = _decrypt(self._account_id, row.access_token)
-        if opened.by_previous_key:
-            _move_to_current_key(self._account_id, row)
-        self._known_until = row.expires_at
-        return opened.text
-
-    def _valid_row(self) -> _Row:
-        row = self._row()
-        return row if self._now() < row.expires_at else self._renew(row)
-
-    # ── renewing ─────────────────────────────────────────────────────────────────────────────────
-
-    def _renew(self, seen: _Row, reason: str | None = None) -> _Row:
-        """The row after *seen*, whoever renews it. *reason*: hh.ru refused the access token."""
-        _require_no_transaction()
-        began = try_lease_at = time.monotonic()
-        while (elapsed := time.monotonic() - began) < RENEWAL_WAIT_S:
-            if elapsed < LEASE_RETRY_TIMEOUT_S and time.monotonic() >= try_lease_at:
-                lease = leases.take(
-                    f"hh-token#{self._account_id}", seconds=LEASE_S, now=self._now()
-                )
-                if lease is not None:
-                    try:
-                        return self._renew_alone(seen, reason, began)
-                    finally:
-                        _release(lease)
-                try_lease_at = time.monotonic() + _jitter(LEASE_RETRY_INTERVAL_S)
-            time.sleep(_jitter(ROW_POLL_INTERVAL_S))
-            row = self._row()
-            if row.is_newer_than(seen):
-                return row
-        raise _in_progress()
-
-    def _renew_alone(self, seen: _Row, reason: str | None, began: float) -> _Row:
-        """What the holder of the lease does; another may have done it before."""
-        row = self._row()
-        if row.is_newer_than(seen):
-            return row
-        may_refresh = reason in (None, "token_expired")
-        if not may_refresh and self._now() < row.expires_at:
-            self._require_reauth(row, reason)
-            return self._row()
-        refresh_token = _decrypt(self._account_id, row.refresh_token).text
-        if time.monotonic() - began > HH_CALL_DEADLINE_S:
-            raise _in_progress()
-        asked_at = self._now()
-        try:
-            pair = self._hh.refresh(refresh_token)
-        except HHTokenNotExpired:
-            if may_refresh:
-                self._extend_expiry(row)
-            else:
-                self._require_reauth(row, reason)
-        except HHRefreshRefused as error:
-            self._require_reauth(row, error.reason)
-        else:
-            self._replace(row, pair, asked_at, began + STORE_DEADLINE_S)
-        return self._row()
-
-    def _replace(self, row: _Row, pair: TokenPair, now: datetime, until: float) -> None:
-        """Commit *pair*, which nobody else has, in place of *row*'s; tried until *until*."""
-        import psycopg
-
-        sealed: EncryptedTokens | None = None
-        while True:
-            try:
-                sealed = sealed or encrypt(self._account_id, pair)
-                values = {**_values(sealed, now), "old_hash": row.refresh_hash}
-                with postgres.session() as connection:
-                    replaced = connection.execute(UPDATE_TOKENS_REPLACED, values).rowcount
-                break
-            except (Unavailable, psycopg.Error) as error:
-                if time.monotonic() > until:
-                    logger.error("a renewed pair of tokens is lost", **trace(error))
-                    count("HhTokenPairLost")
-                    raise
-                logger.warning("a renewed pair of tokens is not stored yet", **trace(error))
-                if not isinstance(error, Unavailable):  # such as a server that only reads by now
-                    postgres.close()
-                time.sleep(STORE_RETRY_INTERVAL_S)
-        if replaced:
-            logger.info("tokens renewed")
-            count("HhTokenRefreshed")
-        else:
-            self._return_pair(pair)
-
-    def _return_pair(self, pair: TokenPair) -> None:
-        """The account has another pair meanwhile, or was disconnected: nobody would revoke this
-        one later."""
-        try:
-            self._hh.revoke(pair.access_token)
-        except (HHError, Unavailable) as error:
-            logger.warning("a pair of no use could not be revoked", **trace(error))
-
-    def _extend_expiry(self, row: _Row) -> None:
-        """hh.ru's clock is behind ours: the token is good, and not every call should ask."""
-        logger.warning("hh.ru says that a token has not expired")
-        values = {
-            "account_id": self._account_id,
-            "refresh_hash": row.refresh_hash,
-            "expires_at": _utc(self._now() + EXPIRY_EXTENSION),
-        }
-        with postgres.session() as connection:
-            connection.execute(UPDATE_TOKENS_EXPIRY, values)
-
-    def _require_reauth(self, row: _Row, reason: str | None) -> None:
-        """The person has to log in again, and whoever waits learns it from the access state:
-        raises :class:`HHRefreshRefused`. Does nothing when the row has another pair meanwhile."""
-        values = {"account_id": self._account_id, "refresh_hash": row.refresh_hash}
-        with postgres.session() as connection, connection.transaction():
-            if connection.execute(LOCK_TOKENS, values).fetchone() is None:
-                return
-            access_changes.change_access(
-                self._account_id,
-                "reauth_required",
-                reason=reason,
-                connection=connection,
-                now=self._now(),
-            )
-        logger.warning("tokens are no good any more", reason=reason)
-        count("HhTokenRefreshRefused")
-        raise _refusal(reason)
-
-
-def _row(account_id: UUID, connection: Connection) -> _Row:
-    found = connection.execute(SELECT_TOKENS, {"account_id": account_id}).fetchone()
-    if found is None:
-        raise _refusal("not_connected")
-    return _Row(
-        found["access_token"],
-        found["refresh_token"],
-        bytes(found["refresh_hash"]),
-        found["expires_at"].replace(tzinfo=UTC),
-        found["access_state"],
-        found["access_reason"],
+def read_row(account_id: UUID, *, connection: Connection) -> StoredTokens:
+    """Return the account's pair as it is stored. Raises :class:`HHRefreshRefused`
+    (``not_connected``)."""
+    row = connection.execute(SELECT_TOKENS, {"account_id": account_id}).fetchone()
+    if row is None:
+        raise reauth_required("not_connected")
+    return StoredTokens(
+        row["access_token"],
+        row["refresh_token"],
+        bytes(row["refresh_hash"]),
+        row["expires_at"].replace(tzinfo=UTC),
+        row["access_state"],
+        row["access_reason"],
     )
 
 
-def _pair(account_id: UUID, row: _Row, now: datetime) -> TokenPair:
+def lock_row(account_id: UUID, row: StoredTokens, *, connection: Connection) -> bool:
+    """Lock *row* in the transaction that *connection* is in; return whether the account still has
+    it."""
+    values = {"account_id": account_id, "refresh_hash": row.refresh_hash}
+    return connection.execute(LOCK_TOKENS, values).fetchone() is not None
+
+
+def hash_of(account_id: UUID, *, connection: Connection) -> bytes | None:
+    """Return the hash that identifies the account's pair; ``None`` without one."""
+    row = connection.execute(SELECT_TOKENS, {"account_id": account_id}).fetchone()
+    return bytes(row["refresh_hash"]) if row else None
+
+
+def find_row(refresh_token: str, *, connection: Connection) -> dict[str, Any] | None:
+    """Return ``account_id``, ``refresh_hash`` and ``refreshed_at`` of the pair to which
+    *refresh_token* belongs, or belonged before the last renewal."""
+    values = {"hash": hash_refresh_token(refresh_token)}
+    return connection.execute(SELECT_ACCOUNT_BY_REFRESH_TOKEN, values).fetchone()
+
+
+def find_account(refresh_token: str, *, connection: Connection) -> UUID | None:
+    """Return the account to whose pair *refresh_token* belongs, or belonged before the last
+    renewal."""
+    row = find_row(refresh_token, connection=connection)
+    return None if row is None else row["account_id"]
+
+
+# ── decrypting ───────────────────────────────────────────────────────────────────────────────────
+
+
+def decrypt_access_token(account_id: UUID, row: StoredTokens) -> str:
+    """Return the access token of *row*. Raises :class:`HHRefreshRefused` (``tokens_unreadable``),
+    :class:`Unavailable`."""
+    decrypted = _decrypt(account_id, row.access_token)
+    if decrypted.by_previous_key:
+        _move_to_current_key(account_id, row)
+    return decrypted.text
+
+
+def decrypt_refresh_token(account_id: UUID, row: StoredTokens) -> str:
+    """Return the refresh token of *row*. Raises what :func:`decrypt_access_token` raises."""
+    return _decrypt(account_id, row.refresh_token).text
+
+
+def decrypt_pair(account_id: UUID, row: StoredTokens, *, now: datetime) -> TokenPair:
+    """Return the pair of *row*; *expires_in*: seconds from *now*. Raises what
+    :func:`decrypt_access_token` raises."""
     access_token, refresh_token = (
         _decrypt(account_id, ciphertext) for ciphertext in (row.access_token, row.refresh_token)
     )
@@ -433,16 +281,28 @@ def _pair(account_id: UUID, row: _Row, now: datetime) -> TokenPair:
     return TokenPair(access_token.text, refresh_token.text, left)
 
 
+def hash_refresh_token(refresh_token: str) -> bytes:
+    """Return the hash by which a pair is identified."""
+    return hashlib.sha256(refresh_token.encode()).digest()
+
+
+def reauth_required(reason: str | None) -> HHRefreshRefused:
+    """Return the error that says that the person has to log in again."""
+    error = HHRefreshRefused("the person has to log in at hh.ru again", details={"reason": reason})
+    error.reason = reason
+    return error
+
+
 def _decrypt(account_id: UUID, ciphertext: str) -> encryption.Decrypted:
     try:
         return encryption.decrypt_with_key_info(ciphertext, _context(account_id))
     except encryption.Undecryptable:
         logger.error("tokens cannot be decrypted")
-        raise _refusal("tokens_unreadable") from None
+        raise reauth_required("tokens_unreadable") from None
 
 
-def _move_to_current_key(account_id: UUID, row: _Row) -> None:
-    """Encrypt the pair anew. It can wait: whatever goes wrong, the next touch tries again."""
+def _move_to_current_key(account_id: UUID, row: StoredTokens) -> None:
+    """Encrypt the pair again by the current key. If that fails, the next read tries again."""
     import psycopg
 
     context = _context(account_id)
@@ -463,60 +323,23 @@ def _move_to_current_key(account_id: UUID, row: _Row) -> None:
         logger.warning("tokens stay encrypted by the previous key", **trace(error))
 
 
-def _require_no_transaction() -> None:
-    from psycopg.pq import TransactionStatus
-
-    if postgres.connection().info.transaction_status != TransactionStatus.IDLE:
-        raise RuntimeError("tokens are renewed outside of transactions")
-
-
-def _release(lease: leases.Lease) -> None:
-    """What was done is done; a lease that cannot be let go ends by itself."""
-    try:
-        lease.release()
-    except Unavailable:
-        logger.warning("a lease could not be released")
-
-
-def _values(sealed: EncryptedTokens, now: datetime) -> dict[str, Any]:
+def _values(encrypted: EncryptedTokens, now: datetime) -> dict[str, Any]:
     return {
-        "account_id": sealed.account_id,
-        "access_token": sealed.access_token,
-        "refresh_token": sealed.refresh_token,
-        "refresh_hash": sealed.refresh_hash,
-        "expires_at": _utc(now + timedelta(seconds=sealed.expires_in)),
+        "account_id": encrypted.account_id,
+        "access_token": encrypted.access_token,
+        "refresh_token": encrypted.refresh_token,
+        "refresh_hash": encrypted.refresh_hash,
+        "expires_at": _utc(now + timedelta(seconds=encrypted.expires_in)),
         "now": now,
         "utc": _utc(now),
     }
 
 
 def _utc(moment: datetime) -> datetime:
-    """For ``timestamp(0)``, UTC without zone: rounded down, so that no token looks good for longer
-    than it is."""
+    """Return *moment* for ``timestamp(0)``, UTC without zone: rounded down, so that no token seems
+    valid for longer than it is."""
     return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0)
 
 
 def _context(account_id: UUID) -> dict[str, str]:
     return {"account_id": str(account_id)}
-
-
-def _hash(refresh_token: str) -> bytes:
-    return hashlib.sha256(refresh_token.encode()).digest()
-
-
-def _jitter(span: tuple[float, float]) -> float:
-    return random.uniform(*span)  # noqa: S311 - no secret
-
-
-def _refusal(reason: str | None) -> HHRefreshRefused:
-    error = HHRefreshRefused("the person has to log in at hh.ru again", details={"reason": reason})
-    error.reason = reason
-    return error
-
-
-def _in_progress() -> Unavailable:
-    return Unavailable(
-        "hh.ru's access token is being renewed; try again shortly",
-        retry_after_s=2,
-        code="token_refresh_in_progress",
-    )

@@ -1,1 +1,1 @@
-"""Rate limits on applying: the token bucket, hh.ru's 200 in 24 hours, and where a person stands."""
+"""Rate limits on applying: the token bucket, hh.ru's 200 in 24 hours, and a person's status."""

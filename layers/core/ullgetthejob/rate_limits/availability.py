@@ -1,4 +1,4 @@
-"""The two limits on applying, and hh.ru's own word: when the account may apply next."""
+"""When an account may apply next, by the token bucket, hh.ru's daily limit and its access state."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def next_allowed_at(
     now: datetime,
     has_token: bool = False,
 ) -> datetime | None:
-    """When the account may apply, ``None``: at once. Nothing is spent or reserved. *has_token*: for
-    one that has its token already.
+    """Return when the account may apply, ``None``: at once. Nothing is spent or reserved.
+    *has_token*: whether the application has its token already.
 
     Raises :class:`Unavailable`.
     """
     moments = [daily_limit.next_slot_in_24h(account_id, connection=connection, now=now)]
-    held = access.at(now)
-    if held.state == "limited_until" and held.until is not None:
-        moments.append(held.until)
+    current = access.at(now)
+    if current.state == "limited_until" and current.until is not None:
+        moments.append(current.until)
     if not has_token:
         level = token_bucket.read_level("submit", account_id, now=now)
         if level.tokens < 1 and level.next_refill is not None:
@@ -47,12 +47,15 @@ def next_allowed_at(
 def forecast_account(
     account_id: UUID, access: Access, count: int, *, connection: Connection, now: datetime
 ) -> list[datetime]:
-    """When the account's next *count* applications may go out, if nothing else uses its quota.
+    """Return when the account's next *count* applications may be sent, if nothing else uses its
+    quota.
 
     Raises :class:`Unavailable`.
     """
-    held = access.at(now)
-    start = held.until if held.state == "limited_until" and held.until is not None else now
+    current = access.at(now)
+    start = now
+    if current.state == "limited_until" and current.until is not None:
+        start = current.until
     level = token_bucket.read_level("submit", account_id, now=now)
     counted = daily_limit.list_counted(account_id, connection=connection, now=now)
     return forecast_slots(count, level, counted, start=start)
@@ -67,29 +70,31 @@ def forecast_slots(
     limit: int | None = None,
     window: timedelta = daily_limit.DAY,
 ) -> list[datetime]:
-    """The earliest moments from *start* on at which *count* applications pass both limits, each as
-    soon as it can. *level*: the bucket; *counted*: when those went out that still count among the
-    *limit* (hh.ru's 200) that any *window* may hold."""
+    """Return the earliest times from *start* on at which *count* applications pass both limits.
+
+    *level*: the bucket. *counted*: when those applications were sent that still count toward
+    *limit* (hh.ru's 200), which holds in any *window*.
+    """
     limit = daily_limit.DAY_LIMIT if limit is None else limit
-    every = timedelta(milliseconds=level.rule.interval_ms)
-    span = level.rule.capacity * every
-    # The one number that a bucket is: when it will be full again.
+    interval = timedelta(milliseconds=level.rule.interval_ms)
+    span = level.rule.capacity * interval
+    # A bucket's state is one number: when it will be full again.
     full_at = start
     if level.next_refill is not None:
-        full_at = level.next_refill + span - (level.tokens + 1) * every
+        full_at = level.next_refill + span - (level.tokens + 1) * interval
     latest = deque(sorted(counted), maxlen=limit)
     moments: list[datetime] = []
     moment = start
     for _ in range(count):
-        moment = max(moment, full_at - span + every)
+        moment = max(moment, full_at - span + interval)
         if len(latest) == limit:
             moment = max(moment, latest[0] + window)
-        full_at = max(full_at, moment) + every
+        full_at = max(full_at, moment) + interval
         latest.append(moment)
         moments.append(moment)
     return moments
 
 
 def token_interval() -> timedelta:
-    """Between two tokens."""
+    """Return the time between two tokens."""
     return timedelta(milliseconds=token_bucket.rule("submit").interval_ms)

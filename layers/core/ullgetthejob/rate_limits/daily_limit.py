@@ -1,4 +1,4 @@
-"""hh.ru's own limit: 200 applications per sliding 24 hours, counted back from each attempt."""
+"""hh.ru's daily limit: 200 applications per sliding 24 hours, counted back from each attempt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # hh.ru: 200 applications per sliding 24 h, counted back from the attempt.
 DAY_LIMIT = 200
-# hh.ru counts from when the call arrived, by its own clock: ours leave the window a little later.
+# hh.ru counts from when a call arrived, by its own clock: here, attempts leave the window a little
+# later.
 DAY = timedelta(hours=24, minutes=2)
 SELECT_COUNTED_ATTEMPTS = """
     SELECT a.at FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
@@ -25,12 +26,12 @@ SELECT_COUNTED_ATTEMPTS = """
 
 
 def list_counted(account_id: UUID, *, connection: Connection, now: datetime) -> list[datetime]:
-    """When those of hh.ru's last 24 hours went out, the latest first."""
+    """Return when the applications of hh.ru's last 24 hours were sent, the latest first."""
     values = {"account_id": account_id, "since": now - DAY}
     return [row["at"] for row in connection.execute(SELECT_COUNTED_ATTEMPTS, values).fetchall()]
 
 
 def next_slot_in_24h(account_id: UUID, *, connection: Connection, now: datetime) -> datetime:
-    """When hh.ru's 24 hours have room for one more: *now*, or later."""
+    """Return when hh.ru's 24 hours have room for another application: *now*, or later."""
     latest = list_counted(account_id, connection=connection, now=now)
     return now if len(latest) < DAY_LIMIT else latest[DAY_LIMIT - 1] + DAY

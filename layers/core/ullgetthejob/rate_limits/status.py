@@ -1,6 +1,7 @@
-"""The two limits on applying, as callers see them: the token bucket, and hh.ru's own limit.
+"""The two limits on applying, as callers see them: the token bucket, and hh.ru's daily limit.
 
-Both belong to the account; a user without one stands for itself, and has not applied anywhere.
+Both belong to the account; a user without an account has a bucket of its own, and has not applied
+anywhere.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ if TYPE_CHECKING:
 
 
 class StatusQuery(BaseModel):
-    """Whose limits; the token's subject when there is one."""
+    """The user whose limits are shown; by default the token's subject."""
 
     user_id: str | None = Field(None, description="any UUID: also one that never logged in")
 
 
 class CheckBody(BaseModel):
-    """Whose token is spent; the token's subject when there is one."""
+    """The user whose token is spent; by default the token's subject."""
 
     user_id: str | None = Field(None, description="any UUID: also one that never logged in")
 
 
 class LimitStatus(BaseModel):
-    """Both limits as they stand, in both spellings that callers use."""
+    """Both limits at the moment, in both spellings that callers use."""
 
-    tokens: int = Field(description="applications that may go out at once")
+    tokens: int = Field(description="applications that may be sent at once")
     capacity: int
     refill_rate: float = Field(description="tokens an hour")
     last_refill: AwareDatetime | None = Field(description="null: never used, or frozen by hh.ru")
@@ -58,28 +59,28 @@ class LimitStatus(BaseModel):
 
 
 class Allowed(BaseModel):
-    """A token was spent."""
+    """The answer when a token was spent."""
 
     allowed: Literal[True] = True
     remaining: int
 
 
 class Refused(BaseModel):
-    """There is no token before *next_refill*."""
+    """The answer when there is no token before *next_refill*."""
 
     allowed: Literal[False] = False
     next_refill: AwareDatetime
 
 
 class Reset(BaseModel):
-    """The bucket is full again."""
+    """The answer when the bucket is full again."""
 
     success: Literal[True] = True
     tokens: int
 
 
 def read_status(person: Person, *, connection: Connection, now: datetime) -> LimitStatus:
-    """Where the person stands at *now*. Spends nothing."""
+    """Return the person's limits at *now*. Spends nothing. Raises :class:`Unavailable`."""
     level = token_bucket.read_level("submit", person.owner_id, now=now)
     applied = applications_in_24h(person, connection=connection, now=now)
     can_apply = (
@@ -104,21 +105,24 @@ def read_status(person: Person, *, connection: Connection, now: datetime) -> Lim
 
 
 def publish_status(person: Person, *, connection: Connection, now: datetime) -> None:
-    """Tell the account's sockets where it stands. News, no fact: where the bucket cannot be read it
-    is left out."""
+    """Append the account's limits to its event log, as ``rate_limit.updated``. Best effort: without
+    an event when the bucket cannot be read."""
     if person.account_id is None:
         return
     try:
-        told = read_status(person, connection=connection, now=now).model_dump(mode="json")
+        payload = read_status(person, connection=connection, now=now).model_dump(mode="json")
     except Unavailable:
         return
-    event_log.append(person.account_id, "rate_limit.updated", told, connection=connection, now=now)
+    event_log.append(
+        person.account_id, "rate_limit.updated", payload, connection=connection, now=now
+    )
 
 
 def spend_token(
     person: Person, *, caller: Caller, connection: Connection, now: datetime
 ) -> Allowed | Refused:
-    """Spend one token; once for each ``Idempotency-Key``, if there is one."""
+    """Spend a token, once for each ``Idempotency-Key`` if there is one, and return whether it was
+    granted. Raises :class:`Unavailable`."""
     spend_id = caller.idempotency_key or secrets.token_hex(16)
     result = token_bucket.acquire("submit", person.owner_id, spend_id=spend_id, now=now)
     if isinstance(result, Denied):
@@ -130,7 +134,8 @@ def spend_token(
 
 
 def refill(person: Person, *, caller: Caller, connection: Connection, now: datetime) -> Reset:
-    """Fill the person's bucket, on record. The 24-hour count is hh.ru's, and stays."""
+    """Fill the person's bucket, with an audit record, and return its tokens. The 24-hour count is
+    hh.ru's, and stays. Raises :class:`Unavailable`."""
     with audit.recorded(
         "rate_limit.reset",
         caller=caller,
@@ -145,6 +150,7 @@ def refill(person: Person, *, caller: Caller, connection: Connection, now: datet
 
 
 def applications_in_24h(person: Person, *, connection: Connection, now: datetime) -> int:
-    """What counts at hh.ru at *now*: by all sessions of the person's account, and by hand."""
+    """Return how many applications count at hh.ru at *now*: of all sessions of the person's
+    account, and those made by hand."""
     values = {"account_id": person.account_id, "since": now - daily_limit.DAY}
     return len(connection.execute(daily_limit.SELECT_COUNTED_ATTEMPTS, values).fetchall())

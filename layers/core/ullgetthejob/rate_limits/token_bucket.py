@@ -1,8 +1,8 @@
-"""Token buckets: how often an account may do a thing, kept in DynamoDB, one item a bucket.
+"""Token buckets: how often an account may perform an action, kept in DynamoDB, one item a bucket.
 
-A bucket holds *capacity* tokens and gets *per_hour* new ones an hour, evenly. What is kept of it is
-one number (GCRA): ``tat``, the moment (ms) at which it will be full again. With T ms between two
-tokens and B = capacity · T, a bucket owes max(0, tat − now), and a token is there while that leaves
+A bucket holds *capacity* tokens and gets *per_hour* new ones an hour, evenly. Its state is one
+number (GCRA): ``tat``, the time (ms) at which it will be full again. With T ms between two tokens
+and B = capacity · T, a bucket owes max(0, tat − now), and a token is available while that leaves
 room for T more below B::
 
     timeline   now ............ tat ............ now + B − T ...... now + B
@@ -11,20 +11,21 @@ room for T more below B::
     BUSY       now < tat <= now + B − T              SET tat = tat + T
     denied     tat > now + B − T                     the next token comes at tat + T − B
 
-DynamoDB's expressions know no max(), so the caller guesses which of the three it is: BUSY, unless
+DynamoDB's expressions have no max(), so the caller guesses which of the three it is: BUSY, unless
 the bucket is full by what this process saw last. A wrong guess costs one more request for a grant
-and nothing for a denial, since a failed condition brings the item along.
+and nothing for a denial, since a failed condition returns the item.
 
-Item: ``pk`` (action and owner), ``tat``, ``ids`` (hashes of what was granted last, newest first),
-``expires_at`` (s; DynamoDB's TTL: a bucket without an item is full, so nothing depends on when).
+Item: ``pk`` (action and owner), ``tat``, ``ids`` (hashes of the last granted spend ids, newest
+first), ``expires_at`` (s; DynamoDB's TTL: a bucket without an item is full, so nothing depends on
+when it is deleted).
 
 A *spend_id* names one attempt to spend, and is sent again when no answer came: it is free while no
-more than 19 others were granted after it. There are no refunds: a token is spent before the act,
-and stays spent if the act fails.
+more than 19 others were granted after it. There are no refunds: a token is spent before the action,
+and stays spent if the action fails.
 
-*now* is the caller's clock. A slow one can only be denied what a right one would get, a fast one
-gets tokens early; either way what a clock is off is worth as much as the bucket refills meanwhile
-(3 s: 0.007 of a token at 8 an hour). AWS takes no request that is off by five minutes.
+*now* is the caller's clock. A slow clock can only be denied what a correct one would get, a fast
+one gets tokens early; either way the error is worth as much as the bucket refills in that time
+(3 s: 0.007 of a token at 8 an hour). AWS accepts no request that is off by five minutes.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ if TYPE_CHECKING:
 
 Action = Literal["submit"]
 
-# Capacity and tokens an hour, where RATE_LIMIT_<ACTION>_CAPACITY and …_PER_HOUR do not say else.
+# Capacity and tokens an hour, unless RATE_LIMIT_<ACTION>_CAPACITY and …_PER_HOUR are set.
 DEFAULTS: dict[Action, tuple[int, float]] = {"submit": (20, 8)}
 
-# How many grants a bucket remembers. The items in DynamoDB have lists of just this length: another
-# number needs another attribute than ``ids``.
+# How many grants a bucket remembers. The items in DynamoDB have lists of exactly this length:
+# another number needs another attribute than ``ids``.
 REMEMBERED_SPENDS = 20
-UNKNOWN_OWNER = "-"
+NO_SPEND = "-"  # fills the list of a bucket with fewer grants
 ID_LENGTH = 24  # hex digits of a SHA-256
 
 PUSH_ID = ", ".join(
@@ -63,7 +64,7 @@ MS = timedelta(milliseconds=1)
 
 
 class _Branch(NamedTuple):
-    """One state of a bucket, and what a grant does to it."""
+    """An update of a bucket, and the state that it requires."""
 
     update: str
     condition: str
@@ -81,7 +82,7 @@ ABSENT = _Branch(
     "SET tat = :fresh, ids = :first, expires_at = :expires", "attribute_not_exists(pk)"
 )
 BLOCKED = _Branch(
-    "SET tat = :until, ids = if_not_exists(ids, :nobody), expires_at = :expires",
+    "SET tat = :until, ids = if_not_exists(ids, :no_spends), expires_at = :expires",
     "attribute_not_exists(pk) OR tat < :until",
 )
 FULL = _Branch("SET tat = :now, expires_at = :expires", "tat > :now")
@@ -89,23 +90,23 @@ FULL = _Branch("SET tat = :now, expires_at = :expires", "tat > :now")
 
 @dataclass(frozen=True)
 class Rule:
-    """How large a bucket is and how fast it fills."""
+    """The capacity of a bucket, and how fast it fills."""
 
     capacity: int
     per_hour: float
 
     @property
     def interval_ms(self) -> int:
-        """Between two tokens; rounded up, never faster than said."""
+        """Return the time between two tokens, rounded up: never faster than *per_hour*."""
         return -int(-3_600_000 // self.per_hour)
 
     @property
     def span_ms(self) -> int:
-        """From empty to full."""
+        """Return the time from empty to full."""
         return self.capacity * self.interval_ms
 
     def tokens(self, tat: int, now_ms: int) -> int:
-        """Whole tokens at *now_ms*."""
+        """Return the number of whole tokens at *now_ms*."""
         owed = max(0, tat - now_ms)
         return max(0, (self.span_ms - owed) // self.interval_ms)
 
@@ -119,15 +120,16 @@ class Granted:
 
 @dataclass(frozen=True)
 class Denied:
-    """There is none; the next one comes at *next_at*."""
+    """No token is available; the next one comes at *next_at*."""
 
     next_at: datetime
 
 
 @dataclass(frozen=True)
 class BucketLevel:
-    """A bucket as it stands. *last_refill*: when the last whole token came; ``None`` before the
-    first is spent, or while hh.ru's moment is awaited. *next_refill*: ``None`` when it is full."""
+    """The state of a bucket. *last_refill*: when the last whole token came; ``None`` before the
+    first is spent, or while the bucket is blocked by hh.ru. *next_refill*: ``None`` when it is
+    full."""
 
     tokens: int
     rule: Rule
@@ -135,85 +137,87 @@ class BucketLevel:
     next_refill: datetime | None
 
 
-_last_tat: dict[str, int] = {}  # by key: what this process saw last, to guess well
+_last_tat: dict[str, int] = {}  # by key: what this process saw last, as a hint for acquire()
 
 
 def rule(action: Action) -> Rule:
-    """The rule of *action*. Raises ``ValueError`` when its settings make no bucket."""
+    """Return the rule of *action*. Raises ``ValueError`` when its settings are out of range."""
     capacity, per_hour = DEFAULTS[action]
     name = f"RATE_LIMIT_{action.upper()}"
-    found = Rule(
+    configured = Rule(
         int(settings.number(f"{name}_CAPACITY", capacity)),
         settings.number(f"{name}_PER_HOUR", per_hour),
     )
-    if found.capacity < 1 or found.per_hour <= 0:
+    if configured.capacity < 1 or configured.per_hour <= 0:
         raise ValueError(f"{name}_CAPACITY must be 1 or more, {name}_PER_HOUR more than 0")
-    return found
+    return configured
 
 
 def acquire(action: Action, owner: UUID, *, spend_id: str, now: datetime) -> Granted | Denied:
-    """Spend one of *owner*'s tokens, once for each *spend_id*.
+    """Spend one of *owner*'s tokens, once for each *spend_id*; return whether it was granted.
 
     Raises :class:`Unavailable` (``rate_limit_unavailable``) when DynamoDB does not answer.
     """
-    held, at, key = rule(action), _ms(now), _key(action, owner)
-    cost, ceiling = held.interval_ms, at + held.span_ms - held.interval_ms
+    bucket_rule, now_ms, key = rule(action), _ms(now), _key(action, owner)
+    cost, ceiling = bucket_rule.interval_ms, now_ms + bucket_rule.span_ms - bucket_rule.interval_ms
     spend_hash = _hash(spend_id)
     values: dict[str, Any] = {
-        ":now": _number(at),
+        ":now": _number(now_ms),
         ":cost": _number(cost),
         ":ceiling": _number(ceiling),
-        ":fresh": _number(at + cost),
+        ":fresh": _number(now_ms + cost),
         ":id": {"S": spend_hash},
-        ":first": {"L": [{"S": spend_hash}, *[{"S": UNKNOWN_OWNER}] * (REMEMBERED_SPENDS - 1)]},
-        ":expires": _expires(at + held.span_ms),
+        ":first": {"L": [{"S": spend_hash}, *[{"S": NO_SPEND}] * (REMEMBERED_SPENDS - 1)]},
+        ":expires": _expires(now_ms + bucket_rule.span_ms),
     }
-    branch = IDLE if _last_tat.get(key, at + 1) <= at else BUSY
+    branch = IDLE if _last_tat.get(key, now_ms + 1) <= now_ms else BUSY
     for _ in range(MAX_TRIES):
-        done, item = _update_item(key, branch, values)
+        updated, item = _update_item(key, branch, values)
         tat = _remember_tat(key, item)
-        if done or (tat is not None and {"S": spend_hash} in item["ids"]["L"]):
-            return Granted(held.tokens(tat or 0, at))
+        if updated or (tat is not None and {"S": spend_hash} in item["ids"]["L"]):
+            return Granted(bucket_rule.tokens(tat or 0, now_ms))
         if tat is None:
             branch = ABSENT
         elif tat > ceiling:
-            return Denied(_moment(tat + cost - held.span_ms))
+            return Denied(_moment(tat + cost - bucket_rule.span_ms))
         else:
-            branch = BUSY if tat > at else IDLE
+            branch = BUSY if tat > now_ms else IDLE
     raise _unavailable()
 
 
 def block_until(action: Action, owner: UUID, *, until: datetime, now: datetime) -> None:
-    """No token before *until*, a moment that hh.ru named, and one at that moment.
+    """Block the bucket until *until*, a time that hh.ru named: its next token comes then.
 
     A bucket whose next token comes later anyway stays as it is. Raises :class:`Unavailable`.
     """
-    held = rule(action)
-    tat = -_ms_before(until) + held.span_ms - held.interval_ms
+    bucket_rule = rule(action)
+    tat = -_negative_ms(until) + bucket_rule.span_ms - bucket_rule.interval_ms
     values = {
         ":until": _number(tat),
-        ":nobody": {"L": [{"S": UNKNOWN_OWNER}] * REMEMBERED_SPENDS},
+        ":no_spends": {"L": [{"S": NO_SPEND}] * REMEMBERED_SPENDS},
         ":expires": _expires(max(tat, _ms(now))),
     }
     _remember_tat(_key(action, owner), _update_item(_key(action, owner), BLOCKED, values)[1])
 
 
 def read_level(action: Action, owner: UUID, *, now: datetime) -> BucketLevel:
-    """The bucket at *now*; nothing is spent. Raises :class:`Unavailable`."""
-    held, at, key = rule(action), _ms(now), _key(action, owner)
+    """Return the bucket's state at *now*; nothing is spent. Raises :class:`Unavailable`."""
+    bucket_rule, now_ms, key = rule(action), _ms(now), _key(action, owner)
     tat = _remember_tat(key, _get_item(key))
     if tat is None:
-        return BucketLevel(held.capacity, held, None, None)
-    tokens = held.tokens(tat, at)
-    if tat <= at:
-        return BucketLevel(tokens, held, _moment(tat), None)
-    following = tat - held.span_ms + (tokens + 1) * held.interval_ms
-    last = following - held.interval_ms
-    return BucketLevel(tokens, held, _moment(last) if last <= at else None, _moment(following))
+        return BucketLevel(bucket_rule.capacity, bucket_rule, None, None)
+    tokens = bucket_rule.tokens(tat, now_ms)
+    if tat <= now_ms:
+        return BucketLevel(tokens, bucket_rule, _moment(tat), None)
+    next_ms = tat - bucket_rule.span_ms + (tokens + 1) * bucket_rule.interval_ms
+    last_ms = next_ms - bucket_rule.interval_ms
+    last_refill = _moment(last_ms) if last_ms <= now_ms else None
+    return BucketLevel(tokens, bucket_rule, last_refill, _moment(next_ms))
 
 
 def was_granted(action: Action, owner: UUID, *, spend_id: str) -> bool:
-    """Whether a token was granted to *spend_id*, and no more than 19 after it. Nothing is spent.
+    """Return whether a token was granted to *spend_id*, and no more than 19 after it. Nothing is
+    spent.
 
     Raises :class:`Unavailable`.
     """
@@ -221,14 +225,14 @@ def was_granted(action: Action, owner: UUID, *, spend_id: str) -> bool:
 
 
 def refill(action: Action, owner: UUID, *, now: datetime) -> None:
-    """Fill the bucket. What was granted stays remembered. Raises :class:`Unavailable`."""
-    at, key = _ms(now), _key(action, owner)
-    values = {":now": _number(at), ":expires": _expires(at)}
+    """Fill the bucket. Granted spend ids stay remembered. Raises :class:`Unavailable`."""
+    now_ms, key = _ms(now), _key(action, owner)
+    values = {":now": _number(now_ms), ":expires": _expires(now_ms)}
     _remember_tat(key, _update_item(key, FULL, values)[1])
 
 
 def _get_item(key: str) -> dict[str, Any]:
-    """The item; empty where there is none."""
+    """Return the bucket's item; empty without one."""
     request = {
         "TableName": settings.text("BUCKET_TABLE"),
         "Key": {"pk": {"S": key}},
@@ -242,15 +246,17 @@ def _get_item(key: str) -> dict[str, Any]:
 
 
 def _update_item(key: str, branch: _Branch, values: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Whether the condition held, and the item as it stands now."""
-    used = f"{branch.update} {branch.condition}"
+    """Return whether the condition held, and the item as it is afterwards."""
+    expressions = f"{branch.update} {branch.condition}"
     request = {
         "TableName": settings.text("BUCKET_TABLE"),
         "Key": {"pk": {"S": key}},
         "UpdateExpression": branch.update,
         "ConditionExpression": branch.condition,
         # DynamoDB refuses values that no expression uses.
-        "ExpressionAttributeValues": {n: v for n, v in values.items() if n in used},
+        "ExpressionAttributeValues": {
+            name: value for name, value in values.items() if name in expressions
+        },
         "ReturnValues": "ALL_NEW",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
@@ -264,7 +270,7 @@ def _update_item(key: str, branch: _Branch, values: dict[str, Any]) -> tuple[boo
 
 
 def _remember_tat(key: str, item: dict[str, Any]) -> int | None:
-    """The item's ``tat``, kept as a hint; ``None``: there is no item."""
+    """Keep the item's ``tat`` as a hint and return it; ``None`` without an item."""
     if len(_last_tat) >= MAX_HINTS:
         _last_tat.clear()
     if not item:
@@ -294,8 +300,8 @@ def _ms(moment: datetime) -> int:
     return (moment - EPOCH) // MS
 
 
-def _ms_before(moment: datetime) -> int:
-    """Minus the milliseconds of *moment*, rounded so that nothing comes before it."""
+def _negative_ms(moment: datetime) -> int:
+    """Return minus the milliseconds of *moment*, rounded so that no token comes before it."""
     return (EPOCH - moment) // MS
 
 
