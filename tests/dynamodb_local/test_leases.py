@@ -24,17 +24,17 @@ def test_one_of_many_at_once_gets_a_lease():
 
 
 def test_one_of_many_at_once_takes_an_expired_lease_over_and_nobody_before():
-    held = leases.take("account#1", seconds=60, now=NOW - timedelta(seconds=60, milliseconds=-1))
+    held = leases.acquire("account#1", seconds=60, now=NOW - timedelta(seconds=60, milliseconds=-1))
     assert held is not None
     assert owners(at=NOW, count=10) == []
     (owner,) = owners(at=NOW + timedelta(milliseconds=1))
     assert owner != held.owner
     held.release()  # too late: it is another's
-    assert leases.take("account#1", seconds=60, now=NOW + timedelta(seconds=1)) is None
+    assert leases.acquire("account#1", seconds=60, now=NOW + timedelta(seconds=1)) is None
 
 
 def test_one_of_many_at_once_gets_a_lease_that_was_released():
-    held = leases.take("account#1", seconds=60, now=NOW)
+    held = leases.acquire("account#1", seconds=60, now=NOW)
     assert held is not None
     held.release()
     assert len(owners()) == 1

@@ -40,14 +40,14 @@ def answers(monkeypatch):
 
 
 def hold_and_let_go():
-    first = leases.take("account#1", seconds=60, now=NOW)
+    first = leases.acquire("account#1", seconds=60, now=NOW)
     assert first is not None
-    assert leases.take("account#1", seconds=60, now=NOW + timedelta(seconds=59)) is None
-    second = leases.take("account#1", seconds=60, now=NOW + timedelta(seconds=60))
+    assert leases.acquire("account#1", seconds=60, now=NOW + timedelta(seconds=59)) is None
+    second = leases.acquire("account#1", seconds=60, now=NOW + timedelta(seconds=60))
     assert second is not None
     first.release()
     second.release()
-    assert leases.take("account#1", seconds=60, now=NOW) is not None
+    assert leases.acquire("account#1", seconds=60, now=NOW) is not None
     leases.Lease("nobody's", "me", 0).release()
 
 

@@ -11,7 +11,7 @@ from ullgetthejob.platform import leases, settings
 
 def take_lease(name: str, now: str) -> str | None:
     """Try to take the lease *name* for a minute; who owns it, if it was got."""
-    lease = leases.take(name, seconds=60, now=datetime.fromisoformat(now))
+    lease = leases.acquire(name, seconds=60, now=datetime.fromisoformat(now))
     return lease.owner if lease else None
 
 

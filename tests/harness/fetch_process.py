@@ -49,7 +49,7 @@ class Fetching(worker_process.Worker):
         "a run is begun": (run_store, "begin", worker_process.always),
         "runs are claimed": (canonical_searches, "claim_due", bool),
         "a bell has rung": (queues, "notify", worker_process.always),
-        "the lease is taken": (leases, "take", worker_process.always),
+        "the lease is taken": (leases, "acquire", worker_process.always),
         "the run is put off": (run_store, "postpone", worker_process.always),
         # in transactions that are never committed
         "vacancies are stored": (store, "store_vacancies", worker_process.always),

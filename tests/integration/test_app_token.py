@@ -202,7 +202,7 @@ def test_kms_or_dynamodb_down_is_unavailable_and_asks_hh_ru_for_nothing(hh, monk
         AppToken(hh.exchange).current()
     assert raised.value.code == "encryption_unavailable"
     with pytest.raises(Unavailable) as raised:
-        leases.take("anything", seconds=1, now=now.moment)
+        leases.acquire("anything", seconds=1, now=now.moment)
     assert raised.value.code == "leases_unavailable"
     assert hh.given == 1
 

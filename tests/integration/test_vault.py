@@ -352,7 +352,7 @@ def test_who_waits_takes_the_pair_that_another_stores(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     now = connected.now()
-    held = leases.take(f"hh-token#{account_id}", seconds=30, now=now)
+    held = leases.acquire(f"hh-token#{account_id}", seconds=30, now=now)
     newer = connected.log_in("anna")
 
     def another(connection):
@@ -368,7 +368,7 @@ def test_who_waits_takes_the_pair_that_another_stores(connected):
 def test_who_waits_learns_that_hh_ru_refused_another(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
+    leases.acquire(f"hh-token#{account_id}", seconds=30, now=connected.now())
 
     def another(connection):
         time.sleep(0.3)
@@ -385,7 +385,7 @@ def test_who_waits_learns_that_hh_ru_refused_another(connected):
 def test_who_waits_too_long_is_told_to_come_back(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
+    leases.acquire(f"hh-token#{account_id}", seconds=30, now=connected.now())
     monkeypatch.setattr(token_store, "RENEWAL_WAIT_S", 0.4)
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()

@@ -19,13 +19,13 @@ from ullgetthejob.platform.authentication import Caller, invalid_token
 from ullgetthejob.platform.errors import Conflict, Forbidden, NeedsPerson, NotFound, Unavailable
 from ullgetthejob.platform.http import (
     ANYONE,
-    MAX_BODY_BYTES,
     SERVICE,
     USER,
     USER_OR_SERVICE,
     Api,
     Response,
 )
+from ullgetthejob.platform.request_parsing import MAX_BODY_BYTES
 
 SECRET = "a-secret-for-tests"
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")

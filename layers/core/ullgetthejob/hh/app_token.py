@@ -104,7 +104,7 @@ class AppToken:
             return None
 
     def _obtain(self, refused: str | None) -> str:
-        lease = leases.take("hh-app-token", seconds=LEASE_S, now=clock.now())
+        lease = leases.acquire("hh-app-token", seconds=LEASE_S, now=clock.now())
         if lease is None:
             raise _missing("hh.ru's access token is being renewed", timedelta(seconds=2))
         try:
