@@ -78,7 +78,7 @@ def refresh(name: str) -> bool:
         return False
     if cached is None:
         return _read_cached(*key) is not None
-    # If Secrets Manager does not respond, the cached content stays and the next attempt has to wait.
+    # If Secrets Manager does not respond, the cached content stays; the next attempt has to wait.
     _cache[key] = (cached[0], time.monotonic())
     content = _get_secret(*key)
     _cache[key] = (content, time.monotonic())

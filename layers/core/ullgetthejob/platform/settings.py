@@ -17,7 +17,10 @@ class SettingMissing(RuntimeError):
 
 
 def text(name: str, default: str | None = None) -> str:
-    """Return a plain setting; *default* when unset or empty, else raises :class:`SettingMissing`."""
+    """Return a plain setting, or *default* if it is unset or empty.
+
+    Raises :class:`SettingMissing` if there is no default either.
+    """
     value = os.environ.get(name) or default
     if value is None:
         raise SettingMissing(name)
