@@ -1,4 +1,4 @@
-"""/api/schedules: saved searches, which run by themselves, or now."""
+"""/api/schedules: saved searches, which run on a schedule or on request."""
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
@@ -15,7 +15,7 @@ api = Api(people)
 def save_search(
     body: saved.CreateBody, person: Person, caller: Caller
 ) -> Response[saved.OneSearch]:
-    """Save a search (201); the same filters again are answered with the first one (200)."""
+    """Save a search (201); the same filters again return the existing one (200)."""
     with postgres.session() as pg:
         search, is_new = saved.create_search(
             body, person, caller, hh=client(), connection=pg, now=clock.now()
@@ -25,21 +25,21 @@ def save_search(
 
 @api.get("/api/schedules", auth=USER_OR_SERVICE)
 def show_searches(person: Person) -> saved.SavedSearches:
-    """The saved searches of the person's account, the oldest first."""
+    """Return the saved searches of the person's account, the oldest first."""
     with postgres.session() as pg:
         return saved.list_searches(person, connection=pg)
 
 
 @api.get("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def show_search(id: str, person: Person) -> saved.OneSearch:
-    """One saved search, with its next run and its last."""
+    """Return one saved search, with its next run and its last."""
     with postgres.session() as pg:
         return saved.read_search(id, person, connection=pg)
 
 
 @api.patch("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def edit_search(id: str, body: saved.ChangeBody, person: Person, caller: Caller) -> saved.OneSearch:
-    """Change some of a saved search; what is left out stays."""
+    """Change the given fields of a saved search; omitted ones stay."""
     with postgres.session() as pg:
         return saved.change_search(
             id, body, person, caller, hh=client(), connection=pg, now=clock.now()
@@ -48,14 +48,14 @@ def edit_search(id: str, body: saved.ChangeBody, person: Person, caller: Caller)
 
 @api.delete("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def forget_search(id: str, person: Person, caller: Caller) -> saved.Deleted:
-    """Forget a saved search."""
+    """Delete a saved search."""
     with postgres.session() as pg:
         return saved.delete_search(id, person, caller, connection=pg, now=clock.now())
 
 
 @api.post("/api/schedules/{id}/fetch", auth=USER_OR_SERVICE)
 def run_search(id: str, person: Person, caller: Caller) -> saved.Fetched:
-    """Ask hh.ru now; answers with the run, which may still go on."""
+    """Run a saved search now, and return the run, which may continue in the background."""
     with postgres.session() as pg:
         return saved.run_search(id, person, caller, hh=client(), connection=pg, clock=clock.now)
 

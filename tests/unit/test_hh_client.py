@@ -229,7 +229,7 @@ class Trickle(httpx.SyncByteStream):
             yield b" " * 1000
 
 
-@pytest.mark.parametrize(("limit", "value"), [("CALL_LIMIT_S", 0.05), ("MAX_ANSWER_BYTES", 50_000)])
+@pytest.mark.parametrize(("limit", "value"), [("CALL_LIMIT_S", 0.05), ("MAX_RESPONSE_BYTES", 50_000)])
 def test_a_body_that_never_ends_is_cut_off(monkeypatch, limit, value):
     monkeypatch.setattr(f"ullgetthejob.hh.client.{limit}", value)
     hh = hh_client.Hh(lambda request: httpx.Response(200, stream=Trickle()))
