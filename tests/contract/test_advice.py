@@ -53,12 +53,12 @@ def tables_of_codes() -> set[str]:
     }
 
 
-def test_every_code_has_a_sentence_and_every_sentence_a_code():
+def test_every_error_code_has_an_advice_text():
     assert set(ADVICE) == written_codes() | tables_of_codes()
 
 
 @pytest.mark.parametrize("code", sorted(ADVICE))
-def test_a_sentence_is_plain_and_says_what_to_do(code):
+def test_advice_is_plain_and_says_what_to_do(code):
     sentence = ADVICE[code]
     assert re.fullmatch(r"[A-Zh][^_`{}<>]+\.", sentence), sentence
     assert 20 <= len(sentence) <= 90, sentence

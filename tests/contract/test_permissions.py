@@ -201,20 +201,20 @@ def resources(name: str, where: str, service: str, operation: str) -> Iterator[s
 # ── the tests ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_each_function_has_a_role_of_its_own() -> None:
+def test_every_function_has_its_own_role() -> None:
     roles = [transformed()[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in FUNCTIONS]
     assert len(set(roles)) == len(FUNCTIONS)
     assert all("Role" not in properties for properties in FUNCTIONS.values())
 
 
 @every_function
-def test_a_role_trusts_lambda_alone(name: str) -> None:
+def test_role_trusts_only_lambda(name: str) -> None:
     (statement,) = role_of(name)["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": ["lambda.amazonaws.com"]}
 
 
 @every_function
-def test_what_we_write_has_no_wildcard(name: str) -> None:
+def test_own_policies_have_no_wildcard(name: str) -> None:
     for statement in statements(name):
         assert statement["Effect"] == "Allow"
         # The id of a connection is API Gateway's: nobody can name it beforehand.
@@ -229,12 +229,12 @@ def test_managed_policies_are_those_that_sam_adds(name: str) -> None:
 
 
 @every_function
-def test_a_function_may_call_exactly_what_its_code_calls(name: str) -> None:
+def test_function_may_call_exactly_what_its_code_calls(name: str) -> None:
     assert granted(name) == needed(name)
 
 
 @every_function
-def test_a_function_is_given_no_variable_that_its_code_never_reads(name: str) -> None:
+def test_function_has_no_unused_variables(name: str) -> None:
     """A variable may name a secret, and whoever may read that one."""
     read = graph(name).constants()
     endings = {text for text in read if text.startswith("_")}  # of names that are put together
@@ -243,7 +243,7 @@ def test_a_function_is_given_no_variable_that_its_code_never_reads(name: str) ->
 
 
 @every_function
-def test_a_key_is_open_under_no_context_that_the_code_never_uses(name: str) -> None:
+def test_key_is_allowed_for_used_contexts_only(name: str) -> None:
     """The other way round cannot be told from the source: the client of hh.ru renews a person's
     token and the application's own through one interface."""
     used = {
@@ -258,7 +258,7 @@ def test_a_key_is_open_under_no_context_that_the_code_never_uses(name: str) -> N
         assert set(keys) <= used
 
 
-def test_the_key_of_the_secrets_is_open_to_every_function_through_secrets_manager_alone() -> None:
+def test_secrets_key_is_used_through_secrets_manager_only() -> None:
     policy = TEMPLATE["Resources"]["SecretsKeyPolicy"]
     assert policy["Condition"] == "HasSecretsKey"
     (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
@@ -273,7 +273,7 @@ def test_the_key_of_the_secrets_is_open_to_every_function_through_secrets_manage
     assert roles <= set(transformed())
 
 
-def test_who_reads_several_secrets_may_read_them_in_one_call() -> None:
+def test_functions_with_several_secrets_may_batch_read() -> None:
     policy = TEMPLATE["Resources"]["SecretsBatchPolicy"]["Properties"]
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Action"] == "secretsmanager:BatchGetSecretValue"
@@ -287,7 +287,7 @@ def test_who_reads_several_secrets_may_read_them_in_one_call() -> None:
     assert {role["Ref"] for role in policy["Roles"]} == several
 
 
-def test_the_key_is_used_only_under_a_named_encryption_context() -> None:
+def test_key_needs_a_named_encryption_context() -> None:
     found = [statement for name in FUNCTIONS for statement in of_kms(name)]
     assert found
     for statement in found:
@@ -297,7 +297,7 @@ def test_the_key_is_used_only_under_a_named_encryption_context() -> None:
         assert statement["Condition"]["Null"] == {"kms:EncryptionContextKeys": "false"}
 
 
-def test_the_protocol_of_each_service_is_what_its_model_says() -> None:
+def test_service_protocol_matches_its_botocore_model() -> None:
     for service, (target, version) in PROTOCOLS.items():
         metadata = botocore.session.get_session().get_service_model(service).metadata
         assert metadata["targetPrefix"] == target
@@ -305,7 +305,7 @@ def test_the_protocol_of_each_service_is_what_its_model_says() -> None:
         assert metadata["endpointPrefix"] == service
 
 
-def test_nothing_that_is_deployed_uses_the_sdk() -> None:
+def test_deployed_code_does_not_use_the_sdk() -> None:
     for folder in ("layers/core/ullgetthejob", "functions", "migrations"):
         for file in sorted((REPOSITORY / folder).rglob("*.py")):
             assert not re.search(r"^\s*(import|from) boto(3|core)", file.read_text(), re.M), file

@@ -41,14 +41,14 @@ def times(kind: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("key", sorted(ROUTES))
-def test_every_time_of_an_answer_must_have_a_zone(key):
+def test_times_in_responses_have_a_zone(key):
     for model in answer_models(ROUTES[key]):
         for name, kind in get_type_hints(model, include_extras=True).items():
             for moment in times(kind):
                 assert moment is AwareDatetime, f"{model.__name__}.{name}"
 
 
-def test_the_walk_finds_the_times_that_there_are():
+def test_walk_finds_the_existing_times():
     found = {
         f"{model.__name__}.{name}"
         for route in ROUTES.values()

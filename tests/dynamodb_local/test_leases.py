@@ -19,11 +19,11 @@ def owners(at=NOW, count=CROWD):
     return [owner for owner in at_once(count, take_lease, "account#1", at.isoformat()) if owner]
 
 
-def test_one_of_many_at_once_gets_a_lease():
+def test_one_of_many_workers_acquires_a_lease():
     assert len(owners()) == 1
 
 
-def test_one_of_many_at_once_takes_an_expired_lease_over_and_nobody_before():
+def test_expired_lease_is_acquired_by_one_worker():
     held = leases.acquire("account#1", seconds=60, now=NOW - timedelta(seconds=60, milliseconds=-1))
     assert held is not None
     assert owners(at=NOW, count=10) == []
@@ -33,7 +33,7 @@ def test_one_of_many_at_once_takes_an_expired_lease_over_and_nobody_before():
     assert leases.acquire("account#1", seconds=60, now=NOW + timedelta(seconds=1)) is None
 
 
-def test_one_of_many_at_once_gets_a_lease_that_was_released():
+def test_released_lease_is_acquired_by_one_worker():
     held = leases.acquire("account#1", seconds=60, now=NOW)
     assert held is not None
     held.release()

@@ -26,7 +26,7 @@ def answers(monkeypatch):
     heard = []
     call = aws.call
 
-    def listened(service, operation, request):
+    def recorded(service, operation, request):
         try:
             content = call(service, operation, request)
         except aws.AwsError as error:
@@ -35,11 +35,11 @@ def answers(monkeypatch):
         heard.append((operation, "granted", content.get("Attributes", {}).get("tat")))
         return content
 
-    monkeypatch.setattr(aws, "call", listened)
+    monkeypatch.setattr(aws, "call", recorded)
     return heard
 
 
-def hold_and_let_go():
+def acquire_and_release():
     first = leases.acquire("account#1", seconds=60, now=NOW)
     assert first is not None
     assert leases.acquire("account#1", seconds=60, now=NOW + timedelta(seconds=59)) is None
@@ -96,8 +96,8 @@ def spend_until_denied():
     token_bucket.refill("submit", UUID(int=0), now=NOW)
 
 
-@pytest.mark.parametrize("work", [hold_and_let_go, call_until_refused, spend_until_denied])
-def test_what_is_written_conditionally_hears_the_same(dynamodb_local, answers, monkeypatch, work):
+@pytest.mark.parametrize("work", [acquire_and_release, call_until_refused, spend_until_denied])
+def test_conditional_writes_get_equal_responses(dynamodb_local, answers, monkeypatch, work):
     heard = []
     for endpoint in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"):
         owners = count(1)

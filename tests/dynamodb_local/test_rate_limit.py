@@ -43,7 +43,7 @@ def used(owner, ms, times):
     [(None, 20), (START - 30 * T, 20), (START, 13)],
     ids=["never used", "full again", "in use"],
 )
-def test_sixty_processes_at_once_get_what_is_there(used_before, expected, knows):
+def test_sixty_processes_get_exactly_the_available_tokens(used_before, expected, knows):
     owner = str(uuid4())
     if used_before is not None:
         used(owner, used_before, 7)
@@ -59,7 +59,7 @@ def test_sixty_processes_at_once_get_what_is_there(used_before, expected, knows)
     assert max(requests) <= 3
 
 
-def test_one_request_an_acquire_on_a_bucket_in_use_and_for_each_denial():
+def test_acquire_on_a_used_bucket_takes_one_request():
     owner = str(uuid4())
     used(owner, START, 1)
     done = at_once(20, spend, owner, START, 5, False)
@@ -69,9 +69,7 @@ def test_one_request_an_acquire_on_a_bucket_in_use_and_for_each_denial():
 
 
 @pytest.mark.parametrize("used_before", [None, START - 30 * T], ids=["never used", "full again"])
-def test_lost_replies_that_are_asked_for_again_cost_nothing(
-    dynamodb_local_server, monkeypatch, used_before
-):
+def test_retry_after_a_lost_reply_costs_no_token(dynamodb_local_server, monkeypatch, used_before):
     owner = str(uuid4())
     if used_before is not None:
         used(owner, used_before, 3)
@@ -87,7 +85,7 @@ def test_lost_replies_that_are_asked_for_again_cost_nothing(
     assert (level.tokens, level.next_refill) == (0, moment(START + T))
 
 
-def test_clocks_that_are_off_get_no_more_than_what_they_are_off(monkeypatch):
+def test_clock_errors_gain_no_more_than_their_size(monkeypatch):
     capacity, interval = 5, 100
     monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", str(capacity))
     monkeypatch.setenv("RATE_LIMIT_SUBMIT_PER_HOUR", str(3_600_000 // interval))

@@ -20,14 +20,14 @@ time.sleep(600)
 """
 
 
-def test_another_package_than_the_pinned_one_is_refused(tmp_path):
+def test_package_other_than_the_pinned_one_is_refused(tmp_path):
     archive = tmp_path / "package.tgz"
     archive.write_bytes(b"another")
     with pytest.raises(package.PackageError, match="pinned is "):
         package.check(archive)
 
 
-def test_it_ends_with_the_tests_even_at_a_sigkill(dynamodb_local_folder, tmp_path):
+def test_server_ends_with_the_tests_at_a_sigkill(dynamodb_local_folder, tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", START, str(dynamodb_local_folder), str(tmp_path / "log")],
         cwd=REPOSITORY,

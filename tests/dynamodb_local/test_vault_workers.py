@@ -51,7 +51,7 @@ def killed(step, connected, account_id):
         worker.communicate()
 
 
-def test_of_many_who_find_an_expired_token_one_renews_it_and_all_get_it(connected, monkeypatch):
+def test_expired_token_is_renewed_by_one_of_many_workers(connected, monkeypatch):
     account_id, old = connected.connect("anna")
     connected.expire()
     answers = crowd(connected, monkeypatch, account_id)
@@ -65,7 +65,7 @@ def test_of_many_who_find_an_expired_token_one_renews_it_and_all_get_it(connecte
     assert connected.token(account_id).current() == answers[0][0]
 
 
-def test_of_many_who_find_a_dead_token_one_asks_and_all_are_told(connected, monkeypatch):
+def test_refused_refresh_token_is_sent_by_one_of_many_workers(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.sandbox.control("POST", "/people/anna/password")
     connected.expire()
@@ -75,7 +75,7 @@ def test_of_many_who_find_a_dead_token_one_asks_and_all_are_told(connected, monk
 
 
 @pytest.mark.parametrize("step", vault_work.STEPS)
-def test_a_worker_killed_at_any_step_loses_nothing_that_can_be_kept(connected, monkeypatch, step):
+def test_worker_killed_at_any_step_loses_no_saved_tokens(connected, monkeypatch, step):
     account_id, old = connected.connect("anna")
     connected.expire()
     with killed(step, connected, account_id):
@@ -101,7 +101,7 @@ def test_a_worker_killed_at_any_step_loses_nothing_that_can_be_kept(connected, m
     assert connected.token(account_id).current() == new.access_token
 
 
-def test_a_worker_that_was_held_up_does_not_overwrite_a_login(connected):
+def test_delayed_worker_does_not_overwrite_a_login(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     with killed("one token is encrypted", connected, account_id):

@@ -58,7 +58,7 @@ def healthy():
     return health.handler({"routeKey": "GET /api/v1/system/health"}, context)["statusCode"]
 
 
-def test_database_that_only_reads_is_unavailable_and_health_says_so(database):
+def test_read_only_database_is_unavailable_and_unhealthy(database):
     write()
     assert healthy() == 200
     read_only(database, "on")
@@ -71,7 +71,7 @@ def test_database_that_only_reads_is_unavailable_and_health_says_so(database):
     assert healthy() == 200
 
 
-def test_connection_on_which_a_write_was_refused_is_not_used_again(database):
+def test_connection_with_a_refused_write_is_replaced(database):
     write()
     before = postgres.connection()
     before.execute("SET default_transaction_read_only = on")  # as on a server that was demoted
@@ -91,7 +91,7 @@ def test_connection_on_which_a_write_was_refused_is_not_used_again(database):
         ({"dbname": "no_such_database"}, "role_refused"),
     ],
 )
-def test_refused_connection_says_in_the_log_which_setting_and_no_value(
+def test_refused_connection_logs_the_cause_but_no_value(
     database, monkeypatch, caplog, change, cause
 ):
     url = make_conninfo(database, **change)
@@ -99,8 +99,8 @@ def test_refused_connection_says_in_the_log_which_setting_and_no_value(
     postgres.close()
     with pytest.raises(postgres.DatabaseUnavailable) as raised:
         write()
-    (said,) = [vars(record) for record in caplog.records if "refused a connection" in record.msg]
-    assert said["cause"] == cause
+    (logged,) = [vars(record) for record in caplog.records if "refused a connection" in record.msg]
+    assert logged["cause"] == cause
     assert raised.value.__cause__ is None
     for value in (conninfo_to_dict(url)["password"], *change.values()):
         assert value not in caplog.text or value == "9"
@@ -116,7 +116,7 @@ def stopped(pid):
         os.kill(pid, signal.SIGCONT)
 
 
-def test_statement_on_a_server_that_hangs_ends_in_time_and_the_next_one_works(database):
+def test_statement_on_a_hanging_server_meets_the_deadline(database):
     write()
     pid = postgres.connection().info.backend_pid
     with stopped(pid):
@@ -127,7 +127,7 @@ def test_statement_on_a_server_that_hangs_ends_in_time_and_the_next_one_works(da
         write()  # on another connection
 
 
-def test_transaction_on_a_server_that_hangs_ends_in_time(database):
+def test_transaction_on_a_hanging_server_meets_the_deadline(database):
     write()
     pid = postgres.connection().info.backend_pid
 
@@ -196,7 +196,7 @@ def proxy(core, monkeypatch):
     proxy.close()
 
 
-def test_every_route_answers_503_in_time_while_the_database_hangs(core, proxy, monkeypatch):
+def test_routes_answer_503_in_time_while_the_database_hangs(core, proxy, monkeypatch):
     session_id, jwt = core.log_in("anna")
     asked_database = 0
     for key, route in ROUTES.items():
@@ -265,9 +265,7 @@ def accepts(sent):
     return True
 
 
-def test_rotated_secret_works_at_once_and_a_flood_of_wrong_ones_reads_it_seldom(
-    monkeypatch, moment
-):
+def test_rotated_secret_is_read_at_once_but_not_often(monkeypatch, moment):
     manager = SecretsManager(monkeypatch, "old", "new", "new")
     assert accepts("old")
     moment.s += 60
@@ -279,7 +277,7 @@ def test_rotated_secret_works_at_once_and_a_flood_of_wrong_ones_reads_it_seldom(
     assert manager.reads == 3
 
 
-def test_secret_stays_good_while_it_cannot_be_read_again(monkeypatch, moment):
+def test_cached_secret_is_used_while_unreadable(monkeypatch, moment):
     manager = SecretsManager(monkeypatch, "good")
     assert accepts("good")
     moment.s += 60

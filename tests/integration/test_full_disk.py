@@ -46,7 +46,7 @@ def fill(folder):
             file.write(b"0" * 65536)
 
 
-def until(cloud, text):
+def wait_for_output(cloud, text):
     end = time.monotonic() + 60
     while text not in "".join(cloud.output):
         assert time.monotonic() < end, "".join(cloud.output)
@@ -59,20 +59,20 @@ def submit(core, job):
     return core.post("/api/applications/submit", json=body)
 
 
-def test_a_full_disk_is_told_once_and_loses_nothing(small_disk):
+def test_full_disk_is_reported_once_and_loses_nothing(small_disk):
     cloud = LocalCloud(small_disk / "data", settings={"DEMO_PERSON": "anna", "LOGS": "problems"})
     cloud.start()
     try:
-        until(cloud, "The demo user is connected")
+        wait_for_output(cloud, "The demo user is connected")
         with cloud.client() as core:
             search = {"text": "python", "per_page": 20}
             jobs = core.post("/api/jobs/search", json=search).json()["jobs"]
             accepted = submit(core, jobs[0]["id"])
             assert accepted.status_code == 202
-            said = len(cloud.output)
+            lines_before = len(cloud.output)
 
             fill(small_disk)
-            until(cloud, "is full")
+            wait_for_output(cloud, "is full")
             # Postgres may have room left inside its files: what it takes, it keeps.
             answers = {job["id"]: submit(core, job["id"]) for job in jobs[1:]}
             assert {answer.status_code for answer in answers.values()} <= {202, 503}
@@ -83,13 +83,13 @@ def test_a_full_disk_is_told_once_and_loses_nothing(small_disk):
             )
 
             (small_disk / "filling").unlink()
-            until(cloud, "There is room")
+            wait_for_output(cloud, "There is room")
             for job, before in {jobs[0]["id"]: accepted, **answers}.items():
                 again = submit(core, job)
                 assert again.status_code == 202
                 if before.status_code == 202:
                     assert again.json()["application_id"] == before.json()["application_id"]
-        shown = "".join(cloud.output[said:])
+        shown = "".join(cloud.output[lines_before:])
         assert shown.count("is full") == 1
         assert "No space left" not in shown
         assert "OSError" not in shown
@@ -98,7 +98,7 @@ def test_a_full_disk_is_told_once_and_loses_nothing(small_disk):
         cloud.kill()
 
 
-def test_a_start_on_a_full_disk_is_one_message(small_disk):
+def test_start_on_a_full_disk_is_one_message(small_disk):
     fill(small_disk)
     started = subprocess.run(
         [sys.executable, "-m", "local", "run"],
@@ -113,13 +113,13 @@ def test_a_start_on_a_full_disk_is_one_message(small_disk):
     assert started.stderr == disk.message(small_disk / "data") + "\n"
 
 
-def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, capsys):
+def test_unwritable_log_stops_nothing(tmp_path, capsys):
     (tmp_path / "search.log").symlink_to("/dev/full")
     Logs(tmp_path, echo="all").write("search", "a line")
     assert capsys.readouterr().out == "[search] a line\n"
 
 
-def test_an_item_that_could_not_be_kept_is_kept_with_the_next_one(local_aws_folder):
+def test_unsaved_item_is_saved_with_the_next_one(local_aws_folder):
     start, kept = local_aws_folder
     with start() as (dynamodb, items):
         dynamodb("one")

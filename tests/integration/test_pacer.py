@@ -63,7 +63,7 @@ def test_calls_are_one_interval_apart(pacer, time):
     assert [b - a for a, b in pairwise(starts)] == [250] * 4
 
 
-def test_several_environments_share_one_pace(pacer, time):
+def test_environments_share_one_pace(pacer, time):
     environments = [pacer() for _ in range(3)]
     starts = []
     for turn in range(9):
@@ -72,7 +72,7 @@ def test_several_environments_share_one_pace(pacer, time):
     assert [b - a for a, b in pairwise(starts)] == [250] * 8
 
 
-def test_an_idle_pacer_saves_nothing_up(pacer, time):
+def test_idle_pacer_accumulates_no_slots(pacer, time):
     one = pacer()
     one.wait()
     time.ms += 3_600_000
@@ -83,7 +83,7 @@ def test_an_idle_pacer_saves_nothing_up(pacer, time):
     assert time.ms == before + 250
 
 
-def test_one_request_a_grant_when_the_guess_is_right(pacer, time, requests_sent):
+def test_grant_takes_one_request_if_the_guess_is_right(pacer, time, requests_sent):
     one = pacer()
     one.wait()
     for _ in range(10):
@@ -91,7 +91,7 @@ def test_one_request_a_grant_when_the_guess_is_right(pacer, time, requests_sent)
     assert len(requests_sent) <= 12
 
 
-def test_a_queue_longer_than_the_patience_is_refused_with_the_wait(pacer, time):
+def test_slot_beyond_the_patience_is_refused_with_the_wait(pacer, time):
     asleep = pacer(sleep=lambda seconds: None, patience_ms=1000)
     for _ in range(5):  # now, and four more within the second
         asleep.wait()
@@ -114,9 +114,7 @@ def test_background_work_yields_to_interactive_calls(pacer):
     ("reason", "error"),
     [("busy", HHBusy), ("region_blocked", HHRegionBlocked), ("unavailable", HHUnavailable)],
 )
-def test_a_pause_refuses_every_environment_with_its_reason_until_it_is_over(
-    pacer, time, reason, error
-):
+def test_pause_refuses_every_environment_with_its_reason(pacer, time, reason, error):
     first, second = pacer(), pacer()
     first.wait()
     first.pause(reason, 10)
@@ -130,7 +128,7 @@ def test_a_pause_refuses_every_environment_with_its_reason_until_it_is_over(
     second.wait()
 
 
-def test_a_shorter_pause_does_not_shorten_a_longer_one(pacer, time):
+def test_shorter_pause_does_not_shorten_a_longer_one(pacer, time):
     one = pacer()
     one.pause("region_blocked", 60)
     one.pause("busy", 1)
@@ -139,7 +137,7 @@ def test_a_shorter_pause_does_not_shorten_a_longer_one(pacer, time):
         one.wait()
 
 
-def test_many_threads_at_once_get_distinct_slots(pacer):
+def test_concurrent_threads_get_distinct_slots(pacer):
     slots = []
     refused = []
     lock = threading.Lock()
@@ -165,7 +163,7 @@ def test_many_threads_at_once_get_distinct_slots(pacer):
     assert len(slots) + 1 + len(refused) == 12
 
 
-def test_dynamodb_down_denies(pacer, monkeypatch):
+def test_unreachable_dynamodb_denies(pacer, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     aws.reset_connections()
     with pytest.raises(Unavailable) as raised:

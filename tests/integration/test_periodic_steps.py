@@ -56,14 +56,14 @@ def held(limited: Any, database_url: str) -> Iterator[Callable[[str], None]]:
         other.rollback()
 
 
-def minute_that_fails(handler: Callable[[dict[str, Any], object], Any]) -> list[str]:
+def failed_steps(handler: Callable[[dict[str, Any], object], Any]) -> list[str]:
     """The steps that failed in it."""
     with pytest.raises(periodic.StepsFailed) as failed:
         handler({}, CONTEXT)
     return failed.value.names
 
 
-def test_sweep_when_a_step_fails_still_wakes_those_that_wait(
+def test_sweep_with_a_failed_step_still_notifies_workers(
     limited: Any,
     held: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,
@@ -73,18 +73,18 @@ def test_sweep_when_a_step_fails_still_wakes_those_that_wait(
     rung("APPLIER_QUEUE_URL", "account_id")
     rung("BROADCASTER_QUEUE_URL", "account_id")
     held("applications")
-    assert minute_that_fails(sweeper_app.handler) == ["retried", "repaired"]
+    assert failed_steps(sweeper_app.handler) == ["retried", "repaired"]
     assert rung("APPLIER_QUEUE_URL", "account_id") == [str(limited.account_id)]
     assert rung("BROADCASTER_QUEUE_URL", "account_id") == [str(limited.account_id)]
-    said = [vars(one) for one in caplog.records if one.message == "a periodic step failed"]
-    assert [one["step"] for one in said] == ["retried", "repaired"]
-    assert all("QueryCanceled" in [one["error_type"], *one["caused_by"]] for one in said)
+    failures = [vars(one) for one in caplog.records if one.message == "a periodic step failed"]
+    assert [one["step"] for one in failures] == ["retried", "repaired"]
+    assert all("QueryCanceled" in [one["error_type"], *one["caused_by"]] for one in failures)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert any(line.get("PeriodicStepFailed") == [1.0, 1.0] for line in lines), lines
 
 
 @pytest.mark.parametrize("table", ["campaigns", "events", "public_feed", "accounts"])
-def test_sweep_when_a_table_cannot_be_read_does_what_needs_it_not(
+def test_sweep_with_a_locked_table_does_the_other_steps(
     limited: Any, held: Callable[[str], None], table: str
 ) -> None:
     accepted = limited.submit(publish(limited))
@@ -95,13 +95,13 @@ def test_sweep_when_a_table_cannot_be_read_does_what_needs_it_not(
     waits = limited.connection.execute("SELECT count(*) AS n FROM public_feed").fetchone()
     assert waits is not None
     held(table)
-    failed = minute_that_fails(sweeper_app.handler)
+    failed = failed_steps(sweeper_app.handler)
     assert 0 < len(failed) < 8
     if table in ("campaigns", "public_feed"):  # an event is written in the same transaction
         assert limited.row(accepted).state == "expired"
 
 
-def test_sweep_when_one_row_fails_does_the_others(harness: Any) -> None:
+def test_sweep_with_a_failed_row_does_the_others(harness: Any) -> None:
     first, second = (harness.submit(publish(harness)) for _ in range(2))
     past = harness.world.now() - timedelta(hours=1)
     harness.connection.execute(
@@ -123,7 +123,7 @@ def test_sweep_when_one_row_fails_does_the_others(harness: Any) -> None:
     assert (harness.row(first).state, harness.row(second).state) == ("handoff", "expired")
 
 
-def test_fetch_when_no_run_can_begin_still_wakes_workers_for_those_left_behind(
+def test_fetch_without_new_runs_still_notifies_workers(
     limited: Any, held: Callable[[str], None]
 ) -> None:
     now = limited.world.now()
@@ -139,12 +139,12 @@ def test_fetch_when_no_run_can_begin_still_wakes_workers_for_those_left_behind(
     )
     rung("FETCH_QUEUE_URL", "query_id")
     held("search_queries")
-    assert "begun" in minute_that_fails(fetcher_app.handler)
+    assert "begun" in failed_steps(fetcher_app.handler)
     assert rung("FETCH_QUEUE_URL", "query_id") == [str(query_id)]
 
 
 @pytest.mark.parametrize("word", ["submitted", "rate_limited", "something", None])
-def test_status_written_over_with_any_word_is_restored(harness: Any, word: str | None) -> None:
+def test_overwritten_status_is_restored(harness: Any, word: str | None) -> None:
     accepted = harness.submit(publish(harness))
     harness.connection.execute("UPDATE applications SET status = %s", [word])
     assert harness.sweep().repaired == 1
@@ -245,7 +245,7 @@ def full_database_url(postgres_url: str, _migrated_template: str) -> Iterator[st
 
 
 @pytest.mark.parametrize("statement", EVERY_MINUTE)
-def test_statement_of_every_minute_reads_no_table_whole(
+def test_periodic_statements_scan_no_whole_table(
     full_database_url: str, connected: Any, statement: str
 ) -> None:
     now = connected.now()

@@ -61,7 +61,7 @@ def loaded_by(function):
 
 
 @pytest.mark.parametrize("function", sorted(FORBIDDEN))
-def test_a_function_starts_without(function):
+def test_function_starts_without_forbidden_modules(function):
     assert loaded_by(function) & FORBIDDEN[function] == set()
 
 

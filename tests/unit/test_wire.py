@@ -27,7 +27,7 @@ def real(name):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_the_newer_salary_range_wins_over_salary():
+def test_salary_range_precedes_salary():
     month = {"from": 1, "to": 2, "currency": "RUR", "gross": True}
     hour = {**month, "mode": {"id": "HOUR"}, "frequency": {"id": "WEEKLY"}}
     assert responses.vacancy({**MINIMAL, "salary": month}).salary == Salary(
@@ -59,7 +59,7 @@ def test_snippets_lose_their_tags():
     assert (read.requirement, read.responsibility) == ("Python 3", "")
 
 
-def test_a_branded_description_stands_in_for_an_empty_one():
+def test_branded_description_replaces_an_empty_one():
     branded = "<style>p{}</style><p>Мы ищем</p>"
     detail = responses.vacancy_detail(
         {**MINIMAL, "description": "", "branded_description": branded}
@@ -67,7 +67,7 @@ def test_a_branded_description_stands_in_for_an_empty_one():
     assert detail.description == "Мы ищем"
 
 
-def test_each_real_search_item_is_read_and_survives_json():
+def test_real_search_item_survives_json():
     items = real("search_items.jsonl")
     assert len(items) == 400
     for item in items:
@@ -80,7 +80,7 @@ def test_each_real_search_item_is_read_and_survives_json():
         )
 
 
-def test_each_real_detail_is_read_and_survives_json():
+def test_real_detail_survives_json():
     details = real("vacancy_details.jsonl")
     assert len(details) == 150
     for answer in details:
