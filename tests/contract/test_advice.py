@@ -1,4 +1,4 @@
-"""Every code of an error has a sentence that a person can be shown."""
+"""Every error code has an advice text that a user can be shown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ullgetthejob.applications.filters import evaluation
 from ullgetthejob.platform.advice import ADVICE
 
 ROOT = Path(__file__).parents[2]
-# Functions that take a code, and where it stands among their arguments.
+# Functions that take a code, with the position of the argument.
 TAKE_A_CODE = {"_missing": 0, "_refusal": 0, "_refuse": 0}
-# Codes that are no error's: what an application is held back for.
+# Codes that are reasons to hold an application back, not error codes.
 REASONS = {"resume_not_available"}
 
 
 def written_codes() -> set[str]:
-    """Every ``code`` that is written in the source: of a class, or of a call."""
+    """Return every ``code`` in the source: of a class, or of a call."""
     found = set()
     for path in [*(ROOT / "layers" / "core").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -28,7 +28,7 @@ def written_codes() -> set[str]:
             if isinstance(node, ast.Call):
                 values = [word.value for word in node.keywords if word.arg == "code"]
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                if name in TAKE_A_CODE and path.name in ("login.py", "submit.py") and node.args:
+                if name in TAKE_A_CODE and path.name in ("login.py", "acceptance.py") and node.args:
                     values.append(node.args[TAKE_A_CODE[name]])
             elif isinstance(node, ast.Assign):
                 if any(getattr(target, "id", None) == "code" for target in node.targets):
@@ -44,7 +44,7 @@ def written_codes() -> set[str]:
 
 
 def tables_of_codes() -> set[str]:
-    """Those that stand in tables, by which an error gets its code."""
+    """Return the codes in tables that map a condition to the code of an error."""
     return {
         *login.REFUSALS,
         *access.REASONS,

@@ -29,7 +29,7 @@ UNCHECKED_HASH = 0b01
 
 
 class Build(NamedTuple):
-    """What ``make build`` made and output."""
+    """The layers that ``make build`` made, and its output."""
 
     machine: str
     folder: Path
@@ -43,7 +43,7 @@ class Build(NamedTuple):
 def build(request: pytest.FixtureRequest) -> Build:
     machine = request.param
     inherited = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "ARCH")}
-    # The template's own machine is what "make build" builds when nothing is output.
+    # Without ARCH "make build" builds for the template's own machine.
     argument = [] if machine == DEFAULT else [f"ARCH={machine}"]
     done = subprocess.run(
         ["make", "build", *argument],
@@ -59,7 +59,7 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 
 def python_3_13() -> bool:
-    """Whether the build could make bytecode: a python3.13 in .venv or on PATH that runs."""
+    """Return whether the build can make bytecode: a working python3.13 in .venv or on PATH."""
     found = shutil.which("python3.13", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     probe = "import sys; sys.exit(sys.version_info[:2] != (3, 13))"
     return found is not None and subprocess.run([found, "-c", probe], check=False).returncode == 0
@@ -144,6 +144,6 @@ def test_bytecode_is_complete_or_reported_missing(build: Build) -> None:
 
 
 def test_layers_have_no_sdk(build: Build) -> None:
-    """Lambda's image has one of its own, and nothing that we deploy uses it."""
+    """Lambda's image has its own SDK, and no deployed code uses it."""
     packages = {path.name for path in (build.folder / "DependenciesLayer/python").iterdir()}
     assert not packages & {"boto3", "botocore"}

@@ -1,4 +1,4 @@
-"""Alarms and the dashboard: nothing of template.yaml is without one, and each metric exists."""
+"""Alarms and the dashboard: they cover all of template.yaml, and each of their metrics exists."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ TABLES = set(of_type("AWS::DynamoDB::Table"))
 
 
 def is_interactive(name: str) -> bool:
-    """Whether somebody waits for the function."""
+    """Return whether a client waits for the response of the function."""
     events = FUNCTIONS[name].get("Events", {}).values()
     return name in ("WebsocketFunction", "FramesFunction") or any(
         event["Type"] == "HttpApi" for event in events
@@ -62,7 +62,7 @@ def is_interactive(name: str) -> bool:
 
 
 def watching(namespace: str, metric: str) -> dict[str, dict[str, Any]]:
-    """The alarms on a metric of AWS's, by the parameter that their dimension names."""
+    """Return the alarms on a metric of AWS's, by the parameter that their dimension names."""
     return {
         alarm["Dimensions"][0]["Value"]["Ref"]: alarm
         for alarm in ALARM.values()
@@ -74,18 +74,18 @@ def watching(namespace: str, metric: str) -> dict[str, dict[str, Any]]:
 
 
 def names_in(node: ast.AST) -> set[str]:
-    """The texts that an expression may come to: a literal, one of two, a key of a tally."""
+    """Return the possible texts of an expression: a literal, one of two, a key of a tally."""
     return {
-        one.value
-        for one in ast.walk(node)
-        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+        constant.value
+        for constant in ast.walk(node)
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
     }
 
 
 @cache
 def emitted() -> frozenset[str]:
-    """What the code counts or measures: names given to telemetry, to a tally that is counted later,
-    hh.ru's errors, which are counted by their classes, and runs, by the state in which they end."""
+    """Return the metrics that the code emits: names passed to telemetry or to a tally that is
+    counted later, hh.ru's errors (counted by class), and runs (counted by their final state)."""
     found: set[str] = {
         name for name, kind in vars(errors).items() if isinstance(kind, type) and name[:2] == "HH"
     }
@@ -100,7 +100,7 @@ def emitted() -> frozenset[str]:
                         found |= names_in(first)
                     case ast.Subscript(value=ast.Attribute(attr="tally"), slice=key):
                         found |= names_in(key)
-                    case ast.Call(func=ast.Attribute(attr="_part_with" | "forget"), args=args):
+                    case ast.Call(func=ast.Attribute(attr="_close"), args=args):
                         found |= {name for arg in args[1:] for name in names_in(arg)}
     return frozenset(found)
 
@@ -128,7 +128,7 @@ def test_interactive_functions_have_duration_alarms() -> None:
     assert set(alarms) == {name for name in FUNCTIONS if is_interactive(name)}
     for name, alarm in alarms.items():
         timeout_ms = FUNCTIONS[name]["Timeout"] * 1000
-        # "fetch now" works for 20 s, and then is_interactive
+        # "fetch now" works for 20 s before it responds
         usual = 25_000 if name == "SchedulesFunction" else timeout_ms / 2
         assert alarm["ExtendedStatistic"] == "p90"
         assert alarm["Threshold"] == usual, name
@@ -173,14 +173,15 @@ def test_table_alarms_cover_all_used_operations() -> None:
         parts = ALARM[f"{table}Faults"]["Metrics"]
         expression, *metrics = parts
         watched = [metric["MetricStat"]["Metric"] for metric in metrics]
-        assert expression["Expression"] == " + ".join(f"FILL({one['Id']}, 0)" for one in metrics)
-        assert {one["Namespace"] for one in watched} == {"AWS/DynamoDB"}
-        assert {one["Dimensions"][0]["Value"]["Ref"] for one in watched} == {table}
-        assert [one["MetricName"] for one in watched[:2]] == [
+        terms = [f"FILL({metric['Id']}, 0)" for metric in metrics]
+        assert expression["Expression"] == " + ".join(terms)
+        assert {metric["Namespace"] for metric in watched} == {"AWS/DynamoDB"}
+        assert {metric["Dimensions"][0]["Value"]["Ref"] for metric in watched} == {table}
+        assert [metric["MetricName"] for metric in watched[:2]] == [
             "ReadThrottleEvents",
             "WriteThrottleEvents",
         ]
-        operations = {one["Dimensions"][1]["Value"] for one in watched[2:]}
+        operations = {metric["Dimensions"][1]["Value"] for metric in watched[2:]}
         assert operations == done[table], table
 
 
@@ -253,9 +254,9 @@ def test_alarm_is_valid_for_cloudwatch(name: str) -> None:
             case {"Fn::If": [_, yes, _]}:
                 return resolved(yes)
             case dict():
-                return {key: resolved(one) for key, one in value.items()}
+                return {key: resolved(item) for key, item in value.items()}
             case list():
-                return [resolved(one) for one in value]
+                return [resolved(item) for item in value]
         return value
 
     model = botocore.session.get_session().get_service_model("cloudwatch")
@@ -275,7 +276,9 @@ def test_alarm_has_a_runbook(name: str) -> None:
 def test_runbooks_name_only_existing_alarms() -> None:
     for name in re.findall(r"^\| `(…?\w+)`", RUNBOOKS, re.MULTILINE):
         ending = name.removeprefix("…")
-        assert any(one == name or (name != ending and one.endswith(ending)) for one in ALARM), name
+        assert any(
+            alarm == name or (name != ending and alarm.endswith(ending)) for alarm in ALARM
+        ), name
 
 
 def test_dashboard_shows_every_function_queue_and_table() -> None:

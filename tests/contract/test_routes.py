@@ -1,4 +1,4 @@
-"""Every route of the template is one of its function's, and none is open that should not be."""
+"""Every route of the template exists in its function, and only the intended routes are open."""
 
 import importlib
 import json
@@ -10,8 +10,8 @@ from local.template import reader as template
 from ullgetthejob.accounts import people
 from ullgetthejob.platform.http import ADMIN, ANYONE, SERVICE, USER, USER_OR_SERVICE
 
-# What is not for the service alone.
-WHO = {
+# The routes with other callers than the service.
+AUTH = {
     "GET /api/v1/system/health": ANYONE,
     "DELETE /api/hh/connection": USER,
     "GET /api/hh/status": USER,
@@ -79,7 +79,7 @@ def test_function_routes_are_in_the_template():
 
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
 def test_only_listed_routes_are_not_service_routes(function, key):
-    assert api_of(function).routes[key].auth is WHO.get(key, SERVICE)
+    assert api_of(function).routes[key].auth is AUTH.get(key, SERVICE)
 
 
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
@@ -90,7 +90,7 @@ def test_routes_with_tokens_have_people(function, key):
         assert "person" in api.routes[key].parameters
 
 
-GUARDED = [(function, key) for function, key in ROUTES if WHO.get(key) is not ANYONE]
+GUARDED = [(function, key) for function, key in ROUTES if AUTH.get(key) is not ANYONE]
 
 
 @pytest.mark.parametrize("known", ["the-secret", "", None], ids=["set", "empty", "unset"])
@@ -100,7 +100,7 @@ def test_guarded_route_refuses_a_missing_or_wrong_secret(monkeypatch, function, 
         monkeypatch.delenv(name, raising=False)
         if known is not None:
             monkeypatch.setenv(name, known)
-    header = SECRETS.get(WHO.get(key), "x-core-secret")
+    header = SECRETS.get(AUTH.get(key), "x-core-secret")
     for sent in ({}, {header: ""}, {header: "wrong"}, {header: "None"}):
         assert call(function, key, sent) == (401, "unauthorized")
 
@@ -113,7 +113,7 @@ def test_service_and_admin_secrets_are_separate(monkeypatch):
         assert call(function, key, both) == (401, "unauthorized")
     only_service = {"x-core-secret": "the-service's"}
     for function, key in GUARDED:
-        if WHO.get(key) is ADMIN:
+        if AUTH.get(key) is ADMIN:
             assert call(function, key, only_service) == (401, "unauthorized")
 
 

@@ -1,4 +1,4 @@
-"""template.yaml keeps the promises that CloudFormation and its linter do not check."""
+"""Rules for template.yaml that CloudFormation and its linter do not check."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
 FUNCTIONS = of_type("AWS::Serverless::Function")
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
-# Postgres keeps a few connections for its superuser; the BFF and people at work need some too.
+# Postgres reserves a few connections for its superuser; the BFF and operators need some too.
 CONNECTIONS = 180  # of a small Postgres: RDS gives 2 GB of memory about 190
 CONNECTION_HEADROOM = 20
-# API Gateway gives up on an integration after 30 s; the answer must have left before.
+# API Gateway ends an integration after 30 s; the response must have been sent before.
 LONGEST_HTTP_TIMEOUT_S = 28
-# What an access log line may hold: nothing that a person's id or an OAuth code could be in.
+# The allowed fields of an access log line: none can contain a person's id or an OAuth code.
 LOGGED = {
     "requestId",
     "routeKey",
@@ -48,7 +48,7 @@ LOGGED = {
 
 
 def http_routes(name: str) -> set[str]:
-    """The routes of a function as API Gateway names them."""
+    """Return the route keys of a function."""
     events = FUNCTIONS[name].get("Events", {}).values()
     return {
         f"{event['Properties']['Method']} {event['Properties']['Path']}"
@@ -62,7 +62,7 @@ def routes() -> set[str]:
 
 
 def samples(name: str) -> list[dict[str, Any]]:
-    """The events of a function: events/<folder>.json, events/<folder>-<what>.json."""
+    """Return the sample events of a function: events/<folder>.json, events/<folder>-<case>.json."""
     folder = Path(FUNCTIONS[name]["CodeUri"]).name
     files = [REPOSITORY / "events" / f"{folder}.json"]
     files += sorted((REPOSITORY / "events").glob(f"{folder}-*.json"))
@@ -108,12 +108,12 @@ def test_functions_leave_database_connections_for_others() -> None:
 
 
 def test_search_throttle_does_not_exceed_concurrency() -> None:
-    """Lambda's own refusal would be a 503 without Retry-After, which the BFF sends again."""
+    """Lambda's own refusal would be a 503 without Retry-After, which the BFF retries."""
     at_once = FUNCTIONS["SearchFunction"]["ReservedConcurrentExecutions"]
     [api] = of_type("AWS::Serverless::HttpApi").values()
     limit = api["RouteSettings"]["POST /api/jobs/search"]
     assert 50 <= limit["ThrottlingBurstLimit"] <= at_once
-    # those that wait leave room for those that are turned away, and for jobs that are opened
+    # waiting searches leave concurrency for refused ones, and for requests of single jobs
     waiting = search.PATIENCE_S * TEMPLATE["Parameters"]["HhCallsPerSecond"]["Default"]
     assert waiting < at_once - 5
 
@@ -233,7 +233,7 @@ READ_BY_A_FUNCTION = [name for name, queue in QUEUES.items() if "RedrivePolicy" 
 
 @pytest.mark.parametrize("name", READ_BY_A_FUNCTION)
 def test_failing_message_is_dead_lettered_before_it_expires(name: str) -> None:
-    """A message that expires in its queue never becomes a dead letter, and no alarm rings. SQS
+    """A message that expires in its queue is never dead-lettered, and raises no alarm. SQS
     counts its age from when it was sent, throughout:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
     """

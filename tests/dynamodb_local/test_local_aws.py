@@ -1,7 +1,7 @@
-"""The other suites run on another DynamoDB: it decides and answers as AWS's own does.
+"""The DynamoDB of the other suites decides and responds like AWS's own DynamoDB Local.
 
-But for what nobody may rely on: there ``ConsumedCapacity`` comes unasked, and ``UPDATED_NEW``
-brings the key, too, and leaves out what was set to the value that it had.
+Two differences remain, on which no code may rely: the other one returns ``ConsumedCapacity``
+without a request, and its ``UPDATED_NEW`` includes the key and lacks unchanged attributes.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,22 +21,23 @@ OWNER = UUID(int=1)
 
 
 @pytest.fixture
-def answers(monkeypatch):
-    """What DynamoDB answered: "granted" and the slot, if any, or a refusal's code and the item."""
-    heard = []
+def responses(monkeypatch):
+    """Record DynamoDB's responses: "granted" and the slot, if any, or the code of a refusal and the
+    item."""
+    responses = []
     call = aws.call
 
     def recorded(service, operation, request):
         try:
             content = call(service, operation, request)
         except aws.AwsError as error:
-            heard.append((operation, error.code, error.content.get("Item")))
+            responses.append((operation, error.code, error.content.get("Item")))
             raise
-        heard.append((operation, "granted", content.get("Attributes", {}).get("tat")))
+        responses.append((operation, "granted", content.get("Attributes", {}).get("tat")))
         return content
 
     monkeypatch.setattr(aws, "call", recorded)
-    return heard
+    return responses
 
 
 def acquire_and_release():
@@ -48,7 +49,7 @@ def acquire_and_release():
     first.release()
     second.release()
     assert leases.acquire("account#1", seconds=60, now=NOW) is not None
-    leases.Lease("nobody's", "me", 0).release()
+    leases.Lease("unknown", "me", 0).release()
 
 
 def call_until_refused():
@@ -81,7 +82,7 @@ def spend_until_denied():
 
     for number in range(20):
         acquire(f"id-{number}")
-    assert isinstance(acquire("one too many"), Denied)
+    assert isinstance(acquire("over-capacity"), Denied)
     acquire("id-3")
     token_bucket.block_until("submit", OWNER, until=NOW + timedelta(hours=5), now=NOW)
     token_bucket.block_until("submit", OWNER, until=NOW + timedelta(hours=1), now=NOW)
@@ -97,8 +98,8 @@ def spend_until_denied():
 
 
 @pytest.mark.parametrize("work", [acquire_and_release, call_until_refused, spend_until_denied])
-def test_conditional_writes_get_equal_responses(dynamodb_local, answers, monkeypatch, work):
-    heard = []
+def test_conditional_writes_get_equal_responses(dynamodb_local, responses, monkeypatch, work):
+    recorded = []
     for endpoint in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"):
         owners = count(1)
         with monkeypatch.context() as patch:
@@ -109,7 +110,7 @@ def test_conditional_writes_get_equal_responses(dynamodb_local, answers, monkeyp
                 patch.delenv("AWS_ENDPOINT_URL_DYNAMODB")
             aws.reset_connections()
             work()
-        heard.append(list(answers))
-        answers.clear()
-    assert "ConditionalCheckFailedException" in {outcome for _, outcome, _ in heard[0]}
-    assert heard[1] == heard[0]
+        recorded.append(list(responses))
+        responses.clear()
+    assert "ConditionalCheckFailedException" in {outcome for _, outcome, _ in recorded[0]}
+    assert recorded[1] == recorded[0]

@@ -1,4 +1,4 @@
-"""The suite's own server: it is the pinned one, and never outlives the tests."""
+"""The server of this suite: it is the pinned version, and never outlives the tests."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from local.settings import REPOSITORY
 from tests.dynamodb_local import package
-from tests.dynamodb_local.server import answers
+from tests.dynamodb_local.server import is_responding
 
 START = """
 import sys, time
@@ -35,9 +35,9 @@ def test_server_ends_with_the_tests_at_a_sigkill(dynamodb_local_folder, tmp_path
         text=True,
     ) as tests:
         url = tests.stdout.readline().strip()
-        assert answers(url)
+        assert is_responding(url)
         tests.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while answers(url):
+    deadline = time.monotonic() + 60
+    while is_responding(url):
         assert time.monotonic() < deadline
         time.sleep(0.1)

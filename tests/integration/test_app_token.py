@@ -1,4 +1,4 @@
-"""The application's token: one for all, encrypted at rest, renewed under a lease."""
+"""The application token: shared by all environments, encrypted at rest, renewed under a lease."""
 
 import subprocess
 import sys
@@ -31,16 +31,16 @@ except HHAppTokenMissing as error:
 
 
 class Hh:
-    """hh.ru's side: counts the tokens that it gives; ``fails`` is raised instead."""
+    """A simulated token endpoint that counts the tokens it gives, or raises ``failure``."""
 
     def __init__(self):
         self.given = 0
-        self.fails = None
+        self.failure = None
 
     def exchange(self, client_id, client_secret):
         assert (client_id, client_secret) == ("app", "app-secret")
-        if self.fails:
-            raise self.fails
+        if self.failure:
+            raise self.failure
         self.given += 1
         return f"APPL-{self.given}"
 
@@ -124,7 +124,7 @@ def test_environment_with_an_old_token_uses_the_newer_one(hh, now):
 
 
 def test_concurrent_workers_request_one_token(hh, hh_sandbox, monkeypatch):
-    hh_sandbox.advance(301)  # whoever took a token of the demo application before
+    hh_sandbox.advance(301)  # another test may have requested a token of the demo application
     monkeypatch.setenv("HH_API_URL", hh_sandbox.url)
     monkeypatch.setenv("HH_CLIENT_ID", hh_sandbox.client_id)
     monkeypatch.setenv("HH_CLIENT_SECRET", hh_sandbox.client_secret)
@@ -142,8 +142,8 @@ def test_concurrent_workers_request_one_token(hh, hh_sandbox, monkeypatch):
 
 
 def test_unsent_request_may_be_retried_at_once(hh):
-    hh.fails = HHUnavailable("down")
-    hh.fails.may_have_acted = False
+    hh.failure = HHUnavailable("down")
+    hh.failure.may_have_acted = False
     with pytest.raises(HHUnavailable):
         AppToken(hh.exchange).current()
     for refused in (
@@ -151,18 +151,18 @@ def test_unsent_request_may_be_retried_at_once(hh):
         HHBusy("no slot"),
         HHRegionBlocked("not from here"),
     ):
-        hh.fails = refused
+        hh.failure = refused
         with pytest.raises(type(refused)):
             AppToken(hh.exchange).current()
-    hh.fails = None
+    hh.failure = None
     assert AppToken(hh.exchange).current() == "APPL-1"
 
 
 def test_lost_response_keeps_the_five_minutes(hh, now):
-    hh.fails = HHUnavailable("timeout")
+    hh.failure = HHUnavailable("timeout")
     with pytest.raises(HHUnavailable):
         AppToken(hh.exchange).current()
-    hh.fails = None
+    hh.failure = None
     with pytest.raises(HHAppTokenMissing):
         AppToken(hh.exchange).current()
     now.advance(minutes=5)

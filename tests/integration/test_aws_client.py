@@ -1,4 +1,4 @@
-"""The client of AWS's JSON services: what it does when connections die and AWS stumbles."""
+"""The client of AWS's JSON services: closed connections, temporary failures, cached secrets."""
 
 import json
 import os
@@ -15,8 +15,9 @@ from ullgetthejob.platform.errors import Unavailable
 
 @contextmanager
 def scripted(monkeypatch, *answers):
-    """A service that gives these answers in turn: (status, content), or "hang up"."""
-    waiting = list(answers)
+    """Run a service that gives these responses in order: (status, content), or "hang up"; yield the
+    requests that it receives."""
+    remaining = list(answers)
     seen = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -25,7 +26,7 @@ def scripted(monkeypatch, *answers):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
             seen.append((self.headers["x-amz-target"], json.loads(body)))
-            answer = waiting.pop(0)
+            answer = remaining.pop(0)
             if answer == "hang up":
                 self.close_connection = True
                 return
@@ -103,8 +104,8 @@ def test_closed_idle_connection_is_replaced(monkeypatch):
 
 
 def test_calls_of_two_threads_run_concurrently(monkeypatch):
-    """Each is answered only when both have arrived; a third call opens no third connection."""
-    both = threading.Barrier(2, timeout=2)
+    """Each gets a response only when both have arrived; a third call opens no third connection."""
+    both = threading.Barrier(2, timeout=60)
     opened = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -163,17 +164,18 @@ def test_missing_server_is_unreachable(monkeypatch):
     ],
 )
 def test_endpoint_of_a_service_applies_to_it_alone(monkeypatch, service, variable):
-    with scripted(monkeypatch, (200, {"who": service}), (200, {"who": "any"})) as seen:
+    own, common = {"endpoint": service}, {"endpoint": "any"}
+    with scripted(monkeypatch, (200, own), (200, common)) as seen:
         monkeypatch.setenv(variable, os.environ["AWS_ENDPOINT_URL"])
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        assert aws.call(service, "Anything", {}) == {"who": service}
+        assert aws.call(service, "Anything", {}) == own
         for other in sorted(aws.PROTOCOLS.keys() - {service}):
             with pytest.raises(aws.AwsError, match="Unreachable"):
                 aws.call(other, "Anything", {})
         monkeypatch.setenv("AWS_ENDPOINT_URL", os.environ[variable])
         monkeypatch.setenv(variable, "")
         aws.reset_connections()
-        assert aws.call(service, "Anything", {}) == {"who": "any"}
+        assert aws.call(service, "Anything", {}) == common
     assert len(seen) == 2
 
 
@@ -214,7 +216,7 @@ TWO = {"SecretIdList": ["arn:1", "arn:2"]}
 
 
 def batch(**secrets):
-    """Secrets Manager's answer to BatchGetSecretValue."""
+    """Return Secrets Manager's response to BatchGetSecretValue."""
     found = [{"ARN": f"arn:{name[1:]}", "SecretString": text} for name, text in secrets.items()]
     return 200, {"SecretValues": found, "Errors": []}
 

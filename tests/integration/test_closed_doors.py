@@ -1,4 +1,4 @@
-"""What hh.ru withdraws, what always fails, and what a captcha holds up, on the real sandbox."""
+"""Withdrawn methods of hh.ru, calls that always fail, and captchas, on the real sandbox."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ullgetthejob.rate_limits import token_bucket
 __all__ = ["harness"]
 
 DAY = 86_400
-WAYS = [
+REFUSALS = [
     *((status, body) for status in (404, 405, 410, 501) for body in ("json", "html", "empty")),
     (403, "json"),
     (403, "empty"),
@@ -41,15 +41,15 @@ def close(harness, path, status=404, body="json", **options):
 
 
 def run_workers(harness, accepted, *, minutes=20):
-    """Let the workers work as the minutes pass."""
+    """Run the workers and the sweeper for *minutes* of domain time; return the rows."""
     for _ in range(minutes):
         harness.run()
         harness.world.sandbox.advance(60)
         harness.sweep()
-    return [harness.row(one) for one in accepted]
+    return [harness.row(application) for application in accepted]
 
 
-@pytest.mark.parametrize(("status", "body"), WAYS)
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
 def test_closed_applying_is_tried_once_and_handed_off(harness, status, body):
     accepted = [harness.submit(publish(harness)) for _ in range(3)]
     before = calls(harness)
@@ -75,7 +75,7 @@ def test_closed_applying_leaves_resumes_open(harness):
         now=harness.world.now(),
     )
     assert listed.items
-    assert access(harness).state == "closed", "reading proves nothing about applying"
+    assert access(harness).state == "closed", "a successful read does not reopen applying"
 
 
 def people_caller():
@@ -109,7 +109,7 @@ def test_reopened_applying_is_found_by_the_next_application(harness):
     assert row.state == "submitted"
     held = access(harness)
     assert (held.state, held.tries) == ("ok", 0)
-    assert harness.row(first).state == "handoff", "what was handed off stays the person's"
+    assert harness.row(first).state == "handoff", "a handed-off application stays with the person"
 
 
 @pytest.mark.parametrize("path", ["/resumes/mine", "/negotiations"])
@@ -170,13 +170,13 @@ def test_failing_vacancy_is_handed_off_and_others_submitted(harness, method):
     assert (rows[0].state, rows[0].reason) == ("handoff", "hh_unreliable")
     assert rows[0].link.endswith(poisoned)
     assert rows[1].state == "submitted"
-    hits = [one for one in harness.world.sandbox.control("GET", "/hits")["hits"]
-            if one["status"] == 502]  # fmt: skip
+    hits = [hit for hit in harness.world.sandbox.control("GET", "/hits")["hits"]
+            if hit["status"] == 502]  # fmt: skip
     assert len(hits) <= 5
     other = HHClient(harness.world.sandbox.url, user_agent="UllGetTheJob/1.0 (t@example.org)",
                      pacer=Pacer(settings.text("PACER_TABLE"), calls_per_second=1000))  # fmt: skip
     harness.world.clients.append(other)
-    assert other.is_answering(), "calls are not paused for anyone"
+    assert other.is_answering(), "calls are not paused"
 
 
 def test_application_waits_while_hh_ru_is_down(harness):

@@ -1,4 +1,4 @@
-"""A database that only reads, hangs or refuses: one 503 within seconds, and an end to it."""
+"""A database that is read-only, hangs or refuses: a 503 within seconds, and recovery afterwards."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ullgetthejob.platform.authentication import require_service
 from ullgetthejob.platform.errors import Unauthorized, Unavailable
 
 ROUTES = every_route()
+HANG_S = 10  # less than postgres.STATEMENT_DEADLINE_S, which applies if a deadline is not observed
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_refused_connection_logs_the_cause_but_no_value(
 
 @contextmanager
 def stopped(pid):
-    """A server process that hangs, and acknowledges packets all the same."""
+    """Stop a server process, so that it hangs while its kernel still acknowledges packets."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -123,7 +124,7 @@ def test_statement_on_a_hanging_server_meets_the_deadline(database):
         began = time.monotonic()
         with postgres.deadline(0.3), pytest.raises(postgres.DatabaseUnavailable):
             write()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < HANG_S
         write()  # on another connection
 
 
@@ -131,7 +132,7 @@ def test_transaction_on_a_hanging_server_meets_the_deadline(database):
     write()
     pid = postgres.connection().info.backend_pid
 
-    def hang_within():
+    def stop_the_server_within():
         with postgres.session() as connection, connection.transaction():
             connection.execute("SELECT 1")
             os.kill(pid, signal.SIGSTOP)
@@ -140,14 +141,14 @@ def test_transaction_on_a_hanging_server_meets_the_deadline(database):
     began = time.monotonic()
     try:
         with postgres.deadline(0.3), pytest.raises(postgres.DatabaseUnavailable):
-            hang_within()
-        assert time.monotonic() - began < 2
+            stop_the_server_within()
+        assert time.monotonic() - began < HANG_S
     finally:
         os.kill(pid, signal.SIGCONT)
 
 
 class Proxy:
-    """A way to the server that can swallow everything that goes either way."""
+    """A proxy to the server that can drop all data in both directions."""
 
     def __init__(self, host, port):
         self._target = (host, int(port))
@@ -198,7 +199,7 @@ def proxy(core, monkeypatch):
 
 def test_routes_answer_503_in_time_while_the_database_hangs(core, proxy, monkeypatch):
     session_id, jwt = core.log_in("anna")
-    asked_database = 0
+    unavailable = 0
     for key, route in ROUTES.items():
         proxy.hangs.clear()
         postgres.close()
@@ -222,14 +223,14 @@ def test_routes_answer_503_in_time_while_the_database_hangs(core, proxy, monkeyp
             if route.method != "GET"
             else None,
         )
-        assert time.monotonic() - began < 4, key
+        assert time.monotonic() - began < HANG_S, key
         assert reply.status < 500 or reply.status == 503, (key, reply)
-        asked_database += reply.status == 503
-    assert asked_database > len(ROUTES) / 2
+        unavailable += reply.status == 503
+    assert unavailable > len(ROUTES) / 2
 
 
 class SecretsManager:
-    """Secrets Manager as far as :mod:`secrets` asks it: a version after another, or an error."""
+    """Secrets Manager as far as :mod:`secrets` uses it: successive versions, or an error."""
 
     def __init__(self, monkeypatch, *versions):
         self.versions = iter(versions)
@@ -249,7 +250,7 @@ class SecretsManager:
 
 @pytest.fixture
 def moment(monkeypatch):
-    """A clock of the module's that a test sets."""
+    """Replace the clock of the module by one that a test sets."""
     secrets.clear_cache()
     now = SimpleNamespace(s=1000.0)
     monkeypatch.setattr(secrets.time, "monotonic", lambda: now.s)

@@ -1,4 +1,4 @@
-"""Ciphertexts: bound to their context and key; a replaced key's stay readable for a while."""
+"""Ciphertexts: bound to their context and key; those of the previous key stay readable."""
 
 import pytest
 
@@ -10,7 +10,7 @@ CONTEXT = {"account_id": "1"}
 
 @pytest.fixture
 def new_key(dynamodb_tables, local_aws):
-    """Make another KMS key; its ARN."""
+    """Return a callable that creates another KMS key and returns its ARN."""
     kms = local_aws.client("kms")
     yield lambda: kms.create_key()["KeyMetadata"]["Arn"]
     kms.close()

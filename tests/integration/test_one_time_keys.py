@@ -1,4 +1,4 @@
-"""One-time keys against a real DynamoDB API: burnt once, by one thing, within their life."""
+"""One-time tokens on a real DynamoDB API: consumed by a single consumer, within their lifetime."""
 
 import hashlib
 import threading

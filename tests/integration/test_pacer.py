@@ -1,4 +1,4 @@
-"""The pacer on DynamoDB's conditional writes: the pace holds whoever calls, and pauses bind all."""
+"""The pacer on DynamoDB's conditional writes: pace and pauses apply to all callers."""
 
 import threading
 from itertools import pairwise
@@ -12,7 +12,7 @@ from ullgetthejob.platform.errors import Unavailable
 
 
 class Time:
-    """Milliseconds that pass only when somebody sleeps; every start of a call is noted."""
+    """A clock in milliseconds that advances only when a caller sleeps."""
 
     def __init__(self):
         self.ms = 1_800_000_000_000
@@ -42,7 +42,7 @@ def pacer(dynamodb_tables, time):
 
 @pytest.fixture
 def requests_sent(monkeypatch):
-    """Counts the calls to DynamoDB, which go on as they are."""
+    """Record the calls to DynamoDB, which are still made."""
     sent = []
     call = aws.call
 
@@ -55,10 +55,10 @@ def requests_sent(monkeypatch):
 
 
 def test_calls_are_one_interval_apart(pacer, time):
-    one = pacer()
+    environment = pacer()
     starts = []
     for _ in range(5):
-        one.wait()
+        environment.wait()
         starts.append(time.ms)
     assert [b - a for a, b in pairwise(starts)] == [250] * 4
 
@@ -66,37 +66,37 @@ def test_calls_are_one_interval_apart(pacer, time):
 def test_environments_share_one_pace(pacer, time):
     environments = [pacer() for _ in range(3)]
     starts = []
-    for turn in range(9):
-        environments[turn % 3].wait()
+    for number in range(9):
+        environments[number % 3].wait()
         starts.append(time.ms)
     assert [b - a for a, b in pairwise(starts)] == [250] * 8
 
 
 def test_idle_pacer_accumulates_no_slots(pacer, time):
-    one = pacer()
-    one.wait()
+    environment = pacer()
+    environment.wait()
     time.ms += 3_600_000
     before = time.ms
-    one.wait()
+    environment.wait()
     assert time.ms == before
-    one.wait()
+    environment.wait()
     assert time.ms == before + 250
 
 
 def test_grant_takes_one_request_if_the_guess_is_right(pacer, time, requests_sent):
-    one = pacer()
-    one.wait()
+    environment = pacer()
+    environment.wait()
     for _ in range(10):
-        one.wait()  # sleeps to its slot, so that the next finds tat ahead: BUSY at once
+        environment.wait()  # sleeps until its slot, so the next call finds tat ahead: BUSY at once
     assert len(requests_sent) <= 12
 
 
 def test_slot_beyond_the_patience_is_refused_with_the_wait(pacer, time):
-    asleep = pacer(sleep=lambda seconds: None, patience_ms=1000)
+    environment = pacer(sleep=lambda seconds: None, patience_ms=1000)
     for _ in range(5):  # now, and four more within the second
-        asleep.wait()
+        environment.wait()
     with pytest.raises(HHBusy) as raised:
-        asleep.wait()
+        environment.wait()
     assert raised.value.retry_after_s == 1
 
 
@@ -129,12 +129,12 @@ def test_pause_refuses_every_environment_with_its_reason(pacer, time, reason, er
 
 
 def test_shorter_pause_does_not_shorten_a_longer_one(pacer, time):
-    one = pacer()
-    one.pause("region_blocked", 60)
-    one.pause("busy", 1)
+    environment = pacer()
+    environment.pause("region_blocked", 60)
+    environment.pause("busy", 1)
     time.ms += 5_000
     with pytest.raises(HHRegionBlocked):
-        one.wait()
+        environment.wait()
 
 
 def test_concurrent_threads_get_distinct_slots(pacer):
@@ -157,7 +157,7 @@ def test_concurrent_threads_get_distinct_slots(pacer):
         thread.start()
     for thread in threads:
         thread.join()
-    # One got the slot "now" and did not sleep; every other slot is a distinct multiple of 250.
+    # The first got the slot "now" and did not sleep; the others are distinct multiples of 250.
     assert len(set(slots)) == len(slots)
     assert all(slot % 250 == 0 for slot in slots)
     assert len(slots) + 1 + len(refused) == 12

@@ -1,5 +1,5 @@
-"""The sweeper's and the fetcher's minute: one step that fails keeps no other from its own, and
-nothing finished is read to find what waits."""
+"""The periodic steps of sweeper and fetcher: a failed step does not prevent the others, and no
+statement reads finished rows to find waiting ones."""
 
 from __future__ import annotations
 
@@ -33,20 +33,18 @@ CONTEXT = SimpleNamespace(aws_request_id="an-invocation")
 
 @pytest.fixture
 def limited(harness: Any) -> Iterator[Any]:
-    """The role's limit on statements that README asks for, shortened."""
+    """Set a short statement_timeout, like the role's in README."""
     name = harness.connection.info.dbname
     harness.connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '1s'")
     postgres.close()
-    clock.install(
-        harness.world.now
-    )  # the functions' own: tests before may have advanced the sandbox's
+    clock.install(harness.world.now)  # earlier tests may have advanced the sandbox's clock
     yield harness
     clock.install(None)
 
 
 @pytest.fixture
 def held(limited: Any, database_url: str) -> Iterator[Callable[[str], None]]:
-    """Hold a table, so that whatever reads it runs into the limit."""
+    """Return a callable that locks a table, so that every statement on it times out."""
     with psycopg.connect(database_url) as other:
 
         def hold(table: str) -> None:
@@ -57,7 +55,7 @@ def held(limited: Any, database_url: str) -> Iterator[Callable[[str], None]]:
 
 
 def failed_steps(handler: Callable[[dict[str, Any], object], Any]) -> list[str]:
-    """The steps that failed in it."""
+    """Return the steps that failed in an invocation of *handler*."""
     with pytest.raises(periodic.StepsFailed) as failed:
         handler({}, CONTEXT)
     return failed.value.names
@@ -76,9 +74,12 @@ def test_sweep_with_a_failed_step_still_notifies_workers(
     assert failed_steps(sweeper_app.handler) == ["retried", "repaired"]
     assert rung("APPLIER_QUEUE_URL", "account_id") == [str(limited.account_id)]
     assert rung("BROADCASTER_QUEUE_URL", "account_id") == [str(limited.account_id)]
-    failures = [vars(one) for one in caplog.records if one.message == "a periodic step failed"]
-    assert [one["step"] for one in failures] == ["retried", "repaired"]
-    assert all("QueryCanceled" in [one["error_type"], *one["caused_by"]] for one in failures)
+    failures = [
+        vars(record) for record in caplog.records if record.message == "a periodic step failed"
+    ]
+    assert [failure["step"] for failure in failures] == ["retried", "repaired"]
+    for failure in failures:
+        assert "QueryCanceled" in [failure["error_type"], *failure["caused_by"]]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert any(line.get("PeriodicStepFailed") == [1.0, 1.0] for line in lines), lines
 
@@ -229,19 +230,19 @@ EVERY_MINUTE = {
     for name in names
 }
 SMALL = {"accounts", "campaigns", "saved_searches", "search_queries"}
-MOST_ROWS_READ = 5_000  # of 60,000, all of which are finished but some hundreds
+MOST_ROWS_READ = 5_000  # of 60,000, of which all but some hundreds are finished
 
 
 @pytest.fixture(scope="module")
 def full_database_url(postgres_url: str, _migrated_template: str) -> Iterator[str]:
     from tests.fixtures.database import create_database, drop_database
 
-    url = create_database(postgres_url, "full_of_what_is_over", _migrated_template)
+    url = create_database(postgres_url, "full_of_finished_rows", _migrated_template)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(FILL.format(rows=ROWS))
         connection.execute("VACUUM ANALYZE")
     yield url
-    drop_database(postgres_url, "full_of_what_is_over")
+    drop_database(postgres_url, "full_of_finished_rows")
 
 
 @pytest.mark.parametrize("statement", EVERY_MINUTE)
@@ -272,7 +273,7 @@ def test_periodic_statements_scan_no_whole_table(
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Each scan in a plan: of what, and how many rows it went through."""
+    """Yield each scan in a plan, with the number of rows that it read."""
     if "Scan" in plan["Node Type"] and "Relation Name" in plan:
         rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
         yield f"{plan['Node Type']} on {plan['Relation Name']}", rows * plan["Actual Loops"]

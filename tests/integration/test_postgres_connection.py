@@ -1,4 +1,4 @@
-"""The connection of an environment: kept, replaced when it died, honest when there is none."""
+"""The connection of an environment: reused, replaced when lost, unavailable without a server."""
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ def database(database_url, monkeypatch):
 
 
 def terminate_others(url):
-    """What a failover, or a server that was restarted while the environment slept, does."""
+    """Terminate all other connections, as a failover or a restart of the server does."""
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -43,13 +43,13 @@ def test_closed_idle_connection_is_replaced(database):
 
 
 def test_broken_connection_is_unavailable_and_replaced(database):
-    def broken_off():
+    def break_within():
         with postgres.session() as connection:
             terminate_others(database)
             connection.execute("SELECT 1")
 
     with pytest.raises(postgres.DatabaseUnavailable):
-        broken_off()
+        break_within()
     with postgres.session() as connection:
         connection.execute("SELECT 1")
 

@@ -1,4 +1,4 @@
-"""Whatever starts a server ends it, however it ends itself."""
+"""A process that starts a server also ends it, by whatever signal the process itself ends."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ time.sleep(600)
 
 
 def processes_of(folder):
-    """Every process that has to do with *folder*."""
+    """Return the processes whose command line or working directory names *folder*."""
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd", "status"]):
         with contextlib.suppress(psutil.Error):
@@ -34,10 +34,10 @@ def processes_of(folder):
     return found
 
 
-def wait_until(what, seconds=40):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if what():
+        if condition():
             return True
         time.sleep(0.1)
     return False
@@ -76,7 +76,7 @@ def test_embedded_postgres_ends_with_its_owner(folder, number):
 
 
 def test_adopted_server_keeps_running(folder):
-    """As a second start does while the first one, killed, is still being cleaned up after."""
+    """A second run adopts the server while the killed first one is still being cleaned up."""
     with started(["-c", OWNER, str(folder / "postgres")]) as owner:
         owner.stdout.readline()
         with EmbeddedPostgres(folder / "postgres", durable=False, ends_with_us=True) as second:
@@ -109,7 +109,7 @@ def test_store_benchmark_leaves_no_server(folder, number):
             ]
             return bool(servers) or benchmark.poll() is not None
 
-        assert wait_until(is_up, 60)
+        assert wait_until(is_up)
         assert benchmark.poll() is None, benchmark.stdout.read()
         benchmark.send_signal(number)
     assert wait_until(lambda: not processes_of(folder)), processes_of(folder)

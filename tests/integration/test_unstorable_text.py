@@ -52,7 +52,7 @@ def test_unstorable_text_is_never_a_500(core, monkeypatch, bad):
         ]
         for place, name, value in attacks:
             if place in ("parameters", "query") and bad == BAD["surrogate"]:
-                continue  # no address can have one
+                continue  # a URL cannot contain one
             request = {part: dict(values) for part, values in own.items()}
             extra = []
             if place == "header":
