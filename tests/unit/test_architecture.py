@@ -1,4 +1,4 @@
-"""The arrows of the house: who may import whom."""
+"""The allowed imports between the packages, and other rules about modules."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers" / "core" / "ullgetthejob"
 BELOW = {"hh", "platform"}
-# The graph that is really there; it has no cycle.
+# The actual graph of imports, which has no cycle.
 MAY_IMPORT = {
     "platform": set(),
     "hh": {"platform"},
@@ -25,7 +25,7 @@ MAY_IMPORT = {
 
 
 def imported_by(path):
-    """Dotted names that a file imports when it runs, also inside functions."""
+    """Yield the dotted names that a file imports when it runs, also inside functions."""
     tree = ast.parse(path.read_text())
     for_types = {
         id(node)
@@ -95,7 +95,7 @@ def test_only_settings_read_the_environment():
 
 
 def test_only_the_clock_reads_the_time():
-    # The pacer spaces packets, AWS compares a signature's moment with its own: real, on purpose.
+    # The pacer spaces network packets, and AWS checks the time of a signature: real on purpose.
     real = {"clock.py", "pacer.py", "aws.py"}
     for path in python_files("layers/core", "functions"):
         text = path.read_text()

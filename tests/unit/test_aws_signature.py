@@ -1,4 +1,4 @@
-"""Signature Version 4, held against botocore's own."""
+"""Signature Version 4, compared with botocore's."""
 
 from datetime import UTC, datetime
 
@@ -68,7 +68,7 @@ def test_signature_depends_on_secret_and_region(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     signatures = set()
-    for secret in ("one", "other"):
+    for secret in ("first", "second"):
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
         for region in ("eu-central-1", "us-east-1"):
             signed = aws.signed({"host": "h"}, b"", "sqs", region)

@@ -1,4 +1,4 @@
-"""What of a customised CV goes into a resume."""
+"""The fields of a resume that a customised CV changes."""
 
 import pytest
 

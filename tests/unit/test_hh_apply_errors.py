@@ -1,4 +1,4 @@
-"""What hh.ru says to an application, row by row of the table."""
+"""hh.ru's responses to an application, for each row of the table."""
 
 import json
 

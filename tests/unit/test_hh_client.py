@@ -1,4 +1,4 @@
-"""The client of hh.ru: what it sends, how it renews a token, what it does when hh.ru is down."""
+"""The client of hh.ru: its requests, the renewal of tokens, and its behaviour if hh.ru is down."""
 
 import json
 from contextlib import suppress
@@ -218,7 +218,7 @@ def test_unreadable_vacancy_does_not_hide_the_others(log):
 
 
 class Trickle(httpx.SyncByteStream):
-    """A body that never ends: a space now and then."""
+    """A body that never ends."""
 
     def __init__(self):
         self.sent = 0
@@ -293,7 +293,7 @@ def test_errors_of_the_token_endpoint_are_distinguished():
         token_endpoint(200, {"no": "token"}).exchange_application("id", "secret")
 
 
-# ── people ──────────────────────────────────────────────────────────────────────────────────────
+# ── persons ─────────────────────────────────────────────────────────────────────────────────────
 
 PERSON = {
     "id": "170000001", "auth_type": "applicant", "is_applicant": True, "is_employer": False,
@@ -355,12 +355,13 @@ def test_me_without_an_id_is_unavailable(body):
 def test_pages_of_resumes_are_read_up_to_a_limit():
     def respond(request):
         page = int(request.url.params.get("page", "0"))
-        items = [{"id": f"{page}{one}"} for one in "ab"]
+        items = [{"id": f"{page}{suffix}"} for suffix in "ab"]
         return httpx.Response(200, json={"items": items, "pages": pages, "page": page})
 
     pages = 2
     hh = hh_client.Hh(respond)
-    assert [one["id"] for one in hh.client.resumes(hh_client.Tokens())] == ["0a", "0b", "1a", "1b"]
+    resumes = hh.client.resumes(hh_client.Tokens())
+    assert [resume["id"] for resume in resumes] == ["0a", "0b", "1a", "1b"]
     pages = 1_000_000
     assert len(hh.client.resumes(hh_client.Tokens())) == 2 * MAX_RESUME_PAGES
 
@@ -422,7 +423,7 @@ def test_tokens_and_secrets_are_not_logged(log):
         assert json.dumps(hidden)[1:-1] not in logged
 
 
-# ── resumes are written ─────────────────────────────────────────────────────────────────────────
+# ── writes of resumes ───────────────────────────────────────────────────────────────────────────
 
 
 def test_created_resume_id_is_read_from_location():
@@ -470,15 +471,15 @@ def test_resume_is_changed_and_published():
 
 def test_write_to_an_unknown_resume_is_not_found():
     hh = hh_client.Hh(lambda request: error_body(404, type="not_found"))
-    for id, calls in (("0a", 3), ("../me", 0)):
+    tokens = hh_client.Tokens()
+    for resume_id, calls in (("0a", 3), ("../me", 0)):
         hh.requests.clear()
-        for write in (
-            lambda id=id: hh.client.create_resume(hh_client.Tokens(), {}, source_resume_id=id),
-            lambda id=id: hh.client.update_resume(hh_client.Tokens(), id, {}),
-            lambda id=id: hh.client.publish_resume(hh_client.Tokens(), id),
-        ):
-            with pytest.raises(errors.HHResumeNotFound):
-                write()
+        with pytest.raises(errors.HHResumeNotFound):
+            hh.client.create_resume(tokens, {}, source_resume_id=resume_id)
+        with pytest.raises(errors.HHResumeNotFound):
+            hh.client.update_resume(tokens, resume_id, {})
+        with pytest.raises(errors.HHResumeNotFound):
+            hh.client.publish_resume(tokens, resume_id)
         assert len(hh.requests) == calls
 
 

@@ -1,4 +1,4 @@
-"""Every method of hh.ru's that Core calls, beside every way in which hh.ru can refuse it."""
+"""Every method of hh.ru that Core calls, with every way in which hh.ru can refuse it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALLS = {
     "GET /vacancies": lambda hh: hh.search(SearchParameters()),
 }
 UNKNOWN_ENTRY = {"type": "closed_since_yesterday", "value": "for_applications"}
-# A value of hh.ru's table of 403s: what it is to all methods but the token endpoint.
+# The values of hh.ru's table of 403s, which apply to all methods but the token endpoint.
 VALUES = {rule.value: rule for rule in error_rules.RULES if rule.value and rule.type is None}
 
 
@@ -50,7 +50,7 @@ def test_withdrawn_method_is_forbidden_and_did_not_act(method, status, kind):
     assert f"{error.method} {error.path}" == method
     assert error.closes_applying is (method == "POST /negotiations")
     assert not error.may_have_acted
-    assert hh.pacer.pauses == [], "the others go on"
+    assert hh.pacer.pauses == [], "other calls are not paused"
 
 
 @pytest.mark.parametrize("kind", ["json", "empty"])
@@ -87,7 +87,7 @@ def test_refusal_of_the_edge_is_a_blocked_region(method, status, kind):
     error, hh = raised_by(method, refusal(status, kind))
     assert type(error) is errors.HHRegionBlocked
     assert not error.may_have_acted
-    # Reads show what is blocked; a write may be closed alone.
+    # Only a read shows a blocked address; a write may be closed alone.
     paused = [reason for reason, _ in hh.pacer.pauses]
     assert paused == (["region_blocked"] if method.startswith("GET") else [])
 

@@ -1,4 +1,4 @@
-"""hh.ru's errors: a test a row of the table, and the answers that are not JSON at all."""
+"""hh.ru's errors: a test per row of the table, and the responses that are not JSON at all."""
 
 import json
 import re
@@ -17,7 +17,7 @@ def received(status, body=None, *, html=None, **headers):
 
 
 def example_of(rule):
-    """An answer of hh.ru's that only this row is made for."""
+    """Return a response of hh.ru that only this row matches."""
     entry = {name: getattr(rule, name) for name in ("type", "value") if getattr(rule, name)}
     if rule.status:
         return received(rule.status, {"request_id": "1"})
@@ -25,7 +25,7 @@ def example_of(rule):
 
 
 @pytest.mark.parametrize(
-    "rule", error_rules.RULES, ids=lambda r: str(r.value or r.type or r.status)
+    "rule", error_rules.RULES, ids=lambda rule: str(rule.value or rule.type or rule.status)
 )
 def test_row_raises_its_error_with_its_message(rule):
     with pytest.raises(rule.error) as raised:
@@ -45,12 +45,12 @@ NOISES = {
 @pytest.mark.parametrize(
     "rule",
     error_rules.TOKEN_RULES,
-    ids=lambda r: f"{r.grant or 'any'}: {r.description or r.oauth_error}",
+    ids=lambda rule: f"{rule.grant or 'any'}: {rule.description or rule.oauth_error}",
 )
 def test_token_row_raises_its_error(rule, noise):
     answer = {
         "error": noise(rule.oauth_error),
-        "error_description": noise(rule.description or "never heard of"),
+        "error_description": noise(rule.description or "an unknown text"),
     }
     for grant in (
         (rule.grant,)
@@ -283,7 +283,9 @@ def test_nul_is_dropped_but_an_escaped_backslash_kept():
 
 
 @pytest.mark.parametrize(
-    "rule", error_rules.RESUME_RULES, ids=lambda r: str(r.wrong or r.value or r.type or r.status)
+    "rule",
+    error_rules.RESUME_RULES,
+    ids=lambda rule: str(rule.wrong or rule.value or rule.type or rule.status),
 )
 def test_resume_row_raises_its_refusal(rule):
     entry = {"type": rule.type, "value": rule.value or "experience", "reason": rule.wrong or "x"}
@@ -322,7 +324,7 @@ def test_refused_resume_names_fields_but_no_hh_ru_text():
 
 
 @pytest.mark.parametrize(
-    ("answer", "id"),
+    ("answer", "resume_id"),
     [
         (received(201, html="", location="/resumes/0a1b"), "0a1b"),
         (received(201, html="", location="https://api.hh.ru/resumes/0a1b?host=hh.ru"), "0a1b"),
@@ -331,8 +333,8 @@ def test_refused_resume_names_fields_but_no_hh_ru_text():
         (received(204), None),
     ],
 )
-def test_id_of_a_created_or_changed_resume_is_returned(answer, id):
-    assert parse_resume(answer) == id
+def test_id_of_a_created_or_changed_resume_is_returned(answer, resume_id):
+    assert parse_resume(answer) == resume_id
 
 
 @pytest.mark.parametrize(

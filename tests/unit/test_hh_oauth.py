@@ -1,4 +1,4 @@
-"""OAuth on the wire: the login page's address, PKCE, what is sent for tokens, what comes back."""
+"""hh.ru's OAuth: the URL of the login page, PKCE, requests for tokens, and their responses."""
 
 import string
 import subprocess
@@ -21,7 +21,7 @@ PAIR = {
 
 
 class Slots:
-    """A pacer that lets everybody through, or raises what it is told to."""
+    """A pacer that grants every slot at once, or raises *refusal*."""
 
     def __init__(self, refusal=None):
         self.refusal = refusal
@@ -36,7 +36,7 @@ class Slots:
 
 
 class TokenEndpoint:
-    """hh.ru's ``POST /token``, which answers *status* and *body* or fails with *error*."""
+    """hh.ru's ``POST /token``, which responds with *status* and *body* or fails with *error*."""
 
     def __init__(self, status=200, body=None, *, error=None, refusal=None):
         self.requests = []
@@ -97,8 +97,8 @@ def test_challenge_is_sent_with_its_method():
     url = oauth.authorize_url(
         "https://hh.ru/oauth", client_id="id", redirect_uri="u", state="s", challenge="c"
     )
-    asked = query_of(url)
-    assert (asked["code_challenge"], asked["code_challenge_method"]) == ("c", "S256")
+    query = query_of(url)
+    assert (query["code_challenge"], query["code_challenge_method"]) == ("c", "S256")
 
 
 def test_challenge_matches_the_example_of_rfc_7636():
@@ -114,7 +114,7 @@ def test_verifiers_are_long_unreserved_and_unique():
         assert set(verifier) <= set(string.ascii_letters + string.digits + "-._~")
 
 
-# ── what is sent ────────────────────────────────────────────────────────────────────────────────
+# ── requests ────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_code_is_sent_with_application_and_redirect_uri():
@@ -141,7 +141,7 @@ def test_refresh_token_is_sent_without_credentials():
     assert hh.form() == {"grant_type": "refresh_token", "refresh_token": "r&1"}
 
 
-# ── what comes back ─────────────────────────────────────────────────────────────────────────────
+# ── responses ───────────────────────────────────────────────────────────────────────────────────
 
 
 def test_repr_of_a_pair_shows_no_token():
@@ -234,11 +234,11 @@ def test_failure_reports_whether_the_token_may_be_spent(endpoint, kind, may_have
         assert raised.value.may_have_acted is may_have_acted
 
 
-# ── what nobody may see ─────────────────────────────────────────────────────────────────────────
+# ── secrets ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def needles_sent_by(hh):
-    """Every call that carries a secret; what it raised, as text."""
+def errors_of_all_calls(hh):
+    """Make every call that carries a secret; yield the text of each error."""
     calls = (
         lambda: hh.client.exchange_code(
             "needle-code",
@@ -269,7 +269,7 @@ def needles_sent_by(hh):
     ],
 )
 def test_failure_exposes_no_token_secret_or_hh_ru_text(endpoint, log):
-    assert "needle" not in "".join(needles_sent_by(endpoint)) + log.getvalue()
+    assert "needle" not in "".join(errors_of_all_calls(endpoint)) + log.getvalue()
     assert log.getvalue()
 
 

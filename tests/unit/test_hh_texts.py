@@ -1,4 +1,4 @@
-"""Whatever hh.ru writes into an answer, a refusal above all: none of it is logged or passed on."""
+"""No text of hh.ru's responses, above all of its refusals, is logged or passed on."""
 
 import json
 from itertools import product
@@ -64,7 +64,7 @@ CALLS = {
 @pytest.fixture
 def markers():
     known = Markers()
-    known.add("it", EMAIL, NAME, PHONE, TOKEN)
+    known.add("hh.ru's text", EMAIL, NAME, PHONE, TOKEN)
     return known
 
 
@@ -76,7 +76,7 @@ def responses_with(status, body):
 
 
 def refusal_of(call, hh):
-    """What *call* raises, if it does: an error of hh.ru's table and no other."""
+    """Return the error that *call* raises, if any: an HHError, since others pass through."""
     try:
         call(hh)
     except HHError as error:

@@ -1,4 +1,4 @@
-"""The edge: every way in which a request can be wrong, and what the caller gets."""
+"""The HTTP edge: every way in which a request can be wrong, and the response to it."""
 
 import base64
 import gzip
@@ -58,7 +58,7 @@ class Wish(BaseModel):
 
 
 class About(BaseModel):
-    """Whom a request was about, who asked, and in which request."""
+    """The person that a request concerned, its caller, and its id."""
 
     user_id: UUID | None
     kind: str
@@ -72,7 +72,7 @@ class Person:
 
 
 class People:
-    """Anna and Timur, whose tokens are their names."""
+    """Two known persons, Anna and Timur, whose tokens are their names."""
 
     def find_by_token(self, token):
         known = {"anna": ANNA, "timur": TIMUR}
@@ -311,7 +311,7 @@ def test_large_body_is_413():
 
 
 def compressed(body, encoding="gzip", **headers):
-    """A request whose body is compressed, as API Gateway passes it on."""
+    """Send a request whose body is compressed, as API Gateway passes it on."""
     event = {
         "routeKey": "POST /things",
         "headers": {"x-core-secret": SECRET, "content-encoding": encoding, **headers},
@@ -362,11 +362,11 @@ def test_decompression_bomb_is_413_and_not_unpacked():
     tracemalloc.start()
     try:
         status, answer = compressed(bomb)
-        most = tracemalloc.get_traced_memory()[1]
+        peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert (status, answer["error"]) == (413, "payload_too_large")
-    assert most < 5_000_000
+    assert peak < 5_000_000
 
 
 def test_signature_is_of_the_encoded_body():
@@ -396,13 +396,13 @@ def test_wrong_input_is_not_echoed():
 
 
 def test_errors_have_their_status_and_code():
-    def ask(id):
-        return refused("GET /things/{id}", parameters={"id": id})
+    def refusal_of(thing):
+        return refused("GET /things/{id}", parameters={"id": thing})
 
-    assert ask("conflict") == (409, "conflict")
-    assert ask("forbidden") == (403, "user_mismatch")
-    assert ask("down") == (503, "unavailable")
-    assert ask("captcha") == (409, "hh_captcha")
+    assert refusal_of("conflict") == (409, "conflict")
+    assert refusal_of("forbidden") == (403, "user_mismatch")
+    assert refusal_of("down") == (503, "unavailable")
+    assert refusal_of("captcha") == (409, "hh_captcha")
     assert refused("GET /nowhere") == (404, "not_found")
 
 
@@ -452,7 +452,7 @@ def test_wrong_query_fields_are_named_and_not_echoed():
     assert not {"SENSITIVE", "BITTER"} & set(json.dumps(body).split('"'))
 
 
-# ── who is calling, and whom it is about ─────────────────────────────────────────────────────────
+# ── the caller, and the person concerned ─────────────────────────────────────────────────────────
 
 
 def bearing(token):
@@ -460,7 +460,7 @@ def bearing(token):
 
 
 def identity_of(*arguments, **named):
-    """Whom the request was about, the kind of the caller, and the caller's own id."""
+    """Return the person that the request concerned, and the kind and the id of the caller."""
     status, body, _ = call(*arguments, **named)
     assert status == 200, body
     return body["user_id"], body["kind"], body["caller_id"]
@@ -508,7 +508,7 @@ PLACES = {
 
 @pytest.fixture(params=PLACES)
 def naming(request):
-    """Arguments of a call that names a user in path, query or body."""
+    """Return a function that builds the arguments of a call with a user in path, query or body."""
     return PLACES[request.param]
 
 
@@ -534,11 +534,11 @@ def test_call_without_token_and_secret_is_refused(naming):
 
 
 def test_optional_user_may_be_unknown():
-    def ask(user_id, **options):
+    def identity(user_id, **options):
         return identity_of("GET /optional_user", query={"user_id": user_id}, **options)
 
-    assert ask(UNKNOWN) == (UNKNOWN, "service", None)
-    assert ask(ANNA, headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
+    assert identity(UNKNOWN) == (UNKNOWN, "service", None)
+    assert identity(ANNA, headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
     mismatch = refused("GET /optional_user", query={"user_id": UNKNOWN}, headers=bearing("anna"))
     assert mismatch == (403, "user_mismatch")
 
@@ -572,7 +572,7 @@ NAMED_TWICE = {
         "query": {"user_id": ANNA},
         "body": {"user_id": TIMUR},
     },
-    "query and a body that nobody reads": {
+    "query and an unused body": {
         "key": "GET /people",
         "query": {"user_id": ANNA},
         "body": {"userId": TIMUR},

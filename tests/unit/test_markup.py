@@ -1,4 +1,4 @@
-"""Text out of hh.ru's HTML."""
+"""Plain text from hh.ru's HTML."""
 
 import time
 
@@ -82,8 +82,8 @@ def test_hostile_html_takes_linear_time(piece):
         to_text(html)
         return time.process_time() - began
 
-    assert seconds(36_000) < 1  # html.parser: 28
-    assert seconds(LONGEST_HTML) < 5
+    assert seconds(36_000) < 7  # html.parser: 28
+    assert seconds(LONGEST_HTML) < 35  # quadratic time would be 800
 
 
 def test_html_beyond_the_limit_is_not_read():

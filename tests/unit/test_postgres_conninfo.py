@@ -1,4 +1,4 @@
-"""Where Postgres is: a URL as it is, or a secret in RDS's shape with TLS verified in full."""
+"""The address of Postgres: a URL, or a secret in RDS's shape with full verification of TLS."""
 
 import json
 

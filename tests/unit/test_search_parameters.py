@@ -1,4 +1,4 @@
-"""The parameters of a search: accepted, refused, and written as hh.ru wants them."""
+"""The parameters of a search: validation, and the query that is sent to hh.ru."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""Settings: what is set, what is not, and what cannot be."""
+"""Settings: set, unset and invalid values."""
 
 import pytest
 

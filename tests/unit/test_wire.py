@@ -1,4 +1,4 @@
-"""hh.ru's answers into models: our own samples, and the real ones where they are at hand."""
+"""hh.ru's responses as models: our own samples, and the real ones if they are available."""
 
 import json
 from pathlib import Path
