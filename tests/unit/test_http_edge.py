@@ -276,13 +276,13 @@ def test_invalid_token_beside_a_valid_secret_is_refused():
 
 
 def test_token_without_people_is_refused():
-    alone = Api()
-    alone.get("/open", auth=SERVICE)(open_route)
+    api_without_people = Api()
+    api_without_people.get("/open", auth=SERVICE)(open_route)
     event = {
         "routeKey": "GET /open",
         "headers": {"x-core-secret": SECRET, "authorization": "Bearer anna"},
     }
-    answer = alone.handler(event, CONTEXT)
+    answer = api_without_people.handler(event, CONTEXT)
     assert (answer["statusCode"], json.loads(answer["body"])["error"]) == (401, "invalid_token")
 
 

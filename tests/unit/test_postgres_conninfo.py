@@ -73,6 +73,6 @@ def test_secret_of_another_shape_names_the_missing_key(monkeypatch, caplog, key)
     monkeypatch.setenv("DATABASE_URL", json.dumps(secret))
     with pytest.raises(Unavailable):
         postgres.conninfo()
-    (said,) = [vars(record) for record in caplog.records]
-    assert (said["variable"], said["key"]) == ("DATABASE_URL", key)
+    (logged,) = [vars(record) for record in caplog.records]
+    assert (logged["variable"], logged["key"]) == ("DATABASE_URL", key)
     assert "p'a ss" not in caplog.text

@@ -28,16 +28,15 @@ from ullgetthejob.hh.error_parsing import (
 from ullgetthejob.hh.error_rules import APPLICATION, CODE, REFRESH
 from ullgetthejob.hh.errors import (
     HHAppTokenMissing,
-    HHBusy,
     HHError,
     HHForbidden,
     HHNotFound,
-    HHRegionBlocked,
     HHResumeNotFound,
     HHTokenRefused,
     HHUnavailable,
     HHVacancyNotFound,
 )
+from ullgetthejob.hh.pause_policy import PausePolicy
 from ullgetthejob.platform import tls
 from ullgetthejob.platform.telemetry import count, logger
 
@@ -63,9 +62,6 @@ MAX_RESUME_PAGES = 5  # hh.ru: a person has at most 20 resumes, which fit on one
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 CONNECTION_LOST = {"token_revoked", "bad_authorization"}
 DICTIONARY = re.compile(r"/[a-z_]{1,40}")
-FAILURES_BEFORE_PAUSE = 3  # of different subjects: one that always fails does not count again
-PAUSE_AFTER_FAILURES_S = 5
-PAUSE_AFTER_429_S = 1
 
 
 class HHClient:
@@ -97,9 +93,7 @@ class HHClient:
         )
         self._pacer = pacer
         self._token = token or AppToken(self.exchange_application)
-        # The subject of the last call, and the subjects that failed since the last success.
-        self._subject = ""
-        self._failed_subjects: set[str] = set()
+        self._pause_policy = PausePolicy(pacer)
 
     def close(self) -> None:
         """Close the connections."""
@@ -339,16 +333,15 @@ class HHClient:
         """Return hh.ru's response, good or bad. Raises :class:`HHUnavailable` without one."""
         self._pacer.wait()
         count("HhCalls")
-        self._subject = _subject_of(method, path, request)
+        self._pause_policy.begin_call(method, path, request)
         try:
             return self._send(method, path, **request)
         except (httpx.HTTPError, TimeoutError) as error:
-            if isinstance(error, NEVER_SENT):  # counts as another subject each time
-                self._subject = f"connection {time.monotonic_ns()}"
-            self._record_failure()
+            is_sent = not isinstance(error, NEVER_SENT)
+            self._pause_policy.record_failure(is_connected=is_sent)
             logger.warning("hh.ru unreachable", error_type=type(error).__name__)
             unavailable = HHUnavailable("hh.ru does not answer at the moment")
-            unavailable.may_have_acted = not isinstance(error, NEVER_SENT)
+            unavailable.may_have_acted = is_sent
             raise unavailable from error
 
     def _send(self, method: str, path: str, **request: Any) -> Received:
@@ -379,38 +372,10 @@ class HHClient:
             )
             if isinstance(error, HHForbidden):
                 error.method, error.path = received.method, received.path
-            self._record_error(error, received.method)
+            self._pause_policy.record_error(error, received.method)
             raise
-        self._failed_subjects.clear()
+        self._pause_policy.record_success()
         return content
-
-    def _record_error(self, error: HHError, method: str) -> None:
-        count(type(error).__name__)
-        if isinstance(error, HHForbidden) and error.path == "/vacancies":
-            count("HhSearchClosed")
-        if isinstance(error, HHUnavailable):
-            self._record_failure()
-            return
-        self._failed_subjects.clear()
-        # A write that the edge refuses may be closed alone; only a read shows a blocked address.
-        if isinstance(error, HHRegionBlocked) and method == "GET":
-            self._pause("region_blocked", error.retry_after_s)
-        elif isinstance(error, HHBusy):
-            self._pause("busy", PAUSE_AFTER_429_S)
-
-    def _record_failure(self) -> None:
-        """Count the subject of the last call as failed, and pause all callers if calls for several
-        subjects failed in a row. A single vacancy that always fails does not pause the others."""
-        self._failed_subjects.add(self._subject)
-        if len(self._failed_subjects) >= FAILURES_BEFORE_PAUSE:
-            self._pause("unavailable", PAUSE_AFTER_FAILURES_S)
-
-    def _pause(self, reason: str, seconds: float) -> None:
-        """Pause all callers; a failure to store the pause must not hide the error of the call."""
-        try:
-            self._pacer.pause(reason, seconds)
-        except HHUnavailable:
-            logger.warning("calls to hh.ru cannot be paused", reason=reason)
 
 
 @contextmanager
@@ -432,17 +397,6 @@ def _read(reader: Callable[[Any], _Model], content: Any) -> _Model:
         logger.error("hh.ru's response has an unknown shape", error_type=type(error).__name__)
         count("HhUnreadable")
         raise HHUnavailable("hh.ru's answer cannot be read") from error
-
-
-def _subject_of(method: str, path: str, request: dict[str, Any]) -> str:
-    """Return the subject of a call: a vacancy (of any caller), a search, or a person's list."""
-    vacancy_id = (request.get("data") or {}).get("vacancy_id")
-    if vacancy_id is not None:
-        return f"/vacancies/{vacancy_id}"
-    if path.startswith("/vacancies/"):
-        return path
-    parts = [request.get(name) for name in ("params", "data", "json", "headers")]
-    return f"{method} {path} {hash(str(parts))}"
 
 
 def _authorization(token: str) -> dict[str, str]:
