@@ -1,9 +1,9 @@
-"""A message to 1,000 connections: Core's sockets beside boto3 with 32 threads.
+"""A message to 1,000 connections: Core's sender compared with boto3 in 32 threads.
 
-``make bench-broadcast``. Both post 4 KB to each of 1,000 connections of an API that takes 15 ms for
-a post, over TLS with a certificate that is verified: a server in a process of its own. Each sender
-has a process of its own, too, keeps its connections from round to round (the first one warms up and
-is dropped), and takes turns with the other within each round. What the server got is counted.
+``make bench-broadcast``. Both post 4 KB to each of 1,000 connections of an API that takes 15 ms per
+post, over verified TLS, served by a separate process. Each sender also has its own process and
+keeps its connections from round to round (the first round warms up and is dropped); the senders
+alternate within each round. The server counts the messages that it receives.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RATIO_TARGET = 3.0
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measure(rounds: int) -> dict[str, list[dict[str, float]]]:
-    """What each round of each sender took."""
+    """Return the figures of each round, by sender."""
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in SENDERS}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         certify(Path(folder))
@@ -78,9 +78,9 @@ def measure(rounds: int) -> dict[str, list[dict[str, float]]]:
         }
         for number in range(rounds + 1):
             for name in reversed(SENDERS) if number % 2 else SENDERS:
-                figure = senders[name].ask()
-                got = server.ask()["got"]
-                assert got == CONNECTIONS, f"{name} sent {got} messages"
+                figure = senders[name].run_once()
+                received = server.run_once()["received"]
+                assert received == CONNECTIONS, f"{name} sent {received} messages"
                 if number:
                     figures[name].append(figure)
             print(f"\rround {number}/{rounds}", end="", file=sys.stderr, flush=True)
@@ -89,9 +89,9 @@ def measure(rounds: int) -> dict[str, list[dict[str, float]]]:
 
 
 def report(figures: dict[str, list[dict[str, float]]]) -> bool:
-    """Print the table; whether Core's sockets meet the target."""
+    """Print the table; return whether Core's sender meets the target."""
     medians = {
-        name: {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        name: {key: statistics.median(figure[key] for figure in rounds) for key in rounds[0]}
         for name, rounds in figures.items()
     }
     print(f"{'':24} {'core':>9} {'boto3':>9} {'ratio':>7}")
@@ -117,28 +117,28 @@ def report(figures: dict[str, list[dict[str, float]]]) -> bool:
 
 
 class Process:
-    """A process that answers each line with a line of JSON."""
+    """A process that responds to each line of input with a line of JSON."""
 
     def __init__(self, running: subprocess.Popen[str]) -> None:
         self._running = running
 
-    def ask(self) -> dict[str, Any]:
-        """Let it do its work once; what came of it."""
+    def run_once(self) -> dict[str, Any]:
+        """Let the process do its work once, and return the result."""
         assert self._running.stdin is not None
         self._running.stdin.write("\n")
         self._running.stdin.flush()
         return self.read()
 
     def read(self) -> dict[str, Any]:
-        """What it says."""
+        """Return the next line of its output."""
         assert self._running.stdout is not None
-        answer: dict[str, Any] = json.loads(self._running.stdout.readline())
-        return answer
+        result: dict[str, Any] = json.loads(self._running.stdout.readline())
+        return result
 
 
 @contextlib.contextmanager
 def process(*arguments: str, **environment: str) -> Iterator[Process]:
-    """This file in another role."""
+    """Run this file in another role, as a separate process."""
     running = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.broadcast", *arguments],
         cwd=REPOSITORY,
@@ -155,7 +155,7 @@ def process(*arguments: str, **environment: str) -> Iterator[Process]:
 
 
 def work(name: str, endpoint: str) -> None:
-    """A sender: one round a line of its input."""
+    """Run a sender, which sends one round per line of its input."""
     send = {"core": core_sender, "boto3": boto3_sender}[name](endpoint)
     ids = [f"L0SM9cOFvHcCI{number:02x}=" for number in range(CONNECTIONS)]
     for _ in sys.stdin:
@@ -176,21 +176,22 @@ def _cpu_s() -> float:
 
 
 def core_sender(endpoint: str) -> Any:
-    """What the broadcaster posts with."""
+    """Return a function that sends with the broadcaster's client."""
     from ullgetthejob.realtime import sockets
 
     def send(ids: list[str]) -> None:
-        async def posted() -> None:
-            here = sockets.client_for(endpoint)
-            await asyncio.gather(*(here.post(id, MESSAGE) for id in ids))
+        async def post_all() -> None:
+            client = sockets.client_for(endpoint)
+            posts = (client.post(connection_id, MESSAGE) for connection_id in ids)
+            await asyncio.gather(*posts)
 
-        sockets.run(posted())
+        sockets.run(post_all())
 
     return send
 
 
 def boto3_sender(endpoint: str) -> Any:
-    """The SDK, as one would use it."""
+    """Return a function that sends with the SDK in a pool of threads."""
     from concurrent.futures import ThreadPoolExecutor
 
     import boto3
@@ -203,8 +204,11 @@ def boto3_sender(endpoint: str) -> Any:
     )
     pool = ThreadPoolExecutor(THREADS)
 
+    def post(connection_id: str) -> None:
+        client.post_to_connection(ConnectionId=connection_id, Data=MESSAGE)
+
     def send(ids: list[str]) -> None:
-        list(pool.map(lambda id: client.post_to_connection(ConnectionId=id, Data=MESSAGE), ids))
+        list(pool.map(post, ids))
 
     return send
 
@@ -213,7 +217,8 @@ def boto3_sender(endpoint: str) -> Any:
 
 
 async def serve(folder: Path) -> None:
-    """Answer every request after a while; tell how many there were since it was asked last."""
+    """Respond to every request after the latency; report the number of requests since the last
+    report for each line of input."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
     server = await asyncio.get_running_loop().create_server(
@@ -221,34 +226,34 @@ async def serve(folder: Path) -> None:
     )
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
-        got, _Connection.got = _Connection.got, 0
-        print(json.dumps({"got": got}), flush=True)
+        received, _Connection.received = _Connection.received, 0
+        print(json.dumps({"received": received}), flush=True)
 
 
 class _Connection(asyncio.Protocol):
-    """HTTP/1.1 as far as posts of a known length go: it must cost less than any sender."""
+    """HTTP/1.1 for posts of a known length only, so that it costs less than any sender."""
 
-    got = 0
+    received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._waiting = b""
+        self._buffer = b""
 
     def data_received(self, data: bytes) -> None:
-        self._waiting += data
-        head, found, rest = self._waiting.partition(b"\r\n\r\n")
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         if b"100-continue" in head.lower() and not rest:
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if len(rest) >= length:
-            assert rest == MESSAGE, "what is that?"
-            self._waiting = b""
-            asyncio.get_running_loop().call_later(LATENCY_S, self._answer)
+            assert rest == MESSAGE, "an unexpected message"
+            self._buffer = b""
+            asyncio.get_running_loop().call_later(LATENCY_S, self._respond)
 
-    def _answer(self) -> None:
-        _Connection.got += 1
+    def _respond(self) -> None:
+        _Connection.received += 1
         self._write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     def _write(self, data: bytes) -> None:
@@ -257,7 +262,7 @@ class _Connection(asyncio.Protocol):
 
 
 def certify(folder: Path) -> None:
-    """A certificate of localhost's that signs itself, and its key."""
+    """Write a self-signed certificate of localhost, and its key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,12 +1,12 @@
-"""Cold starts: INIT and the way to the first answer, under AWS's Runtime Interface Emulator.
+"""Cold starts: INIT and the time to the first response, under AWS's Runtime Interface Emulator.
 
-``make bench-cold-start``. Each function is started over and over, taking turns with a plausible
-naive search (naive_handler.py) and an empty handler (the floor), in one run, on the same packages
-with the same bytecode, against the same Postgres, DynamoDB, KMS and hh.ru sandbox, in which the
-person of the sample events is connected and has what they ask for. Secrets are read from Secrets
-Manager as in the cloud; the calls for them are counted. A start is a new
-emulator and a new Python; INIT is what the emulator reports, the first answer is timed from the
-emulator's start until its first invocation has answered. Medians, and ratios to the naive search.
+``make bench-cold-start``. Each function is started repeatedly, alternating with a plausible naive
+search (naive_handler.py) and an empty handler (the floor), in one run, on the same packages with
+the same bytecode, against the same Postgres, DynamoDB, KMS and hh.ru sandbox, in which the person
+of the sample events is connected and has the requested data. Secrets are read from Secrets Manager
+as in the cloud; the calls for them are counted. Each start is a new emulator and a new Python. INIT
+is the emulator's own figure; the first response is timed from the start of the emulator to the end
+of its first invocation. The results are medians, and ratios to the naive search.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MACHINE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
-# What Lambda's own image has under /var/runtime: AWS's runtime client and boto3.
+# The content of /var/runtime in Lambda's own image: AWS's runtime client and boto3.
 RUNTIME = (
     *("awslambdaric", "simplejson", "snapshot-restore-py"),
     *("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3"),
@@ -53,10 +53,10 @@ INVOKE = "/2015-03-31/functions/function/invocations"
 INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)")
 
 PERSON = "anna"  # of the sandbox; connected to the user of the sample events
-# What else than 200 a sample is answered: it is accepted; nobody issued its ticket.
+# The expected statuses other than 200: an accepted application, an unknown ticket.
 OTHER_STATUS = {"submit": 202, "websocket": 401}
 
-# The search against the naive one.
+# Ratios of the search to the naive one.
 INIT_TARGET = 0.40
 FIRST_ANSWER_TARGET = 0.70
 
@@ -65,7 +65,7 @@ EMPTY_HANDLER = "def handler(event, context):\n    return {'statusCode': 200, 'b
 
 @dataclass
 class Case:
-    """One handler and what was measured of it: times in milliseconds, calls for secrets."""
+    """One handler and its measurements: times in milliseconds, calls for secrets."""
 
     name: str
     handler: str
@@ -78,7 +78,7 @@ class Case:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
@@ -86,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "data") as variables:
         manager = SecretsManager(variables["SearchFunction"]["AWS_ENDPOINT_URL"])
         cases = prepare(Path(folder), variables, manager)
-        furnish({case.name: case for case in cases}, Path(folder))
+        connect_person({case.name: case for case in cases}, Path(folder))
         for round_number in range(rounds + 1):  # the first one warms the caches and is dropped
             for case in reversed(cases) if round_number % 2 else cases:
                 manager.calls.clear()
@@ -106,7 +106,7 @@ def main() -> None:
 def prepare(
     folder: Path, variables: Mapping[str, Mapping[str, str]], manager: SecretsManager
 ) -> list[Case]:
-    """Build the layers for this machine's Python as for the functions', and every handler."""
+    """Build the layers for this machine's Python, and every handler; return the cases."""
     layers = {
         "DependenciesLayer": build_layer(folder, "layers/dependencies", "DependenciesLayer"),
         "CoreLayer": build_layer(folder, "layers/core", "CoreLayer"),
@@ -142,7 +142,7 @@ def prepare(
 
 
 def build_layer(folder: Path, source: str, name: str) -> Path:
-    """The layer as ``make build`` makes it, for the Python that runs this."""
+    """Build a layer as ``make build`` does, for the Python that runs this; return its folder."""
     target = folder / name
     version = ".".join(map(str, sys.version_info[:2]))
     subprocess.run(
@@ -163,7 +163,7 @@ def build_layer(folder: Path, source: str, name: str) -> Path:
 
 
 def copy_runtime(target: Path) -> Path:
-    """What a function finds beside its layers, out of this environment."""
+    """Copy the packages of Lambda's image from this environment to *target*, and return it."""
     for name in RUNTIME:
         for file in metadata.distribution(name).files or []:
             if not {"..", "__pycache__"} & set(file.parts):
@@ -174,20 +174,20 @@ def copy_runtime(target: Path) -> Path:
 
 
 def compile_all(folder: Path) -> None:
-    """Bytecode of the kind that the layers carry."""
+    """Compile *folder* to bytecode of the same kind as in the layers."""
     flags = ["-q", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([sys.executable, "-m", "compileall", *flags, folder], check=True)
 
 
 def sample(name: str, given: Mapping[str, str]) -> dict[str, Any]:
-    """The sample event, with the secret that the services really have."""
+    """Return a sample event with the actual secret of the services."""
     event: dict[str, Any] = json.loads((REPOSITORY / f"events/{name}.json").read_text())
     if "x-core-secret" in event.get("headers", {}):
         event["headers"]["x-core-secret"] = given["ORCHESTRATOR_SECRET"]
     return event
 
 
-def furnish(cases: Mapping[str, Case], folder: Path) -> None:
+def connect_person(cases: Mapping[str, Case], folder: Path) -> None:
     """Connect the person of the sample events, through the real flow, and add to their campaign."""
     oauth, queue = cases["oauth"], cases["queue"]
     _, _, way = start(oauth, folder)
@@ -211,8 +211,9 @@ def furnish(cases: Mapping[str, Case], folder: Path) -> None:
 
 
 def start(case: Case, folder: Path) -> tuple[float, float, dict[str, Any]]:
-    """One cold start: INIT and start → first answer, in milliseconds, and that answer."""
-    time.sleep(0.25)  # the pacer's slot of the case before is over
+    """Measure one cold start; return INIT and the time to the first response, in milliseconds, and
+    the response."""
+    time.sleep(0.25)  # until the pacer's slot of the previous case is over
     emulator = f"samcli/local/rapid/aws-lambda-rie-{MACHINE}"
     samcli = util.find_spec("samcli")
     assert samcli is not None
@@ -241,8 +242,8 @@ def start(case: Case, folder: Path) -> tuple[float, float, dict[str, Any]]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    said = log_path.read_text()
-    reported = INIT_REPORT.search(said)
+    output = log_path.read_text()
+    reported = INIT_REPORT.search(output)
     expected = OTHER_STATUS.get(case.name, 200)
     if (
         reported is None
@@ -250,12 +251,13 @@ def start(case: Case, folder: Path) -> tuple[float, float, dict[str, Any]]:
         or answer.get("statusCode", expected) != expected
         or answer.get("batchItemFailures")
     ):
-        raise RuntimeError(f"{case.name} does not work: {answer}\n{said}")
+        raise RuntimeError(f"{case.name} does not work: {answer}\n{output}")
     return float(reported[1]), first_answer, answer
 
 
 def invoke(port: int, event: dict[str, Any]) -> dict[str, Any]:
-    """The emulator's first answer. It listens after some milliseconds, and one at a time."""
+    """Return the emulator's first response. It listens after some milliseconds, and accepts one
+    connection at a time."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     until = time.monotonic() + 5
     while True:
@@ -273,7 +275,7 @@ def invoke(port: int, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -283,7 +285,7 @@ def free_port() -> int:
 
 
 def report(cases: list[Case]) -> bool:
-    """Print the table; whether the search meets its targets."""
+    """Print the table; return whether the search meets its targets."""
     by_name = {case.name: case for case in cases}
     naive = by_name["naive search"]
     print(
@@ -306,7 +308,7 @@ def report(cases: list[Case]) -> bool:
 
 
 def rows(cases: list[Case], naive: Case) -> Iterator[tuple[Case, float, float, float, float]]:
-    """Medians of each case, and their ratios to the naive one."""
+    """Yield the medians of each case, and their ratios to those of the naive one."""
     naive_init = statistics.median(naive.init)
     naive_first = statistics.median(naive.first_answer)
     for case in cases:

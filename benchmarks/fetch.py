@@ -1,9 +1,9 @@
-"""How long a full run over 2,000 vacancies takes beside what the pace alone demands.
+"""The duration of a full run over 2,000 vacancies, compared with the pacer alone.
 
-``make bench-fetch``. Against the services of a local run (Postgres, moto, hh.ru's sandbox, which
-answers after 50 ms). The baseline waits for as many slots of the same pacer, three a second, and
-calls nobody. It takes turns with runs of the worker as its function does them: one to which all
-vacancies are new, one to which all are known. Medians of all rounds.
+``make bench-fetch``. It uses the services of a local run (Postgres, moto, hh.ru's sandbox, which
+responds after 50 ms). The baseline waits for the same number of slots of the same pacer, three per
+second, without any call. It alternates with runs of the worker as its function does them: one in
+which all vacancies are new, one in which all are known. The results are medians of all rounds.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ LAMBDA = {
     "AWS_REGION": REGION,
     "POWERTOOLS_LOG_LEVEL": "ERROR",
 }
-FORGET = "TRUNCATE jobs, search_queries, public_feed CASCADE"
-AGAIN = "UPDATE search_queries SET complete_from = NULL"
+TRUNCATE_RESULTS = "TRUNCATE jobs, search_queries, public_feed CASCADE"
+UPDATE_QUERIES_INCOMPLETE = "UPDATE search_queries SET complete_from = NULL"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     rounds = parser.parse_args().rounds
     took: dict[str, list[float]] = {"the pacer alone": [], "all new": [], "all known": []}
-    with tempfile.TemporaryDirectory(prefix="bench-fetch-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="bench-fetch-") as folder_name:
+        folder = Path(folder_name)
         folder.chmod(0o755)  # Postgres's own user must be able to enter it
         with services.running(folder) as variables:
             os.environ.update(variables["FetchWorkerFunction"])
@@ -61,14 +61,14 @@ def main() -> None:
             _publish(os.environ["HH_API_URL"])
             for _ in range(rounds):
                 took["the pacer alone"].append(_timed(_wait_for_slots))
-                took["all new"].append(_timed(lambda: _run(FORGET, new=VACANCIES)))
-                took["all known"].append(_timed(lambda: _run(AGAIN, new=0)))
+                took["all new"].append(_timed(lambda: _run(TRUNCATE_RESULTS, new=VACANCIES)))
+                took["all known"].append(_timed(lambda: _run(UPDATE_QUERIES_INCOMPLETE, new=0)))
     floor = statistics.median(took["the pacer alone"])
     print(f"{VACANCIES} vacancies in {CALLS} calls of {LATENCY_S * 1000:.0f} ms, {rounds} rounds:")
     print(f"{'':18}{'median s':>10}{'ratio':>8}")
-    for what, values in took.items():
+    for name, values in took.items():
         median = statistics.median(values)
-        print(f"{what:18}{median:10.2f}{median / floor:8.3f}")
+        print(f"{name:18}{median:10.2f}{median / floor:8.3f}")
     print(f"A run is to take no more than {TARGET} of what the pacer alone does.")
 
 
@@ -82,7 +82,7 @@ def _publish(sandbox: str) -> None:
 
 
 def _timed(work: Callable[[], None]) -> float:
-    time.sleep(1)  # no slot of the last one is in the way
+    time.sleep(1)  # until the last slot of the previous work is over
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -96,15 +96,15 @@ def _wait_for_slots() -> None:
         pacer.wait()
 
 
-def _run(before: str, *, new: int) -> None:
-    """A full run, after *before*."""
+def _run(preparation: str, *, new: int) -> None:
+    """Execute *preparation* (SQL), then a full run."""
     from functions.fetch_worker import app
     from ullgetthejob.hh.search_parameters import SearchParameters
     from ullgetthejob.platform import clock, postgres
     from ullgetthejob.saved_searches import canonical_searches, run_store
 
     connection = postgres.connection()
-    connection.execute(before)
+    connection.execute(preparation)
     search = SearchParameters(employer_id=(EMPLOYER["id"],))
     query_id: UUID = canonical_searches.get_or_create(
         search, connection=connection, now=clock.now()

@@ -1,11 +1,11 @@
-"""The search as one would plausibly write it first: what functions/search is measured against.
+"""A plausible first version of the search, as the baseline for functions/search.
 
-Everything is imported and every client made when the module loads, in the usual way: powertools'
-resolver with validation, logger and metrics, boto3 resource and clients, an httpx client, pydantic
-models. (No tracer: its SDK is not among our packages, and would only make this slower.) One answer
-does what functions/search does: a slot at the pacer in DynamoDB, the codes checked against hh.ru's
-dictionaries in Postgres, the application's token read and decrypted, one call to hh.ru, every
-vacancy stored.
+All imports and clients are made when the module loads, in the usual way: powertools' resolver with
+validation, logger and metrics, boto3 resource and clients, an httpx client, pydantic models. (No
+tracer: its SDK is not among our packages, and would only make this slower.) A request does the same
+as in functions/search: it reserves a slot of the pacer in DynamoDB, checks the codes with hh.ru's
+dictionaries in Postgres, reads and decrypts the application token, calls hh.ru once, and stores
+every vacancy.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PACE_MS = 1000 / float(os.environ["HH_CALLS_PER_SECOND"])
 
 
 class SearchRequest(BaseModel):
-    """What may be searched for."""
+    """The parameters of a search."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,14 +68,14 @@ class SearchRequest(BaseModel):
 
 
 class Named(BaseModel):
-    """A value of one of hh.ru's dictionaries."""
+    """An entry of one of hh.ru's dictionaries."""
 
     id: str | None = None
     name: str | None = None
 
 
 class Salary(BaseModel):
-    """What is offered."""
+    """The offered salary."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -93,7 +93,7 @@ class Snippet(BaseModel):
 
 
 class Vacancy(BaseModel):
-    """A vacancy as hh.ru's search shows it."""
+    """A vacancy as an item of hh.ru's search."""
 
     id: str
     name: str
@@ -115,7 +115,7 @@ class Vacancy(BaseModel):
 
 
 class Page(BaseModel):
-    """One page of hh.ru's answer."""
+    """One page of hh.ru's search."""
 
     items: list[Vacancy]
     found: int
@@ -124,7 +124,7 @@ class Page(BaseModel):
 
 
 class Job(BaseModel):
-    """A vacancy as Core answers it."""
+    """A vacancy in Core's response."""
 
     id: str
     title: str
@@ -146,7 +146,7 @@ class Job(BaseModel):
 
 
 class SearchAnswer(BaseModel):
-    """What a search answers."""
+    """The response to a search."""
 
     jobs: list[Job]
     found: int
@@ -155,7 +155,7 @@ class SearchAnswer(BaseModel):
 
 
 def connection() -> psycopg.Connection[dict[str, Any]]:
-    """The connection of this environment."""
+    """Return the connection of this environment."""
     global database
     if database is None or database.closed:
         database = psycopg.connect(
@@ -168,7 +168,7 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
 
 
 def secret(name: str) -> str:
-    """A variable's value, or the secret that it names."""
+    """Return the value of a variable, or of the secret that it names."""
     value = os.environ[name]
     if value.startswith("secretsmanager:"):
         return str(secrets.get(value.removeprefix("secretsmanager:"), max_age=300))
@@ -176,14 +176,14 @@ def secret(name: str) -> str:
 
 
 def authenticate() -> None:
-    """The caller knows the service's secret."""
+    """Raise unless the caller knows the service's secret."""
     sent = app.current_event.headers.get("x-core-secret", "")
     if not hmac.compare_digest(sent.encode(), secret("ORCHESTRATOR_SECRET").encode()):
         raise UnauthorizedError("the header X-Core-Secret is missing or wrong")
 
 
 def check_codes(request: SearchRequest) -> None:
-    """hh.ru's dictionaries have every code."""
+    """Raise unless hh.ru's dictionaries have every code."""
     for field, inside in CODES.items():
         code = getattr(request, field)
         query = "SELECT entries -> %s ? %s AS known FROM hh_dictionaries WHERE name = %s"
@@ -199,7 +199,7 @@ def check_codes(request: SearchRequest) -> None:
 
 
 def wait_for_slot() -> None:
-    """The next call to hh.ru may start."""
+    """Wait until the next call to hh.ru may start."""
     now = time.time_ns() // 1_000_000
     try:
         pacer.update_item(
@@ -217,7 +217,7 @@ def wait_for_slot() -> None:
 
 
 def access_token() -> str:
-    """The application's token, as functions/search obtained and kept it."""
+    """Return the application token that functions/search has obtained and stored."""
     client_id = secret("HH_CLIENT_ID")
     query = "SELECT access_token FROM hh_app_tokens WHERE client_id = %s"
     row = connection().execute(query, (client_id,)).fetchone()
@@ -231,7 +231,7 @@ def access_token() -> str:
 
 
 def to_job(vacancy: Vacancy) -> Job:
-    """A vacancy in the words of the BFF."""
+    """Return a vacancy in the shape of the BFF."""
     salary = vacancy.salary
     snippet = vacancy.snippet
     return Job(
@@ -256,7 +256,7 @@ def to_job(vacancy: Vacancy) -> Job:
 
 
 def store(jobs: list[Job], items: list[Vacancy], text: str) -> None:
-    """Keep what was seen."""
+    """Store the vacancies found."""
     now = datetime.now(UTC)
     rows = [
         {
@@ -297,7 +297,7 @@ def store(jobs: list[Job], items: list[Vacancy], text: str) -> None:
 
 @app.post("/api/jobs/search")
 def search_jobs(body: SearchRequest) -> SearchAnswer:
-    """Search hh.ru and keep what was seen."""
+    """Search hh.ru and store the vacancies found."""
     authenticate()
     check_codes(body)
     wait_for_slot()
@@ -317,5 +317,5 @@ def search_jobs(body: SearchRequest) -> SearchAnswer:
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """The entry point."""
+    """Handle an event: the entry point for Lambda."""
     return app.resolve(event, context)

@@ -1,10 +1,10 @@
-"""Acquires on AWS's DynamoDB Local: Core's token bucket beside zae-limiter's.
+"""Acquires on AWS's DynamoDB Local: Core's token bucket compared with zae-limiter's.
 
-``make bench-rate-limit``. Both limiters spend from one DynamoDB Local, each in processes and in a
-virtual environment of its own, taking turns within each round. *Steady*: one process, a bucket in
-use in which there is always a token. *Demand*: one process, then four, that want more than a bucket
-of 10 tokens and 50 a second gives, and wait as long as they are told; what they got of what the
-bucket allows. Medians of all rounds but the first.
+``make bench-rate-limit``. Both limiters use the same DynamoDB Local, each in its own processes and
+virtual environment, alternating within each round. *Steady*: one process, with a used bucket that
+always has a token. *Demand*: one process, then four, that want more than a bucket of 10 tokens and
+50 per second allows, and wait as long as the limiter says; measured is the granted share of the
+allowed tokens. The results are medians of all rounds but the first.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ VARIABLES = {
 }
 STEADY_COUNT = 400
 DEMAND_S = 8.0
-CROWD = 4
+PROCESSES = 4
 LIMITERS = ("core", "zae")
 
-# Beside zae-limiter, and of what the bucket allows.
+# The ratio to zae-limiter, and the share of the tokens that the bucket allows.
 RATIO_TARGET = 1.4
 REQUESTS_TARGET = 1.0
 SHARE_TARGET = 0.99
 
 
 class Worker:
-    """A process that acquires."""
+    """A process that acquires tokens."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -69,31 +69,31 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.answer()
+        self.result()
 
-    def order(self, work: str, **how: Any) -> None:
-        """Let it begin."""
+    def start(self, work: str, **options: Any) -> None:
+        """Start *work* in the process."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"work": work, **how}) + "\n")
+        self._process.stdin.write(json.dumps({"work": work, **options}) + "\n")
         self._process.stdin.flush()
 
-    def answer(self) -> dict[str, Any]:
-        """What came of it."""
+    def result(self) -> dict[str, Any]:
+        """Wait for the result of the work, and return it."""
         assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        result: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return result
 
     def stop(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         self._process.communicate()
 
 
-Figures = dict[str, dict[str, list[float]]]  # by limiter and what was measured
+Figures = dict[str, dict[str, list[float]]]  # by limiter and measurement
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -107,7 +107,7 @@ def main() -> None:
     with dynamodb() as url, contextlib.ExitStack() as stack:
         environment = {**VARIABLES, "AWS_ENDPOINT_URL_DYNAMODB": url}
         workers: dict[str, list[Worker]] = {name: [] for name in LIMITERS}
-        for name in LIMITERS * CROWD:
+        for name in LIMITERS * PROCESSES:
             worker = Worker(commands[name], environment)
             stack.callback(worker.stop)
             workers[name].append(worker)
@@ -123,7 +123,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def dynamodb() -> Iterator[str]:
-    """AWS's DynamoDB Local with Core's table; its URL."""
+    """Run AWS's DynamoDB Local with Core's table; yield its URL."""
     with tempfile.TemporaryDirectory() as folder:
         server = DynamoDbLocal(package.folder(), Path(folder) / "log")
         try:
@@ -136,35 +136,35 @@ def dynamodb() -> Iterator[str]:
 
 
 def measure(workers: list[Worker]) -> dict[str, float]:
-    """One round of one limiter."""
-    workers[0].order("steady", key=f"steady-{uuid4()}", count=STEADY_COUNT)
-    steady = workers[0].answer()
-    alone, crowd = demand(workers[:1]), demand(workers)
+    """Return the figures of one round of one limiter."""
+    workers[0].start("steady", key=f"steady-{uuid4()}", count=STEADY_COUNT)
+    steady = workers[0].result()
+    single, parallel = demand(workers[:1]), demand(workers)
     return {
         "acquires a second": STEADY_COUNT / sum(steady["seconds"]),
         "p50, ms": statistics.median(steady["seconds"]) * 1000,
         "requests an acquire": steady["requests"] / STEADY_COUNT,
-        "share of the allowed, 1 process": alone[0],
-        "requests a grant, 1 process": alone[1],
-        f"share of the allowed, {CROWD} processes": crowd[0],
-        f"requests a grant, {CROWD} processes": crowd[1],
+        "share of the allowed, 1 process": single[0],
+        "requests a grant, 1 process": single[1],
+        f"share of the allowed, {PROCESSES} processes": parallel[0],
+        f"requests a grant, {PROCESSES} processes": parallel[1],
     }
 
 
 def demand(workers: list[Worker]) -> tuple[float, float]:
-    """What *workers* get of what one bucket allows them together; requests a grant."""
+    """Return the share of a bucket's allowed tokens that *workers* get, and requests per grant."""
     start, key = time.time() + 0.5, f"demand-{uuid4()}"
     for worker in workers:
-        worker.order("demand", key=key, start=start, seconds=DEMAND_S)
-    answers = [worker.answer() for worker in workers]
-    granted = sum(answer["granted"] for answer in answers)
+        worker.start("demand", key=key, start=start, seconds=DEMAND_S)
+    results = [worker.result() for worker in workers]
+    granted = sum(result["granted"] for result in results)
     burst, per_second = SCARCE
-    requests = sum(answer["requests"] for answer in answers)
+    requests = sum(result["requests"] for result in results)
     return granted / (burst + per_second * DEMAND_S), requests / granted
 
 
 def report(figures: Figures) -> bool:
-    """Print the table; whether Core's bucket meets its targets."""
+    """Print the table; return whether Core's bucket meets its targets."""
     print(f"{'':34} {'core':>8} {'zae':>8} {'ratio':>7}")
     core, zae = (
         {measured: statistics.median(values) for measured, values in figures[name].items()}

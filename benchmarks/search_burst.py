@@ -1,10 +1,10 @@
-"""How long the BFF's page waits when fifty people search at once.
+"""The time that the BFF's page waits when fifty users search at once.
 
-``make bench-search-burst``. Against a local cloud of its own, with the template's throttles and
-concurrency, and hh.ru asked at the default pace. Every search is sent as the BFF sends it: signed,
-and sent again after 1, 2 and 4 seconds where it is answered with 5xx. The baseline is one search
-alone, in a system that has just served a burst; each of them asks hh.ru. The first burst of each
-kind is a cold one: it starts the function's processes, on the cores of one machine.
+``make bench-search-burst``. It uses its own local cloud, with the template's throttles and
+concurrency, and hh.ru's default pace. Every search is sent as the BFF sends it: signed, and retried
+after 1, 2 and 4 seconds if the response is a 5xx. The baseline is a single search in a system that
+has just served a burst; each of these calls hh.ru. The first burst of each kind is a cold one: it
+starts the function's processes, on the cores of one machine.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from benchmarks import services
 
 CALLERS = 50
 ALONE = 15
-WAITS_S = (1, 2, 4)  # the BFF's, before it sends again what was answered with 5xx
+WAITS_S = (1, 2, 4)  # the BFF's, before it retries after a 5xx
 PATIENCE_S = 30  # the browser's
-PAUSE_S = 6  # the gateway's throttle fills up, and no answer is fresh any more
+PAUSE_S = 6  # until the gateway's throttle is full, and no shared answer is fresh
 CALLS_PER_SECOND = 3  # the template's HhCallsPerSecond
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What one person's search came to: each status that the BFF got, and how long it took."""
+    """The result of one user's search: each status that the BFF received, and the duration."""
 
     statuses: list[int]
     seconds: float
@@ -42,14 +42,14 @@ class Searched:
 
 @dataclass(frozen=True)
 class Bff:
-    """Sends searches to *core* as the BFF does; *sandbox* counts what hh.ru is asked."""
+    """A client that sends searches to *core* as the BFF does; *sandbox* counts hh.ru's calls."""
 
     core: str
     sandbox: str
     secret: str
 
     def search(self, text: str) -> Searched:
-        """Search for *text*, again where Core answers with 5xx."""
+        """Search for *text*, with retries if Core responds with 5xx."""
         content = json.dumps({"text": text}).encode()
         headers = {
             "Content-Type": "application/json",
@@ -70,7 +70,8 @@ class Bff:
     def search_at_once(
         self, texts: list[str], pause_s: float = PAUSE_S
     ) -> tuple[list[Searched], int]:
-        """Search for all *texts* at the same moment; with them, the calls to hh.ru's search."""
+        """Search for all *texts* at the same moment; return the results, and the number of calls to
+        hh.ru's search."""
         time.sleep(pause_s)
         before, begin = self.hh_searches(), threading.Barrier(len(texts))
 
@@ -83,13 +84,13 @@ class Bff:
         return searched, self.hh_searches() - before
 
     def hh_searches(self) -> int:
-        """How often hh.ru's search was called so far."""
+        """Return the number of calls to hh.ru's search so far."""
         calls = httpx.get(f"{self.sandbox}/_sandbox/state").json()["calls"]["by_route"]
         return int(calls.get("GET /vacancies", 0))
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--callers", type=int, default=CALLERS)
@@ -106,24 +107,24 @@ def main() -> None:
         before = bff.hh_searches()
         alone = [bff.search_at_once([f"go {number}"], pause_s=1)[0][0] for number in range(ALONE)]
         calls = bff.hh_searches() - before
-    baseline = statistics.median(one.seconds for one in alone)
+    baseline = statistics.median(searched.seconds for searched in alone)
     print(f"{callers} searches at once, as the BFF sends them; seconds until it has the answer:")
     print(f"  {'':16}   p50    p95    max  max/alone  hh.ru calls  answers (all that Core sent)")
-    for name, (searched, asked) in {"one alone": (alone, calls), **measured}.items():
-        print(f"  {name:16} {_row(searched, asked, baseline)}")
+    for name, (results, hh_calls) in {"one alone": (alone, calls), **measured}.items():
+        print(f"  {name:16} {_row(results, hh_calls, baseline)}")
     paced = (callers - 1) / CALLS_PER_SECOND
     print(
         f"hh.ru's pace alone takes {paced:.1f} s for {callers}; the browser waits {PATIENCE_S} s."
     )
 
 
-def _row(searched: list[Searched], asked: int, baseline: float) -> str:
-    seconds = [one.seconds for one in searched]
+def _row(results: list[Searched], hh_calls: int, baseline: float) -> str:
+    seconds = [result.seconds for result in results]
     p50, p95 = (_percentile(seconds, percent) for percent in (50, 95))
-    last = Counter(one.statuses[-1] for one in searched)
-    every = Counter(status for one in searched for status in one.statuses)
+    last = Counter(result.statuses[-1] for result in results)
+    every = Counter(status for result in results for status in result.statuses)
     ratio = max(seconds) / baseline
-    times = f"{p50:5.2f}  {p95:5.2f}  {max(seconds):5.2f}  {ratio:9.1f}  {asked:11d}"
+    times = f"{p50:5.2f}  {p95:5.2f}  {max(seconds):5.2f}  {ratio:9.1f}  {hh_calls:11d}"
     return f"{times}  {_listed(last)} ({_listed(every)})"
 
 

@@ -1,4 +1,4 @@
-"""Secrets Manager for a benchmark: secrets are stored as in the cloud, calls for them counted."""
+"""Secrets Manager for a benchmark: secrets are stored as in the cloud, and calls are counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SecretsManager:
-    """A relay to the local AWS at *endpoint* that counts what passes, by operation."""
+    """A relay to the local AWS at *endpoint* that counts the calls, by operation."""
 
     def __init__(self, endpoint: str) -> None:
         self.calls: Counter[str] = Counter()
@@ -36,8 +36,8 @@ class SecretsManager:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def environment(self, declared: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-        """Store every secret among *given*, and return it with references in their places: where
-        *declared*, the template's variables, has one."""
+        """Store every secret of the variables *given*, and return these with a reference in place
+        of each secret for which *declared*, the template's variables, has one."""
         contents: dict[str, Any] = {}
         references = {name: REFERENCE.fullmatch(declared.get(name, "")) for name in given}
         for name, reference in references.items():
@@ -70,17 +70,19 @@ def _relay(endpoint: str, calls: Counter[str]) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             calls[self.headers["x-amz-target"].rpartition(".")[2]] += 1
-            passed = http.client.HTTPConnection(host)
-            kept = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            passed.request("POST", self.path, body, {**kept, "Host": host})
-            answer = passed.getresponse()
-            text = answer.read()
-            self.send_response(answer.status)
-            self.send_header("content-type", answer.headers["content-type"])
+            upstream = http.client.HTTPConnection(host)
+            headers = {
+                name: value for name, value in self.headers.items() if name.lower() != "host"
+            }
+            upstream.request("POST", self.path, body, {**headers, "Host": host})
+            response = upstream.getresponse()
+            text = response.read()
+            self.send_response(response.status)
+            self.send_header("content-type", response.headers["content-type"])
             self.send_header("content-length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
-            passed.close()
+            upstream.close()
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,4 +1,4 @@
-"""The backing services of a benchmark: those of a local run, on a data folder of their own."""
+"""The backing services of a benchmark: those of a local run, on their own data folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end this process as Ctrl-C does, so that it ends what it started."""
+    """Let SIGTERM and SIGHUP end this process as Ctrl-C does, so that it ends its children."""
 
     def interrupt(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -37,7 +37,7 @@ def end_on_signals() -> None:
 def started(
     module: str, *arguments: str, environment: Mapping[str, str], **options: Any
 ) -> subprocess.Popen[str]:
-    """``python -m module``, which ends when this process does, SIGKILL included."""
+    """Start ``python -m module``, which ends with this process, also at a SIGKILL."""
     lifeline = Lifeline()
     paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "layers" / "core")))
     process: subprocess.Popen[str] = subprocess.Popen(
@@ -53,7 +53,7 @@ def started(
 
 @contextlib.contextmanager
 def running(data_dir: Path) -> Iterator[dict[str, dict[str, str]]]:
-    """Postgres, AWS and hh.ru's sandbox; gives each function's variables by logical id."""
+    """Run Postgres, AWS and hh.ru's sandbox; yield each function's variables by logical id."""
     with started(
         "local",
         *("services", "--container-host", "127.0.0.1"),
@@ -63,13 +63,13 @@ def running(data_dir: Path) -> Iterator[dict[str, dict[str, str]]]:
     ) as process:
         try:
             assert process.stdout is not None
-            said = []
+            lines = []
             for line in process.stdout:
-                said.append(line)
+                lines.append(line)
                 if line.startswith("Ready"):
                     break
             else:
-                raise RuntimeError(f"the services do not start:\n{''.join(said)}")
+                raise RuntimeError(f"the services do not start:\n{''.join(lines)}")
             yield json.loads((data_dir / "sam-env.json").read_text())
         finally:
             process.terminate()
@@ -78,8 +78,8 @@ def running(data_dir: Path) -> Iterator[dict[str, dict[str, str]]]:
 
 @contextlib.contextmanager
 def running_cloud(ready: str, **environment: str) -> Iterator[tuple[str, str, str]]:
-    """A local cloud on a data folder of its own, once it has printed *ready*: its address, the
-    sandbox's, the secret. *environment*: its settings."""
+    """Run a local cloud on its own data folder; once it has printed *ready*, yield its address, the
+    sandbox's, and the secret. *environment*: its settings."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-cloud-")))
         folder.chmod(0o755)  # Postgres's own user must be able to enter it
@@ -96,13 +96,13 @@ def running_cloud(ready: str, **environment: str) -> Iterator[tuple[str, str, st
             )
         )
         assert process.stdout is not None
-        said: list[str] = []
+        lines: list[str] = []
         for line in process.stdout:
-            said.append(line)
+            lines.append(line)
             if ready in line:
                 break
         else:
-            raise RuntimeError(f"the local cloud does not start:\n{''.join(said)}")
+            raise RuntimeError(f"the local cloud does not start:\n{''.join(lines)}")
         reader = threading.Thread(target=process.stdout.read, daemon=True)
         reader.start()
         try:

@@ -1,18 +1,18 @@
-"""Storing what a search found: hashes probed first, beside psycopg's ``executemany``.
+"""Storing the vacancies of a search: comparison of hashes first, against ``executemany``.
 
-``make bench-store``. A search found 2,000 vacancies of the sandbox's world: 90 % are as they were,
-5 % have changed, 5 % are new; 20,000 others are in the table. Core stores them as a fetch does,
-page by page of 100, each page a transaction, and once more all in one call. The baseline writes
-the same rows into an equal table with ``executemany(..., returning=True)`` in a pipeline: ``INSERT
-... ON CONFLICT (external_id) DO UPDATE ... WHERE`` the hash differs, ``RETURNING xmax = 0`` for
-what is new; in the same transactions as Core, by pages and in one call.
+``make bench-store``. A search found 2,000 vacancies of the sandbox's world: 90 % are unchanged, 5 %
+have changed, 5 % are new; the table has 20,000 others. Core stores them as a run does, in pages of
+100 with one transaction each, and again all in one call. The baseline writes the same rows into an
+equal table with psycopg's ``executemany(..., returning=True)`` in a pipeline: ``INSERT ... ON
+CONFLICT (external_id) DO UPDATE ... WHERE`` the hash differs, ``RETURNING xmax = 0`` for the new
+ones; with the same transactions as Core, by pages and in one call.
 
-All begin with the same models and end with the commit, on one embedded Postgres that syncs to disk,
-and take turns; between the turns each table is put back. Included are making columns and hashes of
-the models; with Core also the search for reposts of what is new, which the baseline goes without.
-How many are new and how many have changed is checked each time, and that all ways leave the same
-rows. Core is compared with the baseline that has the same transactions; what is quoted is the
-lower of the two ratios.
+All methods begin with the same models and end with the commit, on one embedded Postgres that syncs
+to disk. They alternate, and each table is restored in between. The time includes the conversion of
+the models to columns and hashes; Core's also includes the search for reposts of new vacancies,
+which the baseline lacks. Each time the numbers of new and changed vacancies are checked, and that
+all methods store the same rows. Core is compared with the baseline of the same transactions; the
+quoted figure is the lower of the two ratios.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ullgetthejob.hh.models import Vacancy
 
     Connection = psycopg.Connection[dict[str, Any]]
-    Way = Callable[[Connection, Sequence[Vacancy]], tuple[int, int]]
+    Method = Callable[[Connection, Sequence[Vacancy]], tuple[int, int]]
 
 FOUND, NEW, CHANGED = 2_000, 100, 100
 PAGE = 100
@@ -58,19 +58,19 @@ WRITTEN = (
     "has_test", "employer_id", "published_at", "archived", "vacancy", "vacancy_hash", "repost_key",
     "updated_at",
 )  # fmt: skip
-UPSERT = f"""
+UPSERT_JOB = f"""
     INSERT INTO jobs_of_baseline
         (external_id, hh_vacancy_id, source, inserted_at, {", ".join(WRITTEN)})
-    VALUES (%(id)s, %(id)s, 'hh.ru', %(updated_at)s, {", ".join(f"%({one})s" for one in WRITTEN)})
+    VALUES (%(id)s, %(id)s, 'hh.ru', %(updated_at)s, {", ".join(f"%({name})s" for name in WRITTEN)})
     ON CONFLICT (external_id) DO UPDATE
-    SET {", ".join(f"{one} = excluded.{one}" for one in WRITTEN)}
+    SET {", ".join(f"{name} = excluded.{name}" for name in WRITTEN)}
     WHERE jobs_of_baseline.vacancy_hash IS DISTINCT FROM excluded.vacancy_hash
     RETURNING xmax = 0 AS new
 """  # noqa: S608
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -86,33 +86,35 @@ def main() -> None:
 
 
 def vacancies() -> tuple[list[Vacancy], list[Vacancy]]:
-    """What was found before, and what is found now, the newest first."""
+    """Return the vacancies of the previous search and of this one."""
     opened = World(seed=1, size=int(FOUND * 1.2)).at(NOW.timestamp())
-    shaped = (vacancy_shape.item(one) for one in opened.values())
-    world = sorted(map(responses.vacancy, shaped), key=lambda one: one.published_at, reverse=True)
-    found, chance = world[:FOUND], random.Random(1)  # noqa: S311 - not a secret
+    items = map(vacancy_shape.item, opened.values())
+    world = sorted(
+        map(responses.vacancy, items), key=lambda vacancy: vacancy.published_at, reverse=True
+    )
+    found, generator = world[:FOUND], random.Random(1)  # noqa: S311 - not a secret
     before = found[NEW:]
-    for place in chance.sample(range(NEW, FOUND), CHANGED):
+    for place in generator.sample(range(NEW, FOUND), CHANGED):
         found[place] = found[place].model_copy(update={"name": f"{found[place].name}, срочно"})
-    chance.shuffle(found)  # new and changed ones lie on all pages
+    generator.shuffle(found)  # new and changed vacancies are on all pages
     return before, found
 
 
-# ── the ways of storing ──────────────────────────────────────────────────────────────────────────
+# ── the methods ──────────────────────────────────────────────────────────────────────────────────
 
 
 def core(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
-    """In one call: how many were new, how many had changed."""
+    """Store with Core, in one call; return the numbers of new and of changed vacancies."""
     stored = store.store_vacancies(found, search_query="python", connection=connection, now=NOW)
     return len(stored.new), len(stored.changed)
 
 
 def executemany(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
-    """The baseline, all at once."""
+    """Store with the baseline, in one call; return the numbers of new and of changed vacancies."""
     rows = [columns(vacancy) for vacancy in found]
     fresh = written = 0
     with connection.pipeline(), connection.cursor() as cursor:
-        cursor.executemany(UPSERT, rows, returning=True)
+        cursor.executemany(UPSERT_JOB, rows, returning=True)
         for result in cursor.results():
             for row in result.fetchall():
                 written += 1
@@ -121,7 +123,7 @@ def executemany(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, 
 
 
 def columns(vacancy: Vacancy) -> dict[str, Any]:
-    """A row of the baseline's, which is as Core's."""
+    """Return a row of the baseline, which equals Core's."""
     text, digest = store._dump_and_hash(vacancy)
     return {
         **store._columns(job.from_vacancy(vacancy)),
@@ -134,35 +136,35 @@ def columns(vacancy: Vacancy) -> dict[str, Any]:
     }
 
 
-def by_pages(way: Way) -> Way:
-    """*way* for each page, in a transaction of its own."""
+def by_pages(method: Method) -> Method:
+    """Return *method* applied to each page, in its own transaction."""
 
     def paged(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
         fresh = changed = 0
         for start in range(0, len(found), PAGE):
             with connection.transaction():
-                some = way(connection, found[start : start + PAGE])
-            fresh, changed = fresh + some[0], changed + some[1]
+                counts = method(connection, found[start : start + PAGE])
+            fresh, changed = fresh + counts[0], changed + counts[1]
         return fresh, changed
 
     return paged
 
 
-def at_once(way: Way) -> Way:
-    """*way* for all, in one transaction."""
+def in_one_call(method: Method) -> Method:
+    """Return *method* applied to all vacancies, in one transaction."""
 
     def whole(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
         with connection.transaction():
-            return way(connection, found)
+            return method(connection, found)
 
     return whole
 
 
-WAYS = {
+METHODS = {
     ("core", "by pages"): by_pages(core),
-    ("core", "in one call"): at_once(core),
+    ("core", "in one call"): in_one_call(core),
     ("executemany", "by pages"): by_pages(executemany),
-    ("executemany", "in one call"): at_once(executemany),
+    ("executemany", "in one call"): in_one_call(executemany),
 }
 Figures = dict[tuple[str, str], list[float]]
 
@@ -171,10 +173,10 @@ Figures = dict[tuple[str, str], list[float]]
 
 
 def measure(url: str, before: Sequence[Vacancy], found: Sequence[Vacancy], rounds: int) -> Figures:
-    """Seconds of each way in each round; the first round warms up and is dropped."""
-    figures: Figures = {way: [] for way in WAYS}
+    """Return the seconds of each method in each round; the first round warms up and is dropped."""
+    figures: Figures = {method: [] for method in METHODS}
     contents: set[str] = set()
-    # Core has no prepared statements (RDS Proxy); the baseline may.
+    # Core does not prepare statements (RDS Proxy); the baseline may.
     with (
         psycopg.connect(url, autocommit=True, row_factory=dict_row) as baselines,
         postgres.connection_class().connect(
@@ -183,28 +185,28 @@ def measure(url: str, before: Sequence[Vacancy], found: Sequence[Vacancy], round
     ):
         prepare(cores, before)
         for number in range(rounds + 1):
-            for way in reversed(WAYS) if number % 2 else WAYS:
-                connection = cores if way[0] == "core" else baselines
-                table = "jobs" if way[0] == "core" else "jobs_of_baseline"
-                put_back(cores, table, found)
+            for method in reversed(METHODS) if number % 2 else METHODS:
+                connection = cores if method[0] == "core" else baselines
+                table = "jobs" if method[0] == "core" else "jobs_of_baseline"
+                restore(cores, table, found)
                 reposts._words.cache_clear()
                 began = time.perf_counter()
-                counted = WAYS[way](connection, found)
+                counted = METHODS[method](connection, found)
                 took = time.perf_counter() - began
                 if counted != (NEW, CHANGED):
-                    raise RuntimeError(f"{way}: {counted} instead of {(NEW, CHANGED)}")
+                    raise RuntimeError(f"{method}: {counted} instead of {(NEW, CHANGED)}")
                 contents.add(content(cores, table))
                 if number:
-                    figures[way].append(took)
+                    figures[method].append(took)
             print(f"\rround {number}/{rounds}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     if len(contents) != 1:
-        raise RuntimeError("the ways of storing do not store the same")
+        raise RuntimeError("the methods do not store the same rows")
     return figures
 
 
 def prepare(connection: Connection, before: Sequence[Vacancy]) -> None:
-    """Two equal tables that know what was found before, among many others."""
+    """Create two equal tables with the vacancies of the previous search and many others."""
     store.store_vacancies(before, search_query="python", connection=connection, now=NOW)
     connection.execute("CREATE TABLE jobs_before AS TABLE jobs")
     columns = ", ".join(("source", "inserted_at", *WRITTEN))
@@ -218,8 +220,8 @@ def prepare(connection: Connection, before: Sequence[Vacancy]) -> None:
     connection.execute("INSERT INTO jobs_of_baseline SELECT * FROM jobs")
 
 
-def put_back(connection: Connection, table: str, found: Sequence[Vacancy]) -> None:
-    """The table as it was before."""
+def restore(connection: Connection, table: str, found: Sequence[Vacancy]) -> None:
+    """Restore the table as it was before the search."""
     ids = [vacancy.id for vacancy in found]
     connection.execute(f"DELETE FROM {table} WHERE external_id = ANY(%s)", (ids,))  # noqa: S608
     connection.execute(f"INSERT INTO {table} SELECT * FROM jobs_before")  # noqa: S608
@@ -227,7 +229,7 @@ def put_back(connection: Connection, table: str, found: Sequence[Vacancy]) -> No
 
 
 def content(connection: Connection, table: str) -> str:
-    """A digest of what a way has stored."""
+    """Return a digest of the rows of *table*."""
     columns = ", ".join(("external_id", "hh_vacancy_id", "inserted_at", *WRITTEN))
     row = connection.execute(
         f"SELECT md5(string_agg(md5(row({columns})::text), '' ORDER BY external_id)) AS digest"  # noqa: S608
@@ -238,15 +240,15 @@ def content(connection: Connection, table: str) -> str:
 
 
 def report(figures: Figures) -> bool:
-    """Print the table; whether Core meets its target."""
-    medians = {way: statistics.median(seconds) * 1000 for way, seconds in figures.items()}
+    """Print the table; return whether Core meets its target."""
+    medians = {method: statistics.median(seconds) * 1000 for method, seconds in figures.items()}
     print(f"{FOUND} vacancies, {NEW} new and {CHANGED} changed; ms, medians (least, most):")
-    for way, median in medians.items():
-        least, most = (pick(figures[way]) * 1000 for pick in (min, max))
-        print(f"  {way[0]:12} {way[1]:12} {median:7.1f}  ({least:.1f}, {most:.1f})")
+    for method, median in medians.items():
+        least, most = (pick(figures[method]) * 1000 for pick in (min, max))
+        print(f"  {method[0]:12} {method[1]:12} {median:7.1f}  ({least:.1f}, {most:.1f})")
     ratios = {
-        how: medians["executemany", how] / medians["core", how]
-        for how in ("by pages", "in one call")
+        batching: medians["executemany", batching] / medians["core", batching]
+        for batching in ("by pages", "in one call")
     }
     ratio = min(ratios.values())
     print(

@@ -1,11 +1,11 @@
-"""How long the BFF waits for ``POST /api/applications/submit`` when twenty call at once.
+"""The time that the BFF waits for ``POST /api/applications/submit`` with twenty parallel callers.
 
-``make bench-submit``. Against a local cloud of its own (functions as processes, Postgres, moto,
-the sandbox). Bursts of twenty take turns with bursts of the same call without the secret, which
-the function refuses at once (401): the floor, the same way through the gateway into the same
-processes, and nothing done there. A submission is a new application of the demo user each time,
-whom the appliers serve meanwhile. The first bursts of each are not counted: they start the
-functions.
+``make bench-submit``. It uses its own local cloud (functions as processes, Postgres, moto, the
+sandbox). Bursts of twenty alternate with bursts of the same call without the secret, which the
+function refuses at once (401). These are the floor: the same path through the gateway to the same
+processes, without any work there. Each submission is a new application of the demo user, which the
+submitters process at the same time. The first bursts of each kind are not counted, since they start
+the functions.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 CALLERS = 20
 BURSTS = 25
 WARM_UP = 3
-PAUSE_S = 0.5  # the gateway lets 50 a second in
+PAUSE_S = 0.5  # the gateway's throttle is 50 per second
 TARGET_MS = 300  # p99 of 20 at once
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bursts", type=int, default=BURSTS)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _publish(sandbox: str, count: int) -> list[str]:
-    """Ids of new vacancies."""
+    """Publish vacancies in the sandbox; return their ids."""
     with httpx.Client(base_url=sandbox) as client:
         return [
             client.post("/_sandbox/vacancies", json={"title": "Бухгалтер"}).json()["id"]
@@ -83,17 +83,17 @@ def _submit(client: httpx.Client, vacancy_id: str, secret: str) -> httpx.Respons
 
 
 def _burst(call: Callable[[str], httpx.Response], vacancies: list[str], status: int) -> list[float]:
-    """Milliseconds of each of the calls, which begin together."""
+    """Make the calls, which begin together; return the milliseconds of each."""
     time.sleep(PAUSE_S)
     begin = threading.Barrier(len(vacancies))
 
     def caller(vacancy: str) -> float:
         begin.wait()
         began = time.perf_counter()
-        answer = call(vacancy)
+        response = call(vacancy)
         took = (time.perf_counter() - began) * 1000
-        if answer.status_code != status:
-            raise RuntimeError(f"{answer.status_code}: {answer.text[:500]}")
+        if response.status_code != status:
+            raise RuntimeError(f"{response.status_code}: {response.text[:500]}")
         return took
 
     with ThreadPoolExecutor(len(vacancies)) as pool:

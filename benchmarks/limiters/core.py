@@ -1,4 +1,4 @@
-"""Core's bucket, as a worker of the benchmark."""
+"""Core's token bucket, as a worker of the benchmark."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CoreLimiter:
         aws._Service._exchange = counted  # type: ignore[method-assign,assignment]
 
     def acquire(self, key: str, burst: int, per_second: int) -> float | None:
-        """See :class:`benchmarks.limiters.worker.Limiter`."""
+        """Acquire a token: see :class:`benchmarks.limiters.worker.Limiter`."""
         os.environ["RATE_LIMIT_SUBMIT_CAPACITY"] = str(burst)
         os.environ["RATE_LIMIT_SUBMIT_PER_HOUR"] = str(per_second * 3600)
         owner, now = uuid5(NAMESPACE_OID, key), datetime.now(UTC)

@@ -1,11 +1,11 @@
-"""One process that spends tokens with a limiter, as it is told on its standard input.
+"""A process that spends tokens with a limiter, controlled by its standard input.
 
-Shared by both sides, each in its own environment: nothing but Python is imported here.
+Shared by both limiters, each in its own environment: only the standard library is imported here.
 
     {"work": "steady", "key": …, "count": n}              n tokens, one after another
-    {"work": "demand", "key": …, "start": t, "seconds": s}  as many as there are, from t on
+    {"work": "demand", "key": …, "start": t, "seconds": s}  as many as available, from t on
 
-A line of JSON each, and one as the answer.
+Each command is a line of JSON, and so is its result.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A bucket that never runs out, and one that does: tokens at once, tokens a second.
+# A bucket that never runs out, and one that does: burst, tokens per second.
 ENDLESS = (1_000_000, 100)
 SCARCE = (10, 50)
 
 
 class Limiter(Protocol):
-    """What is measured. *requests*: how many it has sent to DynamoDB."""
+    """The limiter that is measured. *requests*: the number of its requests to DynamoDB."""
 
     requests: int
 
     def acquire(self, key: str, burst: int, per_second: int) -> float | None:
-        """Spend one of *key*'s tokens: ``None``, or how many seconds to wait for the next one."""
+        """Spend a token of *key* and return ``None``, or the seconds until the next token."""
 
 
 def serve(limiter: Limiter) -> None:
-    """Work until nothing more comes."""
+    """Execute the commands until the end of the input."""
     works: dict[str, Callable[..., dict[str, Any]]] = {"steady": steady, "demand": demand}
     print("{}", flush=True)
     for line in sys.stdin:
-        order = json.loads(line)
-        print(json.dumps(works[order.pop("work")](limiter, **order)), flush=True)
+        command = json.loads(line)
+        print(json.dumps(works[command.pop("work")](limiter, **command)), flush=True)
 
 
 def steady(limiter: Limiter, key: str, count: int) -> dict[str, Any]:
-    """Tokens that are there, on a bucket in use: how long each took, and how many requests."""
+    """Spend available tokens of a used bucket; return the seconds of each, and the requests."""
     limiter.acquire(key, *ENDLESS)
     before, taken = limiter.requests, []
     for _ in range(count):
@@ -54,8 +54,8 @@ def steady(limiter: Limiter, key: str, count: int) -> dict[str, Any]:
 
 
 def demand(limiter: Limiter, key: str, start: float, seconds: float) -> dict[str, Any]:
-    """All that can be had of a bucket that was full at *start*, by a caller who always wants more
-    and waits for as long as the limiter says."""
+    """Spend as many tokens as possible of a bucket that is full at *start*, and wait as long as the
+    limiter says; return the grants and the requests."""
     limiter.acquire(f"{key}-warm", *SCARCE)
     time.sleep(max(0.0, start - time.time()))
     before, granted = limiter.requests, 0

@@ -1,6 +1,6 @@
-"""zae-limiter's bucket, as a worker of the benchmark; runs in an environment of its own.
+"""zae-limiter's token bucket, as a worker of the benchmark; runs in its own environment.
 
-Its synchronous limiter with its default settings, on its own table.
+It is the synchronous limiter with its default settings, on its own table.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from benchmarks.limiters.worker import serve
 
 
 class ZaeLimiter:
-    """The peer, as its documentation uses it."""
+    """zae-limiter, as its documentation uses it."""
 
     def __init__(self) -> None:
         self.requests = 0
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the way without CloudFormation
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the setup without CloudFormation
         repository = SyncRepository(
             os.environ["ZAE_TABLE"],
             region=os.environ["AWS_REGION"],
@@ -40,7 +40,7 @@ class ZaeLimiter:
         self.requests += 1
 
     def acquire(self, key: str, burst: int, per_second: int) -> float | None:
-        """See :class:`benchmarks.limiters.worker.Limiter`."""
+        """Acquire a token: see :class:`benchmarks.limiters.worker.Limiter`."""
         limits = [Limit.per_second("submits", per_second, burst)]
         try:
             with self._limiter.acquire(key, "submit", {"submits": 1}, limits=limits):

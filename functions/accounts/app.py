@@ -1,4 +1,4 @@
-"""GET /api/accounts/{user_id} and POST …/resume: what hh.ru lets Core do, and going on after it."""
+"""GET /api/accounts/{user_id} and POST …/resume: Core's access to hh.ru for an account."""
 
 from ullgetthejob.accounts import account_status, people
 from ullgetthejob.accounts.account_status import AccountAnswer
@@ -12,13 +12,13 @@ api = Api(people)
 
 @api.get("/api/accounts/{user_id}", auth=USER_OR_SERVICE)
 def show_account(person: Person) -> AccountAnswer:
-    """The account behind a user, Core's access to hh.ru, and what the person should do next."""
+    """Return a user's account, Core's access to hh.ru, and what the person should do next."""
     return account_status.show_account(person, now=clock.now())
 
 
 @api.post("/api/accounts/{user_id}/resume", auth=USER_OR_SERVICE)
 def resume_access(person: Person, caller: Caller) -> AccountAnswer:
-    """Go on after the person has solved hh.ru's captcha."""
+    """Resume the access after the person has solved hh.ru's captcha."""
     with postgres.session() as connection:
         return account_status.resume_access(
             person, caller=caller, connection=connection, now=clock.now()

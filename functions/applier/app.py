@@ -1,4 +1,4 @@
-"""Rung by SQS for an account: makes all of its applications that are due."""
+"""Woken by SQS for an account: submits all of its due applications to hh.ru."""
 
 from typing import Any
 from uuid import UUID
@@ -8,20 +8,20 @@ from ullgetthejob.hh.environment import client
 from ullgetthejob.platform import clock, postgres, queues
 
 
-def work(who: dict[str, str], request_id: str) -> None:
-    """Do what is due for the account; ring again if there was no time for all of it."""
+def work(payload: dict[str, str], request_id: str) -> None:
+    """Submit the account's due applications; notify again if the time was too short for all."""
     with postgres.session() as connection:
-        left = submitter.run(
-            UUID(who["account_id"]),
+        has_more = submitter.run(
+            UUID(payload["account_id"]),
             hh=client(),
             connection=connection,
             clock=clock.now,
             request_id=request_id,
         )
-    if left:
-        queues.notify(ledger.QUEUE, who)
+    if has_more:
+        queues.notify(ledger.QUEUE, payload)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """``{"batchItemFailures": …}``: what failed comes again; in the end it is put aside."""
+    """Return ``{"batchItemFailures": …}``; SQS redelivers these and finally dead-letters them."""
     return queues.process_batch(event, context, work)

@@ -1,4 +1,4 @@
-"""Rung by SQS for accounts: posts what is new to their sockets."""
+"""Woken by SQS for accounts: posts their new events to their WebSocket connections."""
 
 from collections.abc import Collection
 from typing import Any
@@ -9,7 +9,7 @@ from ullgetthejob.realtime import broadcaster
 
 
 def work(account_ids: list[str], _request_id: str) -> Collection[str]:
-    """Serve the sockets of all of these accounts at once; those that failed."""
+    """Serve the connections of all these accounts concurrently; return the accounts that failed."""
     with postgres.session() as connection:
         failed = broadcaster.run(
             {UUID(account_id) for account_id in account_ids},
@@ -20,5 +20,5 @@ def work(account_ids: list[str], _request_id: str) -> Collection[str]:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """``{"batchItemFailures": …}``: what failed comes again; in the end it is put aside."""
+    """Return ``{"batchItemFailures": …}``; SQS redelivers these and finally dead-letters them."""
     return queues.process_batch_grouped(event, context, "account_id", work)

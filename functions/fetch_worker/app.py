@@ -1,4 +1,4 @@
-"""Rung by SQS for a search: goes on with its run, tells the news, reads details."""
+"""Woken by SQS for a canonical search: continues its run, notifies accounts, reads details."""
 
 from typing import Any
 from uuid import UUID
@@ -8,20 +8,20 @@ from ullgetthejob.platform import clock, postgres, queues
 from ullgetthejob.saved_searches import run_store, run_worker
 
 
-def work(who: dict[str, str], request_id: str) -> None:
-    """Do what is due for the search; ring again if there was no time for all of it."""
+def work(payload: dict[str, str], request_id: str) -> None:
+    """Do the due work of the search; notify again if the time was too short for all."""
     with postgres.session() as connection:
-        left = run_worker.run_query(
-            UUID(who["query_id"]),
+        has_more = run_worker.run_query(
+            UUID(payload["query_id"]),
             hh=client(background=True),
             connection=connection,
             clock=clock.now,
             request_id=request_id,
         )
-    if left:
-        queues.notify(run_store.QUEUE, who)
+    if has_more:
+        queues.notify(run_store.QUEUE, payload)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """``{"batchItemFailures": …}``: what failed comes again; in the end it is put aside."""
+    """Return ``{"batchItemFailures": …}``; SQS redelivers these and finally dead-letters them."""
     return queues.process_batch(event, context, work)

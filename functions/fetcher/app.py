@@ -1,4 +1,4 @@
-"""Run by EventBridge every minute: begins the runs of searches that are due."""
+"""Run by EventBridge every minute: begins the runs of due canonical searches."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ullgetthejob.saved_searches import scheduler
 
 
 def handler(_event: dict[str, Any], _context: object) -> dict[str, int]:
-    """How much each step had to do. Raises :class:`periodic.StepsFailed` when all were tried."""
+    """Return the count of each step. Raises :class:`periodic.StepsFailed` after the last one."""
     try:
         return periodic.run(scheduler.steps(clock=clock.now))
     finally:

@@ -1,4 +1,4 @@
-"""/api/filters: the vacancies that a person does not want to apply to."""
+"""/api/filters: the rules for vacancies that a person does not want to apply to."""
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
@@ -18,14 +18,14 @@ api = Api(people)
 
 @api.get("/api/filters", auth=USER_OR_SERVICE)
 def show_filters(person: Person) -> FiltersAnswer:
-    """The rules of the person's account."""
+    """Return the rules of the person's account."""
     with postgres.session() as connection:
         return commands.show(person=person, connection=connection)
 
 
 @api.put("/api/filters", auth=USER_OR_SERVICE)
 def replace_filters(body: FiltersBody, person: Person, caller: Caller) -> FiltersAnswer:
-    """Replace the rules, whole; what waits already is held to the new ones."""
+    """Replace all rules; the new ones also apply to applications that are already queued."""
     with postgres.session() as connection:
         return commands.replace(
             body, person=person, caller=caller, connection=connection, now=clock.now()
@@ -34,7 +34,7 @@ def replace_filters(body: FiltersBody, person: Person, caller: Caller) -> Filter
 
 @api.post("/api/filters/preview", auth=USER_OR_SERVICE)
 def preview_filters(body: PreviewBody, person: Person) -> Preview:
-    """What rules would drop, and why; nothing is changed."""
+    """Return what rules would drop, and why, without changing anything."""
     with postgres.session() as connection:
         return commands.preview(body, person=person, connection=connection, now=clock.now())
 

@@ -1,5 +1,5 @@
-"""The WebSocket's route $default: what clients say. Apart from $connect, so that a flood of frames
-takes no place that somebody needs to connect."""
+"""The WebSocket's route $default: frames of clients. It is separate from $connect, so that a flood
+of frames takes no concurrency that new connections need."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ from ullgetthejob.realtime import websocket_handlers
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """The answer to API Gateway; nothing of it reaches the client."""
+    """Return the response to API Gateway, which does not pass it on to the client."""
     return websocket_handlers.handler(event, context)

@@ -1,4 +1,4 @@
-"""GET /api/v1/system/health: whether Core can answer, for load balancers and people."""
+"""GET /api/v1/system/health: whether Core can serve requests, for load balancers and operators."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ api = Api()
 
 
 class Health(BaseModel):
-    """Whether Core works, and whether Postgres takes writes."""
+    """The health of Core, and whether Postgres accepts writes."""
 
     status: Literal["ok", "unavailable"]
     db: Literal["up", "down"]
@@ -20,7 +20,7 @@ class Health(BaseModel):
 
 @api.get("/api/v1/system/health", auth=ANYONE, answers=(200, 503))
 def read_health() -> Response[Health]:
-    """200 when Postgres takes writes, else 503."""
+    """Return 200 when Postgres accepts writes, else 503."""
     try:
         postgres.require_writable()
     except Exception as error:

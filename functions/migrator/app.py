@@ -1,4 +1,4 @@
-"""Brings the database to a revision of ``migrations/versions``; the operator invokes it."""
+"""Migration of the database to a revision of ``migrations/versions``, invoked by the operator."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
@@ -13,10 +13,10 @@ Revision = Annotated[str, StringConstraints(pattern=r"^(head|base|[0-9]{4}|[+-][
 
 
 class Command(BaseModel):
-    """The event: ``{"revision": "head"}`` goes up, ``{"action": "current"}`` only tells.
+    """The event: ``{"revision": "head"}`` upgrades, ``{"action": "current"}`` reads the revision.
 
-    Going down is ``{"action": "downgrade", "revision": "0002", "confirm": true}``, and needs
-    ``"drop_data": true`` besides where it would lose what people entered.
+    A downgrade is ``{"action": "downgrade", "revision": "0002", "confirm": true}``, and also needs
+    ``"drop_data": true`` if it would delete data that users entered.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -27,14 +27,14 @@ class Command(BaseModel):
     drop_data: bool = False
 
     @model_validator(mode="after")
-    def _downgrade_is_meant(self) -> Self:
+    def _require_confirmation(self) -> Self:
         if self.action == "downgrade" and not (self.revision and self.confirm):
             raise ValueError('a downgrade needs "revision" and "confirm": true')
         return self
 
 
 def run(command: Command) -> migrations.Migrated:
-    """Do what *command* says on the database of ``DATABASE_URL``."""
+    """Run *command* on the database of ``DATABASE_URL``. Raises ``MigrationError``."""
     conninfo = postgres.conninfo()
     if command.action == "current":
         revision = migrations.current(conninfo)
@@ -45,14 +45,17 @@ def run(command: Command) -> migrations.Migrated:
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """``{"revision_before", "revision_after", "applied"}``; a failure is the invocation's error."""
+    """Return ``{"revision_before", "revision_after", "applied"}``. Raises ``ValueError`` for an
+    event that cannot be read, and ``MigrationError``."""
     try:
-        done = run(Command.model_validate(event))
+        migrated = run(Command.model_validate(event))
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}" for e in error.errors())
-        raise ValueError(f"the event is not understood: {wrong.strip()}") from None
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))} {problem['msg']}" for problem in error.errors()
+        )
+        raise ValueError(f"the event is not understood: {problems.strip()}") from None
     except migrations.MigrationError as error:
         logger.error("migration failed", **trace(error))
-        raise type(error)(str(error)) from None  # what it came from may quote rows
-    logger.info("migrated", before=done.revision_before, after=done.revision_after)
-    return asdict(done) | {"applied": list(done.applied)}
+        raise type(error)(str(error)) from None  # its cause may quote rows
+    logger.info("migrated", before=migrated.revision_before, after=migrated.revision_after)
+    return asdict(migrated) | {"applied": list(migrated.applied)}

@@ -1,4 +1,4 @@
-"""/auth/hh/* and DELETE /api/hh/connection: connecting a person's hh.ru account, and ending it."""
+"""/auth/hh/* and DELETE /api/hh/connection: connecting and disconnecting an hh.ru account."""
 
 from ullgetthejob.accounts import login, login_state, people
 from ullgetthejob.accounts.disconnect import Disconnected, disconnect
@@ -16,13 +16,13 @@ api = Api(people)
 
 @api.get("/auth/hh/redirect", auth=SERVICE, refuses=(403,))
 def start_login(query: RedirectQuery, caller: Caller) -> Redirect:
-    """The address of hh.ru's login page, and the state in it."""
+    """Return the URL of hh.ru's login page, and the state in it."""
     return login_state.start_login(query, caller=caller, now=clock.now())
 
 
 @api.get("/auth/hh/callback", auth=SERVICE, refuses=(403, 409))
 def finish_login(query: CallbackQuery, caller: Caller) -> SessionAnswer | TokensAnswer:
-    """Connect the session with the code that hh.ru gave; without a session, the tokens."""
+    """Connect the session with hh.ru's authorisation code; without a session, return the tokens."""
     with postgres.session() as connection:
         return login.finish_login(
             query, caller=caller, hh=client(), connection=connection, now=clock.now()
@@ -31,14 +31,14 @@ def finish_login(query: CallbackQuery, caller: Caller) -> SessionAnswer | Tokens
 
 @api.post("/auth/hh/refresh", auth=SERVICE, refuses=(403,))
 def refresh_tokens(body: RefreshBody, caller: Caller) -> TokensAnswer:
-    """New tokens for a refresh token; one that Core keeps is renewed in its place."""
+    """Return new tokens for a refresh token; one that Core stores is replaced in the store."""
     with postgres.session() as connection:
         return refresh(body, caller=caller, hh=client(), connection=connection, now=clock.now())
 
 
 @api.delete("/api/hh/connection", auth=USER)
 def end_connection(person: Person, caller: Caller) -> Disconnected:
-    """Disconnect the account, for all of its sessions; the token that was sent ends too."""
+    """Disconnect the account, for all of its sessions; the token that was sent is revoked too."""
     with postgres.session() as connection:
         return disconnect(
             person, caller=caller, hh=client(), connection=connection, now=clock.now()

@@ -1,4 +1,4 @@
-"""Rung by SQS: posts new vacancies to the BFF, which shows them to everybody."""
+"""Woken by SQS: posts new vacancies to the BFF, which shows them to all users."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from ullgetthejob.platform import clock, postgres, queues
 from ullgetthejob.public_feed import outbox, publisher
 
 
-def work(_who: dict[str, str], request_id: str) -> None:
-    """Post what is due; ring again if there was no time for all of it."""
+def work(_payload: dict[str, str], request_id: str) -> None:
+    """Post the due vacancies; notify again if the time was too short for all."""
     with postgres.session() as connection:
-        left = publisher.run(connection=connection, clock=clock.now, request_id=request_id)
-    if left:
+        has_more = publisher.run(connection=connection, clock=clock.now, request_id=request_id)
+    if has_more:
         outbox.notify()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """``{"batchItemFailures": …}``: what failed comes again; in the end it is put aside."""
+    """Return ``{"batchItemFailures": …}``; SQS redelivers these and finally dead-letters them."""
     return queues.process_batch(event, context, work)

@@ -1,4 +1,4 @@
-"""/api/rate-limit/* and POST /api/v1/rate-limit/check: how many applications may go out."""
+"""/api/rate-limit/* and POST /api/v1/rate-limit/check: the limits on a person's applications."""
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
@@ -20,21 +20,21 @@ api = Api(people)
 
 @api.get("/api/rate-limit/status", auth=SERVICE)
 def show_rate_limit(query: StatusQuery, optional_user: Person) -> LimitStatus:  # noqa: ARG001
-    """Both limits on a person's applications, as they stand; nothing is spent."""
+    """Return both limits on a person's applications, without spending a token."""
     with postgres.session() as connection:
         return status.read_status(optional_user, connection=connection, now=clock.now())
 
 
 @api.get("/api/rate-limit/status/{user_id}", auth=SERVICE)
 def show_rate_limit_of(optional_user: Person) -> LimitStatus:
-    """The same, with the user in the path."""
+    """Return both limits on the applications of the user in the path, without spending a token."""
     with postgres.session() as connection:
         return status.read_status(optional_user, connection=connection, now=clock.now())
 
 
 @api.post("/api/v1/rate-limit/check", auth=SERVICE)
 def spend_token(body: CheckBody, optional_user: Person, caller: Caller) -> Allowed | Refused:  # noqa: ARG001
-    """Spend one token, once for each Idempotency-Key; or say when the next one comes."""
+    """Spend one token, once per Idempotency-Key, or return when the next one is available."""
     with postgres.session() as connection:
         return status.spend_token(
             optional_user, caller=caller, connection=connection, now=clock.now()
@@ -43,7 +43,7 @@ def spend_token(body: CheckBody, optional_user: Person, caller: Caller) -> Allow
 
 @api.delete("/api/rate-limit/{user_id}", auth=ADMIN)
 def reset_rate_limit(optional_user: Person, caller: Caller) -> Reset:
-    """Fill a person's bucket; the count of the last 24 hours stays. Needs X-Admin-Secret."""
+    """Refill a person's bucket; the count of the last 24 hours stays. Needs X-Admin-Secret."""
     with postgres.session() as connection:
         return status.refill(optional_user, caller=caller, connection=connection, now=clock.now())
 

@@ -1,4 +1,4 @@
-"""/api/realtime/*: tickets for the WebSocket; and a try of the public feed."""
+"""/api/realtime/*: tickets for the WebSocket; and a test post of the public feed."""
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
@@ -15,13 +15,13 @@ api = Api(people)
 
 @api.post("/api/realtime/ticket", auth=USER_OR_SERVICE)
 def issue_ticket(body: TicketBody, person: Person) -> Ticket:  # noqa: ARG001 - it names the person
-    """A ticket for the WebSocket: good once, within a minute."""
+    """Return a ticket for the WebSocket, which is valid once, for a minute."""
     return tickets.issue(person=person, now=clock.now())
 
 
 @api.post("/api/jobs/broadcast-dummy", auth=SERVICE, refuses=(409,))
 def broadcast_dummy(caller: Caller) -> Dummy:
-    """Post one made-up vacancy to the BFF at once, as the public feed posts new ones."""
+    """Post an invented vacancy to the BFF at once, as the public feed posts new ones."""
     return publisher.post_dummy(request_id=caller.request_id, now=clock.now())
 
 

@@ -13,13 +13,13 @@ api = Api(people)
 
 @api.get("/api/hh/status", auth=USER)
 def show_status(person: Person) -> Status:
-    """Whether the person is connected to hh.ru, as far as Core knows."""
+    """Return whether the person is connected to hh.ru, as far as Core knows."""
     return resumes.show_status(person, now=clock.now())
 
 
 @api.get("/api/hh/resumes", auth=USER)
 def show_resumes(person: Person, caller: Caller) -> Resumes:
-    """Every resume of the person."""
+    """Return all resumes of the person."""
     with postgres.session() as connection:
         return list_resumes(
             person, caller=caller, hh=client(), connection=connection, now=clock.now()
@@ -28,7 +28,7 @@ def show_resumes(person: Person, caller: Caller) -> Resumes:
 
 @api.get("/api/hh/resumes/{id}", auth=USER)
 def show_resume(id: str, person: Person, caller: Caller) -> ResumeAnswer:
-    """One resume in full, with the fields on top that the BFF's import looks for."""
+    """Return one full resume, with the fields that the BFF's import needs at the top level."""
     with postgres.session() as connection:
         return read_resume(
             person, id, caller=caller, hh=client(), connection=connection, now=clock.now()

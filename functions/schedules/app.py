@@ -1,4 +1,4 @@
-"""/api/schedules: saved searches, which run by themselves, or now."""
+"""/api/schedules: saved searches, which run on a schedule or on request."""
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
@@ -15,7 +15,7 @@ api = Api(people)
 def save_search(
     body: models.CreateBody, person: Person, caller: Caller
 ) -> Response[models.OneSearch]:
-    """Save a search (201); the same filters again are answered with the first one (200)."""
+    """Save a search (201); the same filters again return the existing one (200)."""
     with postgres.session() as pg:
         search, is_new = commands.create_search(
             body, person, caller, hh=client(), connection=pg, now=clock.now()
@@ -25,14 +25,14 @@ def save_search(
 
 @api.get("/api/schedules", auth=USER_OR_SERVICE)
 def show_searches(person: Person) -> models.SavedSearches:
-    """The saved searches of the person's account, the oldest first."""
+    """Return the saved searches of the person's account, the oldest first."""
     with postgres.session() as pg:
         return commands.list_searches(person, connection=pg)
 
 
 @api.get("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def show_search(id: str, person: Person) -> models.OneSearch:
-    """One saved search, with its next run and its last."""
+    """Return one saved search, with its next run and its last."""
     with postgres.session() as pg:
         return commands.read_search(id, person, connection=pg)
 
@@ -41,7 +41,7 @@ def show_search(id: str, person: Person) -> models.OneSearch:
 def edit_search(
     id: str, body: models.ChangeBody, person: Person, caller: Caller
 ) -> models.OneSearch:
-    """Change some of a saved search; what is left out stays."""
+    """Change the given fields of a saved search; omitted ones stay."""
     with postgres.session() as pg:
         return commands.change_search(
             id, body, person, caller, hh=client(), connection=pg, now=clock.now()
@@ -50,14 +50,14 @@ def edit_search(
 
 @api.delete("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def forget_search(id: str, person: Person, caller: Caller) -> models.Deleted:
-    """Forget a saved search."""
+    """Delete a saved search."""
     with postgres.session() as pg:
         return commands.delete_search(id, person, caller, connection=pg, now=clock.now())
 
 
 @api.post("/api/schedules/{id}/fetch", auth=USER_OR_SERVICE)
 def run_search(id: str, person: Person, caller: Caller) -> models.Fetched:
-    """Ask hh.ru now; answers with the run, which may still go on."""
+    """Run a saved search now, and return the run, which may continue in the background."""
     with postgres.session() as pg:
         return commands.run_search(id, person, caller, hh=client(), connection=pg, clock=clock.now)
 

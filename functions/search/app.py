@@ -12,7 +12,7 @@ api = Api(people)
 
 @api.post("/api/jobs/search", auth=SERVICE, refuses=(429,))
 def search_jobs(body: SearchParameters) -> SearchAnswer:
-    """Search with any of hh.ru's parameters; what was seen is stored."""
+    """Search with any of hh.ru's parameters; the vacancies found are stored."""
     with postgres.session() as connection:
         return search(
             body, hh=client(), queue=search_queue(), connection=connection, clock=clock.now
@@ -21,7 +21,7 @@ def search_jobs(body: SearchParameters) -> SearchAnswer:
 
 @api.get("/api/jobs/{id}", auth=SERVICE)
 def read_job(id: str) -> JobAnswer:
-    """One job with its full description, by hh.ru's vacancy id or by the row's uuid."""
+    """Return one job with its full description, by hh.ru's vacancy id or by the row's uuid."""
     with postgres.session() as connection:
         return read(id, hh=client(), connection=connection, now=clock.now())
 

@@ -1,4 +1,4 @@
-"""POST /api/applications/submit: an application is accepted; the applier makes it."""
+"""POST /api/applications/submit: accepts an application, which the submitter sends to hh.ru."""
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
@@ -12,7 +12,7 @@ api = Api(people)
 
 @api.post("/api/applications/submit", auth=SERVICE, answers=(202,))
 def submit_application(body: SubmitBody, person: Person, caller: Caller) -> Response[Submitted]:
-    """Accept an application; the same again is answered with the first one."""
+    """Accept an application; a repeated request returns the existing one."""
     with postgres.session() as connection:
         accepted = accept(
             body, person=person, caller=caller, connection=connection, now=clock.now()

@@ -1,5 +1,5 @@
-"""Run by EventBridge every minute: wakes what was left waiting (applications, events that sockets
-lack, vacancies for the public feed), then tidies up."""
+"""Run by EventBridge every minute: notifies the workers of overdue work (applications, undelivered
+events, vacancies for the public feed), then cleans up."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ MOST = sweep.BATCH
 
 
 def handler(_event: dict[str, Any], context: object) -> dict[str, int]:
-    """How much each step had to do. Raises :class:`periodic.StepsFailed` when all were tried."""
+    """Return the count of each step. Raises :class:`periodic.StepsFailed` after the last one."""
     now = clock.now()
     request_id = str(getattr(context, "aws_request_id", "-"))
     steps: dict[str, periodic.Step] = {
         **sweep.wake_steps(now=now),
-        "accounts_rung": lambda one: event_log.notify_unserved(connection=one, most=MOST),
-        "public_feed_rung": lambda one: outbox.notify_due(connection=one, now=now),
+        "accounts_rung": lambda pg: event_log.notify_unserved(connection=pg, most=MOST),
+        "public_feed_rung": lambda pg: outbox.notify_due(connection=pg, now=now),
         **sweep.tidy_steps(now=now, request_id=request_id),
-        "events_forgotten": lambda one: event_log.delete_old(connection=one, now=now, most=MOST),
-        "answers_forgotten": lambda one: shared_answers.delete_old(
-            connection=one, now=now, most=MOST
+        "events_forgotten": lambda pg: event_log.delete_old(connection=pg, now=now, most=MOST),
+        "answers_forgotten": lambda pg: shared_answers.delete_old(
+            connection=pg, now=now, most=MOST
         ),
-        "feed_forgotten": lambda one: outbox.delete_ended(connection=one, now=now, most=MOST),
+        "feed_forgotten": lambda pg: outbox.delete_ended(connection=pg, now=now, most=MOST),
     }
     try:
         return periodic.run(steps)

@@ -6,5 +6,5 @@ from ullgetthejob.realtime import websocket_handlers
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """The answer to API Gateway; nothing of it but the status of $connect reaches the client."""
+    """Return the response to API Gateway, which passes on the status of $connect only."""
     return websocket_handlers.handler(event, context)

@@ -1,18 +1,18 @@
-"""What a function's code can reach, read from its source: a call graph without running anything.
+"""A static call graph: all code that a function can reach, read from its source.
 
-The analysis is that of "rapid type analysis" (Bacon and Sweeney, 1996), made for a language without
-declared types: beginning with everything in ``app.py``,
+The analysis is "rapid type analysis" (Bacon and Sweeney, 1996), adapted to a language without
+declared types. Beginning with everything in ``app.py``,
 
-* a name leads to the function, class or constant that it means, through imports wherever they are;
+* a name leads to the function, class or constant that it refers to, also through imports;
 * an attribute of a module or of a class of ours leads to that one definition;
 * an attribute of anything else leads to the methods of that name of every class that the code
   names anywhere (an object must have been made from its class);
-* a module that is handed over as a value is taken for an object with its functions for methods;
-* a class brings its base classes, its body, its special methods and what frameworks call in it.
+* a module that is passed as a value counts as an object with its functions as methods;
+* a class leads to its base classes, its body, its special methods and its registered methods.
 
-So an unused import counts for nothing, a call through a variable, a callback or a table of
-functions counts, and where a type cannot be known more is found than happens, never less. Not seen
-are names that are put together at run time (``getattr`` with a variable): the package has none.
+So an unused import counts for nothing; a call through a variable, a callback or a table of
+functions counts; and for an unknown type the graph has too many calls, never too few. Names that
+are composed at run time (``getattr`` with a variable) are not seen: the package has none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 
-# Decorators under which a function still is called by whoever names it, and by nothing else.
+# Decorators that do not register the function anywhere: it is still called by its name only.
 TRANSPARENT = {
     *("abstractmethod", "asynccontextmanager", "cache", "cached_property", "classmethod"),
     *("contextmanager", "lru_cache", "override", "property", "staticmethod"),
@@ -47,26 +47,27 @@ class Unit:
 
 @dataclass
 class Module:
-    """A parsed file: its units, and what its imported names mean."""
+    """A parsed file: its units, and the targets of its imported names."""
 
     name: str
     units: dict[str, list[ast.AST]] = field(default_factory=dict)
-    imports: dict[str, str] = field(default_factory=dict)  # a name here: a dotted name anywhere
+    imports: dict[str, str] = field(default_factory=dict)  # dotted name by local name
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
 
 
 def source(name: str) -> Path | None:
-    """The file of one of our modules; ``None`` for other people's."""
+    """Return the file of one of our modules; ``None`` for a library."""
     package = name.split(".")[0]
     if package not in ("ullgetthejob", "migrations", "functions"):
         return None
     path = REPOSITORY.joinpath("layers/core" if package == "ullgetthejob" else "", *name.split("."))
-    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
 
 
 @cache
 def module(name: str) -> Module | None:
-    """The module *name* if it is ours."""
+    """Return the parsed module *name*; ``None`` for a library."""
     path = source(name)
     if path is None:
         return None
@@ -91,7 +92,8 @@ def module(name: str) -> Module | None:
 
 
 def _add_class(found: Module, node: ast.ClassDef) -> None:
-    """The class itself: what its statement runs, and the methods that nobody calls by name."""
+    """Add the units of a class: its methods; and the class itself, with the code that its statement
+    runs and the methods that are not called by name."""
     body: list[ast.AST] = [*node.bases, *node.decorator_list, *(k.value for k in node.keywords)]
     for part in node.body:
         if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -104,7 +106,7 @@ def _add_class(found: Module, node: ast.ClassDef) -> None:
 
 
 def _is_registered(node: Definition) -> bool:
-    """Whether a decorator may hand it to something that calls it, as a route or a validator is."""
+    """Return whether a decorator may register it to be called, like a route or a validator."""
     names = {ast.unparse(d).partition("(")[0].rpartition(".")[2] for d in node.decorator_list}
     return bool(names - TRANSPARENT)
 
@@ -123,7 +125,7 @@ def _only_for_types(node: ast.AST) -> bool:
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """``(name here, dotted name)`` of every import below *tree*."""
+    """Yield ``(local name, dotted name)`` of every import below *tree*."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -135,7 +137,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of *tree* that run: no annotations of functions and variables in functions."""
+    """Yield all nodes of *tree* that run, without the annotations of functions."""
     yield tree
     for name, value in ast.iter_fields(tree):
         if name == "returns" or (name == "annotation" and isinstance(tree, ast.arg)):
@@ -146,7 +148,7 @@ def executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 class CallGraph:
-    """Everything that the module *start* can reach. *units*: with the syntax trees of each."""
+    """All code that the module *start* can reach. *units*: the syntax trees of each unit."""
 
     def __init__(self, start: str) -> None:
         self.units: dict[Unit, list[ast.AST]] = {}
@@ -162,14 +164,14 @@ class CallGraph:
             self._follow(self._waiting.pop())
 
     def nodes(self) -> Iterator[tuple[Unit, ast.AST]]:
-        """Every node that may run, and where."""
+        """Yield every node that may run, with its unit."""
         for unit, trees in self.units.items():
             for tree in trees:
                 for node in executed(tree):
                     yield unit, node
 
     def constants(self) -> set[str]:
-        """Every text that stands in the code."""
+        """Return all string constants of the code."""
         return {
             node.value
             for _, node in self.nodes()
@@ -177,7 +179,7 @@ class CallGraph:
         }
 
     def _load(self, name: str) -> None:
-        """Run the statements of a module, and of the packages that it lies in."""
+        """Reach the statements of a module and of its packages."""
         parts = name.split(".")
         for length in range(1, len(parts) + 1):
             self._reach(Unit(".".join(parts[:length]), ""))
@@ -202,30 +204,30 @@ class CallGraph:
             names |= dict(imported(tree))
         if unit.name == "":
             for dotted in owner.imports.values():
-                self._load_what(dotted)
+                self._load_module_of(dotted)
         for tree in trees:
             for _, dotted in imported(tree):
-                self._load_what(dotted)
+                self._load_module_of(dotted)
             nodes = list(executed(tree))
             bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
             for node in nodes:
                 if isinstance(node, ast.Name):
-                    self._mean(owner, names, node.id)
+                    self._follow_name(owner, names, node.id)
                     if id(node) not in bases:
-                        self._pass_on(names.get(node.id, ""))
+                        self._reach_module_value(names.get(node.id, ""))
                 elif isinstance(node, ast.Attribute):
-                    self._mean_attribute(owner, names, node)
+                    self._follow_attribute(owner, names, node)
 
-    def _load_what(self, dotted: str) -> None:
+    def _load_module_of(self, dotted: str) -> None:
         self._load(dotted if source(dotted) else dotted.rpartition(".")[0])
 
-    def _mean(self, owner: Module, names: dict[str, str], name: str) -> None:
+    def _follow_name(self, owner: Module, names: dict[str, str], name: str) -> None:
         if name in names:
             self._reach_dotted(names[name])
         else:
             self._reach(Unit(owner.name, name))
 
-    def _mean_attribute(self, owner: Module, names: dict[str, str], node: ast.Attribute) -> None:
+    def _follow_attribute(self, owner: Module, names: dict[str, str], node: ast.Attribute) -> None:
         text = ast.unparse(node.value)
         first, _, rest = text.partition(".")
         dotted = ".".join(filter(None, (names.get(first), rest)))
@@ -238,8 +240,8 @@ class CallGraph:
             for known in list(self._classes):
                 self._reach(Unit(known.module, _member(known, node.attr)))
 
-    def _pass_on(self, dotted: str) -> None:
-        """A module that is handed over as a value is used as an object is."""
+    def _reach_module_value(self, dotted: str) -> None:
+        """Treat a module that is passed as a value like an object."""
         passed = Unit(dotted, "")
         if passed not in self._classes and module(dotted) is not None:
             self._classes.add(passed)
@@ -247,7 +249,7 @@ class CallGraph:
                 self._reach(Unit(dotted, attribute))
 
     def _reach_dotted(self, dotted: str) -> None:
-        """Follow a dotted name to its definition, through modules that only pass it on."""
+        """Follow a dotted name to its definition, through modules that only import it."""
         where, _, name = dotted.rpartition(".")
         owner = module(where)
         if owner is None or module(dotted) is not None:

@@ -1,4 +1,4 @@
-"""Every code of an error has a sentence that a person can be shown."""
+"""Every error code has an advice text that a user can be shown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ullgetthejob.applications.filters import models as filter_models
 from ullgetthejob.platform.advice import ADVICE
 
 ROOT = Path(__file__).parents[2]
-# Functions that take a code, and where it stands among their arguments.
+# Functions that take a code, with the position of the argument.
 TAKE_A_CODE = {"_missing": 0, "_refusal": 0, "_refuse": 0}
-# Codes that are no error's: what an application is held back for.
+# Codes that are reasons to hold an application back, not error codes.
 REASONS = {"resume_not_available"}
 
 
 def written_codes() -> set[str]:
-    """Every ``code`` that is written in the source: of a class, or of a call."""
+    """Return every ``code`` in the source: of a class, or of a call."""
     found = set()
     for path in [*(ROOT / "layers" / "core").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -44,7 +44,7 @@ def written_codes() -> set[str]:
 
 
 def tables_of_codes() -> set[str]:
-    """Those that stand in tables, by which an error gets its code."""
+    """Return the codes in tables that map a condition to the code of an error."""
     return {
         *login_refusals.REFUSALS,
         *access.REASONS,
@@ -53,12 +53,12 @@ def tables_of_codes() -> set[str]:
     }
 
 
-def test_every_code_has_a_sentence_and_every_sentence_a_code():
+def test_every_error_code_has_an_advice_text():
     assert set(ADVICE) == written_codes() | tables_of_codes()
 
 
 @pytest.mark.parametrize("code", sorted(ADVICE))
-def test_a_sentence_is_plain_and_says_what_to_do(code):
+def test_advice_is_plain_and_says_what_to_do(code):
     sentence = ADVICE[code]
     assert re.fullmatch(r"[A-Zh][^_`{}<>]+\.", sentence), sentence
     assert 20 <= len(sentence) <= 90, sentence

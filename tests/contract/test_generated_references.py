@@ -1,4 +1,4 @@
-"""What is generated from the code and committed is what the code makes today (make docs)."""
+"""The generated and committed references equal what the code generates today (make docs)."""
 
 import json
 
@@ -6,20 +6,20 @@ from docs import generate
 from ullgetthejob.platform.http import ANYONE
 
 
-def test_the_committed_references_are_up_to_date():
+def test_committed_references_are_up_to_date():
     for path, text in generate.documents().items():
         assert path.read_text() == text, f"{path.name} is out of date: run make docs"
 
 
-def test_every_reference_within_the_openapi_document_leads_somewhere():
+def test_openapi_references_resolve():
     document = json.loads(generate.openapi())
     text = json.dumps(document)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in document["components"]["schemas"], name
 
 
-def test_statuses_of_a_route_follow_from_who_calls_it_and_what_it_takes():
-    """What tests call is compared too, with every answer: tests/fixtures/documented.py."""
+def test_statuses_follow_from_auth_and_parameters():
+    """The responses in all tests are compared too: tests/fixtures/documented.py."""
     document = json.loads(generate.openapi())
     for route in (route for api in generate.apis().values() for route in api.routes.values()):
         named = document["paths"][route.path][route.method.lower()]["responses"]

@@ -29,11 +29,11 @@ UNCHECKED_HASH = 0b01
 
 
 class Build(NamedTuple):
-    """What ``make build`` made and said."""
+    """The layers that ``make build`` made, and its output."""
 
     machine: str
     folder: Path
-    said: str
+    output: str
 
     def files(self, layer: str, pattern: str) -> list[Path]:
         return sorted((self.folder / layer).rglob(pattern))
@@ -43,7 +43,7 @@ class Build(NamedTuple):
 def build(request: pytest.FixtureRequest) -> Build:
     machine = request.param
     inherited = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "ARCH")}
-    # The template's own machine is what "make build" builds when nothing is said.
+    # Without ARCH "make build" builds for the template's own machine.
     argument = [] if machine == DEFAULT else [f"ARCH={machine}"]
     done = subprocess.run(
         ["make", "build", *argument],
@@ -59,13 +59,13 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 
 def python_3_13() -> bool:
-    """Whether the build could make bytecode: a python3.13 in .venv or on PATH that runs."""
+    """Return whether the build can make bytecode: a working python3.13 in .venv or on PATH."""
     found = shutil.which("python3.13", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     probe = "import sys; sys.exit(sys.version_info[:2] != (3, 13))"
     return found is not None and subprocess.run([found, "-c", probe], check=False).returncode == 0
 
 
-def test_every_library_is_of_the_templates_machine(build: Build) -> None:
+def test_libraries_are_of_the_templates_machine(build: Build) -> None:
     checked = []
     for layer in LAYERS:
         for library in [*build.files(layer, "*.so"), *build.files(layer, "*.so.*")]:
@@ -82,7 +82,7 @@ def test_extensions_are_of_the_functions_python(build: Build) -> None:
         assert all(tag.startswith("cpython-313-") for tag in tags), tags
 
 
-def test_the_core_layer_is_the_package_as_it_is(build: Build) -> None:
+def test_core_layer_is_the_package(build: Build) -> None:
     original = REPOSITORY / "layers/core"
     modules = {file.relative_to(original) for file in original.rglob("*.py")}
     root = build.folder / "CoreLayer/python"
@@ -91,7 +91,7 @@ def test_the_core_layer_is_the_package_as_it_is(build: Build) -> None:
         assert (root / module).read_bytes() == (original / module).read_bytes()
 
 
-def test_the_migrations_layer_carries_alembic_and_every_version(build: Build) -> None:
+def test_migrations_layer_has_alembic_and_all_versions(build: Build) -> None:
     root = build.folder / "MigrationsLayer/python"
     versions = {file.name for file in (REPOSITORY / "migrations/versions").glob("*.py")}
     assert versions
@@ -109,7 +109,7 @@ def test_the_migrations_layer_carries_alembic_and_every_version(build: Build) ->
         ("MigrationsLayer", "migrations/requirements.txt"),
     ],
 )
-def test_a_layer_holds_exactly_what_its_lock_pins(build: Build, layer: str, lock: str) -> None:
+def test_layer_has_exactly_the_pinned_packages(build: Build, layer: str, lock: str) -> None:
     lines = re.findall(r"^([\w.-]+)==(\S+)(.*)$", (REPOSITORY / lock).read_text(), re.MULTILINE)
     pinned = {(name.lower(), version) for name, version, rest in lines if "win32" not in rest}
     folders = [folder.stem.rpartition("-") for folder in build.files(layer, "*.dist-info")]
@@ -117,7 +117,7 @@ def test_a_layer_holds_exactly_what_its_lock_pins(build: Build, layer: str, lock
     assert held == {(name.replace("_", "-"), version) for name, version in pinned}
 
 
-def test_layers_carry_nothing_that_only_developers_need(build: Build) -> None:
+def test_layers_have_no_development_packages(build: Build) -> None:
     for layer in LAYERS:
         names = {path.name for path in build.files(layer, "*")}
         assert not names & {"tests", "testing", "bin", "Makefile", "requirements.txt", ".lock"}
@@ -129,13 +129,13 @@ def test_layers_fit_into_lambda(build: Build) -> None:
     assert sum(path.stat().st_size for path in files) < UNPACKED_LIMIT_BYTES
 
 
-def test_bytecode_is_complete_and_survives_zipping_or_is_reported_missing(build: Build) -> None:
+def test_bytecode_is_complete_or_reported_missing(build: Build) -> None:
     compiled = [path for layer in LAYERS for path in build.files(layer, "*.pyc")]
     if not python_3_13():
         assert compiled == []
-        assert "carry no bytecode" in build.said
+        assert "carry no bytecode" in build.output
         return
-    assert "carry no bytecode" not in build.said
+    assert "carry no bytecode" not in build.output
     for layer in LAYERS:
         for module in build.files(layer, "*.py"):
             assert (module.parent / f"__pycache__/{module.stem}.cpython-313.pyc").is_file(), module
@@ -143,7 +143,7 @@ def test_bytecode_is_complete_and_survives_zipping_or_is_reported_missing(build:
         assert path.read_bytes()[:8] == MAGIC_3_13 + struct.pack("<I", UNCHECKED_HASH), path
 
 
-def test_the_sdk_stays_out(build: Build) -> None:
-    """Lambda's image has one of its own, and nothing that we deploy uses it."""
+def test_layers_have_no_sdk(build: Build) -> None:
+    """Lambda's image has its own SDK, and no deployed code uses it."""
     packages = {path.name for path in (build.folder / "DependenciesLayer/python").iterdir()}
     assert not packages & {"boto3", "botocore"}

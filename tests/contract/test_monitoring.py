@@ -1,4 +1,4 @@
-"""Alarms and the dashboard: nothing of template.yaml is without one, and each metric exists."""
+"""Alarms and the dashboard: they cover all of template.yaml, and each of their metrics exists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RUNBOOKS = (REPOSITORY / "docs" / "runbooks.md").read_text()
 
 OURS = {"Fn::Sub": "UllGetTheJob/${Stage}"}
 EVERY_MINUTE = {"SweeperFunction", "FetcherFunction"}
-MOST_SECONDS = 86_400  # CloudWatch: an alarm looks back a day at most
+MAX_PERIOD_S = 86_400  # CloudWatch: an alarm looks back a day at most
 LONGEST_DESCRIPTION = 1024
 
 ALARM: dict[str, dict[str, Any]] = {
@@ -53,8 +53,8 @@ DEAD_LETTERS = {name for name in of_type("AWS::SQS::Queue") if name.endswith("De
 TABLES = set(of_type("AWS::DynamoDB::Table"))
 
 
-def answers(name: str) -> bool:
-    """Whether somebody waits for the function."""
+def is_interactive(name: str) -> bool:
+    """Return whether a client waits for the response of the function."""
     events = FUNCTIONS[name].get("Events", {}).values()
     return name in ("WebsocketFunction", "FramesFunction") or any(
         event["Type"] == "HttpApi" for event in events
@@ -62,7 +62,7 @@ def answers(name: str) -> bool:
 
 
 def watching(namespace: str, metric: str) -> dict[str, dict[str, Any]]:
-    """The alarms on a metric of AWS's, by the parameter that their dimension names."""
+    """Return the alarms on a metric of AWS's, by the parameter that their dimension names."""
     return {
         alarm["Dimensions"][0]["Value"]["Ref"]: alarm
         for alarm in ALARM.values()
@@ -74,18 +74,18 @@ def watching(namespace: str, metric: str) -> dict[str, dict[str, Any]]:
 
 
 def names_in(node: ast.AST) -> set[str]:
-    """The texts that an expression may come to: a literal, one of two, a key of a tally."""
+    """Return the possible texts of an expression: a literal, one of two, a key of a tally."""
     return {
-        one.value
-        for one in ast.walk(node)
-        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+        constant.value
+        for constant in ast.walk(node)
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
     }
 
 
 @cache
 def emitted() -> frozenset[str]:
-    """What the code counts or measures: names given to telemetry, to a tally that is counted later,
-    hh.ru's errors, which are counted by their classes, and runs, by the state in which they end."""
+    """Return the metrics that the code emits: names passed to telemetry or to a tally that is
+    counted later, hh.ru's errors (counted by class), and runs (counted by their final state)."""
     found: set[str] = {
         name for name, kind in vars(errors).items() if isinstance(kind, type) and name[:2] == "HH"
     }
@@ -100,7 +100,7 @@ def emitted() -> frozenset[str]:
                         found |= names_in(first)
                     case ast.Subscript(value=ast.Attribute(attr="tally"), slice=key):
                         found |= names_in(key)
-                    case ast.Call(func=ast.Attribute(attr="_part_with" | "forget"), args=args):
+                    case ast.Call(func=ast.Attribute(attr="_close"), args=args):
                         found |= {name for arg in args[1:] for name in names_in(arg)}
     return frozenset(found)
 
@@ -115,7 +115,7 @@ def dashboard_metrics() -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
-def test_every_function_is_watched(metric: str) -> None:
+def test_every_function_has_alarms(metric: str) -> None:
     alarms = watching("AWS/Lambda", metric)
     assert set(alarms) == set(FUNCTIONS)
     for alarm in alarms.values():
@@ -123,19 +123,19 @@ def test_every_function_is_watched(metric: str) -> None:
         assert alarm["Statistic"] == "Sum"
 
 
-def test_every_function_that_somebody_waits_for_is_watched_for_its_duration() -> None:
+def test_interactive_functions_have_duration_alarms() -> None:
     alarms = watching("AWS/Lambda", "Duration")
-    assert set(alarms) == {name for name in FUNCTIONS if answers(name)}
+    assert set(alarms) == {name for name in FUNCTIONS if is_interactive(name)}
     for name, alarm in alarms.items():
         timeout_ms = FUNCTIONS[name]["Timeout"] * 1000
-        # "fetch now" works for 20 s, and then answers
+        # "fetch now" works for 20 s before it responds
         usual = 25_000 if name == "SchedulesFunction" else timeout_ms / 2
         assert alarm["ExtendedStatistic"] == "p90"
         assert alarm["Threshold"] == usual, name
         assert alarm["Threshold"] < timeout_ms
 
 
-def test_what_runs_by_the_clock_is_watched_for_silence() -> None:
+def test_scheduled_functions_have_silence_alarms() -> None:
     alarms = watching("AWS/Lambda", "Invocations")
     clocked = {
         name
@@ -147,7 +147,7 @@ def test_what_runs_by_the_clock_is_watched_for_silence() -> None:
         assert alarm["ComparisonOperator"] == "LessThanThreshold"
 
 
-def test_every_dead_letter_queue_is_watched() -> None:
+def test_every_dead_letter_queue_has_an_alarm() -> None:
     redriven = {
         queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
         for queue in of_type("AWS::SQS::Queue").values()
@@ -160,7 +160,7 @@ def test_every_dead_letter_queue_is_watched() -> None:
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
 
 
-def test_every_table_is_watched_in_all_that_functions_do_with_it() -> None:
+def test_table_alarms_cover_all_used_operations() -> None:
     done: dict[str, set[str]] = {table: set() for table in TABLES}
     for properties in FUNCTIONS.values():
         for policy in properties["Policies"]:
@@ -173,24 +173,25 @@ def test_every_table_is_watched_in_all_that_functions_do_with_it() -> None:
         parts = ALARM[f"{table}Faults"]["Metrics"]
         expression, *metrics = parts
         watched = [metric["MetricStat"]["Metric"] for metric in metrics]
-        assert expression["Expression"] == " + ".join(f"FILL({one['Id']}, 0)" for one in metrics)
-        assert {one["Namespace"] for one in watched} == {"AWS/DynamoDB"}
-        assert {one["Dimensions"][0]["Value"]["Ref"] for one in watched} == {table}
-        assert [one["MetricName"] for one in watched[:2]] == [
+        terms = [f"FILL({metric['Id']}, 0)" for metric in metrics]
+        assert expression["Expression"] == " + ".join(terms)
+        assert {metric["Namespace"] for metric in watched} == {"AWS/DynamoDB"}
+        assert {metric["Dimensions"][0]["Value"]["Ref"] for metric in watched} == {table}
+        assert [metric["MetricName"] for metric in watched[:2]] == [
             "ReadThrottleEvents",
             "WriteThrottleEvents",
         ]
-        operations = {one["Dimensions"][1]["Value"] for one in watched[2:]}
+        operations = {metric["Dimensions"][1]["Value"] for metric in watched[2:]}
         assert operations == done[table], table
 
 
-def test_both_apis_are_watched() -> None:
+def test_both_apis_have_alarms() -> None:
     assert set(watching("AWS/ApiGateway", "5xx")) == {"HttpApi"}
     assert set(watching("AWS/ApiGateway", "ExecutionError")) == {"WebSocketApi"}
     assert set(watching("AWS/ApiGateway", "IntegrationError")) == {"WebSocketApi"}
 
 
-def test_what_must_not_go_unseen_has_an_alarm() -> None:
+def test_critical_metrics_have_alarms() -> None:
     facts = {alarm["MetricName"] for alarm in ALARM.values() if alarm.get("Namespace") == OURS}
     assert facts >= {
         "UnexpectedError",
@@ -211,7 +212,7 @@ def test_what_must_not_go_unseen_has_an_alarm() -> None:
     }
 
 
-def test_the_code_emits_every_metric_of_ours_that_is_named() -> None:
+def test_named_metrics_are_emitted_by_the_code() -> None:
     alarms = {alarm["MetricName"] for alarm in ALARM.values() if alarm.get("Namespace") == OURS}
     shown = {metric[1] for metric in dashboard_metrics() if metric[0] == OURS["Fn::Sub"]}
     assert alarms
@@ -219,7 +220,7 @@ def test_the_code_emits_every_metric_of_ours_that_is_named() -> None:
     assert (alarms | shown) - emitted() == set()
 
 
-def test_metrics_of_ours_are_named_as_powertools_names_them() -> None:
+def test_metric_dimensions_are_those_of_powertools() -> None:
     environment = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     assert environment["POWERTOOLS_METRICS_NAMESPACE"] == OURS
     for alarm in ALARM.values():
@@ -231,7 +232,7 @@ def test_metrics_of_ours_are_named_as_powertools_names_them() -> None:
 
 
 @every_alarm
-def test_an_alarm_says_what_to_do_and_whom_to_tell(name: str) -> None:
+def test_alarm_has_description_and_actions(name: str) -> None:
     alarm = ALARM[name]
     topic = {"Fn::If": ["HasTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
     assert alarm["AlarmActions"] == alarm["OKActions"] == topic
@@ -241,11 +242,11 @@ def test_an_alarm_says_what_to_do_and_whom_to_tell(name: str) -> None:
     )
     periods = [metric["MetricStat"]["Period"] for metric in alarm.get("Metrics", [])[1:]]
     for period in [alarm["Period"]] if "Period" in alarm else periods:
-        assert period * alarm["EvaluationPeriods"] <= MOST_SECONDS
+        assert period * alarm["EvaluationPeriods"] <= MAX_PERIOD_S
 
 
 @every_alarm
-def test_the_api_of_cloudwatch_would_take_an_alarm(name: str) -> None:
+def test_alarm_is_valid_for_cloudwatch(name: str) -> None:
     def resolved(value: Any) -> Any:
         match value:
             case {"Ref": str(text)} | {"Fn::Sub": str(text)}:
@@ -253,9 +254,9 @@ def test_the_api_of_cloudwatch_would_take_an_alarm(name: str) -> None:
             case {"Fn::If": [_, yes, _]}:
                 return resolved(yes)
             case dict():
-                return {key: resolved(one) for key, one in value.items()}
+                return {key: resolved(item) for key, item in value.items()}
             case list():
-                return [resolved(one) for one in value]
+                return [resolved(item) for item in value]
         return value
 
     model = botocore.session.get_session().get_service_model("cloudwatch")
@@ -267,18 +268,20 @@ def test_the_api_of_cloudwatch_would_take_an_alarm(name: str) -> None:
 
 
 @every_alarm
-def test_the_runbooks_tell_of_an_alarm(name: str) -> None:
+def test_alarm_has_a_runbook(name: str) -> None:
     kind = re.sub(r"^\w+?(Errors|Throttles|Slow|NotInvoked|DeadLettered|TableFaults)$", r"\1", name)
     assert f"`{name}`" in RUNBOOKS or f"`…{kind}`" in RUNBOOKS, name
 
 
-def test_the_runbooks_tell_of_no_alarm_that_there_is_not() -> None:
+def test_runbooks_name_only_existing_alarms() -> None:
     for name in re.findall(r"^\| `(…?\w+)`", RUNBOOKS, re.MULTILINE):
         ending = name.removeprefix("…")
-        assert any(one == name or (name != ending and one.endswith(ending)) for one in ALARM), name
+        assert any(
+            alarm == name or (name != ending and alarm.endswith(ending)) for alarm in ALARM
+        ), name
 
 
-def test_the_dashboard_shows_every_function_queue_and_table() -> None:
+def test_dashboard_shows_every_function_queue_and_table() -> None:
     shown: dict[str, set[str]] = {}
     for namespace, metric, *rest in dashboard_metrics():
         if namespace.startswith("AWS/"):
@@ -292,7 +295,7 @@ def test_the_dashboard_shows_every_function_queue_and_table() -> None:
     assert shown["AWS/ApiGateway ConnectCount"] == {"WebSocketApi"}
 
 
-def test_no_two_widgets_lie_on_each_other() -> None:
+def test_widgets_do_not_overlap() -> None:
     body = json.loads(DASHBOARD["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
     taken: set[tuple[int, int]] = set()
     for widget in body["widgets"]:
@@ -304,9 +307,7 @@ def test_no_two_widgets_lie_on_each_other() -> None:
 
 
 @pytest.mark.parametrize(("stack", "file"), [("Alarms", ALARMS), ("Dashboard", DASHBOARD)])
-def test_the_template_gives_a_nested_stack_what_it_asks_for(
-    stack: str, file: dict[str, Any]
-) -> None:
+def test_nested_stack_gets_its_parameters(stack: str, file: dict[str, Any]) -> None:
     properties = TEMPLATE["Resources"][stack]["Properties"]
     assert read(REPOSITORY / properties["TemplateURL"]) == file
     given = properties["Parameters"]
@@ -318,12 +319,12 @@ def test_the_template_gives_a_nested_stack_what_it_asks_for(
             assert value == {"Ref": name}
 
 
-def test_nobody_has_to_be_told() -> None:
+def test_alarm_topic_is_optional() -> None:
     assert TEMPLATE["Parameters"]["AlarmTopicArn"]["Default"] == ""
 
 
 @pytest.mark.parametrize("file", ["alarms.yaml", "dashboard.yaml"])
-def test_sam_and_its_linter_take_the_file(file: str) -> None:
+def test_sam_and_its_linter_accept_the_file(file: str) -> None:
     ran = subprocess.run(
         [
             str(Path(sys.executable).with_name("sam")),

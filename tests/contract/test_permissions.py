@@ -1,12 +1,11 @@
-"""Each function may do what its code does, and nothing else.
+"""Each function has exactly the permissions that its code needs.
 
-Needed is read from the source: every ``aws.call("service", "Operation"`` that a function's
-``app.py`` can reach by calls (:mod:`tests.contract.call_graph`), and the tables, queues and keys of
-the variables that stand in the same code. Granted is read from the roles that SAM's own transform
-makes of template.yaml. Both are sets of ``(action, resource)``.
+The needed ones are read from the source: every ``aws.call("service", "Operation"`` that a
+function's ``app.py`` can reach by calls (:mod:`tests.contract.call_graph`), with the tables, queues
+and keys of the variables in the same code. The granted ones are read from the roles that SAM's own
+transform makes of template.yaml. Both are sets of ``(action, resource)``.
 
-A new call needs nothing here as long as its operation is written out and its module names one
-table.
+A new call needs no change here if its operation is a literal and its module names one table.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class _NoManagedPolicies:
 
 @cache
 def transformed() -> dict[str, Any]:
-    """template.yaml as CloudFormation sees it after SAM's transform."""
+    """Return the resources of template.yaml after SAM's transform."""
     validator = SamTemplateValidator(
         copy.deepcopy(TEMPLATE), _NoManagedPolicies(), region="us-east-1"
     )
@@ -67,7 +66,7 @@ def transformed() -> dict[str, Any]:
 
 
 def role_of(name: str) -> dict[str, Any]:
-    """The properties of the function's role."""
+    """Return the properties of the function's role."""
     logical_id, attribute = transformed()[name]["Properties"]["Role"]["Fn::GetAtt"]
     assert attribute == "Arn"
     return dict(transformed()[logical_id]["Properties"])
@@ -86,11 +85,13 @@ def listed(value: Any) -> list[Any]:
 
 
 def of_kms(name: str) -> list[dict[str, Any]]:
-    return [one for one in statements(name) if "kms:" in json.dumps(one["Action"])]
+    return [
+        statement for statement in statements(name) if "kms:" in json.dumps(statement["Action"])
+    ]
 
 
 def named(resource: Any) -> Iterator[str]:
-    """The logical ids or parameters that a Resource element names, whichever of them is given."""
+    """Yield the logical ids and parameters that a Resource element names, in all its branches."""
     match resource:
         case {"Fn::GetAtt": [str(name), "Arn"]} | {"Ref": str(name)}:
             yield name
@@ -100,10 +101,10 @@ def named(resource: Any) -> Iterator[str]:
         case {"Fn::Sub": str(text)}:
             yield re.sub(r".*\$\{(WebSocketApi)\}/ws/(\w+)/@connections/\*", r"\1 \2", text)
         case list():
-            for one in resource:
-                yield from named(one)
+            for item in resource:
+                yield from named(item)
         case _:
-            raise AssertionError(f"which resource is that? {resource}")
+            raise AssertionError(f"unknown form of a resource: {resource}")
 
 
 def granted(name: str) -> set[tuple[str, str]]:
@@ -120,7 +121,7 @@ def granted(name: str) -> set[tuple[str, str]]:
 
 AWS = "ullgetthejob.platform.aws"
 SOCKETS = "ullgetthejob.realtime.sockets"
-# Modules that are given the name of their table: the variable is read elsewhere.
+# Modules that get the name of their table as an argument: the variable is read elsewhere.
 TABLES = {"ullgetthejob.hh.pacer": "PACER_TABLE"}
 KEYS = {"Encrypt": ["TOKEN_KEY_ID"], "Decrypt": ["TOKEN_KEY_ID", "TOKEN_KEY_ID_PREVIOUS"]}
 COMPOSED = {"_CAPACITY", "_PER_HOUR"}
@@ -137,7 +138,7 @@ def variables(name: str) -> dict[str, Any]:
 
 
 def aws_calls(name: str) -> Iterator[tuple[str, str, str]]:
-    """``(module, service, operation)`` of each ``aws.call("service", "Operation", …)``."""
+    """Yield ``(module, service, operation)`` of each ``aws.call("service", "Operation", …)``."""
     for unit, node in graph(name).nodes():
         if not isinstance(node, ast.Call) or unit.module == AWS:
             continue
@@ -150,7 +151,7 @@ def aws_calls(name: str) -> Iterator[tuple[str, str, str]]:
                 assert operation in model.operation_names, ast.unparse(node)
                 yield unit.module, service, operation
             case ast.Call(func=ast.Attribute(value=ast.Name(id="aws"), attr="call")):
-                raise AssertionError(f"what does it call? {ast.unparse(node)}")
+                raise AssertionError(f"service and operation are no literals: {ast.unparse(node)}")
 
 
 def _encrypts(unit: Unit) -> bool:
@@ -158,21 +159,21 @@ def _encrypts(unit: Unit) -> bool:
     return owner is not None and "encryption" in owner.imports
 
 
-def table_of(where: str) -> str:
-    """The variable of the one table that a module works on."""
-    path = source(where)
+def table_of(module_name: str) -> str:
+    """Return the variable of the one table that a module uses."""
+    path = source(module_name)
     assert path is not None
-    found = set(re.findall(r'"([A-Z_]+_TABLE)"', path.read_text())) or {TABLES.get(where, "")}
-    assert len(found) == 1, f"{where}: which table?"
+    found = set(re.findall(r'"([A-Z_]+_TABLE)"', path.read_text())) or {TABLES.get(module_name, "")}
+    assert len(found) == 1, f"{module_name} must name exactly one table"
     return str(found.pop())
 
 
 def needed(name: str) -> set[tuple[str, str]]:
     found = {
         (f"{service}:{operation}", resource)
-        for where, service, operation in aws_calls(name)
-        if operation != "BatchGetSecretValue"  # has a policy and a test of its own
-        for resource in resources(name, where, service, operation)
+        for module_name, service, operation in aws_calls(name)
+        if operation != "BatchGetSecretValue"  # has its own policy and test
+        for resource in resources(name, module_name, service, operation)
     }
     for method, verb in (("post", "POST"), ("close", "DELETE"), ("is_gone", "GET")):
         if Unit(SOCKETS, f"Sockets.{method}") in graph(name).units:
@@ -180,12 +181,12 @@ def needed(name: str) -> set[tuple[str, str]]:
     return found
 
 
-def resources(name: str, where: str, service: str, operation: str) -> Iterator[str]:
-    """What a call in the module *where* is about, by logical id or parameter."""
+def resources(name: str, module_name: str, service: str, operation: str) -> Iterator[str]:
+    """Yield the resources of a call in the module *module_name*, by logical id or parameter."""
     own = variables(name)
     match service:
         case "dynamodb":
-            yield from named(own[table_of(where)])
+            yield from named(own[table_of(module_name)])
         case "sqs":
             for queue in {text for text in graph(name).constants() if text.endswith("_QUEUE_URL")}:
                 yield from named(own[queue])
@@ -195,29 +196,29 @@ def resources(name: str, where: str, service: str, operation: str) -> Iterator[s
         case "secretsmanager":
             yield from re.findall(r"secretsmanager:\$\{(\w+)\}", json.dumps(own))
         case _:
-            raise AssertionError(f"what does {where} use of {service}?")
+            raise AssertionError(f"{module_name}: resources of {service} are unknown here")
 
 
 # ── the tests ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_each_function_has_a_role_of_its_own() -> None:
+def test_every_function_has_its_own_role() -> None:
     roles = [transformed()[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in FUNCTIONS]
     assert len(set(roles)) == len(FUNCTIONS)
     assert all("Role" not in properties for properties in FUNCTIONS.values())
 
 
 @every_function
-def test_a_role_trusts_lambda_alone(name: str) -> None:
+def test_role_trusts_only_lambda(name: str) -> None:
     (statement,) = role_of(name)["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": ["lambda.amazonaws.com"]}
 
 
 @every_function
-def test_what_we_write_has_no_wildcard(name: str) -> None:
+def test_own_policies_have_no_wildcard(name: str) -> None:
     for statement in statements(name):
         assert statement["Effect"] == "Allow"
-        # The id of a connection is API Gateway's: nobody can name it beforehand.
+        # The id of a connection is assigned by API Gateway and cannot be known in advance.
         assert "*" not in json.dumps(statement).replace('/@connections/*"', '/@connections/id"')
         assert not {"NotAction", "NotResource"} & set(statement)
 
@@ -229,23 +230,23 @@ def test_managed_policies_are_those_that_sam_adds(name: str) -> None:
 
 
 @every_function
-def test_a_function_may_call_exactly_what_its_code_calls(name: str) -> None:
+def test_function_may_call_exactly_what_its_code_calls(name: str) -> None:
     assert granted(name) == needed(name)
 
 
 @every_function
-def test_a_function_is_given_no_variable_that_its_code_never_reads(name: str) -> None:
-    """A variable may name a secret, and whoever may read that one."""
+def test_function_has_no_unused_variables(name: str) -> None:
+    """A variable may name a secret, to which the function then has access."""
     read = graph(name).constants()
-    endings = {text for text in read if text.startswith("_")}  # of names that are put together
+    endings = {text for text in read if text.startswith("_")}  # of composed names
     own = FUNCTIONS[name].get("Environment", {}).get("Variables", {})
     assert not [v for v in own if v not in read and not v.endswith(tuple(endings & COMPOSED))]
 
 
 @every_function
-def test_a_key_is_open_under_no_context_that_the_code_never_uses(name: str) -> None:
-    """The other way round cannot be told from the source: the client of hh.ru renews a person's
-    token and the application's own through one interface."""
+def test_key_is_allowed_for_used_contexts_only(name: str) -> None:
+    """The converse cannot be derived from the source: the client of hh.ru renews a person's token
+    and the application's own through the same interface."""
     used = {
         key.value
         for unit, node in graph(name).nodes()
@@ -258,7 +259,7 @@ def test_a_key_is_open_under_no_context_that_the_code_never_uses(name: str) -> N
         assert set(keys) <= used
 
 
-def test_the_key_of_the_secrets_is_open_to_every_function_through_secrets_manager_alone() -> None:
+def test_secrets_key_is_used_through_secrets_manager_only() -> None:
     policy = TEMPLATE["Resources"]["SecretsKeyPolicy"]
     assert policy["Condition"] == "HasSecretsKey"
     (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
@@ -273,11 +274,11 @@ def test_the_key_of_the_secrets_is_open_to_every_function_through_secrets_manage
     assert roles <= set(transformed())
 
 
-def test_who_reads_several_secrets_may_read_them_in_one_call() -> None:
+def test_functions_with_several_secrets_may_batch_read() -> None:
     policy = TEMPLATE["Resources"]["SecretsBatchPolicy"]["Properties"]
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Action"] == "secretsmanager:BatchGetSecretValue"
-    assert statement["Resource"] == "*"  # AWS lets this action be limited to none
+    assert statement["Resource"] == "*"  # AWS: this action cannot be limited to a resource
     reads = {
         name: set(re.findall(r"secretsmanager:\$\{(\w+)\}", json.dumps(variables(name))))
         for name in FUNCTIONS
@@ -287,17 +288,17 @@ def test_who_reads_several_secrets_may_read_them_in_one_call() -> None:
     assert {role["Ref"] for role in policy["Roles"]} == several
 
 
-def test_the_key_is_used_only_under_a_named_encryption_context() -> None:
+def test_key_needs_a_named_encryption_context() -> None:
     found = [statement for name in FUNCTIONS for statement in of_kms(name)]
     assert found
     for statement in found:
         keys = statement["Condition"]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"]
         assert keys
-        # "for all values" holds when there are none; Null demands one.
+        # "ForAllValues" is true without any value; "Null" demands one.
         assert statement["Condition"]["Null"] == {"kms:EncryptionContextKeys": "false"}
 
 
-def test_the_protocol_of_each_service_is_what_its_model_says() -> None:
+def test_service_protocol_matches_its_botocore_model() -> None:
     for service, (target, version) in PROTOCOLS.items():
         metadata = botocore.session.get_session().get_service_model(service).metadata
         assert metadata["targetPrefix"] == target
@@ -305,7 +306,7 @@ def test_the_protocol_of_each_service_is_what_its_model_says() -> None:
         assert metadata["endpointPrefix"] == service
 
 
-def test_nothing_that_is_deployed_uses_the_sdk() -> None:
+def test_deployed_code_does_not_use_the_sdk() -> None:
     for folder in ("layers/core/ullgetthejob", "functions", "migrations"):
         for file in sorted((REPOSITORY / folder).rglob("*.py")):
             assert not re.search(r"^\s*(import|from) boto(3|core)", file.read_text(), re.M), file

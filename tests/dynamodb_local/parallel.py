@@ -1,7 +1,7 @@
-"""A crowd: many processes that do the same thing at the same moment, as Lambda's environments do.
+"""Parallel processes that do the same work at the same moment, as Lambda's environments do.
 
-Each is a fresh interpreter, so nothing is shared but what AWS and Postgres hold. It imports what it
-needs, says so, and begins when the last one is ready.
+Each is a fresh interpreter, so they share only the state in AWS and Postgres. Each imports its
+modules, reports that it is ready, and begins when all are ready.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 READY = "ready\n"
 
 
-def at_once(count: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What ``work(*arguments)`` returned in each of *count* processes.
+def run_in_parallel(count: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Return the results of ``work(*arguments)`` in each of *count* processes.
 
-    *work*: a function of a module such as :mod:`tests.dynamodb_local.work`, not of a test module:
-    nobody waits for pytest there. Arguments and results go as JSON. The processes have this one's
+    *work*: a function of a module such as :mod:`tests.dynamodb_local.work`, not of a test module,
+    which would import pytest. Arguments and results are passed as JSON. The processes inherit the
     environment, as ``monkeypatch`` left it. An exception in one of them fails the test; its
     traceback is in the captured output.
     """
-    processes = [_started(work, arguments) for _ in range(count)]
+    processes = [_start(work, arguments) for _ in range(count)]
     try:
         for process in processes:
             assert process.stdout is not None
@@ -38,16 +38,16 @@ def at_once(count: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        answers = [process.communicate()[0] for process in processes]
+        outputs = [process.communicate()[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * count
-        return [json.loads(answer.splitlines()[-1]) for answer in answers]  # above are logs
+        return [json.loads(output.splitlines()[-1]) for output in outputs]  # logs come before it
     finally:
         for process in processes:
             process.kill()
             process.communicate()
 
 
-def _started(work: Callable[..., Any], arguments: tuple[Any, ...]) -> subprocess.Popen[str]:
+def _start(work: Callable[..., Any], arguments: tuple[Any, ...]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", __name__, work.__module__, work.__name__]
     return subprocess.Popen(
         [*command, json.dumps(arguments)],
@@ -60,10 +60,10 @@ def _started(work: Callable[..., Any], arguments: tuple[Any, ...]) -> subprocess
 
 
 def main(module: str, function: str, arguments: str) -> None:
-    """One of the crowd."""
+    """Run one of the parallel processes."""
     work = getattr(importlib.import_module(module), function)
     print(READY, end="", flush=True)
-    if sys.stdin.readline():  # nothing: the tests have ended
+    if sys.stdin.readline():  # empty if the tests have ended
         print(json.dumps(work(*json.loads(arguments))))
 
 

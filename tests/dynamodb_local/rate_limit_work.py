@@ -1,5 +1,5 @@
-"""What one process of a crowd does with a bucket. Answers are ``[granted, number]``: tokens that
-remain, or the moment (ms) of the next one."""
+"""The work of one of the parallel processes on a token bucket. Results are ``[granted, number]``:
+the remaining tokens, or the moment (ms) of the next token."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ SKEW_MS = 3_000
 
 
 def spend(owner: str, now_ms: int, count: int, knows: bool) -> dict[str, Any]:
-    """*count* tokens asked for at one moment; how many requests each took.
+    """Request *count* tokens at the same moment; return the results and the requests of each.
 
-    *knows*: this process has seen the bucket before, as full as it is then.
+    *knows*: this process has read the bucket before.
     """
     if knows:
         token_bucket.read_level("submit", UUID(owner), now=_moment(now_ms))
     answers, requests = [], []
     for _ in range(count):
-        with _Counted() as counted:
+        with _RequestCounter() as counter:
             answers.append(_acquire(owner, now_ms, uuid4().hex))
-        requests.append(counted.requests)
+        requests.append(counter.requests)
     return {"answers": answers, "requests": requests}
 
 
 def spend_until_answered(owner: str, now_ms: int, count: int) -> list[Any]:
-    """*count* tokens, each asked for with one id until an answer arrives."""
+    """Request *count* tokens, each with the same id until a reply arrives; return the results."""
     answers = []
     for _ in range(count):
         spend_id = uuid4().hex
@@ -48,13 +48,13 @@ def spend_until_answered(owner: str, now_ms: int, count: int) -> list[Any]:
 
 
 def spend_for(owner: str, seconds: float, pause_s: float) -> list[int]:
-    """The true moments (ms) of grants, by a process whose clock is up to three seconds off."""
+    """Return the true moments (ms) of grants, for a clock that is up to three seconds off."""
     skew = os.getpid() * 7919 % (2 * SKEW_MS) - SKEW_MS
     until, granted = time.monotonic() + seconds, []
     while time.monotonic() < until:
-        asked = time.time_ns() // 1_000_000
-        if _acquire(owner, asked + skew, uuid4().hex)[0]:
-            granted.append(asked)
+        requested_at = time.time_ns() // 1_000_000
+        if _acquire(owner, requested_at + skew, uuid4().hex)[0]:
+            granted.append(requested_at)
         time.sleep(pause_s)
     return granted
 
@@ -70,10 +70,10 @@ def _moment(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=ms)
 
 
-class _Counted:
-    """Requests to AWS within the block."""
+class _RequestCounter:
+    """A context manager that counts the requests to AWS within the block."""
 
-    def __enter__(self) -> _Counted:
+    def __enter__(self) -> _RequestCounter:
         self.requests, self._call = 0, aws.call
 
         def counted(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_LIMIT_S = 60
-# Java cannot watch for the end of its parent. This shell does: its input is a pipe that nobody
-# writes to, and that the kernel closes when the tests end, SIGKILL included.
+# Java cannot detect the end of its parent. This shell does: its input is a pipe without any data,
+# which the kernel closes when the tests end, SIGKILL included.
 ENDING_WITH_PARENT = 'exec 3<&0; "$@" & server=$!; { read _ <&3; kill -9 $server; } & wait $server'
 _DIRECT = build_opener(ProxyHandler({}))  # a proxy in the environment cannot reach loopback
 
 
 class DynamoDbLocal:
-    """DynamoDB Local at *url*, in memory; *folder* holds its jar. Ends when this process does.
+    """DynamoDB Local at *url*, in memory, with the jar in *folder*; it ends with this process.
 
-    One set of tables for all credentials and regions.
+    All credentials and regions share the same tables.
     """
 
     def __init__(self, folder: Path, log: Path) -> None:
@@ -42,24 +42,24 @@ class DynamoDbLocal:
                 stderr=subprocess.STDOUT,
             )
         deadline = time.monotonic() + START_LIMIT_S
-        while not answers(self.url):
+        while not is_responding(self.url):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise AssertionError(f"DynamoDB Local does not start:\n{log.read_text()}")
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=10)
 
 
-def answers(url: str) -> bool:
-    """Whether it is there."""
+def is_responding(url: str) -> bool:
+    """Return whether the server responds at *url*."""
     try:
         _DIRECT.open(url, timeout=5).close()
-    except HTTPError as error:  # it is: an unsigned GET is a 400
+    except HTTPError as error:  # it responds: an unsigned GET is a 400
         error.close()
     except OSError:
         return False

@@ -1,7 +1,7 @@
-"""The other suites run on another DynamoDB: it decides and answers as AWS's own does.
+"""The DynamoDB of the other suites decides and responds like AWS's own DynamoDB Local.
 
-But for what nobody may rely on: there ``ConsumedCapacity`` comes unasked, and ``UPDATED_NEW``
-brings the key, too, and leaves out what was set to the value that it had.
+Two differences remain, on which no code may rely: the other one returns ``ConsumedCapacity``
+without a request, and its ``UPDATED_NEW`` includes the key and lacks unchanged attributes.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,34 +21,35 @@ OWNER = UUID(int=1)
 
 
 @pytest.fixture
-def answers(monkeypatch):
-    """What DynamoDB answered: "granted" and the slot, if any, or a refusal's code and the item."""
-    heard = []
+def responses(monkeypatch):
+    """Record DynamoDB's responses: "granted" and the slot, if any, or the code of a refusal and the
+    item."""
+    responses = []
     call = aws.call
 
-    def listened(service, operation, request):
+    def recorded(service, operation, request):
         try:
             content = call(service, operation, request)
         except aws.AwsError as error:
-            heard.append((operation, error.code, error.content.get("Item")))
+            responses.append((operation, error.code, error.content.get("Item")))
             raise
-        heard.append((operation, "granted", content.get("Attributes", {}).get("tat")))
+        responses.append((operation, "granted", content.get("Attributes", {}).get("tat")))
         return content
 
-    monkeypatch.setattr(aws, "call", listened)
-    return heard
+    monkeypatch.setattr(aws, "call", recorded)
+    return responses
 
 
-def hold_and_let_go():
-    first = leases.take("account#1", seconds=60, now=NOW)
+def acquire_and_release():
+    first = leases.acquire("account#1", seconds=60, now=NOW)
     assert first is not None
-    assert leases.take("account#1", seconds=60, now=NOW + timedelta(seconds=59)) is None
-    second = leases.take("account#1", seconds=60, now=NOW + timedelta(seconds=60))
+    assert leases.acquire("account#1", seconds=60, now=NOW + timedelta(seconds=59)) is None
+    second = leases.acquire("account#1", seconds=60, now=NOW + timedelta(seconds=60))
     assert second is not None
     first.release()
     second.release()
-    assert leases.take("account#1", seconds=60, now=NOW) is not None
-    leases.Lease("nobody's", "me", 0).release()
+    assert leases.acquire("account#1", seconds=60, now=NOW) is not None
+    leases.Lease("unknown", "me", 0).release()
 
 
 def call_until_refused():
@@ -81,7 +82,7 @@ def spend_until_denied():
 
     for number in range(20):
         acquire(f"id-{number}")
-    assert isinstance(acquire("one too many"), Denied)
+    assert isinstance(acquire("over-capacity"), Denied)
     acquire("id-3")
     token_bucket.block_until("submit", OWNER, until=NOW + timedelta(hours=5), now=NOW)
     token_bucket.block_until("submit", OWNER, until=NOW + timedelta(hours=1), now=NOW)
@@ -96,9 +97,9 @@ def spend_until_denied():
     token_bucket.refill("submit", UUID(int=0), now=NOW)
 
 
-@pytest.mark.parametrize("work", [hold_and_let_go, call_until_refused, spend_until_denied])
-def test_what_is_written_conditionally_hears_the_same(dynamodb_local, answers, monkeypatch, work):
-    heard = []
+@pytest.mark.parametrize("work", [acquire_and_release, call_until_refused, spend_until_denied])
+def test_conditional_writes_get_equal_responses(dynamodb_local, responses, monkeypatch, work):
+    recorded = []
     for endpoint in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"):
         owners = count(1)
         with monkeypatch.context() as patch:
@@ -109,7 +110,7 @@ def test_what_is_written_conditionally_hears_the_same(dynamodb_local, answers, m
                 patch.delenv("AWS_ENDPOINT_URL_DYNAMODB")
             aws.reset_connections()
             work()
-        heard.append(list(answers))
-        answers.clear()
-    assert "ConditionalCheckFailedException" in {outcome for _, outcome, _ in heard[0]}
-    assert heard[1] == heard[0]
+        recorded.append(list(responses))
+        responses.clear()
+    assert "ConditionalCheckFailedException" in {outcome for _, outcome, _ in recorded[0]}
+    assert recorded[1] == recorded[0]

@@ -1,24 +1,24 @@
-"""The pacer among real processes: no two slots closer than the interval, and none lost."""
+"""The pacer with parallel processes: no two slots closer than the interval, and none lost."""
 
 from itertools import chain, pairwise
 
 import pytest
 
-from tests.dynamodb_local.parallel import at_once
+from tests.dynamodb_local.parallel import run_in_parallel
 from tests.dynamodb_local.work import slots_at, slots_in_real_time
 
-CROWD = 20
+PROCESSES = 20
 
 pytestmark = pytest.mark.usefixtures("dynamodb_local")
 
 
-def test_slots_that_many_reserve_at_once_follow_each_other_without_a_gap():
+def test_concurrently_reserved_slots_have_no_gaps():
     start = 1_800_000_000_000
-    slots = sorted(chain(*at_once(CROWD, slots_at, start, 5, 4)))
-    assert slots == [start + 250 * place for place in range(CROWD * 5)]
+    slots = sorted(chain(*run_in_parallel(PROCESSES, slots_at, start, 5, 4)))
+    assert slots == [start + 250 * place for place in range(PROCESSES * 5)]
 
 
-def test_slots_of_many_who_call_and_sleep_are_never_closer_than_the_interval():
-    slots = sorted(chain(*at_once(CROWD, slots_in_real_time, 5, 20)))
-    assert len(slots) == CROWD * 5
+def test_slots_in_real_time_keep_the_interval():
+    slots = sorted(chain(*run_in_parallel(PROCESSES, slots_in_real_time, 5, 20)))
+    assert len(slots) == PROCESSES * 5
     assert min(later - earlier for earlier, later in pairwise(slots)) >= 50

@@ -1,4 +1,4 @@
-"""The token bucket among real processes: never one too many, whoever asks, whatever gets lost."""
+"""The token bucket with parallel processes: never a token too many, also with lost replies."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.dynamodb_local.lossy_proxy import LosingProxy
-from tests.dynamodb_local.parallel import at_once
+from tests.dynamodb_local.lossy_proxy import LossyProxy
+from tests.dynamodb_local.parallel import run_in_parallel
 from tests.dynamodb_local.rate_limit_work import SKEW_MS, spend, spend_for, spend_until_answered
 
 # The laws that a bucket keeps beside its definition, on AWS's own expressions.
@@ -22,7 +22,7 @@ from ullgetthejob.rate_limits import token_bucket
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START = 1_800_000_000_000
 T = 450_000
-CROWD = 60
+PROCESSES = 60
 
 pytestmark = pytest.mark.usefixtures("dynamodb_local")
 
@@ -31,8 +31,8 @@ def moment(ms):
     return EPOCH + timedelta(milliseconds=ms)
 
 
-def used(owner, ms, times):
-    """The bucket after *times* grants at *ms*."""
+def use_tokens(owner, ms, times):
+    """Acquire *times* tokens at *ms*."""
     for _ in range(times):
         token_bucket.acquire("submit", UUID(owner), spend_id=uuid4().hex, now=moment(ms))
 
@@ -43,41 +43,39 @@ def used(owner, ms, times):
     [(None, 20), (START - 30 * T, 20), (START, 13)],
     ids=["never used", "full again", "in use"],
 )
-def test_sixty_processes_at_once_get_what_is_there(used_before, expected, knows):
+def test_sixty_processes_get_exactly_the_available_tokens(used_before, expected, knows):
     owner = str(uuid4())
     if used_before is not None:
-        used(owner, used_before, 7)
-    done = at_once(CROWD, spend, owner, START, 1, knows)
-    answers = [answer for one in done for answer in one["answers"]]
+        use_tokens(owner, used_before, 7)
+    results = run_in_parallel(PROCESSES, spend, owner, START, 1, knows)
+    answers = [answer for result in results for answer in result["answers"]]
     remaining = sorted(number for granted, number in answers if granted)
     assert remaining == list(range(expected))
     full = START + (20 * T if expected == 20 else 7 * T + expected * T)
     assert {number for granted, number in answers if not granted} == {full - 19 * T}
-    requests = list(chain(*(one["requests"] for one in done)))
+    requests = list(chain(*(result["requests"] for result in results)))
     if used_before == START:
-        assert requests == [1] * CROWD
+        assert requests == [1] * PROCESSES
     assert max(requests) <= 3
 
 
-def test_one_request_an_acquire_on_a_bucket_in_use_and_for_each_denial():
+def test_acquire_on_a_used_bucket_takes_one_request():
     owner = str(uuid4())
-    used(owner, START, 1)
-    done = at_once(20, spend, owner, START, 5, False)
-    answers = list(chain(*(one["answers"] for one in done)))
+    use_tokens(owner, START, 1)
+    results = run_in_parallel(20, spend, owner, START, 5, False)
+    answers = list(chain(*(result["answers"] for result in results)))
     assert sum(granted for granted, _ in answers) == 19
-    assert list(chain(*(one["requests"] for one in done))) == [1] * 100
+    assert list(chain(*(result["requests"] for result in results))) == [1] * 100
 
 
 @pytest.mark.parametrize("used_before", [None, START - 30 * T], ids=["never used", "full again"])
-def test_lost_replies_that_are_asked_for_again_cost_nothing(
-    dynamodb_local_server, monkeypatch, used_before
-):
+def test_retry_after_a_lost_reply_costs_no_token(dynamodb_local_server, monkeypatch, used_before):
     owner = str(uuid4())
     if used_before is not None:
-        used(owner, used_before, 3)
-    proxy = LosingProxy(dynamodb_local_server.url)
+        use_tokens(owner, used_before, 3)
+    proxy = LossyProxy(dynamodb_local_server.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
-    answers = list(chain(*at_once(10, spend_until_answered, owner, START, 2)))
+    answers = list(chain(*run_in_parallel(10, spend_until_answered, owner, START, 2)))
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_server.url)
     proxy.stop()
     aws.reset_connections()
@@ -87,15 +85,15 @@ def test_lost_replies_that_are_asked_for_again_cost_nothing(
     assert (level.tokens, level.next_refill) == (0, moment(START + T))
 
 
-def test_clocks_that_are_off_get_no_more_than_what_they_are_off(monkeypatch):
+def test_clock_errors_gain_no_more_than_their_size(monkeypatch):
     capacity, interval = 5, 100
     monkeypatch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", str(capacity))
     monkeypatch.setenv("RATE_LIMIT_SUBMIT_PER_HOUR", str(3_600_000 // interval))
-    granted = sorted(chain(*at_once(12, spend_for, str(uuid4()), 4, 0.02)))
+    granted = sorted(chain(*run_in_parallel(12, spend_for, str(uuid4()), 4, 0.02)))
     assert len(granted) >= 4_000 / interval
     for first, begun in enumerate(granted):
         for last, ended in enumerate(granted[first:], first):
-            # What lies between reading the clock and the request's arrival counts like a clock
-            # that is off.
+            # The time between reading the clock and the arrival of the request counts like an
+            # error of the clock.
             slack = 2 * SKEW_MS + 500
             assert last - first + 1 <= capacity + (ended - begun + slack) / interval

@@ -1,4 +1,4 @@
-"""The suite's own server: it is the pinned one, and never outlives the tests."""
+"""The server of this suite: it is the pinned version, and never outlives the tests."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from local.settings import REPOSITORY
 from tests.dynamodb_local import package
-from tests.dynamodb_local.server import answers
+from tests.dynamodb_local.server import is_responding
 
 START = """
 import sys, time
@@ -20,14 +20,14 @@ time.sleep(600)
 """
 
 
-def test_another_package_than_the_pinned_one_is_refused(tmp_path):
+def test_package_other_than_the_pinned_one_is_refused(tmp_path):
     archive = tmp_path / "package.tgz"
     archive.write_bytes(b"another")
     with pytest.raises(package.PackageError, match="pinned is "):
         package.check(archive)
 
 
-def test_it_ends_with_the_tests_even_at_a_sigkill(dynamodb_local_folder, tmp_path):
+def test_server_ends_with_the_tests_at_a_sigkill(dynamodb_local_folder, tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", START, str(dynamodb_local_folder), str(tmp_path / "log")],
         cwd=REPOSITORY,
@@ -35,9 +35,9 @@ def test_it_ends_with_the_tests_even_at_a_sigkill(dynamodb_local_folder, tmp_pat
         text=True,
     ) as tests:
         url = tests.stdout.readline().strip()
-        assert answers(url)
+        assert is_responding(url)
         tests.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while answers(url):
+    deadline = time.monotonic() + 60
+    while is_responding(url):
         assert time.monotonic() < deadline
         time.sleep(0.1)

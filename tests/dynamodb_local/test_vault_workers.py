@@ -1,4 +1,4 @@
-"""The vault among real processes: one renews, all get the token, and any may be killed."""
+"""The token store with parallel processes: one renews, all get the token, any may be killed."""
 
 import os
 import subprocess
@@ -9,30 +9,31 @@ import pytest
 
 from local.settings import REPOSITORY
 from tests.dynamodb_local import vault_work
-from tests.dynamodb_local.parallel import at_once
+from tests.dynamodb_local.parallel import run_in_parallel
 from ullgetthejob.accounts import token_renewal
 from ullgetthejob.hh.errors import HHRefreshRefused
 from ullgetthejob.platform.errors import Unavailable
 
-CROWD = 50
+PROCESSES = 50
 CALLS_PER_SECOND = 20
-KNOWS_NOTHING = ("before hh.ru is asked",)
-LOST = ("hh.ru has answered", "one token is encrypted")
+NOT_SENT = ("before the request to hh.ru",)
+LOST = ("after the response of hh.ru", "after the first encryption")
 
 pytestmark = pytest.mark.usefixtures("dynamodb_local")
 
 
-def crowd(connected, monkeypatch, account_id):
-    """What each of many gets who ask hh.ru at once on the account's behalf."""
+def read_owner_in_parallel(connected, monkeypatch, account_id):
+    """Return the results of parallel processes that call hh.ru on behalf of the account."""
     monkeypatch.setenv("HH_CALLS_PER_SECOND", str(CALLS_PER_SECOND))
-    connected.sandbox.limit(2 * CALLS_PER_SECOND)  # a process that sleeps may wake late
+    connected.sandbox.limit(2 * CALLS_PER_SECOND)  # a sleeping process may wake late
     connected.sandbox.control("DELETE", "/hits")
-    return at_once(CROWD, vault_work.who_am_i, str(account_id), str(connected.clock.path))
+    arguments = (str(account_id), str(connected.clock.path))
+    return run_in_parallel(PROCESSES, vault_work.read_owner, *arguments)
 
 
 @contextmanager
 def killed(step, connected, account_id):
-    """A worker that is killed at *step*: the block runs when it has got there, and is stopped."""
+    """Run the block while a worker is stopped at *step*, then kill the worker."""
     worker = subprocess.Popen(
         [
             *(sys.executable, "-m", vault_work.__name__),
@@ -51,37 +52,37 @@ def killed(step, connected, account_id):
         worker.communicate()
 
 
-def test_of_many_who_find_an_expired_token_one_renews_it_and_all_get_it(connected, monkeypatch):
+def test_expired_token_is_renewed_by_one_of_many_workers(connected, monkeypatch):
     account_id, old = connected.connect("anna")
     connected.expire()
-    answers = crowd(connected, monkeypatch, account_id)
+    answers = read_owner_in_parallel(connected, monkeypatch, account_id)
     assert {tuple(answer) for answer in answers} == {(answers[0][0], "170000001")}
     assert answers[0][0] != old.access_token
     assert connected.token_requests() == 1
     state = connected.sandbox.control("GET", "/state")
-    assert state["calls"]["by_route"] == {"POST /token": 1, "GET /me": CROWD}
-    assert state["calls"]["by_status"] == {"200": CROWD + 1}
+    assert state["calls"]["by_route"] == {"POST /token": 1, "GET /me": PROCESSES}
+    assert state["calls"]["by_status"] == {"200": PROCESSES + 1}
     assert state["refused_over_limit"] == 0
     assert connected.token(account_id).current() == answers[0][0]
 
 
-def test_of_many_who_find_a_dead_token_one_asks_and_all_are_told(connected, monkeypatch):
+def test_refused_refresh_token_is_sent_by_one_of_many_workers(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.sandbox.control("POST", "/people/anna/password")
     connected.expire()
-    answers = crowd(connected, monkeypatch, account_id)
-    assert answers == [["refused: token_deactivated"]] * CROWD
+    answers = read_owner_in_parallel(connected, monkeypatch, account_id)
+    assert answers == [["refused: token_deactivated"]] * PROCESSES
     assert connected.token_requests() == 1
 
 
 @pytest.mark.parametrize("step", vault_work.STEPS)
-def test_a_worker_killed_at_any_step_loses_nothing_that_can_be_kept(connected, monkeypatch, step):
+def test_worker_killed_at_any_step_loses_no_saved_tokens(connected, monkeypatch, step):
     account_id, old = connected.connect("anna")
     connected.expire()
     with killed(step, connected, account_id):
         pass
-    assert connected.token_requests() == (step not in KNOWS_NOTHING)
-    if step in (*KNOWS_NOTHING, *LOST):  # its lease is still there
+    assert connected.token_requests() == (step not in NOT_SENT)
+    if step in (*NOT_SENT, *LOST):  # the lease is still held
         monkeypatch.setattr(token_renewal, "RENEWAL_WAIT_S", 0.5)
         with pytest.raises(Unavailable) as raised:
             connected.token(account_id).current()
@@ -101,10 +102,10 @@ def test_a_worker_killed_at_any_step_loses_nothing_that_can_be_kept(connected, m
     assert connected.token(account_id).current() == new.access_token
 
 
-def test_a_worker_that_was_held_up_does_not_overwrite_a_login(connected):
+def test_delayed_worker_does_not_overwrite_a_login(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    with killed("one token is encrypted", connected, account_id):
+    with killed("after the first encryption", connected, account_id):
         _, new = connected.connect("anna", account_id)
         assert connected.token(account_id).current() == new.access_token
     assert connected.token(account_id).current() == new.access_token

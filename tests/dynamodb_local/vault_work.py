@@ -1,7 +1,7 @@
-"""What one worker does with the vault, and how it is stopped at a step of it.
+"""The work of one process on the token store, and how it is stopped at a step of it.
 
-A worker that is to be killed stops itself: it says so and does nothing more. The steps are those at
-which it matters who knows of the new pair; the product has no hooks for it.
+A worker that is to be killed stops itself: it prints a line and then only sleeps. The steps differ
+in where the new pair is known; the product has no hooks for them.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ullgetthejob.platform import encryption, leases, postgres, settings
 
 STOPPED = "stopped\n"
 STEPS = (
-    "before hh.ru is asked",
-    "hh.ru has answered",
-    "one token is encrypted",
+    "before the request to hh.ru",
+    "after the response of hh.ru",
+    "after the first encryption",
     "committed",
-    "the lease is let go",
+    "the lease is released",
 )
 
 
-def who_am_i(account_id: str, clock: str) -> list[str]:
-    """Ask hh.ru for the account's person. The token and the person's id, or why not."""
+def read_owner(account_id: str, clock: str) -> list[str]:
+    """Return the account's token and the id of its owner at hh.ru, or the reason of a refusal."""
     token = token_renewal.AccountToken(UUID(account_id), hh=client(), now=_clock(clock).now())
     try:
         return [token.current(), client().me(token).id]
@@ -43,14 +43,14 @@ def who_am_i(account_id: str, clock: str) -> list[str]:
 
 
 def stop_at(step: str, account_id: str, clock: str) -> None:
-    """Get the account's token, but for what comes after *step*."""
+    """Read the account's token, and stop at *step* on the way."""
     hh = HHClient(
         settings.text("HH_API_URL"),
         user_agent=settings.text("HH_USER_AGENT"),
         pacer=Pacer(settings.text("PACER_TABLE")),
-        transport=_Way(step),
+        transport=_StoppingTransport(step),
     )
-    if step == "one token is encrypted":
+    if step == "after the first encryption":
         _stop_after(encryption, "encrypt")
     if step == "committed":
         _stop_before(leases.Lease, "release")
@@ -58,19 +58,19 @@ def stop_at(step: str, account_id: str, clock: str) -> None:
     _stop()
 
 
-class _Way(httpx.BaseTransport):
-    """The way to hh.ru, on which a worker may stop before or after."""
+class _StoppingTransport(httpx.BaseTransport):
+    """A transport to hh.ru that stops the worker before the request or after the response."""
 
     def __init__(self, step: str) -> None:
         self._step = step
         self._inner = httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if self._step == "before hh.ru is asked":
+        if self._step == "before the request to hh.ru":
             _stop()
         response = self._inner.handle_request(request)
         response.read()
-        if self._step == "hh.ru has answered":
+        if self._step == "after the response of hh.ru":
             _stop()
         return response
 
@@ -99,7 +99,7 @@ def _clock(path: str) -> LocalClock:
 
 
 def main(step: str, account_id: str, clock: str) -> None:
-    """A worker on its own, which its starter kills."""
+    """Run a worker that its parent process kills."""
     try:
         stop_at(step, account_id, clock)
     finally:

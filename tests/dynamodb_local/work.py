@@ -1,4 +1,4 @@
-"""What one process of a crowd does. Only what a function would import is imported here."""
+"""The work of one of the parallel processes. Imports only modules that a function imports."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import leases, settings
 
 
-def take_lease(name: str, now: str) -> str | None:
-    """Try to take the lease *name* for a minute; who owns it, if it was got."""
-    lease = leases.take(name, seconds=60, now=datetime.fromisoformat(now))
+def acquire_lease(name: str, now: str) -> str | None:
+    """Try to acquire the lease *name* for a minute; return the owner, ``None`` if it was held."""
+    lease = leases.acquire(name, seconds=60, now=datetime.fromisoformat(now))
     return lease.owner if lease else None
 
 
 def slots_at(moment_ms: int, count: int, calls_per_second: float) -> list[int]:
-    """*count* slots (ms), reserved while time stands still: how far ahead says which they are."""
+    """Return *count* slots (ms), reserved at the fixed moment *moment_ms*."""
     slots = []
     for _ in range(count):
         slept = [0.0]
@@ -33,13 +33,13 @@ def slots_at(moment_ms: int, count: int, calls_per_second: float) -> list[int]:
 
 
 def slots_in_real_time(count: int, calls_per_second: float) -> list[int]:
-    """The slots (ms) of *count* calls by one environment that sleeps until each of them."""
-    asked: list[int] = []
+    """Return the slots (ms) of *count* calls of one environment that sleeps until each of them."""
+    moments: list[int] = []
     slept: list[float] = []
 
     def now_ms() -> int:
-        asked.append(time.time_ns() // 1_000_000)
-        return asked[-1]
+        moments.append(time.time_ns() // 1_000_000)
+        return moments[-1]
 
     def sleep(seconds: float) -> None:
         slept[-1] = seconds
@@ -55,4 +55,4 @@ def slots_in_real_time(count: int, calls_per_second: float) -> list[int]:
     for _ in range(count):
         slept.append(0)
         pacer.wait()
-    return [moment + round(wait * 1000) for moment, wait in zip(asked, slept, strict=True)]
+    return [moment + round(wait * 1000) for moment, wait in zip(moments, slept, strict=True)]

@@ -53,7 +53,7 @@ class Applier(worker_process.Worker):
     """The function ``applier``."""
 
     after: ClassVar = {
-        "the lease is taken": (leases, "take", worker_process.always),
+        "the lease is taken": (leases, "acquire", worker_process.always),
         "preparing": (ledger, "transition", _is_row_with(state="preparing")),
         "the token is taken": (token_bucket, "acquire", worker_process.always),
         "the attempt is on record": (attempts, "begin_attempt", worker_process.always),

@@ -1,4 +1,4 @@
-"""The client of hh.ru on a scripted wire."""
+"""The client of hh.ru on a scripted transport."""
 
 import httpx
 
@@ -9,7 +9,7 @@ AGENT = "UllGetTheJob/1.0 (test@example.org)"
 
 
 class Slots:
-    """A pacer that lets everybody through and remembers."""
+    """A pacer that grants every slot at once, and records slots and pauses."""
 
     def __init__(self):
         self.taken = 0
@@ -23,7 +23,7 @@ class Slots:
 
 
 class Tokens:
-    """Hands out t1, then t2 after t1 was refused, and so on; remembers why."""
+    """A token source that gives t1, then t2 after t1 was refused, and so on; records reasons."""
 
     def __init__(self, letter="t"):
         self.letter = letter
@@ -41,12 +41,12 @@ class Tokens:
 
 
 class Hh:
-    """hh.ru played by a function from request to response."""
+    """hh.ru simulated by *respond*, a function from request to response."""
 
-    def __init__(self, answer):
+    def __init__(self, respond):
         self.requests = []
         self.pacer = Slots()
-        self._answer = answer
+        self._respond = respond
         self.client = HHClient(
             "https://api.hh.example",
             user_agent=AGENT,
@@ -57,4 +57,4 @@ class Hh:
 
     def _handle(self, request):
         self.requests.append(request)
-        return self._answer(request)
+        return self._respond(request)

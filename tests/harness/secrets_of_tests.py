@@ -1,4 +1,4 @@
-"""Secrets of tests."""
+"""The headers with the secrets of tests."""
 
 from __future__ import annotations
 

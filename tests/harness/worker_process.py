@@ -26,6 +26,7 @@ import psycopg  # noqa: F401 - imported as in a warm environment
 from local.clock import LocalClock
 from local.settings import REPOSITORY
 from ullgetthejob.hh import client as hh_client
+from ullgetthejob.hh import pause_policy
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.platform import clock, settings
 
@@ -54,11 +55,8 @@ class Worker:
     def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
         self._lines = channel.makefile("rw", encoding="utf-8")
         clock.install(LocalClock(REPOSITORY / order["clock"]).now)
-        vars(hh_client).update(
-            PAUSE_AFTER_429_S=PAUSE_S,
-            PAUSE_AFTER_FAILURES_S=PAUSE_S,
-            TIMEOUT=httpx.Timeout(order["timeout_s"]),
-        )
+        vars(pause_policy).update(PAUSE_AFTER_429_S=PAUSE_S, PAUSE_AFTER_FAILURES_S=PAUSE_S)
+        vars(hh_client).update(TIMEOUT=httpx.Timeout(order["timeout_s"]))
         step = order["step"]
         self.hh = HHClient(
             settings.text("HH_API_URL"),

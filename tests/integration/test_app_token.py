@@ -1,4 +1,4 @@
-"""The application's token: one for all, encrypted at rest, renewed under a lease."""
+"""The application token: shared by all environments, encrypted at rest, renewed under a lease."""
 
 import subprocess
 import sys
@@ -31,16 +31,16 @@ except HHAppTokenMissing as error:
 
 
 class Hh:
-    """hh.ru's side: counts the tokens that it gives; ``fails`` is raised instead."""
+    """A simulated token endpoint that counts the tokens it gives, or raises ``failure``."""
 
     def __init__(self):
         self.given = 0
-        self.fails = None
+        self.failure = None
 
     def exchange(self, client_id, client_secret):
         assert (client_id, client_secret) == ("app", "app-secret")
-        if self.fails:
-            raise self.fails
+        if self.failure:
+            raise self.failure
         self.given += 1
         return f"APPL-{self.given}"
 
@@ -49,7 +49,7 @@ class Now:
     def __init__(self):
         self.moment = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
-    def pass_by(self, **span):
+    def advance(self, **span):
         self.moment += timedelta(**span)
 
 
@@ -79,13 +79,13 @@ def row(database_url):
         ).fetchone()
 
 
-def test_it_is_obtained_once_for_all_environments(hh):
+def test_token_is_obtained_once_for_all_environments(hh):
     assert AppToken(hh.exchange).current() == "APPL-1"
     assert AppToken(hh.exchange).current() == "APPL-1"
     assert hh.given == 1
 
 
-def test_a_given_token_is_used_as_it_is(hh, monkeypatch):
+def test_configured_token_is_used_unchanged(hh, monkeypatch):
     monkeypatch.setenv("HH_ACCESS_TOKEN", "GIVEN")
     token = AppToken(hh.exchange)
     assert token.current() == "GIVEN"
@@ -94,7 +94,7 @@ def test_a_given_token_is_used_as_it_is(hh, monkeypatch):
     assert hh.given == 0
 
 
-def test_only_ciphertext_is_stored_bound_to_the_application(hh, database_url):
+def test_token_is_stored_encrypted_for_the_application(hh, database_url):
     AppToken(hh.exchange).current()
     stored = row(database_url)[0]
     assert "APPL" not in stored
@@ -103,28 +103,28 @@ def test_only_ciphertext_is_stored_bound_to_the_application(hh, database_url):
         encryption.decrypt(stored, {"client_id": "another"})
 
 
-def test_a_refused_token_is_renewed_after_the_five_minutes(hh, now):
+def test_refused_token_is_renewed_after_five_minutes(hh, now):
     token = AppToken(hh.exchange)
     token.current()
-    now.pass_by(minutes=2)
+    now.advance(minutes=2)
     with pytest.raises(HHAppTokenMissing) as raised:
         token.renewed("APPL-1")
     assert raised.value.retry_after_s == 180
-    now.pass_by(minutes=3)
+    now.advance(minutes=3)
     assert token.renewed("APPL-1") == "APPL-2"
 
 
-def test_an_environment_that_holds_an_old_token_takes_the_newer_one(hh, now):
+def test_environment_with_an_old_token_uses_the_newer_one(hh, now):
     old = AppToken(hh.exchange)
     old.current()
-    now.pass_by(minutes=6)
+    now.advance(minutes=6)
     AppToken(hh.exchange).renewed("APPL-1")
     assert old.renewed("APPL-1") == "APPL-2"
     assert hh.given == 2
 
 
-def test_many_workers_at_once_ask_hh_ru_once(hh, hh_sandbox, monkeypatch):
-    hh_sandbox.advance(301)  # whoever took a token of the demo application before
+def test_concurrent_workers_request_one_token(hh, hh_sandbox, monkeypatch):
+    hh_sandbox.advance(301)  # another test may have requested a token of the demo application
     monkeypatch.setenv("HH_API_URL", hh_sandbox.url)
     monkeypatch.setenv("HH_CLIENT_ID", hh_sandbox.client_id)
     monkeypatch.setenv("HH_CLIENT_SECRET", hh_sandbox.client_secret)
@@ -141,9 +141,9 @@ def test_many_workers_at_once_ask_hh_ru_once(hh, hh_sandbox, monkeypatch):
     assert hh_sandbox.control("GET", "/health")
 
 
-def test_what_never_reached_hh_ru_may_be_tried_again_at_once(hh):
-    hh.fails = HHUnavailable("down")
-    hh.fails.may_have_acted = False
+def test_unsent_request_may_be_retried_at_once(hh):
+    hh.failure = HHUnavailable("down")
+    hh.failure.may_have_acted = False
     with pytest.raises(HHUnavailable):
         AppToken(hh.exchange).current()
     for refused in (
@@ -151,27 +151,25 @@ def test_what_never_reached_hh_ru_may_be_tried_again_at_once(hh):
         HHBusy("no slot"),
         HHRegionBlocked("not from here"),
     ):
-        hh.fails = refused
+        hh.failure = refused
         with pytest.raises(type(refused)):
             AppToken(hh.exchange).current()
-    hh.fails = None
+    hh.failure = None
     assert AppToken(hh.exchange).current() == "APPL-1"
 
 
-def test_after_a_lost_answer_the_five_minutes_are_kept(hh, now):
-    hh.fails = HHUnavailable("timeout")
+def test_lost_response_keeps_the_five_minutes(hh, now):
+    hh.failure = HHUnavailable("timeout")
     with pytest.raises(HHUnavailable):
         AppToken(hh.exchange).current()
-    hh.fails = None
+    hh.failure = None
     with pytest.raises(HHAppTokenMissing):
         AppToken(hh.exchange).current()
-    now.pass_by(minutes=5)
+    now.advance(minutes=5)
     assert AppToken(hh.exchange).current() == "APPL-1"
 
 
-def test_a_crash_between_hh_ru_s_answer_and_our_commit_is_a_wait_of_five_minutes(
-    hh, now, monkeypatch
-):
+def test_crash_before_the_commit_costs_five_minutes(hh, now, monkeypatch):
     def crash(*_):
         raise KeyboardInterrupt
 
@@ -181,11 +179,11 @@ def test_a_crash_between_hh_ru_s_answer_and_our_commit_is_a_wait_of_five_minutes
             AppToken(hh.exchange).current()
     with pytest.raises(HHAppTokenMissing):
         AppToken(hh.exchange).current()
-    now.pass_by(minutes=5)
+    now.advance(minutes=5)
     assert AppToken(hh.exchange).current() == "APPL-2"
 
 
-def test_a_token_of_another_key_is_as_good_as_none(hh, database_url, now):
+def test_token_of_another_key_is_replaced(hh, database_url, now):
     with psycopg.connect(database_url) as connection:
         foreign = encryption.encrypt("APPL-0", {"client_id": "another"})
         connection.execute(
@@ -194,7 +192,7 @@ def test_a_token_of_another_key_is_as_good_as_none(hh, database_url, now):
     assert AppToken(hh.exchange).current() == "APPL-1"
 
 
-def test_kms_or_dynamodb_down_is_unavailable_and_asks_hh_ru_for_nothing(hh, monkeypatch, now):
+def test_unreachable_kms_or_dynamodb_makes_no_call(hh, monkeypatch, now):
     AppToken(hh.exchange).current()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     aws.reset_connections()
@@ -202,12 +200,12 @@ def test_kms_or_dynamodb_down_is_unavailable_and_asks_hh_ru_for_nothing(hh, monk
         AppToken(hh.exchange).current()
     assert raised.value.code == "encryption_unavailable"
     with pytest.raises(Unavailable) as raised:
-        leases.take("anything", seconds=1, now=now.moment)
+        leases.acquire("anything", seconds=1, now=now.moment)
     assert raised.value.code == "leases_unavailable"
     assert hh.given == 1
 
 
-def test_without_an_application_the_operator_is_told_what_to_set(hh, monkeypatch):
+def test_missing_application_names_the_settings(hh, monkeypatch):
     monkeypatch.delenv("HH_CLIENT_SECRET")
     with pytest.raises(HHAppTokenMissing) as raised:
         AppToken(hh.exchange).current()

@@ -1,4 +1,4 @@
-"""The client of AWS's JSON services: what it does when connections die and AWS stumbles."""
+"""The client of AWS's JSON services: closed connections, temporary failures, cached secrets."""
 
 import json
 import os
@@ -15,8 +15,9 @@ from ullgetthejob.platform.errors import Unavailable
 
 @contextmanager
 def scripted(monkeypatch, *answers):
-    """A service that gives these answers in turn: (status, content), or "hang up"."""
-    waiting = list(answers)
+    """Run a service that gives these responses in order: (status, content), or "hang up"; yield the
+    requests that it receives."""
+    remaining = list(answers)
     seen = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -25,7 +26,7 @@ def scripted(monkeypatch, *answers):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
             seen.append((self.headers["x-amz-target"], json.loads(body)))
-            answer = waiting.pop(0)
+            answer = remaining.pop(0)
             if answer == "hang up":
                 self.close_connection = True
                 return
@@ -55,13 +56,13 @@ def refusal(code):
     return 400, {"__type": f"com.amazonaws#{code}", "message": "no"}
 
 
-def test_an_answer_is_its_content(monkeypatch):
+def test_response_content_is_returned(monkeypatch):
     with scripted(monkeypatch, (200, {"a": 1})) as seen:
         assert aws.call("dynamodb", "UpdateItem", {"TableName": "T"}) == {"a": 1}
     assert seen == [("DynamoDB_20120810.UpdateItem", {"TableName": "T"})]
 
 
-def test_a_refusal_is_raised_at_once_with_its_content(monkeypatch):
+def test_refusal_is_raised_at_once_with_its_content(monkeypatch):
     failed = refusal("ConditionalCheckFailedException")
     failed[1]["Item"] = {"pk": {"S": "x"}}
     with scripted(monkeypatch, failed) as seen, pytest.raises(aws.AwsError) as raised:
@@ -81,13 +82,13 @@ def test_a_refusal_is_raised_at_once_with_its_content(monkeypatch):
     ],
     ids=["throttled", "internal", "not-json", "hang-up"],
 )
-def test_a_stumble_is_tried_again(monkeypatch, stumble):
+def test_temporary_failure_is_retried(monkeypatch, stumble):
     with scripted(monkeypatch, stumble, (200, {"a": 1})) as seen:
         assert aws.call("kms", "Encrypt", {}) == {"a": 1}
     assert len(seen) == 2
 
 
-def test_three_stumbles_are_enough(monkeypatch):
+def test_third_temporary_failure_is_raised(monkeypatch):
     with (
         scripted(monkeypatch, *[refusal("ThrottlingException")] * 3) as seen,
         pytest.raises(aws.AwsError, match="ThrottlingException"),
@@ -96,15 +97,15 @@ def test_three_stumbles_are_enough(monkeypatch):
     assert len(seen) == 3
 
 
-def test_a_kept_connection_that_died_is_replaced_without_notice(monkeypatch):
+def test_closed_idle_connection_is_replaced(monkeypatch):
     with scripted(monkeypatch, (200, {}), "hang up", (200, {"a": 2})):
         aws.call("dynamodb", "UpdateItem", {})
         assert aws.call("dynamodb", "UpdateItem", {}) == {"a": 2}
 
 
-def test_calls_of_two_threads_do_not_wait_for_each_other(monkeypatch):
-    """Each is answered only when both have arrived; a third call opens no third connection."""
-    both = threading.Barrier(2, timeout=2)
+def test_calls_of_two_threads_run_concurrently(monkeypatch):
+    """Each gets a response only when both have arrived; a third call opens no third connection."""
+    both = threading.Barrier(2, timeout=60)
     opened = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -145,7 +146,7 @@ def test_calls_of_two_threads_do_not_wait_for_each_other(monkeypatch):
     assert len(opened) == 2
 
 
-def test_nobody_there_is_unreachable(monkeypatch):
+def test_missing_server_is_unreachable(monkeypatch):
     with scripted(monkeypatch):
         pass
     with pytest.raises(aws.AwsError, match="Unreachable"):
@@ -162,20 +163,19 @@ def test_nobody_there_is_unreachable(monkeypatch):
         ("sqs", "AWS_ENDPOINT_URL_SQS"),
     ],
 )
-def test_an_endpoint_of_one_service_wins_over_that_of_all_and_binds_no_other(
-    monkeypatch, service, variable
-):
-    with scripted(monkeypatch, (200, {"who": service}), (200, {"who": "any"})) as seen:
+def test_endpoint_of_a_service_applies_to_it_alone(monkeypatch, service, variable):
+    own, common = {"endpoint": service}, {"endpoint": "any"}
+    with scripted(monkeypatch, (200, own), (200, common)) as seen:
         monkeypatch.setenv(variable, os.environ["AWS_ENDPOINT_URL"])
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        assert aws.call(service, "Anything", {}) == {"who": service}
+        assert aws.call(service, "Anything", {}) == own
         for other in sorted(aws.PROTOCOLS.keys() - {service}):
             with pytest.raises(aws.AwsError, match="Unreachable"):
                 aws.call(other, "Anything", {})
         monkeypatch.setenv("AWS_ENDPOINT_URL", os.environ[variable])
         monkeypatch.setenv(variable, "")
         aws.reset_connections()
-        assert aws.call(service, "Anything", {}) == {"who": "any"}
+        assert aws.call(service, "Anything", {}) == common
     assert len(seen) == 2
 
 
@@ -185,12 +185,12 @@ def secret_of(monkeypatch, reference, *answers):
         return secrets.read("A_SECRET"), secrets.read("A_SECRET"), len(seen)
 
 
-def test_a_reference_is_read_once_and_kept(monkeypatch):
+def test_reference_is_read_once_and_cached(monkeypatch):
     read = secret_of(monkeypatch, "secretsmanager:arn:1", (200, {"SecretString": "s3"}))
     assert read == ("s3", "s3", 1)
 
 
-def test_a_key_of_a_json_secret(monkeypatch):
+def test_key_of_a_json_secret_is_read(monkeypatch):
     answer = (200, {"SecretString": '{"client_id": "app", "port": 5432}'})
     assert secret_of(monkeypatch, "secretsmanager:arn:1#client_id", answer)[0] == "app"
     assert secret_of(monkeypatch, "secretsmanager:arn:1#port", answer)[0] == "5432"
@@ -198,7 +198,7 @@ def test_a_key_of_a_json_secret(monkeypatch):
         secret_of(monkeypatch, "secretsmanager:arn:1#other", answer)
 
 
-def test_no_previous_version_is_none_and_no_secret_at_all_unavailable(monkeypatch):
+def test_missing_previous_version_is_none(monkeypatch):
     gone = refusal("ResourceNotFoundException")
     assert secret_of(monkeypatch, "secretsmanager:arn:1@AWSPREVIOUS", gone) == (None, None, 1)
     with pytest.raises(Unavailable):
@@ -207,7 +207,7 @@ def test_no_previous_version_is_none_and_no_secret_at_all_unavailable(monkeypatc
         secret_of(monkeypatch, "secretsmanager:arn:1@AWSPREVIOUS", refusal("AccessDeniedException"))
 
 
-def test_a_literal_asks_nobody(monkeypatch):
+def test_literal_value_makes_no_call(monkeypatch):
     assert secret_of(monkeypatch, "literal-value") == ("literal-value", "literal-value", 0)
     assert secret_of(monkeypatch, "") == (None, None, 0)
 
@@ -216,7 +216,7 @@ TWO = {"SecretIdList": ["arn:1", "arn:2"]}
 
 
 def batch(**secrets):
-    """Secrets Manager's answer to BatchGetSecretValue."""
+    """Return Secrets Manager's response to BatchGetSecretValue."""
     found = [{"ARN": f"arn:{name[1:]}", "SecretString": text} for name, text in secrets.items()]
     return 200, {"SecretValues": found, "Errors": []}
 
@@ -241,14 +241,14 @@ def test_secrets_are_read_in_one_call(monkeypatch, two_secrets):
     assert seen[0][1] == TWO
 
 
-def test_a_secret_that_one_call_lacks_is_read_by_itself(monkeypatch, two_secrets):
+def test_secret_missing_in_the_batch_is_read_individually(monkeypatch, two_secrets):
     answers = [batch(_1="one"), (200, {"SecretString": '{"key": "two"}'})]
     with scripted(monkeypatch, *answers) as seen:
         assert [secrets.read("A_SECRET"), secrets.read("ANOTHER_SECRET")] == ["one", "two"]
     assert operations(seen) == ["BatchGetSecretValue", "GetSecretValue"]
 
 
-def test_a_refused_call_for_several_secrets_is_not_made_again(monkeypatch, two_secrets):
+def test_refused_batch_read_is_not_repeated(monkeypatch, two_secrets):
     answers = [
         refusal("AccessDeniedException"),
         (200, {"SecretString": '{"key": "two"}'}),
@@ -259,7 +259,7 @@ def test_a_refused_call_for_several_secrets_is_not_made_again(monkeypatch, two_s
     assert operations(seen) == ["BatchGetSecretValue", "GetSecretValue", "GetSecretValue"]
 
 
-def test_secrets_of_the_local_aws_are_read_as_in_the_cloud(monkeypatch, local_aws, dynamodb_tables):
+def test_secret_of_the_local_aws_is_read(monkeypatch, local_aws, dynamodb_tables):
     manager = local_aws.client("secretsmanager")
     arn = manager.create_secret(Name="test/rotating", SecretString="old")["ARN"]
     manager.put_secret_value(SecretId=arn, SecretString="new")
@@ -269,9 +269,7 @@ def test_secrets_of_the_local_aws_are_read_as_in_the_cloud(monkeypatch, local_aw
     assert secrets.read("ORCHESTRATOR_SECRET_PREVIOUS") == "old"
 
 
-def test_several_secrets_of_the_local_aws_are_read_as_in_the_cloud(
-    monkeypatch, local_aws, dynamodb_tables
-):
+def test_secrets_of_the_local_aws_are_read_in_one_call(monkeypatch, local_aws, dynamodb_tables):
     manager = local_aws.client("secretsmanager")
     for name in ("ORCHESTRATOR_SECRET", "SECRET_KEY_BASE"):
         arn = manager.create_secret(Name=f"several/{name}", SecretString=f"of {name}")["ARN"]

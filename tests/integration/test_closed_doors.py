@@ -1,4 +1,4 @@
-"""What hh.ru withdraws, what always fails, and what a captcha holds up, on the real sandbox."""
+"""Withdrawn methods of hh.ru, calls that always fail, and captchas, on the real sandbox."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ullgetthejob.rate_limits import token_bucket
 __all__ = ["harness"]
 
 DAY = 86_400
-WAYS = [
+REFUSALS = [
     *((status, body) for status in (404, 405, 410, 501) for body in ("json", "html", "empty")),
     (403, "json"),
     (403, "empty"),
@@ -40,21 +40,21 @@ def close(harness, path, status=404, body="json", **options):
     harness.world.sandbox.fault("withdrawn", path=path, status=status, body=body, **options)
 
 
-def run_on(harness, accepted, *, minutes=20):
-    """Let the workers work as the minutes pass."""
+def run_workers(harness, accepted, *, minutes=20):
+    """Run the workers and the sweeper for *minutes* of domain time; return the rows."""
     for _ in range(minutes):
         harness.run()
         harness.world.sandbox.advance(60)
         harness.sweep()
-    return [harness.row(one) for one in accepted]
+    return [harness.row(application) for application in accepted]
 
 
-@pytest.mark.parametrize(("status", "body"), WAYS)
-def test_applying_that_hh_ru_closed_is_tried_once_and_all_is_handed_off(harness, status, body):
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_closed_applying_is_tried_once_and_handed_off(harness, status, body):
     accepted = [harness.submit(publish(harness)) for _ in range(3)]
     before = calls(harness)
     close(harness, "/negotiations", status, body, method="POST")
-    rows = run_on(harness, accepted, minutes=10)
+    rows = run_workers(harness, accepted, minutes=10)
     assert {(row.state, row.reason) for row in rows} == {("handoff", "hh_closed")}
     assert all(row.link and row.letter for row in rows)
     assert calls(harness) - before == 1
@@ -64,9 +64,9 @@ def test_applying_that_hh_ru_closed_is_tried_once_and_all_is_handed_off(harness,
     assert timedelta(hours=23) < held.until - harness.world.now() <= timedelta(days=1)
 
 
-def test_applying_that_is_closed_leaves_the_resumes_open(harness):
+def test_closed_applying_leaves_resumes_open(harness):
     close(harness, "/negotiations", method="POST")
-    run_on(harness, [harness.submit(publish(harness))], minutes=2)
+    run_workers(harness, [harness.submit(publish(harness))], minutes=2)
     listed = resumes.list_resumes(
         harness.person,
         caller=people_caller(),
@@ -75,7 +75,7 @@ def test_applying_that_is_closed_leaves_the_resumes_open(harness):
         now=harness.world.now(),
     )
     assert listed.items
-    assert access(harness).state == "closed", "reading proves nothing about applying"
+    assert access(harness).state == "closed", "a successful read does not reopen applying"
 
 
 def people_caller():
@@ -84,51 +84,51 @@ def people_caller():
     return CALLER
 
 
-def test_applying_is_tried_with_one_application_a_day_later_then_two_days_later(harness):
+def test_closed_applying_is_retried_with_growing_delays(harness):
     close(harness, "/negotiations", method="POST")
-    run_on(harness, [harness.submit(publish(harness))], minutes=2)
+    run_workers(harness, [harness.submit(publish(harness))], minutes=2)
     for days in (1, 2):
         harness.world.sandbox.advance(days * DAY)
         before = calls(harness)
         accepted = [harness.submit(publish(harness)) for _ in range(2)]
-        rows = run_on(harness, accepted, minutes=5)
+        rows = run_workers(harness, accepted, minutes=5)
         assert {row.state for row in rows} == {"handoff"}
         assert calls(harness) - before == 1
         pause = access(harness).until - harness.world.now()
         assert timedelta(days=2 * days) - timedelta(hours=1) < pause <= timedelta(days=2 * days)
 
 
-def test_applying_that_opens_again_is_noticed_by_the_next_application(harness):
+def test_reopened_applying_is_found_by_the_next_application(harness):
     close(harness, "/negotiations", method="POST")
     first = harness.submit(publish(harness))
-    run_on(harness, [first], minutes=2)
+    run_workers(harness, [first], minutes=2)
     harness.world.sandbox.control("DELETE", "/faults")
     harness.world.sandbox.advance(DAY)
     second = harness.submit(publish(harness))
-    (row,) = run_on(harness, [second], minutes=2)
+    (row,) = run_workers(harness, [second], minutes=2)
     assert row.state == "submitted"
     held = access(harness)
     assert (held.state, held.tries) == ("ok", 0)
-    assert harness.row(first).state == "handoff", "what was handed off stays the person's"
+    assert harness.row(first).state == "handoff", "a handed-off application stays with the person"
 
 
 @pytest.mark.parametrize("path", ["/resumes/mine", "/negotiations"])
 @pytest.mark.parametrize(("status", "body"), [(404, "html"), (405, "json"), (403, "empty")])
-def test_reading_that_hh_ru_closed_hands_off_and_posts_nothing(harness, path, status, body):
+def test_closed_reading_hands_off_without_a_post(harness, path, status, body):
     accepted = [harness.submit(publish(harness)) for _ in range(2)]
     harness.connection.execute(
         "UPDATE accounts SET negotiations_due_at = %s", [harness.world.now()]
     )
     close(harness, path, status, body)
     before = calls(harness)
-    rows = run_on(harness, accepted, minutes=3)
+    rows = run_workers(harness, accepted, minutes=3)
     assert {(row.state, row.reason) for row in rows} == {("handoff", "hh_closed")}
     assert calls(harness) == before
     assert tokens(harness) == 20
     assert (access(harness).state, access(harness).reason) == ("closed", "forbidden")
 
 
-def test_reading_that_opens_again_is_noticed_without_anyone_asking(harness):
+def test_reopened_reading_is_found_by_the_sweeper(harness):
     harness.connection.execute(
         "UPDATE accounts SET negotiations_due_at = %s", [harness.world.now()]
     )
@@ -142,55 +142,55 @@ def test_reading_that_opens_again_is_noticed_without_anyone_asking(harness):
     assert access(harness).state == "ok"
 
 
-def test_lost_answer_is_handed_off_where_negotiations_cannot_be_read(harness):
+def test_lost_response_without_negotiations_is_handed_off(harness):
     accepted = harness.submit(publish(harness))
     harness.world.sandbox.fault("lost", path="/negotiations", method="POST", times=1)
     close(harness, "/negotiations")
-    (row,) = run_on(harness, [accepted], minutes=5)
+    (row,) = run_workers(harness, [accepted], minutes=5)
     assert (row.state, row.reason) == ("handoff", "hh_closed")
     assert len(harness.posted()) == 1
 
 
-def test_answer_that_says_nothing_is_looked_up_and_not_posted_again(harness):
+def test_unclear_response_is_looked_up_and_not_repeated(harness):
     accepted = harness.submit(publish(harness))
     close(harness, "/negotiations", 200, "empty", method="POST")
     before = calls(harness)
-    (row,) = run_on(harness, [accepted], minutes=10)
+    (row,) = run_workers(harness, [accepted], minutes=10)
     assert (row.state, row.reason) == ("handoff", "unclear_answer")
     assert row.link
     assert calls(harness) - before == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_vacancy_that_always_fails_is_handed_off_while_others_go_out(harness, method):
+def test_failing_vacancy_is_handed_off_and_others_submitted(harness, method):
     poisoned, good = publish(harness), publish(harness)
     harness.world.sandbox.fault("bad_gateway", vacancy_id=poisoned, method=method)
     accepted = [harness.submit(poisoned), harness.submit(good)]
-    rows = run_on(harness, accepted, minutes=15)
+    rows = run_workers(harness, accepted, minutes=15)
     assert (rows[0].state, rows[0].reason) == ("handoff", "hh_unreliable")
     assert rows[0].link.endswith(poisoned)
     assert rows[1].state == "submitted"
-    hits = [one for one in harness.world.sandbox.control("GET", "/hits")["hits"]
-            if one["status"] == 502]  # fmt: skip
+    hits = [hit for hit in harness.world.sandbox.control("GET", "/hits")["hits"]
+            if hit["status"] == 502]  # fmt: skip
     assert len(hits) <= 5
     other = HHClient(harness.world.sandbox.url, user_agent="UllGetTheJob/1.0 (t@example.org)",
                      pacer=Pacer(settings.text("PACER_TABLE"), calls_per_second=1000))  # fmt: skip
     harness.world.clients.append(other)
-    assert other.is_answering(), "calls are not paused for anyone"
+    assert other.is_answering(), "calls are not paused"
 
 
-def test_application_waits_while_hh_ru_fails_all_and_goes_out_then(harness):
+def test_application_waits_while_hh_ru_is_down(harness):
     accepted = harness.submit(publish(harness))
     harness.world.sandbox.fault("bad_gateway", path="/")
-    (row,) = run_on(harness, [accepted], minutes=60)
+    (row,) = run_workers(harness, [accepted], minutes=60)
     assert (row.state, row.reason) == ("queued", "hh_unavailable")
     harness.world.sandbox.control("DELETE", "/faults")
     harness.world.clients.append(harness.hh)
-    (row,) = run_on(harness, [accepted], minutes=30)
+    (row,) = run_workers(harness, [accepted], minutes=30)
     assert row.state == "submitted"
 
 
-def test_captcha_is_shown_at_the_application_and_noticed_when_solved(harness):
+def test_captcha_is_shown_and_its_solution_is_found(harness):
     accepted = harness.submit(publish(harness))
     harness.world.sandbox.fault("captcha", path="/resumes")
     harness.run()
@@ -199,6 +199,6 @@ def test_captcha_is_shown_at_the_application_and_noticed_when_solved(harness):
     assert row.link == access(harness).captcha_url
     assert row.link.startswith("https://hh.ru/account/captcha?")
     harness.world.sandbox.control("DELETE", "/faults")  # the person has solved it
-    (row,) = run_on(harness, [accepted], minutes=12)
+    (row,) = run_workers(harness, [accepted], minutes=12)
     assert row.state == "submitted"
     assert access(harness).state == "ok"

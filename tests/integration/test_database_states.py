@@ -1,4 +1,4 @@
-"""A database that only reads, hangs or refuses: one 503 within seconds, and an end to it."""
+"""A database that is read-only, hangs or refuses: a 503 within seconds, and recovery afterwards."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ullgetthejob.platform.authentication import require_service
 from ullgetthejob.platform.errors import Unauthorized, Unavailable
 
 ROUTES = every_route()
+HANG_S = 10  # less than postgres.STATEMENT_DEADLINE_S, which applies if a deadline is not observed
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def healthy():
     return health.handler({"routeKey": "GET /api/v1/system/health"}, context)["statusCode"]
 
 
-def test_database_that_only_reads_is_unavailable_and_health_says_so(database):
+def test_read_only_database_is_unavailable_and_unhealthy(database):
     write()
     assert healthy() == 200
     read_only(database, "on")
@@ -71,7 +72,7 @@ def test_database_that_only_reads_is_unavailable_and_health_says_so(database):
     assert healthy() == 200
 
 
-def test_connection_on_which_a_write_was_refused_is_not_used_again(database):
+def test_connection_with_a_refused_write_is_replaced(database):
     write()
     before = postgres.connection()
     before.execute("SET default_transaction_read_only = on")  # as on a server that was demoted
@@ -91,7 +92,7 @@ def test_connection_on_which_a_write_was_refused_is_not_used_again(database):
         ({"dbname": "no_such_database"}, "role_refused"),
     ],
 )
-def test_refused_connection_says_in_the_log_which_setting_and_no_value(
+def test_refused_connection_logs_the_cause_but_no_value(
     database, monkeypatch, caplog, change, cause
 ):
     url = make_conninfo(database, **change)
@@ -99,8 +100,8 @@ def test_refused_connection_says_in_the_log_which_setting_and_no_value(
     postgres.close()
     with pytest.raises(postgres.DatabaseUnavailable) as raised:
         write()
-    (said,) = [vars(record) for record in caplog.records if "refused a connection" in record.msg]
-    assert said["cause"] == cause
+    (logged,) = [vars(record) for record in caplog.records if "refused a connection" in record.msg]
+    assert logged["cause"] == cause
     assert raised.value.__cause__ is None
     for value in (conninfo_to_dict(url)["password"], *change.values()):
         assert value not in caplog.text or value == "9"
@@ -108,7 +109,7 @@ def test_refused_connection_says_in_the_log_which_setting_and_no_value(
 
 @contextmanager
 def stopped(pid):
-    """A server process that hangs, and acknowledges packets all the same."""
+    """Stop a server process, so that it hangs while its kernel still acknowledges packets."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -116,22 +117,22 @@ def stopped(pid):
         os.kill(pid, signal.SIGCONT)
 
 
-def test_statement_on_a_server_that_hangs_ends_in_time_and_the_next_one_works(database):
+def test_statement_on_a_hanging_server_meets_the_deadline(database):
     write()
     pid = postgres.connection().info.backend_pid
     with stopped(pid):
         began = time.monotonic()
         with postgres.deadline(0.3), pytest.raises(postgres.DatabaseUnavailable):
             write()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < HANG_S
         write()  # on another connection
 
 
-def test_transaction_on_a_server_that_hangs_ends_in_time(database):
+def test_transaction_on_a_hanging_server_meets_the_deadline(database):
     write()
     pid = postgres.connection().info.backend_pid
 
-    def hang_within():
+    def stop_the_server_within():
         with postgres.session() as connection, connection.transaction():
             connection.execute("SELECT 1")
             os.kill(pid, signal.SIGSTOP)
@@ -140,14 +141,14 @@ def test_transaction_on_a_server_that_hangs_ends_in_time(database):
     began = time.monotonic()
     try:
         with postgres.deadline(0.3), pytest.raises(postgres.DatabaseUnavailable):
-            hang_within()
-        assert time.monotonic() - began < 2
+            stop_the_server_within()
+        assert time.monotonic() - began < HANG_S
     finally:
         os.kill(pid, signal.SIGCONT)
 
 
 class Proxy:
-    """A way to the server that can swallow everything that goes either way."""
+    """A proxy to the server that can drop all data in both directions."""
 
     def __init__(self, host, port):
         self._target = (host, int(port))
@@ -196,9 +197,9 @@ def proxy(core, monkeypatch):
     proxy.close()
 
 
-def test_every_route_answers_503_in_time_while_the_database_hangs(core, proxy, monkeypatch):
+def test_routes_answer_503_in_time_while_the_database_hangs(core, proxy, monkeypatch):
     session_id, jwt = core.log_in("anna")
-    asked_database = 0
+    unavailable = 0
     for key, route in ROUTES.items():
         proxy.hangs.clear()
         postgres.close()
@@ -222,14 +223,14 @@ def test_every_route_answers_503_in_time_while_the_database_hangs(core, proxy, m
             if route.method != "GET"
             else None,
         )
-        assert time.monotonic() - began < 4, key
+        assert time.monotonic() - began < HANG_S, key
         assert reply.status < 500 or reply.status == 503, (key, reply)
-        asked_database += reply.status == 503
-    assert asked_database > len(ROUTES) / 2
+        unavailable += reply.status == 503
+    assert unavailable > len(ROUTES) / 2
 
 
 class SecretsManager:
-    """Secrets Manager as far as :mod:`secrets` asks it: a version after another, or an error."""
+    """Secrets Manager as far as :mod:`secrets` uses it: successive versions, or an error."""
 
     def __init__(self, monkeypatch, *versions):
         self.versions = iter(versions)
@@ -249,7 +250,7 @@ class SecretsManager:
 
 @pytest.fixture
 def moment(monkeypatch):
-    """A clock of the module's that a test sets."""
+    """Replace the clock of the module by one that a test sets."""
     secrets.clear_cache()
     now = SimpleNamespace(s=1000.0)
     monkeypatch.setattr(secrets.time, "monotonic", lambda: now.s)
@@ -265,9 +266,7 @@ def accepts(sent):
     return True
 
 
-def test_rotated_secret_works_at_once_and_a_flood_of_wrong_ones_reads_it_seldom(
-    monkeypatch, moment
-):
+def test_rotated_secret_is_read_at_once_but_not_often(monkeypatch, moment):
     manager = SecretsManager(monkeypatch, "old", "new", "new")
     assert accepts("old")
     moment.s += 60
@@ -279,7 +278,7 @@ def test_rotated_secret_works_at_once_and_a_flood_of_wrong_ones_reads_it_seldom(
     assert manager.reads == 3
 
 
-def test_secret_stays_good_while_it_cannot_be_read_again(monkeypatch, moment):
+def test_cached_secret_is_used_while_unreadable(monkeypatch, moment):
     manager = SecretsManager(monkeypatch, "good")
     assert accepts("good")
     moment.s += 60

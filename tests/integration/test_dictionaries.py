@@ -1,4 +1,4 @@
-"""Codes and ids are checked against hh.ru's dictionaries, kept in Postgres with their ETags."""
+"""Codes and ids are checked with hh.ru's dictionaries, stored in Postgres with their ETags."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -51,21 +51,21 @@ class Slots:
 
 
 class Dictionaries:
-    """hh.ru's dictionaries with ETags; ``version`` changes them, ``down`` takes them away."""
+    """hh.ru's dictionaries with ETags; ``version`` changes them, ``down`` makes them fail."""
 
     def __init__(self):
-        self.asked = []
+        self.requested = []
         self.version = 1
         self.down = False
         self.client = HHClient(
             "https://api.hh.example",
             user_agent="Test/1.0 (a@b.c)",
             pacer=Slots(),
-            transport=httpx.MockTransport(self._answer),
+            transport=httpx.MockTransport(self._respond),
         )
 
-    def _answer(self, request):
-        self.asked.append((request.url.path, request.headers.get("if-none-match")))
+    def _respond(self, request):
+        self.requested.append((request.url.path, request.headers.get("if-none-match")))
         if self.down:
             return httpx.Response(503)
         etag = f'W/"{self.version}"'
@@ -128,32 +128,32 @@ def test_known_codes_and_ids_pass(check):
         ("employment", "full"),  # a dictionary that hh.ru dropped
     ],
 )
-def test_an_unknown_one_is_refused_by_its_field(check, field, value):
+def test_unknown_code_is_refused_by_its_field(check, field, value):
     assert wrong(check, **{field: value}) == [field]
 
 
-def test_all_wrong_fields_are_named_and_a_short_dictionary_is_listed(check):
+def test_wrong_fields_are_named_with_known_codes(check):
     with pytest.raises(Invalid) as raised:
         check(experience="x", area="5")
     assert [entry["field"] for entry in raised.value.details["fields"]] == ["experience", "area"]
     assert "moreThan6, noExperience" in raised.value.message
 
 
-def test_a_search_without_codes_asks_for_no_dictionary(check, hh):
+def test_search_without_codes_requests_no_dictionary(check, hh):
     check(text="Python", employer_id="123")
-    assert hh.asked == []
+    assert hh.requested == []
 
 
-def test_a_dictionary_is_asked_for_once_then_revalidated_after_twenty_minutes(check, hh):
+def test_dictionary_is_revalidated_after_twenty_minutes(check, hh):
     check(area="1")
     check(area="113", now=NOW + timedelta(minutes=19))
-    assert hh.asked == [("/areas", None)]
+    assert hh.requested == [("/areas", None)]
     check(area="1", now=NOW + timedelta(minutes=21))
     check(area="1", now=NOW + timedelta(minutes=40))
-    assert hh.asked == [("/areas", None), ("/areas", 'W/"1"')]
+    assert hh.requested == [("/areas", None), ("/areas", 'W/"1"')]
 
 
-def test_a_changed_dictionary_is_taken_over(check, hh, monkeypatch):
+def test_changed_dictionary_replaces_the_stored_one(check, hh, monkeypatch):
     check(area="1")
     monkeypatch.setitem(CONTENT, "/areas", [{"id": "40", "name": "Казахстан", "areas": []}])
     hh.version = 2
@@ -162,16 +162,16 @@ def test_a_changed_dictionary_is_taken_over(check, hh, monkeypatch):
     assert wrong(check, area="1", now=later) == ["area"]
 
 
-def test_an_old_copy_serves_while_hh_ru_is_down_and_is_not_asked_for_each_time(check, hh):
+def test_stale_copy_is_used_while_hh_ru_is_down(check, hh):
     check(area="1")
     hh.down = True
     later = NOW + timedelta(hours=1)
     check(area="1", now=later)
     check(area="1", now=later + timedelta(seconds=30))
-    assert len(hh.asked) == 2
+    assert len(hh.requested) == 2
 
 
-def test_without_any_copy_hh_ru_s_failure_is_told(check, hh):
+def test_failure_without_a_copy_is_raised(check, hh):
     hh.down = True
     with pytest.raises(HHUnavailable):
         check(area="1")

@@ -1,4 +1,4 @@
-"""Ciphertexts: bound to their context and key; a replaced key's stay readable for a while."""
+"""Ciphertexts: bound to their context and key; those of the previous key stay readable."""
 
 import pytest
 
@@ -10,13 +10,13 @@ CONTEXT = {"account_id": "1"}
 
 @pytest.fixture
 def new_key(dynamodb_tables, local_aws):
-    """Make another KMS key; its ARN."""
+    """Return a callable that creates another KMS key and returns its ARN."""
     kms = local_aws.client("kms")
     yield lambda: kms.create_key()["KeyMetadata"]["Arn"]
     kms.close()
 
 
-def test_what_is_encrypted_comes_back_under_the_same_context_alone(dynamodb_tables):
+def test_ciphertext_decrypts_only_in_its_context(dynamodb_tables):
     ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
     assert "USERTOKEN" not in ciphertext
     assert encryption.decrypt(ciphertext, CONTEXT) == "USERTOKEN"
@@ -25,7 +25,7 @@ def test_what_is_encrypted_comes_back_under_the_same_context_alone(dynamodb_tabl
             encryption.decrypt(ciphertext, another)
 
 
-def test_a_damaged_ciphertext_does_not_decrypt(dynamodb_tables):
+def test_damaged_ciphertext_does_not_decrypt(dynamodb_tables):
     ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
     middle = len(ciphertext) // 2
     damaged = ciphertext[:middle] + ("A" if ciphertext[middle] != "A" else "B")
@@ -34,7 +34,7 @@ def test_a_damaged_ciphertext_does_not_decrypt(dynamodb_tables):
             encryption.decrypt(text, CONTEXT)
 
 
-def test_after_the_key_was_replaced_the_one_before_still_reads(new_key, monkeypatch):
+def test_previous_key_still_decrypts(new_key, monkeypatch):
     old, new = new_key(), new_key()
     monkeypatch.setenv("TOKEN_KEY_ID", old)
     before = encryption.encrypt("USERTOKEN", CONTEXT)
@@ -50,7 +50,7 @@ def test_after_the_key_was_replaced_the_one_before_still_reads(new_key, monkeypa
         encryption.decrypt(before, {"account_id": "2"})
 
 
-def test_a_ciphertext_of_neither_key_does_not_decrypt(new_key, monkeypatch):
+def test_ciphertext_of_another_key_does_not_decrypt(new_key, monkeypatch):
     monkeypatch.setenv("TOKEN_KEY_ID", new_key())
     foreign = encryption.encrypt("USERTOKEN", CONTEXT)
     monkeypatch.setenv("TOKEN_KEY_ID", new_key())
@@ -61,7 +61,7 @@ def test_a_ciphertext_of_neither_key_does_not_decrypt(new_key, monkeypatch):
         encryption.decrypt(foreign, CONTEXT)
 
 
-def test_a_key_that_is_not_there_is_trouble_of_ours_not_of_the_ciphertext(new_key, monkeypatch):
+def test_missing_key_is_unavailable(new_key, monkeypatch):
     ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
     monkeypatch.setenv("TOKEN_KEY_ID", new_key()[:-4] + "0000")
     for act in (encryption.encrypt, encryption.decrypt):
@@ -70,7 +70,7 @@ def test_a_key_that_is_not_there_is_trouble_of_ours_not_of_the_ciphertext(new_ke
         assert raised.value.code == "encryption_unavailable"
 
 
-def test_kms_down_is_unavailable(dynamodb_tables, monkeypatch):
+def test_unreachable_kms_is_unavailable(dynamodb_tables, monkeypatch):
     ciphertext = encryption.encrypt("USERTOKEN", CONTEXT)
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     aws.reset_connections()

@@ -1,4 +1,4 @@
-"""One-time keys against a real DynamoDB API: burnt once, by one thing, within their life."""
+"""One-time tokens on a real DynamoDB API: consumed by a single consumer, within their lifetime."""
 
 import hashlib
 import threading
@@ -19,17 +19,17 @@ def _tables(dynamodb_tables):
     pass
 
 
-def make(content=CONTENT, kind="test"):
+def issue(content=CONTENT, kind="test"):
     return one_time_tokens.issue(kind, content, life=LIFE, now=NOW)
 
 
-def burn(key, by="A", after=timedelta(0), kind="test"):
+def consume(key, by="A", after=timedelta(0), kind="test"):
     return one_time_tokens.consume(kind, key, by=by, now=NOW + after)
 
 
-def why_not(*arguments, **named):
+def reason_of(*arguments, **named):
     with pytest.raises(one_time_tokens.InvalidToken) as raised:
-        burn(*arguments, **named)
+        consume(*arguments, **named)
     return raised.value.reason
 
 
@@ -40,85 +40,85 @@ def items(local_aws):
     return found
 
 
-def test_a_key_brings_its_content_back():
-    assert burn(make()) == CONTENT
-    assert burn(make({})) == {}
+def test_token_gives_its_content_back():
+    assert consume(issue()) == CONTENT
+    assert consume(issue({})) == {}
 
 
-def test_keys_are_long_and_different():
-    keys = {make() for _ in range(20)}
+def test_tokens_are_long_and_unique():
+    keys = {issue() for _ in range(20)}
     assert len(keys) == 20
     assert all(len(key) >= 43 for key in keys)
 
 
-def test_a_key_is_kept_as_its_hash(local_aws):
-    key = make()
+def test_token_is_stored_as_its_hash(local_aws):
+    key = issue()
     [item] = items(local_aws)
     assert item["pk"]["S"] == f"test#{hashlib.sha256(key.encode()).hexdigest()}"
     assert key not in str(item)
 
 
-def test_what_burnt_a_key_may_burn_it_again_and_nothing_else():
-    key = make()
-    assert burn(key, by="A") == burn(key, by="A") == CONTENT
-    assert why_not(key, by="B") == "used"
-    assert burn(key, by="A", after=LIFE - timedelta(seconds=1)) == CONTENT
+def test_token_is_consumed_again_by_the_same_consumer_only():
+    key = issue()
+    assert consume(key, by="A") == consume(key, by="A") == CONTENT
+    assert reason_of(key, by="B") == "used"
+    assert consume(key, by="A", after=LIFE - timedelta(seconds=1)) == CONTENT
 
 
-def test_a_key_ends_to_the_millisecond():
-    key, late = make(), make()
-    assert burn(key, after=LIFE - timedelta(milliseconds=1)) == CONTENT
-    assert why_not(late, after=LIFE) == "expired"
-    assert why_not(late, after=timedelta(days=1)) == "expired"
-    assert why_not(key, after=LIFE) == "expired"
+def test_token_expires_to_the_millisecond():
+    key, late = issue(), issue()
+    assert consume(key, after=LIFE - timedelta(milliseconds=1)) == CONTENT
+    assert reason_of(late, after=LIFE) == "expired"
+    assert reason_of(late, after=timedelta(days=1)) == "expired"
+    assert reason_of(key, after=LIFE) == "expired"
 
 
-def test_a_key_that_was_refused_is_not_burnt():
-    key = make()
-    assert why_not(key, after=LIFE) == "expired"
-    assert burn(key, by="B") == CONTENT
+def test_refused_token_is_not_consumed():
+    key = issue()
+    assert reason_of(key, after=LIFE) == "expired"
+    assert consume(key, by="B") == CONTENT
 
 
-def test_a_key_of_another_kind_or_none_at_all_is_unknown():
-    key = make()
-    assert why_not(key, kind="ticket") == "unknown"
+def test_token_of_another_kind_is_unknown():
+    key = issue()
+    assert reason_of(key, kind="ticket") == "unknown"
     for text in ("", "made up", key + "x", key[:-1], "я"):
-        assert why_not(text) == "unknown"
-    assert burn(key) == CONTENT
+        assert reason_of(text) == "unknown"
+    assert consume(key) == CONTENT
 
 
-def test_of_many_at_once_one_burns():
-    key = make()
+def test_one_of_many_concurrent_consumers_succeeds():
+    key = issue()
     good, reasons = [], []
 
-    def try_it(by):
+    def try_to_consume(by):
         try:
-            good.append((by, burn(key, by=by)))
+            good.append((by, consume(key, by=by)))
         except one_time_tokens.InvalidToken as error:
             reasons.append(error.reason)
 
-    threads = [threading.Thread(target=try_it, args=(str(number),)) for number in range(8)]
+    threads = [threading.Thread(target=try_to_consume, args=(str(number),)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(good) == 1
     assert reasons == ["used"] * 7
-    assert burn(key, by=good[0][0]) == CONTENT
+    assert consume(key, by=good[0][0]) == CONTENT
 
 
-def test_dynamodb_tidies_up_a_day_after_the_end(local_aws):
-    make()
+def test_ttl_is_a_day_after_the_expiry(local_aws):
+    issue()
     [item] = items(local_aws)
     end = datetime.fromtimestamp(int(item["expires_at"]["N"]), UTC)
     assert end == NOW + LIFE + timedelta(days=1)
 
 
-def test_dynamodb_down_is_unavailable(monkeypatch):
-    key = make()
+def test_unreachable_dynamodb_is_unavailable(monkeypatch):
+    key = issue()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
     aws.reset_connections()
-    for act in (make, lambda: burn(key)):
+    for act in (issue, lambda: consume(key)):
         with pytest.raises(Unavailable) as raised:
             act()
         assert raised.value.code == "one_time_keys_unavailable"

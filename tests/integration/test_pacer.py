@@ -1,4 +1,4 @@
-"""The pacer on DynamoDB's conditional writes: the pace holds whoever calls, and pauses bind all."""
+"""The pacer on DynamoDB's conditional writes: pace and pauses apply to all callers."""
 
 import threading
 from itertools import pairwise
@@ -12,7 +12,7 @@ from ullgetthejob.platform.errors import Unavailable
 
 
 class Time:
-    """Milliseconds that pass only when somebody sleeps; every start of a call is noted."""
+    """A clock in milliseconds that advances only when a caller sleeps."""
 
     def __init__(self):
         self.ms = 1_800_000_000_000
@@ -42,7 +42,7 @@ def pacer(dynamodb_tables, time):
 
 @pytest.fixture
 def requests_sent(monkeypatch):
-    """Counts the calls to DynamoDB, which go on as they are."""
+    """Record the calls to DynamoDB, which are still made."""
     sent = []
     call = aws.call
 
@@ -55,48 +55,48 @@ def requests_sent(monkeypatch):
 
 
 def test_calls_are_one_interval_apart(pacer, time):
-    one = pacer()
+    environment = pacer()
     starts = []
     for _ in range(5):
-        one.wait()
+        environment.wait()
         starts.append(time.ms)
     assert [b - a for a, b in pairwise(starts)] == [250] * 4
 
 
-def test_several_environments_share_one_pace(pacer, time):
+def test_environments_share_one_pace(pacer, time):
     environments = [pacer() for _ in range(3)]
     starts = []
-    for turn in range(9):
-        environments[turn % 3].wait()
+    for number in range(9):
+        environments[number % 3].wait()
         starts.append(time.ms)
     assert [b - a for a, b in pairwise(starts)] == [250] * 8
 
 
-def test_an_idle_pacer_saves_nothing_up(pacer, time):
-    one = pacer()
-    one.wait()
+def test_idle_pacer_accumulates_no_slots(pacer, time):
+    environment = pacer()
+    environment.wait()
     time.ms += 3_600_000
     before = time.ms
-    one.wait()
+    environment.wait()
     assert time.ms == before
-    one.wait()
+    environment.wait()
     assert time.ms == before + 250
 
 
-def test_one_request_a_grant_when_the_guess_is_right(pacer, time, requests_sent):
-    one = pacer()
-    one.wait()
+def test_grant_takes_one_request_if_the_guess_is_right(pacer, time, requests_sent):
+    environment = pacer()
+    environment.wait()
     for _ in range(10):
-        one.wait()  # sleeps to its slot, so that the next finds tat ahead: BUSY at once
+        environment.wait()  # sleeps until its slot, so the next call finds tat ahead: BUSY at once
     assert len(requests_sent) <= 12
 
 
-def test_a_queue_longer_than_the_patience_is_refused_with_the_wait(pacer, time):
-    asleep = pacer(sleep=lambda seconds: None, patience_ms=1000)
+def test_slot_beyond_the_patience_is_refused_with_the_wait(pacer, time):
+    environment = pacer(sleep=lambda seconds: None, patience_ms=1000)
     for _ in range(5):  # now, and four more within the second
-        asleep.wait()
+        environment.wait()
     with pytest.raises(HHBusy) as raised:
-        asleep.wait()
+        environment.wait()
     assert raised.value.retry_after_s == 1
 
 
@@ -114,9 +114,7 @@ def test_background_work_yields_to_interactive_calls(pacer):
     ("reason", "error"),
     [("busy", HHBusy), ("region_blocked", HHRegionBlocked), ("unavailable", HHUnavailable)],
 )
-def test_a_pause_refuses_every_environment_with_its_reason_until_it_is_over(
-    pacer, time, reason, error
-):
+def test_pause_refuses_every_environment_with_its_reason(pacer, time, reason, error):
     first, second = pacer(), pacer()
     first.wait()
     first.pause(reason, 10)
@@ -130,16 +128,16 @@ def test_a_pause_refuses_every_environment_with_its_reason_until_it_is_over(
     second.wait()
 
 
-def test_a_shorter_pause_does_not_shorten_a_longer_one(pacer, time):
-    one = pacer()
-    one.pause("region_blocked", 60)
-    one.pause("busy", 1)
+def test_shorter_pause_does_not_shorten_a_longer_one(pacer, time):
+    environment = pacer()
+    environment.pause("region_blocked", 60)
+    environment.pause("busy", 1)
     time.ms += 5_000
     with pytest.raises(HHRegionBlocked):
-        one.wait()
+        environment.wait()
 
 
-def test_many_threads_at_once_get_distinct_slots(pacer):
+def test_concurrent_threads_get_distinct_slots(pacer):
     slots = []
     refused = []
     lock = threading.Lock()
@@ -159,13 +157,13 @@ def test_many_threads_at_once_get_distinct_slots(pacer):
         thread.start()
     for thread in threads:
         thread.join()
-    # One got the slot "now" and did not sleep; every other slot is a distinct multiple of 250.
+    # The first got the slot "now" and did not sleep; the others are distinct multiples of 250.
     assert len(set(slots)) == len(slots)
     assert all(slot % 250 == 0 for slot in slots)
     assert len(slots) + 1 + len(refused) == 12
 
 
-def test_dynamodb_down_denies(pacer, monkeypatch):
+def test_unreachable_dynamodb_denies(pacer, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     aws.reset_connections()
     with pytest.raises(Unavailable) as raised:

@@ -1,5 +1,5 @@
-"""The sweeper's and the fetcher's minute: one step that fails keeps no other from its own, and
-nothing finished is read to find what waits."""
+"""The periodic steps of sweeper and fetcher: a failed step does not prevent the others, and no
+statement reads finished rows to find waiting ones."""
 
 from __future__ import annotations
 
@@ -33,20 +33,18 @@ CONTEXT = SimpleNamespace(aws_request_id="an-invocation")
 
 @pytest.fixture
 def limited(harness: Any) -> Iterator[Any]:
-    """The role's limit on statements that README asks for, shortened."""
+    """Set a short statement_timeout, like the role's in README."""
     name = harness.connection.info.dbname
     harness.connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '1s'")
     postgres.close()
-    clock.install(
-        harness.world.now
-    )  # the functions' own: tests before may have advanced the sandbox's
+    clock.install(harness.world.now)  # earlier tests may have advanced the sandbox's clock
     yield harness
     clock.install(None)
 
 
 @pytest.fixture
 def held(limited: Any, database_url: str) -> Iterator[Callable[[str], None]]:
-    """Hold a table, so that whatever reads it runs into the limit."""
+    """Return a callable that locks a table, so that every statement on it times out."""
     with psycopg.connect(database_url) as other:
 
         def hold(table: str) -> None:
@@ -56,14 +54,14 @@ def held(limited: Any, database_url: str) -> Iterator[Callable[[str], None]]:
         other.rollback()
 
 
-def minute_that_fails(handler: Callable[[dict[str, Any], object], Any]) -> list[str]:
-    """The steps that failed in it."""
+def failed_steps(handler: Callable[[dict[str, Any], object], Any]) -> list[str]:
+    """Return the steps that failed in an invocation of *handler*."""
     with pytest.raises(periodic.StepsFailed) as failed:
         handler({}, CONTEXT)
     return failed.value.names
 
 
-def test_sweep_when_a_step_fails_still_wakes_those_that_wait(
+def test_sweep_with_a_failed_step_still_notifies_workers(
     limited: Any,
     held: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,
@@ -73,18 +71,21 @@ def test_sweep_when_a_step_fails_still_wakes_those_that_wait(
     receive_wake_ups("APPLIER_QUEUE_URL", "account_id")
     receive_wake_ups("BROADCASTER_QUEUE_URL", "account_id")
     held("applications")
-    assert minute_that_fails(sweeper_app.handler) == ["retried", "repaired"]
+    assert failed_steps(sweeper_app.handler) == ["retried", "repaired"]
     assert receive_wake_ups("APPLIER_QUEUE_URL", "account_id") == [str(limited.account_id)]
     assert receive_wake_ups("BROADCASTER_QUEUE_URL", "account_id") == [str(limited.account_id)]
-    said = [vars(one) for one in caplog.records if one.message == "a periodic step failed"]
-    assert [one["step"] for one in said] == ["retried", "repaired"]
-    assert all("QueryCanceled" in [one["error_type"], *one["caused_by"]] for one in said)
+    failures = [
+        vars(record) for record in caplog.records if record.message == "a periodic step failed"
+    ]
+    assert [failure["step"] for failure in failures] == ["retried", "repaired"]
+    for failure in failures:
+        assert "QueryCanceled" in [failure["error_type"], *failure["caused_by"]]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert any(line.get("PeriodicStepFailed") == [1.0, 1.0] for line in lines), lines
 
 
 @pytest.mark.parametrize("table", ["campaigns", "events", "public_feed", "accounts"])
-def test_sweep_when_a_table_cannot_be_read_does_what_needs_it_not(
+def test_sweep_with_a_locked_table_does_the_other_steps(
     limited: Any, held: Callable[[str], None], table: str
 ) -> None:
     accepted = limited.submit(publish(limited))
@@ -95,13 +96,13 @@ def test_sweep_when_a_table_cannot_be_read_does_what_needs_it_not(
     waits = limited.connection.execute("SELECT count(*) AS n FROM public_feed").fetchone()
     assert waits is not None
     held(table)
-    failed = minute_that_fails(sweeper_app.handler)
+    failed = failed_steps(sweeper_app.handler)
     assert 0 < len(failed) < 8
     if table in ("campaigns", "public_feed"):  # an event is written in the same transaction
         assert limited.row(accepted).state == "expired"
 
 
-def test_sweep_when_one_row_fails_does_the_others(harness: Any) -> None:
+def test_sweep_with_a_failed_row_does_the_others(harness: Any) -> None:
     first, second = (harness.submit(publish(harness)) for _ in range(2))
     past = harness.world.now() - timedelta(hours=1)
     harness.connection.execute(
@@ -123,7 +124,7 @@ def test_sweep_when_one_row_fails_does_the_others(harness: Any) -> None:
     assert (harness.row(first).state, harness.row(second).state) == ("handoff", "expired")
 
 
-def test_fetch_when_no_run_can_begin_still_wakes_workers_for_those_left_behind(
+def test_fetch_without_new_runs_still_notifies_workers(
     limited: Any, held: Callable[[str], None]
 ) -> None:
     now = limited.world.now()
@@ -139,12 +140,12 @@ def test_fetch_when_no_run_can_begin_still_wakes_workers_for_those_left_behind(
     )
     receive_wake_ups("FETCH_QUEUE_URL", "query_id")
     held("search_queries")
-    assert "begun" in minute_that_fails(fetcher_app.handler)
+    assert "begun" in failed_steps(fetcher_app.handler)
     assert receive_wake_ups("FETCH_QUEUE_URL", "query_id") == [str(query_id)]
 
 
 @pytest.mark.parametrize("word", ["submitted", "rate_limited", "something", None])
-def test_status_written_over_with_any_word_is_restored(harness: Any, word: str | None) -> None:
+def test_overwritten_status_is_restored(harness: Any, word: str | None) -> None:
     accepted = harness.submit(publish(harness))
     harness.connection.execute("UPDATE applications SET status = %s", [word])
     assert harness.sweep().repaired == 1
@@ -229,23 +230,23 @@ EVERY_MINUTE = {
     for name in names
 }
 SMALL = {"accounts", "campaigns", "saved_searches", "search_queries"}
-MOST_ROWS_READ = 5_000  # of 60,000, all of which are finished but some hundreds
+MOST_ROWS_READ = 5_000  # of 60,000, of which all but some hundreds are finished
 
 
 @pytest.fixture(scope="module")
 def full_database_url(postgres_url: str, _migrated_template: str) -> Iterator[str]:
     from tests.fixtures.database import create_database, drop_database
 
-    url = create_database(postgres_url, "full_of_what_is_over", _migrated_template)
+    url = create_database(postgres_url, "full_of_finished_rows", _migrated_template)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(FILL.format(rows=ROWS))
         connection.execute("VACUUM ANALYZE")
     yield url
-    drop_database(postgres_url, "full_of_what_is_over")
+    drop_database(postgres_url, "full_of_finished_rows")
 
 
 @pytest.mark.parametrize("statement", EVERY_MINUTE)
-def test_statement_of_every_minute_reads_no_table_whole(
+def test_periodic_statements_scan_no_whole_table(
     full_database_url: str, connected: Any, statement: str
 ) -> None:
     now = connected.now()
@@ -272,7 +273,7 @@ def test_statement_of_every_minute_reads_no_table_whole(
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Each scan in a plan: of what, and how many rows it went through."""
+    """Yield each scan in a plan, with the number of rows that it read."""
     if "Scan" in plan["Node Type"] and "Relation Name" in plan:
         rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
         yield f"{plan['Node Type']} on {plan['Relation Name']}", rows * plan["Actual Loops"]

@@ -1,4 +1,4 @@
-"""The connection of an environment: kept, replaced when it died, honest when there is none."""
+"""The connection of an environment: reused, replaced when lost, unavailable without a server."""
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ def database(database_url, monkeypatch):
 
 
 def terminate_others(url):
-    """What a failover, or a server that was restarted while the environment slept, does."""
+    """Terminate all other connections, as a failover or a restart of the server does."""
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -23,18 +23,18 @@ def terminate_others(url):
         )
 
 
-def test_one_connection_is_kept(database):
+def test_connection_is_reused(database):
     assert postgres.connection() is postgres.connection()
 
 
-def test_nothing_is_prepared_and_nothing_pins_a_proxy(database):
+def test_no_statement_is_prepared(database):
     for _ in range(10):
         postgres.connection().execute("SELECT %s::int", (1,))
     prepared = postgres.connection().execute("SELECT count(*) AS n FROM pg_prepared_statements")
     assert prepared.fetchone() == {"n": 0}
 
 
-def test_a_connection_that_died_while_nobody_looked_is_replaced(database):
+def test_closed_idle_connection_is_replaced(database):
     before = postgres.connection()
     terminate_others(database)
     with postgres.session() as connection:
@@ -42,19 +42,19 @@ def test_a_connection_that_died_while_nobody_looked_is_replaced(database):
     assert postgres.connection() is not before
 
 
-def test_one_that_dies_in_the_middle_is_unavailable_and_the_next_works(database):
-    def broken_off():
+def test_broken_connection_is_unavailable_and_replaced(database):
+    def break_within():
         with postgres.session() as connection:
             terminate_others(database)
             connection.execute("SELECT 1")
 
     with pytest.raises(postgres.DatabaseUnavailable):
-        broken_off()
+        break_within()
     with postgres.session() as connection:
         connection.execute("SELECT 1")
 
 
-def test_a_server_that_is_not_there_is_unavailable(monkeypatch):
+def test_missing_server_is_unavailable(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@127.0.0.1:9/d")
     postgres.close()
     with pytest.raises(postgres.DatabaseUnavailable), postgres.session():

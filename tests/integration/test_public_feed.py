@@ -563,7 +563,7 @@ def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
 
 def test_a_bell_that_finds_a_lease_is_forgotten(feed: Feed) -> None:
     feed.new()
-    lease = leases.take(publisher.LEASE, seconds=60, now=feed.at)
+    lease = leases.acquire(publisher.LEASE, seconds=60, now=feed.at)
     assert lease is not None
     assert feed.run() is False
     assert feed.bff.received == []

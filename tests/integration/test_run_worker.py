@@ -15,7 +15,7 @@ from local.clock import FILE_NAME, LocalClock
 from local.settings import REPOSITORY
 from tests.fixtures.hh_sandbox import run_sandbox
 from tests.harness.fetching import FetchHarness, check_invariants, new_employer, publish
-from ullgetthejob.hh import client as hh_client
+from ullgetthejob.hh import pause_policy
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import settings
 from ullgetthejob.saved_searches import canonical_searches, pagination, run_store, run_worker
@@ -27,8 +27,8 @@ HALF_AN_HOUR = 1_800
 def harness(connected, monkeypatch):
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
-    monkeypatch.setattr(hh_client, "PAUSE_AFTER_FAILURES_S", 0.01)
-    monkeypatch.setattr(hh_client, "PAUSE_AFTER_429_S", 0.01)
+    monkeypatch.setattr(pause_policy, "PAUSE_AFTER_FAILURES_S", 0.01)
+    monkeypatch.setattr(pause_policy, "PAUSE_AFTER_429_S", 0.01)
     return FetchHarness(connected)
 
 

@@ -1,4 +1,4 @@
-"""functions/search and functions/health on their sample events, with everything real."""
+"""functions/search and functions/health on their sample events, with real services."""
 
 import json
 import os
@@ -8,20 +8,20 @@ import psycopg
 
 from functions.search import app
 from tests.fixtures.local_cloud import ROOT
-from tests.fixtures.search_function import CONTEXT, SECRET, forget
+from tests.fixtures.search_function import CONTEXT, SECRET, clear_environment
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import postgres
 from ullgetthejob.vacancies import search
 
 
-def test_health_is_up_and_says_so_when_it_is_not(function, monkeypatch):
+def test_health_reports_up_and_down(function, monkeypatch):
     assert function("health") == (200, {"status": "ok", "db": "up"})
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@127.0.0.1:9/d")
     postgres.close()
     assert function("health") == (503, {"status": "unavailable", "db": "down"})
 
 
-def test_the_sample_search_is_answered_and_stored(function, hh_sandbox, database_url):
+def test_sample_search_is_answered_and_stored(function, hh_sandbox, database_url):
     hh_sandbox.publish(
         "JavaScript Developer",
         area="1",
@@ -37,7 +37,7 @@ def test_the_sample_search_is_answered_and_stored(function, hh_sandbox, database
     assert {job["id"] for job in body["jobs"]} == {id for (id,) in stored}
 
 
-def test_a_search_twice_stores_once(function, database_url):
+def test_repeated_search_stores_jobs_once(function, database_url):
     body = json.dumps({"text": "", "per_page": 50})
     first, second = function("search", body=body), function("search", body=body)
     assert first == second
@@ -45,7 +45,7 @@ def test_a_search_twice_stores_once(function, database_url):
         assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (50,)
 
 
-def test_a_job_is_read_by_both_of_its_ids(function, database_url):
+def test_job_is_read_by_both_of_its_ids(function, database_url):
     [job] = function("search", body=json.dumps({"per_page": 1}))[1]["jobs"]
     status, body = function("search", "search-job", pathParameters={"id": job["id"]})
     assert (status, body["job"]["full_description_loaded"]) == (200, True)
@@ -54,20 +54,20 @@ def test_a_job_is_read_by_both_of_its_ids(function, database_url):
     assert function("search", "search-job", pathParameters={"id": row_id}) == (status, body)
 
 
-def test_an_archived_job_is_still_shown(function, hh_sandbox):
+def test_archived_job_is_still_shown(function, hh_sandbox):
     vacancy = hh_sandbox.publish("Закрытая вакансия")
     hh_sandbox.control("POST", f"/vacancies/{vacancy['id']}/close")
     status, body = function("search", "search-job", pathParameters={"id": vacancy["id"]})
     assert (status, body["job"]["archived"]) == (200, True)
 
 
-def test_what_a_dictionary_lacks_is_refused_before_hh_ru_searches(function, hh_sandbox):
+def test_unknown_code_is_refused_before_the_search(function, hh_sandbox):
     status, body = function("search", body=json.dumps({"area": "123456789"}))
     assert (status, body["details"]["fields"][0]["field"]) == (422, "area")
     assert "GET /vacancies" not in hh_sandbox.control("GET", "/state")["calls"]["by_route"]
 
 
-def test_postgres_down_is_503_and_asks_hh_ru_for_nothing(function, hh_sandbox, monkeypatch):
+def test_unreachable_postgres_is_503_without_a_search(function, hh_sandbox, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:hidden@127.0.0.1:9/d")
     postgres.close()
     status, body = function("search")
@@ -76,7 +76,7 @@ def test_postgres_down_is_503_and_asks_hh_ru_for_nothing(function, hh_sandbox, m
     assert "GET /vacancies" not in hh_sandbox.control("GET", "/state")["calls"]["by_route"]
 
 
-def test_no_secret_token_or_word_of_a_search_is_logged(function, hh_sandbox, monkeypatch, capfd):
+def test_secrets_tokens_and_search_texts_are_not_logged(function, hh_sandbox, monkeypatch, capfd):
     import io
 
     from ullgetthejob.platform import telemetry
@@ -88,7 +88,7 @@ def test_no_secret_token_or_word_of_a_search_is_logged(function, hh_sandbox, mon
     for kind in ("token_revoked", "server_error", "captcha", "edge_block", "errors_with_200"):
         hh_sandbox.fault(kind, times=1)
         function("search", body=json.dumps({"text": needle}))
-        forget()
+        clear_environment()
     out, err = capfd.readouterr()
     written = log.getvalue() + out + err
     assert "answered" in written
@@ -97,38 +97,37 @@ def test_no_secret_token_or_word_of_a_search_is_logged(function, hh_sandbox, mon
 
 
 def take_slot(seconds, egress="default"):
-    """Let the next slot come in so many *seconds*."""
+    """Reserve slots so that the next one begins in *seconds*."""
     table = os.environ["PACER_TABLE"]
     Pacer(table, calls_per_second=1 / seconds, egress=egress).wait()
 
 
-def test_a_search_that_cannot_be_in_time_is_told_at_once_when_to_come_back(function, hh_sandbox):
+def test_search_without_a_slot_in_time_is_refused_at_once(function, hh_sandbox):
     take_slot(search.PATIENCE_S + 20, egress="default#searches")
     began = time.monotonic()
     event = json.loads((ROOT / "events" / "search.json").read_text())
-    answer = app.handler({**event, "body": json.dumps({"text": "fortran"})}, CONTEXT)
-    assert time.monotonic() - began < 5
-    assert (answer["statusCode"], json.loads(answer["body"])["error"]) == (429, "too_many_requests")
-    assert 15 <= int(answer["headers"]["retry-after"]) <= 21
-    # what is no search does not stand in that line
+    response = app.handler({**event, "body": json.dumps({"text": "fortran"})}, CONTEXT)
+    assert time.monotonic() - began < search.PATIENCE_S, "it did not wait for the slot"
+    assert response["statusCode"] == 429
+    assert json.loads(response["body"])["error"] == "too_many_requests"
+    assert 15 <= int(response["headers"]["retry-after"]) <= 21
+    # other requests than searches do not wait in that queue
     assert function("search", "search-job", pathParameters={"id": "1"})[0] == 404
 
 
-def test_a_search_waits_while_no_slot_is_free(function):
-    take_slot(6)  # more than the pacer lets one call wait
+def test_search_waits_for_a_free_slot(function):
+    take_slot(6)  # more than the pacer's patience for a single call
     began = time.monotonic()
     assert function("search", body=json.dumps({"text": "cobol"}))[0] == 200
     assert time.monotonic() - began > 4
 
 
-def test_a_search_that_waits_in_vain_is_turned_away_and_not_asked(
-    function, hh_sandbox, monkeypatch
-):
+def test_search_refused_after_waiting_makes_no_call(function, hh_sandbox, monkeypatch):
     monkeypatch.setattr(search, "PATIENCE_S", 2.0)
     take_slot(20)
-    calls = hh_sandbox.control("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+    before = hh_sandbox.control("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
     status, body = function("search", body=json.dumps({"text": "algol"}))
     assert (status, body["error"]) == (429, "too_many_requests")
     assert body["advice"]
-    again = hh_sandbox.control("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
-    assert again == calls
+    after = hh_sandbox.control("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+    assert after == before

@@ -1,4 +1,4 @@
-"""Whatever starts a server ends it, however it ends itself."""
+"""A process that starts a server also ends it, by whatever signal the process itself ends."""
 
 import contextlib
 import os
@@ -23,21 +23,21 @@ time.sleep(600)
 """
 
 
-def working_on(folder):
-    """Every process that has to do with *folder*."""
+def processes_of(folder):
+    """Return the processes whose command line or working directory names *folder*."""
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd", "status"]):
         with contextlib.suppress(psutil.Error):
-            told = " ".join(process.info["cmdline"] or []) + (process.info["cwd"] or "")
-            if str(folder) in told and process.pid != os.getpid():
+            description = " ".join(process.info["cmdline"] or []) + (process.info["cwd"] or "")
+            if str(folder) in description and process.pid != os.getpid():
                 found.append(process)
     return found
 
 
-def until(what, seconds=40):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if what():
+        if condition():
             return True
         time.sleep(0.1)
     return False
@@ -61,22 +61,22 @@ def folder(tmp_path_factory):
     made.chmod(0o755)
     made.parent.chmod(0o755)
     yield made
-    for process in working_on(made):
+    for process in processes_of(made):
         with contextlib.suppress(psutil.Error):
             process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_an_embedded_postgres_ends_with_its_owner(folder, number):
+def test_embedded_postgres_ends_with_its_owner(folder, number):
     with started(["-c", OWNER, str(folder / "postgres")]) as owner:
         assert owner.stdout.readline().startswith("postgresql://")
         assert EmbeddedPostgres(folder / "postgres").running
         owner.send_signal(number)
-    assert until(lambda: not working_on(folder)), working_on(folder)
+    assert wait_until(lambda: not processes_of(folder)), processes_of(folder)
 
 
-def test_a_server_that_another_process_has_taken_over_goes_on(folder):
-    """As a second start does while the first one, killed, is still being cleaned up after."""
+def test_adopted_server_keeps_running(folder):
+    """A second run adopts the server while the killed first one is still being cleaned up."""
     with started(["-c", OWNER, str(folder / "postgres")]) as owner:
         owner.stdout.readline()
         with EmbeddedPostgres(folder / "postgres", durable=False, ends_with_us=True) as second:
@@ -84,10 +84,10 @@ def test_a_server_that_another_process_has_taken_over_goes_on(folder):
             owner.wait()
             time.sleep(3)
             assert second.running
-    assert until(lambda: not working_on(folder)), working_on(folder)
+    assert wait_until(lambda: not processes_of(folder)), processes_of(folder)
 
 
-def test_a_server_without_an_owner_outlives_who_started_it(folder):
+def test_server_without_an_owner_outlives_its_starter(folder):
     program = OWNER.replace(", ends_with_us=True", "").replace("time.sleep(600)", "")
     with started(["-c", program, str(folder / "postgres")]) as starter:
         starter.communicate()
@@ -97,7 +97,7 @@ def test_a_server_without_an_owner_outlives_who_started_it(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_benchmark_of_the_store_leaves_no_server(folder, number):
+def test_store_benchmark_leaves_no_server(folder, number):
     arguments = ["-m", "benchmarks.store", "--rounds", "100000"]
     paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "layers/core")))
     with started(arguments, TMPDIR=str(folder), PYTHONPATH=paths) as benchmark:
@@ -109,15 +109,15 @@ def test_the_benchmark_of_the_store_leaves_no_server(folder, number):
             ]
             return bool(servers) or benchmark.poll() is not None
 
-        assert until(is_up, 60)
+        assert wait_until(is_up)
         assert benchmark.poll() is None, benchmark.stdout.read()
         benchmark.send_signal(number)
-    assert until(lambda: not working_on(folder)), working_on(folder)
+    assert wait_until(lambda: not processes_of(folder)), processes_of(folder)
     if number != signal.SIGKILL:
         assert not list(folder.iterdir())
 
 
-def test_what_a_benchmark_started_ends_with_it(folder):
+def test_processes_of_a_benchmark_end_with_it(folder):
     program = """
 import pathlib, sys, time
 from benchmarks import services
@@ -129,6 +129,6 @@ with services.running(pathlib.Path(sys.argv[1])):
     data_dir = str(folder / "data")
     with started(["-c", program, data_dir], PYTHONPATH=paths) as benchmark:
         assert benchmark.stdout.readline() == "up\n"
-        assert len(working_on(folder)) > 3
+        assert len(processes_of(folder)) > 3
         benchmark.kill()
-    assert until(lambda: not working_on(folder)), working_on(folder)
+    assert wait_until(lambda: not processes_of(folder)), processes_of(folder)

@@ -22,7 +22,7 @@ def names_of(model):
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_text_that_postgres_cannot_hold_is_never_a_failure_of_ours(core, monkeypatch, bad):
+def test_unstorable_text_is_never_a_500(core, monkeypatch, bad):
     monkeypatch.setenv("ADMIN_SECRET", ADMIN[1])
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     monkeypatch.setenv("WEBSOCKET_URL", "ws://localhost:4000/ws")
@@ -52,7 +52,7 @@ def test_text_that_postgres_cannot_hold_is_never_a_failure_of_ours(core, monkeyp
         ]
         for place, name, value in attacks:
             if place in ("parameters", "query") and bad == BAD["surrogate"]:
-                continue  # no address can have one
+                continue  # a URL cannot contain one
             request = {part: dict(values) for part, values in own.items()}
             extra = []
             if place == "header":
@@ -67,7 +67,7 @@ def test_text_that_postgres_cannot_hold_is_never_a_failure_of_ours(core, monkeyp
     assert tried > 200
 
 
-def test_one_bad_item_of_many_fails_alone(core):
+def test_bad_item_of_many_fails_alone(core):
     session_id, jwt = core.log_in("anna")
     flow = str(uuid4())
     jobs = [{"job_external_id": "12"}, {"job_external_id": "1\x00"}, {"job_external_id": "13"}]
@@ -79,7 +79,7 @@ def test_one_bad_item_of_many_fails_alone(core):
     assert {"12", "13"} <= {row["job_external_id"] for row in stored}
 
 
-def test_field_that_postgres_cannot_hold_is_named():
+def test_unstorable_field_is_named():
     body = json.dumps({"customized_cv": {"title": "a\x00"}}).encode()
     with pytest.raises(Invalid) as raised:
         storable_text.checked_body(body)
@@ -93,14 +93,14 @@ def test_field_that_postgres_cannot_hold_is_named():
     }
 
 
-def test_good_surrogate_pair_and_escaped_backslash_stay_as_they_are():
+def test_valid_surrogate_pair_and_backslash_are_kept():
     for text in ("a 😀 b", "a \\u0000 b"):
         body = json.dumps({"cover_letter": text}).encode()
         assert json.loads(storable_text.checked_body(body)) == {"cover_letter": text}
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_answer_of_hh_ru_is_read_with_replacements(bad):
+def test_hh_ru_response_is_read_with_replacements(bad):
     body = json.dumps({"items": [{"name": bad}]}).encode()
     text = "ab" if bad == BAD["NUL"] else "a\ufffdb"
     assert parse(Received(200, {}, body)) == {"items": [{"name": text}]}

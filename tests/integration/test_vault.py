@@ -352,7 +352,7 @@ def test_waiting_worker_uses_the_pair_that_another_stores(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     now = connected.now()
-    lease = leases.take(f"hh-token#{account_id}", seconds=30, now=now)
+    lease = leases.acquire(f"hh-token#{account_id}", seconds=30, now=now)
     newer = connected.log_in("anna")
 
     def store_newer(connection):
@@ -368,7 +368,7 @@ def test_waiting_worker_uses_the_pair_that_another_stores(connected):
 def test_waiting_worker_gets_the_refusal_of_another(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
+    leases.acquire(f"hh-token#{account_id}", seconds=30, now=connected.now())
 
     def store_refusal(connection):
         time.sleep(0.3)
@@ -385,7 +385,7 @@ def test_waiting_worker_gets_the_refusal_of_another(connected):
 def test_worker_that_waits_too_long_raises_unavailable(connected, monkeypatch):
     account_id, _ = connected.connect("anna")
     connected.expire()
-    leases.take(f"hh-token#{account_id}", seconds=30, now=connected.now())
+    leases.acquire(f"hh-token#{account_id}", seconds=30, now=connected.now())
     monkeypatch.setattr(token_renewal, "RENEWAL_WAIT_S", 0.4)
     with pytest.raises(Unavailable) as raised:
         connected.token(account_id).current()

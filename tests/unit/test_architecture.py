@@ -1,4 +1,4 @@
-"""The arrows of the house: who may import whom."""
+"""The allowed imports between the packages, and other rules about modules."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers" / "core" / "ullgetthejob"
 BELOW = {"hh", "platform"}
-# The graph that is really there; it has no cycle.
+# The actual graph of imports, which has no cycle.
 MAY_IMPORT = {
     "platform": set(),
     "hh": {"platform"},
@@ -25,7 +25,7 @@ MAY_IMPORT = {
 
 
 def imported_by(path):
-    """Dotted names that a file imports when it runs, also inside functions."""
+    """Yield the dotted names that a file imports when it runs, also inside functions."""
     tree = ast.parse(path.read_text())
     for_types = {
         id(node)
@@ -47,36 +47,38 @@ def python_files(*folders):
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
-def test_a_room_imports_only_what_lies_below_it(room):
-    for path in sorted((PACKAGE / room).rglob("*.py")):
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_package_imports_only_packages_below_it(package):
+    for path in sorted((PACKAGE / package).rglob("*.py")):
         for name in imported_by(path):
             if name.startswith("ullgetthejob."):
-                assert name.split(".")[1] in {room, *MAY_IMPORT[room]}, f"{path} imports {name}"
+                assert name.split(".")[1] in {package, *MAY_IMPORT[package]}, (
+                    f"{path} imports {name}"
+                )
 
 
-def test_every_room_has_its_arrows():
-    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"}
-    assert rooms == set(MAY_IMPORT)
+def test_every_package_has_allowed_imports():
+    packages = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert packages == set(MAY_IMPORT)
 
 
-def test_the_arrows_have_no_cycle():
+def test_allowed_imports_have_no_cycle():
     assert list(TopologicalSorter(MAY_IMPORT).static_order())
 
 
-def test_nothing_of_the_domain_knows_http():
+def test_domain_code_does_not_import_http():
     for path in python_files("layers/core"):
         for name in imported_by(path):
             assert path.name == "http.py" or not name.startswith("ullgetthejob.platform.http"), path
 
 
-def test_nothing_that_is_deployed_imports_local_or_tests():
+def test_deployed_code_does_not_import_local_or_tests():
     for path in python_files("layers/core", "functions", "migrations"):
         for name in imported_by(path):
             assert name.split(".")[0] not in {"local", "tests", "benchmarks"}, f"{path}: {name}"
 
 
-def test_a_function_is_one_short_file_that_imports_the_layers_only():
+def test_function_is_a_short_file_of_its_own():
     for folder in sorted((ROOT / "functions").iterdir()):
         if folder.name == "__pycache__":
             continue
@@ -92,8 +94,8 @@ def test_only_settings_read_the_environment():
             assert "os.environ" not in path.read_text(), path
 
 
-def test_only_the_clock_tells_the_time():
-    # The pacer spaces packets, AWS compares a signature's moment with its own: real, on purpose.
+def test_only_the_clock_reads_the_time():
+    # The pacer spaces network packets, and AWS checks the time of a signature: real on purpose.
     real = {"clock.py", "pacer.py", "aws.py"}
     for path in python_files("layers/core", "functions"):
         text = path.read_text()

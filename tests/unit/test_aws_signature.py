@@ -1,4 +1,4 @@
-"""Signature Version 4, held against botocore's own."""
+"""Signature Version 4, compared with botocore's."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 @pytest.mark.parametrize("token", ["", "a-session-token/with+signs=="])
 @pytest.mark.parametrize("service", sorted(aws.PROTOCOLS))
-def test_the_signature_is_botocore_s(monkeypatch, service, token):
+def test_signature_equals_that_of_botocore(monkeypatch, service, token):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
     monkeypatch.setenv("AWS_SESSION_TOKEN", token)
@@ -36,7 +36,7 @@ def test_the_signature_is_botocore_s(monkeypatch, service, token):
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_so_is_that_of_a_path_which_is_encoded_twice(monkeypatch, method):
+def test_signature_of_a_twice_encoded_path_equals_botocores(monkeypatch, method):
     """``@connections``: an id ends with ``=``."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -64,11 +64,11 @@ def test_so_is_that_of_a_path_which_is_encoded_twice(monkeypatch, method):
     assert ours["authorization"] == request.headers["Authorization"]
 
 
-def test_another_secret_and_another_region_are_other_keys(monkeypatch):
+def test_signature_depends_on_secret_and_region(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     signatures = set()
-    for secret in ("one", "other"):
+    for secret in ("first", "second"):
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
         for region in ("eu-central-1", "us-east-1"):
             signed = aws.signed({"host": "h"}, b"", "sqs", region)

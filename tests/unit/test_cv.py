@@ -1,11 +1,11 @@
-"""What of a customised CV goes into a resume."""
+"""The fields of a resume that a customised CV changes."""
 
 import pytest
 
 from ullgetthejob.hh import resume_fields
 
 
-def test_the_title_the_text_and_the_skills_are_the_cvs_and_nothing_else_is_taken():
+def test_only_title_text_and_skills_are_taken():
     assert resume_fields.changes(
         {
             "firstName": "Пётр",
@@ -39,15 +39,15 @@ def test_the_title_the_text_and_the_skills_are_the_cvs_and_nothing_else_is_taken
         {"title": 5, "summary": ["a"], "skills": "Python", "matchedSkills": [None, 7, ""]},
     ],
 )
-def test_what_it_does_not_tell_stays_the_copys(given):
+def test_missing_fields_of_the_cv_are_not_changed(given):
     assert resume_fields.changes(given) == {}
 
 
-def test_only_the_projects_are_the_text_where_there_is_no_summary():
+def test_projects_are_the_text_without_a_summary():
     assert resume_fields.changes({"projects": "Планировщик"}) == {"skills": "Планировщик"}
 
 
-def test_nothing_is_longer_than_hh_takes():
+def test_fields_are_cut_to_hh_rus_limits():
     found = resume_fields.changes(
         {
             "title": "Инженер " * 20,
@@ -63,12 +63,12 @@ def test_nothing_is_longer_than_hh_takes():
     assert resume_fields.changes({"title": "ы" * 150}) == {"title": "ы" * 100}
 
 
-def test_the_projects_are_left_out_where_both_are_too_long():
+def test_projects_are_left_out_if_both_are_too_long():
     summary = "а" * resume_fields.LONGEST_ABOUT
     assert resume_fields.changes({"summary": summary, "projects": "б"}) == {"skills": summary}
 
 
-def test_what_neither_postgres_nor_hh_can_hold_is_left_out():
+def test_unstorable_characters_are_left_out():
     assert resume_fields.changes({"title": "Py\0thon \ud800"}) == {"title": "Python"}
 
 
@@ -81,11 +81,11 @@ def test_what_neither_postgres_nor_hh_can_hold_is_left_out():
         ([" ПОВАР", "Повар  (2)"], "Повар (3)"),
     ],
 )
-def test_a_title_is_nobody_elses(taken, title):
+def test_taken_title_gets_a_number(taken, title):
     assert resume_fields.free_title("Повар", taken) == title
 
 
-def test_a_long_title_with_a_number_still_fits():
+def test_long_title_with_a_number_fits():
     long = "ы" * 100
     title = resume_fields.free_title(long, [long])
     assert (len(title), title[-5:]) == (100, "ы (2)")

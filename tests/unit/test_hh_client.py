@@ -1,4 +1,4 @@
-"""The client of hh.ru: what it sends, how it renews a token, what it does when hh.ru is down."""
+"""The client of hh.ru: its requests, the renewal of tokens, and its behaviour if hh.ru is down."""
 
 import json
 from contextlib import suppress
@@ -14,17 +14,17 @@ from ullgetthejob.hh.search_parameters import SearchParameters
 
 
 def failing(error):
-    def answer(request):
+    def respond(request):
         raise error
 
-    return answer
+    return respond
 
 
 def error_body(status, **entry):
     return httpx.Response(status, json={"errors": [entry], "request_id": "1"})
 
 
-def test_a_search_carries_user_agent_token_and_query():
+def test_search_sends_user_agent_token_and_query():
     hh = hh_client.Hh(lambda request: httpx.Response(200, json=hh_client.EMPTY))
     assert hh.client.search(SearchParameters(text="Python", area=("1", "2"))).found == 0
     [request] = hh.requests
@@ -34,25 +34,25 @@ def test_a_search_carries_user_agent_token_and_query():
     assert request.url.params.get_list("area") == ["1", "2"]
 
 
-def test_every_call_takes_a_slot_first():
+def test_every_call_reserves_a_slot():
     hh = hh_client.Hh(lambda request: httpx.Response(200, json=hh_client.EMPTY))
     hh.client.search(SearchParameters())
     hh.client.search(SearchParameters())
     assert hh.pacer.taken == 2
 
 
-def test_a_refused_token_is_renewed_once_and_the_call_made_again():
-    def answer(request):
+def test_refused_token_is_renewed_once_and_the_call_repeated():
+    def respond(request):
         if request.headers["authorization"] == "Bearer t1":
             return error_body(403, type="oauth", value="token_revoked")
         return httpx.Response(200, json=hh_client.EMPTY)
 
-    hh = hh_client.Hh(answer)
+    hh = hh_client.Hh(respond)
     assert hh.client.search(SearchParameters()).found == 0
     assert len(hh.requests) == 2
 
 
-def test_a_new_token_that_is_refused_too_ends_it():
+def test_refused_new_token_is_not_renewed_again():
     hh = hh_client.Hh(lambda request: error_body(403, type="oauth", value="bad_authorization"))
     with pytest.raises(errors.HHAppTokenMissing):
         hh.client.search(SearchParameters())
@@ -62,7 +62,7 @@ def test_a_new_token_that_is_refused_too_ends_it():
 @pytest.mark.parametrize(
     "bad", ["..%2Fresumes%2Fmine", "../resumes/mine", "1/../me", "", "abc", "1?x=1", "٣", "1" * 20]
 )
-def test_what_is_no_vacancy_id_never_reaches_hh_ru(bad):
+def test_malformed_vacancy_id_is_not_sent(bad):
     hh = hh_client.Hh(lambda request: httpx.Response(200, json={}))
     with pytest.raises(errors.HHVacancyNotFound):
         hh.client.vacancy(bad)
@@ -72,14 +72,14 @@ def test_what_is_no_vacancy_id_never_reaches_hh_ru(bad):
 @pytest.mark.parametrize(
     "bad", ["..%2Fme", "../me", "ab/../../me", "", "mine", "ab?x=1", "ab\n", "٣", "a" * 65]
 )
-def test_what_is_no_resume_id_never_reaches_hh_ru(bad):
+def test_malformed_resume_id_is_not_sent(bad):
     hh = hh_client.Hh(lambda request: httpx.Response(200, json={"id": "ab"}))
     with pytest.raises(errors.HHResumeNotFound):
         hh.client.resume(hh_client.Tokens(), bad)
     assert hh.requests == []
 
 
-def test_what_is_not_found_is_named_by_what_was_looked_for():
+def test_not_found_error_names_the_resource():
     client = hh_client.Hh(lambda request: error_body(404, type="not_found")).client
     for look, code in (
         (lambda: client.vacancy("1"), "job_not_found"),
@@ -92,19 +92,19 @@ def test_what_is_not_found_is_named_by_what_was_looked_for():
 
 
 @pytest.mark.parametrize("bad", ["dictionaries", "/areas/../me", "/areas?x=1", "//evil"])
-def test_only_dictionaries_are_read_as_dictionaries(bad):
+def test_path_of_no_dictionary_is_refused(bad):
     hh = hh_client.Hh(lambda request: httpx.Response(200, json={}))
     with pytest.raises(ValueError, match="not a dictionary"):
         hh.client.dictionary(bad)
 
 
-def test_a_dictionary_is_asked_for_with_its_etag():
-    def answer(request):
+def test_dictionary_is_requested_with_its_etag():
+    def respond(request):
         if request.headers.get("if-none-match") == 'W/"1"':
             return httpx.Response(304, headers={"etag": 'W/"1"'})
         return httpx.Response(200, json={"a": 1}, headers={"etag": 'W/"1"'})
 
-    hh = hh_client.Hh(answer)
+    hh = hh_client.Hh(respond)
     assert hh.client.dictionary("/dictionaries") == ('W/"1"', {"a": 1})
     assert hh.client.dictionary("/dictionaries", etag='W/"1"') == ('W/"1"', None)
 
@@ -120,21 +120,21 @@ def test_a_dictionary_is_asked_for_with_its_etag():
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_failing_connection_is_hh_unavailable(broken):
+def test_failing_connection_is_unavailable(broken):
     hh = hh_client.Hh(failing(broken))
     with pytest.raises(errors.HHUnavailable) as raised:
         hh.client.search(SearchParameters())
     assert raised.value.code == "hh_unavailable"
 
 
-def test_a_failure_tells_whether_hh_ru_may_have_acted():
+def test_failure_reports_whether_hh_ru_may_have_acted():
     for broken, may_have_acted in ((httpx.ConnectError("x"), False), (httpx.ReadError("x"), True)):
         with pytest.raises(errors.HHUnavailable) as raised:
             hh_client.Hh(failing(broken)).client.exchange_application("id", "secret")
         assert raised.value.may_have_acted is may_have_acted
 
 
-def test_failures_of_three_different_calls_pause_all_calls_and_a_success_forgets_two():
+def test_three_failing_subjects_in_a_row_pause_all_calls():
     answers = iter([500, 502, 200, 503, 500, 500])
     hh = hh_client.Hh(lambda request: httpx.Response(next(answers), json=hh_client.EMPTY))
     for number in range(6):
@@ -143,7 +143,7 @@ def test_failures_of_three_different_calls_pause_all_calls_and_a_success_forgets
     assert [reason for reason, _ in hh.pacer.pauses] == ["unavailable"]
 
 
-def test_one_vacancy_that_always_fails_pauses_no_calls():
+def test_single_failing_vacancy_pauses_no_calls():
     hh = hh_client.Hh(lambda request: httpx.Response(502, html="<h1>Bad Gateway</h1>"))
     for _ in range(5):
         with pytest.raises(errors.HHUnavailable):
@@ -153,7 +153,7 @@ def test_one_vacancy_that_always_fails_pauses_no_calls():
     assert hh.pacer.pauses == []
 
 
-def test_a_server_that_takes_no_connection_pauses_all_calls_whatever_was_asked():
+def test_refused_connections_pause_all_calls():
     hh = hh_client.Hh(failing(httpx.ConnectError("refused")))
     for _ in range(3):
         with pytest.raises(errors.HHUnavailable):
@@ -161,7 +161,7 @@ def test_a_server_that_takes_no_connection_pauses_all_calls_whatever_was_asked()
     assert [reason for reason, _ in hh.pacer.pauses] == ["unavailable"]
 
 
-def test_429_and_a_blocked_region_pause_everybody_at_once():
+def test_429_and_blocked_region_pause_all_calls_at_once():
     hh = hh_client.Hh(lambda request: error_body(429, type="too_many_requests"))
     with pytest.raises(errors.HHBusy):
         hh.client.search(SearchParameters())
@@ -184,13 +184,13 @@ def test_429_and_a_blocked_region_pause_everybody_at_once():
         5,
     ],
 )
-def test_an_answer_of_another_shape_is_unavailable_not_a_crash(body):
+def test_response_of_unknown_shape_is_unavailable(body):
     hh = hh_client.Hh(lambda request: httpx.Response(200, json=body))
     with pytest.raises(errors.HHUnavailable):
         hh.client.search(SearchParameters())
 
 
-def test_one_vacancy_of_another_shape_alone_on_a_page_fails_alone():
+def test_unreadable_only_vacancy_of_a_page_is_counted():
     hh = hh_client.Hh(
         lambda request: httpx.Response(200, json={**hh_client.EMPTY, "items": [{"id": "2"}]})
     )
@@ -198,7 +198,7 @@ def test_one_vacancy_of_another_shape_alone_on_a_page_fails_alone():
     assert (page.items, page.unreadable) == ((), 1)
 
 
-def test_one_vacancy_of_another_shape_does_not_hide_the_others(log):
+def test_unreadable_vacancy_does_not_hide_the_others(log):
     good = {
         "id": "1",
         "name": "Вакансия",
@@ -218,7 +218,7 @@ def test_one_vacancy_of_another_shape_does_not_hide_the_others(log):
 
 
 class Trickle(httpx.SyncByteStream):
-    """A body that never ends: a space now and then."""
+    """A body that never ends."""
 
     def __init__(self):
         self.sent = 0
@@ -229,15 +229,17 @@ class Trickle(httpx.SyncByteStream):
             yield b" " * 1000
 
 
-@pytest.mark.parametrize(("limit", "value"), [("CALL_LIMIT_S", 0.05), ("MAX_RESPONSE_BYTES", 50_000)])
-def test_a_body_that_never_ends_is_cut_off(monkeypatch, limit, value):
+@pytest.mark.parametrize(
+    ("limit", "value"), [("CALL_LIMIT_S", 0.05), ("MAX_RESPONSE_BYTES", 50_000)]
+)
+def test_endless_body_is_cut_off(monkeypatch, limit, value):
     monkeypatch.setattr(f"ullgetthejob.hh.client.{limit}", value)
     hh = hh_client.Hh(lambda request: httpx.Response(200, stream=Trickle()))
     with pytest.raises(errors.HHUnavailable):
         hh.client.search(SearchParameters())
 
 
-def test_a_pause_that_cannot_be_told_hides_nothing(log):
+def test_failed_pause_does_not_hide_the_error(log):
     def pause(reason, seconds):
         raise errors.HHUnavailable("no DynamoDB")
 
@@ -267,7 +269,7 @@ def token_endpoint(status, body):
     return hh_client.Hh(lambda request: httpx.Response(status, json=body)).client
 
 
-def test_an_application_token_is_exchanged_by_form():
+def test_application_token_is_requested_by_form():
     hh = hh_client.Hh(lambda request: httpx.Response(200, json={"access_token": "new"}))
     assert hh.client.exchange_application("id", "se&cret") == "new"
     [request] = hh.requests
@@ -278,7 +280,7 @@ def test_an_application_token_is_exchanged_by_form():
     assert "authorization" not in request.headers
 
 
-def test_the_token_endpoint_s_errors_are_told_apart():
+def test_errors_of_the_token_endpoint_are_distinguished():
     early = {"error": "forbidden", "error_description": "app token refresh too early"}
     with pytest.raises(errors.HHAppTokenMissing):
         token_endpoint(403, early).exchange_application("id", "secret")
@@ -291,7 +293,7 @@ def test_the_token_endpoint_s_errors_are_told_apart():
         token_endpoint(200, {"no": "token"}).exchange_application("id", "secret")
 
 
-# ── people ──────────────────────────────────────────────────────────────────────────────────────
+# ── persons ─────────────────────────────────────────────────────────────────────────────────────
 
 PERSON = {
     "id": "170000001", "auth_type": "applicant", "is_applicant": True, "is_employer": False,
@@ -299,13 +301,13 @@ PERSON = {
 }  # fmt: skip
 
 
-def test_a_persons_call_bears_the_persons_token_and_renews_it_once_with_the_reason():
-    def answer(request):
+def test_call_for_a_person_renews_the_persons_token_once():
+    def respond(request):
         if request.headers["authorization"] == "Bearer p1":
             return error_body(403, type="oauth", value="token_expired")
         return httpx.Response(200, json={"id": "ab", "title": "x"})
 
-    hh, person = hh_client.Hh(answer), hh_client.Tokens("p")
+    hh, person = hh_client.Hh(respond), hh_client.Tokens("p")
     assert hh.client.resume(person, "ab") == {"id": "ab", "title": "x"}
     assert [request.headers["authorization"] for request in hh.requests] == [
         "Bearer p1",
@@ -314,7 +316,7 @@ def test_a_persons_call_bears_the_persons_token_and_renews_it_once_with_the_reas
     assert person.reasons == ["token_expired"]
 
 
-def test_a_persons_new_token_that_is_refused_too_is_no_matter_of_the_application():
+def test_refused_new_token_of_a_person_raises_token_refused():
     hh = hh_client.Hh(lambda request: error_body(403, type="oauth", value="token_revoked"))
     with pytest.raises(errors.HHTokenRefused) as raised:
         hh.client.resumes(hh_client.Tokens("p"))
@@ -322,7 +324,7 @@ def test_a_persons_new_token_that_is_refused_too_is_no_matter_of_the_application
     assert len(hh.requests) == 2
 
 
-def test_me_keeps_nothing_but_who_it_is():
+def test_me_keeps_no_personal_data():
     hh = hh_client.Hh(lambda request: httpx.Response(200, json=PERSON))
     me = hh.client.me("p1")
     assert me == Me(id="170000001", is_applicant=True, auth_type="applicant")
@@ -339,39 +341,40 @@ def test_me_keeps_nothing_but_who_it_is():
         ({"id": "1", "auth_type": None}, False, False),
     ],
 )
-def test_me_is_read_where_flags_are_missing_or_null(body, applicant, employer):
+def test_me_is_read_with_missing_or_null_flags(body, applicant, employer):
     me = hh_client.Hh(lambda request: httpx.Response(200, json=body)).client.me("p1")
     assert (me.id, me.is_applicant, me.is_employer) == ("1", applicant, employer)
 
 
 @pytest.mark.parametrize("body", [{}, {"id": None}, {"id": ""}, [], "x", {"id": "1" * 65}])
-def test_nobody_is_no_person(body):
+def test_me_without_an_id_is_unavailable(body):
     with pytest.raises(errors.HHUnavailable):
         hh_client.Hh(lambda request: httpx.Response(200, json=body)).client.me("p1")
 
 
-def test_all_pages_of_resumes_are_read_and_an_endless_number_of_them_is_not():
-    def answer(request):
+def test_pages_of_resumes_are_read_up_to_a_limit():
+    def respond(request):
         page = int(request.url.params.get("page", "0"))
-        items = [{"id": f"{page}{one}"} for one in "ab"]
+        items = [{"id": f"{page}{suffix}"} for suffix in "ab"]
         return httpx.Response(200, json={"items": items, "pages": pages, "page": page})
 
     pages = 2
-    hh = hh_client.Hh(answer)
-    assert [one["id"] for one in hh.client.resumes(hh_client.Tokens())] == ["0a", "0b", "1a", "1b"]
+    hh = hh_client.Hh(respond)
+    resumes = hh.client.resumes(hh_client.Tokens())
+    assert [resume["id"] for resume in resumes] == ["0a", "0b", "1a", "1b"]
     pages = 1_000_000
     assert len(hh.client.resumes(hh_client.Tokens())) == 2 * MAX_RESUME_PAGES
 
 
 @pytest.mark.parametrize("pages", [0, None, "2"])
-def test_an_empty_list_of_resumes_is_one_page(pages):
+def test_empty_list_of_resumes_takes_one_call(pages):
     hh = hh_client.Hh(lambda request: httpx.Response(200, json={"items": [], "pages": pages}))
     assert hh.client.resumes(hh_client.Tokens()) == []
     assert len(hh.requests) == 1
 
 
 @pytest.mark.parametrize("body", [{}, [], {"items": None}, {"items": [5]}, {"items": [{"id": 5}]}])
-def test_resumes_of_another_shape_are_unavailable(body):
+def test_resumes_of_unknown_shape_are_unavailable(body):
     hh = hh_client.Hh(lambda request: httpx.Response(200, json=body))
     with pytest.raises(errors.HHUnavailable):
         hh.client.resumes(hh_client.Tokens())
@@ -379,7 +382,7 @@ def test_resumes_of_another_shape_are_unavailable(body):
         hh.client.resume(hh_client.Tokens(), "ab")
 
 
-def test_a_token_is_given_back():
+def test_revoked_token_is_sent_as_bearer():
     hh = hh_client.Hh(lambda request: httpx.Response(204))
     assert hh.client.revoke("p1") is None
     [request] = hh.requests
@@ -388,12 +391,12 @@ def test_a_token_is_given_back():
 
 
 @pytest.mark.parametrize(
-    ("value", "is_dead"),
+    ("value", "is_revoked"),
     [("token_revoked", True), ("bad_authorization", True), ("token_expired", False), ("x", False)],
 )
-def test_a_token_that_is_dead_already_counts_as_given_back(value, is_dead):
+def test_already_revoked_token_counts_as_revoked(value, is_revoked):
     client = hh_client.Hh(lambda request: error_body(403, type="oauth", value=value)).client
-    if is_dead:
+    if is_revoked:
         client.revoke("p1")
         return
     with pytest.raises(errors.HHTokenRefused) as raised:
@@ -401,14 +404,14 @@ def test_a_token_that_is_dead_already_counts_as_given_back(value, is_dead):
     assert raised.value.reason == value
 
 
-def test_a_revocation_that_hh_ru_forbids_or_never_hears_of_is_said():
+def test_failed_revocation_is_raised():
     with pytest.raises(errors.HHForbidden):
         hh_client.Hh(lambda request: error_body(403, type="forbidden")).client.revoke("p1")
     with pytest.raises(errors.HHUnavailable):
         hh_client.Hh(failing(httpx.ConnectError("no"))).client.revoke("p1")
 
 
-def test_no_token_and_no_secret_is_logged(log):
+def test_tokens_and_secrets_are_not_logged(log):
     hh = hh_client.Hh(lambda request: error_body(403, type="oauth", value="token_revoked"))
     with pytest.raises(errors.HHAppTokenMissing):
         hh.client.search(SearchParameters(text="needle-in-the-log"))
@@ -420,10 +423,10 @@ def test_no_token_and_no_secret_is_logged(log):
         assert json.dumps(hidden)[1:-1] not in logged
 
 
-# ── resumes are written ─────────────────────────────────────────────────────────────────────────
+# ── writes of resumes ───────────────────────────────────────────────────────────────────────────
 
 
-def test_a_copy_of_a_resume_brings_what_is_another_and_its_id_is_where_hh_ru_says():
+def test_created_resume_id_is_read_from_location():
     hh = hh_client.Hh(lambda request: httpx.Response(201, headers={"Location": "/resumes/0b"}))
     made = hh.client.create_resume(hh_client.Tokens("p"), {"title": "Повар"}, source_resume_id="0a")
     assert made == "0b"
@@ -436,7 +439,7 @@ def test_a_copy_of_a_resume_brings_what_is_another_and_its_id_is_where_hh_ru_say
 
 
 @pytest.mark.parametrize("status", [500, 502])
-def test_a_resume_is_asked_for_once(status):
+def test_resume_creation_is_not_repeated(status):
     hh = hh_client.Hh(lambda request: httpx.Response(status))
     with pytest.raises(errors.HHUnavailable) as raised:
         hh.client.create_resume(hh_client.Tokens(), {}, source_resume_id="0a")
@@ -444,18 +447,18 @@ def test_a_resume_is_asked_for_once(status):
     assert len(hh.requests) == 1
 
 
-def test_a_refused_token_makes_no_resume_and_the_renewed_one_makes_it():
-    def answer(request):
+def test_resume_creation_is_repeated_with_a_renewed_token():
+    def respond(request):
         if request.headers["authorization"] == "Bearer p1":
             return error_body(403, type="oauth", value="token_expired")
         return httpx.Response(201, headers={"Location": "/resumes/0b"})
 
-    hh = hh_client.Hh(answer)
+    hh = hh_client.Hh(respond)
     assert hh.client.create_resume(hh_client.Tokens("p"), {}, source_resume_id="0a") == "0b"
     assert len(hh.requests) == 2
 
 
-def test_a_resume_is_changed_and_published():
+def test_resume_is_changed_and_published():
     hh = hh_client.Hh(lambda request: httpx.Response(204))
     hh.client.update_resume(hh_client.Tokens(), "0b", {"skill_set": ["SQL"]})
     hh.client.publish_resume(hh_client.Tokens(), "0b")
@@ -466,22 +469,22 @@ def test_a_resume_is_changed_and_published():
     assert published.content == b""
 
 
-def test_a_resume_that_hh_ru_does_not_see_or_that_is_none_is_not_written():
+def test_write_to_an_unknown_resume_is_not_found():
     hh = hh_client.Hh(lambda request: error_body(404, type="not_found"))
-    for id, calls in (("0a", 3), ("../me", 0)):
+    tokens = hh_client.Tokens()
+    for resume_id, calls in (("0a", 3), ("../me", 0)):
         hh.requests.clear()
-        for write in (
-            lambda id=id: hh.client.create_resume(hh_client.Tokens(), {}, source_resume_id=id),
-            lambda id=id: hh.client.update_resume(hh_client.Tokens(), id, {}),
-            lambda id=id: hh.client.publish_resume(hh_client.Tokens(), id),
-        ):
-            with pytest.raises(errors.HHResumeNotFound):
-                write()
+        with pytest.raises(errors.HHResumeNotFound):
+            hh.client.create_resume(tokens, {}, source_resume_id=resume_id)
+        with pytest.raises(errors.HHResumeNotFound):
+            hh.client.update_resume(tokens, resume_id, {})
+        with pytest.raises(errors.HHResumeNotFound):
+            hh.client.publish_resume(tokens, resume_id)
         assert len(hh.requests) == calls
 
 
 @pytest.mark.parametrize("is_available", [True, False])
-def test_whether_one_more_resume_may_be_made(is_available):
+def test_creation_availability_is_read(is_available):
     body = {"created": 20, "is_creation_available": is_available, "max": 20, "remaining": 0}
     hh = hh_client.Hh(lambda request: httpx.Response(200, json=body))
     assert hh.client.may_create_resume(hh_client.Tokens()) is is_available

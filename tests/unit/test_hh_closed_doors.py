@@ -1,4 +1,4 @@
-"""Every method of hh.ru's that Core calls, beside every way in which hh.ru can refuse it."""
+"""Every method of hh.ru that Core calls, with every way in which hh.ru can refuse it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CALLS = {
     "POST /token": lambda hh: hh.refresh("r1"),
     "GET /vacancies": lambda hh: hh.search(SearchParameters()),
 }
-NEVER_HEARD_OF = {"type": "closed_since_yesterday", "value": "for_applications"}
-# A value of hh.ru's table of 403s: what it is to all methods but the token endpoint.
+UNKNOWN_ENTRY = {"type": "closed_since_yesterday", "value": "for_applications"}
+# The values of hh.ru's table of 403s, which apply to all methods but the token endpoint.
 VALUES = {rule.value: rule for rule in error_rules.RULES if rule.value and rule.type is None}
 
 
@@ -29,7 +29,7 @@ def refusal(status, kind):
         return httpx.Response(status, html="<html>Closed</html>")
     if kind == "empty":
         return httpx.Response(status)
-    entry = NEVER_HEARD_OF if kind == "json" else {"type": "oauth", "value": kind}
+    entry = UNKNOWN_ENTRY if kind == "json" else {"type": "oauth", "value": kind}
     return httpx.Response(status, json={"errors": [entry], "request_id": "1"})
 
 
@@ -44,18 +44,18 @@ def raised_by(method, answer):
 @pytest.mark.parametrize("kind", ["json", "html", "empty"])
 @pytest.mark.parametrize("status", [404, 405, 410, 501])
 @pytest.mark.parametrize("method", CALLS)
-def test_method_that_hh_ru_withdrew_is_closed_and_did_nothing(method, status, kind):
+def test_withdrawn_method_is_forbidden_and_did_not_act(method, status, kind):
     error, hh = raised_by(method, refusal(status, kind))
     assert type(error) is errors.HHForbidden
     assert f"{error.method} {error.path}" == method
     assert error.closes_applying is (method == "POST /negotiations")
     assert not error.may_have_acted
-    assert hh.pacer.pauses == [], "the others go on"
+    assert hh.pacer.pauses == [], "other calls are not paused"
 
 
 @pytest.mark.parametrize("kind", ["json", "empty"])
 @pytest.mark.parametrize("method", [name for name in CALLS if name != "POST /token"])
-def test_unknown_403_of_a_method_closes_it(method, kind):
+def test_unknown_403_is_forbidden(method, kind):
     error, _ = raised_by(method, refusal(403, kind))
     assert type(error) is errors.HHForbidden
     assert not error.may_have_acted
@@ -63,7 +63,7 @@ def test_unknown_403_of_a_method_closes_it(method, kind):
 
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("method", [name for name in CALLS if name != "POST /token"])
-def test_known_403_of_a_method_is_what_the_table_says(method, value):
+def test_known_403_follows_the_table(method, value):
     error, _ = raised_by(method, refusal(403, value))
     expected = VALUES[value].error
     if expected is errors.HHTokenRefused and method == "GET /vacancies":
@@ -73,7 +73,7 @@ def test_known_403_of_a_method_is_what_the_table_says(method, value):
 
 
 @pytest.mark.parametrize("kind", ["json", "empty", *VALUES])
-def test_403_of_the_token_endpoint_gives_no_token_up(kind):
+def test_403_of_the_token_endpoint_invalidates_no_token(kind):
     error, _ = raised_by("POST /token", refusal(403, kind))
     assert isinstance(error, errors.HHForbidden | errors.HHMisconfigured)
     assert not error.may_have_acted
@@ -83,17 +83,17 @@ def test_403_of_the_token_endpoint_gives_no_token_up(kind):
 @pytest.mark.parametrize(
     ("status", "kind"), [(451, "json"), (451, "html"), (451, "empty"), (403, "html"), (200, "html")]
 )
-def test_refusal_of_the_edge_is_a_blocked_region_and_did_nothing(method, status, kind):
+def test_refusal_of_the_edge_is_a_blocked_region(method, status, kind):
     error, hh = raised_by(method, refusal(status, kind))
     assert type(error) is errors.HHRegionBlocked
     assert not error.may_have_acted
-    # Reads show what is blocked; a write may be closed alone.
+    # Only a read shows a blocked address; a write may be closed alone.
     paused = [reason for reason, _ in hh.pacer.pauses]
     assert paused == (["region_blocked"] if method.startswith("GET") else [])
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_empty_200_is_an_answer_that_says_nothing(method):
+def test_empty_200_is_unavailable(method):
     error, _ = raised_by(method, refusal(200, "empty"))
     assert type(error) is errors.HHUnavailable
     assert error.may_have_acted
@@ -101,7 +101,7 @@ def test_empty_200_is_an_answer_that_says_nothing(method):
 
 
 @pytest.mark.parametrize("status", [302, 402, 406, 409, 418, 422])
-def test_refusal_of_an_application_in_unknown_words_is_no_lost_answer(status):
+def test_unknown_refusal_of_an_application_is_handed_off(status):
     error, _ = raised_by("POST /negotiations", refusal(status, "json"))
     assert isinstance(error, errors.HHApplyRefused)
     assert error.action is errors.Action.HAND_OFF
@@ -109,7 +109,7 @@ def test_refusal_of_an_application_in_unknown_words_is_no_lost_answer(status):
 
 @pytest.mark.parametrize("status", [302, 402, 406, 409, 418, 422])
 @pytest.mark.parametrize("method", [name for name in CALLS if name != "POST /negotiations"])
-def test_refusal_in_unknown_words_did_nothing(method, status):
+def test_unknown_refusal_did_not_act(method, status):
     error, _ = raised_by(method, refusal(status, "json"))
     assert not error.may_have_acted
 
@@ -125,14 +125,14 @@ def test_refusal_in_unknown_words_did_nothing(method, status):
         (501, {"html": "<html>501</html>"}, errors.HHForbidden),
     ],
 )
-def test_a_vacancy_is_gone_only_where_hh_ru_s_own_json_says_so(status, body, expected):
+def test_vacancy_is_gone_only_by_hh_rus_own_json(status, body, expected):
     hh = Hh(lambda request: httpx.Response(status, **body))
     with pytest.raises(errors.HHError) as raised:
         hh.client.vacancy("1")
     assert type(raised.value) is expected
 
 
-def test_force_exchange_limit_is_a_rate_limit_and_no_refused_refresh():
+def test_force_exchange_limit_is_busy():
     answer = {"error": "invalid_grant", "error_description": "force exchange limit exceeded"}
     error, _ = raised_by("POST /token", httpx.Response(400, json=answer))
     assert type(error) is errors.HHBusy

@@ -1,4 +1,4 @@
-"""hh.ru's errors: a test a row of the table, and the answers that are not JSON at all."""
+"""hh.ru's errors: a test per row of the table, and the responses that are not JSON at all."""
 
 import json
 import re
@@ -17,7 +17,7 @@ def received(status, body=None, *, html=None, **headers):
 
 
 def example_of(rule):
-    """An answer of hh.ru's that only this row is made for."""
+    """Return a response of hh.ru that only this row matches."""
     entry = {name: getattr(rule, name) for name in ("type", "value") if getattr(rule, name)}
     if rule.status:
         return received(rule.status, {"request_id": "1"})
@@ -25,9 +25,9 @@ def example_of(rule):
 
 
 @pytest.mark.parametrize(
-    "rule", error_rules.RULES, ids=lambda r: str(r.value or r.type or r.status)
+    "rule", error_rules.RULES, ids=lambda rule: str(rule.value or rule.type or rule.status)
 )
-def test_each_row_raises_its_error_with_its_message(rule):
+def test_row_raises_its_error_with_its_message(rule):
     with pytest.raises(rule.error) as raised:
         parse(example_of(rule))
     if rule.error is not errors.HHBadArgument:
@@ -45,12 +45,12 @@ NOISES = {
 @pytest.mark.parametrize(
     "rule",
     error_rules.TOKEN_RULES,
-    ids=lambda r: f"{r.grant or 'any'}: {r.description or r.oauth_error}",
+    ids=lambda rule: f"{rule.grant or 'any'}: {rule.description or rule.oauth_error}",
 )
-def test_each_row_of_the_token_endpoint_raises_its_error(rule, noise):
+def test_token_row_raises_its_error(rule, noise):
     answer = {
         "error": noise(rule.oauth_error),
-        "error_description": noise(rule.description or "never heard of"),
+        "error_description": noise(rule.description or "an unknown text"),
     }
     for grant in (
         (rule.grant,)
@@ -64,7 +64,7 @@ def test_each_row_of_the_token_endpoint_raises_its_error(rule, noise):
         assert not raised.value.may_have_acted
 
 
-def test_the_rows_that_end_a_connection_say_what_to_do_and_why():
+def test_token_rows_have_advice_and_reason():
     for rule in error_rules.TOKEN_RULES:
         if rule.error is errors.HHRefreshRefused:
             assert "log in" in rule.message
@@ -73,7 +73,7 @@ def test_the_rows_that_end_a_connection_say_what_to_do_and_why():
             assert re.fullmatch("[a-z_]+", rule.reason)
 
 
-def test_the_manual_s_texts_are_all_in_the_table():
+def test_documented_token_errors_are_in_the_table():
     known = {(rule.oauth_error, rule.description) for rule in error_rules.TOKEN_RULES}
     for error, texts in {
         "invalid_request": "account not found, account is locked, password invalidated, "
@@ -87,7 +87,7 @@ def test_the_manual_s_texts_are_all_in_the_table():
         assert {(error, text) for text in texts.split(", ")} <= known
 
 
-def test_the_same_text_means_another_thing_to_another_grant():
+def test_token_error_depends_on_the_grant():
     locked = received(400, {"error": "invalid_request", "error_description": "account is locked"})
     with pytest.raises(errors.HHLoginRefused):
         parse_token(locked, error_rules.CODE)
@@ -110,7 +110,7 @@ def test_the_same_text_means_another_thing_to_another_grant():
     ],
     ids=lambda answer: answer.body.decode(),
 )
-def test_for_what_nobody_knows_no_token_is_given_up(answer, grant):
+def test_unknown_token_error_invalidates_no_token(answer, grant):
     with pytest.raises(errors.HHMisconfigured) as raised:
         parse_token(answer, grant)
     assert not raised.value.may_have_acted
@@ -133,24 +133,24 @@ def test_for_what_nobody_knows_no_token_is_given_up(answer, grant):
         ),
     ],
 )
-def test_the_token_endpoint_fails_as_all_of_hh_ru_does(answer, kind, may_have_acted):
+def test_token_endpoint_failures_follow_the_general_table(answer, kind, may_have_acted):
     with pytest.raises(kind) as raised:
         parse_token(answer, error_rules.REFRESH)
     assert raised.value.may_have_acted is may_have_acted
 
 
-def test_a_field_s_name_with_stray_spaces_is_read():
+def test_field_name_with_stray_spaces_is_read():
     answer = {"error ": "invalid_grant", " error_description": "token not expired"}
     with pytest.raises(errors.HHTokenNotExpired):
         parse_token(received(400, answer), error_rules.REFRESH)
 
 
-def test_a_good_pair_is_its_content():
+def test_token_pair_is_returned_as_content():
     pair = {"access_token": "USERa", "refresh_token": "USERr", "expires_in": 5}
     assert parse_token(received(200, pair), error_rules.CODE) == pair
 
 
-def test_a_refused_token_s_reason_is_hh_ru_s_value_if_it_is_one():
+def test_reason_of_a_refused_token_is_a_known_value():
     for entry, reason in (
         ({"type": "oauth", "value": "token_expired"}, "token_expired"),
         ({"type": "oauth"}, None),
@@ -165,7 +165,7 @@ def test_a_refused_token_s_reason_is_hh_ru_s_value_if_it_is_one():
     assert raised.value.reason is None
 
 
-def test_value_wins_over_type_and_type_over_status():
+def test_value_precedes_type_and_type_precedes_status():
     revoked = {"errors": [{"type": "oauth", "value": "token_revoked"}]}
     with pytest.raises(errors.HHTokenRefused):
         parse(received(403, revoked))
@@ -175,13 +175,13 @@ def test_value_wins_over_type_and_type_over_status():
         parse(received(403, {"errors": [{"type": "never_heard_of"}]}))
 
 
-def test_the_most_telling_of_several_errors_wins():
+def test_most_specific_of_several_errors_wins():
     both = {"errors": [{"type": "forbidden"}, {"type": "oauth", "value": "token_expired"}]}
     with pytest.raises(errors.HHTokenRefused):
         parse(received(403, both))
 
 
-def test_a_200_that_carries_errors_is_a_failure_naming_the_field():
+def test_200_with_errors_is_a_failure_of_the_field():
     answer = {"errors": [{"type": "bad_argument", "value": "employment"}]}
     with pytest.raises(errors.HHBadArgument) as raised:
         parse(received(200, answer))
@@ -189,12 +189,12 @@ def test_a_200_that_carries_errors_is_a_failure_naming_the_field():
 
 
 @pytest.mark.parametrize("errors_", [{"type": "x"}, "bad", ["text"], [None], [{}]])
-def test_errors_of_any_shape_are_a_failure(errors_):
+def test_errors_of_any_shape_are_unavailable(errors_):
     with pytest.raises(errors.HHUnavailable):
         parse(received(200, {"errors": errors_, "items": [], "found": 0}))
 
 
-def test_a_captcha_keeps_the_link_for_the_person():
+def test_captcha_keeps_the_link():
     entry = {"type": "captcha_required", "captcha_url": "https://hh.ru/account/captcha?state=1"}
     with pytest.raises(errors.HHCaptcha) as raised:
         parse(received(403, {"errors": [entry]}))
@@ -217,7 +217,7 @@ def test_a_captcha_keeps_the_link_for_the_person():
         ({"captcha_url": 5}, None),
     ],
 )
-def test_the_captcha_s_own_page_is_told_where_to_send_the_person_back(entry, link):
+def test_captcha_link_carries_the_back_url(entry, link):
     with pytest.raises(errors.HHCaptcha) as raised:
         parse(received(403, {"errors": [{"type": "captcha_required", **entry}]}))
     assert raised.value.link("a://b") == link
@@ -236,7 +236,7 @@ def test_the_captcha_s_own_page_is_told_where_to_send_the_person_back(entry, lin
     ],
     ids=["edge", "empty-edge", "451-json", "451-html", "vpn-check", "empty-vpn-check", "redirect"],
 )
-def test_the_edge_is_told_from_the_api(answer):
+def test_response_of_the_edge_is_a_blocked_region(answer):
     with pytest.raises(errors.HHRegionBlocked):
         parse(answer)
 
@@ -253,19 +253,19 @@ def test_the_edge_is_told_from_the_api(answer):
     ],
     ids=["500", "502-html", "503", "truncated", "empty", "redirect"],
 )
-def test_what_cannot_be_read_is_unavailable(answer):
+def test_unreadable_response_is_unavailable(answer):
     with pytest.raises(errors.HHUnavailable):
         parse(answer)
 
 
-def test_good_answers_are_their_content():
+def test_good_response_is_returned_as_content():
     assert parse(received(200, {"items": []})) == {"items": []}
     assert parse(received(200, [{"id": "113"}])) == [{"id": "113"}]
     assert parse(received(304)) is None
     assert parse(Received(201, {"content-type": "text/html"}, b"")) is None
 
 
-def test_no_text_of_hh_ru_reaches_the_message():
+def test_hh_ru_text_is_not_in_the_error():
     secret = "hh-internal-detail"
     for status in (400, 401, 403, 404, 429, 500):
         body = {"errors": [{"type": "x", "reason": secret}], "description": secret}
@@ -274,7 +274,7 @@ def test_no_text_of_hh_ru_reaches_the_message():
         assert secret not in str(raised.value.__dict__)
 
 
-def test_nul_is_dropped_and_an_escaped_backslash_is_not_touched():
+def test_nul_is_dropped_but_an_escaped_backslash_kept():
     assert parse(received(200, {"a": "x\0y"})) == {"a": "xy"}
     assert parse(received(200, {"a": "x\\u0000y"})) == {"a": "x\\u0000y"}
 
@@ -283,9 +283,11 @@ def test_nul_is_dropped_and_an_escaped_backslash_is_not_touched():
 
 
 @pytest.mark.parametrize(
-    "rule", error_rules.RESUME_RULES, ids=lambda r: str(r.wrong or r.value or r.type or r.status)
+    "rule",
+    error_rules.RESUME_RULES,
+    ids=lambda rule: str(rule.wrong or rule.value or rule.type or rule.status),
 )
-def test_each_row_about_resumes_says_what_becomes_of_it(rule):
+def test_resume_row_raises_its_refusal(rule):
     entry = {"type": rule.type, "value": rule.value or "experience", "reason": rule.wrong or "x"}
     body = {"errors": [entry]} if rule.type else None
     with pytest.raises(errors.HHResumeRefused) as raised:
@@ -299,7 +301,7 @@ def test_each_row_about_resumes_says_what_becomes_of_it(rule):
     assert not refused.may_have_acted
 
 
-def test_a_resume_published_too_early_pauses_nobody():
+def test_resume_published_too_early_is_not_busy():
     entry = {"type": "resumes", "value": "touch_limit_exceeded"}
     with pytest.raises(errors.HHResumeRefused) as raised:
         parse_resume(received(429, {"errors": [entry]}))
@@ -308,7 +310,7 @@ def test_a_resume_published_too_early_pauses_nobody():
         parse_resume(received(429, {"errors": [{"type": "too_many_requests"}]}))
 
 
-def test_a_refused_resume_names_its_fields_and_none_of_hh_ru_s_texts():
+def test_refused_resume_names_fields_but_no_hh_ru_text():
     entries = [
         {"type": "bad_json_data", "value": "skills", "reason": "required", "description": "Secret"},
         {"type": "bad_json_data", "value": "title", "reason": "not_match_regexp"},
@@ -322,7 +324,7 @@ def test_a_refused_resume_names_its_fields_and_none_of_hh_ru_s_texts():
 
 
 @pytest.mark.parametrize(
-    ("answer", "id"),
+    ("answer", "resume_id"),
     [
         (received(201, html="", location="/resumes/0a1b"), "0a1b"),
         (received(201, html="", location="https://api.hh.ru/resumes/0a1b?host=hh.ru"), "0a1b"),
@@ -331,8 +333,8 @@ def test_a_refused_resume_names_its_fields_and_none_of_hh_ru_s_texts():
         (received(204), None),
     ],
 )
-def test_a_resume_that_was_made_or_changed(answer, id):
-    assert parse_resume(answer) == id
+def test_id_of_a_created_or_changed_resume_is_returned(answer, resume_id):
+    assert parse_resume(answer) == resume_id
 
 
 @pytest.mark.parametrize(
@@ -344,7 +346,7 @@ def test_a_resume_that_was_made_or_changed(answer, id):
         (received(403, html="<title>DDoS-Guard</title>"), errors.HHRegionBlocked, False),
     ],
 )
-def test_what_is_no_refusal_of_a_resume_is_read_as_everywhere(answer, kind, may_have_acted):
+def test_other_resume_errors_follow_the_general_table(answer, kind, may_have_acted):
     with pytest.raises(kind) as raised:
         parse_resume(answer)
     assert raised.value.may_have_acted is may_have_acted

@@ -1,4 +1,4 @@
-"""OAuth on the wire: the login page's address, PKCE, what is sent for tokens, what comes back."""
+"""hh.ru's OAuth: the URL of the login page, PKCE, requests for tokens, and their responses."""
 
 import string
 import subprocess
@@ -21,7 +21,7 @@ PAIR = {
 
 
 class Slots:
-    """A pacer that lets everybody through, or raises what it is told to."""
+    """A pacer that grants every slot at once, or raises *refusal*."""
 
     def __init__(self, refusal=None):
         self.refusal = refusal
@@ -36,7 +36,7 @@ class Slots:
 
 
 class TokenEndpoint:
-    """hh.ru's ``POST /token``, which answers *status* and *body* or fails with *error*."""
+    """hh.ru's ``POST /token``, which responds with *status* and *body* or fails with *error*."""
 
     def __init__(self, status=200, body=None, *, error=None, refusal=None):
         self.requests = []
@@ -80,7 +80,7 @@ def query_of(url):
 
 
 @pytest.mark.parametrize("base", ["https://hh.ru/oauth", "https://hh.ru/oauth/"])
-def test_the_login_page_is_asked_for_a_code(base):
+def test_login_page_url_requests_a_code(base):
     url = oauth.authorize_url(
         base, client_id="id", redirect_uri="https://core.example/cb?x=1&y=2", state="s/+ t"
     )
@@ -93,20 +93,20 @@ def test_the_login_page_is_asked_for_a_code(base):
     }
 
 
-def test_a_challenge_goes_with_its_method():
+def test_challenge_is_sent_with_its_method():
     url = oauth.authorize_url(
         "https://hh.ru/oauth", client_id="id", redirect_uri="u", state="s", challenge="c"
     )
-    asked = query_of(url)
-    assert (asked["code_challenge"], asked["code_challenge_method"]) == ("c", "S256")
+    query = query_of(url)
+    assert (query["code_challenge"], query["code_challenge_method"]) == ("c", "S256")
 
 
-def test_the_challenge_is_rfc_7636_s_own_example():
+def test_challenge_matches_the_example_of_rfc_7636():
     verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
     assert oauth.challenge_of(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
-def test_verifiers_are_unreserved_long_enough_and_different():
+def test_verifiers_are_long_unreserved_and_unique():
     verifiers = {oauth.new_verifier() for _ in range(50)}
     assert len(verifiers) == 50
     for verifier in verifiers:
@@ -114,10 +114,10 @@ def test_verifiers_are_unreserved_long_enough_and_different():
         assert set(verifier) <= set(string.ascii_letters + string.digits + "-._~")
 
 
-# ── what is sent ────────────────────────────────────────────────────────────────────────────────
+# ── requests ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_code_is_sent_with_the_application_and_the_address():
+def test_code_is_sent_with_application_and_redirect_uri():
     hh = TokenEndpoint()
     assert hh.exchange() == TokenPair("USERaccess", "USERrefresh", 1_209_599)
     assert hh.form() == {
@@ -129,22 +129,22 @@ def test_a_code_is_sent_with_the_application_and_the_address():
     }
 
 
-def test_a_verifier_is_sent_where_there_is_one():
+def test_verifier_is_sent_if_given():
     hh = TokenEndpoint()
     hh.exchange(verifier="v")
     assert hh.form()["code_verifier"] == "v"
 
 
-def test_a_refresh_token_is_sent_alone():
+def test_refresh_token_is_sent_without_credentials():
     hh = TokenEndpoint()
     assert hh.client.refresh("r&1") == TokenPair("USERaccess", "USERrefresh", 1_209_599)
     assert hh.form() == {"grant_type": "refresh_token", "refresh_token": "r&1"}
 
 
-# ── what comes back ─────────────────────────────────────────────────────────────────────────────
+# ── responses ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_pair_shows_no_token():
+def test_repr_of_a_pair_shows_no_token():
     pair = TokenPair("USERaccess", "USERrefresh", 5)
     assert "USER" not in repr(pair) + str(pair) + f"{pair}"
     with pytest.raises(AttributeError):
@@ -152,7 +152,7 @@ def test_a_pair_shows_no_token():
 
 
 @pytest.mark.parametrize("life", [None, 0, -1, "1209600", 1.5, True, 10**12])
-def test_a_lifetime_that_makes_no_sense_is_fourteen_days(life):
+def test_absurd_lifetime_becomes_fourteen_days(life):
     assert TokenEndpoint(body=PAIR | {"expires_in": life}).exchange().expires_in == 1_209_600
 
 
@@ -170,7 +170,7 @@ def test_a_lifetime_that_makes_no_sense_is_fourteen_days(life):
         PAIR | {"access_token": "жетон"},
     ],
 )
-def test_an_answer_without_two_tokens_is_unreadable_and_may_have_spent_what_was_sent(body, log):
+def test_response_without_two_tokens_may_have_acted(body, log):
     with pytest.raises(errors.HHUnavailable) as raised:
         TokenEndpoint(body=body).client.refresh("r1")
     assert raised.value.may_have_acted
@@ -181,26 +181,26 @@ def refusal(description, error="invalid_grant"):
     return TokenEndpoint(400, {"error": error, "error_description": description})
 
 
-def test_a_refused_code_is_the_caller_s_400_with_a_reason():
+def test_refused_code_has_a_reason():
     with pytest.raises(errors.HHLoginRefused) as raised:
         refusal("code expired").exchange()
     assert (raised.value.code, raised.value.reason) == ("invalid_code", "code_expired")
     assert raised.value.details == {"reason": "code_expired"}
 
 
-def test_a_refused_refresh_token_has_a_reason():
+def test_refused_refresh_token_has_a_reason():
     with pytest.raises(errors.HHRefreshRefused) as raised:
         refusal("token has already been refreshed").client.refresh("r1")
     assert raised.value.reason == "already_refreshed"
 
 
-def test_too_early_is_no_refusal():
+def test_early_refresh_is_no_refusal():
     with pytest.raises(errors.HHTokenNotExpired) as raised:
         refusal("token not expired").client.refresh("r1")
     assert not isinstance(raised.value, errors.HHRefreshRefused)
 
 
-def test_people_s_refusals_pause_nobody():
+def test_refused_refresh_tokens_pause_no_calls():
     hh = refusal("token was revoked")
     for _ in range(5):
         with pytest.raises(errors.HHRefreshRefused):
@@ -230,18 +230,18 @@ def test_people_s_refusals_pause_nobody():
         *("protocol-error", "500", "503", "429", "no-slot"),
     ],
 )
-def test_a_failure_tells_whether_the_token_may_be_spent(endpoint, kind, may_have_acted):
+def test_failure_reports_whether_the_token_may_be_spent(endpoint, kind, may_have_acted):
     for call in (endpoint.exchange, lambda: endpoint.client.refresh("r1")):
         with pytest.raises(kind) as raised:
             call()
         assert raised.value.may_have_acted is may_have_acted
 
 
-# ── what nobody may see ─────────────────────────────────────────────────────────────────────────
+# ── secrets ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def needles_sent_by(hh):
-    """Every call that carries a secret; what it raised, as text."""
+def errors_of_all_calls(hh):
+    """Make every call that carries a secret; yield the text of each error."""
     calls = (
         lambda: hh.client.exchange_code(
             "needle-code",
@@ -271,19 +271,19 @@ def needles_sent_by(hh):
         TokenEndpoint(error=httpx.ReadError("needle-text")),
     ],
 )
-def test_no_code_token_secret_or_text_of_hh_ru_is_logged_or_said(endpoint, log):
-    assert "needle" not in "".join(needles_sent_by(endpoint)) + log.getvalue()
+def test_failure_exposes_no_token_secret_or_hh_ru_text(endpoint, log):
+    assert "needle" not in "".join(errors_of_all_calls(endpoint)) + log.getvalue()
     assert log.getvalue()
 
 
-def test_no_token_that_is_given_is_logged(log):
+def test_issued_tokens_are_not_logged(log):
     hh = TokenEndpoint()
     hh.exchange()
     hh.client.refresh("r1")
     assert "USER" not in log.getvalue()
 
 
-def test_the_module_loads_without_an_http_client():
+def test_oauth_module_loads_without_an_http_client():
     program = "import sys; import ullgetthejob.hh.oauth; print(*sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", program],

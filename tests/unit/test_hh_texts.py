@@ -1,4 +1,4 @@
-"""Whatever hh.ru writes into an answer, a refusal above all: none of it is logged or passed on."""
+"""No text of hh.ru's responses, above all of its refusals, is logged or passed on."""
 
 import json
 from itertools import product
@@ -64,11 +64,11 @@ CALLS = {
 @pytest.fixture
 def markers():
     known = Markers()
-    known.add("it", EMAIL, NAME, PHONE, TOKEN)
+    known.add("hh.ru's text", EMAIL, NAME, PHONE, TOKEN)
     return known
 
 
-def answers(status, body):
+def responses_with(status, body):
     yield httpx.Response(status, json=body, headers={"Location": f"https://x/?{EMAIL}"})
     html = json.dumps(body, ensure_ascii=False)
     yield httpx.Response(status, html=f"<html>{html}</html>")
@@ -76,7 +76,7 @@ def answers(status, body):
 
 
 def refusal_of(call, hh):
-    """What *call* raises, if it does: an error of hh.ru's table and no other."""
+    """Return the error that *call* raises, if any: an HHError, since others pass through."""
     try:
         call(hh)
     except HHError as error:
@@ -85,10 +85,10 @@ def refusal_of(call, hh):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_nothing_of_hh_ru_s_text_is_logged_or_passed_on(call, markers, log):
+def test_hh_ru_text_is_neither_logged_nor_passed_on(call, markers, log):
     raised = 0
     for status, body in product((200, 302, 400, 401, 403, 404, 409, 429, 500, 503), BODIES):
-        for answer in answers(status, body):
+        for answer in responses_with(status, body):
             hh = HHClient(
                 "https://api.hh.example",
                 user_agent="UllGetTheJob/1.0 (test@example.org)",
@@ -100,15 +100,15 @@ def test_nothing_of_hh_ru_s_text_is_logged_or_passed_on(call, markers, log):
             hh.close()
             if error is not None:
                 raised += 1
-                said = [error.code, error.message, error.details, str(error), repr(error)]
-                said.append(getattr(error, "captcha_url", None))  # an address, or nothing
-                assert markers.found_in(json.dumps(said, ensure_ascii=False)) == {}, (status, body)
+                shown = [error.code, error.message, error.details, str(error), repr(error)]
+                shown.append(getattr(error, "captcha_url", None))  # an address, or nothing
+                assert markers.found_in(json.dumps(shown, ensure_ascii=False)) == {}, (status, body)
                 logger.error("a test", **trace(error))
     assert raised > 100
     assert markers.found_in(log.getvalue()) == {}
 
 
-def test_what_breaks_on_the_way_is_not_quoted_either(markers, log):
+def test_text_of_transport_errors_is_not_passed_on(markers, log):
     for error in (httpx.ReadError(TEXT), httpx.ConnectError(TEXT), httpx.DecodingError(TEXT)):
 
         def broken(_request, error=error):

@@ -1,4 +1,4 @@
-"""The edge: every way in which a request can be wrong, and what the caller gets."""
+"""The HTTP edge: every way in which a request can be wrong, and the response to it."""
 
 import base64
 import gzip
@@ -19,17 +19,17 @@ from ullgetthejob.platform.authentication import Caller, invalid_token
 from ullgetthejob.platform.errors import Conflict, Forbidden, NeedsPerson, NotFound, Unavailable
 from ullgetthejob.platform.http import (
     ANYONE,
-    MAX_BODY_BYTES,
     SERVICE,
     USER,
     USER_OR_SERVICE,
     Api,
     Response,
 )
+from ullgetthejob.platform.request_parsing import MAX_BODY_BYTES
 
 SECRET = "a-secret-for-tests"
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
-ANNA, TIMUR, NOBODY = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "ab0")
+ANNA, TIMUR, UNKNOWN = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "ab0")
 
 
 class Size(BaseModel):
@@ -58,7 +58,7 @@ class Wish(BaseModel):
 
 
 class About(BaseModel):
-    """Whom a request was about, who asked, and in which request."""
+    """The person that a request concerned, its caller, and its id."""
 
     user_id: UUID | None
     kind: str
@@ -72,7 +72,7 @@ class Person:
 
 
 class People:
-    """Anna and Timur, whose tokens are their names."""
+    """Two known persons, Anna and Timur, whose tokens are their names."""
 
     def find_by_token(self, token):
         known = {"anna": ANNA, "timur": TIMUR}
@@ -127,7 +127,7 @@ def by_query(query: Filter, person: Person, caller: Caller) -> About:
 
 
 @api.get("/optional_user", auth=USER_OR_SERVICE)
-def of_anybody(optional_user: Person, caller: Caller) -> About:
+def of_optional_user(optional_user: Person, caller: Caller) -> About:
     return about(optional_user, caller)
 
 
@@ -193,30 +193,30 @@ def refused(*arguments, **named):
     return status, body["error"]
 
 
-def test_a_good_call_is_answered():
+def test_valid_call_is_answered():
     status, body, headers = call("POST /things", {"size": 1})
     assert (status, body, headers["x-extra"]) == (202, {"size": 1}, "1")
     assert call("GET /things/{id}", parameters={"id": "abc"})[:2] == (200, {"size": 3, "tags": []})
 
 
-def test_a_base64_body_is_decoded():
+def test_base64_body_is_decoded():
     assert call("POST /things", {"size": 1}, encode=True)[0] == 202
 
 
-def test_the_secret_is_demanded_and_compared():
+def test_missing_or_wrong_secret_is_refused():
     assert refused("POST /things", {"size": 1}, secret=None) == (401, "unauthorized")
     assert refused("POST /things", {"size": 1}, secret="wrong") == (401, "unauthorized")
     assert refused("POST /things", {"size": 1}, secret="") == (401, "unauthorized")
     assert refused("POST /things", {"size": 1}, secret="секрет") == (401, "unauthorized")
 
 
-def test_the_alias_header_is_taken():
+def test_alias_header_of_the_secret_is_accepted():
     headers = {"x-orchestrator-secret": SECRET}
     assert call("POST /things", {"size": 1}, headers, secret=None)[0] == 202
 
 
 @pytest.mark.parametrize("unset", [None, ""])
-def test_an_unset_secret_never_matches(monkeypatch, unset):
+def test_unset_secret_never_matches(monkeypatch, unset):
     if unset is None:
         monkeypatch.delenv("ORCHESTRATOR_SECRET")
     else:
@@ -225,7 +225,7 @@ def test_an_unset_secret_never_matches(monkeypatch, unset):
         assert refused("POST /things", {"size": 1}, secret=sent)[0] == 401
 
 
-def test_the_previous_secret_is_taken_while_it_rotates(monkeypatch):
+def test_previous_secret_is_accepted_during_rotation(monkeypatch):
     monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", "the-old-one")
     assert call("POST /things", {"size": 1}, secret="the-old-one")[0] == 202
     assert call("POST /things", {"size": 1})[0] == 202
@@ -235,7 +235,7 @@ def signature(body, secret=SECRET):
     return hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()
 
 
-def test_a_signature_that_is_sent_must_fit():
+def test_wrong_signature_is_refused():
     body = '{"size": 1}'
     assert call("POST /things", body, {"x-signature": signature(body)})[0] == 202
     wrong = refused("POST /things", body, {"x-signature": signature(body + " ")})
@@ -244,7 +244,7 @@ def test_a_signature_that_is_sent_must_fit():
     assert other == (401, "invalid_signature")
 
 
-def test_every_error_says_that_it_is_none_and_what_a_person_can_do():
+def test_error_response_has_success_false_and_advice():
     for key, options in (("GET /nowhere", {}), ("POST /things", {"secret": None})):
         body = call(key, None, **options)[1]
         assert body["success"] is False
@@ -254,7 +254,7 @@ def test_every_error_says_that_it_is_none_and_what_a_person_can_do():
 
 
 @pytest.mark.parametrize("key", ["GET /filtered", "DELETE /people/{user_id}"])
-def test_what_has_no_body_needs_no_signature_and_one_that_is_sent_must_fit(monkeypatch, key):
+def test_request_without_body_needs_no_signature(monkeypatch, key):
     monkeypatch.setenv("REQUIRE_SIGNATURE", "true")
     parameters = {"user_id": ANNA} if "user_id" in key else {}
     assert call(key, parameters=parameters)[0] == 200
@@ -263,35 +263,35 @@ def test_what_has_no_body_needs_no_signature_and_one_that_is_sent_must_fit(monke
     assert refused(key, None, wrong, parameters=parameters) == (401, "invalid_signature")
 
 
-def test_a_signature_can_be_demanded(monkeypatch):
+def test_required_signature_is_demanded(monkeypatch):
     monkeypatch.setenv("REQUIRE_SIGNATURE", "true")
     assert refused("POST /things", '{"size": 1}') == (401, "invalid_signature")
     body = '{"size": 1}'
     assert call("POST /things", body, {"x-signature": signature(body)})[0] == 202
 
 
-def test_a_bearer_token_binds_also_beside_a_good_secret():
+def test_invalid_token_beside_a_valid_secret_is_refused():
     headers = {"authorization": "Bearer a.b.c"}
     assert refused("POST /things", {"size": 1}, headers) == (401, "invalid_token")
 
 
-def test_without_people_no_token_is_good():
-    alone = Api()
-    alone.get("/open", auth=SERVICE)(open_route)
+def test_token_without_people_is_refused():
+    api_without_people = Api()
+    api_without_people.get("/open", auth=SERVICE)(open_route)
     event = {
         "routeKey": "GET /open",
         "headers": {"x-core-secret": SECRET, "authorization": "Bearer anna"},
     }
-    answer = alone.handler(event, CONTEXT)
+    answer = api_without_people.handler(event, CONTEXT)
     assert (answer["statusCode"], json.loads(answer["body"])["error"]) == (401, "invalid_token")
 
 
-def test_who_is_not_known_is_told_nothing_about_the_body():
+def test_unauthenticated_caller_gets_401_for_a_bad_body():
     assert refused("POST /things", "not json", secret="wrong")[0] == 401
 
 
 @pytest.mark.parametrize("body", ["", None, "{", "[1]", "nul", '"text"', "5", "null"])
-def test_what_is_not_a_json_object_is_400(body):
+def test_body_that_is_not_a_json_object_is_400(body):
     assert refused("POST /things", body) == (400, "invalid_json")
 
 
@@ -305,13 +305,13 @@ def test_broken_base64_is_400():
     assert api.handler(event, CONTEXT)["statusCode"] == 400
 
 
-def test_a_large_body_is_413():
+def test_large_body_is_413():
     body = json.dumps({"size": 1, "pad": "x" * MAX_BODY_BYTES})
     assert refused("POST /things", body) == (413, "payload_too_large")
 
 
 def compressed(body, encoding="gzip", **headers):
-    """A request whose body is compressed, as API Gateway passes it on."""
+    """Send a request whose body is compressed, as API Gateway passes it on."""
     event = {
         "routeKey": "POST /things",
         "headers": {"x-core-secret": SECRET, "content-encoding": encoding, **headers},
@@ -323,11 +323,11 @@ def compressed(body, encoding="gzip", **headers):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
-def test_a_body_in_gzip_is_read(encoding):
+def test_gzip_body_is_read(encoding):
     assert compressed(gzip.compress(b'{"size": 1}'), encoding)[0] == 202
 
 
-def test_a_body_with_the_identity_encoding_is_read():
+def test_identity_encoded_body_is_read():
     assert compressed(b'{"size": 1}', "identity")[0] == 202
 
 
@@ -343,12 +343,12 @@ def test_a_body_with_the_identity_encoding_is_read():
     ],
     ids=["not-gzip", "cut-off", "more-behind", "deflate", "twice", "brotli"],
 )
-def test_a_body_that_cannot_be_unpacked_is_400(body, encoding):
+def test_undecodable_body_is_400(body, encoding):
     status, answer = compressed(body, encoding)
     assert (status, answer["error"]) == (400, "unsupported_encoding")
 
 
-def test_a_request_without_a_body_may_name_an_encoding():
+def test_encoding_without_a_body_is_accepted():
     event = {
         "routeKey": "GET /open",
         "headers": {"x-core-secret": SECRET, "content-encoding": "gzip"},
@@ -356,27 +356,27 @@ def test_a_request_without_a_body_may_name_an_encoding():
     assert api.handler(event, CONTEXT)["statusCode"] == 200
 
 
-def test_a_small_body_that_would_become_huge_is_413_and_never_unpacked():
+def test_decompression_bomb_is_413_and_not_unpacked():
     bomb = gzip.compress(b"0" * 200_000_000)
     assert len(bomb) < MAX_BODY_BYTES
     tracemalloc.start()
     try:
         status, answer = compressed(bomb)
-        most = tracemalloc.get_traced_memory()[1]
+        peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert (status, answer["error"]) == (413, "payload_too_large")
-    assert most < 5_000_000
+    assert peak < 5_000_000
 
 
-def test_a_signature_is_of_the_body_as_it_was_sent():
+def test_signature_is_of_the_encoded_body():
     body = gzip.compress(b'{"size": 1}')
     of_sent = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     assert compressed(body, **{"x-signature": of_sent})[0] == 202
     assert compressed(body, **{"x-signature": signature('{"size": 1}')})[0] == 401
 
 
-def test_each_wrong_field_is_named():
+def test_every_wrong_field_is_named():
     status, body, _ = call("POST /things", {"size": "big", "tags": [1, "x"]})
     assert status == 422
     assert body["error"] == "invalid_request"
@@ -384,7 +384,7 @@ def test_each_wrong_field_is_named():
     assert body["message"].startswith("size: ")
 
 
-def test_a_rule_over_several_fields_names_one():
+def test_rule_over_several_fields_names_the_first():
     status, body, _ = call("POST /things", {"size": 13})
     assert (status, body["message"]) == (422, "size: brings bad luck")
     assert body["details"]["fields"] == [{"field": "size", "message": "brings bad luck"}]
@@ -395,30 +395,30 @@ def test_wrong_input_is_not_echoed():
     assert "SENSITIVE" not in json.dumps(body)
 
 
-def test_errors_become_their_status_and_code():
-    def ask(id):
-        return refused("GET /things/{id}", parameters={"id": id})
+def test_errors_have_their_status_and_code():
+    def refusal_of(thing):
+        return refused("GET /things/{id}", parameters={"id": thing})
 
-    assert ask("conflict") == (409, "conflict")
-    assert ask("forbidden") == (403, "user_mismatch")
-    assert ask("down") == (503, "unavailable")
-    assert ask("captcha") == (409, "hh_captcha")
+    assert refusal_of("conflict") == (409, "conflict")
+    assert refusal_of("forbidden") == (403, "user_mismatch")
+    assert refusal_of("down") == (503, "unavailable")
+    assert refusal_of("captcha") == (409, "hh_captcha")
     assert refused("GET /nowhere") == (404, "not_found")
 
 
-def test_unavailable_says_when_to_come_back():
+def test_unavailable_has_retry_after():
     headers = call("GET /things/{id}", parameters={"id": "down"})[2]
     assert headers["retry-after"] == "7"
 
 
-def test_an_unexpected_error_shows_and_logs_no_text_of_it(log):
+def test_text_of_an_unexpected_error_is_hidden(log):
     status, body, _ = call("GET /things/{id}", parameters={"id": "crash"})
     assert (status, body["error"]) == (500, "internal_error")
     assert "hunter2" not in json.dumps(body) + log.getvalue()
     assert "RuntimeError" in log.getvalue()
 
 
-def test_a_plain_request_id_goes_through_the_chain_and_others_are_replaced():
+def test_only_well_formed_request_id_is_kept():
     def id_of(sent):
         return call("GET /open", headers={"x-request-id": sent})[2]["x-request-id"]
 
@@ -428,7 +428,7 @@ def test_a_plain_request_id_goes_through_the_chain_and_others_are_replaced():
     assert id_of("x" * 65) == "aws-request-id"
 
 
-def test_the_secret_is_in_no_log_line(log):
+def test_secret_is_not_logged(log):
     call("POST /things", {"size": 1})
     call("POST /things", {"size": 1}, secret=SECRET + "x")
     assert "answered" in log.getvalue()
@@ -438,13 +438,13 @@ def test_the_secret_is_in_no_log_line(log):
 # ── queries ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_query_is_validated_by_its_model():
+def test_query_is_validated_by_its_model():
     status, body, _ = call("GET /filtered", query={"size": "3", "flavour": "sour", "other": "x"})
     assert (status, body) == (200, {"size": 3, "flavour": "sour", "user_id": None})
     assert call("GET /filtered")[1]["size"] == 0
 
 
-def test_each_wrong_part_of_a_query_is_named_and_not_echoed():
+def test_wrong_query_fields_are_named_and_not_echoed():
     sent = {"size": "SENSITIVE", "flavour": "BITTER"}
     status, body, _ = call("GET /filtered", query=sent)
     assert (status, body["error"]) == (422, "invalid_request")
@@ -452,32 +452,36 @@ def test_each_wrong_part_of_a_query_is_named_and_not_echoed():
     assert not {"SENSITIVE", "BITTER"} & set(json.dumps(body).split('"'))
 
 
-# ── who is calling, and whom it is about ─────────────────────────────────────────────────────────
+# ── the caller, and the person concerned ─────────────────────────────────────────────────────────
 
 
 def bearing(token):
     return {"authorization": f"Bearer {token}"}
 
 
-def told(*arguments, **named):
-    """Whom the request was about, the kind of the caller, and the caller's own id."""
+def identity_of(*arguments, **named):
+    """Return the person that the request concerned, and the kind and the id of the caller."""
     status, body, _ = call(*arguments, **named)
     assert status == 200, body
     return body["user_id"], body["kind"], body["caller_id"]
 
 
-def test_the_caller_knows_its_request_and_whose_token_it_sent():
+def test_caller_has_request_id_and_user_of_the_token():
     headers = {"x-request-id": "request-of-a-test"}
     body = call("GET /called", headers=headers)[1]
     assert (body["request_id"], body["kind"]) == ("request-of-a-test", "service")
-    assert told("GET /called") == (None, "service", None)
-    assert told("GET /called", headers=bearing("anna")) == (None, "service", ANNA)
+    assert identity_of("GET /called") == (None, "service", None)
+    assert identity_of("GET /called", headers=bearing("anna")) == (None, "service", ANNA)
     assert refused("GET /called", headers=bearing("anna"), secret=None) == (401, "unauthorized")
 
 
-def test_a_user_s_route_wants_a_token_and_nothing_else():
+def test_user_route_needs_only_a_token():
     for secret in (None, "wrong", SECRET):
-        assert told("GET /mine", headers=bearing("anna"), secret=secret) == (ANNA, "user", ANNA)
+        assert identity_of("GET /mine", headers=bearing("anna"), secret=secret) == (
+            ANNA,
+            "user",
+            ANNA,
+        )
         assert refused("GET /mine", secret=secret) == (401, "unauthorized")
         assert refused("GET /mine", headers=bearing("x"), secret=secret) == (401, "invalid_token")
 
@@ -485,14 +489,14 @@ def test_a_user_s_route_wants_a_token_and_nothing_else():
 @pytest.mark.parametrize(
     "header", ["", " ", "anna", "Basic anna", "Bearer", "Bearer ", "Bearer  ", "Bearer anna timur"]
 )
-def test_what_is_no_bearer_token_is_refused_wherever_it_is_sent(header):
+def test_malformed_bearer_token_is_refused_on_every_route(header):
     headers = {"authorization": header}
     for key in ("GET /mine", "GET /called", "GET /people"):
         assert refused(key, headers=headers, query={"user_id": ANNA}) == (401, "invalid_token")
 
 
-def test_the_scheme_is_read_in_any_case():
-    assert told("GET /mine", headers={"authorization": "bearer anna"})[0] == ANNA
+def test_scheme_is_case_insensitive():
+    assert identity_of("GET /mine", headers={"authorization": "bearer anna"})[0] == ANNA
 
 
 PLACES = {
@@ -504,50 +508,50 @@ PLACES = {
 
 @pytest.fixture(params=PLACES)
 def naming(request):
-    """Arguments of a call that names a user in path, query or body."""
+    """Return a function that builds the arguments of a call with a user in path, query or body."""
     return PLACES[request.param]
 
 
-def test_the_service_names_whom_it_is_about(naming):
-    assert told(**naming(ANNA)) == (ANNA, "service", None)
-    assert told(**naming(ANNA.upper())) == (ANNA, "service", None)
-    assert refused(**naming(NOBODY)) == (404, "user_not_found")
+def test_service_names_the_user(naming):
+    assert identity_of(**naming(ANNA)) == (ANNA, "service", None)
+    assert identity_of(**naming(ANNA.upper())) == (ANNA, "service", None)
+    assert refused(**naming(UNKNOWN)) == (404, "user_not_found")
 
 
-def test_a_token_beside_the_secret_binds(naming):
-    assert told(**naming(ANNA), headers=bearing("anna")) == (ANNA, "user", ANNA)
+def test_token_beside_the_secret_must_match_the_user(naming):
+    assert identity_of(**naming(ANNA), headers=bearing("anna")) == (ANNA, "user", ANNA)
     for secret in (SECRET, None):
-        for other in (TIMUR, NOBODY):
+        for other in (TIMUR, UNKNOWN):
             mismatch = refused(**naming(other), headers=bearing("anna"), secret=secret)
             assert mismatch == (403, "user_mismatch")
         wrong = refused(**naming(ANNA), headers=bearing("x"), secret=secret)
         assert wrong == (401, "invalid_token")
 
 
-def test_neither_token_nor_secret_is_nobody(naming):
+def test_call_without_token_and_secret_is_refused(naming):
     assert refused(**naming(ANNA), secret=None) == (401, "unauthorized")
     assert refused(**naming(ANNA), secret="wrong") == (401, "unauthorized")
 
 
-def test_where_nobody_needs_to_be_known_anybody_is_taken():
-    def ask(user_id, **options):
-        return told("GET /optional_user", query={"user_id": user_id}, **options)
+def test_optional_user_may_be_unknown():
+    def identity(user_id, **options):
+        return identity_of("GET /optional_user", query={"user_id": user_id}, **options)
 
-    assert ask(NOBODY) == (NOBODY, "service", None)
-    assert ask(ANNA, headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
-    mismatch = refused("GET /optional_user", query={"user_id": NOBODY}, headers=bearing("anna"))
+    assert identity(UNKNOWN) == (UNKNOWN, "service", None)
+    assert identity(ANNA, headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
+    mismatch = refused("GET /optional_user", query={"user_id": UNKNOWN}, headers=bearing("anna"))
     assert mismatch == (403, "user_mismatch")
 
 
 @pytest.mark.parametrize("wrong", ["undefined", "", "mvp-demo-user", ANNA.replace("-", ""), "1"])
-def test_what_is_no_uuid_is_422(naming, wrong):
+def test_user_id_that_is_no_uuid_is_422(naming, wrong):
     for headers in ({}, bearing("anna")):
         status, body, _ = call(**naming(wrong), headers=headers)
         assert (status, body["error"]) == (422, "invalid_request")
         assert body["details"]["fields"][0]["field"] == "user_id"
 
 
-SAID_TWICE = {
+NAMED_TWICE = {
     "path and query": {
         "key": "DELETE /people/{user_id}",
         "parameters": {"user_id": ANNA},
@@ -568,7 +572,7 @@ SAID_TWICE = {
         "query": {"user_id": ANNA},
         "body": {"user_id": TIMUR},
     },
-    "query and a body that nobody reads": {
+    "query and an unused body": {
         "key": "GET /people",
         "query": {"user_id": ANNA},
         "body": {"userId": TIMUR},
@@ -586,34 +590,34 @@ SAID_TWICE = {
 }
 
 
-@pytest.mark.parametrize("places", SAID_TWICE)
-def test_users_that_contradict_each_other_are_422(places):
+@pytest.mark.parametrize("places", NAMED_TWICE)
+def test_contradicting_user_ids_are_422(places):
     for headers in ({}, bearing("anna"), bearing("timur")):
-        status, body, _ = call(**SAID_TWICE[places], headers=headers)
+        status, body, _ = call(**NAMED_TWICE[places], headers=headers)
         assert (status, body["error"]) == (422, "invalid_request")
         assert body["details"]["fields"][0]["field"] == "user_id"
 
 
-@pytest.mark.parametrize("places", SAID_TWICE)
-def test_user_that_is_named_twice_the_same_is_one(places):
-    same = json.loads(json.dumps(SAID_TWICE[places]).replace(TIMUR, ANNA.upper()))
-    assert told(**same) == (ANNA, "service", None)
+@pytest.mark.parametrize("places", NAMED_TWICE)
+def test_equal_user_ids_are_accepted(places):
+    same = json.loads(json.dumps(NAMED_TWICE[places]).replace(TIMUR, ANNA.upper()))
+    assert identity_of(**same) == (ANNA, "service", None)
 
 
 @pytest.mark.parametrize("name", ["user_id", "userId"])
 @pytest.mark.parametrize("wrong", ["undefined", "", 7, ["a"], {"user_id": "a"}])
-def test_body_user_that_is_no_uuid_is_422_beside_a_good_one(name, wrong):
+def test_invalid_body_user_beside_a_valid_query_user_is_422(name, wrong):
     reply = call("POST /people", {name: wrong}, query={"user_id": ANNA})
     assert (reply[0], reply[1]["error"]) == (422, "invalid_request")
 
 
-def test_whom_nobody_names_is_the_token_s_subject_or_422():
-    assert told("GET /people", headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
-    assert told("POST /people", {}, bearing("timur"), secret=None) == (TIMUR, "user", TIMUR)
+def test_missing_user_is_the_token_subject_or_422():
+    assert identity_of("GET /people", headers=bearing("anna"), secret=None) == (ANNA, "user", ANNA)
+    assert identity_of("POST /people", {}, bearing("timur"), secret=None) == (TIMUR, "user", TIMUR)
     for key, body in (("GET /people", None), ("POST /people", {})):
         assert refused(key, body) == (422, "invalid_request")
 
 
-def test_what_a_person_has_to_do_is_in_the_details():
+def test_required_action_is_in_the_details():
     body = call("GET /things/{id}", parameters={"id": "captcha"})[1]
     assert body["details"] == {"access": {"state": "captcha"}}

@@ -1,4 +1,4 @@
-"""Which modules a function may not load while it starts: each costs every cold start."""
+"""The modules that a function must not load while it starts, since each slows every cold start."""
 
 import subprocess
 import sys
@@ -20,10 +20,10 @@ HEAVY = {
 }
 
 FORBIDDEN = {
-    # function: what may not be loaded when its module has been imported
+    # by function: the modules that must not be loaded after the import of its app
     "health": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl"},
     "search": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "ssl"},
-    # every good call of these asks KMS or DynamoDB, over TLS
+    # every valid call of these uses KMS or DynamoDB, over TLS
     "rate_limit": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "oauth": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "resumes": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
@@ -47,7 +47,7 @@ FORBIDDEN = {
 
 
 def loaded_by(function):
-    """The modules of a fresh interpreter that has imported the function as Lambda does."""
+    """Return the modules of a fresh interpreter that has imported the function as Lambda does."""
     program = "import sys, app; print(*sys.modules)"
     paths = [str(ROOT / "functions" / function), str(ROOT / "layers" / "core"), str(ROOT)]
     ran = subprocess.run(
@@ -61,7 +61,7 @@ def loaded_by(function):
 
 
 @pytest.mark.parametrize("function", sorted(FORBIDDEN))
-def test_a_function_starts_without(function):
+def test_function_starts_without_forbidden_modules(function):
     assert loaded_by(function) & FORBIDDEN[function] == set()
 
 

@@ -1,4 +1,4 @@
-"""Text out of hh.ru's HTML."""
+"""Plain text from hh.ru's HTML."""
 
 import time
 
@@ -23,18 +23,18 @@ def test_line_breaks_split_lines():
     assert to_text("a<br>b<br/>c") == "a\nb\nc"
 
 
-def test_scripts_and_styles_of_branded_descriptions_vanish():
+def test_scripts_and_styles_are_left_out():
     html = "<style>.a{color:red}</style><script>alert('x')</script><div class='a'>Мы</div>"
     assert to_text(html) == "Мы"
 
 
-def test_plain_text_stays():
+def test_plain_text_is_unchanged():
     assert to_text("C++ и 1 < 2") == "C++ и 1 < 2"
     assert to_text("") == ""
 
 
 @given(st.text())
-def test_any_text_is_taken_and_no_line_is_blank(text):
+def test_any_text_is_accepted_and_no_line_is_blank(text):
     lines = to_text(text).split("\n")
     assert lines == [""] or all(line.strip() for line in lines)
 
@@ -50,11 +50,11 @@ def test_any_text_is_taken_and_no_line_is_blank(text):
         ("a<!-- b > c -->d", "ad"),
     ],
 )
-def test_list_items_keep_their_dash_whatever_blocks_are_in_them(html, text):
+def test_list_item_with_blocks_keeps_its_dash(html, text):
     assert to_text(html) == text
 
 
-def test_other_tags_in_a_snippet_are_text_that_was_written():
+def test_other_tags_in_a_snippet_are_text():
     snippet = "Знание <highlighttext>HTML</highlighttext>: <iframe>, <b> &amp; &lt;p&gt;"
     assert snippet_to_text(snippet) == "Знание HTML: <iframe>, <b> & <p>"
 
@@ -75,16 +75,16 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_html_takes_time_that_grows_as_it_does(piece):
+def test_hostile_html_takes_linear_time(piece):
     def seconds(characters):
         html = piece * (characters // len(piece))
         began = time.process_time()
         to_text(html)
         return time.process_time() - began
 
-    assert seconds(36_000) < 1  # html.parser: 28
-    assert seconds(LONGEST_HTML) < 5
+    assert seconds(36_000) < 7  # html.parser: 28
+    assert seconds(LONGEST_HTML) < 35  # quadratic time would be 800
 
 
-def test_more_than_the_longest_description_is_not_read():
+def test_html_beyond_the_limit_is_not_read():
     assert len(to_text("a" * 10 * LONGEST_HTML)) == LONGEST_HTML

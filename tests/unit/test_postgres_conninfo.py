@@ -1,4 +1,4 @@
-"""Where Postgres is: a URL as it is, or a secret in RDS's shape with TLS verified in full."""
+"""The address of Postgres: a URL, or a secret in RDS's shape with full verification of TLS."""
 
 import json
 
@@ -19,12 +19,12 @@ RDS = {
 }
 
 
-def test_a_url_is_taken_as_it_is(monkeypatch):
+def test_url_is_used_unchanged(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@h:5/d")
     assert postgres.conninfo() == "postgresql://u:p@h:5/d"
 
 
-def test_a_secret_of_rds_is_verified_in_full(monkeypatch):
+def test_rds_secret_gets_full_tls_verification(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", json.dumps(RDS))
     monkeypatch.delenv("DATABASE_TLS_ROOT_CERTIFICATES", raising=False)
     assert conninfo_to_dict(postgres.conninfo()) == {
@@ -38,13 +38,13 @@ def test_a_secret_of_rds_is_verified_in_full(monkeypatch):
     }
 
 
-def test_another_authority_can_be_trusted(monkeypatch):
+def test_another_root_certificate_can_be_trusted(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", json.dumps(RDS))
     monkeypatch.setenv("DATABASE_TLS_ROOT_CERTIFICATES", "/opt/rds.pem")
     assert conninfo_to_dict(postgres.conninfo())["sslrootcert"] == "/opt/rds.pem"
 
 
-def test_unset_names_the_variable(monkeypatch):
+def test_unset_variable_is_named(monkeypatch):
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(settings.SettingMissing, match="DATABASE_URL"):
         postgres.conninfo()
@@ -60,7 +60,7 @@ def test_unset_names_the_variable(monkeypatch):
         ("host=h port=5 user=u dbname=d password='50%off'", "50%off"),
     ],
 )
-def test_address_is_read_as_people_write_it(monkeypatch, address, password):
+def test_address_is_read_in_common_notations(monkeypatch, address, password):
     monkeypatch.setenv("DATABASE_URL", address)
     parts = conninfo_to_dict(postgres.conninfo())
     assert (parts["host"], parts["port"], parts["user"], parts["dbname"]) == ("h", "5", "u", "d")
@@ -68,11 +68,11 @@ def test_address_is_read_as_people_write_it(monkeypatch, address, password):
 
 
 @pytest.mark.parametrize("key", ["host", "username", "password"])
-def test_secret_of_another_shape_is_named_by_the_key_that_it_lacks(monkeypatch, caplog, key):
+def test_secret_of_another_shape_names_the_missing_key(monkeypatch, caplog, key):
     secret = {name: value for name, value in RDS.items() if name != key}
     monkeypatch.setenv("DATABASE_URL", json.dumps(secret))
     with pytest.raises(Unavailable):
         postgres.conninfo()
-    (said,) = [vars(record) for record in caplog.records]
-    assert (said["variable"], said["key"]) == ("DATABASE_URL", key)
+    (logged,) = [vars(record) for record in caplog.records]
+    assert (logged["variable"], logged["key"]) == ("DATABASE_URL", key)
     assert "p'a ss" not in caplog.text

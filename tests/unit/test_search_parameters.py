@@ -1,4 +1,4 @@
-"""The parameters of a search: accepted, refused, and written as hh.ru wants them."""
+"""The parameters of a search: validation, and the query that is sent to hh.ru."""
 
 import pytest
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ def problem(**parameters):
     return first["loc"][0] if first["loc"] else first["msg"].removeprefix("Value error, ")
 
 
-def test_what_the_bff_sends_becomes_hh_ru_s_query():
+def test_request_of_the_bff_becomes_hh_rus_query():
     body = {
         "text": "JavaScript Developer",
         "area": "1",
@@ -43,7 +43,7 @@ def test_lists_become_repeated_keys_and_booleans_words():
     assert ("salary", "100000") in query
 
 
-def test_an_unknown_name_is_refused_because_hh_ru_would_ignore_it():
+def test_unknown_parameter_is_refused():
     assert problem(are="1") == "are"
     assert problem(resume_id="1") == "resume_id"
 
@@ -74,7 +74,7 @@ def test_an_unknown_name_is_refused_because_hh_ru_would_ignore_it():
         ("currency", ["RUR"]),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_field(field, value):
+def test_wrong_value_is_refused_by_its_field(field, value):
     assert problem(**{field: value}) == field
 
 
@@ -92,15 +92,15 @@ def test_a_wrong_value_is_refused_by_its_field(field, value):
         ({"bottom_left_lat": 55.7}, "bottom_left_lat"),
     ],
 )
-def test_what_does_not_fit_together_is_refused_naming_a_field(parameters, field):
+def test_contradicting_parameters_are_refused(parameters, field):
     assert problem(**parameters).startswith(f"{field}: ")
 
 
-def test_the_last_page_within_hh_ru_s_depth_is_allowed():
+def test_last_page_within_the_depth_is_allowed():
     assert SearchParameters(page=19, per_page=100).page == 19
     assert SearchParameters(page=99, per_page=20).page == 99
 
 
-def test_moments_and_days_are_both_taken():
+def test_moments_and_days_are_accepted():
     SearchParameters(date_from="2026-01-01", date_to="2026-01-31")
     SearchParameters(date_from="2026-01-01T10:00:00+0300")

@@ -1,11 +1,11 @@
-"""Settings: what is set, what is not, and what cannot be."""
+"""Settings: set, unset and invalid values."""
 
 import pytest
 
 from ullgetthejob.platform import settings
 
 
-def test_a_text_or_its_default(monkeypatch):
+def test_text_is_read_or_its_default(monkeypatch):
     monkeypatch.setenv("A", "x")
     monkeypatch.setenv("EMPTY", "")
     monkeypatch.delenv("UNSET", raising=False)
@@ -17,7 +17,7 @@ def test_a_text_or_its_default(monkeypatch):
             settings.text(name)
 
 
-def test_a_number(monkeypatch):
+def test_number_is_read_or_refused(monkeypatch):
     monkeypatch.setenv("A", "2.5")
     assert settings.number("A", 3) == 2.5
     monkeypatch.setenv("A", "")
@@ -27,7 +27,7 @@ def test_a_number(monkeypatch):
         settings.number("A", 3)
 
 
-def test_a_flag(monkeypatch):
+def test_flag_is_read_or_refused(monkeypatch):
     for value, meaning in (("true", True), ("True", True), ("false", False), ("", False)):
         monkeypatch.setenv("A", value)
         assert settings.flag("A") is meaning

@@ -14,7 +14,7 @@ MINIMAL = {
 }
 
 
-def test_the_newer_salary_range_wins_over_salary():
+def test_salary_range_precedes_salary():
     month = {"from": 1, "to": 2, "currency": "RUR", "gross": True}
     hour = {**month, "mode": {"id": "HOUR"}, "frequency": {"id": "WEEKLY"}}
     assert responses.vacancy({**MINIMAL, "salary": month}).salary == Salary(
@@ -46,7 +46,7 @@ def test_snippets_lose_their_tags():
     assert (read.requirement, read.responsibility) == ("Python 3", "")
 
 
-def test_a_branded_description_stands_in_for_an_empty_one():
+def test_branded_description_replaces_an_empty_one():
     branded = "<style>p{}</style><p>Мы ищем</p>"
     detail = responses.vacancy_detail(
         {**MINIMAL, "description": "", "branded_description": branded}
@@ -54,7 +54,7 @@ def test_a_branded_description_stands_in_for_an_empty_one():
     assert detail.description == "Мы ищем"
 
 
-def test_each_real_search_item_is_read_and_survives_json():
+def test_search_items_in_real_shapes_survive_json():
     items = hh_answers.search_items()
     for item in items:
         vacancy = responses.vacancy(item)
@@ -66,7 +66,7 @@ def test_each_real_search_item_is_read_and_survives_json():
         )
 
 
-def test_each_real_detail_is_read_and_survives_json():
+def test_details_in_real_shapes_survive_json():
     details = hh_answers.vacancy_details()
     for answer in details:
         detail = responses.vacancy_detail(answer)

@@ -131,7 +131,7 @@ class AccountToken:
         began = try_lease_at = time.monotonic()
         while (elapsed := time.monotonic() - began) < RENEWAL_WAIT_S:
             if elapsed < LEASE_RETRY_TIMEOUT_S and time.monotonic() >= try_lease_at:
-                lease = leases.take(
+                lease = leases.acquire(
                     f"hh-token#{self._account_id}", seconds=LEASE_S, now=self._now()
                 )
                 if lease is not None:

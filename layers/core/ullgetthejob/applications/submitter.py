@@ -61,7 +61,7 @@ def run(
     """
     ends = time.monotonic() + RUN_BUDGET_S
     while _is_due(account_id, connection=connection, now=clock()):
-        lease = leases.take(f"apply#{account_id}", seconds=LEASE_S, now=clock())
+        lease = leases.acquire(f"apply#{account_id}", seconds=LEASE_S, now=clock())
         if lease is None:
             return False
         try:

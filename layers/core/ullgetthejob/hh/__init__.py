@@ -1,1 +1,1 @@
-"""All that knows hh.ru's wire."""
+"""hh.ru's API: the client, its models, errors, tokens, dictionaries and pacing."""

@@ -1,10 +1,11 @@
-"""The application's token: one for all functions, needed for every search.
+"""The application token: one for all functions, needed for every search.
 
-``HH_ACCESS_TOKEN`` when set, else hh.ru's client_credentials grant. hh.ru: such a token lives until
-the next one is requested, which revokes it, and one may be requested every five minutes. So it is
-kept once, encrypted, in Postgres (``hh_app_tokens``), and renewed only when hh.ru refused it, by
-whoever holds the lease. ``requested_at`` is committed before hh.ru is asked: a crash between its
-answer and our commit loses that token, and is seen as such (a wait of at most five minutes).
+It is ``HH_ACCESS_TOKEN`` when set, else one of hh.ru's client_credentials grant. hh.ru: such a
+token is valid until the next one is requested, which revokes it, and one may be requested every
+five minutes. So it is stored once, encrypted, in Postgres (``hh_app_tokens``), and renewed only
+when hh.ru has refused it, by the worker that holds the lease. ``requested_at`` is committed before
+the request to hh.ru: a crash between its response and our commit loses that token, which costs a
+wait of at most five minutes.
 """
 
 from __future__ import annotations
@@ -51,47 +52,47 @@ UPDATE_APP_TOKEN = """
 
 
 class TokenSource(Protocol):
-    """Where a client gets its access token: the application's or a person's."""
+    """A source of access tokens for a client: the application's or a person's."""
 
     def current(self) -> str:
-        """The token to send. Raises an error of its own where there is none."""
+        """Return the token to send. Raises an error of its own if there is none."""
 
     def renewed(self, refused: str, reason: str | None, /) -> str:
-        """Another token, after hh.ru refused *refused* with *reason* (see
-        :class:`~ullgetthejob.hh.errors.HHTokenRefused`). Raises where there is none."""
+        """Return another token, after hh.ru refused *refused* with *reason* (see
+        :class:`~ullgetthejob.hh.errors.HHTokenRefused`). Raises if there is none."""
 
 
 class AppToken:
     """The token of the application that ``HH_CLIENT_ID`` and ``HH_CLIENT_SECRET`` name.
 
-    *exchange* asks hh.ru: ``(client_id, client_secret) -> access token``.
+    *exchange* requests a token from hh.ru: ``(client_id, client_secret) -> access token``.
     """
 
     def __init__(self, exchange: Callable[[str, str], str]) -> None:
         self._exchange = exchange
-        self._known: str | None = None
+        self._cached: str | None = None
 
     def current(self) -> str:
-        """See :class:`TokenSource`. Raises :class:`HHAppTokenMissing`."""
-        given = secrets.read("HH_ACCESS_TOKEN")
-        if given:
-            return given
-        if self._known is None:
-            self._known = self._kept() or self._obtain(refused=None)
-        return self._known
+        """Return the token to send. Raises :class:`HHAppTokenMissing`."""
+        configured = secrets.read("HH_ACCESS_TOKEN")
+        if configured:
+            return configured
+        if self._cached is None:
+            self._cached = self._read_stored() or self._obtain(refused=None)
+        return self._cached
 
     def renewed(self, refused: str, _reason: str | None = None, /) -> str:
-        """See :class:`TokenSource`. Raises :class:`HHAppTokenMissing`."""
+        """Return another token than *refused*. Raises :class:`HHAppTokenMissing`."""
         if secrets.read("HH_ACCESS_TOKEN"):
             if secrets.refresh("HH_ACCESS_TOKEN"):
                 return self.current()
             raise _missing("hh.ru refuses the token in HH_ACCESS_TOKEN", COOLDOWN)
-        self._known = None
-        kept = self._kept()
-        self._known = kept if kept not in (None, refused) else self._obtain(refused)
-        return str(self._known)
+        self._cached = None
+        stored = self._read_stored()
+        self._cached = stored if stored not in (None, refused) else self._obtain(refused)
+        return str(self._cached)
 
-    def _kept(self) -> str | None:
+    def _read_stored(self) -> str | None:
         client_id, _ = self._application()
         with postgres.session() as connection:
             row = connection.execute(SELECT_APP_TOKEN, {"client_id": client_id}).fetchone()
@@ -99,26 +100,26 @@ class AppToken:
             return None
         try:
             return encryption.decrypt(row["access_token"], {"client_id": client_id})
-        except encryption.Undecryptable:  # the key was replaced: as good as no token
+        except encryption.Undecryptable:  # the key was replaced: the same as no token
             logger.warning("the application token cannot be decrypted")
             return None
 
     def _obtain(self, refused: str | None) -> str:
-        lease = leases.take("hh-app-token", seconds=LEASE_S, now=clock.now())
+        lease = leases.acquire("hh-app-token", seconds=LEASE_S, now=clock.now())
         if lease is None:
             raise _missing("hh.ru's access token is being renewed", timedelta(seconds=2))
         try:
-            kept = self._kept()  # somebody may have renewed it before we got the lease
-            return kept if kept not in (None, refused) else self._request(clock.now())
+            stored = self._read_stored()  # another worker may have renewed it before our lease
+            return stored if stored not in (None, refused) else self._request_token(clock.now())
         finally:
             lease.release()
 
-    def _request(self, now: datetime) -> str:
+    def _request_token(self, now: datetime) -> str:
         client_id, _ = self._application()
         with postgres.session() as connection:
-            return self._request_for(client_id, connection, now)
+            return self._request_token_for(client_id, connection, now)
 
-    def _request_for(self, client_id: str, connection: Connection, now: datetime) -> str:
+    def _request_token_for(self, client_id: str, connection: Connection, now: datetime) -> str:
         key = {"client_id": client_id, "now": now}
         row = connection.execute(SELECT_APP_TOKEN, key).fetchone()
         if row and row["requested_at"] and now < row["requested_at"] + COOLDOWN:
@@ -126,7 +127,7 @@ class AppToken:
             raise _missing("hh.ru gives a new access token every five minutes", wait)
         connection.execute(UPSERT_APP_TOKEN_REQUEST, key)
         try:
-            token = self._exchange_once_more_if_rotated()
+            token = self._exchange_credentials()
         except (
             HHBusy,
             HHForbidden,
@@ -143,11 +144,11 @@ class AppToken:
         count("HhAppTokenObtained")
         return token
 
-    def _exchange_once_more_if_rotated(self) -> str:
+    def _exchange_credentials(self) -> str:
         try:
             return self._exchange(*self._application())
         except HHMisconfigured:
-            # The application's secret may have been rotated; hh.ru took nothing of the call.
+            # The application's secret may have been rotated; the refused call had no effect.
             if not secrets.refresh("HH_CLIENT_SECRET"):
                 raise
             return self._exchange(*self._application())

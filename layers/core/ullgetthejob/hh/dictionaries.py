@@ -1,8 +1,8 @@
-"""hh.ru's dictionaries: which codes and ids a search may use.
+"""hh.ru's dictionaries: the codes and ids that a search may use.
 
-They change at any time (hh.ru: docs/areas). Each is kept in Postgres for all functions with its
-ETag, used for 20 minutes (hh.ru's ``max-age=1200``) and then revalidated. What is kept is only what
-a check needs: code to name. Large ones (areas: ~10,000 ids) are looked up in SQL, never loaded.
+They change at any time (hh.ru: docs/areas). Each is stored in Postgres for all functions with its
+ETag, used for 20 minutes (hh.ru's ``max-age=1200``) and then revalidated. Only the map from code to
+name is stored. Large ones (areas: ~10,000 ids) are queried in SQL, never loaded.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TREES = {
     "professional_role": "/professional_roles",
     "industry": "/industries",
 }
-# hh.ru lists these working-time filters in three dictionaries and takes them in one parameter.
+# hh.ru lists these working-time filters in three dictionaries and accepts them in one parameter.
 PART_TIME = ("working_days", "working_time_intervals", "working_time_modes")
 
 SELECT_FRESHNESS = (
@@ -67,10 +67,10 @@ SELECT_KNOWN_CODES = """
     WHERE name = %(name)s ORDER BY code LIMIT 25
 """
 SELECT_NAMES = """
-    SELECT kept.entries -> %(inside)s ->> code AS name
-    FROM unnest(%(codes)s::text[]) WITH ORDINALITY AS asked (code, place)
-    JOIN hh_dictionaries AS kept ON kept.name = %(name)s
-    WHERE kept.entries -> %(inside)s ->> code <> '' ORDER BY place
+    SELECT dictionary.entries -> %(inside)s ->> code AS name
+    FROM unnest(%(codes)s::text[]) WITH ORDINALITY AS requested (code, place)
+    JOIN hh_dictionaries AS dictionary ON dictionary.name = %(name)s
+    WHERE dictionary.entries -> %(inside)s ->> code <> '' ORDER BY place
 """
 UPSERT_DICTIONARY = """
     INSERT INTO hh_dictionaries (name, etag, entries, fetched_at, expires_at)
@@ -93,23 +93,23 @@ def check(
 ) -> None:
     """Raise :class:`Invalid`, naming each field whose code or id hh.ru does not have.
 
-    Fetches what is missing or stale. hh.ru not answering is no hindrance while an older copy is
-    there; without one its error is raised.
+    Fetches missing and stale dictionaries. If hh.ru does not respond, an older copy is used;
+    without one the :class:`HHError` is raised.
     """
     wrong: list[tuple[str, str]] = []
-    asked = list(_codes(parameters))
-    for name in dict.fromkeys(_source_of(parameter)[0] for parameter, _ in asked):
+    used = list(_codes(parameters))
+    for name in dict.fromkeys(_source_of(parameter)[0] for parameter, _ in used):
         _refresh(name, client=client, connection=connection, now=now)
-    for parameter, codes in asked:
+    for parameter, codes in used:
         name, inside = _source_of(parameter)
-        place = {"name": name, "inside": inside}
+        source = {"name": name, "inside": inside}
         unknown = connection.execute(
-            SELECT_UNKNOWN_CODES, {**place, "codes": list(codes)}
+            SELECT_UNKNOWN_CODES, {**source, "codes": list(codes)}
         ).fetchall()
         if unknown:
             message = f"hh.ru knows no {unknown[0]['code']!r}"
             if name == "/dictionaries":
-                known = [row["code"] for row in connection.execute(SELECT_KNOWN_CODES, place)]
+                known = [row["code"] for row in connection.execute(SELECT_KNOWN_CODES, source)]
                 message += f"; it knows {', '.join(known)}"
             wrong.append((parameter, message))
     if wrong:
@@ -119,7 +119,7 @@ def check(
 def names(
     parameters: SearchParameters, *, connection: psycopg.Connection[dict[str, Any]]
 ) -> list[str]:
-    """What hh.ru calls the codes and ids of a search, as far as its dictionaries are here."""
+    """Return hh.ru's names of the codes and ids of a search, as far as they are stored here."""
     found: list[str] = []
     for parameter, codes in _codes(parameters):
         name, inside = _source_of(parameter)
@@ -129,6 +129,7 @@ def names(
 
 
 def _codes(parameters: SearchParameters) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Yield each parameter that a dictionary restricts, with its values."""
     for name in (*CODES, "part_time", *TREES):
         value = getattr(parameters, name)
         if value is not None:
@@ -136,6 +137,7 @@ def _codes(parameters: SearchParameters) -> Iterable[tuple[str, tuple[str, ...]]
 
 
 def _source_of(parameter: str) -> tuple[str, str]:
+    """Return the dictionary of *parameter* and the key of its entries inside of it."""
     if parameter in TREES:
         return TREES[parameter], "ids"
     return "/dictionaries", CODES.get(parameter, parameter)
@@ -148,25 +150,25 @@ def _refresh(
     connection: psycopg.Connection[dict[str, Any]],
     now: datetime,
 ) -> None:
-    kept = connection.execute(SELECT_FRESHNESS, {"name": name, "now": now}).fetchone()
-    if kept and kept["fresh"]:
+    stored = connection.execute(SELECT_FRESHNESS, {"name": name, "now": now}).fetchone()
+    if stored and stored["fresh"]:
         return
-    place: dict[str, Any] = {"name": name, "expires_at": now + MAX_AGE}
+    values: dict[str, Any] = {"name": name, "expires_at": now + MAX_AGE}
     try:
-        etag, content = client.dictionary(name, etag=kept["etag"] if kept else None)
+        etag, content = client.dictionary(name, etag=stored["etag"] if stored else None)
     except HHError:
-        if kept is None:
+        if stored is None:
             raise
         connection.execute(
-            UPDATE_DICTIONARY_TTL, {**place, "expires_at": now + RETRY_AFTER_FAILURE}
+            UPDATE_DICTIONARY_TTL, {**values, "expires_at": now + RETRY_AFTER_FAILURE}
         )
         return
     if content is None:
-        connection.execute(UPDATE_DICTIONARY_TTL, place)
+        connection.execute(UPDATE_DICTIONARY_TTL, values)
     else:
         entries = json.dumps(_READERS[name](content), ensure_ascii=False)
         connection.execute(
-            UPSERT_DICTIONARY, {**place, "etag": etag, "entries": entries, "now": now}
+            UPSERT_DICTIONARY, {**values, "etag": etag, "entries": entries, "now": now}
         )
 
 
@@ -186,31 +188,31 @@ def _dictionaries(content: Any) -> dict[str, dict[str, str]]:
 
 
 def _areas(content: Any) -> dict[str, dict[str, str]]:
-    """All levels of the tree: countries, regions, cities."""
+    """Return the ids of all levels of the tree: countries, regions, cities."""
     ids: dict[str, str] = {}
-    waiting = list(content)
-    while waiting:
-        area = waiting.pop()
+    unvisited = list(content)
+    while unvisited:
+        area = unvisited.pop()
         ids[area["id"]] = area["name"]
-        waiting.extend(area.get("areas") or ())
+        unvisited.extend(area.get("areas") or ())
     return {"ids": ids}
 
 
 def _metro(content: Any) -> dict[str, dict[str, str]]:
-    """Lines and stations; the ids of cities mean something else and are left out."""
+    """Return the ids of lines and stations, without those of cities, which mean something else."""
     lines = [line for city in content for line in city["lines"]]
     stations = [station for line in lines for station in line["stations"]]
     return {"ids": {entry["id"]: entry["name"] for entry in [*lines, *stations]}}
 
 
 def _professional_roles(content: Any) -> dict[str, dict[str, str]]:
-    """Roles; a category's id may equal the id of a role of another category."""
+    """Return the ids of roles, without categories: an id of both may be the same."""
     roles = [role for category in content["categories"] for role in category["roles"]]
     return {"ids": {role["id"]: role["name"] for role in roles}}
 
 
 def _industries(content: Any) -> dict[str, dict[str, str]]:
-    """Industries and their parts."""
+    """Return the ids of industries and their parts."""
     parts = [part for industry in content for part in industry["industries"]]
     return {"ids": {entry["id"]: entry["name"] for entry in [*content, *parts]}}
 

@@ -1,7 +1,7 @@
-"""The client of hh.ru that an environment uses, made of its settings.
+"""The hh.ru client of an execution environment, built from its settings.
 
-What it needs (httpx, the models of hh.ru's answers: ~90 ms of a cold start) is imported with the
-first call: a request that is refused at the edge never pays for it.
+Its imports (httpx, the models of hh.ru's responses: ~90 ms of a cold start) are done with the first
+call: a request that is refused at the edge never pays for them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 @cache
 def client(*, background: bool = False) -> HHClient:
-    """The one client of this environment; *background*: of work for which nobody waits, and which
-    lets those pass for whom somebody does. Raises :class:`SettingMissing`."""
+    """Return the environment's client; one for *background* work gives way to interactive calls.
+
+    Raises :class:`SettingMissing`.
+    """
     from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, INTERACTIVE_PATIENCE_MS, Pacer
 
@@ -35,8 +37,9 @@ def client(*, background: bool = False) -> HHClient:
 
 @cache
 def search_queue() -> Pacer:
-    """Return the line in which people's searches wait, at the pace of hh.ru, before they take a
-    slot of the pacer: so they can wait longer than others do, and those not behind all of them."""
+    """Return a second pacer, of the same rate, in which users' searches queue before they reserve a
+    slot of the common one: they can wait longer than other calls, which do not queue behind them.
+    """
     from ullgetthejob.hh.pacer import Pacer
 
     return Pacer(

@@ -1,9 +1,9 @@
-"""Answers of hh.ru, read: the content of a good one, the error that a bad one means.
+"""Classification of hh.ru's responses: the content of a good one, the error of a bad one.
 
-An answer is classified by ``errors[].value``, then ``errors[].type``, then the HTTP status (hh.ru:
-business refusals come as 403, and a 200 may carry ``errors``). Its edge speaks HTML: that is a
-matter of where we call from, never of a person's rights. ``POST /token`` alone speaks RFC 6749
-(``error``, ``error_description``), and what a text means depends on the grant.
+A response is classified by ``errors[].value``, then ``errors[].type``, then the HTTP status (hh.ru:
+business refusals come as 403, and a 200 may carry ``errors``). hh.ru's edge responds in HTML: that
+depends on the address that we call from, never on a person's rights. Only ``POST /token`` follows
+RFC 6749 (``error``, ``error_description``); there the meaning of a text depends on the grant.
 """
 
 from __future__ import annotations
@@ -43,10 +43,8 @@ _WEB = re.compile(r"https?://", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Received:
-    """An answer of hh.ru as it came: *headers* with lower-case names, *body* decoded from gzip.
-
-    *method* and *path* are those of the call.
-    """
+    """A raw response of hh.ru: *headers* with lower-case names, *body* decoded from gzip, *method*
+    and *path* of the call."""
 
     status: int
     headers: Mapping[str, str]
@@ -56,7 +54,7 @@ class Received:
 
     @property
     def is_withdrawn(self) -> bool:
-        """Whether hh.ru has no such method (any more)."""
+        """Return whether hh.ru does not, or no longer, offer this method."""
         is_without_id = f"{self.method} {self.path}" in error_rules.METHODS_WITHOUT_ID
         return self.status in error_rules.WITHDRAWN_STATUSES and (
             is_without_id or not self._is_json
@@ -72,14 +70,14 @@ class Received:
 
     @property
     def request_id(self) -> str | None:
-        """hh.ru's id of the call, for its support."""
+        """Return hh.ru's id of the call, for its support."""
         return self.headers.get("x-request-id")
 
 
 def parse(received: Received) -> Any:
-    """The JSON of a good answer, ``None`` for one without a body (201, 204, 304).
+    """Return the JSON of a good response, ``None`` for one without a body (201, 204, 304).
 
-    Raises the error of the first row that fits otherwise.
+    Raises the error of the first matching rule otherwise.
     """
     if received.status == 451 or _is_edge_page(received):
         raise _error(error_rules.REGION)
@@ -107,27 +105,27 @@ def parse(received: Received) -> Any:
 
 
 def values_of(received: Received) -> list[str]:
-    """Return the words by which hh.ru names a refusal (``type/value``, RFC 6749's ``error``), for
-    the log; of its texts nothing."""
+    """Return hh.ru's codes of a refusal (``type/value``, RFC 6749's ``error``) for the log, never
+    its texts."""
     try:
         content = _content(received.body)
     except ValueError:
         return []
-    named = [f"{entry.get('type')}/{entry.get('value')}" for entry in _entries(content)]
+    codes = [f"{entry.get('type')}/{entry.get('value')}" for entry in _entries(content)]
     if isinstance(content, dict) and isinstance(content.get("error"), str):
-        named.append(content["error"])
-    return [name for name in named if re.fullmatch(r"[a-zA-Z_/]{1,100}", name)][:5]
+        codes.append(content["error"])
+    return [code for code in codes if re.fullmatch(r"[a-zA-Z_/]{1,100}", code)][:5]
 
 
 def parse_token(received: Received, grant: str) -> Any:
-    """The JSON of a good answer of ``POST /token`` to *grant*.
+    """Return the JSON of a good response of ``POST /token`` to *grant*.
 
-    Raises the error of the first row of :data:`TOKEN_RULES` that fits, else as :func:`parse` does,
-    where that says something about a token that we asked for.
+    Raises the error of the first matching rule of :data:`TOKEN_RULES`, else as :func:`parse` does;
+    errors of other endpoints become :class:`HHMisconfigured`.
     """
-    answer = {} if received.status >= 500 else _oauth_answer(received.body)
+    fields = {} if received.status >= 500 else _oauth_fields(received.body)
     for rule in error_rules.TOKEN_RULES:
-        if _token_fits(rule, answer, grant):
+        if _token_rule_matches(rule, fields, grant):
             raise _token_error(rule)
     try:
         return parse(received)
@@ -136,12 +134,12 @@ def parse_token(received: Received, grant: str) -> Any:
 
 
 def parse_application(received: Received) -> str | None:
-    """The negotiation's id after ``POST /negotiations``; ``None`` when hh.ru took the application
-    and did not say which it is.
+    """Return the id of the negotiation after ``POST /negotiations``; ``None`` if hh.ru accepted the
+    application without giving its id.
 
     hh.ru: 201 with an empty body and ``Location: /negotiations/{id}``; 303 to the employer's site
-    for direct vacancies, and nothing is created. Raises :class:`HHApplyRefused`, and what
-    :func:`parse` raises.
+    for direct vacancies, and nothing is created. Raises :class:`HHApplyRefused`, and the errors of
+    :func:`parse`.
     """
     location = received.headers.get("location", "")
     if received.status == 303 and "vpnche" not in location:
@@ -149,55 +147,57 @@ def parse_application(received: Received) -> str | None:
             error_rules.EXTERNAL_SITE, link=location if _WEB.match(location) else None
         )
     if received.status == 201:
-        found = _NEGOTIATION.search(location)
-        return found[1] if found else None
+        match = _NEGOTIATION.search(location)
+        return match[1] if match else None
     for rule, entry in _apply_matches(received):
         value = str(entry.get("value"))
         raise _apply_error(rule, value if _REASON.fullmatch(value) else "unknown")
     try:
         parse(received)
     except HHUnavailable as error:
-        if 300 <= received.status < 500:  # a refusal, in words that we do not know
+        if 300 <= received.status < 500:  # a refusal with an unknown code
             raise _apply_error(error_rules.REFUSED_SOMEHOW) from error
         if received.status >= 500:
             raise
-    # Neither a refusal nor the 201 of an application that was made: hh.ru's negotiations tell.
-    unclear = HHUnavailable(error_rules._DOWN)
+    # Neither a refusal nor the 201 of a created application: the list of negotiations decides.
+    unclear = HHUnavailable(error_rules.DOWN_MESSAGE)
     unclear.is_lost = False
     raise unclear
 
 
 def parse_resume(received: Received) -> str | None:
-    """The new resume's id after ``POST /resumes``; ``None`` when hh.ru does not say it, and where
-    there is none to say.
+    """Return the id of the new resume after ``POST /resumes``; ``None`` if hh.ru does not give it,
+    and after a change or a publication.
 
     hh.ru: 201 with an empty body and ``Location: /resumes/{id}``; 204 for a resume that was changed
-    or published. Raises :class:`HHResumeRefused`, and what :func:`parse` raises.
+    or published. Raises :class:`HHResumeRefused`, and the errors of :func:`parse`.
     """
     if received.status == 201:
-        found = _RESUME.search(received.headers.get("location", ""))
-        return found[1] if found else None
+        match = _RESUME.search(received.headers.get("location", ""))
+        return match[1] if match else None
     try:
         entries = _entries(_content(received.body)) if received.status < 500 else []
     except ValueError:
         entries = []
     for rule in error_rules.RESUME_RULES:
-        if received.status == rule.status or any(_resume_fits(rule, one) for one in entries):
-            names = (_reason(one.get("value")) for one in entries)
+        if received.status == rule.status or any(
+            _resume_rule_matches(rule, entry) for entry in entries
+        ):
+            names = (_reason(entry.get("value")) for entry in entries)
             fields = tuple(sorted({name for name in names if name}))
             raise HHResumeRefused(rule.reason, rule.action, rule.message, fields)
     try:
         content = parse(received)
-    except HHForbidden as error:  # it closes nothing else: the person's own resumes can be sent
+    except HHForbidden as error:  # nothing else is closed: existing resumes can still be sent
         raise HHResumeRefused(
-            "resume_closed", Action.ASK_PERSON, error_rules._RESUMES_CLOSED
+            "resume_closed", Action.ASK_PERSON, error_rules.RESUMES_CLOSED_MESSAGE
         ) from error
     if content is not None:
         raise _error(error_rules.UNREADABLE)
     return None
 
 
-def _resume_fits(rule: error_rules.ResumeRule, entry: Mapping[str, Any]) -> bool:
+def _resume_rule_matches(rule: error_rules.ResumeRule, entry: Mapping[str, Any]) -> bool:
     return (
         rule.type == entry.get("type")
         and rule.value in (None, entry.get("value"))
@@ -211,21 +211,22 @@ def _entries(content: Any) -> list[Mapping[str, Any]]:
 
 
 def _apply_matches(received: Received) -> Iterator[tuple[error_rules.ApplyRule, Mapping[str, Any]]]:
+    """Yield the matching rules of ``POST /negotiations``, each with the entry that it matches."""
     try:
         content = _content(received.body)
     except ValueError:
         return
     entries = _entries(content)
-    ours = [entry for entry in entries if entry.get("type") == "negotiations"]
+    refusals = [entry for entry in entries if entry.get("type") == "negotiations"]
     for rule in error_rules.APPLY_RULES:
-        for entry in ours:
+        for entry in refusals:
             if rule.value in (None, entry.get("value")):
                 yield rule, entry
     for entry in entries:
         if entry.get("type") == "bad_argument" and entry.get("value") == "message":
             yield error_rules.LETTER_MISSING, {}
-    said = json.dumps([content.get("description"), *entries]) if isinstance(content, dict) else ""
-    if received.status == 400 and any(consent in said for consent in error_rules._CONSENTS):
+    text = json.dumps([content.get("description"), *entries]) if isinstance(content, dict) else ""
+    if received.status == 400 and any(marker in text for marker in error_rules.CONSENT_MARKERS):
         yield error_rules.CONSENT_MISSING, {}
 
 
@@ -235,26 +236,26 @@ def _apply_error(
     return HHApplyRefused(rule.value or reason, rule.action, rule.message, link)
 
 
-def _oauth_answer(body: bytes) -> dict[str, str]:
-    """What RFC 6749's fields say, in lower case and without stray spaces (hh.ru: some have them,
-    in names too); empty for anything else."""
+def _oauth_fields(body: bytes) -> dict[str, str]:
+    """Return RFC 6749's fields, in lower case and without stray spaces (hh.ru: some have them, in
+    names too); empty for any other body."""
     try:
-        answer = _content(body)
+        content = _content(body)
     except ValueError:
         return {}
-    if not isinstance(answer, dict):
+    if not isinstance(content, dict):
         return {}
-    return {_plain(name): _plain(text) for name, text in answer.items() if isinstance(text, str)}
+    return {_plain(name): _plain(text) for name, text in content.items() if isinstance(text, str)}
 
 
 def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _token_fits(rule: error_rules.TokenRule, answer: Mapping[str, str], grant: str) -> bool:
+def _token_rule_matches(rule: error_rules.TokenRule, fields: Mapping[str, str], grant: str) -> bool:
     return (
-        rule.oauth_error == answer.get("error")
-        and rule.description in (None, answer.get("error_description"))
+        rule.oauth_error == fields.get("error")
+        and rule.description in (None, fields.get("error_description"))
         and rule.grant in (None, grant)
     )
 
@@ -270,11 +271,12 @@ def _token_error(rule: error_rules.TokenRule) -> Exception:
 
 
 def _first_match(errors: Any, status: int) -> tuple[error_rules.Rule, Mapping[str, Any]]:
-    """The row that fits an entry of ``errors[]``, and the entry; by the status where none does."""
+    """Return the rule that matches an entry of ``errors[]``, and the entry; without a match the
+    rule of the status."""
     entries = [entry for entry in errors if isinstance(entry, dict)]
     for rule in error_rules.RULES:
         for entry in entries:
-            if _fits(rule, entry):
+            if _rule_matches(rule, entry):
                 return rule, entry
     return _by_status(status), {}
 
@@ -287,13 +289,14 @@ def _content(body: bytes) -> Any:
 
 
 def _is_edge_page(received: Received) -> bool:
-    """HTML on an API host is the edge's: its block (403) or its "vpn check", also by a redirect."""
+    """Return whether the response is HTML of hh.ru's edge: its block (403) or its "vpn check", also
+    by a redirect."""
     if 300 <= received.status < 400:
         return "vpnche" in received.headers.get("location", "")
     return received.status in (200, 403) and "html" in received.headers.get("content-type", "")
 
 
-def _fits(rule: error_rules.Rule, entry: Mapping[str, Any]) -> bool:
+def _rule_matches(rule: error_rules.Rule, entry: Mapping[str, Any]) -> bool:
     if rule.value is None and rule.type is None:
         return False
     return (rule.value is None or rule.value == entry.get("value")) and (
@@ -308,7 +311,8 @@ def _by_status(status: int) -> error_rules.Rule:
 
 
 def _by_status_error(status: int) -> Exception:
-    """The error of a status alone. A refusal (3xx, 4xx) has had no effect, even an unknown one."""
+    """Return the error of a status alone. A refusal (3xx, 4xx), even an unknown one, has had no
+    effect."""
     error = _error(_by_status(status))
     if isinstance(error, HHUnavailable):
         error.may_have_acted = not 300 <= status < 500
@@ -319,22 +323,22 @@ def _error(rule: error_rules.Rule, entry: Mapping[str, Any] = _NO_ENTRY) -> Exce
     if issubclass(rule.error, Unavailable):
         error = rule.error(rule.message, retry_after_s=rule.retry_after_s)
         if isinstance(error, HHCaptcha):
-            error.fallback_url = _url(entry.get("fallback_url"))
-            error.captcha_url = _url(entry.get("captcha_url")) or error.fallback_url
+            error.fallback_url = _web_url(entry.get("fallback_url"))
+            error.captcha_url = _web_url(entry.get("captcha_url")) or error.fallback_url
         if isinstance(error, HHTokenRefused):
             error.reason = _reason(entry.get("value"))
         return error
     if rule.error is HHBadArgument and _PARAMETER.fullmatch(str(entry.get("value") or "")):
-        # The name of a parameter, which the caller sent; nothing else of hh.ru's text is passed on.
+        # The name of the caller's parameter; nothing else of hh.ru's text is passed on.
         return HHBadArgument.field(str(entry["value"]), "hh.ru does not take this value")
     return rule.error(rule.message)
 
 
-def _url(given: Any) -> str | None:
-    """An address that a person may be sent to."""
-    return given if isinstance(given, str) and given.startswith(("https://", "http://")) else None
+def _web_url(value: Any) -> str | None:
+    """Return *value* if it is a URL that a person may be redirected to."""
+    return value if isinstance(value, str) and value.startswith(("https://", "http://")) else None
 
 
-def _reason(given: Any) -> str | None:
-    """A value of hh.ru's that has the form of one; nothing else of its text is passed on."""
-    return given if isinstance(given, str) and _REASON.fullmatch(given) else None
+def _reason(value: Any) -> str | None:
+    """Return *value* if it has the form of hh.ru's codes; no other text is passed on."""
+    return value if isinstance(value, str) and _REASON.fullmatch(value) else None

@@ -1,5 +1,5 @@
-"""What Core does about each of hh.ru's errors: one table, one of the token endpoint, and two of
-what is written for a person, applications and resumes, whose refusals are business outcomes.
+"""The tables of what Core does about each of hh.ru's errors: a general one, one of the token
+endpoint, and one each of applications and resumes, where a refusal is a business outcome.
 
 docs/hh-errors.md is generated from these tables.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ApplyRule:
     """One row of the table of ``POST /negotiations``: *value* of an entry whose type is
-    ``negotiations`` (any other, if ``None``), what is done, what the person is told."""
+    ``negotiations`` (any other, if ``None``), the action, and the message for the person."""
 
     value: str | None
     action: Action
@@ -42,9 +42,9 @@ class ApplyRule:
 
 @dataclass(frozen=True)
 class ResumeRule:
-    """One row of the table of ``POST`` and ``PUT /resumes…``: what matches an entry (*wrong*: its
-    ``reason``) or else the answer's *status*; what Core calls it, what is done, what the person is
-    told."""
+    """One row of the table of ``POST`` and ``PUT /resumes…``: *type*, *value* and *wrong* (the
+    ``reason``) match an entry, or else *status* the response; then Core's own word for the reason,
+    the action, and the message for the person."""
 
     reason: str
     action: Action
@@ -57,7 +57,7 @@ class ResumeRule:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row: what matches, which error it becomes, what is done, what the caller is told."""
+    """One row: the resulting error, the action, the message for the caller, and what matches."""
 
     error: type[Unavailable | NotFound | Invalid]
     action: Action
@@ -72,9 +72,9 @@ class Rule:
 class TokenRule:
     """One row of the token endpoint's table.
 
-    What matches is *oauth_error* with *description* (any, if ``None``) in the answer to *grant*
-    (any, if ``None``); then which error it becomes with which *reason*, what is done, and what the
-    person or the operator is told to do.
+    *oauth_error* with *description* (any, if ``None``) match the response to *grant* (any, if
+    ``None``); then the resulting error with its *reason*, the action, and the message for the
+    person or the operator.
     """
 
     oauth_error: str
@@ -88,10 +88,10 @@ class TokenRule:
 
 
 _TOKEN = "hh.ru refused the access token"  # noqa: S105 - a message
-_DOWN = "hh.ru does not answer properly at the moment"
+DOWN_MESSAGE = "hh.ru does not answer properly at the moment"
 _WITHDRAWN_METHOD = "hh.ru no longer offers this to Core"
 _MISCONFIGURED = "hh.ru does not accept Core's configuration; the operator has to look at it"
-# Most telling first: the first row that matches an entry of errors[] wins.
+# Most specific first: the first row that matches an entry of errors[] wins.
 RULES: tuple[Rule, ...] = (
     # by value (hh.ru: docs/errors.md)
     Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, value="bad_authorization"),
@@ -115,29 +115,29 @@ RULES: tuple[Rule, ...] = (
     Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, type="oauth"),
     Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, type="bad_user_agent",
          retry_after_s=300),
-    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a parameter", type="bad_argument"),
-    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused the combination of parameters",
+    Rule(HHBadArgument, Action.REPORT_TO_CALLER, "hh.ru refused a parameter", type="bad_argument"),
+    Rule(HHBadArgument, Action.REPORT_TO_CALLER, "hh.ru refused the combination of parameters",
          type="bad_request"),
     Rule(HHBusy, Action.SLOW_DOWN, "hh.ru is called too often at the moment",
          type="too_many_requests"),
     Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru keeps this closed to Core", type="forbidden",
          retry_after_s=300),
-    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", type="not_found"),
+    Rule(HHNotFound, Action.REPORT_TO_CALLER, "hh.ru does not have this", type="not_found"),
     # by status
     Rule(HHTokenRefused, Action.RENEW_TOKEN, _TOKEN, status=401),
     Rule(HHForbidden, Action.STOP_AND_ALARM, "hh.ru keeps this closed to Core", status=403,
          retry_after_s=300),
-    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", status=404),
+    Rule(HHNotFound, Action.REPORT_TO_CALLER, "hh.ru does not have this", status=404),
     Rule(HHBusy, Action.SLOW_DOWN, "hh.ru is called too often at the moment", status=429),
     Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, status=405, retry_after_s=300),
-    Rule(HHNotFound, Action.TELL_CALLER, "hh.ru has no such thing", status=410),
+    Rule(HHNotFound, Action.REPORT_TO_CALLER, "hh.ru does not have this", status=410),
     Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, status=501, retry_after_s=300),
-    Rule(HHBadArgument, Action.TELL_CALLER, "hh.ru refused a parameter", status=400),
+    Rule(HHBadArgument, Action.REPORT_TO_CALLER, "hh.ru refused a parameter", status=400),
 )  # fmt: skip
 CODE, REFRESH, APPLICATION = "authorization_code", "refresh_token", "client_credentials"
 _AGAIN = "start the login again"
 _LOCKED = "hh.ru has locked this account; unlock it at hh.ru, then log in again"
-_GONE = "hh.ru has no such account any more; log in with another one"
+_GONE = "hh.ru no longer has this account; log in with another one"
 _PASSWORD = "hh.ru wants a new password for this account; set it at hh.ru, then log in again"  # noqa: S105 - a message
 _UNVERIFIED = (
     "the e-mail or phone of this account is not confirmed; confirm it at hh.ru, then log in again"
@@ -146,14 +146,14 @@ _APPLICATION = "hh.ru does not know Core's application: HH_CLIENT_ID or HH_CLIEN
 _WITHDRAWN = "access was withdrawn at hh.ru; log in again"
 # POST /token (hh.ru: docs/errors.md, OAuth). Whole texts before the bare errors of RFC 6749.
 TOKEN_RULES: tuple[TokenRule, ...] = (
-    # whichever the grant
+    # any grant
     TokenRule("forbidden", HHAppTokenMissing, Action.RETRY,
               "hh.ru gives a new access token every five minutes",
               description="app token refresh too early", grant=APPLICATION),
     TokenRule("invalid_client", HHMisconfigured, Action.STOP_AND_ALARM, _APPLICATION,
               description="client_id or client_secret not found"),
     TokenRule("unsupported_grant_type", HHMisconfigured, Action.STOP_AND_ALARM,
-              "hh.ru does not give tokens in this way any more; the operator has to look at it",
+              "hh.ru no longer gives tokens in this way; the operator has to look at it",
               description="unsupported grant_type"),
     TokenRule("invalid_grant", HHBusy, Action.RETRY,
               "hh.ru exchanges no more tokens for now; try again in a few minutes",
@@ -199,10 +199,10 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
               "there is no refresh token; log in again",
               description="token is empty", grant=REFRESH, reason="token_empty"),
     TokenRule("invalid_request", HHRefreshRefused, Action.REAUTHORISE,
-              "hh.ru does not know this connection any more; log in again",
+              "hh.ru no longer knows this connection; log in again",
               description="token not found", grant=REFRESH, reason="token_not_found"),
     TokenRule("invalid_grant", HHTokenNotExpired, Action.KEEP_TOKEN,
-              "hh.ru refreshes a token only after it has expired; this one is still good",
+              "hh.ru refreshes a token only after it has expired; this one is still valid",
               description="token not expired", grant=REFRESH),
     TokenRule("invalid_grant", HHRefreshRefused, Action.TAKE_NEWER_PAIR,
               "this connection has been renewed elsewhere; log in again",
@@ -216,7 +216,7 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
     TokenRule("invalid_grant", HHRefreshRefused, Action.REAUTHORISE,
               "hh.ru ended all connections of this account, as after a new password; log in again",
               description="token deactivated", grant=REFRESH, reason="token_deactivated"),
-    # with a text that we do not know (RFC 6749, §5.2; RFC 7636, §4.6)
+    # with an unknown text (RFC 6749, §5.2; RFC 7636, §4.6)
     TokenRule("invalid_client", HHMisconfigured, Action.STOP_AND_ALARM, _APPLICATION),
     TokenRule("unsupported_grant_type", HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED),
     TokenRule("invalid_grant", HHLoginRefused, Action.START_LOGIN_AGAIN,
@@ -226,7 +226,7 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
               grant=REFRESH, reason="invalid_grant"),
 )  # fmt: skip
 _LETTER = "hh.ru does not take this letter; write another"
-_CLOSED = "the employer does not take applications for this vacancy (any more)"
+_CLOSED = "the employer does not take applications for this vacancy, or no longer does"
 _YOURSELF = "hh.ru wants more than Core can give; apply on hh.ru yourself"
 # POST /negotiations (hh.ru: docs/errors.md, negotiations; several come as 403, some as 400).
 APPLY_RULES: tuple[ApplyRule, ...] = (
@@ -257,7 +257,7 @@ APPLY_RULES: tuple[ApplyRule, ...] = (
     ApplyRule("resource_policy_violation", Action.FIX_LETTER, _LETTER),
     ApplyRule("resource_policy_violation_message", Action.FIX_LETTER, _LETTER),
     ApplyRule("address_not_found", Action.HAND_OFF, _YOURSELF),
-    # of the list that hh.ru shares with messages
+    # from the list that hh.ru uses for messages too
     ApplyRule("in_a_row_limit", Action.HAND_OFF, _YOURSELF),
     ApplyRule("overall_limit", Action.HAND_OFF, _YOURSELF),
     ApplyRule("chat_archived", Action.HAND_OFF, _YOURSELF),
@@ -266,7 +266,7 @@ APPLY_RULES: tuple[ApplyRule, ...] = (
     ApplyRule("chat_is_not_ready", Action.HAND_OFF, _YOURSELF),
     ApplyRule(None, Action.HAND_OFF, _YOURSELF),
 )  # fmt: skip
-# What hh.ru says without a value of its own.
+# Refusals for which hh.ru has no value of their own.
 LETTER_MISSING = ApplyRule("letter_required", Action.FIX_LETTER,
                            "the employer wants a letter; write one")  # fmt: skip
 CONSENT_MISSING = ApplyRule("visibility_consent", Action.HAND_OFF,
@@ -275,12 +275,12 @@ CONSENT_MISSING = ApplyRule("visibility_consent", Action.HAND_OFF,
 EXTERNAL_SITE = ApplyRule("external_site", Action.HAND_OFF,
                           "the employer takes applications on a site of its own")  # fmt: skip
 REFUSED_SOMEHOW = ApplyRule(None, Action.HAND_OFF, _YOURSELF)
-_CONSENTS = ("enable_applicant_visibility_in_country", "required_applicant_visibility_id")
+CONSENT_MARKERS = ("enable_applicant_visibility_in_country", "required_applicant_visibility_id")
 _INCOMPLETE = "hh.ru wants something else in this resume; complete it on hh.ru, then try again"
-_RESUMES_CLOSED = (
+RESUMES_CLOSED_MESSAGE = (
     "hh.ru does not let Core make or change resumes; do it on hh.ru, then try again with it"
 )
-# Making, changing, publishing a resume (hh.ru: docs/resumes.md). Most telling first.
+# Creating, changing, publishing a resume (hh.ru: docs/resumes.md). Most specific first.
 RESUME_RULES: tuple[ResumeRule, ...] = (
     ResumeRule("resume_limit", Action.ASK_PERSON,
                "you have as many resumes as hh.ru allows; delete one, then try again",
@@ -293,11 +293,11 @@ RESUME_RULES: tuple[ResumeRule, ...] = (
     ResumeRule("resume_incomplete", Action.ASK_PERSON, _INCOMPLETE, type="bad_request"),
     ResumeRule("resume_incomplete", Action.ASK_PERSON, _INCOMPLETE, status=409),
 )  # fmt: skip
-# Neither the text nor the error is known: nobody's token is given up for that.
+# Neither the text nor the error is known: no token is deleted for that.
 TOKEN_UNKNOWN = Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, retry_after_s=300)
-UNREADABLE = Rule(HHUnavailable, Action.RETRY, _DOWN)
-# A method that is there no more answers so: where no id is in its path, whatever the body says, and
-# elsewhere without hh.ru's JSON, which says of one vacancy or resume that it is gone.
+UNREADABLE = Rule(HHUnavailable, Action.RETRY, DOWN_MESSAGE)
+# The statuses of a method that no longer exists: with any body if the path has no id, else only
+# without hh.ru's JSON, which means that one vacancy or resume is gone.
 WITHDRAWN = Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, retry_after_s=300)
 WITHDRAWN_STATUSES = (404, 405, 410, 501)
 METHODS_WITHOUT_ID = {

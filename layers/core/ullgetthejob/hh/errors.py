@@ -1,32 +1,29 @@
-"""hh.ru's errors and what Core does about each: one table, one of the token endpoint, and two of
-what is written for a person, applications and resumes, whose refusals are business outcomes.
+"""hh.ru's errors, and the actions that Core takes on them.
 
-An answer of hh.ru is classified by ``errors[].value``, then ``errors[].type``, then the HTTP
-status (hh.ru: business refusals come as 403, and a 200 may carry ``errors``). Its edge speaks
-HTML: that is a matter of where we call from, never of a person's rights. ``POST /token`` alone
-speaks RFC 6749 (``error``, ``error_description``), and what a text means depends on the grant.
+Which response becomes which error is decided in :mod:`ullgetthejob.hh.error_parsing`, by the tables
+of :mod:`ullgetthejob.hh.error_rules`.
 
     HHError
-    ├── HHUnavailable        hh.ru is down, slow, or answers what cannot be read
-    ├── HHBusy               too many calls: theirs (429) or our own pacer
+    ├── HHUnavailable        hh.ru is down, slow, or its response cannot be read
+    ├── HHBusy               too many calls: hh.ru's limit (429) or our own pacer
     ├── HHRegionBlocked      the edge refuses our address: 403 in HTML, 451, a "vpn check" page
     ├── HHCaptcha            hh.ru wants a person to solve a captcha
-    ├── HHTokenRefused       the token that was sent is no good (any more)
-    ├── HHLoginRefused       the authorisation code is no good: the person starts again
-    ├── HHRefreshRefused     the refresh token is no good: the person must log in again
-    ├── HHTokenNotExpired    refreshed too early: the access token is still good
+    ├── HHTokenRefused       the access token is not, or no longer, valid
+    ├── HHLoginRefused       the authorisation code is not valid: the person starts the login again
+    ├── HHRefreshRefused     the refresh token is not valid: the person must log in again
+    ├── HHTokenNotExpired    refreshed too early: the access token is still valid
     ├── HHAppTokenMissing    there is no application token at the moment
     ├── HHForbidden          closed to us: the method, or the right to it
     ├── HHMisconfigured      our User-Agent or application is not accepted
-    ├── HHNotFound           no such thing, or somebody else's
+    ├── HHNotFound           it does not exist, or belongs to another person
     │   ├── HHVacancyNotFound
     │   └── HHResumeNotFound
-    ├── HHBadArgument        a parameter that hh.ru does not take
-    ├── HHApplyRefused       an application that hh.ru does not take; *action* says what follows
-    └── HHResumeRefused      a resume that hh.ru does not make, change or publish; *action* too
+    ├── HHBadArgument        hh.ru refuses a parameter
+    ├── HHApplyRefused       hh.ru refuses an application; *action* says what follows
+    └── HHResumeRefused      hh.ru refuses to create, change or publish a resume; *action* too
 
-Whether a call may have had its effect all the same: ``may_have_acted``, true of some
-:class:`HHUnavailable` and of nothing else.
+``may_have_acted`` says whether a failed call may still have had its effect: it is true for some
+:class:`HHUnavailable` and for nothing else.
 """
 
 from __future__ import annotations
@@ -40,32 +37,32 @@ from ullgetthejob.platform.errors import AppError, BadRequest, Invalid, NotFound
 class Action(Enum):
     """What Core does about an error of hh.ru."""
 
-    RETRY = "ask again a little later"
-    SLOW_DOWN = "pause all calls, then go on"
-    RENEW_TOKEN = "renew the token once and ask once more"  # noqa: S105 - not a token
-    STOP_AND_ALARM = "stop, and tell the operator"
-    ASK_PERSON = "hand the step to a person"
-    TELL_CALLER = "tell the caller; asking again changes nothing"
+    RETRY = "retry a little later"
+    SLOW_DOWN = "pause all calls, then continue"
+    RENEW_TOKEN = "renew the token once and retry once"  # noqa: S105 - not a token
+    STOP_AND_ALARM = "stop, and alert the operator"
+    ASK_PERSON = "hand the step to the person"
+    REPORT_TO_CALLER = "report it to the caller; a retry changes nothing"
     START_LOGIN_AGAIN = "nothing changes for the account; its person starts the login again"
     REAUTHORISE = "the account is reauth_required until its person has logged in again"
-    TAKE_NEWER_PAIR = "take the newer pair if one was stored meanwhile; else reauth_required"
-    KEEP_TOKEN = "keep the token, which is still good"  # noqa: S105 - not a token
-    TREAT_AS_DONE = "the application is there already: find it among the negotiations"
-    DROP = "give the vacancy up"
-    WAIT_FOR_LIMIT = "stop applying for the account until hh.ru's 24 hours let one more in"
-    WAIT_FOR_RESUME = "wait until hh.ru sees the resume, then try again; choose another in the end"
+    TAKE_NEWER_PAIR = "use the newer pair if one has been stored since; else reauth_required"
+    KEEP_TOKEN = "keep the token, which is still valid"  # noqa: S105 - not a token
+    TREAT_AS_DONE = "the application exists already: find it among the negotiations"
+    DROP = "drop the vacancy"
+    WAIT_FOR_LIMIT = "stop applying for the account until hh.ru's 24-hour limit allows another"
+    WAIT_FOR_RESUME = "wait until hh.ru sees the resume, then retry; finally choose another resume"
     FIX_LETTER = "the person writes another letter"
     HAND_OFF = "hand the last step to the person, with the letter and the link"
-    OTHER_TITLE = "ask again with another title"
-    GO_ON = "nothing is left to do here: go on"
+    OTHER_TITLE = "retry with another title"
+    GO_ON = "nothing is left to do here: continue"
 
 
 class HHError(Exception):
-    """Marks everything in the tables: ``except HHError``.
+    """Base of all errors in the tables: ``except HHError``.
 
-    *may_have_acted*: the request may have reached hh.ru, so that its effect, if it has one, may be
-    there although no answer came. A refusal has no effect. *is_pause*: no call was made, because
-    calls are paused or no slot was near.
+    *may_have_acted*: the request may have reached hh.ru and had its effect, although no response
+    arrived. A refusal has no effect. *is_pause*: no call was made, because calls are paused or no
+    slot was near.
     """
 
     may_have_acted = False
@@ -73,10 +70,11 @@ class HHError(Exception):
 
 
 class HHUnavailable(HHError, Unavailable):
-    """hh.ru is down, slow, or answers what cannot be read: it may have acted, unless no connection
-    was made or no slot given, or the status says that it refused.
+    """hh.ru is down, slow, or its response cannot be read: it may have acted, unless there was no
+    connection or no slot, or the status means a refusal.
 
-    *is_lost*: no answer came, or one that says that hh.ru failed; else one that cannot be read.
+    *is_lost*: there was no response, or one that reports a failure of hh.ru; false for one that
+    cannot be read.
     """
 
     code = "hh_unavailable"
@@ -85,28 +83,30 @@ class HHUnavailable(HHError, Unavailable):
 
 
 class HHBusy(HHError, Unavailable):
-    """Too many calls at the moment, by hh.ru's count or by our own pacer's."""
+    """Too many calls at the moment, by hh.ru's limit or our own pacer's."""
 
     code = "hh_busy"
 
 
 class HHRegionBlocked(HHError, Unavailable):
-    """hh.ru's edge refuses the address that we call from. It is alarmed, never worked around."""
+    """hh.ru's edge refuses the address that we call from. It raises an alarm, and is never worked
+    around."""
 
     code = "hh_region_blocked"
 
 
 class HHCaptcha(HHError, Unavailable):
-    """hh.ru wants a captcha solved. *captcha_url* is where a person can do it; it is the
-    *fallback_url*, a page of hh.ru's for the same operation, where there is no captcha's own."""
+    """hh.ru wants a captcha solved. A person can do it at *captcha_url*; without a URL of the
+    captcha's own this is the *fallback_url*, a page of hh.ru's for the same operation."""
 
     code = "hh_captcha"
     captcha_url: str | None = None
     fallback_url: str | None = None
 
     def link(self, back_to: str) -> str | None:
-        """Where the person solves it and is then sent *back_to* (hh.ru: ``backurl`` is mandatory
-        with a captcha_url and must have a scheme; a fallback_url takes none)."""
+        """Return the URL where the person solves it and is then redirected *back_to*, if any
+        (hh.ru: ``backurl`` is mandatory with a captcha_url and must have a scheme; a fallback_url
+        takes none)."""
         if self.captcha_url is None or self.captcha_url == self.fallback_url:
             return self.captcha_url
         separator = "&" if "?" in self.captcha_url else "?"
@@ -117,7 +117,7 @@ class HHTokenRefused(HHError, Unavailable):
     """The access token that was sent is revoked, expired or unknown.
 
     *reason*: ``errors[].value`` (``token_expired``, ``token_revoked``, ``bad_authorization``),
-    ``None`` where hh.ru gave none.
+    ``None`` if hh.ru gave none.
     """
 
     code = "hh_token_refused"
@@ -125,16 +125,16 @@ class HHTokenRefused(HHError, Unavailable):
 
 
 class HHLoginRefused(HHError, BadRequest):
-    """hh.ru gives no tokens for the authorisation code. *reason*, in snake_case, says why."""
+    """hh.ru refuses the authorisation code. *reason*: the cause, in snake_case."""
 
     code = "invalid_code"
     reason: str | None = None
 
 
 class HHRefreshRefused(HHError, BadRequest):
-    """hh.ru gives no new pair for the refresh token, and never will: its person must log in again.
+    """hh.ru refuses the refresh token for good: its person must log in again.
 
-    *reason*, in snake_case, says why; after ``already_refreshed`` there is, or was, a newer pair.
+    *reason*: the cause, in snake_case; after ``already_refreshed`` there is, or was, a newer pair.
     """
 
     code = "hh_refresh_refused"
@@ -142,22 +142,22 @@ class HHRefreshRefused(HHError, BadRequest):
 
 
 class HHTokenNotExpired(HHError, BadRequest):
-    """hh.ru refreshes only expired tokens: the access token, and this refresh token, stay good."""
+    """hh.ru refreshes only expired tokens: access token and refresh token both stay valid."""
 
     code = "hh_token_not_expired"
 
 
 class HHAppTokenMissing(HHError, Unavailable):
-    """There is no application token, and none can be had right now."""
+    """There is no application token, and none can be obtained at the moment."""
 
     code = "hh_app_token_missing"
 
 
 class HHForbidden(HHError, Unavailable):
     """hh.ru keeps the method closed to this application (hh.ru: ``forbidden`` without a value), or
-    no longer offers it (404, 405, 410, 501 where no id is in the path).
+    no longer offers it (404, 405, 410, 501 for a path without an id).
 
-    *method* and *path* name what is closed, once the client has seen it.
+    *method* and *path* name the closed method; the client sets them.
     """
 
     code = "hh_forbidden"
@@ -166,7 +166,7 @@ class HHForbidden(HHError, Unavailable):
 
     @property
     def closes_applying(self) -> bool:
-        """Whether it is the call that applies which hh.ru keeps closed."""
+        """Return whether the closed method is the one that submits applications."""
         return (self.method, self.path) == ("POST", "/negotiations")
 
 
@@ -177,17 +177,17 @@ class HHMisconfigured(HHError, Unavailable):
 
 
 class HHNotFound(HHError, NotFound):
-    """hh.ru knows no such thing, or it is somebody else's."""
+    """hh.ru does not know the resource, or it belongs to another person."""
 
 
 class HHVacancyNotFound(HHNotFound):
-    """hh.ru knows no such vacancy."""
+    """hh.ru does not know the vacancy."""
 
     code = "job_not_found"
 
 
 class HHResumeNotFound(HHNotFound):
-    """The person has no such resume."""
+    """The person does not have this resume."""
 
     code = "resume_not_found"
 
@@ -199,10 +199,10 @@ class HHBadArgument(HHError, Invalid):
 
 
 class HHApplyRefused(HHError, AppError):
-    """hh.ru did not take an application, and nothing was created.
+    """hh.ru refused an application, and nothing was created.
 
-    *reason*: ``errors[].value``, or our word where hh.ru has none. *action*: what Core does.
-    *link*: the employer's own page, where the vacancy wants applications there.
+    *reason*: ``errors[].value``, or our own word if hh.ru has none. *action*: what Core does.
+    *link*: the employer's own page, if the vacancy takes applications there.
     """
 
     code = "hh_apply_refused"
@@ -215,10 +215,10 @@ class HHApplyRefused(HHError, AppError):
 
 
 class HHResumeRefused(HHError, AppError):
-    """hh.ru did not make, change or publish a resume, and nothing has changed.
+    """hh.ru refused to create, change or publish a resume, and nothing has changed.
 
-    *reason*: a snake_case word of the table. *action*: what Core does. *fields*: which of the
-    resume's fields hh.ru names.
+    *reason*: a snake_case word of the table. *action*: what Core does. *fields*: the fields of the
+    resume that hh.ru names.
     """
 
     code = "hh_resume_refused"

@@ -1,9 +1,9 @@
-"""Text out of hh.ru's markup: descriptions are HTML, snippets are text with ``<highlighttext>``.
+"""Plain text from hh.ru's markup: descriptions are HTML, snippets text with ``<highlighttext>``.
 
-The descriptions are employers' own, so they may be anything. They are read in one pass that never
-goes back: Python's ``html.parser`` takes half a minute for 36 KB of ``<a <a <a …``, and a parser
+The descriptions are employers' own, so they may contain anything. They are read in one pass without
+backtracking: Python's ``html.parser`` takes half a minute for 36 KB of ``<a <a <a …``, and a parser
 that builds the tree of HTML5 (lexbor was tried) 1.6 GB for ``<p><b i=1><p><b i=2>…``. Nothing here
-needs a tree: blocks become lines, items get a dash, scripts and styles vanish.
+needs a tree: blocks become lines, items get a dash, scripts and styles are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BLOCKS = frozenset(
         *("table", "tbody", "td", "th", "thead", "tr"),
     )
 )
-_UNSEEN = frozenset(("script", "style", "template", "noscript", "head", "title"))
+_HIDDEN = frozenset(("script", "style", "template", "noscript", "head", "title"))
 _TAG_NAME = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]{0,30})")
 _HIGHLIGHT = re.compile(r"</?highlighttext>", re.IGNORECASE)
 _SPACES = re.compile(r"\s+")
@@ -27,29 +27,29 @@ _ITEM = "\n- "
 
 
 class _Lines:
-    """Text with a line a block; what begins a line waits for text, so that no line is empty."""
+    """Text with one line per block; a line break is added with its text, so no line is empty."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._before = ""
+        self._pending_break = ""
 
     def begin_line(self) -> None:
-        if self._before != _ITEM:  # a paragraph in an item leaves the item its dash
-            self._before = "\n"
+        if self._pending_break != _ITEM:  # a paragraph in an item keeps the dash of the item
+            self._pending_break = "\n"
 
     def begin_item(self) -> None:
-        self._before = _ITEM
+        self._pending_break = _ITEM
 
     def end_item(self) -> None:
-        self._before = "\n"
+        self._pending_break = "\n"
 
     def add(self, text: str) -> None:
         text = _SPACES.sub(" ", text)
         if not text.strip():
-            self._pieces += [text] if text and not self._before else []
+            self._pieces += [text] if text and not self._pending_break else []
             return
-        self._pieces += [self._before, text.lstrip() if self._before else text]
-        self._before = ""
+        self._pieces += [self._pending_break, text.lstrip() if self._pending_break else text]
+        self._pending_break = ""
 
     def text(self) -> str:
         lines = "".join(self._pieces).split("\n")
@@ -57,15 +57,15 @@ class _Lines:
 
 
 def to_text(html: str) -> str:
-    """Return *html* as plain text: a line a block, ``- `` before list items, no scripts or styles.
+    """Return *html* as plain text: one line per block, ``- `` before items, no scripts or styles.
 
-    Reads :data:`LONGEST_HTML` characters at most, in time that grows as they do.
+    Reads :data:`LONGEST_HTML` characters at most, in linear time.
     """
-    lines, unseen, at = _Lines(), 0, 0
+    lines, hidden_depth, at = _Lines(), 0, 0
     html = html[:LONGEST_HTML]
     while at < len(html):
         opening = _next_markup(html, at)
-        if not unseen:
+        if not hidden_depth:
             lines.add(unescape(html[at:opening]))
         if opening == len(html):
             break
@@ -73,8 +73,8 @@ def to_text(html: str) -> str:
         tag = _TAG_NAME.match(html, opening)
         if tag is not None and end <= len(html):
             name, closes = tag[1].lower(), html[opening + 1] == "/"
-            if name in _UNSEEN:
-                unseen = max(0, unseen - 1) if closes else unseen + 1
+            if name in _HIDDEN:
+                hidden_depth = max(0, hidden_depth - 1) if closes else hidden_depth + 1
             else:
                 _break_line(lines, name, closes=closes)
         at = end
@@ -82,8 +82,8 @@ def to_text(html: str) -> str:
 
 
 def snippet_to_text(snippet: str) -> str:
-    """Return a snippet as plain text. hh.ru marks the words of the search in it with
-    ``<highlighttext>`` and nothing else: any other ``<tag>`` is text that an employer wrote."""
+    """Return a snippet as plain text. hh.ru: the words of the search are marked in it with
+    ``<highlighttext>``; any other ``<tag>`` is text that an employer wrote."""
     return _SPACES.sub(" ", unescape(_HIGHLIGHT.sub("", snippet))).strip()
 
 
@@ -95,8 +95,8 @@ def _break_line(lines: _Lines, name: str, *, closes: bool) -> None:
 
 
 def _next_markup(html: str, at: int) -> int:
-    """Return where the next tag, comment or declaration begins: at a ``<`` before a letter, ``/``,
-    ``!`` or ``?`` (HTML: tag open state); the length where there is none."""
+    """Return the position of the next tag, comment or declaration: a ``<`` before a letter, ``/``,
+    ``!`` or ``?`` (HTML: tag open state); the length of *html* if there is none."""
     while True:
         at = html.find("<", at)
         if at < 0 or at + 1 >= len(html):
@@ -108,7 +108,7 @@ def _next_markup(html: str, at: int) -> int:
 
 
 def _end_of_markup(html: str, opening: int) -> int:
-    """Return where what begins at *opening* is over; more than the length where it never is."""
+    """Return the end of the markup at *opening*; more than the length if it is not closed."""
     if html.startswith("<!--", opening):
         end = html.find("-->", opening + 4)
         return end + 3 if end >= 0 else len(html) + 1
@@ -121,13 +121,13 @@ def _end_of_markup(html: str, opening: int) -> int:
         if quote is None:
             return close + 1
         at = html.find(html[quote], close)
-        if at < 0:  # a quote that is never closed hides nothing
+        if at < 0:  # an unclosed quote hides nothing
             return close + 1
         at += 1
 
 
 def _open_quote(html: str, start: int, end: int) -> int | None:
-    """Return where the quote begins that is still open at *end*; ``None`` without one."""
+    """Return the position of the quote that is still open at *end*; ``None`` without one."""
     open_at: int | None = None
     for at in range(start, end):
         if open_at is None:

@@ -1,9 +1,9 @@
-"""Vacancies and people, checked and cleaned: what the rest of Core works with.
+"""Validated models of hh.ru's vacancies, persons and negotiations, for the rest of Core.
 
-All models are frozen and go to JSON and back without loss; :mod:`ullgetthejob.hh.responses` makes
-them out of hh.ru's answers. hh.ru has two shapes at once, ``schedule``/``employment`` (older) and
+All models are frozen and go to JSON and back without loss; :mod:`ullgetthejob.hh.responses` builds
+them from hh.ru's responses. hh.ru has two shapes at once, ``schedule``/``employment`` (older) and
 ``work_format``/``employment_form`` (since 2025; with an application token the older may be
-missing): both are kept, both may be absent. What nobody here reads is dropped.
+missing): both are kept, both may be absent. Fields that Core does not use are dropped.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ class _Model(BaseModel):
 
 
 class Entry(_Model):
-    """A value of a dictionary: its id, and its name in Russian."""
+    """An entry of a dictionary: its id, and its name in Russian."""
 
     id: str
     name: str | None = None
 
 
 class Salary(_Model):
-    """What is offered: *lower* and *upper* in whole units of *currency* (hh.ru: ``RUR``, not
+    """The offered salary: *lower* and *upper* in whole units of *currency* (hh.ru: ``RUR``, not
     ``RUB``) for one *mode* (MONTH, SHIFT, HOUR, FLY_IN_FLY_OUT, SERVICE). Never compare amounts
     across modes."""
 
@@ -38,7 +38,7 @@ class Salary(_Model):
 
 
 class Employer(_Model):
-    """Who offers. *id* is ``None`` for anonymous vacancies."""
+    """The employer of a vacancy. *id* is ``None`` for anonymous vacancies."""
 
     id: str | None = None
     name: str
@@ -48,7 +48,7 @@ class Employer(_Model):
 
 
 class Address(_Model):
-    """Where the work is, as far as the employer says."""
+    """The address of the workplace, as far as the employer gives it."""
 
     city: str | None = None
     street: str | None = None
@@ -59,14 +59,14 @@ class Address(_Model):
 
 
 class Snippet(_Model):
-    """Excerpts that a search shows, as plain text."""
+    """Excerpts of a vacancy that a search shows, as plain text."""
 
     requirement: str = ""
     responsibility: str = ""
 
 
 class Vacancy(_Model):
-    """An item of a search."""
+    """A vacancy as an item of a search."""
 
     id: str = Field(pattern=r"^\d{1,19}$")
     name: str
@@ -106,7 +106,7 @@ class Test(_Model):
 
 
 class VacancyDetail(Vacancy):
-    """The whole vacancy, *description* as plain text."""
+    """A vacancy with all its details, *description* as plain text."""
 
     description: str = ""
     key_skills: tuple[str, ...] = ()
@@ -119,8 +119,8 @@ class VacancyDetail(Vacancy):
 
 
 class SearchPage(_Model):
-    """One page of a search. *found* counts all matches, also those beyond the 2,000 that hh.ru
-    lets anybody page to; *pages* ends there. *unreadable*: how many items had to be left out."""
+    """One page of a search. *found* counts all matches, also those beyond the 2,000 that can be
+    paged to; *pages* ends there. *unreadable*: the number of items that had to be left out."""
 
     items: tuple[Vacancy, ...]
     found: int
@@ -131,7 +131,7 @@ class SearchPage(_Model):
 
 
 class Me(_Model):
-    """Whose token it is. Employers log in through the same page: look at *is_applicant*."""
+    """The owner of a token. Employers log in through the same page: look at *is_applicant*."""
 
     id: str = Field(min_length=1, max_length=64)
     is_applicant: bool = False
@@ -140,10 +140,10 @@ class Me(_Model):
 
 
 class Negotiation(_Model):
-    """One of a person's negotiations: an application, and what became of it.
+    """One of a person's negotiations: an application and its current state.
 
     *state* is an open set (response, invitation, discard, hidden, interview, hired seen).
-    *vacancy_id* is missing where the vacancy was deleted.
+    *vacancy_id* is missing if the vacancy was deleted.
     """
 
     id: str = Field(pattern=r"^\d{1,19}$")

@@ -1,16 +1,16 @@
 """The pacer: when the next call to hh.ru may start, for all functions behind one egress address.
 
-hh.ru counts calls by address (about 10 a second, then 429); tools that live keep 0.345 s between
-calls. One DynamoDB item holds ``tat``, the moment (ms) from which the next slot is free. A call
-reserves its slot with one conditional UpdateItem, which moves ``tat`` by one interval, and then
-sleeps until the slot comes (GCRA with a burst of one). A slot further ahead than the caller's
-*patience* is not taken: the caller gets :class:`HHBusy` with the wait. Background work has little
-patience, so that interactive calls come first when it is crowded.
+hh.ru counts calls by address (about 10 per second, then 429); the tools known to work keep 0.345 s
+between calls. One DynamoDB item holds ``tat``, the moment (ms) from which the next slot is free. A
+call reserves its slot with one conditional UpdateItem, which moves ``tat`` by one interval, and
+then sleeps until the slot begins (GCRA with a burst of one). A slot further ahead than the caller's
+*patience* is not reserved: the caller gets :class:`HHBusy` with the wait. Background work has
+little patience, so that interactive calls come first under load.
 
-The same item carries a pause: after 429, a blocked region or repeated failures every caller is
-refused at once, with the reason, until ``paused_until``; nobody asks hh.ru meanwhile.
+The same item stores a pause: after 429, a blocked region or repeated failures every caller is
+refused at once, with the reason, until ``paused_until``; no call is made until then.
 
-This is real time on purpose, not the domain's clock: what is spaced are packets.
+This is real time on purpose, not domain time, since it spaces network packets.
 
     timeline      now ........ tat ........ now + patience
     IDLE          tat <= now: the slot is now           SET tat = now + interval
@@ -47,8 +47,8 @@ _PAUSES: dict[str, tuple[type[HHBusy | HHRegionBlocked | HHUnavailable], str]] =
 class Pacer:
     """Slots for calls to hh.ru, shared through one item of *table*.
 
-    *calls_per_second*: how many slots a second. *patience_ms*: how far ahead a slot may lie.
-    *now_ms* and *sleep* are seams for tests.
+    *calls_per_second*: slots per second. *patience_ms*: how far ahead a slot may lie. *now_ms* and
+    *sleep* are seams for tests.
     """
 
     def __init__(
@@ -70,25 +70,25 @@ class Pacer:
         self._last_tat = 0
 
     def wait(self, patience_ms: int | None = None) -> None:
-        """Reserve the next slot and sleep until it comes. *patience_ms*: for this slot alone.
+        """Reserve the next slot and sleep until it begins. *patience_ms*: for this slot alone.
 
         Raises :class:`HHBusy` when no slot lies within the patience, the pause's error while calls
         are paused, :class:`HHUnavailable` when DynamoDB does not answer (deny, never overrun).
         """
         now = self._now_ms()
         patience_ms = self.patience_ms if patience_ms is None else patience_ms
-        busy = self._last_tat > now
+        is_busy = self._last_tat > now
         for _ in range(4):
-            slot, seen = self._reserve(now, now + patience_ms, busy=busy)
+            slot, item = self._reserve(now, now + patience_ms, is_busy=is_busy)
             if slot is not None:
                 if slot > now:
                     self._sleep((slot - now) / 1000)
                 return
-            self._refuse_while_paused(seen, now)
-            tat = int(seen.get("tat", {"N": "0"})["N"])
+            self._refuse_while_paused(item, now)
+            tat = int(item.get("tat", {"N": "0"})["N"])
             if tat > now + patience_ms:
                 raise _busy(tat - now - patience_ms)
-            busy = tat > now
+            is_busy = tat > now
         raise _busy(self.interval_ms)
 
     def pause(self, reason: str, seconds: float) -> None:
@@ -105,10 +105,13 @@ class Pacer:
             },
         )
 
-    def _reserve(self, now: int, latest: int, *, busy: bool) -> tuple[int | None, dict[str, Any]]:
-        """The slot's moment, or ``None`` and the item as it stands."""
+    def _reserve(
+        self, now: int, latest: int, *, is_busy: bool
+    ) -> tuple[int | None, dict[str, Any]]:
+        """Return the start of the slot (ms) and the new attributes; ``None`` and the current item
+        if no slot could be reserved."""
         values = {":now": {"N": str(now)}, ":expires": {"N": str(now // 1000 + 86_400)}}
-        if busy:
+        if is_busy:
             update = "SET tat = tat + :interval, expires_at = :expires"
             condition = SLOT_COMES_IN_TIME
             values[":interval"] = {"N": str(self.interval_ms)}
@@ -123,11 +126,11 @@ class Pacer:
         self._last_tat = int(item["tat"]["N"])
         return self._last_tat - self.interval_ms, item
 
-    def _refuse_while_paused(self, seen: dict[str, Any], now: int) -> None:
-        until = int(seen.get("paused_until", {"N": "0"})["N"])
+    def _refuse_while_paused(self, item: dict[str, Any], now: int) -> None:
+        until = int(item.get("paused_until", {"N": "0"})["N"])
         if until > now:
-            kind, message = _PAUSES[seen["pause_reason"]["S"]]
-            paused = kind(message, retry_after_s=_seconds(until - now))
+            error_class, message = _PAUSES[item["pause_reason"]["S"]]
+            paused = error_class(message, retry_after_s=_seconds(until - now))
             paused.may_have_acted = False
             paused.is_pause = True
             raise paused
@@ -135,9 +138,9 @@ class Pacer:
     def _update(
         self, update: str, condition: str, values: dict[str, Any]
     ) -> tuple[bool, dict[str, Any]]:
-        """Whether the condition held, and the new attributes or else the old item."""
+        """Return whether the condition held, and the new attributes, or else the old item."""
         try:
-            answer = aws.call(
+            response = aws.call(
                 "dynamodb",
                 "UpdateItem",
                 {
@@ -159,7 +162,7 @@ class Pacer:
             unpaced.may_have_acted = False
             unpaced.is_pause = True
             raise unpaced from error
-        return True, answer["Attributes"]
+        return True, response["Attributes"]
 
 
 def _busy(wait_ms: int) -> HHBusy:

@@ -1,6 +1,6 @@
-"""hh.ru's answers read into models: salaries, nulls, names and markup put straight.
+"""Conversion of hh.ru's responses to models: salaries, nulls, names and markup are normalised.
 
-An answer that does not fit raises one of :data:`UNREADABLE`; nothing is guessed.
+A response that does not fit raises one of :data:`UNREADABLE`; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -19,81 +19,84 @@ from ullgetthejob.hh.models import (
     VacancyDetail,
 )
 
-SEVERAL = 3
+MIN_ITEMS_TO_JUDGE_PAGE = 3
 UNREADABLE = (ValidationError, KeyError, TypeError, AttributeError)
 
 
-def search_page(answer: dict[str, Any]) -> SearchPage:
-    """The answer of ``GET /vacancies``.
+def search_page(content: dict[str, Any]) -> SearchPage:
+    """Return the page of a ``GET /vacancies`` response.
 
-    One vacancy of an unknown shape does not hide the others: it is left out and counted, also where
-    it is alone on the last page. A page of several on which nothing is readable is unreadable
-    itself: hh.ru has changed its shape, and the run must not end as if there were nothing.
+    A vacancy of an unknown shape does not hide the others: it is left out and counted, also if it
+    is the only one of the last page. A page with several items, none of them readable, raises one
+    of :data:`UNREADABLE`: hh.ru has changed its shape, and the run must not end as if it had none.
     """
     items: list[Vacancy] = []
     unreadable = 0
-    for item in answer["items"]:
+    for item in content["items"]:
         try:
             items.append(vacancy(item))
         except UNREADABLE:
             unreadable += 1
-            if unreadable == len(answer["items"]) >= SEVERAL:
+            if unreadable == len(content["items"]) >= MIN_ITEMS_TO_JUDGE_PAGE:
                 raise
-    return SearchPage.model_validate({**answer, "items": items, "unreadable": unreadable})
+    return SearchPage.model_validate({**content, "items": items, "unreadable": unreadable})
 
 
 def vacancy(item: dict[str, Any]) -> Vacancy:
-    """One of the ``items`` of a search."""
+    """Return the vacancy of one of the ``items`` of a search."""
     return Vacancy.model_validate(_normalise(item))
 
 
-def vacancy_detail(answer: dict[str, Any]) -> VacancyDetail:
-    """The answer of ``GET /vacancies/{id}``. A branded description replaces an empty plain one."""
-    plain = _normalise(answer)
-    html = answer.get("description") or answer.get("branded_description") or ""
+def vacancy_detail(content: dict[str, Any]) -> VacancyDetail:
+    """Return the vacancy of a ``GET /vacancies/{id}`` response; a branded description replaces an
+    empty plain one."""
+    plain = _normalise(content)
+    html = content.get("description") or content.get("branded_description") or ""
     plain["description"] = markup.to_text(html)
-    plain["key_skills"] = [skill["name"] for skill in answer.get("key_skills") or ()]
+    plain["key_skills"] = [skill["name"] for skill in content.get("key_skills") or ()]
     plain["driver_license_types"] = [
-        license["id"] for license in answer.get("driver_license_types") or ()
+        licence["id"] for licence in content.get("driver_license_types") or ()
     ]
     return VacancyDetail.model_validate(plain)
 
 
-def me(answer: dict[str, Any]) -> Me:
-    """The answer of ``GET /me`` to a person's token; name, e-mail and phone are not kept."""
-    plain = {key: value for key, value in answer.items() if value is not None}
+def me(content: dict[str, Any]) -> Me:
+    """Return the owner of a person's token from a ``GET /me`` response, without name, e-mail and
+    phone."""
+    plain = {key: value for key, value in content.items() if value is not None}
     plain["id"] = str(plain["id"])
     plain.setdefault("is_applicant", plain.get("auth_type") == "applicant")
     plain.setdefault("is_employer", plain.get("auth_type") == "employer")
     return Me.model_validate(plain)
 
 
-def resume_page(answer: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """One page of ``GET /resumes/mine``, as hh.ru gives it, and how many pages there are."""
-    pages = answer.get("pages")
-    return [resume(item) for item in answer["items"]], pages if isinstance(pages, int) else 0
+def resume_page(content: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Return the resumes of a page of ``GET /resumes/mine``, in hh.ru's shape, and the number of
+    pages."""
+    pages = content.get("pages")
+    return [resume(item) for item in content["items"]], pages if isinstance(pages, int) else 0
 
 
-def resume(answer: dict[str, Any]) -> dict[str, Any]:
-    """A resume as hh.ru gives it; it has at least an ``id``."""
-    if not isinstance(answer["id"], str):
+def resume(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a resume in hh.ru's shape; it has at least an ``id``."""
+    if not isinstance(content["id"], str):
         raise TypeError("a resume without an id")
-    return answer
+    return content
 
 
-def creation_is_available(answer: dict[str, Any]) -> bool:
-    """What ``GET /resumes/creation_availability`` says."""
-    return bool(answer["is_creation_available"])
+def creation_is_available(content: dict[str, Any]) -> bool:
+    """Return whether ``GET /resumes/creation_availability`` allows another resume."""
+    return bool(content["is_creation_available"])
 
 
-def negotiation_page(answer: dict[str, Any]) -> NegotiationPage:
-    """One page of ``GET /negotiations``."""
-    items = [negotiation(item) for item in answer["items"]]
-    return NegotiationPage.model_validate({"items": items, "pages": answer["pages"]})
+def negotiation_page(content: dict[str, Any]) -> NegotiationPage:
+    """Return the page of a ``GET /negotiations`` response."""
+    items = [negotiation(item) for item in content["items"]]
+    return NegotiationPage.model_validate({"items": items, "pages": content["pages"]})
 
 
 def negotiation(item: dict[str, Any]) -> Negotiation:
-    """One of its items; ``vacancy`` and ``resume`` may be null or missing."""
+    """Return the negotiation of an item; its ``vacancy`` and ``resume`` may be null or missing."""
     return Negotiation.model_validate(
         {
             **item,
@@ -106,7 +109,7 @@ def negotiation(item: dict[str, Any]) -> Negotiation:
 
 
 def _normalise(item: dict[str, Any]) -> dict[str, Any]:
-    # A flag or a list that is null means what its absence means.
+    # A flag or a list that is null means the same as a missing one.
     plain = {key: value for key, value in item.items() if value is not None}
     plain["salary"] = _salary(item.get("salary_range") or item.get("salary"))
     snippet = item.get("snippet") or {}
@@ -115,7 +118,8 @@ def _normalise(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _salary(salary: dict[str, Any] | None) -> dict[str, Any] | None:
-    """``salary_range`` (with mode and frequency), or the deprecated ``salary`` (a month's)."""
+    """Return the fields of :class:`Salary`, from ``salary_range`` (with mode and frequency) or the
+    deprecated ``salary`` (per month)."""
     if salary is None:
         return None
     return {

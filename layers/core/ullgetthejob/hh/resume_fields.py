@@ -1,9 +1,9 @@
-"""A customised CV, and what of a resume it changes.
+"""The fields of a resume that a customised CV changes.
 
-Nothing is invented. A new resume is a copy of one that its person has, with name, contacts, places,
-jobs, schools and languages as they stand there; over it goes what the CV says of the title, of the
-person and of their skills. The CV's experience and education are prose: hh.ru wants employers,
-dates and schools, which only the copy has. ``addedKeywords`` are words of its texts, no skills.
+Nothing is invented. A new resume is a copy of an existing resume of the person, with its name,
+contacts, places, jobs, schools and languages; title, description of the person and skills come from
+the CV. The CV's experience and education are prose: hh.ru wants employers, dates and schools, which
+only the copy has. ``addedKeywords`` are words of the CV's texts, not skills.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-# What hh.ru takes (GET /resume_conditions).
+# hh.ru's limits (GET /resume_conditions).
 SHORTEST_TITLE = 2
 LONGEST_TITLE = 100
 LONGEST_ABOUT = 32_768
@@ -22,10 +22,10 @@ LONGEST_SKILL = 100
 
 
 def changes(cv: Mapping[str, Any]) -> dict[str, Any]:
-    """What a resume says by *cv*: ``title``, ``skills`` (hh.ru: free text about the person) and
-    ``skill_set`` as ``POST`` and ``PUT /resumes`` take them; without those that it does not tell.
+    """Return the fields that *cv* changes, as ``POST`` and ``PUT /resumes`` take them: ``title``,
+    ``skills`` (hh.ru: free text about the person) and ``skill_set``; only those that it contains.
 
-    What is longer than hh.ru takes ends at the last whole word, paragraph or skill that fits.
+    A text longer than hh.ru's limit is cut after the last whole word, paragraph or skill that fits.
     """
     title = _cut(" ".join(_text(cv.get("title")).split()), LONGEST_TITLE)
     about = _about(_text(cv.get("summary")), _text(cv.get("projects")))
@@ -40,23 +40,24 @@ def changes(cv: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def free_title(wish: str, taken: Collection[str]) -> str:
-    """*wish*, with a number if it is *taken* (hh.ru: no two resumes of a person share a title)."""
-    used = {_compared(title) for title in taken}
-    title, number = wish, 1
-    while _compared(title) in used:
+def free_title(preferred: str, taken: Collection[str]) -> str:
+    """Return the *preferred* title, with a number if it is *taken* (hh.ru: no two resumes of a
+    person share a title)."""
+    used = {_normalise(title) for title in taken}
+    title, number = preferred, 1
+    while _normalise(title) in used:
         number += 1
-        mark = f" ({number})"
-        title = _cut(wish, LONGEST_TITLE - len(mark)) + mark
+        suffix = f" ({number})"
+        title = _cut(preferred, LONGEST_TITLE - len(suffix)) + suffix
     return title
 
 
-def same_title(one: str, other: str) -> bool:
-    """Whether hh.ru may take them for the same."""
-    return _compared(one) == _compared(other)
+def same_title(title: str, other_title: str) -> bool:
+    """Return whether hh.ru may regard the titles as equal."""
+    return _normalise(title) == _normalise(other_title)
 
 
-def _compared(title: str) -> str:
+def _normalise(title: str) -> str:
     return " ".join(title.split()).casefold()
 
 
@@ -66,7 +67,7 @@ def _about(summary: str, projects: str) -> str:
 
 
 def _skills(texts: Iterable[str]) -> list[str]:
-    """Each once, as it is written first."""
+    """Return each skill once, in its first spelling."""
     found: dict[str, str] = {}
     for text in texts:
         skill = " ".join(text.split())
@@ -75,20 +76,20 @@ def _skills(texts: Iterable[str]) -> list[str]:
     return list(found.values())[:MOST_SKILLS]
 
 
-def _cut(text: str, most: int) -> str:
-    if len(text) <= most:
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
         return text
-    kept = text[: most + 1]
-    whole_words = kept[: max(kept.rfind(" "), kept.rfind("\n"))] if " " in kept.strip() else ""
-    return (whole_words or text[:most]).rstrip()
+    start = text[: limit + 1]
+    whole_words = start[: max(start.rfind(" "), start.rfind("\n"))] if " " in start.strip() else ""
+    return (whole_words or text[:limit]).rstrip()
 
 
 def _texts(value: Any) -> list[str]:
-    return [_text(one) for one in value] if isinstance(value, list) else []
+    return [_text(item) for item in value] if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str:
-    """A text that Postgres and hh.ru can hold; empty for what is none."""
+    """Return a text that Postgres and hh.ru can hold; empty if *value* is not a text."""
     if not isinstance(value, str):
         return ""
     return value.replace("\0", "").encode("utf-8", "ignore").decode().strip()

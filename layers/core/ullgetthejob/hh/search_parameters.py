@@ -1,8 +1,8 @@
-"""The parameters of ``GET /vacancies``: types, limits and how they depend on each other.
+"""The parameters of ``GET /vacancies``: types, limits and dependencies between them.
 
-Whether an id or a code exists is decided by hh.ru's own dictionaries
-(:mod:`ullgetthejob.hh.dictionaries`). A name that hh.ru does not know is refused here: hh.ru itself
-ignores it silently, which would widen the search.
+Whether an id or a code exists is checked with hh.ru's own dictionaries
+(:mod:`ullgetthejob.hh.dictionaries`). A parameter that hh.ru does not know is refused here: hh.ru
+itself ignores it silently, which would widen the search.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MAX_PER_PAGE = 100
 
 
 def _as_list(value: Any) -> Any:
-    """One value, as the BFF sends it, is a list of one."""
+    """Return a single value, as the BFF sends it, as a tuple of one."""
     return (value,) if isinstance(value, (str, int, float, bool)) else value
 
 
 def _like(pattern: str, message: str) -> AfterValidator:
-    """The whole text matches *pattern*; *message* says in words what it must be."""
+    """Return a validator that the whole text matches *pattern*, with *message* as its error."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value, re.DOTALL):
@@ -54,10 +54,9 @@ Longitude = Annotated[float, Field(ge=-180, le=180)]
 
 
 class SearchParameters(BaseModel):
-    """A search on hh.ru. A repeatable parameter takes one value or a list of them.
+    """A search on hh.ru. A repeatable parameter takes one value or a list of values.
 
-    ``no_magic`` is on unless it is switched off: hh.ru would otherwise turn words of ``text`` into
-    filters of its own.
+    ``no_magic`` is on by default: without it hh.ru turns words of ``text`` into its own filters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,7 +110,7 @@ class SearchParameters(BaseModel):
     per_page: int = Field(MAX_PER_PAGE, ge=1, le=MAX_PER_PAGE)
 
     @model_validator(mode="after")
-    def _fits_together(self) -> SearchParameters:
+    def _check_dependencies(self) -> SearchParameters:
         if (self.page + 1) * self.per_page > MAX_DEPTH:
             raise ValueError(f"page: hh.ru shows no more than {MAX_DEPTH} vacancies of a search")
         if self.period is not None and (self.date_from or self.date_to):
@@ -139,19 +138,20 @@ class SearchParameters(BaseModel):
         return self
 
     def query(self) -> list[tuple[str, str]]:
-        """The query of ``GET /vacancies``: lists as repeated keys, booleans in words."""
+        """Return the query of ``GET /vacancies``: lists as repeated keys, lower-case booleans."""
         pairs: list[tuple[str, str]] = []
         for name in type(self).model_fields:
             value = getattr(self, name)
             if value is None or value == "":
                 continue
-            for one in value if isinstance(value, tuple) else (value,):
-                pairs.append((name, str(one).lower() if isinstance(one, bool) else str(one)))
+            for item in value if isinstance(value, tuple) else (value,):
+                pairs.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
         return pairs
 
 
 def _moment(name: str, value: str | None) -> datetime | None:
-    """``YYYY-MM-DD`` or a full ISO 8601 moment (hh.ru rounds it to five minutes)."""
+    """Return the moment of ``YYYY-MM-DD`` or of a full ISO 8601 text (hh.ru rounds it to five
+    minutes). Raises ``ValueError``, which names the parameter."""
     if value is None:
         return None
     try:

@@ -1,1 +1,1 @@
-"""What the house stands on: settings, errors, HTTP, Postgres, AWS, secrets, time, telemetry."""
+"""Generic infrastructure: settings, errors, HTTP, Postgres, AWS, secrets, time, telemetry."""

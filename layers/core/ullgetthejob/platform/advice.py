@@ -1,7 +1,7 @@
-"""A sentence for each code of an error that a person can be shown: what it means, what to do.
+"""Advice texts: one sentence per error code that a user can be shown, with what to do next.
 
-``message`` beside it in an answer is for developers: it names headers and fields. A test compares
-the keys with the codes that the code has.
+``message`` beside it in a response is for developers: it names headers and fields. A test compares
+the keys with the error codes that the source raises.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 _LATER = "This does not work at the moment. Please try again in a minute."
 _LOG_IN = "Please log in at hh.ru again."
 _START_LOGIN = "The login at hh.ru did not work out. Please start it again."
-_RELOAD = "The connection is no good any more. Please reload the page."
+_RELOAD = "The connection is no longer valid. Please reload the page."
 _OURS = "Something is wrong on our side. Please try again later, or write to the support."
 
 ADVICE: dict[str, str] = {
@@ -19,7 +19,7 @@ ADVICE: dict[str, str] = {
     "invalid_signature": _OURS,
     "forbidden": "You may not do this. Please log in with the account that it belongs to.",
     "user_mismatch": "This belongs to another session. Please log in again.",
-    # what was asked
+    # what was requested
     "bad_request": "The request could not be read. Please reload the page and try again.",
     "unsupported_encoding": "The request could not be read. Please reload the page and try again.",
     "invalid_json": "The request could not be read. Please reload the page and try again.",
@@ -29,18 +29,18 @@ ADVICE: dict[str, str] = {
     "missing_email": "Your CV has no e-mail address. Please add one.",
     "missing_phone": "Your CV has no phone number of the form +7 and ten digits. Please add one.",
     "conflict": "This was sent before with other content. Please reload the page and look.",
-    "wrong_state": "This is not possible any more. Please reload the page to see how it stands.",
+    "wrong_state": "This is no longer possible. Please reload the page to see how it stands.",
     "same_search": "You have saved this search already. Please change that one instead.",
-    "too_many_searches": "You have as many saved searches as there can be. Please delete one.",
-    # what is not there
+    "too_many_searches": "You have the maximum number of saved searches. Please delete one.",
+    # what does not exist
     "not_found": "There is no such page. Please go back and try again.",
-    "job_not_found": "This vacancy is not at hh.ru any more. Please choose another.",
+    "job_not_found": "This vacancy is no longer at hh.ru. Please choose another.",
     "resume_not_found": "This resume is not in your account at hh.ru. Please choose another.",
     "application_not_found": "This application is not in your account. Please reload the page.",
     "campaign_not_found": "This campaign is not in your account. Please reload the page.",
-    "account_not_found": "hh.ru does not know this account any more. Please log in with another.",
+    "account_not_found": "hh.ru no longer knows this account. Please log in with another.",
     "user_not_found": "We do not know you yet. Please connect your account at hh.ru.",
-    # what the person does at hh.ru
+    # what the user has to do at hh.ru
     "needs_person": "There is something that you have to do at hh.ru first. Please look there.",
     "reauth_required": _LOG_IN,
     "hh_captcha": "hh.ru wants to know that you are no robot. Please solve the captcha there.",
@@ -93,7 +93,7 @@ ADVICE: dict[str, str] = {
     "secrets_unavailable": _LATER,
     "bff_refused": _OURS,
     "bff_unavailable": _LATER,
-    "broadcast_off": "New vacancies are not shown to everybody here. Please use a saved search.",
+    "broadcast_off": "New vacancies are not shown to all users here. Please use a saved search.",
     "internal_error": _OURS,
     # the WebSocket
     "bad_ticket": _RELOAD,
@@ -109,5 +109,5 @@ ADVICE: dict[str, str] = {
 
 
 def for_person(code: str) -> str:
-    """The sentence for *code*."""
+    """Return the advice text for *code*; for an unknown code that of ``internal_error``."""
     return ADVICE.get(code, ADVICE["internal_error"])

@@ -1,4 +1,4 @@
-"""Who is calling: the service or the administrator by a secret, a user by a token of Core's own.
+"""Authentication: the service and the administrator by a secret, a user by Core's own token.
 
 The service is the BFF, or our CLI.
 ``X-Core-Secret`` (or its alias ``X-Orchestrator-Secret``) is compared in constant time with the
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and in which request. *user_id* is the subject of the token, if one was sent, and
-    *idempotency_key* the header ``Idempotency-Key``: the same act comes with the same key."""
+    """The caller of one request. *user_id* is the subject of the token, if one was sent, and
+    *idempotency_key* the header ``Idempotency-Key``: a repeated request has the same key."""
 
     kind: Literal["user", "service", "admin", "core"]
     request_id: str
@@ -35,27 +35,27 @@ class Caller:
 
 
 class People(Protocol):
-    """Where the edge finds the person that a request is about; *user_id* is an attribute of it."""
+    """A repository of the persons that requests are about; each has the attribute *user_id*."""
 
     def find_by_token(self, token: str) -> Any:
-        """The person that a token was issued to. Raises :class:`Unauthorized`."""
+        """Return the person that a token was issued to. Raises :class:`Unauthorized`."""
 
     def find_by_id(self, user_id: UUID) -> Any:
-        """The person that the service names. Raises :class:`NotFound`."""
+        """Return the person that the service names. Raises :class:`NotFound`."""
 
     def find_or_unknown(self, user_id: UUID) -> Any:
-        """The same, but a user whom nobody knows stands for itself."""
+        """Return the person that the service names; a placeholder for an unknown user."""
 
 
 def require_service(headers: Mapping[str, str], body: bytes) -> None:
     """Raise :class:`Unauthorized` unless the caller knows the service's secret.
 
-    *headers*: lower-case names. *body*: the raw bytes that a signature is of.
+    *headers*: lower-case names. *body*: the raw bytes that were signed.
     """
     sent = headers.get("x-core-secret") or headers.get("x-orchestrator-secret")
     if not sent:
         raise Unauthorized("the header X-Core-Secret is missing")
-    matching = _matching(sent, "ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS")
+    matching = _find_secret(sent, "ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS")
     if matching is None:
         raise Unauthorized("the header X-Core-Secret is wrong")
     _require_signature(headers.get("x-signature"), body, matching)
@@ -66,28 +66,28 @@ def require_admin(headers: Mapping[str, str]) -> None:
     sent = headers.get("x-admin-secret")
     if not sent:
         raise Unauthorized("the header X-Admin-Secret is missing")
-    if _matching(sent, "ADMIN_SECRET") is None:
+    if _find_secret(sent, "ADMIN_SECRET") is None:
         raise Unauthorized("the header X-Admin-Secret is wrong")
 
 
-def _matching(sent: str, *names: str) -> str | None:
-    """Return the secret among the variables *names* that *sent* is; ``None`` if it is none, which
-    may have been rotated: then each is read again once. The previous one is read when needed."""
-    for again in (False, True):
+def _find_secret(sent: str, *names: str) -> str | None:
+    """Return the secret among the variables *names* that equals *sent*, else ``None``. Since it may
+    have been rotated, each is read again once; the previous secret is read only when needed."""
+    for is_retry in (False, True):
         for name in names:
-            if again and not secrets.refresh(name):
+            if is_retry and not secrets.refresh(name):
                 continue
             known = secrets.read(name)
-            if known and _same(known, sent):
+            if known and _is_equal(known, sent):
                 return known
     return None
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
-    """The token of ``Authorization: Bearer``; ``None`` without that header.
+    """Return the token of ``Authorization: Bearer``; ``None`` without that header.
 
-    Raises :class:`Unauthorized` for any other scheme, and for a header that is empty: credentials
-    that are sent always bind, and a client that lost its token must not act as nobody's.
+    Raises :class:`Unauthorized` for any other scheme, and for an empty header: credentials that
+    are sent are always checked, and a client that lost its token must not pass as anonymous.
     """
     sent = headers.get("authorization")
     if sent is None:
@@ -99,7 +99,7 @@ def bearer(headers: Mapping[str, str]) -> str | None:
 
 
 def invalid_token() -> Unauthorized:
-    """One answer for every way in which a token can be no good."""
+    """Return the error of an invalid token, the same for every cause."""
     return Unauthorized("the bearer token is not valid", code="invalid_token")
 
 
@@ -109,10 +109,10 @@ def _require_signature(sent: str | None, body: bytes, secret: str) -> None:
             raise Unauthorized("the header X-Signature is missing", code="invalid_signature")
         return
     expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    if not _same(expected, sent):
+    if not _is_equal(expected, sent):
         raise Unauthorized("the header X-Signature does not fit", code="invalid_signature")
 
 
-def _same(expected: str, sent: str) -> bool:
-    # a header may have bytes that are no text, which arrive as lone surrogates
+def _is_equal(expected: str, sent: str) -> bool:
+    # a header may contain bytes that are not text, which arrive as lone surrogates
     return hmac.compare_digest(expected.encode(), sent.encode(errors="surrogatepass"))

@@ -3,12 +3,12 @@
 The four speak one protocol: a JSON body POSTed to ``/``, the operation in ``X-Amz-Target``, signed
 with Signature Version 4. boto3 would do the same and cost 150-250 ms of every cold start, and three
 times the CPU of every call (``make bench-cold-start``; docs/decisions/0001-aws-without-sdk.md).
-Operations, requests and answers are those of AWS's API references, bytes as base64 text.
+Operations, requests and responses are those of AWS's API references, bytes as base64 text.
 
-Connections are kept alive, as many a service as threads have called at the same time: none waits
-for another's answer. A connection that died while the environment was frozen is replaced;
-throttling and failures of AWS's are tried again, so a request may arrive twice: whoever calls makes
-sure that this is harmless.
+Connections are kept alive, as many per service as threads have called at the same time, so that no
+thread waits for the response of another. A connection that was closed while the environment was
+frozen is replaced; throttling and AWS's own failures are retried, so a request may arrive twice:
+the caller makes sure that this is harmless.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ RETRIED = frozenset(
 class AwsError(Exception):
     """AWS refused a request, or could not be reached (``Unreachable``).
 
-    *code*: AWS's own, such as ``ConditionalCheckFailedException``. *content*: the whole answer; a
-    failed condition has the item there when ``ReturnValuesOnConditionCheckFailure`` asked for it.
+    *code*: AWS's own, such as ``ConditionalCheckFailedException``. *content*: the whole response;
+    it has the item of a failed condition if ``ReturnValuesOnConditionCheckFailure`` requested it.
     """
 
     def __init__(self, code: str, content: dict[str, Any]) -> None:
@@ -73,30 +73,30 @@ class AwsError(Exception):
 
 
 def call(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-    """AWS's answer to *operation*, such as ``call("dynamodb", "UpdateItem", {...})``.
+    """Return AWS's response to *operation*, such as ``call("dynamodb", "UpdateItem", {...})``.
 
     Raises :class:`AwsError`.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _service(service).call(operation, request)
+            return _service_for(service).call(operation, request)
         except AwsError as error:
-            retried = error.code in RETRIED or error.code == "Unreachable"
-            if attempt == ATTEMPTS or not retried:
+            is_retryable = error.code in RETRIED or error.code == "Unreachable"
+            if attempt == ATTEMPTS or not is_retryable:
                 raise
         time.sleep(BACKOFF_S * 2**attempt * random.random())  # noqa: S311 - jitter, no secret
     raise AssertionError("unreachable")
 
 
 def reset_connections() -> None:
-    """Forget connections and credentials: for tests that change the environment."""
+    """Close all connections and drop their settings: for tests that change the environment."""
     for service in _services.values():
         service.close()
     _services.clear()
 
 
 class _Service:
-    """One service at one endpoint. Its idle connections are kept, the last used is taken first."""
+    """One service at one endpoint, with its idle connections; the last used is reused first."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -117,9 +117,9 @@ class _Service:
             "host": self.host,
             "x-amz-target": f"{target}.{operation}",
         }
-        status, answer = self._send(body, signed(headers, body, self.name, self.region))
+        status, payload = self._send(body, signed(headers, body, self.name, self.region))
         try:
-            content = json.loads(answer)
+            content = json.loads(payload)
         except ValueError:
             content = {}
         if status == http.client.OK:
@@ -131,7 +131,7 @@ class _Service:
         while self._idle:
             self._idle.pop().close()
 
-    def _take(self) -> http.client.HTTPConnection:
+    def _acquire_connection(self) -> http.client.HTTPConnection:
         try:
             return self._idle.pop()
         except IndexError:
@@ -141,21 +141,21 @@ class _Service:
         return http.client.HTTPConnection(self.host, timeout=TIMEOUT_S)
 
     def _send(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        connection = self._take()
-        kept = connection.sock is not None
+        connection = self._acquire_connection()
+        is_reused = connection.sock is not None
         try:
-            answer = self._exchange(connection, body, headers)
+            response = self._exchange(connection, body, headers)
         except (http.client.HTTPException, OSError) as error:
             connection.close()
-            if not kept or isinstance(error, TimeoutError):
+            if not is_reused or isinstance(error, TimeoutError):
                 raise AwsError("Unreachable", {}) from error
-            try:  # the kept connection had died meanwhile
-                answer = self._exchange(connection, body, headers)
-            except (http.client.HTTPException, OSError) as again:
+            try:  # the idle connection had been closed by the server
+                response = self._exchange(connection, body, headers)
+            except (http.client.HTTPException, OSError) as second_error:
                 connection.close()
-                raise AwsError("Unreachable", {}) from again
+                raise AwsError("Unreachable", {}) from second_error
         self._idle.append(connection)
-        return answer
+        return response
 
     def _exchange(
         self, connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str]
@@ -168,7 +168,7 @@ class _Service:
 _services: dict[str, _Service] = {}
 
 
-def _service(name: str) -> _Service:
+def _service_for(name: str) -> _Service:
     return _services.get(name) or _services.setdefault(name, _Service(name))
 
 
@@ -181,10 +181,10 @@ def signed(
     method: str = "POST",
     path: str = "/",
 ) -> dict[str, str]:
-    """*headers* (lower-case names, ``host`` among them) with those of AWS Signature Version 4.
+    """Return *headers* (lower-case names, with ``host``) and those of AWS Signature Version 4.
 
-    *path*: encoded once more than it is sent. Credentials are the environment's, as Lambda sets
-    them.
+    *path*: encoded once more than it is sent. The credentials are read from the environment, as
+    Lambda sets them.
     """
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # AWS compares it with real time
     headers = {**headers, "x-amz-date": moment}
@@ -213,7 +213,7 @@ def signed(
 
 @lru_cache(maxsize=8)
 def _signing_key(secret: str, scope: str) -> bytes:
-    """The key of a day, a region and a service."""
+    """Return the signing key of a day, a region and a service."""
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")

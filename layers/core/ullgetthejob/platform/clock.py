@@ -1,11 +1,13 @@
-"""The one clock of domain time.
+"""The single clock of domain time.
 
-Domain code takes ``now`` as a parameter; whoever starts a piece of work reads it here. SQL never
-asks Postgres for the time. In the cloud this is the system's clock and nothing can set it: the only
-way to replace it is :func:`install`, which only local runs and tests call, in their own process.
+Domain code takes ``now`` as a parameter; the code that starts a piece of work reads it here. SQL
+never asks Postgres for the time. In the cloud this is the system's clock and nothing can set it:
+the only way to replace it is :func:`install`, which only local runs and tests call, in their own
+process.
 
-How old a socket is, which of two processes posts to it, and whether a process lives, is no domain
-time: days may pass there in seconds. For that, and nothing else, :func:`real_ms`.
+The age of a socket, which of two processes posts to it, and whether a process is alive are not
+domain time: in a local run days of domain time may pass in seconds. For these, and nothing else,
+use :func:`real_ms`.
 """
 
 import time
@@ -13,24 +15,24 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 
-def _system() -> datetime:
+def _system_time() -> datetime:
     return datetime.now(UTC)
 
 
-_source: Callable[[], datetime] = _system
+_source: Callable[[], datetime] = _system_time
 
 
 def now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """Return the current domain time, timezone-aware, in UTC."""
     return _source()
 
 
 def real_ms() -> int:
-    """The machine's own time, in milliseconds since 1970."""
+    """Return the machine's own time, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def install(source: Callable[[], datetime] | None) -> None:
-    """Replace the source of time in this process; ``None`` brings the system's clock back."""
+    """Replace the source of time in this process; ``None`` restores the system's clock."""
     global _source
-    _source = source or _system
+    _source = source or _system_time

@@ -1,7 +1,7 @@
-"""Where Postgres is, as people write it, and why it refuses: without ever repeating an address.
+"""The address of Postgres as operators write it, and why a connection was refused.
 
-What libpq, psycopg, SQLAlchemy and Alembic say of an address may quote its password. So their texts
-are read here, and none is passed on.
+The error messages of libpq, psycopg, SQLAlchemy and Alembic may quote the password of an address:
+they are classified here, and neither they nor the address are passed on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 DIALECT = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
 RAW_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# What libpq says where a connection is refused, without a SQLSTATE: which of our settings it is.
+# Cause of a refused connection, by fragments of libpq's messages (there is no SQLSTATE).
 CAUSES: dict[str, tuple[str, ...]] = {
     "password_refused": ("password authentication failed", "no password supplied"),
     "role_refused": ("no pg_hba.conf entry", "does not exist", "not permitted to log in"),
@@ -35,7 +35,7 @@ SENTENCES: dict[str, str] = {
 
 
 class AddressUnreadable(ValueError):
-    """The address is neither a URL nor ``key=value`` pairs of libpq's. Says nothing of it."""
+    """The address is neither a URL nor libpq's ``key=value`` pairs. The message never quotes it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -46,8 +46,8 @@ class AddressUnreadable(ValueError):
 
 
 def normalised(address: str) -> str:
-    """Return *address* as libpq takes it: without a driver in its scheme, as SQLAlchemy writes it,
-    and with a raw ``%`` escaped. Raises :class:`AddressUnreadable`."""
+    """Return *address* as libpq accepts it: without SQLAlchemy's driver in the scheme, and with a
+    raw ``%`` escaped. Raises :class:`AddressUnreadable`."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
@@ -63,8 +63,8 @@ def normalised(address: str) -> str:
 
 def cause_of(error: BaseException) -> str:
     """Return why a connection was refused, as a key of :data:`SENTENCES`."""
-    said = str(error).casefold()
-    for cause, texts in CAUSES.items():
-        if any(text in said for text in texts):
+    message = str(error).casefold()
+    for cause, fragments in CAUSES.items():
+        if any(fragment in message for fragment in fragments):
             return cause
     return "other"

@@ -3,9 +3,9 @@
 Tokens are far below the 4,096 bytes that KMS encrypts directly. The context is bound into the
 ciphertext: moved to a row with another context it does not decrypt.
 
-KMS's own rotation keeps old ciphertexts readable by itself. Where the key is replaced by another,
-``TOKEN_KEY_ID_PREVIOUS`` names the one before: what it encrypted is read, and whoever reads it
-should encrypt it anew (:attr:`Opened.by_previous_key`).
+KMS's own rotation keeps old ciphertexts readable. When the key is replaced by another one,
+``TOKEN_KEY_ID_PREVIOUS`` names the key before it: its ciphertexts are still decrypted, and the
+reader should encrypt them again (:attr:`Decrypted.by_previous_key`).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from ullgetthejob.platform.errors import Unavailable
 
 
 class Undecryptable(Exception):
-    """The ciphertext is of another key or context, or damaged."""
+    """The ciphertext belongs to another key or context, or is damaged."""
 
 
 @dataclass(frozen=True)
 class Decrypted:
-    """A text that was decrypted, and whether by the key before the current one."""
+    """A decrypted text, and whether the previous key decrypted it."""
 
     text: str = field(repr=False)
     by_previous_key: bool
 
 
 def encrypt(plaintext: str, context: dict[str, str]) -> str:
-    """*plaintext* as base64 text that only KMS, given the same *context*, turns back.
+    """Return *plaintext* encrypted, as base64 text that KMS decrypts only with the same *context*.
 
     Raises :class:`~ullgetthejob.platform.errors.Unavailable`.
     """
@@ -46,7 +46,7 @@ def encrypt(plaintext: str, context: dict[str, str]) -> str:
 
 
 def decrypt(ciphertext: str, context: dict[str, str]) -> str:
-    """The text that :func:`encrypt` was given.
+    """Return the text that :func:`encrypt` was given.
 
     Raises :class:`Undecryptable`, :class:`~ullgetthejob.platform.errors.Unavailable`.
     """
@@ -54,7 +54,7 @@ def decrypt(ciphertext: str, context: dict[str, str]) -> str:
 
 
 def decrypt_with_key_info(ciphertext: str, context: dict[str, str]) -> Decrypted:
-    """As :func:`decrypt`, and by which key."""
+    """Return the text as :func:`decrypt` does, and whether the previous key decrypted it."""
     text = _decrypt(settings.text("TOKEN_KEY_ID"), ciphertext, context)
     if text is not None:
         return Decrypted(text, by_previous_key=False)
@@ -66,7 +66,7 @@ def decrypt_with_key_info(ciphertext: str, context: dict[str, str]) -> Decrypted
 
 
 def _decrypt(key_id: str, ciphertext: str, context: dict[str, str]) -> str | None:
-    """The text; ``None`` when the ciphertext is another key's."""
+    """Return the text; ``None`` when the ciphertext belongs to another key."""
     request = {"KeyId": key_id, "CiphertextBlob": ciphertext, "EncryptionContext": context}
     try:
         return base64.b64decode(aws.call("kms", "Decrypt", request)["Plaintext"]).decode()
@@ -75,7 +75,7 @@ def _decrypt(key_id: str, ciphertext: str, context: dict[str, str]) -> str | Non
             return None
         if error.code == "InvalidCiphertextException":
             raise Undecryptable from error
-        # A key that is gone or closed to us may come back: nobody's tokens are given up for that.
+        # A key that is missing or denied may become available again: no token is deleted for that.
         raise _unavailable() from error
 
 

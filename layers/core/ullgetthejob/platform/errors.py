@@ -1,20 +1,20 @@
-"""What can go wrong, in words that a caller may see.
+"""Errors that a caller may see.
 
     AppError
     ├── BadRequest          400  the request cannot be read
-    ├── Unauthorized        401  who is calling is not proven
-    ├── Forbidden           403  proven, and not allowed
-    ├── NotFound            404  there is no such thing, or it is not yours
+    ├── Unauthorized        401  the caller is not authenticated
+    ├── Forbidden           403  authenticated, and not allowed
+    ├── NotFound            404  it does not exist, or belongs to another user
     ├── Conflict            409  the same key with another content
-    ├── NeedsPerson         409  nothing goes on before the person does something
+    ├── NeedsPerson         409  the user has to do something first
     ├── PayloadTooLarge     413
     ├── Invalid             422  it can be read, and a field is wrong
     └── Unavailable         503  not now; ``retry_after_s`` says when
         └── TooManyRequests 429  more than Core can serve in time
 
 Each carries a flat snake_case ``code``, a ``message`` for developers and optional ``details``.
-Neither may hold a secret, personal data or text of hh.ru's. What a person can be shown is in
-:mod:`ullgetthejob.platform.advice`, by code. The table from class to HTTP status is in
+Neither may hold a secret, personal data or text of hh.ru's. The texts that a user can be shown are
+in :mod:`ullgetthejob.platform.advice`, by code. The table from class to HTTP status is in
 :mod:`ullgetthejob.platform.http`, and nowhere else.
 """
 
@@ -45,19 +45,19 @@ class BadRequest(AppError):
 
 
 class Unauthorized(AppError):
-    """Who is calling is not proven."""
+    """The caller is not authenticated."""
 
     code = "unauthorized"
 
 
 class Forbidden(AppError):
-    """The caller is known, and not allowed."""
+    """The caller is authenticated, and not allowed."""
 
     code = "forbidden"
 
 
 class NotFound(AppError):
-    """There is no such thing, or it belongs to somebody else."""
+    """The resource does not exist, or belongs to another user."""
 
     code = "not_found"
 
@@ -69,7 +69,7 @@ class Conflict(AppError):
 
 
 class NeedsPerson(AppError):
-    """Nothing goes on before the person does something, which the message says."""
+    """The user has to do something first, which the message names."""
 
     code = "needs_person"
 
@@ -87,19 +87,19 @@ class Invalid(AppError):
 
     @classmethod
     def field(cls, field: str, message: str) -> Invalid:
-        """One wrong field."""
+        """Return the error of one wrong field."""
         return cls.fields([(field, message)])
 
     @classmethod
     def fields(cls, wrong: list[tuple[str, str]]) -> Invalid:
-        """Several wrong fields; the message names the first."""
+        """Return the error of several wrong fields; the message names the first."""
         field, message = wrong[0]
         listed = [{"field": name, "message": text} for name, text in wrong]
         return cls(f"{field}: {message}", details={"fields": listed})
 
 
 class Unavailable(AppError):
-    """Not now. ``retry_after_s``: seconds after which asking again makes sense."""
+    """Not possible now. ``retry_after_s``: seconds after which a retry makes sense."""
 
     code = "unavailable"
 
@@ -116,6 +116,6 @@ class Unavailable(AppError):
 
 
 class TooManyRequests(Unavailable):
-    """More is asked at the moment than can be served while the caller waits."""
+    """More requests arrive at the moment than can be served while the callers wait."""
 
     code = "too_many_requests"

@@ -1,7 +1,8 @@
-"""Leases: one worker at a time does a thing, kept in DynamoDB.
+"""Leases in DynamoDB: of several workers, one at a time does a piece of work.
 
-Item: ``pk`` (what is leased), ``owner`` (random, one a holder), ``until`` (ms; after it anybody may
-take the lease), ``expires_at`` (s; DynamoDB's TTL, only tidiness: conditions never trust it).
+Item: ``pk`` (the name of the lease), ``owner`` (random, per holder), ``until`` (ms; after it any
+worker may acquire the lease), ``expires_at`` (s; DynamoDB's TTL, only for cleanup: no condition
+relies on it).
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ STILL_OURS = "#owner = :owner"
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that is held: *name* until *until_ms*, proven by *owner*."""
+    """An acquired lease: *name* is held until *until_ms* by *owner*."""
 
     name: str
     owner: str
     until_ms: int
 
     def release(self) -> None:
-        """Let go early. A lease that somebody else took over meanwhile stays theirs."""
+        """Release the lease early. One that another worker has acquired since stays theirs."""
         _update(
             self.name,
             "SET #until = :zero",
@@ -38,11 +39,14 @@ class Lease:
         )
 
 
-def take(name: str, *, seconds: int, now: datetime) -> Lease | None:
-    """Take the lease *name* for *seconds*; ``None`` when another worker holds it."""
+def acquire(name: str, *, seconds: int, now: datetime) -> Lease | None:
+    """Acquire the lease *name* for *seconds* and return it; ``None`` when another worker holds it.
+
+    Raises :class:`~ullgetthejob.platform.errors.Unavailable`.
+    """
     now_ms = int(now.timestamp() * 1000)
     lease = Lease(name, secrets.token_hex(8), now_ms + seconds * 1000)
-    taken = _update(
+    is_acquired = _update(
         name,
         "SET #owner = :owner, #until = :until, expires_at = :expires",
         FREE_OR_EXPIRED,
@@ -53,11 +57,12 @@ def take(name: str, *, seconds: int, now: datetime) -> Lease | None:
             ":now": {"N": str(now_ms)},
         },
     )
-    return lease if taken else None
+    return lease if is_acquired else None
 
 
 def _update(name: str, update: str, condition: str, values: dict[str, dict[str, str]]) -> bool:
-    """Whether it holds now: done, or done by an earlier try whose answer was lost."""
+    """Return whether the update holds now: done, or done by an earlier attempt whose response was
+    lost."""
     try:
         aws.call(
             "dynamodb",

@@ -1,11 +1,11 @@
-"""One-time keys: random texts that somebody brings back once, such as OAuth's ``state``.
+"""One-time tokens: random texts that are presented once, such as OAuth's ``state``.
 
-Kept in DynamoDB under their hash, never as they are. Item: ``pk`` (kind and SHA-256), ``content``
-(a map of texts), ``until`` (ms; compared in the condition), ``burnt_by``, ``expires_at`` (s; TTL,
-only tidiness).
+They are stored in DynamoDB under their hash, never in plain text. Item: ``pk`` (kind and SHA-256),
+``content`` (a map of texts), ``until`` (ms; compared in the condition), ``burnt_by`` (the
+consumer), ``expires_at`` (s; TTL, only for cleanup).
 
-A key is burnt *by* something, such as the request that it came with: the same again may burn it
-again, so that a lost answer can be asked for once more, and nothing else can.
+A token is consumed *by* a consumer, such as the request that presents it: the same consumer may
+consume it again, so that a lost response can be requested once more; no other consumer can.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IS_VALID = "#until > :now AND (attribute_not_exists(burnt_by) OR burnt_by = :by)
 
 
 class InvalidToken(Exception):
-    """The key is no good; *reason*: ``unknown``, ``used`` or ``expired``."""
+    """The token is not valid; *reason*: ``unknown``, ``used`` or ``expired``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -32,11 +32,14 @@ class InvalidToken(Exception):
 
 
 def issue(kind: str, content: dict[str, str], *, life: timedelta, now: datetime) -> str:
-    """A new key that brings *content* back once, within *life*."""
-    key = secrets.token_urlsafe(32)
+    """Return a new token, which gives *content* back once, within *life*.
+
+    Raises :class:`~ullgetthejob.platform.errors.Unavailable`.
+    """
+    token = secrets.token_urlsafe(32)
     until = now + life
     item = {
-        "pk": {"S": _pk(kind, key)},
+        "pk": {"S": _pk(kind, token)},
         "content": {"M": {name: {"S": value} for name, value in content.items()}},
         "until": {"N": str(_ms(until))},
         "expires_at": {"N": str(int(until.timestamp()) + 86_400)},
@@ -45,14 +48,17 @@ def issue(kind: str, content: dict[str, str], *, life: timedelta, now: datetime)
         aws.call("dynamodb", "PutItem", {"TableName": _table(), "Item": item})
     except aws.AwsError as error:
         raise _unavailable() from error
-    return key
+    return token
 
 
-def consume(kind: str, key: str, *, by: str, now: datetime) -> dict[str, str]:
-    """The content of *key*, which is used up now. Raises :class:`NotGood`."""
+def consume(kind: str, token: str, *, by: str, now: datetime) -> dict[str, str]:
+    """Return the content of *token*, which cannot be used again except *by* the same consumer.
+
+    Raises :class:`InvalidToken`, :class:`~ullgetthejob.platform.errors.Unavailable`.
+    """
     request = {
         "TableName": _table(),
-        "Key": {"pk": {"S": _pk(kind, key)}},
+        "Key": {"pk": {"S": _pk(kind, token)}},
         "UpdateExpression": "SET burnt_by = :by",
         "ConditionExpression": IS_VALID,
         "ExpressionAttributeNames": {"#until": "until"},
@@ -75,8 +81,8 @@ def _reason(item: dict[str, Any] | None, by: str) -> str:
     return "used" if item.get("burnt_by", {"S": by})["S"] != by else "expired"
 
 
-def _pk(kind: str, key: str) -> str:
-    return f"{kind}#{hashlib.sha256(key.encode()).hexdigest()}"
+def _pk(kind: str, token: str) -> str:
+    return f"{kind}#{hashlib.sha256(token.encode()).hexdigest()}"
 
 
 def _ms(moment: datetime) -> int:

@@ -1,8 +1,8 @@
-"""Periodic work: steps that are tried each minute, none of which keeps another from its own.
+"""Periodic work: steps that run each minute, independently of each other.
 
-What wakes those that wait comes first; what tidies up comes last. A step that fails is logged with
-its cause and counted, the others run all the same, and the invocation fails in the end, so that the
-alarm on the function's errors says so. The next minute tries everything again.
+Steps that notify workers come first; cleanup comes last. A step that fails is logged with its cause
+and counted, the others still run, and the invocation fails in the end, so that the alarm on the
+function's errors fires. The next minute tries everything again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Row = TypeVar("Row")
 
 
 class StepsFailed(Exception):
-    """Some of the steps failed: *names*. The others were done."""
+    """The steps *names* failed; the others were done."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(", ".join(names))
@@ -37,7 +37,7 @@ def run(
     *,
     session: Callable[[], AbstractContextManager[Connection]] = postgres.session,
 ) -> dict[str, int]:
-    """Run every step, in order, each in a *session* of its own: how much each had to do.
+    """Run every step, in order, each in its own *session*; return the count that each returned.
 
     Raises :class:`StepsFailed` after the last one.
     """
@@ -58,8 +58,8 @@ def run(
 
 
 def for_each(rows: Iterable[Row], act: Callable[[Row], int]) -> int:
-    """Do *act* for every row: what it comes to in all. One that fails keeps no other from its own;
-    a database that does not answer ends it at once.
+    """Call *act* for every row and return the sum of the counts. A row that fails does not prevent
+    the others; an unavailable database ends the loop at once.
 
     Raises :class:`StepsFailed` after the last row.
     """

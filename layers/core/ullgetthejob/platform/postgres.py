@@ -1,12 +1,12 @@
-"""Postgres: one connection an environment, opened when first needed.
+"""Postgres: one connection per environment, opened when first needed.
 
 Prepared statements are off, and nothing here uses temporary tables, advisory locks or ``SET``
 at all: each of them pins a connection of RDS Proxy (psycopg issue 1105). Limits on statements
-belong to the database role (README, Deploy). psycopg itself is imported when a connection is
-wanted: it costs ~90 ms.
+belong to the database role (README, Deploy). psycopg itself is imported with the first connection:
+it costs ~90 ms.
 
-Every wait for the server has a deadline on this side: a server that hangs but acknowledges packets
-is seen by no timeout of TCP's. After it the connection is closed, since nobody knows what the
+Every wait for the server has a deadline on this side: no TCP timeout detects a server that hangs
+but acknowledges packets. After the deadline the connection is closed, since it is unknown what the
 server still does on it.
 """
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 3
 TCP_USER_TIMEOUT_MS = 10_000
-# Longer than the role's statement_timeout (README: 10 s), so that a statement that is only slow is
-# ended by the server; what serves a request waits less than its function lasts.
+# Longer than the role's statement_timeout (README: 10 s), so that the server ends a statement that
+# is only slow; while a request is served the wait is shorter than the function's timeout.
 STATEMENT_DEADLINE_S = 12.0
 REQUEST_DEADLINE_S = 5.0
 HEALTH_DEADLINE_S = 3.0
@@ -39,9 +39,9 @@ SELECT_IS_WRITABLE = """
     SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
         AS is_writable
 """
-# States in which the connection is of no use, by SQLSTATE: a transaction state that is not ours
-# (25006: the server only reads, as after a failover), shut down or starting (57P0x), resources
-# (53), the connection itself (08), who we are (28), the server's own failures (58, XX).
+# SQLSTATEs after which the connection is unusable: an invalid transaction state (25006: the server
+# is read-only, as after a failover), shutdown or startup (57P0x), resources (53), the connection
+# itself (08), authentication (28), the server's own failures (58, XX).
 UNUSABLE_CLASSES = ("08", "25", "28", "3D", "53", "58", "XX")
 UNUSABLE_STATES = ("57P01", "57P02", "57P03", "57P04", "57P05")
 
@@ -50,7 +50,7 @@ _deadline_s = STATEMENT_DEADLINE_S
 
 
 class DatabaseUnavailable(Unavailable):
-    """Postgres cannot be reached, or broke off in the middle."""
+    """Postgres cannot be reached, or the connection broke during the work."""
 
     code = "database_unavailable"
 
@@ -59,10 +59,11 @@ class DatabaseUnavailable(Unavailable):
 
 
 def conninfo() -> str:
-    """The libpq connection string of ``DATABASE_URL``.
+    """Return the libpq connection string of ``DATABASE_URL``.
 
     Its value is a URL or a libpq string; a secret in RDS's shape (``host, port, username, password,
-    dbname``) becomes one, with TLS verified in full.
+    dbname``) is converted to one, with full verification of TLS. Raises
+    :class:`DatabaseUnavailable`, :class:`~ullgetthejob.platform.settings.SettingMissing`.
     """
     value = secrets.read("DATABASE_URL")
     if value is None:
@@ -111,14 +112,14 @@ def _root_certificates() -> str:
 
 @cache
 def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
-    """psycopg's connection, which also does what waits for a commit: see :func:`after_commit`."""
+    """Return a subclass of psycopg's connection that runs callbacks: see :func:`after_commit`."""
     import psycopg
     from psycopg.pq import TransactionStatus
 
     class Connection(psycopg.Connection[dict[str, Any]]):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
-            self.waiting: dict[Hashable, Callable[[], None]] = {}
+            self.callbacks: dict[Hashable, Callable[[], None]] = {}
 
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
             try:
@@ -138,30 +139,31 @@ def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
                     yield transaction
             except BaseException:
                 if not self.in_transaction:
-                    self.waiting.clear()
+                    self.callbacks.clear()
                 raise
             if not self.in_transaction:
-                waiting, self.waiting = self.waiting, {}
-                for call in waiting.values():
-                    call()
+                callbacks, self.callbacks = self.callbacks, {}
+                for callback in callbacks.values():
+                    callback()
 
     return Connection
 
 
 def after_commit(
-    connection: psycopg.Connection[dict[str, Any]], key: Hashable, call: Callable[[], None]
+    connection: psycopg.Connection[dict[str, Any]], key: Hashable, callback: Callable[[], None]
 ) -> None:
-    """Let *call* wait for the end of the transaction that *connection* is in, and forget it if that
-    fails. Of several with one *key* only the last is called; outside of a transaction, at once.
+    """Call *callback* after the current transaction of *connection* has committed, and not at all
+    if it fails. Of several with the same *key* only the last is called. Outside of a transaction
+    *callback* is called at once.
     """
     if getattr(connection, "in_transaction", False):
-        connection.waiting[key] = call  # type: ignore[attr-defined]
+        connection.callbacks[key] = callback  # type: ignore[attr-defined]
     else:
-        call()
+        callback()
 
 
 def connection() -> psycopg.Connection[dict[str, Any]]:
-    """The environment's connection (autocommit; rows are dicts), opened anew if it was lost.
+    """Return the environment's connection (autocommit; rows are dicts), reopened if it was lost.
 
     Raises :class:`DatabaseUnavailable`.
     """
@@ -175,9 +177,9 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
 
 
 def _connect() -> psycopg.Connection[dict[str, Any]]:
-    """Open a connection; once more with the secret read anew where the password was refused.
+    """Open a connection; if the password is refused, once more with the secret read again.
 
-    Raises :class:`DatabaseUnavailable`; the log says which of the settings was refused.
+    Raises :class:`DatabaseUnavailable`; the log names the cause of the refusal.
     """
     import psycopg
     from psycopg.rows import dict_row
@@ -203,30 +205,33 @@ def _connect() -> psycopg.Connection[dict[str, Any]]:
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let every wait for the server end after so many seconds, instead of :data:`DEADLINE_S`."""
+    """Limit every wait for the server to *seconds*, instead of :data:`STATEMENT_DEADLINE_S`."""
     global _deadline_s
-    before, _deadline_s = _deadline_s, seconds
+    previous, _deadline_s = _deadline_s, seconds
     try:
         yield
     finally:
-        _deadline_s = before
+        _deadline_s = previous
 
 
-def _is_lost(kept: psycopg.Connection[dict[str, Any]]) -> bool:
-    """Whether the server hung up while the environment was frozen: no round trip, a look at the
-    socket. An idle connection has nothing to read; if it has, it is the end, or a last message."""
-    if kept.closed or kept.broken:
+def _is_lost(connection: psycopg.Connection[dict[str, Any]]) -> bool:
+    """Return whether the server closed the connection while the environment was frozen.
+
+    Looks at the socket, without a round trip: an idle connection has nothing to read, so readable
+    bytes are the end of the stream or the server's last message.
+    """
+    if connection.closed or connection.broken:
         return True
-    return bool(select.select([kept.fileno()], [], [], 0)[0])
+    return bool(select.select([connection.fileno()], [], [], 0)[0])
 
 
 @contextmanager
 def session() -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """The environment's connection for one piece of work; statements commit by themselves.
+    """Yield the environment's connection for one piece of work; each statement commits by itself.
 
-    Raises :class:`DatabaseUnavailable` when it cannot be had, or fails for a reason that passes
-    (it breaks, only reads, a deadlock, a limit on time): what was committed stays, the rest can be
-    repeated. A connection that is of no use is closed: the next use opens another.
+    Raises :class:`DatabaseUnavailable` when it cannot be opened, or fails for a temporary reason
+    (it breaks, the server is read-only, a deadlock, a timeout): what was committed stays, the rest
+    can be repeated. An unusable connection is closed: the next use opens another.
     """
     import psycopg
 
@@ -246,12 +251,12 @@ def require_writable() -> None:
         row = connection.execute(SELECT_IS_WRITABLE).fetchone()
         if row is None or not row["is_writable"]:
             logger.warning("the database only reads")
-            close()  # a server that was demoted stays so; another connection may find the new one
+            close()  # a demoted server stays read-only; a new connection may reach the new primary
             raise DatabaseUnavailable
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Return whether an error says that the database cannot do this now, whatever was asked."""
+    """Return whether the error means that the database is unavailable, whatever the statement."""
     import psycopg
 
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or is_unusable(
@@ -260,7 +265,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def is_unusable(error: BaseException) -> bool:
-    """Return whether an error says that the connection is of no use any more."""
+    """Return whether the error means that the connection is no longer usable."""
     state = getattr(error, "sqlstate", None) or ""
     return state.startswith(UNUSABLE_CLASSES) or state in UNUSABLE_STATES
 

@@ -1,7 +1,7 @@
-"""Doorbells: an SQS message says who has work, never what the work is.
+"""Wake-ups: SQS messages that name an account or a query with work, never the work itself.
 
-The row was committed before; a message that is lost, doubled or late changes nothing, because the
-sweeper rings again for whatever waits. So ringing never fails a request.
+The row is committed before the message is sent; a message that is lost, duplicated or late changes
+nothing, because the sweeper notifies again for all waiting rows. So sending never fails a request.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 
-def notify(queue: str, who: dict[str, str], *, after_s: int = 0) -> None:
-    """Ring the bell of *queue* (the variable that holds its URL) for *who*, such as
-    ``{"account_id": …}``; *after_s*: at most 900 seconds later."""
-    from ullgetthejob.platform import aws  # brings TLS along: not for who never rings
+def notify(queue: str, payload: dict[str, str], *, after_s: int = 0) -> None:
+    """Send a wake-up to *queue* (the variable that holds its URL) with *payload*, such as
+    ``{"account_id": …}``; it is delivered *after_s* seconds later, at most 900."""
+    from ullgetthejob.platform import aws  # imports TLS, which most cold starts do not need
 
     request: dict[str, Any] = {
         "QueueUrl": settings.text(queue),
-        "MessageBody": json.dumps(who),
+        "MessageBody": json.dumps(payload),
     }
     if after_s:
         request["DelaySeconds"] = min(after_s, 900)
     try:
         aws.call("sqs", "SendMessage", request)
     except aws.AwsError as error:
-        logger.warning("a bell did not ring", queue=queue, error_type=error.code)
+        logger.warning("a wake-up was not sent", queue=queue, error_type=error.code)
         count("NotificationsLost")
 
 
 def process_batch(
     event: dict[str, Any], context: Any, work: Callable[[dict[str, str], str], None]
 ) -> dict[str, Any]:
-    """Do *work* for each message of an SQS event; the answer names those that failed, which come
-    again. *work* is given who rang and the invocation's id.
+    """Call *work* for each message of an SQS event, with its payload and the invocation's id.
 
-    A message that nobody can read is dropped: it would never become one.
+    Returns the partial batch response, which names the failed messages: SQS delivers them again. An
+    unreadable message is dropped, since a redelivery would not make it readable.
     """
     request_id = str(getattr(context, "aws_request_id", ""))
     logger.append_keys(request_id=request_id)
     failed = []
     for record in event["Records"]:
-        who = _content(record["body"])
-        if who is None:
-            logger.error("a message that nobody can read was dropped")
+        payload = _payload_of(record["body"])
+        if payload is None:
+            logger.error("an unreadable message was dropped")
             continue
         try:
-            work(who, request_id)
+            work(payload, request_id)
         except Exception as error:
             logger.error("work failed", **trace(error))
             count("WorkFailed")
@@ -67,31 +67,40 @@ def process_batch_grouped(
     key: str,
     work: Callable[[list[str], str], Collection[str]],
 ) -> dict[str, Any]:
-    """The same, for all messages at once: *work* is given what they say under *key*, each once, and
-    names those that failed. If it fails itself, all did."""
+    """Call *work* once for all messages of an SQS event, with the distinct values that they have
+    under *key* and the invocation's id; it returns the values that failed.
+
+    Returns the partial batch response. If *work* raises, all messages have failed.
+    """
     request_id = str(getattr(context, "aws_request_id", ""))
     logger.append_keys(request_id=request_id)
-    rung: dict[str, list[str]] = {}  # who, and the ids of their messages
+    message_ids: dict[str, list[str]] = {}  # by value of the key
     for record in event["Records"]:
-        who = (_content(record["body"]) or {}).get(key)
-        if who is None:
-            logger.error("a message that nobody can read was dropped")
+        value = (_payload_of(record["body"]) or {}).get(key)
+        if value is None:
+            logger.error("an unreadable message was dropped")
             continue
-        rung.setdefault(who, []).append(record["messageId"])
+        message_ids.setdefault(value, []).append(record["messageId"])
     try:
-        failed = set(work(list(rung), request_id))
+        failed = set(work(list(message_ids), request_id))
     except Exception as error:
         logger.error("work failed", **trace(error))
-        failed = set(rung)
+        failed = set(message_ids)
     if failed:
         count("WorkFailed", len(failed))
     logger.remove_keys(["request_id"])
     flush()
-    again = [message for who in rung if who in failed for message in rung[who]]
-    return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}
+    return {
+        "batchItemFailures": [
+            {"itemIdentifier": message_id}
+            for value, ids in message_ids.items()
+            if value in failed
+            for message_id in ids
+        ]
+    }
 
 
-def _content(body: str) -> dict[str, str] | None:
+def _payload_of(body: str) -> dict[str, str] | None:
     try:
         content = json.loads(body)
     except ValueError:

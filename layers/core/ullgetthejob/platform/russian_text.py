@@ -1,15 +1,14 @@
-"""Words of Russian and English texts, as people mean them when they compare them.
+"""Comparison of words in Russian and English texts, regardless of spelling and inflection.
 
 Before two words are compared, both are folded: case, ``ё`` (as ``е``), full-width letters and
 combining marks, and format characters (soft hyphens, zero-width spaces) make no difference. Texts
-mix scripts, too: «С++» and «1С» are typed with a Cyrillic or a Latin letter. A word that has
-letters of both scripts, or none but letters that look alike in both, is read in either script. A
-single letter is not: «с» is a preposition, and C a language.
+also mix scripts: «С++» and «1С» are typed with a Cyrillic or a Latin letter. A word with letters of
+both scripts, or only with letters that look alike in both, is read in either script. A single
+letter is not: «с» is a preposition, and C a language.
 
-A Russian word is the same word in all its forms: those of the dictionary (pymorphy3, OpenCorpora)
-where it has the word, which knows that «закупок» is one of «закупка»; else a beginning with any
-ending of a noun or an adjective. The dictionary is loaded when the first Russian word is looked up
-(~110 ms, 30 MB).
+A Russian word matches all its forms: those of the dictionary (pymorphy3, OpenCorpora) if it has the
+word, which knows that «закупок» is a form of «закупка»; else a stem with any ending of a noun or an
+adjective. The dictionary is loaded when the first Russian word is looked up (~110 ms, 30 MB).
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A word keeps its signs: C++, C#, R&D, and the dot of .NET unless it ends another word, or is one
-# of several.
+# A word includes its signs: C++, C#, R&D, and the dot of .NET unless it ends another word or is one
+# of several dots.
 WORD = re.compile(r"(?:(?<![\w.])\.(?=[a-z]))?\w+(?:(?:&\w+)+|\+\+|#)?")
 RUSSIAN = re.compile("[а-я]+")
 LOOK_ALIKE = dict(zip("авекмнорстух", "abekmhopctyx", strict=True))
@@ -39,16 +38,16 @@ ENDINGS = frozenset(
         "ами", "его", "ему", "ием", "ией", "ими", "иям", "иях", "ого", "ому", "ыми", "ями",
     }
 )  # fmt: skip
-# A beginning by the length of its ending: shorter ones would make "при" of "прием".
-SHORTEST_BEGINNING = {1: 3, 2: 4, 3: 4}
+# The shortest stem, by the length of the ending: a shorter one would make "при" of "прием".
+SHORTEST_STEM = {1: 3, 2: 4, 3: 4}
 SHORTEST_IN_DICTIONARY = 3  # shorter words are forms of too many others
-# A reading of a form that is rarer is left out: "звонки" is hardly ever "звонкий".
+# A less probable parse is left out: "звонки" is hardly ever a form of "звонкий".
 LIKELY = 0.2
 
 
 @dataclass(frozen=True)
 class Word:
-    """A folded word, and where it stands in the text that it is of."""
+    """A folded word, and its position in the original text."""
 
     text: str
     start: int
@@ -56,7 +55,7 @@ class Word:
 
 
 def words_of(text: str) -> Iterator[Word]:
-    """Yield the words of *text*, folded; their places are those in :func:`composed` text."""
+    """Yield the words of *text*, folded; their positions are those in :func:`composed` text."""
     folded, places = _fold(composed(text))
     for match in WORD.finditer(folded):
         yield Word(match[0], places[match.start()], places[match.end() - 1] + 1)
@@ -74,8 +73,8 @@ def fold(text: str) -> str:
 
 @lru_cache(maxsize=8192)
 def readings(word: str) -> tuple[str, ...]:
-    """Return the folded *word* as it may have been meant: in the other script, if its letters allow
-    that. The first is the same for all words that look alike."""
+    """Return the readings of the folded *word*: itself, and in the other script if its letters
+    allow that. The first is the same for all words that look alike."""
     letters = [letter for letter in word if letter.isalpha()]
     if len(word) == 1 or not letters:
         return (word,)
@@ -91,13 +90,13 @@ def readings(word: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=32_768)
 def keys_of(word: str) -> frozenset[str]:
-    """Return what two folded words share if they are forms of one word: itself in each reading,
-    its dictionary forms, and its beginnings without an ending."""
+    """Return the keys of a folded word, which share an element with those of every other form of
+    the word: the word in each reading, its dictionary forms, and its stems."""
     keys: set[str] = set()
     for reading in readings(word):
         keys.add(reading)
         if RUSSIAN.fullmatch(reading):
-            keys.update(_beginnings(reading))
+            keys.update(_stems(reading))
             keys.update(_dictionary_forms(reading))
     return frozenset(keys)
 
@@ -108,7 +107,7 @@ def canonical_words(text: str) -> tuple[str, ...]:
 
 
 def _fold(text: str) -> tuple[str, list[int]]:
-    """The folded text, and for each of its characters where it stands in *text*."""
+    """Return the folded text, and for each of its characters the position in *text*."""
     folded: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
@@ -125,14 +124,14 @@ def _folded_character(character: str) -> str:
     return unicodedata.normalize("NFKC", character).casefold().replace("ё", "е")
 
 
-def _beginnings(word: str) -> Iterator[str]:
-    for length, shortest in SHORTEST_BEGINNING.items():
+def _stems(word: str) -> Iterator[str]:
+    for length, shortest in SHORTEST_STEM.items():
         if len(word) - length >= shortest and word[-length:] in ENDINGS:
             yield word[:-length]
 
 
 def _dictionary_forms(word: str) -> Iterator[str]:
-    """The words that *word* is a form of, marked so that none is taken for a beginning."""
+    """Yield the normal forms of *word*, marked with ``=`` so that none is taken for a stem."""
     if len(word) < SHORTEST_IN_DICTIONARY or not _dictionary().word_is_known(word):
         return
     for parse in _dictionary().parse(word):

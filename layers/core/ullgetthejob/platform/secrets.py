@@ -4,14 +4,14 @@ The variable contains either the value itself (local runs, tests, ``sam local``)
 
     secretsmanager:<arn>[#<key of the JSON object>][@<version stage>]
 
-A reference is resolved when it is first used and kept for five minutes. The current versions of
+A reference is resolved when it is first used and cached for five minutes. The current versions of
 all secrets that the environment refers to are read in one call (``BatchGetSecretValue``), so the
-first answer of a function waits for Secrets Manager once. What that call does not bring is read by
-itself, as are previous versions, which only a rotation makes necessary.
+first response of a function waits for Secrets Manager once. A secret that this call does not return
+is read individually, as are previous versions, which only a rotation makes necessary.
 
-A secret that was refused, or that refuses what was sent, may have been rotated: it is read again at
-once, but no more often than every :data:`READ_AGAIN_EVERY_S` seconds, however many wrong ones are
-sent.
+When a secret is refused, or does not match the one that a caller sent, it may have been rotated: it
+is read again at once, but no more often than every :data:`REREAD_INTERVAL_S` seconds, however many
+wrong ones are sent.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ REFERENCE = re.compile(
     r"secretsmanager:(?P<arn>[^#@]+)(?:#(?P<key>[^@]+))?(?:@(?P<stage>[A-Za-z]+))?"
 )
 CURRENT = "AWSCURRENT"
-LIFE_S = 300
-READ_AGAIN_EVERY_S = 5
+CACHE_TTL_S = 300
+REREAD_INTERVAL_S = 5
 
-_kept: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, when it was read
-_alone_until = 0.0  # no BatchGetSecretValue before that moment: it was refused
+_cache: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, when it was read
+_no_batch_until = 0.0  # BatchGetSecretValue was refused: none before this moment
 
 
 def read(name: str) -> str | None:
-    """The value of the variable *name*, or what its reference points to. ``None``: unset.
+    """Return the value of the variable *name*, or of the secret that it refers to; ``None``: unset.
 
     A version stage that does not exist (no AWSPREVIOUS before the first rotation) is ``None`` too.
     Raises :class:`~ullgetthejob.platform.errors.Unavailable` when Secrets Manager does not answer.
@@ -47,7 +47,7 @@ def read(name: str) -> str | None:
     reference = REFERENCE.fullmatch(value)
     if reference is None:
         return value
-    content = _fetch(reference["arn"], reference["stage"] or CURRENT)
+    content = _read_cached(reference["arn"], reference["stage"] or CURRENT)
     if content is None or reference["key"] is None:
         return content
     try:
@@ -58,78 +58,80 @@ def read(name: str) -> str | None:
 
 
 def wrong_shape(name: str, key: str) -> Unavailable:
-    """Return the error of a secret that lacks *key*; the log names both, and no content."""
+    """Return the error of a secret that lacks *key*; the log names both, but no content."""
     logger.error("a secret lacks a key", variable=name, key=key)
     return Unavailable("a secret has another shape than Core needs", code="secrets_unavailable")
 
 
 def refresh(name: str) -> bool:
-    """Read the secret of the variable *name* anew; return whether it is another one than before.
+    """Read the secret of the variable *name* again; return whether it has changed.
 
-    ``False`` for a value that stands in the variable, and where it was read a moment ago. Raises as
-    :func:`read` does.
+    ``False`` if the variable contains the value itself, and if the secret was read a moment ago.
+    Raises as :func:`read` does.
     """
     reference = REFERENCE.fullmatch(settings.text(name, ""))
     if reference is None:
         return False
     key = (reference["arn"], reference["stage"] or CURRENT)
-    kept = _kept.get(key)
-    if kept is not None and time.monotonic() < kept[1] + READ_AGAIN_EVERY_S:
+    cached = _cache.get(key)
+    if cached is not None and time.monotonic() < cached[1] + REREAD_INTERVAL_S:
         return False
-    if kept is None:
-        return _fetch(*key) is not None
-    # Should Secrets Manager not answer, what is kept stays, and the next attempt waits its turn.
-    _kept[key] = (kept[0], time.monotonic())
-    content = _read(*key)
-    _kept[key] = (content, time.monotonic())
-    return content != kept[0]
+    if cached is None:
+        return _read_cached(*key) is not None
+    # If Secrets Manager does not respond, the cached content stays; the next attempt has to wait.
+    _cache[key] = (cached[0], time.monotonic())
+    content = _get_secret(*key)
+    _cache[key] = (content, time.monotonic())
+    return content != cached[0]
 
 
 def clear_cache() -> None:
-    """Read every secret anew at its next use."""
-    global _alone_until
-    _kept.clear()
-    _alone_until = 0.0
+    """Empty the cache, so that every secret is read again at its next use."""
+    global _no_batch_until
+    _cache.clear()
+    _no_batch_until = 0.0
 
 
-def _fetch(arn: str, stage: str) -> str | None:
-    if not _fresh(arn, stage) and stage == CURRENT:
-        _read_together()
-    if not _fresh(arn, stage):
-        content = _read(arn, stage)
-        _kept[arn, stage] = content, time.monotonic()
-    return _kept[arn, stage][0]
+def _read_cached(arn: str, stage: str) -> str | None:
+    if not _is_fresh(arn, stage) and stage == CURRENT:
+        _read_batch()
+    if not _is_fresh(arn, stage):
+        content = _get_secret(arn, stage)
+        _cache[arn, stage] = content, time.monotonic()
+    return _cache[arn, stage][0]
 
 
-def _fresh(arn: str, stage: str) -> bool:
-    kept = _kept.get((arn, stage))
-    return kept is not None and time.monotonic() < kept[1] + LIFE_S
+def _is_fresh(arn: str, stage: str) -> bool:
+    cached = _cache.get((arn, stage))
+    return cached is not None and time.monotonic() < cached[1] + CACHE_TTL_S
 
 
-def _read_together() -> None:
-    """Keep the current versions of all secrets that the environment refers to, as far as one call
-    brings them: it may be refused, or lack one that cannot be read."""
-    global _alone_until
+def _read_batch() -> None:
+    """Cache the current versions of all secrets that the environment refers to, as far as one call
+    returns them: it may be refused, or lack a secret that cannot be read."""
+    global _no_batch_until
     from ullgetthejob.platform import aws
 
     references = map(REFERENCE.fullmatch, settings.starting_with("secretsmanager:"))
-    arns = {one["arn"] for one in references if one and (one["stage"] or CURRENT) == CURRENT}
-    wanted = sorted(arn for arn in arns if not _fresh(arn, CURRENT))
-    if len(wanted) < 2 or time.monotonic() < _alone_until:
+    arns = {
+        match["arn"] for match in references if match and (match["stage"] or CURRENT) == CURRENT
+    }
+    stale = sorted(arn for arn in arns if not _is_fresh(arn, CURRENT))
+    if len(stale) < 2 or time.monotonic() < _no_batch_until:
         return
     try:
-        answer = aws.call("secretsmanager", "BatchGetSecretValue", {"SecretIdList": wanted})
+        response = aws.call("secretsmanager", "BatchGetSecretValue", {"SecretIdList": stale})
     except aws.AwsError as error:
-        _alone_until = time.monotonic() + LIFE_S
+        _no_batch_until = time.monotonic() + CACHE_TTL_S
         logger.warning("secrets could not be read in one call", aws_error=error.code)
         return
-    for secret in answer.get("SecretValues", []):
-        if secret["ARN"] in wanted and "SecretString" in secret:
-            _kept[secret["ARN"], CURRENT] = str(secret["SecretString"]), time.monotonic()
+    for secret in response.get("SecretValues", []):
+        if secret["ARN"] in stale and "SecretString" in secret:
+            _cache[secret["ARN"], CURRENT] = str(secret["SecretString"]), time.monotonic()
 
 
-def _read(arn: str, stage: str) -> str | None:
-    from ullgetthejob.platform import aws  # brings TLS along: not for a value that stands there
+def _get_secret(arn: str, stage: str) -> str | None:
+    from ullgetthejob.platform import aws  # imports TLS, which a plain value does not need
 
     request = {"SecretId": arn, "VersionStage": stage}
     try:

@@ -1,7 +1,7 @@
 """Settings: environment variables, read here and nowhere else.
 
-A function never passes the environment on: each setting is named where it is used. Secrets are read
-through :mod:`ullgetthejob.platform.secrets`.
+A function never passes the whole environment on: each setting is named where it is used. Secrets
+are read through :mod:`ullgetthejob.platform.secrets`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ import os
 
 
 class SettingMissing(RuntimeError):
-    """A variable that must be set is not. Names the variable, never its value."""
+    """A required variable is not set. The message names the variable, never a value."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the environment variable {name} is not set")
 
 
 def text(name: str, default: str | None = None) -> str:
-    """A plain setting. Without a default, raises :class:`SettingMissing` when unset or empty."""
+    """Return a plain setting, or *default* if it is unset or empty.
+
+    Raises :class:`SettingMissing` if there is no default either.
+    """
     value = os.environ.get(name) or default
     if value is None:
         raise SettingMissing(name)
@@ -25,7 +28,7 @@ def text(name: str, default: str | None = None) -> str:
 
 
 def number(name: str, default: float) -> float:
-    """A setting that is a number; ``ValueError`` names the variable."""
+    """Return a setting that is a number. Raises ``ValueError``, which names the variable."""
     value = os.environ.get(name)
     if not value:
         return default
@@ -36,7 +39,7 @@ def number(name: str, default: float) -> float:
 
 
 def flag(name: str) -> bool:
-    """A setting that is ``true`` or ``false`` (also when unset)."""
+    """Return a setting that is ``true`` or ``false`` (the default). Raises ``ValueError``."""
     value = (os.environ.get(name) or "false").lower()
     if value not in ("true", "false"):
         raise ValueError(f"the environment variable {name} must be true or false")
@@ -44,5 +47,5 @@ def flag(name: str) -> bool:
 
 
 def starting_with(prefix: str) -> list[str]:
-    """Return the values, of whatever variables, that start with *prefix*."""
+    """Return the values of all variables whose value starts with *prefix*."""
     return [value for value in os.environ.values() if value.startswith(prefix)]

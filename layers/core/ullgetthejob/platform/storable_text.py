@@ -1,8 +1,9 @@
 """Text that Postgres can hold: without NUL, and without half of a surrogate pair.
 
-JSON can say both (``\\u0000``, ``\\ud800``). What a caller sends is refused by the name of its
-field; within the items of a list it is replaced by U+FFFD, so that one bad item fails alone, or is
-shown with the replacement. In what hh.ru sends NUL is dropped, and the rest replaced, everywhere.
+JSON can express both (``\\u0000``, ``\\ud800``). In a caller's request they are refused with the
+name of the field; in the items of a list they are replaced by U+FFFD, so that a bad item fails
+alone, or is shown with the replacement. In hh.ru's responses NUL is dropped, and surrogates are
+replaced, everywhere.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from ullgetthejob.platform.errors import Invalid
 
 REPLACEMENT = "\ufffd"
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# As JSON escapes them; the halves of a good pair are among what is found, and stay.
+# As JSON escapes them; this also matches the halves of a valid pair, which are not replaced.
 ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def replaced(content: Any, *, nul: str = REPLACEMENT) -> Any:
-    """Return JSON *content* with :data:`REPLACEMENT` for what Postgres cannot hold, names too, and
-    with *nul* for NUL."""
+    """Return JSON *content*, names too, with :data:`REPLACEMENT` for lone surrogates and *nul* for
+    NUL."""
     match content:
         case str():
             return UNSTORABLE.sub(REPLACEMENT, content.replace("\x00", nul))
@@ -36,27 +37,27 @@ def replaced(content: Any, *, nul: str = REPLACEMENT) -> Any:
 
 
 def require(values: dict[str, Any]) -> None:
-    """Raise :class:`Invalid`, which names the first of *values* that Postgres cannot hold."""
+    """Raise :class:`Invalid`, naming the first of *values* that Postgres cannot hold, if any."""
     for name, value in values.items():
         if isinstance(value, str) and UNSTORABLE.search(value):
             raise _invalid(name)
 
 
 def checked_body(raw: bytes) -> bytes:
-    """Return a JSON body with replacements in the items of its lists.
+    """Return a JSON body with replacements in the items of its lists; unchanged if it is not JSON.
 
-    Raises :class:`Invalid`, which names the field, elsewhere. What is no JSON stays as it is.
+    Raises :class:`Invalid`, which names the field, for such text outside of lists.
     """
     if not ESCAPED.search(raw):
         return raw
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
-        return raw  # the reader of the body says what is wrong
-    return json.dumps(_checked(content, "")).encode()
+        return raw  # the model that validates the body raises the error
+    return json.dumps(_check(content, "")).encode()
 
 
-def _checked(content: Any, path: str) -> Any:
+def _check(content: Any, path: str) -> Any:
     match content:
         case str() if UNSTORABLE.search(content):
             raise _invalid(path)
@@ -66,8 +67,7 @@ def _checked(content: Any, path: str) -> Any:
             if any(UNSTORABLE.search(name) for name in content):
                 raise _invalid(path or "the body")
             return {
-                name: _checked(value, f"{path}.{name}".lstrip("."))
-                for name, value in content.items()
+                name: _check(value, f"{path}.{name}".lstrip(".")) for name, value in content.items()
             }
         case _:
             return content

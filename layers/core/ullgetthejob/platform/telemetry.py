@@ -1,8 +1,8 @@
-"""Logs and metrics: JSON lines with a request id, and one metric a business fact.
+"""Logs and metrics: JSON lines with a request id, and one metric per business fact.
 
-Log messages are constant texts; what varies goes into keys. Never a body, a name, a token, or the
-text of an exception (a driver's message may quote a row): :func:`trace` gives its type, the code by
-which Postgres, AWS or hh.ru names it, and where it was raised.
+Log messages are constant texts; variable parts go into keys. A body, a name, a token or the text of
+an exception (a driver's message may quote a row) is never logged: :func:`trace` gives the type of
+the exception, the code of Postgres, AWS or hh.ru, and where it was raised.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 from ullgetthejob.platform import settings
 
 SERVICE = "ullgetthejob-core"
-CODE = re.compile(r"[A-Za-z0-9_]{1,64}")  # a word of a table, never a text
+CODE = re.compile(r"[A-Za-z0-9_]{1,64}")  # an error code, never free text
 
 logger = Logger(service=SERVICE)
 _metrics = Metrics(
@@ -32,12 +32,12 @@ def count(fact: str, value: float = 1) -> None:
 
 
 def measure(fact: str, milliseconds: float) -> None:
-    """Add to the metric of how long something took, such as ``EventAge``."""
+    """Add *milliseconds* to the metric of a duration, such as ``EventAge``."""
     _metrics.add_metric(name=fact, unit=MetricUnit.Milliseconds, value=milliseconds)
 
 
 def gauge(state: str, value: float, unit: MetricUnit = MetricUnit.Seconds) -> None:
-    """Add what *state* is at this moment, such as ``OldestDueApplicationAgeSeconds``."""
+    """Add the current value of *state*, such as ``OldestDueApplicationAgeSeconds``."""
     _metrics.add_metric(name=state, unit=unit, value=value)
 
 
@@ -48,8 +48,8 @@ def flush() -> None:
 
 
 def trace(error: BaseException) -> dict[str, Any]:
-    """What may be logged of an unexpected error: types along the chain, codes (SQLSTATE, AWS's
-    error code, hh.ru's value), and the lines passed."""
+    """Return the parts of an unexpected error that may be logged: the types along the chain, the
+    codes (SQLSTATE, AWS's error code, hh.ru's value), and the lines of the traceback."""
     types: list[str] = []
     codes: list[str] = []
     link: BaseException | None = error

@@ -10,7 +10,7 @@ from ullgetthejob.platform import settings
 
 @cache
 def context() -> ssl.SSLContext:
-    """Verifies servers against ``SSL_CERT_FILE`` where it is set, else certifi's authorities."""
+    """Return a context that verifies servers by ``SSL_CERT_FILE`` if set, else by certifi."""
     import certifi
 
     return ssl.create_default_context(cafile=settings.text("SSL_CERT_FILE", certifi.where()))

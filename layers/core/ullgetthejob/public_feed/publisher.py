@@ -95,7 +95,7 @@ def run(*, connection: Connection, clock: Callable[[], datetime], request_id: st
     """
     ends = time.monotonic() + RUN_BUDGET_S
     while _is_due(connection, clock()):
-        lease = leases.take(LEASE, seconds=LEASE_S, now=clock())
+        lease = leases.acquire(LEASE, seconds=LEASE_S, now=clock())
         if lease is None:
             return False
         try:

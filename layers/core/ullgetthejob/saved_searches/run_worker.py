@@ -87,7 +87,7 @@ def run_query(
         return False
     is_due = _is_due(query_id, connection=connection, now=clock())
     while True:
-        lease = leases.take(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
+        lease = leases.acquire(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
         if lease is None:
             return False
         try:
@@ -121,7 +121,7 @@ def run_now(
     run = canonical_searches.request_run(query_id, search_id, connection=connection, now=clock())
     while run.state == "running" and time.monotonic() < deadline:
         if run.is_due(clock()):
-            lease = leases.take(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
+            lease = leases.acquire(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
         elif run.reason is None:
             lease = None  # another worker has it
         else:
