@@ -70,7 +70,7 @@ def until(holds, within_s):
         time.sleep(0.1)
 
 
-def test_an_application_is_on_the_employer_s_page_within_five_seconds(cloud):
+def test_application_reaches_the_employer_within_seconds(cloud):
     cloud.forget_pauses()
     cloud.sandbox("POST", "/employers", {"act": False})
     olga = Applicant(cloud, "olga")
@@ -90,7 +90,7 @@ def test_an_application_is_on_the_employer_s_page_within_five_seconds(cloud):
     assert application["negotiation_id"] == olga.at_hh()[-1]["negotiation_id"]
 
 
-def test_without_tokens_it_waits_for_the_moment_and_goes_out_by_itself(cloud):
+def test_application_without_tokens_is_sent_once_refilled(cloud):
     cloud.forget_pauses()
     marina = Applicant(cloud, "marina")
     while marina.call("POST", "/api/v1/rate-limit/check", {})["allowed"]:
@@ -108,7 +108,7 @@ def test_without_tokens_it_waits_for_the_moment_and_goes_out_by_itself(cloud):
     until(lambda: marina.state(accepted) == "submitted", LONG_S)
 
 
-def test_after_sigkill_what_was_under_way_ends_well_and_none_is_made_twice(own_cloud):
+def test_sigkill_duplicates_no_application(own_cloud):
     anna, timur = Applicant(own_cloud, "anna"), Applicant(own_cloud, "timur")
     accepted = [(anna, anna.submit(publish(own_cloud)["id"])) for _ in range(6)]
     accepted += [(timur, timur.submit(publish(own_cloud)["id"])) for _ in range(3)]
@@ -129,7 +129,7 @@ def test_after_sigkill_what_was_under_way_ends_well_and_none_is_made_twice(own_c
         assert Counter(at_hh) == {(vacancy, "accepted"): 1 for vacancy in wanted}
 
 
-def test_while_hh_is_closed_everything_becomes_a_link_and_a_letter(own_cloud):
+def test_closed_hh_turns_applications_into_handoffs(own_cloud):
     olga = Applicant(own_cloud, "olga")
     own_cloud.sandbox("POST", "/mode", {"mode": "closed"})
     accepted = [olga.submit(publish(own_cloud)["id"]) for _ in range(3)]

@@ -21,7 +21,7 @@ def progress(cloud, workflow, session, holds):
             time.sleep(0.3)
 
 
-def test_items_that_the_bff_writes_go_out_by_themselves_and_so_do_later_ones(cloud):
+def test_campaign_items_written_by_the_bff_are_sent(cloud):
     session, _ = log_in(cloud, "timur")
     workflow = str(uuid4())
     with cloud.client() as bff:

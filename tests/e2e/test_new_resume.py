@@ -17,7 +17,7 @@ CV = {
 }
 
 
-def test_an_application_goes_out_with_the_resume_that_was_made_for_it(cloud):
+def test_application_is_sent_with_its_new_resume(cloud):
     session_id, jwt = log_in(cloud, "olga")
     vacancy = cloud.sandbox("POST", "/vacancies", {"title": "Бухгалтер"})["id"]
     body = {

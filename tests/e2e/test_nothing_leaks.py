@@ -596,7 +596,7 @@ FLOWS = (
 # ── the search ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_markers_are_what_was_really_in_use(world):
+def test_markers_are_the_values_in_use(world):
     """Nothing found means something only if the right things were looked for."""
     kinds = set(world.markers.known.values())
     assert {
@@ -615,7 +615,7 @@ def test_the_markers_are_what_was_really_in_use(world):
 
 
 @pytest.mark.parametrize("text", ["USER0123456789ABCDEF", "Веснина", "a+b@c.example/ü?"])
-def test_the_search_finds_every_spelling(text):
+def test_leak_search_finds_every_spelling(text):
     markers = Markers()
     markers.add("it", text)
     for spelling in spellings(text):
@@ -629,7 +629,7 @@ def test_the_search_finds_every_spelling(text):
     assert not markers.found_in("nothing of the kind")
 
 
-def test_all_places_are_searched(world):
+def test_leak_search_covers_all_outputs(world):
     written = world.written()
     for name in (*(f.name for f in load().functions.values() if f.routes), "gateway", "access"):
         assert len(written[f"logs/{name}.log"]) > 100, name
@@ -641,12 +641,12 @@ def test_all_places_are_searched(world):
     assert world.sql("SELECT count(*) FROM audit_log")[0][0] > 50
 
 
-def test_nothing_that_is_secret_or_personal_was_put_out(world):
+def test_outputs_hold_no_secret_or_personal_data(world):
     for name, text in world.written().items():
         assert world.markers.found_in(text) == {}, name
 
 
-def test_postgres_has_nothing_of_it_in_any_table(world):
+def test_postgres_tables_hold_no_marker(world):
     for table, rows in world.tables().items():
         assert world.markers.found_in(rows) == {}, table
     emails = [
@@ -657,7 +657,7 @@ def test_postgres_has_nothing_of_it_in_any_table(world):
         assert UUID_FORM.fullmatch(email.removesuffix("@session.invalid")), email
 
 
-def test_dynamodb_has_nothing_of_it_but_verifiers(world):
+def test_dynamodb_holds_no_marker_but_verifiers(world):
     items = world.dynamodb()
     assert "oauth-state#" in items
     for path in (world.cloud.data_dir / "aws").glob("items.sqlite*"):  # what was deleted too
@@ -665,7 +665,7 @@ def test_dynamodb_has_nothing_of_it_but_verifiers(world):
     assert set(world.markers.found_in(items)) <= {"a PKCE verifier"}
 
 
-def test_tokens_are_ciphertexts_of_kms_and_nothing_else(world):
+def test_tokens_are_stored_as_kms_ciphertexts_alone(world):
     keys = {key.key_id for key in load().keys.values()}
     rows = world.sql("SELECT access_token, refresh_token FROM account_tokens")
     pairs = [pair for (pair,) in world.sql("SELECT pair FROM hh_logins WHERE pair IS NOT NULL")]
@@ -676,7 +676,7 @@ def test_tokens_are_ciphertexts_of_kms_and_nothing_else(world):
         assert content[:36].decode() in keys  # moto writes the key's id first
 
 
-def test_postgres_s_own_files_hold_no_token(world):
+def test_postgres_files_hold_no_token(world):
     """Nor does the write-ahead log: what is backed up is worth nothing without KMS."""
     shapes = rb"USER[0-9A-F]{40}|[0-9A-F]{64}|eyJ[\w-]{20,}\.eyJ"
     for kind in ("an access token", "a refresh token", "an authorisation code", "a JWT"):

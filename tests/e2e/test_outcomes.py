@@ -19,7 +19,7 @@ def shown_when(cloud, jwt, holds):
         time.sleep(0.3)
 
 
-def test_an_application_by_hand_and_its_invitation_are_shown_by_themselves(cloud):
+def test_manual_application_and_its_invitation_are_shown(cloud):
     _, jwt = log_in(cloud, "timur")
     made = cloud.sandbox("POST", "/people/timur/applications", {})
     (negotiation,) = made["negotiation_ids"]

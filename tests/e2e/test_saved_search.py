@@ -69,7 +69,7 @@ def until_found(client, search_id, number):
         time.sleep(0.2)
 
 
-def test_a_new_vacancy_is_told_within_an_interval_and_a_client_that_was_away_misses_nothing(cloud):
+def test_new_vacancy_is_notified_and_replayed(cloud):
     cloud.forget_pauses()
     _, jwt = log_in(cloud)
     client = Client(cloud, jwt)
@@ -101,7 +101,7 @@ def test_a_new_vacancy_is_told_within_an_interval_and_a_client_that_was_away_mis
     assert client.call("DELETE", f"/api/schedules/{made['id']}")["success"] is True
 
 
-def test_who_disconnects_loses_the_socket_and_another_s_cursor_opens_nothing(cloud):
+def test_disconnect_closes_the_socket_and_foreign_cursor_fails(cloud):
     _, jwt = log_in(cloud, "olga")
     client = Client(cloud, jwt)
     ticket = client.call("POST", "/api/realtime/ticket")

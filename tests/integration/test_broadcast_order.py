@@ -101,13 +101,13 @@ def when_the_lease_has_expired(account_id):
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 61])
-def test_a_broadcaster_that_is_killed_in_the_middle_loses_nothing(room, anna, workers, at):
+def test_killed_broadcaster_loses_no_event(room, anna, workers, at):
     """*at*: the post in which it dies; 0 is ``ready``, and after 50 events it writes down."""
     account_id, user_id = anna
     count = 70
     for _ in range(count):
-        room.happen(account_id)
-    dying, other = room.opened(user_id), room.opened(user_id, count)
+        room.append_event(account_id)
+    dying, other = room.open_connection(user_id), room.open_connection(user_id, count)
     worker = workers()
 
     def answer():
@@ -120,7 +120,7 @@ def test_a_broadcaster_that_is_killed_in_the_middle_loses_nothing(room, anna, wo
     assert worker.ring(account_id) is None
     del room.management.answers[dying]
     assert room.unserved() == 1
-    room.ring(account_id)  # the dead one still has the lease
+    room.broadcast(account_id)  # the dead one still has the lease
     when_the_lease_has_expired(account_id)
     told(room.management.seqs(dying), count)
     assert len(room.management.seqs(dying)) <= count + broadcaster.EVENTS_PER_READ + 1
@@ -128,9 +128,9 @@ def test_a_broadcaster_that_is_killed_in_the_middle_loses_nothing(room, anna, wo
     assert room.unserved() == 0
 
 
-def test_broadcasters_at_once_on_one_account_keep_the_order(room, anna, workers):
+def test_concurrent_broadcasters_of_an_account_keep_the_order(room, anna, workers):
     account_id, user_id = anna
-    ids = [room.opened(user_id) for _ in range(5)]
+    ids = [room.open_connection(user_id) for _ in range(5)]
     crew = [workers() for _ in range(3)]
     more = threading.Event()
 
@@ -141,7 +141,7 @@ def test_broadcasters_at_once_on_one_account_keep_the_order(room, anna, workers)
     with ThreadPoolExecutor(len(crew)) as pool:
         working = [pool.submit(answer_bells, worker) for worker in crew]
         for _ in range(60):
-            room.happen(account_id)
+            room.append_event(account_id)
         # whoever finds a lease taken leaves, and still nothing waits for another bell
         eventually(lambda: all(room.management.seqs(id)[-1:] == [60] for id in ids))
         more.set()
@@ -151,15 +151,15 @@ def test_broadcasters_at_once_on_one_account_keep_the_order(room, anna, workers)
         told(room.management.seqs(id), 60)
         assert room.management.types(id).count("ready") == 1
         assert len(room.management.seqs(id)) == 60  # the leases kept doubles away
-    room.ring(account_id)
+    room.broadcast(account_id)
     assert room.unserved() == 0
 
 
-def test_what_happens_while_the_lease_is_held_needs_no_further_bell(room, anna):
+def test_event_during_release_needs_no_further_wake_up(room, anna):
     """The bell of an event finds the lease taken, and its holder on its way out."""
     account_id, user_id = anna
-    id = room.opened(user_id)
-    room.happen(account_id)
+    id = room.open_connection(user_id)
+    room.append_event(account_id)
     let_go, late = connections.release, []
 
     def slowly(*values, **named):
@@ -174,7 +174,7 @@ def test_what_happens_while_the_lease_is_held_needs_no_further_bell(room, anna):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connections, "release", slowly)
-        room.ring(account_id)
+        room.broadcast(account_id)
     assert room.management.seqs(id) == [1, 2]
 
 
@@ -237,11 +237,11 @@ def client(messages, topics):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEPS, min_size=3, max_size=14))
-def test_whatever_happens_each_event_comes_once_in_order(room, steps):
+def test_random_steps_deliver_each_event_once_in_order(room, steps):
     account_id = room.account()
     user_id, posts, log = room.user(account_id), Posts(), []
     topics = [list(websocket_handlers.TOPICS), ["jobs"]]
-    ids = [room.opened(user_id, 0), room.opened(user_id, 0, topics=["jobs"])]
+    ids = [room.open_connection(user_id, 0), room.open_connection(user_id, 0, topics=["jobs"])]
 
     def ring():
         broadcaster.run(
@@ -251,15 +251,15 @@ def test_whatever_happens_each_event_comes_once_in_order(room, steps):
     for step in steps:
         match step:
             case "happen", kind:
-                log.append((room.happen(account_id, kind), kind))
+                log.append((room.append_event(account_id, kind), kind))
             case "ring", outcomes:
                 posts.outcomes = list(outcomes)
                 ring()
                 posts.outcomes = []
             case "replay", which, cursor:
-                room.say(ids[which], {"type": "replay", "cursor": min(cursor, len(log))})
+                room.send_frame(ids[which], {"type": "replay", "cursor": min(cursor, len(log))})
             case "subscribe", which:
-                room.say(ids[which], {"type": "subscribe", "topics": topics[which]})
+                room.send_frame(ids[which], {"type": "subscribe", "topics": topics[which]})
     ring()
     for id, wanted in zip(ids, topics, strict=True):
         start, had = client(posts.messages[id], wanted)

@@ -42,14 +42,14 @@ def heard(wait_s=0):
     return [json.loads(one["Body"])["account_id"] for one in found.get("Messages", [])]
 
 
-def test_a_bell_rings_after_the_commit_and_once(connection, account_id):
+def test_commit_sends_one_wake_up(connection, account_id):
     with connection.transaction():
         assert [append(account_id, connection) for _ in range(3)] == [1, 2, 3]
         assert heard() == []
     assert heard() == [str(account_id)]
 
 
-def test_what_was_not_committed_rings_no_bell(connection, account_id):
+def test_rollback_sends_no_wake_up(connection, account_id):
     def in_vain():
         with connection.transaction():
             append(account_id, connection)
@@ -61,7 +61,7 @@ def test_what_was_not_committed_rings_no_bell(connection, account_id):
     assert append(account_id, connection) == 1
 
 
-def test_of_many_events_the_last_has_a_bell_behind_it_and_not_each_has_one(connection, account_id):
+def test_wake_ups_of_many_events_are_debounced(connection, account_id):
     began = time.monotonic()
     for _ in range(10):
         append(account_id, connection)
@@ -72,7 +72,7 @@ def test_of_many_events_the_last_has_a_bell_behind_it_and_not_each_has_one(conne
     assert heard() == [str(account_id)]
 
 
-def test_what_does_not_fit_into_a_frame_is_refused_and_takes_no_number(connection, account_id):
+def test_event_that_is_too_long_is_refused_and_takes_no_seq(connection, account_id):
     with pytest.raises(event_log.EventTooLong):
         append(account_id, connection, data={"text": "ж" * event_log.MAX_DATA_BYTES})
     assert append(account_id, connection) == 1

@@ -202,7 +202,7 @@ def make(template, sqs):
 # ── queues ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_message_becomes_an_event_and_is_deleted(start):
+def test_message_becomes_an_event_and_is_deleted(start):
     async def scenario():
         async with start({"Q": queue_event()}) as cloud:
             attribute = {"kind": {"DataType": "String", "StringValue": "bell"}}
@@ -242,7 +242,7 @@ def test_a_message_becomes_an_event_and_is_deleted(start):
     asyncio.run(scenario())
 
 
-def test_a_message_is_there_within_a_fifth_of_a_second(start):
+def test_message_is_delivered_without_a_poll_pause(start):
     async def scenario():
         async with start({"Q": queue_event()}) as cloud:
             cloud.send("warm")
@@ -259,7 +259,7 @@ def test_a_message_is_there_within_a_fifth_of_a_second(start):
     asyncio.run(scenario())
 
 
-def test_a_batch_is_no_larger_than_the_template_says(start):
+def test_batch_size_follows_the_template(start):
     async def scenario():
         async with start({"Q": queue_event(BatchSize=3)}) as cloud:
             await asyncio.to_thread(cloud.send, *"abcdefgh")
@@ -270,7 +270,7 @@ def test_a_batch_is_no_larger_than_the_template_says(start):
     asyncio.run(scenario())
 
 
-def test_a_window_gathers_more_than_one_receive_can_bring(start):
+def test_batching_window_gathers_several_receives(start):
     async def scenario():
         event = queue_event(BatchSize=25, MaximumBatchingWindowInSeconds=2)
         async with start({"Q": event}) as cloud:
@@ -284,7 +284,7 @@ def test_a_window_gathers_more_than_one_receive_can_bring(start):
     asyncio.run(scenario())
 
 
-def test_a_failed_batch_comes_again_after_its_visibility_and_ends_among_dead_letters(start):
+def test_failed_batch_is_retried_then_dead_lettered(start):
     async def scenario():
         async with start({"Q": queue_event()}, visibility=1, timeout=1, receives=3) as cloud:
             cloud.send("raise")
@@ -304,7 +304,7 @@ def test_a_failed_batch_comes_again_after_its_visibility_and_ends_among_dead_let
     asyncio.run(scenario())
 
 
-def test_of_a_batch_only_what_failed_comes_again(start):
+def test_only_failed_messages_of_a_batch_are_retried(start):
     async def scenario():
         event = queue_event(
             FunctionResponseTypes=["ReportBatchItemFailures"], MaximumBatchingWindowInSeconds=1
@@ -319,7 +319,7 @@ def test_of_a_batch_only_what_failed_comes_again(start):
     asyncio.run(scenario())
 
 
-def test_without_reports_an_answer_means_success_and_with_them_nonsense_failure(start, tmp_path):
+def test_result_is_ignored_unless_item_failures_are_reported(start, tmp_path):
     async def scenario():
         nonsense = "answer " + json.dumps({"batchItemFailures": [{"itemIdentifier": "other"}]})
         async with start({"Q": queue_event()}) as cloud:
@@ -345,7 +345,7 @@ def overlapping(ended):
     return most
 
 
-def test_no_more_batches_run_at_once_than_the_maximum_and_none_waits_hidden(start):
+def test_maximum_concurrency_limits_batches_and_receives(start):
     async def scenario():
         event = queue_event(BatchSize=1, ScalingConfig={"MaximumConcurrency": 2})
         async with start({"Q": event}) as cloud:
@@ -360,7 +360,7 @@ def test_no_more_batches_run_at_once_than_the_maximum_and_none_waits_hidden(star
     asyncio.run(scenario())
 
 
-def test_a_throttled_batch_waits_for_the_function_and_is_not_lost(start):
+def test_throttled_batch_waits_for_the_function(start):
     async def scenario():
         async with start({"Q": queue_event(BatchSize=1)}, concurrency=1) as cloud:
             cloud.send(*["sleep 0.2"] * 4)
@@ -373,7 +373,7 @@ def test_a_throttled_batch_waits_for_the_function_and_is_not_lost(start):
     asyncio.run(scenario())
 
 
-def test_the_batch_of_a_process_that_is_killed_comes_again(start):
+def test_batch_of_a_killed_process_is_retried(start):
     async def scenario():
         async with start({"Q": queue_event()}, visibility=2, timeout=2) as cloud:
             cloud.send("sleep 1")
@@ -388,7 +388,7 @@ def test_the_batch_of_a_process_that_is_killed_comes_again(start):
     asyncio.run(scenario())
 
 
-def test_stopping_in_the_middle_leaves_the_messages_and_takes_no_time(start):
+def test_stop_during_a_batch_leaves_the_messages(start):
     async def scenario():
         async with start({"Q": queue_event(BatchSize=1)}) as cloud:
             cloud.send("sleep 15", "sleep 15")
@@ -403,7 +403,7 @@ def test_stopping_in_the_middle_leaves_the_messages_and_takes_no_time(start):
     asyncio.run(scenario())
 
 
-def test_a_source_that_is_not_enabled_reads_nothing(start):
+def test_disabled_source_receives_nothing(start):
     async def scenario():
         async with start({"Q": queue_event(Enabled=False)}) as cloud:
             cloud.send("bell")
@@ -414,7 +414,7 @@ def test_a_source_that_is_not_enabled_reads_nothing(start):
     asyncio.run(scenario())
 
 
-def test_a_queue_that_cannot_be_read_is_read_when_it_can(start):
+def test_unreadable_queue_is_read_once_it_is_available(start):
     async def scenario():
         async with start({"Q": queue_event()}, queues=False) as cloud:
             await cloud.until(lambda: "cannot be read" in cloud.log)
@@ -429,7 +429,7 @@ def test_a_queue_that_cannot_be_read_is_read_when_it_can(start):
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_rule_fires_as_the_local_clock_passes_and_once_after_a_jump(start):
+def test_rule_follows_the_local_clock_and_fires_once_per_jump(start):
     async def scenario():
         async with start({"Tick": rule_event("rate(1 minute)")}) as cloud:
             await asyncio.sleep(0.5)
@@ -464,7 +464,7 @@ def parsed(text):
     return datetime.datetime.fromisoformat(text).timestamp()
 
 
-def test_a_fast_clock_does_not_make_a_rule_spin(start):
+def test_fast_clock_does_not_make_a_rule_spin(start):
     async def scenario():
         async with start({"Tick": rule_event("rate(1 minute)")}) as cloud:
             cloud.clock.run_at(1000)
@@ -477,7 +477,7 @@ def test_a_fast_clock_does_not_make_a_rule_spin(start):
     asyncio.run(scenario())
 
 
-def test_slow_events_of_a_rule_do_not_pile_up(start):
+def test_slow_events_of_a_rule_do_not_accumulate(start):
     async def scenario():
         event = rule_event("rate(1 minute)", Input='{"do": "sleep 4"}')
         async with start({"Tick": event}) as cloud:
@@ -491,7 +491,7 @@ def test_slow_events_of_a_rule_do_not_pile_up(start):
     asyncio.run(scenario())
 
 
-def test_input_takes_the_events_place_and_a_disabled_rule_is_silent(start):
+def test_input_replaces_the_event_and_disabled_rule_is_idle(start):
     async def scenario():
         events = {
             "Own": rule_event("rate(1 minute)", Input='{"mine": 1}'),
@@ -506,7 +506,7 @@ def test_input_takes_the_events_place_and_a_disabled_rule_is_silent(start):
     asyncio.run(scenario())
 
 
-def test_a_second_start_makes_up_for_what_fell_due_meanwhile(start):
+def test_restart_fires_rules_that_fell_due_while_stopped(start):
     async def scenario():
         events = {"Daily": rule_event("rate(1 day)")}
         async with start(events) as cloud:
@@ -526,7 +526,7 @@ def test_a_second_start_makes_up_for_what_fell_due_meanwhile(start):
 @pytest.mark.parametrize(
     ("more", "attempts"), [("", 3), ("EventInvokeConfig: {MaximumRetryAttempts: 1}", 2)]
 )
-def test_an_event_that_fails_is_tried_again_under_the_same_request_id(start, more, attempts):
+def test_failed_event_is_retried_under_the_same_request_id(start, more, attempts):
     async def scenario():
         event = rule_event("rate(1 day)", Input='{"do": "raise"}')
         async with start({"R": event}, more=more, retry_pauses_s=(0.2, 0.4)) as cloud:
@@ -542,7 +542,7 @@ def test_an_event_that_fails_is_tried_again_under_the_same_request_id(start, mor
     asyncio.run(scenario())
 
 
-def test_a_throttled_event_comes_when_the_function_is_free(start):
+def test_throttled_event_is_delivered_when_function_is_free(start):
     async def scenario():
         events = {"R": rule_event("rate(1 day)"), "Q": queue_event()}
         async with start(events, concurrency=1) as cloud:
@@ -558,7 +558,7 @@ def test_a_throttled_event_comes_when_the_function_is_free(start):
 # ── for people ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_status_page_shows_rules_and_queues_and_a_rule_is_fired_by_hand(start):
+def test_status_page_shows_sources_and_fires_rules(start):
     async def scenario():
         events = {"Q": queue_event(), "Off": rule_event("rate(1 day)", Enabled=False)}
         async with start(events) as cloud, contextlib.AsyncExitStack() as stack:

@@ -77,7 +77,7 @@ def s(text):
     return {"S": text}
 
 
-def test_every_kind_of_write_survives_sigkill(machine):
+def test_every_write_operation_survives_sigkill(machine):
     dynamodb = machine.dynamodb
     for name in ("put", "updated", "deleted", "batch-deleted", "transact-deleted"):
         dynamodb.put_item(TableName="Plain", Item={"pk": s(name), "n": {"N": "1"}})
@@ -124,7 +124,7 @@ def test_every_kind_of_write_survives_sigkill(machine):
     }
 
 
-def test_every_type_of_value_survives_sigkill(machine):
+def test_every_value_type_survives_sigkill(machine):
     item = {
         "pk": s("a"),
         "sk": {"B": b"\x00\xff"},
@@ -154,7 +154,7 @@ def test_every_type_of_value_survives_sigkill(machine):
     assert found["Items"] == [item]
 
 
-def test_what_was_refused_is_not_kept(machine):
+def test_refused_write_is_not_persisted(machine):
     dynamodb = machine.dynamodb
     dynamodb.put_item(TableName="Plain", Item={"pk": s("a"), "n": {"N": "1"}})
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
@@ -182,7 +182,7 @@ def test_what_was_refused_is_not_kept(machine):
     assert machine.items("Plain") == [{"pk": s("a"), "n": {"N": "1"}}]
 
 
-def test_a_failed_condition_returns_the_item(machine):
+def test_failed_condition_returns_the_item(machine):
     machine.dynamodb.put_item(TableName="Plain", Item={"pk": s("a"), "n": {"N": "1"}})
 
     with pytest.raises(ClientError) as failure:
@@ -198,7 +198,7 @@ def test_a_failed_condition_returns_the_item(machine):
     assert failure.value.response["Item"] == {"pk": s("a"), "n": {"N": "1"}}
 
 
-def test_of_many_writers_at_once_one_meets_its_condition(machine):
+def test_one_of_concurrent_conditional_writers_succeeds(machine):
     def take(number):
         try:
             machine.aws.client("dynamodb").put_item(
@@ -227,7 +227,7 @@ def test_of_many_writers_at_once_one_meets_its_condition(machine):
     assert counter["n"] == {"N": "40"}
 
 
-def test_a_killed_server_has_kept_all_that_it_answered(machine):
+def test_killed_server_keeps_all_acknowledged_writes(machine):
     """Killed at any moment of a stream of writes, it has every one that a client saw succeed."""
     answered = []
 
@@ -256,7 +256,7 @@ def test_a_killed_server_has_kept_all_that_it_answered(machine):
     assert set(answered) <= {item["pk"]["S"] for item in machine.items("Plain")}
 
 
-def test_a_ciphertext_stays_readable_and_bound_to_its_context(machine):
+def test_ciphertext_stays_readable_and_bound_to_its_context(machine):
     (key,) = load(machine.template).keys.values()
     context = {"account_id": "1"}
     encrypted = machine.aws.client("kms").encrypt(
@@ -273,12 +273,12 @@ def test_a_ciphertext_stays_readable_and_bound_to_its_context(machine):
     assert stat.S_IMODE((machine.folder / "keys.json").stat().st_mode) == 0o600
 
 
-def test_a_statement_that_could_not_be_kept_is_refused(machine):
+def test_statement_that_cannot_be_persisted_is_refused(machine):
     with pytest.raises(ClientError, match="ExecuteStatement is not kept"):
         machine.dynamodb.execute_statement(Statement="INSERT INTO \"Plain\" VALUE {'pk': 'a'}")
 
 
-def test_secrets_and_parameters_can_be_used(machine):
+def test_secrets_and_parameters_work(machine):
     secrets = machine.aws.client("secretsmanager")
     secrets.create_secret(Name="one", SecretString="value")
     assert secrets.get_secret_value(SecretId="one")["SecretString"] == "value"
@@ -287,7 +287,7 @@ def test_secrets_and_parameters_can_be_used(machine):
     assert parameters.get_parameter(Name="/a")["Parameter"]["Value"] == "b"
 
 
-def test_it_ends_with_its_parent(tmp_path):
+def test_server_ends_with_its_parent(tmp_path):
     code = (
         "from tests.fixtures.aws import LocalAws; from pathlib import Path; import time\n"
         f"print(LocalAws(Path({str(tmp_path)!r})).process.pid, flush=True); time.sleep(60)"
@@ -314,7 +314,7 @@ def has_ended(pid):
     return not status.stdout.strip() or status.stdout.startswith("Z")
 
 
-def test_what_is_answered_past_moto_s_own_way_is_what_it_would_have_answered(local_aws):
+def test_fast_path_replies_equal_those_of_moto(local_aws):
     """GetItem and SendMessage, once plain and once with something that only moto knows."""
     dynamodb, sqs = local_aws.client("dynamodb"), local_aws.client("sqs")
     key = {"pk": {"S": "pacer#past"}}
@@ -355,7 +355,7 @@ WHAT_A_PAGE_WOULD_DO = [
 
 @pytest.mark.parametrize("headers", PAGES_ELSEWHERE)
 @pytest.mark.parametrize(("method", "path", "wanted", "content"), WHAT_A_PAGE_WOULD_DO)
-def test_a_page_elsewhere_is_refused(local_aws, headers, method, path, wanted, content):
+def test_foreign_page_is_refused(local_aws, headers, method, path, wanted, content):
     answer = httpx.request(
         method, local_aws.url + path, headers={**wanted, **headers}, content=content
     )
@@ -364,7 +364,7 @@ def test_a_page_elsewhere_is_refused(local_aws, headers, method, path, wanted, c
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_a_container_is_served_under_its_name_for_this_machine(local_aws):
+def test_container_is_served_under_its_host_name(local_aws):
     headers = {"Host": "host.docker.internal:20001", "X-Amz-Target": "TrentService.ListKeys"}
     headers |= {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/eu-central-1/kms/aws4"}
     answer = httpx.post(local_aws.url, headers=headers, content=b"{}")
@@ -372,7 +372,7 @@ def test_a_container_is_served_under_its_name_for_this_machine(local_aws):
     assert "Keys" in answer.json()
 
 
-def test_a_request_that_is_never_finished_is_closed(local_aws, monkeypatch):
+def test_unfinished_request_is_closed(local_aws, monkeypatch):
     port = int(local_aws.url.rpartition(":")[2])
     assert _Handler.timeout == 30
     with socket.create_connection(("127.0.0.1", port), timeout=40) as half:

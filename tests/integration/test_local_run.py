@@ -99,7 +99,7 @@ def search(run):
     return json.loads(answer.stdout)
 
 
-def test_the_whole_system_serves_a_search_survives_sigkill_and_leaves_nothing(start):
+def test_local_cloud_serves_search_and_survives_sigkill(start):
     port = str(free_port())
     run = start("run", PORT=port)
     run.until_it_says("Ctrl-C stops everything")
@@ -142,7 +142,7 @@ def test_the_whole_system_serves_a_search_survives_sigkill_and_leaves_nothing(st
         pass
 
 
-def test_a_signal_during_the_start_ends_it(start):
+def test_signal_during_the_start_ends_it(start):
     run = start("run", PORT=str(free_port()))
     run.until_it_says("Starting on")
     assert run.end(signal.SIGTERM) == 0
@@ -150,7 +150,7 @@ def test_a_signal_during_the_start_ends_it(start):
     assert "Traceback" not in run.said
 
 
-def test_a_taken_port_is_a_clear_message(start):
+def test_taken_port_gives_a_clear_message(start):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         run = start("run", PORT=str(port))
@@ -169,7 +169,7 @@ def test_a_taken_port_is_a_clear_message(start):
         ),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_a_clear_message(start, environment, message):
+def test_unusable_setting_gives_a_clear_message(start, environment, message):
     run = start("run", **{"PORT": str(free_port()), **environment})
     assert run.process.wait(START_LIMIT_S) == 1
     assert message in run.said
@@ -178,7 +178,7 @@ def test_a_setting_that_cannot_be_used_is_a_clear_message(start, environment, me
     run.assert_nothing_is_left()
 
 
-def test_services_alone_write_what_sam_local_needs(start):
+def test_services_alone_write_the_env_file_of_sam_local(start):
     run = start("services", "--container-host", "host.docker.internal")
     run.until_it_says("Ready")
     path = run.data_dir / "sam-env.json"

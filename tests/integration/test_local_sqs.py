@@ -79,7 +79,7 @@ def functions_aws(machine, monkeypatch):
     aws.reset_connections()
 
 
-def test_the_templates_queues_are_there_with_their_attributes(machine):
+def test_template_queues_exist_with_their_attributes(machine):
     attributes = machine.client().get_queue_attributes(
         QueueUrl=machine.url("Bells"), AttributeNames=["All"]
     )["Attributes"]
@@ -92,7 +92,7 @@ def test_the_templates_queues_are_there_with_their_attributes(machine):
     }
 
 
-def test_functions_send_over_their_own_client(machine, functions_aws):
+def test_functions_send_through_their_own_client(machine, functions_aws):
     url = machine.url("Bells")
     one = aws.call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": "да"})
     entries = [{"Id": str(n), "MessageBody": f"bell {n}", "DelaySeconds": n} for n in range(2)]
@@ -106,7 +106,7 @@ def test_functions_send_over_their_own_client(machine, functions_aws):
     assert raised.value.code == "QueueDoesNotExist"
 
 
-def test_a_long_poll_ends_with_a_message_that_becomes_visible(machine):
+def test_long_poll_ends_when_a_message_becomes_visible(machine):
     sqs = machine.client()
     sqs.send_message(QueueUrl=machine.url("Bells"), MessageBody="bell")
     assert len(machine.receive("Bells")) == 1
@@ -116,7 +116,7 @@ def test_a_long_poll_ends_with_a_message_that_becomes_visible(machine):
     assert message["Attributes"]["ApproximateReceiveCount"] == "2"
 
 
-def test_a_message_received_too_often_wakes_who_waits_for_dead_letters(machine):
+def test_message_received_too_often_reaches_the_dlq_poller(machine):
     sqs = machine.client()
     sqs.send_message(QueueUrl=machine.url("Bells"), MessageBody="bell")
     with ThreadPoolExecutor() as threads:
@@ -137,7 +137,7 @@ def test_queues_survive_sigkill_and_messages_do_not(machine):
     assert len(machine.receive("Busy")) == 1
 
 
-def test_of_many_threads_each_message_reaches_one_and_none_is_lost():
+def test_concurrent_receivers_get_each_message_once():
     backend = SQSBackend("us-east-1", "123456789012")
     backend.create_queue("Q")
     one_request_at_a_time(backend)
@@ -176,7 +176,7 @@ def test_of_many_threads_each_message_reaches_one_and_none_is_lost():
     )
 
 
-def test_what_is_older_than_the_retention_is_gone():
+def test_message_past_retention_is_deleted():
     backend = SQSBackend("us-east-1", "123456789012")
     backend.create_queue("Q", MessageRetentionPeriod="1")
     one_request_at_a_time(backend)
@@ -187,7 +187,7 @@ def test_what_is_older_than_the_retention_is_gone():
     assert [message.body for message in received] == ["new"]
 
 
-def test_waiting_costs_nothing(machine):
+def test_waiting_uses_no_cpu(machine):
     with ThreadPoolExecutor(10) as threads:
         waiting = [threads.submit(machine.receive, "Busy", 4) for _ in range(10)]
         time.sleep(1)

@@ -156,7 +156,7 @@ def metrics(text: str) -> dict[str, float]:
 # ── what is posted ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_new_vacancy_is_posted_once_in_the_words_of_the_bff(feed: Feed) -> None:
+def test_new_vacancy_is_posted_once_in_the_bff_format(feed: Feed) -> None:
     [first] = feed.new(
         title="Python developer",
         company="Ромашка",
@@ -203,7 +203,7 @@ def test_a_new_vacancy_is_posted_once_in_the_words_of_the_bff(feed: Feed) -> Non
     assert len(feed.bff.received) == 1
 
 
-def test_a_vacancy_is_in_the_feed_once_however_often_it_is_added(feed: Feed) -> None:
+def test_vacancy_added_twice_is_posted_once(feed: Feed) -> None:
     [id] = feed.new()
     feed.run()
     outbox.add([id, id], connection=postgres.connection(), now=feed.at)
@@ -211,7 +211,7 @@ def test_a_vacancy_is_in_the_feed_once_however_often_it_is_added(feed: Feed) -> 
     assert feed.bff.shown == [id]
 
 
-def test_the_body_carries_no_person_and_no_search(feed: Feed) -> None:
+def test_body_holds_no_person_and_no_search(feed: Feed) -> None:
     marker = "MARKER-of-a-person-or-search"
     connection = postgres.connection()
     query = connection.execute(
@@ -246,7 +246,7 @@ def test_the_body_carries_no_person_and_no_search(feed: Feed) -> None:
         assert secret_word not in sent
 
 
-def test_vacancies_go_out_in_order_a_hundred_at_once(feed: Feed) -> None:
+def test_vacancies_are_posted_in_order_in_batches_of_100(feed: Feed) -> None:
     ids = feed.new(250)
     assert feed.run() is False
     assert [len(one.ids) for one in feed.bff.received] == [100, 100, 50]
@@ -254,7 +254,7 @@ def test_vacancies_go_out_in_order_a_hundred_at_once(feed: Feed) -> None:
     assert feed.bff.shown == ids
 
 
-def test_the_bell_rings_once_a_transaction_and_after_it(feed: Feed) -> None:
+def test_transaction_sends_one_wake_up_after_its_commit(feed: Feed) -> None:
     connection = postgres.connection()
     with connection.transaction():
         outbox.add(["1", "2"], connection=connection, now=feed.at)
@@ -275,7 +275,7 @@ def test_the_bell_rings_once_a_transaction_and_after_it(feed: Feed) -> None:
     assert len(feed.rows()) == 3
 
 
-def test_what_jobs_does_not_have_is_dead_and_holds_nothing_up(feed: Feed) -> None:
+def test_missing_vacancy_is_dead_and_delays_no_other(feed: Feed) -> None:
     outbox.add(["1"], connection=postgres.connection(), now=feed.at)
     [id] = feed.new()
     feed.run()
@@ -285,7 +285,7 @@ def test_what_jobs_does_not_have_is_dead_and_holds_nothing_up(feed: Feed) -> Non
 # ── a BFF that does not take it ──────────────────────────────────────────────────────────────────
 
 
-def test_of_a_batch_that_is_not_taken_only_the_bad_ones_die(feed: Feed) -> None:
+def test_rejected_batch_ends_dead_only_for_bad_vacancies(feed: Feed) -> None:
     good = feed.new(40)
     bad = feed.new(1, title="BAD") + feed.new(1, title="BAD")
     good += feed.new(30)
@@ -300,7 +300,7 @@ def test_of_a_batch_that_is_not_taken_only_the_bad_ones_die(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_what_the_bff_will_never_take_is_dead_at_once(
+def test_permanently_rejected_vacancy_is_dead_at_once(
     feed: Feed, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     feed.new()
@@ -312,7 +312,7 @@ def test_what_the_bff_will_never_take_is_dead_at_once(
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
-def test_a_bff_in_trouble_is_asked_again_with_growing_pauses(
+def test_failing_bff_is_retried_with_growing_pauses(
     feed: Feed, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     feed.new()
@@ -333,7 +333,7 @@ def test_a_bff_in_trouble_is_asked_again_with_growing_pauses(
     assert feed.states() == ["posted"]
 
 
-def test_while_the_bff_is_down_new_vacancies_wait_behind_the_old(
+def test_new_vacancies_wait_behind_old_while_the_bff_is_down(
     feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_BASE_URL", f"http://127.0.0.1:{free_port()}")
@@ -349,7 +349,7 @@ def test_while_the_bff_is_down_new_vacancies_wait_behind_the_old(
     assert feed.bff.shown == old + new
 
 
-def test_a_short_pause_rings_for_itself_a_long_one_waits_for_the_sweeper(feed: Feed) -> None:
+def test_short_pause_sends_a_wake_up_long_one_awaits_sweeper(feed: Feed) -> None:
     feed.new()
     bells(20)
     feed.bff.trouble = lambda _body: 500
@@ -368,7 +368,7 @@ def test_a_short_pause_rings_for_itself_a_long_one_waits_for_the_sweeper(feed: F
     assert bells(20) == [{"feed": "public"}]
 
 
-def test_what_could_not_be_posted_in_a_day_is_dead_with_its_reason(
+def test_row_unposted_for_a_day_is_dead_with_its_reason(
     feed: Feed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [old] = feed.new()
@@ -385,7 +385,7 @@ def test_what_could_not_be_posted_in_a_day_is_dead_with_its_reason(
     assert metrics(capsys.readouterr().out) == {"PublicFeedFailed": 3, "PublicFeedDead": 1}
 
 
-def test_a_wrong_secret_is_refused_until_it_is_put_right(
+def test_wrong_secret_is_refused_until_it_is_corrected(
     feed: Feed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = feed.new(2)
@@ -403,7 +403,7 @@ def test_a_wrong_secret_is_refused_until_it_is_put_right(
 
 
 @pytest.mark.parametrize("how", ["hangs", "trickles"])
-def test_a_slow_bff_is_given_up_in_time(
+def test_slow_bff_is_timed_out(
     feed: Feed, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert publisher.CONNECT_TIMEOUT_S == 2
@@ -423,7 +423,7 @@ def test_a_slow_bff_is_given_up_in_time(
     assert [row[1:] for row in feed.rows()] == [("waiting", "timeout")]
 
 
-def test_one_post_fits_into_what_the_function_has_left() -> None:
+def test_last_post_fits_into_the_function_timeout() -> None:
     function = load().functions["PublicFeedFunction"]
     assert function.timeout_s > publisher.RUN_BUDGET_S + publisher.TOTAL_TIMEOUT_S
     assert function.timeout_s < publisher.LEASE_S
@@ -433,7 +433,7 @@ def test_one_post_fits_into_what_the_function_has_left() -> None:
     ("name", "value", "reason"),
     [("BFF_BROADCAST", "off", "off"), ("API_BASE_URL", "", "no_api_base_url")],
 )
-def test_rows_do_not_wait_for_a_feed_that_is_off(
+def test_rows_of_a_disabled_feed_do_not_wait(
     feed: Feed, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
     feed.new(150)
@@ -447,13 +447,13 @@ def test_rows_do_not_wait_for_a_feed_that_is_off(
     assert feed.bff.received == []
 
 
-def test_nothing_is_posted_by_default() -> None:
+def test_feed_is_off_by_default() -> None:
     parameters = load().functions["PublicFeedFunction"].environment
     assert parameters["API_BASE_URL"] == ""
     assert parameters["BFF_BROADCAST"] == "on"
 
 
-def test_what_ended_is_forgotten_after_thirty_days_and_what_waits_is_not(
+def test_ended_rows_are_deleted_after_30_days_waiting_kept(
     feed: Feed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     feed.new(3)
@@ -490,7 +490,7 @@ def worker(feed: Feed) -> subprocess.Popen[str]:
     )
 
 
-def test_a_crash_while_posting_repeats_that_post_and_nothing_else(feed: Feed) -> None:
+def test_crash_during_a_post_repeats_that_post_alone(feed: Feed) -> None:
     ids = feed.new(250)
     killed: list[int] = []
 
@@ -513,7 +513,7 @@ def test_a_crash_while_posting_repeats_that_post_and_nothing_else(feed: Feed) ->
     assert set(feed.states()) == {"posted"}
 
 
-def test_two_at_once_post_everything_once_and_in_order(feed: Feed) -> None:
+def test_concurrent_publishers_post_once_in_order(feed: Feed) -> None:
     ids = feed.new(300)
     barrier = threading.Barrier(4)
     failures: list[BaseException] = []
@@ -535,7 +535,7 @@ def test_two_at_once_post_everything_once_and_in_order(feed: Feed) -> None:
     assert feed.bff.shown == ids
 
 
-def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
+def test_rows_stay_locked_after_lease_expiry(feed: Feed) -> None:
     ids = feed.new(2)
     second: list[threading.Thread] = []
 
@@ -561,7 +561,7 @@ def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
     assert [one.status for one in feed.bff.received] == [200]
 
 
-def test_a_bell_that_finds_a_lease_is_forgotten(feed: Feed) -> None:
+def test_wake_up_during_a_lease_is_dropped(feed: Feed) -> None:
     feed.new()
     lease = leases.take(publisher.LEASE, seconds=60, now=feed.at)
     assert lease is not None
@@ -575,7 +575,7 @@ def test_a_bell_that_finds_a_lease_is_forgotten(feed: Feed) -> None:
 # ── apart from everything else ───────────────────────────────────────────────────────────────────
 
 
-def test_the_feed_has_a_function_and_a_queue_of_its_own() -> None:
+def test_feed_has_its_own_function_and_queue() -> None:
     template = load()
     users = {
         name
@@ -590,7 +590,7 @@ def test_the_feed_has_a_function_and_a_queue_of_its_own() -> None:
     assert "API_BASE_URL" not in template.functions["BroadcasterFunction"].environment
 
 
-def test_while_the_bff_hangs_all_else_goes_on(feed: Feed) -> None:
+def test_hanging_bff_blocks_nothing_else(feed: Feed) -> None:
     """What fetches adds to the feed, sockets get their events, the sweeper sweeps."""
     feed.bff.hangs = True
     [old] = feed.new()
@@ -621,7 +621,7 @@ def test_while_the_bff_hangs_all_else_goes_on(feed: Feed) -> None:
     assert feed.rows()[0] == (old, "waiting", "unreachable")
 
 
-def test_the_function_answers_its_bell(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_function_handles_its_wake_up(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
     ids = feed.new(2)
     event = json.loads((ROOT / "events" / "public_feed.json").read_text())
     context = SimpleNamespace(aws_request_id="of-the-invocation")
@@ -642,7 +642,7 @@ def dummy(secret: str | None = SECRET) -> tuple[int, dict[str, Any]]:
     return answer["statusCode"], json.loads(answer["body"])
 
 
-def test_the_dummy_is_one_marked_job_posted_at_once(feed: Feed) -> None:
+def test_dummy_is_one_marked_job_posted_at_once(feed: Feed) -> None:
     feed.new()
     status, body = dummy()
     external_id = f"dummy-{int(START.timestamp())}"
@@ -661,7 +661,7 @@ def test_the_dummy_is_one_marked_job_posted_at_once(feed: Feed) -> None:
     assert feed.states() == ["waiting"]
 
 
-def test_the_dummy_is_for_the_service_alone(feed: Feed) -> None:
+def test_dummy_requires_the_service_secret(feed: Feed) -> None:
     for secret in ("wrong", ""):
         status, _ = dummy(secret)
         assert status == 401
@@ -672,13 +672,13 @@ def test_the_dummy_is_for_the_service_alone(feed: Feed) -> None:
     ("trouble", "code"),
     [(400, "bff_refused"), (404, "bff_refused"), (500, "bff_unavailable")],
 )
-def test_the_dummy_says_what_the_bff_said(feed: Feed, trouble: int, code: str) -> None:
+def test_dummy_reports_the_response_of_the_bff(feed: Feed, trouble: int, code: str) -> None:
     feed.bff.trouble = lambda _body: trouble
     status, body = dummy()
     assert (status, body["error"], body["details"]) == (503, code, {"reason": f"http_{trouble}"})
 
 
-def test_the_dummy_says_when_the_bff_is_down_or_off(
+def test_dummy_reports_a_bff_that_is_down_or_off(
     feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert feed.states() == []

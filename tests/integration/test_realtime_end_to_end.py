@@ -128,7 +128,7 @@ class Live:
     async def happen(self, account_id, *kinds):
         """Events, each in a transaction of its own, as any function writes them."""
         for kind in kinds or ("jobs.new",):
-            await asyncio.to_thread(self.room.happen, account_id, kind)
+            await asyncio.to_thread(self.room.append_event, account_id, kind)
 
 
 async def eventually(condition):
@@ -216,7 +216,7 @@ def anna(room):
     return account_id, room.user(account_id)
 
 
-def test_a_client_that_comes_back_has_every_event_once_in_order(live, room, anna):
+def test_returning_client_gets_every_event_once_in_order(live, room, anna):
     account_id, user_id = anna
 
     async def scenario():
@@ -248,7 +248,7 @@ def test_a_client_that_comes_back_has_every_event_once_in_order(live, room, anna
 ACCOUNTS, OF_EACH = 25, connections.MAX_PER_ACCOUNT
 
 
-def test_of_500_sockets_every_live_one_gets_its_event(live, room, tmp_path):
+def test_every_live_connection_of_500_gets_its_event(live, room, tmp_path):
     """Of each account's twenty one is dead and one has not said a word."""
     accounts = {account_id: room.user(account_id) for account_id in _accounts(room, ACCOUNTS)}
     live_ones = [account_id for account_id in accounts for _ in range(OF_EACH - 2)]
@@ -273,7 +273,7 @@ def test_of_500_sockets_every_live_one_gets_its_event(live, room, tmp_path):
             dead = [_item(f"dead-{n}=", accounts, one, "open") for n, one in enumerate(accounts)]
             _write(room, [*talking, *silent, *dead])
             for account_id in accounts:
-                room.happen(account_id)
+                room.append_event(account_id)
             of_the_talking = clients[: len(talking)]
             await eventually(lambda: all(client.seqs for client in of_the_talking))
             await eventually(lambda: room.unserved() == 0)
@@ -285,7 +285,7 @@ def test_of_500_sockets_every_live_one_gets_its_event(live, room, tmp_path):
     asyncio.run(scenario())
 
 
-def test_who_reads_nothing_slows_nobody(live, room, anna):
+def test_client_that_does_not_read_delays_no_other(live, room, anna):
     account_id, user_id = anna
     count, text = 400, "x" * 31_000
 

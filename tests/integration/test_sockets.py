@@ -36,7 +36,7 @@ def close(management, id=ID):
     return sockets.run(closed())
 
 
-def test_it_asks_for_what_boto3_asks_for(environment, management):
+def test_requests_equal_those_of_boto3(environment, management):
     post(management, message=b'{"seq": 1}')
     make = boto3.client
     client = make(
@@ -66,7 +66,7 @@ def test_it_asks_for_what_boto3_asks_for(environment, management):
         (504, sockets.PostRefused, sockets.ATTEMPTS),
     ],
 )
-def test_an_answer_is_what_it_says(environment, management, status, error, times):
+def test_status_becomes_its_error(environment, management, status, error, times):
     management.answers[ID] = lambda: status
     with pytest.raises(error) as raised:
         post(management)
@@ -74,7 +74,7 @@ def test_an_answer_is_what_it_says(environment, management, status, error, times
     assert getattr(raised.value, "status", status) == status
 
 
-def test_closing_what_is_over_is_fine_and_what_cannot_be_closed_is_told(environment, management):
+def test_close_ignores_gone_and_raises_refused(environment, management):
     management.answers[ID] = lambda: 410
     close(management)
     management.answers[ID] = lambda: 403
@@ -82,7 +82,7 @@ def test_closing_what_is_over_is_fine_and_what_cannot_be_closed_is_told(environm
         close(management)
 
 
-def test_who_does_not_answer_is_slow(environment, management, monkeypatch):
+def test_missing_response_raises_slow_consumer(environment, management, monkeypatch):
     monkeypatch.setattr(sockets, "REPLY_TIMEOUT_S", 0.2)
     management.slow[ID] = 30
     with pytest.raises(sockets.SlowConsumer):
@@ -91,7 +91,7 @@ def test_who_does_not_answer_is_slow(environment, management, monkeypatch):
     post(management, "other=")
 
 
-def test_whoever_is_not_there_refuses(environment, management):
+def test_unreachable_endpoint_raises_refused(environment, management):
     async def nowhere():
         await sockets.client_for("http://127.0.0.1:1/ws").post(ID, b"{}")
 
@@ -100,7 +100,7 @@ def test_whoever_is_not_there_refuses(environment, management):
     assert raised.value.status == 0
 
 
-def test_a_connection_that_died_between_invocations_is_replaced(environment):
+def test_broken_tcp_connection_is_replaced(environment):
     """API Gateway has hung up on it while the environment was frozen."""
     seen = []
 
@@ -136,7 +136,7 @@ def test_a_connection_that_died_between_invocations_is_replaced(environment):
     sockets.run(stopped())
 
 
-def test_many_posts_share_connections_and_outlive_an_invocation(environment, management):
+def test_client_and_its_connections_outlive_an_invocation(environment, management):
     async def many():
         one = sockets.client_for(management.endpoint)
         await asyncio.gather(*(one.post(f"c-{number}=", b"{}") for number in range(300)))
@@ -146,7 +146,7 @@ def test_many_posts_share_connections_and_outlive_an_invocation(environment, man
     assert all(len(management.messages[f"c-{number}="]) == 2 for number in range(300))
 
 
-def test_an_endpoint_over_tls_is_verified(environment, monkeypatch):
+def test_tls_endpoint_is_verified(environment, monkeypatch):
     async def made():
         return sockets.client_for("https://localhost:1/ws")
 

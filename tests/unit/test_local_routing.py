@@ -34,7 +34,7 @@ ROUTES = Routes(
         ("GET /", "$default", {}),
     ],
 )
-def test_the_most_specific_route_is_chosen(request_line, key, parameters):
+def test_most_specific_route_is_chosen(request_line, key, parameters):
     match = ROUTES.match(*request_line.split())
 
     assert match.route.key == key
@@ -44,5 +44,5 @@ def test_the_most_specific_route_is_chosen(request_line, key, parameters):
 @pytest.mark.parametrize(
     "request_line", ["GET /jobs/", "GET /jobs/1/2", "GET /jobs", "POST /jobs/1", "HEAD /jobs/1"]
 )
-def test_nothing_else_matches_a_path_variable(request_line):
+def test_path_variable_matches_a_whole_segment_alone(request_line):
     assert Routes([Route("GET", "/jobs/{id}", "F")]).match(*request_line.split()) is None
