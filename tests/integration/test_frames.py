@@ -72,7 +72,9 @@ def test_ticket_is_valid_once_within_a_minute(room, anna):
     status, id = room.connect(ticket)
     assert status == 200
     assert room.connect(ticket)[0] == 401
-    assert room.connect(ticket, connection_id=id)[0] == 200  # API Gateway asks once more for the same one
+    assert (
+        room.connect(ticket, connection_id=id)[0] == 200
+    )  # API Gateway asks once more for the same one
     assert len(connections.list_of_account(anna[0])) == 1
     late, moment = room.ticket(user_id), clock.now()
     clock.install(lambda: moment + timedelta(seconds=61))
@@ -243,9 +245,7 @@ def test_reply_to_a_gone_client_fails_nothing(room, anna):
     room.send_frame(id, "nonsense")
 
 
-def test_replies_go_to_the_origin_unless_an_endpoint_is_set(
-    room, anna, monkeypatch
-):
+def test_replies_go_to_the_origin_unless_an_endpoint_is_set(room, anna, monkeypatch):
     id = room.connect_user(anna[1])
     monkeypatch.setenv("WEBSOCKET_API_ENDPOINT", "")
     room.send_frame(id, {"type": "ping"})
@@ -283,7 +283,9 @@ def test_no_account_receives_events_of_another(room, anna):
     used = room.ticket(anna_user)
     assert room.connect(used)[0] == 200
     mine = room.connect_user(timur_user)
-    room.send_frame(mine, {"type": "replay", "cursor": 5})  # a cursor of hers is above his last event
+    room.send_frame(
+        mine, {"type": "replay", "cursor": 5}
+    )  # a cursor of hers is above his last event
     assert error(room, mine) == "bad_cursor"
     more = {"account_id": str(annas), "user_id": str(anna_user), "connection_id": hers}
     room.send_frame(mine, {"type": "replay", "cursor": 0, **more})

@@ -68,7 +68,6 @@ def gateway(tmp_path):
         routes = (
             Route("GET", "/jobs/{id}", "F"),
             Route("POST", "/jobs", "F"),
-            Route("ANY", "/files/{proxy+}", "F"),
         )
         function = Function(
             "F", "python3.13", "app.handler", folder, {}, 256, timeout, concurrency, (), routes
@@ -121,9 +120,6 @@ def test_request_becomes_event_and_result_response(gateway):
         ("/jobs/7", "/jobs/7", {"id": "7"}),
         ("/jobs/%D0%B8%20x", "/jobs/и x", {"id": "и x"}),
         ("/jobs/..%252Fresumes", "/jobs/..%2Fresumes", {"id": "..%2Fresumes"}),
-        ("/files/..%2Fmine", "/files/../mine", {"proxy": "../mine"}),
-        ("/files/../mine", "/files/../mine", {"proxy": "../mine"}),
-        ("/files//a", "/files//a", {"proxy": "/a"}),
     ],
 )
 def test_path_reaches_the_function_unchanged(gateway, path, raw_path, parameters):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from moto.sqs.models import SQSBackend
 
-from local.aws import one_request_at_a_time
+from local.aws_queues import serialize_requests
 from local.template.reader import load
 from tests.fixtures.aws import LocalAws
 from ullgetthejob.platform import aws
@@ -140,7 +140,7 @@ def test_queues_survive_sigkill_and_messages_do_not(machine):
 def test_concurrent_receivers_get_each_message_once():
     backend = SQSBackend("us-east-1", "123456789012")
     backend.create_queue("Q")
-    one_request_at_a_time(backend)
+    serialize_requests(backend)
     count, senders = 100, 4
     received = []
     finished = threading.Event()
@@ -179,7 +179,7 @@ def test_concurrent_receivers_get_each_message_once():
 def test_message_past_retention_is_deleted():
     backend = SQSBackend("us-east-1", "123456789012")
     backend.create_queue("Q", MessageRetentionPeriod="1")
-    one_request_at_a_time(backend)
+    serialize_requests(backend)
     backend.send_message("Q", "old")
     time.sleep(1.1)
     backend.send_message("Q", "new")

@@ -403,9 +403,7 @@ def test_wrong_secret_is_refused_until_it_is_corrected(
 
 
 @pytest.mark.parametrize("how", ["hangs", "trickles"])
-def test_slow_bff_is_timed_out(
-    feed: Feed, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_bff_is_timed_out(feed: Feed, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert publisher.CONNECT_TIMEOUT_S == 2
     assert publisher.TOTAL_TIMEOUT_S == 10
     monkeypatch.setattr(publisher, "TOTAL_TIMEOUT_S", 0.5)

@@ -359,9 +359,7 @@ def test_event_retry_settings_are_read(events):
         ("ScheduleV2", "{ScheduleExpression: rate(1 day)}", "ScheduleV2 do not run locally"),
     ],
 )
-def test_event_that_would_differ_from_the_cloud_is_refused(
-    events, kind, properties, problem
-):
+def test_event_that_would_differ_from_the_cloud_is_refused(events, kind, properties, problem):
     with pytest.raises(TemplateError, match=problem):
         events(f"{{E: {{Type: {kind}, Properties: {properties}}}}}")
 
