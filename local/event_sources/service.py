@@ -61,7 +61,7 @@ class EventSources:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to tick and to read; needs a running loop."""
+        """Start the rules and the pollers; needs a running loop."""
         self._sqs = Sqs(self._endpoint)
         for function in self._template.functions.values():
             for source in function.queue_sources:
