@@ -55,7 +55,7 @@ class Core:
         return str(reply["url"])
 
     async def finish_login(self, session_id: str, returned: Mapping[str, str]) -> str:
-        """Finish the login and return the person's JWT. *returned*: the query of hh.ru's redirect."""
+        """Finish the login and return the JWT. *returned*: the query of hh.ru's redirect."""
         query = {**returned, "session_id": session_id}
         return str((await self._call("GET", "/auth/hh/callback", query=query))["jwt"])
 

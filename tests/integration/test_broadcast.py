@@ -1,4 +1,4 @@
-"""The broadcaster: what sockets get, in which order, and what becomes of those that get nothing."""
+"""The broadcaster: which events connections receive, in which order, and failed posts."""
 
 import json
 import threading
@@ -134,7 +134,7 @@ def test_replay_during_delivery_is_served_by_the_lease_holder(room, anna):
 
     def answer():
         if len(room.management.seqs(id)) == 1 and waiting:
-            # of another function's environment, in which this loop does not run
+            # in a thread, since it belongs to another environment without this event loop
             threading.Thread(target=waiting.pop()).start()
             eventually(lambda: "begin_at" in room.items(id)[0] | room.items(id)[1])
         return 200
@@ -180,7 +180,7 @@ def test_slow_connection_delays_no_other_and_catches_up(room, anna):
     room.management.answers[slow] = lambda: busy.pop() if busy else 200
     for _ in range(3):
         room.append_event(account_id)
-    assert room.broadcast(account_id) == []  # it is no failure of ours
+    assert room.broadcast(account_id) == []  # a slow client is no failure of the broadcaster
     assert room.management.seqs(quick) == [1, 2, 3]
     assert room.unserved() == 1
     while room.unserved():
@@ -229,9 +229,9 @@ def test_failed_post_returns_the_wake_up_to_the_queue(room, anna):
 
 def test_transient_post_errors_are_retried_at_once(room, anna):
     account_id, user_id = anna
-    stumbles = [200, 429, 500, 503, 200, 429]
+    statuses = [200, 429, 500, 503, 200, 429]
     id = room.open_connection(user_id)
-    room.management.answers[id] = lambda: stumbles.pop() if stumbles else 200
+    room.management.answers[id] = lambda: statuses.pop() if statuses else 200
     room.append_event(account_id)
     assert room.broadcast(account_id) == []
     assert room.management.types(id) == ["ready", "jobs.new"]
@@ -286,10 +286,10 @@ def test_work_left_at_the_deadline_gets_a_new_wake_up(room, anna):
 def test_abandoned_lease_expires(room, anna):
     account_id, user_id = anna
     id = room.open_connection(user_id)
-    [one] = connections.list_of_account(account_id)
+    [connection] = connections.list_of_account(account_id)
     room.append_event(account_id)
     now_ms = clock.real_ms()
-    assert connections.acquire_lease(one, sender="who died", now_ms=now_ms) is not None
+    assert connections.acquire_lease(connection, sender="ended", now_ms=now_ms) is not None
     assert room.broadcast(account_id) == []
     assert room.management.messages[id] == []
     assert room.unserved() == 1
@@ -301,7 +301,7 @@ def test_abandoned_lease_expires(room, anna):
         real_ms=lambda: later,
     )
     assert room.management.seqs(id) == [1]
-    assert connections.save_progress(one, 0, 0, sender="who died", now_ms=later) is None
+    assert connections.save_progress(connection, 0, 0, sender="ended", now_ms=later) is None
 
 
 def test_sweeper_notifies_again_after_a_lost_wake_up(room, anna):
@@ -316,15 +316,15 @@ def test_sweeper_notifies_again_after_a_lost_wake_up(room, anna):
     room.broadcast(account_id)
     assert room.management.seqs(id) == [1]
     assert room.unserved() == 0
-    # also where "ready" is all that it lacks, and before the account's first event
+    # also where only "ready" is missing, and before the account's first event
     other_id = room.account()
-    for of, user in ((account_id, user_id), (other_id, room.user(other_id))):
+    for owner_id, user in ((account_id, user_id), (other_id, room.user(other_id))):
         id = room.connect_user(user)
         room.send_frame(id, {"type": "subscribe"})
         room.take_wake_ups()
         event_log.notify_unserved(connection=postgres.connection(), most=10)
-        assert room.take_wake_ups() == [of]
-        room.broadcast(of)
+        assert room.take_wake_ups() == [owner_id]
+        room.broadcast(owner_id)
         assert room.management.types(id) == ["ready"]
         assert room.unserved() == 0
 
@@ -344,14 +344,14 @@ def test_only_the_failed_account_is_retried(room, anna, monkeypatch):
     account_id, _ = anna
     other_id = room.account()
     id = room.open_connection(room.user(other_id))
-    of_account = connections.list_of_account
+    list_of_account = connections.list_of_account
 
-    def fails(of):
-        if of == account_id:
+    def fail_for_account(owner_id):
+        if owner_id == account_id:
             raise RuntimeError("of a test")
-        return of_account(of)
+        return list_of_account(owner_id)
 
-    monkeypatch.setattr(connections, "list_of_account", fails)
+    monkeypatch.setattr(connections, "list_of_account", fail_for_account)
     room.append_event(other_id)
     assert room.broadcast(account_id, other_id, account_id) == [0, 2]
     assert room.management.seqs(id) == [1]
@@ -365,11 +365,11 @@ def test_metrics_are_counted_and_no_personal_data_is_logged(room, anna, capsys):
     room.append_event(account_id)
     capsys.readouterr()
     room.broadcast(account_id)
-    said = capsys.readouterr().out
-    metrics = [json.loads(line) for line in said.splitlines() if "_aws" in line]
+    output = capsys.readouterr().out
+    metrics = [json.loads(line) for line in output.splitlines() if "_aws" in line]
     counted = {name: value for line in metrics for name, value in line.items()}
     assert counted["EventsPosted"] == [2.0]
     assert counted["SocketsGone"] == [1.0]
     assert counted["EventAge"][0] >= 0
-    assert "planted" not in said
-    assert live not in said
+    assert "planted" not in output
+    assert live not in output

@@ -1,4 +1,4 @@
-"""What clients say: tickets, first frames, frames that make no sense, limits, other people's."""
+"""Tickets, first frames, invalid frames, limits, and isolation of accounts."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ def anna(room):
 
 
 def error(room, id):
-    """The last thing that a connection was told, which is an error."""
+    """Return the code of the last message, which is an error."""
     last = room.management.messages[id][-1]
     assert (last["v"], last["type"]) == (1, "error")
     assert last["message"]
@@ -72,9 +72,7 @@ def test_ticket_is_valid_once_within_a_minute(room, anna):
     status, id = room.connect(ticket)
     assert status == 200
     assert room.connect(ticket)[0] == 401
-    assert (
-        room.connect(ticket, connection_id=id)[0] == 200
-    )  # API Gateway asks once more for the same one
+    assert room.connect(ticket, connection_id=id)[0] == 200  # API Gateway may retry
     assert len(connections.list_of_account(anna[0])) == 1
     late, moment = room.ticket(user_id), clock.now()
     clock.install(lambda: moment + timedelta(seconds=61))
@@ -112,7 +110,7 @@ def test_account_has_at_most_twenty_connections(room, anna):
     ids = [room.connect_user(user_id) for _ in range(connections.MAX_PER_ACCOUNT)]
     refused, _ = room.connect(room.ticket(user_id))
     assert refused == 429
-    assert {one.id for one in connections.list_of_account(account_id)} == set(ids)
+    assert {found.id for found in connections.list_of_account(account_id)} == set(ids)
     other = room.user(room.account())
     room.connect_user(other)
     room.disconnect(ids[0])
@@ -128,15 +126,15 @@ def test_stale_connections_do_not_count(room, anna):
         old.append(room.connect_user(user_id, age_s=59))
         room.send_frame(old[-1], {"type": "subscribe"})
     id = room.connect_user(user_id)
-    assert {one.id for one in connections.list_of_account(account_id)} == {*old, id}
-    assert not [one for one in silent if room.items(one)]
+    assert {found.id for found in connections.list_of_account(account_id)} == {*old, id}
+    assert not [id for id in silent if room.items(id)]
 
 
 def test_concurrent_connects_never_exceed_the_limit(room, anna):
     account_id, user_id = anna
     holder = tickets.TicketHolder(user_id, account_id, clock.now())
 
-    def come(number):
+    def connect(number):
         try:
             connections.add(f"c-{number}", holder, connected_at_ms=clock.real_ms())
         except connections.TooManyConnections:
@@ -144,8 +142,8 @@ def test_concurrent_connects_never_exceed_the_limit(room, anna):
         return 1
 
     with ThreadPoolExecutor(8) as pool:
-        let_in = sum(pool.map(come, range(30)))
-    assert let_in == len(connections.list_of_account(account_id)) <= connections.MAX_PER_ACCOUNT
+        accepted = sum(pool.map(connect, range(30)))
+    assert accepted == len(connections.list_of_account(account_id)) <= connections.MAX_PER_ACCOUNT
 
 
 # ── frames ───────────────────────────────────────────────────────────────────────────────────────
@@ -159,7 +157,7 @@ def test_ping_is_answered_in_every_connection_state(room, anna):
     assert room.management.messages[id] == [{"v": 1, "type": "pong"}] * 2
 
 
-NONSENSE = [
+INVALID_FRAMES = [
     ("", "invalid_frame"),
     ("hello", "invalid_frame"),
     ("[]", "invalid_frame"),
@@ -187,7 +185,7 @@ def test_invalid_frames_get_an_error_and_change_nothing(room, anna):
     id = room.connect_user(anna[1])
     before = room.items(id)
     room.take_wake_ups()
-    for frame, code in NONSENSE:
+    for frame, code in INVALID_FRAMES:
         room.send_frame(id, frame)
         assert error(room, id) == code, frame
     assert room.items(id) == before
@@ -268,11 +266,11 @@ def test_unavailable_database_refuses_connect_and_replay(room, anna, monkeypatch
     forget()
 
 
-# ── other people's ───────────────────────────────────────────────────────────────────────────────
+# ── isolation ────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_no_account_receives_events_of_another(room, anna):
-    """Timur tries with what he can get hold of: cursors, tickets, topics, ids, frames."""
+    """Timur tries with everything he can obtain: cursors, tickets, topics, ids, frames."""
     annas, anna_user = anna
     timurs = room.account()
     timur_user = room.user(timurs)
@@ -305,58 +303,58 @@ def test_no_account_receives_events_of_another(room, anna):
     assert "timur" not in json.dumps(room.management.messages[hers])
 
 
-# ── places, and floods ───────────────────────────────────────────────────────────────────────────
+# ── limits ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def full(room, user_id):
-    """An account that has no place left, all of it open."""
+def fill(room, user_id):
+    """Open as many connections as an account may have, and return their ids."""
     ids = [room.connect_user(user_id) for _ in range(connections.MAX_PER_ACCOUNT)]
     for id in ids:
         room.send_frame(id, {"type": "subscribe"})
     return ids
 
 
-def asked_about(room):
+def checked_connections(room):
     return {unquote(path).rpartition("/")[2] for path, _ in room.management.signed}
 
 
 def test_gone_connection_makes_room_for_a_new_one(room, anna):
     account_id, user_id = anna
-    ids = full(room, user_id)
+    ids = fill(room, user_id)
     for id in ids[3:5]:
         room.management.answers[id] = lambda: 410
     new = room.connect_user(user_id)
-    kept = {one.id for one in connections.list_of_account(account_id)}
+    kept = {found.id for found in connections.list_of_account(account_id)}
     assert kept == {*ids, new} - {*ids[3:5]}
     assert all(not room.items(id) for id in ids[3:5])
     room.connect_user(user_id)
     room.management.signed.clear()
     assert room.connect(room.ticket(user_id))[0] == 429
-    assert asked_about(room) >= {*ids} - {*ids[3:5]}
-    assert room.management.closed == [], "who is there is only asked about"
+    assert checked_connections(room) >= {*ids} - {*ids[3:5]}
+    assert room.management.closed == [], "existing connections are only checked"
     assert all(room.management.types(id) == [] for id in ids)
 
 
 @pytest.mark.parametrize("status", [429, 500, 403])
 def test_connection_of_unknown_state_keeps_its_place(room, anna, status):
     account_id, user_id = anna
-    ids = full(room, user_id)
+    ids = fill(room, user_id)
     for id in ids:
         room.management.answers[id] = lambda: status
     assert room.connect(room.ticket(user_id))[0] == 429
-    assert {one.id for one in connections.list_of_account(account_id)} == set(ids)
+    assert {found.id for found in connections.list_of_account(account_id)} == set(ids)
 
 
 def test_connecting_connection_is_not_mistaken_for_gone(room, anna):
-    """API Gateway answers 410 for one whose $connect has not returned."""
+    """API Gateway returns 410 for a connection whose $connect has not returned."""
     account_id, user_id = anna
     young = [room.connect_user(user_id) for _ in range(10)]
     older = [room.connect_user(user_id, age_s=40) for _ in range(10)]
     for id in (*young, *older):
         room.management.answers[id] = lambda: 410
     new = room.connect_user(user_id)
-    assert {one.id for one in connections.list_of_account(account_id)} == {*young, new}
-    assert asked_about(room) == set(older)
+    assert {found.id for found in connections.list_of_account(account_id)} == {*young, new}
+    assert checked_connections(room) == set(older)
 
 
 def test_flooding_connection_is_closed_and_others_are_served(room, anna):
@@ -365,9 +363,10 @@ def test_flooding_connection_is_closed_and_others_are_served(room, anna):
     for _ in range(200):
         room.send_frame(flooding, {"type": "ping"})
     assert room.management.closed == [flooding]
-    said = room.management.messages[flooding]
-    assert [one["type"] for one in said] == ["pong"] * frame_budget.BURST + ["error"]
-    assert said[-1]["error"] == "too_many_frames"
+    messages = room.management.messages[flooding]
+    types = [message["type"] for message in messages]
+    assert types == ["pong"] * frame_budget.BURST + ["error"]
+    assert messages[-1]["error"] == "too_many_frames"
     room.send_frame(other, {"type": "ping"})
     assert room.management.types(other) == ["pong"]
 

@@ -1,4 +1,4 @@
-"""The client of ``@connections``: how it speaks, what it makes of answers, when connections die."""
+"""The client of ``@connections``: requests, errors by status, and broken TCP connections."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ def test_requests_equal_those_of_boto3(environment, management):
     )
     client.post_to_connection(ConnectionId=ID, Data=b'{"seq": 2}')
     ours, theirs = management.signed
-    # The server encodes what it gets once more and compares: either is good.
+    # The server encodes the received path again and compares, so both forms are valid.
     assert ours[0] == "/ws/%40connections/L0SM9cOFvHcCIhw%3D"
     assert unquote(ours[0]) == unquote(theirs[0])
     assert [message["seq"] for message in management.messages[ID]] == [1, 2]
@@ -101,7 +101,7 @@ def test_unreachable_endpoint_raises_refused(environment, management):
 
 
 def test_broken_tcp_connection_is_replaced(environment):
-    """API Gateway has hung up on it while the environment was frozen."""
+    """API Gateway has closed it while the environment was frozen."""
     seen = []
 
     async def serve(reader, writer):
@@ -137,18 +137,18 @@ def test_broken_tcp_connection_is_replaced(environment):
 
 
 def test_client_and_its_connections_outlive_an_invocation(environment, management):
-    async def many():
-        one = sockets.client_for(management.endpoint)
-        await asyncio.gather(*(one.post(f"c-{number}=", b"{}") for number in range(300)))
-        return one
+    async def post_many():
+        client = sockets.client_for(management.endpoint)
+        await asyncio.gather(*(client.post(f"c-{number}=", b"{}") for number in range(300)))
+        return client
 
-    assert sockets.run(many()) is sockets.run(many())
+    assert sockets.run(post_many()) is sockets.run(post_many())
     assert all(len(management.messages[f"c-{number}="]) == 2 for number in range(300))
 
 
 def test_tls_endpoint_is_verified(environment, monkeypatch):
-    async def made():
+    async def create():
         return sockets.client_for("https://localhost:1/ws")
 
-    one = sockets.run(made())
-    assert one._session.connector._ssl is sockets.tls.context()
+    client = sockets.run(create())
+    assert client._session.connector._ssl is sockets.tls.context()
