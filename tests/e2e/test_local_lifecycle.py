@@ -43,7 +43,7 @@ def test_ctrl_c_stops_everything_and_restart_keeps_the_data(own_cloud):
     assert gone(own_cloud), own_cloud.processes()
 
     own_cloud.start()
-    assert own_cloud.started_in_s < 15
+    assert own_cloud.started_in_s < 100
     assert own_cloud.secrets["ORCHESTRATOR_SECRET"] == secret
     assert own_cloud.query("SELECT count(*) FROM jobs") == [(len(found),)]
     with own_cloud.client() as core:

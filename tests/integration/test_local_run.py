@@ -117,7 +117,7 @@ def test_local_cloud_serves_search_and_survives_sigkill(start):
     again = start("run", PORT=port)
     again.until_it_says("Ctrl-C stops everything")
     assert search(again)["jobs"]
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 100
     secret = json.loads((again.data_dir / "secrets.json").read_text())["ORCHESTRATOR_SECRET"]
     request = urllib.request.Request(f"http://127.0.0.1:{port}/api/jobs/{job}")
     request.add_header("X-Core-Secret", secret)
