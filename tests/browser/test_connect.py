@@ -23,7 +23,7 @@ def _without_faults(cloud):
 
 @pytest.fixture
 def connect(cloud, new_browser):
-    """Open the page and log in as somebody."""
+    """Open the page and log in as a person."""
 
     def connect(person, page=None):
         page = page or new_browser()

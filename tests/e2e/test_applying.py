@@ -25,7 +25,7 @@ def own_cloud():
 
 
 class Applicant:
-    """Somebody with a session."""
+    """A person with a session."""
 
     def __init__(self, cloud, person):
         self.cloud = cloud
@@ -54,7 +54,7 @@ class Applicant:
         return self.application(accepted)["state"]
 
     def at_hh(self):
-        """What reached hh.ru from this person."""
+        """Return the applications of this person that reached hh.ru."""
         return self.cloud.sandbox("GET", f"/applications?person={self.person}")["applications"]
 
 
@@ -63,7 +63,7 @@ def publish(cloud):
 
 
 def until(holds, within_s):
-    """Wait until *holds*; fails after *within_s*."""
+    """Wait until *holds* returns true; fail after *within_s*."""
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, f"not within {within_s} s"

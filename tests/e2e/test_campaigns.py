@@ -9,7 +9,7 @@ DEADLINE_S = 40
 
 
 def progress(cloud, workflow, session, holds):
-    """How far the campaign is, once *holds* of it."""
+    """Wait until *holds* of the campaign's progress, and return it."""
     ends = time.monotonic() + DEADLINE_S
     query = {"workflow_id": workflow, "user_id": session}
     with cloud.client() as bff:

@@ -1,4 +1,4 @@
-"""A person who is connected through the running local cloud, and still is after SIGKILL."""
+"""A person connects through the running local cloud, and stays connected after SIGKILL."""
 
 import httpx
 import pytest

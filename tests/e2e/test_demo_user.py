@@ -1,4 +1,4 @@
-"""The demo user is connected by ``make run`` and by ``make db-seed``, each with nothing to do."""
+"""The demo user is connected by ``make run`` and by ``make db-seed``, without a person."""
 
 import os
 import shlex
@@ -52,7 +52,7 @@ def account(cloud):
 
 
 def try_the_line(said):
-    """Run the command that the seed printed; the resumes' titles."""
+    """Run the command that the seed printed, and return the resumes' titles."""
     [line] = [line for line in said.splitlines() if line.startswith("  curl ")]
     command = shlex.split(line)
     authorization = command[command.index("-H") + 1].removeprefix("Authorization: ")
@@ -87,9 +87,7 @@ def test_seed_beside_a_run_uses_that_run(own_cloud, database_command):
     assert "Python-разработчик" in try_the_line(reset.stdout)
 
 
-def test_disconnected_demo_user_stays_so_after_restart(
-    own_cloud, database_command
-):
+def test_disconnected_demo_user_stays_so_after_restart(own_cloud, database_command):
     jwt = database_command("seed").stdout.partition("Bearer ")[2].partition("'")[0]
     own_cloud.start()
     headers = {"Authorization": f"Bearer {jwt}"}
@@ -106,9 +104,7 @@ def test_disconnected_demo_user_stays_so_after_restart(
     ("setting", "value"),
     [("DEMO_PERSON", "off"), ("HH_API_URL", "https://hh.example"), ("DATABASE_URL", None)],
 )
-def test_seed_without_a_sandbox_says_why(
-    database_command, database_url, setting, value
-):
+def test_seed_without_a_sandbox_says_why(database_command, database_url, setting, value):
     database_command("migrate", DATABASE_URL=database_url)
     done = database_command("seed", **{setting: value or database_url})
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Every fault of the sandbox, and what the caller of Core gets."""
+"""Every fault of the sandbox, and the response to Core's caller."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""The local cloud as a developer lives with it: started, stopped, killed, started again."""
+"""The lifecycle of the local cloud: started, stopped, killed, started again."""
 
 import subprocess
 import time
@@ -26,7 +26,7 @@ def arguments(pid):
 
 
 def gone(cloud):
-    """Whether every process of it ends within a few seconds."""
+    """Return whether every process of it ends in time."""
     for _ in range(50):
         if not cloud.processes():
             return True

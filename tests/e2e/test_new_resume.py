@@ -1,4 +1,4 @@
-"""A resume is made for a vacancy through the running local cloud, and of its CV nothing is told."""
+"""A resume is created for a vacancy through the running local cloud; its CV is never revealed."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What happens at hh.ru itself reaches a person through the running local cloud."""
+"""Outcomes at hh.ru itself reach a person through the running local cloud."""
 
 import time
 
@@ -8,7 +8,7 @@ DEADLINE_S = 30
 
 
 def shown_when(cloud, jwt, holds):
-    """The person's applications by negotiation, once *holds* of them."""
+    """Wait until *holds* of the person's applications by negotiation, and return them."""
     ends = time.monotonic() + DEADLINE_S
     while True:
         items = get(cloud, "/api/applications", jwt)["items"]

@@ -16,7 +16,7 @@ EXAMPLES = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
 
 @pytest.fixture(scope="module")
 def demo_user(cloud):
-    """Connected as by ``make run``, which the clouds of tests leave out."""
+    """Connect the demo user as ``make run`` does, which the clouds of tests omit."""
     with cloud.client() as core:
         session = {"session_id": DEMO_USER_ID}
         url = core.get("/auth/hh/redirect", params=session).json()["url"]
@@ -27,7 +27,7 @@ def demo_user(cloud):
 
 @pytest.fixture
 def here(cloud, demo_user):
-    """An example with the addresses of the cloud under test."""
+    """Return an example with the addresses of the cloud under test."""
     secret = EXAMPLES[0]
 
     def adapt(example):

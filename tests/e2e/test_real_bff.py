@@ -40,7 +40,7 @@ def anna(bff):
 
 @pytest.fixture(scope="module")
 def cv(bff, anna):
-    """Of Anna's first resume, as the page gets it."""
+    """Return the id of Anna's first resume, as the page gets it."""
     listed = bff.hh(anna, "resumes").json()
     assert listed["success"]
     [resume] = [one for one in listed["items"] if one["title"] == "Python-разработчик"]
@@ -53,7 +53,7 @@ def publish(bff, **fields):
 
 
 def until(look, holds):
-    """What *look* finds, once it *holds*."""
+    """Wait until *holds* of the result of *look*, and return the result."""
     ends = time.monotonic() + WITHIN_S
     while not holds(found := look()):
         assert time.monotonic() < ends, f"{found}"
@@ -62,7 +62,7 @@ def until(look, holds):
 
 
 def at_hh(bff, person="anna"):
-    """Vacancy and letter of each application that hh.ru has."""
+    """Return vacancy and letter of each application that hh.ru has."""
     found = bff.cloud.sandbox("GET", f"/applications?person={person}")["applications"]
     return [(one["vacancy_id"], one["letter"]) for one in found if one["outcome"] == "accepted"]
 
@@ -102,7 +102,7 @@ def test_search_and_job_have_the_fields_of_the_page(bff):
 
 
 def search_at_once(bff, texts):
-    """Each answer with the seconds that it took, every status on the way, hh.ru's searches."""
+    """Return each response with its duration in seconds, every status, and hh.ru's searches."""
     time.sleep(REFILLS_S)
     before, begin = searches(bff), threading.Barrier(len(texts))
     bff.statuses.clear()
@@ -123,7 +123,7 @@ def searches(bff):
 
 @pytest.fixture(scope="module")
 def warm(bff):
-    """Processes that have started: fifty at once would wait for the cores of this machine."""
+    """Start processes first: fifty cold starts would wait for the cores of this machine."""
     for count in (10, 20, 30, 40, AT_ONCE, AT_ONCE):
         search_at_once(bff, ["python"] * count)
     return bff
@@ -138,7 +138,7 @@ def test_fifty_equal_searches_send_one_request_to_hh(warm):
 
 
 def test_fifty_different_searches_end_before_page_timeout(warm):
-    """One after another at hh.ru's pace: 16.3 s. What cannot be in time is a 429 that says when."""
+    """In sequence at hh.ru's pace: 16.3 s. A search that cannot be in time is a 429."""
     texts = [f"one of fifty {number}" for number in range(AT_ONCE)]
     answers, statuses, asked = search_at_once(warm, texts)
     for answer, took in answers:
@@ -190,9 +190,7 @@ def test_second_letter_for_a_vacancy_is_no_server_error(bff, anna, cv):
 @pytest.mark.parametrize(
     ("change", "code"), [({"email": ""}, "missing_email"), ({"phone": "12"}, "missing_phone")]
 )
-def test_cv_without_contacts_is_refused_with_a_known_code(
-    bff, anna, cv, change, code
-):
+def test_cv_without_contacts_is_refused_with_a_known_code(bff, anna, cv, change, code):
     answer = bff.submit(anna, publish(bff), LETTER, {**cv, **change})
     assert (answer.status_code, answer.json()["error"]) == (422, code)
     assert anna.has_cookie
@@ -254,7 +252,7 @@ def test_unknown_user_is_refused_without_details(bff):
 
 
 def test_captcha_is_shown_with_its_link_until_solved(bff, anna, cv):
-    """hh.ru's captcha meets an application; nobody tells Core that it was solved."""
+    """hh.ru asks for a captcha at an application; Core notices by itself that it was solved."""
     sandbox = bff.cloud.sandbox
     sandbox("POST", "/faults", {"kind": "captcha", "path": "/negotiations"})
     vacancy = publish(bff)
@@ -291,5 +289,5 @@ def test_captcha_is_shown_with_its_link_until_solved(bff, anna, cv):
 
 
 def probes(bff):
-    """How often hh.ru was asked for applications that are out."""
+    """Return how many application requests hh.ru has received."""
     return bff.cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /negotiations", 0)

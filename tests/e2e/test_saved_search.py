@@ -15,7 +15,7 @@ WITHIN_S = 60  # real seconds, on a busy machine
 
 
 class Client:
-    """What a person's browser does: a ticket, a socket, and the last ``seq`` remembered."""
+    """A stand-in for a browser: a ticket, a socket, and the last ``seq``."""
 
     def __init__(self, cloud, jwt):
         self.cloud = cloud
@@ -30,12 +30,12 @@ class Client:
 
     @property
     def jobs(self):
-        """Ids of all jobs that were told, as often as they were."""
+        """Return the ids of all jobs in events, duplicates included."""
         news = [one for one in self.seen if one["type"] == "jobs.new"]
         return [job["id"] for one in news for job in one["data"]["jobs"]]
 
     def listen(self, until):
-        """Connect, and take what comes behind the last one seen, until it is enough."""
+        """Connect and receive events after the last one seen, until *enough*."""
         asyncio.run(asyncio.wait_for(self._listen(until), WITHIN_S))
 
     async def _listen(self, until):

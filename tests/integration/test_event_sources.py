@@ -24,7 +24,7 @@ from local.functions.service import LambdaService
 from local.gateway.http import Gateway
 from local.template.reader import load
 
-# Writes down each event with its process and moments; a message's body says what to do.
+# Records each event with its process and times; a message's body is a command.
 HANDLER = """
     import json, os, time
 
@@ -81,7 +81,7 @@ def rule_event(expression, **properties):
 
 
 class Cloud:
-    """Running event sources, and what came of them."""
+    """Running event sources, and their invocations."""
 
     def __init__(self, template, service, sources, aws, folder):
         self.template, self.service, self.sources = template, service, sources
@@ -90,7 +90,7 @@ class Cloud:
         self.clock = LocalClock(folder / "clock.json")
 
     def send(self, *bodies, **attributes):
-        """Send messages; their ids."""
+        """Send messages and return their ids."""
         entries = [
             {"Id": str(number), "MessageBody": body, **attributes}
             for number, body in enumerate(bodies)
@@ -105,7 +105,7 @@ class Cloud:
 
     @property
     def seen(self):
-        """Invocations, as they began."""
+        """Return the invocations in the order of their start."""
         return self._lines(self.folder / "seen")
 
     @property
@@ -114,7 +114,7 @@ class Cloud:
 
     @property
     def bodies(self):
-        return [[r["body"] for r in each["event"]["Records"]] for each in self.seen]
+        return [[r["body"] for r in call["event"]["Records"]] for call in self.seen]
 
     @property
     def log(self):
@@ -189,7 +189,7 @@ def start(tmp_path, local_aws):
 
 
 def make(template, sqs):
-    """What ``local.aws`` does with its own template at its start."""
+    """Create the queues in the local AWS, as it does for its own template."""
     for queue in sorted(template.queues.values(), key=lambda queue: queue.dead_letter_arn or ""):
         redrive = {
             "deadLetterTargetArn": queue.dead_letter_arn,
@@ -205,7 +205,7 @@ def make(template, sqs):
 def test_message_becomes_an_event_and_is_deleted(start):
     async def scenario():
         async with start({"Q": queue_event()}) as cloud:
-            attribute = {"kind": {"DataType": "String", "StringValue": "bell"}}
+            attribute = {"kind": {"DataType": "String", "StringValue": "wake-up"}}
             (id,) = cloud.send("да", MessageAttributes=attribute)
             await cloud.until(lambda: cloud.seen)
             await cloud.until_empty()
@@ -225,7 +225,7 @@ def test_message_becomes_an_event_and_is_deleted(start):
                 "body": "да",
                 "messageAttributes": {
                     "kind": {
-                        "stringValue": "bell",
+                        "stringValue": "wake-up",
                         "dataType": "String",
                         "stringListValues": [],
                         "binaryListValues": [],
@@ -279,7 +279,7 @@ def test_batching_window_gathers_several_receives(start):
             await cloud.until(lambda: len(cloud.seen) == 2)
             assert [len(batch) for batch in cloud.bodies] == [25, 5]
             # The full batch is invoked at once, the other when its window has ended.
-            assert 1.5 < cloud.seen[1]["at"] - cloud.seen[0]["at"]
+            assert cloud.seen[1]["at"] - cloud.seen[0]["at"] > 1.5
 
     asyncio.run(scenario())
 
@@ -289,9 +289,9 @@ def test_failed_batch_is_retried_then_dead_lettered(start):
         async with start({"Q": queue_event()}, visibility=1, timeout=1, receives=3) as cloud:
             cloud.send("raise")
             await cloud.until(lambda: len(cloud.seen) == 3)
-            moments = [each["at"] for each in cloud.seen]
-            assert all(0.5 < later - earlier for earlier, later in itertools.pairwise(moments))
-            records = [each["event"]["Records"][0] for each in cloud.seen]
+            moments = [call["at"] for call in cloud.seen]
+            assert all(later - earlier > 0.5 for earlier, later in itertools.pairwise(moments))
+            records = [call["event"]["Records"][0] for call in cloud.seen]
             counts = [record["attributes"]["ApproximateReceiveCount"] for record in records]
             assert counts == ["1", "2", "3"]
             await asyncio.sleep(1.5)
@@ -336,8 +336,8 @@ def test_result_is_ignored_unless_item_failures_are_reported(start, tmp_path):
 
 
 def overlapping(ended):
-    """The most invocations that ran at one moment."""
-    moments = [(each["began"], 1) for each in ended] + [(each["ended"], -1) for each in ended]
+    """Return the maximum number of concurrent invocations."""
+    moments = [(call["began"], 1) for call in ended] + [(call["ended"], -1) for call in ended]
     running = most = 0
     for _, change in sorted(moments):
         running += change
@@ -406,7 +406,7 @@ def test_stop_during_a_batch_leaves_the_messages(start):
 def test_disabled_source_receives_nothing(start):
     async def scenario():
         async with start({"Q": queue_event(Enabled=False)}) as cloud:
-            cloud.send("bell")
+            cloud.send("wake-up")
             await asyncio.sleep(0.5)
             assert not cloud.seen
             assert (await cloud.counts())["visible"] == 1
@@ -420,7 +420,7 @@ def test_unreadable_queue_is_read_once_it_is_available(start):
             await cloud.until(lambda: "cannot be read" in cloud.log)
             assert (await cloud.counts())["visible"] is None
             make(cloud.template, cloud.sqs)
-            cloud.send("bell")
+            cloud.send("wake-up")
             await cloud.until(lambda: cloud.seen)
 
     asyncio.run(scenario())
@@ -501,7 +501,7 @@ def test_input_replaces_the_event_and_disabled_rule_is_idle(start):
             cloud.clock.advance(60)
             await cloud.until(lambda: cloud.seen)
             await asyncio.sleep(0.5)
-            assert [each["event"] for each in cloud.seen] == [{"mine": 1}]
+            assert [call["event"] for call in cloud.seen] == [{"mine": 1}]
 
     asyncio.run(scenario())
 
@@ -533,8 +533,8 @@ def test_failed_event_is_retried_under_the_same_request_id(start, more, attempts
             cloud.clock.advance(86_400)
             await cloud.until(lambda: f"given up after {attempts} attempts" in cloud.log)
             assert len(cloud.seen) == attempts
-            assert len({each["id"] for each in cloud.seen}) == 1
-            moments = [each["at"] for each in cloud.seen]
+            assert len({call["id"] for call in cloud.seen}) == 1
+            moments = [call["at"] for call in cloud.seen]
             pauses = [b - a for a, b in itertools.pairwise(moments)]
             assert all(pause > least for pause, least in zip(pauses, (0.2, 0.4), strict=False))
             assert (await cloud.sources.status())["rules"]["FR"]["unfinished"] == 0

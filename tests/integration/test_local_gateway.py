@@ -40,13 +40,13 @@ HANDLER = """
 
 
 class Client:
-    """Talks to the gateway; paths are sent exactly as written."""
+    """A client of the gateway that sends paths exactly as written."""
 
     def __init__(self, session, origin, folder):
         self._session, self.origin, self._folder = session, origin, folder
 
     async def __call__(self, method, path, **options):
-        """Status, parsed JSON (or bytes) and headers of the answer."""
+        """Return status, parsed JSON (or bytes) and headers of the response."""
         url = aiohttp.client.URL(self.origin + path, encoded=True)
         async with self._session.request(method, url, **options) as response:
             body = await response.read()
@@ -356,7 +356,7 @@ HALVES = [
 
 
 async def _drip(origin, half):
-    """Send *half*, then a byte at a time; how long it lasted, and what came back."""
+    """Send *half*, then single bytes; return the duration in seconds and the response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(origin.rpartition(":")[2]))
     began = time.monotonic()
     writer.write(half)
@@ -385,8 +385,8 @@ def test_unfinished_request_is_closed(gateway, monkeypatch, capsys):
             assert (await ask("GET", "/jobs/1"))[0] == 200
 
     asyncio.run(scenario())
-    said = capsys.readouterr()
-    assert said.out + said.err == ""
+    printed = capsys.readouterr()
+    assert printed.out + printed.err == ""
 
 
 def test_idle_connection_has_no_request_deadline(gateway, monkeypatch):

@@ -45,14 +45,14 @@ HANDLER = """
 
 
 class Cloud:
-    """A Lambda service with one function, and what it logged."""
+    """A Lambda service with a function, and its log."""
 
     def __init__(self, service, folder):
         self.service = service
         self.folder = folder
 
     async def invoke(self, **event):
-        """Its answer, and the error if it failed."""
+        """Return the result, and the error if the function failed."""
         result = await self.service.invoke("F", json.dumps(event).encode(), "Root=1-trace")
         return json.loads(result.payload), result.error
 
@@ -106,7 +106,7 @@ def cloud(tmp_path, runtime):
 
 
 def is_gone(pid):
-    """Whether the process has ended (a zombie waits for its parent alone)."""
+    """Return whether the process has ended, or is a zombie that its parent has not reaped."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
@@ -402,7 +402,7 @@ def test_functions_end_when_the_supervisor_is_killed(tmp_path, runtime):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "app.py").write_text(
         "import os\ndef handler(event, context):\n"
-        "    while event: pass\n"  # busy in Python, asking nobody for anything
+        "    while event: pass\n"  # busy in Python, without system calls
         "    return {'pid': os.getpid()}"
     )
     with subprocess.Popen(
@@ -414,14 +414,14 @@ def test_functions_end_when_the_supervisor_is_killed(tmp_path, runtime):
         try:
             pid = int(supervisor.stdout.readline())
             time.sleep(0.3)
-            os.kill(pid, 0)  # it lives
+            os.kill(pid, 0)  # it runs
         finally:
             supervisor.send_signal(signal.SIGKILL)
     assert is_gone(pid)
 
 
 def test_runtime_api_serves_its_own_process_alone(cloud):
-    """Another process could take an event with its secrets, or answer in the function's place."""
+    """Another process could read an event with its secrets, or return a result for the function."""
 
     def take(port):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

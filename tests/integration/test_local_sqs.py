@@ -1,4 +1,4 @@
-"""SQS of the local AWS: the template's queues, and what moto alone would get wrong."""
+"""SQS of the local AWS: the template's queues, and behaviour that moto alone has not."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from ullgetthejob.platform import aws
 
 TEMPLATE = """
 Resources:
-  Bells:
+  Work:
     Type: AWS::SQS::Queue
     Properties:
       VisibilityTimeout: 1
@@ -69,7 +69,7 @@ def machine(tmp_path):
 
 @pytest.fixture
 def functions_aws(machine, monkeypatch):
-    """The environment of a function whose AWS is *machine*'s."""
+    """Set the environment of a function that uses the AWS of *machine*."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", machine.aws.url)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -94,12 +94,12 @@ def test_template_queues_exist_with_their_attributes(machine):
 
 def test_functions_send_through_their_own_client(machine, functions_aws):
     url = machine.url("Work")
-    one = aws.call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": "да"})
+    first = aws.call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": "да"})
     entries = [{"Id": str(n), "MessageBody": f"message {n}", "DelaySeconds": n} for n in range(2)]
     batch = aws.call("sqs", "SendMessageBatch", {"QueueUrl": url, "Entries": entries})
     assert [sent["Id"] for sent in batch["Successful"]] == ["0", "1"]
     received = {message["MessageId"]: message["Body"] for message in machine.receive("Work")}
-    assert received == {one["MessageId"]: "да", batch["Successful"][0]["MessageId"]: "message 0"}
+    assert received == {first["MessageId"]: "да", batch["Successful"][0]["MessageId"]: "message 0"}
 
     with pytest.raises(aws.AwsError) as raised:
         aws.call("sqs", "SendMessage", {"QueueUrl": url + "-not", "MessageBody": "x"})
@@ -165,7 +165,7 @@ def test_concurrent_receivers_get_each_message_once():
             deadline = time.monotonic() + 60
             while len(received) < count * senders and time.monotonic() < deadline:
                 time.sleep(0.05)
-            time.sleep(0.2)  # for one that comes twice
+            time.sleep(0.2)  # for a duplicate
             finished.set()
             for taker in takers:
                 taker.result()

@@ -66,7 +66,7 @@ class Api:
         return await self._http.ws_connect(f"{self.origin}/ws{query}", **options)
 
     async def refused(self, query="", **options):
-        """The status of a handshake that does not succeed."""
+        """Return the status of a refused handshake."""
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             await self.connect(query, **options)
         return refusal.value.status
@@ -89,7 +89,7 @@ class Api:
         return [e for e in events if kind in (None, e["requestContext"]["eventType"])]
 
     async def event(self, kind, number=1):
-        """The function's event of that kind, by its number, once there is one."""
+        """Wait for the function's event of that type and number, and return it."""
         await eventually(lambda: len(self.events(kind)) >= number)
         return self.events(kind)[number - 1]
 
@@ -98,7 +98,7 @@ class Api:
         return event["requestContext"]["connectionId"]
 
     def go(self):
-        """Let functions go on that wait."""
+        """Let waiting functions continue."""
         (self._folder / "go").touch()
 
     def log(self, name):
@@ -113,13 +113,13 @@ async def eventually(condition):
 
 
 async def ending(client):
-    """How the server ends the connection: its messages before that, the code."""
-    said = []
+    """Return the messages before the server closes the connection, and the close code."""
+    received_texts = []
     while True:
         received = await client.receive(timeout=DEADLINE_S)
         if received.type is not WSMsgType.TEXT:
-            return said, client.close_code
-        said.append(received.data)
+            return received_texts, client.close_code
+        received_texts.append(received.data)
 
 
 @pytest.fixture
@@ -190,9 +190,9 @@ def test_function_gets_connect_message_and_disconnect(api):
             assert disconnect["requestContext"]["disconnectStatusCode"] == 4001
             assert disconnect["requestContext"]["disconnectReason"] == "bye"
             for event in (message, disconnect):
-                told = event["requestContext"]
-                assert told["connectionId"] == context["connectionId"]
-                assert told["connectedAt"] == context["connectedAt"]
+                disconnect_context = event["requestContext"]
+                assert disconnect_context["connectionId"] == context["connectionId"]
+                assert disconnect_context["connectedAt"] == context["connectedAt"]
 
     asyncio.run(scenario())
 
@@ -295,7 +295,7 @@ def test_post_before_connect_returned_is_gone(api):
 
 
 async def eventually_open(running, name):
-    """The client knows of its connection a moment before the gateway has written it down."""
+    """The client knows of its connection a moment before the gateway has stored it."""
     deadline = time.monotonic() + DEADLINE_S
     while (await running.ask("GET", f"/@connections/{name}"))[0] == 410:
         assert time.monotonic() < deadline
@@ -382,7 +382,7 @@ def test_messages_are_handled_in_order_and_results_dropped(api):
             bodies = [json.dumps({"n": n, "do": "500" if n % 2 else None}) for n in range(8)]
             for body in bodies:
                 await client.send_str(body)
-            await client.close()  # what was said before is heard
+            await client.close()  # earlier messages are still handled
             await running.event("DISCONNECT")
             assert [event["body"] for event in running.events("MESSAGE")] == bodies
             assert await ending(client) == ([], 1000)
@@ -528,7 +528,7 @@ def test_client_gone_during_connect_gives_a_disconnect(api):
 def test_client_that_does_not_read_blocks_no_post(api):
     async def scenario():
         async with api(flush_s=0.1, close_wait_s=0.5) as running:
-            deaf = await running.connect()  # aiohttp stops reading when nobody takes messages
+            deaf = await running.connect()  # aiohttp stops reading while messages are not received
             name = await running.connection_id()
             await eventually_open(running, name)
             posted = 0

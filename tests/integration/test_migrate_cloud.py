@@ -1,4 +1,4 @@
-"""The operator's migration of a stack: moto's CloudFormation, a server in Lambda's place."""
+"""The operator's migration of a stack: moto's CloudFormation, and a stub of Lambda."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STACK = "ullgetthejob-core-test"
 
 
 class Lambda(HTTPServer):
-    """Answers ``Invoke`` with what it is told, and remembers what it was asked."""
+    """A stub of ``Invoke`` with scripted responses, which records its requests."""
 
     answer: tuple[int, dict[str, str], Any] = (200, {}, None)
 

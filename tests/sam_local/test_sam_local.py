@@ -1,4 +1,4 @@
-"""The same template, layers and events in AWS's own container: the proof on Python 3.13."""
+"""The same template, layers and events in AWS's own container, on Python 3.13."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START_LIMIT_S = 60
 
 
 def sample(name: str, sam: Sam) -> dict[str, Any]:
-    """A sample event with the secret that the services really have."""
+    """Return a sample event with the secret of the services."""
     event: dict[str, Any] = json.loads((REPOSITORY / f"events/{name}.json").read_text())
     if "x-core-secret" in event.get("headers", {}):
         event["headers"]["x-core-secret"] = sam.secret
@@ -75,7 +75,7 @@ def test_search_refuses_a_wrong_secret(sam: Sam) -> None:
 
 @pytest.fixture(scope="module")
 def api(sam: Sam, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """``sam local start-api``."""
+    """Run ``sam local start-api``."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     log = tmp_path_factory.mktemp("api") / "log"
@@ -185,7 +185,7 @@ def function_of(event: str) -> str:
 
 @pytest.fixture(scope="module")
 def demo(api: httpx.Client, sam: Sam) -> None:
-    """The person of the samples is connected, and has their campaign."""
+    """Connect the person of the samples, with their campaign."""
     log_in(api, sam, "00000000-0000-4000-8000-000000000001", "anna")
     body(sam.invoke("QueueFunction", sample("queue-add", sam)))
 

@@ -1,4 +1,4 @@
-"""Local services tell programs and the developer's own pages from pages elsewhere."""
+"""Local services distinguish programs and local pages from foreign pages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the terminal shows while the local cloud runs."""
+"""The terminal's output while the local cloud runs."""
 
 import pytest
 

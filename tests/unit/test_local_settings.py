@@ -1,4 +1,4 @@
-"""Settings of a local run: who wins over whom, and what stays secret."""
+"""Settings of a local run: precedence, and secrets."""
 
 import json
 import stat
@@ -28,7 +28,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def variables(tmp_path):
-    """The variables that a function gets for those that it declares."""
+    """Return the variables of a function that declares these."""
 
     def make(settings, declared, **addresses):
         function = Function("F", "python3.13", "a.b", tmp_path, declared, 128, 3, None, (), ())

@@ -1,4 +1,4 @@
-"""template.yaml as the local cloud reads it."""
+"""The local cloud's reader of template.yaml."""
 
 import textwrap
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def template(tmp_path):
 
 @pytest.fixture
 def variable(template):
-    """Reads a template with one function whose variable V has the given YAML value."""
+    """Return a reader of a template with a function whose variable V has the given YAML value."""
 
     def read(value, head="", **parameters):
         environment = f"      Environment: {{Variables: {{V: {value}}}}}"
@@ -261,7 +261,7 @@ def test_queue_has_its_cloud_attributes(template, value, expected):
 
 @pytest.fixture
 def events(template):
-    """Reads a template with a function that has these events, beside the queues above."""
+    """Return a reader of a template with a function of these events, beside the queues above."""
 
     def read(text, more=""):
         function = f"{FUNCTION}      Timeout: 60\n      {more}\n      Events: {text}\n"
@@ -391,7 +391,7 @@ SOCKET = """
   W:
     Type: AWS::Serverless::WebSocketApi
     Properties:
-      Description: told to nobody
+      Description: ignored
       RouteSelectionExpression: $request.body.a.b
       Routes:
         $connect: {FunctionArn: !GetAtt F.Arn}

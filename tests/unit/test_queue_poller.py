@@ -1,4 +1,4 @@
-"""What a function reports of a batch, as Lambda reads it."""
+"""A function's report of batch item failures, as Lambda reads it."""
 
 import json
 

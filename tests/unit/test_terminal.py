@@ -1,4 +1,4 @@
-"""No text from outside makes a terminal do anything."""
+"""Text from outside cannot control the terminal."""
 
 import logging
 
