@@ -21,11 +21,11 @@ def obstacle(settings: Settings) -> str | None:
     if settings.demo_person is None:
         return "DEMO_PERSON=off"
     if settings.hh_api_url is not None:
-        return "HH_API_URL is set, and only the sandbox lets somebody in without a person"
+        return "HH_API_URL is set, and only the sandbox logs in without a person"
     if settings.given.get("HH_OAUTH_URL"):
-        return "HH_OAUTH_URL is set, and only the sandbox lets somebody in without a person"
+        return "HH_OAUTH_URL is set, and only the sandbox logs in without a person"
     if settings.database_url is not None:
-        return "DATABASE_URL is set: nobody is invented in another database"
+        return "DATABASE_URL is set: another database gets no demo user"
     return None
 
 

@@ -54,7 +54,9 @@ def fact(page, name):
 
 
 def resumes_of(cloud, person):
-    [found] = [one for one in cloud.sandbox("GET", "/people")["people"] if one["key"] == person]
+    [found] = [
+        found for found in cloud.sandbox("GET", "/people")["people"] if found["key"] == person
+    ]
     return sorted(resume["title"] for resume in found["resumes"])
 
 
@@ -145,7 +147,9 @@ def test_captcha_is_shown_and_login_resumes(cloud, connect):
 
 def test_employer_login_is_refused_with_a_message(cloud, new_browser, connect):
     [employer, *_] = [
-        one["key"] for one in cloud.sandbox("GET", "/people")["people"] if one["kind"] == "employer"
+        found["key"]
+        for found in cloud.sandbox("GET", "/people")["people"]
+        if found["kind"] == "employer"
     ]
     page = new_browser()
     page.goto(f"{cloud.url}/dev/connect")

@@ -119,13 +119,13 @@ def test_sigkill_duplicates_no_application(own_cloud):
     left = list(accepted)
     deadline = time.monotonic() + 2 * LONG_S
     while left:
-        assert time.monotonic() < deadline, [who.application(one) for who, one in left]
+        assert time.monotonic() < deadline, [person.application(sent) for person, sent in left]
         own_cloud.sandbox("POST", "/clock", {"advance_seconds": 30})  # leases run out, too
         time.sleep(1)
-        left = [(who, one) for who, one in left if who.state(one) != "submitted"]
-    for who in (anna, timur):
-        wanted = Counter(one["job_id"] for applicant, one in accepted if applicant is who)
-        at_hh = [(one["vacancy_id"], one["outcome"]) for one in who.at_hh()]
+        left = [(person, sent) for person, sent in left if person.state(sent) != "submitted"]
+    for person in (anna, timur):
+        wanted = Counter(sent["job_id"] for applicant, sent in accepted if applicant is person)
+        at_hh = [(sent["vacancy_id"], sent["outcome"]) for sent in person.at_hh()]
         assert Counter(at_hh) == {(vacancy, "accepted"): 1 for vacancy in wanted}
 
 
@@ -133,10 +133,11 @@ def test_closed_hh_turns_applications_into_handoffs(own_cloud):
     olga = Applicant(own_cloud, "olga")
     own_cloud.sandbox("POST", "/mode", {"mode": "closed"})
     accepted = [olga.submit(publish(own_cloud)["id"]) for _ in range(3)]
-    until(lambda: {olga.state(one) for one in accepted} == {"handoff"}, LONG_S)
+    until(lambda: {olga.state(sent) for sent in accepted} == {"handoff"}, LONG_S)
     own_cloud.sandbox("POST", "/mode", {"mode": "open"})
-    applications = [olga.application(one) for one in accepted]
-    assert {one["cover_letter"] for one in applications} == {LETTER}
-    assert [one["job_id"] in one["link"] for one in applications] == [True] * 3
+    applications = [olga.application(sent) for sent in accepted]
+    assert {application["cover_letter"] for application in applications} == {LETTER}
+    linked = [application["job_id"] in application["link"] for application in applications]
+    assert linked == [True] * 3
     path = f"/api/applications/{accepted[0]['application_id']}/confirm"
     assert olga.call("POST", path)["application"]["state"] == "submitted"

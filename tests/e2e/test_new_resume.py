@@ -46,7 +46,7 @@ def test_application_is_sent_with_its_new_resume(cloud):
     assert cloud.query("SELECT count(*) FROM application_ledger WHERE new_resume IS NOT NULL") == [
         (0,)
     ]
-    said = "".join(cloud.output)
-    assert accepted.headers["x-request-id"] in said, "logs are printed"
-    assert SUMMARY not in said
-    assert json.dumps(SUMMARY)[1:-1] not in said
+    output = "".join(cloud.output)
+    assert accepted.headers["x-request-id"] in output, "logs are printed"
+    assert SUMMARY not in output
+    assert json.dumps(SUMMARY)[1:-1] not in output

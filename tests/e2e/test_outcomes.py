@@ -12,7 +12,7 @@ def shown_when(cloud, jwt, holds):
     ends = time.monotonic() + DEADLINE_S
     while True:
         items = get(cloud, "/api/applications", jwt)["items"]
-        found = {one["negotiation_id"]: one for one in items}
+        found = {item["negotiation_id"]: item for item in items}
         if holds(found):
             return found
         assert time.monotonic() < ends, found

@@ -43,7 +43,7 @@ def cv(bff, anna):
     """Return the id of Anna's first resume, as the page gets it."""
     listed = bff.hh(anna, "resumes").json()
     assert listed["success"]
-    [resume] = [one for one in listed["items"] if one["title"] == "Python-разработчик"]
+    [resume] = [item for item in listed["items"] if item["title"] == "Python-разработчик"]
     return bff.import_resume(anna, resume["id"])
 
 
@@ -64,7 +64,7 @@ def until(look, holds):
 def at_hh(bff, person="anna"):
     """Return vacancy and letter of each application that hh.ru has."""
     found = bff.cloud.sandbox("GET", f"/applications?person={person}")["applications"]
-    return [(one["vacancy_id"], one["letter"]) for one in found if one["outcome"] == "accepted"]
+    return [(sent["vacancy_id"], sent["letter"]) for sent in found if sent["outcome"] == "accepted"]
 
 
 def test_login_hides_the_connect_button_and_keeps_the_cookie(bff, anna):
@@ -182,7 +182,7 @@ def test_second_letter_for_a_vacancy_is_no_server_error(bff, anna, cv):
     assert first.status_code == again.status_code == 202
     assert first.json()["application_id"] == again.json()["application_id"]
     row = until(lambda: bff.history(anna)[vacancy], lambda found: found["status"] == "submitted")
-    [letter] = [text for one, text in at_hh(bff) if one == vacancy]
+    [letter] = [text for vacancy_id, text in at_hh(bff) if vacancy_id == vacancy]
     assert letter == row["cover_letter"]
     assert letter in (LETTER, "Другое письмо")
 
@@ -212,7 +212,7 @@ def test_campaign_states_are_known_to_the_page(bff, anna):
     assert re.search(r"(Z|[+-]\d\d:\d\d)$", started["estimatedCompletion"])
     until(lambda: bff.progress(anna, workflow), lambda found: found == (4, 2, 2))
     items = bff.items(anna, workflow)
-    assert {items[one]["status"] for one in good} == {"submitted"}
+    assert {items[item_id]["status"] for item_id in good} == {"submitted"}
     reason, _, link = items[tested]["last_error"].partition(": ")
     assert reason == "test_required"
     assert httpx.URL(link).path == f"/vacancy/{tested}" or tested in link

@@ -31,11 +31,11 @@ class Client:
     @property
     def jobs(self):
         """Return the ids of all jobs in events, duplicates included."""
-        news = [one for one in self.seen if one["type"] == "jobs.new"]
-        return [job["id"] for one in news for job in one["data"]["jobs"]]
+        news = [event for event in self.seen if event["type"] == "jobs.new"]
+        return [job["id"] for event in news for job in event["data"]["jobs"]]
 
     def listen(self, until):
-        """Connect and receive events after the last one seen, until *enough*."""
+        """Connect and receive events after the last one seen, until *until* returns true."""
         asyncio.run(asyncio.wait_for(self._listen(until), WITHIN_S))
 
     async def _listen(self, until):
@@ -49,7 +49,7 @@ class Client:
             while not until():
                 message = await socket.receive_json()
                 if message["type"] != "ready" and message["seq"] not in {
-                    one["seq"] for one in self.seen
+                    event["seq"] for event in self.seen
                 }:
                     self.seen.append(message)
 
@@ -85,15 +85,15 @@ def test_new_vacancy_is_notified_and_replayed(cloud):
     pass_interval(cloud)
     client.listen(lambda: second in client.jobs)
 
-    away = []  # nobody listens
+    away = []  # the client is disconnected
     for title in ("Механик", "Кладовщик"):
         away.append(publish(cloud, f"{title} {word}"))
         pass_interval(cloud)
         until_found(client, made["id"], 2 + len(away))
     client.listen(lambda: set(away) <= set(client.jobs))
-    told = [one for one in client.jobs if one in {first, second, *away}]
-    assert told == [first, second, *away], "each once, in the order of finding"
-    seqs = [one["seq"] for one in client.seen]
+    notified = [job for job in client.jobs if job in {first, second, *away}]
+    assert notified == [first, second, *away], "each once, in the order of the runs"
+    seqs = [event["seq"] for event in client.seen]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "in order, without a gap"
 
     now = client.call("POST", f"/api/schedules/{made['id']}/fetch")["run"]

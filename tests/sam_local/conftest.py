@@ -85,13 +85,13 @@ def services(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         pass_fds=[lifeline.read_end],
     ) as process:
         assert process.stdout is not None
-        said = []
+        output = []
         for line in process.stdout:
-            said.append(line)
+            output.append(line)
             if line.startswith("Ready"):
                 break
         else:
-            pytest.fail(f"the services do not start:\n{''.join(said)}")
+            pytest.fail(f"the services do not start:\n{''.join(output)}")
         yield data_dir / "sam-env.json"
         process.terminate()
         process.communicate()

@@ -151,7 +151,7 @@ def test_person_logs_in_and_sees_resumes(api: httpx.Client, sam: Sam) -> None:
     assert api.get("/api/hh/status", headers=user).status_code == 401
 
 
-# What else than 200 is the right answer to a sample: nobody issued its token, nobody has its id.
+# Expected statuses other than 200: of samples whose token or id does not exist.
 OTHER_STATUS = {
     "applications-cancel": 404,
     "applications-confirm": 404,

@@ -407,7 +407,7 @@ class _Delivery:
                 self._told_seq,
                 now_ms=self._broadcast.real_ms(),
             )
-        # After a timeout the lease is kept until it expires: the next broadcaster does not wait too.
+        # After a timeout the lease is kept until it expires, so that the next one does not wait.
         if not isinstance(error, sockets.PostTimeout):
             await self._call(connections.drop_lease)
         return self._sent_seq if has_started else self._connection.delivered_seq

@@ -294,7 +294,7 @@ def _update_topics(
 
 
 def _unknown_connection() -> SessionEnded:
-    return SessionEnded("this connection is not known any more; connect again with a new ticket")
+    return SessionEnded("this connection is unknown or has ended; connect again with a new ticket")
 
 
 def _parse_frame(text: str) -> Frame:
