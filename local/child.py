@@ -38,7 +38,7 @@ class Lifeline:
 
 
 def command(lifeline: Lifeline, *arguments: str) -> list[str]:
-    """What starts ``python -m …`` as a child on *lifeline*; its read end is to be passed on."""
+    """Return the command of ``python -m …`` as a child on *lifeline*, whose read end it inherits."""
     return [sys.executable, "-P", os.path.abspath(__file__), str(lifeline.read_end), *arguments]  # noqa: PTH100
 
 

@@ -113,52 +113,68 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
         services = Services(settings, logs, lifeline)
         try:
             await services.start()
-            addresses = dict(services.addresses)
-            if template.websocket is not None:
-                addresses |= template.websocket.addresses(settings.port)
-            environments = function_environments(template, settings, addresses)
-            functions = LambdaService(
-                template,
-                environments,
-                data_dir=settings.data_dir,
-                logs=logs,
-                lifeline=lifeline,
-                clock=services.clock,
-            )
-            connect = ConnectPage(
-                f"http://127.0.0.1:{settings.port}",
-                _of_any(environments, "ORCHESTRATOR_SECRET"),
-                redirect_uri=settings.redirect_uri,
-                oauth_url=_of_any(environments, "HH_OAUTH_URL"),
-            )
-            sources = EventSources(
-                template,
-                functions,
-                endpoint=services.addresses["AWS_ENDPOINT_URL"],
-                clock=services.clock,
-                data_dir=settings.data_dir,
-                logs=logs,
-            )
-            gateway = Gateway(template, functions, logs, services.status, connect, sources)
-            await gateway.start(listeners)
-            sources.start()
-            origin = f"http://localhost:{settings.port}"
-            publish_origin(origin)
-            try:
-                yield Cloud(
-                    origin,
-                    services,
-                    environments,
-                    addresses.get("WEBSOCKET_URL", "none"),
-                    functions,
-                )
-            finally:
-                await gateway.stop()
-                await sources.stop()
-                await functions.close()
+            async with _serving_core(
+                settings, template, services, logs, lifeline, listeners
+            ) as cloud:
+                publish_origin(cloud.origin)
+                yield cloud
         finally:
             await services.stop()
             lifeline.close()
+
+
+@contextlib.asynccontextmanager
+async def _serving_core(
+    settings: Settings,
+    template: Template,
+    services: Services,
+    logs: Logs,
+    lifeline: Lifeline,
+    listeners: list[socket.socket],
+) -> AsyncIterator[Cloud]:
+    """Serve the functions of *template* on *listeners*, in front of started *services*."""
+    addresses = dict(services.addresses)
+    if template.websocket is not None:
+        addresses |= template.websocket.addresses(settings.port)
+    environments = function_environments(template, settings, addresses)
+    functions = LambdaService(
+        template,
+        environments,
+        data_dir=settings.data_dir,
+        logs=logs,
+        lifeline=lifeline,
+        clock=services.clock,
+    )
+    connect = ConnectPage(
+        f"http://127.0.0.1:{settings.port}",
+        _of_any(environments, "ORCHESTRATOR_SECRET"),
+        redirect_uri=settings.redirect_uri,
+        oauth_url=_of_any(environments, "HH_OAUTH_URL"),
+    )
+    sources = EventSources(
+        template,
+        functions,
+        endpoint=services.addresses["AWS_ENDPOINT_URL"],
+        clock=services.clock,
+        data_dir=settings.data_dir,
+        logs=logs,
+    )
+    gateway = Gateway(template, functions, logs, services.status, connect, sources)
+    await gateway.start(listeners)
+    sources.start()
+    origin = f"http://localhost:{settings.port}"
+    try:
+        yield Cloud(
+            origin,
+            services,
+            environments,
+            addresses.get("WEBSOCKET_URL", "none"),
+            functions,
+        )
+    finally:
+        await gateway.stop()
+        await sources.stop()
+        await functions.close()
 
 
 async def _introduce_demo_user(settings: Settings, cloud: Cloud) -> None:

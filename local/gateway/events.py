@@ -64,21 +64,10 @@ class Request:
 
 def to_event(request: Request, route_key: str, path_parameters: Mapping[str, str]) -> bytes:
     """Return the event of a request, as JSON."""
-    headers = _joined((name.lower(), value) for name, value in request.headers)
-    headers.pop("cookie", None)
+    headers = _event_headers(request)
+    host = headers.get("host", "localhost")
     cookie_headers = [value for name, value in request.headers if name.lower() == "cookie"]
     cookies = [cookie for value in cookie_headers for cookie in value.split("; ") if cookie]
-    for name in _HOP_BY_HOP:
-        headers.pop(name, None)
-    host = headers.get("host", "localhost")
-    forwarded = headers.get("x-forwarded-for")
-    headers |= {
-        "content-length": str(len(request.body)),
-        "x-amzn-trace-id": request.trace_id,
-        "x-forwarded-for": f"{forwarded}, {request.source_ip}" if forwarded else request.source_ip,
-        "x-forwarded-port": host.rpartition(":")[2] if ":" in host else "80",
-        "x-forwarded-proto": "http",
-    }
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": route_key,
@@ -114,6 +103,21 @@ def to_event(request: Request, route_key: str, path_parameters: Mapping[str, str
     if request.body:
         event |= _body(request.body, headers)
     return json.dumps(event).encode()
+
+
+def _event_headers(request: Request) -> dict[str, str]:
+    headers = _joined((name.lower(), value) for name, value in request.headers)
+    for name in ("cookie", *_HOP_BY_HOP):
+        headers.pop(name, None)
+    host = headers.get("host", "localhost")
+    forwarded = headers.get("x-forwarded-for")
+    return headers | {
+        "content-length": str(len(request.body)),
+        "x-amzn-trace-id": request.trace_id,
+        "x-forwarded-for": f"{forwarded}, {request.source_ip}" if forwarded else request.source_ip,
+        "x-forwarded-port": host.rpartition(":")[2] if ":" in host else "80",
+        "x-forwarded-proto": "http",
+    }
 
 
 def _body(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
