@@ -1,9 +1,9 @@
-"""The cloud on a laptop: what AWS is to the template, and what hh.ru is to Core. Never deployed."""
+"""The cloud on a laptop: AWS for the template, and hh.ru's sandbox for Core. Never deployed."""
 
 import sys
 from pathlib import Path
 
-# The package as it lies in its layer: commands are run from a clone, where nothing is installed.
+# The package in its layer's folder: commands run from a clone, in which it is not installed.
 _CORE = str(Path(__file__).parents[1] / "layers" / "core")
 if _CORE not in sys.path:
     sys.path.append(_CORE)

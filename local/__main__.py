@@ -16,23 +16,23 @@ from local.template.cloudformation import TemplateError
 from local.terminal import Formatter, printable
 
 SETTINGS = """
-settings (the environment, else .env, else as said here):
-  PORT           of the API (4000)
-  DATA_DIR       what is kept from one start to the next (.data)
+settings (the environment, else .env, else the default in brackets):
+  PORT           the port of the API (4000)
+  DATA_DIR       the folder of durable state (.data)
   DATABASE_URL   another Postgres than the embedded one
   HH_API_URL     another hh.ru than the sandbox, the real one included
-  HH_OAUTH_URL   where that one has its OAuth pages, such as https://hh.ru/oauth
-  HH_REDIRECT_URI      where it sends people back to (http://localhost:PORT/dev/connect)
-  SANDBOX_AUTO_LOGIN   who of the sandbox's people consents at once (nobody)
-  DEMO_PERSON          as whom the demo user is connected (anna); off: as nobody
-  THROTTLES            off: more requests than the template's throttles let through (on)
-  LOGS                 what the terminal shows of the functions' logs: problems or all (problems)
+  HH_OAUTH_URL   the address of its OAuth pages, such as https://hh.ru/oauth
+  HH_REDIRECT_URI      the address that it redirects people to (http://localhost:PORT/dev/connect)
+  SANDBOX_AUTO_LOGIN   the person of the sandbox who consents without a form (none)
+  DEMO_PERSON          the person whom the demo user is connected to (anna), or off
+  THROTTLES            on or off: whether the template's throttles apply (on)
+  LOGS                 which log lines of functions the terminal shows: problems or all (problems)
 and every variable that template.yaml declares for a function.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; a failure is a message and exit status 1."""
+    """Run a command and return its exit code: 1, with a message, for a failure."""
     options = _parser().parse_args(arguments)
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter())
@@ -48,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         full = settings is not None and is_full(settings.data_dir)
         if isinstance(error, OSError) and not full:
             raise
-        said = message(settings.data_dir) if settings is not None and full else str(error)
-        print(printable(said), file=sys.stderr)
+        text = message(settings.data_dir) if settings is not None and full else str(error)
+        print(printable(text), file=sys.stderr)
         return 1
     return 0
 
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     services.add_argument(
         "--container-host",
         metavar="HOST",
-        help="how a container reaches this machine (172.17.0.1 where Docker has it, as on Linux;"
+        help="this machine's address for containers (172.17.0.1 where Docker has it, as on Linux;"
         " host.docker.internal for Docker Desktop)",
     )
     return parser

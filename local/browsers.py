@@ -1,14 +1,14 @@
-"""Which requests a web page elsewhere has made: local services refuse those.
+"""The refusal of requests that foreign web pages send to local services.
 
-Whatever a developer's browser shows can send requests to 127.0.0.1, and can read the answers by a
-name of its own that it lets point there (DNS rebinding). Local services hold secrets and obey
-everybody, so they look at who is asking:
+Any page in a developer's browser can send requests to 127.0.0.1, and can read the responses through
+a host name of its own that resolves to it (DNS rebinding). Local services hold secrets and require
+no authentication, so they check the sender:
 
 * ``Host`` must be an address or a name of this machine. A rebound name is neither;
-* ``Origin``, which browsers send with everything but plain reading, must be a page of this machine;
-* ``Sec-Fetch-Site: cross-site`` is refused, reading included, unless a person follows a link.
+* ``Origin``, which browsers send with all but plain reads, must be a page of this machine;
+* ``Sec-Fetch-Site: cross-site`` is refused, reads included, unless a person follows a link.
 
-Programs (curl, SDKs, containers) send neither of the last two. Pages of other ports of this machine
+Programs (curl, SDKs, containers) send neither of the last two. Pages on other ports of this machine
 are the developer's own.
 """
 
@@ -31,18 +31,18 @@ NAMES = frozenset(
         "host.containers.internal",
     )
 )
-MORE_NAMES = "LOCAL_HOST_NAMES"  # variable: others that containers know this machine by
+MORE_NAMES = "LOCAL_HOST_NAMES"  # variable: other names of this machine in containers
 
 
 def refusal(method: str, headers: Mapping[str, str]) -> str | None:
-    """Why a request is refused; ``None`` when no page elsewhere has made it. *headers* are looked
-    up in any case of their names."""
+    """Return why a request is refused, or ``None`` when no foreign page sent it. *headers*: names
+    must match in any case."""
     host = _hostname(f"//{headers.get('Host', '')}")
     if not _is_this_machine(host) and not _is_address(host):
         return "the Host is not a name of this machine"
     site = headers.get("Sec-Fetch-Site")
     if site in ("same-origin", "none"):
-        return None  # no page can set it: the browser has
+        return None  # set by the browser: a page cannot set it
     origin = headers.get("Origin")
     if origin is not None:
         page = _hostname(origin)
@@ -56,7 +56,7 @@ def refusal(method: str, headers: Mapping[str, str]) -> str | None:
 
 
 def _hostname(url: str) -> str:
-    """The host of a URL, in lower case; empty if it has none or cannot be read."""
+    """Return the host of a URL in lower case; empty if it has none or is invalid."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -1,8 +1,8 @@
-"""A child process that ends when its parent does, however the parent ends.
+"""A child process that ends when its parent does, also by SIGKILL.
 
 ``python -P child.py <lifeline> <module> [arguments]`` runs a module as ``python -m`` would. The
 *lifeline* is the number of an inherited pipe's read end. The parent keeps the other end and never
-writes to it: at its death, SIGKILL included, the kernel closes it and the child sees the end of
+writes to it: when it ends, by SIGKILL too, the kernel closes it and the child sees the end of
 file. (``PR_SET_PDEATHSIG`` would be Linux only, and is bound to the thread that forked.)
 """
 
@@ -26,24 +26,24 @@ def end_with_parent(lifeline: int) -> None:
 
 
 class Lifeline:
-    """The parent's side: one pipe is enough for all children."""
+    """The parent's side: one pipe for all children."""
 
     def __init__(self) -> None:
         self.read_end, self._write_end = os.pipe()
 
     def close(self) -> None:
-        """End every child that is still there."""
+        """End every child that still runs."""
         os.close(self._write_end)
         os.close(self.read_end)
 
 
 def command(lifeline: Lifeline, *arguments: str) -> list[str]:
-    """What starts ``python -m …`` as a child on *lifeline*; its read end is to be passed on."""
+    """Return the command of ``python -m …`` as a child on *lifeline*, whose read end it inherits."""
     return [sys.executable, "-P", os.path.abspath(__file__), str(lifeline.read_end), *arguments]  # noqa: PTH100
 
 
 def main(arguments: list[str]) -> None:
-    """Run the module that *arguments* name; see the module's docstring."""
+    """Run the module named in *arguments*; see the module's docstring."""
     import runpy
 
     lifeline, module, *rest = arguments

@@ -1,12 +1,12 @@
-"""The local system's one clock: real time plus whatever the sandbox's control route moved it by.
+"""The clock of the local system: real time, moved by the sandbox's control route.
 
 The state is one small JSON file in the data folder, replaced atomically, so that every process
-(sandbox, functions, event sources) agrees and a second start goes on where the first one stopped::
+(sandbox, functions, event sources) agrees and a second start continues where the first stopped::
 
     {"real": 1790000000.0, "virtual": 1790000000.0, "rate": 1.0}
 
-At real moment *r* (seconds since the epoch) it is ``virtual + (r - real) * rate``. No file: it is
-real time. Only the sandbox writes it.
+At the real time *r* (seconds since the epoch) it is ``virtual + (r - real) * rate``. Without a file
+it is real time. Only the sandbox writes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ FILE_NAME = "clock.json"
 
 
 class LocalClock:
-    """Reads, and for the sandbox moves, the clock file. Unchanged, it costs one ``stat`` a look."""
+    """Reads, and for the sandbox moves, the clock file. A read of an unchanged file costs one
+    ``stat``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,25 +34,26 @@ class LocalClock:
         self._rate = 1.0
 
     def now(self) -> datetime:
-        """The present moment, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         self._refresh()
         real = time.time()
         return datetime.fromtimestamp(self._virtual + (real - self._real) * self._rate, UTC)
 
     @property
     def rate(self) -> float:
-        """Virtual seconds that pass in a real one."""
+        """Return the virtual seconds per real second."""
         self._refresh()
         return self._rate
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead. Time never goes back: a negative number raises ``ValueError``."""
+        """Move the clock ahead. Raises ``ValueError`` for a negative number."""
         if seconds < 0:
             raise ValueError("the clock only moves forward")
         self._write(self.now().timestamp() + seconds, self.rate)
 
     def run_at(self, rate: float) -> None:
-        """Let *rate* virtual seconds pass in a real one from now on (0 stops it)."""
+        """Let *rate* virtual seconds pass per real second from now on (0 stops the clock). Raises
+        ``ValueError`` for a negative number."""
         if rate < 0:
             raise ValueError("the clock only moves forward")
         self._write(self.now().timestamp(), rate)
@@ -63,7 +65,7 @@ class LocalClock:
         try:
             replacement.write_text(json.dumps(state))
             replacement.replace(self.path)
-        except OSError:  # a full disk: time goes on as it did
+        except OSError:  # a full disk: the clock continues unchanged
             replacement.unlink(missing_ok=True)
             raise
         self._seen = None

@@ -1,4 +1,4 @@
-"""The commands ``run`` and ``services``: start everything, wait, stop everything."""
+"""The commands ``run`` and ``services``: start all services, wait for a signal, stop them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ EXAMPLE = {
 
 
 class InUse(SettingsError):
-    """Another process runs on the data folder; *origin* is its API's, if it serves one already."""
+    """Another process uses the data folder; *origin*: its API's, empty until that is served."""
 
     def __init__(self, data_dir: Path, origin: str) -> None:
         super().__init__(
@@ -68,7 +68,7 @@ class InUse(SettingsError):
 
 @dataclass(frozen=True)
 class Cloud:
-    """The whole system, serving. *environments* are the functions', by logical id."""
+    """The running system. *environments*: the variables of functions, by logical id."""
 
     origin: str
     services: Services
@@ -77,12 +77,12 @@ class Cloud:
     functions: LambdaService
 
     def core(self) -> Core:
-        """Its API, as the BFF calls it."""
+        """Return a client of its API that authenticates as the BFF."""
         return Core(self.origin, _of_any(self.environments, "ORCHESTRATOR_SECRET"))
 
 
 async def run(settings: Settings) -> None:
-    """Serve the whole system until a signal comes."""
+    """Serve the whole system until a signal arrives."""
     begun = time.monotonic()
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
@@ -91,92 +91,108 @@ async def run(settings: Settings) -> None:
             return
         say(_welcome(settings, cloud, time.monotonic() - begun))
         await _unless(stop, _introduce_demo_user(settings, cloud))
-        showing = [asyncio.create_task(each) for each in _live(settings, cloud)]
+        displays = [asyncio.create_task(display) for display in _displays(settings, cloud)]
         await stop.wait()
         say("Stopping ...")
-        for task in showing:
+        for task in displays:
             task.cancel()
-        await asyncio.gather(*showing, return_exceptions=True)
+        await asyncio.gather(*displays, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Cloud]:
-    """The whole system, for as long as the context lasts.
+    """Serve the whole system while the context is open.
 
-    Raises :class:`SettingsError`, :class:`InUse` above all, and what :meth:`Services.start` does.
+    Raises :class:`SettingsError`, such as :class:`InUse`, and the errors of :meth:`Services.start`.
     """
     template = load() if settings.throttled else load().without_throttles()
-    with _alone_in(settings.data_dir) as tell, contextlib.ExitStack() as sockets:
-        listeners = [sockets.enter_context(each) for each in _listen(settings.port)]
+    with _exclusive(settings.data_dir) as publish_origin, contextlib.ExitStack() as sockets:
+        listeners = [sockets.enter_context(listener) for listener in _listen(settings.port)]
         say(f"Starting on {settings.data_dir}")
         logs, lifeline = Logs(settings.data_dir / "logs", echo=settings.echo), Lifeline()
         services = Services(settings, logs, lifeline)
         try:
             await services.start()
-            addresses = dict(services.addresses)
-            if template.websocket is not None:
-                addresses |= template.websocket.addresses(settings.port)
-            environments = function_environments(template, settings, addresses)
-            functions = LambdaService(
-                template,
-                environments,
-                data_dir=settings.data_dir,
-                logs=logs,
-                lifeline=lifeline,
-                clock=services.clock,
-            )
-            connect = ConnectPage(
-                f"http://127.0.0.1:{settings.port}",
-                _of_any(environments, "ORCHESTRATOR_SECRET"),
-                redirect_uri=settings.redirect_uri,
-                oauth_url=_of_any(environments, "HH_OAUTH_URL"),
-            )
-            sources = EventSources(
-                template,
-                functions,
-                endpoint=services.addresses["AWS_ENDPOINT_URL"],
-                clock=services.clock,
-                data_dir=settings.data_dir,
-                logs=logs,
-            )
-            gateway = Gateway(template, functions, logs, services.status, connect, sources)
-            await gateway.start(listeners)
-            sources.start()
-            origin = f"http://localhost:{settings.port}"
-            tell(origin)
-            try:
-                yield Cloud(
-                    origin,
-                    services,
-                    environments,
-                    addresses.get("WEBSOCKET_URL", "none"),
-                    functions,
-                )
-            finally:
-                await gateway.stop()
-                await sources.stop()
-                await functions.close()
+            async with _serving_core(
+                settings, template, services, logs, lifeline, listeners
+            ) as cloud:
+                publish_origin(cloud.origin)
+                yield cloud
         finally:
             await services.stop()
             lifeline.close()
 
 
+@contextlib.asynccontextmanager
+async def _serving_core(
+    settings: Settings,
+    template: Template,
+    services: Services,
+    logs: Logs,
+    lifeline: Lifeline,
+    listeners: list[socket.socket],
+) -> AsyncIterator[Cloud]:
+    """Serve the functions of *template* on *listeners*, in front of started *services*."""
+    addresses = dict(services.addresses)
+    if template.websocket is not None:
+        addresses |= template.websocket.addresses(settings.port)
+    environments = function_environments(template, settings, addresses)
+    functions = LambdaService(
+        template,
+        environments,
+        data_dir=settings.data_dir,
+        logs=logs,
+        lifeline=lifeline,
+        clock=services.clock,
+    )
+    connect = ConnectPage(
+        f"http://127.0.0.1:{settings.port}",
+        _of_any(environments, "ORCHESTRATOR_SECRET"),
+        redirect_uri=settings.redirect_uri,
+        oauth_url=_of_any(environments, "HH_OAUTH_URL"),
+    )
+    sources = EventSources(
+        template,
+        functions,
+        endpoint=services.addresses["AWS_ENDPOINT_URL"],
+        clock=services.clock,
+        data_dir=settings.data_dir,
+        logs=logs,
+    )
+    gateway = Gateway(template, functions, logs, services.status, connect, sources)
+    await gateway.start(listeners)
+    sources.start()
+    origin = f"http://localhost:{settings.port}"
+    try:
+        yield Cloud(
+            origin,
+            services,
+            environments,
+            addresses.get("WEBSOCKET_URL", "none"),
+            functions,
+        )
+    finally:
+        await gateway.stop()
+        await sources.stop()
+        await functions.close()
+
+
 async def _introduce_demo_user(settings: Settings, cloud: Cloud) -> None:
-    """Connect the demo user, unless that was done at an earlier start; tell it in a line."""
+    """Connect the demo user, unless an earlier start did so, and print the outcome."""
     if demo.obstacle(settings) is not None or settings.demo_person is None:
         return
     try:
         async with cloud.core() as core:
             jwt = await demo.connect(core, settings.demo_person, again=False)
     except CoreRefused as refused:
-        say(f"The demo user is not connected: {refused}. Once more: make db-seed")
+        say(f"The demo user is not connected: {refused}. To retry: make db-seed")
         return
     if jwt is not None:
         say(f"The demo user is connected, as {settings.demo_person} of the sandbox.")
 
 
-def _live(settings: Settings, cloud: Cloud) -> Iterator[Coroutine[Any, Any, None]]:
-    """What is shown while it runs."""
+def _displays(settings: Settings, cloud: Cloud) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yield the displays that run beside the system."""
     yield counters.show(cloud.functions.status, say)
     if demo.obstacle(settings) is None:
         yield _follow_demo_user(settings, cloud)
@@ -189,13 +205,13 @@ async def _follow_demo_user(settings: Settings, cloud: Cloud) -> None:
 
 
 async def serve_services(settings: Settings, container_host: str | None) -> None:
-    """Serve what ``sam local`` needs beside it, until a signal comes."""
+    """Serve the services that ``sam local`` needs, until a signal arrives."""
     stop = _stop_on_signals()
     template = load()
-    host = container_host or (DOCKER_BRIDGE if _is_ours(DOCKER_BRIDGE) else "127.0.0.1")
-    reachable = _is_ours(host)
-    os.environ[browsers.MORE_NAMES] = host  # for the servers: containers ask by this name
-    with _alone_in(settings.data_dir):
+    host = container_host or (DOCKER_BRIDGE if _is_local_address(DOCKER_BRIDGE) else "127.0.0.1")
+    reachable = _is_local_address(host)
+    os.environ[browsers.MORE_NAMES] = host  # for the servers: the name that containers use
+    with _exclusive(settings.data_dir):
         say(f"Starting on {settings.data_dir}")
         logs, lifeline = Logs(settings.data_dir / "logs"), Lifeline()
         services = Services(settings, logs, lifeline)
@@ -230,9 +246,10 @@ Ctrl-C stops everything.
 
 
 def _write_env_vars(template: Template, settings: Settings, services: Services, host: str) -> Path:
-    """The file for ``sam local … --env-vars``; it holds secrets, and is its owner's alone."""
+    """Write the file for ``sam local … --env-vars``, private since it holds secrets; return its
+    path."""
     addresses = {
-        # People's browsers go to this one: they are not in a container.
+        # For people's browsers, which are not in a container.
         name: url if name == "HH_OAUTH_URL" else url.replace("127.0.0.1", host)
         for name, url in services.addresses.items()
     }
@@ -243,14 +260,14 @@ def _write_env_vars(template: Template, settings: Settings, services: Services, 
 
 
 def _of_any(environments: dict[str, dict[str, str]], name: str) -> str:
-    """A variable that has the same value in every function that has it."""
+    """Return a variable that has the same value in every function that declares it."""
     values = (environment.get(name) for environment in environments.values())
     return next(filter(None, values), "")
 
 
 def _welcome(settings: Settings, cloud: Cloud, took_s: float) -> str:
     origin, services = cloud.origin, cloud.services
-    # What is printed may be kept somewhere: where the secret is, not what it is.
+    # Output may be stored somewhere: print the secret's location, not the secret.
     secret = "$ORCHESTRATOR_SECRET"  # noqa: S105 - the name of one
     if "ORCHESTRATOR_SECRET" not in settings.given:
         read = "import json, sys; print(json.load(sys.stdin)['ORCHESTRATOR_SECRET'])"
@@ -271,26 +288,26 @@ Try:
   curl -s {origin}/api/jobs/search -H 'Content-Type: application/json' \\
     -H "X-Core-Secret: {secret}" \\
     -d '{json.dumps(EXAMPLE)}'
-{_hurry(settings, services)}
+{_clock_hint(settings, services)}
 Ctrl-C stops everything.
 """
 
 
-def _hurry(settings: Settings, services: Services) -> str:
-    """How to see the saved search of the demo user at work, without waiting for it."""
+def _clock_hint(settings: Settings, services: Services) -> str:
+    """Return how to speed the clock up for the saved search of the demo user."""
     if demo.obstacle(settings) is not None:
         return ""
     return f"""
-What the demo user's saved search finds is shown below, every few minutes. Two minutes a second:
+Results of the demo user's saved search are shown below, every few minutes. Two minutes a second:
   curl -s {services.addresses["HH_API_URL"]}/_sandbox/clock -d '{{"rate": 120}}'
 """
 
 
 @contextlib.contextmanager
-def _alone_in(data_dir: Path) -> Iterator[Callable[[str], object]]:
-    """Two runs on one data folder would overwrite each other's. Raises :class:`InUse`.
+def _exclusive(data_dir: Path) -> Iterator[Callable[[str], object]]:
+    """Lock the data folder, which two runs would overwrite. Raises :class:`InUse`.
 
-    What the context gives writes down, for others, the origin of the API that is served.
+    The context's value is a function that publishes the origin of the API to other processes.
     """
     with (data_dir / "run.lock").open("a+") as lock:
         try:
@@ -299,16 +316,17 @@ def _alone_in(data_dir: Path) -> Iterator[Callable[[str], object]]:
             lock.seek(0)
             raise InUse(data_dir, lock.read()) from None
 
-        def tell(origin: str) -> None:
+        def publish_origin(origin: str) -> None:
             lock.write(origin)
             lock.flush()
 
         lock.truncate(0)
-        yield tell
+        yield publish_origin
 
 
 def _listen(port: int) -> list[socket.socket]:
-    """Sockets for localhost: of both families, since Node looks for it at ::1 first."""
+    """Return listeners of localhost in both families, since Node tries ::1 first. Raises
+    :class:`SettingsError`."""
     listeners = []
     try:
         listeners.append(socket.create_server(("127.0.0.1", port), backlog=512))
@@ -331,8 +349,8 @@ def _listen(port: int) -> list[socket.socket]:
     return listeners
 
 
-def _is_ours(host: str) -> bool:
-    """Whether *host* is an address of this machine."""
+def _is_local_address(host: str) -> bool:
+    """Return whether *host* is an address of this machine."""
     try:
         ipaddress.ip_address(host)
         socket.create_server((host, 0)).close()
@@ -342,7 +360,8 @@ def _is_ours(host: str) -> bool:
 
 
 def _stop_on_signals() -> asyncio.Event:
-    """An event for the first signal; a second one ends at once (and with it every child)."""
+    """Return an event that the first signal sets; a second signal ends this process at once, and
+    with it every child."""
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -356,7 +375,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T | None:
-    """What *starting* returns; ``None`` when a signal came first."""
+    """Run *starting* and return its result; ``None`` when a signal arrived first."""
     work = asyncio.ensure_future(starting)
     signalled = asyncio.ensure_future(stop.wait())
     try:

@@ -1,9 +1,9 @@
 """The Makefile's database commands: ``python -m local.database migrate|rollback|reset|seed|new``.
 
-They work on the database of ``local.settings``: ``DATABASE_URL``, else the embedded server in
+They use the database of ``local.settings``: ``DATABASE_URL``, else the embedded server in
 ``DATA_DIR``, which they start if it does not run and then stop again. Seeding also connects the
 demo user to a person of the sandbox, through the ``make run`` of that folder, else through a system
-that is started for the moment.
+that is started temporarily.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Database:
-    """Which database a command works on."""
+    """The database that a command uses."""
 
     url: str
     embedded: bool
 
     @property
     def name(self) -> str:
-        """How people may see it: no password."""
+        """Return a printable name, without a password."""
         if self.embedded:
             return "the embedded database"
         parts = conninfo_to_dict(self.url)
@@ -59,7 +59,7 @@ class Database:
 
 @contextlib.contextmanager
 def database() -> Iterator[Database]:
-    """The database that the settings name, running for as long as the context lasts."""
+    """Return the database of the settings, which runs while the context is open."""
     given = settings.read()
     if given.database_url is not None:
         yield Database(given.database_url, embedded=False)
@@ -75,19 +75,20 @@ def database() -> Iterator[Database]:
 
 
 def migrate(on: Database, revision: str) -> str:
-    """Go up; return what was done."""
-    return _told(on, migrations.upgrade(on.url, revision), "nothing to do")
+    """Upgrade to *revision* and return a report."""
+    return _report(on, migrations.upgrade(on.url, revision), "nothing to do")
 
 
 def rollback(on: Database, revision: str, *, drop_data: bool) -> str:
-    """Go down; return what was done."""
+    """Downgrade to *revision* and return a report."""
     if migrations.current(on.url) is None:
         return f"{on.name}: nothing to roll back."
-    return _told(on, migrations.downgrade(on.url, revision, drop_data=drop_data), "nothing to do")
+    return _report(on, migrations.downgrade(on.url, revision, drop_data=drop_data), "nothing to do")
 
 
 def reset(on: Database) -> str:
-    """Empty the schema ``public``, everybody's tables in it included, and migrate."""
+    """Empty the schema ``public``, tables of other programs included, migrate, and return a
+    report."""
     with psycopg.connect(on.url) as connection:
         connection.execute("SET LOCAL lock_timeout = '5s'")
         connection.execute("DROP SCHEMA public CASCADE")
@@ -97,11 +98,11 @@ def reset(on: Database) -> str:
 
 
 def new(name: str) -> str:
-    """Write the file of the next migration, numbered; return what was done."""
+    """Write the numbered file of the next migration and return a report."""
     config = migrations.configuration()
     numbers = [int(script.revision) for script in _scripts().walk_revisions()]
     number = f"{max(numbers, default=0) + 1:04}"
-    with contextlib.redirect_stdout(io.StringIO()):  # Alembic tells each step
+    with contextlib.redirect_stdout(io.StringIO()):  # Alembic prints each step
         made = alembic.command.revision(config, message=name, rev_id=number)
     if made is None or isinstance(made, list):
         raise CommandError("Alembic made no migration")
@@ -112,7 +113,7 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(migrations.configuration())
 
 
-def _told(on: Database, done: migrations.Migrated, nothing: str) -> str:
+def _report(on: Database, done: migrations.Migrated, nothing: str) -> str:
     if not done.applied:
         return f"{on.name}: {nothing}, it is at {done.revision_after or 'the very beginning'}."
     titles = [f"  {revision}  {_scripts().get_revision(revision).doc}" for revision in done.applied]
@@ -126,7 +127,7 @@ def _seeded(on: Database) -> str:
 
 
 def _connected_demo_user(on: Database, given: settings.Settings) -> str:
-    """Connect the demo user; return what was done, or why not."""
+    """Connect the demo user and return a report."""
     obstacle = demo.obstacle(given)
     if obstacle is not None or given.demo_person is None:
         return f"The demo user is not connected to hh.ru: {obstacle}."
@@ -145,21 +146,22 @@ While make run serves, this lists the person's resumes:
 async def _connect_demo_user(
     on: Database, given: settings.Settings, person: str
 ) -> tuple[str | None, str]:
-    """The JWT, ``None`` if there was nothing to do, and where ``make run`` serves or would."""
-    from local import cloud  # takes long to load
+    """Connect the demo user; return the JWT, ``None`` if nothing was done, and the origin of
+    ``make run``."""
+    from local import cloud  # loads slowly
 
-    for_the_moment = dataclasses.replace(
+    temporary = dataclasses.replace(
         given, port=_free_port(), given={**given.given, "DATABASE_URL": on.url}
     )
     try:
-        async with cloud.serving(for_the_moment) as serving, serving.core() as core:
+        async with cloud.serving(temporary) as serving, serving.core() as core:
             jwt = await demo.connect(core, person, again=True)
         return jwt, f"http://localhost:{given.port}"
-    except cloud.InUse as other:
-        if not other.origin:
+    except cloud.InUse as running:
+        if not running.origin:
             raise
-        async with Core(other.origin, given.secret("ORCHESTRATOR_SECRET")) as core:
-            return await demo.connect(core, person, again=True), other.origin
+        async with Core(running.origin, given.secret("ORCHESTRATOR_SECRET")) as core:
+            return await demo.connect(core, person, again=True), running.origin
 
 
 def _free_port() -> int:
@@ -168,7 +170,7 @@ def _free_port() -> int:
 
 
 def _confirm_reset(on: Database) -> None:
-    """A database that is not the embedded one may hold what somebody needs."""
+    """Ask before a reset of an external database, which may hold data that people need."""
     if on.embedded or os.environ.get("FORCE") == "1":
         return
     if not sys.stdin.isatty():
@@ -184,7 +186,9 @@ def _arguments() -> argparse.Namespace:
     up.add_argument("revision", nargs="?", default="head")
     down = commands.add_parser("rollback", help="take migrations back")
     down.add_argument("revision", nargs="?", default="-1")
-    down.add_argument("--drop-data", action="store_true", help="even if rows people made are lost")
+    down.add_argument(
+        "--drop-data", action="store_true", help="even if rows that people created are lost"
+    )
     commands.add_parser("reset", help="delete everything, migrate and seed (FORCE=1: do not ask)")
     commands.add_parser("seed", help="insert the rows that development starts with")
     commands.add_parser("new", help="write an empty migration").add_argument("name")
@@ -192,7 +196,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run one command; a failure is a message and exit status 1."""
+    """Run a command; a failure is a message and exit status 1."""
     arguments = _arguments()
     logging.basicConfig(format="%(message)s")
     try:
@@ -208,7 +212,7 @@ def main() -> None:
                 if arguments.command == "reset":
                     _confirm_reset(on)
                     print(reset(on))
-                elif on.embedded:  # it is ours, and may be as empty as at its first start
+                elif on.embedded:  # it may be empty, as at its first start
                     print(migrate(on, "head"))
                 print(_seeded(on), flush=True)
                 print(_connected_demo_user(on, settings.read()))
@@ -220,8 +224,8 @@ def main() -> None:
     ) as error:
         sys.exit(printable(str(error)))
     except psycopg.Error as error:
-        said = error.diag.message_primary or SENTENCES[cause_of(error)]
-        sys.exit(printable(f"The database cannot be used: {said}"))
+        reason = error.diag.message_primary or SENTENCES[cause_of(error)]
+        sys.exit(printable(f"The database cannot be used: {reason}"))
 
 
 if __name__ == "__main__":

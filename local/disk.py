@@ -1,8 +1,8 @@
-"""The disk under ``DATA_DIR`` when it is full: one message, and all goes on when there is room.
+"""A full disk under ``DATA_DIR``: one message, and recovery once there is space.
 
-What cannot be written is not accepted: Postgres, DynamoDB and the sandbox answer with an error, and
-callers try again. What only people read (logs), or what only saves work after the next start (when
-a rule fired last, which event was shown last), is left out meanwhile.
+Writes that fail are not acknowledged: Postgres, DynamoDB and the sandbox return an error, and
+callers retry. Logs, and state that only saves work after the next start (the last firing of a rule,
+the last event shown), are dropped until then.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from local.postgres.server import EmbeddedPostgres
 
 FULL_BELOW_BYTES = 1_000_000
-LOOK_S = 2
+POLL_INTERVAL_S = 2
 
 
 def is_full_error(error: BaseException) -> bool:
-    """Whether *error* says that there is no room on a disk."""
+    """Return whether *error* means that a disk is full."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) in (
             sqlite3.SQLITE_FULL,
@@ -35,13 +35,13 @@ def is_full_error(error: BaseException) -> bool:
 
 
 def is_full(folder: Path) -> bool:
-    """Whether hardly anything can be written below *folder*."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize < FULL_BELOW_BYTES
+    """Return whether the disk of *folder* is full, or nearly so."""
+    stats = os.statvfs(folder)
+    return stats.f_bavail * stats.f_frsize < FULL_BELOW_BYTES
 
 
 def message(folder: Path) -> str:
-    """What a person is told."""
+    """Return the message for people."""
     return (
         f"The disk under DATA_DIR ({folder}) is full. What was accepted is kept; nothing new is, "
         "until there is room."
@@ -49,28 +49,27 @@ def message(folder: Path) -> str:
 
 
 async def watch(
-    folder: Path, postgres: EmbeddedPostgres | None, tell: Callable[[str], object]
+    folder: Path, postgres: EmbeddedPostgres | None, report: Callable[[str], object]
 ) -> None:
-    """Say when the disk is full, and when it is not any more, until cancelled.
+    """Report when the disk becomes full, and when it has space again, until cancelled.
 
-    A *postgres* that has ended for want of room is started again: it goes on from its write-ahead
-    log.
+    A *postgres* that ended on a full disk is restarted: it recovers from its write-ahead log.
     """
-    from local.postgres.binaries import PostgresError  # the sandbox needs nothing of it
+    from local.postgres.binaries import PostgresError  # not needed by the sandbox
 
     full = starved = False
     while True:
         was_full, full = full, await asyncio.to_thread(is_full, folder)
         if full and not was_full:
-            tell(message(folder))
+            report(message(folder))
         if postgres is not None and (full or starved):
             starved = not await asyncio.to_thread(lambda: postgres.running)
         if postgres is not None and starved and not full:
             try:
                 await asyncio.to_thread(postgres.start)
-                tell("Postgres had ended, and runs again.")
+                report("Postgres had ended, and runs again.")
             except PostgresError as error:
-                tell(str(error))
+                report(str(error))
         if was_full and not full:
-            tell(f"There is room under DATA_DIR ({folder}) again.")
-        await asyncio.sleep(LOOK_S)
+            report(f"There is room under DATA_DIR ({folder}) again.")
+        await asyncio.sleep(POLL_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""Lets containers reach a server that listens on loopback alone."""
+"""Forwarding of container connections to a server that listens on loopback alone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def forward(host: str, port: int) -> AsyncIterator[None]:
-    """Pass connections to *port* of the interface *host* on to the same port of 127.0.0.1."""
+    """Forward connections to *port* of the interface *host* to the same port of 127.0.0.1."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there = await asyncio.open_connection("127.0.0.1", port)
+            target_reader, target_writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             writer.close()
             return
-        await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+        await asyncio.gather(_copy(reader, target_writer), _copy(target_reader, writer))
 
     server = await asyncio.start_server(serve, host, port)
     try:

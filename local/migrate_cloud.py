@@ -1,7 +1,7 @@
-"""``make migrate-cloud``: have the deployed migrator bring its database to a revision, and wait.
+"""``make migrate-cloud``: invoke the deployed migrator and wait for its result.
 
-"sam remote invoke" would do, but stops listening after a minute and then invokes again; a migration
-may take as long as its function may run, and is never asked for twice.
+"sam remote invoke" times out after a minute and invokes again; a migration may take as long as its
+function's timeout, and is never invoked twice.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ MIGRATOR_TIMEOUT_S = 900
 
 
 class MigrationFailed(RuntimeError):
-    """The function reported an error; the message is its own."""
+    """The function reported an error; the message is the function's."""
 
 
 def migrator_of(stack: str) -> str:
-    """The name of the migrator of a deployed *stack*, from its outputs. ``LookupError``: none."""
+    """Return the name of the migrator of a deployed *stack*, from its outputs. Raises
+    ``LookupError`` if it has none."""
     import boto3
 
     (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
@@ -33,33 +34,34 @@ def migrator_of(stack: str) -> str:
 
 
 def migrate(function: str, event: dict[str, Any]) -> Any:
-    """Invoke *function* once with *event* and wait for its answer; :class:`MigrationFailed`."""
+    """Invoke *function* once with *event* and return its result. Raises
+    :class:`MigrationFailed`."""
     import boto3
     from botocore.config import Config
 
-    patient = Config(
+    config = Config(
         read_timeout=MIGRATOR_TIMEOUT_S + 10, retries={"total_max_attempts": 1}, tcp_keepalive=True
     )
-    answer = boto3.client("lambda", config=patient).invoke(
+    response = boto3.client("lambda", config=config).invoke(
         FunctionName=function, Payload=json.dumps(event).encode()
     )
-    payload = json.loads(answer["Payload"].read())
-    if "FunctionError" in answer:
+    payload = json.loads(response["Payload"].read())
+    if "FunctionError" in response:
         raise MigrationFailed(payload.get("errorMessage", "the function failed without a message"))
     return payload
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m local.migrate_cloud", description=__doc__)
     parser.add_argument("stack", help="name of the deployed stack")
     parser.add_argument("event", type=Path, help="file with the migrator's event")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        done = migrate(migrator_of(given.stack), json.loads(given.event.read_text()))
+        result = migrate(migrator_of(options.stack), json.loads(options.event.read_text()))
     except (MigrationFailed, LookupError) as error:
         sys.exit(printable(f"Not migrated: {error}"))
-    print(json.dumps(done, indent=2))
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

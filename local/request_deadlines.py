@@ -1,8 +1,7 @@
-"""Servers of aiohttp that close connections on which half a request has arrived, and then nothing.
+"""aiohttp servers that close connections with an unfinished request.
 
-aiohttp waits for the rest for an hour. Each such connection costs a client nothing and holds a
-place here ("Slowloris"). The methods that are overridden here are aiohttp's own; a test keeps them
-in place.
+aiohttp waits for the rest for an hour. Such a connection costs a client nothing and occupies the
+server ("Slowloris"). The overridden methods are aiohttp's own; a test checks that they still exist.
 """
 
 from __future__ import annotations
@@ -21,60 +20,60 @@ BODY_S = 30.0  # from there to the last byte of the body: 10 MB at most
 
 
 class _Handler(RequestHandler):
-    """A connection: until a request is there as a whole, a deadline runs."""
+    """A connection with a deadline for the completion of each request."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
         self._deadline: asyncio.TimerHandle | None = None
         self._last_body: Any = None  # of the last request that has a head
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._expect_within(HEAD_S)
+        self._start_deadline(HEAD_S)
 
     def data_received(self, data: bytes) -> None:
         heads, body = self._request_count, self._last_body
         in_body = body is not None and not body.is_eof()
         super().data_received(data)
         if self._upgraded:  # a WebSocket: it has limits of its own
-            self._expect_nothing()
+            self._cancel_deadline()
             return
         new_head = self._request_count > heads
-        if not data and not new_head:  # aiohttp looks whether it has kept another request
+        if not data and not new_head:  # aiohttp checks for a buffered request
             return
         if new_head and in_body and not body.is_eof():
-            return  # what followed was no more of the body: it never ends
+            return  # a new request instead of the rest of the body, which never ends
         if new_head and self._messages:
             self._last_body = self._messages[-1][1]
         if (new_head or in_body) and self._last_body.is_eof():
-            self._expect_nothing()
+            self._cancel_deadline()
         elif new_head:
-            self._expect_nothing()
-            self._expect_within(BODY_S)
+            self._cancel_deadline()
+            self._start_deadline(BODY_S)
         elif self._deadline is None:
-            self._expect_within(HEAD_S)
+            self._start_deadline(HEAD_S)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._expect_nothing()
+        self._cancel_deadline()
         super().connection_lost(exc)
 
-    def _expect_within(self, seconds: float) -> None:
+    def _start_deadline(self, seconds: float) -> None:
         self._deadline = self._loop.call_later(seconds, self.force_close)
 
-    def _expect_nothing(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
 
 class _Deadlines:
-    """A runner whose connections are :class:`_Handler`."""
+    """A runner whose connections are of :class:`_Handler`."""
 
     _server: Any
 
     @property
     def server(self) -> Any:
-        """What makes a connection's protocol; sites ask for it."""
+        """Return the factory of connections, which sites read."""
         server = self._server
         if server is None:
             return None

@@ -1,4 +1,4 @@
-"""The backing services of a local run: Postgres, AWS and hh.ru's sandbox, and where they listen."""
+"""The backing services of a local run: Postgres, AWS and hh.ru's sandbox, and their addresses."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ if TYPE_CHECKING:
 START_LIMIT_S = 60
 STOP_LIMIT_S = 5
 _CHILD = Path(__file__).with_name("child.py")
-_DIRECT = build_opener(ProxyHandler({}))  # a proxy in the environment cannot reach loopback
+_DIRECT = build_opener(ProxyHandler({}))  # without proxies, which cannot reach loopback
 
 
 class ServiceError(Exception):
-    """A service does not start; the message says which and what it said last."""
+    """A service does not start; the message names it and quotes the end of its output."""
 
 
 def say(text: str) -> None:
-    """Show progress, and what others wrote."""
+    """Print *text* to the terminal, escaped."""
     print(printable(text), flush=True)
 
 
 class Ports:
-    """Ports that inner services keep from one start to the next, as long as nobody takes them."""
+    """The ports of inner services, stable across starts unless another process takes them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
 
     def choose(self, name: str) -> int:
-        """The port of the service *name*."""
+        """Return the port of the service *name*."""
         if not _is_free(self._ports.get(name, 0)):
             self._ports[name] = 0
         if not self._ports.get(name):
@@ -64,7 +64,7 @@ class Ports:
 
 
 def _any_port() -> int:
-    """Below the ports that outgoing connections get: none of those takes it before its server."""
+    """Return a port below those of outgoing connections, which cannot take it before its server."""
     return random.randrange(20_000, 32_000)  # noqa: S311 - no secret
 
 
@@ -77,7 +77,7 @@ def _is_free(port: int) -> bool:
 
 
 class Server:
-    """A server of ours in a process of its own, which ends when this one does."""
+    """A local server in a process of its own, which ends with this process."""
 
     def __init__(
         self, name: str, port: int, process: asyncio.subprocess.Process, logs: Logs
@@ -87,7 +87,7 @@ class Server:
         self.process = process
         self._logs = logs
         self._stopping = False
-        self._last_words: list[str] = []
+        self._last_lines: list[str] = []
         self._output = asyncio.ensure_future(self._log_output())
 
     @classmethod
@@ -113,7 +113,7 @@ class Server:
             stderr=asyncio.subprocess.STDOUT,
             limit=1 << 20,
             pass_fds=[lifeline.read_end],
-            start_new_session=True,  # Ctrl-C in the terminal is for us
+            start_new_session=True,  # Ctrl-C in the terminal is for this process
         )
         return cls(name, port, process, logs)
 
@@ -123,12 +123,12 @@ class Server:
         while not await asyncio.to_thread(_answers, health):
             if self.process.returncode is not None or time.monotonic() > until:
                 await self.stop()
-                said = "\n".join(self._last_words) or "It said nothing."
-                raise ServiceError(f"{self.name} does not start.\n{said}")
+                output = "\n".join(self._last_lines) or "It printed nothing."
+                raise ServiceError(f"{self.name} does not start.\n{output}")
             await asyncio.sleep(0.03)
 
     async def stop(self) -> None:
-        """End it: asked first, killed if that takes long."""
+        """Stop it with SIGTERM, after :data:`STOP_LIMIT_S` with SIGKILL."""
         self._stopping = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
@@ -142,7 +142,7 @@ class Server:
         assert self.process.stdout is not None  # noqa: S101  it is a pipe
         async for line in self.process.stdout:
             text = line.decode("utf-8", "replace").rstrip()
-            self._last_words = [*self._last_words[-20:], text]
+            self._last_lines = [*self._last_lines[-20:], text]
             self._logs.write(self.name, text, echo=False)
         await self.process.wait()
         if not self._stopping:
@@ -158,7 +158,7 @@ def _answers(url: str) -> bool:
 
 
 class Services:
-    """Starts what the settings do not replace by another server."""
+    """The services that the settings do not replace by external ones."""
 
     def __init__(self, settings: Settings, logs: Logs, lifeline: Lifeline) -> None:
         self.settings = settings
@@ -168,15 +168,15 @@ class Services:
         self._servers: list[Server] = []
         self._postgres: EmbeddedPostgres | None = None
         self._watch: asyncio.Future[None] | None = None
-        self.addresses: dict[str, str] = {}  # variables of functions that say where things are
+        self.addresses: dict[str, str] = {}  # of services, by the variables of functions
 
     @property
     def ports(self) -> list[int]:
-        """Ports of the servers that are ours."""
+        """Return the ports of the local servers."""
         return [server.port for server in self._servers]
 
     def status(self) -> dict[str, object]:
-        """What runs, for people."""
+        """Return the state of the services for the status page."""
         return {
             "services": {
                 server.name: "ended" if server.process.returncode is not None else "runs"
@@ -187,11 +187,11 @@ class Services:
 
     @property
     def clock(self) -> Path | None:
-        """The clock's file, where time is the sandbox's."""
+        """Return the clock's file, or ``None`` without the sandbox."""
         return None if self.settings.hh_api_url else self.settings.data_dir / FILE_NAME
 
     async def start(self, *, postgres_addresses: Sequence[str] = ()) -> None:
-        """Start all at once. Raises :class:`ServiceError` and ``PostgresError``."""
+        """Start all services concurrently. Raises :class:`ServiceError` and ``PostgresError``."""
         starting = [
             asyncio.ensure_future(self._start_database(postgres_addresses)),
             asyncio.ensure_future(self._start_aws()),
@@ -208,7 +208,7 @@ class Services:
             await asyncio.gather(*starting, return_exceptions=True)
 
     async def stop(self) -> None:
-        """Stop all."""
+        """Stop all services."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -278,8 +278,9 @@ class Services:
 
 
 def _migrate(url: str, *, seed: bool) -> str:
-    """Bring the database up to date; only one of our own is seeded. Raises ServiceError."""
-    from migrations import seed as seeds  # Alembic takes long to load: meanwhile others start
+    """Migrate the database and, if embedded, seed it; return the outcome. Raises
+    :class:`ServiceError`."""
+    from migrations import seed as seeds  # Alembic loads slowly, while other services start
     from migrations import upgrade
 
     try:
@@ -289,6 +290,6 @@ def _migrate(url: str, *, seed: bool) -> str:
     except upgrade.MigrationError as error:
         raise ServiceError(f"The database cannot be brought up to date: {error}") from None
     except psycopg.Error as error:
-        said = error.diag.message_primary or SENTENCES[cause_of(error)]
-        raise ServiceError(f"The database cannot be used. Postgres says: {said}") from None
+        reason = error.diag.message_primary or SENTENCES[cause_of(error)]
+        raise ServiceError(f"The database cannot be used. Postgres says: {reason}") from None
     return f"at revision {done.revision_after}"

@@ -1,6 +1,6 @@
-"""What a local run is told: the environment wins over ``.env``, that over generated secrets.
+"""The settings of a local run: the environment overrides ``.env``, which overrides secrets.
 
-An empty value counts as not given. Generated secrets are for development, made once and kept in
+An empty value counts as unset. Generated secrets are for development, created once and stored in
 ``<DATA_DIR>/secrets.json``, readable by their owner alone.
 """
 
@@ -42,7 +42,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """*given* holds what the environment and ``.env`` say; the rest is read from it."""
+    """The settings of a run. *given*: the values of the environment and ``.env``."""
 
     given: Mapping[str, str]
     port: int
@@ -50,7 +50,8 @@ class Settings:
 
     @property
     def database_url(self) -> str | None:
-        """Another Postgres than the embedded one."""
+        """Return the URL of an external Postgres, or ``None`` for the embedded one. Raises
+        :class:`SettingsError`."""
         given = self.given.get("DATABASE_URL")
         try:
             return None if given is None else normalised(given)
@@ -59,50 +60,52 @@ class Settings:
 
     @property
     def hh_api_url(self) -> str | None:
-        """Another hh.ru than the sandbox."""
+        """Return the URL of another hh.ru than the sandbox, or ``None``."""
         return self.given.get("HH_API_URL")
 
     @property
     def echo(self) -> Literal["problems", "all"]:
-        """Which lines of the functions the terminal shows, too. Raises :class:`SettingsError`."""
+        """Return which log lines of functions the terminal shows. Raises :class:`SettingsError`."""
         match self.given.get("LOGS", "problems"):
             case "problems" | "all" as known:
                 return known
-            case other:
-                raise SettingsError(f"LOGS must be problems or all, not {other!r}")
+            case unknown:
+                raise SettingsError(f"LOGS must be problems or all, not {unknown!r}")
 
     @property
     def throttled(self) -> bool:
-        """Whether the throttles of the template hold. Raises :class:`SettingsError`."""
+        """Return whether the throttles of the template apply. Raises :class:`SettingsError`."""
         match self.given.get("THROTTLES", "on"):
             case "on" | "off" as known:
                 return known == "on"
-            case other:
-                raise SettingsError(f"THROTTLES must be on or off, not {other!r}")
+            case unknown:
+                raise SettingsError(f"THROTTLES must be on or off, not {unknown!r}")
 
     @property
     def redirect_uri(self) -> str:
-        """Where hh.ru sends people back to: the page of :mod:`local.dev_connect` by default."""
+        """Return the address that hh.ru redirects to, by default :mod:`local.dev_connect`."""
         return self.given.get("HH_REDIRECT_URI") or f"http://localhost:{self.port}/dev/connect"
 
     @property
     def demo_person(self) -> str | None:
-        """Who in the sandbox the demo user is connected as; ``DEMO_PERSON=off``: nobody."""
+        """Return the person of the sandbox whom the demo user is connected to; ``None`` for
+        ``DEMO_PERSON=off``."""
         name = self.given.get("DEMO_PERSON", DEMO_PERSON)
         return None if name == "off" else name
 
     def secret(self, name: str) -> str:
-        """A secret: what was given, else the generated one."""
+        """Return a secret: the given one, else the generated one."""
         return self.given.get(name) or generated_secrets(self.data_dir)[name]
 
 
 def read(environment: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Settings:
     """Read the settings. Raises :class:`SettingsError`."""
-    written = dotenv_values(dotenv or REPOSITORY / ".env", interpolate=False)
-    both = {**_set(written), **_set(os.environ if environment is None else environment)}
-    settings = Settings(both, _port(both.get("PORT")), _data_dir(both.get("DATA_DIR")))
+    from_file = dotenv_values(dotenv or REPOSITORY / ".env", interpolate=False)
+    from_environment = os.environ if environment is None else environment
+    given = {**_non_empty(from_file), **_non_empty(from_environment)}
+    settings = Settings(given, _port(given.get("PORT")), _data_dir(given.get("DATA_DIR")))
     host = urlsplit(settings.hh_api_url or "").hostname or ""
-    if (host == "hh.ru" or host.endswith(".hh.ru")) and "HH_USER_AGENT" not in both:
+    if (host == "hh.ru" or host.endswith(".hh.ru")) and "HH_USER_AGENT" not in given:
         raise SettingsError(
             'HH_USER_AGENT must be set for the real hh.ru: "Name/1.0 (mail@of.the.operator)"'
         )
@@ -112,11 +115,10 @@ def read(environment: Mapping[str, str] | None = None, dotenv: Path | None = Non
 def function_environments(
     template: Template, settings: Settings, addresses: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
-    """The variables of each function, by logical id.
+    """Return the variables of each function, by logical id.
 
-    A variable that the template declares keeps the template's value unless one was given, or there
-    is a local *address* or generated secret by that name. A reference to a secret of the cloud for
-    which there is nothing locally is left empty.
+    A variable has the template's value unless a value was given, or a local address or generated
+    secret has its name. A reference to a secret of the cloud without a local value is left empty.
     """
     local = {
         "HH_USER_AGENT": USER_AGENT,
@@ -139,20 +141,20 @@ def function_environments(
 def _development_secrets(settings: Settings) -> dict[str, str]:
     generated = generated_secrets(settings.data_dir)
     if settings.hh_api_url is not None:
-        # The application that the sandbox knows means nothing to another hh.ru.
+        # The sandbox's application is unknown to another hh.ru.
         return {name: generated[name] for name in GENERATED if not name.startswith("HH_")}
     return generated
 
 
 def generated_secrets(data_dir: Path) -> dict[str, str]:
-    """The development secrets of *data_dir*; made at the first call."""
+    """Return the development secrets of *data_dir*, generated at the first call."""
     path = data_dir / "secrets.json"
-    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = [name for name in GENERATED if name not in kept]
+    stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    missing = [name for name in GENERATED if name not in stored]
     if missing:
-        kept |= {name: secrets.token_urlsafe(32) for name in missing}
-        write_privately(path, json.dumps(kept, indent=2) + "\n")
-    return kept
+        stored |= {name: secrets.token_urlsafe(32) for name in missing}
+        write_privately(path, json.dumps(stored, indent=2) + "\n")
+    return stored
 
 
 def write_privately(path: Path, text: str) -> None:
@@ -167,7 +169,7 @@ def write_privately(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def _set(values: Mapping[str, str | None]) -> dict[str, str]:
+def _non_empty(values: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 

@@ -1,1 +1,1 @@
-"""A stand-in for the BFF: the page ``/dev/connect``, and a demo user who is connected already."""
+"""A stand-in for the BFF: the page ``/dev/connect``, and the connection of the demo user."""

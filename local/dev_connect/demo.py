@@ -1,4 +1,4 @@
-"""The demo user: a row of the seed, connected to a person of the sandbox through the real flow."""
+"""The demo user: a row of the seed, connected to a person of the sandbox by the real login."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ CONSENT_LIMIT_S = 10
 
 
 def obstacle(settings: Settings) -> str | None:
-    """Why nobody can be connected under these settings."""
+    """Return why these settings allow no demo user, or ``None``."""
     if settings.demo_person is None:
         return "DEMO_PERSON=off"
     if settings.hh_api_url is not None:
-        return "HH_API_URL is set, and only the sandbox lets somebody in without a person"
+        return "HH_API_URL is set, and only the sandbox logs in without a person"
     if settings.given.get("HH_OAUTH_URL"):
-        return "HH_OAUTH_URL is set, and only the sandbox lets somebody in without a person"
+        return "HH_OAUTH_URL is set, and only the sandbox logs in without a person"
     if settings.database_url is not None:
-        return "DATABASE_URL is set: nobody is invented in another database"
+        return "DATABASE_URL is set: another database gets no demo user"
     return None
 
 
 async def connect(core: Core, person: str, *, again: bool) -> str | None:
-    """Connect the demo user as *person* of the sandbox; the JWT.
+    """Connect the demo user as *person* of the sandbox and return the JWT.
 
-    ``None`` if there is nothing to do: connected already, or, without *again*, once connected and
-    disconnected since. Raises :class:`CoreRefused`.
+    Returns ``None`` if nothing was done: connected already, or, without *again*, connected and
+    disconnected before. Raises :class:`CoreRefused`.
     """
     account = await core.account(DEMO_USER_ID)
     if account["connected"] or (account["account_id"] is not None and not again):
@@ -43,15 +43,15 @@ async def connect(core: Core, person: str, *, again: bool) -> str | None:
 
 
 async def _consent(url: str, person: str) -> dict[str, str]:
-    """Fill in the sandbox's page; what it sends the browser back with."""
+    """Submit the sandbox's consent form and return the query of its redirect."""
     form = {"person": person, "decision": "allow"}
     timeout = aiohttp.ClientTimeout(total=CONSENT_LIMIT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, data=form, allow_redirects=False) as answer,
+            session.post(url, data=form, allow_redirects=False) as response,
         ):
-            location = answer.headers.get("Location")
+            location = response.headers.get("Location")
     except (aiohttp.ClientError, TimeoutError):
         raise CoreRefused(503, "sandbox", "the sandbox does not answer") from None
     if location is None:

@@ -1,4 +1,4 @@
-"""How ``/dev/connect`` looks. Everything that is not ours is escaped; there are no scripts."""
+"""The HTML of ``/dev/connect``. All text from outside is escaped; there are no scripts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Connect hh.ru</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>{style}</style></head><body><main><h1>Connect hh.ru</h1>
-<p><small>This page plays the BFF: it keeps Core's secret and your session, Core does the rest.
+<p><small>This page stands in for the BFF: it holds Core's secret and your session.
 </small></p>{body}</main></body></html>
 """
 _NOTE = '<div class="note" role="alert"><p>{text}</p></div>'
@@ -51,7 +51,7 @@ _CURL = """<h2>The same with the JWT alone</h2><pre id="curl">{line}</pre>"""
 
 @dataclass(frozen=True)
 class Connected:
-    """A person who is connected. *account*: Core's answer; *refusal*: why there are no resumes."""
+    """A connected person. *account*: Core's response; *refusal*: why there are no resumes."""
 
     user_id: str
     jwt: str
@@ -61,7 +61,7 @@ class Connected:
 
 
 def not_connected(notice: str = "", returns_to: str = "") -> str:
-    """The page before a login. *returns_to*: the other address that hh.ru sends people back to."""
+    """Return the page before a login. *returns_to*: the other address that hh.ru redirects to."""
     body = _NOTE.format(text=escape(notice)) if notice else ""
     if returns_to:
         body += _ELSEWHERE.format(address=escape(returns_to))
@@ -71,12 +71,12 @@ def not_connected(notice: str = "", returns_to: str = "") -> str:
 
 
 def unknown(notice: str) -> str:
-    """The page when Core does not say how things stand."""
+    """Return the page for an unknown state, when Core fails."""
     return _page(_NOTE.format(text=escape(notice)) + '<p><a href="/dev/connect">Try again</a></p>')
 
 
 def connected(person: Connected, origin: str, notice: str = "") -> str:
-    """The page of a connected person. *origin* is where the API answers."""
+    """Return the page of a connected person. *origin*: of the API."""
     access = person.account.get("access") or {}
     body = _NOTE.format(text=escape(notice)) if notice else ""
     body += _FACTS.format(

@@ -1,7 +1,7 @@
-"""``/dev/connect``: a person connects hh.ru, as they would through the BFF.
+"""``/dev/connect``: a person connects hh.ru, as through the BFF.
 
-A browser does not have ``X-Core-Secret``: this server has it, starts the login, is returned to by
-hh.ru, and keeps the session id and the JWT in cookies that no script can read.
+A browser does not have ``X-Core-Secret``: this server has it, starts the login, receives hh.ru's
+redirect, and stores the session id and the JWT in HTTP-only cookies.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ JWT = "dev_connect_jwt"
 COOKIE_LIFE_S = 30 * 86_400
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-# What hh.ru sends a browser back with; only these are passed on.
+# Parameters of hh.ru's redirect; only these are passed on.
 RETURNED = ("code", "state", "error")
 
 
 class ConnectPage:
-    """Serves :data:`PATH` and what lies below it.
+    """Serves :data:`PATH` and the paths below it.
 
-    *core* is the origin of Core's API, *secret* the service's; *redirect_uri* is where hh.ru
-    returns to, *oauth_url* where its authorize page lies (``HH_OAUTH_URL``).
+    *core*: the origin of Core's API; *secret*: the service's; *redirect_uri*: the address that
+    hh.ru redirects to; *oauth_url*: the address of its authorize page (``HH_OAUTH_URL``).
     """
 
     def __init__(self, core: str, secret: str, *, redirect_uri: str, oauth_url: str) -> None:
@@ -41,7 +41,7 @@ class ConnectPage:
         self._secret = secret
         self._redirect_uri = redirect_uri
         oauth = urlsplit(oauth_url)
-        # Browsers hold the addresses that a form's answer redirects to against form-action, too.
+        # Browsers also check redirects of a form's response against form-action.
         targets = ["'self'", f"{oauth.scheme}://{oauth.netloc}"]
         if (oauth.hostname or "").endswith("hh.ru"):
             targets.append("https://*.hh.ru")
@@ -61,11 +61,11 @@ class ConnectPage:
         }
 
     def serves(self, path: str) -> bool:
-        """Whether *path* is this page's."""
+        """Return whether *path* belongs to this page."""
         return path == PATH or path in self._actions
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
-        """Answer a request to one of its paths."""
+        """Handle a request to one of its paths."""
         action = self._actions.get(request.path)
         if request.method != ("GET" if action is None else "POST"):
             return self._html("<p>Method not allowed</p>", HTTPStatus.METHOD_NOT_ALLOWED)
@@ -73,28 +73,28 @@ class ConnectPage:
             if not _is_same_origin(request):
                 return self._html(html.not_connected("Another site sent this."), 403)
             return await action(request)
-        if self._is_elsewhere(request):
+        if self._has_other_loopback_name(request):
             return self._redirect(self._redirect_uri)
         if request.query.keys() & {"code", "error"}:
-            return await self._return(request)
+            return await self._finish_login(request)
         return await self._show(request)
 
     # ── the steps ────────────────────────────────────────────────────────────────────────────
 
     async def _login(self, request: web.BaseRequest) -> web.Response:
-        """To hh.ru's page; a session that the browser has is kept, as the BFF does."""
+        """Redirect to hh.ru's page; the browser's session is kept, as by the BFF."""
         session = _session(request) or str(uuid.uuid4())
         try:
             async with self._core() as core:
                 url = await core.login_url(session)
         except CoreRefused as refused:
             return await self._show(request, refused)
-        answer = self._redirect(url)
-        _keep(answer, SESSION, session)
-        return answer
+        response = self._redirect(url)
+        _set_cookie(response, SESSION, session)
+        return response
 
-    async def _return(self, request: web.BaseRequest) -> web.Response:
-        """Back from hh.ru, with a code or with a refusal."""
+    async def _finish_login(self, request: web.BaseRequest) -> web.Response:
+        """Handle hh.ru's redirect, with a code or an error."""
         session = _session(request)
         if session is None:
             refused = CoreRefused(400, "no_session", "This browser has not asked to connect")
@@ -105,12 +105,12 @@ class ConnectPage:
                 jwt = await core.finish_login(session, returned)
         except CoreRefused as refused:
             return await self._show(request, refused)
-        answer = self._redirect(PATH)  # the code leaves the address
-        _keep(answer, JWT, jwt)
-        return answer
+        response = self._redirect(PATH)  # removes the code from the address
+        _set_cookie(response, JWT, jwt)
+        return response
 
     async def _resume(self, request: web.BaseRequest) -> web.Response:
-        """The person solved hh.ru's captcha."""
+        """Resume after the person solved hh.ru's captcha."""
         session, jwt = _session(request), request.cookies.get(JWT)
         try:
             if session and jwt:
@@ -121,8 +121,8 @@ class ConnectPage:
         return self._redirect(PATH)
 
     async def _disconnect(self, request: web.BaseRequest) -> web.Response:
-        """Give up the connection. The session stays: the next login has the same."""
-        answer = self._redirect(PATH)
+        """Disconnect. The session is kept for the next login."""
+        response = self._redirect(PATH)
         try:
             if jwt := request.cookies.get(JWT):
                 async with self._core() as core:
@@ -130,13 +130,13 @@ class ConnectPage:
         except CoreRefused as refused:
             if refused.status != HTTPStatus.UNAUTHORIZED:
                 return await self._show(request, refused)
-        _forget(answer, JWT)
-        return answer
+        _delete_cookie(response, JWT)
+        return response
 
     async def _show(
         self, request: web.BaseRequest, refused: CoreRefused | None = None
     ) -> web.Response:
-        """The state, under what was *refused* just before."""
+        """Return the page with the current state, below the error of the last action."""
         notice = "" if refused is None else str(refused)
         status = HTTPStatus.OK if refused is None else refused.status
         session, jwt = _session(request), request.cookies.get(JWT)
@@ -150,12 +150,12 @@ class ConnectPage:
             except CoreRefused as problem:
                 if problem.status != HTTPStatus.UNAUTHORIZED:
                     return self._html(html.unknown(notice or str(problem)), problem.status)
-        answer = self._html(html.not_connected(notice, self._other_address()), status)
+        response = self._html(html.not_connected(notice, self._other_address()), status)
         if jwt:
-            _forget(answer, JWT)
-        return answer
+            _delete_cookie(response, JWT)
+        return response
 
-    # ── what they share ──────────────────────────────────────────────────────────────────────
+    # ── responses ────────────────────────────────────────────────────────────────────────────
 
     def _core(self) -> Core:
         return Core(self._core_origin, self._secret)
@@ -169,40 +169,40 @@ class ConnectPage:
         return web.Response(status=303, headers={**self._headers, "Location": address})
 
     def _other_address(self) -> str:
-        """The address that hh.ru returns to, if that is not a page like this one."""
+        """Return the address that hh.ru redirects to if it is another page, else ``""``."""
         return "" if urlsplit(self._redirect_uri).path == PATH else self._redirect_uri
 
-    def _is_elsewhere(self, request: web.BaseRequest) -> bool:
-        """Whether this machine was asked under another name than hh.ru will return to.
+    def _has_other_loopback_name(self, request: web.BaseRequest) -> bool:
+        """Return whether the request names this machine otherwise than hh.ru's redirect will.
 
-        A cookie for 127.0.0.1 does not reach localhost.
+        A cookie for 127.0.0.1 is not sent to localhost.
         """
-        ours, asked = urlsplit(self._redirect_uri), urlsplit(f"//{request.host}")
+        configured, requested = urlsplit(self._redirect_uri), urlsplit(f"//{request.host}")
         return (
-            ours.path == PATH
-            and ours.hostname in LOOPBACK
-            and asked.hostname in LOOPBACK
-            and ours.hostname != asked.hostname
-            and ours.port == asked.port
+            configured.path == PATH
+            and configured.hostname in LOOPBACK
+            and requested.hostname in LOOPBACK
+            and configured.hostname != requested.hostname
+            and configured.port == requested.port
         )
 
 
 async def _person(core: Core, session: str, jwt: str) -> html.Connected | None:
-    """The person with their resumes, or why there are none; ``None``: not connected."""
+    """Return the person with their resumes, or why there are none; ``None`` if not connected."""
     account = await core.account(session, jwt)
     if not account.get("connected") and account.get("account_id") is None:
         return None
     try:
         resumes = await core.resumes(jwt)
     except CoreRefused as refused:
-        # What was refused may have changed the access state.
+        # The refused call may have changed the access state.
         account = await core.account(session, jwt)
         return html.Connected(session, jwt, account, refusal=str(refused))
     return html.Connected(session, jwt, account, resumes)
 
 
 def _is_same_origin(request: web.BaseRequest) -> bool:
-    """Whether this page's own form was sent, and not another site's."""
+    """Return whether a form of this page was sent, not one of another site."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
@@ -217,9 +217,11 @@ def _session(request: web.BaseRequest) -> str | None:
         return None
 
 
-def _keep(answer: web.Response, name: str, value: str) -> None:
-    answer.set_cookie(name, value, path=PATH, max_age=COOKIE_LIFE_S, httponly=True, samesite="Lax")
+def _set_cookie(response: web.Response, name: str, value: str) -> None:
+    response.set_cookie(
+        name, value, path=PATH, max_age=COOKIE_LIFE_S, httponly=True, samesite="Lax"
+    )
 
 
-def _forget(answer: web.Response, name: str) -> None:
-    answer.del_cookie(name, path=PATH, httponly=True, samesite="Lax")
+def _delete_cookie(response: web.Response, name: str) -> None:
+    response.del_cookie(name, path=PATH, httponly=True, samesite="Lax")

@@ -1,1 +1,1 @@
-"""What invokes functions besides HTTP: schedules that follow the local clock, and queues."""
+"""Event sources of functions besides HTTP: schedules on the local clock, and queues."""

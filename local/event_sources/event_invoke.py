@@ -1,8 +1,8 @@
-"""Asynchronous invocation: Lambda takes an event, and tries it until it is done or too old.
+"""Asynchronous invocation: Lambda retries an event until it succeeds or is too old.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html. Pauses are real
-time, as all that AWS measures for itself. Events that are waiting are lost when the local cloud
-stops; in the cloud they are kept.
+time, like all durations of AWS itself. Waiting events are lost when the local cloud stops; in the
+cloud they are durable.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ async def invoke_event(
     service: LambdaService,
     function: Function,
     event: bytes,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
 ) -> bool:
-    """Invoke *function* as its ``EventInvokeConfig`` says; whether an attempt succeeded.
+    """Invoke *function* as its ``EventInvokeConfig`` says; return whether an attempt succeeded.
 
-    *tell* hears in a few words how each attempt went.
+    *log* is called with the outcome of each attempt.
     """
     config = function.event_invoke
     request_id = str(uuid.uuid4())
-    too_old = time.monotonic() + config.maximum_age_s
+    expires_at = time.monotonic() + config.maximum_age_s
     throttle_pause_s, errors = FIRST_THROTTLE_PAUSE_S, 0
     while True:
         begun = time.monotonic()
@@ -48,21 +48,21 @@ async def invoke_event(
             outcome, pause_s = "throttled", throttle_pause_s
             throttle_pause_s = min(throttle_pause_s * 2, LONGEST_THROTTLE_PAUSE_S)
         except PayloadTooLarge:
-            tell("the event is too large")
+            log("the event is too large")
             return False
         else:
             took = f"{(time.monotonic() - begun) * 1000:.0f} ms"
             if result.error is None:
-                tell(f"done in {took}")
+                log(f"done in {took}")
                 return True
             errors += 1
             outcome = f"{result.error} after {took}"
             if errors > config.retries:
-                tell(f"{outcome}; given up after {errors} attempts")
+                log(f"{outcome}; given up after {errors} attempts")
                 return False
             pause_s = retry_pauses_s[errors - 1]
-        if time.monotonic() + pause_s > too_old:
-            tell(f"{outcome}; given up, too old")
+        if time.monotonic() + pause_s > expires_at:
+            log(f"{outcome}; given up, too old")
             return False
-        tell(f"{outcome}; again in {pause_s:g} s")
+        log(f"{outcome}; again in {pause_s:g} s")
         await asyncio.sleep(pause_s)

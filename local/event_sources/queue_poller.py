@@ -1,11 +1,11 @@
-"""Lambda's event source mapping for SQS: reads a queue, and invokes a function with batches.
+"""Lambda's event source mapping for SQS: polls a queue, and invokes a function with batches.
 
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. As there: messages are read only while
-an invocation of them could begin, deleted when the function succeeded (or did not name them in
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. As in the cloud: messages are received
+only while an invocation could begin, deleted when the function succeeded (or did not name them in
 ``batchItemFailures``), and left to their visibility timeout otherwise; after ``maxReceiveCount``
-of these SQS moves them to the queue of dead letters. A throttled batch is tried again until its
-messages become visible. Unlike there: without ``MaximumConcurrency``, no more batches run at once
-than Lambda begins with, and a queue whose function fails is read no slower.
+receives SQS moves them to the dead-letter queue. A throttled batch is retried until its messages
+become visible. Unlike in the cloud: without ``MaximumConcurrency``, no more batches run at once
+than Lambda starts with, and polling does not slow down when the function fails.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from local.template.resources import Queue, QueueSource
 
 FIRST_CONCURRENCY = 5
-_ENOUGH_BYTES = 2_000_000  # of bodies, in a batch that is gathered: an event is 6 MB at most
+_ENOUGH_BYTES = 2_000_000  # of bodies in a batch: an event is 6 MB at most
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
 _Message = dict[str, Any]
 
 
 class QueuePoller:
-    """Feeds the function of *source* from *queue*; *tell* hears how each batch went, in a line."""
+    """Invokes the function of *source* with messages of *queue*; *log* is called with the outcome
+    of each batch."""
 
     def __init__(
         self,
@@ -43,19 +44,19 @@ class QueuePoller:
         queue: Queue,
         service: LambdaService,
         sqs: Sqs,
-        tell: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
         self._source = source
         self._queue = queue
         self._service = service
         self._sqs = sqs
-        self._tell = tell
+        self._log = log
         self._places = asyncio.Semaphore(source.maximum_concurrency or FIRST_CONCURRENCY)
         self._batches: set[asyncio.Task[None]] = set()
         self.done = self.failed = 0  # messages
 
     async def run(self) -> None:
-        """Read and invoke until cancelled; what is running then is given up."""
+        """Poll and invoke until cancelled; running batches are abandoned then."""
         pause_s = _FIRST_PAUSE_S
         try:
             while True:
@@ -64,7 +65,7 @@ class QueuePoller:
                     received_at, messages = await self._gather()
                     pause_s = _FIRST_PAUSE_S
                 except SqsUnavailable as error:
-                    self._tell(f"cannot be read: {error}")
+                    self._log(f"cannot be read: {error}")
                     messages = []
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
@@ -81,11 +82,11 @@ class QueuePoller:
             await asyncio.gather(*batches, return_exceptions=True)
 
     async def _gather(self) -> tuple[float, list[_Message]]:
-        """A batch, and when (``time.monotonic()``) its first messages were received.
+        """Return a batch, and when (``time.monotonic()``) its first messages were received.
 
-        Without a window it is what SQS has at once; with one, what comes until the batch is full
-        or the window is over. A receive that has begun is always waited for: what it takes would
-        be hidden until its visibility timeout.
+        Without a window it is what one receive returns; with one, the messages that arrive until
+        the batch is full or the window ends. A receive that has begun is always awaited: its
+        messages would be invisible until their visibility timeout.
         """
         wanted, url = self._source.batch_size, self._queue.url
         messages = await self._sqs.receive(url, wanted, LONGEST_WAIT_S)
@@ -112,15 +113,15 @@ class QueuePoller:
             self.done += len(done)
             self.failed += len(messages) - len(done)
             took_ms = (time.monotonic() - begun) * 1000
-            self._tell(f"{len(done)} of {len(messages)} messages done in {took_ms:.0f} ms{problem}")
+            self._log(f"{len(done)} of {len(messages)} messages done in {took_ms:.0f} ms{problem}")
         except SqsUnavailable as error:
-            self._tell(f"{len(messages)} messages could not be deleted: {error}")
+            self._log(f"{len(messages)} messages could not be deleted: {error}")
         finally:
             self._places.release()
 
     async def _invoke(self, messages: list[_Message], received_at: float) -> tuple[str, set[str]]:
-        """What went wrong, for the log, and the ids of the messages that failed."""
-        everything = {str(message["MessageId"]) for message in messages}
+        """Return the problem for the log, and the ids of the failed messages."""
+        all_ids = {str(message["MessageId"]) for message in messages}
         event = to_event(messages, self._queue)
         visible_at = received_at + self._queue.visibility_timeout_s
         pause_s = _FIRST_PAUSE_S
@@ -130,23 +131,23 @@ class QueuePoller:
                 break
             except Throttled:
                 if time.monotonic() + pause_s > visible_at:
-                    return ": throttled", everything
+                    return ": throttled", all_ids
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             except PayloadTooLarge:
-                return ": the event is over 6 MB", everything
+                return ": the event is over 6 MB", all_ids
         if result.error is not None:
-            return f": {result.error}", everything
+            return f": {result.error}", all_ids
         if not self._source.reports_item_failures:
             return "", set()
-        failed = failures(result.payload, everything)
+        failed = failures(result.payload, all_ids)
         if failed is None:
-            return ": the response is not one of batchItemFailures", everything
+            return ": the response is not one of batchItemFailures", all_ids
         return "", failed
 
 
 def to_event(messages: list[_Message], queue: Queue) -> bytes:
-    """The event for a batch of messages, as Lambda makes it of SQS's."""
+    """Return Lambda's event for a batch of messages of SQS."""
     return json.dumps({"Records": [_record(message, queue.arn) for message in messages]}).encode()
 
 
@@ -175,11 +176,11 @@ def _record(message: _Message, arn: str) -> dict[str, Any]:
 
 
 def failures(response: bytes, batch: set[str]) -> set[str] | None:
-    """The ids of *batch* that a function reports as failed; ``None``: its response is invalid.
+    """Return the ids of *batch* that a function reports as failed; ``None``: an invalid response.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html: nothing, an empty
-    object and an empty list mean success; an id that is empty, missing or of no message of the
-    batch makes the whole batch fail, as does anything else.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html: no response, an
+    empty object and an empty list mean success; an id that is empty, missing or not in the batch
+    makes the whole batch fail, as does any other response.
     """
     try:
         content = json.loads(response)
@@ -195,7 +196,8 @@ def failures(response: bytes, batch: set[str]) -> set[str] | None:
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         return None
     ids = [item.get("itemIdentifier") for item in items]
-    return set(ids) if all(isinstance(each, str) and each in batch for each in ids) else None
+    is_valid = all(isinstance(item_id, str) and item_id in batch for item_id in ids)
+    return set(ids) if is_valid else None
 
 
 def _bytes_of(messages: list[_Message]) -> int:

@@ -1,16 +1,16 @@
-"""EventBridge on a laptop: rules that fire when the local clock passes their moments.
+"""EventBridge on a laptop: rules that fire as the local clock passes their scheduled times.
 
-The clock may jump by days and run a thousand times faster than real time. AWS would have fired a
-rule once for every moment passed; here
+The clock may jump by days and run a thousand times faster than real time. AWS would fire a rule
+once for every scheduled time; here
 
-* the moments that passed at once are one event, which carries the last of them: what our rules
-  start does all that is due, however often it is asked;
+* the times of one jump are one event, which carries the last of them: the functions of our rules do
+  all work that is due, however often they are invoked;
 * a rule fires at most once in :data:`SHORTEST_INTERVAL_S` of real time, however fast the clock;
-* a rule with :data:`UNFINISHED_LIMIT` events still running, or waiting to be tried again, fires
-  when one of them is done.
+* a rule with :data:`UNFINISHED_LIMIT` events still running, or waiting for a retry, fires when one
+  of them is done.
 
-When each rule fired last is kept in a file: what fell due while nothing ran is made up for at the
-next start, once, and ``rate(1 day)`` comes although no run lasts a day. A rate counts from the
+The last firing of each rule is stored in a file: a rule that fell due while nothing ran fires once
+at the next start, and ``rate(1 day)`` works although no run lasts a day. A rate counts from the
 first start (in the cloud, from the deployment).
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from local.template.resources import Rule
 
-LOOK_S = 0.2  # the clock is a file that others change
+POLL_INTERVAL_S = 0.2  # the clock is a file that other processes change
 SHORTEST_INTERVAL_S = 0.5
 UNFINISHED_LIMIT = 3
 
@@ -49,7 +49,7 @@ class RuleBusy(Exception):
 @dataclass
 class _State:
     rule: Rule
-    last: datetime  # the moment up to which everything has fired
+    last: datetime  # the time up to which the rule has fired
     next: datetime
     fired: int = 0
     fired_at: float = float("-inf")  # time.monotonic()
@@ -66,7 +66,7 @@ class _State:
 class Rules:
     """Fires *rules* by *clock*: awaits ``deliver(rule, event)`` for each event.
 
-    *path* is the file that keeps when each fired last.
+    *path*: the file of the last firings.
     """
 
     def __init__(
@@ -80,21 +80,21 @@ class Rules:
         self._deliver = deliver
         self._path = path
         now = clock()
-        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         self._states: dict[str, _State] = {}
         for rule in rules:
-            last = min(datetime.fromisoformat(kept.get(rule.name, now.isoformat())), now)
+            last = min(datetime.fromisoformat(stored.get(rule.name, now.isoformat())), now)
             self._states[rule.name] = _State(rule, last, rule.schedule.next_after(last))
         self._save()
 
     async def run(self) -> None:
-        """Fire what is due, for ever."""
+        """Fire due rules until cancelled."""
         while self._states:
             self.fire_due()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     def fire_due(self) -> None:
-        """Fire each rule whose moment has come, once."""
+        """Fire each due rule once."""
         now = self._clock()
         due = [state for state in self._states.values() if state.next <= now]
         fired = False
@@ -122,14 +122,14 @@ class Rules:
         state.fire(self._clock(), self._deliver)
 
     async def stop(self) -> None:
-        """Give up what is unfinished."""
-        unfinished = [each for state in self._states.values() for each in state.unfinished]
+        """Abandon unfinished events."""
+        unfinished = [future for state in self._states.values() for future in state.unfinished]
         for delivery in unfinished:
             delivery.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
 
     def status(self) -> dict[str, dict[str, object]]:
-        """What each rule does, by its name. Times are the local clock's."""
+        """Return the state of each rule, by its name. Times are the local clock's."""
         return {
             name: {
                 "expression": state.rule.expression,
@@ -149,7 +149,7 @@ class Rules:
                 new.write_text(json.dumps(last, indent=2) + "\n")
                 new.replace(self._path)
             except OSError as error:
-                # Kept with the next event; after a start before that, a rule may fire once more.
+                # Written with the next event; after a start before that, a rule may fire again.
                 if not is_full_error(error):
                     raise
 
@@ -162,7 +162,7 @@ def _may_fire(state: _State) -> bool:
 
 
 def event(rule: Rule, moment: datetime) -> bytes:
-    """The event that tells a function of *rule* that *moment* has come.
+    """Return the event of *rule* at *moment*.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     """

@@ -1,4 +1,4 @@
-"""Schedule expressions of EventBridge, as far as template.yaml has them: ``rate(5 minutes)``.
+"""The schedule expressions of EventBridge that template.yaml uses: ``rate(5 minutes)``.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 """
@@ -14,16 +14,16 @@ _UNITS = {"minute": "minutes", "hour": "hours", "day": "days"}
 
 @dataclass(frozen=True)
 class Rate:
-    """Every *period*, counted from the moment before, whatever the wall clock says."""
+    """A firing every *period*, counted from the previous one, not from the wall clock."""
 
     period: timedelta
 
     def next_after(self, moment: datetime) -> datetime:
-        """Return the moment that follows *moment*, the last one."""
+        """Return the next time after *moment*, the last one."""
         return moment + self.period
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
-        """Return the last moment after *after* and not after *until*, if there is one."""
+        """Return the last time after *after* and not after *until*, or ``None``."""
         periods = (until - after) // self.period
         return after + periods * self.period if periods > 0 else None
 

@@ -1,4 +1,4 @@
-"""Everything that invokes functions besides HTTP, started and stopped together."""
+"""The event sources of all functions besides HTTP, started and stopped together."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 LOG = "events"
 PREFIX = "/_local/rules/"
-KEPT = "rules.json"
+RULES_FILE = "rules.json"
 
 
 class EventSources:
     """The rules and queues of *template*, which invoke functions of *service*.
 
-    *endpoint* is where SQS is; *clock* the file of the local clock, ``None`` for the system's time.
-    A line for each event goes to the log ``events``: names and numbers, never contents.
+    *endpoint*: of SQS; *clock*: the file of the local clock, ``None`` for the system's time. Each
+    event is a line of the log ``events``: names and numbers, never contents.
     """
 
     def __init__(
@@ -55,28 +55,28 @@ class EventSources:
         self._retry_pauses_s = retry_pauses_s
         rules = [rule for function in template.functions.values() for rule in function.rules]
         now = LocalClock(clock).now if clock is not None else lambda: datetime.now(UTC)
-        self._rules = Rules(rules, now, self._deliver, data_dir / KEPT)
+        self._rules = Rules(rules, now, self._deliver, data_dir / RULES_FILE)
         self._sqs: Sqs | None = None
         self._pollers: list[tuple[str, QueuePoller]] = []  # with the queue's logical id
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to tick and to read; needs a running loop."""
+        """Start the rules and the pollers; needs a running loop."""
         self._sqs = Sqs(self._endpoint)
         for function in self._template.functions.values():
             for source in function.queue_sources:
                 if source.enabled:
                     queue = self._template.queues[source.queue]
-                    tell = self._teller(f"queue {queue.name} -> {function.name}")
-                    poller = QueuePoller(source, queue, self._service, self._sqs, tell)
+                    log = self._logger_of(f"queue {queue.name} -> {function.name}")
+                    poller = QueuePoller(source, queue, self._service, self._sqs, log)
                     self._pollers.append((source.queue, poller))
         running = [self._rules.run(), *(poller.run() for _, poller in self._pollers)]
-        self._tasks = [asyncio.create_task(each) for each in running]
+        self._tasks = [asyncio.create_task(source) for source in running]
         for task in self._tasks:
             task.add_done_callback(self._report)
 
     async def stop(self) -> None:
-        """Stop; events and batches on their way are given up, and messages stay in their queues."""
+        """Stop; events and batches in flight are abandoned, messages stay in their queues."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -85,11 +85,11 @@ class EventSources:
             await self._sqs.close()
 
     async def status(self) -> dict[str, Any]:
-        """Rules and queues, by name, for people. Counts are ``None`` where SQS does not answer."""
-        ticking = self._rules.status()
+        """Return rules and queues by name. Counts are ``None`` where SQS does not answer."""
+        states = self._rules.status()
         return {
             "rules": {
-                rule.name: {"function": function.name, **ticking[rule.name]}
+                rule.name: {"function": function.name, **states[rule.name]}
                 for function in self._template.functions.values()
                 for rule in function.rules
             },
@@ -109,7 +109,7 @@ class EventSources:
         for name, poller in self._pollers:
             if name == logical_id:
                 totals.update(done=poller.done, failed=poller.failed)
-        by_arn = {each.arn: each.name for each in self._template.queues.values()}
+        by_arn = {queue.arn: queue.name for queue in self._template.queues.values()}
         return {
             **counts,
             **totals,
@@ -125,13 +125,13 @@ class EventSources:
     # ── the control route ────────────────────────────────────────────────────────────────────
 
     def serves(self, path: str) -> bool:
-        """Whether *path* is a control of the rules."""
+        """Return whether *path* is a control of the rules."""
         return path.startswith(PREFIX)
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
-        """``POST /_local/rules/{name}/fire``: fires the rule now, and answers 202 at once.
+        """Handle ``POST /_local/rules/{name}/fire``: fire the rule now, and return 202 at once.
 
-        A browser's request that another site sent is refused.
+        A browser's request from another site is refused.
         """
         name, _, action = request.path.removeprefix(PREFIX).partition("/")
         if action != "fire":
@@ -152,15 +152,15 @@ class EventSources:
 
     async def _deliver(self, rule: Rule, event: bytes) -> None:
         function = self._template.functions[rule.function]
-        tell = self._teller(f"rule {rule.name} -> {function.name}")
-        await invoke_event(self._service, function, event, tell, self._retry_pauses_s)
+        log = self._logger_of(f"rule {rule.name} -> {function.name}")
+        await invoke_event(self._service, function, event, log, self._retry_pauses_s)
 
     def _report(self, task: asyncio.Task[None]) -> None:
-        """A source that ends by itself is a mistake of ours; it must not end in silence."""
+        """Log the exception of a source that ended by itself."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._logs.write(LOG, "".join(traceback.format_exception(error)))
 
-    def _teller(self, subject: str) -> Any:
+    def _logger_of(self, subject: str) -> Any:
         return lambda text: self._logs.write(LOG, f"{subject}: {text}", echo=False)
 
 

@@ -1,4 +1,4 @@
-"""SQS as the event sources use it: its JSON protocol over kept connections."""
+"""The SQS client of the event sources: its JSON protocol over kept connections."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from local.template.cloudformation import REGION
 
 LONGEST_WAIT_S = 20
 BATCH_LIMIT = 10  # messages that one request can receive or delete
-_ANSWER_LIMIT_S = 10  # beyond the wait that was asked for
-# The local AWS checks no signature; it reads from it which service is meant.
+_REPLY_TIMEOUT_S = 10  # beyond the requested wait
+# The local AWS verifies no signature, but reads the service's name from it.
 _AUTHORIZATION = (
     f"AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/sqs/aws4_request, "
     "SignedHeaders=host, Signature=none"
@@ -20,11 +20,11 @@ _AUTHORIZATION = (
 
 
 class SqsUnavailable(Exception):
-    """SQS does not answer, or refuses; the message says what."""
+    """SQS does not answer, or refuses; the message says why."""
 
 
 class Sqs:
-    """Calls SQS at *endpoint*. Close it at the end."""
+    """A client of SQS at *endpoint*; call :meth:`close` at the end."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -35,7 +35,7 @@ class Sqs:
         await self._session.close()
 
     async def receive(self, queue_url: str, count: int, wait_s: int) -> list[dict[str, Any]]:
-        """At most *count* messages; waits up to *wait_s* for the first."""
+        """Receive at most *count* messages; wait up to *wait_s* for the first."""
         request = {
             "QueueUrl": queue_url,
             "MaxNumberOfMessages": min(count, BATCH_LIMIT),
@@ -43,11 +43,11 @@ class Sqs:
             "MessageSystemAttributeNames": ["All"],
             "MessageAttributeNames": ["All"],
         }
-        answer = await self._call("ReceiveMessage", request, wait_s)
-        return list(answer.get("Messages", []))
+        response = await self._call("ReceiveMessage", request, wait_s)
+        return list(response.get("Messages", []))
 
     async def delete(self, queue_url: str, receipt_handles: list[str]) -> None:
-        """Delete messages that were received."""
+        """Delete received messages."""
         for start in range(0, len(receipt_handles), BATCH_LIMIT):
             entries = [
                 {"Id": str(number), "ReceiptHandle": handle}
@@ -56,7 +56,7 @@ class Sqs:
             await self._call("DeleteMessageBatch", {"QueueUrl": queue_url, "Entries": entries})
 
     async def counts(self, queue_url: str) -> dict[str, int]:
-        """How many messages are ``visible``, ``in_flight`` and ``delayed``."""
+        """Return how many messages are ``visible``, ``in_flight`` and ``delayed``."""
         names = {
             "ApproximateNumberOfMessages": "visible",
             "ApproximateNumberOfMessagesNotVisible": "in_flight",
@@ -79,7 +79,7 @@ class Sqs:
                 self._endpoint,
                 data=json.dumps(request),
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(total=wait_s + _ANSWER_LIMIT_S),
+                timeout=aiohttp.ClientTimeout(total=wait_s + _REPLY_TIMEOUT_S),
             ) as response:
                 text = await response.text()
         except (aiohttp.ClientError, TimeoutError) as error:

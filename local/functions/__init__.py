@@ -1,1 +1,1 @@
-"""Runs functions as Lambda does: AWS's runtime client, a process an invocation at a time."""
+"""Lambda on a laptop: AWS's runtime client, in processes that serve one invocation at a time."""

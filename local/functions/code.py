@@ -1,4 +1,4 @@
-"""The code of a function on disk: what it may import, and whether it has changed."""
+"""The code of a function on disk: its import paths, and changes to it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
     from local.template.resources import Function, Template
 
-_LOOK_AGAIN_S = 0.05  # under load the folders are read twenty times a second, not for every call
+_SCAN_INTERVAL_S = 0.05  # under load the folders are read twenty times a second, not per call
 
 
 def import_paths(function: Function, template: Template, links: Path) -> list[Path]:
-    """Folders for ``sys.path``, in Lambda's order: the function's own, then its layers.
+    """Return folders for ``sys.path``, in Lambda's order: the function's own, then its layers.
 
-    A layer of requirements has no folder: its packages are those of this Python. A layer that *is*
+    A layer of requirements has no folder: this Python has its packages. A layer that *is*
     a package (``migrations``) appears under its name in a folder of links, as in ``/opt/python``,
-    so that its neighbours in the repository do not become importable with it.
+    so that its neighbours in the repository are not importable.
     """
     paths = [function.code]
     for logical_id in function.layers:
         content = template.layers[logical_id].content
         if any(content.glob("*.py")):
-            paths.append(_linked(content, links / logical_id))
+            paths.append(_link_package(content, links / logical_id))
         elif any(content.glob("*/*.py")):
             paths.append(content)
     return paths
 
 
-def _linked(package: Path, folder: Path) -> Path:
+def _link_package(package: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / package.name
     if not link.is_symlink() or link.resolve() != package:
@@ -50,19 +50,19 @@ class Code:
         self._folders = list(folders)
         self._files = dict(self._scan())
         self._generation = 0
-        self._looked_at = time.monotonic()
+        self._scanned_at = time.monotonic()
 
     def generation(self) -> int:
-        """How many times the files were seen changed; looks now unless it has only just looked."""
-        if time.monotonic() - self._looked_at >= _LOOK_AGAIN_S:
+        """Return the number of observed changes; scan the files unless that was just done."""
+        if time.monotonic() - self._scanned_at >= _SCAN_INTERVAL_S:
             files = dict(self._scan())
             if files != self._files:
-                _forget_bytecode(
+                _delete_bytecode(
                     path for path, seen in files.items() if seen != self._files.get(path)
                 )
                 self._files = files
                 self._generation += 1
-            self._looked_at = time.monotonic()
+            self._scanned_at = time.monotonic()
         return self._generation
 
     def _scan(self) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -78,8 +78,8 @@ class Code:
                         yield entry.path, (stat.st_mtime_ns, stat.st_size)
 
 
-def _forget_bytecode(sources: Iterable[str]) -> None:
-    """Python trusts bytecode if size and *second* of the source agree: too coarse for an editor."""
+def _delete_bytecode(sources: Iterable[str]) -> None:
+    """Delete bytecode, which Python trusts if size and *second* of the source are equal."""
     for source in sources:
         if source.endswith(".py"):
             Path(importlib.util.cache_from_source(source)).unlink(missing_ok=True)

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from local.template.resources import Function
 
-# What a function's process gets of the developer's own environment; nothing else.
+# The only variables that a function's process inherits from the developer's environment.
 _INHERITED = ("PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TMPDIR")
 
 
 def process_environment(
     function: Function, variables: Mapping[str, str], paths: Sequence[Path]
 ) -> dict[str, str]:
-    """The environment of a function's process: Lambda's reserved variables, and its own.
+    """Return the environment of a function's process: Lambda's reserved variables, and its own.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """

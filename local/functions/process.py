@@ -1,12 +1,12 @@
-"""The process in which a function runs: AWS's own runtime client, unchanged.
+"""The entry point of a function's process: AWS's own runtime client, unchanged.
 
-Started by path, so that the function finds on ``sys.path`` what it would find in the cloud and
-nothing else of this repository::
+It is started by path, so that the function's ``sys.path`` is as in the cloud, without the rest of
+this repository::
 
     python -P process.py <lifeline> <runtime> <clock file or -> <handler>
 
-*runtime* is ``awslambdaric`` or, where that has no wheel, ``plain``. Imports as little as it can:
-whatever is loaded here is missing from a function's measured cold start.
+*runtime* is ``awslambdaric`` or, where that has no wheel, ``plain``. It imports little:
+modules loaded here do not count in a function's measured cold start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REPOSITORY = os.path.abspath(f"{__file__}/../../..")  # noqa: PTH100 - pathlib i
 
 
 def _install_clock(path: str) -> None:
-    """Let domain time follow the sandbox's clock. A function without the core layer has none."""
+    """Let domain time follow the sandbox's clock, if the function has the core layer."""
     if importlib.util.find_spec("ullgetthejob") is None:
         return
     from pathlib import Path

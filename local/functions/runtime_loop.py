@@ -1,7 +1,7 @@
 """The Lambda runtime client in plain Python, where ``awslambdaric`` has no wheel (as on macOS).
 
-It speaks the same Runtime API and reports errors in the same words; it differs in nothing that a
-function can tell, except that it is slower.
+It uses the same Runtime API and reports the same errors; a function observes no difference,
+except that it is slower.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
@@ -25,7 +25,7 @@ _RUNTIME = "/2018-06-01/runtime"
 
 
 class Context:
-    """What a handler gets as its second argument."""
+    """The second argument of a handler."""
 
     def __init__(self, headers: http.client.HTTPMessage) -> None:
         self.aws_request_id = headers["Lambda-Runtime-Aws-Request-Id"]
@@ -40,7 +40,7 @@ class Context:
         self._deadline_ms = int(headers["Lambda-Runtime-Deadline-Ms"])
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the invocation is ended."""
+        """Return the milliseconds until the invocation times out."""
         return max(self._deadline_ms - int(time.time() * 1000), 0)
 
 
@@ -61,10 +61,10 @@ def main(arguments: list[str]) -> NoReturn:
     except Exception as error:
         _fail_init(connection, _error(error))
     while True:
-        _serve_one(connection, handler)
+        _serve_invocation(connection, handler)
 
 
-def _serve_one(connection: http.client.HTTPConnection, handler: Callable[..., Any]) -> None:
+def _serve_invocation(connection: http.client.HTTPConnection, handler: Callable[..., Any]) -> None:
     connection.request("GET", f"{_RUNTIME}/invocation/next")
     response = connection.getresponse()
     body = response.read()
@@ -73,13 +73,13 @@ def _serve_one(connection: http.client.HTTPConnection, handler: Callable[..., An
         os.environ["_X_AMZN_TRACE_ID"] = trace
     place = f"{_RUNTIME}/invocation/{context.aws_request_id}"
     try:
-        answer = json.dumps(handler(json.loads(body), context), default=_encode, ensure_ascii=False)
+        result = json.dumps(handler(json.loads(body), context), default=_encode, ensure_ascii=False)
     except Exception as error:
         report = _error(error)
         _log(report)
         _post(connection, f"{place}/error", report, report["errorType"])
     else:
-        _post(connection, f"{place}/response", answer.encode())
+        _post(connection, f"{place}/response", result.encode())
 
 
 def _load(name: str) -> Callable[..., Any]:
@@ -109,11 +109,11 @@ def _fail_init(connection: http.client.HTTPConnection, report: dict[str, Any]) -
 
 def _error(error: Exception, kind: str | None = None) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if frame.filename != __file__]
+    own = [frame for frame in frames if frame.filename != __file__]
     return {
         "errorMessage": str(error),
         "errorType": kind or type(error).__name__,
-        "stackTrace": [] if kind else traceback.format_list(ours),
+        "stackTrace": [] if kind else traceback.format_list(own),
     }
 
 

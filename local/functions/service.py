@@ -1,9 +1,9 @@
 """Lambda on a laptop: functions of the template, each concurrent invocation in its own process.
 
-As in the cloud: processes start on demand and are reused; no more run at once than the function
-has reserved; an invocation that outlives its timeout takes its process with it; crashes and failed
-INITs are reported in Lambda's words. Unlike in the cloud: memory is watched, not limited; an idle
-process is not frozen; a change of the code retires the processes that run the old one.
+As in the cloud: processes start on demand and are reused; reserved concurrency limits them; an
+invocation that times out kills its process; crashes and failed INITs are reported as by Lambda.
+Unlike in the cloud: memory is measured, not limited; an idle process is not frozen; a change of the
+code retires the processes that run the old code.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from local.template.resources import Function, Template
 
 INIT_LIMIT_S = 10
-ACCOUNT_CONCURRENCY = 1000  # of all functions that have reserved nothing
+ACCOUNT_CONCURRENCY = 1000  # of a function without reserved concurrency
 IDLE_LIFE_S = 600
 _ENTRY = Path(__file__).with_name("process.py")
-_FATAL = {"Sandbox.Timedout", "Function.ResponseSizeTooLarge"}  # the process ends with them
+_FATAL = {"Sandbox.Timedout", "Function.ResponseSizeTooLarge"}  # errors that end the process
 _RUNTIME = "awslambdaric" if importlib.util.find_spec("awslambdaric") else "plain"
 
 
@@ -47,7 +47,7 @@ class PayloadTooLarge(Exception):
 
 @dataclass
 class Counters:
-    """What has happened to a function since the start."""
+    """Counters of a function since the start."""
 
     invocations: int = 0
     errors: int = 0
@@ -76,8 +76,8 @@ class _Pool:
 class LambdaService:
     """Invokes the functions of *template*.
 
-    *environments* gives each function (by logical id) its variables; *clock* is the file of the
-    local clock, ``None`` for the system's time. Call :meth:`close` at the end.
+    *environments*: the variables of each function, by logical id; *clock*: the file of the local
+    clock, ``None`` for the system's time. Call :meth:`close` at the end.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class LambdaService:
     async def invoke(
         self, logical_id: str, payload: bytes, trace_id: str = "", request_id: str | None = None
     ) -> Result:
-        """Run the function with an event (JSON) and return what it answered.
+        """Invoke the function with an event (JSON) and return its result.
 
-        *request_id* is given where an event is tried again: Lambda keeps it then.
-        Raises :class:`Throttled` and :class:`PayloadTooLarge`; ``KeyError`` for no such function.
-        A function that fails is a :class:`Result` with an error, as in the cloud.
+        *request_id*: of the first attempt, when an event is retried. A failed function is a
+        :class:`Result` with an error, as in the cloud. Raises :class:`Throttled`,
+        :class:`PayloadTooLarge`, and ``KeyError`` for an unknown function.
         """
         pool = self._pools[logical_id]
         if len(payload) > PAYLOAD_LIMIT:
@@ -131,7 +131,7 @@ class LambdaService:
             request_id=request_id or str(uuid.uuid4()),
             trace_id=trace_id,
         )
-        # A caller that goes away does not stop a function.
+        # A caller that disconnects does not stop a function.
         running = asyncio.ensure_future(self._run(pool, invocation))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
@@ -143,7 +143,7 @@ class LambdaService:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     def status(self) -> dict[str, dict[str, object]]:
-        """Counters and processes of every function, by its name."""
+        """Return counters and processes of every function, by its name."""
         return {
             pool.function.name: {
                 "logical_id": pool.function.logical_id,
@@ -158,7 +158,7 @@ class LambdaService:
             for pool in self._pools.values()
         }
 
-    # ── one invocation ───────────────────────────────────────────────────────────────────────
+    # ── invocations ──────────────────────────────────────────────────────────────────────────
 
     async def _run(self, pool: _Pool, invocation: Invocation) -> Result:
         try:
@@ -192,7 +192,7 @@ class LambdaService:
     async def _cold_start(
         self, pool: _Pool, invocation: Invocation
     ) -> tuple[Worker, Result | None, float]:
-        """A new process, why it cannot be used if so, and what is left of the function's time."""
+        """Start a process; return it, its INIT failure or ``None``, and the rest of the timeout."""
         limit_s = invocation.timeout_s
         worker = await self._spawn(pool)
         try:
@@ -270,15 +270,15 @@ class LambdaService:
     def _retire_stale(self, pool: _Pool) -> None:
         generation = pool.code.generation()
         oldest = time.monotonic() - IDLE_LIFE_S
-        kept = []
+        current = []
         for worker in pool.idle:
             if worker.alive and worker.generation == generation and worker.idle_since > oldest:
-                kept.append(worker)
+                current.append(worker)
             else:
                 retiring = asyncio.ensure_future(worker.kill())
                 self._running.add(retiring)
                 retiring.add_done_callback(self._running.discard)
-        pool.idle = kept
+        pool.idle = current
 
 
 def _ms(since: float) -> float:

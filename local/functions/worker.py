@@ -1,9 +1,9 @@
-"""One execution environment of a function: a process, and the Runtime API that it alone talks to.
+"""An execution environment of a function: a process, and its own Runtime API.
 
-The Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html) names no client, so
-each process is given a port of its own; which port a call came in by tells whose it is. Its clients
-take no more than ``host:port``, so no secret can be part of the address: who has opened a
-connection is looked up instead, and only that process and its children are answered.
+Calls of the Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html) name no
+process, so each process has a port of its own. Its clients accept only ``host:port``, so the
+address cannot hold a secret: instead the owner of a connection is looked up, and only the process
+and its children are served.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ _NEVER_S = 10**9
 
 @dataclass(frozen=True)
 class Result:
-    """What an invocation came to. *error* is set when the function failed: its type."""
+    """The result of an invocation. *error*: the type of the function's error, if it failed."""
 
     payload: bytes
     error: str | None = None
 
     @classmethod
     def failed(cls, error: str, message: str) -> Result:
-        """A failure that Lambda reports in the function's place."""
+        """Return a failure that Lambda reports for the function."""
         return cls(json.dumps({"errorType": error, "errorMessage": message}).encode(), error)
 
 
 @dataclass
 class Invocation:
-    """An event on its way through a function."""
+    """An invocation of a function with an event."""
 
     payload: bytes
     function_arn: str
     timeout_s: float
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     trace_id: str = ""
-    started: float = 0.0  # time.monotonic() when the process got it
+    started: float = 0.0  # time.monotonic() when the process received it
     deadline_ms: int = 0  # since the epoch
 
 
@@ -81,18 +81,19 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process can take another invocation."""
+        """Return whether the process can serve another invocation."""
         return not self.exited.done()
 
     async def initialise(self, limit_s: float) -> Result | None:
-        """Wait for the end of INIT: ``None``, or its failure. ``TimeoutError``: it was too slow."""
+        """Wait for the end of INIT; return its failure or ``None``. Raises ``TimeoutError``."""
         await self._first_of(self._initialised, limit_s)
         if self._initialised.done():
             return self._initialised.result()
         return Result.failed("Runtime.ExitError", f"Error: Runtime exited {self.exited.result()}")
 
     async def serve(self, invocation: Invocation, limit_s: float) -> Result:
-        """Give the process *invocation* and wait. ``TimeoutError``: no answer within *limit_s*."""
+        """Pass *invocation* to the process and return the result. Raises ``TimeoutError`` after
+        *limit_s*."""
         self._current, self._result = invocation, self._loop.create_future()
         invocation.started = time.monotonic()
         invocation.deadline_ms = int((time.time() + limit_s) * 1000)
@@ -109,12 +110,12 @@ class Worker:
         )
 
     async def kill(self) -> None:
-        """End the process and all that it has started, and read its last words."""
+        """Kill the process and its children, and read the rest of its output."""
         self._kill_group()
         await self.exited
 
     def peak_memory_mb(self) -> int | None:
-        """The most memory that the process has held; ``None`` where the system does not tell."""
+        """Return the peak memory of the process; ``None`` where the system does not report it."""
         with contextlib.suppress(OSError, StopIteration, ValueError):
             status = Path(f"/proc/{self.process.pid}/status").read_text()
             peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
@@ -133,7 +134,7 @@ class Worker:
 
     async def _wait_for_exit(self) -> str:
         status = await self.process.wait()
-        self._kill_group()  # what the function left running would keep the pipe open
+        self._kill_group()  # children left by the function would keep the pipe open
         await self._reader
         if status < 0:
             return f"with error: signal: {signal.strsignal(-status)}".lower()
@@ -150,13 +151,13 @@ class Worker:
             self._log(rest.decode("utf-8", "replace"))
 
     def owns(self, peer: tuple[str, int]) -> bool:
-        """Whether the process, or one that it started, has the other end of a connection."""
+        """Return whether the process or a child of it has the other end of a connection."""
         return any(_has_socket(process, peer) for process in _tree(self.process.pid))
 
     # ── the Runtime API ──────────────────────────────────────────────────────────────────────
 
     async def next_invocation(self) -> web.Response:
-        """``GET /runtime/invocation/next``: ends INIT, then waits for an event."""
+        """Handle ``GET /runtime/invocation/next``: end INIT, then wait for an event."""
         if not self._initialised.done():
             self.init_s = time.monotonic() - self.started
             self._initialised.set_result(None)
@@ -174,13 +175,13 @@ class Worker:
         )
 
     def init_failed(self, body: bytes, error: str) -> web.Response:
-        """``POST /runtime/init/error``."""
+        """Handle ``POST /runtime/init/error``."""
         if not self._initialised.done():
             self._initialised.set_result(Result(body, error))
         return web.json_response(_ACCEPTED, status=202)
 
-    def answered(self, request_id: str, body: bytes, error: str | None) -> web.Response:
-        """``POST /runtime/invocation/{id}/response`` or ``…/error``."""
+    def finish_invocation(self, request_id: str, body: bytes, error: str | None) -> web.Response:
+        """Handle ``POST /runtime/invocation/{id}/response`` or ``…/error``."""
         if self._current is None or self._current.request_id != request_id or self._result.done():
             return _runtime_error(400, "InvalidRequestID", "Invalid request ID")
         if len(body) > PAYLOAD_LIMIT:
@@ -193,7 +194,7 @@ class Worker:
 
 
 class RuntimeApi:
-    """Serves the Runtime API to any number of processes, and starts them."""
+    """Starts processes and serves each its Runtime API."""
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
@@ -210,7 +211,7 @@ class RuntimeApi:
     ) -> Worker:
         """Start *command* in *folder* with *environment* and a Runtime API of its own."""
         if self._runner is None:
-            # A process that has died waits for no invocation any more.
+            # Handlers are cancelled: a process that has ended waits for no invocation.
             server = web.Server(
                 self._serve,
                 keepalive_timeout=_NEVER_S,
@@ -231,10 +232,10 @@ class RuntimeApi:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=[self._lifeline.read_end],
-            start_new_session=True,  # Ctrl-C in the terminal is for us; killpg reaches its children
+            start_new_session=True,  # without Ctrl-C of the terminal; killpg reaches its children
         )
         worker = self._workers[port] = Worker(process, log)
-        worker.exited.add_done_callback(lambda _: asyncio.ensure_future(self._forget(port, site)))
+        worker.exited.add_done_callback(lambda _: asyncio.ensure_future(self._remove(port, site)))
         return worker
 
     async def close(self) -> None:
@@ -243,7 +244,7 @@ class RuntimeApi:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _forget(self, port: int, site: web.SockSite) -> None:
+    async def _remove(self, port: int, site: web.SockSite) -> None:
         del self._workers[port]
         await site.stop()
 
@@ -260,9 +261,9 @@ class RuntimeApi:
             case "GET", "2018-06-01", "runtime", "invocation", "next":
                 return await worker.next_invocation()
             case "POST", "2018-06-01", "runtime", "invocation", request_id, "response":
-                return worker.answered(request_id, body, None)
+                return worker.finish_invocation(request_id, body, None)
             case "POST", "2018-06-01", "runtime", "invocation", request_id, "error":
-                return worker.answered(request_id, body, error)
+                return worker.finish_invocation(request_id, body, error)
             case "POST", "2018-06-01", "runtime", "init", "error":
                 return worker.init_failed(body, error)
             case _:

@@ -1,1 +1,1 @@
-"""API Gateway, locally: HTTP in, payload format 2.0 to a function, its answer out."""
+"""API Gateway, locally: HTTP requests become events in payload format 2.0, results responses."""

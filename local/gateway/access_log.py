@@ -1,4 +1,4 @@
-"""The access log of the APIs, in the template's words."""
+"""The access log of the APIs, in the format of the template."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = "access"
 
 
 def write(logs: Logs, form: str, values: Mapping[str, str]) -> None:
-    """Write a line: *form* with its ``$context`` variables replaced, "-" for those without."""
+    """Write a line: *form* with its ``$context`` variables replaced, "-" for unknown ones."""
     line = re.sub(
         r"\$context\.([A-Za-z.]+[A-Za-z])", lambda variable: values.get(variable[1], "-"), form
     )

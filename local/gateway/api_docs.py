@@ -12,7 +12,7 @@ SWAGGER_UI = "aws_lambda_powertools.event_handler.openapi.swagger_ui"
 
 
 def page() -> str:
-    """The page, whole: script, style and the document inside."""
+    """Return the page, with script, style and the document inline."""
     files = resources.files(SWAGGER_UI)
     return generate_swagger_html(
         spec=(REPOSITORY / "docs" / "openapi.json").read_text(),

@@ -1,4 +1,4 @@
-"""The body of a request, as far as it may be long."""
+"""Reading request bodies up to a size limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 async def read(request: web.BaseRequest, limit: int) -> bytes | None:
-    """The whole body; ``None`` when it is over the limit."""
+    """Return the whole body, or ``None`` when it is over the limit."""
     length = request.content_length
     if length is not None and length > limit:
         return None

@@ -1,11 +1,10 @@
-"""HTTP as a function sees it behind an HTTP API: payload format 2.0, in both directions.
+"""Events and results of functions behind an HTTP API: payload format 2.0, in both directions.
 
 The format: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
-What the documentation leaves out was taken from captures of the real service that others published:
-paths arrive decoded and are cut at a decoded ``?`` (hotsock/voker#8, honojs/hono#2156), ``%2F``
-separates segments like ``/``, and a body is text for a handful of content types only
-(ministackorg/ministack#766). A body with a content encoding is passed on as it came, in base64:
-nothing in front of the function decompresses it, as a REST API would.
+Details that the documentation omits come from published captures of the real service: paths arrive
+decoded and are cut at a decoded ``?`` (hotsock/voker#8, honojs/hono#2156), ``%2F`` separates
+segments like ``/``, and a body is text for a few content types only (ministackorg/ministack#766). A
+body with a content encoding is passed on unchanged, in base64; a REST API would decompress it.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ if TYPE_CHECKING:
 API_ID = "local"
 STAGE = "$default"
 
-# Any other content type, a form's included, reaches the function in base64; so does a body without.
+# A body of any other content type, a form's included, or of none reaches the function in base64.
 _TEXT_TYPES = {"application/json", "application/xml", "application/javascript"}
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
-# Of a response, how it is transported is the gateway's to say.
-_NOT_THE_FUNCTIONS = {*_HOP_BY_HOP, "content-length"}
+# The gateway sets these headers of a response itself.
+_TRANSPORT_HEADERS = {*_HOP_BY_HOP, "content-length"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request as it came over the wire; *target* is the raw path and query string."""
+    """An HTTP request as received; *target*: the raw path and query string."""
 
     method: str
     target: str
@@ -53,33 +52,22 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The path that routes are matched against, and that functions get."""
+        """Return the decoded path, which routes are matched against and functions receive."""
         decoded = unquote(self.target.partition("?")[0])
         return decoded.partition("?")[0] or "/"
 
     @property
     def query(self) -> str:
-        """The query string, as it came."""
+        """Return the raw query string."""
         return self.target.partition("?")[2]
 
 
 def to_event(request: Request, route_key: str, path_parameters: Mapping[str, str]) -> bytes:
-    """The event, as JSON."""
-    headers = _joined((name.lower(), value) for name, value in request.headers)
-    headers.pop("cookie", None)
-    sent = [value for name, value in request.headers if name.lower() == "cookie"]
-    cookies = [crumb for value in sent for crumb in value.split("; ") if crumb]
-    for name in _HOP_BY_HOP:
-        headers.pop(name, None)
+    """Return the event of a request, as JSON."""
+    headers = _event_headers(request)
     host = headers.get("host", "localhost")
-    forwarded = headers.get("x-forwarded-for")
-    headers |= {
-        "content-length": str(len(request.body)),
-        "x-amzn-trace-id": request.trace_id,
-        "x-forwarded-for": f"{forwarded}, {request.source_ip}" if forwarded else request.source_ip,
-        "x-forwarded-port": host.rpartition(":")[2] if ":" in host else "80",
-        "x-forwarded-proto": "http",
-    }
+    cookie_headers = [value for name, value in request.headers if name.lower() == "cookie"]
+    cookies = [cookie for value in cookie_headers for cookie in value.split("; ") if cookie]
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": route_key,
@@ -117,6 +105,21 @@ def to_event(request: Request, route_key: str, path_parameters: Mapping[str, str
     return json.dumps(event).encode()
 
 
+def _event_headers(request: Request) -> dict[str, str]:
+    headers = _joined((name.lower(), value) for name, value in request.headers)
+    for name in ("cookie", *_HOP_BY_HOP):
+        headers.pop(name, None)
+    host = headers.get("host", "localhost")
+    forwarded = headers.get("x-forwarded-for")
+    return headers | {
+        "content-length": str(len(request.body)),
+        "x-amzn-trace-id": request.trace_id,
+        "x-forwarded-for": f"{forwarded}, {request.source_ip}" if forwarded else request.source_ip,
+        "x-forwarded-port": host.rpartition(":")[2] if ":" in host else "80",
+        "x-forwarded-proto": "http",
+    }
+
+
 def _body(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     encoded = headers.get("content-encoding", "identity").strip().lower() != "identity"
@@ -126,14 +129,14 @@ def _body(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    together: dict[str, str] = {}
+    joined: dict[str, str] = {}
     for name, value in pairs:
-        together[name] = f"{together[name]},{value}" if name in together else value
-    return together
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined
 
 
 class MalformedResponse(Exception):
-    """The function answered what API Gateway cannot turn into HTTP."""
+    """The function returned a result that API Gateway cannot turn into a response."""
 
 
 @dataclass(frozen=True)
@@ -146,36 +149,36 @@ class Response:
 
     @classmethod
     def of_gateway(cls, status: int, message: str) -> Response:
-        """What API Gateway itself answers."""
+        """Return a response of API Gateway itself."""
         body = json.dumps({"message": message}, separators=(",", ":")).encode()
         return cls(status, [("content-type", "application/json")], body)
 
 
 def to_response(payload: bytes) -> Response:
-    """The HTTP response that a function's answer stands for.
+    """Return the HTTP response for a function's result.
 
     An object with ``statusCode`` describes it; any other JSON becomes the body of a 200. Raises
     :class:`MalformedResponse`.
     """
     try:
-        answer = json.loads(payload)
+        result = json.loads(payload)
     except ValueError:
         raise MalformedResponse("the answer is not JSON") from None
-    if not isinstance(answer, dict) or "statusCode" not in answer:
-        body = answer.encode() if isinstance(answer, str) else payload
+    if not isinstance(result, dict) or "statusCode" not in result:
+        body = result.encode() if isinstance(result, str) else payload
         return Response(200, [("content-type", "application/json")], body)
     try:
-        status = int(answer["statusCode"])
+        status = int(result["statusCode"])
         headers = [
             (name, _text(value))
             for name, value in (
-                (str(k).lower(), v) for k, v in (answer.get("headers") or {}).items()
+                (str(k).lower(), v) for k, v in (result.get("headers") or {}).items()
             )
-            if name not in _NOT_THE_FUNCTIONS
+            if name not in _TRANSPORT_HEADERS
         ]
-        headers += [("set-cookie", str(cookie)) for cookie in answer.get("cookies") or []]
-        body = _text(answer.get("body")).encode()
-        if answer.get("isBase64Encoded"):
+        headers += [("set-cookie", str(cookie)) for cookie in result.get("cookies") or []]
+        body = _text(result.get("body")).encode()
+        if result.get("isBase64Encoded"):
             body = base64.b64decode(body, validate=True)
     except (AttributeError, TypeError, ValueError) as error:
         raise MalformedResponse(str(error)) from None

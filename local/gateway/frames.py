@@ -1,8 +1,8 @@
-"""The server's end of a WebSocket, which also sees how large each frame is.
+"""The server side of a WebSocket, with a limit on the size of frames.
 
-aiohttp hands over whole messages, but API Gateway limits frames, too, and most clients send a
-message in one frame, however large: locally it must fail as it does there. The method that is
-overridden here is aiohttp's own; a test keeps it in place.
+aiohttp delivers whole messages, but API Gateway also limits frames, and most clients send a message
+in one frame, however large: it must fail locally as it does in the cloud. The overridden method is
+aiohttp's own; a test checks that it still exists.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMessage, WSMsgType, web
 from aiohttp.http_websocket import WebSocketReader
 
-# The module is private, the class is what WebSocketResponse reads from.
+# The module is private; WebSocketResponse reads from this class.
 from aiohttp._websocket.reader import WebSocketDataQueue  # isort: skip
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 FRAME_LIMIT = 32 * 1024
 MESSAGE_LIMIT = 128 * 1024
-# What is too large is read to its end nevertheless: a connection that is closed while the client
-# still sends is reset, and the client never sees why. Only this much is not read.
+# A frame that is too large is still read to its end: a connection that is closed while the client
+# sends is reset, and the client never sees the reason. Only larger frames than this are not read.
 _READ_LIMIT = 16 * 1024 * 1024
 
 
@@ -31,7 +31,7 @@ class TooLarge(Exception):
 
 
 class _FrameReader(WebSocketReader):
-    """Puts :class:`TooLarge` in the place of a frame that is over the limit."""
+    """Delivers :class:`TooLarge` instead of a frame that is over the limit."""
 
     def __init__(self, queue: WebSocketDataQueue) -> None:
         super().__init__(queue, _READ_LIMIT, compress=False, decode_text=True)
@@ -45,7 +45,8 @@ class _FrameReader(WebSocketReader):
 
 
 class Socket(web.WebSocketResponse):
-    """The server's end. API Gateway does not compress; *protocol* is the agreed subprotocol."""
+    """The server side, without compression as in API Gateway; *protocol*: the agreed
+    subprotocol."""
 
     def __init__(self, protocol: str | None, *, close_wait_s: float) -> None:
         super().__init__(

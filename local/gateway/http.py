@@ -1,8 +1,7 @@
 """API Gateway on a laptop: the HTTP API of the template in front of its functions.
 
-On the same port: the WebSocket API (:mod:`local.gateway.websocket`). Also ``GET /_local/``: what
-runs, for people, the page of :mod:`local.dev_connect`, and the controls of
-:mod:`local.event_sources`.
+The same port serves the WebSocket API (:mod:`local.gateway.websocket`), the status page ``GET
+/_local/``, the page of :mod:`local.dev_connect` and the controls of :mod:`local.event_sources`.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 BODY_LIMIT = 10 * 1024 * 1024
 HEADER_LIMIT = 10_240  # of the request line and the values of all headers together
-_FOR_DEVELOPERS = ("/_local", "/dev/")  # what the cloud has not, and no secret guards
-_LONGEST_LINE = 8 * HEADER_LIMIT  # that is read at all
+_LOCAL_PATHS = ("/_local", "/dev/")  # absent in the cloud, and guarded by no secret
+_LONGEST_LINE = 8 * HEADER_LIMIT  # longer lines are not read
 INTEGRATION_LIMIT_S = 30
 
 
 class _Unquoted(logging.Filter):
-    """A request that is no HTTP is named by its error: aiohttp would quote whatever it holds."""
+    """Names an invalid request by its error alone: aiohttp would quote its content."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -92,14 +91,14 @@ class Gateway:
         self._runner: ServerRunner | None = None
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
-        """Serve on *listeners*."""
+        """Start to serve on *listeners*."""
         server = web.Server(
             self._serve,
             access_log=None,
             logger=_LOGGER,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
-            auto_decompress=False,  # a function gets a body as it was sent
+            auto_decompress=False,  # a function receives the body as sent
         )
         self._runner = ServerRunner(server, shutdown_timeout=2)
         await self._runner.setup()
@@ -116,17 +115,17 @@ class Gateway:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._serve_whole(request)
-        except ConnectionError:  # the client is gone, or sent half a request and no more
-            return web.Response(status=HTTPStatus.BAD_REQUEST)  # nobody gets it
+        except ConnectionError:  # the client is gone, or sent an incomplete request
+            return web.Response(status=HTTPStatus.BAD_REQUEST)  # not received by the client
 
     async def _serve_whole(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
         if self._websocket is not None and self._websocket.serves(request):
             return await self._websocket.answer(request)
-        if path.startswith(_FOR_DEVELOPERS):
-            refused = browsers.refusal(request.method, request.headers)
-            if refused is not None:
-                return web.json_response({"message": refused}, status=403)
+        if path.startswith(_LOCAL_PATHS):
+            refusal = browsers.refusal(request.method, request.headers)
+            if refusal is not None:
+                return web.json_response({"message": refusal}, status=403)
         if self._connect is not None and self._connect.serves(path):
             return await self._connect.answer(request)
         if self._event_sources is not None and self._event_sources.serves(path):
@@ -134,12 +133,18 @@ class Gateway:
         if path == "/_local/docs":
             return web.Response(text=_api_docs(), content_type="text/html")
         if path in ("/_local", "/_local/"):
-            sources = await self._event_sources.status() if self._event_sources else {}
-            sockets = {"websocket": self._websocket.status()} if self._websocket else {}
-            return web.json_response(
-                {**self._status(), "functions": self._service.status(), **sockets, **sources},
-                dumps=lambda value: json.dumps(value, indent=2) + "\n",
-            )
+            return await self._status_page()
+        return await self._serve_route(request)
+
+    async def _status_page(self) -> web.Response:
+        sources = await self._event_sources.status() if self._event_sources else {}
+        websocket = {"websocket": self._websocket.status()} if self._websocket else {}
+        return web.json_response(
+            {**self._status(), "functions": self._service.status(), **websocket, **sources},
+            dumps=lambda value: json.dumps(value, indent=2) + "\n",
+        )
+
+    async def _serve_route(self, request: web.BaseRequest) -> web.Response:
         received = Request(
             method=request.method,
             target=request.raw_path,
@@ -149,20 +154,20 @@ class Gateway:
             protocol=f"HTTP/{request.version.major}.{request.version.minor}",
         )
         match = self._routes.match(received.method, received.path)
-        response, problem = await self._answer(request, received, match)
+        response, problem = await self._respond(request, received, match)
         self._log_access(received, match, response, problem)
-        answer = web.Response(status=response.status, body=response.body)
+        web_response = web.Response(status=response.status, body=response.body)
         for name, value in response.headers:
-            answer.headers.add(name, value)
-        answer.headers["apigw-requestid"] = received.id
+            web_response.headers.add(name, value)
+        web_response.headers["apigw-requestid"] = received.id
         if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            answer.force_close()  # the rest of the body is not worth reading
-        return answer
+            web_response.force_close()  # the rest of the body need not be read
+        return web_response
 
-    async def _answer(
+    async def _respond(
         self, request: web.BaseRequest, received: Request, match: Match | None
     ) -> tuple[Response, str]:
-        """The response, and what went wrong with the integration if something did."""
+        """Return the response, and the problem of the integration or ``""``."""
         if _size_of_head(received) > HEADER_LIMIT:
             return Response.of_gateway(431, "Request Header Fields Too Large"), ""
         if match is None:
@@ -220,6 +225,6 @@ def _size_of_head(request: Request) -> int:
 
 
 def _api_docs() -> str:
-    from local.gateway import api_docs  # brings Powertools' resolver along: not at every start
+    from local.gateway import api_docs  # imports Powertools' resolver: not at every start
 
     return api_docs.page()

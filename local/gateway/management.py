@@ -1,8 +1,8 @@
-"""``/@connections/{id}``: how functions reach the clients of a WebSocket API.
+"""The management API ``/@connections/{id}``, by which functions reach WebSocket clients.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
-A request must be signed, as there; whether the signature is right is not looked at, since locally
-everybody has the same credentials.
+A request must be signed, as in the cloud; the signature is not verified, since locally all callers
+have the same credentials.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ _CLOSED_NORMALLY = 1000
 
 
 def connection_id(raw_path: str, stage: str) -> str | None:
-    """The id that the path names; ``None`` for any other path.
+    """Return the connection id in the path; ``None`` for any other path.
 
-    The stage may be missing: a client with no more than the gateway's address as its endpoint asks
-    without.
+    The stage may be missing: a client whose endpoint is the gateway's address alone omits it.
     """
     path = unquote(raw_path.partition("?")[0])
     for root in (f"/{stage}{_ROOT}", _ROOT):
@@ -44,7 +43,7 @@ def connection_id(raw_path: str, stage: str) -> str | None:
 async def answer(
     request: web.BaseRequest, name: str, connections: Mapping[str, Connection], logs: Logs
 ) -> web.Response:
-    """Do what the request asks for to the connection *name*."""
+    """Handle a request about the connection *name*."""
     response = await _answer(request, name, connections.get(name))
     size = request.content_length or 0
     known = name if name in connections else "an unknown connection"
@@ -65,7 +64,7 @@ async def _answer(
         data = await body.read(request, MESSAGE_LIMIT)
         if data is None:
             refused = _refused(413, "PayloadTooLargeException", "Message too long")
-            refused.force_close()  # the rest of the body is not worth reading
+            refused.force_close()  # the rest of the body need not be read
             return refused
     else:
         data = b""

@@ -1,8 +1,8 @@
-"""Which route of an HTTP API answers a request.
+"""Route selection of an HTTP API.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
-A full match wins over one with a greedy ``{proxy+}``, that over ``$default``; of two, the one whose
-segments are literal earlier; of two equal paths, a named method wins over ``ANY``.
+Of two routes that match, the one whose segments are literal earlier is chosen. ``{proxy+}``,
+``$default`` and ``ANY`` are not used by the template and not supported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Match:
-    """A route and what its path variables stand for."""
+    """A route and the values of its path variables."""
 
     route: Route
     parameters: dict[str, str]
@@ -31,35 +31,28 @@ class Routes:
         self._routes = sorted(routes, key=_rank)
 
     def match(self, method: str, path: str) -> Match | None:
-        """The route for *method* and *path* (decoded), if there is one."""
+        """Return the route for *method* and *path* (decoded), or ``None``."""
         for route in self._routes:
-            if route.method in ("ANY", method):
+            if route.method == method:
                 parameters = _parameters(route, path)
                 if parameters is not None:
                     return Match(route, parameters)
         return None
 
 
-def _rank(route: Route) -> tuple[bool, bool, list[int], bool]:
-    segments = route.path.split("/")
-    kinds = [2 if s.endswith("+}") else 1 if s.startswith("{") else 0 for s in segments]
-    return route.path == "$default", 2 in kinds, kinds, route.method == "ANY"
+def _rank(route: Route) -> list[bool]:
+    return [segment.startswith("{") for segment in route.path.split("/")]
 
 
 def _parameters(route: Route, path: str) -> dict[str, str] | None:
-    if route.path == "$default":
-        return {}
-    wanted, found = route.path.split("/"), path.split("/")
+    """Return the path variables if *path* matches the route."""
+    expected, actual = route.path.split("/"), path.split("/")
+    if len(expected) != len(actual):
+        return None
     parameters: dict[str, str] = {}
-    for index, segment in enumerate(wanted):
-        rest = found[index:]
-        if segment.endswith("+}"):
-            greedy = "/".join(rest)
-            return {**parameters, segment[1:-2]: greedy} if greedy else None
-        if not rest:
+    for segment, value in zip(expected, actual, strict=True):
+        if segment.startswith("{") and value:
+            parameters[segment[1:-1]] = value
+        elif segment != value:
             return None
-        if segment.startswith("{") and rest[0]:
-            parameters[segment[1:-1]] = rest[0]
-        elif segment != rest[0]:
-            return None
-    return parameters if len(found) == len(wanted) else None
+    return parameters

@@ -1,4 +1,4 @@
-"""How often the routes of an API may be used."""
+"""Throttles of the routes of an API."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# Of an account, where the template says nothing:
+# The account's, where the template declares none:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 _RATE, _BURST = 10_000, 5_000
 
 
 class TokenBucket:
-    """A throttle: *rate* requests a second, *burst* at once."""
+    """A throttle of *rate* requests per second and a burst of *burst*."""
 
     def __init__(
         self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic
@@ -23,7 +23,7 @@ class TokenBucket:
         self._tokens, self._at = float(burst), clock()
 
     def take(self) -> bool:
-        """Spend a token if there is one."""
+        """Take a token; return whether there was one."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -34,7 +34,7 @@ class TokenBucket:
 
 
 class Throttles:
-    """A bucket for each route. *own*: ``(rate, burst)`` by route key, where a route has its own."""
+    """A bucket per route. *own*: ``(rate, burst)`` by route key, for routes that have their own."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Throttles:
         self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, route_key: str) -> bool:
-        """Spend a token of the route if there is one."""
+        """Take a token of the route; return whether there was one."""
         if route_key not in self._buckets:
             rate, burst = self._own.get(route_key, (None, None))
             self._buckets[route_key] = TokenBucket(

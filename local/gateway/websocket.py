@@ -1,10 +1,10 @@
 """API Gateway's WebSocket API on a laptop: connections in front of the functions of its routes.
 
-As in the cloud: a connection exists once ``$connect`` has answered with 2xx, and until then nothing
-can be posted to it; the client sees of an answer nothing but a refusal's status; a message is one
-of the client's text messages, binary ones close the connection; ``$disconnect`` is told after the
-fact, and once only. Unlike in the cloud: the messages of a connection are handled one after
-another, in the order in which they came (the cloud promises none).
+As in the cloud: a connection exists once ``$connect`` has returned 2xx, and nothing can be posted
+to it before; of a result, the client sees only the status of a refusal; messages are text, a binary
+message closes the connection; ``$disconnect`` is invoked after the fact, and once only. Unlike in
+the cloud: the messages of a connection are handled one after another, in the order of arrival (the
+cloud guarantees none).
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from local.gateway.events import MalformedResponse, Request
 from local.gateway.frames import Socket
 from local.gateway.throttles import Throttles
 from local.gateway.websocket_connection import ABNORMALLY, Connection, Limits, OutboxFull
-from local.gateway.websocket_events import Client, Event, answered, selected_route
+from local.gateway.websocket_events import Client, Event, parse_result, selected_route
 
 if TYPE_CHECKING:
     from local.functions.logs import Logs
     from local.functions.service import LambdaService
     from local.template.resources import WebSocketApi
 
-_INBOX = 100  # messages of a client that wait for their turn; more are not read yet
+_INBOX = 100  # queued messages of a client; more are not read yet
 _GOING_AWAY = 1001
 _FAILED = "Internal server error"
 
-# It warns of subprotocols by quoting them, and some clients put their ticket there.
+# aiohttp quotes subprotocols in warnings, and some clients put their ticket there.
 logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 class _Outcome(NamedTuple):
-    """What became of an event; *message* is for the client, *problem* for the log."""
+    """The outcome of an event; *message* is for the client, *problem* for the log."""
 
     status: int
     message: str = ""
@@ -73,7 +73,7 @@ class WebSocketGateway:
         self._stopping = False
 
     def serves(self, request: web.BaseRequest) -> bool:
-        """Whether the request is a handshake, or is about a connection."""
+        """Return whether the request is a handshake, or a management call."""
         if management.connection_id(request.raw_path, self._api.stage) is not None:
             return True
         path = request.raw_path.partition("?")[0].rstrip("/")
@@ -81,18 +81,18 @@ class WebSocketGateway:
         return path == f"/{self._api.stage}" and upgrade == "websocket"
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer; to a handshake once the connection is over."""
+        """Return the response: to a handshake, once the connection has ended."""
         name = management.connection_id(request.raw_path, self._api.stage)
         if name is not None:
             return await management.answer(request, name, self._connections, self._logs)
-        # $disconnect is told even if the server gives up on the client before.
+        # $disconnect is invoked even if the server abandons the client before.
         conversation = asyncio.ensure_future(self._connect(request))
         self._conversations.add(conversation)
         conversation.add_done_callback(self._conversations.discard)
         return await asyncio.shield(conversation)
 
     async def stop(self) -> None:
-        """Close every connection, and give $disconnect a little time to be told of it."""
+        """Close every connection, and wait a little for $disconnect."""
         self._stopping = True
         for connection in self._connections.values():
             connection.close_soon(_GOING_AWAY, "Going away")
@@ -102,10 +102,10 @@ class WebSocketGateway:
                 conversation.cancel()
 
     def status(self) -> dict[str, object]:
-        """How many are connected, and what the API's routes are."""
+        """Return the number of connections and the API's routes."""
         return {"connections": len(self._connections), "routes": dict(self._api.routes)}
 
-    # ── one connection ───────────────────────────────────────────────────────────────────────
+    # ── connections ──────────────────────────────────────────────────────────────────────────
 
     async def _connect(self, request: web.BaseRequest) -> web.StreamResponse:
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
@@ -121,7 +121,7 @@ class WebSocketGateway:
             user_agent=request.headers.get("User-Agent", ""),
         )
         event = websocket_events.connect(client, handshake)
-        outcome = await self._tell(client, event, handshake.trace_id)
+        outcome = await self._invoke_route(client, event, handshake.trace_id)
         if not outcome.accepted:
             return _refusal(outcome.status)
         socket = Socket(outcome.protocol, close_wait_s=self._limits.close_wait_s)
@@ -137,7 +137,7 @@ class WebSocketGateway:
         return socket
 
     async def _converse(self, connection: Connection) -> None:
-        """From the first message to $disconnect."""
+        """Serve a connection, from its first message to $disconnect."""
         name = connection.client.connection_id
         inbox: asyncio.Queue[str | None] = asyncio.Queue(_INBOX)
         handling = asyncio.ensure_future(self._handle(connection, inbox))
@@ -157,30 +157,30 @@ class WebSocketGateway:
         await self._disconnect(connection.client, *connection.end)
 
     async def _handle(self, connection: Connection, inbox: asyncio.Queue[str | None]) -> None:
-        """Tell the functions of one message after another."""
+        """Invoke functions with the messages, one after another."""
         while (text := await inbox.get()) is not None:
             key = selected_route(self._api.route_selection_expression, self._api.routes, text)
             event = websocket_events.message(connection.client, key, text)
-            outcome = await self._tell(connection.client, event, size=len(text.encode()))
+            outcome = await self._invoke_route(connection.client, event, size=len(text.encode()))
             if outcome.message and not connection.closing:
-                complaint = {
+                error = {
                     "message": outcome.message,
                     "connectionId": connection.client.connection_id,
                     "requestId": event.request_id,
                 }
                 with contextlib.suppress(OutboxFull):
-                    connection.post(json.dumps(complaint).encode())
+                    connection.post(json.dumps(error).encode())
 
     async def _disconnect(self, client: Client, code: int, reason: str) -> None:
         event = websocket_events.disconnect(client, code, reason)
-        await self._tell(client, event, note=f"closed with {code}")
+        await self._invoke_route(client, event, note=f"closed with {code}")
 
-    # ── one event ────────────────────────────────────────────────────────────────────────────
+    # ── events ───────────────────────────────────────────────────────────────────────────────
 
-    async def _tell(
+    async def _invoke_route(
         self, client: Client, event: Event, trace_id: str = "", *, size: int = 0, note: str = ""
     ) -> _Outcome:
-        """Invoke the function of the event's route, and write down what became of it."""
+        """Invoke the function of the event's route, and log the outcome."""
         function = self._api.routes.get(event.route_key)
         if function is not None and not self._throttles.take(event.route_key):
             outcome = _Outcome(429, "Too Many Requests", "the route is throttled")
@@ -189,7 +189,7 @@ class WebSocketGateway:
         elif event.type == "MESSAGE":
             outcome = _Outcome(403, "Forbidden", "no such route")
         else:
-            outcome = _Outcome(200)  # who has no such route wants to hear nothing of it
+            outcome = _Outcome(200)  # an API without the route needs no such event
         self._log(client, event, outcome, size, note)
         return outcome
 
@@ -206,7 +206,7 @@ class WebSocketGateway:
         if result.error is not None:
             return _Outcome(502, _FAILED, result.error)
         try:
-            status, protocol = answered(result.payload)
+            status, protocol = parse_result(result.payload)
         except MalformedResponse as error:
             return _Outcome(502, _FAILED, f"malformed: {error}")
         return _Outcome(status, protocol=protocol)
@@ -246,8 +246,8 @@ def _handshake(request: web.BaseRequest) -> Request:
 
 
 def _refusal(status: int) -> web.Response:
-    """The answer to a handshake that leads to no connection."""
-    phrase = next((s.phrase for s in HTTPStatus if s == status), "Unknown")
+    """Return the response to a refused handshake."""
+    phrase = next((known.phrase for known in HTTPStatus if known == status), "Unknown")
     refusal = web.json_response({"message": phrase}, status=status)
-    refusal.force_close()  # what follows an upgrade is no HTTP
+    refusal.force_close()  # bytes after an upgrade request are not HTTP
     return refusal

@@ -1,4 +1,4 @@
-"""One open WebSocket connection: messages out through a bounded outbox, limits of its life."""
+"""An open WebSocket connection, with a bounded outbox and limits on its lifetime."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from local.gateway.frames import Socket
     from local.gateway.websocket_events import Client
 
-NO_STATUS = 1005  # what a close frame without a code counts as
+NO_STATUS = 1005  # the code of a close frame without a code
 ABNORMALLY = (1006, "Connection closed abnormally")  # without a close frame
 
 
 @dataclass(frozen=True)
 class Limits:
-    """API Gateway's limits, in real time; the outbox's and the last three are our own.
+    """API Gateway's limits, in real time; those of the outbox and the last three are ours.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
     """
@@ -42,14 +42,14 @@ class Limits:
 
 
 class OutboxFull(Exception):
-    """The client does not read what it is sent."""
+    """The client does not read its messages."""
 
 
 class Connection:
     """An open connection to *client*.
 
-    What is posted waits in an outbox for a task of the connection's own, so that a client that
-    does not read keeps nobody waiting. Call :meth:`close` or read :meth:`messages` to the end.
+    Posted messages wait in an outbox for a task of the connection, so that a client that does not
+    read blocks no caller. Call :meth:`close` or read :meth:`messages` to the end.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class Connection:
 
     @property
     def closing(self) -> bool:
-        """Whether nothing is delivered any more."""
+        """Return whether delivery has ended."""
         return self._end is not None
 
     @property
     def end(self) -> tuple[int, str]:
-        """The code and the reason with which it was closed."""
+        """Return the code and the reason of the close."""
         return self._end or ABNORMALLY
 
     def post(self, data: bytes) -> None:
-        """Send *data* as soon as the client takes it. Raises :class:`OutboxFull`."""
+        """Queue *data* to be sent. Raises :class:`OutboxFull`."""
         if (
             self._unsent_messages >= self._limits.outbox_messages
             or self._unsent_bytes + len(data) > self._limits.outbox_bytes
@@ -89,7 +89,7 @@ class Connection:
         self._outbox.put_nowait(data)
 
     async def messages(self) -> AsyncGenerator[str, None]:
-        """What the client says, until the connection is closed."""
+        """Yield the client's messages until the connection is closed."""
         try:
             while True:
                 received = await self._socket.receive()
@@ -107,12 +107,12 @@ class Connection:
                 task.cancel()
 
     async def close(self, code: int, reason: str) -> None:
-        """Close it from this end, once what was posted has left."""
+        """Close the connection once posted messages are sent, and wait for that."""
         self.close_soon(code, reason)
         await self._closed.wait()
 
     def close_soon(self, code: int, reason: str) -> None:
-        """The same, without waiting for it; from now on nothing is delivered."""
+        """Begin to close without waiting; nothing is delivered from now on."""
         if self._end is None:
             self._end = (code, reason)
             self._shutting = asyncio.ensure_future(self._shut(code, reason))
@@ -129,7 +129,7 @@ class Connection:
             self._closed.set()
 
     async def _finish(self, received: WSMessage) -> None:
-        """End with what is no text message."""
+        """End the connection after a message that is not text."""
         if received.type is WSMsgType.BINARY:
             await self.close(WSCloseCode.UNSUPPORTED_DATA, "")
         elif isinstance(received.data, TooLarge):
@@ -160,7 +160,7 @@ class Connection:
             self._outbox.task_done()
 
     async def _expire(self) -> None:
-        """Close it when it has lived long enough, or nobody has said anything for too long."""
+        """Close the connection at its maximum lifetime, or when idle for too long."""
         while True:
             due = min(self._active + self._limits.idle_s, self._opened + self._limits.life_s)
             if (left_s := due - time.monotonic()) <= 0:

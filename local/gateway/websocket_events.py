@@ -1,6 +1,6 @@
-"""A WebSocket connection as a function sees it: events of connecting, of messages, of the end.
+"""The events of a WebSocket connection: connect, message and disconnect.
 
-The shapes are those of captured events; where they lie in the documentation:
+The shapes are those of captured events. The documentation:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
 """
 
@@ -20,18 +20,18 @@ from local.gateway.events import API_ID, MalformedResponse, Request
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# They are between the client and the gateway.
+# These concern the client and the gateway alone.
 _NOT_PASSED_ON = {"connection", "upgrade", "keep-alive", "te", "trailer", "transfer-encoding"}
 
 
 def new_id() -> str:
-    """An id of a connection, a request or a message, in API Gateway's form."""
+    """Return a new id of a connection, a request or a message, in API Gateway's format."""
     return base64.urlsafe_b64encode(os.urandom(11)).decode()
 
 
 @dataclass(frozen=True)
 class Client:
-    """Who is at the other end of a connection, and which connection it is."""
+    """The client of a connection, and the connection's id."""
 
     stage: str
     domain_name: str
@@ -43,7 +43,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Event:
-    """An event for a function: what kind it is, and the JSON."""
+    """An event for a function: its type, and the JSON."""
 
     type: str  # CONNECT, MESSAGE or DISCONNECT
     route_key: str
@@ -53,7 +53,7 @@ class Event:
 
 
 def connect(client: Client, request: Request) -> Event:
-    """The event of a handshake."""
+    """Return the event of a handshake."""
     host = client.domain_name
     headers = [(k, v) for k, v in request.headers if k.lower() not in _NOT_PASSED_ON]
     given = {name.lower(): value for name, value in headers}
@@ -75,12 +75,12 @@ def connect(client: Client, request: Request) -> Event:
 
 
 def message(client: Client, route_key: str, body: str) -> Event:
-    """The event of a message."""
+    """Return the event of a message."""
     return _event(client, "MESSAGE", route_key, {"messageId": new_id()}, {"body": body})
 
 
 def disconnect(client: Client, code: int, reason: str) -> Event:
-    """The event of a connection that is closed."""
+    """Return the event of a closed connection."""
     headers = {"Host": client.domain_name, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
     return _event(
         client,
@@ -126,16 +126,16 @@ def _event(
 
 
 def _lists(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    together: dict[str, list[str]] = {}
+    lists: dict[str, list[str]] = {}
     for name, value in pairs:
-        together.setdefault(name, []).append(value)
-    return together
+        lists.setdefault(name, []).append(value)
+    return lists
 
 
 def selected_route(expression: str, routes: Iterable[str], body: str) -> str:
-    """The key of the route for a message: what it says where *expression* looks, else $default.
+    """Return the route key for a message: its value at *expression*, else ``$default``.
 
-    The routes of the beginning and the end are nothing that a client could ask for.
+    A client cannot select ``$connect`` or ``$disconnect``.
     """
     try:
         value: Any = json.loads(body)
@@ -147,15 +147,15 @@ def selected_route(expression: str, routes: Iterable[str], body: str) -> str:
     return value if named else "$default"
 
 
-def answered(payload: bytes) -> tuple[int, str | None]:
-    """The status of a function's answer, and the subprotocol that it chose if it did.
+def parse_result(payload: bytes) -> tuple[int, str | None]:
+    """Return the status of a function's result, and the subprotocol that it chose, if any.
 
-    Raises :class:`MalformedResponse`: other than behind an HTTP API, a status there must be.
+    Raises :class:`MalformedResponse`: unlike behind an HTTP API, a status is required.
     """
     try:
-        answer = json.loads(payload)
-        status = int(answer["statusCode"])
-        headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
+        result = json.loads(payload)
+        status = int(result["statusCode"])
+        headers = {name.lower(): value for name, value in (result.get("headers") or {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise MalformedResponse("no statusCode") from None
     if not 200 <= status <= 599:

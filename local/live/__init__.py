@@ -1,2 +1,1 @@
-"""What ``make run`` shows while it runs: a saved search of the demo user at work, and how much the
-functions have done."""
+"""The displays of ``make run``: events of the demo user, and counters of the functions."""

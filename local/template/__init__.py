@@ -1,1 +1,1 @@
-"""What template.yaml says, as far as it runs locally."""
+"""The part of template.yaml that runs locally, as typed values."""

@@ -1,9 +1,9 @@
-"""CloudFormation as a template writes it: YAML tags, conditions and intrinsic functions.
+"""The syntax of CloudFormation templates: YAML tags, conditions and intrinsic functions.
 
 :func:`read` turns a file into plain dictionaries (``!Ref X`` becomes ``{"Ref": "X"}``, the long
-form that CloudFormation itself understands) and :class:`Evaluator` computes their values. What it
-does not know it refuses with a :class:`TemplateError` that names the place, instead of running
-something other than what deploys.
+form that CloudFormation itself understands) and :class:`Evaluator` computes their values. An
+unknown element raises a :class:`TemplateError` that names its place, so that the local system never
+differs silently from the deployed one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-REGION = "us-east-1"  # where "sam local" runs a function when no profile says otherwise
-ACCOUNT_ID = "123456789012"  # the account in which moto keeps everything by default
+REGION = "us-east-1"  # the default region of "sam local"
+ACCOUNT_ID = "123456789012"  # moto's default account
 STACK_NAME = "local"
 
 PSEUDO_PARAMETERS = {
@@ -32,7 +32,7 @@ PSEUDO_PARAMETERS = {
 
 
 class TemplateError(Exception):
-    """The template asks for something that cannot run locally; the message names the place."""
+    """An element of the template cannot run locally; the message names its place."""
 
 
 class _NoValue:
@@ -54,7 +54,7 @@ def _tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        assert isinstance(node, yaml.MappingNode)  # noqa: S101  YAML knows no fourth kind
+        assert isinstance(node, yaml.MappingNode)  # noqa: S101  YAML has no fourth kind
         value = loader.construct_mapping(node, deep=True)
     if suffix == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
@@ -65,7 +65,8 @@ _Loader.add_multi_constructor("!", _tag)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The template as plain dictionaries, tags in their long form."""
+    """Return the template as plain dictionaries, tags in their long form. Raises
+    :class:`TemplateError`."""
     try:
         document = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506  a SafeLoader
     except FileNotFoundError:
@@ -78,7 +79,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def intrinsic(node: Any) -> str | None:
-    """The name of the intrinsic function that *node* is, if it is one."""
+    """Return the name of the intrinsic function that *node* is, or ``None``."""
     if isinstance(node, dict) and len(node) == 1:
         (name,) = node
         if name in {"Ref", "Condition"} or str(name).startswith("Fn::"):
@@ -87,20 +88,20 @@ def intrinsic(node: Any) -> str | None:
 
 
 class Resources(Protocol):
-    """What a reference to a resource means locally."""
+    """The local values of references to resources."""
 
     def ref(self, logical_id: str, place: str) -> Any:
-        """The value of ``!Ref``."""
+        """Return the value of ``!Ref``."""
 
     def attribute(self, logical_id: str, name: str, place: str) -> Any:
-        """The value of ``!GetAtt``."""
+        """Return the value of ``!GetAtt``."""
 
 
 class Evaluator:
-    """Computes intrinsic functions. *parameters* win over the defaults of the template.
+    """Computes intrinsic functions. *parameters* override the defaults of the template.
 
-    A parameter with neither reads ``local-<Name>``: such are the names of secrets, whose place
-    local values take.
+    A parameter with neither is ``local-<Name>``: these are names of secrets, which local values
+    replace.
     """
 
     def __init__(
@@ -119,13 +120,13 @@ class Evaluator:
         }
 
     def condition(self, name: Any, place: str) -> bool:
-        """Whether the condition *name* of the template holds."""
+        """Return whether the condition *name* of the template is true."""
         if name not in self._conditions:
             raise TemplateError(f"{place}: there is no condition {name!r}")
         return self._boolean(self._conditions[name], f"Conditions.{name}")
 
     def value(self, node: Any, place: str) -> Any:
-        """*node* with every intrinsic function computed; ``AWS::NoValue`` removes its place."""
+        """Return *node* with every intrinsic function computed; ``AWS::NoValue`` removes a node."""
         if name := intrinsic(node):
             return self._function(name, node[name], place)
         if isinstance(node, dict):

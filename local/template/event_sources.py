@@ -1,7 +1,7 @@
-"""Queues of the template, and what feeds a function from queues and schedules.
+"""The queues of a template, and the event sources of its functions: queues and schedules.
 
-Each function here takes properties whose references are computed already, and their place in the
-template for errors. What would not deploy, or would do something else there than here, is a
+Each function here takes properties whose references are resolved, and their place in the template
+for errors. Properties that would not deploy, or would behave differently in the cloud, raise a
 :class:`~local.template.cloudformation.TemplateError`.
 """
 
@@ -26,12 +26,12 @@ _QUEUE_ATTRIBUTES = (
     "ReceiveMessageWaitTimeSeconds",
     "VisibilityTimeout",
 )
-# Who may read a queue and how it is encrypted has no meaning locally.
+# Access to a queue and its encryption have no local equivalent.
 _QUEUE_IGNORED = (
     *("KmsDataKeyReusePeriodSeconds", "KmsMasterKeyId", "RedriveAllowPolicy"),
     *("SqsManagedSseEnabled", "Tags"),
 )
-# Delivery to Lambda cannot fail locally, so that there is nothing to retry or to put aside.
+# Delivery to Lambda cannot fail locally, so there is nothing to retry or to dead-letter.
 _RULE_IGNORED = ("DeadLetterConfig", "Description", "RetryPolicy", "RoleArn")
 
 _LARGEST_BATCH = 10_000
@@ -39,7 +39,7 @@ _LARGEST_BATCH_WITHOUT_WINDOW = 10
 
 
 def queue(logical_id: str, properties: Mapping[str, Any], place: str) -> Queue:
-    """``AWS::SQS::Queue``."""
+    """Read an ``AWS::SQS::Queue``."""
     name = str(properties.get("QueueName", logical_id))
     _refuse_others(
         properties, (*_QUEUE_ATTRIBUTES, *_QUEUE_IGNORED, "QueueName", "RedrivePolicy"), place
@@ -63,18 +63,18 @@ def queue(logical_id: str, properties: Mapping[str, Any], place: str) -> Queue:
 
 
 def check_dead_letters(queues: Mapping[str, Queue]) -> None:
-    """Each dead-letter queue must be of the same template."""
-    known = {each.arn for each in queues.values()}
-    for each in queues.values():
-        if each.dead_letter_arn is not None and each.dead_letter_arn not in known:
+    """Raise :class:`TemplateError` for a dead-letter queue that the template does not declare."""
+    known = {queue.arn for queue in queues.values()}
+    for queue in queues.values():
+        if queue.dead_letter_arn is not None and queue.dead_letter_arn not in known:
             raise TemplateError(
-                f"Resources.{each.logical_id}.Properties.RedrivePolicy: "
-                f"{each.dead_letter_arn} is no queue of this template"
+                f"Resources.{queue.logical_id}.Properties.RedrivePolicy: "
+                f"{queue.dead_letter_arn} is no queue of this template"
             )
 
 
 def rule(function: str, event: str, properties: Mapping[str, Any], place: str) -> Rule:
-    """An event of type ``Schedule``: a rule of EventBridge."""
+    """Read an event of type ``Schedule``: a rule of EventBridge."""
     _refuse_others(
         properties, ("Enabled", "Input", "Name", "Schedule", "State", *_RULE_IGNORED), place
     )
@@ -94,10 +94,10 @@ def rule(function: str, event: str, properties: Mapping[str, Any], place: str) -
 def queue_source(
     function: str, properties: Mapping[str, Any], queues: Mapping[str, Queue], place: str
 ) -> QueueSource:
-    """An event of type ``SQS``."""
+    """Read an event of type ``SQS``."""
     known = ("BatchSize", "Enabled", "FunctionResponseTypes", "MaximumBatchingWindowInSeconds")
     _refuse_others(properties, (*known, "Queue", "ScalingConfig"), place)
-    by_arn = {each.arn: each.logical_id for each in queues.values()}
+    by_arn = {queue.arn: queue.logical_id for queue in queues.values()}
     if properties.get("Queue") not in by_arn:
         raise TemplateError(
             f"{place}.Queue: {properties.get('Queue')!r} is no ARN of a queue of this template"
@@ -129,7 +129,8 @@ def queue_source(
 
 
 def check_visibility(function: Function, queues: Mapping[str, Queue]) -> None:
-    """Lambda refuses a queue whose messages come back before its function has timed out."""
+    """Raise :class:`TemplateError` for a visibility timeout below the function's timeout, which
+    Lambda refuses."""
     for source in function.queue_sources:
         visible_s = queues[source.queue].visibility_timeout_s
         if visible_s < function.timeout_s:
@@ -140,7 +141,7 @@ def check_visibility(function: Function, queues: Mapping[str, Queue]) -> None:
 
 
 def event_invoke_config(properties: Mapping[str, Any], place: str) -> EventInvokeConfig:
-    """``EventInvokeConfig`` of a function."""
+    """Read the ``EventInvokeConfig`` of a function."""
     _refuse_others(properties, ("MaximumEventAgeInSeconds", "MaximumRetryAttempts"), place)
     retries = int(properties.get("MaximumRetryAttempts", 2))
     maximum_age_s = int(properties.get("MaximumEventAgeInSeconds", 21_600))
@@ -174,7 +175,7 @@ def _enabled(properties: Mapping[str, Any], place: str) -> bool:
 
 
 def _boolean(value: Any) -> bool:
-    """CloudFormation takes "true" for true."""
+    """Return a boolean: CloudFormation accepts the text "true" for true."""
     return str(value).lower() == "true"
 
 

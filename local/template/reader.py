@@ -1,9 +1,8 @@
-"""What template.yaml says, as far as it runs locally: functions and what invokes them, tables,
-queues, keys, layers.
+"""The reader of template.yaml: functions and their event sources, tables, queues, keys, layers.
 
-The template is the only description of the system: the local cloud and the tests that need tables
-read it here, so that what runs locally is what deploys. Names are local ones: a table is called by
-its logical id, a key has one fixed ARN, a queue has its URL in the cloud.
+The template is the only description of the system: the local cloud and the tests read it here, so
+that the local system is the deployed one. Names are local: a table is named by its logical id, a
+key has a fixed ARN, a queue has its URL in the cloud.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from local.template.websocket_api import websocket_api
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# What SAM makes of a function's events; written by itself it would not run locally.
+# SAM creates these from a function's events; declared as resources they would not run locally.
 _ONLY_AS_EVENTS = {
     "AWS::Events::Rule",
     "AWS::Lambda::EventInvokeConfig",
@@ -39,15 +38,16 @@ TEMPLATE = REPOSITORY / "template.yaml"
 
 
 def load(path: Path = TEMPLATE, parameters: Mapping[str, str] | None = None) -> Template:
-    """Read the template at *path*; *parameters* win over its defaults.
+    """Read the template at *path*; *parameters* override its defaults.
 
-    Raises :class:`~local.template.cloudformation.TemplateError` for what cannot run locally.
+    Raises :class:`~local.template.cloudformation.TemplateError` for an element that cannot run
+    locally.
     """
     return _Reader(path, parameters or {}).template()
 
 
 class _Reader:
-    """Reads one template; at the same time what ``!Ref`` and ``!GetAtt`` of it mean locally."""
+    """Reads a template and resolves its ``!Ref`` and ``!GetAtt`` to local values."""
 
     def __init__(self, path: Path, parameters: Mapping[str, str]) -> None:
         self._folder = path.resolve().parent
@@ -64,12 +64,14 @@ class _Reader:
     def template(self) -> Template:
         known = {"Function", "LayerVersion", "HttpApi", "WebSocketApi"}
         for logical_id, resource in self._resources.items():
-            kind = str(resource["Type"])
-            if kind.startswith("AWS::Serverless::") and kind.rpartition(":")[2] not in known:
-                raise TemplateError(f"Resources.{logical_id}: {kind} does not run locally")
-            if kind in _ONLY_AS_EVENTS:
+            resource_type = str(resource["Type"])
+            is_serverless = resource_type.startswith("AWS::Serverless::")
+            if is_serverless and resource_type.rpartition(":")[2] not in known:
+                raise TemplateError(f"Resources.{logical_id}: {resource_type} does not run locally")
+            if resource_type in _ONLY_AS_EVENTS:
                 raise TemplateError(
-                    f"Resources.{logical_id}: {kind} runs locally only as a function's property"
+                    f"Resources.{logical_id}: {resource_type} runs locally only as a function's"
+                    " property"
                 )
         apis = [self._api(name) for name in self._of_type("AWS::Serverless::HttpApi")]
         if len(apis) > 1:
@@ -101,10 +103,10 @@ class _Reader:
             websocket=sockets[0] if sockets else None,
         )
 
-    # ── what references mean ─────────────────────────────────────────────────────────────────
+    # ── references ───────────────────────────────────────────────────────────────────────────
 
     def ref(self, logical_id: str, place: str) -> str:
-        """The name by which the resource is known locally."""
+        """Return the local name of a resource."""
         if self._type(logical_id, place) == "AWS::KMS::Key":
             return Key(logical_id, "").key_id
         if self._type(logical_id, place) == "AWS::SQS::Queue":
@@ -112,7 +114,7 @@ class _Reader:
         return logical_id
 
     def attribute(self, logical_id: str, name: str, place: str) -> str:
-        """The ARN of the resource; besides it, only queues have attributes locally."""
+        """Return the ARN of a resource; other attributes exist locally for queues alone."""
         match self._type(logical_id, place), name:
             case "AWS::KMS::Key", "Arn":
                 return Key(logical_id, "").arn
@@ -128,8 +130,8 @@ class _Reader:
                 return self._named_queue(logical_id).name
             case "AWS::SQS::Queue", "QueueUrl":
                 return self._named_queue(logical_id).url
-            case kind, _:
-                raise TemplateError(f"{place}: {kind} has no {name} locally")
+            case resource_type, _:
+                raise TemplateError(f"{place}: {resource_type} has no {name} locally")
 
     def _type(self, logical_id: str, place: str) -> str:
         if logical_id not in self._resources:
@@ -138,11 +140,13 @@ class _Reader:
 
     # ── resources ────────────────────────────────────────────────────────────────────────────
 
-    def _of_type(self, kind: str) -> list[str]:
-        return [name for name, resource in self._resources.items() if resource["Type"] == kind]
+    def _of_type(self, resource_type: str) -> list[str]:
+        return [
+            name for name, resource in self._resources.items() if resource["Type"] == resource_type
+        ]
 
     def _property(self, logical_id: str, name: str, default: Any = None) -> Any:
-        """One property, with the Globals of its type merged in as SAM does it."""
+        """Return a property, with the Globals of its type merged in as SAM does."""
         resource = self._resources[logical_id]
         section = self._globals.get(str(resource["Type"]).rpartition(":")[2], {})
         properties = resource.get("Properties", {})
@@ -152,7 +156,7 @@ class _Reader:
         return self._evaluate.value(node, f"Resources.{logical_id}.Properties.{name}")
 
     def _properties(self, logical_id: str) -> dict[str, Any]:
-        """Every property, with the Globals of its type merged in."""
+        """Return every property, with the Globals of its type merged in."""
         resource = self._resources[logical_id]
         section = self._globals.get(str(resource["Type"]).rpartition(":")[2], {})
         node = merged(section, resource.get("Properties", {}))
@@ -194,18 +198,18 @@ class _Reader:
             layers=tuple(self._property(logical_id, "Layers", [])),
             routes=tuple(
                 self._route(logical_id, properties, place)
-                for kind, _, properties, place in events
-                if kind == "HttpApi"
+                for event_type, _, properties, place in events
+                if event_type == "HttpApi"
             ),
             rules=tuple(
                 event_sources.rule(logical_id, name, properties, place)
-                for kind, name, properties, place in events
-                if kind == "Schedule"
+                for event_type, name, properties, place in events
+                if event_type == "Schedule"
             ),
             queue_sources=tuple(
                 event_sources.queue_source(logical_id, properties, queues, place)
-                for kind, _, properties, place in events
-                if kind == "SQS"
+                for event_type, _, properties, place in events
+                if event_type == "SQS"
             ),
             event_invoke=event_sources.event_invoke_config(
                 event_invoke, f"{place}.EventInvokeConfig"
@@ -213,7 +217,7 @@ class _Reader:
         )
 
     def _events(self, logical_id: str) -> Iterator[tuple[str, str, dict[str, Any], str]]:
-        """Type, name, properties and place of each event of the function."""
+        """Return type, name, properties and place of each event of the function."""
         for name, event in self._property(logical_id, "Events", {}).items():
             place = f"Resources.{logical_id}.Properties.Events.{name}"
             if event["Type"] not in ("HttpApi", "SQS", "Schedule"):
@@ -225,11 +229,10 @@ class _Reader:
             raise TemplateError(f"{place}: {', '.join(sorted(unknown))} does not run locally")
         if properties.get("PayloadFormatVersion", "2.0") != "2.0":
             raise TemplateError(f"{place}: only payload format 2.0 runs locally")
-        path = properties.get("Path", "$default")
-        method = properties.get("Method", "ANY").upper()
-        return Route(
-            "ANY" if method == "X-AMAZON-APIGATEWAY-ANY-METHOD" else method, path, logical_id
-        )
+        path, method = str(properties.get("Path", "")), str(properties.get("Method", "")).upper()
+        if not path or not method.isalpha() or method == "ANY" or "+}" in path:
+            raise TemplateError(f"{place}: only routes of one method and no {{proxy+}} run locally")
+        return Route(method, path, logical_id)
 
     def _queue(self, logical_id: str) -> Queue:
         place = f"Resources.{logical_id}.Properties"
@@ -237,12 +240,16 @@ class _Reader:
         return event_sources.queue(logical_id, self._evaluate.value(properties, place), place)
 
     def _named_queue(self, logical_id: str) -> Queue:
-        """The queue by its name alone: references to it need no more, and may come from itself."""
+        """Return the queue with its name alone, all that a reference needs: a queue may refer to
+        itself."""
         return Queue(logical_id, str(self._property(logical_id, "QueueName", logical_id)))
 
     def _table(self, logical_id: str) -> Table:
         place = f"Resources.{logical_id}.Properties"
-        for unsupported in ("LocalSecondaryIndexes", "StreamSpecification", "TableName"):
+        for unsupported in (
+            *("GlobalSecondaryIndexes", "LocalSecondaryIndexes"),
+            *("StreamSpecification", "TableName"),
+        ):
             if self._property(logical_id, unsupported) is not None:
                 raise TemplateError(f"{place}.{unsupported}: does not run locally")
         ttl = self._property(logical_id, "TimeToLiveSpecification", {})
@@ -251,7 +258,6 @@ class _Reader:
             key_schema=tuple(self._property(logical_id, "KeySchema")),
             attributes=tuple(self._property(logical_id, "AttributeDefinitions")),
             ttl_attribute=ttl["AttributeName"] if ttl.get("Enabled") else None,
-            global_indexes=tuple(self._property(logical_id, "GlobalSecondaryIndexes", [])),
         )
 
     def _key(self, logical_id: str) -> Key:
@@ -273,15 +279,15 @@ class _Reader:
 
 
 def _throttle(settings: Mapping[str, Any]) -> tuple[float | None, int | None]:
-    """Requests a second and at once, of the settings of a route or of all."""
+    """Return rate (requests per second) and burst from the settings of a route or of all routes."""
     rate, burst = settings.get("ThrottlingRateLimit"), settings.get("ThrottlingBurstLimit")
     return None if rate is None else float(rate), None if burst is None else int(burst)
 
 
 def merged(base: Any, own: Any) -> Any:
-    """A property of Globals under a resource's own, as SAM merges them.
+    """Merge a property of Globals with a resource's own, as SAM does.
 
-    Maps merge, lists follow each other, anything else (an intrinsic function too) is replaced:
+    Maps merge, lists are concatenated, any other value (also an intrinsic function) is replaced:
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
     """
     if base is None or own is None:
@@ -299,5 +305,5 @@ def merged(base: Any, own: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """An environment variable's value as CloudFormation writes it."""
+    """Return the value of an environment variable as CloudFormation writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

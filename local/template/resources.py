@@ -1,4 +1,4 @@
-"""What a template describes, as far as it runs locally: typed, evaluated, by local names."""
+"""The resources of a template that run locally: typed, evaluated, under their local names."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Route:
-    """One route of the HTTP API, such as ``GET /api/jobs/{id}``; *method* may be ``ANY``."""
+    """A route of the HTTP API, such as ``GET /api/jobs/{id}``."""
 
     method: str
-    path: str  # "$default" for the route of everything else
+    path: str
     function: str  # logical id
 
     @property
     def key(self) -> str:
-        """The route key as API Gateway writes it."""
-        return self.path if self.path == "$default" else f"{self.method} {self.path}"
+        """Return the route key as API Gateway writes it."""
+        return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of EventBridge, which invokes a function by the clock.
+    """A rule of EventBridge, which invokes a function on a schedule.
 
-    *input* takes the place of the event that EventBridge would send, as JSON text.
+    *input*: JSON text that replaces the event that EventBridge would send.
     """
 
     name: str
@@ -45,26 +45,26 @@ class Rule:
 
     @property
     def arn(self) -> str:
-        """The local ARN."""
+        """Return the local ARN."""
         return f"arn:aws:events:{REGION}:{ACCOUNT_ID}:rule/{self.name}"
 
 
 @dataclass(frozen=True)
 class QueueSource:
-    """A queue that Lambda reads for a function."""
+    """A queue that Lambda polls for a function."""
 
     queue: str  # logical ids
     function: str
     batch_size: int = 10
-    window_s: int = 0  # how long a batch may be gathered
-    maximum_concurrency: int | None = None  # None: as many as the function has
+    window_s: int = 0  # the batching window
+    maximum_concurrency: int | None = None  # None: the function's own
     reports_item_failures: bool = False
     enabled: bool = True
 
 
 @dataclass(frozen=True)
 class EventInvokeConfig:
-    """How long Lambda tries events that nobody waits for."""
+    """How Lambda retries asynchronous invocations."""
 
     retries: int = 2  # after an error of the function
     maximum_age_s: int = 21_600
@@ -81,8 +81,8 @@ class Function:
     environment: Mapping[str, str]
     memory_mb: int
     timeout_s: float
-    reserved_concurrency: int | None  # None: whatever the account allows
-    layers: tuple[str, ...]  # logical ids, in the order in which they are unpacked over each other
+    reserved_concurrency: int | None  # None: the account's
+    layers: tuple[str, ...]  # logical ids, in the order in which they are unpacked
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...] = ()
     queue_sources: tuple[QueueSource, ...] = ()
@@ -90,18 +90,18 @@ class Function:
 
     @property
     def name(self) -> str:
-        """The short name in logs: that of the folder."""
+        """Return the short name in logs: the name of the folder."""
         return self.code.name
 
     @property
     def arn(self) -> str:
-        """The local ARN."""
+        """Return the local ARN."""
         return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.logical_id}"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer, as it lies in the repository."""
+    """A layer and its folder in the repository."""
 
     logical_id: str
     content: Path
@@ -115,30 +115,26 @@ class Table:
     key_schema: tuple[Mapping[str, str], ...]
     attributes: tuple[Mapping[str, str], ...]
     ttl_attribute: str | None
-    global_indexes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The attributes that make an item's key: the partition key, then the sort key if any."""
-        by_kind = {element["KeyType"]: element["AttributeName"] for element in self.key_schema}
-        return tuple(by_kind[kind] for kind in ("HASH", "RANGE") if kind in by_kind)
+        """Return the key attributes of an item: the partition key, then the sort key if any."""
+        by_type = {element["KeyType"]: element["AttributeName"] for element in self.key_schema}
+        return tuple(by_type[key_type] for key_type in ("HASH", "RANGE") if key_type in by_type)
 
     def create_arguments(self) -> dict[str, Any]:
-        """Arguments of ``CreateTable``."""
-        arguments: dict[str, Any] = {
+        """Return the arguments of ``CreateTable``."""
+        return {
             "TableName": self.name,
             "KeySchema": list(self.key_schema),
             "AttributeDefinitions": list(self.attributes),
             "BillingMode": "PAY_PER_REQUEST",
         }
-        if self.global_indexes:
-            arguments["GlobalSecondaryIndexes"] = list(self.global_indexes)
-        return arguments
 
 
 @dataclass(frozen=True)
 class Queue:
-    """A standard SQS queue. *attributes* are those of ``CreateQueue``, but for the redrive."""
+    """A standard SQS queue. *attributes*: those of ``CreateQueue``, without the redrive policy."""
 
     logical_id: str
     name: str
@@ -148,42 +144,42 @@ class Queue:
 
     @property
     def url(self) -> str:
-        """The URL, as in the cloud: SQS knows a queue by it, wherever the endpoint is."""
+        """Return the URL as in the cloud: it identifies a queue at any endpoint."""
         return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{self.name}"
 
     @property
     def arn(self) -> str:
-        """The ARN."""
+        """Return the ARN."""
         return f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{self.name}"
 
     @property
     def visibility_timeout_s(self) -> int:
-        """How long a message that was received stays hidden from others."""
+        """Return how long a received message stays invisible."""
         return int(self.attributes.get("VisibilityTimeout", 30))
 
 
 @dataclass(frozen=True)
 class Key:
-    """A symmetric KMS key under an id that never changes, so that ciphertexts stay readable."""
+    """A symmetric KMS key with a stable id, so that ciphertexts stay readable."""
 
     logical_id: str
     description: str
 
     @property
     def key_id(self) -> str:
-        """The id: a UUID made of the logical id."""
+        """Return the id: a UUID derived from the logical id."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"ullgetthejob-core/{self.logical_id}"))
 
     @property
     def arn(self) -> str:
-        """The ARN."""
+        """Return the ARN."""
         return f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/{self.key_id}"
 
 
 @dataclass(frozen=True)
 class HttpApi:
-    """The HTTP API in front of the functions: throttles (requests a second, and at once) and access
-    log. *route_throttles*: ``(rate, burst)`` by route key, where a route has its own."""
+    """The HTTP API in front of the functions: its throttles (requests per second, and burst) and
+    access log. *route_throttles*: ``(rate, burst)`` by route key, for routes with their own."""
 
     throttle_burst: int | None = None
     throttle_rate: float | None = None
@@ -204,7 +200,7 @@ class WebSocketApi:
     access_log_format: str | None = None
 
     def addresses(self, port: int) -> dict[str, str]:
-        """Where it is served locally, by the variables that functions have for it."""
+        """Return its local addresses by the environment variables of the functions."""
         return {
             "WEBSOCKET_API_ENDPOINT": f"http://127.0.0.1:{port}/{self.stage}",
             "WEBSOCKET_URL": f"ws://localhost:{port}/{self.stage}",
@@ -224,14 +220,14 @@ class Template:
     websocket: WebSocketApi | None = None
 
     def without_throttles(self) -> Template:
-        """The same without the template's own throttles; the account's stay."""
+        """Return a copy without the template's throttles; the account's still apply."""
         api = replace(self.api, throttle_burst=None, throttle_rate=None, route_throttles={})
-        socket = self.websocket
-        if socket is not None:
-            socket = replace(socket, throttle_burst=None, throttle_rate=None)
-        return replace(self, api=api, websocket=socket)
+        websocket = self.websocket
+        if websocket is not None:
+            websocket = replace(websocket, throttle_burst=None, throttle_rate=None)
+        return replace(self, api=api, websocket=websocket)
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """Every route, in the template's order."""
+        """Return every route, in the template's order."""
         return tuple(route for function in self.functions.values() for route in function.routes)

@@ -1,6 +1,6 @@
 """The WebSocket API of a template.
 
-What would not deploy, or would do something else there than here, is a
+Properties that would not deploy, or would behave differently in the cloud, raise a
 :class:`~local.template.cloudformation.TemplateError`:
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-websocketapi.html
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from local.template.resources import Function
 
 _LIFECYCLE = ("$connect", "$disconnect", "$default")
-# How the API is called and what it counts have no meaning locally.
+# The name of the API and its metrics have no local equivalent.
 _IGNORED = ("Description", "Name", "PropagateTags", "Tags")
 _KNOWN = (
     *("AccessLogSettings", "DefaultRouteSettings", "RouteSelectionExpression"),
@@ -35,7 +35,7 @@ def websocket_api(
     functions: Mapping[str, Function],
     place: str,
 ) -> WebSocketApi:
-    """The API with these properties, whose references are computed already."""
+    """Read the API from its properties, whose references are resolved."""
     _refuse_others(properties, (*_KNOWN, *_IGNORED), place)
     expression = str(properties.get("RouteSelectionExpression", ""))
     if not re.fullmatch(r"\$request\.body(\.\w+)+", expression):
@@ -66,7 +66,7 @@ def websocket_api(
 
 
 def _function(key: str, route: Mapping[str, Any], by_arn: Mapping[str, str], place: str) -> str:
-    """The logical id of the function behind a route."""
+    """Return the logical id of a route's function."""
     if key not in _LIFECYCLE and not (key.isascii() and key.isalnum()):
         raise TemplateError(f"{place}: a route key is alphanumeric, or one of {_LIFECYCLE}")
     _refuse_others(route, ("FunctionArn", "OperationName"), place)

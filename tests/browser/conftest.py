@@ -26,7 +26,7 @@ PATIENCE_MS = 30_000  # as long as API Gateway lets a function answer
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A running browser."""
+    """Return a running browser."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
@@ -39,7 +39,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_browser(chromium: Browser) -> Iterator[Callable[[], Page]]:
-    """A page in a browser of its own: no cookie of another."""
+    """Return a page in a separate browser context, without cookies."""
     contexts = []
 
     def new() -> Page:

@@ -23,7 +23,7 @@ def _without_faults(cloud):
 
 @pytest.fixture
 def connect(cloud, new_browser):
-    """Open the page and log in as somebody."""
+    """Open the page and log in as a person."""
 
     def connect(person, page=None):
         page = page or new_browser()
@@ -54,7 +54,9 @@ def fact(page, name):
 
 
 def resumes_of(cloud, person):
-    [found] = [one for one in cloud.sandbox("GET", "/people")["people"] if one["key"] == person]
+    [found] = [
+        found for found in cloud.sandbox("GET", "/people")["people"] if found["key"] == person
+    ]
     return sorted(resume["title"] for resume in found["resumes"])
 
 
@@ -62,7 +64,7 @@ def with_jwt(cloud, token, path="/api/hh/resumes"):
     return httpx.get(cloud.url + path, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
-def test_a_person_connects_and_sees_their_resumes(cloud, new_browser, connect):
+def test_person_connects_and_sees_their_resumes(cloud, new_browser, connect):
     page = new_browser()
     complaints = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -87,7 +89,7 @@ def test_a_person_connects_and_sees_their_resumes(cloud, new_browser, connect):
     assert not [secret for secret in secrets if secret in page.content()]
 
 
-def test_a_person_who_refuses_is_told_so_and_can_change_their_mind(cloud, new_browser, connect):
+def test_refused_login_is_shown_and_can_be_repeated(cloud, new_browser, connect):
     page = new_browser()
     page.goto(f"{cloud.url}/dev/connect")
     page.get_by_role("button", name="Connect hh.ru").click()
@@ -100,7 +102,7 @@ def test_a_person_who_refuses_is_told_so_and_can_change_their_mind(cloud, new_br
     assert sorted(titles(page)) == resumes_of(cloud, PEOPLE["refuses"])
 
 
-def test_after_disconnecting_the_old_jwt_is_no_good(cloud, connect):
+def test_disconnect_invalidates_the_jwt(cloud, connect):
     page = connect(PEOPLE["disconnects"])
     token, session = jwt(page), fact(page, "Session")
     assert with_jwt(cloud, token).status_code == 200
@@ -116,7 +118,7 @@ def test_after_disconnecting_the_old_jwt_is_no_good(cloud, connect):
     assert with_jwt(cloud, jwt(page)).status_code == 200
 
 
-def test_one_person_in_two_browsers_is_one_account(connect):
+def test_person_in_two_browsers_has_a_single_account(connect):
     one, other = connect(PEOPLE["has two browsers"]), connect(PEOPLE["has two browsers"])
 
     assert fact(one, "Session") != fact(other, "Session")
@@ -125,7 +127,7 @@ def test_one_person_in_two_browsers_is_one_account(connect):
     assert titles(one) == titles(other) != []
 
 
-def test_a_captcha_is_shown_and_resumed_from(cloud, connect):
+def test_captcha_is_shown_and_login_resumes(cloud, connect):
     page = connect(PEOPLE["meets a captcha"])
     cloud.sandbox("POST", "/faults", {"kind": "captcha", "path": "/resumes"})
     page.reload()
@@ -143,9 +145,11 @@ def test_a_captcha_is_shown_and_resumed_from(cloud, connect):
     assert fact(page, "Access").startswith("ok")
 
 
-def test_somebody_who_is_no_applicant_is_told_so(cloud, new_browser, connect):
+def test_employer_login_is_refused_with_a_message(cloud, new_browser, connect):
     [employer, *_] = [
-        one["key"] for one in cloud.sandbox("GET", "/people")["people"] if one["kind"] == "employer"
+        found["key"]
+        for found in cloud.sandbox("GET", "/people")["people"]
+        if found["kind"] == "employer"
     ]
     page = new_browser()
     page.goto(f"{cloud.url}/dev/connect")
@@ -155,7 +159,7 @@ def test_somebody_who_is_no_applicant_is_told_so(cloud, new_browser, connect):
     assert "not_an_applicant" in page.get_by_role("alert").inner_text()
 
 
-def test_with_automatic_login_nobody_is_asked(cloud, new_browser):
+def test_automatic_login_shows_no_form(cloud, new_browser):
     cloud.sandbox("POST", "/auto-login", {"person": PEOPLE["connects"]})
     page = new_browser()
     page.goto(f"{cloud.url}/dev/connect")

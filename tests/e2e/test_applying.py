@@ -25,7 +25,7 @@ def own_cloud():
 
 
 class Applicant:
-    """Somebody with a session."""
+    """A person with a session."""
 
     def __init__(self, cloud, person):
         self.cloud = cloud
@@ -54,7 +54,7 @@ class Applicant:
         return self.application(accepted)["state"]
 
     def at_hh(self):
-        """What reached hh.ru from this person."""
+        """Return the applications of this person that reached hh.ru."""
         return self.cloud.sandbox("GET", f"/applications?person={self.person}")["applications"]
 
 
@@ -63,14 +63,14 @@ def publish(cloud):
 
 
 def until(holds, within_s):
-    """Wait until *holds*; fails after *within_s*."""
+    """Wait until *holds* returns true; fail after *within_s*."""
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, f"not within {within_s} s"
         time.sleep(0.1)
 
 
-def test_an_application_is_on_the_employer_s_page_within_five_seconds(cloud):
+def test_application_reaches_the_employer_within_seconds(cloud):
     cloud.forget_pauses()
     cloud.sandbox("POST", "/employers", {"act": False})
     olga = Applicant(cloud, "olga")
@@ -90,7 +90,7 @@ def test_an_application_is_on_the_employer_s_page_within_five_seconds(cloud):
     assert application["negotiation_id"] == olga.at_hh()[-1]["negotiation_id"]
 
 
-def test_without_tokens_it_waits_for_the_moment_and_goes_out_by_itself(cloud):
+def test_application_without_tokens_is_sent_once_refilled(cloud):
     cloud.forget_pauses()
     marina = Applicant(cloud, "marina")
     while marina.call("POST", "/api/v1/rate-limit/check", {})["allowed"]:
@@ -108,7 +108,7 @@ def test_without_tokens_it_waits_for_the_moment_and_goes_out_by_itself(cloud):
     until(lambda: marina.state(accepted) == "submitted", LONG_S)
 
 
-def test_after_sigkill_what_was_under_way_ends_well_and_none_is_made_twice(own_cloud):
+def test_sigkill_duplicates_no_application(own_cloud):
     anna, timur = Applicant(own_cloud, "anna"), Applicant(own_cloud, "timur")
     accepted = [(anna, anna.submit(publish(own_cloud)["id"])) for _ in range(6)]
     accepted += [(timur, timur.submit(publish(own_cloud)["id"])) for _ in range(3)]
@@ -119,24 +119,25 @@ def test_after_sigkill_what_was_under_way_ends_well_and_none_is_made_twice(own_c
     left = list(accepted)
     deadline = time.monotonic() + 2 * LONG_S
     while left:
-        assert time.monotonic() < deadline, [who.application(one) for who, one in left]
+        assert time.monotonic() < deadline, [person.application(sent) for person, sent in left]
         own_cloud.sandbox("POST", "/clock", {"advance_seconds": 30})  # leases run out, too
         time.sleep(1)
-        left = [(who, one) for who, one in left if who.state(one) != "submitted"]
-    for who in (anna, timur):
-        wanted = Counter(one["job_id"] for applicant, one in accepted if applicant is who)
-        at_hh = [(one["vacancy_id"], one["outcome"]) for one in who.at_hh()]
+        left = [(person, sent) for person, sent in left if person.state(sent) != "submitted"]
+    for person in (anna, timur):
+        wanted = Counter(sent["job_id"] for applicant, sent in accepted if applicant is person)
+        at_hh = [(sent["vacancy_id"], sent["outcome"]) for sent in person.at_hh()]
         assert Counter(at_hh) == {(vacancy, "accepted"): 1 for vacancy in wanted}
 
 
-def test_while_hh_is_closed_everything_becomes_a_link_and_a_letter(own_cloud):
+def test_closed_hh_turns_applications_into_handoffs(own_cloud):
     olga = Applicant(own_cloud, "olga")
     own_cloud.sandbox("POST", "/mode", {"mode": "closed"})
     accepted = [olga.submit(publish(own_cloud)["id"]) for _ in range(3)]
-    until(lambda: {olga.state(one) for one in accepted} == {"handoff"}, LONG_S)
+    until(lambda: {olga.state(sent) for sent in accepted} == {"handoff"}, LONG_S)
     own_cloud.sandbox("POST", "/mode", {"mode": "open"})
-    applications = [olga.application(one) for one in accepted]
-    assert {one["cover_letter"] for one in applications} == {LETTER}
-    assert [one["job_id"] in one["link"] for one in applications] == [True] * 3
+    applications = [olga.application(sent) for sent in accepted]
+    assert {application["cover_letter"] for application in applications} == {LETTER}
+    linked = [application["job_id"] in application["link"] for application in applications]
+    assert linked == [True] * 3
     path = f"/api/applications/{accepted[0]['application_id']}/confirm"
     assert olga.call("POST", path)["application"]["state"] == "submitted"

@@ -9,7 +9,7 @@ DEADLINE_S = 40
 
 
 def progress(cloud, workflow, session, holds):
-    """How far the campaign is, once *holds* of it."""
+    """Wait until *holds* of the campaign's progress, and return it."""
     ends = time.monotonic() + DEADLINE_S
     query = {"workflow_id": workflow, "user_id": session}
     with cloud.client() as bff:
@@ -21,7 +21,7 @@ def progress(cloud, workflow, session, holds):
             time.sleep(0.3)
 
 
-def test_items_that_the_bff_writes_go_out_by_themselves_and_so_do_later_ones(cloud):
+def test_campaign_items_written_by_the_bff_are_sent(cloud):
     session, _ = log_in(cloud, "timur")
     workflow = str(uuid4())
     with cloud.client() as bff:

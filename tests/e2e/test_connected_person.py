@@ -1,4 +1,4 @@
-"""A person who is connected through the running local cloud, and still is after SIGKILL."""
+"""A person connects through the running local cloud, and stays connected after SIGKILL."""
 
 import httpx
 import pytest
@@ -22,7 +22,7 @@ def titles(cloud, jwt):
     }
 
 
-def test_a_person_logs_in_reads_resumes_and_disconnects(cloud):
+def test_person_logs_in_reads_resumes_and_disconnects(cloud):
     session_id, jwt = connected_cloud.log_in(cloud)
     assert connected_cloud.get(cloud, "/api/hh/status", jwt)["connected"] is True
     [first, *_] = connected_cloud.get(cloud, "/api/hh/resumes", jwt)["items"]
@@ -38,7 +38,7 @@ def test_a_person_logs_in_reads_resumes_and_disconnects(cloud):
     assert (account["connected"], account["access"]["reason"]) == (False, "disconnected")
 
 
-def test_after_sigkill_and_a_new_start_a_connected_person_is_still_connected(own_cloud):
+def test_connected_person_stays_connected_after_sigkill(own_cloud):
     own_cloud.start()
     (session_id, jwt), (_, other) = (
         connected_cloud.log_in(own_cloud),

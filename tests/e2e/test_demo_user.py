@@ -1,4 +1,4 @@
-"""The demo user is connected by ``make run`` and by ``make db-seed``, each with nothing to do."""
+"""The demo user is connected by ``make run`` and by ``make db-seed``, without a person."""
 
 import os
 import shlex
@@ -52,7 +52,7 @@ def account(cloud):
 
 
 def try_the_line(said):
-    """Run the command that the seed printed; the resumes' titles."""
+    """Run the command that the seed printed, and return the resumes' titles."""
     [line] = [line for line in said.splitlines() if line.startswith("  curl ")]
     command = shlex.split(line)
     authorization = command[command.index("-H") + 1].removeprefix("Authorization: ")
@@ -60,7 +60,7 @@ def try_the_line(said):
     return {resume["title"] for resume in answer.json()["items"]}
 
 
-def test_seeding_without_a_run_connects_and_stops_all_that_it_started(own_cloud, database_command):
+def test_seed_without_a_run_connects_and_stops_its_services(own_cloud, database_command):
     done = database_command("seed")
     assert done.returncode == 0, done.stderr
     assert "is connected to hh.ru, as anna" in done.stdout
@@ -73,7 +73,7 @@ def test_seeding_without_a_run_connects_and_stops_all_that_it_started(own_cloud,
     assert "Python-разработчик" in try_the_line(done.stdout)
 
 
-def test_a_run_connects_once_and_seeding_beside_it_goes_through_it(own_cloud, database_command):
+def test_seed_beside_a_run_uses_that_run(own_cloud, database_command):
     own_cloud.start()
     until_it_says(own_cloud, "The demo user is connected, as anna")
     connected = account(own_cloud)
@@ -87,9 +87,7 @@ def test_a_run_connects_once_and_seeding_beside_it_goes_through_it(own_cloud, da
     assert "Python-разработчик" in try_the_line(reset.stdout)
 
 
-def test_who_disconnected_the_demo_user_finds_it_so_after_the_next_start(
-    own_cloud, database_command
-):
+def test_disconnected_demo_user_stays_so_after_restart(own_cloud, database_command):
     jwt = database_command("seed").stdout.partition("Bearer ")[2].partition("'")[0]
     own_cloud.start()
     headers = {"Authorization": f"Bearer {jwt}"}
@@ -106,9 +104,7 @@ def test_who_disconnected_the_demo_user_finds_it_so_after_the_next_start(
     ("setting", "value"),
     [("DEMO_PERSON", "off"), ("HH_API_URL", "https://hh.example"), ("DATABASE_URL", None)],
 )
-def test_where_nobody_can_be_invented_seeding_says_why(
-    database_command, database_url, setting, value
-):
+def test_seed_without_a_sandbox_says_why(database_command, database_url, setting, value):
     database_command("migrate", DATABASE_URL=database_url)
     done = database_command("seed", **{setting: value or database_url})
     assert done.returncode == 0, done.stderr
@@ -116,7 +112,7 @@ def test_where_nobody_can_be_invented_seeding_says_why(
     assert f"is not connected to hh.ru: {setting}" in done.stdout
 
 
-def test_somebody_unknown_to_the_sandbox_is_a_clear_message(database_command):
+def test_unknown_demo_user_gives_a_clear_message(database_command):
     done = database_command("seed", DEMO_PERSON="nobody")
     assert done.returncode == 1
     assert "The demo user is not connected to hh.ru: the sandbox does not let nobody in" in (

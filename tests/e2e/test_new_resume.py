@@ -1,4 +1,4 @@
-"""A resume is made for a vacancy through the running local cloud, and of its CV nothing is told."""
+"""A resume is created for a vacancy through the running local cloud; its CV is never revealed."""
 
 import json
 import time
@@ -17,7 +17,7 @@ CV = {
 }
 
 
-def test_an_application_goes_out_with_the_resume_that_was_made_for_it(cloud):
+def test_application_is_sent_with_its_new_resume(cloud):
     session_id, jwt = log_in(cloud, "olga")
     vacancy = cloud.sandbox("POST", "/vacancies", {"title": "Бухгалтер"})["id"]
     body = {
@@ -46,7 +46,7 @@ def test_an_application_goes_out_with_the_resume_that_was_made_for_it(cloud):
     assert cloud.query("SELECT count(*) FROM application_ledger WHERE new_resume IS NOT NULL") == [
         (0,)
     ]
-    said = "".join(cloud.output)
-    assert accepted.headers["x-request-id"] in said, "logs are printed"
-    assert SUMMARY not in said
-    assert json.dumps(SUMMARY)[1:-1] not in said
+    output = "".join(cloud.output)
+    assert accepted.headers["x-request-id"] in output, "logs are printed"
+    assert SUMMARY not in output
+    assert json.dumps(SUMMARY)[1:-1] not in output

@@ -1,7 +1,7 @@
-"""Nothing leaks: every flow under every fault, then everything that the local cloud has put out is
-searched for tokens, codes, states, secrets, and what is personal.
+"""No output leaks secrets: every flow runs under every fault, then all output of the local cloud is
+searched for tokens, codes, states, secrets and personal data.
 
-Not searched: hh.ru's own store and the key material of KMS, which stand for the world outside.
+Not searched: hh.ru's own store and the key material of KMS, which are outside of the product.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ LIFE_S = 14 * 86_400
 SLOW_S = 6  # longer than Core waits for hh.ru
 EMPLOYER = "employer"
 PLANTED = "planted.person@leaks.example"
-PLANTED_SECRET = "a-wrong-secret-that-somebody-sent"
-# What is not the local cloud's output: the world outside, code, and where a secret belongs.
+PLANTED_SECRET = "a-wrong-secret-of-a-caller"
+# Files that are no output of the local cloud: hh.ru, code, and the stores of secrets.
 OUTSIDE = ("sandbox", "layers", "aws/", "secrets.json", "postgres/", "ports.json")
 UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass
 class World:
-    """A local cloud, its BFF, and all that must not show."""
+    """A local cloud, a BFF, and the markers that no output may hold."""
 
     cloud: LocalCloud
     markers: Markers = field(default_factory=Markers, repr=False)
@@ -58,10 +58,10 @@ class World:
     jwts: dict[str, str] = field(default_factory=dict, repr=False)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=35))
 
-    # ── as the BFF, and people's browsers ────────────────────────────────────────────────────────
+    # ── the BFF, and people's browsers ───────────────────────────────────────────────────────────
 
     def call(self, method: str, path: str, *, secret: bool = True, **options: Any) -> Any:
-        """Call Core; refusals are kept."""
+        """Call Core and record refusals."""
         headers = dict(options.pop("headers", {}))
         if secret:
             headers["X-Core-Secret"] = self.cloud.secrets["ORCHESTRATOR_SECRET"]
@@ -78,13 +78,13 @@ class World:
         return self.call(method, path, secret=False, headers=headers, **options)
 
     def redirect(self, **query: str) -> str:
-        """The address of the login page."""
+        """Return the address of the login page."""
         answer = self.call("GET", "/auth/hh/redirect", params=query).json()
         self.markers.add("a state", answer["state"])
         return str(answer["url"])
 
     def consent(self, url: str, person: str, decision: str = "allow") -> dict[str, str]:
-        """What the browser comes back with from the login page."""
+        """Submit the login page and return the query of its redirect."""
         answer = self.http.post(url, data={"person": person, "decision": decision})
         back = parse_qs(urlsplit(answer.headers["location"]).query)
         if "code" in back:
@@ -92,11 +92,11 @@ class World:
         return {name: values[0] for name, values in back.items()}
 
     def callback(self, **query: str) -> Any:
-        """The way back."""
+        """Call the OAuth callback."""
         return self.call("GET", "/auth/hh/callback", params=query)
 
     def log_in(self, person: str) -> None:
-        """Connect the person in a session that stays theirs."""
+        """Connect the person in their own session."""
         session = self.sessions.setdefault(person, str(uuid4()))
         back = self.consent(self.redirect(), person)
         answer = self.callback(code=back["code"], session_id=session)
@@ -104,7 +104,7 @@ class World:
         self.jwts[person] = answer.json()["jwt"]
 
     def resumes(self, person: str) -> Any:
-        """The person's list."""
+        """Read the person's resumes."""
         return self.as_person("GET", "/api/hh/resumes", person)
 
     def sandbox(self, method: str, path: str, content: Any = None) -> None:
@@ -114,12 +114,12 @@ class World:
         self.http.request(method, url, json=content).raise_for_status()
 
     def forget_pauses(self) -> None:
-        """Let calls to hh.ru go on."""
+        """Delete the pause of calls to hh.ru."""
         self.dynamodb_client.delete_item(TableName="PacerTable", Key={"pk": {"S": "pacer#default"}})
 
     @cached_property
     def dynamodb_client(self) -> Any:
-        """Of the local AWS."""
+        """Return a DynamoDB client of the local AWS."""
         port = json.loads((self.cloud.data_dir / "ports.json").read_text())["aws"]
         return boto3.client(
             "dynamodb",
@@ -129,10 +129,10 @@ class World:
             aws_secret_access_key="local",
         )
 
-    # ── what there is to look for ────────────────────────────────────────────────────────────────
+    # ── markers ──────────────────────────────────────────────────────────────────────────────────
 
-    def take_down(self) -> None:
-        """Whatever hh.ru and Core have made up so far becomes a marker."""
+    def collect_markers(self) -> None:
+        """Add all tokens and codes issued so far to the markers."""
         for path in self.cloud.data_dir.glob("sandbox/*.sqlite*"):
             with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path)) as store:
                 for access, refresh in store.execute("SELECT access, refresh FROM pairs"):
@@ -144,26 +144,26 @@ class World:
                     self.markers.add("an application token", token)
 
     def verifiers(self) -> list[str]:
-        """PKCE's, which only DynamoDB has: it is good for nothing without the code."""
+        """Return PKCE verifiers, which only DynamoDB holds: useless without the code."""
         return re.findall(r'"verifier": \{"S": "([^"]+)"', self.dynamodb())
 
-    # ── where to look ────────────────────────────────────────────────────────────────────────────
+    # ── outputs ──────────────────────────────────────────────────────────────────────────────────
 
     def dynamodb(self) -> str:
-        """Every item."""
+        """Return every item as text."""
         path = self.cloud.data_dir / "aws" / "items.sqlite"
         with closing(sqlite3.connect(path)) as items:
             return "\n".join(item for (item,) in items.execute("SELECT item FROM items"))
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
-        """Rows of Postgres."""
+        """Return rows of Postgres."""
         server = EmbeddedPostgres(self.cloud.data_dir / "postgres")
         with psycopg.connect(server.url, autocommit=True) as connection:
             found = connection.execute(statement, values)
             return found.fetchall() if found.description else []
 
     def tables(self) -> dict[str, str]:
-        """Every row of every table, as text."""
+        """Return every row of every table as text, by table."""
         names = self.sql(
             "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n"
             " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'm')"
@@ -175,7 +175,7 @@ class World:
         }
 
     def written(self) -> dict[str, str]:
-        """All that the local cloud has printed, logged, answered in refusals, or left in files."""
+        """Return all output: printed, logged, in refusals and in files, by its place."""
         data_dir, inside = self.cloud.data_dir, {}
         for path in data_dir.rglob("*"):
             name = str(path.relative_to(data_dir))
@@ -189,13 +189,13 @@ class World:
         }
 
     def start_again(self) -> None:
-        """SIGKILL, and a second start."""
+        """Kill the local cloud with SIGKILL and start it again."""
         self.cloud.kill()
         self.output += self.cloud.output
         self.cloud.start()
 
     def kill(self, module: str) -> None:
-        """SIGKILL the processes of the local cloud whose command line has *module*."""
+        """Kill the processes of the local cloud whose command line has *module*."""
         for pid in self.cloud.processes():
             with suppress(FileNotFoundError, ProcessLookupError):
                 if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -204,7 +204,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world():
-    """A local cloud that has been through everything."""
+    """Return a local cloud after every flow and fault."""
     cloud = new_cloud()
     cloud.settings["HH_CALLS_PER_SECOND"] = "100"
     try:
@@ -214,7 +214,7 @@ def world():
         know_secrets_and_people(made)
         for flow in FLOWS:
             flow(made)
-            made.take_down()
+            made.collect_markers()
         yield made
         made.dynamodb_client.close()
         made.http.close()
@@ -284,7 +284,7 @@ def pkce_and_states(world):
 
 
 def a_socket_is_told_what_it_should_not_be(world):
-    """Tickets that are good, used and made up; frames with what is nobody's business."""
+    """Use valid, used and invented tickets; send frames with planted data."""
     answer = world.as_person("POST", "/api/realtime/ticket", "anna").json()
     world.markers.add("a ticket", answer["ticket"])
     made_up = answer["url"].replace(answer["ticket"], PLANTED_SECRET)
@@ -303,9 +303,9 @@ def a_socket_is_told_what_it_should_not_be(world):
             connected = await session.ws_connect(answer["url"])
             for frame in frames:
                 await connected.send_str(frame)
-                said = await connected.receive_str(timeout=30)
-                if '"error"' in said:
-                    world.refusals.append(said)
+                reply = await connected.receive_str(timeout=30)
+                if '"error"' in reply:
+                    world.refusals.append(reply)
             for url in (answer["url"], made_up):
                 with pytest.raises(aiohttp.WSServerHandshakeError):
                     await session.ws_connect(url)
@@ -337,7 +337,7 @@ def a_trusted_server_gets_tokens(world):
 
 
 def everything_in_a_wrong_place(world):
-    """Callers err too: what is secret comes where it is not expected."""
+    """Send secrets where they are not expected, as erring callers do."""
     jwt, session = world.jwts["anna"], world.sessions["anna"]
     back = world.consent(world.redirect(), "anna")
     for text in (jwt, PLANTED, back["code"]):
@@ -378,7 +378,7 @@ def everything_in_a_wrong_place(world):
 
 
 def every_route_with_all_of_it(world):
-    """Routes of the template, the ones that come later too: wrong ids, and what proves who asks."""
+    """Call all routes of the template with wrong ids and invalid credentials."""
     jwt, session = world.jwts["timur"], world.sessions["timur"]
     for route in load().routes:
         for place in (jwt, PLANTED, session):
@@ -394,7 +394,7 @@ def every_route_with_all_of_it(world):
 
 
 def what_is_no_http(world):
-    """What the gateway itself refuses."""
+    """Send requests that the gateway itself refuses."""
     jwt = world.jwts["anna"]
     for request in (
         f"GET /api/{jwt} HTTP/9.9\r\n\r\n",
@@ -415,7 +415,7 @@ def what_is_no_http(world):
 
 
 def every_fault(world):
-    """Under each fault of the sandbox: log in, refresh, list, read."""
+    """Log in, refresh, list and read under each fault of the sandbox."""
     resume, session = world.resumes("anna").json()["items"][0]["id"], world.sessions["anna"]
 
     def log_in():
@@ -451,7 +451,7 @@ def every_fault(world):
 
 
 def every_state_of_an_account(world):
-    """What befalls people at hh.ru, seen at the next refresh and at the next login."""
+    """Change people's state at hh.ru, then refresh and log in."""
     for trouble in (
         *(("account", state) for state in ("locked", "password_invalidated", "login_not_verified")),
         *(("password", None), ("revoke", None)),
@@ -476,7 +476,7 @@ def every_state_of_an_account(world):
 
 
 def handlers_crash(world):
-    """The database refuses what Core does not expect it to refuse, and quotes the row."""
+    """Let the database refuse writes unexpectedly, with errors that quote the row."""
     for table in ("users", "account_tokens", "hh_logins", "accounts", "audit_log"):
         back = world.consent(world.redirect(), "anna")
         world.sql(f"ALTER TABLE {table} ADD CONSTRAINT never CHECK (false) NOT VALID")
@@ -492,7 +492,7 @@ def handlers_crash(world):
 
 
 def a_ciphertext_moves(world):
-    """To another account's row: it does not decrypt there."""
+    """Move a ciphertext to another account's row, where it does not decrypt."""
     ids = {
         person: world.sql("SELECT account_id FROM users WHERE id = %s", session)[0][0]
         for person, session in world.sessions.items()
@@ -512,7 +512,7 @@ def a_ciphertext_moves(world):
 
 
 def services_die(world):
-    """AWS, then Postgres, by SIGKILL."""
+    """Kill AWS, then Postgres, with SIGKILL."""
     anna, url = world.sessions["anna"], world.redirect()
     back = world.consent(url, "anna")
     world.kill("local.aws")
@@ -539,7 +539,7 @@ def services_die(world):
 
 
 def the_page_that_plays_the_bff(world):
-    """``/dev/connect``, with what hh.ru sends back and with what it never would."""
+    """Use ``/dev/connect``, with valid and invalid redirects of hh.ru."""
     page, session = f"{world.cloud.url}/dev/connect", world.sessions["anna"]
     with httpx.Client(timeout=35) as browser:
         sent = browser.post(f"{page}/login", headers={"Sec-Fetch-Site": "same-origin"})
@@ -596,8 +596,8 @@ FLOWS = (
 # ── the search ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_markers_are_what_was_really_in_use(world):
-    """Nothing found means something only if the right things were looked for."""
+def test_markers_are_the_values_in_use(world):
+    """An empty search is meaningful only with the right markers."""
     kinds = set(world.markers.known.values())
     assert {
         *("a JWT", "a state", "an authorisation code", "a PKCE verifier", "an access token"),
@@ -615,7 +615,7 @@ def test_the_markers_are_what_was_really_in_use(world):
 
 
 @pytest.mark.parametrize("text", ["USER0123456789ABCDEF", "Веснина", "a+b@c.example/ü?"])
-def test_the_search_finds_every_spelling(text):
+def test_leak_search_finds_every_spelling(text):
     markers = Markers()
     markers.add("it", text)
     for spelling in spellings(text):
@@ -629,7 +629,7 @@ def test_the_search_finds_every_spelling(text):
     assert not markers.found_in("nothing of the kind")
 
 
-def test_all_places_are_searched(world):
+def test_leak_search_covers_all_outputs(world):
     written = world.written()
     for name in (*(f.name for f in load().functions.values() if f.routes), "gateway", "access"):
         assert len(written[f"logs/{name}.log"]) > 100, name
@@ -641,12 +641,12 @@ def test_all_places_are_searched(world):
     assert world.sql("SELECT count(*) FROM audit_log")[0][0] > 50
 
 
-def test_nothing_that_is_secret_or_personal_was_put_out(world):
+def test_outputs_hold_no_secret_or_personal_data(world):
     for name, text in world.written().items():
         assert world.markers.found_in(text) == {}, name
 
 
-def test_postgres_has_nothing_of_it_in_any_table(world):
+def test_postgres_tables_hold_no_marker(world):
     for table, rows in world.tables().items():
         assert world.markers.found_in(rows) == {}, table
     emails = [
@@ -657,7 +657,7 @@ def test_postgres_has_nothing_of_it_in_any_table(world):
         assert UUID_FORM.fullmatch(email.removesuffix("@session.invalid")), email
 
 
-def test_dynamodb_has_nothing_of_it_but_verifiers(world):
+def test_dynamodb_holds_no_marker_but_verifiers(world):
     items = world.dynamodb()
     assert "oauth-state#" in items
     for path in (world.cloud.data_dir / "aws").glob("items.sqlite*"):  # what was deleted too
@@ -665,7 +665,7 @@ def test_dynamodb_has_nothing_of_it_but_verifiers(world):
     assert set(world.markers.found_in(items)) <= {"a PKCE verifier"}
 
 
-def test_tokens_are_ciphertexts_of_kms_and_nothing_else(world):
+def test_tokens_are_stored_as_kms_ciphertexts_alone(world):
     keys = {key.key_id for key in load().keys.values()}
     rows = world.sql("SELECT access_token, refresh_token FROM account_tokens")
     pairs = [pair for (pair,) in world.sql("SELECT pair FROM hh_logins WHERE pair IS NOT NULL")]
@@ -676,11 +676,11 @@ def test_tokens_are_ciphertexts_of_kms_and_nothing_else(world):
         assert content[:36].decode() in keys  # moto writes the key's id first
 
 
-def test_postgres_s_own_files_hold_no_token(world):
-    """Nor does the write-ahead log: what is backed up is worth nothing without KMS."""
+def test_postgres_files_hold_no_token(world):
+    """Neither does the write-ahead log: a backup is useless without KMS."""
     shapes = rb"USER[0-9A-F]{40}|[0-9A-F]{64}|eyJ[\w-]{20,}\.eyJ"
     for kind in ("an access token", "a refresh token", "an authorisation code", "a JWT"):
-        known = [text for text, what in world.markers.known.items() if what == kind]
+        known = [text for text, label in world.markers.known.items() if label == kind]
         assert any(re.search(shapes.lower(), text.encode()) for text in known), kind
     searched = 0
     for folder in ("base", "pg_wal"):
@@ -689,4 +689,4 @@ def test_postgres_s_own_files_hold_no_token(world):
                 content = path.read_bytes()
                 searched += b"@session.invalid" in content
                 assert not re.search(shapes, content), path
-    assert searched >= 2  # so the search sees what is there, in tables and in the log
+    assert searched >= 2  # the search sees planted values, in tables and in the log

@@ -1,4 +1,4 @@
-"""What happens at hh.ru itself reaches a person through the running local cloud."""
+"""Outcomes at hh.ru itself reach a person through the running local cloud."""
 
 import time
 
@@ -8,18 +8,18 @@ DEADLINE_S = 30
 
 
 def shown_when(cloud, jwt, holds):
-    """The person's applications by negotiation, once *holds* of them."""
+    """Wait until *holds* of the person's applications by negotiation, and return them."""
     ends = time.monotonic() + DEADLINE_S
     while True:
         items = get(cloud, "/api/applications", jwt)["items"]
-        found = {one["negotiation_id"]: one for one in items}
+        found = {item["negotiation_id"]: item for item in items}
         if holds(found):
             return found
         assert time.monotonic() < ends, found
         time.sleep(0.3)
 
 
-def test_an_application_by_hand_and_its_invitation_are_shown_by_themselves(cloud):
+def test_manual_application_and_its_invitation_are_shown(cloud):
     _, jwt = log_in(cloud, "timur")
     made = cloud.sandbox("POST", "/people/timur/applications", {})
     (negotiation,) = made["negotiation_ids"]

@@ -16,7 +16,7 @@ EXAMPLES = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
 
 @pytest.fixture(scope="module")
 def demo_user(cloud):
-    """Connected as by ``make run``, which the clouds of tests leave out."""
+    """Connect the demo user as ``make run`` does, which the clouds of tests omit."""
     with cloud.client() as core:
         session = {"session_id": DEMO_USER_ID}
         url = core.get("/auth/hh/redirect", params=session).json()["url"]
@@ -27,7 +27,7 @@ def demo_user(cloud):
 
 @pytest.fixture
 def here(cloud, demo_user):
-    """An example with the addresses of the cloud under test."""
+    """Return an example with the addresses of the cloud under test."""
     secret = EXAMPLES[0]
 
     def adapt(example):
@@ -40,20 +40,20 @@ def here(cloud, demo_user):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.split("\n")[0][:60])
-def test_an_example_of_the_readme_runs(here, example):
+def test_readme_example_runs(here, example):
     ran = subprocess.run(
         ["bash", "-c", here(example)], capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_every_make_command_of_the_readme_exists():
+def test_readme_make_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^\s*make ([a-z-]+)", README, re.MULTILINE))
     named |= set(re.findall(r"`make ([a-z-]+)", README))
     assert named <= targets, named - targets
 
 
-def test_every_link_of_the_readme_leads_somewhere():
+def test_readme_links_resolve():
     for link in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / link).exists(), link

@@ -40,10 +40,10 @@ def anna(bff):
 
 @pytest.fixture(scope="module")
 def cv(bff, anna):
-    """Of Anna's first resume, as the page gets it."""
+    """Return the id of Anna's first resume, as the page gets it."""
     listed = bff.hh(anna, "resumes").json()
     assert listed["success"]
-    [resume] = [one for one in listed["items"] if one["title"] == "Python-разработчик"]
+    [resume] = [item for item in listed["items"] if item["title"] == "Python-разработчик"]
     return bff.import_resume(anna, resume["id"])
 
 
@@ -53,7 +53,7 @@ def publish(bff, **fields):
 
 
 def until(look, holds):
-    """What *look* finds, once it *holds*."""
+    """Wait until *holds* of the result of *look*, and return the result."""
     ends = time.monotonic() + WITHIN_S
     while not holds(found := look()):
         assert time.monotonic() < ends, f"{found}"
@@ -62,17 +62,17 @@ def until(look, holds):
 
 
 def at_hh(bff, person="anna"):
-    """Vacancy and letter of each application that hh.ru has."""
+    """Return vacancy and letter of each application that hh.ru has."""
     found = bff.cloud.sandbox("GET", f"/applications?person={person}")["applications"]
-    return [(one["vacancy_id"], one["letter"]) for one in found if one["outcome"] == "accepted"]
+    return [(sent["vacancy_id"], sent["letter"]) for sent in found if sent["outcome"] == "accepted"]
 
 
-def test_the_connect_button_is_hidden_after_the_login_and_the_cookie_stays(bff, anna):
+def test_login_hides_the_connect_button_and_keeps_the_cookie(bff, anna):
     assert bff.hh(anna, "status", retries=2).json()["connected"] is True
     assert anna.has_cookie
 
 
-def test_a_session_that_is_no_good_loses_its_cookie(bff):
+def test_invalid_session_loses_its_cookie(bff):
     session = bff.log_in("timur")
     session.jwt += "x"
     answer = bff.hh(session, "resumes")
@@ -80,7 +80,7 @@ def test_a_session_that_is_no_good_loses_its_cookie(bff):
     assert not session.has_cookie
 
 
-def test_a_resume_is_imported_with_schools_skills_and_contacts(bff, anna, cv):
+def test_resume_is_imported_with_schools_skills_contacts(bff, anna, cv):
     assert cv["education"] == "Северный технологический университет — Программная инженерия"
     assert cv["skills"] == ["Python", "FastAPI", "PostgreSQL", "Docker", "AWS", "Git"]
     assert (cv["email"], cv["phone"]) == ("anna.vesnina@example.org", "+79005550101")
@@ -89,7 +89,7 @@ def test_a_resume_is_imported_with_schools_skills_and_contacts(bff, anna, cv):
     assert (stored["skills"], stored["email"]) == (cv["skills"], cv["email"])
 
 
-def test_a_search_and_a_job_have_what_the_page_reads(bff):
+def test_search_and_job_have_the_fields_of_the_page(bff):
     found = bff.search("python").json()["jobs"]
     assert found
     for job in found:
@@ -102,7 +102,7 @@ def test_a_search_and_a_job_have_what_the_page_reads(bff):
 
 
 def search_at_once(bff, texts):
-    """Each answer with the seconds that it took, every status on the way, hh.ru's searches."""
+    """Return each response with its duration in seconds, every status, and hh.ru's searches."""
     time.sleep(REFILLS_S)
     before, begin = searches(bff), threading.Barrier(len(texts))
     bff.statuses.clear()
@@ -124,13 +124,13 @@ def searches(bff):
 
 @pytest.fixture(scope="module")
 def warm(bff):
-    """Processes that have started: fifty at once would wait for the cores of this machine."""
+    """Start processes first: fifty cold starts would wait for the cores of this machine."""
     for count in (10, 20, 30, 40, AT_ONCE, AT_ONCE):
         search_at_once(bff, ["python"] * count)
     return bff
 
 
-def test_fifty_equal_searches_at_once_are_one_at_hh_ru(warm):
+def test_fifty_equal_searches_send_one_request_to_hh(warm):
     answers, statuses, asked = search_at_once(warm, ["fifty equal"] * AT_ONCE)
     assert statuses == [200] * AT_ONCE
     assert asked == 1
@@ -138,8 +138,8 @@ def test_fifty_equal_searches_at_once_are_one_at_hh_ru(warm):
     assert max(took for _, took in answers) < PATIENCE_S
 
 
-def test_fifty_different_searches_at_once_are_answered_within_the_page_s_patience(warm):
-    """One after another at hh.ru's pace: 16.3 s. What cannot be in time is a 429 that says when."""
+def test_fifty_different_searches_end_before_page_timeout(warm):
+    """In sequence at hh.ru's pace: 16.3 s. A search that cannot be in time is a 429."""
     texts = [f"one of fifty {number}" for number in range(AT_ONCE)]
     answers, statuses, asked = search_at_once(warm, texts)
     for answer, took in answers:
@@ -154,14 +154,14 @@ def test_fifty_different_searches_at_once_are_answered_within_the_page_s_patienc
 
 
 @pytest.mark.parametrize("id", ["999999999999", "undefined", "%2e%2e"])
-def test_a_job_that_is_not_there_is_404_and_no_success(bff, id):
+def test_unknown_job_is_404(bff, id):
     answer = bff.job(id)
     assert (answer.status_code, answer.json()["success"]) == (404, False)
     assert isinstance(answer.json()["error"], str)
     assert answer.json()["advice"]
 
 
-def test_an_application_goes_out_and_shows_in_the_history(bff, anna, cv):
+def test_application_is_sent_and_shown_in_the_history(bff, anna, cv):
     vacancy = publish(bff)
     answer = bff.submit(anna, vacancy, LETTER, cv)
     assert answer.is_success, answer.text
@@ -176,7 +176,7 @@ def test_an_application_goes_out_and_shows_in_the_history(bff, anna, cv):
     assert [one for one, _ in at_hh(bff)].count(vacancy) == 1
 
 
-def test_another_letter_for_the_same_vacancy_is_no_server_error(bff, anna, cv):
+def test_second_letter_for_a_vacancy_is_no_server_error(bff, anna, cv):
     """The page shows a 409 as "Server error. Please try again later."."""
     vacancy = publish(bff)
     first = bff.submit(anna, vacancy, LETTER, cv)
@@ -184,7 +184,7 @@ def test_another_letter_for_the_same_vacancy_is_no_server_error(bff, anna, cv):
     assert first.status_code == again.status_code == 202
     assert first.json()["application_id"] == again.json()["application_id"]
     row = until(lambda: bff.history(anna)[vacancy], lambda found: found["status"] == "submitted")
-    [letter] = [text for one, text in at_hh(bff) if one == vacancy]
+    [letter] = [text for vacancy_id, text in at_hh(bff) if vacancy_id == vacancy]
     assert letter == row["cover_letter"]
     assert letter in (LETTER, "Другое письмо")
 
@@ -192,22 +192,20 @@ def test_another_letter_for_the_same_vacancy_is_no_server_error(bff, anna, cv):
 @pytest.mark.parametrize(
     ("change", "code"), [({"email": ""}, "missing_email"), ({"phone": "12"}, "missing_phone")]
 )
-def test_a_cv_without_contacts_is_refused_with_a_code_that_the_bff_translates(
-    bff, anna, cv, change, code
-):
+def test_cv_without_contacts_is_refused_with_a_known_code(bff, anna, cv, change, code):
     answer = bff.submit(anna, publish(bff), LETTER, {**cv, **change})
     assert (answer.status_code, answer.json()["error"]) == (422, code)
     assert anna.has_cookie
 
 
-def test_the_rate_limit_is_read_in_the_page_s_spelling(bff, anna):
+def test_rate_limit_has_the_field_names_of_the_page(bff, anna):
     shown = bff.rate_limit(anna)
     assert shown["capacity"] == 20
     assert shown["canApply"] is True
     assert isinstance(shown["applicationsToday"], int)
 
 
-def test_a_campaign_shows_words_that_the_page_knows_and_ends_with_all_counted(bff, anna):
+def test_campaign_states_are_known_to_the_page(bff, anna):
     good, tested = [publish(bff) for _ in range(2)], publish(bff, has_test=True)
     closed = publish(bff)
     bff.cloud.sandbox("POST", f"/vacancies/{closed}/close")
@@ -216,7 +214,7 @@ def test_a_campaign_shows_words_that_the_page_knows_and_ends_with_all_counted(bf
     assert re.search(r"(Z|[+-]\d\d:\d\d)$", started["estimatedCompletion"])
     until(lambda: bff.progress(anna, workflow), lambda found: found == (4, 2, 2))
     items = bff.items(anna, workflow)
-    assert {items[one]["status"] for one in good} == {"submitted"}
+    assert {items[item_id]["status"] for item_id in good} == {"submitted"}
     reason, _, link = items[tested]["last_error"].partition(": ")
     assert reason == "test_required"
     assert httpx.URL(link).path == f"/vacancy/{tested}" or tested in link
@@ -224,7 +222,7 @@ def test_a_campaign_shows_words_that_the_page_knows_and_ends_with_all_counted(bf
     assert set(good) <= {vacancy for vacancy, _ in at_hh(bff)}
 
 
-def test_a_new_login_shows_the_same_person_what_went_out_before(bff, anna):
+def test_new_login_shows_earlier_applications(bff, anna):
     before = bff.history(anna)
     assert before
     workflow, _ = bff.start_campaign(anna, [publish(bff)])
@@ -246,7 +244,7 @@ def relogged(bff, session):
     return bff.log_in("anna", session.id).jwt
 
 
-def test_a_user_that_nobody_knows_is_told_so_and_nothing_else(bff):
+def test_unknown_user_is_refused_without_details(bff):
     unknown = str(uuid4())
     headers = {"X-Core-Secret": bff.cloud.secrets["ORCHESTRATOR_SECRET"]}
     answer = bff.fetch("GET", f"/api/rate-limit/status?user_id={unknown}", headers)
@@ -255,8 +253,8 @@ def test_a_user_that_nobody_knows_is_told_so_and_nothing_else(bff):
     assert (undefined.status_code, undefined.json()["error"]) == (422, "invalid_request")
 
 
-def test_a_captcha_is_shown_with_its_link_and_noticed_as_solved(bff, anna, cv):
-    """hh.ru's captcha meets an application; nobody tells Core that it was solved."""
+def test_captcha_is_shown_with_its_link_until_solved(bff, anna, cv):
+    """hh.ru asks for a captcha at an application; Core notices by itself that it was solved."""
     sandbox = bff.cloud.sandbox
     sandbox("POST", "/faults", {"kind": "captcha", "path": "/negotiations"})
     vacancy = publish(bff)
@@ -293,5 +291,5 @@ def test_a_captcha_is_shown_with_its_link_and_noticed_as_solved(bff, anna, cv):
 
 
 def probes(bff):
-    """How often hh.ru was asked for applications that are out."""
+    """Return how many application requests hh.ru has received."""
     return bff.cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /negotiations", 0)

@@ -15,7 +15,7 @@ WITHIN_S = 60  # real seconds, on a busy machine
 
 
 class Client:
-    """What a person's browser does: a ticket, a socket, and the last ``seq`` remembered."""
+    """A stand-in for a browser: a ticket, a socket, and the last ``seq``."""
 
     def __init__(self, cloud, jwt):
         self.cloud = cloud
@@ -30,12 +30,12 @@ class Client:
 
     @property
     def jobs(self):
-        """Ids of all jobs that were told, as often as they were."""
-        news = [one for one in self.seen if one["type"] == "jobs.new"]
-        return [job["id"] for one in news for job in one["data"]["jobs"]]
+        """Return the ids of all jobs in events, duplicates included."""
+        news = [event for event in self.seen if event["type"] == "jobs.new"]
+        return [job["id"] for event in news for job in event["data"]["jobs"]]
 
     def listen(self, until):
-        """Connect, and take what comes behind the last one seen, until it is enough."""
+        """Connect and receive events after the last one seen, until *until* returns true."""
         asyncio.run(asyncio.wait_for(self._listen(until), WITHIN_S))
 
     async def _listen(self, until):
@@ -49,7 +49,7 @@ class Client:
             while not until():
                 message = await socket.receive_json()
                 if message["type"] != "ready" and message["seq"] not in {
-                    one["seq"] for one in self.seen
+                    event["seq"] for event in self.seen
                 }:
                     self.seen.append(message)
 
@@ -69,7 +69,7 @@ def until_found(client, search_id, number):
         time.sleep(0.2)
 
 
-def test_a_new_vacancy_is_told_within_an_interval_and_a_client_that_was_away_misses_nothing(cloud):
+def test_new_vacancy_is_notified_and_replayed(cloud):
     cloud.forget_pauses()
     _, jwt = log_in(cloud)
     client = Client(cloud, jwt)
@@ -85,15 +85,15 @@ def test_a_new_vacancy_is_told_within_an_interval_and_a_client_that_was_away_mis
     pass_interval(cloud)
     client.listen(lambda: second in client.jobs)
 
-    away = []  # nobody listens
+    away = []  # the client is disconnected
     for title in ("Механик", "Кладовщик"):
         away.append(publish(cloud, f"{title} {word}"))
         pass_interval(cloud)
         until_found(client, made["id"], 2 + len(away))
     client.listen(lambda: set(away) <= set(client.jobs))
-    told = [one for one in client.jobs if one in {first, second, *away}]
-    assert told == [first, second, *away], "each once, in the order of finding"
-    seqs = [one["seq"] for one in client.seen]
+    notified = [job for job in client.jobs if job in {first, second, *away}]
+    assert notified == [first, second, *away], "each once, in the order of the runs"
+    seqs = [event["seq"] for event in client.seen]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "in order, without a gap"
 
     now = client.call("POST", f"/api/schedules/{made['id']}/fetch")["run"]
@@ -101,7 +101,7 @@ def test_a_new_vacancy_is_told_within_an_interval_and_a_client_that_was_away_mis
     assert client.call("DELETE", f"/api/schedules/{made['id']}")["success"] is True
 
 
-def test_who_disconnects_loses_the_socket_and_another_s_cursor_opens_nothing(cloud):
+def test_disconnect_closes_the_socket_and_foreign_cursor_fails(cloud):
     _, jwt = log_in(cloud, "olga")
     client = Client(cloud, jwt)
     ticket = client.call("POST", "/api/realtime/ticket")

@@ -47,19 +47,19 @@ def refusal(answer):
     return answer.status_code, body["error"]
 
 
-def test_health_is_open_and_up(cloud):
+def test_health_is_public_and_up(cloud):
     answer = httpx.get(f"{cloud.url}/api/v1/system/health")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "db": "up"})
 
 
-def test_the_api_is_described_in_swagger_ui(cloud):
+def test_api_is_described_in_swagger_ui(cloud):
     answer = httpx.get(f"{cloud.url}/_local/docs")
     assert answer.headers["content-type"].startswith("text/html")
     assert "SwaggerUIBundle(" in answer.text
     assert "/api/jobs/search" in answer.text
 
 
-def test_the_original_s_search_answers_jobs_of_the_bff_s_types(core, cloud):
+def test_search_returns_jobs_of_the_bff_types(core, cloud):
     answer = core.post("/api/jobs/search", json=README_BODY)
     assert answer.status_code == 200
     body = answer.json()
@@ -75,7 +75,7 @@ def test_the_original_s_search_answers_jobs_of_the_bff_s_types(core, cloud):
     assert len(stored) == len(body["jobs"])
 
 
-def test_pages_do_not_overlap_and_end_where_hh_ru_ends(core):
+def test_pages_do_not_overlap_and_end_as_on_hh(core):
     def page(number):
         body = core.post("/api/jobs/search", json={"text": "", "page": number, "per_page": 50})
         return body.json()
@@ -88,7 +88,7 @@ def test_pages_do_not_overlap_and_end_where_hh_ru_ends(core):
     assert core.post("/api/jobs/search", json={"page": 40, "per_page": 50}).status_code == 422
 
 
-def test_a_job_is_shown_in_full_by_vacancy_id_and_by_row_id(core, cloud):
+def test_job_is_found_by_vacancy_id_and_by_row_id(core, cloud):
     found = core.post("/api/jobs/search", json={"text": "Python", "per_page": 1}).json()["jobs"][0]
     answer = core.get(f"/api/jobs/{found['id']}")
     assert answer.status_code == 200
@@ -112,7 +112,7 @@ def test_a_job_is_shown_in_full_by_vacancy_id_and_by_row_id(core, cloud):
         "00000000-0000-0000-0000-000000000000",
     ],
 )
-def test_what_is_no_job_is_404_and_walks_nowhere(core, cloud, bad):
+def test_invalid_job_id_is_404(core, cloud, bad):
     before = cloud.sandbox("GET", "/state")["calls"]["by_route"]
     assert core.get(f"/api/jobs/{bad}").status_code == 404
     after = cloud.sandbox("GET", "/state")["calls"]["by_route"]
@@ -121,12 +121,12 @@ def test_what_is_no_job_is_404_and_walks_nowhere(core, cloud, bad):
 
 
 @pytest.mark.parametrize("secret", ["wrong", "0", "None"])
-def test_a_wrong_secret_is_401(cloud, secret):
+def test_wrong_secret_is_401(cloud, secret):
     with cloud.client(secret) as stranger:
         assert refusal(stranger.post("/api/jobs/search", json=README_BODY)) == (401, "unauthorized")
 
 
-def test_no_secret_is_401(cloud):
+def test_missing_secret_is_401(cloud):
     answer = httpx.post(f"{cloud.url}/api/jobs/search", json=README_BODY)
     assert refusal(answer) == (401, "unauthorized")
 
@@ -146,9 +146,7 @@ def test_no_secret_is_401(cloud):
         ({"text": "x" * 5000}, "text"),
     ],
 )
-def test_bad_input_is_422_naming_the_field_and_asks_hh_ru_for_nothing_wider(
-    core, cloud, body, field
-):
+def test_invalid_input_is_422_and_sends_no_request_to_hh(core, cloud, body, field):
     def searches():
         return cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
 
@@ -159,14 +157,14 @@ def test_bad_input_is_422_naming_the_field_and_asks_hh_ru_for_nothing_wider(
     assert searches() == before
 
 
-def test_bad_json_is_400_and_a_megabyte_413(core):
+def test_invalid_json_is_400_and_a_megabyte_413(core):
     for content in ("{", "[]", "", "null", "\xff\xfe"):
         assert refusal(core.post("/api/jobs/search", content=content)) == (400, "invalid_json")
     huge = json.dumps({"text": "x" * 1_000_000})
     assert refusal(core.post("/api/jobs/search", content=huge)) == (413, "payload_too_large")
 
 
-def test_the_caller_s_request_id_comes_back(core):
+def test_request_id_of_the_caller_is_returned(core):
     request_id = "0f7fbd1e-4a57-4a63-8f0e-0c5b1a0c1b52"
     answer = core.post("/api/jobs/search", json={"area": "x"}, headers={"X-Request-ID": request_id})
     assert answer.headers["x-request-id"] == request_id

@@ -1,5 +1,5 @@
-"""Order and completeness, whatever happens: broadcasters killed in the middle, several at once,
-bells that come twice or never, posts that fail or whose answer is lost."""
+"""Order and completeness of events under failures: killed and concurrent broadcasters, repeated and
+lost wake-ups, failed posts and lost responses."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.fixtures.realtime import eventually
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.realtime import broadcaster, connections, event_log, sockets, websocket_handlers
 
-# Answers bells, one a line: an environment of the function of its own.
+# Handles a wake-up per line: a separate environment of the function.
 WORKER = """
 import json, sys
 from functions.broadcaster.app import handler
@@ -32,7 +32,7 @@ for line in sys.stdin:
 
 
 class Worker:
-    """A process of the function ``broadcaster``."""
+    """A process of the function ``broadcaster``, driven over its standard input."""
 
     def __init__(self):
         self.process = subprocess.Popen(
@@ -43,16 +43,16 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self._said() == "ready"
+        assert self._read_reply() == "ready"
 
-    def ring(self, account_id):
-        """Let it answer a bell; what it answered, or ``None`` if it was killed meanwhile."""
+    def broadcast(self, account_id):
+        """Send it a wake-up; return its result, or ``None`` if it was killed."""
         self.process.stdin.write(f"{account_id}\n")
         self.process.stdin.flush()
-        answer = self._said()
-        return json.loads(answer.removeprefix("answer ")) if answer else None
+        reply = self._read_reply()
+        return json.loads(reply.removeprefix("answer ")) if reply else None
 
-    def _said(self):
+    def _read_reply(self):
         while line := self.process.stdout.readline():
             if line.startswith(("ready", "answer ")):
                 return line.strip()
@@ -83,8 +83,8 @@ def anna(room):
     return account_id, room.user(account_id)
 
 
-def told(seqs, end, start=0):
-    """Every event above *start* came, and none that is new before an older one."""
+def assert_in_order(seqs, end, start=0):
+    """Assert that every event above *start* arrived, and no new one before an older one."""
     seen = start
     for seq in seqs:
         assert seq <= seen + 1, seqs
@@ -92,7 +92,7 @@ def told(seqs, end, start=0):
     assert seen == end, seqs
 
 
-def when_the_lease_has_expired(account_id):
+def broadcast_after_lease_expiry(account_id):
     later = clock.real_ms() + connections.LEASE_MS
     failed = broadcaster.run(
         [account_id], connection=postgres.connection(), clock=clock.now, real_ms=lambda: later
@@ -101,13 +101,14 @@ def when_the_lease_has_expired(account_id):
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 61])
-def test_a_broadcaster_that_is_killed_in_the_middle_loses_nothing(room, anna, workers, at):
-    """*at*: the post in which it dies; 0 is ``ready``, and after 50 events it writes down."""
+def test_killed_broadcaster_loses_no_event(room, anna, workers, at):
+    """*at*: the post during which it is killed; 0 is ``ready``; it saves progress after 50
+    events."""
     account_id, user_id = anna
     count = 70
     for _ in range(count):
-        room.happen(account_id)
-    dying, other = room.opened(user_id), room.opened(user_id, count)
+        room.append_event(account_id)
+    dying, other = room.open_connection(user_id), room.open_connection(user_id, count)
     worker = workers()
 
     def answer():
@@ -117,79 +118,80 @@ def test_a_broadcaster_that_is_killed_in_the_middle_loses_nothing(room, anna, wo
         return 200
 
     room.management.answers[dying] = answer
-    assert worker.ring(account_id) is None
+    assert worker.broadcast(account_id) is None
     del room.management.answers[dying]
     assert room.unserved() == 1
-    room.ring(account_id)  # the dead one still has the lease
-    when_the_lease_has_expired(account_id)
-    told(room.management.seqs(dying), count)
+    room.broadcast(account_id)  # the killed process still holds the lease
+    broadcast_after_lease_expiry(account_id)
+    assert_in_order(room.management.seqs(dying), count)
     assert len(room.management.seqs(dying)) <= count + broadcaster.EVENTS_PER_READ + 1
-    told(room.management.seqs(other), count, count)
+    assert_in_order(room.management.seqs(other), count, count)
     assert room.unserved() == 0
 
 
-def test_broadcasters_at_once_on_one_account_keep_the_order(room, anna, workers):
+def test_concurrent_broadcasters_of_an_account_keep_the_order(room, anna, workers):
     account_id, user_id = anna
-    ids = [room.opened(user_id) for _ in range(5)]
-    crew = [workers() for _ in range(3)]
-    more = threading.Event()
+    ids = [room.open_connection(user_id) for _ in range(5)]
+    broadcasters = [workers() for _ in range(3)]
+    done = threading.Event()
 
-    def answer_bells(worker):
-        while not more.is_set():
-            assert worker.ring(account_id) == {"batchItemFailures": []}
+    def broadcast_until_done(worker):
+        while not done.is_set():
+            assert worker.broadcast(account_id) == {"batchItemFailures": []}
 
-    with ThreadPoolExecutor(len(crew)) as pool:
-        working = [pool.submit(answer_bells, worker) for worker in crew]
+    with ThreadPoolExecutor(len(broadcasters)) as pool:
+        futures = [pool.submit(broadcast_until_done, worker) for worker in broadcasters]
         for _ in range(60):
-            room.happen(account_id)
-        # whoever finds a lease taken leaves, and still nothing waits for another bell
+            room.append_event(account_id)
+        # a broadcaster that finds the lease taken leaves, and still no event is left behind
         eventually(lambda: all(room.management.seqs(id)[-1:] == [60] for id in ids))
-        more.set()
-        for each in working:
-            each.result()
+        done.set()
+        for future in futures:
+            future.result()
     for id in ids:
-        told(room.management.seqs(id), 60)
+        assert_in_order(room.management.seqs(id), 60)
         assert room.management.types(id).count("ready") == 1
-        assert len(room.management.seqs(id)) == 60  # the leases kept doubles away
-    room.ring(account_id)
+        assert len(room.management.seqs(id)) == 60  # the leases prevent duplicates
+    room.broadcast(account_id)
     assert room.unserved() == 0
 
 
-def test_what_happens_while_the_lease_is_held_needs_no_further_bell(room, anna):
-    """The bell of an event finds the lease taken, and its holder on its way out."""
+def test_event_during_release_needs_no_further_wake_up(room, anna):
+    """The wake-up of an event finds the lease taken while its holder releases it."""
     account_id, user_id = anna
-    id = room.opened(user_id)
-    room.happen(account_id)
-    let_go, late = connections.release, []
+    id = room.open_connection(user_id)
+    room.append_event(account_id)
+    release, appended = connections.release, []
 
-    def slowly(*values, **named):
-        if not late:
-            late.append(1)
-            happening = threading.Thread(target=_happen, args=(room, account_id))
-            happening.start()
-            happening.join()
-            [one] = connections.list_of_account(account_id)
-            assert connections.acquire_lease(one, sender="other", now_ms=clock.real_ms()) is None
-        return let_go(*values, **named)
+    def append_then_release(*values, **keywords):
+        if not appended:
+            appended.append(1)
+            appending = threading.Thread(target=_append_second, args=(room, account_id))
+            appending.start()
+            appending.join()
+            [stored] = connections.list_of_account(account_id)
+            now_ms = clock.real_ms()
+            assert connections.acquire_lease(stored, sender="other", now_ms=now_ms) is None
+        return release(*values, **keywords)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "release", slowly)
-        room.ring(account_id)
+        patch.setattr(connections, "release", append_then_release)
+        room.broadcast(account_id)
     assert room.management.seqs(id) == [1, 2]
 
 
-def _happen(room, account_id):
+def _append_second(room, account_id):
     room.rows("UPDATE accounts SET last_event_seq = 2 WHERE id = %s", account_id)
     room.rows("INSERT INTO events VALUES (%s, 2, %s, 'jobs.new', '{}')", account_id, clock.now())
 
 
-# ── any order of anything ────────────────────────────────────────────────────────────────────────
+# ── random steps ─────────────────────────────────────────────────────────────────────────────────
 
-KINDS = ("jobs.new", "fetch.completed", "account.updated")
+EVENT_TYPES = ("jobs.new", "fetch.completed", "account.updated")
 OUTCOMES = ("sent", "sent", "sent", "slow", "refused", "lost")
 STEPS = st.one_of(
-    st.tuples(st.just("happen"), st.sampled_from(KINDS)),
-    st.tuples(st.just("ring"), st.lists(st.sampled_from(OUTCOMES), max_size=6)),
+    st.tuples(st.just("append"), st.sampled_from(EVENT_TYPES)),
+    st.tuples(st.just("broadcast"), st.lists(st.sampled_from(OUTCOMES), max_size=6)),
     st.tuples(st.just("replay"), st.integers(0, 1), st.integers(0, 4)),
     st.tuples(st.just("subscribe"), st.integers(0, 1)),
 )
@@ -197,7 +199,7 @@ STEPS = st.one_of(
 
 @dataclass
 class Posts:
-    """Sockets that do with each post what is said; afterwards they work."""
+    """A poster with a given outcome for each post; later posts succeed."""
 
     outcomes: list[str] = field(default_factory=list)
     messages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -212,23 +214,23 @@ class Posts:
             raise sockets.PostRefused(0)
 
     async def close(self, connection_id):
-        raise AssertionError("nobody is to be let go")
+        raise AssertionError("no connection is to be closed")
 
 
-def client(messages, topics):
-    """What a client that drops what it has seen has in the end, since it last began."""
-    cursor, had = None, []
+def deduplicate(messages, topics):
+    """Return the cursor of the last replay, and the seqs that a client keeps since then."""
+    cursor, seqs = None, []
     for message in messages:
         if message["type"] == "ready":
-            cursor, had = message["cursor"], []
+            cursor, seqs = message["cursor"], []
             start = cursor
         elif message["seq"] > cursor:
-            # what lies between is of other topics, or this is a gap
+            # skipped seqs are of other topics, or this is a gap
             assert message.get("after", message["seq"] - 1) <= cursor, messages
             assert message["type"].partition(".")[0] in topics
             cursor = message["seq"]
-            had.append(cursor)
-    return start, had
+            seqs.append(cursor)
+    return start, seqs
 
 
 @settings(
@@ -237,32 +239,32 @@ def client(messages, topics):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEPS, min_size=3, max_size=14))
-def test_whatever_happens_each_event_comes_once_in_order(room, steps):
+def test_random_steps_deliver_each_event_once_in_order(room, steps):
     account_id = room.account()
     user_id, posts, log = room.user(account_id), Posts(), []
     topics = [list(websocket_handlers.TOPICS), ["jobs"]]
-    ids = [room.opened(user_id, 0), room.opened(user_id, 0, topics=["jobs"])]
+    ids = [room.open_connection(user_id, 0), room.open_connection(user_id, 0, topics=["jobs"])]
 
-    def ring():
+    def broadcast():
         broadcaster.run(
             [account_id], connection=postgres.connection(), clock=clock.now, poster=posts
         )
 
     for step in steps:
         match step:
-            case "happen", kind:
-                log.append((room.happen(account_id, kind), kind))
-            case "ring", outcomes:
+            case "append", event_type:
+                log.append((room.append_event(account_id, event_type), event_type))
+            case "broadcast", outcomes:
                 posts.outcomes = list(outcomes)
-                ring()
+                broadcast()
                 posts.outcomes = []
-            case "replay", which, cursor:
-                room.say(ids[which], {"type": "replay", "cursor": min(cursor, len(log))})
-            case "subscribe", which:
-                room.say(ids[which], {"type": "subscribe", "topics": topics[which]})
-    ring()
+            case "replay", index, cursor:
+                room.send_frame(ids[index], {"type": "replay", "cursor": min(cursor, len(log))})
+            case "subscribe", index:
+                room.send_frame(ids[index], {"type": "subscribe", "topics": topics[index]})
+    broadcast()
     for id, wanted in zip(ids, topics, strict=True):
-        start, had = client(posts.messages[id], wanted)
-        assert had == [seq for seq, kind in log if seq > start and kind.partition(".")[0] in wanted]
+        start, seqs = deduplicate(posts.messages[id], wanted)
+        assert seqs == [seq for seq, name in log if seq > start and name.split(".")[0] in wanted]
     event_log.notify_unserved(connection=postgres.connection(), most=10)
     assert room.unserved() == 0

@@ -1,4 +1,4 @@
-"""``/dev/connect`` over real HTTP, in front of a Core that answers what a test wants."""
+"""``/dev/connect`` over real HTTP, in front of a Core with scripted responses."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ ACCOUNT = {
 
 
 class Core:
-    """Answers by route; *asked* are the requests: method, path with query, headers."""
+    """Scripted responses by route; *asked*: the requests as method, path with query, headers."""
 
     def __init__(self):
         self.asked = []
@@ -49,7 +49,7 @@ class Core:
 
 
 class Browser:
-    """A client that keeps no cookies and follows nothing; *page* is the origin."""
+    """A client without a cookie jar that follows no redirect; *page*: the origin."""
 
     def __init__(self, session, page, core):
         self._session, self.page, self.core = session, page, core
@@ -110,7 +110,7 @@ def visit():
     return run
 
 
-def test_a_login_starts_at_core_and_ends_in_cookies_that_no_script_reads(visit):
+def test_login_through_core_ends_in_http_only_cookies(visit):
     async def scenario(browser):
         status, text, headers = await browser("GET", PATH)
         assert status == 200
@@ -138,7 +138,7 @@ def test_a_login_starts_at_core_and_ends_in_cookies_that_no_script_reads(visit):
     visit(scenario)
 
 
-def test_a_session_that_the_browser_has_is_kept(visit):
+def test_existing_session_of_the_browser_is_kept(visit):
     async def scenario(browser):
         await browser("POST", f"{PATH}/login", {SESSION: SESSION_ID})
         assert browser.core.asked[-1].query["session_id"] == SESSION_ID
@@ -148,7 +148,7 @@ def test_a_session_that_the_browser_has_is_kept(visit):
     visit(scenario)
 
 
-def test_a_connected_person_sees_the_resumes_and_a_line_to_try(visit):
+def test_connected_person_sees_resumes_and_a_command(visit):
     async def scenario(browser):
         status, text, _ = await browser("GET", PATH, SIGNED_IN)
         assert status == 200
@@ -163,7 +163,7 @@ def test_a_connected_person_sees_the_resumes_and_a_line_to_try(visit):
     visit(scenario)
 
 
-def test_refusals_are_told_and_escaped(visit):
+def test_refusals_are_shown_escaped(visit):
     async def scenario(browser):
         browser.core.refuse("GET /auth/hh/callback", 400, "access_denied", EVIL)
         path = f"{PATH}?error=access_denied&state=s"
@@ -184,7 +184,7 @@ def test_refusals_are_told_and_escaped(visit):
     visit(scenario)
 
 
-def test_what_comes_from_hh_is_escaped(visit):
+def test_text_from_hh_is_escaped(visit):
     async def scenario(browser):
         resume = {"title": EVIL, "id": EVIL, "status": {"name": EVIL}}
         browser.core.answers["GET /api/hh/resumes"] = 200, {"items": [resume]}
@@ -200,7 +200,7 @@ def test_what_comes_from_hh_is_escaped(visit):
     visit(scenario)
 
 
-def test_a_captcha_is_a_link_and_a_button(visit):
+def test_captcha_is_shown_as_link_and_button(visit):
     async def scenario(browser):
         browser.core.refuse("GET /api/hh/resumes", 409, "hh_captcha")
         browser.core.access(state="captcha", captcha_url='https://hh.ru/captcha?a=1&b="')
@@ -217,7 +217,7 @@ def test_a_captcha_is_a_link_and_a_button(visit):
     visit(scenario)
 
 
-def test_a_login_that_ended_at_hh_can_be_made_again(visit):
+def test_login_refused_at_hh_can_be_repeated(visit):
     async def scenario(browser):
         browser.core.access(state="reauth_required", message="Log in again.")
         _, text, _ = await browser("GET", PATH, SIGNED_IN)
@@ -227,7 +227,7 @@ def test_a_login_that_ended_at_hh_can_be_made_again(visit):
     visit(scenario)
 
 
-def test_disconnecting_forgets_the_jwt_and_keeps_the_session(visit):
+def test_disconnect_deletes_the_jwt_and_keeps_the_session(visit):
     async def scenario(browser):
         status, _, headers = await browser("POST", f"{PATH}/disconnect", SIGNED_IN)
         assert (status, headers["Location"]) == (303, PATH)
@@ -242,7 +242,7 @@ def test_disconnecting_forgets_the_jwt_and_keeps_the_session(visit):
     visit(scenario)
 
 
-def test_a_jwt_that_is_no_good_any_more_is_forgotten(visit):
+def test_invalid_jwt_is_deleted(visit):
     async def scenario(browser):
         browser.core.refuse(f"GET /api/accounts/{SESSION_ID}", 401, "invalid_token")
         status, text, headers = await browser("GET", PATH, SIGNED_IN)
@@ -270,7 +270,7 @@ def test_a_jwt_that_is_no_good_any_more_is_forgotten(visit):
         {"Accept": "text/html"},
     ],
 )
-def test_another_site_cannot_send_its_forms(visit, action, headers):
+def test_form_of_another_site_is_refused(visit, action, headers):
     async def scenario(browser):
         status, _, _ = await browser("POST", f"{PATH}/{action}", SIGNED_IN, **headers)
         assert status == 403
@@ -281,7 +281,7 @@ def test_another_site_cannot_send_its_forms(visit, action, headers):
     visit(scenario)
 
 
-def test_a_browser_without_fetch_metadata_proves_itself_by_its_origin(visit):
+def test_browser_without_fetch_metadata_needs_an_origin(visit):
     async def scenario(browser):
         status, _, _ = await browser("POST", f"{PATH}/login", Origin=browser.page)
         assert status == 303
@@ -289,7 +289,7 @@ def test_a_browser_without_fetch_metadata_proves_itself_by_its_origin(visit):
     visit(scenario)
 
 
-def test_people_are_sent_to_the_address_that_hh_returns_to(visit):
+def test_page_redirects_to_the_host_of_the_redirect_uri(visit):
     async def scenario(browser):
         asked = browser.page.replace("localhost", "127.0.0.1")
         host = asked.removeprefix("http://")
@@ -299,7 +299,7 @@ def test_people_are_sent_to_the_address_that_hh_returns_to(visit):
     visit(scenario)
 
 
-def test_a_redirect_uri_of_somebody_else_is_told(visit):
+def test_foreign_redirect_uri_is_reported(visit):
     async def scenario(browser):
         _, text, _ = await browser("GET", PATH)
         assert "https://bff.example/auth" in text

@@ -99,7 +99,9 @@ class Soak:
             for search in (searches[number], searches[(number * 3 + 1) % len(searches)]):
                 query_id = self.harness.query(**search)
                 self.harness.save(query_id, account_id, INTERVAL_S)
-            self.sockets[account_id] = self.room.opened(self.room.user(account_id), cursor=0)
+            self.sockets[account_id] = self.room.open_connection(
+                self.room.user(account_id), cursor=0
+            )
 
     def _start_worker(self):
         return self.workers.start(self.harness.world.clock.path, timeout_s=TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What clients say: tickets, first frames, frames that make no sense, limits, other people's."""
+"""Tickets, first frames, invalid frames, limits, and isolation of accounts."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ def anna(room):
 
 
 def error(room, id):
-    """The last thing that a connection was told, which is an error."""
+    """Return the code of the last message, which is an error."""
     last = room.management.messages[id][-1]
     assert (last["v"], last["type"]) == (1, "error")
     assert last["message"]
@@ -33,10 +33,10 @@ def error(room, id):
 # ── tickets ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_ticket_comes_with_the_address_that_it_is_brought_to(room, anna):
+def test_ticket_comes_with_its_websocket_url(room, anna):
     _, user_id = anna
     before = clock.now()
-    status, answer = room.ask_ticket({"user_id": str(user_id)})
+    status, answer = room.request_ticket({"user_id": str(user_id)})
     assert status == 200
     assert answer["url"] == f"ws://localhost:4000/ws?ticket={answer['ticket']}"
     left = datetime.fromisoformat(answer["expires_at"]) - before
@@ -46,33 +46,33 @@ def test_a_ticket_comes_with_the_address_that_it_is_brought_to(room, anna):
     )
 
 
-def test_a_browser_needs_its_jwt_and_nothing_else(room, anna):
+def test_browser_gets_a_ticket_with_its_jwt_alone(room, anna):
     _, user_id = anna
     jwt = session_tokens.issue(user_id, now=clock.now())
     for body in (None, {}, {"user_id": str(user_id)}):
-        status, answer = room.ask_ticket(body, jwt=jwt)
+        status, answer = room.request_ticket(body, jwt=jwt)
         assert status == 200
         assert room.connect(answer["ticket"])[0] == 200
-    status, answer = room.ask_ticket({"user_id": str(uuid4())}, jwt=jwt)
+    status, answer = room.request_ticket({"user_id": str(uuid4())}, jwt=jwt)
     assert (status, answer["error"]) == (403, "user_mismatch")
 
 
-def test_who_never_connected_hh_ru_has_no_events_to_hear_of(room):
-    status, answer = room.ask_ticket({"user_id": str(room.user(None))})
+def test_user_without_an_account_gets_no_ticket(room):
+    status, answer = room.request_ticket({"user_id": str(room.user(None))})
     assert (status, answer["error"]) == (409, "reauth_required")
-    status, answer = room.ask_ticket({"user_id": str(uuid4())})
+    status, answer = room.request_ticket({"user_id": str(uuid4())})
     assert (status, answer["error"]) == (404, "user_not_found")
-    status, answer = room.ask_ticket({})
+    status, answer = room.request_ticket({})
     assert (status, answer["error"]) == (422, "invalid_request")
 
 
-def test_a_ticket_is_good_once_within_a_minute(room, anna):
+def test_ticket_is_valid_once_within_a_minute(room, anna):
     _, user_id = anna
     ticket = room.ticket(user_id)
     status, id = room.connect(ticket)
     assert status == 200
     assert room.connect(ticket)[0] == 401
-    assert room.connect(ticket, id=id)[0] == 200  # API Gateway asks once more for the same one
+    assert room.connect(ticket, connection_id=id)[0] == 200  # API Gateway may retry
     assert len(connections.list_of_account(anna[0])) == 1
     late, moment = room.ticket(user_id), clock.now()
     clock.install(lambda: moment + timedelta(seconds=61))
@@ -83,13 +83,13 @@ def test_a_ticket_is_good_once_within_a_minute(room, anna):
     assert len(connections.list_of_account(anna[0])) == 1
 
 
-def test_what_is_no_ticket_opens_nothing(room):
+def test_invalid_ticket_is_refused(room):
     for ticket in ("", "A" * 43, "A" * 100_000, "null", "билет"):
         assert room.connect(ticket)[0] == 401
     assert room.items() == []
 
 
-def test_a_ticket_of_a_session_that_has_ended_opens_nothing(room, anna):
+def test_ticket_of_an_ended_session_is_refused(room, anna):
     account_id, user_id = anna
     revoked = room.ticket(user_id)
     room.rows("UPDATE users SET tokens_valid_from = %s WHERE id = %s", clock.now(), user_id)
@@ -105,36 +105,36 @@ def test_a_ticket_of_a_session_that_has_ended_opens_nothing(room, anna):
     assert connections.list_of_account(account_id) == []
 
 
-def test_an_account_has_at_most_twenty_connections(room, anna):
+def test_account_has_at_most_twenty_connections(room, anna):
     account_id, user_id = anna
-    ids = [room.connected(user_id) for _ in range(connections.MAX_PER_ACCOUNT)]
+    ids = [room.connect_user(user_id) for _ in range(connections.MAX_PER_ACCOUNT)]
     refused, _ = room.connect(room.ticket(user_id))
     assert refused == 429
-    assert {one.id for one in connections.list_of_account(account_id)} == set(ids)
+    assert {found.id for found in connections.list_of_account(account_id)} == set(ids)
     other = room.user(room.account())
-    room.connected(other)
-    room.hang_up(ids[0])
-    room.connected(user_id)
+    room.connect_user(other)
+    room.disconnect(ids[0])
+    room.connect_user(user_id)
     assert len(connections.list_of_account(account_id)) == connections.MAX_PER_ACCOUNT
 
 
-def test_connections_that_can_be_nobody_s_count_no_more(room, anna):
+def test_stale_connections_do_not_count(room, anna):
     account_id, user_id = anna
-    silent = [room.connected(user_id, age_s=61) for _ in range(10)]
+    silent = [room.connect_user(user_id, age_s=61) for _ in range(10)]
     old = []
     for _ in range(10):
-        old.append(room.connected(user_id, age_s=59))
-        room.say(old[-1], {"type": "subscribe"})
-    id = room.connected(user_id)
-    assert {one.id for one in connections.list_of_account(account_id)} == {*old, id}
-    assert not [one for one in silent if room.items(one)]
+        old.append(room.connect_user(user_id, age_s=59))
+        room.send_frame(old[-1], {"type": "subscribe"})
+    id = room.connect_user(user_id)
+    assert {found.id for found in connections.list_of_account(account_id)} == {*old, id}
+    assert not [id for id in silent if room.items(id)]
 
 
-def test_of_many_that_come_at_once_never_more_than_twenty_stay(room, anna):
+def test_concurrent_connects_never_exceed_the_limit(room, anna):
     account_id, user_id = anna
     holder = tickets.TicketHolder(user_id, account_id, clock.now())
 
-    def come(number):
+    def connect(number):
         try:
             connections.add(f"c-{number}", holder, connected_at_ms=clock.real_ms())
         except connections.TooManyConnections:
@@ -142,22 +142,22 @@ def test_of_many_that_come_at_once_never_more_than_twenty_stay(room, anna):
         return 1
 
     with ThreadPoolExecutor(8) as pool:
-        let_in = sum(pool.map(come, range(30)))
-    assert let_in == len(connections.list_of_account(account_id)) <= connections.MAX_PER_ACCOUNT
+        accepted = sum(pool.map(connect, range(30)))
+    assert accepted == len(connections.list_of_account(account_id)) <= connections.MAX_PER_ACCOUNT
 
 
 # ── frames ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_ping_is_answered_whatever_state_the_connection_is_in(room, anna):
-    id = room.connected(anna[1])
-    room.say(id, {"type": "ping"})
-    room.say(id, {"type": "subscribe"})
-    room.say(id, {"type": "ping"})
+def test_ping_is_answered_in_every_connection_state(room, anna):
+    id = room.connect_user(anna[1])
+    room.send_frame(id, {"type": "ping"})
+    room.send_frame(id, {"type": "subscribe"})
+    room.send_frame(id, {"type": "ping"})
     assert room.management.messages[id] == [{"v": 1, "type": "pong"}] * 2
 
 
-NONSENSE = [
+INVALID_FRAMES = [
     ("", "invalid_frame"),
     ("hello", "invalid_frame"),
     ("[]", "invalid_frame"),
@@ -181,74 +181,72 @@ NONSENSE = [
 ]
 
 
-def test_frames_that_make_no_sense_are_told_so_and_change_nothing(room, anna):
-    id = room.connected(anna[1])
+def test_invalid_frames_get_an_error_and_change_nothing(room, anna):
+    id = room.connect_user(anna[1])
     before = room.items(id)
-    room.bells()
-    for frame, code in NONSENSE:
-        room.say(id, frame)
+    room.take_wake_ups()
+    for frame, code in INVALID_FRAMES:
+        room.send_frame(id, frame)
         assert error(room, id) == code, frame
     assert room.items(id) == before
-    assert room.bells() == []
-    room.say(id, {"type": "replay", "cursor": 0})
+    assert room.take_wake_ups() == []
+    room.send_frame(id, {"type": "replay", "cursor": 0})
     assert connections.find(id).state == "open"
 
 
-def test_a_first_frame_rings_and_is_answered_by_ready_alone(room, anna):
+def test_first_frame_notifies_and_is_answered_by_ready(room, anna):
     account_id, user_id = anna
-    id = room.connected(user_id)
-    room.bells()
-    room.say(id, {"type": "subscribe", "topics": ["jobs", "jobs"]})
-    assert room.bells() == [account_id]
-    room.ring(account_id)
+    id = room.connect_user(user_id)
+    room.take_wake_ups()
+    room.send_frame(id, {"type": "subscribe", "topics": ["jobs", "jobs"]})
+    assert room.take_wake_ups() == [account_id]
+    room.broadcast(account_id)
     assert room.management.types(id) == ["ready"]
     assert connections.find(id).topics == ("jobs",)
 
 
-def test_a_connection_that_nobody_knows_is_told_to_come_again(room, anna):
+def test_frame_of_an_unknown_connection_asks_to_reconnect(room, anna):
     account_id, user_id = anna
-    id = room.opened(user_id)
+    id = room.open_connection(user_id)
     connections.delete(id, account_id)
-    room.say(id, {"type": "replay", "cursor": 0})
+    room.send_frame(id, {"type": "replay", "cursor": 0})
     assert error(room, id) == "reconnect"
     assert room.management.closed == [id]
-    room.say(id, {"type": "subscribe", "topics": ["jobs"]})
+    room.send_frame(id, {"type": "subscribe", "topics": ["jobs"]})
     assert room.items() == []
-    room.hang_up(id)
+    room.disconnect(id)
 
 
-def test_whose_session_has_ended_learns_nothing_by_a_frame(room, anna):
+def test_frame_of_an_ended_session_gets_no_events(room, anna):
     account_id, user_id = anna
-    room.happen(account_id)
-    id = room.connected(user_id)
+    room.append_event(account_id)
+    id = room.connect_user(user_id)
     room.rows("UPDATE users SET tokens_valid_from = %s WHERE id = %s", clock.now(), user_id)
-    room.say(id, {"type": "replay", "cursor": 0})
+    room.send_frame(id, {"type": "replay", "cursor": 0})
     assert error(room, id) == "reconnect"
     assert room.management.closed == [id]
-    room.ring(account_id)
+    room.broadcast(account_id)
     assert room.management.seqs(id) == []
 
 
-def test_hanging_up_leaves_nothing(room, anna):
-    id = room.opened(anna[1])
-    room.hang_up(id)
+def test_disconnect_deletes_the_connection(room, anna):
+    id = room.open_connection(anna[1])
+    room.disconnect(id)
     assert room.items() == []
-    room.hang_up(id)
+    room.disconnect(id)
 
 
-def test_a_client_that_is_gone_already_fails_nothing(room, anna):
-    id = room.connected(anna[1])
+def test_reply_to_a_gone_client_fails_nothing(room, anna):
+    id = room.connect_user(anna[1])
     room.management.answers[id] = lambda: 410
-    room.say(id, {"type": "ping"})
-    room.say(id, "nonsense")
+    room.send_frame(id, {"type": "ping"})
+    room.send_frame(id, "nonsense")
 
 
-def test_replies_go_where_the_frame_came_from_unless_a_variable_says_otherwise(
-    room, anna, monkeypatch
-):
-    id = room.connected(anna[1])
+def test_replies_go_to_the_origin_unless_an_endpoint_is_set(room, anna, monkeypatch):
+    id = room.connect_user(anna[1])
     monkeypatch.setenv("WEBSOCKET_API_ENDPOINT", "")
-    room.say(id, {"type": "ping"})
+    room.send_frame(id, {"type": "ping"})
     assert room.management.types(id) == ["pong"]
     request = {"domainName": "id.execute-api.eu-central-1.amazonaws.com", "stage": "ws"}
     assert (
@@ -257,44 +255,46 @@ def test_replies_go_where_the_frame_came_from_unless_a_variable_says_otherwise(
     )
 
 
-def test_the_database_being_down_is_a_refusal_to_come_again(room, anna, monkeypatch):
+def test_unavailable_database_refuses_connect_and_replay(room, anna, monkeypatch):
     ticket = room.ticket(anna[1])
-    id = room.connected(anna[1])
+    id = room.connect_user(anna[1])
     reset_environment()
     monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nothing")
     assert room.connect(ticket)[0] == 503
-    room.say(id, {"type": "replay", "cursor": 0})
+    room.send_frame(id, {"type": "replay", "cursor": 0})
     assert error(room, id) == "database_unavailable"
     reset_environment()
 
 
-# ── other people's ───────────────────────────────────────────────────────────────────────────────
+# ── isolation ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nobody_receives_another_account_s_events(room, anna):
-    """Timur tries with what he can get hold of: cursors, tickets, topics, ids, frames."""
+def test_no_account_receives_events_of_another(room, anna):
+    """Timur tries with everything he can obtain: cursors, tickets, topics, ids, frames."""
     annas, anna_user = anna
     timurs = room.account()
     timur_user = room.user(timurs)
     for number in range(5):
-        room.happen(annas, secret=f"anna's {number}")
-    room.happen(timurs, mine="timur's")
-    hers = room.opened(anna_user, 0)
+        room.append_event(annas, secret=f"anna's {number}")
+    room.append_event(timurs, mine="timur's")
+    hers = room.open_connection(anna_user, 0)
     used = room.ticket(anna_user)
     assert room.connect(used)[0] == 200
-    mine = room.connected(timur_user)
-    room.say(mine, {"type": "replay", "cursor": 5})  # a cursor of hers is above his last event
+    mine = room.connect_user(timur_user)
+    room.send_frame(
+        mine, {"type": "replay", "cursor": 5}
+    )  # a cursor of hers is above his last event
     assert error(room, mine) == "bad_cursor"
     more = {"account_id": str(annas), "user_id": str(anna_user), "connection_id": hers}
-    room.say(mine, {"type": "replay", "cursor": 0, **more})
-    room.say(mine, {"type": "subscribe", "topics": ["jobs", "account"], **more})
-    room.say(mine, {"type": "subscribe", "topics": [str(annas)]})
+    room.send_frame(mine, {"type": "replay", "cursor": 0, **more})
+    room.send_frame(mine, {"type": "subscribe", "topics": ["jobs", "account"], **more})
+    room.send_frame(mine, {"type": "subscribe", "topics": [str(annas)]})
     assert error(room, mine) == "invalid_frame"
     assert room.connect(used)[0] == 401
-    assert room.connect(used, id=mine)[0] == 401
-    room.ring(annas, timurs)
-    room.happen(annas, secret="anna's")
-    room.ring(timurs, annas)
+    assert room.connect(used, connection_id=mine)[0] == 401
+    room.broadcast(annas, timurs)
+    room.append_event(annas, secret="anna's")
+    room.broadcast(timurs, annas)
     assert "anna" not in json.dumps(room.management.messages[mine])
     assert [m["data"] for m in room.management.messages[mine] if "data" in m] == [
         {"mine": "timur's"}
@@ -303,74 +303,75 @@ def test_nobody_receives_another_account_s_events(room, anna):
     assert "timur" not in json.dumps(room.management.messages[hers])
 
 
-# ── places, and floods ───────────────────────────────────────────────────────────────────────────
+# ── limits ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def full(room, user_id):
-    """An account that has no place left, all of it open."""
-    ids = [room.connected(user_id) for _ in range(connections.MAX_PER_ACCOUNT)]
+def fill(room, user_id):
+    """Open as many connections as an account may have, and return their ids."""
+    ids = [room.connect_user(user_id) for _ in range(connections.MAX_PER_ACCOUNT)]
     for id in ids:
-        room.say(id, {"type": "subscribe"})
+        room.send_frame(id, {"type": "subscribe"})
     return ids
 
 
-def asked_about(room):
+def checked_connections(room):
     return {unquote(path).rpartition("/")[2] for path, _ in room.management.signed}
 
 
-def test_connection_whose_disconnect_was_lost_gives_its_place_to_a_new_one(room, anna):
+def test_gone_connection_makes_room_for_a_new_one(room, anna):
     account_id, user_id = anna
-    ids = full(room, user_id)
+    ids = fill(room, user_id)
     for id in ids[3:5]:
         room.management.answers[id] = lambda: 410
-    new = room.connected(user_id)
-    kept = {one.id for one in connections.list_of_account(account_id)}
+    new = room.connect_user(user_id)
+    kept = {found.id for found in connections.list_of_account(account_id)}
     assert kept == {*ids, new} - {*ids[3:5]}
     assert all(not room.items(id) for id in ids[3:5])
-    room.connected(user_id)
+    room.connect_user(user_id)
     room.management.signed.clear()
     assert room.connect(room.ticket(user_id))[0] == 429
-    assert asked_about(room) >= {*ids} - {*ids[3:5]}
-    assert room.management.closed == [], "who is there is only asked about"
+    assert checked_connections(room) >= {*ids} - {*ids[3:5]}
+    assert room.management.closed == [], "existing connections are only checked"
     assert all(room.management.types(id) == [] for id in ids)
 
 
 @pytest.mark.parametrize("status", [429, 500, 403])
-def test_connection_of_which_nothing_is_known_keeps_its_place(room, anna, status):
+def test_connection_of_unknown_state_keeps_its_place(room, anna, status):
     account_id, user_id = anna
-    ids = full(room, user_id)
+    ids = fill(room, user_id)
     for id in ids:
         room.management.answers[id] = lambda: status
     assert room.connect(room.ticket(user_id))[0] == 429
-    assert {one.id for one in connections.list_of_account(account_id)} == set(ids)
+    assert {found.id for found in connections.list_of_account(account_id)} == set(ids)
 
 
-def test_connection_that_is_still_connecting_is_not_taken_for_gone(room, anna):
-    """API Gateway answers 410 for one whose $connect has not returned."""
+def test_connecting_connection_is_not_mistaken_for_gone(room, anna):
+    """API Gateway returns 410 for a connection whose $connect has not returned."""
     account_id, user_id = anna
-    young = [room.connected(user_id) for _ in range(10)]
-    older = [room.connected(user_id, age_s=40) for _ in range(10)]
+    young = [room.connect_user(user_id) for _ in range(10)]
+    older = [room.connect_user(user_id, age_s=40) for _ in range(10)]
     for id in (*young, *older):
         room.management.answers[id] = lambda: 410
-    new = room.connected(user_id)
-    assert {one.id for one in connections.list_of_account(account_id)} == {*young, new}
-    assert asked_about(room) == set(older)
+    new = room.connect_user(user_id)
+    assert {found.id for found in connections.list_of_account(account_id)} == {*young, new}
+    assert checked_connections(room) == set(older)
 
 
-def test_connection_that_floods_is_told_so_and_closed_and_others_are_heard(room, anna):
+def test_flooding_connection_is_closed_and_others_are_served(room, anna):
     _, user_id = anna
-    flooding, other = room.connected(user_id), room.connected(user_id)
+    flooding, other = room.connect_user(user_id), room.connect_user(user_id)
     for _ in range(200):
-        room.say(flooding, {"type": "ping"})
+        room.send_frame(flooding, {"type": "ping"})
     assert room.management.closed == [flooding]
-    said = room.management.messages[flooding]
-    assert [one["type"] for one in said] == ["pong"] * frame_budget.BURST + ["error"]
-    assert said[-1]["error"] == "too_many_frames"
-    room.say(other, {"type": "ping"})
+    messages = room.management.messages[flooding]
+    types = [message["type"] for message in messages]
+    assert types == ["pong"] * frame_budget.BURST + ["error"]
+    assert messages[-1]["error"] == "too_many_frames"
+    room.send_frame(other, {"type": "ping"})
     assert room.management.types(other) == ["pong"]
 
 
-def test_frames_at_the_pace_of_the_budget_are_all_within():
+def test_frames_at_the_refill_rate_stay_within_budget():
     moment = [0.0]
     budget = frame_budget.FrameBudget(lambda: moment[0])
     for _ in range(1000):
@@ -395,6 +396,6 @@ def test_budget_of_very_many_connections_stays_bounded():
     assert len(budget._full_at) <= frame_budget.MAX_REMEMBERED
 
 
-def test_what_clients_say_is_answered_apart_from_who_connects():
+def test_frames_have_a_function_apart_from_connect():
     routes = load().websocket.routes
     assert routes["$connect"] == routes["$disconnect"] != routes["$default"]

@@ -66,7 +66,7 @@ class Api:
         return await self._http.ws_connect(f"{self.origin}/ws{query}", **options)
 
     async def refused(self, query="", **options):
-        """The status of a handshake that does not succeed."""
+        """Return the status of a refused handshake."""
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             await self.connect(query, **options)
         return refusal.value.status
@@ -89,7 +89,7 @@ class Api:
         return [e for e in events if kind in (None, e["requestContext"]["eventType"])]
 
     async def event(self, kind, number=1):
-        """The function's event of that kind, by its number, once there is one."""
+        """Wait for the function's event of that type and number, and return it."""
         await eventually(lambda: len(self.events(kind)) >= number)
         return self.events(kind)[number - 1]
 
@@ -98,7 +98,7 @@ class Api:
         return event["requestContext"]["connectionId"]
 
     def go(self):
-        """Let functions go on that wait."""
+        """Let waiting functions continue."""
         (self._folder / "go").touch()
 
     def log(self, name):
@@ -113,13 +113,13 @@ async def eventually(condition):
 
 
 async def ending(client):
-    """How the server ends the connection: its messages before that, the code."""
-    said = []
+    """Return the messages before the server closes the connection, and the close code."""
+    received_texts = []
     while True:
         received = await client.receive(timeout=DEADLINE_S)
         if received.type is not WSMsgType.TEXT:
-            return said, client.close_code
-        said.append(received.data)
+            return received_texts, client.close_code
+        received_texts.append(received.data)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def api(tmp_path):
     return start
 
 
-def test_a_connection_is_told_to_its_function_from_beginning_to_end(api):
+def test_function_gets_connect_message_and_disconnect(api):
     async def scenario():
         async with api() as running:
             client = await running.connect("?ticket=t&a=1&a=2", headers={"X-Mine": "yes"})
@@ -190,9 +190,9 @@ def test_a_connection_is_told_to_its_function_from_beginning_to_end(api):
             assert disconnect["requestContext"]["disconnectStatusCode"] == 4001
             assert disconnect["requestContext"]["disconnectReason"] == "bye"
             for event in (message, disconnect):
-                told = event["requestContext"]
-                assert told["connectionId"] == context["connectionId"]
-                assert told["connectedAt"] == context["connectedAt"]
+                disconnect_context = event["requestContext"]
+                assert disconnect_context["connectionId"] == context["connectionId"]
+                assert disconnect_context["connectedAt"] == context["connectedAt"]
 
     asyncio.run(scenario())
 
@@ -212,7 +212,7 @@ def test_connect_refuses_the_handshake(api, what, status):
     asyncio.run(scenario())
 
 
-def test_connect_that_takes_too_long_refuses_the_handshake(api):
+def test_slow_connect_refuses_the_handshake(api):
     async def scenario():
         async with api(integration_s=0.5) as running:
             assert await running.refused("?do=wait") == 504
@@ -247,7 +247,7 @@ def test_each_route_is_throttled(api):
     asyncio.run(scenario())
 
 
-def test_what_is_no_handshake_reaches_no_function(api):
+def test_invalid_handshake_reaches_no_function(api):
     async def scenario():
         async with api() as running:
             upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
@@ -262,7 +262,7 @@ def test_what_is_no_handshake_reaches_no_function(api):
     asyncio.run(scenario())
 
 
-def test_the_function_chooses_a_subprotocol(api):
+def test_function_chooses_a_subprotocol(api):
     async def scenario():
         async with api() as running:
             chosen = await running.connect("?do=subprotocol", protocols=("a", "b"))
@@ -274,7 +274,7 @@ def test_the_function_chooses_a_subprotocol(api):
     asyncio.run(scenario())
 
 
-def test_nothing_can_be_posted_before_connect_has_answered(api):
+def test_post_before_connect_returned_is_gone(api):
     async def scenario():
         async with api() as running:
             connecting = asyncio.ensure_future(running.connect("?do=wait"))
@@ -295,7 +295,7 @@ def test_nothing_can_be_posted_before_connect_has_answered(api):
 
 
 async def eventually_open(running, name):
-    """The client knows of its connection a moment before the gateway has written it down."""
+    """The client knows of its connection a moment before the gateway has stored it."""
     deadline = time.monotonic() + DEADLINE_S
     while (await running.ask("GET", f"/@connections/{name}"))[0] == 410:
         assert time.monotonic() < deadline
@@ -314,7 +314,7 @@ async def eventually_open(running, name):
         ("", "$default"),
     ],
 )
-def test_a_message_goes_to_the_route_that_it_names(api, body, route):
+def test_message_goes_to_the_route_it_names(api, body, route):
     async def scenario():
         async with api() as running:
             client = await running.connect()
@@ -326,7 +326,7 @@ def test_a_message_goes_to_the_route_that_it_names(api, body, route):
     asyncio.run(scenario())
 
 
-def test_a_message_without_a_route_is_forbidden(api):
+def test_message_without_a_route_is_forbidden(api):
     async def scenario():
         async with api(routes={"shout": "F"}) as running:
             client = await running.connect()
@@ -344,7 +344,7 @@ def test_a_message_without_a_route_is_forbidden(api):
 
 
 @pytest.mark.parametrize("what", ["raise", "malformed"])
-def test_a_function_that_fails_is_an_error_that_says_nothing_about_it(api, what):
+def test_failed_function_gives_an_error_without_details(api, what):
     async def scenario():
         async with api() as running:
             client = await running.connect()
@@ -361,7 +361,7 @@ def test_a_function_that_fails_is_an_error_that_says_nothing_about_it(api, what)
     asyncio.run(scenario())
 
 
-def test_a_function_that_takes_too_long_is_an_error(api):
+def test_function_timeout_gives_an_error(api):
     async def scenario():
         async with api(integration_s=3) as running:
             assert (await running.ask("GET", "/jobs"))[0] == 200  # no cold start within the limit
@@ -375,14 +375,14 @@ def test_a_function_that_takes_too_long_is_an_error(api):
     asyncio.run(scenario())
 
 
-def test_messages_of_a_connection_are_handled_in_their_order_and_their_answers_go_nowhere(api):
+def test_messages_are_handled_in_order_and_results_dropped(api):
     async def scenario():
         async with api() as running:
             client = await running.connect()
             bodies = [json.dumps({"n": n, "do": "500" if n % 2 else None}) for n in range(8)]
             for body in bodies:
                 await client.send_str(body)
-            await client.close()  # what was said before is heard
+            await client.close()  # earlier messages are still handled
             await running.event("DISCONNECT")
             assert [event["body"] for event in running.events("MESSAGE")] == bodies
             assert await ending(client) == ([], 1000)
@@ -431,7 +431,7 @@ class _Collector:
         return False
 
 
-def test_frames_are_limited_and_so_are_messages(api):
+def test_frame_and_message_size_is_limited(api):
     async def scenario():
         async with api() as running:
             client = await running.connect()
@@ -460,7 +460,7 @@ def test_frames_are_limited_and_so_are_messages(api):
     asyncio.run(scenario())
 
 
-def test_an_idle_connection_is_closed_and_one_that_speaks_is_not(api):
+def test_idle_connection_is_closed_and_active_one_is_kept(api):
     async def scenario():
         async with api(idle_s=3) as running:
             idle, busy = await running.connect(), await running.connect()
@@ -480,7 +480,7 @@ def test_an_idle_connection_is_closed_and_one_that_speaks_is_not(api):
     asyncio.run(scenario())
 
 
-def test_no_connection_lives_for_ever(api):
+def test_connection_has_a_maximum_lifetime(api):
     async def scenario():
         async with api(life_s=2) as running:
             client = await running.connect()
@@ -494,7 +494,7 @@ def test_no_connection_lives_for_ever(api):
     asyncio.run(scenario())
 
 
-def test_a_client_that_vanishes_is_told_as_that(api):
+def test_vanished_client_gives_an_abnormal_disconnect(api):
     async def scenario():
         async with api() as running:
             vanishing, silent = await running.connect(), await running.connect()
@@ -510,7 +510,7 @@ def test_a_client_that_vanishes_is_told_as_that(api):
     asyncio.run(scenario())
 
 
-def test_a_client_that_does_not_wait_for_connect_is_told_as_gone(api):
+def test_client_gone_during_connect_gives_a_disconnect(api):
     async def scenario():
         async with api() as running:
             connecting = asyncio.ensure_future(running.connect("?do=wait"))
@@ -525,10 +525,10 @@ def test_a_client_that_does_not_wait_for_connect_is_told_as_gone(api):
     asyncio.run(scenario())
 
 
-def test_a_client_that_does_not_read_keeps_nobody_waiting(api):
+def test_client_that_does_not_read_blocks_no_post(api):
     async def scenario():
         async with api(flush_s=0.1, close_wait_s=0.5) as running:
-            deaf = await running.connect()  # aiohttp stops reading when nobody takes messages
+            deaf = await running.connect()  # aiohttp stops reading while messages are not received
             name = await running.connection_id()
             await eventually_open(running, name)
             posted = 0
@@ -555,7 +555,7 @@ def test_a_client_that_does_not_read_keeps_nobody_waiting(api):
     asyncio.run(scenario())
 
 
-def test_a_message_in_the_outbox_leaves_before_the_connection_is_closed(api):
+def test_queued_message_is_sent_before_the_close(api):
     async def scenario():
         async with api() as running:
             client = await running.connect()
@@ -570,7 +570,7 @@ def test_a_message_in_the_outbox_leaves_before_the_connection_is_closed(api):
     asyncio.run(scenario())
 
 
-def test_boto3_reaches_connections(api):
+def test_boto3_manages_connections(api):
     def client_of(endpoint):
         return boto3.client(
             "apigatewaymanagementapi",
@@ -613,7 +613,7 @@ def test_boto3_reaches_connections(api):
     asyncio.run(scenario())
 
 
-def test_an_unsigned_or_unknown_request_about_a_connection_is_forbidden(api):
+def test_unsigned_or_unknown_management_call_is_forbidden(api):
     async def scenario():
         async with api() as running:
             client = await running.connect()
@@ -631,7 +631,7 @@ def test_an_unsigned_or_unknown_request_about_a_connection_is_forbidden(api):
     asyncio.run(scenario())
 
 
-def test_stopping_closes_every_connection_and_tells_so(api):
+def test_stop_closes_connections_with_disconnect_events(api):
     async def scenario():
         async with api(stop_s=DEADLINE_S) as running:
             clients = [await running.connect() for _ in range(3)]
@@ -644,7 +644,7 @@ def test_stopping_closes_every_connection_and_tells_so(api):
     asyncio.run(scenario())
 
 
-def test_stopping_waits_for_nobody_for_long(api):
+def test_stop_does_not_wait_for_slow_functions(api):
     async def scenario():
         async with api(stop_s=3) as running:
             client = await running.connect()
@@ -660,7 +660,7 @@ def test_stopping_waits_for_nobody_for_long(api):
     asyncio.run(scenario())
 
 
-def test_logs_tell_names_and_sizes_and_nothing_else(api):
+def test_logs_hold_names_and_sizes_alone(api):
     async def scenario():
         async with api() as running:
             client = await running.connect("?ticket=secret-ticket", protocols=("secret-protocol",))

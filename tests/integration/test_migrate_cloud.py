@@ -1,4 +1,4 @@
-"""The operator's migration of a stack: moto's CloudFormation, a server in Lambda's place."""
+"""The operator's migration of a stack: moto's CloudFormation, and a stub of Lambda."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STACK = "ullgetthejob-core-test"
 
 
 class Lambda(HTTPServer):
-    """Answers ``Invoke`` with what it is told, and remembers what it was asked."""
+    """A stub of ``Invoke`` with scripted responses, which records its requests."""
 
     answer: tuple[int, dict[str, str], Any] = (200, {}, None)
 
@@ -81,33 +81,33 @@ def deploy(output: str) -> None:
 
 
 @mock_aws
-def test_the_migrator_is_the_one_that_the_stacks_outputs_name() -> None:
+def test_migrator_is_found_by_the_stack_output() -> None:
     deploy("MigratorFunctionName")
     assert migrate_cloud.migrator_of(STACK) == "the-migrator"
 
 
 @mock_aws
-def test_a_stack_without_a_migrator_is_named() -> None:
+def test_stack_without_a_migrator_is_reported() -> None:
     deploy("SomethingElse")
     with pytest.raises(LookupError, match=STACK):
         migrate_cloud.migrator_of(STACK)
 
 
-def test_the_functions_answer_comes_back(lambda_service: Lambda) -> None:
+def test_result_of_the_function_is_returned(lambda_service: Lambda) -> None:
     lambda_service.answer = (200, {}, {"revision_after": "0003"})
     assert migrate_cloud.migrate("it", {"revision": "head"}) == {"revision_after": "0003"}
     path = "/2015-03-31/functions/it/invocations"
     assert lambda_service.asked == [(path, {"revision": "head"})]
 
 
-def test_an_error_of_the_function_is_told_in_its_words(lambda_service: Lambda) -> None:
+def test_function_error_is_reported_with_its_message(lambda_service: Lambda) -> None:
     headers = {"x-amz-function-error": "Unhandled"}
     lambda_service.answer = (200, headers, {"errorMessage": "another migrator is at work"})
     with pytest.raises(migrate_cloud.MigrationFailed, match="another migrator is at work"):
         migrate_cloud.migrate("it", {})
 
 
-def test_a_migration_is_never_asked_for_twice(lambda_service: Lambda) -> None:
+def test_migration_is_never_retried(lambda_service: Lambda) -> None:
     lambda_service.answer = (500, {}, {"message": "Service failure"})
     with pytest.raises(botocore.exceptions.ClientError):
         migrate_cloud.migrate("it", {})

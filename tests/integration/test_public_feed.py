@@ -1,4 +1,4 @@
-"""The public feed, from the outbox to a BFF that takes only what the real one takes."""
+"""The public feed, from the outbox to a BFF that validates as the real one does."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START = datetime(2026, 11, 25, 9, tzinfo=UTC)
-JOB = """
+INSERT_JOB = """
     INSERT INTO jobs (external_id, hh_vacancy_id, title, company, salary, area, url, description,
                       source, search_query, inserted_at, updated_at, vacancy)
     VALUES (%(id)s, %(id)s, %(title)s, %(company)s, %(salary)s, %(area)s, %(url)s,
@@ -49,29 +49,29 @@ with postgres.session() as connection:
 
 
 @dataclass
-class Feed:
-    """The outbox, on a clock that the test moves."""
+class FeedHarness:
+    """Drives the outbox and the publisher, on a clock that the test moves."""
 
     bff: Bff
     at: datetime = START
-    made: int = 0
+    created: int = 0
 
     def now(self) -> datetime:
         return self.at
 
-    def later(self, **by: float) -> None:
-        self.at += timedelta(**by)
+    def advance(self, **duration: float) -> None:
+        self.at += timedelta(**duration)
 
-    def new(self, number: int = 1, **columns: Any) -> list[str]:
-        """Vacancies of these *columns*, added to the feed."""
+    def add_vacancies(self, number: int = 1, **columns: Any) -> list[str]:
+        """Store vacancies with these *columns*, add them to the feed, and return their ids."""
         ids = []
         connection = postgres.connection()
         with connection.transaction():
             for _ in range(number):
-                self.made += 1
-                id = str(100_000_000 + self.made)
+                self.created += 1
+                vacancy_id = str(100_000_000 + self.created)
                 row = {
-                    "title": f"Vacancy {self.made}",
+                    "title": f"Vacancy {self.created}",
                     "company": None,
                     "salary": None,
                     "area": None,
@@ -80,14 +80,15 @@ class Feed:
                     "search_query": None,
                     **columns,
                 }
-                connection.execute(JOB, {"id": id, "now": self.at.replace(tzinfo=None), **row})
-                ids.append(id)
+                now = self.at.replace(tzinfo=None)
+                connection.execute(INSERT_JOB, {"id": vacancy_id, "now": now, **row})
+                ids.append(vacancy_id)
             outbox.add(ids, connection=connection, now=self.at)
         return ids
 
     def run(self) -> bool:
         return publisher.run(
-            connection=postgres.connection(), clock=self.now, request_id="the-bell-that-rang"
+            connection=postgres.connection(), clock=self.now, request_id="the-wake-up"
         )
 
     def rows(self, columns: str = "vacancy_id, state, reason") -> list[tuple[Any, ...]]:
@@ -104,7 +105,7 @@ def feed(
     database_url: str,
     bff: Bff,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Feed]:
+) -> Iterator[FeedHarness]:
     assert dynamodb_tables
     for name, value in {
         "DATABASE_URL": database_url,
@@ -115,17 +116,17 @@ def feed(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("BFF_BROADCAST", raising=False)
     postgres.close()
-    made = Feed(bff)
-    clock.install(made.now)
+    harness = FeedHarness(bff)
+    clock.install(harness.now)
     telemetry.flush()
-    yield made
+    yield harness
     telemetry.flush()
     clock.install(None)
     postgres.close()
 
 
-def bells(seconds: float = 0) -> list[dict[str, Any]]:
-    """The messages that wait in the queue, taken out; waits *seconds* for the first."""
+def take_wake_ups(seconds: float = 0) -> list[dict[str, Any]]:
+    """Receive and delete the messages in the queue; wait up to *seconds* for the first."""
     found: list[dict[str, Any]] = []
     queue = {"QueueUrl": os.environ["PUBLIC_FEED_QUEUE_URL"]}
     ends = time.monotonic() + seconds
@@ -142,7 +143,7 @@ def bells(seconds: float = 0) -> list[dict[str, Any]]:
 
 
 def metrics(text: str) -> dict[str, float]:
-    """The sum of each metric in what was printed."""
+    """Return the sum of each metric in the printed lines."""
     sums: dict[str, float] = {}
     for line in text.splitlines():
         found = json.loads(line) if line.startswith("{") else {}
@@ -156,8 +157,8 @@ def metrics(text: str) -> dict[str, float]:
 # ── what is posted ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_new_vacancy_is_posted_once_in_the_words_of_the_bff(feed: Feed) -> None:
-    [first] = feed.new(
+def test_new_vacancy_is_posted_once_in_the_bff_format(feed: FeedHarness) -> None:
+    [first] = feed.add_vacancies(
         title="Python developer",
         company="Ромашка",
         salary="100-200 RUR",
@@ -165,11 +166,11 @@ def test_a_new_vacancy_is_posted_once_in_the_words_of_the_bff(feed: Feed) -> Non
         url="https://hh.ru/vacancy/1",
         description="x" * 5_000,
     )
-    [second] = feed.new(title="Nothing else is known")
+    [second] = feed.add_vacancies(title="Nothing else is known")
     assert feed.run() is False
     [broadcast] = feed.bff.received
     assert broadcast.status == 200
-    assert broadcast.headers["x-request-id"] == "the-bell-that-rang"
+    assert broadcast.headers["x-request-id"] == "the-wake-up"
     assert broadcast.headers["content-type"] == "application/json"
     assert broadcast.body == {
         "jobs": [
@@ -203,15 +204,15 @@ def test_a_new_vacancy_is_posted_once_in_the_words_of_the_bff(feed: Feed) -> Non
     assert len(feed.bff.received) == 1
 
 
-def test_a_vacancy_is_in_the_feed_once_however_often_it_is_added(feed: Feed) -> None:
-    [id] = feed.new()
+def test_vacancy_added_twice_is_posted_once(feed: FeedHarness) -> None:
+    [id] = feed.add_vacancies()
     feed.run()
     outbox.add([id, id], connection=postgres.connection(), now=feed.at)
     feed.run()
     assert feed.bff.shown == [id]
 
 
-def test_the_body_carries_no_person_and_no_search(feed: Feed) -> None:
+def test_body_holds_no_person_and_no_search(feed: FeedHarness) -> None:
     marker = "MARKER-of-a-person-or-search"
     connection = postgres.connection()
     query = connection.execute(
@@ -226,7 +227,7 @@ def test_the_body_carries_no_person_and_no_search(feed: Feed) -> None:
     ).fetchone()
     assert query is not None
     assert account is not None
-    [id] = feed.new(search_query=marker)
+    [id] = feed.add_vacancies(search_query=marker)
     connection.execute(
         "INSERT INTO saved_searches (account_id, user_id, query_id, name, search,"
         " interval_seconds, time_zone, created_at, updated_at)"
@@ -246,23 +247,23 @@ def test_the_body_carries_no_person_and_no_search(feed: Feed) -> None:
         assert secret_word not in sent
 
 
-def test_vacancies_go_out_in_order_a_hundred_at_once(feed: Feed) -> None:
-    ids = feed.new(250)
+def test_vacancies_are_posted_in_order_in_batches_of_100(feed: FeedHarness) -> None:
+    ids = feed.add_vacancies(250)
     assert feed.run() is False
-    assert [len(one.ids) for one in feed.bff.received] == [100, 100, 50]
-    assert [one.body["stats"]["total"] for one in feed.bff.received] == [250, 150, 50]
+    assert [len(broadcast.ids) for broadcast in feed.bff.received] == [100, 100, 50]
+    assert [broadcast.body["stats"]["total"] for broadcast in feed.bff.received] == [250, 150, 50]
     assert feed.bff.shown == ids
 
 
-def test_the_bell_rings_once_a_transaction_and_after_it(feed: Feed) -> None:
+def test_transaction_sends_one_wake_up_after_its_commit(feed: FeedHarness) -> None:
     connection = postgres.connection()
     with connection.transaction():
         outbox.add(["1", "2"], connection=connection, now=feed.at)
         outbox.add(["3"], connection=connection, now=feed.at)
-        assert bells() == []
-    assert bells(20) == [{"feed": "public"}]
+        assert take_wake_ups() == []
+    assert take_wake_ups(20) == [{"feed": "public"}]
     outbox.add(["1"], connection=connection, now=feed.at)
-    assert bells() == [], "it was there already"
+    assert take_wake_ups() == [], "it was there already"
 
     def fail() -> None:
         with connection.transaction():
@@ -271,25 +272,25 @@ def test_the_bell_rings_once_a_transaction_and_after_it(feed: Feed) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
-    assert bells() == []
+    assert take_wake_ups() == []
     assert len(feed.rows()) == 3
 
 
-def test_what_jobs_does_not_have_is_dead_and_holds_nothing_up(feed: Feed) -> None:
+def test_missing_vacancy_is_dead_and_delays_no_other(feed: FeedHarness) -> None:
     outbox.add(["1"], connection=postgres.connection(), now=feed.at)
-    [id] = feed.new()
+    [id] = feed.add_vacancies()
     feed.run()
     assert feed.rows() == [("1", "dead", "no_such_vacancy"), (id, "posted", None)]
 
 
-# ── a BFF that does not take it ──────────────────────────────────────────────────────────────────
+# ── failures of the BFF ──────────────────────────────────────────────────────────────────────────
 
 
-def test_of_a_batch_that_is_not_taken_only_the_bad_ones_die(feed: Feed) -> None:
-    good = feed.new(40)
-    bad = feed.new(1, title="BAD") + feed.new(1, title="BAD")
-    good += feed.new(30)
-    bad += feed.new(1, title="BAD")
+def test_rejected_batch_ends_dead_only_for_bad_vacancies(feed: FeedHarness) -> None:
+    good = feed.add_vacancies(40)
+    bad = feed.add_vacancies(1, title="BAD") + feed.add_vacancies(1, title="BAD")
+    good += feed.add_vacancies(30)
+    bad += feed.add_vacancies(1, title="BAD")
     feed.bff.trouble = lambda body: 400 if "BAD" in json.dumps(body) else None
     while feed.run():
         pass
@@ -300,10 +301,10 @@ def test_of_a_batch_that_is_not_taken_only_the_bad_ones_die(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_what_the_bff_will_never_take_is_dead_at_once(
-    feed: Feed, status: int, capsys: pytest.CaptureFixture[str]
+def test_permanently_rejected_vacancy_is_dead_at_once(
+    feed: FeedHarness, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    feed.new()
+    feed.add_vacancies()
     feed.bff.trouble = lambda _body: status
     assert feed.run() is False
     assert [row[1:] for row in feed.rows()] == [("dead", f"http_{status}")]
@@ -312,20 +313,20 @@ def test_what_the_bff_will_never_take_is_dead_at_once(
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
-def test_a_bff_in_trouble_is_asked_again_with_growing_pauses(
-    feed: Feed, status: int, capsys: pytest.CaptureFixture[str]
+def test_failing_bff_is_retried_with_growing_pauses(
+    feed: FeedHarness, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    feed.new()
+    feed.add_vacancies()
     feed.bff.trouble = lambda _body: status
     for pause in (10, 30, 120, 600, 1800, 1800):
         posts = len(feed.bff.received)
         assert feed.run() is False
         assert feed.run() is False
         assert len(feed.bff.received) == posts + 1
-        feed.later(seconds=pause - 1)
+        feed.advance(seconds=pause - 1)
         assert feed.run() is False
         assert len(feed.bff.received) == posts + 1
-        feed.later(seconds=1)
+        feed.advance(seconds=1)
     telemetry.flush()
     assert metrics(capsys.readouterr().out) == {"PublicFeedFailed": 6}
     feed.bff.trouble = lambda _body: None
@@ -333,62 +334,62 @@ def test_a_bff_in_trouble_is_asked_again_with_growing_pauses(
     assert feed.states() == ["posted"]
 
 
-def test_while_the_bff_is_down_new_vacancies_wait_behind_the_old(
-    feed: Feed, monkeypatch: pytest.MonkeyPatch
+def test_new_vacancies_wait_behind_old_while_the_bff_is_down(
+    feed: FeedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_BASE_URL", f"http://127.0.0.1:{free_port()}")
-    old = feed.new(3)
+    old = feed.add_vacancies(3)
     feed.run()
     assert [row[1:] for row in feed.rows()] == [("waiting", "unreachable")] * 3
     monkeypatch.setenv("API_BASE_URL", f"{feed.bff.url}/")
-    new = feed.new(2)
+    new = feed.add_vacancies(2)
     feed.run()
-    assert feed.bff.received == [], "the BFF rests, also from new ones"
-    feed.later(seconds=10)
+    assert feed.bff.received == [], "the pause applies to new vacancies too"
+    feed.advance(seconds=10)
     feed.run()
     assert feed.bff.shown == old + new
 
 
-def test_a_short_pause_rings_for_itself_a_long_one_waits_for_the_sweeper(feed: Feed) -> None:
-    feed.new()
-    bells(20)
+def test_short_pause_sends_a_wake_up_long_one_awaits_sweeper(feed: FeedHarness) -> None:
+    feed.add_vacancies()
+    take_wake_ups(20)
     feed.bff.trouble = lambda _body: 500
     feed.run()
-    assert bells(30) == [{"feed": "public"}], "10 seconds later"
+    assert take_wake_ups(30) == [{"feed": "public"}], "10 seconds later"
     connection = postgres.connection()
     assert outbox.notify_due(connection=connection, now=feed.at) == 0
     connection.execute("UPDATE public_feed SET attempts = 3")
-    feed.later(seconds=10)
+    feed.advance(seconds=10)
     feed.run()
-    feed.later(seconds=599)
+    feed.advance(seconds=599)
     assert outbox.notify_due(connection=connection, now=feed.at) == 0
-    assert bells() == []
-    feed.later(seconds=1)
+    assert take_wake_ups() == []
+    feed.advance(seconds=1)
     assert outbox.notify_due(connection=connection, now=feed.at) == 1
-    assert bells(20) == [{"feed": "public"}]
+    assert take_wake_ups(20) == [{"feed": "public"}]
 
 
-def test_what_could_not_be_posted_in_a_day_is_dead_with_its_reason(
-    feed: Feed, capsys: pytest.CaptureFixture[str]
+def test_row_unposted_for_a_day_is_dead_with_its_reason(
+    feed: FeedHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [old] = feed.new()
+    [old] = feed.add_vacancies()
     feed.bff.trouble = lambda _body: 503
     feed.run()
-    feed.later(hours=23, minutes=59)
-    [young] = feed.new()
+    feed.advance(hours=23, minutes=59)
+    [young] = feed.add_vacancies()
     feed.run()
     assert feed.states() == ["waiting", "waiting"]
-    feed.later(minutes=2)
+    feed.advance(minutes=2)
     feed.run()
     assert feed.rows() == [(old, "dead", "http_503"), (young, "waiting", "http_503")]
     telemetry.flush()
     assert metrics(capsys.readouterr().out) == {"PublicFeedFailed": 3, "PublicFeedDead": 1}
 
 
-def test_a_wrong_secret_is_refused_until_it_is_put_right(
-    feed: Feed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_wrong_secret_is_refused_until_it_is_corrected(
+    feed: FeedHarness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = feed.new(2)
+    ids = feed.add_vacancies(2)
     monkeypatch.setenv("ORCHESTRATOR_SECRET", "another one")
     feed.run()
     assert [row[1:] for row in feed.rows()] == [("waiting", "http_401")] * 2
@@ -397,20 +398,20 @@ def test_a_wrong_secret_is_refused_until_it_is_put_right(
     assert metrics(output) == {"PublicFeedRefused": 1}
     assert "another one" not in output
     monkeypatch.setenv("ORCHESTRATOR_SECRET", SECRET)
-    feed.later(seconds=10)
+    feed.advance(seconds=10)
     feed.run()
     assert feed.bff.shown == ids
 
 
 @pytest.mark.parametrize("how", ["hangs", "trickles"])
-def test_a_slow_bff_is_given_up_in_time(
-    feed: Feed, how: str, monkeypatch: pytest.MonkeyPatch
+def test_slow_bff_is_timed_out(
+    feed: FeedHarness, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert publisher.CONNECT_TIMEOUT_S == 2
     assert publisher.TOTAL_TIMEOUT_S == 10
     monkeypatch.setattr(publisher, "TOTAL_TIMEOUT_S", 0.5)
     setattr(feed.bff, how, True)
-    feed.new()
+    feed.add_vacancies()
     done = threading.Event()
 
     def run() -> None:
@@ -423,7 +424,7 @@ def test_a_slow_bff_is_given_up_in_time(
     assert [row[1:] for row in feed.rows()] == [("waiting", "timeout")]
 
 
-def test_one_post_fits_into_what_the_function_has_left() -> None:
+def test_last_post_fits_into_the_function_timeout() -> None:
     function = load().functions["PublicFeedFunction"]
     assert function.timeout_s > publisher.RUN_BUDGET_S + publisher.TOTAL_TIMEOUT_S
     assert function.timeout_s < publisher.LEASE_S
@@ -433,36 +434,36 @@ def test_one_post_fits_into_what_the_function_has_left() -> None:
     ("name", "value", "reason"),
     [("BFF_BROADCAST", "off", "off"), ("API_BASE_URL", "", "no_api_base_url")],
 )
-def test_rows_do_not_wait_for_a_feed_that_is_off(
-    feed: Feed, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+def test_rows_of_a_disabled_feed_do_not_wait(
+    feed: FeedHarness, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
-    feed.new(150)
+    feed.add_vacancies(150)
     monkeypatch.setenv(name, value)
     assert feed.run() is False
     assert {row[1:] for row in feed.rows()} == {("off", reason)}
     monkeypatch.setenv("BFF_BROADCAST", "on")
     monkeypatch.setenv("API_BASE_URL", feed.bff.url)
-    feed.later(days=1)
+    feed.advance(days=1)
     feed.run()
     assert feed.bff.received == []
 
 
-def test_nothing_is_posted_by_default() -> None:
+def test_feed_is_off_by_default() -> None:
     parameters = load().functions["PublicFeedFunction"].environment
     assert parameters["API_BASE_URL"] == ""
     assert parameters["BFF_BROADCAST"] == "on"
 
 
-def test_what_ended_is_forgotten_after_thirty_days_and_what_waits_is_not(
-    feed: Feed, capsys: pytest.CaptureFixture[str]
+def test_ended_rows_are_deleted_after_30_days_waiting_kept(
+    feed: FeedHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    feed.new(3)
+    feed.add_vacancies(3)
     feed.run()
     connection = postgres.connection()
-    feed.later(days=30)
-    feed.new()
+    feed.advance(days=30)
+    feed.add_vacancies()
     assert outbox.delete_ended(connection=connection, now=feed.at) == 0
-    feed.later(seconds=90)
+    feed.advance(seconds=90)
     assert outbox.delete_ended(connection=connection, now=feed.at, most=2) == 2
     assert outbox.delete_ended(connection=connection, now=feed.at) == 1
     assert feed.states() == ["waiting"]
@@ -471,17 +472,17 @@ def test_what_ended_is_forgotten_after_thirty_days_and_what_waits_is_not(
     assert metrics(capsys.readouterr().out)["PublicFeedOldestAgeSeconds"] == 90
 
 
-# ── crashes, and two at once ─────────────────────────────────────────────────────────────────────
+# ── crashes and concurrency ──────────────────────────────────────────────────────────────────────
 
 
 def connect() -> Any:
-    """A connection of its own."""
+    """Open a separate connection."""
     return postgres.connection_class().connect(
         os.environ["DATABASE_URL"], autocommit=True, prepare_threshold=None, row_factory=dict_row
     )
 
 
-def worker(feed: Feed) -> subprocess.Popen[str]:
+def worker(feed: FeedHarness) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", WORKER, feed.at.isoformat()],
         cwd=ROOT,
@@ -490,31 +491,31 @@ def worker(feed: Feed) -> subprocess.Popen[str]:
     )
 
 
-def test_a_crash_while_posting_repeats_that_post_and_nothing_else(feed: Feed) -> None:
-    ids = feed.new(250)
+def test_crash_during_a_post_repeats_that_post_alone(feed: FeedHarness) -> None:
+    ids = feed.add_vacancies(250)
     killed: list[int] = []
 
-    def kill_in_the_second(body: Any) -> None:
+    def kill_in_the_second_post(body: Any) -> None:
         if len(feed.bff.received) == 1 and not killed:
             killed.append(len(body["jobs"]))
             os.kill(process.pid, signal.SIGKILL)
 
-    feed.bff.trouble = kill_in_the_second
+    feed.bff.trouble = kill_in_the_second_post
     process = worker(feed)
     process.wait(60)
     assert killed == [100]
     assert feed.states().count("posted") == 100
     assert feed.run() is False
-    assert feed.states().count("posted") == 100, "the dead one's lease stands"
-    feed.later(seconds=publisher.LEASE_S)
+    assert feed.states().count("posted") == 100, "the killed worker's lease has not expired"
+    feed.advance(seconds=publisher.LEASE_S)
     assert outbox.notify_due(connection=postgres.connection(), now=feed.at) == 1
     assert feed.run() is False
     assert feed.bff.shown == ids[:200] + ids[100:200] + ids[200:]
     assert set(feed.states()) == {"posted"}
 
 
-def test_two_at_once_post_everything_once_and_in_order(feed: Feed) -> None:
-    ids = feed.new(300)
+def test_concurrent_publishers_post_once_in_order(feed: FeedHarness) -> None:
+    ids = feed.add_vacancies(300)
     barrier = threading.Barrier(4)
     failures: list[BaseException] = []
 
@@ -522,21 +523,21 @@ def test_two_at_once_post_everything_once_and_in_order(feed: Feed) -> None:
         try:
             with connect() as connection:
                 barrier.wait()
-                publisher.run(connection=connection, clock=feed.now, request_id="one of many")
+                publisher.run(connection=connection, clock=feed.now, request_id="a worker")
         except BaseException as error:
             failures.append(error)
 
     workers = [threading.Thread(target=work) for _ in range(4)]
-    for one in workers:
-        one.start()
-    for one in workers:
-        one.join(60)
+    for thread in workers:
+        thread.start()
+    for thread in workers:
+        thread.join(60)
     assert failures == []
     assert feed.bff.shown == ids
 
 
-def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
-    ids = feed.new(2)
+def test_rows_stay_locked_after_lease_expiry(feed: FeedHarness) -> None:
+    ids = feed.add_vacancies(2)
     second: list[threading.Thread] = []
 
     def work() -> None:
@@ -547,22 +548,22 @@ def test_a_worker_whose_lease_ran_out_still_holds_its_rows(feed: Feed) -> None:
                 request_id="the next",
             )
 
-    def let_another_come(_body: Any) -> None:
+    def start_another_worker(_body: Any) -> None:
         if not second:
             second.append(threading.Thread(target=work))
             second[0].start()
             second[0].join(1)  # it waits for the rows
             assert second[0].is_alive()
 
-    feed.bff.trouble = let_another_come
+    feed.bff.trouble = start_another_worker
     feed.run()
     second[0].join(60)
     assert feed.bff.shown == ids
-    assert [one.status for one in feed.bff.received] == [200]
+    assert [broadcast.status for broadcast in feed.bff.received] == [200]
 
 
-def test_a_bell_that_finds_a_lease_is_forgotten(feed: Feed) -> None:
-    feed.new()
+def test_wake_up_during_a_lease_is_dropped(feed: FeedHarness) -> None:
+    feed.add_vacancies()
     lease = leases.acquire(publisher.LEASE, seconds=60, now=feed.at)
     assert lease is not None
     assert feed.run() is False
@@ -572,10 +573,10 @@ def test_a_bell_that_finds_a_lease_is_forgotten(feed: Feed) -> None:
     assert feed.states() == ["posted"]
 
 
-# ── apart from everything else ───────────────────────────────────────────────────────────────────
+# ── isolation ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_feed_has_a_function_and_a_queue_of_its_own() -> None:
+def test_feed_has_its_own_function_and_queue() -> None:
     template = load()
     users = {
         name
@@ -590,10 +591,10 @@ def test_the_feed_has_a_function_and_a_queue_of_its_own() -> None:
     assert "API_BASE_URL" not in template.functions["BroadcasterFunction"].environment
 
 
-def test_while_the_bff_hangs_all_else_goes_on(feed: Feed) -> None:
-    """What fetches adds to the feed, sockets get their events, the sweeper sweeps."""
+def test_hanging_bff_blocks_nothing_else(feed: FeedHarness) -> None:
+    """A fetch adds to the feed, events are appended and the sweeper runs while a post hangs."""
     feed.bff.hangs = True
-    [old] = feed.new()
+    [old] = feed.add_vacancies()
     connection = postgres.connection()
     account = connection.execute(
         "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
@@ -621,8 +622,10 @@ def test_while_the_bff_hangs_all_else_goes_on(feed: Feed) -> None:
     assert feed.rows()[0] == (old, "waiting", "unreachable")
 
 
-def test_the_function_answers_its_bell(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
-    ids = feed.new(2)
+def test_function_handles_its_wake_up(
+    feed: FeedHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = feed.add_vacancies(2)
     event = json.loads((ROOT / "events" / "public_feed.json").read_text())
     context = SimpleNamespace(aws_request_id="of-the-invocation")
     assert handler(event, context) == {"batchItemFailures": []}
@@ -631,7 +634,7 @@ def test_the_function_answers_its_bell(feed: Feed, capsys: pytest.CaptureFixture
     assert metrics(capsys.readouterr().out) == {"PublicFeedPosted": 2}
 
 
-# ── trying it out ────────────────────────────────────────────────────────────────────────────────
+# ── the dummy ────────────────────────────────────────────────────────────────────────────────────
 
 
 def dummy(secret: str | None = SECRET) -> tuple[int, dict[str, Any]]:
@@ -642,8 +645,8 @@ def dummy(secret: str | None = SECRET) -> tuple[int, dict[str, Any]]:
     return answer["statusCode"], json.loads(answer["body"])
 
 
-def test_the_dummy_is_one_marked_job_posted_at_once(feed: Feed) -> None:
-    feed.new()
+def test_dummy_is_one_marked_job_posted_at_once(feed: FeedHarness) -> None:
+    feed.add_vacancies()
     status, body = dummy()
     external_id = f"dummy-{int(START.timestamp())}"
     assert status == 200
@@ -661,7 +664,7 @@ def test_the_dummy_is_one_marked_job_posted_at_once(feed: Feed) -> None:
     assert feed.states() == ["waiting"]
 
 
-def test_the_dummy_is_for_the_service_alone(feed: Feed) -> None:
+def test_dummy_requires_the_service_secret(feed: FeedHarness) -> None:
     for secret in ("wrong", ""):
         status, _ = dummy(secret)
         assert status == 401
@@ -672,14 +675,14 @@ def test_the_dummy_is_for_the_service_alone(feed: Feed) -> None:
     ("trouble", "code"),
     [(400, "bff_refused"), (404, "bff_refused"), (500, "bff_unavailable")],
 )
-def test_the_dummy_says_what_the_bff_said(feed: Feed, trouble: int, code: str) -> None:
+def test_dummy_reports_the_response_of_the_bff(feed: FeedHarness, trouble: int, code: str) -> None:
     feed.bff.trouble = lambda _body: trouble
     status, body = dummy()
     assert (status, body["error"], body["details"]) == (503, code, {"reason": f"http_{trouble}"})
 
 
-def test_the_dummy_says_when_the_bff_is_down_or_off(
-    feed: Feed, monkeypatch: pytest.MonkeyPatch
+def test_dummy_reports_a_bff_that_is_down_or_off(
+    feed: FeedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert feed.states() == []
     monkeypatch.setenv("API_BASE_URL", f"http://127.0.0.1:{free_port()}")

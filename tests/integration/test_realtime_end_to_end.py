@@ -1,4 +1,4 @@
-"""Sockets through the local cloud's gateway: real clients, the real functions in processes, SQS."""
+"""WebSockets through the local gateway: real clients, real functions in processes, SQS."""
 
 import asyncio
 import contextlib
@@ -27,12 +27,12 @@ from ullgetthejob.platform import clock
 from ullgetthejob.realtime import connections, event_log
 
 FUNCTIONS = ("WebsocketFunction", "FramesFunction", "BroadcasterFunction")
-DEADLINE_S = 60  # for a busy machine; nothing waits this long when all is well
+DEADLINE_S = 60  # for a busy machine; no successful test waits this long
 
 
 class Client:
-    """A plain client that keeps what it is sent. It drops events that it has seen, as the contract
-    asks of a client: an event whose post took too long is posted again."""
+    """A plain client that records its messages. It drops events that it has seen, as the contract
+    requires: an event whose post timed out is posted again."""
 
     def __init__(self, socket):
         self._socket = socket
@@ -46,16 +46,16 @@ class Client:
             if "at" not in content or content["seq"] > self.cursor:
                 self.messages.append(content)
 
-    async def say(self, frame):
+    async def send(self, frame):
         await self._socket.send_json(frame)
 
-    async def has(self, type, number=1):
-        """The message of that type, by its number, once there is one."""
-        await eventually(lambda: len(self.of(type)) >= number)
-        return self.of(type)[number - 1]
+    async def has(self, message_type, number=1):
+        """Wait for the message of that type and number, and return it."""
+        await eventually(lambda: len(self.of(message_type)) >= number)
+        return self.of(message_type)[number - 1]
 
-    def of(self, type):
-        return [message for message in self.messages if message["type"] == type]
+    def of(self, message_type):
+        return [message for message in self.messages if message["type"] == message_type]
 
     @property
     def seqs(self):
@@ -76,22 +76,22 @@ class Live:
     def __init__(self, room, port, http, service):
         self.room, self.port, self._http, self.service = room, port, http, service
         self.origin = f"http://127.0.0.1:{port}"
-        self._one_at_a_time = asyncio.Lock()  # a function's environment has one connection
+        self._lock = asyncio.Lock()  # a function's environment has one connection
 
     async def ticket(self, user_id):
-        async with self._one_at_a_time:
+        async with self._lock:
             return await asyncio.to_thread(self.room.ticket, user_id)
 
     async def client(self, user_id):
-        """A client that is connected and has said nothing."""
-        return await self.brings(await self.ticket(user_id))
+        """Connect a client that sends no frame."""
+        return await self.connect(await self.ticket(user_id))
 
-    async def brings(self, ticket):
-        """A client that is let in with a ticket."""
+    async def connect(self, ticket):
+        """Connect a client with a ticket."""
         return Client(await self._http.ws_connect(f"{self.origin}/ws?ticket={ticket}"))
 
     async def deaf(self, user_id):
-        """A client that reads nothing after the handshake, and has little room for it."""
+        """Connect a client that reads nothing after the handshake, with a small receive buffer."""
         ticket = await self.ticket(user_id)
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -106,12 +106,12 @@ class Live:
         await loop.sock_sendall(plain, handshake.encode())
         assert (await loop.sock_recv(plain, 4096)).startswith(b"HTTP/1.1 101")
         frame = b'{"type":"replay","cursor":0}'
-        mask = bytes(4)  # of zeros: as it is
+        mask = bytes(4)  # zeros leave the payload unchanged
         await loop.sock_sendall(plain, bytes([0x81, 0x80 | len(frame)]) + mask + frame)
         return plain
 
     async def sweep(self):
-        """Ring again, as the sweeper does: a poller that was stopped may have kept a bell."""
+        """Notify again, as the sweeper does: a stopped poller may hold a wake-up."""
         while True:
             await asyncio.sleep(5)
             with psycopg.connect(
@@ -120,15 +120,15 @@ class Live:
                 event_log.notify_unserved(connection=own, most=100)
 
     async def refused(self, ticket):
-        """The status of a handshake that does not succeed."""
+        """Return the status of a refused handshake."""
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             await self._http.ws_connect(f"{self.origin}/ws?ticket={ticket}")
         return refusal.value.status
 
-    async def happen(self, account_id, *kinds):
-        """Events, each in a transaction of its own, as any function writes them."""
-        for kind in kinds or ("jobs.new",):
-            await asyncio.to_thread(self.room.happen, account_id, kind)
+    async def append_events(self, account_id, *event_types):
+        """Append events, each in a transaction of its own, as functions do."""
+        for event_type in event_types or ("jobs.new",):
+            await asyncio.to_thread(self.room.append_event, account_id, event_type)
 
 
 async def eventually(condition):
@@ -138,7 +138,7 @@ async def eventually(condition):
         await asyncio.sleep(0.02)
 
 
-# Lets everybody in, and says who they are: 500 handshakes through our own function take minutes.
+# Accepts every connection and records it: 500 handshakes through the real function take minutes.
 DOORMAN = """
 import json, os
 
@@ -216,26 +216,26 @@ def anna(room):
     return account_id, room.user(account_id)
 
 
-def test_a_client_that_comes_back_has_every_event_once_in_order(live, room, anna):
+def test_returning_client_gets_every_event_once_in_order(live, room, anna):
     account_id, user_id = anna
 
     async def scenario():
         async with live() as running:
-            await running.happen(account_id)
+            await running.append_events(account_id)
             first = await running.client(user_id)
-            await first.say({"type": "ping"})
+            await first.send({"type": "ping"})
             await first.has("pong")
-            await first.say({"type": "replay", "cursor": 0})
+            await first.send({"type": "replay", "cursor": 0})
             ready = await first.has("ready")
             assert (ready["seq"], ready["cursor"]) == (1, 0)
-            await running.happen(account_id, "jobs.new", "fetch.completed")
+            await running.append_events(account_id, "jobs.new", "fetch.completed")
             await eventually(lambda: first.cursor == 3)
             await first.close()
-            await eventually(lambda: room.items() == [])  # $disconnect is told, too
-            await running.happen(account_id, *["jobs.new"] * 5)
+            await eventually(lambda: room.items() == [])  # $disconnect is invoked, too
+            await running.append_events(account_id, *["jobs.new"] * 5)
             second = await running.client(user_id)
-            await second.say({"type": "replay", "cursor": first.cursor})
-            await running.happen(account_id, "account.updated")
+            await second.send({"type": "replay", "cursor": first.cursor})
+            await running.append_events(account_id, "account.updated")
             await eventually(lambda: second.cursor == 9)
             assert first.seqs == [1, 2, 3]
             assert second.seqs == [4, 5, 6, 7, 8, 9]
@@ -248,8 +248,8 @@ def test_a_client_that_comes_back_has_every_event_once_in_order(live, room, anna
 ACCOUNTS, OF_EACH = 25, connections.MAX_PER_ACCOUNT
 
 
-def test_of_500_sockets_every_live_one_gets_its_event(live, room, tmp_path):
-    """Of each account's twenty one is dead and one has not said a word."""
+def test_every_live_connection_of_500_gets_its_event(live, room, tmp_path):
+    """Of each account's twenty connections, one is gone and one has sent no frame."""
     accounts = {account_id: room.user(account_id) for account_id in _accounts(room, ACCOUNTS)}
     live_ones = [account_id for account_id in accounts for _ in range(OF_EACH - 2)]
 
@@ -259,7 +259,7 @@ def test_of_500_sockets_every_live_one_gets_its_event(live, room, tmp_path):
 
             async def connected(ticket):
                 async with free:
-                    return await running.brings(ticket)
+                    return await running.connect(ticket)
 
             who = [*live_ones, *accounts]
             clients = await asyncio.gather(*(connected(f"{n}") for n in range(len(who))))
@@ -270,22 +270,24 @@ def test_of_500_sockets_every_live_one_gets_its_event(live, room, tmp_path):
                 _item(ids[n], accounts, who[n], "connecting")
                 for n in range(len(live_ones), len(who))
             ]
-            dead = [_item(f"dead-{n}=", accounts, one, "open") for n, one in enumerate(accounts)]
+            dead = [
+                _item(f"dead-{n}=", accounts, owner, "open") for n, owner in enumerate(accounts)
+            ]
             _write(room, [*talking, *silent, *dead])
             for account_id in accounts:
-                room.happen(account_id)
+                room.append_event(account_id)
             of_the_talking = clients[: len(talking)]
             await eventually(lambda: all(client.seqs for client in of_the_talking))
             await eventually(lambda: room.unserved() == 0)
             assert all(client.seqs == [1] for client in of_the_talking)
             assert all(client.messages == [] for client in clients[len(talking) :])
             left = {item["sk"]["S"]: item["state"]["S"] for item in room.items()}
-            assert left == {one["sk"]: one["state"] for one in [*talking, *silent]}
+            assert left == {item["sk"]: item["state"] for item in [*talking, *silent]}
 
     asyncio.run(scenario())
 
 
-def test_who_reads_nothing_slows_nobody(live, room, anna):
+def test_client_that_does_not_read_delays_no_other(live, room, anna):
     account_id, user_id = anna
     count, text = 400, "x" * 31_000
 
@@ -294,18 +296,19 @@ def test_who_reads_nothing_slows_nobody(live, room, anna):
             reader, other = await running.client(user_id), await running.client(user_id)
             deaf = await running.deaf(user_id)
             for client in (reader, other):
-                await client.say({"type": "replay", "cursor": 0})
+                await client.send({"type": "replay", "cursor": 0})
                 await client.has("ready")
             await asyncio.to_thread(_flood, room, account_id, count, text)
             await asyncio.to_thread(event_log.notify, account_id)
             await eventually(lambda: reader.cursor == other.cursor == count)
             assert reader.seqs == other.seqs == list(range(1, count + 1))
 
-            def has_up_to():
-                return sorted(one.sent_seq for one in connections.list_of_account(account_id))
+            def sent_seqs():
+                of_account = connections.list_of_account(account_id)
+                return sorted(connection.sent_seq for connection in of_account)
 
-            await eventually(lambda: has_up_to()[1:] == [count, count])
-            assert has_up_to()[0] < count
+            await eventually(lambda: sent_seqs()[1:] == [count, count])
+            assert sent_seqs()[0] < count
             deaf.close()
 
     asyncio.run(scenario())
@@ -316,7 +319,7 @@ def _accounts(room, number):
 
 
 def _item(id, users, account_id, state):
-    """A connection as ``$connect`` and the first frame leave it."""
+    """Return the item of a connection after ``$connect`` and its first frame."""
     return {
         "pk": f"account#{account_id}",
         "sk": id,
@@ -340,7 +343,7 @@ def _write(room, items):
 
 
 def _flood(room, account_id, count, text):
-    """Many long events at once."""
+    """Insert many long events at once."""
     room.rows(
         "INSERT INTO events (account_id, seq, at, type, data)"
         " SELECT %s, seq, %s, 'jobs.new', jsonb_build_object('text', %s::text)"

@@ -1,4 +1,4 @@
-"""The client of ``@connections``: how it speaks, what it makes of answers, when connections die."""
+"""The client of ``@connections``: requests, errors by status, and broken TCP connections."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def close(management, id=ID):
     return sockets.run(closed())
 
 
-def test_it_asks_for_what_boto3_asks_for(environment, management):
+def test_requests_equal_those_of_boto3(environment, management):
     post(management, message=b'{"seq": 1}')
     make = boto3.client
     client = make(
@@ -47,7 +47,7 @@ def test_it_asks_for_what_boto3_asks_for(environment, management):
     )
     client.post_to_connection(ConnectionId=ID, Data=b'{"seq": 2}')
     ours, theirs = management.signed
-    # The server encodes what it gets once more and compares: either is good.
+    # The server encodes the received path again and compares, so both forms are valid.
     assert ours[0] == "/ws/%40connections/L0SM9cOFvHcCIhw%3D"
     assert unquote(ours[0]) == unquote(theirs[0])
     assert [message["seq"] for message in management.messages[ID]] == [1, 2]
@@ -66,7 +66,7 @@ def test_it_asks_for_what_boto3_asks_for(environment, management):
         (504, sockets.PostRefused, sockets.ATTEMPTS),
     ],
 )
-def test_an_answer_is_what_it_says(environment, management, status, error, times):
+def test_status_becomes_its_error(environment, management, status, error, times):
     management.answers[ID] = lambda: status
     with pytest.raises(error) as raised:
         post(management)
@@ -74,7 +74,7 @@ def test_an_answer_is_what_it_says(environment, management, status, error, times
     assert getattr(raised.value, "status", status) == status
 
 
-def test_closing_what_is_over_is_fine_and_what_cannot_be_closed_is_told(environment, management):
+def test_close_ignores_gone_and_raises_refused(environment, management):
     management.answers[ID] = lambda: 410
     close(management)
     management.answers[ID] = lambda: 403
@@ -82,7 +82,7 @@ def test_closing_what_is_over_is_fine_and_what_cannot_be_closed_is_told(environm
         close(management)
 
 
-def test_who_does_not_answer_is_slow(environment, management, monkeypatch):
+def test_missing_response_raises_slow_consumer(environment, management, monkeypatch):
     monkeypatch.setattr(sockets, "REPLY_TIMEOUT_S", 0.2)
     management.slow[ID] = 30
     with pytest.raises(sockets.SlowConsumer):
@@ -91,7 +91,7 @@ def test_who_does_not_answer_is_slow(environment, management, monkeypatch):
     post(management, "other=")
 
 
-def test_whoever_is_not_there_refuses(environment, management):
+def test_unreachable_endpoint_raises_refused(environment, management):
     async def nowhere():
         await sockets.client_for("http://127.0.0.1:1/ws").post(ID, b"{}")
 
@@ -100,8 +100,8 @@ def test_whoever_is_not_there_refuses(environment, management):
     assert raised.value.status == 0
 
 
-def test_a_connection_that_died_between_invocations_is_replaced(environment):
-    """API Gateway has hung up on it while the environment was frozen."""
+def test_broken_tcp_connection_is_replaced(environment):
+    """API Gateway has closed it while the environment was frozen."""
     seen = []
 
     async def serve(reader, writer):
@@ -136,19 +136,19 @@ def test_a_connection_that_died_between_invocations_is_replaced(environment):
     sockets.run(stopped())
 
 
-def test_many_posts_share_connections_and_outlive_an_invocation(environment, management):
-    async def many():
-        one = sockets.client_for(management.endpoint)
-        await asyncio.gather(*(one.post(f"c-{number}=", b"{}") for number in range(300)))
-        return one
+def test_client_and_its_connections_outlive_an_invocation(environment, management):
+    async def post_many():
+        client = sockets.client_for(management.endpoint)
+        await asyncio.gather(*(client.post(f"c-{number}=", b"{}") for number in range(300)))
+        return client
 
-    assert sockets.run(many()) is sockets.run(many())
+    assert sockets.run(post_many()) is sockets.run(post_many())
     assert all(len(management.messages[f"c-{number}="]) == 2 for number in range(300))
 
 
-def test_an_endpoint_over_tls_is_verified(environment, monkeypatch):
-    async def made():
+def test_tls_endpoint_is_verified(environment, monkeypatch):
+    async def create():
         return sockets.client_for("https://localhost:1/ws")
 
-    one = sockets.run(made())
-    assert one._session.connector._ssl is sockets.tls.context()
+    client = sockets.run(create())
+    assert client._session.connector._ssl is sockets.tls.context()

@@ -1,4 +1,4 @@
-"""What "sam local" needs: a container engine, built layers, the backing services.
+"""Fixtures of "sam local": a container engine, built layers, the backing services.
 
 Collected only when asked for by name (``make test-sam-local``): it takes minutes and Docker.
 """
@@ -31,7 +31,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 class Engine(NamedTuple):
-    """The container engine: the machine it runs, whether it holds Lambda's image already."""
+    """The container engine: its architecture, and whether it has Lambda's image."""
 
     machine: str
     has_image: bool
@@ -60,7 +60,7 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="session")
 def template(engine: Engine) -> Path:
-    """The built template, for the engine's machine."""
+    """Return the built template for the engine's architecture."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "ARCH")}
     command = ["make", "build", f"ARCH={engine.machine}"]
     subprocess.run(command, cwd=REPOSITORY, env=inherited, check=True)
@@ -69,7 +69,7 @@ def template(engine: Engine) -> Path:
 
 @pytest.fixture(scope="session")
 def services(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Postgres, AWS and hh.ru's sandbox; gives the ``--env-vars`` file."""
+    """Serve Postgres, AWS and hh.ru's sandbox; return the ``--env-vars`` file."""
     data_dir = tmp_path_factory.mktemp("services")
     lifeline = Lifeline()  # its other end closes with the tests, however they end
     command = child.command(lifeline, "local", "services")
@@ -85,13 +85,13 @@ def services(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         pass_fds=[lifeline.read_end],
     ) as process:
         assert process.stdout is not None
-        said = []
+        output = []
         for line in process.stdout:
-            said.append(line)
+            output.append(line)
             if line.startswith("Ready"):
                 break
         else:
-            pytest.fail(f"the services do not start:\n{''.join(said)}")
+            pytest.fail(f"the services do not start:\n{''.join(output)}")
         yield data_dir / "sam-env.json"
         process.terminate()
         process.communicate()
@@ -111,7 +111,7 @@ class Sam:
 
     @property
     def secret(self) -> str:
-        """The service's secret."""
+        """Return the service's secret."""
         return self.variables["SearchFunction"]["ORCHESTRATOR_SECRET"]
 
     def command(self, what: str, *arguments: str) -> list[str]:
@@ -123,7 +123,7 @@ class Sam:
         return {**os.environ, "SAM_CLI_TELEMETRY": "0"}
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
-        """One invocation in a container of its own; what the function returned."""
+        """Invoke a function in its own container and return its result."""
         done = subprocess.run(
             self.command("invoke", function, "--event", "-"),
             cwd=REPOSITORY,

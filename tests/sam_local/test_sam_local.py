@@ -1,4 +1,4 @@
-"""The same template, layers and events in AWS's own container: the proof on Python 3.13."""
+"""The same template, layers and events in AWS's own container, on Python 3.13."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START_LIMIT_S = 60
 
 
 def sample(name: str, sam: Sam) -> dict[str, Any]:
-    """A sample event with the secret that the services really have."""
+    """Return a sample event with the secret of the services."""
     event: dict[str, Any] = json.loads((REPOSITORY / f"events/{name}.json").read_text())
     if "x-core-secret" in event.get("headers", {}):
         event["headers"]["x-core-secret"] = sam.secret
@@ -57,7 +57,7 @@ def test_health_sees_the_database(sam: Sam) -> None:
     assert body(answer) == {"status": "ok", "db": "up"}
 
 
-def test_search_answers_with_jobs_and_each_can_be_read_in_full(sam: Sam) -> None:
+def test_search_returns_jobs_that_can_be_read_in_full(sam: Sam) -> None:
     found = body(sam.invoke("SearchFunction", sample("search", sam)))
     assert found["found"] >= len(found["jobs"]) > 0
     event = sample("search-job", sam)
@@ -67,7 +67,7 @@ def test_search_answers_with_jobs_and_each_can_be_read_in_full(sam: Sam) -> None
     assert read["job"]["full_description_loaded"] is True
 
 
-def test_search_refuses_another_secret(sam: Sam) -> None:
+def test_search_refuses_a_wrong_secret(sam: Sam) -> None:
     event = sample("search", sam)
     event["headers"]["x-core-secret"] = "another"
     assert body(sam.invoke("SearchFunction", event), 401)["error"] == "unauthorized"
@@ -75,7 +75,7 @@ def test_search_refuses_another_secret(sam: Sam) -> None:
 
 @pytest.fixture(scope="module")
 def api(sam: Sam, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """``sam local start-api``."""
+    """Run ``sam local start-api``."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     log = tmp_path_factory.mktemp("api") / "log"
@@ -108,7 +108,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"start-api does not listen:\n{log.read_text()}")
 
 
-def test_the_api_serves_every_route(api: httpx.Client, sam: Sam) -> None:
+def test_api_serves_every_route(api: httpx.Client, sam: Sam) -> None:
     secret = {"X-Core-Secret": sam.secret}
     health = api.get("/api/v1/system/health")
     assert (health.status_code, health.json()) == (200, {"status": "ok", "db": "up"})
@@ -136,7 +136,7 @@ def log_in(api: httpx.Client, sam: Sam, session: str, person: str) -> Any:
     return login.json()
 
 
-def test_a_person_logs_in_and_sees_resumes(api: httpx.Client, sam: Sam) -> None:
+def test_person_logs_in_and_sees_resumes(api: httpx.Client, sam: Sam) -> None:
     session = "00000000-0000-4000-8000-00000000000a"
     login = log_in(api, sam, session, "timur")
     user = {"Authorization": f"Bearer {login['jwt']}"}
@@ -151,7 +151,7 @@ def test_a_person_logs_in_and_sees_resumes(api: httpx.Client, sam: Sam) -> None:
     assert api.get("/api/hh/status", headers=user).status_code == 401
 
 
-# What else than 200 is the right answer to a sample: nobody issued its token, nobody has its id.
+# Expected statuses other than 200: of samples whose token or id does not exist.
 OTHER_STATUS = {
     "applications-cancel": 404,
     "applications-confirm": 404,
@@ -185,14 +185,14 @@ def function_of(event: str) -> str:
 
 @pytest.fixture(scope="module")
 def demo(api: httpx.Client, sam: Sam) -> None:
-    """The person of the samples is connected, and has their campaign."""
+    """Connect the person of the samples, with their campaign."""
     log_in(api, sam, "00000000-0000-4000-8000-000000000001", "anna")
     body(sam.invoke("QueueFunction", sample("queue-add", sam)))
 
 
 @pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize("event", SAMPLES)
-def test_each_sample_event_is_answered(sam: Sam, event: str) -> None:
+def test_each_sample_event_is_handled(sam: Sam, event: str) -> None:
     answer = sam.invoke(function_of(event), sample(event, sam))
     if answer is not None and "statusCode" in answer:
         assert answer["statusCode"] == OTHER_STATUS.get(event, 200), answer
@@ -203,6 +203,6 @@ def test_each_sample_event_is_answered(sam: Sam, event: str) -> None:
         assert "errorType" not in (answer or {}), answer
 
 
-def test_the_api_asks_for_the_secret(api: httpx.Client) -> None:
+def test_api_requires_the_secret(api: httpx.Client) -> None:
     refused = api.post("/api/jobs/search", json={"text": "x"})
     assert (refused.status_code, refused.json()["error"]) == (401, "unauthorized")

@@ -1,4 +1,4 @@
-"""Local services tell programs and the developer's own pages from pages elsewhere."""
+"""Local services distinguish programs and local pages from foreign pages."""
 
 import pytest
 
@@ -15,7 +15,7 @@ NAVIGATION = {"Sec-Fetch-Mode": "navigate"}
         "aws.localhost",
     ],
 )  # fmt: skip
-def test_a_program_on_this_machine_or_in_a_container_is_served(host):
+def test_local_program_or_container_is_served(host):
     assert browsers.refusal("POST", {"Host": host}) is None
 
 
@@ -26,7 +26,7 @@ def test_a_program_on_this_machine_or_in_a_container_is_served(host):
         *("[", "::"),
     ],
 )  # fmt: skip
-def test_a_rebound_name_is_refused(host):
+def test_rebound_host_name_is_refused(host):
     assert browsers.refusal("GET", {"Host": host}) is not None
     same_origin = {"Host": host, "Sec-Fetch-Site": "same-origin", "Origin": f"http://{host}"}
     assert browsers.refusal("POST", same_origin) is not None
@@ -46,7 +46,7 @@ def test_a_rebound_name_is_refused(host):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
-def test_what_a_page_elsewhere_sends_is_refused(method, headers):
+def test_request_of_a_foreign_page_is_refused(method, headers):
     assert browsers.refusal(method, {"Host": "localhost:4000", **headers}) is not None
 
 
@@ -60,13 +60,13 @@ def test_what_a_page_elsewhere_sends_is_refused(method, headers):
         {"Origin": "http://localhost:4000"},
     ],
 )  # fmt: skip
-def test_the_developers_own_pages_are_served(headers):
+def test_local_pages_are_served(headers):
     site = headers.get("Sec-Fetch-Site")
     method = "GET" if site == "cross-site" else "POST"
     assert browsers.refusal(method, {"Host": "localhost:4000", **headers}) is None
 
 
-def test_a_link_that_a_person_follows_is_served_but_no_form_of_another_site():
+def test_followed_link_is_served_but_no_foreign_form():
     from_elsewhere = {
         "Host": "localhost:4000",
         "Sec-Fetch-Site": "cross-site",
@@ -76,7 +76,7 @@ def test_a_link_that_a_person_follows_is_served_but_no_form_of_another_site():
     assert browsers.refusal("POST", from_elsewhere) is not None
 
 
-def test_a_container_may_know_this_machine_by_another_name(monkeypatch):
+def test_configured_host_name_is_served(monkeypatch):
     headers = {"Host": "my-laptop:20001"}
     assert browsers.refusal("POST", headers) is not None
     monkeypatch.setenv(browsers.MORE_NAMES, "my-laptop")

@@ -1,4 +1,4 @@
-"""What the terminal shows while the local cloud runs."""
+"""The terminal's output while the local cloud runs."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def function(invocations, errors=0):
     }
 
 
-def test_a_function_has_its_line_when_it_has_done_something():
+def test_function_is_listed_once_it_was_invoked():
     now = {"search": function(3, errors=1), "submit": function(2), "oauth": function(0)}
     head, *shown = lines({"submit": function(2)}, now)
     assert head.split() == ["invocations", "errors", "timeouts", "throttles", "cold", "starts"]
@@ -25,7 +25,7 @@ def test_a_function_has_its_line_when_it_has_done_something():
     assert lines(now, now) == []
 
 
-def test_news_are_told_in_a_few_lines():
+def test_news_are_printed_in_a_few_lines():
     job = {"id": "1", "title": "Инженер", "company": None, "area": "Москва", "salary": None}
     data = {"search_name": "Инженеры", "jobs": [job] * 5, "part": 2, "parts": 3}
     assert describe("jobs.new", data) == [
@@ -47,7 +47,7 @@ def test_news_are_told_in_a_few_lines():
         ),
     ],
 )
-def test_the_terminal_shows_what_is_wanted_and_the_file_has_all(tmp_path, capsys, echo, shown):
+def test_terminal_filters_logs_and_the_file_has_all(tmp_path, capsys, echo, shown):
     logs = Logs(tmp_path, echo=echo)
     for text in ("START", '{"level":"WARNING"}', "[ERROR] X\rTraceback"):
         logs.write("f", text)

@@ -51,7 +51,7 @@ def shape(value):
     }
 
 
-def test_an_event_has_the_documented_shape():
+def test_event_has_the_documented_shape():
     made = event(
         "/jobs/7?a=1",
         [("Cookie", "x=1; y=2"), ("Content-Type", "application/json")],
@@ -63,7 +63,7 @@ def test_an_event_has_the_documented_shape():
     assert shape(made) == DOCUMENTED
 
 
-def test_parts_that_a_request_does_not_have_are_absent():
+def test_missing_request_parts_are_absent():
     made = event()
 
     assert {"cookies", "queryStringParameters", "pathParameters", "body"}.isdisjoint(made)
@@ -71,21 +71,21 @@ def test_parts_that_a_request_does_not_have_are_absent():
     assert made["rawQueryString"] == ""
 
 
-def test_header_names_are_lower_case_and_doubles_are_joined():
+def test_header_names_are_lowercased_and_duplicates_joined():
     made = event(headers=[("X-One", "a"), ("x-one", "b"), ("Connection", "close")])
 
     assert made["headers"]["x-one"] == "a,b"
     assert "connection" not in made["headers"]
 
 
-def test_cookies_leave_the_headers():
+def test_cookies_move_out_of_the_headers():
     made = event(headers=[("Cookie", "a=1; b=2")])
 
     assert made["cookies"] == ["a=1", "b=2"]
     assert "cookie" not in made["headers"]
 
 
-def test_where_a_request_came_from_is_appended():
+def test_client_address_is_appended():
     headers = event(headers=[("X-Forwarded-For", "10.0.0.1")])["headers"]
 
     assert headers["x-forwarded-for"] == "10.0.0.1, 127.0.0.1"
@@ -93,7 +93,7 @@ def test_where_a_request_came_from_is_appended():
     assert headers["x-amzn-trace-id"].startswith("Root=1-")
 
 
-def test_a_query_is_decoded_and_joined_but_also_kept_as_it_was():
+def test_query_is_decoded_and_the_raw_query_kept():
     made = event("/?q=a%20b&area=1&area=2&empty=")
 
     assert made["rawQueryString"] == "q=a%20b&area=1&area=2&empty="
@@ -112,7 +112,7 @@ def test_a_query_is_decoded_and_joined_but_also_kept_as_it_was():
         ("?a=1", "/"),
     ],
 )
-def test_a_path_is_decoded_once_and_not_normalised(target, path):
+def test_path_is_decoded_once_and_not_normalised(target, path):
     assert request(target).path == path
     assert event(target)["rawPath"] == path
 
@@ -131,7 +131,7 @@ def test_a_path_is_decoded_once_and_not_normalised(target, path):
         ("", False),
     ],
 )
-def test_a_body_is_text_for_few_content_types_alone(content_type, is_text):
+def test_body_is_text_for_textual_content_types(content_type, is_text):
     made = event(headers=[("Content-Type", content_type)], body="да".encode(), method="POST")
 
     assert made["isBase64Encoded"] is not is_text
@@ -144,7 +144,7 @@ def answer(value):
     return response.status, response.headers, response.body
 
 
-def test_an_object_with_a_status_is_the_response():
+def test_object_with_a_status_is_the_response():
     assert answer(
         {
             "statusCode": "201",
@@ -165,20 +165,20 @@ def test_an_object_with_a_status_is_the_response():
     )
 
 
-def test_a_body_in_base64_is_decoded():
+def test_base64_body_is_decoded():
     encoded = base64.b64encode(b"\x00\xff").decode()
 
     assert answer({"statusCode": 200, "body": encoded, "isBase64Encoded": True})[2] == b"\x00\xff"
 
 
-def test_a_body_without_a_content_type_is_text():
+def test_body_without_a_content_type_is_text():
     assert ("content-type", "text/plain; charset=utf-8") in answer({"statusCode": 200})[1]
 
 
 @pytest.mark.parametrize(
     ("value", "body"), [({"a": 1}, b'{"a": 1}'), ([1], b"[1]"), ("hi", b"hi"), (None, b"null")]
 )
-def test_any_other_json_is_the_body_of_a_200(value, body):
+def test_other_json_is_the_body_of_a_200(value, body):
     assert answer(value) == (200, [("content-type", "application/json")], body)
 
 
@@ -193,23 +193,23 @@ def test_any_other_json_is_the_body_of_a_200(value, body):
         {"statusCode": 200, "body": "%", "isBase64Encoded": True},
     ],
 )
-def test_a_malformed_answer_is_refused(value):
+def test_malformed_result_is_refused(value):
     with pytest.raises(MalformedResponse):
         answer(value)
 
 
-def test_an_answer_that_is_not_json_is_refused():
+def test_result_that_is_not_json_is_refused():
     with pytest.raises(MalformedResponse):
         to_response(b"<html>")
 
 
-def test_cookies_of_several_headers_stay_apart():
+def test_cookies_of_several_headers_stay_separate():
     made = event("/", [("Cookie", "x=1; y=2"), ("cookie", "z=3")])
     assert made["cookies"] == ["x=1", "y=2", "z=3"]
     assert "cookie" not in made["headers"]
 
 
-def test_how_a_response_is_transported_is_not_the_functions_to_say():
+def test_transport_headers_of_the_function_are_dropped():
     answer = {
         "statusCode": 200,
         "headers": {"Content-Length": "1", "Transfer-Encoding": "chunked", "X-A": "b"},
@@ -220,7 +220,7 @@ def test_how_a_response_is_transported_is_not_the_functions_to_say():
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
-def test_a_body_with_a_content_encoding_is_binary_whatever_its_type(encoding):
+def test_body_with_a_content_encoding_is_binary(encoding):
     made = event(
         "/",
         [("Content-Type", "application/json"), ("Content-Encoding", encoding)],

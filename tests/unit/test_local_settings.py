@@ -1,4 +1,4 @@
-"""Settings of a local run: who wins over whom, and what stays secret."""
+"""Settings of a local run: precedence, and secrets."""
 
 import json
 import stat
@@ -28,7 +28,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def variables(tmp_path):
-    """The variables that a function gets for those that it declares."""
+    """Return the variables of a function that declares these."""
 
     def make(settings, declared, **addresses):
         function = Function("F", "python3.13", "a.b", tmp_path, declared, 128, 3, None, (), ())
@@ -38,18 +38,18 @@ def variables(tmp_path):
     return make
 
 
-def test_the_environment_wins_over_dotenv(settings):
+def test_environment_overrides_dotenv(settings):
     assert settings("PORT=5000", PORT="6000").port == 6000
     assert settings("PORT=5000").port == 5000
     assert settings().port == 4000
 
 
-def test_an_empty_value_is_not_given(settings):
+def test_empty_value_counts_as_unset(settings):
     assert settings("PORT=5000", PORT="").port == 5000
     assert settings("DATABASE_URL=\nHH_API_URL=").database_url is None
 
 
-def test_dotenv_is_taken_as_it_is_written(settings):
+def test_dotenv_values_are_taken_literally(settings):
     made = settings("DATABASE_URL='postgresql://u:p$x@h/d' # mine\nexport HH_CLIENT_ID=$HOME")
 
     assert made.database_url == "postgresql://u:p$x@h/d"
@@ -57,26 +57,26 @@ def test_dotenv_is_taken_as_it_is_written(settings):
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "4000.0", "http", "４０００"])
-def test_a_port_that_is_none_is_refused_by_name(settings, port):
+def test_invalid_port_is_refused_by_name(settings, port):
     with pytest.raises(SettingsError, match="PORT must be a number from 1 to 65535"):
         settings(PORT=port)
 
 
-def test_a_data_folder_that_cannot_be_made_is_refused_by_name(settings, tmp_path):
+def test_data_folder_that_cannot_be_created_is_refused(settings, tmp_path):
     (tmp_path / "file").write_text("")
 
     with pytest.raises(SettingsError, match="DATA_DIR"):
         settings(DATA_DIR=str(tmp_path / "file" / "data"))
 
 
-def test_the_real_hh_needs_an_operators_user_agent(settings):
+def test_real_hh_requires_a_user_agent(settings):
     with pytest.raises(SettingsError, match="HH_USER_AGENT"):
         settings(HH_API_URL="https://api.hh.ru")
 
     assert settings(HH_API_URL="https://api.hh.ru", HH_USER_AGENT="A/1 (a@b.c)").hh_api_url
 
 
-def test_generated_secrets_are_made_once_and_are_their_owners_alone(tmp_path):
+def test_secrets_are_generated_once_and_private(tmp_path):
     made = generated_secrets(tmp_path)
 
     assert generated_secrets(tmp_path) == made
@@ -85,7 +85,7 @@ def test_generated_secrets_are_made_once_and_are_their_owners_alone(tmp_path):
     assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
 
 
-def test_a_new_kind_of_secret_leaves_the_others_as_they_were(tmp_path):
+def test_added_secret_leaves_the_others_unchanged(tmp_path):
     made = generated_secrets(tmp_path)
     without = {name: value for name, value in made.items() if name != "ADMIN_SECRET"}
     (tmp_path / "secrets.json").write_text(json.dumps(without))
@@ -94,7 +94,7 @@ def test_a_new_kind_of_secret_leaves_the_others_as_they_were(tmp_path):
     assert generated_secrets(tmp_path)["ADMIN_SECRET"]
 
 
-def test_a_function_gets_given_values_then_local_ones_then_the_templates(settings, variables):
+def test_function_environment_precedence(settings, variables):
     declared = {
         "ORCHESTRATOR_SECRET": "secretsmanager:arn",
         "ORCHESTRATOR_SECRET_PREVIOUS": "secretsmanager:arn@AWSPREVIOUS",
@@ -115,14 +115,14 @@ def test_a_function_gets_given_values_then_local_ones_then_the_templates(setting
     }
 
 
-def test_the_sandboxs_application_is_not_sent_to_another_hh(settings, variables):
+def test_sandbox_credentials_are_not_sent_to_another_hh(settings, variables):
     declared = {"HH_CLIENT_ID": "secretsmanager:hh#client_id"}
 
     assert variables(settings(), declared)["HH_CLIENT_ID"]
     assert variables(settings(HH_API_URL="http://127.0.0.1:1"), declared)["HH_CLIENT_ID"] == ""
 
 
-def test_hh_returns_people_to_the_local_page_unless_told_otherwise(settings, variables):
+def test_redirect_uri_defaults_to_the_local_page(settings, variables):
     declared = {"HH_REDIRECT_URI": "local-HhRedirectUri", "APP_URL": ""}
 
     page = "http://localhost:5000/dev/connect"
@@ -133,13 +133,13 @@ def test_hh_returns_people_to_the_local_page_unless_told_otherwise(settings, var
     assert variables(both, declared)["APP_URL"] == "https://app.example"
 
 
-def test_the_demo_user_is_somebody_unless_switched_off(settings):
+def test_demo_user_is_on_unless_switched_off(settings):
     assert settings().demo_person == settings(DEMO_PERSON="").demo_person == "anna"
     assert settings("DEMO_PERSON=timur").demo_person == "timur"
     assert settings("DEMO_PERSON=timur", DEMO_PERSON="off").demo_person is None
 
 
-def test_a_throttle_lets_a_burst_through_and_then_its_rate():
+def test_throttle_allows_a_burst_then_its_rate():
     now = 0.0
     bucket = TokenBucket(rate=2, burst=3, clock=lambda: now)
 
@@ -151,11 +151,11 @@ def test_a_throttle_lets_a_burst_through_and_then_its_rate():
 
 
 @pytest.mark.parametrize(("given", "throttled"), [("on", True), ("off", False), ("", True)])
-def test_throttles_hold_unless_they_are_lifted(tmp_path, given, throttled):
+def test_throttles_apply_unless_lifted(tmp_path, given, throttled):
     found = read({"DATA_DIR": str(tmp_path), "THROTTLES": given}, tmp_path / "none")
     assert found.throttled is throttled
 
 
-def test_throttles_are_on_or_off(tmp_path):
+def test_throttle_setting_is_on_or_off(tmp_path):
     with pytest.raises(SettingsError, match="THROTTLES"):
         _ = read({"DATA_DIR": str(tmp_path), "THROTTLES": "no"}, tmp_path / "none").throttled

@@ -1,4 +1,4 @@
-"""template.yaml as the local cloud reads it."""
+"""The local cloud's reader of template.yaml."""
 
 import textwrap
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def template(tmp_path):
 
 @pytest.fixture
 def variable(template):
-    """Reads a template with one function whose variable V has the given YAML value."""
+    """Return a reader of a template with a function whose variable V has the given YAML value."""
 
     def read(value, head="", **parameters):
         environment = f"      Environment: {{Variables: {{V: {value}}}}}"
@@ -43,7 +43,7 @@ def variable(template):
     return read
 
 
-def test_the_projects_own_template_is_read_whole():
+def test_own_template_is_read_completely():
     read = load()
 
     assert {route.key: read.functions[route.function].name for route in read.routes}.items() >= {
@@ -64,7 +64,7 @@ def test_the_projects_own_template_is_read_whole():
     assert read.tables["ConnectionTable"].keys == ("pk", "sk")
 
 
-def test_a_keys_arn_never_changes():
+def test_key_arn_is_stable():
     arn = load().keys["TokenKey"].arn
 
     assert arn == "arn:aws:kms:us-east-1:123456789012:key/dc9ae910-8d58-5f3b-9ba5-7979b4d06a89"
@@ -109,15 +109,15 @@ Conditions:
         ("7", "7"),
     ],
 )  # fmt: skip
-def test_intrinsic_functions_have_cloudformations_values(variable, value, expected):
+def test_intrinsic_functions_match_cloudformation(variable, value, expected):
     assert variable(value, HEAD) == expected
 
 
-def test_a_given_parameter_wins_over_its_default(variable):
+def test_given_parameter_overrides_its_default(variable):
     assert variable("!If [IsProd, !Ref Name, b]", HEAD, Name="prod") == "prod"
 
 
-def test_an_unknown_parameter_is_refused(variable):
+def test_unknown_parameter_is_refused(variable):
     with pytest.raises(TemplateError, match=r"declares no Nam$"):
         variable("x", HEAD, Nam="prod")
 
@@ -134,7 +134,7 @@ def test_an_unknown_parameter_is_refused(variable):
         ("!If [Unheard, a, b]", r"Environment\.Variables\.V: there is no condition 'Unheard'"),
     ],
 )
-def test_what_is_not_supported_is_refused_with_its_place(variable, value, problem):
+def test_unsupported_element_is_refused_with_its_location(variable, value, problem):
     with pytest.raises(TemplateError, match=r"Resources\.F\.Properties\." + problem):
         variable(value)
 
@@ -155,7 +155,7 @@ def test_what_is_not_supported_is_refused_with_its_place(variable, value, proble
         ),
     ],
 )
-def test_a_function_that_cannot_run_locally_is_refused(template, properties, problem):
+def test_function_that_cannot_run_locally_is_refused(template, properties, problem):
     text = f"Resources:{FUNCTION}"
     name = properties.partition(":")[0]
     lines = [line for line in text.splitlines() if f" {name}:" not in line]
@@ -164,12 +164,12 @@ def test_a_function_that_cannot_run_locally_is_refused(template, properties, pro
         template("\n".join([*lines, f"      {properties}"]))
 
 
-def test_a_serverless_resource_of_an_unknown_kind_is_refused(template):
+def test_unknown_serverless_resource_type_is_refused(template):
     with pytest.raises(TemplateError, match=r"Resources\.X: AWS::Serverless::StateMachine"):
         template("Resources: {X: {Type: 'AWS::Serverless::StateMachine'}}")
 
 
-def test_a_resource_whose_condition_does_not_hold_is_not_there(template):
+def test_resource_with_a_false_condition_is_absent(template):
     table = "{Type: 'AWS::DynamoDB::Table', Condition: Never, Properties: {}}"
 
     read = template(f"Conditions: {{Never: !Equals [a, b]}}\nResources: {{T: {table}}}")
@@ -177,7 +177,7 @@ def test_a_resource_whose_condition_does_not_hold_is_not_there(template):
     assert read.tables == {}
 
 
-def test_text_that_is_no_template_is_refused(template):
+def test_text_without_a_template_is_refused(template):
     with pytest.raises(TemplateError, match="no Resources"):
         template("Hello: world")
     with pytest.raises(TemplateError, match="line 1"):
@@ -196,7 +196,7 @@ def test_text_that_is_no_template_is_refused(template):
         (1, None, 1),
     ],
 )
-def test_globals_merge_as_sam_merges_them(base, own, result):
+def test_globals_merge_as_in_sam(base, own, result):
     assert merged(base, own) == result
 
 
@@ -244,7 +244,7 @@ QUEUES = """
         ("!Ref Dead", "https://sqs.us-east-1.amazonaws.com/123456789012/Dead"),
     ],
 )
-def test_a_queue_is_known_as_in_the_cloud(template, value, expected):
+def test_queue_has_its_cloud_attributes(template, value, expected):
     environment = f"      Environment: {{Variables: {{V: {value}}}}}"
 
     read = template(f"Resources:{FUNCTION}{environment}{QUEUES}")
@@ -261,7 +261,7 @@ def test_a_queue_is_known_as_in_the_cloud(template, value, expected):
 
 @pytest.fixture
 def events(template):
-    """Reads a template with a function that has these events, beside the queues above."""
+    """Return a reader of a template with a function of these events, beside the queues above."""
 
     def read(text, more=""):
         function = f"{FUNCTION}      Timeout: 60\n      {more}\n      Events: {text}\n"
@@ -270,7 +270,7 @@ def events(template):
     return read
 
 
-def test_an_sqs_event_is_read_with_lambdas_defaults(events):
+def test_sqs_event_has_lambda_defaults(events):
     text = "{Q: {Type: SQS, Properties: {Queue: !GetAtt Work.Arn}}}"
 
     (source,) = events(text).queue_sources
@@ -282,7 +282,7 @@ def test_an_sqs_event_is_read_with_lambdas_defaults(events):
     assert not source.reports_item_failures
 
 
-def test_an_sqs_event_is_read_whole(events):
+def test_sqs_event_is_read_completely(events):
     (source,) = events("""
         Q:
           Type: SQS
@@ -300,7 +300,7 @@ def test_an_sqs_event_is_read_whole(events):
     assert not source.enabled
 
 
-def test_a_rule_is_read_with_the_name_that_sam_gives_it(events):
+def test_rule_has_its_sam_name(events):
     function = events("""
         Tick: {Type: Schedule, Properties: {Schedule: rate(1 minute)}}
         Daily:
@@ -317,7 +317,7 @@ def test_a_rule_is_read_with_the_name_that_sam_gives_it(events):
     assert moment == datetime(2026, 2, 2, tzinfo=UTC)
 
 
-def test_how_long_events_are_tried_is_read(events):
+def test_event_retry_settings_are_read(events):
     assert events("{}").event_invoke == EventInvokeConfig(2, 21_600)
     more = "EventInvokeConfig: {MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}"
     assert events("{}", more).event_invoke == EventInvokeConfig(0, 60)
@@ -359,9 +359,7 @@ def test_how_long_events_are_tried_is_read(events):
         ("ScheduleV2", "{ScheduleExpression: rate(1 day)}", "ScheduleV2 do not run locally"),
     ],
 )
-def test_an_event_that_would_run_otherwise_than_in_the_cloud_is_refused(
-    events, kind, properties, problem
-):
+def test_event_that_would_differ_from_the_cloud_is_refused(events, kind, properties, problem):
     with pytest.raises(TemplateError, match=problem):
         events(f"{{E: {{Type: {kind}, Properties: {properties}}}}}")
 
@@ -384,7 +382,7 @@ def test_an_event_that_would_run_otherwise_than_in_the_cloud_is_refused(
         ("AWS::Lambda::EventSourceMapping'", "only as a function's property"),
     ],
 )
-def test_a_resource_that_would_run_otherwise_is_refused(template, resource, problem):
+def test_resource_that_would_differ_from_cloud_is_refused(template, resource, problem):
     with pytest.raises(TemplateError, match=problem):
         template(f"Resources: {{X: {{Type: '{resource}}}}}")
 
@@ -393,7 +391,7 @@ SOCKET = """
   W:
     Type: AWS::Serverless::WebSocketApi
     Properties:
-      Description: told to nobody
+      Description: ignored
       RouteSelectionExpression: $request.body.a.b
       Routes:
         $connect: {FunctionArn: !GetAtt F.Arn}
@@ -401,7 +399,7 @@ SOCKET = """
 """
 
 
-def test_a_websocket_api_is_read(template):
+def test_websocket_api_is_read(template):
     read = template(f"""
 Globals:
   WebSocketApi:
@@ -423,14 +421,14 @@ Resources:{FUNCTION}      Environment: {{Variables: {{V: !Ref W, E: !Sub "https:
     assert read.functions["F"].environment == {"V": "W", "E": "https://W.x/ws"}
 
 
-def test_a_websocket_api_has_sams_defaults(template):
+def test_websocket_api_has_sam_defaults(template):
     read = template(f"Resources:{FUNCTION}{SOCKET}").websocket
 
     assert read.stage == "default"
     assert read.throttle_burst is read.throttle_rate is read.access_log_format is None
 
 
-def test_functions_are_told_where_the_websocket_api_is_locally(template):
+def test_functions_get_the_local_websocket_address(template):
     read = template(f"Resources:{FUNCTION}{SOCKET}      StageName: ws").websocket
 
     assert read.addresses(4000) == {
@@ -456,7 +454,7 @@ def test_functions_are_told_where_the_websocket_api_is_locally(template):
         ),
     ],
 )
-def test_a_websocket_api_that_would_run_otherwise_is_refused(template, properties, problem):
+def test_websocket_api_that_would_differ_is_refused(template, properties, problem):
     valid = {
         "RouteSelectionExpression": "RouteSelectionExpression: $request.body.type",
         "Routes": "Routes: {a: {FunctionArn: !GetAtt F.Arn}}",
@@ -468,7 +466,7 @@ def test_a_websocket_api_that_would_run_otherwise_is_refused(template, propertie
         template("\n      ".join([head, *given]))
 
 
-def test_there_is_one_websocket_api_at_most(template):
+def test_second_websocket_api_is_refused(template):
     second = SOCKET.replace("W:", "W2:")
 
     with pytest.raises(TemplateError, match="more than one AWS::Serverless::WebSocketApi"):

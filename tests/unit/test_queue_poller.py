@@ -1,4 +1,4 @@
-"""What a function reports of a batch, as Lambda reads it."""
+"""A function's report of batch item failures, as Lambda reads it."""
 
 import json
 
@@ -10,15 +10,15 @@ BATCH = {"a", "b"}
 
 
 @pytest.mark.parametrize("response", [None, {}, {"batchItemFailures": []}, {"other": 1}])
-def test_nothing_reported_is_success(response):
+def test_no_reported_failure_is_success(response):
     assert failures(json.dumps(response).encode(), BATCH) == set()
 
 
-def test_null_is_an_empty_list():
+def test_null_failures_are_an_empty_list():
     assert failures(b'{"batchItemFailures": null}', BATCH) == set()
 
 
-def test_only_what_is_named_failed():
+def test_only_named_messages_failed():
     assert failures(b'{"batchItemFailures": [{"itemIdentifier": "b"}]}', BATCH) == {"b"}
 
 
@@ -37,5 +37,5 @@ def test_only_what_is_named_failed():
         b'{"batchItemFailures": [{"itemIdentifier": "b"}, {"itemIdentifier": "z"}]}',
     ],
 )
-def test_anything_else_fails_the_whole_batch(response):
+def test_invalid_report_fails_the_whole_batch(response):
     assert failures(response, BATCH) is None

@@ -7,7 +7,7 @@ import pytest
 from local.event_sources.schedule import parse
 
 
-def test_rate_keeps_its_beat_over_a_jump():
+def test_rate_keeps_its_phase_over_a_jump():
     schedule, start = parse("rate(5 minutes)"), datetime(2026, 2, 1, 12, tzinfo=UTC)
     assert schedule.next_after(start) == start + timedelta(minutes=5)
     assert schedule.latest(start, start + timedelta(minutes=4, seconds=59)) is None

@@ -1,4 +1,4 @@
-"""No text from outside makes a terminal do anything."""
+"""Text from outside cannot control the terminal."""
 
 import logging
 
@@ -22,7 +22,7 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_a_terminal_would_obey_is_written_out(attack):
+def test_control_characters_are_escaped(attack):
     shown = printable(f"before {attack} after")
     assert shown.isprintable()
     assert shown.startswith("before \\")
@@ -30,19 +30,19 @@ def test_what_a_terminal_would_obey_is_written_out(attack):
 
 
 @pytest.mark.parametrize("text", ["Привет, Ёлка №5 — «ок»", "a\tb\nc", "日本語 🙂", "C:\\new"])
-def test_plain_text_stays_as_it_is(text):
+def test_plain_text_is_unchanged(text):
     assert printable(text) == text
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_logs_are_printable_in_the_terminal_and_in_their_file(tmp_path, capsys, attack):
+def test_logs_are_escaped_in_terminal_and_file(tmp_path, capsys, attack):
     Logs(tmp_path, echo="all").write("search", f"title: {attack}")
     assert capsys.readouterr().out.removesuffix("\n").isprintable()
     assert (tmp_path / "search.log").read_text().removesuffix("\n").isprintable()
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_the_demo_users_news_are_printable(capsys, attack):
+def test_demo_user_news_are_escaped(capsys, attack):
     job = {"title": attack, "company": attack, "area": "Москва", "salary": None}
     data = {"jobs": [job], "search_name": attack, "part": 1, "parts": 1}
     for line in describe("jobs.new", data):
@@ -50,6 +50,6 @@ def test_the_demo_users_news_are_printable(capsys, attack):
     assert capsys.readouterr().out.replace("\n", "").isprintable()
 
 
-def test_a_log_record_is_printable():
+def test_log_record_is_escaped():
     record = logging.LogRecord("x", logging.ERROR, "x", 1, "bad: %s", ("\x1b[31m",), None)
     assert Formatter().format(record) == "bad: \\x1b[31m"

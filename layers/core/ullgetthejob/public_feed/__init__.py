@@ -1,1 +1,1 @@
-"""The public feed: new vacancies, posted to the BFF for everybody."""
+"""The public feed: new vacancies, posted to the BFF for all its users."""

@@ -1,17 +1,18 @@
-"""The public feed: each new vacancy is posted to the BFF, which shows it to everybody, once.
+"""The outbox of the public feed: each new vacancy is posted once to the BFF, for all its users.
 
 ``public_feed`` is an outbox: a row is written in the transaction that stored the vacancy, posted
 later by a function of its own with a queue of its own, and ends as ``posted``, ``dead`` or ``off``.
-Nothing else waits for it. What is posted are columns of the vacancy and nothing of any person or
-search: the BFF sends it to every browser.
+Nothing else waits for it. A post holds columns of vacancies and nothing of any person or search:
+the BFF sends it to every browser.
 
-The BFF is asked in order. While it is down, the oldest row's pause holds for all behind it; what it
-could not be given in a day is dead. A batch that it will not take is halved until the vacancy that
-it stumbles over is alone, which is dead at once. Dead rows keep their reason, and a metric counts
-them.
+Rows are posted in order. While the BFF is down, the oldest row's pause applies to all rows behind
+it; a row that cannot be posted within a day is dead. A batch that the BFF rejects is halved until
+the rejected vacancy is alone, which is dead at once. Dead rows keep their reason, and a metric
+counts them.
 
-Rows stay locked while they are posted: two workers cannot post one twice, whatever their lease
-says. A crash after the POST and before the commit does post them again; the BFF shows ids.
+Rows stay locked while they are posted: two workers cannot post a row twice, even if a lease expires
+early. A crash after the POST and before the commit does post rows again; a post carries ids, so the
+BFF can recognise them.
 """
 
 from __future__ import annotations
@@ -33,14 +34,13 @@ if TYPE_CHECKING:
 QUEUE = "PUBLIC_FEED_QUEUE_URL"
 ENTRY_RETENTION = timedelta(days=30)
 
-
 INSERT_ENTRIES = """
     INSERT INTO public_feed (vacancy_id, due_at, at)
     SELECT id, %(now)s, %(now)s FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS new (id, number)
     ORDER BY number
     ON CONFLICT DO NOTHING
 """
-# The oldest row stands for all: nobody is posted before it.
+# No row is posted before the oldest, so its due_at is the due_at of the feed.
 SELECT_OLDEST_WAITING = """
     SELECT at, due_at FROM public_feed WHERE state = 'waiting' ORDER BY number LIMIT 1
 """
@@ -52,30 +52,28 @@ DELETE_ENDED_ENTRIES = """
 """
 
 
-# ── into the feed ────────────────────────────────────────────────────────────────────────────────
-
-
 def add(vacancy_ids: Iterable[str], *, connection: Connection, now: datetime) -> None:
-    """Let these vacancies be shown to everybody, in the transaction that *connection* is in; those
-    that were once in the feed are left out. Rings after the commit."""
+    """Insert vacancies in the open transaction of *connection*, and notify the publisher after the
+    commit. Vacancies that were in the feed before are skipped."""
     if insert(vacancy_ids, connection=connection, now=now):
         postgres.after_commit(connection, QUEUE, notify)
 
 
 def insert(vacancy_ids: Iterable[str], *, connection: Connection, now: datetime) -> int:
-    """Write the rows of :func:`add` without ringing, which the next sweep does; how many."""
-    # In one order, whoever adds: overlapping transactions cannot deadlock. Ids rise with time.
-    ids = sorted(set(vacancy_ids), key=lambda id: (len(id), id))
+    """Insert as :func:`add` does but leave notifying to the next sweep; return how many rows are
+    new."""
+    # Sorted, so that overlapping transactions cannot deadlock. Ids rise with time.
+    ids = sorted(set(vacancy_ids), key=lambda vacancy_id: (len(vacancy_id), vacancy_id))
     return connection.execute(INSERT_ENTRIES, {"ids": ids, "now": now}).rowcount
 
 
 def notify(after: timedelta = timedelta(0)) -> None:
-    """Ring the feed's bell."""
+    """Send the publisher a wake-up, which arrives after *after*."""
     queues.notify(QUEUE, {"feed": "public"}, after_s=int(after.total_seconds()))
 
 
 def notify_due(*, connection: Connection, now: datetime) -> int:
-    """Wake the feed's function if something is due (1, else 0), and say how long the oldest row
+    """Notify the publisher if a row is due; return 1 if so, else 0. Gauges how long the oldest row
     has been waiting."""
     oldest = connection.execute(SELECT_OLDEST_WAITING).fetchone()
     due = oldest is not None and oldest["due_at"] <= now
@@ -86,13 +84,7 @@ def notify_due(*, connection: Connection, now: datetime) -> int:
 
 
 def delete_ended(*, connection: Connection, now: datetime, most: int = 500) -> int:
-    """Forget what ended long ago, *most* at once; how many."""
+    """Delete at most *most* ended rows that are past retention; return how many."""
     return connection.execute(
         DELETE_ENDED_ENTRIES, {"before": now - ENTRY_RETENTION, "most": most}
     ).rowcount
-
-
-# ── out to the BFF ───────────────────────────────────────────────────────────────────────────────
-
-
-# ── the wire (bff-contract: texts only, null is refused, externalId is required) ─────────────────

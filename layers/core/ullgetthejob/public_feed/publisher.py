@@ -1,4 +1,4 @@
-"""The publisher of the public feed: posts what waits in the outbox to the BFF."""
+"""The publisher of the public feed: posts the waiting rows of the outbox to the BFF."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ CONNECT_TIMEOUT_S = 2
 TOTAL_TIMEOUT_S = 10  # of one POST
 RUN_BUDGET_S = 15  # after which no POST begins: the function has 30
 MAX_JOBS = 100  # the original's
-MAX_DESCRIPTION_CHARS = 1_000  # an excerpt: it goes to every browser that is open
+MAX_DESCRIPTION_CHARS = 1_000  # an excerpt: it goes to every open browser
 PAUSES = [timedelta(seconds=s) for s in (10, 30, 120, 600, 1800)]
-SWEEP_INTERVAL = timedelta(minutes=1)  # a shorter pause rings for itself
+SWEEP_INTERVAL = timedelta(minutes=1)  # for a shorter pause, a wake-up is sent
 ENTRY_TTL = timedelta(days=1)
-PERMANENT_STATUSES = {400, 413, 422}  # what we sent is wrong, and will be
+PERMANENT_STATUSES = {400, 413, 422}  # the content is wrong, and stays wrong
 RETRYABLE_STATUSES = {408, 429}
 LOCK_WAITING_ENTRIES = """
     SELECT number, vacancy_id, attempts, at FROM public_feed
@@ -62,49 +62,50 @@ UPDATE_ENTRIES_POSTPONED = """
 
 
 class Dummy(BaseModel):
-    """What came of a made-up vacancy that was posted to the BFF."""
+    """The result of posting a made-up vacancy to the BFF."""
 
     success: Literal[True] = True
     status: int = Field(description="the BFF's HTTP status")
-    external_id: str = Field(description="by which it can be told in the browser")
+    external_id: str = Field(description="the made-up vacancy's id, to recognise it in the browser")
     broadcasted: int = 1
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the BFF said: a *status*, or in *reason* why there is none."""
+    """The BFF's response: its *status*, or ``None`` and in *reason* why there is none."""
 
     status: int | None
     reason: str
 
     @property
-    def kind(self) -> Literal["posted", "never", "refused", "failed"]:
-        """What that means: taken; never to be taken; our settings are wrong; not now."""
+    def outcome(self) -> Literal["posted", "rejected", "refused", "failed"]:
+        """Return the outcome: accepted; permanently rejected for its content; refused because of
+        our settings; failed for now."""
         if self.status is None or self.status >= 500 or self.status in RETRYABLE_STATUSES:
             return "failed"
         if self.status in PERMANENT_STATUSES:
-            return "never"
+            return "rejected"
         return "posted" if 200 <= self.status < 300 else "refused"
 
 
 def run(*, connection: Connection, clock: Callable[[], datetime], request_id: str) -> bool:
-    """Post what is due; whether something is left for another bell.
+    """Post the due rows; return whether due rows are left for another wake-up.
 
-    A bell that rings while another worker has the lease may be forgotten: that worker looks again
-    after it has let go.
+    A wake-up that arrives while another worker holds the lease may be dropped: that worker checks
+    the outbox again after releasing.
     """
-    ends = time.monotonic() + RUN_BUDGET_S
+    deadline = time.monotonic() + RUN_BUDGET_S
     while _is_due(connection, clock()):
         lease = leases.acquire(LEASE, seconds=LEASE_S, now=clock())
         if lease is None:
             return False
         try:
             worker = _Worker(connection=connection, clock=clock, request_id=request_id)
-            while time.monotonic() < ends and worker.step():
+            while time.monotonic() < deadline and worker.step():
                 pass
         finally:
             lease.release()
-        if time.monotonic() >= ends:
+        if time.monotonic() >= deadline:
             return _is_due(connection, clock())
     return False
 
@@ -115,7 +116,7 @@ def _is_due(connection: Connection, now: datetime) -> bool:
 
 
 class _Worker:
-    """Who holds the lease."""
+    """The holder of the lease, which posts batches of at most *_batch_size* rows."""
 
     def __init__(
         self, *, connection: Connection, clock: Callable[[], datetime], request_id: str
@@ -123,23 +124,24 @@ class _Worker:
         self._connection = connection
         self._clock = clock
         self._request_id = request_id
-        self._most = MAX_JOBS
+        self._batch_size = MAX_JOBS
 
     def step(self) -> bool:
-        """Post one batch; whether to go on. What came of it is committed with it."""
-        off = disabled_reason()
+        """Post one batch and commit its outcome; return whether to go on."""
+        disabled = disabled_reason()
         with self._connection.transaction():
             if not _is_due(self._connection, self._clock()):
                 return False
-            if off is not None:
-                values = {"reason": off, "now": self._clock()}
+            if disabled is not None:
+                values = {"reason": disabled, "now": self._clock()}
                 ended = self._connection.execute(UPDATE_WAITING_ENDED, values).rowcount
-                logger.info("the public feed is off", number=ended, reason=off)
+                logger.info("the public feed is off", number=ended, reason=disabled)
                 return False
-            rows = self._connection.execute(LOCK_WAITING_ENTRIES, {"most": self._most}).fetchall()
-            return self._post(rows)
+            values = {"most": self._batch_size}
+            rows = self._connection.execute(LOCK_WAITING_ENTRIES, values).fetchall()
+            return self._post_batch(rows)
 
-    def _post(self, rows: Sequence[dict[str, Any]]) -> bool:
+    def _post_batch(self, rows: Sequence[dict[str, Any]]) -> bool:
         ids = [row["vacancy_id"] for row in rows]
         found = self._connection.execute(SELECT_JOBS, {"ids": ids}).fetchall()
         jobs = {job["external_id"]: job for job in found}
@@ -155,26 +157,26 @@ class _Worker:
             total=waiting["waiting"],
             now=self._clock(),
         )
-        return self._settle(rows, post(body, request_id=self._request_id))
+        return self._store_outcome(rows, post(body, request_id=self._request_id))
 
-    def _settle(self, rows: Sequence[dict[str, Any]], reply: Reply) -> bool:
-        if reply.kind == "posted":
+    def _store_outcome(self, rows: Sequence[dict[str, Any]], reply: Reply) -> bool:
+        if reply.outcome == "posted":
             self._end(rows, "posted", None)
-            self._most = min(MAX_JOBS, self._most * 2)
+            self._batch_size = min(MAX_JOBS, self._batch_size * 2)
             return True
         logger.warning("the BFF did not take the public feed", reason=reply.reason, jobs=len(rows))
-        if reply.kind == "never":
+        if reply.outcome == "rejected":
             if len(rows) > 1:
-                self._most = len(rows) // 2
+                self._batch_size = len(rows) // 2
             else:
                 self._end(rows, "dead", reply.reason)
-                self._most = min(MAX_JOBS, self._most * 2)
+                self._batch_size = min(MAX_JOBS, self._batch_size * 2)
             return True
-        count("PublicFeedRefused" if reply.kind == "refused" else "PublicFeedFailed")
-        self._put_off(rows, reply.reason)
+        count("PublicFeedRefused" if reply.outcome == "refused" else "PublicFeedFailed")
+        self._postpone(rows, reply.reason)
         return False
 
-    def _put_off(self, rows: Sequence[dict[str, Any]], reason: str) -> None:
+    def _postpone(self, rows: Sequence[dict[str, Any]], reason: str) -> None:
         now = self._clock()
         too_old = [row for row in rows if now - row["at"] >= ENTRY_TTL]
         self._end(too_old, "dead", reason)
@@ -207,7 +209,7 @@ class _Worker:
 
 
 def to_bff_job(job: dict[str, Any]) -> dict[str, str]:
-    """A row of ``jobs`` as the BFF takes it."""
+    """Return a row of ``jobs`` as the BFF expects it: texts only, no null, externalId required."""
     fields = {
         "id": job["external_id"],
         "externalId": job["external_id"],
@@ -223,7 +225,7 @@ def to_bff_job(job: dict[str, Any]) -> dict[str, str]:
 
 
 def payload(jobs: list[dict[str, str]], *, total: int, now: datetime) -> bytes:
-    """The body of a broadcast; *total*: how many wait, these among them."""
+    """Return the body of a broadcast; *total*: the number of waiting rows, these included."""
     stats = {
         "total": total,
         "broadcasted": len(jobs),
@@ -234,14 +236,17 @@ def payload(jobs: list[dict[str, str]], *, total: int, now: datetime) -> bytes:
 
 
 def disabled_reason() -> str | None:
-    """Why nothing is posted at all; ``None`` when it is."""
+    """Return why the settings disable the feed, or ``None`` when it is enabled."""
     if settings.text("BFF_BROADCAST", "on") == "off":
         return "off"
     return None if settings.text("API_BASE_URL", "") else "no_api_base_url"
 
 
 def post(body: bytes, *, request_id: str) -> Reply:
-    """One POST of a broadcast, which ends in time whatever the BFF does."""
+    """Post a broadcast and return the reply, within :data:`TOTAL_TIMEOUT_S` whatever the BFF does.
+
+    Raises :class:`settings.SettingMissing` without an ``ORCHESTRATOR_SECRET``.
+    """
     import asyncio
 
     import httpx
@@ -257,8 +262,8 @@ def post(body: bytes, *, request_id: str) -> Reply:
     }
 
     async def status() -> int:
-        # asyncio, because a timeout of httpx is one of each read: an answer that trickles has no
-        # end. The status is all that is wanted of it.
+        # asyncio, because httpx's timeout applies to each read: a response that trickles never
+        # ends. Only the status is needed.
         async with (
             asyncio.timeout(TOTAL_TIMEOUT_S),
             httpx.AsyncClient(
@@ -267,9 +272,9 @@ def post(body: bytes, *, request_id: str) -> Reply:
                 verify=tls.context(),
                 trust_env=False,
             ) as client,
-            client.stream("POST", url, content=body, headers=headers) as answer,
+            client.stream("POST", url, content=body, headers=headers) as response,
         ):
-            return answer.status_code
+            return response.status_code
 
     try:
         code = asyncio.run(status())
@@ -284,17 +289,17 @@ def post(body: bytes, *, request_id: str) -> Reply:
 
 
 def post_dummy(*, request_id: str, now: datetime) -> Dummy:
-    """Post one made-up vacancy at once, to try the way to the BFF out.
+    """Post one made-up vacancy at once, to test the connection to the BFF.
 
-    Raises :class:`Conflict` (``broadcast_off``) where nothing is posted by the settings,
-    :class:`Unavailable` (``bff_refused``, ``bff_unavailable``) where the BFF does not take it.
+    Raises :class:`Conflict` (``broadcast_off``) where the settings disable the feed, and
+    :class:`Unavailable` (``bff_refused``, ``bff_unavailable``) where the BFF does not accept it.
     """
-    off = disabled_reason()
-    if off is not None:
+    disabled = disabled_reason()
+    if disabled is not None:
         raise Conflict(
             "the public feed is off: set API_BASE_URL, and BFF_BROADCAST to on",
             code="broadcast_off",
-            details={"reason": off},
+            details={"reason": disabled},
         )
     external_id = f"dummy-{int(now.timestamp())}"
     job = {
@@ -302,15 +307,15 @@ def post_dummy(*, request_id: str, now: datetime) -> Dummy:
         "externalId": external_id,
         "title": "[TEST] This vacancy does not exist",
         "company": "[TEST] UllGetTheJob Core",
-        "description": "Posted by broadcast-dummy, to see that vacancies reach the browser.",
+        "description": "Posted by broadcast-dummy, to check that vacancies reach the browser.",
         "source": SOURCE,
     }
     reply = post(payload([job], total=1, now=now), request_id=request_id)
-    if reply.kind == "posted" and reply.status is not None:
+    if reply.outcome == "posted" and reply.status is not None:
         return Dummy(status=reply.status, external_id=external_id)
     logger.warning("the BFF did not take the dummy", reason=reply.reason)
     details = {"reason": reply.reason}
-    if reply.kind == "failed":
+    if reply.outcome == "failed":
         raise Unavailable(
             "the BFF does not answer, or fails", code="bff_unavailable", details=details
         )

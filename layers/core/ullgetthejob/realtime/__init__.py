@@ -1,1 +1,1 @@
-"""What accounts are told: the log of their events."""
+"""Real-time events of accounts: the event log, WebSocket connections and the broadcaster."""

@@ -1,16 +1,17 @@
-"""The broadcaster: posts the events of accounts to their sockets, in order, each at its own pace.
+"""The broadcaster: posts the events of accounts to their connections, in order.
 
-A bell names an account. For each of its connections that lacks events it takes a lease, posts what
-lies above the connection's *sent_seq*, and writes down how far it came. Whoever finds the lease
-taken leaves: the holder looks again after letting go, so nothing that was committed before is
-missed. A process that dies leaves its lease to expire and *sent_seq* behind what was posted: some
-events come twice, none is missed, and a new one is never sent before an older one.
+A wake-up names an account. For each of its connections that lacks events the broadcaster acquires a
+lease, posts the events above the connection's *sent_seq*, and stores its progress. A broadcaster
+that finds the lease taken leaves: the holder checks the log again after releasing, so no event that
+was committed before is missed. When a process ends abruptly, its lease expires and *sent_seq* is
+behind what was posted: some events are posted twice, none is missed, and a new event is never
+posted before an older one.
 
-A connection that is gone is forgotten, as is one whose session has ended; one that takes no more is
-left as it is. ``accounts.broadcast_seq`` is what all open connections have; while it is behind, the
-sweeper rings again.
+A connection that is gone is deleted, as is one whose session has ended; a slow one is left as it
+is. ``accounts.broadcast_seq`` is the seq that all open connections have reached; while it is behind
+the log, the sweeper sends another wake-up.
 
-Postgres and DynamoDB are asked in threads, so that they keep no post waiting.
+Postgres and DynamoDB are called in threads, so that they delay no post.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ if TYPE_CHECKING:
 
     Database = psycopg.Connection[dict[str, Any]]
 
-Given = TypeVar("Given")
+Result = TypeVar("Result")
 
-BROADCAST_BUDGET_S = 15  # the function has 30, and what is under way may take a few more
-EVENTS_PER_READ = 50  # events that are read at once: at most 1.6 MB
-PROGRESS_INTERVAL_MS = 4_000  # a lease outlasts that and the longest post
+BROADCAST_BUDGET_S = 15  # the function has 30, and requests in flight may take a few more
+EVENTS_PER_READ = 50  # at most 1.6 MB
+PROGRESS_INTERVAL_MS = 4_000  # a lease outlasts this and the longest post
 
 SELECT_ACCOUNT = """
     SELECT last_event_seq, broadcast_seq,
@@ -51,7 +52,7 @@ SELECT_ACCOUNT = """
     FROM accounts a WHERE a.id = %(account_id)s
 """
 SELECT_LAST_EVENT_SEQ = "SELECT last_event_seq FROM accounts WHERE id = %(account_id)s"
-# How far the log goes, and a part of it, as of one moment.
+# The end of the log and a part of it, in one snapshot.
 SELECT_EVENTS = """
     SELECT a.last_event_seq, e.seq, e.at, e.type, e.data
     FROM accounts a LEFT JOIN LATERAL (
@@ -60,7 +61,7 @@ SELECT_EVENTS = """
     ) e ON true
     WHERE a.id = %(account_id)s ORDER BY e.seq
 """
-# Only over what was read before the connections were: a new one may have lowered it meanwhile.
+# Only over the value that was read before the connections: a new connection may have lowered it.
 UPDATE_ACCOUNT_BROADCAST_SEQ = """
     UPDATE accounts SET broadcast_seq = %(seq)s
     WHERE id = %(account_id)s AND broadcast_seq = %(seen)s AND broadcast_seq < %(seq)s
@@ -68,13 +69,13 @@ UPDATE_ACCOUNT_BROADCAST_SEQ = """
 
 
 class Poster(Protocol):
-    """What posts: :class:`sockets.Sockets`."""
+    """A client of ``@connections``: :class:`sockets.Sockets`."""
 
     async def post(self, connection_id: str, message: bytes) -> None:
-        """Send a message. Raises :class:`sockets.NotPosted`."""
+        """Post a message. Raises :class:`sockets.PostFailed`."""
 
     async def close(self, connection_id: str) -> None:
-        """End the connection."""
+        """Close the connection."""
 
 
 def run(
@@ -86,20 +87,20 @@ def run(
     real_ms: Callable[[], int] = machine_ms,
     budget_s: float = BROADCAST_BUDGET_S,
 ) -> set[UUID]:
-    """Serve the sockets of these accounts, all at once; those that failed and must come again.
+    """Post the events of these accounts concurrently and return the accounts to be retried.
 
     *poster*, *real_ms* and *budget_s* are seams for tests.
     """
 
     async def serve() -> set[UUID]:
-        posting = poster or sockets.client_for(settings.text("WEBSOCKET_API_ENDPOINT"))
-        work = _Broadcast(connection, posting, clock, real_ms, time.monotonic() + budget_s)
-        return await work.serve(account_ids)
+        client = poster or sockets.client_for(settings.text("WEBSOCKET_API_ENDPOINT"))
+        broadcast = _Broadcast(connection, client, clock, real_ms, time.monotonic() + budget_s)
+        return await broadcast.serve(account_ids)
 
     return sockets.run(serve())
 
 
-# ── what is posted ───────────────────────────────────────────────────────────────────────────────
+# ── events and the log ───────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
@@ -116,42 +117,44 @@ class _Event:
         return self.type.partition(".")[0]
 
     def message(self, told_seq: int) -> bytes:
-        """As it is sent to a client that was told of *told_seq* before."""
+        """Return the frame for a client whose last posted event is *told_seq*."""
         after = "" if told_seq == self.seq - 1 else f'"after":{told_seq},'
         at = self.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
         head = f'{{"v":1,"seq":{self.seq},{after}"type":"{self.type}","at":"{at}"'
         return f'{head},"data":{self.data}}}'.encode()
 
 
-def _notice(type: str, **more: Any) -> bytes:
-    return json.dumps({"v": 1, "type": type, **more}, separators=(",", ":")).encode()
+def _notice(frame_type: str, **fields: Any) -> bytes:
+    frame = {"v": 1, "type": frame_type, **fields}
+    return json.dumps(frame, separators=(",", ":")).encode()
 
 
 class _LogReader:
     """The log of an account, read in chunks that its connections share."""
 
-    def __init__(self, account_id: UUID, work: _Broadcast) -> None:
+    def __init__(self, account_id: UUID, broadcast: _Broadcast) -> None:
         self._account_id = account_id
-        self._work = work
-        self._one_at_a_time = asyncio.Lock()
-        self._above, self._upto = 0, 0  # what the chunk covers
+        self._broadcast = broadcast
+        self._lock = asyncio.Lock()
+        self._above, self._upto = 0, 0  # the range of seq that the chunk covers
         self._chunk: list[_Event] = []
 
-    async def above(self, seq: int) -> tuple[list[_Event], int, bool]:
-        """The next events above *seq*, up to where they cover the log, and whether it goes on."""
-        async with self._one_at_a_time:
+    async def read_above(self, seq: int) -> tuple[list[_Event], int, bool]:
+        """Return the next events above *seq*, the seq up to which they cover the log, and whether
+        the log goes on."""
+        async with self._lock:
             if not self._above <= seq < self._upto:
-                await self._read(seq)
-            some = [event for event in self._chunk if event.seq > seq]
-            return some, self._upto, len(self._chunk) == EVENTS_PER_READ
+                await self._read_chunk(seq)
+            events = [event for event in self._chunk if event.seq > seq]
+            return events, self._upto, len(self._chunk) == EVENTS_PER_READ
 
     async def end(self) -> int:
-        """How far the log goes by now."""
-        row = await self._work.one(SELECT_LAST_EVENT_SEQ, account_id=self._account_id)
+        """Read the seq of the last event now."""
+        row = await self._broadcast.fetch_one(SELECT_LAST_EVENT_SEQ, account_id=self._account_id)
         return int(row["last_event_seq"]) if row else 0
 
-    async def _read(self, seq: int) -> None:
-        rows = await self._work.rows(
+    async def _read_chunk(self, seq: int) -> None:
+        rows = await self._broadcast.fetch_all(
             SELECT_EVENTS, account_id=self._account_id, above=seq, most=EVENTS_PER_READ
         )
         last = rows[0].pop("last_event_seq") if rows else seq
@@ -162,12 +165,12 @@ class _LogReader:
         self._upto = self._chunk[-1].seq if len(self._chunk) == EVENTS_PER_READ else last
 
 
-# ── who posts ────────────────────────────────────────────────────────────────────────────────────
+# ── delivery ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
 class _Broadcast:
-    """One invocation: what it works with, and what it did."""
+    """One invocation: its dependencies, deadline and counters."""
 
     connection: Database
     poster: Poster
@@ -175,16 +178,19 @@ class _Broadcast:
     real_ms: Callable[[], int]
     deadline: float
     sender: str = field(default_factory=lambda: secrets.token_hex(8))
-    tally: Counter[str] = field(default_factory=Counter)
-    first_posts: set[UUID] = field(default_factory=set)
+    counters: Counter[str] = field(default_factory=Counter)
+    measured_accounts: set[UUID] = field(default_factory=set)
 
     async def serve(self, account_ids: Iterable[UUID]) -> set[UUID]:
+        """Serve the accounts and return those that failed."""
         accounts = [_AccountSockets(account_id, self) for account_id in account_ids]
-        done = await asyncio.gather(*(one.serve() for one in accounts), return_exceptions=True)
-        for fact, times in self.tally.items():
-            count(fact, times)
+        outcomes = await asyncio.gather(
+            *(account.serve() for account in accounts), return_exceptions=True
+        )
+        for metric, times in self.counters.items():
+            count(metric, times)
         failed = set()
-        for account, outcome in zip(accounts, done, strict=True):
+        for account, outcome in zip(accounts, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 logger.error("an account was not served", **trace(outcome))
                 failed.add(account.id)
@@ -193,219 +199,239 @@ class _Broadcast:
         return failed
 
     @property
-    def late(self) -> bool:
+    def is_late(self) -> bool:
         return time.monotonic() > self.deadline
 
-    async def in_thread(self, call: Callable[[], Given]) -> Given:
-        """What *call* returns, from a thread."""
+    async def in_thread(self, call: Callable[[], Result]) -> Result:
+        """Run *call* in a thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(None, call)
 
-    async def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
+    async def fetch_all(self, sql: str, **values: Any) -> list[dict[str, Any]]:
+        """Return the rows of *sql*."""
         return await self.in_thread(lambda: self.connection.execute(sql, values).fetchall())
 
-    async def one(self, sql: str, **values: Any) -> dict[str, Any] | None:
-        return next(iter(await self.rows(sql, **values)), None)
+    async def fetch_one(self, sql: str, **values: Any) -> dict[str, Any] | None:
+        """Return the first row of *sql*, or ``None``."""
+        return next(iter(await self.fetch_all(sql, **values)), None)
 
 
 class _AccountSockets:
-    """An account and its connections."""
+    """An account and its connections. *out_of_time*: the deadline passed with events left."""
 
-    def __init__(self, id: UUID, work: _Broadcast) -> None:
-        self.id = id
-        self.work = work
-        self.log = _LogReader(id, work)
-        self.left = self.failed = False
+    def __init__(self, account_id: UUID, broadcast: _Broadcast) -> None:
+        self.id = account_id
+        self.broadcast = broadcast
+        self.log = _LogReader(account_id, broadcast)
+        self.out_of_time = self.failed = False
         self._users: dict[str, str | None] = {}
-        self._last = 0
+        self._last_seq = 0
 
     async def serve(self) -> bool:
-        """Whether something is left that there was no time for. Raises what hindered it, when all
-        of its connections have had their turn."""
-        row = await self.work.one(SELECT_ACCOUNT, account_id=self.id) or {
+        """Serve all connections and return whether events are left for which time was short.
+
+        Raises the first error of a connection, after all connections were served.
+        """
+        row = await self.broadcast.fetch_one(SELECT_ACCOUNT, account_id=self.id) or {
             "last_event_seq": 0,
             "broadcast_seq": 0,
             "users": {},
         }
-        self._users, self._last = row["users"], row["last_event_seq"]
-        all_of_them = await self.work.in_thread(partial(connections.list_of_account, self.id))
-        turns = await asyncio.gather(*map(self._serve, all_of_them), return_exceptions=True)
-        for outcome in turns:
+        self._users, self._last_seq = row["users"], row["last_event_seq"]
+        of_account = await self.broadcast.in_thread(partial(connections.list_of_account, self.id))
+        outcomes = await asyncio.gather(
+            *map(self._serve_connection, of_account), return_exceptions=True
+        )
+        for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
-        have = [seq for seq in turns if isinstance(seq, int)]
+        reached = [seq for seq in outcomes if isinstance(seq, int)]
         values = {"account_id": self.id, "seen": row["broadcast_seq"]}
-        values["seq"] = min([self._last, *have])
+        values["seq"] = min([self._last_seq, *reached])
         if values["seq"] > values["seen"]:
-            await self.work.in_thread(
-                lambda: self.work.connection.execute(UPDATE_ACCOUNT_BROADCAST_SEQ, values)
+            await self.broadcast.in_thread(
+                lambda: self.broadcast.connection.execute(UPDATE_ACCOUNT_BROADCAST_SEQ, values)
             )
         if self.failed:
             raise sockets.PostRefused(0)
-        return self.left
+        return self.out_of_time
 
-    async def _serve(self, one: connections.Connection) -> int | None:
-        """Up to where the connection has everything; ``None`` where that is nobody's question."""
-        if self._session_ended(one):
-            await self._close(one, "SocketsRevoked")
+    async def _serve_connection(self, connection: connections.Connection) -> int | None:
+        """Return the seq up to which the connection has all events; ``None`` if it does not count,
+        because it is closed or not open yet."""
+        if self._has_session_ended(connection):
+            await self._close(connection, "SocketsRevoked")
             return None
-        if one.stale(self.work.real_ms()):
-            await self._close(one, "SocketsStale")
+        if connection.is_stale(self.broadcast.real_ms()):
+            await self._close(connection, "SocketsStale")
             return None
-        if one.state == "connecting":
+        if connection.state == "connecting":
             return None
-        if one.begin_at is None and one.sent_seq >= self._last:
-            return one.sent_seq
-        return await _Delivery(one, self).run()
+        if connection.begin_at is None and connection.sent_seq >= self._last_seq:
+            return connection.sent_seq
+        return await _Delivery(connection, self).run()
 
-    def _session_ended(self, one: connections.Connection) -> bool:
-        """Whether the session that it was opened by has ended, or is another account's by now."""
-        if str(one.user_id) not in self._users:
+    def _has_session_ended(self, connection: connections.Connection) -> bool:
+        """Return whether the session that opened the connection has ended, or its user belongs to
+        another account now."""
+        if str(connection.user_id) not in self._users:
             return True
-        valid_from = self._users[str(one.user_id)]
-        return valid_from is not None and one.proven_at < datetime.fromisoformat(valid_from)
+        valid_from = self._users[str(connection.user_id)]
+        return valid_from is not None and connection.proven_at < datetime.fromisoformat(valid_from)
 
-    async def _close(self, one: connections.Connection, why: str) -> None:
-        await self.work.poster.close(one.id)
-        await self.delete(one, why)
+    async def _close(self, connection: connections.Connection, metric: str) -> None:
+        await self.broadcast.poster.close(connection.id)
+        await self.delete(connection, metric)
 
-    async def delete(self, one: connections.Connection, why: str) -> None:
-        """The connection is over."""
-        await self.work.in_thread(partial(connections.delete, one.id, one.account_id))
-        self.work.tally[why] += 1
+    async def delete(self, connection: connections.Connection, metric: str) -> None:
+        """Delete a connection that has ended, and count it in *metric*."""
+        await self.broadcast.in_thread(
+            partial(connections.delete, connection.id, connection.account_id)
+        )
+        self.broadcast.counters[metric] += 1
 
 
 class _LeaseLost(Exception):
-    """Another has it now, or the connection was forgotten."""
+    """Another broadcaster holds the lease now, or the connection was deleted."""
 
 
 class _Delivery:
-    """What one connection lacks, on the way to it."""
+    """The delivery of missing events to one connection."""
 
-    def __init__(self, one: connections.Connection, account: _AccountSockets) -> None:
-        self._one = one
+    def __init__(self, connection: connections.Connection, account: _AccountSockets) -> None:
+        self._connection = connection
         self._account = account
-        self._work = account.work
-        self._sent, self._told = one.sent_seq, one.told_seq
-        self._written_at = 0
+        self._broadcast = account.broadcast
+        self._sent_seq, self._told_seq = connection.sent_seq, connection.told_seq
+        self._saved_at_ms = 0
 
     async def run(self) -> int | None:
-        """As :meth:`_Account._serve`."""
+        """Deliver; return as :meth:`_AccountSockets._serve_connection` does."""
         while await self._acquire_lease():
             try:
                 await self._deliver()
             except _LeaseLost:
                 break
-            except sockets.PostFailed as hindrance:
-                return await self._on_post_error(hindrance)
-            if self._account.left or await self._account.log.end() <= self._sent:
-                return self._sent
-        return self._one.delivered_seq  # at least: another is at it
+            except sockets.PostFailed as error:
+                return await self._on_post_error(error)
+            if self._account.out_of_time or await self._account.log.end() <= self._sent_seq:
+                return self._sent_seq
+        return self._connection.delivered_seq  # a lower bound: another broadcaster holds the lease
 
     async def _acquire_lease(self) -> bool:
-        now_ms = self._work.real_ms()
-        held = await self._call(connections.acquire_lease, now_ms=now_ms)
-        if held is None:
+        now_ms = self._broadcast.real_ms()
+        leased = await self._call(connections.acquire_lease, now_ms=now_ms)
+        if leased is None:
             return False
-        self._refresh(held, now_ms)
+        self._refresh(leased, now_ms)
         return True
 
     async def _deliver(self) -> None:
-        """Everything up to the end of the log, and the lease is let go."""
+        """Deliver all events up to the end of the log, then release the lease."""
         while True:
-            if self._one.begin_at is not None:
-                await self._start_replay(self._one.begin_at)
+            if self._connection.begin_at is not None:
+                await self._start_replay(self._connection.begin_at)
                 continue
-            some, upto, goes_on = await self._account.log.above(self._sent)
-            for event in some:
-                if self._work.late:
-                    self._account.left = True
+            events, upto, has_more = await self._account.log.read_above(self._sent_seq)
+            for event in events:
+                if self._broadcast.is_late:
+                    self._account.out_of_time = True
                     break
                 await self._deliver_event(event)
                 await self._save_progress(PROGRESS_INTERVAL_MS)
-                if self._one.begin_at is not None:
+                if self._connection.begin_at is not None:
                     break
             else:
                 await self._skip_deleted(upto)
-                if goes_on:
+                if has_more:
                     await self._save_progress(0)
                     continue
-            again = await self._call(connections.release, self._sent, self._told)
-            if again is None:
+            restarted = await self._call(connections.release, self._sent_seq, self._told_seq)
+            if restarted is None:
                 return
-            self._refresh(again, self._work.real_ms())
+            self._refresh(restarted, self._broadcast.real_ms())
 
     async def _start_replay(self, cursor: int) -> None:
         end = await self._account.log.end()
-        await self._work.poster.post(self._one.id, _notice("ready", seq=end, cursor=cursor))
-        now_ms = self._work.real_ms()
+        notice = _notice("ready", seq=end, cursor=cursor)
+        await self._broadcast.poster.post(self._connection.id, notice)
+        now_ms = self._broadcast.real_ms()
         self._refresh(await self._call(connections.mark_started, cursor, now_ms=now_ms), now_ms)
 
     async def _deliver_event(self, event: _Event) -> None:
-        """Post one event, if it is of the connection's topics."""
+        """Post one event, if the connection has its topic."""
         await self._skip_deleted(event.seq - 1)
-        topics = self._one.topics
+        topics = self._connection.topics
         if topics is None or event.topic in topics:
+            message = event.message(self._told_seq)
             try:
-                await self._work.poster.post(self._one.id, event.message(self._told))
-            except (
-                sockets.MessageTooLong
-            ):  # it cannot happen: the length was checked as it was written
+                await self._broadcast.poster.post(self._connection.id, message)
+            except sockets.MessageTooLong:  # not expected: append() checks the length
                 logger.error("an event does not fit into a frame", type=event.type)
-                self._work.tally["EventsTooLong"] += 1
+                self._broadcast.counters["EventsTooLong"] += 1
             else:
-                self._told = event.seq
-                self._count(event)
-        self._sent = event.seq
+                self._told_seq = event.seq
+                self._count_post(event)
+        self._sent_seq = event.seq
 
     async def _skip_deleted(self, upto: int) -> None:
-        """What the log has no more: the client is told, and reads it elsewhere."""
-        if upto > self._sent:
+        """Notify the client of events that the log no longer holds; it reads them over HTTP."""
+        if upto > self._sent_seq:
             notice = _notice("replay.truncated", oldest=upto + 1)
-            await self._work.poster.post(self._one.id, notice)
-            self._sent = self._told = upto
+            await self._broadcast.poster.post(self._connection.id, notice)
+            self._sent_seq = self._told_seq = upto
 
-    async def _save_progress(self, after_ms: int) -> None:
-        now_ms = self._work.real_ms()
-        if now_ms - self._written_at >= after_ms:
-            held = await self._call(
-                connections.save_progress, self._sent, self._told, now_ms=now_ms
+    async def _save_progress(self, interval_ms: int) -> None:
+        now_ms = self._broadcast.real_ms()
+        if now_ms - self._saved_at_ms >= interval_ms:
+            leased = await self._call(
+                connections.save_progress, self._sent_seq, self._told_seq, now_ms=now_ms
             )
-            self._refresh(held, now_ms)
+            self._refresh(leased, now_ms)
 
-    async def _on_post_error(self, hindrance: sockets.PostFailed) -> int | None:
-        if isinstance(hindrance, sockets.ConnectionGone):
-            await self._account.delete(self._one, "SocketsGone")
+    async def _on_post_error(self, error: sockets.PostFailed) -> int | None:
+        if isinstance(error, sockets.ConnectionGone):
+            await self._account.delete(self._connection, "SocketsGone")
             return None
-        if isinstance(hindrance, sockets.SlowConsumer):
-            self._work.tally["SocketsSlow"] += 1
+        if isinstance(error, sockets.SlowConsumer):
+            self._broadcast.counters["SocketsSlow"] += 1
         else:
-            logger.warning("a socket was not posted to", status=getattr(hindrance, "status", None))
-            self._work.tally["PostsFailed"] += 1
+            status = getattr(error, "status", None)
+            logger.warning("a post to a connection failed", status=status)
+            self._broadcast.counters["PostsFailed"] += 1
             self._account.failed = True
-        if self._one.begin_at is None:
-            now_ms = self._work.real_ms()
-            await self._call(connections.save_progress, self._sent, self._told, now_ms=now_ms)
-        # Nobody is to wait for a silent one again soon: its lease stays until it expires.
-        if not isinstance(hindrance, sockets.PostTimeout):
+        has_started = self._connection.begin_at is None
+        if has_started:
+            await self._call(
+                connections.save_progress,
+                self._sent_seq,
+                self._told_seq,
+                now_ms=self._broadcast.real_ms(),
+            )
+        # After a timeout the lease is kept until it expires, so that the next one does not wait.
+        if not isinstance(error, sockets.PostTimeout):
             await self._call(connections.drop_lease)
-        return self._sent if self._one.begin_at is None else self._one.delivered_seq
+        return self._sent_seq if has_started else self._connection.delivered_seq
 
-    def _count(self, event: _Event) -> None:
-        self._work.tally["EventsPosted"] += 1
-        if self._account.id not in self._work.first_posts:
-            self._work.first_posts.add(self._account.id)
-            age = self._work.clock() - event.at
+    def _count_post(self, event: _Event) -> None:
+        self._broadcast.counters["EventsPosted"] += 1
+        if self._account.id not in self._broadcast.measured_accounts:
+            self._broadcast.measured_accounts.add(self._account.id)
+            age = self._broadcast.clock() - event.at
             measure("EventAge", max(0.0, age.total_seconds() * 1000))
 
-    def _refresh(self, held: connections.Connection | None, now_ms: int) -> None:
-        """The connection as it is now. Raises :class:`_LeaseLost`."""
-        if held is None:
+    def _refresh(self, leased: connections.Connection | None, now_ms: int) -> None:
+        """Replace the connection by its stored state. Raises :class:`_LeaseLost` for ``None``."""
+        if leased is None:
             raise _LeaseLost
-        self._one = held
-        self._written_at = now_ms
-        if held.begin_at is None:
-            self._sent, self._told = held.sent_seq, held.told_seq
+        self._connection = leased
+        self._saved_at_ms = now_ms
+        if leased.begin_at is None:
+            self._sent_seq, self._told_seq = leased.sent_seq, leased.told_seq
 
-    async def _call(self, change: Callable[..., Given], *values: Any, **named: Any) -> Given:
-        named["sender"] = self._work.sender
-        return await self._work.in_thread(partial(change, self._one, *values, **named))
+    async def _call(
+        self, operation: Callable[..., Result], *values: Any, **keywords: Any
+    ) -> Result:
+        keywords["sender"] = self._broadcast.sender
+        return await self._broadcast.in_thread(
+            partial(operation, self._connection, *values, **keywords)
+        )

@@ -1,18 +1,18 @@
-"""Who is connected: the items of ConnectionTable.
+"""Connections of the WebSocket: the items of ConnectionTable.
 
-    pk connection#<id>   sk -      whose the connection is, for frames, which name nothing but it
-    pk account#<account> sk <id>   all that is known of it, for whoever posts to the account
+    pk connection#<id>   sk -      the account of a connection, for frames, which name only the id
+    pk account#<account> sk <id>   all that is stored of the connection, for the broadcaster
 
-Two items because reading the second kind must see what was written just before, which an index
-cannot promise. The first is written first and deleted last.
+There are two items because a read of the second kind must see a write that just happened, which an
+index cannot promise. The first is written first and deleted last.
 
-A connection is ``connecting`` until its first frame makes it ``open``. *begin_at*: the cursor that
-its delivery is to begin from (again); whoever holds its lease answers that with ``ready`` and goes
-on from there. *sent_seq*: up to where it has everything; *told_seq*: the last event that it was
-really sent, which is less where others were left out because of its topics.
+A connection is ``connecting`` until its first frame makes it ``open``. *begin_at*: the cursor from
+which delivery is to begin (again); the holder of the lease answers it with ``ready`` and delivers
+from there. *sent_seq*: the seq up to which the connection has all events; *told_seq*: the last
+event that was really posted to it, which is less where others were left out because of its topics.
 
-A lease (*sender*, *sending_until*) keeps two broadcasters from posting the same twice; order does
-not hang on it. Leases and ages are real time: API Gateway's, not the domain's.
+A lease (*sender*, *sending_until*) keeps two broadcasters from posting the same event twice; order
+does not depend on it. Leases and ages are in real time: API Gateway's, not the domain's.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from ullgetthejob.realtime.tickets import TicketHolder
 
 MAX_PER_ACCOUNT = 20
-# A connection is not there for API Gateway before its $connect has returned; that takes no longer.
+# API Gateway does not know a connection before its $connect has returned, which takes no longer.
 REPLY_TIMEOUT_MS = 30 * 1000
-# API Gateway ends a connection after two hours; one that never said a word is no use to anybody.
+# API Gateway ends a connection after two hours; one that never sends a frame is of no use.
 MAX_LIFETIME_MS = 130 * 60 * 1000
 FIRST_FRAME_TIMEOUT_MS = 60 * 1000
 ITEM_TTL_S = 3 * 3600
@@ -53,14 +53,14 @@ REPLAY_PENDING = f"{LEASE_IS_OURS} AND begin_at = :cursor"
 
 
 class TooManyConnections(AppError):
-    """The account has as many connections as it may have."""
+    """The account has the maximum number of connections."""
 
     code = "too_many_connections"
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A connection as the account's item has it. *topics*: ``None`` for all."""
+    """A connection as the account's item stores it. *topics*: ``None`` for all."""
 
     id: str
     account_id: UUID
@@ -74,139 +74,149 @@ class Connection:
     topics: tuple[str, ...] | None
     sender: str | None
 
-    def stale(self, now_ms: int) -> bool:
-        """Whether nobody can be there any more, or nobody who will ever speak."""
+    def is_stale(self, now_ms: int) -> bool:
+        """Return whether it must have ended by now, or has sent no frame in time."""
         longest = FIRST_FRAME_TIMEOUT_MS if self.state == "connecting" else MAX_LIFETIME_MS
         return now_ms - self.connected_at_ms > longest
 
     def is_settled(self, now_ms: int) -> bool:
-        """Whether its ``$connect`` has returned, so that API Gateway knows whether it is there."""
+        """Return whether its ``$connect`` has returned, so that API Gateway knows its state."""
         return self.state == "open" or now_ms - self.connected_at_ms > REPLY_TIMEOUT_MS
 
     @property
     def delivered_seq(self) -> int:
-        """Up to which event it has all; before it begins it lacks the word that it does."""
+        """Return the seq up to which it has all; before a replay begins, ``ready`` is missing."""
         return self.sent_seq if self.begin_at is None else self.begin_at - 1
 
 
 def add(
-    id: str,
+    connection_id: str,
     holder: TicketHolder,
     *,
     connected_at_ms: int,
-    gone: Callable[[list[str]], Collection[str]] = lambda _ids: (),
+    find_gone: Callable[[list[str]], Collection[str]] = lambda _ids: (),
 ) -> None:
-    """A new connection, which says nothing yet. Raises :class:`TooManyConnections`.
+    """Store a new connection, in state ``connecting``. Raises :class:`TooManyConnections`.
 
-    It is written before the others are counted: of two that come at once both are seen. Where there
-    is no place, those that *gone* (which is given ids) does not find any more lose theirs: API
-    Gateway promises no ``$disconnect``.
+    It is written before the others are counted: of two that connect at once both are seen. When the
+    account is full, the connections that *find_gone* returns (of the ids it is given) are deleted:
+    API Gateway promises no ``$disconnect``.
     """
-    whose = {
+    owner = {
         ":account": {"S": str(holder.account_id)},
         ":user": {"S": str(holder.user_id)},
         ":expires": {"N": str(connected_at_ms // 1000 + ITEM_TTL_S)},
     }
-    owned = "SET account_id = :account, user_id = :user, expires_at = :expires"
-    _update(_of_connection(id), owned, whose)
+    set_owner = "SET account_id = :account, user_id = :user, expires_at = :expires"
+    _update(_connection_key(connection_id), set_owner, owner)
     _update(
-        _of_account(holder.account_id, id),
-        f"{owned}, #state = :connecting, proven_at = :proven, connected_at = :connected",
+        _account_key(holder.account_id, connection_id),
+        f"{set_owner}, #state = :connecting, proven_at = :proven, connected_at = :connected",
         {
-            **whose,
+            **owner,
             ":connecting": {"S": "connecting"},
             ":proven": {"S": holder.proven_at.isoformat()},
             ":connected": {"N": str(connected_at_ms)},
         },
     )
-    others = _others(id, holder.account_id, connected_at_ms)
+    others = _list_others(connection_id, holder.account_id, connected_at_ms)
     if len(others) >= MAX_PER_ACCOUNT:
-        for lost in gone([one.id for one in others if one.is_settled(connected_at_ms)]):
-            delete(lost, holder.account_id)
+        settled = [other.id for other in others if other.is_settled(connected_at_ms)]
+        for gone_id in find_gone(settled):
+            delete(gone_id, holder.account_id)
             count("SocketsGone")
-        others = _others(id, holder.account_id, connected_at_ms)
+        others = _list_others(connection_id, holder.account_id, connected_at_ms)
     if len(others) >= MAX_PER_ACCOUNT:
-        delete(id, holder.account_id)
+        delete(connection_id, holder.account_id)
         raise TooManyConnections(f"an account has at most {MAX_PER_ACCOUNT} connections")
 
 
-def _others(id: str, account_id: UUID, now_ms: int) -> list[Connection]:
-    """The account's connections but for *id*; those that are stale are forgotten."""
-    others = [one for one in list_of_account(account_id) if one.id != id]
-    for one in others:
-        if one.stale(now_ms):
-            delete(one.id, one.account_id)
-    return [one for one in others if not one.stale(now_ms)]
+def _list_others(connection_id: str, account_id: UUID, now_ms: int) -> list[Connection]:
+    """Return the account's connections without *connection_id*; delete those that are stale."""
+    others = [found for found in list_of_account(account_id) if found.id != connection_id]
+    for other in others:
+        if other.is_stale(now_ms):
+            delete(other.id, other.account_id)
+    return [other for other in others if not other.is_stale(now_ms)]
 
 
-def find(id: str) -> Connection | None:
-    """The connection *id*; ``None`` when it is not known (any more)."""
-    found = _query(f"connection#{id}")
-    if not found:
+def find(connection_id: str) -> Connection | None:
+    """Return the connection, or ``None`` when it is unknown or deleted."""
+    items = _query(f"connection#{connection_id}")
+    if not items:
         return None
-    account_id = found[0]["account_id"]["S"]
-    return next(map(_connection, _query(f"account#{account_id}", id)), None)
+    account_id = items[0]["account_id"]["S"]
+    return next(map(_to_connection, _query(f"account#{account_id}", connection_id)), None)
 
 
 def list_of_account(account_id: UUID) -> list[Connection]:
-    """All connections of an account."""
-    return [_connection(item) for item in _query(f"account#{account_id}")]
+    """Return all connections of an account."""
+    return [_to_connection(item) for item in _query(f"account#{account_id}")]
 
 
-def delete(id: str, account_id: UUID) -> None:
-    """The connection is over."""
-    for key in (_of_account(account_id, id), _of_connection(id)):
+def delete(connection_id: str, account_id: UUID) -> None:
+    """Delete a connection that has ended."""
+    for key in (_account_key(account_id, connection_id), _connection_key(connection_id)):
         try:
             aws.call("dynamodb", "DeleteItem", {"TableName": _table(), "Key": key})
         except aws.AwsError as error:
             raise _unavailable() from error
 
 
-def request_replay(one: Connection, cursor: int, topics: Collection[str] | None) -> bool:
-    """Let its delivery begin after *cursor*, of *topics* alone; whether it is still there."""
-    chosen = " REMOVE #topics" if topics is None else ", #topics = :topics"
+def request_replay(connection: Connection, cursor: int, topics: Collection[str] | None) -> bool:
+    """Let delivery begin after *cursor*, of *topics* alone; return whether the connection is still
+    stored."""
+    set_topics_too = " REMOVE #topics" if topics is None else ", #topics = :topics"
     return _update_connection(
-        one,
-        f"SET #state = :open, begin_at = :cursor{chosen}",
+        connection,
+        f"SET #state = :open, begin_at = :cursor{set_topics_too}",
         EXISTS,
-        {":open": {"S": "open"}, ":cursor": {"N": str(cursor)}, **_topics(topics)},
+        {":open": {"S": "open"}, ":cursor": {"N": str(cursor)}, **_topics_value(topics)},
     )
 
 
-def set_topics(one: Connection, topics: Collection[str]) -> bool:
-    """Let it have events of *topics* alone from now on; whether it is still there."""
-    return _update_connection(one, "SET #topics = :topics", EXISTS, _topics(topics))
+def set_topics(connection: Connection, topics: Collection[str]) -> bool:
+    """Deliver events of *topics* alone from now on; return whether the connection is still
+    stored."""
+    return _update_connection(connection, "SET #topics = :topics", EXISTS, _topics_value(topics))
 
 
-def acquire_lease(one: Connection, *, sender: str, now_ms: int) -> Connection | None:
-    """Take the lease on an open connection: as it is now, or ``None`` when another has it."""
+def acquire_lease(connection: Connection, *, sender: str, now_ms: int) -> Connection | None:
+    """Acquire the lease on an open connection; return its stored state, or ``None`` when another
+    sender holds the lease."""
     values = {
         ":open": {"S": "open"},
         ":now": {"N": str(now_ms)},
         ":sender": {"S": sender},
         ":until": {"N": str(now_ms + LEASE_MS)},
     }
-    return _updated_connection(
-        one, "SET sender = :sender, sending_until = :until", IS_OPEN_AND_UNLEASED, values
+    return _update_leased(
+        connection, "SET sender = :sender, sending_until = :until", IS_OPEN_AND_UNLEASED, values
     )
 
 
-def mark_started(one: Connection, cursor: int, *, sender: str, now_ms: int) -> Connection | None:
-    """It was told that delivery begins after *cursor*. As it is now: it may have asked for another
-    beginning meanwhile. ``None``: the lease is lost."""
+def mark_started(
+    connection: Connection, cursor: int, *, sender: str, now_ms: int
+) -> Connection | None:
+    """Store that ``ready`` was posted for *cursor*, and extend the lease.
+
+    Returns the stored state, which may hold a new *begin_at* that the client has requested in
+    between; ``None`` when the lease is lost.
+    """
     values = {
         ":cursor": {"N": str(cursor)},
         ":sender": {"S": sender},
         ":until": {"N": str(now_ms + LEASE_MS)},
     }
     update = "SET sent_seq = :cursor, told_seq = :cursor, sending_until = :until REMOVE begin_at"
-    return _updated_connection(one, update, REPLAY_PENDING, values)
+    return _update_leased(connection, update, REPLAY_PENDING, values)
 
 
 def save_progress(
-    one: Connection, sent_seq: int, told_seq: int, *, sender: str, now_ms: int
+    connection: Connection, sent_seq: int, told_seq: int, *, sender: str, now_ms: int
 ) -> Connection | None:
-    """It has everything up to *sent_seq*; the lease goes on. As it is now; ``None``: it is lost."""
+    """Store that all events up to *sent_seq* are delivered, and extend the lease; return the stored
+    state, or ``None`` when the lease is lost."""
     values = {
         ":sent": {"N": str(sent_seq)},
         ":told": {"N": str(told_seq)},
@@ -214,26 +224,30 @@ def save_progress(
         ":until": {"N": str(now_ms + LEASE_MS)},
     }
     update = "SET sent_seq = :sent, told_seq = :told, sending_until = :until"
-    return _updated_connection(one, update, NO_REPLAY_PENDING, values)
+    return _update_leased(connection, update, NO_REPLAY_PENDING, values)
 
 
-def release(one: Connection, sent_seq: int, told_seq: int, *, sender: str) -> Connection | None:
-    """The same, and the lease ends. Where a new beginning is asked for it does not: that comes
-    back. ``None``: it is done, or was lost before."""
+def release(
+    connection: Connection, sent_seq: int, told_seq: int, *, sender: str
+) -> Connection | None:
+    """Store the progress and release the lease; return ``None`` when it is released or was lost.
+
+    Where a replay is pending the lease is kept, and the stored state is returned.
+    """
     values = {
         ":sent": {"N": str(sent_seq)},
         ":told": {"N": str(told_seq)},
         ":sender": {"S": sender},
     }
     update = "SET sent_seq = :sent, told_seq = :told REMOVE sender, sending_until"
-    left = _updated_connection(one, update, NO_REPLAY_PENDING, values)
-    return left if left is not None and left.sender == sender else None
+    stored = _update_leased(connection, update, NO_REPLAY_PENDING, values)
+    return stored if stored is not None and stored.sender == sender else None
 
 
-def drop_lease(one: Connection, *, sender: str) -> None:
-    """The lease ends, nothing else changes."""
+def drop_lease(connection: Connection, *, sender: str) -> None:
+    """Release the lease and change nothing else."""
     _update_connection(
-        one, "REMOVE sender, sending_until", LEASE_IS_OURS, {":sender": {"S": sender}}
+        connection, "REMOVE sender, sending_until", LEASE_IS_OURS, {":sender": {"S": sender}}
     )
 
 
@@ -241,31 +255,37 @@ def drop_lease(one: Connection, *, sender: str) -> None:
 
 
 def _update_connection(
-    one: Connection, update: str, condition: str, values: dict[str, Any]
+    connection: Connection, update: str, condition: str, values: dict[str, Any]
 ) -> bool:
-    """Whether the item was changed."""
+    """Return whether the item was changed."""
     try:
-        _update(_of_account(one.account_id, one.id), update, values, condition)
+        _update(_account_key(connection.account_id, connection.id), update, values, condition)
     except _ConditionFailed:
         return False
     return True
 
 
-def _updated_connection(
-    one: Connection, update: str, condition: str, values: dict[str, Any]
+def _update_leased(
+    connection: Connection, update: str, condition: str, values: dict[str, Any]
 ) -> Connection | None:
-    """The item after the change, or after an earlier try whose answer was lost. Where the sender
-    of *values* holds the lease and the rest of the condition stood in the way: as it is."""
+    """Return the stored state after the change, or after an earlier try whose reply was lost.
+
+    Where the sender of *values* holds the lease and the rest of the condition failed: the state as
+    it is. Where another holds it: ``None``.
+    """
+    key = _account_key(connection.account_id, connection.id)
     try:
-        item = _update(_of_account(one.account_id, one.id), update, values, condition)
+        item = _update(key, update, values, condition)
     except _ConditionFailed as error:
         item = error.item
         if item.get("sender") != values[":sender"]:
             return None
-    return _connection(item)
+    return _to_connection(item)
 
 
 class _ConditionFailed(Exception):
+    """The condition of an update failed. *item*: the stored item, ``{}`` if none is stored."""
+
     def __init__(self, item: dict[str, Any]) -> None:
         super().__init__()
         self.item = item
@@ -274,7 +294,7 @@ class _ConditionFailed(Exception):
 def _update(
     key: dict[str, Any], update: str, values: dict[str, Any], condition: str | None = None
 ) -> dict[str, Any]:
-    """The item afterwards. Raises :class:`_NotMet` with the item that is there."""
+    """Update an item and return it. Raises :class:`_ConditionFailed` with the stored item."""
     request: dict[str, Any] = {
         "TableName": _table(),
         "Key": key,
@@ -299,7 +319,7 @@ def _update(
 
 
 def _query(pk: str, sk: str | None = None) -> list[dict[str, Any]]:
-    """At most a few dozen small items: one page."""
+    """Return the items of a key: at most a few dozen small ones, one page."""
     values = {":pk": {"S": pk}} | ({} if sk is None else {":sk": {"S": sk}})
     request = {
         "TableName": _table(),
@@ -313,7 +333,7 @@ def _query(pk: str, sk: str | None = None) -> list[dict[str, Any]]:
         raise _unavailable() from error
 
 
-def _connection(item: dict[str, Any]) -> Connection:
+def _to_connection(item: dict[str, Any]) -> Connection:
     return Connection(
         id=item["sk"]["S"],
         account_id=UUID(item["account_id"]["S"]),
@@ -324,24 +344,24 @@ def _connection(item: dict[str, Any]) -> Connection:
         sent_seq=int(item.get("sent_seq", {"N": "0"})["N"]),
         told_seq=int(item.get("told_seq", {"N": "0"})["N"]),
         begin_at=int(item["begin_at"]["N"]) if "begin_at" in item else None,
-        topics=tuple(one["S"] for one in item["topics"]["L"]) if "topics" in item else None,
+        topics=tuple(topic["S"] for topic in item["topics"]["L"]) if "topics" in item else None,
         sender=item.get("sender", {"S": None})["S"],
     )
 
 
-def _topics(topics: Collection[str] | None) -> dict[str, Any]:
-    """A list: a set cannot be empty, and nothing at all is a choice too."""
+def _topics_value(topics: Collection[str] | None) -> dict[str, Any]:
+    """Return topics as a list: a set cannot be empty, and no topic at all is a valid choice."""
     if topics is None:
         return {}
     return {":topics": {"L": [{"S": topic} for topic in sorted({*topics})]}}
 
 
-def _of_connection(id: str) -> dict[str, Any]:
-    return {"pk": {"S": f"connection#{id}"}, "sk": {"S": "-"}}
+def _connection_key(connection_id: str) -> dict[str, Any]:
+    return {"pk": {"S": f"connection#{connection_id}"}, "sk": {"S": "-"}}
 
 
-def _of_account(account_id: UUID, id: str) -> dict[str, Any]:
-    return {"pk": {"S": f"account#{account_id}"}, "sk": {"S": id}}
+def _account_key(account_id: UUID, connection_id: str) -> dict[str, Any]:
+    return {"pk": {"S": f"account#{account_id}"}, "sk": {"S": connection_id}}
 
 
 def _table() -> str:

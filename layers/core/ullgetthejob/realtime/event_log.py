@@ -1,11 +1,11 @@
-"""The event log of an account: what its sockets are told, in order and without a gap.
+"""The event log of an account: what its connections receive, in order and without a gap.
 
-``seq`` rises by one an account. It is given out under the lock of the account's row, in the
-transaction that made the fact: a later fact has a later number, and no number goes missing. After
-the commit the bell rings for the broadcaster.
+``seq`` rises by one per event of an account. It is assigned under the lock of the account's row, in
+the transaction that makes the change: a later change has a later number, and no number is skipped.
+After the commit the broadcaster gets a wake-up.
 
-An event is one frame of a WebSocket, so what is long is written as several; it is kept for seven
-days.
+An event is one WebSocket frame, so long data is written as several events. An event is kept for
+seven days.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 QUEUE = "BROADCASTER_QUEUE_URL"
 EVENT_RETENTION = timedelta(days=7)
-# API Gateway: a frame has at most 32 KB; what surrounds the data needs less than the rest.
+# API Gateway: a frame has at most 32 KB; the fields around the data need less than the rest.
 MAX_DATA_BYTES = 31 * 1024
 
 NOTIFY_INTERVAL_S = 1
 MAX_REMEMBERED = 1000
 NEVER = float("-inf"), float("-inf")
-# By account: when this process rang last, and when the bell arrives that it sent for later.
+# By account: when this process last notified, and when the deferred wake-up it sent will arrive.
 _last_notified: dict[UUID, tuple[float, float]] = {}
 
-Type = Literal[
+EventType = Literal[
     "account.updated", "application.updated", "fetch.completed", "jobs.new", "rate_limit.updated"
 ]
 
@@ -65,18 +65,23 @@ class EventTooLong(ValueError):
 
 
 def append(
-    account_id: UUID, type: Type, data: dict[str, Any], *, connection: Connection, now: datetime
+    account_id: UUID,
+    event_type: EventType,
+    data: dict[str, Any],
+    *,
+    connection: Connection,
+    now: datetime,
 ) -> int:
-    """Write one event, in the transaction that *connection* is in; its seq. *data* holds no secret
-    and nothing of another account.
+    """Write one event in the open transaction of *connection* and return its seq.
 
-    Raises :class:`TooLong` above :data:`MOST_DATA_BYTES`.
+    *data* holds no secret and nothing of another account. Raises :class:`EventTooLong` above
+    :data:`MAX_DATA_BYTES`.
     """
     text = json.dumps(data, ensure_ascii=False)
     if len(text.encode()) > MAX_DATA_BYTES:
         raise EventTooLong
     row = connection.execute(
-        INSERT_EVENT, {"account_id": account_id, "at": now, "type": type, "data": text}
+        INSERT_EVENT, {"account_id": account_id, "at": now, "type": event_type, "data": text}
     ).fetchone()
     assert row is not None  # noqa: S101 - INSERT … RETURNING
     notify_after_commit(account_id, connection=connection)
@@ -84,34 +89,35 @@ def append(
 
 
 def notify_after_commit(account_id: UUID, *, connection: Connection) -> None:
-    """Ring for an account when the transaction that *connection* is in has become true."""
+    """Notify the broadcaster of an account when the transaction of *connection* has committed."""
     postgres.after_commit(connection, (QUEUE, account_id), partial(_notify_debounced, account_id))
 
 
 def _notify_debounced(account_id: UUID) -> None:
-    """Ring, but not for each event of many: soon after a bell the next one is sent for a second
-    later, and serves all that is committed before it arrives."""
+    """Notify, but not for each of many events: a wake-up that follows another one closely is
+    delayed by a second and serves all events that are committed before it arrives."""
     now = time.monotonic()
-    rung_at, arrives_at = _last_notified.get(account_id, NEVER)
+    notified_at, arrives_at = _last_notified.get(account_id, NEVER)
     if now < arrives_at:
         return
     if len(_last_notified) >= MAX_REMEMBERED:
         _last_notified.clear()
-    if now - rung_at < NOTIFY_INTERVAL_S:
+    if now - notified_at < NOTIFY_INTERVAL_S:
         queues.notify(QUEUE, {"account_id": str(account_id)}, after_s=NOTIFY_INTERVAL_S)
-        _last_notified[account_id] = rung_at, now + NOTIFY_INTERVAL_S
+        _last_notified[account_id] = notified_at, now + NOTIFY_INTERVAL_S
     else:
         notify(account_id)
         _last_notified[account_id] = now, float("-inf")
 
 
 def notify(account_id: UUID) -> None:
-    """Ring the broadcaster's bell for an account."""
+    """Send the broadcaster a wake-up for an account."""
     queues.notify(QUEUE, {"account_id": str(account_id)})
 
 
 def notify_unserved(*, connection: Connection, most: int) -> int:
-    """Wake the broadcaster for accounts whose sockets lack events, *most* at once; how many."""
+    """Notify the broadcaster of at most *most* accounts whose connections lack events; return how
+    many."""
     unserved = connection.execute(SELECT_UNSERVED_ACCOUNTS, {"most": most}).fetchall()
     for row in unserved:
         notify(row["id"])
@@ -119,7 +125,7 @@ def notify_unserved(*, connection: Connection, most: int) -> int:
 
 
 def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
-    """Forget events that are too old, *most* at once; how many."""
+    """Delete at most *most* events that are past retention; return how many."""
     return connection.execute(
         DELETE_OLD_EVENTS, {"before": now - EVENT_RETENTION, "most": most}
     ).rowcount

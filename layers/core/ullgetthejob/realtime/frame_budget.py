@@ -1,9 +1,9 @@
-"""How much one connection may say: a token bucket for each, kept in this environment's memory.
+"""How many frames a connection may send: a token bucket each, in this environment's memory.
 
 A client needs a frame to begin, a few to choose topics, and a ping every ten minutes. API Gateway's
-throttle is one for all connections, so that a flood on one takes the others' share; here the flood
-ends with its connection. Memory is enough: a frame costs no write, and as few environments share a
-flood as the function may have at once, each of which comes to the same verdict.
+throttle is shared by all connections, so a flood on one takes the others' share; here a flood ends
+its own connection. Memory is enough: a frame costs no write, and a flood is shared by no more
+environments than the function may have, each of which reaches the same verdict.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BURST = 40
-REFILL_INTERVAL_S = 1.0  # one more
-CLOSE_INTERVAL_S = 5.0  # where frames still come, the first try to close it was lost
+REFILL_INTERVAL_S = 1.0  # for one frame
+CLOSE_INTERVAL_S = 5.0  # frames that arrive after this show that the close was lost
 MAX_REMEMBERED = 10_000
 
 Verdict = Literal["within", "over", "ignored"]
 
 
 class FrameBudget:
-    """The buckets (GCRA: the moment at which each is full again). *seconds*: a steady clock."""
+    """The buckets (GCRA: the time at which each is full again). *seconds*: a monotonic clock."""
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -31,8 +31,8 @@ class FrameBudget:
         self._closed_until: dict[str, float] = {}
 
     def spend(self, connection_id: str) -> Verdict:
-        """Count one frame: it is *within* the budget; or *over* it, and the connection is to be
-        closed; or *ignored*, as that was done a moment ago."""
+        """Count one frame and return ``within`` the budget, ``over`` it (close the connection), or
+        ``ignored`` (it was closed a moment ago)."""
         now = self._seconds()
         if now < self._closed_until.get(connection_id, now):
             return "ignored"
@@ -43,10 +43,12 @@ class FrameBudget:
         self._remember(self._closed_until, connection_id, now + CLOSE_INTERVAL_S, now)
         return "over"
 
-    def _remember(self, moments: dict[str, float], id: str, until: float, now: float) -> None:
-        if len(moments) >= MAX_REMEMBERED:
-            for one in [one for one, moment in moments.items() if moment <= now]:
-                del moments[one]
-            if len(moments) >= MAX_REMEMBERED:  # all of them speak: begin anew
-                moments.clear()
-        moments[id] = until
+    def _remember(
+        self, deadlines: dict[str, float], connection_id: str, until: float, now: float
+    ) -> None:
+        if len(deadlines) >= MAX_REMEMBERED:
+            for expired in [key for key, deadline in deadlines.items() if deadline <= now]:
+                del deadlines[expired]
+            if len(deadlines) >= MAX_REMEMBERED:  # all of them are active: start over
+                deadlines.clear()
+        deadlines[connection_id] = until

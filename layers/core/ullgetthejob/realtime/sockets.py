@@ -1,11 +1,11 @@
-"""The sockets themselves: API Gateway's ``@connections``, many posts at once over kept connections.
+"""The client of API Gateway's ``@connections``: many concurrent posts over kept TCP connections.
 
-aiohttp and a signature of our own: httpx's pool is quadratic in its connections, and boto3 needs a
-thread and three times the CPU for each post (``make bench-broadcast``). aiohttp is loaded with this
-module, which only those load that post.
+It uses aiohttp and its own signature: httpx's pool is quadratic in its connections, and boto3 needs
+a thread and three times the CPU for each post (``make bench-broadcast``). aiohttp is imported with
+this module, which only the functions that post import.
 
-One event loop an environment, so that connections outlive an invocation. One that died meanwhile is
-replaced, and a post whose answer was lost is sent again: clients drop a ``seq`` that they have.
+An environment has one event loop, so TCP connections outlive an invocation. A broken one is
+replaced, and a post whose response was lost is sent again: clients drop a ``seq`` that they have.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ullgetthejob.platform import aws, settings, tls
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
-Outcome = TypeVar("Outcome")
+Result = TypeVar("Result")
 
 MAX_CONCURRENT_POSTS = 128  # TCP connections: a TLS handshake costs more than sharing one does
 CONNECT_TIMEOUT_S = 2
-REPLY_TIMEOUT_S = 6  # all tries, and waiting for one of the connections
+REPLY_TIMEOUT_S = 6  # all attempts, and waiting for a free TCP connection
 ATTEMPTS = 4
 BACKOFF_S = 0.05
 BUSY = 429
@@ -36,27 +36,27 @@ TOO_LONG = 413
 
 
 class PostFailed(Exception):
-    """Base of what can become of a post."""
+    """Base of the reasons why a post failed."""
 
 
 class ConnectionGone(PostFailed):
-    """There is no such connection (any more)."""
+    """API Gateway does not know the connection, or it has ended."""
 
 
 class SlowConsumer(PostFailed):
-    """API Gateway takes no more for this connection at the moment."""
+    """API Gateway accepts no more messages for this connection at the moment."""
 
 
 class PostTimeout(SlowConsumer):
-    """It takes too long to say anything."""
+    """API Gateway did not respond in time."""
 
 
 class MessageTooLong(PostFailed):
-    """The message is larger than API Gateway takes."""
+    """The message is larger than API Gateway accepts."""
 
 
 class PostRefused(PostFailed):
-    """API Gateway refused or failed, or cannot be reached; *status*: its own, or 0."""
+    """API Gateway refused or failed, or is unreachable; *status*: its HTTP status, or 0."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -64,8 +64,8 @@ class PostRefused(PostFailed):
 
 
 class Sockets:
-    """The connections of the API at *endpoint*, such as ``https://….amazonaws.com/ws``. Lives in
-    one event loop."""
+    """The connections of the API at *endpoint*, such as ``https://….amazonaws.com/ws``. An instance
+    belongs to one event loop."""
 
     def __init__(self, endpoint: str) -> None:
         address = urlsplit(endpoint)
@@ -86,38 +86,38 @@ class Sockets:
         )
 
     async def post(self, connection_id: str, message: bytes) -> None:
-        """Send a message. Raises :class:`Gone`, :class:`Slow`, :class:`TooLong` or
-        :class:`Refused`."""
-        status = await self._answered("POST", connection_id, message)
+        """Post a message. Raises :class:`ConnectionGone`, :class:`SlowConsumer`,
+        :class:`MessageTooLong` or :class:`PostRefused`."""
+        status = await self._request_with_retries("POST", connection_id, message)
         if status >= 300 or not status:
             raise error_for_status(status)
 
     async def close(self, connection_id: str) -> None:
-        """End the connection; one that is over already is fine. Raises :class:`NotPosted`."""
-        status = await self._answered("DELETE", connection_id, b"")
+        """Close the connection, unless it has ended already. Raises :class:`PostFailed`."""
+        status = await self._request_with_retries("DELETE", connection_id, b"")
         if (status >= 300 and status not in (GONE, 404)) or not status:
             raise error_for_status(status)
 
     async def is_gone(self, connection_id: str) -> bool:
-        """Whether API Gateway says that there is no such connection; what it does not say is no."""
+        """Return whether API Gateway reports the connection as gone; ``False`` if it fails."""
         try:
-            return await self._answered("GET", connection_id, b"") == GONE
+            return await self._request_with_retries("GET", connection_id, b"") == GONE
         except PostFailed:
             return False
 
-    async def gone(self, connection_ids: Iterable[str]) -> list[str]:
-        """Those of the connections that are gone."""
+    async def find_gone(self, connection_ids: Iterable[str]) -> list[str]:
+        """Return the ids of the connections that are gone."""
         ids = list(connection_ids)
-        answers = await asyncio.gather(*map(self.is_gone, ids))
-        return [id for id, is_gone in zip(ids, answers, strict=True) if is_gone]
+        gone = await asyncio.gather(*map(self.is_gone, ids))
+        return [connection_id for connection_id, is_gone in zip(ids, gone, strict=True) if is_gone]
 
     async def stop(self) -> None:
-        """Close what is kept alive."""
+        """Close the TCP connections."""
         await self._session.close()
 
-    async def _answered(self, method: str, connection_id: str, body: bytes) -> int:
-        """The status of the answer, once it is worth no further try; 0 when there is none. Raises
-        :class:`Silent`."""
+    async def _request_with_retries(self, method: str, connection_id: str, body: bytes) -> int:
+        """Return the status of the first response that is final, or of the last attempt; 0 if that
+        had none. Raises :class:`PostTimeout`."""
         status = 0
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
@@ -125,15 +125,15 @@ class Sockets:
                     if attempt:
                         pause_s = BACKOFF_S * 2**attempt * random.random()  # noqa: S311 - jitter
                         await asyncio.sleep(pause_s)
-                    status = await self._ask(method, connection_id, body)
+                    status = await self._request(method, connection_id, body)
                     if status not in (0, BUSY) and status < 500:
                         break
         except TimeoutError:
             raise PostTimeout from None
         return status
 
-    async def _ask(self, method: str, connection_id: str, body: bytes) -> int:
-        """The status of the answer; 0 when there is none."""
+    async def _request(self, method: str, connection_id: str, body: bytes) -> int:
+        """Return the status of the response, or 0 when there is none."""
         name = quote(connection_id, safe="")
         headers = aws.signed(
             {"host": self._host},
@@ -146,7 +146,7 @@ class Sockets:
         url = yarl.URL(f"{self._origin}{self._path}/%40connections/{name}", encoded=True)
         try:
             async with self._session.request(method, url, data=body, headers=headers) as response:
-                if response.status != 200:  # that one is empty
+                if response.status != 200:  # the body of a 200 is empty
                     await response.read()
                 return response.status
         except (aiohttp.ClientError, OSError):
@@ -163,14 +163,14 @@ def error_for_status(status: int) -> PostFailed:
     return known[status]() if status in known else PostRefused(status)
 
 
-# ── the environment's ────────────────────────────────────────────────────────────────────────────
+# ── one loop per environment ─────────────────────────────────────────────────────────────────────
 
 _runner: asyncio.Runner | None = None
 _sockets: dict[str, Sockets] = {}
 
 
-def run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """What *work* comes to, in the environment's event loop."""
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run *work* in the environment's event loop and return its result."""
     global _runner
     if _runner is None:
         _runner = asyncio.Runner()
@@ -178,19 +178,19 @@ def run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
 
 
 def client_for(endpoint: str) -> Sockets:
-    """The environment's sockets at *endpoint*; to be called in its event loop."""
+    """Return the environment's client for *endpoint*. To be called in its event loop."""
     if endpoint not in _sockets:
         _sockets[endpoint] = Sockets(endpoint)
     return _sockets[endpoint]
 
 
 def close_all() -> None:
-    """Close the environment's loop and all that lives in it."""
+    """Close the environment's clients and its event loop."""
     global _runner
     if _runner is None:
         return
-    for one in _sockets.values():
-        _runner.run(one.stop())
+    for client in _sockets.values():
+        _runner.run(client.stop())
     _sockets.clear()
     _runner.close()
     _runner = None

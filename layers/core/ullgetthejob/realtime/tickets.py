@@ -1,8 +1,8 @@
-"""Tickets: whoever connects to the WebSocket brings one: a browser can send no header there.
+"""Tickets, which authenticate WebSocket connections: a browser cannot send a header there.
 
-A ticket is good once, within a minute, and kept under its hash (:mod:`platform.one_time`). It says
-whose events the connection is for, and when that was proven: a session that ends later ends the
-connection too.
+A ticket is valid once, within a minute, and stored under its hash
+(:mod:`ullgetthejob.platform.one_time_tokens`). It names the user and the account whose events the
+connection receives, and when that was proven: a session that ends later ends the connection too.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 KIND = "ticket"
 TICKET_LIFETIME = timedelta(seconds=60)
-MAX_TICKET_CHARS = 100  # characters; ours have 43
+MAX_TICKET_CHARS = 100  # ours have 43
 
 
 class TicketBody(BaseModel):
-    """*user_id*: whose ticket it is, for a service without a token of the user. A browser need not
-    send a body at all."""
+    """The body of a ticket request, which a browser may omit. *user_id*: the user, for a service
+    that has no token of the user."""
 
     user_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_is_an_empty_body(cls, sent: Any) -> Any:
-        return {} if sent is None else sent
+    def _accept_missing_body(cls, body: Any) -> Any:
+        return {} if body is None else body
 
 
 class Ticket(BaseModel):
-    """A ticket, and the address that it is brought to."""
+    """A ticket, and the WebSocket address to use it at."""
 
     ticket: str
     url: str = Field(description="the WebSocket's address with the ticket in it")
@@ -49,7 +49,7 @@ class Ticket(BaseModel):
 
 @dataclass(frozen=True)
 class TicketHolder:
-    """Whose a ticket is, and the moment in which that was proven."""
+    """The user and account of a ticket, and the time at which they were proven."""
 
     user_id: UUID
     account_id: UUID
@@ -57,8 +57,8 @@ class TicketHolder:
 
 
 def issue(*, person: Person, now: datetime) -> Ticket:
-    """A new ticket. Raises :class:`NeedsPerson` for a user who never connected hh.ru: events belong
-    to accounts."""
+    """Issue a ticket. Raises :class:`NeedsPerson` for a user who never connected hh.ru: events
+    belong to accounts."""
     content = {
         "user_id": str(person.user_id),
         "account_id": str(person.account),
@@ -71,7 +71,8 @@ def issue(*, person: Person, now: datetime) -> Ticket:
 
 
 def consume(ticket: str, *, by: str, now: datetime) -> TicketHolder:
-    """Use *ticket* up for the connection *by*. Raises :class:`Unauthorized` (``bad_ticket``)."""
+    """Consume *ticket* for the connection *by* and return its holder. Raises
+    :class:`Unauthorized` (``bad_ticket``)."""
     if not 0 < len(ticket) <= MAX_TICKET_CHARS:
         raise invalid_ticket("unknown")
     try:
@@ -86,5 +87,5 @@ def consume(ticket: str, *, by: str, now: datetime) -> TicketHolder:
 
 
 def invalid_ticket(reason: str) -> Unauthorized:
-    """The ticket leads nowhere; *reason* is for the log."""
+    """Return the error for an invalid ticket; *reason* is for the log."""
     return Unauthorized("get a new ticket", code="bad_ticket", details={"reason": reason})

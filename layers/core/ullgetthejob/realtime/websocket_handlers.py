@@ -1,16 +1,16 @@
-"""What clients say: the WebSocket's ``$connect``, frames and ``$disconnect``.
+"""Handlers of the WebSocket's routes: ``$connect``, frames and ``$disconnect``.
 
-``$connect`` burns the ticket and writes the connection down; nothing can be posted before it has
-returned. The first frame says from where delivery is to begin:
+``$connect`` consumes the ticket and stores the connection; nothing can be posted before it has
+returned. The first frame says where delivery begins:
 
-    {"type": "replay", "cursor": n}          after the event n (also later: once more from there)
-    {"type": "subscribe", "topics": […]}     with what happens from now on
+    {"type": "replay", "cursor": n}          after the event n (also later: again from there)
+    {"type": "subscribe", "topics": […]}     with the events from now on
     {"type": "unsubscribe", "topics": […]}
     {"type": "ping"}                         "pong"
 
-Both kinds of beginning are answered by the broadcaster with ``ready``, as the first thing that it
-posts, so that no event can overtake it. A connection that says more than :mod:`.frame_budget`
-allows is told so and closed. *topics* are parts of event types before the dot; a replay
+The broadcaster answers both kinds of first frame with ``ready``, as the first message that it
+posts, so that no event can overtake it. A connection that sends more than :mod:`.frame_budget`
+allows gets an error and is closed. *topics* are the parts of event types before the dot; a replay
 may have them too, and without any all are meant.
 """
 
@@ -44,14 +44,14 @@ STATUS: dict[type[AppError], int] = {  # of $connect
     AppError: 500,
 }
 
-# The end of the log of an account, while the session that proved itself then still holds.
+# The end of an account's log, while the session that was proven then is still valid.
 SELECT_END_OF_LOG = """
     SELECT a.last_event_seq FROM users u JOIN accounts a ON a.id = u.account_id
     WHERE u.id = %(user_id)s AND a.id = %(account_id)s
       AND (u.tokens_valid_from IS NULL OR u.tokens_valid_from <= %(proven_at)s)
 """
-# Until the connection has what it lacks, be it "ready" alone, the account counts as unserved: where
-# the bell is lost, the sweeper rings again.
+# Until the connection has its missing events, or at least "ready", the account counts as unserved:
+# if the wake-up is lost, the sweeper sends another.
 UPDATE_ACCOUNT_UNSERVED = """
     UPDATE accounts SET broadcast_seq = %(cursor)s - 1
     WHERE id = %(account_id)s AND broadcast_seq >= %(cursor)s
@@ -59,13 +59,13 @@ UPDATE_ACCOUNT_UNSERVED = """
 
 
 class SessionEnded(Unauthorized):
-    """The connection leads nowhere (any more): its session has ended, or it is not known."""
+    """The connection's session has ended, or the connection is unknown."""
 
     code = "reconnect"
 
 
 class TooManyFrames(AppError):
-    """The connection says more than any client needs to."""
+    """The connection sends more frames than any client needs."""
 
     code = "too_many_frames"
 
@@ -86,14 +86,14 @@ class Subscribe(BaseModel):
 
 
 class Unsubscribe(BaseModel):
-    """None of these any more."""
+    """No events of these topics from now on."""
 
     type: Literal["unsubscribe"]
     topics: list[Topic]
 
 
 class Ping(BaseModel):
-    """Is anybody there?"""
+    """Check that the connection is alive; answered with ``pong``."""
 
     type: Literal["ping"]
 
@@ -103,13 +103,13 @@ FRAME: TypeAdapter[Frame] = TypeAdapter(Annotated[Frame, Field(discriminator="ty
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """The Lambda entry point. Nothing of the answer but the status of ``$connect`` reaches the
+    """Handle an invocation of Lambda. Of the response, only the status of ``$connect`` reaches the
     client."""
     request = event["requestContext"]
     request_id = str(getattr(context, "aws_request_id", ""))
     logger.append_keys(request_id=request_id, route=request["routeKey"])
     try:
-        status = _answer(event, request)
+        status = _dispatch(event, request)
     except Exception as error:
         logger.error("unexpected error", **trace(error))
         count("UnexpectedError")
@@ -120,41 +120,52 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     return {"statusCode": status}
 
 
-def _answer(event: dict[str, Any], request: dict[str, Any]) -> int:
-    id = request["connectionId"]
+def _dispatch(event: dict[str, Any], request: dict[str, Any]) -> int:
+    connection_id = request["connectionId"]
     if request["eventType"] == "CONNECT":
         ticket = (event.get("queryStringParameters") or {}).get("ticket", "")
-        return _connected(id, ticket, request["connectedAt"], _endpoint(request))
+        return _handle_connect(connection_id, ticket, request["connectedAt"], _endpoint(request))
     if request["eventType"] == "DISCONNECT":
-        on_disconnect(id)
+        on_disconnect(connection_id)
         return 200
-    verdict = BUDGET.spend(id)
+    verdict = BUDGET.spend(connection_id)
     if verdict == "ignored":
         return 200
-    reply, ended = _handle_frame(id, event.get("body") or "", within_budget=verdict == "within")
-    _post(_endpoint(request), id, reply, ended)
+    text = event.get("body") or ""
+    reply, is_last = _handle_frame(connection_id, text, within_budget=verdict == "within")
+    _post_reply(_endpoint(request), connection_id, reply, is_last=is_last)
     return 200
 
 
-def _connected(id: str, ticket: str, connected_at_ms: int, endpoint: str) -> int:
+def _handle_connect(connection_id: str, ticket: str, connected_at_ms: int, endpoint: str) -> int:
     try:
-        on_connect(id, ticket, connected_at_ms=connected_at_ms, now=clock.now(), endpoint=endpoint)
+        on_connect(
+            connection_id,
+            ticket,
+            connected_at_ms=connected_at_ms,
+            now=clock.now(),
+            endpoint=endpoint,
+        )
     except AppError as error:
         logger.append_keys(error=error.code)
         count("SocketsRefused")
-        return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+        return next(
+            STATUS[error_type] for error_type in type(error).__mro__ if error_type in STATUS
+        )
     count("SocketsConnected")
     return 200
 
 
-def _handle_frame(id: str, text: str, *, within_budget: bool) -> tuple[dict[str, Any] | None, bool]:
-    """What is answered at once, if anything, and whether the connection is over with it."""
+def _handle_frame(
+    connection_id: str, text: str, *, within_budget: bool
+) -> tuple[dict[str, Any] | None, bool]:
+    """Return the reply to post at once, if any, and whether the connection is closed after it."""
     try:
         if not within_budget:
             raise TooManyFrames(
                 "this connection sends too many frames; connect again, and send less"
             )
-        return on_message(id, text), False
+        return on_message(connection_id, text), False
     except AppError as error:
         logger.append_keys(error=error.code)
         count("FramesRefused")
@@ -172,107 +183,118 @@ def _error_frame(code: str, message: str) -> dict[str, Any]:
     return {"type": "error", "error": code, "message": message, "advice": for_person(code)}
 
 
-def _post(endpoint: str, id: str, reply: dict[str, Any] | None, ended: bool) -> None:
-    """Answer the client, which may be gone by now."""
+def _post_reply(
+    endpoint: str, connection_id: str, reply: dict[str, Any] | None, *, is_last: bool
+) -> None:
+    """Post the reply to the client, which may be gone by now, and close after the last one."""
     if reply is None:
         return
-    from ullgetthejob.realtime import sockets  # brings aiohttp, which few $connects need
+    from ullgetthejob.realtime import sockets  # imports aiohttp, which few $connects need
 
-    async def posted() -> None:
-        await sockets.client_for(endpoint).post(id, json.dumps({"v": 1, **reply}).encode())
-        if ended:
-            await sockets.client_for(endpoint).close(id)
+    async def post() -> None:
+        client = sockets.client_for(endpoint)
+        await client.post(connection_id, json.dumps({"v": 1, **reply}).encode())
+        if is_last:
+            await client.close(connection_id)
 
     try:
-        sockets.run(posted())
+        sockets.run(post())
     except sockets.PostFailed as error:
         logger.warning("a frame was not answered", error_type=type(error).__name__)
         count("RepliesLost")
 
 
 def _endpoint(request: dict[str, Any]) -> str:
-    """Where connections are managed: the variable, else where the frame came from."""
+    """Return the address of ``@connections``: the setting, else the origin of the request."""
     domain = request["domainName"]
-    scheme = "http" if ":" in domain else "https"  # a port: a laptop's
+    scheme = "http" if ":" in domain else "https"  # a port means the local cloud
     return settings.text("WEBSOCKET_API_ENDPOINT", f"{scheme}://{domain}/{request['stage']}")
 
 
-# ── what it comes to ─────────────────────────────────────────────────────────────────────────────
+# ── the routes ───────────────────────────────────────────────────────────────────────────────────
 
 
-def on_connect(id: str, ticket: str, *, connected_at_ms: int, now: datetime, endpoint: str) -> None:
-    """Open the connection *id* for whom the ticket was issued to. *endpoint*: where connections are
-    managed, to look for those that are gone when the account has no place left.
+def on_connect(
+    connection_id: str, ticket: str, *, connected_at_ms: int, now: datetime, endpoint: str
+) -> None:
+    """Store the connection for the holder of the ticket.
 
-    Raises :class:`Unauthorized`, :class:`TooManyConnections` and :class:`Unavailable`.
+    *endpoint*: the address of ``@connections``, to find connections that are gone when the account
+    is full. Raises :class:`Unauthorized`, :class:`TooManyConnections` and :class:`Unavailable`.
     """
-    holder = tickets.consume(ticket, by=id, now=now)
+    holder = tickets.consume(ticket, by=connection_id, now=now)
     if _read_end_of_log(holder.user_id, holder.account_id, holder.proven_at) is None:
         raise tickets.invalid_ticket("revoked")
 
-    def gone(ids: list[str]) -> list[str]:
-        from ullgetthejob.realtime import sockets  # brings aiohttp, which other $connects need not
+    def find_gone(ids: list[str]) -> list[str]:
+        from ullgetthejob.realtime import sockets  # imports aiohttp, which few $connects need
 
-        async def asked() -> list[str]:
-            return await sockets.client_for(endpoint).gone(ids)
+        async def find() -> list[str]:
+            return await sockets.client_for(endpoint).find_gone(ids)
 
-        return sockets.run(asked())
+        return sockets.run(find())
 
-    connections.add(id, holder, connected_at_ms=connected_at_ms, gone=gone)
-
-
-def on_disconnect(id: str) -> None:
-    """The connection is over."""
-    one = connections.find(id)
-    if one is not None:
-        connections.delete(id, one.account_id)
+    connections.add(connection_id, holder, connected_at_ms=connected_at_ms, find_gone=find_gone)
 
 
-def on_message(id: str, text: str) -> dict[str, Any] | None:
-    """What is answered at once to a frame of the connection *id*.
+def on_disconnect(connection_id: str) -> None:
+    """Delete the connection, which has ended."""
+    connection = connections.find(connection_id)
+    if connection is not None:
+        connections.delete(connection_id, connection.account_id)
 
-    Raises :class:`BadRequest` for a frame that makes no sense (the connection stays as it is),
-    :class:`Ended` and :class:`Unavailable`.
+
+def on_message(connection_id: str, text: str) -> dict[str, Any] | None:
+    """Handle a frame of the connection and return the reply to post at once, if any.
+
+    Raises :class:`BadRequest` for an invalid frame (the connection stays as it is),
+    :class:`SessionEnded` and :class:`Unavailable`.
     """
-    sent = _parse_frame(text)
-    if isinstance(sent, Ping):
+    frame = _parse_frame(text)
+    if isinstance(frame, Ping):
         return {"type": "pong"}
-    one = connections.find(id)
-    if one is None:
-        raise SessionEnded("this connection is not known any more; connect again with a new ticket")
-    if isinstance(sent, Replay) or (isinstance(sent, Subscribe) and one.state == "connecting"):
-        _start_replay(one, sent)
+    connection = connections.find(connection_id)
+    if connection is None:
+        raise _unknown_connection()
+    is_connecting = connection.state == "connecting"
+    if isinstance(frame, Replay) or (isinstance(frame, Subscribe) and is_connecting):
+        _start_replay(connection, frame)
         return None
-    if one.state == "connecting":
+    if is_connecting:
         raise BadRequest("the first frame is a replay or subscribes", code="not_open")
-    return _update_topics(one, sent)
+    return _update_topics(connection, frame)
 
 
-def _start_replay(one: connections.Connection, sent: Replay | Subscribe) -> None:
-    end = _read_end_of_log(one.user_id, one.account_id, one.proven_at)
+def _start_replay(connection: connections.Connection, frame: Replay | Subscribe) -> None:
+    account_id = connection.account_id
+    end = _read_end_of_log(connection.user_id, account_id, connection.proven_at)
     if end is None:
         raise SessionEnded("the session has ended; connect again with a new ticket")
-    cursor = sent.cursor if isinstance(sent, Replay) else end
+    cursor = frame.cursor if isinstance(frame, Replay) else end
     if cursor > end:
         raise BadRequest("the cursor is above the last event", code="bad_cursor")
-    topics = one.topics if sent.topics is None else sent.topics
-    if not connections.request_replay(one, cursor, topics):
-        raise SessionEnded("this connection is not known any more; connect again with a new ticket")
-    with postgres.session() as connection:
-        connection.execute(
-            UPDATE_ACCOUNT_UNSERVED, {"account_id": one.account_id, "cursor": cursor}
-        )
-    event_log.notify(one.account_id)
+    topics = connection.topics if frame.topics is None else frame.topics
+    if not connections.request_replay(connection, cursor, topics):
+        raise _unknown_connection()
+    with postgres.session() as database:
+        database.execute(UPDATE_ACCOUNT_UNSERVED, {"account_id": account_id, "cursor": cursor})
+    event_log.notify(account_id)
     count("SocketsOpened")
 
 
-def _update_topics(one: connections.Connection, sent: Subscribe | Unsubscribe) -> dict[str, Any]:
-    had = set(TOPICS if one.topics is None else one.topics)
-    named = set(TOPICS if sent.topics is None else sent.topics)
-    topics = had | named if isinstance(sent, Subscribe) else had - named
-    if not connections.set_topics(one, topics):
-        raise SessionEnded("this connection is not known any more; connect again with a new ticket")
+def _update_topics(
+    connection: connections.Connection, frame: Subscribe | Unsubscribe
+) -> dict[str, Any]:
+    current = set(TOPICS if connection.topics is None else connection.topics)
+    named = set(TOPICS if frame.topics is None else frame.topics)
+    topics = current | named if isinstance(frame, Subscribe) else current - named
+    if not connections.set_topics(connection, topics):
+        raise _unknown_connection()
     return {"type": "subscribed", "topics": sorted(topics)}
+
+
+def _unknown_connection() -> SessionEnded:
+    return SessionEnded("this connection is unknown or has ended; connect again with a new ticket")
 
 
 def _parse_frame(text: str) -> Frame:

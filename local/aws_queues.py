@@ -1,0 +1,107 @@
+"""The local SQS: moto's queues, with serialized requests and long polls that sleep."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from moto.sqs.models import sqs_backends
+
+from local.template.cloudformation import ACCOUNT_ID, REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from moto.sqs.models import Message, SQSBackend
+    from moto.sqs.models import Queue as MotoQueue
+
+    from local.template.resources import Queue
+
+
+def create_queues(queues: Iterable[Queue]) -> None:
+    """Create *queues*, then their redrive policies."""
+    backend = sqs_backends[ACCOUNT_ID][REGION]
+    all_queues = list(queues)
+    for queue in all_queues:
+        attributes: dict[str, Any] = dict(queue.attributes)
+        backend.create_queue(queue.name, **attributes)
+    for queue in all_queues:
+        if queue.dead_letter_arn is not None:
+            redrive = {
+                "deadLetterTargetArn": queue.dead_letter_arn,
+                "maxReceiveCount": queue.max_receive_count,
+            }
+            backend.set_queue_attributes(queue.name, {"RedrivePolicy": json.dumps(redrive)})
+
+
+_CHANGING_METHODS = (
+    *("send_message", "send_message_batch", "purge_queue"),
+    *("delete_message", "delete_message_batch"),
+    *("change_message_visibility", "change_message_visibility_batch"),
+)
+
+
+def serialize_requests(backend: SQSBackend) -> None:
+    """Let requests change the queues one at a time, and long polls sleep until a message arrives.
+
+    In moto two threads could receive the same message, and a message sent while another is deleted
+    could be lost; its long polls wake every second.
+    """
+    changed = threading.Condition()
+    receive_now = backend.receive_message
+
+    def lock(method: Callable[..., Any]) -> Callable[..., Any]:
+        def locked(*arguments: Any, **keywords: Any) -> Any:
+            with changed:
+                try:
+                    return method(*arguments, **keywords)
+                finally:
+                    changed.notify_all()
+
+        return locked
+
+    for name in _CHANGING_METHODS:
+        setattr(backend, name, lock(getattr(backend, name)))
+
+    def receive(
+        queue_name: str,
+        count: int,
+        wait_seconds_timeout: int,
+        visibility_timeout: int,
+        message_attribute_names: list[str] | None = None,
+    ) -> list[Message]:
+        queue = backend.get_queue(queue_name)
+        end = time.monotonic() + wait_seconds_timeout
+        with changed:
+            while True:
+                _delete_expired(queue)
+                before = len(queue._messages)
+                found = receive_now(
+                    queue_name, count, 0, visibility_timeout, message_attribute_names
+                )
+                if len(queue._messages) < before:
+                    changed.notify_all()  # pollers of the dead-letter queue
+                left_s = end - time.monotonic()
+                if found or left_s <= 0:
+                    return found
+                changed.wait(min(left_s, _next_visible_s(queue)))
+
+    backend.receive_message = receive  # type: ignore[method-assign]
+
+
+def _delete_expired(queue: MotoQueue) -> None:
+    retention_s: int = queue.message_retention_period  # type: ignore[attr-defined]
+    oldest_ms = (time.time() - retention_s) * 1000
+    queue._messages = [
+        message for message in queue._messages if (message.sent_timestamp or 0) >= oldest_ms
+    ]
+
+
+def _next_visible_s(queue: MotoQueue) -> float:
+    """Return the seconds until a message that is hidden now becomes visible, or infinity."""
+    now_ms = time.time() * 1000
+    moments = (max(message.visible_at, message.delayed_until) for message in queue._messages)
+    waits_ms = (moment - now_ms for moment in moments if moment >= now_ms)
+    return min(waits_ms, default=float("inf")) / 1000 + 0.001
