@@ -117,11 +117,18 @@ secret: ## Generate and print new secrets for .env
 # ── tests and checks ─────────────────────────────────────────────────────────────────────────────
 PYTEST = $(BIN)/python -m pytest -m "not hh_api"
 SUITES = tests/unit tests/integration tests/contract tests/e2e
+# Each process has servers of its own; the tests of a file stay together, as they share some of them.
+TEST_PROCESSES ?= auto
+IN_PARALLEL = -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
 PYTHON_CODE = layers/core functions local migrations docs benchmarks tests
 
 .PHONY: test
-test: $(READY) ## Run unit, integration, contract and end-to-end tests
-	@$(PYTEST) $(SUITES)
+test: $(READY) ## Run unit, integration, contract and end-to-end tests; TEST_PROCESSES=
+	@$(PYTEST) $(IN_PARALLEL) $(SUITES)
+
+.PHONY: test-quick
+test-quick: $(READY) ## Run the unit and contract tests, as one does while working
+	@$(PYTEST) $(IN_PARALLEL) -q tests/unit tests/contract
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the tests that only need Python

@@ -144,8 +144,8 @@ def test_three_days_use_exactly_what_both_limits_allow(greedy, monkeypatch):
     chance = random.Random(1)  # noqa: S311 - no secret
     more = True
     while more:
-        if waiting(greedy) < 30:
-            days.submit(40)
+        if waiting(greedy) < 8:
+            days.submit(12)
         if chance.random() < 0.05:
             days.retry_waiting(3)
         more = days.advance()
