@@ -818,7 +818,7 @@ def test_jobs_alike_in_excerpts_are_both_announced_after_details(
                 experience="noExperience",
                 employment_form="FULL",
                 work_format=["ON_SITE"],
-                salary=None,  # one that is made up may differ by a fifth, and be another grade
+                salary=None,  # a generated one may make two grades of them
             )["id"]
         ]
     harness.sandbox.advance(HALF_AN_HOUR)
