@@ -114,7 +114,7 @@ def test_it_grants_and_denies_as_the_definition_does(monkeypatch, rule, steps):
         exact, processes, tat = ExactBucket(Rule(*rule), now), ({}, {}), None
         for gap, act, back, process in steps:
             now += gap
-            exact.pass_to(now)
+            exact.advance_to(now)
             hints = processes[process]
             patch.setattr(token_bucket, "_last_tat", hints)
             if act in ("acquire", "again"):
@@ -142,7 +142,7 @@ def test_it_grants_and_denies_as_the_definition_does(monkeypatch, rule, steps):
             elif act == "shut":
                 until = now + back * exact.interval + gap % 1000
                 token_bucket.block_until("submit", owner, until=at(until), now=at(now))
-                exact.shut(until)
+                exact.block_until(until)
                 assert wire.taken() == 1
             elif act == "reset":
                 token_bucket.refill("submit", owner, now=at(now))

@@ -30,7 +30,7 @@ def simulated(count, bucket, went, limit, window_ms, start):
     """Tick by tick: an application goes out as soon as there is a token and room in the window."""
     moments, went, now = [], list(went), start
     while len(moments) < count:
-        bucket.pass_to(now)
+        bucket.advance_to(now)
         while (
             len(moments) < count
             and sum(one > now - window_ms for one in went) < limit
@@ -59,7 +59,7 @@ def test_the_forecast_is_what_a_ticking_clock_finds(
     for number in range(min(spent, rule.capacity)):
         bucket.acquire(f"before-{number}")
     if shut_s:
-        bucket.shut(shut_s * 1000)
+        bucket.block_until(shut_s * 1000)
     level = level_of(bucket)
     went = [-1000 * ago for ago in ago_s]
     found = forecast_slots(
