@@ -31,7 +31,161 @@ def calls(monkeypatch):
     return RecordedCalls(monkeypatch)
 
 
+<<<<<<< HEAD
 def test_bucket_grants_twenty_then_one_per_interval():
+=======
+class Wire:
+    def __init__(self, monkeypatch):
+        self.requests = []
+        self.items = []
+        self._call = aws.call
+        monkeypatch.setattr(aws, "call", self.call)
+
+    def call(self, service, operation, request):
+        self.requests.append(operation)
+        try:
+            answer = self._call(service, operation, request)
+        except aws.AwsError as error:
+            self.items.append(error.content.get("Item", {}))
+            raise
+        self.items.append(answer.get("Attributes") or answer.get("Item", {}))
+        return answer
+
+    def taken(self):
+        """How many requests since the last look."""
+        taken = len(self.requests)
+        self.requests.clear()
+        return taken
+
+    @property
+    def tat(self):
+        return int(self.items[-1]["tat"]["N"]) if self.items[-1] else None
+
+
+# ── beside the definition ────────────────────────────────────────────────────────────────────────
+
+RULES = st.sampled_from([(20, 8), (20, 8), (1, 60), (3, 7), (5, 3600), (2, 0.5)])
+GAPS = st.one_of(
+    st.just(0),
+    st.integers(0, 2_000),
+    st.integers(0, 2 * T),
+    st.sampled_from([T - 1, T, T + 1, 20 * T, 21 * T]),
+    st.integers(0, 30 * T),
+)
+STEPS = st.lists(
+    st.tuples(
+        GAPS,
+        st.sampled_from(["acquire"] * 12 + ["again"] * 4 + ["read", "shut", "reset", "forget"]),
+        st.integers(0, 30),  # how far back a retry is; how many tokens away hh.ru's moment is
+        st.integers(0, 1),  # which of two processes
+    ),
+    min_size=5,
+    max_size=60,
+)
+
+
+def requests_of_a_grant(state_tat, hint, now):
+    """One when the guess is right."""
+    guess_is_idle = hint is not None and hint <= now
+    if state_tat is None:
+        return 2
+    return 1 if guess_is_idle == (state_tat <= now) else 2
+
+
+@a_property
+@given(rule=RULES, steps=STEPS)
+def test_it_grants_and_denies_as_the_definition_does(monkeypatch, rule, steps):
+    with monkeypatch.context() as patch:
+        patch.setenv("RATE_LIMIT_SUBMIT_CAPACITY", str(rule[0]))
+        patch.setenv("RATE_LIMIT_SUBMIT_PER_HOUR", str(rule[1]))
+        wire = Wire(patch)
+        owner, now, granted, ids = uuid4(), START, [], (f"id-{number}" for number in count())
+        key = f"submit#{owner}"
+        exact, processes, tat = ExactBucket(Rule(*rule), now), ({}, {}), None
+        for gap, act, back, process in steps:
+            now += gap
+            exact.advance_to(now)
+            hints = processes[process]
+            patch.setattr(token_bucket, "_last_tat", hints)
+            if act in ("acquire", "again"):
+                again = act == "again" and back < len(granted)
+                spend_id = granted[-1 - back] if again else next(ids)
+                remembered = spend_id in exact.ids
+                one, hint = exact.level >= 1, hints.get(key)
+                result = acquire(owner, now, spend_id)
+                if exact.acquire(spend_id):
+                    assert result == Granted(exact.tokens)
+                    if not remembered:
+                        granted.append(spend_id)
+                else:
+                    assert result == Denied(at(exact.next_at))
+                fresh_grant = one and not remembered
+                expected = requests_of_a_grant(tat, hint, now) if fresh_grant else 1
+                assert wire.taken() == expected
+            elif act == "read":
+                found = level(owner, now)
+                assert found.tokens == exact.tokens
+                full = exact.level == exact.capacity
+                assert found.next_refill == (None if full else at(exact.next_at))
+                assert found.last_refill is None or found.last_refill <= at(now)
+                assert wire.taken() == 1
+            elif act == "shut":
+                until = now + back * exact.interval + gap % 1000
+                token_bucket.block_until("submit", owner, until=at(until), now=at(now))
+                exact.block_until(until)
+                assert wire.taken() == 1
+            elif act == "reset":
+                token_bucket.refill("submit", owner, now=at(now))
+                exact.reset()
+                assert wire.taken() == 1
+            else:
+                hints.clear()
+                continue
+            if tat is not None and act != "reset":
+                assert wire.tat >= tat
+            tat = wire.tat
+
+
+@a_property
+@given(
+    gaps=st.lists(st.one_of(st.integers(0, 900), st.integers(0, 2 * T)), min_size=30, max_size=90),
+    skews=st.lists(st.integers(-3_000, 3_000), min_size=90, max_size=90),
+    skewed=st.booleans(),
+)
+def test_no_window_holds_more_than_the_burst_and_the_refill(monkeypatch, gaps, skews, skewed):
+    owner, now, granted = uuid4(), START, []
+    with monkeypatch.context() as patch:
+        for gap, skew in zip(gaps, skews, strict=False):
+            now += gap
+            patch.setattr(token_bucket, "_last_tat", {})
+            if isinstance(acquire(owner, now + skew * skewed), Granted):
+                granted.append(now)
+    slack = 6_000 * skewed
+    for first, begun in enumerate(granted):
+        for last, ended in enumerate(granted[first:], first):
+            assert (last - first + 1) <= 20 + (ended - begun + slack) / T
+
+
+@a_property
+@given(
+    gaps=st.lists(st.integers(0, T), min_size=0, max_size=40),
+    then=st.integers(0, T),
+    slow=st.integers(1, 600_000),
+)
+def test_a_slow_clock_can_only_be_denied_what_a_right_one_gets(gaps, then, slow):
+    by_right, by_slow, now = uuid4(), uuid4(), START
+    for gap in gaps:
+        now += gap
+        assert acquire(by_right, now) == acquire(by_slow, now)
+    right, late = acquire(by_right, now + then), acquire(by_slow, now + then - slow)
+    assert isinstance(right, Granted) or isinstance(late, Denied)
+
+
+# ── one by one ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_twenty_at_once_then_one_every_seven_and_a_half_minutes():
+>>>>>>> p_platform
     owner = uuid4()
     assert [acquire(owner, START).remaining for _ in range(20)] == list(range(19, -1, -1))
     assert acquire(owner, START) == Denied(at(START + T))

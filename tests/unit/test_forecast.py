@@ -31,7 +31,7 @@ def simulated(count, bucket, sent, limit, window_ms, start):
     the window has room."""
     moments, sent, now = [], list(sent), start
     while len(moments) < count:
-        bucket.pass_to(now)
+        bucket.advance_to(now)
         while (
             len(moments) < count
             and sum(sent_at > now - window_ms for sent_at in sent) < limit
@@ -59,8 +59,13 @@ def test_forecast_equals_a_simulation_by_clock_ticks(
     bucket = ExactBucket(rule, 0)
     for number in range(min(spent, rule.capacity)):
         bucket.acquire(f"before-{number}")
+<<<<<<< HEAD
     if blocked_s:
         bucket.shut(blocked_s * 1000)
+=======
+    if shut_s:
+        bucket.block_until(shut_s * 1000)
+>>>>>>> p_platform
     level = level_of(bucket)
     sent = [-1000 * ago for ago in ago_s]
     forecast = forecast_slots(

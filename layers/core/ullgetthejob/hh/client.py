@@ -396,7 +396,7 @@ def _read(reader: Callable[[Any], _Model], content: Any) -> _Model:
     except responses.UNREADABLE as error:
         logger.error("hh.ru's response has an unknown shape", error_type=type(error).__name__)
         count("HhUnreadable")
-        raise HHUnavailable("hh.ru's answer cannot be read") from error
+        raise HHUnavailable("hh.ru's response cannot be read") from error
 
 
 def _authorization(token: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ The service is the BFF, or our CLI.
 current and the previous secret; a secret that is unset or empty never matches. ``X-Signature``, the
 lower-case hex HMAC-SHA256 of the raw body under that secret, is verified whenever it is sent.
 ``REQUIRE_SIGNATURE`` demands it of every request that has a body, on every route of the service; a
-request without one has nothing to sign. ``X-Admin-Secret`` is a secret of its own.
+request without one has nothing to sign. ``X-Admin-Secret`` is a separate secret.
 """
 
 from __future__ import annotations

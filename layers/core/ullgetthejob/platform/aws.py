@@ -33,7 +33,7 @@ PROTOCOLS = {
     "secretsmanager": ("secretsmanager", "1.1"),
     "sqs": ("AmazonSQS", "1.0"),  # the queue is named in the body, by its URL
 }
-# Another endpoint for one service alone; the names are those of AWS's SDKs.
+# The variables with the endpoint of a single service, named as in AWS's SDKs.
 ENDPOINTS = {
     "dynamodb": "AWS_ENDPOINT_URL_DYNAMODB",
     "kms": "AWS_ENDPOINT_URL_KMS",
