@@ -117,7 +117,7 @@ class Comparison:
     def step(self, gap: int, action: str, back: int, process: int) -> None:
         """Perform one action *gap* ms later and compare its result and number of requests."""
         self._now += gap
-        self._exact.pass_to(self._now)
+        self._exact.advance_to(self._now)
         hints = self._hints[process]
         self._monkeypatch.setattr(token_bucket, "_last_tat", hints)
         if action == "lose hints":
@@ -164,7 +164,7 @@ class Comparison:
 
     def _block(self, until: int) -> None:
         token_bucket.block_until("submit", self._owner, until=at(until), now=at(self._now))
-        self._exact.shut(until)
+        self._exact.block_until(until)
         assert self._calls.count_new() == 1
 
 

@@ -59,13 +59,8 @@ def test_forecast_equals_a_simulation_by_clock_ticks(
     bucket = ExactBucket(rule, 0)
     for number in range(min(spent, rule.capacity)):
         bucket.acquire(f"before-{number}")
-<<<<<<< HEAD
     if blocked_s:
-        bucket.shut(blocked_s * 1000)
-=======
-    if shut_s:
-        bucket.block_until(shut_s * 1000)
->>>>>>> p_platform
+        bucket.block_until(blocked_s * 1000)
     level = level_of(bucket)
     sent = [-1000 * ago for ago in ago_s]
     forecast = forecast_slots(
