@@ -38,7 +38,7 @@ class Lifeline:
 
 
 def command(lifeline: Lifeline, *arguments: str) -> list[str]:
-    """Return the command of ``python -m …`` as a child on *lifeline*, whose read end it inherits."""
+    """Return the command of ``python -m …`` as a child that inherits the end of *lifeline*."""
     return [sys.executable, "-P", os.path.abspath(__file__), str(lifeline.read_end), *arguments]  # noqa: PTH100
 
 
