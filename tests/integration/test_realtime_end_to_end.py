@@ -247,41 +247,41 @@ def test_returning_client_gets_every_event_once_in_order(live, room, anna):
     asyncio.run(scenario())
 
 
-ACCOUNTS, OF_EACH = 25, connections.MAX_PER_ACCOUNT
+ACCOUNTS, PER_ACCOUNT = 25, connections.MAX_PER_ACCOUNT
 
 
 def test_every_live_connection_of_500_gets_its_event(live, room, tmp_path):
     """Of each account's twenty connections, one is gone and one has sent no frame."""
     accounts = {account_id: room.user(account_id) for account_id in _accounts(room, ACCOUNTS)}
-    live_ones = [account_id for account_id in accounts for _ in range(OF_EACH - 2)]
+    live_owners = [account_id for account_id in accounts for _ in range(PER_ACCOUNT - 2)]
 
     async def scenario():
         async with live(doorman=True) as running:
-            free = asyncio.Semaphore(8)
+            slots = asyncio.Semaphore(8)
 
-            async def connected(ticket):
-                async with free:
+            async def connect(ticket):
+                async with slots:
                     return await running.connect(ticket)
 
-            who = [*live_ones, *accounts]
-            clients = await asyncio.gather(*(connected(f"{n}") for n in range(len(who))))
-            came = map(json.loads, (tmp_path / "came").read_text().splitlines())
-            ids = {int(number): id for number, id in came}
-            talking = [_item(ids[n], accounts, who[n], "open") for n in range(len(live_ones))]
+            owners = [*live_owners, *accounts]
+            clients = await asyncio.gather(*(connect(f"{n}") for n in range(len(owners))))
+            connects = map(json.loads, (tmp_path / "came").read_text().splitlines())
+            ids = {int(number): id for number, id in connects}
+            talking = [_item(ids[n], accounts, owners[n], "open") for n in range(len(live_owners))]
             silent = [
-                _item(ids[n], accounts, who[n], "connecting")
-                for n in range(len(live_ones), len(who))
+                _item(ids[n], accounts, owners[n], "connecting")
+                for n in range(len(live_owners), len(owners))
             ]
-            dead = [
+            gone = [
                 _item(f"dead-{n}=", accounts, owner, "open") for n, owner in enumerate(accounts)
             ]
-            _write(room, [*talking, *silent, *dead])
+            _write(room, [*talking, *silent, *gone])
             for account_id in accounts:
                 room.append_event(account_id)
-            of_the_talking = clients[: len(talking)]
-            await eventually(lambda: all(client.seqs for client in of_the_talking))
+            talking_clients = clients[: len(talking)]
+            await eventually(lambda: all(client.seqs for client in talking_clients))
             await eventually(lambda: room.unserved() == 0)
-            assert all(client.seqs == [1] for client in of_the_talking)
+            assert all(client.seqs == [1] for client in talking_clients)
             assert all(client.messages == [] for client in clients[len(talking) :])
             left = {item["sk"]["S"]: item["state"]["S"] for item in room.items()}
             assert left == {item["sk"]: item["state"] for item in [*talking, *silent]}
