@@ -33,3 +33,16 @@ def test_remote_schedule_equals_the_remote_work_format():
 
 def test_schedule_without_a_place_is_no_difference():
     assert grade(schedule="fullDay") == Grade()
+
+
+@pytest.mark.parametrize("amount", [0, 100])
+def test_same_salary_is_no_difference(amount):
+    salary = {"lower": amount, "upper": 90_000, "currency": "RUR", "mode": "MONTH"}
+    assert not grade(salary=salary).differs_from(grade(salary=salary))
+
+
+def test_salaries_of_two_modes_are_not_compared():
+    hourly = {"lower": 500, "currency": "RUR", "mode": "HOUR"}
+    monthly = {"lower": 80_000, "currency": "RUR", "mode": "MONTH"}
+    assert not grade(salary=hourly).differs_from(grade(salary=monthly))
+    assert grade(salary={**hourly, "mode": "MONTH"}).differs_from(grade(salary=monthly))

@@ -218,11 +218,17 @@ def _is_lost(connection: psycopg.Connection[dict[str, Any]]) -> bool:
     """Return whether the server closed the connection while the environment was frozen.
 
     Looks at the socket, without a round trip: an idle connection has nothing to read, so readable
-    bytes are the end of the stream or the server's last message.
+    bytes are the end of the stream or the server's last message. A connection on which another
+    thread waits for an answer is not idle, and in use.
     """
     if connection.closed or connection.broken:
         return True
-    return bool(select.select([connection.fileno()], [], [], 0)[0])
+    if not connection.lock.acquire(blocking=False):
+        return False
+    try:
+        return bool(select.select([connection.fileno()], [], [], 0)[0])
+    finally:
+        connection.lock.release()
 
 
 @contextmanager

@@ -24,7 +24,8 @@ REMOTE = "REMOTE"  # in "work_format"; the older "schedule" has remote work amon
 
 @dataclass(frozen=True)
 class Grade:
-    """Ids of hh.ru's dictionaries (``None`` or empty: not stated), and the salary in *currency*."""
+    """Ids of hh.ru's dictionaries (``None`` or empty: not stated), and the salary in *currency* for a *mode*
+    (month, shift, hour, …): amounts of two modes are not compared."""
 
     experience: str | None = None
     employment: str | None = None
@@ -32,6 +33,7 @@ class Grade:
     lower: int | None = None
     upper: int | None = None
     currency: str | None = None
+    mode: str = "MONTH"
 
     def differs_from(self, other: Grade) -> bool:
         """Return whether two openings of these grades are two jobs."""
@@ -43,11 +45,11 @@ class Grade:
         )
 
     def _differs_in_salary(self, other: Grade) -> bool:
-        if self.currency is None or self.currency != other.currency:
+        if self.currency is None or (self.currency, self.mode) != (other.currency, other.mode):
             return False
         pairs = ((self.lower, other.lower), (self.upper, other.upper))
         return any(
-            own is not None and theirs is not None
+            own is not None and theirs is not None and own != theirs
             and abs(own - theirs) >= FIFTH * max(own, theirs)
             for own, theirs in pairs
         )  # fmt: skip
@@ -70,6 +72,7 @@ def grade_of(vacancy: Vacancy) -> Grade:
         salary.lower if salary else None,
         salary.upper if salary else None,
         salary.currency if salary else None,
+        salary.mode if salary else "MONTH",
     )
 
 
@@ -84,6 +87,7 @@ def stored_grade(row: dict[str, Any]) -> Grade:
         salary.get("lower"),
         salary.get("upper"),
         salary.get("currency"),
+        salary.get("mode", "MONTH"),
     )
 
 
