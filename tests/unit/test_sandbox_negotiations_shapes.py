@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import TYPE_CHECKING
+
 import pytest
 
 from local.sandbox.negotiations.negotiation import Negotiation, Step, number_of
+from local.sandbox.negotiations.negotiation_store import ACCEPTED, Attempt
 from local.sandbox.negotiations.refusals import REFUSALS, missing, refuse
+from local.sandbox.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = 1_795_000_000.0
 
@@ -78,3 +86,16 @@ def test_negotiation_ids_convert_both_ways() -> None:
     first, second = (int(step.message_id) for step in application.messages)
     assert first < second
     assert len(str(first)) == 10
+
+
+def test_file_of_an_earlier_version_is_opened(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    with sqlite3.connect(tmp_path / "state.sqlite3") as database:
+        database.execute("ALTER TABLE negotiations ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0")
+    database.close()
+    store = Store(tmp_path)
+    number = store.negotiations.accept(
+        Attempt(NOW, "api", "1", "2", "3", None, 201, ACCEPTED), actions=()
+    )
+    assert number == 1
+    store.close()

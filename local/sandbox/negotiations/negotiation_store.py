@@ -103,6 +103,9 @@ class NegotiationStore:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
+        columns = {row[1] for row in database.execute("PRAGMA table_info(negotiations)")}
+        if "hidden" in columns:  # in files of earlier versions
+            database.execute("ALTER TABLE negotiations DROP COLUMN hidden")
 
     def delete_all(self) -> None:
         """Delete all negotiations and attempts. Their ids are not used again."""
