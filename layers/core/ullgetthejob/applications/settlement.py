@@ -86,7 +86,7 @@ class Settlement:
             self.account.hold(application, error)
 
     def on_failed(self, application: Application, error: AppError | HHError) -> None:
-        """Record a call without an answer; where hh.ru may have acted, its negotiations are read
+        """Record a call that failed; where hh.ru may have acted, its negotiations are read
         after :data:`NEGOTIATION_RECHECK`."""
         account = self.account
         if getattr(error, "may_have_acted", False):
