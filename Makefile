@@ -116,7 +116,8 @@ secret: ## Generate and print new secrets for .env
 
 # ── tests and checks ─────────────────────────────────────────────────────────────────────────────
 PYTEST = $(BIN)/python -m pytest -m "not hh_api"
-SUITES = tests/unit tests/integration tests/contract tests/e2e
+# The longest files first, so that no process is left alone with one in the end.
+SUITES = tests/e2e tests/integration tests/contract tests/unit
 # Each process has servers of its own; the tests of a file stay together, as they share some of them.
 TEST_PROCESSES ?= auto
 IN_PARALLEL = -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
