@@ -92,7 +92,11 @@ class EmbeddedPostgres:
         ]
 
     def __enter__(self) -> EmbeddedPostgres:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # also a signal: __exit__ will not be called
+            self.stop()
+            raise
         return self
 
     def __exit__(

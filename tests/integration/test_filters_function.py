@@ -125,7 +125,7 @@ def test_preview_of_searched_vacancies(core, anna, monkeypatch):
     with postgres.session() as connection:
         context = {
             "hh": environment.client(),
-            "line": environment.search_queue(),
+            "queue": environment.search_queue(),
             "connection": connection,
             "clock": core.now,
         }
