@@ -24,8 +24,8 @@ REMOTE = "REMOTE"  # in "work_format"; the older "schedule" has remote work amon
 
 @dataclass(frozen=True)
 class Grade:
-    """Ids of hh.ru's dictionaries (``None`` or empty: not stated), and the salary in *currency* for a *mode*
-    (month, shift, hour, …): amounts of two modes are not compared."""
+    """Ids of hh.ru's dictionaries (``None`` or empty: not stated), and the salary in *currency* for
+    a *mode* (month, shift, hour, …): amounts of two modes are not compared."""
 
     experience: str | None = None
     employment: str | None = None
