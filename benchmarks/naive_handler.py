@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import json
 import os
 import time
 from datetime import UTC, datetime
@@ -171,7 +172,9 @@ def secret(name: str) -> str:
     """Return the value of a variable, or of the secret that it names."""
     value = os.environ[name]
     if value.startswith("secretsmanager:"):
-        return str(secrets.get(value.removeprefix("secretsmanager:"), max_age=300))
+        arn, _, key = value.removeprefix("secretsmanager:").partition("#")
+        content = secrets.get(arn, max_age=300)
+        return str(json.loads(content)[key] if key else content)
     return value
 
 
