@@ -173,8 +173,8 @@ def secret(name: str) -> str:
     value = os.environ[name]
     if value.startswith("secretsmanager:"):
         arn, _, key = value.removeprefix("secretsmanager:").partition("#")
-        content = secrets.get(arn, max_age=300)
-        return str(json.loads(content)[key] if key else content)
+        content = str(secrets.get(arn, max_age=300))
+        return str(json.loads(content)[key]) if key else content
     return value
 
 
