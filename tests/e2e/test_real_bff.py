@@ -277,7 +277,7 @@ def test_captcha_is_shown_with_its_link_until_solved(bff, anna, cv):
     # Ten minutes later Core tries whether it was solved, which it was not; then after twenty.
     probed = probes(bff)
     sandbox("POST", "/clock", {"advance_seconds": 10 * 60})
-    until(lambda: probes(bff), lambda found: found == probed + 1)
+    until(lambda: probes(bff), lambda found: found > probed)
     sandbox("POST", "/clock", {"advance_seconds": 18 * 60})
     sandbox("POST", "/clock", {"rate": 60})
     sandbox("DELETE", "/faults")
@@ -291,5 +291,5 @@ def test_captcha_is_shown_with_its_link_until_solved(bff, anna, cv):
 
 
 def probes(bff):
-    """Return how many application requests hh.ru has received."""
+    """Return how many requests for applications hh.ru has received, of whatever account."""
     return bff.cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /negotiations", 0)
