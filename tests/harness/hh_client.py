@@ -9,14 +9,16 @@ AGENT = "UllGetTheJob/1.0 (test@example.org)"
 
 
 class Slots:
-    """A pacer that grants every slot at once, and records slots and pauses."""
+    """A pacer that grants every slot at once, and records slots, the longest waits, and pauses."""
 
     def __init__(self):
         self.taken = 0
+        self.limits = []
         self.pauses = []
 
-    def wait(self):
+    def wait(self, *, at_most_s):
         self.taken += 1
+        self.limits.append(at_most_s)
 
     def pause(self, reason, seconds):
         self.pauses.append((reason, seconds))

@@ -56,7 +56,7 @@ class Worker:
         self._lines = channel.makefile("rw", encoding="utf-8")
         clock.install(LocalClock(REPOSITORY / order["clock"]).now)
         vars(pause_policy).update(PAUSE_AFTER_429_S=PAUSE_S, PAUSE_AFTER_FAILURES_S=PAUSE_S)
-        vars(hh_client).update(TIMEOUT=httpx.Timeout(order["timeout_s"]))
+        vars(hh_client).update(TIMEOUT_S=order["timeout_s"])
         step = order["step"]
         self.hh = HHClient(
             settings.text("HH_API_URL"),

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.hh_api
 class NoPace:
     """A handful of calls by hand need no shared pacer."""
 
-    def wait(self):
+    def wait(self, *, at_most_s):
         pass
 
     def pause(self, reason, seconds):

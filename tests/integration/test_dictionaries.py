@@ -43,7 +43,7 @@ CONTENT = {
 
 
 class Slots:
-    def wait(self):
+    def wait(self, *, at_most_s):
         pass
 
     def pause(self, reason, seconds):

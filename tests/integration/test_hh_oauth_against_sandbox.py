@@ -25,7 +25,7 @@ USER_AGENT = "UllGetTheJobTests/1.0 (tests@example.org)"
 class NoPace:
     """A pacer that never waits or pauses."""
 
-    def wait(self) -> None:
+    def wait(self, *, at_most_s: float) -> None:
         """Return at once."""
 
     def pause(self, reason: str, seconds: float) -> None:

@@ -279,6 +279,7 @@ INDEXES = {
     "jobs_fetched_at_index": "jobs(fetched_at)",
     "jobs_published_at_index": "jobs(published_at)",
     "jobs_repost_key_index": "jobs(repost_key, published_at)",
+    "jobs_repost_of_index": "jobs(repost_of)",
     "jobs_unread_index": "jobs(published_at)",
     "applications_user_id_index": "applications(user_id)",
     "applications_job_id_index": "applications(job_id)",

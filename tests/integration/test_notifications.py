@@ -193,7 +193,7 @@ def test_vacancy_missing_in_last_full_run_is_not_announced(harness, anna, query)
     harness.connection.execute(
         "UPDATE search_matches SET seen_at = seen_at - interval '40 days' WHERE vacancy_id = '1'"
     )
-    harness.connection.execute("UPDATE search_queries SET full_from = %s", (NOW,))
+    harness.connection.execute("UPDATE search_queries SET read_whole_from = %s", (NOW,))
     run = harness.run(query)
     harness.search(anna, query, run)
     assert harness.notify(run) == 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.harness.notifications import NOW, NotificationHarness, connect, repost
 from ullgetthejob.hh import responses
-from ullgetthejob.vacancies import store
+from ullgetthejob.vacancies import regrouping, store
+from ullgetthejob.vacancies.reposts import LinkChanges
 
 SALES = (
     "Опыт в рознице от года, грамотная речь, желание учиться и помогать гостям с выбором."
@@ -184,6 +186,82 @@ def test_split_posting_closed_or_applied_to_is_not_announced(harness, anna, quer
     store.close("2", connection=harness.connection, now=NOW)
     harness.apply(anna, "3")
     assert next_run(harness, query, search) == 0
+
+
+def test_original_with_an_edited_title_is_not_linked_to_another(harness, anna, query):
+    """No link may lead to a repost: the job of the repost would be announced again."""
+    search = harness.search(anna, query)
+    harness.find(query, repost(1, "Казань"), other_excerpt(2, "Пермь"), other_excerpt(3, "Омск"))
+    assert links(harness) == {"1": None, "2": None, "3": "2"}
+    assert next_run(harness, query, search) == 2
+    harness.connection.execute("UPDATE jobs SET repost_key = 'edited' WHERE external_id = '3'")
+    read(harness, 1, SALES)
+    read(harness, 2, SALES, city="Пермь")
+    assert links(harness) == {"1": None, "2": None, "3": "2"}
+    assert next_run(harness, query, search) == 0
+
+
+def wait_for_lock(url):
+    """Wait until a connection waits for a lock. (A transaction would see the same all the time.)"""
+    ends = time.monotonic() + 60
+    with contextlib.closing(connect(url)) as connection:
+        while not connection.execute(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ).fetchone():
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+
+
+def test_link_to_a_posting_that_becomes_a_repost_follows_it(harness, query):
+    harness.find(query, repost(1, "Казань"), other_excerpt(2, "Пермь"))
+    read(harness, 1, SALES)
+    find = [responses.vacancy(other_excerpt(3, "Омск"))]
+    with (
+        contextlib.closing(connect(harness.url)) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with harness.connection.transaction():
+            read(harness, 2, SALES, city="Пермь")
+            stored = pool.submit(
+                store.store_vacancies, find, search_query="", connection=other, now=NOW
+            )
+            wait_for_lock(harness.url)
+        assert stored.result().reposts == {"3": "1"}
+    assert links(harness) == {"1": None, "2": "1", "3": "1"}
+
+
+def test_posting_joins_the_original_of_one_linked_meanwhile(harness, query):
+    """Another text, read at the same time, has made its target a repost."""
+    harness.find(query, repost(1, "Казань"), other_excerpt(2, "Пермь"))
+    read(harness, 1, SALES)
+    evaluated = LinkChanges({"3": "2"})
+    read(harness, 2, SALES, city="Пермь")
+    read(harness, 3, STORE_ROOM, city="Омск")
+    assert links(harness) == {"1": None, "2": "1", "3": None}
+    with harness.connection.transaction():
+        regrouping.regroup(evaluated, connection=harness.connection, now=NOW)
+    assert links(harness) == {"1": None, "2": "1", "3": "1"}
+
+
+@pytest.mark.parametrize("change", ["edited", "deleted"])
+def test_joined_posting_of_a_former_search_is_not_repeated(harness, anna, query, change):
+    """The account was notified by a search that has got other filters since, or is deleted."""
+    former, other = harness.search(anna, query), harness.query()
+    harness.find(query, repost(1, "Казань"))
+    harness.find(other, other_excerpt(2, "Пермь"), other_excerpt(3, "Омск"))
+    assert next_run(harness, query, former) == 1
+    if change == "deleted":
+        harness.connection.execute("DELETE FROM saved_searches WHERE id = %s", (former,))
+    else:
+        sql = "UPDATE saved_searches SET query_id = %s WHERE id = %s"
+        harness.connection.execute(sql, (harness.query(), former))
+    for number, city in ((1, "Казань"), (2, "Пермь"), (3, "Омск")):
+        read(harness, number, SALES, city=city)
+    search = harness.search(anna, other)
+    assert len(set(links(harness).values()) - {None}) == 1
+    assert next_run(harness, other, search) == 0
+    harness.check(anna)
 
 
 def work(url, act, turns):

@@ -260,6 +260,23 @@ def test_missing_vacancy_in_two_readings_makes_run_partial(harness, employer, se
     assert len(harness.matches(query_id)) == 6
 
 
+def test_vacancy_that_a_full_run_missed_is_announced_to_a_later_search(harness, employer, search):
+    """hh.ru: pages may omit vacancies; only a run that missed none shows that one is gone."""
+    query_id, _ = search
+    publish(harness.sandbox, employer, 6)
+    harness.sandbox.advance(HALF_AN_HOUR)
+    harness.minute(0)
+    assert ended(harness, query_id) == ("completed", None)
+    harness.sandbox.fault("repeated_item", path="/vacancies")
+    harness.minute(25 * 3600)
+    assert ended(harness, query_id) == ("partial", "fewer_than_found")
+    later_search = harness.save(query_id)
+    harness.minute(61)
+    [event] = harness.events(harness.account_of(later_search), "jobs.new")
+    assert len(event["data"]["jobs"]) == 6
+    check_invariants(harness)
+
+
 def disturb(harness, monkeypatch, disturbance):
     """Call *disturbance* before each request, with it and the number of earlier ones."""
     inner = harness.hh.search

@@ -120,6 +120,24 @@ def test_answer_is_shared_for_seconds_and_states_its_age(
     assert searches(hh_sandbox) - before == 2
 
 
+def test_answer_from_before_the_clock_was_set_back_is_not_shared(
+    function, hh_sandbox, database_url
+):
+    before = searches(hh_sandbox)
+    assert function("search", body=json.dumps({"text": "perl"}))[0] == 200
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE search_answers SET answered_at = answered_at + interval '1 day'")
+    assert function("search", body=json.dumps({"text": "perl"}))[0] == 200
+    assert searches(hh_sandbox) - before == 2
+
+
+def test_lost_connection_does_not_hide_the_error_of_the_call(connection):
+    claim = get_or_claim(SearchParameters(text="python"), connection, 1)
+    claim.__enter__()
+    connection.close()
+    assert not claim.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
+
+
 def test_failed_search_leaves_the_call_to_the_next(function, hh_sandbox):
     hh_sandbox.fault("service_unavailable", path="/vacancies", times=1)
     assert function("search", body=json.dumps({"text": "rust"}))[0] == 503

@@ -37,7 +37,7 @@ SELECT_NEXT_DUE = """
 class Unpaced:
     """A pacer that never waits: the real one has tests of its own."""
 
-    def wait(self):
+    def wait(self, *, at_most_s):
         """Return at once."""
 
     def pause(self, reason, seconds):

@@ -8,9 +8,10 @@ import pytest
 
 from tests.harness import hh_client
 from ullgetthejob.hh import errors
-from ullgetthejob.hh.client import MAX_RESUME_PAGES
+from ullgetthejob.hh.client import MAX_RESUME_PAGES, MIN_CALL_S
 from ullgetthejob.hh.models import Me
 from ullgetthejob.hh.search_parameters import SearchParameters
+from ullgetthejob.platform import time_limit
 
 
 def failing(error):
@@ -237,6 +238,46 @@ def test_endless_body_is_cut_off(monkeypatch, limit, value):
     hh = hh_client.Hh(lambda request: httpx.Response(200, stream=Trickle()))
     with pytest.raises(errors.HHUnavailable):
         hh.client.search(SearchParameters())
+
+
+class Invocation:
+    """The context of a Lambda invocation that has *left_s* left."""
+
+    def __init__(self, left_s):
+        self.left_s = left_s
+
+    def get_remaining_time_in_millis(self):
+        return int(self.left_s * 1000)
+
+
+def found(request):
+    return httpx.Response(200, json={"items": [], "found": 0, "page": 0, "pages": 0, "per_page": 5})
+
+
+def test_call_and_its_wait_end_before_the_function():
+    hh = hh_client.Hh(found)
+    with time_limit.of_invocation(Invocation(9)):
+        hh.client.search(SearchParameters())
+    [limit] = hh.pacer.limits
+    assert 4.9 < limit <= 9 - time_limit.RESERVE_S - MIN_CALL_S
+    timeout = hh.requests[0].extensions["timeout"]
+    assert (timeout["connect"], timeout["read"]) == (2, 5)
+    with time_limit.of_invocation(Invocation(5)):
+        hh.client.search(SearchParameters())
+    assert 2 <= hh.requests[1].extensions["timeout"]["read"] <= 3
+    hh.client.search(SearchParameters())
+    assert hh.pacer.limits[2] == float("inf"), "a worker has no such limit"
+
+
+def test_function_with_no_time_left_makes_no_call():
+    hh = hh_client.Hh(found)
+    with (
+        time_limit.of_invocation(Invocation(3)),
+        pytest.raises(errors.HHBusy, match="no time left") as raised,
+    ):
+        hh.client.search(SearchParameters())
+    assert not raised.value.may_have_acted
+    assert (hh.requests, hh.pacer.taken, hh.pacer.pauses) == ([], 0, [])
 
 
 def test_failed_pause_does_not_hide_the_error(log):

@@ -27,7 +27,7 @@ class Slots:
         self.refusal = refusal
         self.pauses = []
 
-    def wait(self):
+    def wait(self, *, at_most_s):
         if self.refusal:
             raise self.refusal
 

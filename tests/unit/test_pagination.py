@@ -376,6 +376,12 @@ def test_window_is_not_reread_beyond_the_maximum_of_calls(monkeypatch):
     assert (plan.missing, len(model.requests)) == ("fewer_than_found", 3)
 
 
+def test_plan_of_a_later_release_is_read_after_a_rollback():
+    plan = Plan(started_at=START, page=3)
+    later = {**json.loads(plan.model_dump_json()), "a_later_field": [1]}
+    assert Plan.model_validate(later) == plan
+
+
 def test_plan_of_a_long_reading_stays_small():
     model = Model(spread(2_000, 14 * 86_400))
     plan = pagination.first_plan(START, low=None)

@@ -36,8 +36,9 @@ from ullgetthejob.hh.errors import (
     HHUnavailable,
     HHVacancyNotFound,
 )
+from ullgetthejob.hh.pacer import slot_missing
 from ullgetthejob.hh.pause_policy import PausePolicy
-from ullgetthejob.platform import tls
+from ullgetthejob.platform import time_limit, tls
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ if TYPE_CHECKING:
 _Model = TypeVar("_Model")
 _Content = TypeVar("_Content")
 
-TIMEOUT = httpx.Timeout(5, connect=2)
+TIMEOUT_S = 5.0  # of a read
+CONNECT_TIMEOUT_S = 2.0
 # Of a call as a whole: a body that trickles in would pass any timeout between two reads.
 CALL_LIMIT_S = 8.0
+MIN_CALL_S = 2.0  # a request with less time left makes no call
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # /areas is 2.8 MB
 VACANCY_ID = re.compile(r"[0-9]{1,19}")
 RESUME_ID = re.compile(r"[0-9a-fA-F]{1,64}")  # hh.ru: about 38
@@ -85,7 +88,6 @@ class HHClient:
         self._http = httpx.Client(
             base_url=base_url,
             headers={"User-Agent": user_agent, "Accept": "application/json"},
-            timeout=TIMEOUT,
             follow_redirects=False,
             verify=tls.context(),
             trust_env=False,
@@ -330,8 +332,12 @@ class HHClient:
         return self._parse(received)
 
     def _call(self, method: str, path: str, **request: Any) -> Received:
-        """Return hh.ru's response, good or bad. Raises :class:`HHUnavailable` without one."""
-        self._pacer.wait()
+        """Return hh.ru's response, good or bad. Raises :class:`HHUnavailable` without one,
+        :class:`HHBusy` without a slot in time."""
+        left_s = time_limit.remaining_s()
+        if left_s < MIN_CALL_S:
+            raise slot_missing("there is no time left for another call to hh.ru")
+        self._pacer.wait(at_most_s=left_s - MIN_CALL_S)
         count("HhCalls")
         self._pause_policy.begin_call(method, path, request)
         try:
@@ -345,9 +351,11 @@ class HHClient:
             raise unavailable from error
 
     def _send(self, method: str, path: str, **request: Any) -> Received:
-        deadline = time.monotonic() + CALL_LIMIT_S
+        limit_s = min(CALL_LIMIT_S, max(MIN_CALL_S, time_limit.remaining_s()))
+        deadline = time.monotonic() + limit_s
+        timeout = httpx.Timeout(min(TIMEOUT_S, limit_s), connect=CONNECT_TIMEOUT_S)
         body = bytearray()
-        with self._http.stream(method, path, **request) as response:
+        with self._http.stream(method, path, timeout=timeout, **request) as response:
             for chunk in response.iter_bytes():
                 body += chunk
                 if time.monotonic() > deadline:

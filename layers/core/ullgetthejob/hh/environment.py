@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.pacer import Pacer
 
+MAX_QUEUED = 51  # searches: each that waits takes one of the function's reserved environments
+
 
 @cache
 def client(*, background: bool = False) -> HHClient:
@@ -42,8 +44,10 @@ def search_queue() -> Pacer:
     """
     from ullgetthejob.hh.pacer import Pacer
 
+    calls_per_second = settings.number("HH_CALLS_PER_SECOND", 3)
     return Pacer(
         settings.text("PACER_TABLE"),
-        calls_per_second=settings.number("HH_CALLS_PER_SECOND", 3),
+        calls_per_second=calls_per_second,
+        patience_ms=round(1000 * MAX_QUEUED / calls_per_second),
         egress="default#searches",
     )

@@ -20,6 +20,7 @@ This is real time on purpose, not domain time, since it spaces network packets.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ SLOT_IS_FREE_NOW = f"(attribute_not_exists(tat) OR tat <= :now) AND {NOT_PAUSED}
 SLOT_COMES_IN_TIME = f"tat > :now AND tat <= :latest AND {NOT_PAUSED}"
 LONGER_THAN_ANY_PAUSE = "attribute_not_exists(paused_until) OR paused_until < :until"
 
+BUSY = "too many calls to hh.ru at the moment"
 _PAUSES: dict[str, tuple[type[HHBusy | HHRegionBlocked | HHUnavailable], str]] = {
     "busy": (HHBusy, "hh.ru is called too often at the moment"),
     "region_blocked": (HHRegionBlocked, "hh.ru refuses the network that Core calls from"),
@@ -69,14 +71,14 @@ class Pacer:
         self._sleep = sleep
         self._last_tat = 0
 
-    def wait(self, patience_ms: int | None = None) -> None:
-        """Reserve the next slot and sleep until it begins. *patience_ms*: for this slot alone.
+    def wait(self, *, at_most_s: float = math.inf) -> None:
+        """Reserve the next slot and sleep until it begins. *at_most_s* shortens the patience.
 
         Raises :class:`HHBusy` when no slot lies within the patience, the pause's error while calls
         are paused, :class:`HHUnavailable` when DynamoDB does not answer (deny, never overrun).
         """
         now = self._now_ms()
-        patience_ms = self.patience_ms if patience_ms is None else patience_ms
+        patience_ms = round(min(self.patience_ms, max(0.0, at_most_s * 1000)))
         is_busy = self._last_tat > now
         for _ in range(4):
             slot, item = self._reserve(now, now + patience_ms, is_busy=is_busy)
@@ -87,9 +89,9 @@ class Pacer:
             self._refuse_while_paused(item, now)
             tat = int(item.get("tat", {"N": "0"})["N"])
             if tat > now + patience_ms:
-                raise _busy(tat - now - patience_ms)
+                raise slot_missing(BUSY, wait_ms=tat - now - patience_ms)
             is_busy = tat > now
-        raise _busy(self.interval_ms)
+        raise slot_missing(BUSY, wait_ms=self.interval_ms)
 
     def pause(self, reason: str, seconds: float) -> None:
         """Refuse every call for *seconds* because of *reason*: busy, region_blocked or unavailable.
@@ -165,8 +167,9 @@ class Pacer:
         return True, response["Attributes"]
 
 
-def _busy(wait_ms: int) -> HHBusy:
-    busy = HHBusy("too many calls to hh.ru at the moment", retry_after_s=_seconds(wait_ms))
+def slot_missing(message: str, *, wait_ms: int = 0) -> HHBusy:
+    """Return the error of a call that was not made for want of a slot; one comes in *wait_ms*."""
+    busy = HHBusy(message, retry_after_s=_seconds(wait_ms))
     busy.is_pause = True
     return busy
 

@@ -34,7 +34,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel
 
-from ullgetthejob.platform import authentication, postgres, request_parsing, storable_text
+from ullgetthejob.platform import (
+    authentication,
+    postgres,
+    request_parsing,
+    storable_text,
+    time_limit,
+)
 from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import (
@@ -177,7 +183,10 @@ class Api:
         request_id = request_parsing.request_id_of(event, context)
         logger.append_keys(request_id=request_id, route=event.get("routeKey"))
         try:
-            with postgres.deadline(postgres.REQUEST_DEADLINE_S):
+            with (
+                postgres.deadline(postgres.REQUEST_DEADLINE_S),
+                time_limit.of_invocation(context),
+            ):
                 status, body, headers = self._call_route(event, request_id)
         except AppError as error:
             if isinstance(error, Unavailable):

@@ -107,7 +107,8 @@ UPDATE_QUERY_COMPLETED = """
     UPDATE search_queries SET
         complete_from = %(started_at)s,
         full_from = CASE WHEN %(is_full)s THEN %(started_at)s ELSE full_from END,
-        full_found = CASE WHEN %(is_full)s THEN %(found)s ELSE full_found END
+        full_found = CASE WHEN %(is_full)s THEN %(found)s ELSE full_found END,
+        read_whole_from = CASE WHEN %(is_whole)s THEN %(started_at)s ELSE read_whole_from END
     WHERE id = %(id)s
 """
 LOCK_SEARCH = """
@@ -238,12 +239,16 @@ def count_seen(
     return int(row["seen"]) if row else 0
 
 
-def mark_complete(run: Run, *, connection: Connection) -> None:
-    """Store that *run* read its search, whose row is locked, with nothing missing."""
+def mark_complete(run: Run, *, is_whole: bool, connection: Connection) -> None:
+    """Store that *run* read its search, whose row is locked, so that the next one need read only
+    what is new. *is_whole*: nothing was missing, so that after a full run, what it did not see is
+    gone."""
+    is_full = run.is_full or run.found == 0
     values = {
         "id": run.query_id,
         "started_at": run.started_at,
-        "is_full": run.is_full or run.found == 0,
+        "is_full": is_full,
+        "is_whole": is_full and is_whole,
         "found": run.found,
     }
     connection.execute(UPDATE_QUERY_COMPLETED, values)

@@ -4,12 +4,13 @@ A run that has ended has saved searches attached (``saved_searches.run_id``). Ea
 transaction of its own, which also detaches it: a second worker, or a retry after a crash, finds it
 detached. A vacancy is new to an account that has been notified of neither it nor another posting of
 the same job, and has not applied to it; and it must be open, as far as is known: it was not closed,
-and the last full run of the search found it.
+and the last full run of the search that missed nothing found it.
 
 ``account_vacancies`` stores the vacancies that an account was notified of, with the ``seq`` of the
 event: a row with a ``seq`` is one of the ``jobs`` of that event, and vice versa. Another posting of
 such a job is stored without a ``seq``; the account is notified of it later if it turns out to be
-another job (:mod:`ullgetthejob.vacancies.regrouping`).
+another job (:mod:`ullgetthejob.vacancies.regrouping`). Which postings are one job, ``jobs`` says;
+``original_id`` is what it said when the account was notified.
 
 Locks: the account first, as every change of a saved search does; then, last, the saved search,
 which the claim of a run locks without an account. Accounts come in the order of their ids, if one
@@ -56,7 +57,7 @@ LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR NO KEY UPDATE
 # A statement of its own, after the account's lock: it must see what the last holder committed.
 LOCK_ATTACHED_SEARCH = """
     SELECT search.id, search.account_id, search.name, search.told_match, query.last_match,
-           query.full_from
+           query.read_whole_from
     FROM saved_searches AS search JOIN search_queries AS query ON query.id = search.query_id
     WHERE search.id = %(id)s AND search.run_id = %(run_id)s AND NOT search.paused
 """
@@ -64,14 +65,19 @@ SELECT_NEW_VACANCIES = """
     SELECT job.external_id AS id, coalesce(job.repost_of, job.external_id) AS original_id,
            job.title, job.company, job.salary, job.area, job.url, job.published_at, job.has_test,
            EXISTS (
-               SELECT FROM account_vacancies AS notified
+               SELECT FROM (
+                   SELECT coalesce(job.repost_of, job.external_id)
+                   UNION ALL
+                   SELECT other.external_id FROM jobs AS other
+                   WHERE other.repost_of = coalesce(job.repost_of, job.external_id)
+               ) AS posting (id)
+               JOIN account_vacancies AS notified ON notified.vacancy_id = posting.id
                WHERE notified.account_id = %(account_id)s AND notified.seq IS NOT NULL
-                   AND notified.original_id = coalesce(job.repost_of, job.external_id)
            ) AS is_known
     FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
     WHERE match.query_id = %(query_id)s
         AND match.number > %(told_match)s AND match.number <= %(last_match)s
-        AND match.seen_at >= coalesce(%(full_from)s::timestamptz, '-infinity')
+        AND match.seen_at >= coalesce(%(read_whole_from)s::timestamptz, '-infinity')
         AND job.closed_at IS NULL
         AND NOT EXISTS (
             SELECT FROM account_vacancies AS notified

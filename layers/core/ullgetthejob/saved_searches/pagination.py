@@ -60,9 +60,11 @@ class Plan(BaseModel):
     last vacancy down to which nothing is missing. *turns*: how often pages were requested again.
     *unreadable*: how many vacancies of this reading could not be read. *is_again*: the window is
     read a second time. *missing*: why vacancies are missing, if any are. *over*: the run has ended.
+
+    Fields of a later release are ignored: after a rollback, runs that it began continue.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     started_at: datetime
     low: datetime | None = None

@@ -349,7 +349,9 @@ class _RunWorker:
         # Old vacancies need not be found, and those that hh.ru's pages omit can still be: the next
         # run reads the newest again, and the next full run reads all.
         if plan.missing in (None, "too_deep", "fewer_than_found"):
-            canonical_searches.mark_complete(run, connection=self._connection)
+            canonical_searches.mark_complete(
+                run, is_whole=plan.missing is None, connection=self._connection
+            )
         return run_store.end(
             run,
             "completed" if plan.missing is None else "partial",

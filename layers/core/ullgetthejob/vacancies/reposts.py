@@ -7,12 +7,14 @@ words searched for: of two excerpts, or of an excerpt and a full text, most of t
 in the other. Anonymous employers have no id: their jobs are never linked.
 
 When a full text is read, the links of that job are evaluated again (:func:`reevaluate_links`), by
-full texts alone, so that links between two other postings, made by excerpts, stay as they are.
+full texts alone: links between two other postings, made by excerpts, stay as they are, and a
+posting joins another job together with those that are linked to it.
 
-``jobs.repost_of`` leads to the original, never to another repost. The original is the posting that
-was stored first (accounts were notified of it), and of those stored together, or split later, the
-oldest. Two transactions that store reposts of each other at the same moment, or their full texts,
-do not see each other, and change no link.
+``jobs.repost_of`` leads to the original, never to another repost: a transaction that stores a link
+holds its target until it ends, and takes the target's own original if it has got one meanwhile.
+The original is the posting that was stored first (accounts were notified of it), and of those
+stored together, or split later, the oldest. Two transactions that store reposts of each other at
+the same moment, or their full texts, do not see each other, and change no link.
 """
 
 from __future__ import annotations
@@ -76,10 +78,17 @@ SELECT_CANDIDATES = """
     ) AS kept
     ORDER BY kept.published_at, kept.external_id
 """
+# KEY SHARE waits only for a transaction that changes the target's own link.
 UPDATE_VACANCIES_LINKED = """
-    UPDATE jobs SET repost_of = link.original_id
-    FROM unnest(%(ids)s::text[], %(originals)s::text[]) AS link (id, original_id)
+    WITH target AS MATERIALIZED (
+        SELECT external_id AS id, coalesce(repost_of, external_id) AS original_id FROM jobs
+        WHERE external_id = ANY(%(originals)s) ORDER BY external_id FOR KEY SHARE
+    )
+    UPDATE jobs SET repost_of = target.original_id
+    FROM unnest(%(ids)s::text[], %(originals)s::text[]) AS link (id, target_id)
+    JOIN target ON target.id = link.target_id
     WHERE external_id = link.id
+    RETURNING external_id::text AS id, repost_of
 """
 
 
@@ -198,10 +207,11 @@ def link(
             originals[vacancy.id] = same.original_id
             own = replace(own, original_id=same.original_id)
         postings.append(own)
-    if originals:
-        values = {"ids": list(originals), "originals": list(originals.values())}
-        connection.execute(UPDATE_VACANCIES_LINKED, values)
-    return originals
+    if not originals:
+        return {}
+    values = {"ids": list(originals), "originals": list(originals.values())}
+    rows = connection.execute(UPDATE_VACANCIES_LINKED, values).fetchall()
+    return {row["id"]: row["repost_of"] for row in rows}
 
 
 def posting(vacancy: Vacancy) -> Posting:
@@ -232,13 +242,13 @@ def reevaluate_links(detail: VacancyDetail, *, connection: Connection) -> LinkCh
     own = replace(posting(detail), original_id=stored.original_id)
     near = [own if other.id == detail.id else other for other in near]
     group = [member for member in near if member.original_id == own.original_id]
-    if len(group) > 1:
-        return LinkChanges(split_group(group), tuple(member.id for member in group))
-    full = (other for other in near if other.text and other.id != own.id)
+    if moved := split_group(group):
+        return LinkChanges(moved, tuple(member.id for member in group))
+    full = (other for other in near if other.text and other not in group)
     same = next((other for other in full if own.is_same_job(other)), None)
-    if same is None or own.original_id != own.id:
+    if same is None:
         return NO_CHANGES
-    return LinkChanges({own.id: same.original_id})
+    return LinkChanges({member.id: same.original_id for member in group})
 
 
 def split_group(group: list[Posting]) -> dict[str, str]:

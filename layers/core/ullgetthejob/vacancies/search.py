@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# The longest wait in the queue, or for an equal search's answer. Another slot and the call come
-# after: the function has 28 s, the BFF's page 30.
+# The longest wait for a call, or for an equal search's answer. The call comes after: the function
+# has 28 s, the BFF's page 30.
 PATIENCE_S = 17.0
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -100,7 +100,7 @@ def _call(
     Raises :class:`TooManyRequests`; hh.ru's own refusal is raised as it is.
     """
     try:
-        queue.wait(max(0, round((deadline - time.monotonic()) * 1000)))
+        queue.wait(at_most_s=deadline - time.monotonic())
         while True:
             try:
                 return hh.search(parameters)
