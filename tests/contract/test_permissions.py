@@ -1,9 +1,10 @@
 """Each function has exactly the permissions that its code needs.
 
-The needed ones are read from the source: every ``aws.call("service", "Operation"`` that a
-function's ``app.py`` can reach by calls (:mod:`tests.contract.call_graph`), with the tables, queues
-and keys of the variables in the same code. The granted ones are read from the roles that SAM's own
-transform makes of template.yaml. Both are sets of ``(action, resource)``.
+The needed ones are read from the source: every ``aws.call("service", "Operation"``, and every
+``dynamodb.operation(``, that a function's ``app.py`` can reach by calls
+(:mod:`tests.contract.call_graph`), with the tables, queues and keys of the variables in the same
+code. The granted ones are read from the roles that SAM's own transform makes of template.yaml. Both
+are sets of ``(action, resource)``.
 
 A new call needs no change here if its operation is a literal and its module names one table.
 """
@@ -120,6 +121,7 @@ def granted(name: str) -> set[tuple[str, str]]:
 # ── what the code does ───────────────────────────────────────────────────────────────────────────
 
 AWS = "ullgetthejob.platform.aws"
+DYNAMODB = "ullgetthejob.platform.dynamodb"  # its functions have the names of the operations
 SOCKETS = "ullgetthejob.realtime.sockets"
 # Modules that get the name of their table as an argument: the variable is read elsewhere.
 TABLES = {"ullgetthejob.hh.pacer": "PACER_TABLE"}
@@ -138,9 +140,10 @@ def variables(name: str) -> dict[str, Any]:
 
 
 def aws_calls(name: str) -> Iterator[tuple[str, str, str]]:
-    """Yield ``(module, service, operation)`` of each ``aws.call("service", "Operation", …)``."""
+    """Yield ``(module, service, operation)`` of each ``aws.call("service", "Operation", …)``, and
+    of each ``dynamodb.operation(…)``."""
     for unit, node in graph(name).nodes():
-        if not isinstance(node, ast.Call) or unit.module == AWS:
+        if not isinstance(node, ast.Call) or unit.module in (AWS, DYNAMODB):
             continue
         match node:
             case ast.Call(
@@ -150,8 +153,15 @@ def aws_calls(name: str) -> Iterator[tuple[str, str, str]]:
                 model = botocore.session.get_session().get_service_model(service)
                 assert operation in model.operation_names, ast.unparse(node)
                 yield unit.module, service, operation
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="dynamodb"), attr=function)):
+                yield unit.module, "dynamodb", operation_of(function)
             case ast.Call(func=ast.Attribute(value=ast.Name(id="aws"), attr="call")):
                 raise AssertionError(f"service and operation are no literals: {ast.unparse(node)}")
+
+
+def operation_of(function: str) -> str:
+    """Return the operation of a function of platform/dynamodb.py: ``put_item`` is ``PutItem``."""
+    return function.title().replace("_", "")
 
 
 def _encrypts(unit: Unit) -> bool:
@@ -304,6 +314,19 @@ def test_service_protocol_matches_its_botocore_model() -> None:
         assert metadata["targetPrefix"] == target
         assert metadata["jsonVersion"] == version
         assert metadata["endpointPrefix"] == service
+
+
+def test_functions_for_dynamodb_call_the_operation_of_their_name() -> None:
+    found = module(DYNAMODB)
+    assert found is not None
+    called = {
+        (name, call)
+        for name, trees in found.units.items()
+        for tree in trees
+        for call in re.findall(r"aws\.call\('dynamodb', '(\w+)'", ast.unparse(tree))
+    }
+    assert len(called) == 5
+    assert called == {(name, operation_of(name)) for name, _ in called}
 
 
 def test_deployed_code_does_not_use_the_sdk() -> None:

@@ -90,10 +90,8 @@ GAPS = st.one_of(
 STEPS = st.lists(
     st.tuples(
         GAPS,
-        st.sampled_from(
-            ["acquire"] * 12 + ["repeat"] * 4 + ["read", "block", "refill", "lose hints"]
-        ),
-        st.integers(0, 30),  # which earlier grant is repeated; for how many tokens hh.ru blocks
+        st.sampled_from(["acquire"] * 12 + ["repeat"] * 4 + ["read", "refill", "lose hints"]),
+        st.integers(0, 30),  # which earlier grant is repeated
         st.integers(0, 1),  # which of two processes
     ),
     min_size=5,
@@ -128,8 +126,6 @@ class Comparison:
             self._acquire(self._granted[-1 - back] if repeats else next(self._new_ids), hints)
         elif action == "read":
             self._read()
-        elif action == "block":
-            self._block(self._now + back * self._exact.interval + gap % 1000)
         else:
             token_bucket.refill("submit", self._owner, now=at(self._now))
             self._exact.reset()
@@ -160,11 +156,6 @@ class Comparison:
         full = self._exact.level == self._exact.capacity
         assert level.next_refill == (None if full else at(self._exact.next_at))
         assert level.last_refill is None or level.last_refill <= at(self._now)
-        assert self._calls.count_new() == 1
-
-    def _block(self, until: int) -> None:
-        token_bucket.block_until("submit", self._owner, until=at(until), now=at(self._now))
-        self._exact.block_until(until)
         assert self._calls.count_new() == 1
 
 

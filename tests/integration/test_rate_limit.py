@@ -1,6 +1,5 @@
 """The token bucket compared with its definition, on the expressions that DynamoDB evaluates."""
 
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -96,34 +95,6 @@ def test_denied_spend_id_is_not_remembered():
     assert acquire(owner, START + T, "mine") == Granted(0)
 
 
-@pytest.mark.parametrize("spent", [0, 1, 20])
-def test_blocked_bucket_gets_a_token_at_the_end_of_the_block(spent):
-    owner, until = uuid4(), START + 5 * 3_600_000 + 1
-    for _ in range(spent):
-        acquire(owner, START)
-    token_bucket.block_until("submit", owner, until=at(until), now=at(START))
-    assert acquire(owner, START) == Denied(at(until))
-    assert acquire(owner, until - 1) == Denied(at(until))
-    assert read_level(owner, START).tokens == 0
-    assert read_level(owner, START).next_refill == at(until)
-    assert read_level(owner, START).last_refill is None
-    assert acquire(owner, until) == Granted(0)
-    assert acquire(owner, until) == Denied(at(until + T))
-
-
-def test_shorter_block_does_not_shorten_a_longer_one():
-    owner, until = uuid4(), START + 10 * T
-    token_bucket.block_until("submit", owner, until=at(until), now=at(START))
-    token_bucket.block_until("submit", owner, until=at(START + T), now=at(START))
-    assert acquire(owner, START) == Denied(at(until))
-
-
-def test_block_until_a_fraction_of_a_millisecond_rounds_up():
-    owner, until = uuid4(), at(START + T) + timedelta(microseconds=1)
-    token_bucket.block_until("submit", owner, until=until, now=at(START))
-    assert acquire(owner, START) == Denied(at(START + T + 1))
-
-
 def test_read_level_spends_nothing_and_returns_refill_times():
     owner = uuid4()
     fresh = read_level(owner, START)
@@ -174,7 +145,6 @@ def test_dynamodb_down_raises_unavailable(monkeypatch):
     for operation in (
         lambda: acquire(uuid4(), START),
         lambda: read_level(uuid4(), START),
-        lambda: token_bucket.block_until("submit", uuid4(), until=at(START), now=at(START)),
         lambda: token_bucket.refill("submit", uuid4(), now=at(START)),
     ):
         with pytest.raises(Unavailable) as raised:

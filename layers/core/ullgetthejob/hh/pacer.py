@@ -25,7 +25,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.hh.errors import HHBusy, HHRegionBlocked, HHUnavailable
-from ullgetthejob.platform import aws
+from ullgetthejob.platform import dynamodb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ class Pacer:
         self.interval_ms = max(1, round(1000 / calls_per_second))
         self.patience_ms = patience_ms
         self._table = table
-        self._key = {"pk": {"S": f"pacer#{egress}"}}
+        self._key = {"pk": f"pacer#{egress}"}
         self._now_ms = now_ms
         self._sleep = sleep
         self._last_tat = 0
@@ -87,7 +87,7 @@ class Pacer:
                     self._sleep((slot - now) / 1000)
                 return
             self._refuse_while_paused(item, now)
-            tat = int(item.get("tat", {"N": "0"})["N"])
+            tat = item.get("tat", 0)
             if tat > now + patience_ms:
                 raise slot_missing(BUSY, wait_ms=tat - now - patience_ms)
             is_busy = tat > now
@@ -100,38 +100,34 @@ class Pacer:
         self._update(
             "SET paused_until = :until, pause_reason = :reason, expires_at = :expires",
             LONGER_THAN_ANY_PAUSE,
-            {
-                ":until": {"N": str(until)},
-                ":reason": {"S": reason},
-                ":expires": {"N": str(until // 1000 + 86_400)},
-            },
+            {":until": until, ":reason": reason, ":expires": until // 1000 + 86_400},
         )
 
     def _reserve(
         self, now: int, latest: int, *, is_busy: bool
     ) -> tuple[int | None, dict[str, Any]]:
-        """Return the start of the slot (ms) and the new attributes; ``None`` and the current item
+        """Return the start of the slot (ms) and the item; ``None`` and the item
         if no slot could be reserved."""
-        values = {":now": {"N": str(now)}, ":expires": {"N": str(now // 1000 + 86_400)}}
+        values = {":now": now, ":expires": now // 1000 + 86_400}
         if is_busy:
             update = "SET tat = tat + :interval, expires_at = :expires"
             condition = SLOT_COMES_IN_TIME
-            values[":interval"] = {"N": str(self.interval_ms)}
-            values[":latest"] = {"N": str(latest)}
+            values[":interval"] = self.interval_ms
+            values[":latest"] = latest
         else:
             update = "SET tat = :next, expires_at = :expires"
             condition = SLOT_IS_FREE_NOW
-            values[":next"] = {"N": str(now + self.interval_ms)}
+            values[":next"] = now + self.interval_ms
         granted, item = self._update(update, condition, values)
         if not granted:
             return None, item
-        self._last_tat = int(item["tat"]["N"])
+        self._last_tat = item["tat"]
         return self._last_tat - self.interval_ms, item
 
     def _refuse_while_paused(self, item: dict[str, Any], now: int) -> None:
-        until = int(item.get("paused_until", {"N": "0"})["N"])
+        until = item.get("paused_until", 0)
         if until > now:
-            error_class, message = _PAUSES[item["pause_reason"]["S"]]
+            error_class, message = _PAUSES[item["pause_reason"]]
             paused = error_class(message, retry_after_s=_seconds(until - now))
             paused.may_have_acted = False
             paused.is_pause = True
@@ -140,31 +136,19 @@ class Pacer:
     def _update(
         self, update: str, condition: str, values: dict[str, Any]
     ) -> tuple[bool, dict[str, Any]]:
-        """Return whether the condition held, and the new attributes, or else the old item."""
-        try:
-            response = aws.call(
-                "dynamodb",
-                "UpdateItem",
-                {
-                    "TableName": self._table,
-                    "Key": self._key,
-                    "UpdateExpression": update,
-                    "ConditionExpression": condition,
-                    "ExpressionAttributeValues": values,
-                    "ReturnValues": "UPDATED_NEW",
-                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-                },
-            )
-        except aws.AwsError as error:
-            if error.code == "ConditionalCheckFailedException":
-                return False, error.content.get("Item", {})
-            unpaced = HHUnavailable(
-                "calls to hh.ru cannot be paced at the moment", code="pacer_unavailable"
-            )
-            unpaced.may_have_acted = False
-            unpaced.is_pause = True
-            raise unpaced from error
-        return True, response["Attributes"]
+        """Return whether the condition held, and the item as it is afterwards."""
+        return dynamodb.update_item(
+            self._table, self._key, update, values, _unpaced, condition=condition
+        )
+
+
+def _unpaced() -> HHUnavailable:
+    unpaced = HHUnavailable(
+        "calls to hh.ru cannot be paced at the moment", code="pacer_unavailable"
+    )
+    unpaced.may_have_acted = False
+    unpaced.is_pause = True
+    return unpaced
 
 
 def slot_missing(message: str, *, wait_ms: int = 0) -> HHBusy:

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform import dynamodb, settings
 from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Lease:
             self.name,
             "SET #until = :zero",
             STILL_OURS,
-            {":zero": {"N": "0"}, ":owner": {"S": self.owner}},
+            {":zero": 0, ":owner": self.owner},
         )
 
 
@@ -51,36 +51,24 @@ def acquire(name: str, *, seconds: int, now: datetime) -> Lease | None:
         "SET #owner = :owner, #until = :until, expires_at = :expires",
         FREE_OR_EXPIRED,
         {
-            ":owner": {"S": lease.owner},
-            ":until": {"N": str(lease.until_ms)},
-            ":expires": {"N": str(lease.until_ms // 1000 + 3600)},
-            ":now": {"N": str(now_ms)},
+            ":owner": lease.owner,
+            ":until": lease.until_ms,
+            ":expires": lease.until_ms // 1000 + 3600,
+            ":now": now_ms,
         },
     )
     return lease if is_acquired else None
 
 
-def _update(name: str, update: str, condition: str, values: dict[str, dict[str, str]]) -> bool:
+def _update(name: str, update: str, condition: str, values: dict[str, str | int]) -> bool:
     """Return whether the update holds now: done, or done by an earlier attempt whose response was
     lost."""
-    try:
-        aws.call(
-            "dynamodb",
-            "UpdateItem",
-            {
-                "TableName": settings.text("LEASE_TABLE"),
-                "Key": {"pk": {"S": name}},
-                "UpdateExpression": update,
-                "ConditionExpression": condition,
-                "ExpressionAttributeNames": {"#until": "until", "#owner": "owner"},
-                "ExpressionAttributeValues": values,
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            },
-        )
-    except aws.AwsError as error:
-        if error.code != "ConditionalCheckFailedException":
-            raise Unavailable(
-                "work cannot be coordinated at the moment", code="leases_unavailable"
-            ) from error
-        return bool(error.content.get("Item", {}).get("owner") == values[":owner"])
-    return True
+    table = settings.text("LEASE_TABLE")
+    is_done, item = dynamodb.update_item(
+        table, {"pk": name}, update, values, _unavailable, condition=condition
+    )
+    return is_done or item.get("owner") == values[":owner"]
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("work cannot be coordinated at the moment", code="leases_unavailable")

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform import dynamodb, settings
 from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -39,15 +39,12 @@ def issue(kind: str, content: dict[str, str], *, life: timedelta, now: datetime)
     token = secrets.token_urlsafe(32)
     until = now + life
     item = {
-        "pk": {"S": _pk(kind, token)},
-        "content": {"M": {name: {"S": value} for name, value in content.items()}},
-        "until": {"N": str(_ms(until))},
-        "expires_at": {"N": str(int(until.timestamp()) + 86_400)},
+        "pk": _pk(kind, token),
+        "content": content,
+        "until": _ms(until),
+        "expires_at": int(until.timestamp()) + 86_400,
     }
-    try:
-        aws.call("dynamodb", "PutItem", {"TableName": _table(), "Item": item})
-    except aws.AwsError as error:
-        raise _unavailable() from error
+    dynamodb.put_item(_table(), item, _unavailable)
     return token
 
 
@@ -56,29 +53,19 @@ def consume(kind: str, token: str, *, by: str, now: datetime) -> dict[str, str]:
 
     Raises :class:`InvalidToken`, :class:`~ullgetthejob.platform.errors.Unavailable`.
     """
-    request = {
-        "TableName": _table(),
-        "Key": {"pk": {"S": _pk(kind, token)}},
-        "UpdateExpression": "SET burnt_by = :by",
-        "ConditionExpression": IS_VALID,
-        "ExpressionAttributeNames": {"#until": "until"},
-        "ExpressionAttributeValues": {":by": {"S": by}, ":now": {"N": str(_ms(now))}},
-        "ReturnValues": "ALL_NEW",
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
-    try:
-        item = aws.call("dynamodb", "UpdateItem", request)["Attributes"]
-    except aws.AwsError as error:
-        if error.code != "ConditionalCheckFailedException":
-            raise _unavailable() from error
-        raise InvalidToken(_reason(error.content.get("Item"), by)) from None
-    return {name: value["S"] for name, value in item["content"]["M"].items()}
+    key, values = {"pk": _pk(kind, token)}, {":by": by, ":now": _ms(now)}
+    is_consumed, item = dynamodb.update_item(
+        _table(), key, "SET burnt_by = :by", values, _unavailable, condition=IS_VALID
+    )
+    if not is_consumed:
+        raise InvalidToken(_reason(item, by))
+    return dict(item["content"])
 
 
-def _reason(item: dict[str, Any] | None, by: str) -> str:
+def _reason(item: dynamodb.Item, by: str) -> str:
     if not item:
         return "unknown"
-    return "used" if item.get("burnt_by", {"S": by})["S"] != by else "expired"
+    return "used" if item.get("burnt_by", by) != by else "expired"
 
 
 def _pk(kind: str, token: str) -> str:

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform import dynamodb, settings
 from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -81,10 +81,6 @@ IDLE = _Branch(
 ABSENT = _Branch(
     "SET tat = :fresh, ids = :first, expires_at = :expires", "attribute_not_exists(pk)"
 )
-BLOCKED = _Branch(
-    "SET tat = :until, ids = if_not_exists(ids, :no_spends), expires_at = :expires",
-    "attribute_not_exists(pk) OR tat < :until",
-)
 FULL = _Branch("SET tat = :now, expires_at = :expires", "tat > :now")
 
 
@@ -128,8 +124,7 @@ class Denied:
 @dataclass(frozen=True)
 class BucketLevel:
     """The state of a bucket. *last_refill*: when the last whole token came; ``None`` before the
-    first is spent, or while the bucket is blocked by hh.ru. *next_refill*: ``None`` when it is
-    full."""
+    first is spent. *next_refill*: ``None`` when it is full."""
 
     tokens: int
     rule: Rule
@@ -162,19 +157,19 @@ def acquire(action: Action, owner: UUID, *, spend_id: str, now: datetime) -> Gra
     cost, ceiling = bucket_rule.interval_ms, now_ms + bucket_rule.span_ms - bucket_rule.interval_ms
     spend_hash = _hash(spend_id)
     values: dict[str, Any] = {
-        ":now": _number(now_ms),
-        ":cost": _number(cost),
-        ":ceiling": _number(ceiling),
-        ":fresh": _number(now_ms + cost),
-        ":id": {"S": spend_hash},
-        ":first": {"L": [{"S": spend_hash}, *[{"S": NO_SPEND}] * (REMEMBERED_SPENDS - 1)]},
+        ":now": now_ms,
+        ":cost": cost,
+        ":ceiling": ceiling,
+        ":fresh": now_ms + cost,
+        ":id": spend_hash,
+        ":first": [spend_hash, *[NO_SPEND] * (REMEMBERED_SPENDS - 1)],
         ":expires": _expires(now_ms + bucket_rule.span_ms),
     }
     branch = IDLE if _last_tat.get(key, now_ms + 1) <= now_ms else BUSY
     for _ in range(MAX_TRIES):
         updated, item = _update_item(key, branch, values)
         tat = _remember_tat(key, item)
-        if updated or (tat is not None and {"S": spend_hash} in item["ids"]["L"]):
+        if updated or (tat is not None and spend_hash in item["ids"]):
             return Granted(bucket_rule.tokens(tat or 0, now_ms))
         if tat is None:
             branch = ABSENT
@@ -183,21 +178,6 @@ def acquire(action: Action, owner: UUID, *, spend_id: str, now: datetime) -> Gra
         else:
             branch = BUSY if tat > now_ms else IDLE
     raise _unavailable()
-
-
-def block_until(action: Action, owner: UUID, *, until: datetime, now: datetime) -> None:
-    """Block the bucket until *until*, a time that hh.ru named: its next token comes then.
-
-    A bucket whose next token comes later anyway stays as it is. Raises :class:`Unavailable`.
-    """
-    bucket_rule = rule(action)
-    tat = -_negative_ms(until) + bucket_rule.span_ms - bucket_rule.interval_ms
-    values = {
-        ":until": _number(tat),
-        ":no_spends": {"L": [{"S": NO_SPEND}] * REMEMBERED_SPENDS},
-        ":expires": _expires(max(tat, _ms(now))),
-    }
-    _remember_tat(_key(action, owner), _update_item(_key(action, owner), BLOCKED, values)[1])
 
 
 def read_level(action: Action, owner: UUID, *, now: datetime) -> BucketLevel:
@@ -221,52 +201,33 @@ def was_granted(action: Action, owner: UUID, *, spend_id: str) -> bool:
 
     Raises :class:`Unavailable`.
     """
-    return {"S": _hash(spend_id)} in _get_item(_key(action, owner)).get("ids", {"L": []})["L"]
+    return _hash(spend_id) in _get_item(_key(action, owner)).get("ids", [])
 
 
 def refill(action: Action, owner: UUID, *, now: datetime) -> None:
     """Fill the bucket. Granted spend ids stay remembered. Raises :class:`Unavailable`."""
     now_ms, key = _ms(now), _key(action, owner)
-    values = {":now": _number(now_ms), ":expires": _expires(now_ms)}
+    values = {":now": now_ms, ":expires": _expires(now_ms)}
     _remember_tat(key, _update_item(key, FULL, values)[1])
 
 
-def _get_item(key: str) -> dict[str, Any]:
+def _get_item(key: str) -> dynamodb.Item:
     """Return the bucket's item; empty without one."""
-    request = {
-        "TableName": settings.text("BUCKET_TABLE"),
-        "Key": {"pk": {"S": key}},
-        "ConsistentRead": True,
-    }
-    try:
-        item: dict[str, Any] = aws.call("dynamodb", "GetItem", request).get("Item", {})
-    except aws.AwsError as error:
-        raise _unavailable() from error
-    return item
+    return dynamodb.get_item(settings.text("BUCKET_TABLE"), {"pk": key}, _unavailable)
 
 
-def _update_item(key: str, branch: _Branch, values: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+def _update_item(key: str, branch: _Branch, values: dict[str, Any]) -> tuple[bool, dynamodb.Item]:
     """Return whether the condition held, and the item as it is afterwards."""
     expressions = f"{branch.update} {branch.condition}"
-    request = {
-        "TableName": settings.text("BUCKET_TABLE"),
-        "Key": {"pk": {"S": key}},
-        "UpdateExpression": branch.update,
-        "ConditionExpression": branch.condition,
+    return dynamodb.update_item(
+        settings.text("BUCKET_TABLE"),
+        {"pk": key},
+        branch.update,
         # DynamoDB refuses values that no expression uses.
-        "ExpressionAttributeValues": {
-            name: value for name, value in values.items() if name in expressions
-        },
-        "ReturnValues": "ALL_NEW",
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
-    try:
-        answer = aws.call("dynamodb", "UpdateItem", request)
-    except aws.AwsError as error:
-        if error.code != "ConditionalCheckFailedException":
-            raise _unavailable() from error
-        return False, error.content.get("Item", {})
-    return True, answer["Attributes"]
+        {name: value for name, value in values.items() if name in expressions},
+        _unavailable,
+        condition=branch.condition,
+    )
 
 
 def _remember_tat(key: str, item: dict[str, Any]) -> int | None:
@@ -276,7 +237,7 @@ def _remember_tat(key: str, item: dict[str, Any]) -> int | None:
     if not item:
         _last_tat.pop(key, None)
         return None
-    _last_tat[key] = int(item["tat"]["N"])
+    _last_tat[key] = item["tat"]
     return _last_tat[key]
 
 
@@ -288,21 +249,12 @@ def _key(action: Action, owner: UUID) -> str:
     return f"{action}#{owner}"
 
 
-def _number(value: int) -> dict[str, str]:
-    return {"N": str(value)}
-
-
-def _expires(full_ms: int) -> dict[str, str]:
-    return _number(full_ms // 1000 + 86_400)
+def _expires(full_ms: int) -> int:
+    return full_ms // 1000 + 86_400
 
 
 def _ms(moment: datetime) -> int:
     return (moment - EPOCH) // MS
-
-
-def _negative_ms(moment: datetime) -> int:
-    """Return minus the milliseconds of *moment*, rounded so that no token comes before it."""
-    return (EPOCH - moment) // MS
 
 
 def _moment(ms: int) -> datetime:

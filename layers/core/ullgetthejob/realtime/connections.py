@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform import dynamodb, settings
 from ullgetthejob.platform.errors import AppError, Unavailable
 from ullgetthejob.platform.telemetry import count
 
@@ -103,9 +103,9 @@ def add(
     API Gateway promises no ``$disconnect``.
     """
     owner = {
-        ":account": {"S": str(holder.account_id)},
-        ":user": {"S": str(holder.user_id)},
-        ":expires": {"N": str(connected_at_ms // 1000 + ITEM_TTL_S)},
+        ":account": str(holder.account_id),
+        ":user": str(holder.user_id),
+        ":expires": connected_at_ms // 1000 + ITEM_TTL_S,
     }
     set_owner = "SET account_id = :account, user_id = :user, expires_at = :expires"
     _update(_connection_key(connection_id), set_owner, owner)
@@ -114,9 +114,9 @@ def add(
         f"{set_owner}, #state = :connecting, proven_at = :proven, connected_at = :connected",
         {
             **owner,
-            ":connecting": {"S": "connecting"},
-            ":proven": {"S": holder.proven_at.isoformat()},
-            ":connected": {"N": str(connected_at_ms)},
+            ":connecting": "connecting",
+            ":proven": holder.proven_at.isoformat(),
+            ":connected": connected_at_ms,
         },
     )
     others = _list_others(connection_id, holder.account_id, connected_at_ms)
@@ -145,7 +145,7 @@ def find(connection_id: str) -> Connection | None:
     items = _query(f"connection#{connection_id}")
     if not items:
         return None
-    account_id = items[0]["account_id"]["S"]
+    account_id = items[0]["account_id"]
     return next(map(_to_connection, _query(f"account#{account_id}", connection_id)), None)
 
 
@@ -157,10 +157,7 @@ def list_of_account(account_id: UUID) -> list[Connection]:
 def delete(connection_id: str, account_id: UUID) -> None:
     """Delete a connection that has ended."""
     for key in (_account_key(account_id, connection_id), _connection_key(connection_id)):
-        try:
-            aws.call("dynamodb", "DeleteItem", {"TableName": _table(), "Key": key})
-        except aws.AwsError as error:
-            raise _unavailable() from error
+        dynamodb.delete_item(_table(), key, _unavailable)
 
 
 def request_replay(connection: Connection, cursor: int, topics: Collection[str] | None) -> bool:
@@ -171,7 +168,7 @@ def request_replay(connection: Connection, cursor: int, topics: Collection[str] 
         connection,
         f"SET #state = :open, begin_at = :cursor{set_topics_too}",
         EXISTS,
-        {":open": {"S": "open"}, ":cursor": {"N": str(cursor)}, **_topics_value(topics)},
+        {":open": "open", ":cursor": cursor, **_topics_value(topics)},
     )
 
 
@@ -185,10 +182,10 @@ def acquire_lease(connection: Connection, *, sender: str, now_ms: int) -> Connec
     """Acquire the lease on an open connection; return its stored state, or ``None`` when another
     sender holds the lease."""
     values = {
-        ":open": {"S": "open"},
-        ":now": {"N": str(now_ms)},
-        ":sender": {"S": sender},
-        ":until": {"N": str(now_ms + LEASE_MS)},
+        ":open": "open",
+        ":now": now_ms,
+        ":sender": sender,
+        ":until": now_ms + LEASE_MS,
     }
     return _update_leased(
         connection, "SET sender = :sender, sending_until = :until", IS_OPEN_AND_UNLEASED, values
@@ -204,9 +201,9 @@ def mark_started(
     between; ``None`` when the lease is lost.
     """
     values = {
-        ":cursor": {"N": str(cursor)},
-        ":sender": {"S": sender},
-        ":until": {"N": str(now_ms + LEASE_MS)},
+        ":cursor": cursor,
+        ":sender": sender,
+        ":until": now_ms + LEASE_MS,
     }
     update = "SET sent_seq = :cursor, told_seq = :cursor, sending_until = :until REMOVE begin_at"
     return _update_leased(connection, update, REPLAY_PENDING, values)
@@ -218,10 +215,10 @@ def save_progress(
     """Store that all events up to *sent_seq* are delivered, and extend the lease; return the stored
     state, or ``None`` when the lease is lost."""
     values = {
-        ":sent": {"N": str(sent_seq)},
-        ":told": {"N": str(told_seq)},
-        ":sender": {"S": sender},
-        ":until": {"N": str(now_ms + LEASE_MS)},
+        ":sent": sent_seq,
+        ":told": told_seq,
+        ":sender": sender,
+        ":until": now_ms + LEASE_MS,
     }
     update = "SET sent_seq = :sent, told_seq = :told, sending_until = :until"
     return _update_leased(connection, update, NO_REPLAY_PENDING, values)
@@ -235,9 +232,9 @@ def release(
     Where a replay is pending the lease is kept, and the stored state is returned.
     """
     values = {
-        ":sent": {"N": str(sent_seq)},
-        ":told": {"N": str(told_seq)},
-        ":sender": {"S": sender},
+        ":sent": sent_seq,
+        ":told": told_seq,
+        ":sender": sender,
     }
     update = "SET sent_seq = :sent, told_seq = :told REMOVE sender, sending_until"
     stored = _update_leased(connection, update, NO_REPLAY_PENDING, values)
@@ -247,7 +244,7 @@ def release(
 def drop_lease(connection: Connection, *, sender: str) -> None:
     """Release the lease and change nothing else."""
     _update_connection(
-        connection, "REMOVE sender, sending_until", LEASE_IS_OURS, {":sender": {"S": sender}}
+        connection, "REMOVE sender, sending_until", LEASE_IS_OURS, {":sender": sender}
     )
 
 
@@ -258,11 +255,8 @@ def _update_connection(
     connection: Connection, update: str, condition: str, values: dict[str, Any]
 ) -> bool:
     """Return whether the item was changed."""
-    try:
-        _update(_account_key(connection.account_id, connection.id), update, values, condition)
-    except _ConditionFailed:
-        return False
-    return True
+    key = _account_key(connection.account_id, connection.id)
+    return _update(key, update, values, condition)[0]
 
 
 def _update_leased(
@@ -274,78 +268,40 @@ def _update_leased(
     it is. Where another holds it: ``None``.
     """
     key = _account_key(connection.account_id, connection.id)
-    try:
-        item = _update(key, update, values, condition)
-    except _ConditionFailed as error:
-        item = error.item
-        if item.get("sender") != values[":sender"]:
-            return None
+    is_updated, item = _update(key, update, values, condition)
+    if not is_updated and item.get("sender") != values[":sender"]:
+        return None
     return _to_connection(item)
 
 
-class _ConditionFailed(Exception):
-    """The condition of an update failed. *item*: the stored item, ``{}`` if none is stored."""
-
-    def __init__(self, item: dict[str, Any]) -> None:
-        super().__init__()
-        self.item = item
-
-
 def _update(
-    key: dict[str, Any], update: str, values: dict[str, Any], condition: str | None = None
-) -> dict[str, Any]:
-    """Update an item and return it. Raises :class:`_ConditionFailed` with the stored item."""
-    request: dict[str, Any] = {
-        "TableName": _table(),
-        "Key": key,
-        "UpdateExpression": update,
-        "ReturnValues": "ALL_NEW",
-    }
-    if values:
-        request["ExpressionAttributeValues"] = values
-    if condition is not None:
-        request["ConditionExpression"] = condition
-        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-    names = {"#state": "state", "#topics": "topics"}
-    used = {name: names[name] for name in names if name in f"{update} {condition}"}
-    if used:
-        request["ExpressionAttributeNames"] = used
-    try:
-        return dict(aws.call("dynamodb", "UpdateItem", request)["Attributes"])
-    except aws.AwsError as error:
-        if error.code != "ConditionalCheckFailedException":
-            raise _unavailable() from error
-        raise _ConditionFailed(error.content.get("Item", {})) from None
+    key: dict[str, str], update: str, values: dict[str, Any], condition: str = ""
+) -> tuple[bool, dynamodb.Item]:
+    """Return whether the condition held, and the item as it is afterwards."""
+    return dynamodb.update_item(_table(), key, update, values, _unavailable, condition=condition)
 
 
-def _query(pk: str, sk: str | None = None) -> list[dict[str, Any]]:
+def _query(pk: str, sk: str | None = None) -> list[dynamodb.Item]:
     """Return the items of a key: at most a few dozen small ones, one page."""
-    values = {":pk": {"S": pk}} | ({} if sk is None else {":sk": {"S": sk}})
-    request = {
-        "TableName": _table(),
-        "ConsistentRead": True,
-        "KeyConditionExpression": "pk = :pk" if sk is None else "pk = :pk AND sk = :sk",
-        "ExpressionAttributeValues": values,
-    }
-    try:
-        return list(aws.call("dynamodb", "Query", request)["Items"])
-    except aws.AwsError as error:
-        raise _unavailable() from error
+    if sk is None:
+        return dynamodb.query(_table(), "pk = :pk", {":pk": pk}, _unavailable)
+    values = {":pk": pk, ":sk": sk}
+    return dynamodb.query(_table(), "pk = :pk AND sk = :sk", values, _unavailable)
 
 
-def _to_connection(item: dict[str, Any]) -> Connection:
+def _to_connection(item: dynamodb.Item) -> Connection:
     return Connection(
-        id=item["sk"]["S"],
-        account_id=UUID(item["account_id"]["S"]),
-        user_id=UUID(item["user_id"]["S"]),
-        state=item["state"]["S"],
-        proven_at=datetime.fromisoformat(item["proven_at"]["S"]),
-        connected_at_ms=int(item["connected_at"]["N"]),
-        sent_seq=int(item.get("sent_seq", {"N": "0"})["N"]),
-        told_seq=int(item.get("told_seq", {"N": "0"})["N"]),
-        begin_at=int(item["begin_at"]["N"]) if "begin_at" in item else None,
-        topics=tuple(topic["S"] for topic in item["topics"]["L"]) if "topics" in item else None,
-        sender=item.get("sender", {"S": None})["S"],
+        id=item["sk"],
+        account_id=UUID(item["account_id"]),
+        user_id=UUID(item["user_id"]),
+        state=item["state"],
+        proven_at=datetime.fromisoformat(item["proven_at"]),
+        connected_at_ms=item["connected_at"],
+        sent_seq=item.get("sent_seq", 0),
+        told_seq=item.get("told_seq", 0),
+        begin_at=item.get("begin_at"),
+        topics=tuple(item["topics"]) if "topics" in item else None,
+        sender=item.get("sender"),
     )
 
 
@@ -353,15 +309,15 @@ def _topics_value(topics: Collection[str] | None) -> dict[str, Any]:
     """Return topics as a list: a set cannot be empty, and no topic at all is a valid choice."""
     if topics is None:
         return {}
-    return {":topics": {"L": [{"S": topic} for topic in sorted({*topics})]}}
+    return {":topics": sorted({*topics})}
 
 
-def _connection_key(connection_id: str) -> dict[str, Any]:
-    return {"pk": {"S": f"connection#{connection_id}"}, "sk": {"S": "-"}}
+def _connection_key(connection_id: str) -> dict[str, str]:
+    return {"pk": f"connection#{connection_id}", "sk": "-"}
 
 
-def _account_key(account_id: UUID, connection_id: str) -> dict[str, Any]:
-    return {"pk": {"S": f"account#{account_id}"}, "sk": {"S": connection_id}}
+def _account_key(account_id: UUID, connection_id: str) -> dict[str, str]:
+    return {"pk": f"account#{account_id}", "sk": connection_id}
 
 
 def _table() -> str:
