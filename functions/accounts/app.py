@@ -3,9 +3,11 @@
 from ullgetthejob.accounts import account_status, people
 from ullgetthejob.accounts.account_status import AccountAnswer
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, postgres, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import USER_OR_SERVICE, Api
+
+settings.require(*settings.SERVICE_CALLS, settings.BROADCASTER_QUEUE_URL)
 
 api = Api(people)
 

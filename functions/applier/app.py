@@ -5,7 +5,18 @@ from uuid import UUID
 
 from ullgetthejob.applications import ledger, submitter
 from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres, queues
+from ullgetthejob.platform import clock, postgres, queues, settings
+
+settings.require(
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    *settings.SUBMIT_BUCKET,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_REDIRECT_URI,
+    settings.APP_URL,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
 
 
 def work(payload: dict[str, str], request_id: str) -> None:

@@ -4,8 +4,14 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from ullgetthejob.platform import clock, postgres, queues
+from ullgetthejob.platform import clock, postgres, queues, settings
 from ullgetthejob.realtime import broadcaster
+
+settings.require(
+    settings.CONNECTION_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.WEBSOCKET_API_ENDPOINT,
+)
 
 
 def work(account_ids: list[str], _request_id: str) -> Collection[str]:

@@ -4,8 +4,17 @@ from typing import Any
 from uuid import UUID
 
 from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres, queues
+from ullgetthejob.platform import clock, postgres, queues, settings
 from ullgetthejob.saved_searches import run_store, run_worker
+
+settings.require(
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.FETCH_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+    settings.FETCH_DETAILS_PER_RUN,
+)
 
 
 def work(payload: dict[str, str], request_id: str) -> None:

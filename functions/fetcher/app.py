@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from ullgetthejob.platform import clock, periodic
+from ullgetthejob.platform import clock, periodic, settings
 from ullgetthejob.platform.telemetry import flush
 from ullgetthejob.saved_searches import scheduler
+
+settings.require(settings.FETCH_QUEUE_URL, settings.FETCH_DETAILS_PER_RUN)
 
 
 def handler(_event: dict[str, Any], _context: object) -> dict[str, int]:

@@ -9,9 +9,11 @@ from ullgetthejob.applications.filters.models import (
     Preview,
     PreviewBody,
 )
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, postgres, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import USER_OR_SERVICE, Api
+
+settings.require(*settings.SERVICE_CALLS)
 
 api = Api(people)
 

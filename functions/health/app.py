@@ -4,9 +4,11 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from ullgetthejob.platform import postgres
+from ullgetthejob.platform import postgres, settings
 from ullgetthejob.platform.http import ANYONE, Api, Response
 from ullgetthejob.platform.telemetry import logger, trace
+
+settings.require()
 
 api = Api()
 

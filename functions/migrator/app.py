@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
 from migrations import upgrade as migrations
-from ullgetthejob.platform import postgres
+from ullgetthejob.platform import postgres, settings
 from ullgetthejob.platform.telemetry import logger, trace
+
+settings.require()
 
 Revision = Annotated[str, StringConstraints(pattern=r"^(head|base|[0-9]{4}|[+-][1-9][0-9]*)$")]
 

@@ -7,9 +7,20 @@ from ullgetthejob.accounts.login_state import Redirect, RedirectQuery
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.accounts.token_refresh import RefreshBody, TokensAnswer, refresh
 from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, postgres, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import SERVICE, USER, Api
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.HH_CALLS,
+    *settings.HH_LOGIN,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_OAUTH_URL,
+    settings.HH_REDIRECT_URI,
+    settings.ONE_TIME_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+)
 
 api = Api(people)
 

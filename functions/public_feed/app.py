@@ -2,8 +2,16 @@
 
 from typing import Any
 
-from ullgetthejob.platform import clock, postgres, queues
+from ullgetthejob.platform import clock, postgres, queues, settings
 from ullgetthejob.public_feed import outbox, publisher
+
+settings.require(
+    settings.ORCHESTRATOR_SECRET,
+    settings.LEASE_TABLE,
+    settings.PUBLIC_FEED_QUEUE_URL,
+    settings.API_BASE_URL,
+    settings.BFF_BROADCAST,
+)
 
 
 def work(_payload: dict[str, str], request_id: str) -> None:

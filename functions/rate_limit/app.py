@@ -2,7 +2,7 @@
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, postgres, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import ADMIN, SERVICE, Api
 from ullgetthejob.rate_limits import status
@@ -13,6 +13,13 @@ from ullgetthejob.rate_limits.status import (
     Refused,
     Reset,
     StatusQuery,
+)
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.SUBMIT_BUCKET,
+    settings.ADMIN_SECRET,
+    settings.BROADCASTER_QUEUE_URL,
 )
 
 api = Api(people)

@@ -2,13 +2,21 @@
 
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.platform import clock
+from ullgetthejob.platform import clock, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import SERVICE, USER_OR_SERVICE, Api
 from ullgetthejob.public_feed import publisher
 from ullgetthejob.public_feed.publisher import Dummy
 from ullgetthejob.realtime import tickets
 from ullgetthejob.realtime.tickets import Ticket, TicketBody
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    settings.ONE_TIME_TABLE,
+    settings.API_BASE_URL,
+    settings.BFF_BROADCAST,
+    settings.WEBSOCKET_URL,
+)
 
 api = Api(people)
 

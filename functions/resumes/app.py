@@ -4,9 +4,18 @@ from ullgetthejob.accounts import people, resumes
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.accounts.resumes import ResumeAnswer, Resumes, Status, list_resumes, read_resume
 from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, postgres, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import USER, Api
+
+settings.require(
+    *settings.USER_TOKENS,
+    *settings.HH_CALLS,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_REDIRECT_URI,
+    settings.APP_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
 
 api = Api(people)
 

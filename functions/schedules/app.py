@@ -3,10 +3,19 @@
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, postgres, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import USER_OR_SERVICE, Api, Response
 from ullgetthejob.saved_searches import commands, models
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.FETCH_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+)
 
 api = Api(people)
 

@@ -3,9 +3,11 @@
 from ullgetthejob.accounts import people
 from ullgetthejob.hh.environment import client, search_queue
 from ullgetthejob.hh.search_parameters import SearchParameters
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, postgres, settings
 from ullgetthejob.platform.http import SERVICE, Api
 from ullgetthejob.vacancies.search import JobAnswer, SearchAnswer, read, search
+
+settings.require(*settings.SERVICE_CALLS, *settings.HH_CALLS, *settings.HH_APPLICATION)
 
 api = Api(people)
 

@@ -3,9 +3,16 @@
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.applications.acceptance import SubmitBody, Submitted, accept
-from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform import clock, postgres, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.http import SERVICE, Api, Response
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.SUBMIT_BUCKET,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
 
 api = Api(people)
 

@@ -4,11 +4,18 @@ events, vacancies for the public feed), then cleans up."""
 from typing import Any
 
 from ullgetthejob.applications import sweep
-from ullgetthejob.platform import clock, periodic
+from ullgetthejob.platform import clock, periodic, settings
 from ullgetthejob.platform.telemetry import flush
 from ullgetthejob.public_feed import outbox
 from ullgetthejob.realtime import event_log
 from ullgetthejob.vacancies import shared_answers
+
+settings.require(
+    *settings.SUBMIT_BUCKET,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+)
 
 MOST = sweep.BATCH
 

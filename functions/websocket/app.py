@@ -2,7 +2,15 @@
 
 from typing import Any
 
+from ullgetthejob.platform import settings
 from ullgetthejob.realtime import websocket_handlers
+
+settings.require(
+    settings.ONE_TIME_TABLE,
+    settings.CONNECTION_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.WEBSOCKET_API_ENDPOINT,
+)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:

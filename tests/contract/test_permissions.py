@@ -28,6 +28,7 @@ from samcli.lib.translate.sam_template_validator import (  # type: ignore[import
 
 from local.template.cloudformation import read
 from tests.contract.call_graph import CallGraph, Unit, module, source
+from ullgetthejob.platform import settings
 from ullgetthejob.platform.aws import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -126,12 +127,33 @@ SOCKETS = "ullgetthejob.realtime.sockets"
 # Modules that get the name of their table as an argument: the variable is read elsewhere.
 TABLES = {"ullgetthejob.hh.pacer": "PACER_TABLE"}
 KEYS = {"Encrypt": ["TOKEN_KEY_ID"], "Decrypt": ["TOKEN_KEY_ID", "TOKEN_KEY_ID_PREVIOUS"]}
-COMPOSED = {"_CAPACITY", "_PER_HOUR"}
+SETTINGS = "ullgetthejob.platform.settings"
+# Set by Lambda, or read by the libraries and the common code of all functions.
+COMMON = ("AWS_", "POWERTOOLS_", "SSL_CERT_FILE")
+# The levels of authentication that read a setting: all routes share the code.
+LEVELS = {
+    "ADMIN_SECRET": {"ADMIN"},
+    "ORCHESTRATOR_SECRET": {"SERVICE", "USER_OR_SERVICE"},
+    "ORCHESTRATOR_SECRET_PREVIOUS": {"SERVICE", "USER_OR_SERVICE"},
+    "REQUIRE_SIGNATURE": {"SERVICE", "USER_OR_SERVICE"},
+}
+# The client of hh.ru renews a person's token and the application's own through one interface.
+OTHER_TOKENS = {
+    "SearchFunction": {"TOKEN_KEY_ID_PREVIOUS"},
+    "SchedulesFunction": {"TOKEN_KEY_ID_PREVIOUS"},
+    "FetchWorkerFunction": {"TOKEN_KEY_ID_PREVIOUS"},
+    "OauthFunction": {"HH_ACCESS_TOKEN"},
+    "ResumesFunction": {"HH_ACCESS_TOKEN", "HH_CLIENT_ID", "HH_CLIENT_SECRET"},
+}
+
+
+def app(name: str) -> str:
+    return f"{FUNCTIONS[name]['CodeUri'].replace('/', '.')}.app"
 
 
 @cache
 def graph(name: str) -> CallGraph:
-    return CallGraph(f"{FUNCTIONS[name]['CodeUri'].replace('/', '.')}.app")
+    return CallGraph(app(name))
 
 
 def variables(name: str) -> dict[str, Any]:
@@ -164,6 +186,41 @@ def operation_of(function: str) -> str:
     return function.title().replace("_", "")
 
 
+def settings_required(name: str) -> set[str]:
+    """Return the settings that the function's app.py passes to ``settings.require``, and
+    those that are always checked."""
+    path = source(app(name))
+    assert path is not None
+    (call,) = re.findall(r"^settings\.require\((.*?)\)$", path.read_text(), re.M | re.S)
+    found: list[str] = []
+    for constant in ("DATABASE", *re.findall(r"settings\.(\w+)", call)):
+        value = getattr(settings, constant)
+        found += [one.name for one in (value if isinstance(value, tuple) else (value,))]
+    assert len(found) == len(set(found)), f"{name} requires a setting twice"
+    return set(found)
+
+
+@cache
+def settings_read(name: str) -> set[str]:
+    """Return the settings that the function's code may read, but for those of all functions."""
+    return {
+        node.attr
+        for unit, node in graph(name).nodes()
+        if unit.module != SETTINGS and unit != Unit(app(name), "")
+        if isinstance(node, ast.Attribute)
+        if ast.unparse(node.value) == "settings" and node.attr.isupper()
+        if not node.attr.startswith(COMMON) and not _is_other_level(name, node.attr)
+    } - OTHER_TOKENS.get(name, set())
+
+
+def _is_other_level(name: str, setting: str) -> bool:
+    """Return whether only routes with another authentication than the function's read it."""
+    path = source(app(name))
+    assert path is not None
+    own = set(re.findall(r"auth=(\w+)", path.read_text()))
+    return bool(own) and setting in LEVELS and not own & LEVELS[setting]
+
+
 def _encrypts(unit: Unit) -> bool:
     owner = module(unit.module)
     return owner is not None and "encryption" in owner.imports
@@ -173,7 +230,9 @@ def table_of(module_name: str) -> str:
     """Return the variable of the one table that a module uses."""
     path = source(module_name)
     assert path is not None
-    found = set(re.findall(r'"([A-Z_]+_TABLE)"', path.read_text())) or {TABLES.get(module_name, "")}
+    found = set(re.findall(r"settings\.([A-Z_]+_TABLE)", path.read_text())) or {
+        TABLES.get(module_name, "")
+    }
     assert len(found) == 1, f"{module_name} must name exactly one table"
     return str(found.pop())
 
@@ -198,8 +257,9 @@ def resources(name: str, module_name: str, service: str, operation: str) -> Iter
         case "dynamodb":
             yield from named(own[table_of(module_name)])
         case "sqs":
-            for queue in {text for text in graph(name).constants() if text.endswith("_QUEUE_URL")}:
-                yield from named(own[queue])
+            for queue in settings_read(name):
+                if queue.endswith("_QUEUE_URL"):
+                    yield from named(own[queue])
         case "kms":
             for key in set(KEYS[operation]) & set(own):
                 yield from named(own[key])
@@ -245,12 +305,18 @@ def test_function_may_call_exactly_what_its_code_calls(name: str) -> None:
 
 
 @every_function
-def test_function_has_no_unused_variables(name: str) -> None:
-    """A variable may name a secret, to which the function then has access."""
-    read = graph(name).constants()
-    endings = {text for text in read if text.startswith("_")}  # of composed names
-    own = FUNCTIONS[name].get("Environment", {}).get("Variables", {})
-    assert not [v for v in own if v not in read and not v.endswith(tuple(endings & COMPOSED))]
+def test_function_requires_exactly_the_settings_that_its_code_reads(name: str) -> None:
+    assert settings_required(name) == settings_read(name)
+
+
+@every_function
+def test_template_sets_exactly_the_settings_that_the_function_requires(name: str) -> None:
+    """A variable may name a secret, to which the function then has access. One with a default may
+    be left to it."""
+    given = {variable for variable in variables(name) if not variable.startswith(COMMON)}
+    required = settings_required(name)
+    assert given <= required
+    assert {v for v in required - given if getattr(settings, v).default is None} == set()
 
 
 @every_function

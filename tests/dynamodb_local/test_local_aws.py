@@ -55,7 +55,7 @@ def acquire_and_release():
 def call_until_refused():
     patient, hasty = (
         Pacer(
-            settings.text("PACER_TABLE"),
+            settings.PACER_TABLE(),
             patience_ms=patience_ms,
             now_ms=lambda: int(NOW.timestamp() * 1000),
             sleep=lambda seconds: None,

@@ -45,9 +45,9 @@ def read_owner(account_id: str, clock: str) -> list[str]:
 def stop_at(step: str, account_id: str, clock: str) -> None:
     """Read the account's token, and stop at *step* on the way."""
     hh = HHClient(
-        settings.text("HH_API_URL"),
-        user_agent=settings.text("HH_USER_AGENT"),
-        pacer=Pacer(settings.text("PACER_TABLE")),
+        settings.HH_API_URL(),
+        user_agent=settings.HH_USER_AGENT(),
+        pacer=Pacer(settings.PACER_TABLE()),
         transport=_StoppingTransport(step),
     )
     if step == "after the first encryption":

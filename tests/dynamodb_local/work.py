@@ -21,7 +21,7 @@ def slots_at(moment_ms: int, count: int, calls_per_second: float) -> list[int]:
     for _ in range(count):
         slept = [0.0]
         pacer = Pacer(
-            settings.text("PACER_TABLE"),
+            settings.PACER_TABLE(),
             calls_per_second=calls_per_second,
             patience_ms=3_600_000,
             now_ms=lambda: moment_ms,
@@ -46,7 +46,7 @@ def slots_in_real_time(count: int, calls_per_second: float) -> list[int]:
         time.sleep(seconds)
 
     pacer = Pacer(
-        settings.text("PACER_TABLE"),
+        settings.PACER_TABLE(),
         calls_per_second=calls_per_second,
         patience_ms=60_000,
         now_ms=now_ms,

@@ -107,7 +107,7 @@ def _interval() -> timedelta:
 
 def _bucket(account_id: UUID) -> dict[str, Any]:
     request = {
-        "TableName": settings.text("BUCKET_TABLE"),
+        "TableName": settings.BUCKET_TABLE(),
         "Key": {"pk": {"S": f"submit#{account_id}"}},
         "ConsistentRead": True,
     }

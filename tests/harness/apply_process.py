@@ -94,7 +94,7 @@ class Applier(worker_process.Worker):
         vars(app).update(client=lambda: self.hh)
 
     def pacer(self) -> Pacer:
-        return Pacer(settings.text("PACER_TABLE"), calls_per_second=1000)
+        return Pacer(settings.PACER_TABLE(), calls_per_second=1000)
 
     def answer(self, wake_up: str) -> dict[str, Any]:
         return app.handler(worker_process.event({"account_id": wake_up}), None)

@@ -4,6 +4,7 @@ broadcaster; others name a search, for the fetch worker."""
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from typing import Any, ClassVar
@@ -79,8 +80,8 @@ class Fetching(worker_process.Worker):
 
     def pacer(self) -> Pacer:
         return Pacer(
-            settings.text("PACER_TABLE"),
-            calls_per_second=settings.number("HH_CALLS_PER_SECOND", 1000),
+            settings.PACER_TABLE(),
+            calls_per_second=float(os.environ.get("HH_CALLS_PER_SECOND", 1000)),
             patience_ms=BACKGROUND_PATIENCE_MS,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import uuid
 from collections import Counter, defaultdict
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ullgetthejob.hh.search_parameters import SearchParameters
-from ullgetthejob.platform import aws, postgres, settings
+from ullgetthejob.platform import aws, postgres
 from ullgetthejob.saved_searches import canonical_searches, run_store, run_worker, scheduler
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class FetchHarness:
 def receive_wake_ups(queue: str, name: str) -> list[str]:
     """Receive and delete all wake-ups of a queue; return the field *name* of each."""
     received = []
-    request = {"QueueUrl": settings.text(queue), "MaxNumberOfMessages": 10}
+    request = {"QueueUrl": os.environ[queue], "MaxNumberOfMessages": 10}
     while messages := aws.call("sqs", "ReceiveMessage", request).get("Messages"):
         received += [json.loads(message["Body"])[name] for message in messages]
         entries = [

@@ -59,8 +59,8 @@ class Worker:
         vars(hh_client).update(TIMEOUT_S=order["timeout_s"])
         step = order["step"]
         self.hh = HHClient(
-            settings.text("HH_API_URL"),
-            user_agent=settings.text("HH_USER_AGENT"),
+            settings.HH_API_URL(),
+            user_agent=settings.HH_USER_AGENT(),
             pacer=self.pacer(),
             transport=_StoppingTransport(self, self.calls.get(step)),
         )

@@ -175,7 +175,7 @@ class Soak:
 def receive_wake_ups():
     """Receive the wake-ups that were sent, and return their accounts."""
     found = []
-    queue = {"QueueUrl": settings.text("APPLIER_QUEUE_URL"), "MaxNumberOfMessages": 10}
+    queue = {"QueueUrl": settings.APPLIER_QUEUE_URL(), "MaxNumberOfMessages": 10}
     while messages := aws.call("sqs", "ReceiveMessage", queue).get("Messages"):
         for message in messages:
             found.append(json.loads(message["Body"])["account_id"])

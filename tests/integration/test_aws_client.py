@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ullgetthejob.platform import aws, secrets
+from ullgetthejob.platform import aws, secrets, settings
 from ullgetthejob.platform.errors import Unavailable
 
 
@@ -179,10 +179,14 @@ def test_endpoint_of_a_service_applies_to_it_alone(monkeypatch, service, variabl
     assert len(seen) == 2
 
 
+A_SECRET = settings.ORCHESTRATOR_SECRET
+ANOTHER_SECRET, ANOTHER_PART = settings.HH_CLIENT_ID, settings.HH_CLIENT_SECRET
+
+
 def secret_of(monkeypatch, reference, *answers):
-    monkeypatch.setenv("A_SECRET", reference)
+    monkeypatch.setenv(A_SECRET.name, reference)
     with scripted(monkeypatch, *answers) as seen:
-        return secrets.read("A_SECRET"), secrets.read("A_SECRET"), len(seen)
+        return secrets.read(A_SECRET), secrets.read(A_SECRET), len(seen)
 
 
 def test_reference_is_read_once_and_cached(monkeypatch):
@@ -223,10 +227,10 @@ def batch(**secrets):
 
 @pytest.fixture
 def two_secrets(monkeypatch):
-    monkeypatch.setenv("A_SECRET", "secretsmanager:arn:1")
-    monkeypatch.setenv("A_SECRET_PREVIOUS", "secretsmanager:arn:1@AWSPREVIOUS")
-    monkeypatch.setenv("ANOTHER_SECRET", "secretsmanager:arn:2#key")
-    monkeypatch.setenv("ANOTHER_PART", "secretsmanager:arn:2#part")
+    monkeypatch.setenv(A_SECRET.name, "secretsmanager:arn:1")
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", "secretsmanager:arn:1@AWSPREVIOUS")
+    monkeypatch.setenv(ANOTHER_SECRET.name, "secretsmanager:arn:2#key")
+    monkeypatch.setenv(ANOTHER_PART.name, "secretsmanager:arn:2#part")
 
 
 def operations(seen):
@@ -235,7 +239,7 @@ def operations(seen):
 
 def test_secrets_are_read_in_one_call(monkeypatch, two_secrets):
     with scripted(monkeypatch, batch(_1="one", _2='{"key": "two", "part": "three"}')) as seen:
-        read = [secrets.read(name) for name in ("A_SECRET", "ANOTHER_SECRET", "ANOTHER_PART")]
+        read = [secrets.read(setting) for setting in (A_SECRET, ANOTHER_SECRET, ANOTHER_PART)]
     assert read == ["one", "two", "three"]
     assert operations(seen) == ["BatchGetSecretValue"]
     assert seen[0][1] == TWO
@@ -244,7 +248,7 @@ def test_secrets_are_read_in_one_call(monkeypatch, two_secrets):
 def test_secret_missing_in_the_batch_is_read_individually(monkeypatch, two_secrets):
     answers = [batch(_1="one"), (200, {"SecretString": '{"key": "two"}'})]
     with scripted(monkeypatch, *answers) as seen:
-        assert [secrets.read("A_SECRET"), secrets.read("ANOTHER_SECRET")] == ["one", "two"]
+        assert [secrets.read(A_SECRET), secrets.read(ANOTHER_SECRET)] == ["one", "two"]
     assert operations(seen) == ["BatchGetSecretValue", "GetSecretValue"]
 
 
@@ -255,7 +259,7 @@ def test_refused_batch_read_is_not_repeated(monkeypatch, two_secrets):
         (200, {"SecretString": "one"}),
     ]
     with scripted(monkeypatch, *answers) as seen:
-        assert [secrets.read("ANOTHER_SECRET"), secrets.read("A_SECRET")] == ["two", "one"]
+        assert [secrets.read(ANOTHER_SECRET), secrets.read(A_SECRET)] == ["two", "one"]
     assert operations(seen) == ["BatchGetSecretValue", "GetSecretValue", "GetSecretValue"]
 
 
@@ -265,8 +269,8 @@ def test_secret_of_the_local_aws_is_read(monkeypatch, local_aws, dynamodb_tables
     manager.put_secret_value(SecretId=arn, SecretString="new")
     monkeypatch.setenv("ORCHESTRATOR_SECRET", f"secretsmanager:{arn}")
     monkeypatch.setenv("ORCHESTRATOR_SECRET_PREVIOUS", f"secretsmanager:{arn}@AWSPREVIOUS")
-    assert secrets.read("ORCHESTRATOR_SECRET") == "new"
-    assert secrets.read("ORCHESTRATOR_SECRET_PREVIOUS") == "old"
+    assert secrets.read(settings.ORCHESTRATOR_SECRET) == "new"
+    assert secrets.read(settings.ORCHESTRATOR_SECRET_PREVIOUS) == "old"
 
 
 def test_secrets_of_the_local_aws_are_read_in_one_call(monkeypatch, local_aws, dynamodb_tables):
@@ -277,6 +281,6 @@ def test_secrets_of_the_local_aws_are_read_in_one_call(monkeypatch, local_aws, d
     made = []
     call = aws.call
     monkeypatch.setattr(aws, "call", lambda *request: made.append(request[1]) or call(*request))
-    assert secrets.read("ORCHESTRATOR_SECRET") == "of ORCHESTRATOR_SECRET"
-    assert secrets.read("SECRET_KEY_BASE") == "of SECRET_KEY_BASE"
+    assert secrets.read(settings.ORCHESTRATOR_SECRET) == "of ORCHESTRATOR_SECRET"
+    assert secrets.read(settings.SECRET_KEY_BASE) == "of SECRET_KEY_BASE"
     assert made == ["BatchGetSecretValue"]

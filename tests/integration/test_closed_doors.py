@@ -174,7 +174,7 @@ def test_failing_vacancy_is_handed_off_and_others_submitted(harness, method):
             if hit["status"] == 502]  # fmt: skip
     assert len(hits) <= 5
     other = HHClient(harness.world.sandbox.url, user_agent="UllGetTheJob/1.0 (t@example.org)",
-                     pacer=Pacer(settings.text("PACER_TABLE"), calls_per_second=1000))  # fmt: skip
+                     pacer=Pacer(settings.PACER_TABLE(), calls_per_second=1000))  # fmt: skip
     harness.world.clients.append(other)
     assert other.is_answering(), "calls are not paused"
 

@@ -29,7 +29,7 @@ class BackfillHarness:
 
     def client(self):
         """Return a client that no other client's pause holds up."""
-        pacer = Pacer(settings.text("PACER_TABLE"), calls_per_second=1000, egress=uuid4().hex)
+        pacer = Pacer(settings.PACER_TABLE(), calls_per_second=1000, egress=uuid4().hex)
         client = HHClient(self.world.sandbox.url, user_agent=USER_AGENT, pacer=pacer)
         self.world.clients.append(client)
         return client
@@ -232,7 +232,7 @@ def test_unreadable_vacancy_does_not_block_others(harness):
 def test_backfill_during_a_pause_leaves_no_vacancy_claimed(harness):
     query = harness.found(*harness.publish(2))
     egress = uuid4().hex
-    pacer = Pacer(settings.text("PACER_TABLE"), egress=egress)
+    pacer = Pacer(settings.PACER_TABLE(), egress=egress)
     pacer.pause("unavailable", 60)
     paused = HHClient(harness.world.sandbox.url, user_agent=USER_AGENT, pacer=pacer)
     harness.world.clients.append(paused)

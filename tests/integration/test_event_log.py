@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from ullgetthejob.platform import aws, postgres, settings
+from ullgetthejob.platform import aws, postgres
 from ullgetthejob.realtime import event_log
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -37,7 +37,7 @@ def append(account_id, connection, event_type="application.updated", data=None):
 
 def receive_wake_ups(wait_s=0):
     """Return the accounts of the wake-ups in the queue."""
-    request = {"QueueUrl": settings.text(event_log.QUEUE), "MaxNumberOfMessages": 10}
+    request = {"QueueUrl": event_log.QUEUE(), "MaxNumberOfMessages": 10}
     response = aws.call("sqs", "ReceiveMessage", {**request, "WaitTimeSeconds": wait_s})
     messages = response.get("Messages", [])
     return [json.loads(message["Body"])["account_id"] for message in messages]

@@ -482,7 +482,7 @@ def test_too_many_requests_defer_the_run(harness, employer, search):
 def test_missing_pacer_slot_is_waited_for_in_place(harness, employer, search):
     query_id, _ = search
     publish(harness.sandbox, employer, 1)
-    pacer = Pacer(settings.text("PACER_TABLE"))
+    pacer = Pacer(settings.PACER_TABLE())
     pacer.pause("busy", 1)
     harness.minute(0)
     assert ended(harness, query_id) == ("completed", None)

@@ -65,7 +65,7 @@ def in_thread(work):
 
     def run():
         with psycopg.connect(
-            settings.text("DATABASE_URL"), autocommit=True, row_factory=psycopg.rows.dict_row
+            settings.DATABASE_URL(), autocommit=True, row_factory=psycopg.rows.dict_row
         ) as connection:
             work(connection)
 
@@ -448,7 +448,7 @@ def test_renewed_pair_survives_a_broken_connection(connected):
     backend = postgres.connection().info.backend_pid
 
     def terminate():
-        with psycopg.connect(settings.text("DATABASE_URL"), autocommit=True) as connection:
+        with psycopg.connect(settings.DATABASE_URL(), autocommit=True) as connection:
             connection.execute("SELECT pg_terminate_backend(%s)", (backend,))
 
     during = During(after=terminate)

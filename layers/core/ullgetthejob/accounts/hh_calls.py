@@ -83,4 +83,4 @@ def call_as_account(
 
 def _return_url() -> str:
     """Return the address to which hh.ru sends a person after the captcha."""
-    return settings.text("APP_URL", "") or settings.text("HH_REDIRECT_URI")
+    return settings.APP_URL() or settings.HH_REDIRECT_URI()

@@ -187,7 +187,7 @@ class _Callback:
                 code,
                 client_id=client_id,
                 client_secret=client_secret,
-                redirect_uri=settings.text("HH_REDIRECT_URI"),
+                redirect_uri=settings.HH_REDIRECT_URI(),
                 verifier=verifier,
             )
         except HHLoginRefused as error:

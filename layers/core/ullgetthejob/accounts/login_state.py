@@ -86,9 +86,9 @@ def start_login(query: RedirectQuery, *, caller: Caller, now: datetime) -> Redir
     client_id, _ = read_client_credentials()
     state = one_time_tokens.issue(STATE, content, life=STATE_LIFETIME, now=now)
     url = oauth.authorize_url(
-        settings.text("HH_OAUTH_URL"),
+        settings.HH_OAUTH_URL(),
         client_id=client_id,
-        redirect_uri=settings.text("HH_REDIRECT_URI"),
+        redirect_uri=settings.HH_REDIRECT_URI(),
         state=state,
         challenge=challenge,
     )
@@ -140,7 +140,10 @@ def require_own_session(caller: Caller, session_id: UUID | None) -> None:
 def read_client_credentials() -> tuple[str, str]:
     """Return the id and secret of Core's application at hh.ru. Raises :class:`Unavailable`
     (``hh_misconfigured``) when they are not set."""
-    client_id, client_secret = secrets.read("HH_CLIENT_ID"), secrets.read("HH_CLIENT_SECRET")
+    client_id, client_secret = (
+        secrets.read(settings.HH_CLIENT_ID),
+        secrets.read(settings.HH_CLIENT_SECRET),
+    )
     if not client_id or not client_secret:
         raise Unavailable(
             "logging in is not set up: the operator has to set HH_CLIENT_ID and HH_CLIENT_SECRET",

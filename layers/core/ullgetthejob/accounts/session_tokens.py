@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ullgetthejob.platform import secrets
+from ullgetthejob.platform import secrets, settings
 from ullgetthejob.platform.authentication import invalid_token
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ MAX_BYTES = 3072
 MIN_SECRET_CHARS = 32
 ALGORITHM = "HS256"
 ISSUER = "ullgetthejob-core"
-SECRETS = ("SECRET_KEY_BASE", "SECRET_KEY_BASE_PREVIOUS")
+SECRETS = (settings.SECRET_KEY_BASE, settings.SECRET_KEY_BASE_PREVIOUS)
 TOKEN_PATTERN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
@@ -140,14 +140,14 @@ def _candidate_keys() -> Iterator[_Key]:
     """Yield the keys that a token may be signed with: the known ones, then those of the secrets
     read again, as these may have been rotated."""
     yield from _keys()
-    if [secrets.refresh(name) for name in SECRETS] != [False, False]:
+    if [secrets.refresh(secret) for secret in SECRETS] != [False, False]:
         yield from _keys()
 
 
 def _keys() -> list[_Key]:
     """Return the current key, and the previous one if there is one."""
-    current = secrets.read("SECRET_KEY_BASE")
+    current = secrets.read(settings.SECRET_KEY_BASE)
     if not current:
         raise ValueError("SECRET_KEY_BASE is not set: Core can neither issue nor verify tokens")
-    previous = secrets.read("SECRET_KEY_BASE_PREVIOUS")
+    previous = secrets.read(settings.SECRET_KEY_BASE_PREVIOUS)
     return [_Key.of(secret) for secret in (current, previous) if secret]

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import application_states, projection
+from ullgetthejob.platform import settings
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 # The queue of wake-ups for accounts that have something due.
-QUEUE = "APPLIER_QUEUE_URL"
+QUEUE = settings.APPLIER_QUEUE_URL
 MAX_LETTER_CHARS = 10_000  # hh.ru: POST /negotiations, message
 APPLICATION_TTL = timedelta(days=14)
 

@@ -21,7 +21,7 @@ from ullgetthejob.hh.errors import (
     HHRegionBlocked,
     HHUnavailable,
 )
-from ullgetthejob.platform import clock, encryption, leases, postgres, secrets
+from ullgetthejob.platform import clock, encryption, leases, postgres, secrets, settings
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class AppToken:
 
     def current(self) -> str:
         """Return the token to send. Raises :class:`HHAppTokenMissing`."""
-        configured = secrets.read("HH_ACCESS_TOKEN")
+        configured = secrets.read(settings.HH_ACCESS_TOKEN)
         if configured:
             return configured
         if self._cached is None:
@@ -83,8 +83,8 @@ class AppToken:
 
     def renewed(self, refused: str, _reason: str | None = None, /) -> str:
         """Return another token than *refused*. Raises :class:`HHAppTokenMissing`."""
-        if secrets.read("HH_ACCESS_TOKEN"):
-            if secrets.refresh("HH_ACCESS_TOKEN"):
+        if secrets.read(settings.HH_ACCESS_TOKEN):
+            if secrets.refresh(settings.HH_ACCESS_TOKEN):
                 return self.current()
             raise _missing("hh.ru refuses the token in HH_ACCESS_TOKEN", COOLDOWN)
         self._cached = None
@@ -149,14 +149,14 @@ class AppToken:
             return self._exchange(*self._application())
         except HHMisconfigured:
             # The application's secret may have been rotated; the refused call had no effect.
-            if not secrets.refresh("HH_CLIENT_SECRET"):
+            if not secrets.refresh(settings.HH_CLIENT_SECRET):
                 raise
             return self._exchange(*self._application())
 
     @staticmethod
     def _application() -> tuple[str, str]:
-        client_id = secrets.read("HH_CLIENT_ID")
-        client_secret = secrets.read("HH_CLIENT_SECRET")
+        client_id = secrets.read(settings.HH_CLIENT_ID)
+        client_secret = secrets.read(settings.HH_CLIENT_SECRET)
         if not client_id or not client_secret:
             count("HhAppTokenMissing")
             raise HHAppTokenMissing(

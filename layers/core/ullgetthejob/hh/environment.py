@@ -28,13 +28,11 @@ def client(*, background: bool = False) -> HHClient:
     from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, INTERACTIVE_PATIENCE_MS, Pacer
 
     pacer = Pacer(
-        settings.text("PACER_TABLE"),
-        calls_per_second=settings.number("HH_CALLS_PER_SECOND", 3),
+        settings.PACER_TABLE(),
+        calls_per_second=settings.HH_CALLS_PER_SECOND(),
         patience_ms=BACKGROUND_PATIENCE_MS if background else INTERACTIVE_PATIENCE_MS,
     )
-    return HHClient(
-        settings.text("HH_API_URL"), user_agent=settings.text("HH_USER_AGENT"), pacer=pacer
-    )
+    return HHClient(settings.HH_API_URL(), user_agent=settings.HH_USER_AGENT(), pacer=pacer)
 
 
 @cache
@@ -44,9 +42,9 @@ def search_queue() -> Pacer:
     """
     from ullgetthejob.hh.pacer import Pacer
 
-    calls_per_second = settings.number("HH_CALLS_PER_SECOND", 3)
+    calls_per_second = settings.HH_CALLS_PER_SECOND()
     return Pacer(
-        settings.text("PACER_TABLE"),
+        settings.PACER_TABLE(),
         calls_per_second=calls_per_second,
         patience_ms=round(1000 * MAX_QUEUED / calls_per_second),
         egress="default#searches",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    from ullgetthejob.platform.settings import Setting
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -55,7 +57,9 @@ def require_service(headers: Mapping[str, str], body: bytes) -> None:
     sent = headers.get("x-core-secret") or headers.get("x-orchestrator-secret")
     if not sent:
         raise Unauthorized("the header X-Core-Secret is missing")
-    matching = _find_secret(sent, "ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS")
+    matching = _find_secret(
+        sent, settings.ORCHESTRATOR_SECRET, settings.ORCHESTRATOR_SECRET_PREVIOUS
+    )
     if matching is None:
         raise Unauthorized("the header X-Core-Secret is wrong")
     _require_signature(headers.get("x-signature"), body, matching)
@@ -66,20 +70,20 @@ def require_admin(headers: Mapping[str, str]) -> None:
     sent = headers.get("x-admin-secret")
     if not sent:
         raise Unauthorized("the header X-Admin-Secret is missing")
-    if _find_secret(sent, "ADMIN_SECRET") is None:
+    if _find_secret(sent, settings.ADMIN_SECRET) is None:
         raise Unauthorized("the header X-Admin-Secret is wrong")
 
 
-def _find_secret(sent: str, *names: str) -> str | None:
-    """Return the secret among the variables *names* that equals *sent*, else ``None``. Since it may
+def _find_secret(sent: str, *known: Setting[str]) -> str | None:
+    """Return the secret among *known* that equals *sent*, else ``None``. Since it may
     have been rotated, each is read again once; the previous secret is read only when needed."""
     for is_retry in (False, True):
-        for name in names:
-            if is_retry and not secrets.refresh(name):
+        for setting in known:
+            if is_retry and not secrets.refresh(setting):
                 continue
-            known = secrets.read(name)
-            if known and _is_equal(known, sent):
-                return known
+            secret = secrets.read(setting)
+            if secret and _is_equal(secret, sent):
+                return secret
     return None
 
 
@@ -105,7 +109,7 @@ def invalid_token() -> Unauthorized:
 
 def _require_signature(sent: str | None, body: bytes, secret: str) -> None:
     if sent is None:
-        if body and settings.flag("REQUIRE_SIGNATURE"):
+        if body and settings.REQUIRE_SIGNATURE():
             raise Unauthorized("the header X-Signature is missing", code="invalid_signature")
         return
     expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -35,10 +35,10 @@ PROTOCOLS = {
 }
 # The variables with the endpoint of a single service, named as in AWS's SDKs.
 ENDPOINTS = {
-    "dynamodb": "AWS_ENDPOINT_URL_DYNAMODB",
-    "kms": "AWS_ENDPOINT_URL_KMS",
-    "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-    "sqs": "AWS_ENDPOINT_URL_SQS",
+    "dynamodb": settings.AWS_ENDPOINT_URL_DYNAMODB,
+    "kms": settings.AWS_ENDPOINT_URL_KMS,
+    "secretsmanager": settings.AWS_ENDPOINT_URL_SECRETS_MANAGER,
+    "sqs": settings.AWS_ENDPOINT_URL_SQS,
 }
 TIMEOUT_S = 3
 ATTEMPTS = 3
@@ -100,10 +100,10 @@ class _Service:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.region = settings.text("AWS_REGION")
+        self.region = settings.AWS_REGION()
         suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
         default = f"https://{name}.{self.region}.{suffix}"
-        endpoint = settings.text(ENDPOINTS[name], settings.text("AWS_ENDPOINT_URL", default))
+        endpoint = ENDPOINTS[name]() or settings.AWS_ENDPOINT_URL() or default
         address = urlsplit(endpoint)
         self.host = address.netloc
         self._encrypted = address.scheme == "https"
@@ -188,7 +188,7 @@ def signed(
     """
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # AWS compares it with real time
     headers = {**headers, "x-amz-date": moment}
-    session = settings.text("AWS_SESSION_TOKEN", "")
+    session = settings.AWS_SESSION_TOKEN()
     if session:
         headers["x-amz-security-token"] = session
     names = sorted(headers)
@@ -202,10 +202,10 @@ def signed(
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
-    key = _signing_key(settings.text("AWS_SECRET_ACCESS_KEY"), scope)
+    key = _signing_key(settings.AWS_SECRET_ACCESS_KEY(), scope)
     signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={settings.text('AWS_ACCESS_KEY_ID')}/{scope}, "
+        f"AWS4-HMAC-SHA256 Credential={settings.AWS_ACCESS_KEY_ID()}/{scope}, "
         f"SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     return headers

@@ -35,7 +35,7 @@ def encrypt(plaintext: str, context: dict[str, str]) -> str:
     Raises :class:`~ullgetthejob.platform.errors.Unavailable`.
     """
     request = {
-        "KeyId": settings.text("TOKEN_KEY_ID"),
+        "KeyId": settings.TOKEN_KEY_ID(),
         "Plaintext": base64.b64encode(plaintext.encode()).decode(),
         "EncryptionContext": context,
     }
@@ -55,10 +55,10 @@ def decrypt(ciphertext: str, context: dict[str, str]) -> str:
 
 def decrypt_with_key_info(ciphertext: str, context: dict[str, str]) -> Decrypted:
     """Return the text as :func:`decrypt` does, and whether the previous key decrypted it."""
-    text = _decrypt(settings.text("TOKEN_KEY_ID"), ciphertext, context)
+    text = _decrypt(settings.TOKEN_KEY_ID(), ciphertext, context)
     if text is not None:
         return Decrypted(text, by_previous_key=False)
-    previous = settings.text("TOKEN_KEY_ID_PREVIOUS", "")
+    previous = settings.TOKEN_KEY_ID_PREVIOUS()
     text = _decrypt(previous, ciphertext, context) if previous else None
     if text is None:
         raise Undecryptable

@@ -63,7 +63,7 @@ def acquire(name: str, *, seconds: int, now: datetime) -> Lease | None:
 def _update(name: str, update: str, condition: str, values: dict[str, str | int]) -> bool:
     """Return whether the update holds now: done, or done by an earlier attempt whose response was
     lost."""
-    table = settings.text("LEASE_TABLE")
+    table = settings.LEASE_TABLE()
     is_done, item = dynamodb.update_item(
         table, {"pk": name}, update, values, _unavailable, condition=condition
     )

@@ -77,7 +77,7 @@ def _ms(moment: datetime) -> int:
 
 
 def _table() -> str:
-    return settings.text("ONE_TIME_TABLE")
+    return settings.ONE_TIME_TABLE()
 
 
 def _unavailable() -> Unavailable:

@@ -65,9 +65,7 @@ def conninfo() -> str:
     dbname``) is converted to one, with full verification of TLS. Raises
     :class:`DatabaseUnavailable`, :class:`~ullgetthejob.platform.settings.SettingMissing`.
     """
-    value = secrets.read("DATABASE_URL")
-    if value is None:
-        raise settings.SettingMissing("DATABASE_URL")
+    value = secrets.require(settings.DATABASE_URL)
     if not value.lstrip().startswith("{"):
         try:
             return normalised(value)
@@ -97,12 +95,12 @@ def _rds_secret(value: str) -> dict[str, Any]:
         content = {}
     for key in ("host", "username", "password"):
         if not isinstance(content, dict) or not content.get(key):
-            raise secrets.wrong_shape("DATABASE_URL", key)
+            raise secrets.wrong_shape(settings.DATABASE_URL.name, key)
     return dict(content)
 
 
 def _root_certificates() -> str:
-    path = settings.text("DATABASE_TLS_ROOT_CERTIFICATES", "public")
+    path = settings.DATABASE_TLS_ROOT_CERTIFICATES()
     if path != "public":
         return path
     import certifi
@@ -197,7 +195,7 @@ def _connect() -> psycopg.Connection[dict[str, Any]]:
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             cause = cause_of(error)
             logger.warning("the database refused a connection", cause=cause)
-            if cause == "password_refused" and secrets.refresh("DATABASE_URL"):
+            if cause == "password_refused" and secrets.refresh(settings.DATABASE_URL):
                 continue
             # Not "from error": libpq's text may name the whole address.
             raise DatabaseUnavailable from None

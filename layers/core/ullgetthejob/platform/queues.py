@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import settings
 from ullgetthejob.platform.telemetry import count, flush, logger, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from ullgetthejob.platform.settings import Setting
 
-def notify(queue: str, payload: dict[str, str], *, after_s: int = 0) -> None:
-    """Send a wake-up to *queue* (the variable that holds its URL) with *payload*, such as
+
+def notify(queue: Setting[str], payload: dict[str, str], *, after_s: int = 0) -> None:
+    """Send a wake-up to *queue* (the setting with its URL) with *payload*, such as
     ``{"account_id": …}``; it is delivered *after_s* seconds later, at most 900."""
     from ullgetthejob.platform import aws  # imports TLS, which most cold starts do not need
 
     request: dict[str, Any] = {
-        "QueueUrl": settings.text(queue),
+        "QueueUrl": queue(),
         "MessageBody": json.dumps(payload),
     }
     if after_s:
@@ -30,7 +31,7 @@ def notify(queue: str, payload: dict[str, str], *, after_s: int = 0) -> None:
     try:
         aws.call("sqs", "SendMessage", request)
     except aws.AwsError as error:
-        logger.warning("a wake-up was not sent", queue=queue, error_type=error.code)
+        logger.warning("a wake-up was not sent", queue=queue.name, error_type=error.code)
         count("NotificationsLost")
 
 

@@ -17,16 +17,17 @@ wrong ones are sent.
 from __future__ import annotations
 
 import json
-import re
 import time
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.platform.settings import REFERENCE
 from ullgetthejob.platform.telemetry import logger
 
-REFERENCE = re.compile(
-    r"secretsmanager:(?P<arn>[^#@]+)(?:#(?P<key>[^@]+))?(?:@(?P<stage>[A-Za-z]+))?"
-)
+if TYPE_CHECKING:
+    from ullgetthejob.platform.settings import Setting
+
 CURRENT = "AWSCURRENT"
 CACHE_TTL_S = 300
 REREAD_INTERVAL_S = 5
@@ -35,13 +36,13 @@ _cache: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, when it
 _no_batch_until = 0.0  # BatchGetSecretValue was refused: none before this moment
 
 
-def read(name: str) -> str | None:
-    """Return the value of the variable *name*, or of the secret that it refers to; ``None``: unset.
+def read(setting: Setting[str]) -> str | None:
+    """Return the value of *setting*, or of the secret that it refers to; ``None``: unset.
 
     A version stage that does not exist (no AWSPREVIOUS before the first rotation) is ``None`` too.
     Raises :class:`~ullgetthejob.platform.errors.Unavailable` when Secrets Manager does not answer.
     """
-    value = settings.text(name, "")
+    value = setting.get()
     if not value:
         return None
     reference = REFERENCE.fullmatch(value)
@@ -53,8 +54,16 @@ def read(name: str) -> str | None:
     try:
         found = json.loads(content)[reference["key"]]
     except (ValueError, KeyError, TypeError):
-        raise wrong_shape(name, reference["key"]) from None
+        raise wrong_shape(setting.name, reference["key"]) from None
     return None if found is None else str(found)
+
+
+def require(setting: Setting[str]) -> str:
+    """Return the value as :func:`read` does. Raises :class:`~settings.SettingMissing` too."""
+    value = read(setting)
+    if value is None:
+        raise settings.SettingMissing(f"{setting.name} is not set; it must be {setting}")
+    return value
 
 
 def wrong_shape(name: str, key: str) -> Unavailable:
@@ -63,13 +72,13 @@ def wrong_shape(name: str, key: str) -> Unavailable:
     return Unavailable("a secret has another shape than Core needs", code="secrets_unavailable")
 
 
-def refresh(name: str) -> bool:
-    """Read the secret of the variable *name* again; return whether it has changed.
+def refresh(setting: Setting[str]) -> bool:
+    """Read the secret of *setting* again; return whether it has changed.
 
     ``False`` if the variable contains the value itself, and if the secret was read a moment ago.
     Raises as :func:`read` does.
     """
-    reference = REFERENCE.fullmatch(settings.text(name, ""))
+    reference = REFERENCE.fullmatch(setting.get() or "")
     if reference is None:
         return False
     key = (reference["arn"], reference["stage"] or CURRENT)

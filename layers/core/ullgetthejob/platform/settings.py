@@ -1,51 +1,268 @@
-"""Settings: environment variables, read here and nowhere else.
+"""Settings: environment variables, declared and read here and nowhere else.
 
-A function never passes the whole environment on: each setting is named where it is used. Secrets
-are read through :mod:`ullgetthejob.platform.secrets`.
+Each setting is a constant of this module, named like its variable, with its type, its bounds, its
+default and its meaning; ``settings.LEASE_TABLE()`` returns its value. An empty variable counts as
+unset. A function passes those that its code may read to :func:`require`, so that a deployment with
+a wrong one fails when a function starts and not when a person first needs the setting. The values
+of secrets are read through :mod:`ullgetthejob.platform.secrets`.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from math import inf
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+REFERENCE = re.compile(
+    r"secretsmanager:(?P<arn>[^#@]+)(?:#(?P<key>[^@]+))?(?:@(?P<stage>[A-Za-z]+))?"
+)
 
 
-class SettingMissing(RuntimeError):
-    """A required variable is not set. The message names the variable, never a value."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"the environment variable {name} is not set")
+class SettingInvalid(ValueError):
+    """Variables are missing or malformed. The message names them, never a value."""
 
 
-def text(name: str, default: str | None = None) -> str:
-    """Return a plain setting, or *default* if it is unset or empty.
+class SettingMissing(SettingInvalid):
+    """A required variable is not set."""
 
-    Raises :class:`SettingMissing` if there is no default either.
+
+class Setting(Generic[T]):
+    """A setting, read from the environment variable *name* by calling it.
+
+    *parse* returns the value of a text or raises ``ValueError``; *kind* says which texts it
+    accepts. Without a *default* the setting is required.
     """
-    value = os.environ.get(name) or default
-    if value is None:
-        raise SettingMissing(name)
-    return value
+
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        parse: Callable[[str], T],
+        kind: str,
+        default: T | None = None,
+    ) -> None:
+        self.name = name
+        self.meaning = meaning
+        self.kind = kind
+        self.default = default
+        self._parse = parse
+
+    def __call__(self) -> T:
+        """Return the value, or the default if it is unset.
+
+        Raises :class:`SettingMissing` without a default, :class:`SettingInvalid`.
+        """
+        text = os.environ.get(self.name)
+        if not text:
+            if self.default is None:
+                raise SettingMissing(f"{self.name} is not set; it must be {self}")
+            return self.default
+        try:
+            return self._parse(text)
+        except ValueError:
+            raise SettingInvalid(f"{self.name} must be {self}") from None
+
+    def get(self) -> T | None:
+        """Return the value; ``None`` if it is unset and has no default."""
+        return self() if os.environ.get(self.name) else self.default
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.meaning})"
 
 
-def number(name: str, default: float) -> float:
-    """Return a setting that is a number. Raises ``ValueError``, which names the variable."""
-    value = os.environ.get(name)
-    if not value:
-        return default
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"the environment variable {name} must be a number") from None
+def require(*needed: Setting[Any]) -> None:
+    """Check the settings that a function needs, and those of the database, which all need, when it
+    starts in Lambda; elsewhere nothing.
 
-
-def flag(name: str) -> bool:
-    """Return a setting that is ``true`` or ``false`` (the default). Raises ``ValueError``."""
-    value = (os.environ.get(name) or "false").lower()
-    if value not in ("true", "false"):
-        raise ValueError(f"the environment variable {name} must be true or false")
-    return value == "true"
+    Raises :class:`SettingInvalid`, which names each that is missing or malformed. Of a secret only
+    the variable is checked: nothing is read from Secrets Manager.
+    """
+    if "AWS_LAMBDA_RUNTIME_API" not in os.environ:
+        return
+    problems = []
+    for setting in (*DATABASE, *needed):
+        try:
+            setting()
+        except SettingInvalid as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingInvalid("; ".join(problems))
 
 
 def starting_with(prefix: str) -> list[str]:
     """Return the values of all variables whose value starts with *prefix*."""
     return [value for value in os.environ.values() if value.startswith(prefix)]
+
+
+# ── types ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _text(name: str, meaning: str, default: str | None = None) -> Setting[str]:
+    return Setting(name, meaning, str, "a text", default)
+
+
+def _secret(name: str, meaning: str, default: str | None = None) -> Setting[str]:
+    kind = "a secret or secretsmanager:<arn>[#<key>][@<stage>]"
+    return Setting(name, meaning, _parse_secret, kind, default)
+
+
+def _url(
+    name: str, meaning: str, default: str | None = None, *, scheme: str = "http"
+) -> Setting[str]:
+    pattern = re.compile(rf"{scheme}s?://[^\s/]\S*")
+    kind = f"a URL beginning with {scheme}:// or {scheme}s://"
+    return Setting(name, meaning, lambda text: _matching(pattern, text), kind, default)
+
+
+def _number(name: str, meaning: str, default: float, *, above: float) -> Setting[float]:
+    def parse(text: str) -> float:
+        return _within(float(text), above < float(text) < inf)
+
+    return Setting(name, meaning, parse, f"a number above {above:g}", default)
+
+
+def _whole_number(name: str, meaning: str, default: int, *, least: int) -> Setting[int]:
+    def parse(text: str) -> int:
+        return int(_within(float(text), least <= float(text) < inf))
+
+    return Setting(name, meaning, parse, f"a whole number, {least} or more", default)
+
+
+def _flag(name: str, meaning: str) -> Setting[bool]:
+    values = {"true": True, "false": False}
+
+    def parse(text: str) -> bool:
+        if text.lower() not in values:
+            raise ValueError
+        return values[text.lower()]
+
+    return Setting(name, meaning, parse, "true or false", default=False)
+
+
+def _one_of(name: str, meaning: str, *choices: str) -> Setting[str]:
+    """Return a setting with one of *choices*; the first is the default."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return Setting(name, meaning, parse, " or ".join(choices), choices[0])
+
+
+def _parse_secret(text: str) -> str:
+    return _matching(REFERENCE, text) if text.startswith("secretsmanager:") else text
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> str:
+    if pattern.fullmatch(text) is None:
+        raise ValueError
+    return text
+
+
+def _within(value: float, is_within: bool) -> float:
+    if not is_within:
+        raise ValueError
+    return value
+
+
+# ── the database, secrets and keys ───────────────────────────────────────────────────────────────
+
+DATABASE_URL = _secret("DATABASE_URL", "connection URL of Postgres, or RDS's JSON")
+DATABASE_TLS_ROOT_CERTIFICATES = _text(
+    "DATABASE_TLS_ROOT_CERTIFICATES", "PEM file of the database's authorities, or public", "public"
+)
+ORCHESTRATOR_SECRET = _secret("ORCHESTRATOR_SECRET", "shared with the BFF")
+ORCHESTRATOR_SECRET_PREVIOUS = _secret(
+    "ORCHESTRATOR_SECRET_PREVIOUS", "the secret of the BFF before its rotation", ""
+)
+REQUIRE_SIGNATURE = _flag("REQUIRE_SIGNATURE", "whether service calls must be signed")
+ADMIN_SECRET = _secret("ADMIN_SECRET", "of the administrator; without it there is none", "")
+SECRET_KEY_BASE = _secret("SECRET_KEY_BASE", "signs Core's own tokens")
+SECRET_KEY_BASE_PREVIOUS = _secret(
+    "SECRET_KEY_BASE_PREVIOUS", "the signing secret before its rotation", ""
+)
+TOKEN_KEY_ID = _text("TOKEN_KEY_ID", "KMS key that encrypts the tokens of hh.ru")
+TOKEN_KEY_ID_PREVIOUS = _text("TOKEN_KEY_ID_PREVIOUS", "KMS key before TOKEN_KEY_ID", "")
+
+# ── hh.ru ────────────────────────────────────────────────────────────────────────────────────────
+
+HH_API_URL = _url("HH_API_URL", "hh.ru's API")
+HH_OAUTH_URL = _url("HH_OAUTH_URL", "hh.ru's address for logins")
+HH_REDIRECT_URI = _url("HH_REDIRECT_URI", "redirect URI registered at hh.ru")
+HH_USER_AGENT = _text("HH_USER_AGENT", "name and contact that hh.ru requires of a client")
+HH_CLIENT_ID = _secret("HH_CLIENT_ID", "of the application registered at hh.ru", "")
+HH_CLIENT_SECRET = _secret("HH_CLIENT_SECRET", "of the application registered at hh.ru", "")
+HH_ACCESS_TOKEN = _secret("HH_ACCESS_TOKEN", "a ready application token of hh.ru", "")
+HH_CALLS_PER_SECOND = _number("HH_CALLS_PER_SECOND", "calls to hh.ru per second", 3, above=0)
+APP_URL = _url("APP_URL", "page to which people return from hh.ru; else HH_REDIRECT_URI", "")
+
+# ── tables and queues ────────────────────────────────────────────────────────────────────────────
+
+PACER_TABLE = _text("PACER_TABLE", "DynamoDB table of the pacer")
+LEASE_TABLE = _text("LEASE_TABLE", "DynamoDB table of leases")
+ONE_TIME_TABLE = _text("ONE_TIME_TABLE", "DynamoDB table of one-time tokens")
+BUCKET_TABLE = _text("BUCKET_TABLE", "DynamoDB table of token buckets")
+CONNECTION_TABLE = _text("CONNECTION_TABLE", "DynamoDB table of WebSocket connections")
+APPLIER_QUEUE_URL = _url("APPLIER_QUEUE_URL", "SQS queue of the applier")
+BROADCASTER_QUEUE_URL = _url("BROADCASTER_QUEUE_URL", "SQS queue of the broadcaster")
+FETCH_QUEUE_URL = _url("FETCH_QUEUE_URL", "SQS queue of the fetch worker")
+PUBLIC_FEED_QUEUE_URL = _url("PUBLIC_FEED_QUEUE_URL", "SQS queue of the public feed")
+
+# ── limits ───────────────────────────────────────────────────────────────────────────────────────
+
+RATE_LIMIT_SUBMIT_CAPACITY = _whole_number(
+    "RATE_LIMIT_SUBMIT_CAPACITY", "applications that an account may submit at once", 20, least=1
+)
+RATE_LIMIT_SUBMIT_PER_HOUR = _number(
+    "RATE_LIMIT_SUBMIT_PER_HOUR", "applications that it regains per hour", 8, above=0
+)
+FETCH_DETAILS_PER_RUN = _whole_number(
+    "FETCH_DETAILS_PER_RUN", "vacancies that a run reads in full", 30, least=0
+)
+
+# ── the BFF and the WebSocket ────────────────────────────────────────────────────────────────────
+
+API_BASE_URL = _url("API_BASE_URL", "the BFF; without it no public feed is posted", "")
+BFF_BROADCAST = _one_of("BFF_BROADCAST", "whether the public feed is posted", "on", "off")
+WEBSOCKET_URL = _url("WEBSOCKET_URL", "the WebSocket for clients", scheme="ws")
+WEBSOCKET_API_ENDPOINT = _url("WEBSOCKET_API_ENDPOINT", "API Gateway's @connections")
+
+# ── of Lambda, the libraries and the local cloud ─────────────────────────────────────────────────
+
+AWS_REGION = _text("AWS_REGION", "set by Lambda")
+AWS_ACCESS_KEY_ID = _text("AWS_ACCESS_KEY_ID", "set by Lambda")
+AWS_SECRET_ACCESS_KEY = _text("AWS_SECRET_ACCESS_KEY", "set by Lambda")
+AWS_SESSION_TOKEN = _text("AWS_SESSION_TOKEN", "set by Lambda", "")
+AWS_ENDPOINT_URL = _url("AWS_ENDPOINT_URL", "another endpoint than AWS's", "")
+AWS_ENDPOINT_URL_DYNAMODB = _url("AWS_ENDPOINT_URL_DYNAMODB", "the same, of DynamoDB", "")
+AWS_ENDPOINT_URL_KMS = _url("AWS_ENDPOINT_URL_KMS", "the same, of KMS", "")
+AWS_ENDPOINT_URL_SECRETS_MANAGER = _url(
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER", "the same, of Secrets Manager", ""
+)
+AWS_ENDPOINT_URL_SQS = _url("AWS_ENDPOINT_URL_SQS", "the same, of SQS", "")
+POWERTOOLS_METRICS_NAMESPACE = _text(
+    "POWERTOOLS_METRICS_NAMESPACE", "namespace of the metrics", "UllGetTheJob"
+)
+SSL_CERT_FILE = _text("SSL_CERT_FILE", "PEM file of the authorities; else certifi's", "")
+
+# ── what functions need together ─────────────────────────────────────────────────────────────────
+
+DATABASE = (DATABASE_URL, DATABASE_TLS_ROOT_CERTIFICATES)  # of every function
+USER_TOKENS = (SECRET_KEY_BASE, SECRET_KEY_BASE_PREVIOUS)
+SERVICE_CALLS = (
+    *USER_TOKENS,
+    ORCHESTRATOR_SECRET,
+    ORCHESTRATOR_SECRET_PREVIOUS,
+    REQUIRE_SIGNATURE,
+)
+HH_CALLS = (HH_API_URL, HH_USER_AGENT, HH_CALLS_PER_SECOND, PACER_TABLE, LEASE_TABLE, TOKEN_KEY_ID)
+HH_LOGIN = (HH_CLIENT_ID, HH_CLIENT_SECRET)
+HH_APPLICATION = (*HH_LOGIN, HH_ACCESS_TOKEN)
+SUBMIT_BUCKET = (BUCKET_TABLE, RATE_LIMIT_SUBMIT_CAPACITY, RATE_LIMIT_SUBMIT_PER_HOUR)

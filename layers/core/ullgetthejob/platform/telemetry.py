@@ -21,9 +21,7 @@ SERVICE = "ullgetthejob-core"
 CODE = re.compile(r"[A-Za-z0-9_]{1,64}")  # an error code, never free text
 
 logger = Logger(service=SERVICE)
-_metrics = Metrics(
-    namespace=settings.text("POWERTOOLS_METRICS_NAMESPACE", "UllGetTheJob"), service=SERVICE
-)
+_metrics = Metrics(namespace=settings.POWERTOOLS_METRICS_NAMESPACE(), service=SERVICE)
 
 
 def count(fact: str, value: float = 1) -> None:

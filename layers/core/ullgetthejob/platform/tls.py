@@ -13,4 +13,4 @@ def context() -> ssl.SSLContext:
     """Return a context that verifies servers by ``SSL_CERT_FILE`` if set, else by certifi."""
     import certifi
 
-    return ssl.create_default_context(cafile=settings.text("SSL_CERT_FILE", certifi.where()))
+    return ssl.create_default_context(cafile=settings.SSL_CERT_FILE() or certifi.where())

@@ -20,7 +20,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import postgres, queues
+from ullgetthejob.platform import postgres, queues, settings
 from ullgetthejob.platform.telemetry import gauge
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-QUEUE = "PUBLIC_FEED_QUEUE_URL"
+QUEUE = settings.PUBLIC_FEED_QUEUE_URL
 ENTRY_RETENTION = timedelta(days=30)
 
 INSERT_ENTRIES = """

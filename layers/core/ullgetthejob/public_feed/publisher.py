@@ -237,9 +237,9 @@ def payload(jobs: list[dict[str, str]], *, total: int, now: datetime) -> bytes:
 
 def disabled_reason() -> str | None:
     """Return why the settings disable the feed, or ``None`` when it is enabled."""
-    if settings.text("BFF_BROADCAST", "on") == "off":
+    if settings.BFF_BROADCAST() == "off":
         return "off"
-    return None if settings.text("API_BASE_URL", "") else "no_api_base_url"
+    return None if settings.API_BASE_URL() else "no_api_base_url"
 
 
 def post(body: bytes, *, request_id: str) -> Reply:
@@ -251,10 +251,8 @@ def post(body: bytes, *, request_id: str) -> Reply:
 
     import httpx
 
-    secret = secrets.read("ORCHESTRATOR_SECRET")
-    if secret is None:
-        raise settings.SettingMissing("ORCHESTRATOR_SECRET")
-    url = settings.text("API_BASE_URL").rstrip("/") + PATH
+    secret = secrets.require(settings.ORCHESTRATOR_SECRET)
+    url = settings.API_BASE_URL().rstrip("/") + PATH
     headers = {
         "Content-Type": "application/json",
         "X-Core-Secret": secret,
@@ -284,7 +282,7 @@ def post(body: bytes, *, request_id: str) -> Reply:
         logger.warning("the BFF is unreachable", error_type=type(error).__name__)
         return Reply(None, "unreachable")
     if code in (401, 403):  # our secret may have been rotated: the next post has the new one
-        secrets.refresh("ORCHESTRATOR_SECRET")
+        secrets.refresh(settings.ORCHESTRATOR_SECRET)
     return Reply(code, f"http_{code}")
 
 

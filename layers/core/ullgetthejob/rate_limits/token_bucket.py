@@ -41,10 +41,14 @@ from ullgetthejob.platform.errors import Unavailable
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ullgetthejob.platform.settings import Setting
+
 Action = Literal["submit"]
 
-# Capacity and tokens an hour, unless RATE_LIMIT_<ACTION>_CAPACITY and …_PER_HOUR are set.
-DEFAULTS: dict[Action, tuple[int, float]] = {"submit": (20, 8)}
+# Capacity and tokens an hour.
+RULES: dict[Action, tuple[Setting[int], Setting[float]]] = {
+    "submit": (settings.RATE_LIMIT_SUBMIT_CAPACITY, settings.RATE_LIMIT_SUBMIT_PER_HOUR)
+}
 
 # How many grants a bucket remembers. The items in DynamoDB have lists of exactly this length:
 # another number needs another attribute than ``ids``.
@@ -137,15 +141,8 @@ _last_tat: dict[str, int] = {}  # by key: what this process saw last, as a hint 
 
 def rule(action: Action) -> Rule:
     """Return the rule of *action*. Raises ``ValueError`` when its settings are out of range."""
-    capacity, per_hour = DEFAULTS[action]
-    name = f"RATE_LIMIT_{action.upper()}"
-    configured = Rule(
-        int(settings.number(f"{name}_CAPACITY", capacity)),
-        settings.number(f"{name}_PER_HOUR", per_hour),
-    )
-    if configured.capacity < 1 or configured.per_hour <= 0:
-        raise ValueError(f"{name}_CAPACITY must be 1 or more, {name}_PER_HOUR more than 0")
-    return configured
+    capacity, per_hour = RULES[action]
+    return Rule(capacity(), per_hour())
 
 
 def acquire(action: Action, owner: UUID, *, spend_id: str, now: datetime) -> Granted | Denied:
@@ -213,14 +210,14 @@ def refill(action: Action, owner: UUID, *, now: datetime) -> None:
 
 def _get_item(key: str) -> dynamodb.Item:
     """Return the bucket's item; empty without one."""
-    return dynamodb.get_item(settings.text("BUCKET_TABLE"), {"pk": key}, _unavailable)
+    return dynamodb.get_item(settings.BUCKET_TABLE(), {"pk": key}, _unavailable)
 
 
 def _update_item(key: str, branch: _Branch, values: dict[str, Any]) -> tuple[bool, dynamodb.Item]:
     """Return whether the condition held, and the item as it is afterwards."""
     expressions = f"{branch.update} {branch.condition}"
     return dynamodb.update_item(
-        settings.text("BUCKET_TABLE"),
+        settings.BUCKET_TABLE(),
         {"pk": key},
         branch.update,
         # DynamoDB refuses values that no expression uses.

@@ -93,7 +93,7 @@ def run(
     """
 
     async def serve() -> set[UUID]:
-        client = poster or sockets.client_for(settings.text("WEBSOCKET_API_ENDPOINT"))
+        client = poster or sockets.client_for(settings.WEBSOCKET_API_ENDPOINT())
         broadcast = _Broadcast(connection, client, clock, real_ms, time.monotonic() + budget_s)
         return await broadcast.serve(account_ids)
 

@@ -321,7 +321,7 @@ def _account_key(account_id: UUID, connection_id: str) -> dict[str, str]:
 
 
 def _table() -> str:
-    return settings.text("CONNECTION_TABLE")
+    return settings.CONNECTION_TABLE()
 
 
 def _unavailable() -> Unavailable:

@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ullgetthejob.platform import postgres, queues
+from ullgetthejob.platform import postgres, queues, settings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-QUEUE = "BROADCASTER_QUEUE_URL"
+QUEUE = settings.BROADCASTER_QUEUE_URL
 EVENT_RETENTION = timedelta(days=7)
 # API Gateway: a frame has at most 32 KB; the fields around the data need less than the rest.
 MAX_DATA_BYTES = 31 * 1024

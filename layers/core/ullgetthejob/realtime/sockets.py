@@ -72,7 +72,7 @@ class Sockets:
         self._origin = f"{address.scheme}://{address.netloc}"
         self._host = address.netloc
         self._path = address.path.rstrip("/")
-        self._region = settings.text("AWS_REGION")
+        self._region = settings.AWS_REGION()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=MAX_CONCURRENT_POSTS,

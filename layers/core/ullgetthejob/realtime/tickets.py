@@ -66,7 +66,7 @@ def issue(*, person: Person, now: datetime) -> Ticket:
     }
     ticket = one_time_tokens.issue(KIND, content, life=TICKET_LIFETIME, now=now)
     count("TicketsIssued")
-    url = f"{settings.text('WEBSOCKET_URL')}?{urlencode({'ticket': ticket})}"
+    url = f"{settings.WEBSOCKET_URL()}?{urlencode({'ticket': ticket})}"
     return Ticket(ticket=ticket, url=url, expires_at=now + TICKET_LIFETIME)
 
 

@@ -208,7 +208,7 @@ def _endpoint(request: dict[str, Any]) -> str:
     """Return the address of ``@connections``: the setting, else the origin of the request."""
     domain = request["domainName"]
     scheme = "http" if ":" in domain else "https"  # a port means the local cloud
-    return settings.text("WEBSOCKET_API_ENDPOINT", f"{scheme}://{domain}/{request['stage']}")
+    return settings.WEBSOCKET_API_ENDPOINT.get() or f"{scheme}://{domain}/{request['stage']}"
 
 
 # ── the routes ───────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from ullgetthejob.platform import settings
 from ullgetthejob.saved_searches import pagination
 from ullgetthejob.saved_searches.pagination import Plan
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-QUEUE = "FETCH_QUEUE_URL"
+QUEUE = settings.FETCH_QUEUE_URL
 State = Literal["running", "completed", "partial", "failed"]
 Trigger = Literal["schedule", "request"]
 

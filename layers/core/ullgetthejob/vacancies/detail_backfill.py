@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-DETAILS_PER_RUN = 30
 RETRY_AFTER = timedelta(days=1)  # for a vacancy that could not be read
 RECHECK_AFTER = timedelta(days=7)  # for a vacancy that is open, but no longer found
 NEWEST_SCANNED = 20_000  # vacancies a minute
@@ -109,7 +108,7 @@ UPDATE_VACANCY_RELEASED = """
 
 def details_per_run() -> int:
     """Return how many calls a run may spend on details."""
-    return int(settings.number("FETCH_DETAILS_PER_RUN", DETAILS_PER_RUN))
+    return settings.FETCH_DETAILS_PER_RUN()
 
 
 def backfill(
