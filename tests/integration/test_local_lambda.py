@@ -78,14 +78,16 @@ def runtime(request):
 @pytest.fixture
 def cloud(tmp_path, runtime):
     @contextlib.asynccontextmanager
-    async def start(code=HANDLER, timeout=5, concurrency=3, layers=(), clock=None, memory=256):
+    async def start(
+        code=HANDLER, timeout=5, concurrency=3, layers=(), clock=None, memory=256, variables=None
+    ):
         folder = tmp_path / "code"
         folder.mkdir(exist_ok=True)
         (folder / "app.py").write_text(textwrap.dedent(code))
         names = tuple(layer.logical_id for layer in layers)
         function = Function(
-            "F", "python3.13", "app.handler", folder, {"GREETING": "hi"}, memory, timeout,
-            concurrency, names, (),
+            "F", "python3.13", "app.handler", folder, variables or {"GREETING": "hi"}, memory,
+            timeout, concurrency, names, (),
         )  # fmt: skip
         template = Template(
             {"F": function}, dict(zip(names, layers, strict=True)), {}, {}, HttpApi()
@@ -278,6 +280,38 @@ def test_failed_init_is_reported(cloud, code, kind, message):
             assert f"Status: error\tError Type: {kind}" in functions.log
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("FETCH_QUEUE_URL", None, "is not set; it must be a URL"),
+        ("FETCH_QUEUE_URL", "a-secret-text", "must be a URL"),
+        ("FETCH_DETAILS_PER_RUN", "-8", "must be a whole number, 0 or more"),
+        ("DATABASE_URL", "", "is not set; it must be a secret"),
+        ("DATABASE_URL", "secretsmanager:#a-key", "must be a secret"),
+    ],
+)
+def test_init_fails_with_the_name_of_a_wrong_setting(cloud, name, value, problem):
+    code = (REPOSITORY / "functions" / "fetcher" / "app.py").read_text()
+    core = Layer("Core", REPOSITORY / "layers" / "core")
+    variables = {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none?connect_timeout=1",
+        "FETCH_QUEUE_URL": "http://127.0.0.1:9/queue",
+        "FETCH_DETAILS_PER_RUN": "8",
+    }
+
+    async def scenario(variables):
+        async with cloud(code, layers=[core], variables=variables, timeout=20) as functions:
+            return await functions.invoke(), functions.log
+
+    (answer, error), log = asyncio.run(scenario(variables))
+    assert error != "SettingInvalid"  # with all settings it starts, and misses its database
+    wrong = {**variables, name: value}
+    (answer, error), log = asyncio.run(scenario({k: v for k, v in wrong.items() if v is not None}))
+    assert error == answer["errorType"] == "SettingInvalid"
+    assert answer["errorMessage"].startswith(f"{name} {problem}")
+    assert not value or value not in answer["errorMessage"] + log.split("SettingInvalid", 1)[1]
 
 
 def test_slow_init_restarts_within_the_function_timeout(cloud, monkeypatch):

@@ -131,9 +131,8 @@ def test_account_has_the_pair_of_the_latest_login(connected):
 def test_expiry_is_rounded_down_to_the_second(connected):
     account_id = connected.account()
     now = datetime(2027, 1, 15, 12, 0, 0, 999_999, tzinfo=UTC)
-    token_store.encrypt_and_save(
-        account_id, None, TokenPair("A", "R", 60), connection=postgres.connection(), now=now
-    )
+    encrypted = token_store.encrypt(account_id, TokenPair("A", "R", 60))
+    token_store.save(encrypted, user_id=None, connection=postgres.connection(), now=now)
     assert connected.row(account_id)["expires_at"] == datetime(2027, 1, 15, 12, 1)
     pair = token_store.read(account_id, connection=postgres.connection(), now=now)
     assert pair == TokenPair("A", "R", 59)
@@ -357,7 +356,8 @@ def test_waiting_worker_uses_the_pair_that_another_stores(connected):
 
     def store_newer(connection):
         time.sleep(0.3)
-        token_store.encrypt_and_save(account_id, None, newer, connection=connection, now=now)
+        encrypted = token_store.encrypt(account_id, newer)
+        token_store.save(encrypted, user_id=None, connection=connection, now=now)
 
     with in_thread(store_newer):
         assert connected.token(account_id).current() == newer.access_token

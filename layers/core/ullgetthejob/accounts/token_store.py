@@ -150,18 +150,6 @@ def save(
     connection.execute(UPSERT_TOKENS, {**_values(encrypted, now), "user_id": user_id})
 
 
-def encrypt_and_save(
-    account_id: UUID,
-    user_id: UUID | None,
-    pair: TokenPair,
-    *,
-    connection: Connection,
-    now: datetime,
-) -> None:
-    """Encrypt and store *pair*: :func:`encrypt` and :func:`save`."""
-    save(encrypt(account_id, pair), user_id=user_id, connection=connection, now=now)
-
-
 def replace(
     encrypted: EncryptedTokens, old: StoredTokens, *, connection: Connection, now: datetime
 ) -> bool:

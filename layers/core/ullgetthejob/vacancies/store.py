@@ -24,7 +24,7 @@ from ullgetthejob.hh.models import Vacancy, VacancyDetail
 from ullgetthejob.vacancies import job, reposts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     import psycopg
@@ -160,8 +160,6 @@ WHERE external_id = %(id)s
 """
 
 SELECT_VACANCY_ID = "SELECT external_id FROM jobs WHERE id = %s"
-SELECT_VACANCIES = "SELECT vacancy FROM jobs WHERE external_id = ANY(%s) AND vacancy IS NOT NULL"
-SELECT_DETAIL = "SELECT detail FROM jobs WHERE external_id = %s AND detail IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -261,18 +259,6 @@ def vacancy_id_of(row_id: str, *, connection: Connection) -> str | None:
     """Return hh.ru's id of the row whose uuid is *row_id*; ``None`` if there is no such row."""
     row = connection.execute(SELECT_VACANCY_ID, (row_id,)).fetchone()
     return row["external_id"] if row else None
-
-
-def read_seen(ids: Sequence[str], *, connection: Connection) -> list[Vacancy]:
-    """Return the vacancies of these ids as the last search showed them, without unknown ids."""
-    rows = connection.execute(SELECT_VACANCIES, (list(ids),)).fetchall()
-    return [Vacancy.model_validate(row["vacancy"]) for row in rows]
-
-
-def read_detail(vacancy_id: str, *, connection: Connection) -> VacancyDetail | None:
-    """Return the vacancy as it was last read in full; ``None`` if it never was."""
-    row = connection.execute(SELECT_DETAIL, (vacancy_id,)).fetchone()
-    return VacancyDetail.model_validate(row["detail"]) if row else None
 
 
 def _vacancy_values(vacancy: Vacancy, text: bytes, digest: str) -> dict[str, Any]:

@@ -37,10 +37,6 @@ class PhraseIndex:
             {reading for word in self._words for reading in russian_text.readings(word.text)}
         )
 
-    def contains(self, phrase: str) -> bool:
-        """Return whether the text contains *phrase*."""
-        return self.find(phrase) is not None
-
     def find(self, phrase: str) -> str | None:
         """Return the first words that *phrase* matches, as the text has them; ``None`` if none."""
         words = _parse_phrase(phrase)
