@@ -145,12 +145,7 @@ async def _serving_core(
         lifeline=lifeline,
         clock=services.clock,
     )
-    connect = ConnectPage(
-        f"http://127.0.0.1:{settings.port}",
-        _of_any(environments, "ORCHESTRATOR_SECRET"),
-        redirect_uri=settings.redirect_uri,
-        oauth_url=_of_any(environments, "HH_OAUTH_URL"),
-    )
+    connect = _connect_page(settings, environments)
     sources = EventSources(
         template,
         functions,
@@ -175,6 +170,15 @@ async def _serving_core(
         await gateway.stop()
         await sources.stop()
         await functions.close()
+
+
+def _connect_page(settings: Settings, environments: dict[str, dict[str, str]]) -> ConnectPage:
+    return ConnectPage(
+        f"http://127.0.0.1:{settings.port}",
+        _of_any(environments, "ORCHESTRATOR_SECRET"),
+        redirect_uri=settings.redirect_uri,
+        oauth_url=_of_any(environments, "HH_OAUTH_URL"),
+    )
 
 
 async def _introduce_demo_user(settings: Settings, cloud: Cloud) -> None:

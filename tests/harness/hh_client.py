@@ -24,6 +24,16 @@ class Slots:
         self.pauses.append((reason, seconds))
 
 
+class Unpaced:
+    """A pacer that never waits, and ignores pauses: the real one has tests of its own."""
+
+    def wait(self, *, at_most_s):
+        """Return at once."""
+
+    def pause(self, reason, seconds):
+        """Do nothing."""
+
+
 class Tokens:
     """A token source that gives t1, then t2 after t1 was refused, and so on; records reasons."""
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import pytest
 from psycopg.rows import dict_row
 
 from ullgetthejob.hh import responses
@@ -14,6 +15,8 @@ from ullgetthejob.saved_searches import notifications
 from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psycopg
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -202,3 +205,20 @@ class NotificationHarness:
             for vacancy_id, seq in self.notified(account_id).items()
             if seq is not None
         }
+
+
+@pytest.fixture
+def harness(database_url: str, dynamodb_tables: dict[str, str]) -> Iterator[NotificationHarness]:
+    harness = NotificationHarness(database_url)
+    yield harness
+    harness.connection.close()
+
+
+@pytest.fixture
+def anna(harness: NotificationHarness) -> UUID:
+    return harness.account()
+
+
+@pytest.fixture
+def query(harness: NotificationHarness) -> UUID:
+    return harness.query()

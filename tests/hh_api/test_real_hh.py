@@ -7,20 +7,11 @@ import os
 
 import pytest
 
+from tests.harness.hh_client import Unpaced
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.search_parameters import SearchParameters
 
 pytestmark = pytest.mark.hh_api
-
-
-class NoPace:
-    """A handful of calls by hand need no shared pacer."""
-
-    def wait(self, *, at_most_s):
-        pass
-
-    def pause(self, reason, seconds):
-        pass
 
 
 class Given:
@@ -37,7 +28,7 @@ def hh():
     if missing:
         pytest.skip(f"not set: {', '.join(missing)}")
     url = os.environ.get("HH_API_URL") or "https://api.hh.ru"
-    return HHClient(url, user_agent=os.environ["HH_USER_AGENT"], pacer=NoPace(), token=Given())
+    return HHClient(url, user_agent=os.environ["HH_USER_AGENT"], pacer=Unpaced(), token=Given())
 
 
 def test_a_search_and_one_of_its_vacancies_are_read(hh):

@@ -16,8 +16,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from functions.health import app as health
+from tests.fixtures.core import ADMIN_HEADER, SERVICE_HEADER
 from tests.fixtures.wire import every_route, send
-from tests.harness import secrets_of_tests
 from ullgetthejob.platform import aws, postgres, secrets
 from ullgetthejob.platform.authentication import require_service
 from ullgetthejob.platform.errors import Unauthorized, Unavailable
@@ -186,7 +186,7 @@ def proxy(core, monkeypatch):
     monkeypatch.setenv(
         "DATABASE_URL", make_conninfo(core.database_url, host="127.0.0.1", port=proxy.port)
     )
-    monkeypatch.setenv("ADMIN_SECRET", secrets_of_tests.ADMIN[1])
+    monkeypatch.setenv("ADMIN_SECRET", ADMIN_HEADER[1])
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     monkeypatch.setattr(postgres, "REQUEST_DEADLINE_S", 0.5)
     monkeypatch.setattr(postgres, "HEALTH_DEADLINE_S", 0.5)
@@ -213,8 +213,8 @@ def test_routes_answer_503_in_time_while_the_database_hangs(core, proxy, monkeyp
             route.method,
             route.path,
             headers=[
-                secrets_of_tests.SECRET,
-                secrets_of_tests.ADMIN,
+                SERVICE_HEADER,
+                ADMIN_HEADER,
                 *([("Authorization", f"Bearer {jwt}")] if is_user else []),
             ],
             parameters={name: ids.get(name, "1") for name in names},

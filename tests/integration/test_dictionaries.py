@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from tests.harness.hh_client import Unpaced
 from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.errors import HHUnavailable
@@ -42,14 +43,6 @@ CONTENT = {
 }
 
 
-class Slots:
-    def wait(self, *, at_most_s):
-        pass
-
-    def pause(self, reason, seconds):
-        pass
-
-
 class Dictionaries:
     """hh.ru's dictionaries with ETags; ``version`` changes them, ``down`` makes them fail."""
 
@@ -60,7 +53,7 @@ class Dictionaries:
         self.client = HHClient(
             "https://api.hh.example",
             user_agent="Test/1.0 (a@b.c)",
-            pacer=Slots(),
+            pacer=Unpaced(),
             transport=httpx.MockTransport(self._respond),
         )
 

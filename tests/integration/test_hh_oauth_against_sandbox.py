@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.hh_client import Unpaced
 from ullgetthejob.hh import errors, oauth
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.models import Me
@@ -20,16 +21,6 @@ if TYPE_CHECKING:
 
 CODE_LIFE_S = 300
 USER_AGENT = "UllGetTheJobTests/1.0 (tests@example.org)"
-
-
-class NoPace:
-    """A pacer that never waits or pauses."""
-
-    def wait(self, *, at_most_s: float) -> None:
-        """Return at once."""
-
-    def pause(self, reason: str, seconds: float) -> None:
-        """Do nothing."""
 
 
 class Login:
@@ -86,7 +77,7 @@ class People:
 
 @pytest.fixture
 def client(hh_sandbox: HhSandbox) -> Iterator[HHClient]:
-    client = HHClient(hh_sandbox.url, user_agent=USER_AGENT, pacer=NoPace())  # type: ignore[arg-type]
+    client = HHClient(hh_sandbox.url, user_agent=USER_AGENT, pacer=Unpaced())  # type: ignore[arg-type]
     yield client
     client.close()
 

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 
 from local.sandbox.people import people
+from tests.fixtures.core import SERVICE_HEADER
 from tests.fixtures.wire import every_route, send
 from ullgetthejob.accounts import token_store
 from ullgetthejob.platform import postgres
@@ -20,7 +21,6 @@ from ullgetthejob.platform.http import ADMIN, SERVICE, USER, USER_OR_SERVICE
 
 # The redirect comes last: it binds a session, whose logins are then refused without its state.
 ROUTES = dict(sorted(every_route().items(), key=lambda item: item[0] == "GET /auth/hh/redirect"))
-SECRET = ("X-Core-Secret", "local-development-secret")
 NAMES = ("user_id", "session_id", "account_id", "id", "resume_id", "hh_user_id", "subject", "sub")
 FREE_TEXT = {"name"}  # is shown to the person who wrote it
 HEADERS = ("X-Session-Id", "X-User-Id", "X-Account-Id", "X-Forwarded-User", "X-Remote-User", "From")
@@ -172,7 +172,7 @@ def attacks(route, a: ConnectedPerson, b: ConnectedPerson):
 def sent(route, jwt, attack, *, secret):
     headers = [*attack.get("headers", ()), ("Authorization", f"Bearer {jwt}")]
     if secret:
-        headers.append(SECRET)
+        headers.append(SERVICE_HEADER)
     return send(
         route.method,
         route.path,
@@ -262,7 +262,7 @@ def test_foreign_user_id_is_refused_as_user_mismatch(connect):
 
 def test_token_beside_the_secret_binds_service_routes(connect):
     a, b = connect("anna"), connect("timur")
-    headers = [*bearing(a), SECRET]
+    headers = [*bearing(a), SERVICE_HEADER]
     for path, query in (
         ("/auth/hh/callback", {"code": b.code, "session_id": b.user_id}),
         ("/auth/hh/callback", {"code": "never-given", "session_id": b.user_id}),
@@ -278,7 +278,7 @@ def test_token_beside_the_secret_binds_service_routes(connect):
         body = {"refresh_token": token}
         reply = send("POST", "/auth/hh/refresh", headers=headers, body=body)
         assert (reply.status, reply.error) == (403, "user_mismatch")
-        assert send("POST", "/auth/hh/refresh", headers=[SECRET], body=body).status == 200
+        assert send("POST", "/auth/hh/refresh", headers=[SERVICE_HEADER], body=body).status == 200
 
 
 def test_resume_of_another_person_is_not_found(core, connect):
@@ -290,7 +290,7 @@ def test_resume_of_another_person_is_not_found(core, connect):
             quote(f"../resumes/{resume_id}", safe=""),
             b.hh.id,
         ):
-            for headers in (bearing(a), [*bearing(a), SECRET]):
+            for headers in (bearing(a), [*bearing(a), SERVICE_HEADER]):
                 reply = send(
                     "GET", "/api/hh/resumes/{id}", headers=headers, parameters={"id": foreign}
                 )
@@ -335,7 +335,7 @@ def test_service_has_to_name_an_existing_user(core, connect):
             reply = send(
                 route.method,
                 route.path,
-                headers=[SECRET],
+                headers=[SERVICE_HEADER],
                 parameters=request["parameters"],
                 query=request["query"],
                 body=body,
@@ -363,7 +363,7 @@ def test_user_route_refuses_the_service_without_a_token(connect):
     for key, route in ROUTES.items():
         if route.auth is USER:
             attack = next(attacks(route, person, person))
-            for headers in ([SECRET], [SECRET, ("X-User-Id", person.user_id)]):
+            for headers in ([SERVICE_HEADER], [SERVICE_HEADER, ("X-User-Id", person.user_id)]):
                 reply = send(
                     route.method,
                     route.path,

@@ -13,11 +13,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.harness.notifications import NOW, NotificationHarness, connect, item, repost
+from tests.harness.notifications import NOW, anna, connect, harness, item, query, repost
 from ullgetthejob.applications import attempts, ledger
 from ullgetthejob.realtime.event_log import MAX_DATA_BYTES
 from ullgetthejob.saved_searches import notifications
 from ullgetthejob.vacancies import store
+
+__all__ = ["anna", "harness", "query"]
 
 DEADLINE_S = 60  # seconds: only a hang takes longer
 ANNOUNCED_JOBS = [
@@ -42,23 +44,6 @@ ANNOUNCED_JOBS = [
         "has_test": False,
     },
 ]
-
-
-@pytest.fixture
-def harness(database_url, dynamodb_tables):
-    harness = NotificationHarness(database_url)
-    yield harness
-    harness.connection.close()
-
-
-@pytest.fixture
-def anna(harness):
-    return harness.account()
-
-
-@pytest.fixture
-def query(harness):
-    return harness.query()
 
 
 def test_new_vacancies_are_announced_once_then_the_runs_end(harness, anna, query):

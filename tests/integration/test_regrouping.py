@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness.notifications import NOW, NotificationHarness, connect, repost
+from tests.harness.notifications import NOW, anna, connect, harness, query, repost
 from ullgetthejob.hh import responses
 from ullgetthejob.vacancies import regrouping, store
 from ullgetthejob.vacancies.reposts import LinkChanges
+
+__all__ = ["anna", "harness", "query"]
 
 SALES = (
     "Опыт в рознице от года, грамотная речь, желание учиться и помогать гостям с выбором."
@@ -23,23 +25,6 @@ STORE_ROOM = (
     " развозка от вокзала, питание, общежитие для иногородних, расчёт в последний день вахты,"
     " испытательный срок три недели, спецодежда за счёт работодателя, премии по итогам месяца."
 )
-
-
-@pytest.fixture
-def harness(database_url, dynamodb_tables):
-    harness = NotificationHarness(database_url)
-    yield harness
-    harness.connection.close()
-
-
-@pytest.fixture
-def anna(harness):
-    return harness.account()
-
-
-@pytest.fixture
-def query(harness):
-    return harness.query()
 
 
 def other_excerpt(number, city):
@@ -274,8 +259,8 @@ def work(url, act, turns):
 def test_concurrent_regrouping_neither_deadlocks_nor_repeats(harness):
     """Texts that change back and forth split and join the same postings repeatedly."""
     queries = [harness.query() for _ in range(2)]
-    for query in queries:
-        harness.find(query, *(repost(number, f"Город{number}") for number in range(1, 7)))
+    for query_id in queries:
+        harness.find(query_id, *(repost(number, f"Город{number}") for number in range(1, 7)))
     accounts = [harness.account() for _ in range(3)]
     searches = {
         query: [harness.search(account, query) for account in accounts] for query in queries
@@ -296,8 +281,8 @@ def test_concurrent_regrouping_neither_deadlocks_nor_repeats(harness):
 
     def notify():
         seen.add(tuple(links(harness).items()))
-        for query, wanted in searches.items():
-            next_run(harness, query, *wanted)
+        for query_id, wanted in searches.items():
+            next_run(harness, query_id, *wanted)
 
     with ThreadPoolExecutor(3) as pool:
         futures = [pool.submit(work, harness.url, act, 40) for act in (change, change, search)]

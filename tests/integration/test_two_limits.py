@@ -17,6 +17,7 @@ from tests.harness.apply_invariants import (
     was_full_at,
 )
 from tests.harness.applying import CALLER, ApplyHarness, publish, second_session
+from tests.harness.hh_client import Unpaced
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import attempts, negotiation_sync
 from ullgetthejob.applications.commands import RetryBody, retry
@@ -34,11 +35,8 @@ SELECT_NEXT_DUE = """
 """
 
 
-class Unpaced:
-    """A pacer that never waits: the real one has tests of its own."""
-
-    def wait(self, *, at_most_s):
-        """Return at once."""
+class Unpaused(Unpaced):
+    """A pacer of calls that hh.ru never refuses."""
 
     def pause(self, reason, seconds):
         raise AssertionError(reason)
@@ -60,7 +58,7 @@ def greedy(connected, monkeypatch):
     monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
     monkeypatch.setenv("HH_REDIRECT_URI", "https://app.example.org")
     harness = ApplyHarness(connected, "timur")
-    harness.hh = HHClient(connected.sandbox.url, user_agent=USER_AGENT, pacer=Unpaced())
+    harness.hh = HHClient(connected.sandbox.url, user_agent=USER_AGENT, pacer=Unpaused())
     connected.clients.append(harness.hh)
     return harness
 

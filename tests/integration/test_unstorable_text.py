@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.fixtures.core import ADMIN_HEADER, SERVICE_HEADER
 from tests.fixtures.wire import every_route, send
-from tests.harness.secrets_of_tests import ADMIN, SECRET
 from ullgetthejob.hh.error_parsing import Received, parse
 from ullgetthejob.platform import storable_text
 from ullgetthejob.platform.errors import Invalid
@@ -23,7 +23,7 @@ def names_of(model):
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_unstorable_text_is_never_a_500(core, monkeypatch, bad):
-    monkeypatch.setenv("ADMIN_SECRET", ADMIN[1])
+    monkeypatch.setenv("ADMIN_SECRET", ADMIN_HEADER[1])
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     monkeypatch.setenv("WEBSOCKET_URL", "ws://localhost:4000/ws")
     session_id, jwt = core.log_in("anna")
@@ -39,7 +39,11 @@ def test_unstorable_text_is_never_a_500(core, monkeypatch, bad):
             "body": {"user_id": session_id, "job_external_id": "1"},
         }
         is_user = route.auth.value in ("user", "user or service")
-        headers = [SECRET, ADMIN, *([("Authorization", f"Bearer {jwt}")] if is_user else [])]
+        headers = [
+            SERVICE_HEADER,
+            ADMIN_HEADER,
+            *([("Authorization", f"Bearer {jwt}")] if is_user else []),
+        ]
         attacks = [
             *(("parameters", name, bad) for name in variables),
             *(("query", name, bad) for name in names_of(route.query)),
@@ -71,7 +75,7 @@ def test_bad_item_of_many_fails_alone(core):
     session_id, jwt = core.log_in("anna")
     flow = str(uuid4())
     jobs = [{"job_external_id": "12"}, {"job_external_id": "1\x00"}, {"job_external_id": "13"}]
-    headers = [SECRET, ("Authorization", f"Bearer {jwt}")]
+    headers = [SERVICE_HEADER, ("Authorization", f"Bearer {jwt}")]
     body = {"workflowId": flow, "userId": session_id, "jobs": jobs}
     reply = send("POST", "/api/queue/add", headers=headers, parameters={}, query={}, body=body)
     assert reply.status in (200, 201, 202), reply

@@ -261,6 +261,14 @@ def item(resume: Resume, now: float, similar: int) -> dict[str, Any]:
     }
 
 
+def _relocation(stored: dict[str, Any] | None) -> dict[str, Any] | None:
+    return stored and {
+        "type": _named("relocation_type", stored["type"]),
+        "area": _areas(stored.get("area")),
+        "district": [],
+    }
+
+
 def whole(resume: Resume, now: float) -> dict[str, Any]:
     """Return a whole resume as its owner sees it."""
     body, shared, state = resume.body, _common(resume, now), status(resume, now)
@@ -269,7 +277,6 @@ def whole(resume: Resume, now: float) -> dict[str, Any]:
         shown["description"] = stored.get("description")
     employments = _all_named("employment", body.get("employments"))
     schedules = _all_named("schedule", body.get("schedules"))
-    relocation = body.get("relocation")
     locale = (body.get("resume_locale") or {}).get("id")
     return shared | {
         "birth_date": body.get("birth_date"),
@@ -291,12 +298,7 @@ def whole(resume: Resume, now: float) -> dict[str, Any]:
             catalogue.roles()[ref["id"]] for ref in body.get("professional_roles") or ()
         ],
         "recommendation": body.get("recommendation") or [],
-        "relocation": relocation
-        and {
-            "type": _named("relocation_type", relocation["type"]),
-            "area": _areas(relocation.get("area")),
-            "district": [],
-        },
+        "relocation": _relocation(body.get("relocation")),
         "resume_locale": locale and {"id": locale, "name": LOCALES[locale]},
         "site": body.get("site") or [],
         "skill_set": body.get("skill_set") or [],

@@ -148,12 +148,12 @@ def _employer(seed: int, rng: SeededRandom, groups: list[str]) -> Employer:
     return employers.employer(seed, numbers[int(len(numbers) * rng.uniform() ** 1.7)])
 
 
-def _work_format(rng: SeededRandom, place: list[float]) -> tuple[str, ...]:
+def _work_format(rng: SeededRandom, place: list[float], form: str) -> tuple[str, ...]:
     kinds = zip(("REMOTE", "HYBRID", "ON_SITE", "FIELD_WORK"), place, strict=True)
     chosen = [kind for kind, rate in kinds if rng.happens(rate)]
     if not chosen and rng.happens(0.5):
         chosen = ["FIELD_WORK" if place[3] > place[2] else "ON_SITE"]
-    return tuple(chosen[:3])
+    return ("ON_SITE",) if form == "FLY_IN_FLY_OUT" else tuple(chosen[:3])
 
 
 def _employment_form(rng: SeededRandom, profession: dict[str, Any]) -> str:
@@ -246,9 +246,7 @@ def make(
     kind = rng.weighted({"open": 978, "direct": 12, "anonymous": 10})
     has_test = rng.happens(0.057)
     intro = _intro(rng, employer, name, kind)
-    work_format = _work_format(rng, profession["place"])
-    if form == "FLY_IN_FLY_OUT":
-        work_format = ("ON_SITE",)
+    work_format = _work_format(rng, profession["place"], form)
     premium = rng.happens(0.015)
     civil = rng.some(("SELF_EMPLOYED", "INDIVIDUAL_ENTREPRENEUR", "INDIVIDUAL_PERSON"), 3)
     return Vacancy(

@@ -115,21 +115,23 @@ def _secret(name: str, meaning: str, default: str | None = None) -> Setting[str]
 def _url(
     name: str, meaning: str, default: str | None = None, *, scheme: str = "http"
 ) -> Setting[str]:
-    pattern = re.compile(rf"{scheme}s?://[^\s/]\S*")
-    kind = f"a URL beginning with {scheme}:// or {scheme}s://"
-    return Setting(name, meaning, lambda text: _matching(pattern, text), kind, default)
+    def parse(text: str) -> str:
+        found, _, address = text.partition("://")
+        return _valid(text, found in (scheme, f"{scheme}s") and address.split() == [address])
+
+    return Setting(name, meaning, parse, f"a URL with {scheme}:// or {scheme}s://", default)
 
 
 def _number(name: str, meaning: str, default: float, *, above: float) -> Setting[float]:
     def parse(text: str) -> float:
-        return _within(float(text), above < float(text) < inf)
+        return _valid(float(text), above < float(text) < inf)
 
     return Setting(name, meaning, parse, f"a number above {above:g}", default)
 
 
 def _whole_number(name: str, meaning: str, default: int, *, least: int) -> Setting[int]:
     def parse(text: str) -> int:
-        return int(_within(float(text), least <= float(text) < inf))
+        return int(_valid(float(text), least <= float(text) < inf))
 
     return Setting(name, meaning, parse, f"a whole number, {least} or more", default)
 
@@ -138,9 +140,7 @@ def _flag(name: str, meaning: str) -> Setting[bool]:
     values = {"true": True, "false": False}
 
     def parse(text: str) -> bool:
-        if text.lower() not in values:
-            raise ValueError
-        return values[text.lower()]
+        return values[_valid(text.lower(), text.lower() in values)]
 
     return Setting(name, meaning, parse, "true or false", default=False)
 
@@ -149,25 +149,17 @@ def _one_of(name: str, meaning: str, *choices: str) -> Setting[str]:
     """Return a setting with one of *choices*; the first is the default."""
 
     def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError
-        return text
+        return _valid(text, text in choices)
 
     return Setting(name, meaning, parse, " or ".join(choices), choices[0])
 
 
 def _parse_secret(text: str) -> str:
-    return _matching(REFERENCE, text) if text.startswith("secretsmanager:") else text
+    return _valid(text, not text.startswith("secretsmanager:") or bool(REFERENCE.fullmatch(text)))
 
 
-def _matching(pattern: re.Pattern[str], text: str) -> str:
-    if pattern.fullmatch(text) is None:
-        raise ValueError
-    return text
-
-
-def _within(value: float, is_within: bool) -> float:
-    if not is_within:
+def _valid(value: T, is_valid: bool) -> T:
+    if not is_valid:
         raise ValueError
     return value
 
