@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.fixtures.leaks import Markers
+from tests.harness.hh_client import Unpaced
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.errors import HHError
 from ullgetthejob.hh.search_parameters import SearchParameters
@@ -45,7 +46,7 @@ BODIES = [
     TEXT,
 ]
 SOURCE = SimpleNamespace(current=lambda: TOKEN, renewed=lambda *_: TOKEN)
-PACER = SimpleNamespace(wait=lambda: None, pause=lambda *_: None)
+PACER = Unpaced()
 CALLS = {
     "search": lambda hh: hh.search(SearchParameters()),
     "vacancy": lambda hh: hh.vacancy("1"),
