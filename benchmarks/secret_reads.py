@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from ullgetthejob.platform.secrets import REFERENCE
+from ullgetthejob.platform.settings import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
