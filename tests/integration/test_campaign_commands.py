@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.harness.applying import ANNA, CALLER, publish, second_session
+from tests.harness.applying import ANNA, publish, second_session
 from tests.harness.campaigns import BFF_DELETE, Campaign, other_harness, tokens
+from tests.harness.context import make_context
 from ullgetthejob.applications import commands as application_commands
 from ullgetthejob.applications import ledger
 from ullgetthejob.applications.campaigns import commands, item_intake, progress
@@ -165,10 +166,8 @@ def test_cancelled_application_can_be_requested_again(harness, campaign, databas
     application_commands.retry(
         str(rows[items[1]].id),
         application_commands.RetryBody(),
-        person=harness.person,
-        caller=CALLER,
-        connection=harness.connection,
-        now=harness.world.now(),
+        harness.person,
+        harness.context,
     )
     campaign.bff(
         "UPDATE applications SET status='pending', error_message=NULL, submitted_at=NULL"
@@ -204,7 +203,7 @@ def test_campaign_of_another_account_is_not_found(harness, campaign):
             )
         body = AddBody(workflow_id=campaign.id, jobs=[{"job_external_id": "1"}])
         with pytest.raises(NotFound):
-            commands.add_jobs(body, person=other.person, caller=CALLER, **context)
+            commands.add_jobs(body, other.person, harness.context)
     assert len(campaign.bff("SELECT 1 FROM application_queue")) == 1
     assert campaign.bff("SELECT account_id, state FROM campaigns") == [
         (harness.account_id, "running")
@@ -314,9 +313,7 @@ def test_concurrent_intake_creates_each_application_once(harness, campaign):
         if not created_concurrently:
             created_concurrently.append(None)
             with psycopg.connect(campaign.url, autocommit=True, row_factory=dict_row) as own:
-                created_concurrently[0] = item_intake.sweep(
-                    caller=CALLER, connection=own, now=harness.world.now()
-                )
+                created_concurrently[0] = item_intake.sweep(make_context(own, harness.world.now))
         return create_application(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.hh.models import Vacancy
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -25,19 +25,14 @@ def show(*, person: Person, connection: Connection) -> models.FiltersAnswer:
     return store.read_filters(person.account_id, connection=connection)
 
 
-def replace(
-    body: models.FiltersBody,
-    *,
-    person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
-) -> models.FiltersAnswer:
+def replace(body: models.FiltersBody, person: Person, context: Context) -> models.FiltersAnswer:
     """Replace the rules and return them; they apply to every application that is sent from now on,
     also to those that already wait.
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru.
     """
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     values = {
         "account_id": person.account,
         "rules": body.rules.model_dump_json(exclude_defaults=True),
@@ -48,11 +43,9 @@ def replace(
         audit.write(
             "filters.replace",
             "ok",
-            caller=caller,
+            context,
             user_id=person.user_id,
             account_id=person.account_id,
-            connection=connection,
-            now=now,
         )
     return models.FiltersAnswer(rules=body.rules, updated_at=now)
 
