@@ -15,13 +15,13 @@ def show_applications(
     query: commands.ApplicationQuery, person: Person, context: Context
 ) -> commands.Applications:
     """Return a page of the applications of the person's account, the newest first."""
-    return commands.list_applications(query, person=person, connection=context.connection)
+    return commands.list_applications(query, person, context)
 
 
 @api.get("/api/applications/{id}", auth=USER_OR_SERVICE)
 def show_application(id: str, person: Person, context: Context) -> commands.ApplicationWithHistory:
     """Return one application, with its history."""
-    return commands.read_application(id, person=person, connection=context.connection)
+    return commands.read_application(id, person, context)
 
 
 @api.post("/api/applications/{id}/confirm", auth=USER_OR_SERVICE)

@@ -19,7 +19,7 @@ api = Api(people, bootstrap.open_context)
 @api.get("/api/filters", auth=USER_OR_SERVICE)
 def show_filters(person: Person, context: Context) -> FiltersAnswer:
     """Return the rules of the person's account."""
-    return commands.show(person=person, connection=context.connection)
+    return commands.show(person, context)
 
 
 @api.put("/api/filters", auth=USER_OR_SERVICE)
@@ -31,7 +31,7 @@ def replace_filters(body: FiltersBody, person: Person, context: Context) -> Filt
 @api.post("/api/filters/preview", auth=USER_OR_SERVICE)
 def preview_filters(body: PreviewBody, person: Person, context: Context) -> Preview:
     """Return what rules would drop, and why, without changing anything."""
-    return commands.preview(body, person=person, connection=context.connection, now=context.now())
+    return commands.preview(body, person, context)
 
 
 handler = api.handler

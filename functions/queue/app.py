@@ -21,9 +21,7 @@ def count_vacancies(
     body: models.CustomizeBody, person: Person, context: Context
 ) -> models.CampaignAnswer:
     """Record the number of vacancies of the campaign, and nothing else."""
-    return commands.count_jobs(
-        body, person=person, connection=context.connection, now=context.now()
-    )
+    return commands.count_jobs(body, person, context)
 
 
 @api.post("/api/queue/start-workflow", auth=SERVICE)
@@ -47,7 +45,7 @@ def show_campaign(
     query: models.StatusQuery, person: Person, context: Context
 ) -> models.CampaignStatus:
     """Return a campaign, its progress, and a page of its items."""
-    return progress.status(query, person=person, connection=context.connection, now=context.now())
+    return progress.status(query, person, context)
 
 
 @api.get("/api/queue/progress", auth=SERVICE)
@@ -55,9 +53,7 @@ def show_campaign_progress(
     query: models.WorkflowQuery, person: Person, context: Context
 ) -> models.CampaignProgress:
     """Return the progress of a campaign, and when it may be completed."""
-    return progress.progress(
-        query.workflow_id, person=person, connection=context.connection, now=context.now()
-    )
+    return progress.progress(query.workflow_id, person, context)
 
 
 handler = api.handler

@@ -22,13 +22,13 @@ def save_search(
 @api.get("/api/schedules", auth=USER_OR_SERVICE)
 def show_searches(person: Person, context: Context) -> models.SavedSearches:
     """Return the saved searches of the person's account, the oldest first."""
-    return commands.list_searches(person, connection=context.connection)
+    return commands.list_searches(person, context)
 
 
 @api.get("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def show_search(id: str, person: Person, context: Context) -> models.OneSearch:
     """Return one saved search, with its next run and its last."""
-    return commands.read_search(id, person, connection=context.connection)
+    return commands.read_search(id, person, context)
 
 
 @api.patch("/api/schedules/{id}", auth=USER_OR_SERVICE)

@@ -68,13 +68,8 @@ class Campaign:
         context = replace(self.harness.context, caller=caller)
         return commands.add_jobs(AddBody(**fields), self.harness.person, context)
 
-    def progress(self, **options):
-        context = {
-            "person": self.harness.person,
-            "connection": self.harness.connection,
-            "now": self.harness.world.now(),
-        }
-        return progress.progress(self.id, **{**context, **options})
+    def progress(self, person=None):
+        return progress.progress(self.id, person or self.harness.person, self.harness.context)
 
     def items(self):
         """Return what the BFF reads: status and last_error by item."""

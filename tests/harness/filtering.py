@@ -24,12 +24,7 @@ class FilteringHarness(ApplyHarness):
         return commands.replace(body, self.person, self.context)
 
     def preview(self, **body):
-        return commands.preview(
-            PreviewBody.model_validate(body),
-            person=self.person,
-            connection=self.connection,
-            now=self.world.now(),
-        )
+        return commands.preview(PreviewBody.model_validate(body), self.person, self.context)
 
     def retry(self, accepted):
         return retry(str(accepted.application_id), RetryBody(), self.person, self.context)

@@ -329,12 +329,11 @@ def test_overwritten_status_is_retried_only_where_safe(harness, state):
 def test_cancelled_application_is_not_sent(harness):
     accepted = harness.submit(applying.publish(harness))
     application_id = str(accepted.application_id)
-    context = {"person": harness.person, "connection": harness.connection}
     cancelled = cancel(application_id, harness.person, harness.context)
     assert cancelled.application.state == "cancelled"
     harness.run()
     assert harness.posted() == []
-    shown = read_application(application_id, **context).application
+    shown = read_application(application_id, harness.person, harness.context).application
     assert [step.state for step in shown.history] == ["queued", "cancelled"]
 
 

@@ -196,11 +196,9 @@ def test_campaign_of_another_account_is_not_found(harness, campaign):
                 campaign.change(command, person=other.person)
         with pytest.raises(NotFound):
             campaign.progress(person=other.person)
-        context = {"connection": harness.connection, "now": harness.world.now()}
+        counted = CustomizeBody(workflow_id=campaign.id, job_count=9)
         with pytest.raises(NotFound):
-            commands.count_jobs(
-                CustomizeBody(workflow_id=campaign.id, job_count=9), person=other.person, **context
-            )
+            commands.count_jobs(counted, other.person, harness.context)
         body = AddBody(workflow_id=campaign.id, jobs=[{"job_external_id": "1"}])
         with pytest.raises(NotFound):
             commands.add_jobs(body, other.person, harness.context)
@@ -228,9 +226,8 @@ def test_unconnected_user_has_no_campaign(harness, campaign):
     with pytest.raises(NotFound):
         campaign.change("start")
     body = CustomizeBody(workflow_id=uuid4(), job_count=1)
-    context = {"connection": harness.connection, "now": harness.world.now()}
     with pytest.raises(NeedsPerson):
-        commands.count_jobs(body, person=harness.person, **context)
+        commands.count_jobs(body, harness.person, harness.context)
 
 
 def test_vacancy_is_added_once_in_either_form(harness, campaign):
@@ -261,12 +258,7 @@ def test_new_campaign_is_created_once_per_key(harness, campaign):
 def test_batch_customize_count_is_recorded(harness, campaign):
     campaign.insert_many(1)
     body = CustomizeBody(workflowId=str(campaign.id), userId=str(harness.user_id), jobCount=7)
-    context = {
-        "person": harness.person,
-        "connection": harness.connection,
-        "now": harness.world.now(),
-    }
-    assert commands.count_jobs(body, **context).job_count == 7
+    assert commands.count_jobs(body, harness.person, harness.context).job_count == 7
     assert campaign.progress().job_count == 7
     assert campaign.progress().status == "created"
     harness.sweep()
@@ -276,18 +268,13 @@ def test_batch_customize_count_is_recorded(harness, campaign):
 def test_item_page_names_applications(harness, campaign):
     campaign.insert_many(3)
     campaign.change("start")
-    context = {
-        "person": harness.person,
-        "connection": harness.connection,
-        "now": harness.world.now(),
-    }
     query = StatusQuery(workflow_id=campaign.id, page=1, per_page=2)
-    (item,) = progress.status(query, **context).items
+    (item,) = progress.status(query, harness.person, harness.context).items
     shown = application_commands.read_application(
-        str(item.application_id), person=harness.person, connection=harness.connection
+        str(item.application_id), harness.person, harness.context
     )
     assert shown.application.job_id == item.job_external_id
-    assert progress.status(query, **context).total == 3
+    assert progress.status(query, harness.person, harness.context).total == 3
 
 
 def test_item_intake_is_limited_per_sweep(harness, campaign, monkeypatch):

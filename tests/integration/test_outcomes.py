@@ -43,9 +43,7 @@ def test_by_hand_is_inserted_and_counts_from_creation(harness):
     assert row["submitted_at"] == row["created_at"] == made
     assert row["user_id"] == harness.user_id
     assert harness.counted() == [made]
-    (shown,) = list_applications(
-        ApplicationQuery(), person=harness.person, connection=harness.connection
-    ).items
+    (shown,) = list_applications(ApplicationQuery(), harness.person, harness.context).items
     assert (shown.by_hand, shown.hh_state, shown.viewed) == (True, "response", False)
     (projected,) = harness.read_tables()["applications"]
     assert (projected["status"], projected["hh_status"]) == ("submitted", "response")

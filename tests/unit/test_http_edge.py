@@ -91,7 +91,7 @@ class People:
         return Person(user_id)
 
 
-opened = []  # "opened" and "closed", as contexts are
+opened: list[str | None] = []  # "opened" and "closed", as contexts are
 
 
 @contextmanager

@@ -111,9 +111,7 @@ class Applications(BaseModel):
     per_page: int
 
 
-def list_applications(
-    query: ApplicationQuery, *, person: Person, connection: Connection
-) -> Applications:
+def list_applications(query: ApplicationQuery, person: Person, context: Context) -> Applications:
     """Return a page of the applications of the person's account, from whichever session."""
     values = {
         "account_id": person.account_id,
@@ -121,8 +119,8 @@ def list_applications(
         "limit": query.per_page,
         "offset": query.page * query.per_page,
     }
-    rows = connection.execute(SELECT_APPLICATIONS, values).fetchall()
-    counted = connection.execute(COUNT_APPLICATIONS, values).fetchone()
+    rows = context.connection.execute(SELECT_APPLICATIONS, values).fetchall()
+    counted = context.connection.execute(COUNT_APPLICATIONS, values).fetchone()
     return Applications(
         items=[_answer(ledger.Application(**row)) for row in rows],
         found=counted["found"] if counted else 0,
@@ -132,12 +130,12 @@ def list_applications(
 
 
 def read_application(
-    application_id: str, *, person: Person, connection: Connection
+    application_id: str, person: Person, context: Context
 ) -> ApplicationWithHistory:
     """Return an application with its history. Raises :class:`NotFound` also for another
     account's."""
-    application = _find(application_id, person, connection)
-    history = connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
+    application = _find(application_id, person, context.connection)
+    history = context.connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
     answer = _answer(application)
     answer.history = [HistoryStep(**step) for step in history]
     return ApplicationWithHistory(application=answer)

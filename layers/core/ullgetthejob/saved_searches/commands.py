@@ -94,16 +94,17 @@ UPDATE_SEARCH = """
 DELETE_SEARCH = "DELETE FROM saved_searches WHERE id = %(id)s"
 
 
-def list_searches(person: Person, *, connection: Connection) -> SavedSearches:
+def list_searches(person: Person, context: Context) -> SavedSearches:
     """Return the saved searches of the person's account, the oldest first."""
+    connection = context.connection
     rows = connection.execute(SELECT_SEARCHES, {"account_id": person.account_id}).fetchall()
     return SavedSearches(items=[_to_model(row, connection=connection) for row in rows])
 
 
-def read_search(search_id: str, person: Person, *, connection: Connection) -> OneSearch:
+def read_search(search_id: str, person: Person, context: Context) -> OneSearch:
     """Return a saved search of the person's account. Raises :class:`NotFound`."""
-    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
-    return _to_model(row, connection=connection)
+    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=context.connection)
+    return _to_model(row, connection=context.connection)
 
 
 def create_search(body: CreateBody, person: Person, context: Context) -> tuple[OneSearch, bool]:

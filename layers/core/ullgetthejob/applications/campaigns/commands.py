@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4, uuid5
 
 from ullgetthejob.applications import application_states, ledger
@@ -14,10 +14,7 @@ from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from uuid import UUID
-
-    import psycopg
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.campaigns.models import (
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
     from ullgetthejob.applications.campaigns.store import Campaign, State
     from ullgetthejob.platform.authentication import Caller
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 LOCK_CAMPAIGN = "SELECT FROM campaigns WHERE workflow_id = %(workflow_id)s FOR UPDATE"
 UPDATE_CAMPAIGN_JOB_COUNT = """
@@ -78,11 +73,10 @@ def add_jobs(body: AddBody, person: Person, context: Context) -> AddedToCampaign
     return AddedToCampaign(**dict(current), queued_count=queued, queuedCount=queued)
 
 
-def count_jobs(
-    body: CustomizeBody, *, person: Person, connection: Connection, now: datetime
-) -> CampaignAnswer:
+def count_jobs(body: CustomizeBody, person: Person, context: Context) -> CampaignAnswer:
     """Record how many vacancies the campaign has; the BFF writes the letters. Raises
     :class:`NotFound`, :class:`NeedsPerson`."""
+    connection, now = context.connection, context.now()
     with connection.transaction():
         get_or_create(body.workflow_id, person=person, connection=connection, now=now)
         values = {"workflow_id": body.workflow_id, "job_count": body.job_count, "now": now}

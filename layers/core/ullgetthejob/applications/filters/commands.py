@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications.filters import evaluation, models, store
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.hh.models import Vacancy
     from ullgetthejob.platform.context import Context
 
-    Connection = psycopg.Connection[dict[str, Any]]
 
-
-def show(*, person: Person, connection: Connection) -> models.FiltersAnswer:
+def show(person: Person, context: Context) -> models.FiltersAnswer:
     """Return the stored rules. Raises :class:`NeedsPerson` (``filters_unreadable``)."""
-    return store.read_filters(person.account_id, connection=connection)
+    return store.read_filters(person.account_id, connection=context.connection)
 
 
 def replace(body: models.FiltersBody, person: Person, context: Context) -> models.FiltersAnswer:
@@ -50,11 +44,10 @@ def replace(body: models.FiltersBody, person: Person, context: Context) -> model
     return models.FiltersAnswer(rules=body.rules, updated_at=now)
 
 
-def preview(
-    body: models.PreviewBody, *, person: Person, connection: Connection, now: datetime
-) -> models.Preview:
+def preview(body: models.PreviewBody, person: Person, context: Context) -> models.Preview:
     """Evaluate rules on stored vacancies and return the verdicts; nothing is changed. Raises
     :class:`NeedsPerson` (``filters_unreadable``) where the stored rules are used."""
+    connection, now = context.connection, context.now()
     rules = body.rules or store.read_filters(person.account_id, connection=connection).rules
     wanted = list(dict.fromkeys(body.job_ids or ()))
     if body.job_ids is None:
