@@ -45,7 +45,7 @@ BODIES = [
     TEXT,
 ]
 SOURCE = SimpleNamespace(current=lambda: TOKEN, renewed=lambda *_: TOKEN)
-PACER = SimpleNamespace(wait=lambda: None, pause=lambda *_: None)
+PACER = SimpleNamespace(wait=lambda **_: None, pause=lambda *_: None)
 CALLS = {
     "search": lambda hh: hh.search(SearchParameters()),
     "vacancy": lambda hh: hh.vacancy("1"),
