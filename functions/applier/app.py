@@ -3,9 +3,10 @@
 from typing import Any
 from uuid import UUID
 
+from ullgetthejob import bootstrap
 from ullgetthejob.applications import ledger, submitter
-from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres, queues, settings
+from ullgetthejob.platform import queues, settings
+from ullgetthejob.platform.authentication import Caller
 
 settings.require(
     *settings.HH_CALLS,
@@ -21,14 +22,8 @@ settings.require(
 
 def work(payload: dict[str, str], request_id: str) -> None:
     """Submit the account's due applications; notify again if the time was too short for all."""
-    with postgres.session() as connection:
-        has_more = submitter.run(
-            UUID(payload["account_id"]),
-            hh=client(),
-            connection=connection,
-            clock=clock.now,
-            request_id=request_id,
-        )
+    with bootstrap.open_context_with_hh(Caller("core", request_id)) as context:
+        has_more = submitter.run(UUID(payload["account_id"]), context)
     if has_more:
         queues.notify(ledger.QUEUE, payload)
 

@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres, queues, settings
+from ullgetthejob import bootstrap
+from ullgetthejob.platform import queues, settings
+from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.saved_searches import run_store, run_worker
 
 settings.require(
@@ -19,14 +20,8 @@ settings.require(
 
 def work(payload: dict[str, str], request_id: str) -> None:
     """Do the due work of the search; notify again if the time was too short for all."""
-    with postgres.session() as connection:
-        has_more = run_worker.run_query(
-            UUID(payload["query_id"]),
-            hh=client(background=True),
-            connection=connection,
-            clock=clock.now,
-            request_id=request_id,
-        )
+    with bootstrap.open_context_with_hh(Caller("core", request_id), background=True) as context:
+        has_more = run_worker.run_query(UUID(payload["query_id"]), context)
     if has_more:
         queues.notify(run_store.QUEUE, payload)
 

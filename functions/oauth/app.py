@@ -1,14 +1,15 @@
 """/auth/hh/* and DELETE /api/hh/connection: connecting and disconnecting an hh.ru account."""
 
+from ullgetthejob import bootstrap
 from ullgetthejob.accounts import login, login_state, people
 from ullgetthejob.accounts.disconnect import Disconnected, disconnect
 from ullgetthejob.accounts.login import CallbackQuery, SessionAnswer
 from ullgetthejob.accounts.login_state import Redirect, RedirectQuery
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.accounts.token_refresh import RefreshBody, TokensAnswer, refresh
-from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres, settings
+from ullgetthejob.platform import clock, settings
 from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import SERVICE, USER, Api
 
 settings.require(
@@ -22,7 +23,7 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
-api = Api(people)
+api = Api(people, bootstrap.open_context_with_hh)
 
 
 @api.get("/auth/hh/redirect", auth=SERVICE, refuses=(403,))
@@ -32,28 +33,21 @@ def start_login(query: RedirectQuery, caller: Caller) -> Redirect:
 
 
 @api.get("/auth/hh/callback", auth=SERVICE, refuses=(403, 409))
-def finish_login(query: CallbackQuery, caller: Caller) -> SessionAnswer | TokensAnswer:
+def finish_login(query: CallbackQuery, context: Context) -> SessionAnswer | TokensAnswer:
     """Connect the session with hh.ru's authorisation code; without a session, return the tokens."""
-    with postgres.session() as connection:
-        return login.finish_login(
-            query, caller=caller, hh=client(), connection=connection, now=clock.now()
-        )
+    return login.finish_login(query, context)
 
 
 @api.post("/auth/hh/refresh", auth=SERVICE, refuses=(403,))
-def refresh_tokens(body: RefreshBody, caller: Caller) -> TokensAnswer:
+def refresh_tokens(body: RefreshBody, context: Context) -> TokensAnswer:
     """Return new tokens for a refresh token; one that Core stores is replaced in the store."""
-    with postgres.session() as connection:
-        return refresh(body, caller=caller, hh=client(), connection=connection, now=clock.now())
+    return refresh(body, context)
 
 
 @api.delete("/api/hh/connection", auth=USER)
-def end_connection(person: Person, caller: Caller) -> Disconnected:
+def end_connection(person: Person, context: Context) -> Disconnected:
     """Disconnect the account, for all of its sessions; the token that was sent is revoked too."""
-    with postgres.session() as connection:
-        return disconnect(
-            person, caller=caller, hh=client(), connection=connection, now=clock.now()
-        )
+    return disconnect(person, context)
 
 
 handler = api.handler

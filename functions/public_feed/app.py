@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ullgetthejob.platform import clock, postgres, queues, settings
+from ullgetthejob import bootstrap
+from ullgetthejob.platform import queues, settings
+from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.public_feed import outbox, publisher
 
 settings.require(
@@ -16,8 +18,8 @@ settings.require(
 
 def work(_payload: dict[str, str], request_id: str) -> None:
     """Post the due vacancies; notify again if the time was too short for all."""
-    with postgres.session() as connection:
-        has_more = publisher.run(connection=connection, clock=clock.now, request_id=request_id)
+    with bootstrap.open_context(Caller("core", request_id)) as context:
+        has_more = publisher.run(context)
     if has_more:
         outbox.notify()
 

@@ -1,10 +1,11 @@
 """/api/queue/*: campaigns, each with many vacancies under one workflow id."""
 
+from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.applications.campaigns import commands, models, progress
-from ullgetthejob.platform import clock, postgres, settings
-from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform import settings
+from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import SERVICE, Api
 
 settings.require(
@@ -14,55 +15,53 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
-api = Api(people)
+api = Api(people, bootstrap.open_context)
 
 
 @api.post("/api/queue/add", auth=SERVICE)
-def add_vacancies(body: models.AddBody, person: Person, caller: Caller) -> models.AddedToCampaign:
+def add_vacancies(body: models.AddBody, person: Person, context: Context) -> models.AddedToCampaign:
     """Add vacancies to a campaign, each once; without workflow_id, to a new one."""
-    with postgres.session() as pg:
-        return commands.add_jobs(body, person=person, caller=caller, connection=pg, now=clock.now())
+    return commands.add_jobs(body, person, context)
 
 
 @api.post("/api/queue/batch-customize", auth=SERVICE)
-def count_vacancies(body: models.CustomizeBody, person: Person) -> models.CampaignAnswer:
+def count_vacancies(
+    body: models.CustomizeBody, person: Person, context: Context
+) -> models.CampaignAnswer:
     """Record the number of vacancies of the campaign, and nothing else."""
-    with postgres.session() as pg:
-        return commands.count_jobs(body, person=person, connection=pg, now=clock.now())
+    return commands.count_jobs(body, person, context)
 
 
 @api.post("/api/queue/start-workflow", auth=SERVICE)
 def start_campaign(
-    body: models.WorkflowBody, person: Person, caller: Caller
+    body: models.WorkflowBody, person: Person, context: Context
 ) -> models.CampaignAnswer:
     """Start a campaign; starting it again changes nothing."""
-    with postgres.session() as pg:
-        return commands.start(body, person=person, caller=caller, connection=pg, now=clock.now())
+    return commands.start(body, person, context)
 
 
 @api.post("/api/queue/{act}", auth=SERVICE)
 def change_campaign(
-    act: str, body: models.WorkflowBody, person: Person, caller: Caller
+    act: str, body: models.WorkflowBody, person: Person, context: Context
 ) -> models.CampaignAnswer:
     """Pause a campaign (unsent applications stay unsent), resume it, or cancel it, by *act*."""
-    with postgres.session() as pg:
-        return commands.change(
-            act, body, person=person, caller=caller, connection=pg, now=clock.now()
-        )
+    return commands.change(act, body, person, context)
 
 
 @api.get("/api/queue/status", auth=SERVICE)
-def show_campaign(query: models.StatusQuery, person: Person) -> models.CampaignStatus:
+def show_campaign(
+    query: models.StatusQuery, person: Person, context: Context
+) -> models.CampaignStatus:
     """Return a campaign, its progress, and a page of its items."""
-    with postgres.session() as pg:
-        return progress.status(query, person=person, connection=pg, now=clock.now())
+    return progress.status(query, person, context)
 
 
 @api.get("/api/queue/progress", auth=SERVICE)
-def show_campaign_progress(query: models.WorkflowQuery, person: Person) -> models.CampaignProgress:
+def show_campaign_progress(
+    query: models.WorkflowQuery, person: Person, context: Context
+) -> models.CampaignProgress:
     """Return the progress of a campaign, and when it may be completed."""
-    with postgres.session() as pg:
-        return progress.progress(query.workflow_id, person=person, connection=pg, now=clock.now())
+    return progress.progress(query.workflow_id, person, context)
 
 
 handler = api.handler

@@ -1,11 +1,11 @@
 """GET /api/hh/status, /api/hh/resumes and /api/hh/resumes/{id}: a person's resumes at hh.ru."""
 
+from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people, resumes
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.accounts.resumes import ResumeAnswer, Resumes, Status, list_resumes, read_resume
-from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres, settings
-from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform import clock, settings
+from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import USER, Api
 
 settings.require(
@@ -17,7 +17,7 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
-api = Api(people)
+api = Api(people, bootstrap.open_context_with_hh)
 
 
 @api.get("/api/hh/status", auth=USER)
@@ -27,21 +27,15 @@ def show_status(person: Person) -> Status:
 
 
 @api.get("/api/hh/resumes", auth=USER)
-def show_resumes(person: Person, caller: Caller) -> Resumes:
+def show_resumes(person: Person, context: Context) -> Resumes:
     """Return all resumes of the person."""
-    with postgres.session() as connection:
-        return list_resumes(
-            person, caller=caller, hh=client(), connection=connection, now=clock.now()
-        )
+    return list_resumes(person, context)
 
 
 @api.get("/api/hh/resumes/{id}", auth=USER)
-def show_resume(id: str, person: Person, caller: Caller) -> ResumeAnswer:
+def show_resume(id: str, person: Person, context: Context) -> ResumeAnswer:
     """Return one full resume, with the fields that the BFF's import needs at the top level."""
-    with postgres.session() as connection:
-        return read_resume(
-            person, id, caller=caller, hh=client(), connection=connection, now=clock.now()
-        )
+    return read_resume(id, person, context)
 
 
 handler = api.handler

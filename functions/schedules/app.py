@@ -1,10 +1,10 @@
 """/api/schedules: saved searches, which run on a schedule or on request."""
 
+from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.hh.environment import client
-from ullgetthejob.platform import clock, postgres, settings
-from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform import settings
+from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import USER_OR_SERVICE, Api, Response
 from ullgetthejob.saved_searches import commands, models
 
@@ -17,58 +17,48 @@ settings.require(
     settings.PUBLIC_FEED_QUEUE_URL,
 )
 
-api = Api(people)
+api = Api(people, bootstrap.open_context_with_hh)
 
 
 @api.post("/api/schedules", auth=USER_OR_SERVICE, answers=(201, 200))
 def save_search(
-    body: models.CreateBody, person: Person, caller: Caller
+    body: models.CreateBody, person: Person, context: Context
 ) -> Response[models.OneSearch]:
     """Save a search (201); the same filters again return the existing one (200)."""
-    with postgres.session() as pg:
-        search, is_new = commands.create_search(
-            body, person, caller, hh=client(), connection=pg, now=clock.now()
-        )
+    search, is_new = commands.create_search(body, person, context)
     return Response(201 if is_new else 200, search)
 
 
 @api.get("/api/schedules", auth=USER_OR_SERVICE)
-def show_searches(person: Person) -> models.SavedSearches:
+def show_searches(person: Person, context: Context) -> models.SavedSearches:
     """Return the saved searches of the person's account, the oldest first."""
-    with postgres.session() as pg:
-        return commands.list_searches(person, connection=pg)
+    return commands.list_searches(person, context)
 
 
 @api.get("/api/schedules/{id}", auth=USER_OR_SERVICE)
-def show_search(id: str, person: Person) -> models.OneSearch:
+def show_search(id: str, person: Person, context: Context) -> models.OneSearch:
     """Return one saved search, with its next run and its last."""
-    with postgres.session() as pg:
-        return commands.read_search(id, person, connection=pg)
+    return commands.read_search(id, person, context)
 
 
 @api.patch("/api/schedules/{id}", auth=USER_OR_SERVICE)
 def edit_search(
-    id: str, body: models.ChangeBody, person: Person, caller: Caller
+    id: str, body: models.ChangeBody, person: Person, context: Context
 ) -> models.OneSearch:
     """Change the given fields of a saved search; omitted ones stay."""
-    with postgres.session() as pg:
-        return commands.change_search(
-            id, body, person, caller, hh=client(), connection=pg, now=clock.now()
-        )
+    return commands.change_search(id, body, person, context)
 
 
 @api.delete("/api/schedules/{id}", auth=USER_OR_SERVICE)
-def forget_search(id: str, person: Person, caller: Caller) -> models.Deleted:
+def forget_search(id: str, person: Person, context: Context) -> models.Deleted:
     """Delete a saved search."""
-    with postgres.session() as pg:
-        return commands.delete_search(id, person, caller, connection=pg, now=clock.now())
+    return commands.delete_search(id, person, context)
 
 
 @api.post("/api/schedules/{id}/fetch", auth=USER_OR_SERVICE)
-def run_search(id: str, person: Person, caller: Caller) -> models.Fetched:
+def run_search(id: str, person: Person, context: Context) -> models.Fetched:
     """Run a saved search now, and return the run, which may continue in the background."""
-    with postgres.session() as pg:
-        return commands.run_search(id, person, caller, hh=client(), connection=pg, clock=clock.now)
+    return commands.run_search(id, person, context)
 
 
 handler = api.handler

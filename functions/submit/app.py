@@ -1,10 +1,11 @@
 """POST /api/applications/submit: accepts an application, which the submitter sends to hh.ru."""
 
+from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.applications.acceptance import SubmitBody, Submitted, accept
-from ullgetthejob.platform import clock, postgres, settings
-from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform import settings
+from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import SERVICE, Api, Response
 
 settings.require(
@@ -14,17 +15,13 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
-api = Api(people)
+api = Api(people, bootstrap.open_context)
 
 
 @api.post("/api/applications/submit", auth=SERVICE, answers=(202,))
-def submit_application(body: SubmitBody, person: Person, caller: Caller) -> Response[Submitted]:
+def submit_application(body: SubmitBody, person: Person, context: Context) -> Response[Submitted]:
     """Accept an application; a repeated request returns the existing one."""
-    with postgres.session() as connection:
-        accepted = accept(
-            body, person=person, caller=caller, connection=connection, now=clock.now()
-        )
-    return Response(202, accepted)
+    return Response(202, accept(body, person, context))
 
 
 handler = api.handler

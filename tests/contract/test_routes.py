@@ -90,6 +90,12 @@ def test_routes_with_tokens_have_people(function, key):
         assert "person" in api.routes[key].parameters
 
 
+@pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
+def test_routes_with_a_context_have_an_opener(function, key):
+    api = api_of(function)
+    assert "context" not in api.routes[key].parameters or api.open_context is not None
+
+
 GUARDED = [(function, key) for function, key in ROUTES if AUTH.get(key) is not ANYONE]
 
 

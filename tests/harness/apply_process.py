@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from functions.applier import app
 from tests.harness import worker_process
 from ullgetthejob.applications import attempts, ledger, resume_creation
+from ullgetthejob.hh import environment
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import leases, settings
 from ullgetthejob.rate_limits import token_bucket
@@ -91,7 +92,7 @@ class Applier(worker_process.Worker):
 
     def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
         super().__init__(channel, order)
-        vars(app).update(client=lambda: self.hh)
+        vars(environment).update(client=lambda **_: self.hh)
 
     def pacer(self) -> Pacer:
         return Pacer(settings.PACER_TABLE(), calls_per_second=1000)

@@ -7,17 +7,16 @@ from uuid import uuid4
 
 import pytest
 
+from tests.harness.context import CALLER, CORE, make_context
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import acceptance, ledger, submitter
 from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.sweep import sweep
 from ullgetthejob.platform import postgres
-from ullgetthejob.platform.authentication import Caller
 
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
 
-CALLER = Caller("service", "a-request-of-a-test")
 ANNA = "anna"
 
 
@@ -39,27 +38,25 @@ class ApplyHarness:
     def connection(self):
         return postgres.connection()
 
+    @property
+    def context(self):
+        """Return the context of a request."""
+        return make_context(self.connection, self.world.now, caller=CALLER, hh=self.hh)
+
     def submit(self, vacancy_id, letter="Здравствуйте!", **fields):
         body = SubmitBody(job_external_id=vacancy_id, cover_letter=letter, **fields)
-        return acceptance.accept(
-            body,
-            person=self.person,
-            caller=CALLER,
-            connection=self.connection,
-            now=self.world.now(),
-        )
+        return acceptance.accept(body, self.person, self.context)
 
     def run(self):
-        return submitter.run(
-            self.account_id,
-            hh=self.hh,
-            connection=self.connection,
-            clock=self.world.now,
-            request_id="a-request-of-a-test",
-        )
+        return self.run_over(self.connection)
+
+    def run_over(self, connection, hh=None):
+        """Process a wake-up over *connection*; return whether work is left."""
+        context = make_context(connection, self.world.now, caller=CORE, hh=hh or self.hh)
+        return submitter.run(self.account_id, context)
 
     def sweep(self):
-        return sweep(connection=self.connection, now=self.world.now())
+        return sweep(make_context(self.connection, self.world.now, caller=CORE))
 
     def row(self, accepted):
         row = ledger.read(accepted.application_id, connection=self.connection)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from uuid import uuid4
 
 import psycopg
 
-from tests.harness.applying import CALLER, ApplyHarness, publish
+from tests.harness.applying import ApplyHarness, publish
+from tests.harness.context import CALLER
 from ullgetthejob.applications import ledger
 from ullgetthejob.applications.campaigns import commands, progress
 from ullgetthejob.applications.campaigns.models import (
@@ -58,32 +60,16 @@ class Campaign:
     def insert_many(self, number, **fields):
         return [self.insert(publish(self.harness, **fields)) for _ in range(number)]
 
-    def change(self, command, **options):
-        context = {
-            "person": self.harness.person,
-            "caller": CALLER,
-            "connection": self.harness.connection,
-            "now": self.harness.world.now(),
-        }
+    def change(self, command, person=None):
         body = WorkflowBody(workflow_id=self.id)
-        return commands.change(command, body, **{**context, **options})
+        return commands.change(command, body, person or self.harness.person, self.harness.context)
 
     def add(self, caller=CALLER, **fields):
-        return commands.add_jobs(
-            AddBody(**fields),
-            person=self.harness.person,
-            caller=caller,
-            connection=self.harness.connection,
-            now=self.harness.world.now(),
-        )
+        context = replace(self.harness.context, caller=caller)
+        return commands.add_jobs(AddBody(**fields), self.harness.person, context)
 
-    def progress(self, **options):
-        context = {
-            "person": self.harness.person,
-            "connection": self.harness.connection,
-            "now": self.harness.world.now(),
-        }
-        return progress.progress(self.id, **{**context, **options})
+    def progress(self, person=None):
+        return progress.progress(self.id, person or self.harness.person, self.harness.context)
 
     def items(self):
         """Return what the BFF reads: status and last_error by item."""

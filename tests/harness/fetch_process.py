@@ -13,6 +13,7 @@ from functions.broadcaster import app as broadcaster_app
 from functions.fetch_worker import app
 from functions.fetcher import app as fetcher_app
 from tests.harness import worker_process
+from ullgetthejob.hh import environment
 from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, Pacer
 from ullgetthejob.platform import leases, queues, settings
 from ullgetthejob.realtime import event_log
@@ -76,7 +77,7 @@ class Fetching(worker_process.Worker):
 
     def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
         super().__init__(channel, order)
-        vars(app).update(client=lambda **_: self.hh)
+        vars(environment).update(client=lambda **_: self.hh)
 
     def pacer(self) -> Pacer:
         return Pacer(

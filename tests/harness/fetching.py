@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from tests.harness.context import CORE, make_context
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import aws, postgres
 from ullgetthejob.saved_searches import canonical_searches, run_store, run_worker, scheduler
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.fixtures.connected import Connected
     from tests.fixtures.hh_sandbox import HhSandbox
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -88,6 +90,11 @@ class FetchHarness:
         """Return the environment's connection."""
         return postgres.connection()
 
+    @property
+    def context(self) -> Context:
+        """Return the context of a wake-up."""
+        return make_context(self.connection, self.world.now, caller=CORE, hh=self.hh)
+
     def query(self, **parameters: Any) -> uuid.UUID:
         """Insert a canonical search; return its id."""
         return canonical_searches.get_or_create(
@@ -116,13 +123,7 @@ class FetchHarness:
 
     def work(self, query_id: uuid.UUID) -> bool:
         """Process a wake-up for the search; return whether work is left."""
-        return run_worker.run_query(
-            query_id,
-            hh=self.hh,
-            connection=self.connection,
-            clock=self.world.now,
-            request_id="wake-up",
-        )
+        return run_worker.run_query(query_id, self.context)
 
     def wake_ups(self) -> list[str]:
         """Receive the wake-ups of the fetch queue; return the ids of their searches."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness.applying import CALLER, ApplyHarness
+from tests.harness.applying import ApplyHarness
 from ullgetthejob.applications.commands import RetryBody, retry
 from ullgetthejob.applications.filters import commands
 from ullgetthejob.applications.filters.models import FiltersBody, PreviewBody
@@ -21,21 +21,13 @@ class FilteringHarness(ApplyHarness):
 
     def put(self, **rules):
         body = FiltersBody.model_validate({"rules": rules})
-        context = {"connection": self.connection, "now": self.world.now()}
-        return commands.replace(body, person=self.person, caller=CALLER, **context)
+        return commands.replace(body, self.person, self.context)
 
     def preview(self, **body):
-        return commands.preview(
-            PreviewBody.model_validate(body),
-            person=self.person,
-            connection=self.connection,
-            now=self.world.now(),
-        )
+        return commands.preview(PreviewBody.model_validate(body), self.person, self.context)
 
     def retry(self, accepted):
-        context = {"connection": self.connection, "now": self.world.now()}
-        application_id = str(accepted.application_id)
-        return retry(application_id, RetryBody(), person=self.person, caller=CALLER, **context)
+        return retry(str(accepted.application_id), RetryBody(), self.person, self.context)
 
     def store(self, vacancy_id):
         """Store the vacancy as a request of its page does."""

@@ -7,7 +7,6 @@ from datetime import datetime
 import httpx
 
 from tests.harness.applying import ApplyHarness
-from ullgetthejob.applications import submitter
 from ullgetthejob.rate_limits import daily_limit
 
 MINUTE, HOUR, DAY_S = 60, 3600, 24 * 3600
@@ -36,13 +35,7 @@ class SyncHarness(ApplyHarness):
         return self.read_if_due(hh)
 
     def read_if_due(self, hh=None):
-        return submitter.run(
-            self.account_id,
-            hh=hh or self.hh,
-            connection=self.connection,
-            clock=self.world.now,
-            request_id="a-request-of-a-test",
-        )
+        return self.run_over(self.connection, hh)
 
     def rows(self):
         return self.connection.execute(

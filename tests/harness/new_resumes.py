@@ -2,7 +2,7 @@
 
 import httpx
 
-from tests.harness.applying import CALLER, ApplyHarness, publish
+from tests.harness.applying import ApplyHarness, publish
 from ullgetthejob.applications.commands import RetryBody, retry
 from ullgetthejob.rate_limits import token_bucket
 
@@ -82,12 +82,5 @@ class InterceptingTransport(httpx.BaseTransport):
 
 
 def retry_and_run(harness, accepted):
-    retry(
-        str(accepted.application_id),
-        RetryBody(),
-        person=harness.person,
-        caller=CALLER,
-        connection=harness.connection,
-        now=harness.world.now(),
-    )
+    retry(str(accepted.application_id), RetryBody(), harness.person, harness.context)
     harness.run()

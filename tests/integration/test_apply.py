@@ -144,10 +144,8 @@ def test_retry_with_other_letter_updates_projection(harness, state):
     answer = retry(
         str(accepted.application_id),
         RetryBody(cover_letter="Второе письмо"),
-        person=harness.person,
-        caller=applying.CALLER,
-        connection=harness.connection,
-        now=harness.world.now(),
+        harness.person,
+        harness.context,
     )
     assert answer.application.cover_letter == shown_letter(harness, accepted) == "Второе письмо"
 
@@ -251,10 +249,8 @@ def test_closed_applying_hands_off_all_applications(harness):
     assert all(row.link and row.letter for row in rows)
     done = confirm(
         str(rows[0].id),
-        person=harness.person,
-        caller=applying.CALLER,
-        connection=harness.connection,
-        now=harness.world.now(),
+        harness.person,
+        harness.context,
     )
     assert done.application.state == "submitted"
     assert done.application.by_hand
@@ -272,10 +268,8 @@ def test_new_login_requeues_waiting_applications(harness):
         retry(
             str(accepted.application_id),
             RetryBody(),
-            person=harness.person,
-            caller=applying.CALLER,
-            connection=harness.connection,
-            now=harness.world.now(),
+            harness.person,
+            harness.context,
         )
     harness.world.connect(applying.ANNA, harness.account_id)
     harness.connection.execute("UPDATE accounts SET access_state = 'ok', access_reason = NULL")
@@ -335,12 +329,11 @@ def test_overwritten_status_is_retried_only_where_safe(harness, state):
 def test_cancelled_application_is_not_sent(harness):
     accepted = harness.submit(applying.publish(harness))
     application_id = str(accepted.application_id)
-    context = {"person": harness.person, "connection": harness.connection}
-    cancelled = cancel(application_id, caller=applying.CALLER, now=harness.world.now(), **context)
+    cancelled = cancel(application_id, harness.person, harness.context)
     assert cancelled.application.state == "cancelled"
     harness.run()
     assert harness.posted() == []
-    shown = read_application(application_id, **context).application
+    shown = read_application(application_id, harness.person, harness.context).application
     assert [step.state for step in shown.history] == ["queued", "cancelled"]
 
 

@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.harness.applying import ANNA, CALLER, publish, second_session
+from tests.harness.applying import ANNA, publish, second_session
 from tests.harness.campaigns import BFF_DELETE, Campaign, other_harness, tokens
+from tests.harness.context import make_context
 from ullgetthejob.applications import commands as application_commands
 from ullgetthejob.applications import ledger
 from ullgetthejob.applications.campaigns import commands, item_intake, progress
@@ -165,10 +166,8 @@ def test_cancelled_application_can_be_requested_again(harness, campaign, databas
     application_commands.retry(
         str(rows[items[1]].id),
         application_commands.RetryBody(),
-        person=harness.person,
-        caller=CALLER,
-        connection=harness.connection,
-        now=harness.world.now(),
+        harness.person,
+        harness.context,
     )
     campaign.bff(
         "UPDATE applications SET status='pending', error_message=NULL, submitted_at=NULL"
@@ -197,14 +196,12 @@ def test_campaign_of_another_account_is_not_found(harness, campaign):
                 campaign.change(command, person=other.person)
         with pytest.raises(NotFound):
             campaign.progress(person=other.person)
-        context = {"connection": harness.connection, "now": harness.world.now()}
+        counted = CustomizeBody(workflow_id=campaign.id, job_count=9)
         with pytest.raises(NotFound):
-            commands.count_jobs(
-                CustomizeBody(workflow_id=campaign.id, job_count=9), person=other.person, **context
-            )
+            commands.count_jobs(counted, other.person, harness.context)
         body = AddBody(workflow_id=campaign.id, jobs=[{"job_external_id": "1"}])
         with pytest.raises(NotFound):
-            commands.add_jobs(body, person=other.person, caller=CALLER, **context)
+            commands.add_jobs(body, other.person, harness.context)
     assert len(campaign.bff("SELECT 1 FROM application_queue")) == 1
     assert campaign.bff("SELECT account_id, state FROM campaigns") == [
         (harness.account_id, "running")
@@ -229,9 +226,8 @@ def test_unconnected_user_has_no_campaign(harness, campaign):
     with pytest.raises(NotFound):
         campaign.change("start")
     body = CustomizeBody(workflow_id=uuid4(), job_count=1)
-    context = {"connection": harness.connection, "now": harness.world.now()}
     with pytest.raises(NeedsPerson):
-        commands.count_jobs(body, person=harness.person, **context)
+        commands.count_jobs(body, harness.person, harness.context)
 
 
 def test_vacancy_is_added_once_in_either_form(harness, campaign):
@@ -262,12 +258,7 @@ def test_new_campaign_is_created_once_per_key(harness, campaign):
 def test_batch_customize_count_is_recorded(harness, campaign):
     campaign.insert_many(1)
     body = CustomizeBody(workflowId=str(campaign.id), userId=str(harness.user_id), jobCount=7)
-    context = {
-        "person": harness.person,
-        "connection": harness.connection,
-        "now": harness.world.now(),
-    }
-    assert commands.count_jobs(body, **context).job_count == 7
+    assert commands.count_jobs(body, harness.person, harness.context).job_count == 7
     assert campaign.progress().job_count == 7
     assert campaign.progress().status == "created"
     harness.sweep()
@@ -277,18 +268,13 @@ def test_batch_customize_count_is_recorded(harness, campaign):
 def test_item_page_names_applications(harness, campaign):
     campaign.insert_many(3)
     campaign.change("start")
-    context = {
-        "person": harness.person,
-        "connection": harness.connection,
-        "now": harness.world.now(),
-    }
     query = StatusQuery(workflow_id=campaign.id, page=1, per_page=2)
-    (item,) = progress.status(query, **context).items
+    (item,) = progress.status(query, harness.person, harness.context).items
     shown = application_commands.read_application(
-        str(item.application_id), person=harness.person, connection=harness.connection
+        str(item.application_id), harness.person, harness.context
     )
     assert shown.application.job_id == item.job_external_id
-    assert progress.status(query, **context).total == 3
+    assert progress.status(query, harness.person, harness.context).total == 3
 
 
 def test_item_intake_is_limited_per_sweep(harness, campaign, monkeypatch):
@@ -314,9 +300,7 @@ def test_concurrent_intake_creates_each_application_once(harness, campaign):
         if not created_concurrently:
             created_concurrently.append(None)
             with psycopg.connect(campaign.url, autocommit=True, row_factory=dict_row) as own:
-                created_concurrently[0] = item_intake.sweep(
-                    caller=CALLER, connection=own, now=harness.world.now()
-                )
+                created_concurrently[0] = item_intake.sweep(make_context(own, harness.world.now))
         return create_application(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -67,21 +67,9 @@ def test_closed_applying_is_tried_once_and_handed_off(harness, status, body):
 def test_closed_applying_leaves_resumes_open(harness):
     close(harness, "/negotiations", method="POST")
     run_workers(harness, [harness.submit(publish(harness))], minutes=2)
-    listed = resumes.list_resumes(
-        harness.person,
-        caller=people_caller(),
-        hh=harness.hh,
-        connection=harness.connection,
-        now=harness.world.now(),
-    )
+    listed = resumes.list_resumes(harness.person, harness.context)
     assert listed.items
     assert access(harness).state == "closed", "a successful read does not reopen applying"
-
-
-def people_caller():
-    from tests.harness.applying import CALLER
-
-    return CALLER
 
 
 def test_closed_applying_is_retried_with_growing_delays(harness):

@@ -9,6 +9,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.fixtures.hh_sandbox import USER_AGENT
+from tests.harness.context import CORE, make_context
 from ullgetthejob.hh import responses
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.pacer import Pacer
@@ -72,14 +73,8 @@ class BackfillHarness:
         )
 
     def read(self, query, most=30, may_continue=lambda: True, connection=None):
-        return detail_backfill.backfill(
-            query,
-            hh=self.hh,
-            connection=connection or self.connection,
-            clock=self.now,
-            most=most,
-            may_continue=may_continue,
-        )
+        context = make_context(connection or self.connection, self.now, caller=CORE, hh=self.hh)
+        return detail_backfill.backfill(query, context, most=most, may_continue=may_continue)
 
     def row(self, vacancy):
         found = self.connection.execute("SELECT * FROM jobs WHERE external_id = %s", (vacancy.id,))

@@ -75,8 +75,8 @@ def test_filtered_application_is_retried_after_new_rules(harness):
     harness.store(vacancy)
     harness.put(title_words=["разработчик"])
     accepted = harness.submit(vacancy)
-    context = {"person": harness.person, "connection": harness.connection}
-    shown = read_application(str(accepted.application_id), **context).application
+    application_id = str(accepted.application_id)
+    shown = read_application(application_id, harness.person, harness.context).application
     assert [(step.state, step.reason) for step in shown.history] == [("refused", "filtered_title")]
     assert harness.submit(vacancy).application_id == accepted.application_id
     assert harness.retry(accepted).application.state == "queued"
@@ -146,9 +146,8 @@ def test_unreadable_rules_let_nothing_through(harness, stored):
     assert harness.state(accepted) == ("needs_person", "filters_unreadable")
     assert harness.row(accepted).link
     assert (harness.posted(), harness.tokens()) == ([], 20)
-    context = {"person": harness.person, "connection": harness.connection}
     with pytest.raises(NeedsPerson) as refused:
-        commands.show(**context)
+        commands.show(harness.person, harness.context)
     assert refused.value.code == "filters_unreadable"
     with pytest.raises(NeedsPerson):
         harness.preview()
@@ -242,7 +241,7 @@ def test_preview_agrees_with_later_submissions(harness):
 def test_rules_of_another_account_do_not_apply(harness):
     harness.put(title_words=["разработчик"])
     timur = FilteringHarness(harness.world, "timur")
-    assert commands.show(person=timur.person, connection=timur.connection).updated_at is None
+    assert commands.show(timur.person, timur.context).updated_at is None
     accepted = timur.submit(publish(harness))
     timur.run()
     assert timur.row(accepted).state == "submitted"

@@ -11,6 +11,7 @@ import pytest
 from functions.filters.app import handler
 from local.settings import REPOSITORY
 from tests.fixtures.core import Reply
+from tests.harness.context import make_context
 
 READ, REPLACE = "GET /api/filters", "PUT /api/filters"
 PREVIEW = "POST /api/filters/preview"
@@ -123,14 +124,10 @@ def test_preview_of_searched_vacancies(core, anna, monkeypatch):
     _, jwt = anna
     monkeypatch.setenv("HH_ACCESS_TOKEN", core.sandbox.token())
     with postgres.session() as connection:
-        context = {
-            "hh": environment.client(),
-            "queue": environment.search_queue(),
-            "connection": connection,
-            "clock": core.now,
-        }
-        found = search.search(SearchParameters(text="", per_page=100), **context)
-        search.search(SearchParameters(text="", per_page=20, page=5), **context)
+        queue = environment.search_queue()
+        context = make_context(connection, core.now, hh=environment.client())
+        found = search.search(SearchParameters(text="", per_page=100), queue, context)
+        search.search(SearchParameters(text="", per_page=20, page=5), queue, context)
     rules = {"salary_floor": {"amount": 100_000}, "description_words": ["опыт"]}
     reply = call(core, PREVIEW, body={"rules": rules}, jwt=jwt)
     assert reply.status == 200

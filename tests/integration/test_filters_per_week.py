@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness.applying import ANNA, CALLER, publish, second_session
+from tests.harness.applying import ANNA, publish, second_session
 from tests.harness.filtering import DAY, OTHER, PIER, FilteringHarness
 from ullgetthejob.applications import commands as application_commands
-from ullgetthejob.applications import negotiation_sync, submitter
+from ullgetthejob.applications import negotiation_sync
 from ullgetthejob.platform import postgres
 
 
@@ -65,10 +65,7 @@ def test_by_hand_counts_with_unknown_vacancy(harness):
 
 
 def confirm_by_hand(harness, accepted):
-    context = {"connection": harness.connection, "now": harness.world.now()}
-    application_commands.confirm(
-        str(accepted.application_id), person=harness.person, caller=CALLER, **context
-    )
+    application_commands.confirm(str(accepted.application_id), harness.person, harness.context)
 
 
 def test_by_hand_with_deleted_vacancy_needs_person(harness):
@@ -147,15 +144,9 @@ def test_concurrent_workers_keep_weekly_limit(harness, monkeypatch):
         harness.user_id, other = other, harness.user_id
         accepted.append(harness.submit(publish(harness, employer=PIER), f"{number}"))
 
-    def work(number):
+    def work(_number):
         with own_connection() as connection:
-            submitter.run(
-                harness.account_id,
-                hh=harness.hh,
-                connection=connection,
-                clock=harness.world.now,
-                request_id=f"request-{number}",
-            )
+            harness.run_over(connection)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))

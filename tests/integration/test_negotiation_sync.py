@@ -51,7 +51,7 @@ def test_employer_action_is_recorded_once(harness, acts, steps):
     steps = steps or ["viewed", "invitation", "interview", "hired"]
     assert harness.steps(negotiation)[-len(steps) :] == steps
     shown = read_application(
-        str(accepted.application_id), person=harness.person, connection=harness.connection
+        str(accepted.application_id), harness.person, harness.context
     ).application
     assert shown.viewed
     assert [(step.state, step.reason) for step in shown.history][-len(steps) :] == [

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from tests.harness.applying import CALLER, publish
+from tests.harness.applying import publish
 from tests.harness.new_resumes import CV, TITLE, ResumeHarness, retry_and_run
 from ullgetthejob.applications import resume_creation
 from ullgetthejob.applications.commands import cancel
@@ -143,12 +143,7 @@ def test_cv_is_deleted_when_application_is_final(harness):
     row = harness.stored(accepted)
     assert (row["new_resume"], row["new_resume_title"]) == (None, None)
     cancelled = harness.submit_with_new_resume()
-    context = {
-        "person": harness.person,
-        "connection": harness.connection,
-        "now": harness.world.now(),
-    }
-    cancel(str(cancelled.application_id), caller=CALLER, **context)
+    cancel(str(cancelled.application_id), harness.person, harness.context)
     assert harness.stored(cancelled)["new_resume"] is None
     records = harness.connection.execute(
         "SELECT string_agg(events::text, '') || (SELECT string_agg(audit_log::text, '')"

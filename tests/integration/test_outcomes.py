@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.harness.applying import ANNA, CALLER, publish
+from tests.harness.applying import ANNA, publish
+from tests.harness.context import make_context
 from tests.harness.negotiations import DAY_S, HOUR, MINUTE, Edited, SyncHarness, at_hh
 from ullgetthejob.applications import acceptance, attempts, ledger
 from ullgetthejob.applications.acceptance import SubmitBody
@@ -42,9 +43,7 @@ def test_by_hand_is_inserted_and_counts_from_creation(harness):
     assert row["submitted_at"] == row["created_at"] == made
     assert row["user_id"] == harness.user_id
     assert harness.counted() == [made]
-    (shown,) = list_applications(
-        ApplicationQuery(), person=harness.person, connection=harness.connection
-    ).items
+    (shown,) = list_applications(ApplicationQuery(), harness.person, harness.context).items
     assert (shown.by_hand, shown.hh_state, shown.viewed) == (True, "response", False)
     (projected,) = harness.read_tables()["applications"]
     assert (projected["status"], projected["hh_status"]) == ("submitted", "response")
@@ -141,9 +140,7 @@ def test_concurrent_submit_and_sync_make_one_row(harness, database_url):
         ThreadPoolExecutor(1) as pool,
     ):
         body = SubmitBody(job_external_id=vacancy, cover_letter="Здравствуйте!")
-        accepted = acceptance.accept(
-            body, person=person, caller=CALLER, connection=other, now=harness.world.now()
-        )
+        accepted = acceptance.accept(body, person, make_context(other, harness.world.now))
         reading = pool.submit(harness.sync)
         while not other.execute(
             "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -225,10 +222,8 @@ def test_by_hand_settles_waiting_application(harness, state):
     elif state == "cancelled":
         cancel(
             str(accepted.application_id),
-            person=harness.person,
-            caller=CALLER,
-            connection=harness.connection,
-            now=harness.world.now(),
+            harness.person,
+            harness.context,
         )
     if state != "queued":
         harness.run()

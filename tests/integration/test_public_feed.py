@@ -23,12 +23,16 @@ from local.template.reader import load
 from tests.fixtures.bff import SECRET, Bff
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.ports import free_port
+from tests.harness.context import make_context
 from ullgetthejob.platform import aws, clock, leases, postgres, telemetry
+from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.public_feed import outbox, publisher
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import psycopg
 
 START = datetime(2026, 11, 25, 9, tzinfo=UTC)
 INSERT_JOB = """
@@ -41,10 +45,12 @@ WORKER = """
 import sys
 from datetime import datetime
 from ullgetthejob.platform import postgres
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.context import Context
 from ullgetthejob.public_feed import publisher
 moment = datetime.fromisoformat(sys.argv[1])
 with postgres.session() as connection:
-    publisher.run(connection=connection, clock=lambda: moment, request_id="a-worker")
+    publisher.run(Context(connection, lambda: moment, Caller("core", "a-worker")))
 """
 
 
@@ -87,9 +93,16 @@ class FeedHarness:
         return ids
 
     def run(self) -> bool:
-        return publisher.run(
-            connection=postgres.connection(), clock=self.now, request_id="the-wake-up"
-        )
+        return self.run_over(postgres.connection())
+
+    def run_over(
+        self,
+        connection: psycopg.Connection[dict[str, Any]],
+        clock: Callable[[], datetime] | None = None,
+    ) -> bool:
+        """Process a wake-up over *connection*; return whether rows are left."""
+        caller = Caller("core", "the-wake-up")
+        return publisher.run(make_context(connection, clock or self.now, caller=caller))
 
     def rows(self, columns: str = "vacancy_id, state, reason") -> list[tuple[Any, ...]]:
         found = postgres.connection().execute(f"SELECT {columns} FROM public_feed ORDER BY number")
@@ -416,7 +429,7 @@ def test_slow_bff_is_timed_out(
 
     def run() -> None:
         with connect() as connection:
-            publisher.run(connection=connection, clock=feed.now, request_id="slow")
+            feed.run_over(connection)
         done.set()
 
     threading.Thread(target=run, daemon=True).start()
@@ -523,7 +536,7 @@ def test_concurrent_publishers_post_once_in_order(feed: FeedHarness) -> None:
         try:
             with connect() as connection:
                 barrier.wait()
-                publisher.run(connection=connection, clock=feed.now, request_id="a worker")
+                feed.run_over(connection)
         except BaseException as error:
             failures.append(error)
 
@@ -542,11 +555,7 @@ def test_rows_stay_locked_after_lease_expiry(feed: FeedHarness) -> None:
 
     def work() -> None:
         with connect() as connection:
-            publisher.run(
-                connection=connection,
-                clock=lambda: feed.at + timedelta(minutes=5),
-                request_id="the next",
-            )
+            feed.run_over(connection, lambda: feed.at + timedelta(minutes=5))
 
     def start_another_worker(_body: Any) -> None:
         if not second:
@@ -605,7 +614,7 @@ def test_hanging_bff_blocks_nothing_else(feed: FeedHarness) -> None:
 
     def post() -> None:
         with connect() as own:
-            publisher.run(connection=own, clock=feed.now, request_id="hangs")
+            feed.run_over(own)
 
     poster = threading.Thread(target=post)
     poster.start()

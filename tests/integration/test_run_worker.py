@@ -731,15 +731,7 @@ def test_functions_process_their_sample_events(core, harness, employer, search):
 
 
 def run_now(harness, query_id, search_id, **options):
-    return run_worker.run_now(
-        query_id,
-        search_id,
-        hh=harness.hh,
-        connection=harness.connection,
-        clock=harness.world.now,
-        request_id="a-person",
-        **options,
-    )
+    return run_worker.run_now(query_id, search_id, harness.context, **options)
 
 
 def test_requested_run_is_returned_when_it_ends(harness, employer, search):

@@ -11,6 +11,7 @@ import pytest
 from functions.schedules.app import handler
 from local.settings import REPOSITORY
 from tests.fixtures.core import Reply
+from tests.harness.context import make_context
 from ullgetthejob.accounts import people
 from ullgetthejob.hh import environment
 from ullgetthejob.platform import clock, postgres
@@ -319,9 +320,9 @@ def test_concurrent_requests_never_exceed_the_limit(core, anna, monkeypatch):
         with postgres.connection_class().connect(
             core.database_url, autocommit=True, row_factory=postgres.connection().row_factory
         ) as connection:
-            options = {"hh": environment.client(), "connection": connection, "now": core.now()}
+            context = make_context(connection, core.now, caller=caller, hh=environment.client())
             try:
-                saved, is_new = commands.create_search(body, person, caller, **options)
+                saved, is_new = commands.create_search(body, person, context)
             except AppError as error:
                 outcomes.append(error.code)
             else:

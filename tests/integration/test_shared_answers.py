@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.search_function import function
+from tests.harness.context import make_context
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import clock
 from ullgetthejob.platform.errors import TooManyRequests
@@ -152,9 +153,8 @@ def connection(database_url):
 
 def get_or_claim(parameters, connection, seconds):
     deadline = time.monotonic() + seconds
-    return shared_answers.get_or_claim(
-        parameters, connection=connection, now=clock.now, deadline=deadline
-    )
+    context = make_context(connection, clock.now)
+    return shared_answers.get_or_claim(parameters, context, deadline=deadline)
 
 
 def test_renewed_claim_keeps_other_searches_waiting(connection, database_url):

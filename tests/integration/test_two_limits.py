@@ -16,7 +16,7 @@ from tests.harness.apply_invariants import (
     spent_since,
     was_full_at,
 )
-from tests.harness.applying import CALLER, ApplyHarness, publish, second_session
+from tests.harness.applying import ApplyHarness, publish, second_session
 from tests.harness.hh_client import Unpaced
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import attempts, negotiation_sync
@@ -85,16 +85,11 @@ class Days:
 
     def retry_waiting(self, count):
         """Retry *count* applications that wait for quota."""
-        arguments = {
-            "person": self.harness.person,
-            "caller": CALLER,
-            "connection": self.harness.connection,
-        }
         waiting = self.harness.connection.execute(
             "SELECT id FROM application_ledger WHERE state = 'waiting_quota' LIMIT %s", [count]
         ).fetchall()
         for row in waiting:
-            retry(str(row["id"]), RetryBody(), now=self.harness.world.now(), **arguments)
+            retry(str(row["id"]), RetryBody(), self.harness.person, self.harness.context)
 
     def advance(self):
         """Advance to the next minute in which something is due and process it; return whether the

@@ -66,6 +66,18 @@ def test_allowed_imports_have_no_cycle():
     assert list(TopologicalSorter(MAY_IMPORT).static_order())
 
 
+def test_only_functions_import_the_composition_root():
+    """And benchmarks and tests do, which are not deployed."""
+    for path in python_files("layers/core", "migrations", "local"):
+        for name in imported_by(path):
+            assert not name.startswith("ullgetthejob.bootstrap"), f"{path} imports {name}"
+
+
+def test_composition_root_imports_no_domain_code():
+    ours = [n for n in imported_by(PACKAGE / "bootstrap.py") if n.startswith("ullgetthejob.")]
+    assert {name.split(".")[1] for name in ours} == BELOW
+
+
 def test_domain_code_does_not_import_http():
     for path in python_files("layers/core"):
         for name in imported_by(path):

@@ -7,6 +7,7 @@ import hmac
 import json
 import tracemalloc
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Literal
@@ -16,6 +17,7 @@ import pytest
 from pydantic import BaseModel, model_validator
 
 from ullgetthejob.platform.authentication import Caller, invalid_token
+from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.errors import Conflict, Forbidden, NeedsPerson, NotFound, Unavailable
 from ullgetthejob.platform.http import (
     ANYONE,
@@ -89,7 +91,19 @@ class People:
         return Person(user_id)
 
 
-api = Api(People())
+opened: list[str | None] = []  # "opened" and "closed", as contexts are
+
+
+@contextmanager
+def open_context(caller):
+    opened.append("opened")
+    try:
+        yield Context(None, None, caller)
+    finally:
+        opened.append("closed")
+
+
+api = Api(People(), open_context)
 
 
 def about(person: Person | None, caller: Caller) -> About:
@@ -134,6 +148,14 @@ def of_optional_user(optional_user: Person, caller: Caller) -> About:
 @api.post("/people", auth=USER_OR_SERVICE)
 def by_body(body: Wish, person: Person, caller: Caller) -> About:
     return about(person, caller)
+
+
+@api.post("/contexts/{id}", auth=USER_OR_SERVICE)
+def in_context(id: str, body: Wish, person: Person, context: Context) -> About:
+    opened.append(context.caller.idempotency_key)
+    if id == "conflict":
+        raise Conflict("used before")
+    return about(person, context.caller)
 
 
 @api.post("/things", auth=SERVICE)
@@ -531,6 +553,42 @@ def test_token_beside_the_secret_must_match_the_user(naming):
 def test_call_without_token_and_secret_is_refused(naming):
     assert refused(**naming(ANNA), secret=None) == (401, "unauthorized")
     assert refused(**naming(ANNA), secret="wrong") == (401, "unauthorized")
+
+
+def test_context_is_open_during_the_call_of_the_function():
+    opened.clear()
+    headers = {"authorization": "Bearer anna", "idempotency-key": "one"}
+    status, body, _ = call("POST /contexts/{id}", {}, headers, parameters={"id": "1"})
+    assert (status, body["user_id"], body["caller_id"]) == (200, ANNA, ANNA)
+    assert body["request_id"] == "aws-request-id"
+    assert opened == ["opened", "one", "closed"]
+
+
+def test_context_is_closed_after_an_error():
+    opened.clear()
+    body = {"user_id": ANNA}
+    assert refused("POST /contexts/{id}", body, parameters={"id": "conflict"})[0] == 409
+    assert opened == ["opened", None, "closed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "changes"),
+    [
+        (401, {"secret": "wrong"}),
+        (401, {"headers": {"authorization": "Bearer nobody"}}),
+        (400, {"body": "{"}),
+        (422, {"body": {"user_id": 1}}),
+        (422, {"headers": {"idempotency-key": "ключ"}}),
+        (422, {"body": {}}),
+        (404, {"body": {"user_id": UNKNOWN}}),
+        (403, {"body": {"user_id": TIMUR}, "headers": {"authorization": "Bearer anna"}}),
+    ],
+)
+def test_refused_request_opens_no_context(status, changes):
+    opened.clear()
+    request = {"body": {"user_id": ANNA}, "parameters": {"id": "1"}, **changes}
+    assert refused("POST /contexts/{id}", **request)[0] == status
+    assert opened == []
 
 
 def test_optional_user_may_be_unknown():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -13,12 +13,8 @@ from ullgetthejob.accounts.access import Access, AccessAnswer
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 
 class AccountAnswer(BaseModel):
@@ -35,31 +31,29 @@ def show_account(person: Person, *, now: datetime) -> AccountAnswer:
     return _answer(person, person.access.at(now))
 
 
-def resume_access(
-    person: Person, *, caller: Caller, connection: Connection, now: datetime
-) -> AccountAnswer:
+def resume_access(person: Person, context: Context) -> AccountAnswer:
     """Resume the account after the person has solved hh.ru's captcha, and return it: the next call
     to hh.ru shows whether it was solved.
 
     A state that has ended already is no error. Raises :class:`NeedsPerson` for one that only a
     login or hh.ru can end.
     """
+    context = context.with_fixed_time()
+    now = context.now()
     current = person.access.at(now)
     if current.state in ("reauth_required", "closed"):
         raise access.needs_person(current)
     if current.state == "captcha" and person.account_id is not None:
-        with connection.transaction():
+        with context.connection.transaction():
             current = access_changes.change_access(
-                person.account_id, "ok", connection=connection, now=now
+                person.account_id, "ok", connection=context.connection, now=now
             )
             audit.write(
                 "access.resume",
                 "ok",
-                caller=caller,
+                context,
                 user_id=person.user_id,
                 account_id=person.account_id,
-                connection=connection,
-                now=now,
             )
     return _answer(person, current)
 

@@ -8,20 +8,15 @@ token, an e-mail address or a text of hh.ru's.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ullgetthejob.platform.errors import AppError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
-    from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 Action = Literal[
     "login",
@@ -59,37 +54,29 @@ INSERT_AUDIT_RECORD = """
 def write(
     action: Action,
     outcome: str,
+    context: Context,
     *,
-    caller: Caller,
     user_id: UUID | None,
     account_id: UUID | None,
-    connection: Connection,
-    now: datetime,
 ) -> None:
-    """Store one audit record, in the transaction that *connection* is in."""
-    connection.execute(
+    """Store one audit record, in the transaction that the context's connection is in."""
+    context.connection.execute(
         INSERT_AUDIT_RECORD,
         {
-            "at": now,
-            "actor": caller.kind,
+            "at": context.now(),
+            "actor": context.caller.kind,
             "user_id": user_id,
             "account_id": account_id,
             "action": action,
             "outcome": outcome,
-            "request_id": caller.request_id,
+            "request_id": context.caller.request_id,
         },
     )
 
 
 @contextmanager
 def recorded(
-    action: Action,
-    *,
-    caller: Caller,
-    user_id: UUID | None,
-    account_id: UUID | None,
-    connection: Connection,
-    now: datetime,
+    action: Action, context: Context, *, user_id: UUID | None, account_id: UUID | None
 ) -> Iterator[None]:
     """Store an audit record when the block has ended, with its outcome."""
     outcome = "internal_error"
@@ -100,12 +87,4 @@ def recorded(
         outcome = error.code
         raise
     finally:
-        write(
-            action,
-            outcome,
-            caller=caller,
-            user_id=user_id,
-            account_id=account_id,
-            connection=connection,
-            now=now,
-        )
+        write(action, outcome, context, user_id=user_id, account_id=account_id)

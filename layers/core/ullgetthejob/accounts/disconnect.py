@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.hh.client import HHClient
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -45,17 +44,17 @@ class Disconnected(BaseModel):
     )
 
 
-def disconnect(
-    person: Person, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
-) -> Disconnected:
+def disconnect(person: Person, context: Context) -> Disconnected:
     """Disconnect the person's account for all of its sessions, and return what was not revoked.
 
     Every pair of tokens that Core has of the account is revoked, of all sessions. Core deletes its
     own even when hh.ru does not answer.
     """
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     account_id, revoked = person.account_id, Revoked()
     if account_id is not None:
-        revoked = revoke_all(account_id, hh=hh, connection=connection, now=now)
+        revoked = revoke_all(account_id, context)
     values = {"user_id": person.user_id, "account_id": account_id, "now": now}
     with connection.transaction():  # rows are locked in the order in which a login locks them
         connection.execute(UPDATE_USERS_REVOKED, values)
@@ -70,13 +69,7 @@ def disconnect(
         outcomes.append("not_revoked_at_hh" if revoked.not_revoked else "ok")
         for outcome in outcomes:
             audit.write(
-                "disconnect",
-                outcome,
-                caller=caller,
-                user_id=person.user_id,
-                account_id=account_id,
-                connection=connection,
-                now=now,
+                "disconnect", outcome, context, user_id=person.user_id, account_id=account_id
             )
     logger.info("disconnected", not_revoked=len(revoked.not_revoked))
     count("Disconnects")

@@ -17,15 +17,10 @@ from ullgetthejob.platform.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
-
-    import psycopg
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.hh.app_token import TokenSource
-    from ullgetthejob.hh.client import HHClient
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 Answer = TypeVar("Answer")
 
@@ -33,10 +28,8 @@ Answer = TypeVar("Answer")
 def call_as_account(
     person: Person,
     request: Callable[[TokenSource], Answer],
+    context: Context,
     *,
-    hh: HHClient,
-    connection: Connection,
-    now: datetime,
     applying: bool = False,
 ) -> Answer:
     """Make *request* with the account's token, store the access state that follows from it, and
@@ -45,6 +38,7 @@ def call_as_account(
     Raises :class:`NeedsPerson`, :class:`Unavailable`, and the errors of
     :mod:`ullgetthejob.hh.errors` that do not concern the account.
     """
+    connection, now = context.connection, context.now()
     access.require(person.access, now=now, applying=applying)
     account_id = person.account_id
     if account_id is None:  # never connected: require() has raised
@@ -62,7 +56,7 @@ def call_as_account(
         return access.needs_person(current)
 
     try:
-        answer = request(AccountToken(account_id, hh=hh, now=now))
+        answer = request(AccountToken(account_id, hh=context.hh, now=now))
     except HHCaptcha as error:
         raise deny_access("captcha", captcha_url=error.link(_return_url())) from error
     except HHForbidden as error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -73,25 +73,19 @@ UPDATE_QUEUE_ITEMS_RETURNED = """
 """
 
 
-def transfer_history(
-    account_id: UUID,
-    user_id: UUID,
-    *,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
-) -> None:
+def transfer_history(account_id: UUID, user_id: UUID, context: Context) -> None:
     """Move the account's history to *user_id*, which has logged in, and rows of other accounts
     that *user_id* has back to those accounts. A repetition changes and records nothing."""
+    connection = context.connection
     values = {"account_id": account_id, "user_id": user_id}
     with connection.transaction():
         for row in connection.execute(SELECT_ACCOUNTS_LEFT, values).fetchall():
-            _return_to_account(row["account_id"], user_id, connection, now)
-            _audit(row["account_id"], user_id, caller, connection, now)
+            _return_to_account(row["account_id"], user_id, connection, context.now())
+            _audit(row["account_id"], user_id, context)
         moved = connection.execute(UPDATE_APPLICATIONS_OWNER, values).rowcount
         moved += connection.execute(UPDATE_QUEUE_ITEMS_OWNER, values).rowcount
         if moved:
-            _audit(account_id, user_id, caller, connection, now)
+            _audit(account_id, user_id, context)
             logger.info("history transferred", rows=moved)
 
 
@@ -112,15 +106,5 @@ def _return_to_account(
     connection.execute(UPDATE_QUEUE_ITEMS_RETURNED, values)
 
 
-def _audit(
-    account_id: UUID, user_id: UUID, caller: Caller, connection: Connection, now: datetime
-) -> None:
-    audit.write(
-        "history.move",
-        "ok",
-        caller=caller,
-        user_id=user_id,
-        account_id=account_id,
-        connection=connection,
-        now=now,
-    )
+def _audit(account_id: UUID, user_id: UUID, context: Context) -> None:
+    audit.write("history.move", "ok", context, user_id=user_id, account_id=account_id)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -46,12 +46,7 @@ from ullgetthejob.platform.errors import AppError, Conflict, Invalid, Unavailabl
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
-    import psycopg
-
-    from ullgetthejob.hh.client import HHClient
-    from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 # Longer than any invocation: after that, no process waits for hh.ru's answer to the code.
 SENDING_TIMEOUT = timedelta(seconds=30)
@@ -105,18 +100,16 @@ class SessionAnswer(BaseModel):
     session_id: UUID
 
 
-def finish_login(
-    query: CallbackQuery, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
-) -> SessionAnswer | TokensAnswer:
+def finish_login(query: CallbackQuery, context: Context) -> SessionAnswer | TokensAnswer:
     """Connect the session and return its JWT; without a session, return hh.ru's tokens.
 
     Raises :class:`LoginRefused`, :class:`Conflict` for a code of another session, and
     :class:`Unavailable` where the same call may succeed later.
     """
-    login_state.require_own_session(caller, query.session_id)
+    login_state.require_own_session(context.caller, query.session_id)
     if query.code is None and query.error is None:
         raise Invalid.field("code", "must be given")
-    callback = _Callback(query, caller=caller, hh=hh, connection=connection, now=now)
+    callback = _Callback(query, context.with_fixed_time())
     try:
         return callback.run()
     except AppError as error:
@@ -125,37 +118,27 @@ def finish_login(
 
 
 class _Callback:
-    """One callback."""
+    """One callback. The time of *context* is fixed."""
 
-    def __init__(
-        self,
-        query: CallbackQuery,
-        *,
-        caller: Caller,
-        hh: HHClient,
-        connection: Connection,
-        now: datetime,
-    ) -> None:
+    def __init__(self, query: CallbackQuery, context: Context) -> None:
         self._query = query
-        self._caller = caller
-        self._hh = hh
-        self._connection = connection
-        self._now = now
+        self._context = context
+        self._hh = context.hh
+        self._connection = context.connection
+        self._now = context.now()
         self._account_id: UUID | None = None
         self._may_move = False
         self._code_hash = hashlib.sha256((query.code or "").encode()).digest()
-        self._values = {"code_hash": self._code_hash, "user_id": query.session_id, "now": now}
+        self._values = {"code_hash": self._code_hash, "user_id": query.session_id, "now": self._now}
 
     def record(self, outcome: str) -> None:
         """Store an audit record of the login."""
         audit.write(
             "login",
             outcome,
-            caller=self._caller,
+            self._context,
             user_id=self._query.session_id,
             account_id=self._account_id,
-            connection=self._connection,
-            now=self._now,
         )
 
     def run(self) -> SessionAnswer | TokensAnswer:
@@ -296,11 +279,7 @@ class _Callback:
         Past applications are transferred to the session before."""
         if self._query.session_id is not None and self._account_id is not None:
             history_transfer.transfer_history(
-                self._account_id,
-                self._query.session_id,
-                caller=self._caller,
-                connection=self._connection,
-                now=self._now,
+                self._account_id, self._query.session_id, self._context
             )
             jwt = session_tokens.issue(self._query.session_id, now=since)
             return SessionAnswer(jwt=jwt, session_id=self._query.session_id)

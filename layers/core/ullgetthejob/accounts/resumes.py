@@ -13,13 +13,8 @@ from ullgetthejob.accounts.access import State
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.hh.client import HHClient
-    from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 
 class Status(BaseModel):
@@ -106,48 +101,26 @@ def show_status(person: Person, *, now: datetime) -> Status:
     )
 
 
-def list_resumes(
-    person: Person, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
-) -> Resumes:
+def list_resumes(person: Person, context: Context) -> Resumes:
     """Return every resume, published or not. Raises what :func:`.hh_calls.call_as_account`
     raises."""
+    context = context.with_fixed_time()
     with audit.recorded(
-        "resumes.list",
-        caller=caller,
-        user_id=person.user_id,
-        account_id=person.account_id,
-        connection=connection,
-        now=now,
+        "resumes.list", context, user_id=person.user_id, account_id=person.account_id
     ):
-        items = hh_calls.call_as_account(person, hh.resumes, hh=hh, connection=connection, now=now)
+        items = hh_calls.call_as_account(person, context.hh.resumes, context)
     return Resumes(items=[ResumeItem.model_validate({"title": None, **item}) for item in items])
 
 
-def read_resume(
-    person: Person,
-    resume_id: str,
-    *,
-    caller: Caller,
-    hh: HHClient,
-    connection: Connection,
-    now: datetime,
-) -> ResumeAnswer:
+def read_resume(resume_id: str, person: Person, context: Context) -> ResumeAnswer:
     """Return one resume. Raises :class:`NotFound` (``resume_not_found``), also for another person's
     resume, and what :func:`.hh_calls.call_as_account` raises."""
+    context = context.with_fixed_time()
     with audit.recorded(
-        "resumes.read",
-        caller=caller,
-        user_id=person.user_id,
-        account_id=person.account_id,
-        connection=connection,
-        now=now,
+        "resumes.read", context, user_id=person.user_id, account_id=person.account_id
     ):
         resume = hh_calls.call_as_account(
-            person,
-            lambda token: hh.resume(token, resume_id),
-            hh=hh,
-            connection=connection,
-            now=now,
+            person, lambda token: context.hh.resume(token, resume_id), context
         )
     return ResumeAnswer(resume=_for_import(resume))
 

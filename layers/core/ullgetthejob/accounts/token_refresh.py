@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -11,15 +11,8 @@ from ullgetthejob.hh.errors import HHRefreshRefused, HHTokenNotExpired
 from ullgetthejob.platform.errors import BadRequest, Forbidden
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    import psycopg
-
-    from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.oauth import TokenPair
-    from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 
 class Tokens(BaseModel):
@@ -53,9 +46,7 @@ class RefreshBody(BaseModel):
     refresh_token: Annotated[str, Field(min_length=1, max_length=512, repr=False)]
 
 
-def refresh(
-    body: RefreshBody, *, caller: Caller, hh: HHClient, connection: Connection, now: datetime
-) -> TokensAnswer:
+def refresh(body: RefreshBody, context: Context) -> TokensAnswer:
     """Return the pair that follows a refresh token. hh.ru: a token is refreshed once, after it has
     expired.
 
@@ -63,22 +54,17 @@ def refresh(
     returned; one that Core does not keep is exchanged and not stored. Raises :class:`BadRequest`
     when hh.ru refuses, :class:`Forbidden` for another account's token beside a user's JWT.
     """
-    account_id = token_store.find_account(body.refresh_token, connection=connection)
-    with audit.recorded(
-        "refresh",
-        caller=caller,
-        user_id=caller.user_id,
-        account_id=account_id,
-        connection=connection,
-        now=now,
-    ):
+    context = context.with_fixed_time()
+    caller = context.caller
+    account_id = token_store.find_account(body.refresh_token, connection=context.connection)
+    with audit.recorded("refresh", context, user_id=caller.user_id, account_id=account_id):
         if caller.user_id is not None and account_id not in (
             None,
             people.find_by_id(caller.user_id).account_id,
         ):
             raise Forbidden("the token is of another user", code="user_mismatch")
         try:
-            pair = token_renewal.exchange(body.refresh_token, hh=hh, now=now)
+            pair = token_renewal.exchange(body.refresh_token, hh=context.hh, now=context.now())
         except HHRefreshRefused as error:
             raise BadRequest(
                 "the refresh token is no longer valid: the person logs in again",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -25,11 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.hh.client import HHClient
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 # The reasons of a refused renewal after which a pair is no longer valid at hh.ru. With any other,
 # it may still be: a locked account is unlocked one day, and hh.ru still accepts a pair that Core
@@ -64,35 +61,38 @@ class Revoked:
             self.not_revoked.append(NotRevoked(received_at=received_at, reason=reason))
 
 
-def revoke_all(account_id: UUID, *, hh: HHClient, connection: Connection, now: datetime) -> Revoked:
+def revoke_all(account_id: UUID, context: Context) -> Revoked:
     """Revoke the account's pair, its replaced pairs, and those of interrupted logins; return the
     result. Nothing is deleted here."""
     deadline = time.monotonic() + REVOCATION_BUDGET_S
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     revoked = Revoked()
-    _revoke_present(account_id, revoked, hh=hh, connection=connection, now=now)
+    _revoke_present(account_id, revoked, context)
     for pair in replaced_tokens.list_replaced(account_id, connection=connection):
         if pair.refresh_hash not in revoked.tried:
             late = time.monotonic() >= deadline
-            reason = "no_time" if late else _revoke_replaced(account_id, pair, hh=hh, now=now)
+            reason = (
+                "no_time" if late else _revoke_replaced(account_id, pair, hh=context.hh, now=now)
+            )
             revoked.tried.add(pair.refresh_hash)
             revoked.add(reason, pair.received_at)
     for parked in replaced_tokens.list_parked(account_id, connection=connection, now=now):
         late = time.monotonic() >= deadline
-        reason = "no_time" if late else _revoke_parked(parked, hh=hh)
+        reason = "no_time" if late else _revoke_parked(parked, hh=context.hh)
         revoked.tried_parked.add(parked.code_hash)
         revoked.add(reason, parked.started_at)
     return revoked
 
 
-def _revoke_present(
-    account_id: UUID, revoked: Revoked, *, hh: HHClient, connection: Connection, now: datetime
-) -> None:
+def _revoke_present(account_id: UUID, revoked: Revoked, context: Context) -> None:
     """Revoke the account's pair, and once more if a concurrent login replaces it."""
+    connection = context.connection
     for _ in range(MAX_CONCURRENT_LOGINS):
         before = token_store.hash_of(account_id, connection=connection)
         if before is None:
             return
-        reason = _revoke_current(account_id, hh=hh, now=now)
+        reason = _revoke_current(account_id, hh=context.hh, now=context.now())
         after = token_store.hash_of(account_id, connection=connection)
         replaced = replaced_tokens.list_replaced(account_id, connection=connection)
         if before not in {pair.refresh_hash for pair in replaced}:  # after: it was refreshed
@@ -121,15 +121,15 @@ def _revoke_replaced(
     account_id: UUID, pair: replaced_tokens.ReplacedPair, *, hh: HHClient, now: datetime
 ) -> str | None:
     """Revoke a replaced pair, which nothing else renews; return why hh.ru may still accept it."""
-    context = {"account_id": str(account_id)}
+    encryption_context = {"account_id": str(account_id)}
     try:
         if not replaced_tokens.is_expired(pair, now):
             try:
-                hh.revoke(encryption.decrypt(pair.access_token, context))
+                hh.revoke(encryption.decrypt(pair.access_token, encryption_context))
                 return None
             except HHTokenRefused:  # expired by hh.ru's clock
                 pass
-        renewed = hh.refresh(encryption.decrypt(pair.refresh_token, context))
+        renewed = hh.refresh(encryption.decrypt(pair.refresh_token, encryption_context))
         hh.revoke(renewed.access_token)
     except (HHError, Unavailable, encryption.Undecryptable) as error:
         return _reason(error)

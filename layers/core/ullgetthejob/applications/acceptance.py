@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.filters.models import Held
     from ullgetthejob.applications.ledger import Application
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -152,25 +152,18 @@ class Submitted(BaseModel):
     message: str
 
 
-def accept(
-    body: SubmitBody,
-    *,
-    person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
-) -> Submitted:
+def accept(body: SubmitBody, person: Person, context: Context) -> Submitted:
     """Accept an application and notify the submitter. Raises :class:`Invalid`, :class:`Conflict`;
     :class:`NeedsPerson` for a user who never connected hh.ru."""
-    own_key = body.idempotency_key or caller.idempotency_key
+    context = context.with_fixed_time()
+    now = context.now()
+    own_key = body.idempotency_key or context.caller.idempotency_key
     application, _ = create_application(
         body,
+        person,
+        context,
         key=own_key,
-        wait=_next_allowed_at(person, connection=connection, now=now),
-        person=person,
-        caller=caller,
-        connection=connection,
-        now=now,
+        wait=_next_allowed_at(person, connection=context.connection, now=now),
     )
     if application.due_at is not None and application.due_at <= now:
         queues.notify(ledger.QUEUE, {"account_id": str(person.account_id)})
@@ -179,13 +172,11 @@ def accept(
 
 def create_application(
     body: SubmitBody,
+    person: Person,
+    context: Context,
     *,
     key: str | None,
     wait: datetime | None,
-    person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
     workflow_id: UUID | None = None,
     queue_item_id: UUID | None = None,
 ) -> tuple[Application, bool]:
@@ -197,6 +188,8 @@ def create_application(
     :func:`accept` does.
     """
     body.check()
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
     values = {
         "account_id": person.account,
@@ -214,11 +207,9 @@ def create_application(
         audit.write(
             "submit",
             outcome,
-            caller=caller,
+            context,
             user_id=person.user_id,
             account_id=person.account_id,
-            connection=connection,
-            now=now,
         )
         if is_new:  # last: from here to the commit the account's other requests wait for its lock
             ledger.record_change(application, connection=connection, now=now)

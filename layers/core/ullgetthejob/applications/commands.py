@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.ledger import Application
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -111,9 +111,7 @@ class Applications(BaseModel):
     per_page: int
 
 
-def list_applications(
-    query: ApplicationQuery, *, person: Person, connection: Connection
-) -> Applications:
+def list_applications(query: ApplicationQuery, person: Person, context: Context) -> Applications:
     """Return a page of the applications of the person's account, from whichever session."""
     values = {
         "account_id": person.account_id,
@@ -121,8 +119,8 @@ def list_applications(
         "limit": query.per_page,
         "offset": query.page * query.per_page,
     }
-    rows = connection.execute(SELECT_APPLICATIONS, values).fetchall()
-    counted = connection.execute(COUNT_APPLICATIONS, values).fetchone()
+    rows = context.connection.execute(SELECT_APPLICATIONS, values).fetchall()
+    counted = context.connection.execute(COUNT_APPLICATIONS, values).fetchone()
     return Applications(
         items=[_answer(ledger.Application(**row)) for row in rows],
         found=counted["found"] if counted else 0,
@@ -132,22 +130,22 @@ def list_applications(
 
 
 def read_application(
-    application_id: str, *, person: Person, connection: Connection
+    application_id: str, person: Person, context: Context
 ) -> ApplicationWithHistory:
     """Return an application with its history. Raises :class:`NotFound` also for another
     account's."""
-    application = _find(application_id, person, connection)
-    history = connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
+    application = _find(application_id, person, context.connection)
+    history = context.connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
     answer = _answer(application)
     answer.history = [HistoryStep(**step) for step in history]
     return ApplicationWithHistory(application=answer)
 
 
-def confirm(
-    application_id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
-) -> ApplicationWithHistory:
+def confirm(application_id: str, person: Person, context: Context) -> ApplicationWithHistory:
     """Record that the person did the last step on hh.ru. Raises :class:`NotFound`;
     :class:`Conflict` where no step was left to the person."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     application = _find(application_id, person, connection)
     if application.state == "submitted":
         return ApplicationWithHistory(application=_answer(application))
@@ -159,15 +157,15 @@ def confirm(
         moved = _transition(
             application, "submitted", connection, now, reason="by_hand", submitted_at=now
         )
-        _audit("application.confirm", application, person, caller, connection, now)
+        _audit("application.confirm", application, person, context)
     return ApplicationWithHistory(application=_answer(moved))
 
 
-def cancel(
-    application_id: str, *, person: Person, caller: Caller, connection: Connection, now: datetime
-) -> ApplicationWithHistory:
+def cancel(application_id: str, person: Person, context: Context) -> ApplicationWithHistory:
     """Cancel an application before it is sent. Raises :class:`NotFound`; :class:`Conflict` when it
     was sent."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     application = _find(application_id, person, connection)
     if application.state == "cancelled":
         return ApplicationWithHistory(application=_answer(application))
@@ -175,24 +173,20 @@ def cancel(
         raise _wrong_state(application, "cancelled")
     with connection.transaction():
         moved = _transition(application, "cancelled", connection, now)
-        _audit("application.cancel", application, person, caller, connection, now)
+        _audit("application.cancel", application, person, context)
     return ApplicationWithHistory(application=_answer(moved))
 
 
 def retry(
-    application_id: str,
-    body: RetryBody,
-    *,
-    person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
+    application_id: str, body: RetryBody, person: Person, context: Context
 ) -> ApplicationWithHistory:
     """Retry an application of which hh.ru created nothing, optionally with another letter.
 
     An application that waits is returned as it is, with the new letter. Raises :class:`NotFound`;
     :class:`Conflict` for one that hh.ru has, or may have; :class:`NeedsPerson`.
     """
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     access.require(person.access, now=now)
     application = _find(application_id, person, connection)
     new_letter = (body.cover_letter or "").strip() or None
@@ -207,7 +201,7 @@ def retry(
         connection.execute(UPDATE_APPLICATION_LETTER, values)
         ledger.detach_campaign(application.id, connection=connection)
         moved = _transition(application, "queued", connection, now, reason="retried", due_at=now)
-        _audit("application.retry", application, person, caller, connection, now)
+        _audit("application.retry", application, person, context)
     queues.notify(ledger.QUEUE, {"account_id": str(application.account_id)})
     return ApplicationWithHistory(application=_answer(moved))
 
@@ -255,22 +249,9 @@ def _wrong_state(application: Application, command: str) -> Conflict:
 
 
 def _audit(
-    action: audit.Action,
-    application: Application,
-    person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
+    action: audit.Action, application: Application, person: Person, context: Context
 ) -> None:
-    audit.write(
-        action,
-        "ok",
-        caller=caller,
-        user_id=person.user_id,
-        account_id=application.account_id,
-        connection=connection,
-        now=now,
-    )
+    audit.write(action, "ok", context, user_id=person.user_id, account_id=application.account_id)
 
 
 def _answer(application: Application) -> ApplicationAnswer:

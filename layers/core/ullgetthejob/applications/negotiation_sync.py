@@ -30,16 +30,14 @@ from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.models import Negotiation, NegotiationPage
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -109,26 +107,20 @@ def schedule_sync(account_id: UUID, *, at: datetime, connection: Connection) -> 
     connection.execute(UPDATE_SYNC_SOONER, values)
 
 
-def sync(
-    account_id: UUID,
-    *,
-    hh: HHClient,
-    connection: Connection,
-    clock: Callable[[], datetime],
-    caller: Caller,
-) -> bool:
+def sync(account_id: UUID, context: Context) -> bool:
     """Read the account's negotiations and update the ledger by them; return whether hh.ru answered.
 
     For the holder of the account's lease. However it ends, the next reading is scheduled; while the
     access does not allow it, the schedule stays as it is.
     """
+    connection, clock = context.connection, context.clock
     user = connection.execute(SELECT_LAST_USER, {"account_id": account_id}).fetchone()
     if user is None:  # the account has no session left
         _schedule(account_id, MAX_INTERVAL, MAX_INTERVAL, connection=connection, now=clock())
         return False
     person = people.find_by_account(account_id, user_id=user["id"])
-    updates = NegotiationUpdates(account_id, person.user_id, connection, clock, caller)
-    reader = _Reader(person, account_id, hh, connection, clock, updates)
+    updates = NegotiationUpdates(account_id, person.user_id, context)
+    reader = _Reader(person, account_id, context, updates)
     found = connection.execute(SELECT_SYNC_INTERVAL, {"account_id": account_id}).fetchone()
     last = timedelta(seconds=(found and found["seconds"]) or 0)
     try:
@@ -169,9 +161,7 @@ class _Reader:
 
     person: Person
     account_id: UUID
-    hh: HHClient
-    connection: Connection
-    clock: Callable[[], datetime]
+    context: Context
     updates: NegotiationUpdates
 
     def read(self) -> int:
@@ -182,7 +172,7 @@ class _Reader:
     def _process_all(self, negotiations: list[Negotiation]) -> int:
         by_id = {negotiation.id: negotiation for negotiation in negotiations}
         values = {"account_id": self.account_id, "ids": list(by_id)}
-        rows = self.connection.execute(SELECT_WITH_NEGOTIATION, values).fetchall()
+        rows = self.context.connection.execute(SELECT_WITH_NEGOTIATION, values).fetchall()
         known = {row["negotiation_id"]: row for row in rows}
         changed = [
             negotiation
@@ -211,13 +201,13 @@ class _Reader:
 
     def _oldest_relevant(self) -> datetime | None:
         """Return the time before which no update can be news; ``None`` if any may be."""
-        now = self.clock()
+        now = self.context.now()
         values = {
             "account_id": self.account_id,
             "awaited_since": now - AWAITED_FOR,
             "first": FIRST_STATE,
         }
-        row = self.connection.execute(SELECT_OLDEST_RELEVANT, values).fetchone()
+        row = self.context.connection.execute(SELECT_OLDEST_RELEVANT, values).fetchone()
         if row is None or row["read_to"] is None:
             return None
         floor: datetime = min(row["read_to"], row["oldest_unseen"] or now, now - DAY)
@@ -228,21 +218,19 @@ class _Reader:
         older than what the pages have."""
         values = {
             "account_id": self.account_id,
-            "since": self.clock() - DAY,
+            "since": self.context.now() - DAY,
             "most": MAX_LOOKUPS,
         }
         found: list[Negotiation] = []
-        for row in self.connection.execute(SELECT_WITHOUT_NEGOTIATION, values).fetchall():
+        for row in self.context.connection.execute(SELECT_WITHOUT_NEGOTIATION, values).fetchall():
             found += self._read_page(vacancy_id=row["vacancy_id"]).items
         return found
 
     def _read_page(self, **query: Any) -> NegotiationPage:
         return hh_calls.call_as_account(
             self.person,
-            lambda token: self.hh.negotiations(token, **query),
-            hh=self.hh,
-            connection=self.connection,
-            now=self.clock(),
+            lambda token: self.context.hh.negotiations(token, **query),
+            self.context,
         )
 
 

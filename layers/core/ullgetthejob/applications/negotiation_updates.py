@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications import attempts, ledger, projection
@@ -12,16 +12,11 @@ from ullgetthejob.applications.ledger import Application
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.hh.models import Negotiation
-    from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 # How far hh.ru's clock and Core's may differ, where it matters who applied first.
 SLACK = timedelta(seconds=30)
@@ -64,14 +59,13 @@ class NegotiationUpdates:
 
     account_id: UUID
     user_id: UUID
-    connection: Connection
-    clock: Callable[[], datetime]
-    caller: Caller
+    context: Context
 
     def update(self, negotiation: Negotiation) -> int:
         """Update the ledger by a negotiation; return how many changes there were."""
-        now = self.clock()
-        with self.connection.transaction():
+        context = self.context.with_fixed_time()
+        now = context.now()
+        with self.context.connection.transaction():
             row = self._find(negotiation)
             if row is None and negotiation.vacancy_id is None:
                 logger.info("an unknown negotiation about a deleted vacancy")
@@ -80,7 +74,7 @@ class NegotiationUpdates:
             row = row or inserted or self._find(negotiation)
             assert row is not None  # noqa: S101 - or a submit was faster, and has inserted it
             again = row.negotiation_id not in (None, negotiation.id)
-            is_ours = self._count_once(row, negotiation, again=again, now=now)
+            is_ours = self._count_once(row, negotiation, context, again=again)
             if again and int(row.negotiation_id or 0) > int(negotiation.id):
                 return 0  # the row has a later negotiation of the same vacancy
             settled = row.state != "submitted"
@@ -88,14 +82,16 @@ class NegotiationUpdates:
                 row = self._settle(row, negotiation, is_ours=is_ours, now=now)
             before = (FIRST_STATE, False) if again else (row.hh_state or FIRST_STATE, row.hh_viewed)
             seen = self._save_state(row, negotiation, by_hand=not is_ours, again=again, now=now)
-            projection.project(seen, connection=self.connection, now=now)
+            projection.project(seen, connection=self.context.connection, now=now)
             news = ["applied_again"] if again else []
             if seen.hh_viewed and not before[1]:
                 news.append("viewed")
             if seen.hh_state is not None and seen.hh_state != before[0]:
                 news.append(seen.hh_state)
             for reason in news:
-                ledger.record_change(seen, reason=reason, connection=self.connection, now=now)
+                ledger.record_change(
+                    seen, reason=reason, connection=self.context.connection, now=now
+                )
         count("ApplicationOutcomes", len(news))
         return len(news) + settled + (inserted is not None)
 
@@ -105,7 +101,7 @@ class NegotiationUpdates:
             "negotiation_id": negotiation.id,
             "vacancy_id": negotiation.vacancy_id,
         }
-        row = self.connection.execute(SELECT_APPLICATION_OF_NEGOTIATION, values).fetchone()
+        row = self.context.connection.execute(SELECT_APPLICATION_OF_NEGOTIATION, values).fetchone()
         return Application(**row) if row else None
 
     def _insert_by_hand(self, negotiation: Negotiation, now: datetime) -> Application | None:
@@ -120,7 +116,7 @@ class NegotiationUpdates:
             "created_at": negotiation.created_at,
             "now": now,
         }
-        row = self.connection.execute(INSERT_APPLICATION_BY_HAND, values).fetchone()
+        row = self.context.connection.execute(INSERT_APPLICATION_BY_HAND, values).fetchone()
         if row is None:
             return None
         inserted = Application(**row)
@@ -132,24 +128,25 @@ class NegotiationUpdates:
             "status": projection.PROJECTED_STATUS["submitted"],
             "utc": now.replace(tzinfo=None),
         }
-        self.connection.execute(projection.INSERT_PROJECTION, projected)
-        ledger.record_change(inserted, connection=self.connection, now=now)
+        self.context.connection.execute(projection.INSERT_PROJECTION, projected)
+        ledger.record_change(inserted, connection=self.context.connection, now=now)
         count("ApplicationsByHand")
         return inserted
 
     def _count_once(
-        self, row: Application, negotiation: Negotiation, *, again: bool, now: datetime
+        self, row: Application, negotiation: Negotiation, context: Context, *, again: bool
     ) -> bool:
         """Count the negotiation once in the daily limit; return whether an attempt of Core made it.
 
         *again*: the row has another negotiation of the same vacancy.
         """
-        recorded = self.connection.execute(SELECT_ATTEMPTS, {"id": row.id}).fetchall()
+        now = context.now()
+        recorded = self.context.connection.execute(SELECT_ATTEMPTS, {"id": row.id}).fetchall()
         counted = [attempt["at"] for attempt in recorded if attempt["counts"]]
         if again:
             if not any(abs(at - negotiation.created_at) <= SLACK for at in counted):
                 attempts.record_by_hand(
-                    row, negotiation.created_at, connection=self.connection, now=now
+                    row, negotiation.created_at, connection=self.context.connection, now=now
                 )
             return False
         is_ours = not row.by_hand and (
@@ -163,15 +160,15 @@ class NegotiationUpdates:
         if any(attempt["outcome"] is None for attempt in recorded):
             outcome = "found_at_hh" if is_ours else "already_applied"
             attempts.close_attempts(
-                row.id, outcome, counts=is_ours, connection=self.connection, now=now
+                row.id, outcome, counts=is_ours, connection=self.context.connection, now=now
             )
-            self._audit(row, outcome, now)
+            audit.write("apply", outcome, context, user_id=row.user_id, account_id=row.account_id)
             counted += [now] if is_ours else []
         if not counted:
             attempts.record_by_hand(
                 row,
                 negotiation.created_at,
-                connection=self.connection,
+                connection=self.context.connection,
                 now=now,
                 outcome="found_at_hh" if is_ours else "by_hand",
             )
@@ -191,7 +188,7 @@ class NegotiationUpdates:
             resume_id=negotiation.resume_id,
             submitted_at=negotiation.created_at,
             by_hand=not is_ours,
-            connection=self.connection,
+            connection=self.context.connection,
             now=now,
         )
 
@@ -214,17 +211,6 @@ class NegotiationUpdates:
             "by_hand": by_hand,
             "now": now,
         }
-        seen = self.connection.execute(UPDATE_NEGOTIATION_STATE, values).fetchone()
+        seen = self.context.connection.execute(UPDATE_NEGOTIATION_STATE, values).fetchone()
         assert seen is not None  # noqa: S101 - the row is locked
         return Application(**seen)
-
-    def _audit(self, row: Application, outcome: str, now: datetime) -> None:
-        audit.write(
-            "apply",
-            outcome,
-            caller=self.caller,
-            user_id=row.user_id,
-            account_id=row.account_id,
-            connection=self.connection,
-            now=now,
-        )

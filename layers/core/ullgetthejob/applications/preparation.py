@@ -84,42 +84,46 @@ class Preparation:
         wait = availability.next_allowed_at(
             account.account_id,
             person.access,
-            connection=account.connection,
-            now=account.clock(),
+            connection=account.context.connection,
+            now=account.context.now(),
             has_token=self._has_token(application),
         )
         if wait is not None:
             account.defer_all(wait, application)
             raise _Settled
-        account.transition(application, "preparing", due_at=account.clock() + attempts.CALL_TIMEOUT)
+        account.transition(
+            application, "preparing", due_at=account.context.now() + attempts.CALL_TIMEOUT
+        )
         vacancy = self._read_vacancy(application)
         self._require_open(application, vacancy)
-        access.require(person.access, now=account.clock(), applying=True)
+        access.require(person.access, now=account.context.now(), applying=True)
         return self._choose_resume(application, person, vacancy)
 
     def _has_token(self, application: Application) -> bool:
         """Return whether a token was charged already: its call never left, or the worker's process
         ended before the call. However long the application waits, nothing is charged twice."""
         account = self.account
-        if attempts.has_unused_token(application.id, connection=account.connection):
+        if attempts.has_unused_token(application.id, connection=account.context.connection):
             return True
         if application.state != "preparing":
             return False
         charged = token_bucket.was_granted(
             "submit",
             account.account_id,
-            spend_id=spend_id(application, connection=account.connection),
+            spend_id=spend_id(application, connection=account.context.connection),
         )
         if charged:
             # The bucket forgets a grant after twenty others; the ledger does not.
-            attempts.record_unsent(application, connection=account.connection, now=account.clock())
+            attempts.record_unsent(
+                application, connection=account.context.connection, now=account.context.now()
+            )
         return charged
 
     def _read_vacancy(self, application: Application) -> VacancyDetail:
         """Return the vacancy as hh.ru has it now. Raises :class:`_Settled` where the call failed,
         and the other errors of :mod:`ullgetthejob.hh.errors`."""
         try:
-            return self.account.hh.vacancy(application.vacancy_id)
+            return self.account.context.hh.vacancy(application.vacancy_id)
         except HHUnavailable as error:
             self.account.postpone(application, error, max_failed_calls=MAX_FAILED_VACANCY_CALLS)
             raise _Settled from error
@@ -150,15 +154,17 @@ class Preparation:
         account = self.account
 
         def stored(vacancy: VacancyDetail) -> VacancyDetail:
-            store.store_detail(vacancy, connection=account.connection, now=account.clock())
+            store.store_detail(
+                vacancy, connection=account.context.connection, now=account.context.now()
+            )
             return vacancy
 
         return evaluation.decide(
             account.account_id,
             stored(vacancy),
-            look_up=lambda vacancy_id: stored(account.hh.vacancy(vacancy_id)),
-            connection=account.connection,
-            now=account.clock(),
+            look_up=lambda vacancy_id: stored(account.context.hh.vacancy(vacancy_id)),
+            connection=account.context.connection,
+            now=account.context.now(),
         )
 
     def _choose_resume(
@@ -174,17 +180,16 @@ class Preparation:
         created = resume_creation.prepare(
             application,
             vacancy,
-            call=call,
-            hh=account.hh,
-            connection=account.connection,
-            clock=account.clock,
-            caller=account.caller,
+            call,
+            account.context,
         )
         return created or select_resume(
-            call(account.hh.resumes),
+            call(account.context.hh.resumes),
             vacancy,
             wanted=application.wanted_resume_id,
-            read=lambda resume_id: dict(call(lambda token: account.hh.resume(token, resume_id))),
+            read=lambda resume_id: dict(
+                call(lambda token: account.context.hh.resume(token, resume_id))
+            ),
         )
 
     def _wait_for_resume(self, application: Application) -> None:
@@ -195,7 +200,7 @@ class Preparation:
             application,
             "queued",
             reason="resume_not_visible",
-            due_at=self.account.clock() + poll_interval,
+            due_at=self.account.context.now() + poll_interval,
         )
         queues.notify(
             ledger.QUEUE,

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.applications.ledger import Application
-    from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.models import VacancyDetail
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
     Call = Callable[[Callable[[Any], Any]], Any]
@@ -114,12 +113,8 @@ def requested_at(ledger_id: UUID, *, connection: Connection) -> datetime | None:
 def prepare(
     application: Application,
     vacancy: VacancyDetail,
-    *,
     call: Call,
-    hh: HHClient,
-    connection: Connection,
-    clock: Callable[[], datetime],
-    caller: Caller,
+    context: Context,
 ) -> ResumeChoice | None:
     """Return the resume that was created for the application and published; ``None`` where none is
     wanted.
@@ -128,10 +123,10 @@ def prepare(
     :class:`ResumeNotVisible`. Raises :class:`ResumeUnavailable`, :class:`ResumeNotFound` without a
     resume to copy, :class:`ledger.ConcurrentUpdate`, and what *call* raises.
     """
-    draft = _read_draft(application.id, connection)
+    draft = _read_draft(application.id, context.connection)
     if draft.contents is None and draft.resume_id is None:
         return None
-    return _ResumeCreation(application, vacancy, call, hh, connection, clock, caller).finish(draft)
+    return _ResumeCreation(application, vacancy, call, context).finish(draft)
 
 
 def _read_draft(ledger_id: UUID, connection: Connection) -> ResumeDraft:
@@ -147,15 +142,12 @@ class _ResumeCreation:
     application: Application
     vacancy: VacancyDetail
     call: Call
-    hh: HHClient
-    connection: Connection
-    clock: Callable[[], datetime]
-    caller: Caller
+    context: Context
 
     def finish(self, draft: ResumeDraft) -> ResumeChoice:
         """Create the resume, find it again or publish it, whichever is next; return it once it is
         published. Raises as :func:`prepare`."""
-        resumes = self.call(self.hh.resumes)
+        resumes = self.call(self.context.hh.resumes)
         resume_id = draft.resume_id or self._find_created(draft, resumes)
         if resume_id is None:
             self._create(draft, resumes)
@@ -165,10 +157,10 @@ class _ResumeCreation:
             raise ResumeUnavailable("resume_not_available", _resume_url(resume_id))
         if resume is not None and not is_published(resume):
             self._publish(resume_id, draft)
-            resume = _find_by_id(self.call(self.hh.resumes), resume_id)
+            resume = _find_by_id(self.call(self.context.hh.resumes), resume_id)
         if resume is not None and is_published(resume):
             return ResumeChoice(resume_id, CREATED_REASON)
-        if draft.asked_at is None or draft.asked_at + VISIBILITY_TIMEOUT <= self.clock():
+        if draft.asked_at is None or draft.asked_at + VISIBILITY_TIMEOUT <= self.context.now():
             raise ResumeUnavailable("resume_not_available", _resume_url(resume_id))
         raise ResumeNotVisible
 
@@ -182,7 +174,7 @@ class _ResumeCreation:
             if resume_fields.same_title(str(resume.get("title") or ""), draft.title):
                 self._record_created(str(resume["id"]), "found_at_hh")
                 return str(resume["id"])
-        if self.clock() < draft.asked_at + attempts.CALL_TIMEOUT:
+        if self.context.now() < draft.asked_at + attempts.CALL_TIMEOUT:
             raise ResumeNotVisible
         return None
 
@@ -192,9 +184,11 @@ class _ResumeCreation:
             resumes,
             self.vacancy,
             wanted=self.application.wanted_resume_id,
-            read=lambda resume_id: dict(self.call(lambda token: self.hh.resume(token, resume_id))),
+            read=lambda resume_id: dict(
+                self.call(lambda token: self.context.hh.resume(token, resume_id))
+            ),
         )
-        if not self.call(self.hh.may_create_resume):
+        if not self.call(self.context.hh.may_create_resume):
             raise ResumeUnavailable("resume_limit", RESUMES_PAGE)
         contents = draft.contents or {}
         preferred = contents.get("title") or str(source.get("title") or self.vacancy.name)
@@ -220,11 +214,13 @@ class _ResumeCreation:
         if draft.asked >= MAX_CALLS:
             self._record_request(draft, draft, asked=0)
             raise ResumeUnavailable("resume_not_available", RESUMES_PAGE)
-        begun = ResumeDraft(draft.contents, body["title"], self.clock(), draft.asked + 1, None)
+        begun = ResumeDraft(
+            draft.contents, body["title"], self.context.now(), draft.asked + 1, None
+        )
         self._record_request(draft, begun)
         try:
             resume_id = self.call(
-                lambda token: self.hh.create_resume(token, body, source_resume_id=source_id)
+                lambda token: self.context.hh.create_resume(token, body, source_resume_id=source_id)
             )
         except (HHError, AppError) as error:
             if getattr(error, "may_have_acted", False):
@@ -240,7 +236,7 @@ class _ResumeCreation:
     def _publish(self, resume_id: str, draft: ResumeDraft) -> None:
         try:
             self._sync_fields(resume_id, draft)
-            self.call(lambda token: self.hh.publish_resume(token, resume_id))
+            self.call(lambda token: self.context.hh.publish_resume(token, resume_id))
         except HHResumeNotFound as error:
             raise ResumeNotVisible from error
         except HHResumeRefused as error:
@@ -256,10 +252,10 @@ class _ResumeCreation:
         if draft.is_completed:
             return
         wanted = {**(draft.contents or {}), **({"title": draft.title} if draft.title else {})}
-        current = self.call(lambda token: self.hh.resume(token, resume_id))
+        current = self.call(lambda token: self.context.hh.resume(token, resume_id))
         changes = {name: value for name, value in wanted.items() if current.get(name) != value}
         if changes:
-            self.call(lambda token: self.hh.update_resume(token, resume_id, changes))
+            self.call(lambda token: self.context.hh.update_resume(token, resume_id, changes))
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────
 
@@ -268,7 +264,7 @@ class _ResumeCreation:
     ) -> None:
         """Record the call that *draft* describes, in the place of *seen*. Raises
         :class:`ledger.ConcurrentUpdate` where another worker was faster."""
-        row = self.connection.execute(
+        row = self.context.connection.execute(
             UPDATE_RESUME_REQUEST,
             {
                 "id": self.application.id,
@@ -284,9 +280,9 @@ class _ResumeCreation:
 
     def _record_created(self, resume_id: str, outcome: str) -> None:
         """Record the resume that hh.ru has created. *outcome*: ``made`` or ``found_at_hh``."""
-        with self.connection.transaction():
+        with self.context.connection.transaction():
             values = {"id": self.application.id, "resume_id": resume_id}
-            self.connection.execute(UPDATE_APPLICATION_RESUME, values)
+            self.context.connection.execute(UPDATE_APPLICATION_RESUME, values)
             self._audit("resume.create", outcome)
         count("ResumesCreated")
 
@@ -294,18 +290,17 @@ class _ResumeCreation:
         """Return the titles of resumes that hh.ru was asked for by other applications."""
         values = {"id": self.application.id, "account_id": self.application.account_id}
         return {
-            row["title"] for row in self.connection.execute(SELECT_TITLES_IN_USE, values).fetchall()
+            row["title"]
+            for row in self.context.connection.execute(SELECT_TITLES_IN_USE, values).fetchall()
         }
 
     def _audit(self, action: audit.Action, outcome: str) -> None:
         audit.write(
             action,
             outcome,
-            caller=self.caller,
+            self.context,
             user_id=self.application.user_id,
             account_id=self.application.account_id,
-            connection=self.connection,
-            now=self.clock(),
         )
 
     def _record_refusal(self, error: HHResumeRefused) -> None:

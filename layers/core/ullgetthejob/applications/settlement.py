@@ -48,19 +48,21 @@ class Settlement:
         """Record that hh.ru has the application. *outcome*: ``accepted``, ``already_applied`` or
         ``found_at_hh``."""
         account = self.account
-        with account.connection.transaction():
+        with account.context.connection.transaction():
             account.close_attempt(application, outcome, counts=outcome != "already_applied")
             account.transition(
                 application,
                 "submitted",
                 reason=None if outcome == "accepted" else outcome,
                 negotiation_id=negotiation_id,
-                submitted_at=account.clock(),
+                submitted_at=account.context.now(),
             )
             # An earlier application is not counted yet: hh.ru's negotiations say since when it is.
             wait = timedelta(0) if outcome == "already_applied" else negotiation_sync.MIN_INTERVAL
             negotiation_sync.schedule_sync(
-                account.account_id, at=account.clock() + wait, connection=account.connection
+                account.account_id,
+                at=account.context.now() + wait,
+                connection=account.context.connection,
             )
         count("ApplicationsSubmitted")
 
@@ -74,14 +76,14 @@ class Settlement:
             account.close_attempt(application, error.reason)
             self._wait_for_limit(application)
         else:
-            with account.connection.transaction():
+            with account.context.connection.transaction():
                 account.close_attempt(application, error.reason)
                 self._transition_refused(application, error)
         count("ApplicationsRefused")
 
     def on_access_denied(self, application: Application, error: NeedsPerson) -> None:
         """Record that hh.ru denied access, and hold the application."""
-        with self.account.connection.transaction():
+        with self.account.context.connection.transaction():
             self.account.close_attempt(application, error.code)
             self.account.hold(application, error)
 
@@ -90,12 +92,12 @@ class Settlement:
         after :data:`NEGOTIATION_RECHECK`."""
         account = self.account
         if getattr(error, "may_have_acted", False):
-            due_at = account.clock() + NEGOTIATION_RECHECK
+            due_at = account.context.now() + NEGOTIATION_RECHECK
             reason = "no_answer" if getattr(error, "is_lost", True) else "unclear_answer"
             account.transition(application, "uncertain", reason=reason, due_at=due_at)
             count("ApplicationsUncertain")
             return
-        with account.connection.transaction():
+        with account.context.connection.transaction():
             if isinstance(error, Unavailable):
                 account.close_attempt(application, "not_sent")
                 account.postpone(application, error)
@@ -126,24 +128,24 @@ class Settlement:
         account = self.account
         seen = account.find_person(application).access
         self.read_negotiations()
-        now = account.clock()
+        now = account.context.now()
         slot = daily_limit.next_slot_in_24h(
-            account.account_id, connection=account.connection, now=now
+            account.account_id, connection=account.context.connection, now=now
         )
         until = slot if slot > now else now + LIMIT_WAIT
         # The access changes also where the person has applied to this vacancy by hand.
-        with account.connection.transaction():
+        with account.context.connection.transaction():
             access_changes.change_access(
                 account.account_id,
                 "limited_until",
                 reason="limit_exceeded",
                 until=until,
-                connection=account.connection,
+                connection=account.context.connection,
                 now=now,
                 seen=seen,
             )
             negotiation_sync.schedule_sync(
-                account.account_id, at=until, connection=account.connection
+                account.account_id, at=until, connection=account.context.connection
             )
         account.transition(application, "waiting_quota", reason="quota", due_at=until)
 
@@ -154,16 +156,13 @@ class Settlement:
         account = self.account
         negotiation_sync.sync(
             account.account_id,
-            hh=account.hh,
-            connection=account.connection,
-            clock=account.clock,
-            caller=account.caller,
+            account.context,
         )
 
     def on_interrupted(self, application: Application) -> None:
         """Mark an application as uncertain whose worker's process ended during the call."""
         self.account.transition(
-            application, "uncertain", reason="interrupted", due_at=self.account.clock()
+            application, "uncertain", reason="interrupted", due_at=self.account.context.now()
         )
         count("ApplicationsUncertain")
 
@@ -177,7 +176,9 @@ class Settlement:
         try:
             page = account.call_hh(
                 account.find_person(application),
-                lambda token: account.hh.negotiations(token, vacancy_id=application.vacancy_id),
+                lambda token: account.context.hh.negotiations(
+                    token, vacancy_id=application.vacancy_id
+                ),
             )
         except (HHError, NeedsPerson, Unavailable) as error:
             self._on_unreadable(application, error)
@@ -186,14 +187,14 @@ class Settlement:
         if found:
             self.on_submitted(application, found[0].id, "found_at_hh")
         elif application.reason == "unclear_answer":
-            with account.connection.transaction():
+            with account.context.connection.transaction():
                 account.close_attempt(application, "unclear_answer")
                 account.hand_off(application, reason="unclear_answer")
         elif application.reason != "not_seen":
-            due_at = account.clock() + NEGOTIATION_LAST_RECHECK
+            due_at = account.context.now() + NEGOTIATION_LAST_RECHECK
             account.transition(application, "uncertain", reason="not_seen", due_at=due_at)
         else:
-            with account.connection.transaction():
+            with account.context.connection.transaction():
                 account.close_attempt(application, "never_arrived")
                 self._try_again(application)
 
@@ -205,31 +206,31 @@ class Settlement:
         if getattr(error, "code", None) == access.CODES["closed"]:
             account.hand_off(application, error)  # only the person can look
             return
-        if application.expires_at is not None and application.expires_at <= account.clock():
+        if application.expires_at is not None and application.expires_at <= account.context.now():
             # Core could not look for so long; the person can, and hh.ru answers a retry.
             account.transition(
                 application, "handoff", reason="hh_unreliable", link=vacancy_url(application)
             )
             return
         failed = account.count_failed_call(application, error)
-        if failed >= MAX_FAILED_CALLS and account.hh.is_answering():
+        if failed >= MAX_FAILED_CALLS and account.context.hh.is_answering():
             account.hand_off(application, reason="hh_unreliable")
             return
         account.transition(
             application,
             "uncertain",
             reason=application.reason,
-            due_at=account.clock() + max(NEGOTIATION_LAST_RECHECK, pause_after(failed)),
+            due_at=account.context.now() + max(NEGOTIATION_LAST_RECHECK, pause_after(failed)),
             keeps_failed_calls=True,
         )
 
     def _try_again(self, application: Application) -> None:
         """Queue the application once more, up to :data:`MAX_ATTEMPTS` attempts."""
         account = self.account
-        sent = attempts.count_sent_attempts(application.id, connection=account.connection)
+        sent = attempts.count_sent_attempts(application.id, connection=account.context.connection)
         if sent < MAX_ATTEMPTS:
             account.transition(
-                application, "queued", reason="never_arrived", due_at=account.clock()
+                application, "queued", reason="never_arrived", due_at=account.context.now()
             )
         else:
             account.transition(

@@ -23,14 +23,12 @@ from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
 from ullgetthejob.applications.transitions import AccountTransitions
 from ullgetthejob.hh.errors import HHApplyRefused, HHError
-from ullgetthejob.platform import leases
-from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform import leased_work
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import logger
 from ullgetthejob.rate_limits import availability, status, token_bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from uuid import UUID
 
     import psycopg
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.ledger import Application
     from ullgetthejob.applications.resume_selection import ResumeChoice
-    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -46,36 +44,27 @@ LEASE_S = 120
 RUN_BUDGET_S = 60.0  # what may be begun within an invocation; the function's timeout is longer
 
 
-def run(
-    account_id: UUID,
-    *,
-    hh: HHClient,
-    connection: Connection,
-    clock: Callable[[], datetime],
-    request_id: str,
-) -> bool:
-    """Do what is due for the account; return whether something is left for another wake-up.
+def run(account_id: UUID, context: Context) -> bool:
+    """Do what is due for the account, as :func:`leased_work.run` does; return whether something is
+    left for another wake-up."""
 
-    A wake-up that arrives while another worker has the lease may be dropped: that worker looks
-    again after it has released the lease.
-    """
-    ends = time.monotonic() + RUN_BUDGET_S
-    while _is_due(account_id, connection=connection, now=clock()):
-        lease = leases.acquire(f"apply#{account_id}", seconds=LEASE_S, now=clock())
-        if lease is None:
-            return False
-        try:
-            worker = _Submitter(
-                AccountTransitions(account_id, hh, connection, clock, Caller("core", request_id))
-            )
-            worker.sync_negotiations()
-            while time.monotonic() < ends and worker.step():
-                pass
-        finally:
-            lease.release()
-        if time.monotonic() >= ends:
-            return True
-    return False
+    def work(deadline: float) -> None:
+        worker = _Submitter(AccountTransitions(account_id, context))
+        worker.sync_negotiations()
+        while time.monotonic() < deadline and worker.step():
+            pass
+
+    def is_due() -> bool:
+        return _is_due(account_id, connection=context.connection, now=context.now())
+
+    return is_due() and leased_work.run(
+        f"apply#{account_id}",
+        work,
+        is_due,
+        context.clock,
+        lease_s=LEASE_S,
+        budget_s=RUN_BUDGET_S,
+    )
 
 
 def _is_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
@@ -96,15 +85,17 @@ class _Submitter:
         """Read the account's negotiations, if that is due."""
         account = self._account
         if negotiation_sync.is_due(
-            account.account_id, connection=account.connection, now=account.clock()
+            account.account_id, connection=account.context.connection, now=account.context.now()
         ):
             self._settlement.read_negotiations()
 
     def step(self) -> bool:
         """Process the application that has waited longest; return whether there was one."""
         account = self._account
-        now = account.clock()
-        application = ledger.next_due(account.account_id, connection=account.connection, now=now)
+        now = account.context.now()
+        application = ledger.next_due(
+            account.account_id, connection=account.context.connection, now=now
+        )
         application = application or self._next_deferred_if_allowed()
         if application is None:
             return False
@@ -125,13 +116,18 @@ class _Submitter:
         """Return the first application that waits for quota, if there is some: tokens that
         gathered, or that were given back."""
         account = self._account
-        application = deferral.next_deferred(account.account_id, connection=account.connection)
+        application = deferral.next_deferred(
+            account.account_id, connection=account.context.connection
+        )
         if application is None:
             return None
         held = account.find_person(application).access
         try:
             wait = availability.next_allowed_at(
-                account.account_id, held, connection=account.connection, now=account.clock()
+                account.account_id,
+                held,
+                connection=account.context.connection,
+                now=account.context.now(),
             )
         except Unavailable:
             return None
@@ -146,7 +142,7 @@ class _Submitter:
         if sent is None:
             return
         status.publish_status(
-            person, connection=self._account.connection, now=self._account.clock()
+            person, connection=self._account.context.connection, now=self._account.context.now()
         )
         self._call(application, person, choice, letter=sent.letter)
 
@@ -154,13 +150,13 @@ class _Submitter:
         """Spend a token and record the attempt; return the row as it is sent, ``None`` where it
         waits. Raises :class:`ConcurrentUpdate`."""
         account = self._account
-        if not attempts.has_unused_token(application.id, connection=account.connection):
+        if not attempts.has_unused_token(application.id, connection=account.context.connection):
             try:
                 token = token_bucket.acquire(
                     "submit",
                     account.account_id,
-                    spend_id=spend_id(application, connection=account.connection),
-                    now=account.clock(),
+                    spend_id=spend_id(application, connection=account.context.connection),
+                    now=account.context.now(),
                 )
             except Unavailable as error:
                 account.postpone(application, error)
@@ -172,8 +168,8 @@ class _Submitter:
             application,
             choice.resume_id,
             choice.reason,
-            connection=account.connection,
-            now=account.clock(),
+            connection=account.context.connection,
+            now=account.context.now(),
         )
         if isinstance(begun, datetime):
             account.defer_all(begun, application)
@@ -192,7 +188,7 @@ class _Submitter:
         try:
             negotiation_id = self._account.call_hh(
                 person,
-                lambda token: self._account.hh.apply(
+                lambda token: self._account.context.hh.apply(
                     token,
                     vacancy_id=application.vacancy_id,
                     resume_id=choice.resume_id,

@@ -22,6 +22,7 @@ from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import periodic, queues
 from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.telemetry import count, gauge
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ class Swept:
     cancelled: int = 0
 
 
-def sweep(*, connection: Connection, now: datetime, request_id: str = "-") -> Swept:
-    """Run all steps at *now* over one connection. Raises :class:`periodic.StepsFailed`."""
+def sweep(context: Context) -> Swept:
+    """Run all steps over one connection, at one time. Raises :class:`periodic.StepsFailed`."""
+    now, request_id = context.now(), context.caller.request_id
     steps = {**wake_steps(now=now), **tidy_steps(now=now, request_id=request_id)}
-    return Swept(**periodic.run(steps, session=lambda: contextlib.nullcontext(connection)))
+    return Swept(**periodic.run(steps, session=lambda: contextlib.nullcontext(context.connection)))
 
 
 def wake_steps(*, now: datetime) -> dict[str, periodic.Step]:
@@ -108,9 +110,7 @@ def tidy_steps(*, now: datetime, request_id: str) -> dict[str, periodic.Step]:
         "repaired": partial(repair_overwritten, now=now),
         "expired": partial(expire, now=now),
         "cancelled": lambda connection: cancellation.sweep(connection=connection, now=now),
-        "taken_up": lambda connection: item_intake.sweep(
-            caller=caller, connection=connection, now=now
-        ),
+        "taken_up": lambda connection: item_intake.sweep(Context(connection, lambda: now, caller)),
     }
 
 

@@ -28,15 +28,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.ledger import Application
-    from ullgetthejob.hh.client import HHClient
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
     from ullgetthejob.platform.errors import AppError, NeedsPerson
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 # Failed calls in a row for one application, while hh.ru answers others, before it is handed off.
 MAX_FAILED_CALLS = 20
@@ -54,10 +49,7 @@ class AccountTransitions:
     """The transitions of the applications of one account, for the holder of its lease."""
 
     account_id: UUID
-    hh: HHClient
-    connection: Connection
-    clock: Callable[[], datetime]
-    caller: Caller
+    context: Context
 
     def find_person(self, application: Application) -> Person:
         """Return the person whose session the application came from, with the account's access."""
@@ -70,14 +62,7 @@ class AccountTransitions:
 
         *applying*: the call is the one that applies. Raises as :func:`hh_calls.call_as_account`.
         """
-        return hh_calls.call_as_account(
-            person,
-            request,
-            hh=self.hh,
-            connection=self.connection,
-            now=self.clock(),
-            applying=applying,
-        )
+        return hh_calls.call_as_account(person, request, self.context, applying=applying)
 
     def transition(
         self,
@@ -102,8 +87,8 @@ class AccountTransitions:
             application.id,
             state,
             source=source,
-            connection=self.connection,
-            now=self.clock(),
+            connection=self.context.connection,
+            now=self.context.now(),
             reason=reason,
             due_at=due_at,
             **columns,
@@ -113,22 +98,20 @@ class AccountTransitions:
         self, application: Application, outcome: str, *, counts: bool = False
     ) -> None:
         """Record the outcome of the open attempt, and the call in the account's audit log."""
-        with self.connection.transaction():
+        with self.context.connection.transaction():
             attempts.close_attempts(
                 application.id,
                 outcome,
                 counts=counts,
-                connection=self.connection,
-                now=self.clock(),
+                connection=self.context.connection,
+                now=self.context.now(),
             )
             audit.write(
                 "apply",
                 outcome,
-                caller=self.caller,
+                self.context,
                 user_id=application.user_id,
                 account_id=application.account_id,
-                connection=self.connection,
-                now=self.clock(),
             )
 
     def hold(self, application: Application, error: NeedsPerson) -> None:
@@ -144,7 +127,7 @@ class AccountTransitions:
             )
             return
         self.hand_off(application, error)
-        for waiting in ledger.list_waiting(self.account_id, connection=self.connection):
+        for waiting in ledger.list_waiting(self.account_id, connection=self.context.connection):
             with contextlib.suppress(ConcurrentUpdate):
                 self.hand_off(waiting, error)
 
@@ -173,14 +156,14 @@ class AccountTransitions:
         """
         pause = timedelta(seconds=max(5, getattr(error, "retry_after_s", 5)))
         failed = self.count_failed_call(application, error)
-        if failed >= max_failed_calls and self.hh.is_answering():
+        if failed >= max_failed_calls and self.context.hh.is_answering():
             self.hand_off(application, reason="hh_unreliable")
             return
         self.transition(
             application,
             "queued",
             reason=error_code(error),
-            due_at=self.clock() + max(pause, pause_after(failed)),
+            due_at=self.context.now() + max(pause, pause_after(failed)),
             keeps_failed_calls=True,
         )
 
@@ -188,7 +171,7 @@ class AccountTransitions:
         """Return how many calls hh.ru failed in a row; 0 where no call was made this time."""
         if not isinstance(error, HHUnavailable | HHRegionBlocked) or error.is_pause:
             return 0
-        return ledger.count_failed_call(application.id, connection=self.connection)
+        return ledger.count_failed_call(application.id, connection=self.context.connection)
 
     def defer_all(self, until: datetime, application: Application | None = None) -> None:
         """Defer what is due for the account, and *application* in preparation, from *until* on."""
@@ -197,18 +180,20 @@ class AccountTransitions:
             first=until,
             every=availability.token_interval(),
             preparing_id=application.id if application else None,
-            connection=self.connection,
-            now=self.clock(),
+            connection=self.context.connection,
+            now=self.context.now(),
         )
 
     def recheck_resume(self, application: Application, reason: str) -> None:
         """Queue an application whose resume was not found, since a resume that was just created may
         not be visible yet; after :data:`MAX_RESUME_RECHECKS` leave it to the person."""
-        requested_at = resume_creation.requested_at(application.id, connection=self.connection)
-        waited = self.clock() - (requested_at or application.created_at)
+        requested_at = resume_creation.requested_at(
+            application.id, connection=self.context.connection
+        )
+        waited = self.context.now() - (requested_at or application.created_at)
         if reason == "resume_not_available" and waited < MAX_RESUME_RECHECKS * NEW_RESUME_RECHECK:
             self.transition(
-                application, "queued", reason=reason, due_at=self.clock() + NEW_RESUME_RECHECK
+                application, "queued", reason=reason, due_at=self.context.now() + NEW_RESUME_RECHECK
             )
         else:
             self.transition(

@@ -1,9 +1,9 @@
 """The single clock of domain time.
 
-Domain code takes ``now`` as a parameter; the code that starts a piece of work reads it here. SQL
-never asks Postgres for the time. In the cloud this is the system's clock and nothing can set it:
-the only way to replace it is :func:`install`, which only local runs and tests call, in their own
-process.
+Domain code takes ``now`` as a parameter, or reads the clock of its :class:`.context.Context`, where
+the composition root puts :func:`now`. SQL never asks Postgres for the time. In the cloud this is
+the system's clock and nothing can set it: the only way to replace it is :func:`install`, which only
+local runs and tests call, in their own process.
 
 The age of a socket, which of two processes posts to it, and whether a process is alive are not
 domain time: in a local run days of domain time may pass in seconds. For these, and nothing else,

@@ -3,19 +3,21 @@
 API Gateway has already matched the route (``routeKey``), so a function only looks it up. A route is
 a plain function with annotated parameters::
 
-    api = Api()
+    api = Api(people, bootstrap.open_context)
 
     @api.post("/api/jobs/search", auth=SERVICE)
-    def search_jobs(body: SearchRequest) -> SearchAnswer: ...
+    def search_jobs(body: SearchRequest, context: Context) -> SearchAnswer: ...
 
     handler = api.handler
 
 Parameters, by their names: ``body`` is the JSON body and ``query`` the query string, each validated
-by its pydantic model; ``caller`` is a :class:`Caller`; ``person`` is the person that the request
-concerns, as the :class:`People` of the Api find them: the subject of the token, else the user that
-the service names as ``user_id`` (or ``userId``) in path, query or body, with the same value in each
-place; ``optional_user`` is the same where the user need not be known. Any other parameter is a path
-parameter (``str``).
+by its pydantic model; ``person`` is the person that the request concerns, as the :class:`People` of
+the Api find them: the subject of the token, else the user that the service names as ``user_id`` (or
+``userId``) in path, query or body, with the same value in each place; ``optional_user`` is the same
+where the user need not be known. ``caller`` is a :class:`Caller`. ``context`` is the
+:class:`Context` of the request, with its caller, which the Api opens for the call of the route's
+function: a request that is refused before opens no connection to Postgres. Any other parameter is a
+path parameter (``str``).
 
 The function returns a pydantic model, or a :class:`Response` for another status than 200. Errors of
 :mod:`ullgetthejob.platform.errors` become statuses by the table below, any other error a bare 500.
@@ -28,6 +30,7 @@ another ``user_id`` than its subject is 403.
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_type_hints
@@ -60,11 +63,14 @@ from ullgetthejob.platform.telemetry import count, flush, logger, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from uuid import UUID
 
     from ullgetthejob.platform.authentication import People
+    from ullgetthejob.platform.context import Context
 
     Declare = Callable[[Callable[..., Any]], Callable[..., Any]]
+    OpenContext = Callable[[Caller], AbstractContextManager[Context]]
 
 Body = TypeVar("Body", bound=BaseModel)
 Statuses = tuple[int, ...]
@@ -133,11 +139,15 @@ class Route:
 
 
 class Api:
-    """The routes of one function. *people* finds the persons that the routes concern."""
+    """The routes of one function. *people* finds the persons that the routes concern;
+    *open_context* opens the context of a caller's request."""
 
-    def __init__(self, people: People | None = None) -> None:
+    def __init__(
+        self, people: People | None = None, open_context: OpenContext | None = None
+    ) -> None:
         self.routes: dict[str, Route] = {}
         self.people = people
+        self.open_context = open_context
 
     def get(self, path: str, *, auth: Auth, **statuses: Statuses) -> Declare:
         """Declare a GET route; *statuses* are those of :meth:`_route`."""
@@ -229,16 +239,27 @@ class Api:
             arguments["body"] = request_parsing.validate_body(route.body, sent)
         if route.query is not None:
             arguments["query"] = request_parsing.validate_query(route.query, query)
-        if "caller" in arguments:
+        if {"caller", "context"} & set(arguments):
             key = request_parsing.idempotency_key(event["headers"])
-            arguments["caller"] = replace(caller, idempotency_key=key)
+            caller = replace(caller, idempotency_key=key)
         for name in {"person", "optional_user"} & set(arguments):
             named = request_parsing.named_user(path, query, sent)
             arguments[name] = self._find_person(person, named, must_exist=name == "person")
-        response = route.call(**arguments)
+        response = self._call_function(route, arguments, caller)
         if not isinstance(response, Response):
             response = Response(200, response)
         return response.status, response.body.model_dump_json(), response.headers
+
+    def _call_function(self, route: Route, arguments: dict[str, Any], caller: Caller) -> Any:
+        """Call the route's function, with the caller and in a context of its own if it has these
+        parameters."""
+        with ExitStack() as stack:
+            if "caller" in arguments:
+                arguments["caller"] = caller
+            if "context" in arguments:
+                assert self.open_context is not None  # noqa: S101 - test_routes requires it
+                arguments["context"] = stack.enter_context(self.open_context(caller))
+            return route.call(**arguments)
 
     def _authenticate(
         self, route: Route, headers: dict[str, str], raw: bytes, request_id: str

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.platform import leases, postgres, secrets, settings, tls
+from ullgetthejob.platform import leased_work, postgres, secrets, settings, tls
 from ullgetthejob.platform.errors import Conflict, Unavailable
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.public_feed import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     import psycopg
+
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -88,26 +90,21 @@ class Reply:
         return "posted" if 200 <= self.status < 300 else "refused"
 
 
-def run(*, connection: Connection, clock: Callable[[], datetime], request_id: str) -> bool:
-    """Post the due rows; return whether due rows are left for another wake-up.
+def run(context: Context) -> bool:
+    """Post the due rows, as :func:`leased_work.run` does; return whether due rows are left for
+    another wake-up."""
 
-    A wake-up that arrives while another worker holds the lease may be dropped: that worker checks
-    the outbox again after releasing.
-    """
-    deadline = time.monotonic() + RUN_BUDGET_S
-    while _is_due(connection, clock()):
-        lease = leases.acquire(LEASE, seconds=LEASE_S, now=clock())
-        if lease is None:
-            return False
-        try:
-            worker = _Worker(connection=connection, clock=clock, request_id=request_id)
-            while time.monotonic() < deadline and worker.step():
-                pass
-        finally:
-            lease.release()
-        if time.monotonic() >= deadline:
-            return _is_due(connection, clock())
-    return False
+    def work(deadline: float) -> None:
+        worker = _Worker(context)
+        while time.monotonic() < deadline and worker.step():
+            pass
+
+    def is_due() -> bool:
+        return _is_due(context.connection, context.now())
+
+    return is_due() and leased_work.run(
+        LEASE, work, is_due, context.clock, lease_s=LEASE_S, budget_s=RUN_BUDGET_S
+    )
 
 
 def _is_due(connection: Connection, now: datetime) -> bool:
@@ -118,22 +115,19 @@ def _is_due(connection: Connection, now: datetime) -> bool:
 class _Worker:
     """The holder of the lease, which posts batches of at most *_batch_size* rows."""
 
-    def __init__(
-        self, *, connection: Connection, clock: Callable[[], datetime], request_id: str
-    ) -> None:
-        self._connection = connection
-        self._clock = clock
-        self._request_id = request_id
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._connection = context.connection
         self._batch_size = MAX_JOBS
 
     def step(self) -> bool:
         """Post one batch and commit its outcome; return whether to go on."""
         disabled = disabled_reason()
         with self._connection.transaction():
-            if not _is_due(self._connection, self._clock()):
+            if not _is_due(self._connection, self._context.now()):
                 return False
             if disabled is not None:
-                values = {"reason": disabled, "now": self._clock()}
+                values = {"reason": disabled, "now": self._context.now()}
                 ended = self._connection.execute(UPDATE_WAITING_ENDED, values).rowcount
                 logger.info("the public feed is off", number=ended, reason=disabled)
                 return False
@@ -155,9 +149,9 @@ class _Worker:
         body = payload(
             [to_bff_job(jobs[row["vacancy_id"]]) for row in rows],
             total=waiting["waiting"],
-            now=self._clock(),
+            now=self._context.now(),
         )
-        return self._store_outcome(rows, post(body, request_id=self._request_id))
+        return self._store_outcome(rows, post(body, request_id=self._context.caller.request_id))
 
     def _store_outcome(self, rows: Sequence[dict[str, Any]], reply: Reply) -> bool:
         if reply.outcome == "posted":
@@ -177,7 +171,7 @@ class _Worker:
         return False
 
     def _postpone(self, rows: Sequence[dict[str, Any]], reason: str) -> None:
-        now = self._clock()
+        now = self._context.now()
         too_old = [row for row in rows if now - row["at"] >= ENTRY_TTL]
         self._end(too_old, "dead", reason)
         kept = [row for row in rows if row not in too_old]
@@ -200,7 +194,7 @@ class _Worker:
             "numbers": [row["number"] for row in rows],
             "state": state,
             "reason": reason,
-            "now": self._clock(),
+            "now": self._context.now(),
         }
         self._connection.execute(UPDATE_ENTRIES_ENDED, values)
         count("PublicFeedPosted" if state == "posted" else "PublicFeedDead", len(rows))

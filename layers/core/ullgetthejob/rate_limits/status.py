@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -118,34 +118,29 @@ def publish_status(person: Person, *, connection: Connection, now: datetime) -> 
     )
 
 
-def spend_token(
-    person: Person, *, caller: Caller, connection: Connection, now: datetime
-) -> Allowed | Refused:
+def spend_token(person: Person, context: Context) -> Allowed | Refused:
     """Spend a token, once for each ``Idempotency-Key`` if there is one, and return whether it was
     granted. Raises :class:`Unavailable`."""
-    spend_id = caller.idempotency_key or secrets.token_hex(16)
+    now = context.now()
+    spend_id = context.caller.idempotency_key or secrets.token_hex(16)
     result = token_bucket.acquire("submit", person.owner_id, spend_id=spend_id, now=now)
     if isinstance(result, Denied):
         logger.info("rate limit reached")
         count("RateLimitDenied")
         return Refused(next_refill=result.next_at)
-    publish_status(person, connection=connection, now=now)
+    publish_status(person, connection=context.connection, now=now)
     return Allowed(remaining=result.remaining)
 
 
-def refill(person: Person, *, caller: Caller, connection: Connection, now: datetime) -> Reset:
+def refill(person: Person, context: Context) -> Reset:
     """Fill the person's bucket, with an audit record, and return its tokens. The 24-hour count is
     hh.ru's, and stays. Raises :class:`Unavailable`."""
+    context = context.with_fixed_time()
     with audit.recorded(
-        "rate_limit.reset",
-        caller=caller,
-        user_id=person.user_id,
-        account_id=person.account_id,
-        connection=connection,
-        now=now,
+        "rate_limit.reset", context, user_id=person.user_id, account_id=person.account_id
     ):
-        token_bucket.refill("submit", person.owner_id, now=now)
-    publish_status(person, connection=connection, now=now)
+        token_bucket.refill("submit", person.owner_id, now=context.now())
+    publish_status(person, connection=context.connection, now=context.now())
     return Reset(tokens=token_bucket.rule("submit").capacity)
 
 

@@ -34,15 +34,13 @@ from ullgetthejob.saved_searches.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.hh.client import HHClient
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
     from ullgetthejob.saved_searches.schedule import WorkingHours
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -96,34 +94,29 @@ UPDATE_SEARCH = """
 DELETE_SEARCH = "DELETE FROM saved_searches WHERE id = %(id)s"
 
 
-def list_searches(person: Person, *, connection: Connection) -> SavedSearches:
+def list_searches(person: Person, context: Context) -> SavedSearches:
     """Return the saved searches of the person's account, the oldest first."""
+    connection = context.connection
     rows = connection.execute(SELECT_SEARCHES, {"account_id": person.account_id}).fetchall()
     return SavedSearches(items=[_to_model(row, connection=connection) for row in rows])
 
 
-def read_search(search_id: str, person: Person, *, connection: Connection) -> OneSearch:
+def read_search(search_id: str, person: Person, context: Context) -> OneSearch:
     """Return a saved search of the person's account. Raises :class:`NotFound`."""
-    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
-    return _to_model(row, connection=connection)
+    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=context.connection)
+    return _to_model(row, connection=context.connection)
 
 
-def create_search(
-    body: CreateBody,
-    person: Person,
-    caller: Caller,
-    *,
-    hh: HHClient,
-    connection: Connection,
-    now: datetime,
-) -> tuple[OneSearch, bool]:
+def create_search(body: CreateBody, person: Person, context: Context) -> tuple[OneSearch, bool]:
     """Save a search, due at once; return it, and whether the account did not have it yet.
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru, :class:`Invalid` for codes
     that hh.ru does not know, :class:`Conflict` above the limit, and hh.ru's errors.
     """
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     owner = {"account_id": person.account, "id": None}
-    dictionaries.check(body.search, client=hh, connection=connection, now=now)
+    dictionaries.check(body.search, client=context.hh, connection=connection, now=now)
     with connection.transaction():
         connection.execute(LOCK_ACCOUNT, owner)
         query_id = canonical_searches.get_or_create(body.search, connection=connection, now=now)
@@ -138,30 +131,23 @@ def create_search(
         values = _new_values(body, query_id, person=person, connection=connection, now=now)
         row = connection.execute(INSERT_SEARCH, values).fetchone()
         canonical_searches.reschedule(query_id, connection=connection, now=now)
-        _record("saved_search.create", person=person, caller=caller, connection=connection, now=now)
+        _record("saved_search.create", person, context)
     count("SavedSearchesCreated")
     return _to_model(row, connection=connection), True
 
 
-def change_search(
-    search_id: str,
-    body: ChangeBody,
-    person: Person,
-    caller: Caller,
-    *,
-    hh: HHClient,
-    connection: Connection,
-    now: datetime,
-) -> OneSearch:
+def change_search(search_id: str, body: ChangeBody, person: Person, context: Context) -> OneSearch:
     """Change fields of a saved search and return it. Other filters, and the end of a pause, make it
     due at once; a shorter interval and other hours count from now.
 
     Raises as :func:`create_search` does, :class:`NotFound`, and :class:`Conflict`
     (``same_search``) if the account has another saved search with these filters.
     """
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
     if body.search is not None:
-        dictionaries.check(body.search, client=hh, connection=connection, now=now)
+        dictionaries.check(body.search, client=context.hh, connection=connection, now=now)
     with connection.transaction():
         connection.execute(LOCK_ACCOUNT, {"account_id": person.account_id})
         row = _find_row(search_id, LOCK_SEARCH, person=person, connection=connection)
@@ -169,44 +155,28 @@ def change_search(
         updated = connection.execute(UPDATE_SEARCH, values).fetchone()
         for query_id in sorted({row["query_id"], values["query_id"]}):
             canonical_searches.reschedule(query_id, connection=connection, now=now)
-        _record("saved_search.change", person=person, caller=caller, connection=connection, now=now)
+        _record("saved_search.change", person, context)
     return _to_model(updated, connection=connection)
 
 
-def delete_search(
-    search_id: str, person: Person, caller: Caller, *, connection: Connection, now: datetime
-) -> Deleted:
+def delete_search(search_id: str, person: Person, context: Context) -> Deleted:
     """Delete a saved search. Raises :class:`NotFound`."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     with connection.transaction():
         connection.execute(LOCK_ACCOUNT, {"account_id": person.account_id})
         row = _find_row(search_id, LOCK_SEARCH, person=person, connection=connection)
         connection.execute(DELETE_SEARCH, {"id": row["id"]})
         canonical_searches.reschedule(row["query_id"], connection=connection, now=now)
-        _record("saved_search.delete", person=person, caller=caller, connection=connection, now=now)
+        _record("saved_search.delete", person, context)
     return Deleted()
 
 
-def run_search(
-    search_id: str,
-    person: Person,
-    caller: Caller,
-    *,
-    hh: HHClient,
-    connection: Connection,
-    clock: Callable[[], datetime],
-) -> Fetched:
+def run_search(search_id: str, person: Person, context: Context) -> Fetched:
     """Run a saved search now, even if it is paused or outside of its hours, or join its current
     run; return the run. Raises :class:`NotFound`."""
-    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
-    run = run_worker.run_now(
-        row["query_id"],
-        row["id"],
-        hh=hh,
-        connection=connection,
-        clock=clock,
-        request_id=caller.request_id,
-    )
-    return Fetched(run=run)
+    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=context.connection)
+    return Fetched(run=run_worker.run_now(row["query_id"], row["id"], context))
 
 
 def name_of(search: SearchParameters, *, connection: Connection) -> str:
@@ -320,20 +290,5 @@ def _changed_values(
     }
 
 
-def _record(
-    action: audit.Action,
-    *,
-    person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
-) -> None:
-    audit.write(
-        action,
-        "ok",
-        caller=caller,
-        user_id=person.user_id,
-        account_id=person.account_id,
-        connection=connection,
-        now=now,
-    )
+def _record(action: audit.Action, person: Person, context: Context) -> None:
+    audit.write(action, "ok", context, user_id=person.user_id, account_id=person.account_id)

@@ -29,7 +29,7 @@ from ullgetthejob.hh.errors import (
     HHError,
     HHUnavailable,
 )
-from ullgetthejob.platform import leases, queues
+from ullgetthejob.platform import leased_work, leases, queues
 from ullgetthejob.platform.errors import AppError
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.public_feed import outbox
@@ -37,14 +37,13 @@ from ullgetthejob.saved_searches import canonical_searches, notifications, pagin
 from ullgetthejob.vacancies import detail_backfill, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
     import psycopg
 
-    from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.models import SearchPage
+    from ullgetthejob.platform.context import Context
     from ullgetthejob.saved_searches.pagination import Plan
     from ullgetthejob.saved_searches.run_store import Run, RunAnswer
 
@@ -68,60 +67,39 @@ class _RunSuperseded(Exception):
     """Raised when another worker has continued the run."""
 
 
-def run_query(
-    query_id: UUID,
-    *,
-    hh: HHClient,
-    connection: Connection,
-    clock: Callable[[], datetime],
-    request_id: str,  # noqa: ARG001 - given to all work of a wake-up; the log has it
-) -> bool:
-    """Continue the search's run, notify accounts, read details; return whether work is left for
-    another wake-up.
-
-    A wake-up that comes while another worker has the lease may be dropped: that worker checks again
-    after it has released the lease.
-    """
-    deadline = time.monotonic() + RUN_BUDGET_S
-    if not canonical_searches.exists(query_id, connection=connection):
+def run_query(query_id: UUID, context: Context) -> bool:
+    """Continue the search's run, notify accounts, read details, as :func:`leased_work.run` does;
+    return whether work is left for another wake-up."""
+    if not canonical_searches.exists(query_id, connection=context.connection):
         return False
-    is_due = _is_due(query_id, connection=connection, now=clock())
-    while True:
-        lease = leases.acquire(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
-        if lease is None:
-            return False
-        try:
-            worker = _RunWorker(
-                query_id, hh=hh, connection=connection, clock=clock, deadline=deadline
-            )
-            if is_due:
-                worker.fetch()
-                worker.notify()
-            worker.read_details()
-        finally:
-            lease.release()
-        is_due = _is_due(query_id, connection=connection, now=clock())
-        if not is_due or time.monotonic() >= deadline:
-            return is_due
+
+    def work(deadline: float) -> None:
+        worker = _RunWorker(query_id, context, deadline=deadline)
+        worker.fetch()
+        worker.notify()
+        worker.read_details()
+
+    return leased_work.run(
+        _lease_name(query_id),
+        work,
+        lambda: _is_due(query_id, connection=context.connection, now=context.now()),
+        context.clock,
+        lease_s=LEASE_S,
+        budget_s=RUN_BUDGET_S,
+    )
 
 
 def run_now(
-    query_id: UUID,
-    search_id: UUID,
-    *,
-    hh: HHClient,
-    connection: Connection,
-    clock: Callable[[], datetime],
-    request_id: str,  # noqa: ARG001 - as in run_query
-    budget_s: float = REQUEST_BUDGET_S,
+    query_id: UUID, search_id: UUID, context: Context, *, budget_s: float = REQUEST_BUDGET_S
 ) -> RunAnswer:
     """Begin a run for a saved search, or join the current one, and wait for its end; return the
     run, which continues in the background if it takes longer. Raises :class:`NotFound`."""
     deadline = time.monotonic() + budget_s
+    connection, clock = context.connection, context.clock
     run = canonical_searches.request_run(query_id, search_id, connection=connection, now=clock())
     while run.state == "running" and time.monotonic() < deadline:
         if run.is_due(clock()):
-            lease = leases.acquire(f"fetch#{query_id}", seconds=LEASE_S, now=clock())
+            lease = leases.acquire(_lease_name(query_id), seconds=LEASE_S, now=clock())
         elif run.reason is None:
             lease = None  # another worker has it
         else:
@@ -130,9 +108,7 @@ def run_now(
             time.sleep(RECHECK_INTERVAL_S)
         else:
             try:
-                worker = _RunWorker(
-                    query_id, hh=hh, connection=connection, clock=clock, deadline=deadline
-                )
+                worker = _RunWorker(query_id, context, deadline=deadline)
                 worker.fetch()
                 worker.notify()
             finally:
@@ -141,6 +117,10 @@ def run_now(
     if run.state == "running":
         queues.notify(run_store.QUEUE, {"query_id": str(query_id)})
     return run.answer()
+
+
+def _lease_name(query_id: UUID) -> str:
+    return f"fetch#{query_id}"
 
 
 def _is_due(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
@@ -153,31 +133,22 @@ def _is_due(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
 class _RunWorker:
     """A worker that holds the search's lease. It begins nothing after *deadline* (monotonic)."""
 
-    def __init__(
-        self,
-        query_id: UUID,
-        *,
-        hh: HHClient,
-        connection: Connection,
-        clock: Callable[[], datetime],
-        deadline: float,
-    ) -> None:
+    def __init__(self, query_id: UUID, context: Context, *, deadline: float) -> None:
         self._query_id = query_id
-        self._hh = hh
-        self._connection = connection
-        self._clock = clock
+        self._context = context
+        self._connection = context.connection
         self._deadline = deadline
         self._failed = False
-        query = canonical_searches.read(query_id, connection=connection)
+        query = canonical_searches.read(query_id, connection=context.connection)
         self._parameters = canonical_searches.parameters_of(query)
 
     def fetch(self) -> None:
         """Continue the run, if it is due."""
         run = run_store.running(self._query_id, connection=self._connection)
-        if run is None or not run.is_due(self._clock()):
+        if run is None or not run.is_due(self._context.now()):
             return
         # No wake-up is sent for the run while this worker can hold the lease.
-        due_at = self._clock() + timedelta(seconds=LEASE_S)
+        due_at = self._context.now() + timedelta(seconds=LEASE_S)
         following = run_store.defer(run, due_at, reason=None, connection=self._connection)
         try:
             while following is not None and following.state == "running":
@@ -190,7 +161,9 @@ class _RunWorker:
     def notify(self) -> None:
         """Notify the accounts of the run that has ended, and of earlier runs left over."""
         for run_id in run_store.unnotified_runs(self._query_id, connection=self._connection):
-            notifications.notify_accounts(run_id, connection=self._connection, now=self._clock())
+            notifications.notify_accounts(
+                run_id, connection=self._connection, now=self._context.now()
+            )
 
     def read_details(self) -> None:
         """Read vacancies in full, and check closed ones, while no run waits for calls."""
@@ -198,9 +171,7 @@ class _RunWorker:
             return
         detail_backfill.backfill(
             self._query_id,
-            hh=self._hh,
-            connection=self._connection,
-            clock=self._clock,
+            self._context,
             most=detail_backfill.details_per_run(),
             may_continue=self._has_spare_time,
         )
@@ -209,7 +180,7 @@ class _RunWorker:
         """Return whether there is time left, and no run waits."""
         if self._is_time_up():
             return False
-        return not run_store.has_waiting_runs(connection=self._connection, now=self._clock())
+        return not run_store.has_waiting_runs(connection=self._connection, now=self._context.now())
 
     def _is_time_up(self) -> bool:
         return time.monotonic() >= self._deadline
@@ -221,10 +192,10 @@ class _RunWorker:
         if self._is_time_up():
             self._defer(run, timedelta(0), run.reason)
             return None
-        if self._clock() - run.started_at > MAX_RUN_DURATION:
+        if self._context.now() - run.started_at > MAX_RUN_DURATION:
             return self._stop(run, "too_long", calls=0)
         try:
-            page = self._hh.search(pagination.next_request(run.plan, self._parameters))
+            page = self._context.hh.search(pagination.next_request(run.plan, self._parameters))
         except HHBusy as error:
             return self._wait(run, error)
         except HHAppTokenMissing as error:
@@ -263,7 +234,7 @@ class _RunWorker:
     ) -> None:
         run_store.defer(
             run,
-            self._clock() + pause,
+            self._context.now() + pause,
             reason=reason,
             attempts=attempts,
             calls=calls,
@@ -286,7 +257,7 @@ class _RunWorker:
                 reason=reason,
                 calls=calls,
                 connection=self._connection,
-                now=self._clock(),
+                now=self._context.now(),
             )
             if ended is None:
                 raise _RunSuperseded
@@ -296,7 +267,7 @@ class _RunWorker:
     def _store_page(self, run: Run, page: SearchPage) -> Run:
         """Store a page and return the run after it, which may have ended. Raises
         :class:`_RunSuperseded`."""
-        now = self._clock()
+        now = self._context.now()
         plan = pagination.advance(run.plan, page)
         ids = list(dict.fromkeys(vacancy.id for vacancy in page.items))
         with self._connection.transaction():

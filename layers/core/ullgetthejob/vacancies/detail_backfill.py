@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ullgetthejob.hh.client import HHClient
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -112,27 +112,22 @@ def details_per_run() -> int:
 
 
 def backfill(
-    query_id: UUID,
-    *,
-    hh: HHClient,
-    connection: Connection,
-    clock: Callable[[], datetime],
-    most: int,
-    may_continue: Callable[[], bool],
+    query_id: UUID, context: Context, *, most: int, may_continue: Callable[[], bool]
 ) -> int:
     """Read vacancies of the search in full, the newest unread ones first, then those that it no
     longer finds; return the number of calls, at most *most*. *may_continue* is asked before each.
     """
+    connection = context.connection
     calls = 0
-    for vacancy in _select_vacancies(query_id, most, connection=connection, now=clock()):
+    for vacancy in _select_vacancies(query_id, most, connection=connection, now=context.now()):
         if not may_continue():
             break
-        claim = {**vacancy, "now": clock()}
+        claim = {**vacancy, "now": context.now()}
         if not connection.execute(UPDATE_VACANCY_CLAIMED, claim).rowcount:
             continue
         calls += 1
         try:
-            _fetch_detail(vacancy["id"], hh=hh, connection=connection, clock=clock)
+            _fetch_detail(vacancy["id"], context)
         except HHError as error:
             logger.info("details are left for later", error_type=type(error).__name__)
             if error.may_have_acted:
@@ -178,17 +173,15 @@ def _select_vacancies(
     return [*unread[: most - reserved], *gone, *unread[most - reserved :]][:most]
 
 
-def _fetch_detail(
-    vacancy_id: str, *, hh: HHClient, connection: Connection, clock: Callable[[], datetime]
-) -> None:
+def _fetch_detail(vacancy_id: str, context: Context) -> None:
     """Read one vacancy at hh.ru and store it, or mark it closed where hh.ru no longer has it."""
     try:
-        detail = hh.vacancy(vacancy_id)
+        detail = context.hh.vacancy(vacancy_id)
     except HHNotFound:
-        store.close(vacancy_id, connection=connection, now=clock())
+        store.close(vacancy_id, connection=context.connection, now=context.now())
         count("VacanciesClosed")
         return
-    store.store_detail(detail, connection=connection, now=clock())
+    store.store_detail(detail, connection=context.connection, now=context.now())
     count("DetailsRead")
     if detail.archived:
         count("VacanciesClosed")

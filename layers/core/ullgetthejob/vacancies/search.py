@@ -23,15 +23,14 @@ from ullgetthejob.platform.telemetry import count
 from ullgetthejob.vacancies import job, shared_answers, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     import psycopg
 
-    from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.models import SearchPage
     from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.hh.search_parameters import SearchParameters
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -61,14 +60,7 @@ class JobAnswer(BaseModel):
     job: job.Job
 
 
-def search(
-    parameters: SearchParameters,
-    *,
-    hh: HHClient,
-    queue: Pacer,
-    connection: Connection,
-    clock: Callable[[], datetime],
-) -> SearchAnswer:
+def search(parameters: SearchParameters, queue: Pacer, context: Context) -> SearchAnswer:
     """Return one page of a search; of equal searches at one moment, only one calls hh.ru. *queue*:
     the pacer in which searches wait.
 
@@ -76,24 +68,23 @@ def search(
     slot comes in time, and the errors of :mod:`ullgetthejob.hh.errors`.
     """
     deadline = time.monotonic() + PATIENCE_S
-    dictionaries.check(parameters, client=hh, connection=connection, now=clock())
+    connection = context.connection
+    dictionaries.check(parameters, client=context.hh, connection=connection, now=context.now())
     count("Searches")
-    with shared_answers.get_or_claim(
-        parameters, connection=connection, now=clock, deadline=deadline
-    ) as shared:
+    with shared_answers.get_or_claim(parameters, context, deadline=deadline) as shared:
         if isinstance(shared, shared_answers.SharedAnswer):
             count("SearchesShared")
-            age = max(0, int((clock() - shared.answered_at).total_seconds()))
+            age = max(0, int((context.now() - shared.answered_at).total_seconds()))
             return SearchAnswer.model_validate({**shared.content, "age_seconds": age})
         with shared.kept_alive():
-            page = _call(parameters, hh=hh, queue=queue, deadline=deadline)
-        answer = _store(page, parameters, connection=connection, now=clock())
-        shared.store(answer.model_dump_json(), now=clock())
+            page = _call(parameters, queue, context, deadline=deadline)
+        answer = _store(page, parameters, connection=connection, now=context.now())
+        shared.store(answer.model_dump_json(), now=context.now())
     return answer
 
 
 def _call(
-    parameters: SearchParameters, *, hh: HHClient, queue: Pacer, deadline: float
+    parameters: SearchParameters, queue: Pacer, context: Context, *, deadline: float
 ) -> SearchPage:
     """Call hh.ru when this search is first in the queue, and retry while the pacer has no slot.
 
@@ -103,7 +94,7 @@ def _call(
         queue.wait(at_most_s=deadline - time.monotonic())
         while True:
             try:
-                return hh.search(parameters)
+                return context.hh.search(parameters)
             except HHBusy as busy:
                 if not busy.is_pause or time.monotonic() + busy.retry_after_s > deadline:
                     raise
@@ -136,17 +127,18 @@ def _store(
     )
 
 
-def read(job_id: str, *, hh: HHClient, connection: Connection, now: datetime) -> JobAnswer:
+def read(job_id: str, context: Context) -> JobAnswer:
     """Return one job in full. *job_id*: hh.ru's vacancy id, or the uuid of a stored row.
 
     Raises :class:`HHVacancyNotFound` when neither Core nor hh.ru has it.
     """
+    connection, now = context.connection, context.now()
     vacancy_id: str | None = job_id
     if UUID.fullmatch(job_id):
         vacancy_id = store.vacancy_id_of(job_id, connection=connection)
     if vacancy_id is None:
         raise HHVacancyNotFound("there is no such job")
-    detail = hh.vacancy(vacancy_id)
+    detail = context.hh.vacancy(vacancy_id)
     store.store_detail(detail, connection=connection, now=now)
     count("VacanciesRead")
     return JobAnswer(job=job.from_detail(detail))

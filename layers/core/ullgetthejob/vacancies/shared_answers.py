@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.hh.search_parameters import SearchParameters
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -133,11 +134,7 @@ class SearchClaim:
 
 @contextmanager
 def get_or_claim(
-    parameters: SearchParameters,
-    *,
-    connection: Connection,
-    now: Callable[[], datetime],
-    deadline: float,
+    parameters: SearchParameters, context: Context, *, deadline: float
 ) -> Iterator[SharedAnswer | SearchClaim]:
     """Yield a fresh answer to an equal search, after a wait if need be, or else the claim to call.
 
@@ -147,8 +144,8 @@ def get_or_claim(
     that have waited must not all call hh.ru.
     """
     digest = hashlib.sha256(parameters.model_dump_json(exclude_defaults=True).encode()).digest()
-    claim = SearchClaim(digest, uuid4(), connection)
-    answer = _read_or_claim(claim, now, deadline)
+    claim = SearchClaim(digest, uuid4(), context.connection)
+    answer = _read_or_claim(claim, context.clock, deadline)
     if answer is not None:
         yield answer
         return

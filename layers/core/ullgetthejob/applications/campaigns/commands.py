@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4, uuid5
 
 from ullgetthejob.applications import application_states, ledger
@@ -14,10 +14,7 @@ from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from uuid import UUID
-
-    import psycopg
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.campaigns.models import (
@@ -28,8 +25,7 @@ if TYPE_CHECKING:
     )
     from ullgetthejob.applications.campaigns.store import Campaign, State
     from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 LOCK_CAMPAIGN = "SELECT FROM campaigns WHERE workflow_id = %(workflow_id)s FOR UPDATE"
 UPDATE_CAMPAIGN_JOB_COUNT = """
@@ -51,12 +47,11 @@ UPDATE_APPLICATIONS_EXPIRY = """
 """
 
 
-def add_jobs(
-    body: AddBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
-) -> AddedToCampaign:
+def add_jobs(body: AddBody, person: Person, context: Context) -> AddedToCampaign:
     """Add vacancies to a campaign, each once; to a new campaign without *workflow_id* (with an
     ``Idempotency-Key``: the same one again). Raises :class:`NotFound`, :class:`NeedsPerson`."""
-    workflow_id = body.workflow_id or _new_id(person, caller)
+    connection, now = context.connection, context.now()
+    workflow_id = body.workflow_id or _new_id(person, context.caller)
     queued = 0
     with connection.transaction():
         campaign = get_or_create(workflow_id, person=person, connection=connection, now=now)
@@ -78,11 +73,10 @@ def add_jobs(
     return AddedToCampaign(**dict(current), queued_count=queued, queuedCount=queued)
 
 
-def count_jobs(
-    body: CustomizeBody, *, person: Person, connection: Connection, now: datetime
-) -> CampaignAnswer:
+def count_jobs(body: CustomizeBody, person: Person, context: Context) -> CampaignAnswer:
     """Record how many vacancies the campaign has; the BFF writes the letters. Raises
     :class:`NotFound`, :class:`NeedsPerson`."""
+    connection, now = context.connection, context.now()
     with connection.transaction():
         get_or_create(body.workflow_id, person=person, connection=connection, now=now)
         values = {"workflow_id": body.workflow_id, "job_count": body.job_count, "now": now}
@@ -91,15 +85,7 @@ def count_jobs(
     return answer(campaign, "counted", person=person, connection=connection, now=now)
 
 
-def change(
-    command: str,
-    body: WorkflowBody,
-    *,
-    person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
-) -> CampaignAnswer:
+def change(command: str, body: WorkflowBody, person: Person, context: Context) -> CampaignAnswer:
     """Start, pause, resume or cancel a campaign; idempotent.
 
     Raises :class:`NotFound` also for another account's, and for an unknown *command*;
@@ -113,48 +99,44 @@ def change(
     }
     if command not in commands:
         raise NotFound("there is no such route")
-    return commands[command](body, person=person, caller=caller, connection=connection, now=now)
+    return commands[command](body, person, context)
 
 
-def start(
-    body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
-) -> CampaignAnswer:
+def start(body: WorkflowBody, person: Person, context: Context) -> CampaignAnswer:
     """Start a campaign. A campaign that runs, or is paused, keeps its state. Raises
     :class:`NotFound`, :class:`NeedsPerson`; :class:`Conflict` for a cancelled one."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state == "cancelled":
         raise _wrong_state(campaign, "started")
-    campaign = transition(
-        campaign, "running", ["created"], "campaign.start", person, caller, connection, now
-    )
+    campaign = transition(campaign, "running", ["created"], "campaign.start", person, context)
     if campaign.state == "running":
-        item_intake.create_applications(campaign, caller=caller, connection=connection, now=now)
+        item_intake.create_applications(campaign, context)
     message = "started" if campaign.state == "running" else "the campaign is paused"
     return answer(campaign, message, person=person, connection=connection, now=now)
 
 
-def pause(
-    body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
-) -> CampaignAnswer:
+def pause(body: WorkflowBody, person: Person, context: Context) -> CampaignAnswer:
     """Pause a campaign: nothing more of it is sent. Raises :class:`NotFound`, :class:`Conflict`,
     :class:`NeedsPerson`."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state == "cancelled":
         raise _wrong_state(campaign, "paused")
     source: list[State] = ["created", "running"]
-    campaign = transition(
-        campaign, "paused", source, "campaign.pause", person, caller, connection, now
-    )
+    campaign = transition(campaign, "paused", source, "campaign.pause", person, context)
     send_schedule.compact_schedule(campaign.account_id, connection=connection, now=now)
     return answer(campaign, "paused", person=person, connection=connection, now=now)
 
 
-def resume(
-    body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
-) -> CampaignAnswer:
+def resume(body: WorkflowBody, person: Person, context: Context) -> CampaignAnswer:
     """Resume a paused campaign. Raises :class:`NotFound`, :class:`Conflict`."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     if campaign.state not in ("paused", "running"):
         raise _wrong_state(campaign, "resumed")
@@ -165,25 +147,21 @@ def resume(
     }
     if campaign.state == "paused":
         connection.execute(UPDATE_APPLICATIONS_EXPIRY, values)
-    campaign = transition(
-        campaign, "running", ["paused"], "campaign.resume", person, caller, connection, now
-    )
-    item_intake.create_applications(campaign, caller=caller, connection=connection, now=now)
+    campaign = transition(campaign, "running", ["paused"], "campaign.resume", person, context)
+    item_intake.create_applications(campaign, context)
     queues.notify(ledger.QUEUE, {"account_id": str(campaign.account_id)})
     return answer(campaign, "resumed", person=person, connection=connection, now=now)
 
 
-def cancel(
-    body: WorkflowBody, *, person: Person, caller: Caller, connection: Connection, now: datetime
-) -> CampaignAnswer:
+def cancel(body: WorkflowBody, person: Person, context: Context) -> CampaignAnswer:
     """Cancel a campaign and its unsent applications. Raises :class:`NotFound`,
     :class:`NeedsPerson`."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     campaign = find(body.workflow_id, person=person, connection=connection, now=now)
     get_or_create(body.workflow_id, person=person, connection=connection, now=now)
     source: list[State] = ["created", "running", "paused"]
-    campaign = transition(
-        campaign, "cancelled", source, "campaign.cancel", person, caller, connection, now
-    )
+    campaign = transition(campaign, "cancelled", source, "campaign.cancel", person, context)
     cancellation.cancel_pending(campaign, connection=connection, now=now)
     return answer(campaign, "cancelled", person=person, connection=connection, now=now)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -73,10 +73,10 @@ UPDATE_APPLICATION_ADOPTED = """
 """
 
 
-def create_applications(
-    campaign: Campaign, *, caller: Caller, connection: Connection, now: datetime
-) -> int:
+def create_applications(campaign: Campaign, context: Context) -> int:
     """Create applications from pending items, each in a transaction of its own; return how many."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     values = {"workflow_id": campaign.workflow_id, "most": INTAKE_BATCH}
     items = connection.execute(SELECT_PENDING_ITEMS, values).fetchall()
     send_times = []
@@ -91,7 +91,7 @@ def create_applications(
                 break
             if connection.execute(LOCK_PENDING_ITEM, item).fetchone() is None:
                 continue
-            reason = _create_application(item, campaign, send_at, caller, connection, now)
+            reason = _create_application(item, campaign, send_at, context)
             if reason is not None:
                 failed = {"id": item["id"], "reason": reason, "utc": now.replace(tzinfo=None)}
                 connection.execute(UPDATE_QUEUE_ITEM_FAILED, failed)
@@ -103,16 +103,16 @@ def create_applications(
     return created
 
 
-def sweep(*, caller: Caller, connection: Connection, now: datetime) -> int:
+def sweep(context: Context) -> int:
     """Create applications from items that were added to running campaigns; return how many."""
     ends = time.monotonic() + SWEEP_BUDGET_S
 
     def create(row: dict[str, Any]) -> int:
         if time.monotonic() >= ends:
             return 0
-        return create_applications(Campaign(**row), caller=caller, connection=connection, now=now)
+        return create_applications(Campaign(**row), context)
 
-    campaigns = connection.execute(
+    campaigns = context.connection.execute(
         SELECT_CAMPAIGNS_WITH_PENDING_ITEMS, {"most": SWEEP_BATCH}
     ).fetchall()
     return periodic.for_each(campaigns, create)
@@ -122,13 +122,12 @@ def _create_application(
     item: dict[str, Any],
     campaign: Campaign,
     send_at: datetime,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
+    context: Context,
 ) -> str | None:
     """Create an application from an item; return ``None``, or the reason why there is none."""
     import psycopg
 
+    connection, now = context.connection, context.now()
     if item["account_id"] is None:
         return "not_connected"
     if item["account_id"] != campaign.account_id:
@@ -139,12 +138,10 @@ def _create_application(
         with connection.transaction():
             application, is_new = create_application(
                 body,
+                person,
+                context,
                 key=f"queue:{uuid5(item['id'], body.model_dump_json())}",
                 wait=send_at if send_at > now else None,
-                person=person,
-                caller=caller,
-                connection=connection,
-                now=now,
                 workflow_id=campaign.workflow_id,
                 queue_item_id=item["id"],
             )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.campaigns.models import StatusQuery
     from ullgetthejob.applications.campaigns.store import Campaign
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -48,10 +49,9 @@ COUNT_QUEUE_ITEMS = """
 NEEDS_PERSON_STATES = ("needs_person", "handoff")
 
 
-def progress(
-    workflow_id: UUID, *, person: Person, connection: Connection, now: datetime
-) -> CampaignProgress:
+def progress(workflow_id: UUID, person: Person, context: Context) -> CampaignProgress:
     """Return the campaign's progress. Raises :class:`NotFound` also for another account's."""
+    connection, now = context.connection, context.now()
     campaign = find(workflow_id, person=person, connection=connection, now=now)
     rows = connection.execute(COUNT_QUEUE_ITEMS, {"workflow_id": workflow_id}).fetchall()
     statuses = _count_by(rows, "status")
@@ -74,18 +74,16 @@ def progress(
     )
 
 
-def status(
-    query: StatusQuery, *, person: Person, connection: Connection, now: datetime
-) -> CampaignStatus:
+def status(query: StatusQuery, person: Person, context: Context) -> CampaignStatus:
     """Return the campaign and a page of its items. Raises :class:`NotFound` also for another
     account's."""
-    current = progress(query.workflow_id, person=person, connection=connection, now=now)
+    current = progress(query.workflow_id, person, context)
     values = {
         "workflow_id": query.workflow_id,
         "limit": query.per_page,
         "offset": query.page * query.per_page,
     }
-    items = connection.execute(SELECT_QUEUE_ITEMS, values).fetchall()
+    items = context.connection.execute(SELECT_QUEUE_ITEMS, values).fetchall()
     return CampaignStatus(
         **dict(current),
         items=[ItemAnswer(**item) for item in items],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -88,22 +88,20 @@ def transition(
     source: list[State],
     action: audit.Action,
     person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
+    context: Context,
 ) -> Campaign:
     """Move a campaign that is in one of *source* to *state*, and audit it; return the campaign as
     it is afterwards."""
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     values = {"workflow_id": campaign.workflow_id, "state": state, "from": source, "now": now}
     with connection.transaction():
         if connection.execute(UPDATE_CAMPAIGN_STATE, values).rowcount:
             audit.write(
                 action,
                 "ok",
-                caller=caller,
+                context,
                 user_id=person.user_id,
                 account_id=campaign.account_id,
-                connection=connection,
-                now=now,
             )
     return find(campaign.workflow_id, person=person, connection=connection, now=now)

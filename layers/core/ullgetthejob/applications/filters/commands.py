@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications.filters import evaluation, models, store
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.hh.models import Vacancy
-    from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.context import Context
 
 
-def show(*, person: Person, connection: Connection) -> models.FiltersAnswer:
+def show(person: Person, context: Context) -> models.FiltersAnswer:
     """Return the stored rules. Raises :class:`NeedsPerson` (``filters_unreadable``)."""
-    return store.read_filters(person.account_id, connection=connection)
+    return store.read_filters(person.account_id, connection=context.connection)
 
 
-def replace(
-    body: models.FiltersBody,
-    *,
-    person: Person,
-    caller: Caller,
-    connection: Connection,
-    now: datetime,
-) -> models.FiltersAnswer:
+def replace(body: models.FiltersBody, person: Person, context: Context) -> models.FiltersAnswer:
     """Replace the rules and return them; they apply to every application that is sent from now on,
     also to those that already wait.
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru.
     """
+    context = context.with_fixed_time()
+    connection, now = context.connection, context.now()
     values = {
         "account_id": person.account,
         "rules": body.rules.model_dump_json(exclude_defaults=True),
@@ -48,20 +37,17 @@ def replace(
         audit.write(
             "filters.replace",
             "ok",
-            caller=caller,
+            context,
             user_id=person.user_id,
             account_id=person.account_id,
-            connection=connection,
-            now=now,
         )
     return models.FiltersAnswer(rules=body.rules, updated_at=now)
 
 
-def preview(
-    body: models.PreviewBody, *, person: Person, connection: Connection, now: datetime
-) -> models.Preview:
+def preview(body: models.PreviewBody, person: Person, context: Context) -> models.Preview:
     """Evaluate rules on stored vacancies and return the verdicts; nothing is changed. Raises
     :class:`NeedsPerson` (``filters_unreadable``) where the stored rules are used."""
+    connection, now = context.connection, context.now()
     rules = body.rules or store.read_filters(person.account_id, connection=connection).rules
     wanted = list(dict.fromkeys(body.job_ids or ()))
     if body.job_ids is None:
