@@ -177,12 +177,7 @@ class Preparation:
         def call(request: Callable[[Any], Any]) -> Any:
             return account.call_hh(person, request)
 
-        created = resume_creation.prepare(
-            application,
-            vacancy,
-            call,
-            account.context,
-        )
+        created = resume_creation.prepare(application, vacancy, call, account.context)
         return created or select_resume(
             call(account.context.hh.resumes),
             vacancy,

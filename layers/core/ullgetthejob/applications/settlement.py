@@ -154,10 +154,7 @@ class Settlement:
     def read_negotiations(self) -> None:
         """Read the account's negotiations into the ledger."""
         account = self.account
-        negotiation_sync.sync(
-            account.account_id,
-            account.context,
-        )
+        negotiation_sync.sync(account.account_id, account.context)
 
     def on_interrupted(self, application: Application) -> None:
         """Mark an application as uncertain whose worker's process ended during the call."""
