@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -9,10 +11,9 @@ import pytest
 
 from tests.harness.context import CALLER, CORE, make_context
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import acceptance, ledger, submitter
+from ullgetthejob.applications import acceptance, ledger, submitter, sweep
 from ullgetthejob.applications.acceptance import SubmitBody
-from ullgetthejob.applications.sweep import sweep
-from ullgetthejob.platform import postgres
+from ullgetthejob.platform import periodic, postgres
 
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
@@ -56,7 +57,10 @@ class ApplyHarness:
         return submitter.run(self.account_id, context)
 
     def sweep(self):
-        return sweep(make_context(self.connection, self.world.now, caller=CORE))
+        """Run the sweeper's steps over the harness's connection; return their counts."""
+        context = make_context(self.connection, self.world.now, caller=CORE)
+        steps = {**sweep.WAKE_STEPS, **sweep.TIDY_STEPS}
+        return SimpleNamespace(**periodic.run(steps, lambda: nullcontext(context)))
 
     def row(self, accepted):
         row = ledger.read(accepted.application_id, connection=self.connection)

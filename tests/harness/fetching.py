@@ -8,13 +8,15 @@ import json
 import os
 import uuid
 from collections import Counter, defaultdict
+from contextlib import nullcontext
 from datetime import datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from tests.harness.context import CORE, make_context
 from ullgetthejob.hh.search_parameters import SearchParameters
-from ullgetthejob.platform import aws, postgres
+from ullgetthejob.platform import aws, periodic, postgres
 from ullgetthejob.saved_searches import canonical_searches, run_store, run_worker, scheduler
 
 if TYPE_CHECKING:
@@ -117,9 +119,10 @@ class FetchHarness:
         canonical_searches.reschedule(query_id, connection=self.connection, now=now)
         return uuid.UUID(str(row["id"]))
 
-    def tick(self) -> scheduler.Ticked:
-        """Do the fetcher's work of a minute."""
-        return scheduler.tick(connection=self.connection, clock=self.world.now)
+    def tick(self) -> SimpleNamespace:
+        """Do the fetcher's work of a minute over the harness's connection; return the counts."""
+        context = self.context
+        return SimpleNamespace(**periodic.run(scheduler.steps(), lambda: nullcontext(context)))
 
     def work(self, query_id: uuid.UUID) -> bool:
         """Process a wake-up for the search; return whether work is left."""

@@ -12,17 +12,12 @@ the ledger, cost nothing.
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
 from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import periodic, queues
-from ullgetthejob.platform.authentication import Caller
-from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.telemetry import count, gauge
 
 if TYPE_CHECKING:
@@ -30,6 +25,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     import psycopg
+
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -75,48 +72,10 @@ SELECT_OLDEST_DUE = f"""
 """  # noqa: S608
 
 
-@dataclass
-class Swept:
-    """The number of rows that each step has changed, or of accounts that it has notified."""
-
-    returned: int = 0
-    expired: int = 0
-    repaired: int = 0
-    retried: int = 0
-    rung: int = 0
-    taken_up: int = 0
-    cancelled: int = 0
-
-
-def sweep(context: Context) -> Swept:
-    """Run all steps over one connection, at one time. Raises :class:`periodic.StepsFailed`."""
-    now, request_id = context.now(), context.caller.request_id
-    steps = {**wake_steps(now=now), **tidy_steps(now=now, request_id=request_id)}
-    return Swept(**periodic.run(steps, session=lambda: contextlib.nullcontext(context.connection)))
-
-
-def wake_steps(*, now: datetime) -> dict[str, periodic.Step]:
-    """Return the step that notifies accounts that have something due."""
-    return {"rung": partial(wake_due_accounts, now=now)}
-
-
-def tidy_steps(*, now: datetime, request_id: str) -> dict[str, periodic.Step]:
-    """Return the other steps, each by the name of what it counts; they notify the accounts of what
-    they queue. *request_id*: the invocation's."""
-    caller = Caller("core", request_id)
-    return {
-        "returned": partial(requeue_after_access, now=now),
-        "retried": partial(retry_requested, now=now),
-        "repaired": partial(repair_overwritten, now=now),
-        "expired": partial(expire, now=now),
-        "cancelled": lambda connection: cancellation.sweep(connection=connection, now=now),
-        "taken_up": lambda connection: item_intake.sweep(Context(connection, lambda: now, caller)),
-    }
-
-
-def wake_due_accounts(connection: Connection, *, now: datetime) -> int:
+def wake_due_accounts(context: Context) -> int:
     """Notify the accounts that have something due, and record the age of the oldest application
     that is due; return how many accounts there were."""
+    connection, now = context.connection, context.now()
     rows = connection.execute(SELECT_DUE_ACCOUNTS, {"now": now, "most": BATCH}).fetchall()
     for row in rows:
         _notify(row["account_id"])
@@ -125,8 +84,9 @@ def wake_due_accounts(connection: Connection, *, now: datetime) -> int:
     return len(rows)
 
 
-def requeue_after_access(connection: Connection, *, now: datetime) -> int:
+def requeue_after_access(context: Context) -> int:
     """Queue the applications that waited for an access that is in order again; return how many."""
+    connection, now = context.connection, context.now()
     accounts = set()
 
     def requeue(row: dict[str, Any]) -> int:
@@ -145,8 +105,9 @@ def requeue_after_access(connection: Connection, *, now: datetime) -> int:
             _notify(account_id)
 
 
-def expire(connection: Connection, *, now: datetime) -> int:
+def expire(context: Context) -> int:
     """Expire the applications that have waited for their person for too long; return how many."""
+    connection, now = context.connection, context.now()
     source: list[application_states.State] = ["needs_person", "handoff"]
     rows = connection.execute(SELECT_EXPIRED, {"now": now, "most": BATCH}).fetchall()
     return periodic.for_each(
@@ -157,9 +118,10 @@ def expire(connection: Connection, *, now: datetime) -> int:
     )
 
 
-def retry_requested(connection: Connection, *, now: datetime) -> int:
+def retry_requested(context: Context) -> int:
     """Retry the applications that the BFF has set to ``pending``, where nothing was sent; return
     how many."""
+    connection, now = context.connection, context.now()
 
     def retry(application: ledger.Application) -> int:
         retried = _retry(application, connection, now)
@@ -170,8 +132,9 @@ def retry_requested(connection: Connection, *, now: datetime) -> int:
     return periodic.for_each(_list_overwritten(connection, retryable=True), retry)
 
 
-def repair_overwritten(connection: Connection, *, now: datetime) -> int:
+def repair_overwritten(context: Context) -> int:
     """Restore the other projections that the BFF wrote over; return how many."""
+    connection, now = context.connection, context.now()
 
     def restore(application: ledger.Application) -> int:
         ledger.restore_projection(application.id, connection=connection, now=now)
@@ -184,6 +147,19 @@ def oldest_due_age(*, connection: Connection, now: datetime) -> float:
     """Return for how many seconds the oldest application has been due; 0 without one."""
     row = connection.execute(SELECT_OLDEST_DUE, {"now": now}).fetchone()
     return 0 if row is None or row["due_at"] is None else (now - row["due_at"]).total_seconds()
+
+
+# The steps of the sweeper, by the names of their counts: first what notifies the accounts that have
+# something due, later the others, which notify the accounts of what they queue.
+WAKE_STEPS: dict[str, periodic.Step] = {"rung": wake_due_accounts}
+TIDY_STEPS: dict[str, periodic.Step] = {
+    "returned": requeue_after_access,
+    "retried": retry_requested,
+    "repaired": repair_overwritten,
+    "expired": expire,
+    "cancelled": cancellation.sweep,
+    "taken_up": item_intake.sweep,
+}
 
 
 def _notify(account_id: UUID) -> None:

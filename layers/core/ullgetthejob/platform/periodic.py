@@ -7,7 +7,7 @@ function's errors fires. The next minute tries everything again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.telemetry import count, logger, trace
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
-    import psycopg
+    from ullgetthejob.platform.context import Context
 
-    Connection = psycopg.Connection[dict[str, Any]]
-    Step = Callable[[Connection], int]
+    Step = Callable[[Context], int]
 
 Row = TypeVar("Row")
 
@@ -33,11 +32,9 @@ class StepsFailed(Exception):
 
 
 def run(
-    steps: Mapping[str, Step],
-    *,
-    session: Callable[[], AbstractContextManager[Connection]] = postgres.session,
+    steps: Mapping[str, Step], open_context: Callable[[], AbstractContextManager[Context]]
 ) -> dict[str, int]:
-    """Run every step, in order, each in its own *session*; return the count that each returned.
+    """Run every step, in order, each in a context of its own; return the count that each returned.
 
     Raises :class:`StepsFailed` after the last one.
     """
@@ -45,8 +42,8 @@ def run(
     failed = []
     for name, step in steps.items():
         try:
-            with session() as connection:
-                done[name] = step(connection)
+            with open_context() as context:
+                done[name] = step(context)
         except Exception as error:
             logger.error("a periodic step failed", step=name, **trace(error))
             count("PeriodicStepFailed")

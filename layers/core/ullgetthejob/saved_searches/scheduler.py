@@ -4,9 +4,7 @@ never read in full. A step that fails does not stop the others."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import periodic, queues
@@ -15,10 +13,11 @@ from ullgetthejob.saved_searches import canonical_searches, run_store
 from ullgetthejob.vacancies import detail_backfill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     import psycopg
+
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -41,26 +40,10 @@ SELECT_OLDEST_DUE = """
 """
 
 
-@dataclass
-class Ticked:
-    """The counts of one tick: runs begun, wake-ups sent for runs (*rung*) and for *details*, and
-    old runs deleted (*forgotten*)."""
-
-    begun: int = 0
-    rung: int = 0
-    details: int = 0
-    forgotten: int = 0
-
-
-def tick(*, connection: Connection, clock: Callable[[], datetime]) -> Ticked:
-    """Do one minute's work over one connection. Raises :class:`periodic.StepsFailed`."""
-    done = periodic.run(steps(clock=clock), session=lambda: contextlib.nullcontext(connection))
-    return Ticked(**done)
-
-
-def steps(*, clock: Callable[[], datetime]) -> dict[str, periodic.Step]:
-    """Return the steps of a minute by the names of their counts."""
-    minute = _Tick(clock)
+def steps() -> dict[str, periodic.Step]:
+    """Return the steps of a minute by the names of their counts: runs begun, wake-ups sent for
+    runs and for details, old runs deleted."""
+    minute = _Tick()
     return {
         "begun": minute.begin_due_runs,
         "rung": minute.notify_workers,
@@ -72,17 +55,16 @@ def steps(*, clock: Callable[[], datetime]) -> dict[str, periodic.Step]:
 class _Tick:
     """The state that the steps of one minute share."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._is_idle = False
 
-    def begin_due_runs(self, connection: Connection) -> int:
+    def begin_due_runs(self, context: Context) -> int:
         """Begin the runs of due searches; return how many."""
         deadline = time.monotonic() + CLAIM_BUDGET_S
         begun = 0
         while time.monotonic() < deadline:
             runs = canonical_searches.claim_due(
-                connection=connection, now=self._clock(), most=CLAIM_BATCH
+                connection=context.connection, now=context.now(), most=CLAIM_BATCH
             )
             begun += len(runs)
             if not runs:
@@ -90,12 +72,12 @@ class _Tick:
         count("FetchRunsStarted", begun)
         return begun
 
-    def notify_workers(self, connection: Connection) -> int:
+    def notify_workers(self, context: Context) -> int:
         """Send a wake-up for each search with a run to be continued, and report the age of the
         oldest; return how many were sent. The rest is left to the next minute."""
         deadline = time.monotonic() + NOTIFY_BUDGET_S
         waiting = run_store.due_queries(
-            connection=connection, now=self._clock(), most=MAX_NOTIFICATIONS
+            connection=context.connection, now=context.now(), most=MAX_NOTIFICATIONS
         )
         self._is_idle = not waiting
         notified = 0
@@ -104,25 +86,27 @@ class _Tick:
                 break
             queues.notify(run_store.QUEUE, {"query_id": str(query_id)})
             notified += 1
-        age = oldest_due_age(connection=connection, now=self._clock())
+        age = oldest_due_age(connection=context.connection, now=context.now())
         gauge("OldestDueSearchAgeSeconds", age)
         return notified
 
-    def notify_for_details(self, connection: Connection) -> int:
+    def notify_for_details(self, context: Context) -> int:
         """Send wake-ups for vacancies to be read in full, if no run is to be continued; return how
         many."""
         if not self._is_idle or detail_backfill.details_per_run() <= 0:
             return 0
         query_ids = detail_backfill.queries_with_missing_details(
-            connection=connection, now=self._clock(), most=BACKFILL_QUERIES
+            connection=context.connection, now=context.now(), most=BACKFILL_QUERIES
         )
         for query_id in query_ids:
             queues.notify(run_store.QUEUE, {"query_id": str(query_id)})
         return len(query_ids)
 
-    def delete_old_runs(self, connection: Connection) -> int:
+    def delete_old_runs(self, context: Context) -> int:
         """Delete old runs; return how many."""
-        return run_store.delete_old(connection=connection, now=self._clock(), most=MAX_DELETED)
+        return run_store.delete_old(
+            connection=context.connection, now=context.now(), most=MAX_DELETED
+        )
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:

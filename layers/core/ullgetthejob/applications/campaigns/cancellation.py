@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.applications.campaigns.store import Campaign
+    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -72,9 +73,10 @@ def cancel_pending(campaign: Campaign, *, connection: Connection, now: datetime)
     send_schedule.compact_schedule(campaign.account_id, connection=connection, now=now)
 
 
-def sweep(*, connection: Connection, now: datetime) -> int:
+def sweep(context: Context) -> int:
     """Cancel the unsent applications of cancelled campaigns and of deleted items; return how
     many."""
+    connection, now = context.connection, context.now()
     values = _values(None, now)
     connection.execute(UPDATE_QUEUE_ITEMS_CANCELLED, values)
     accounts: set[UUID] = set()
