@@ -1,5 +1,12 @@
 """What all suites share: the fixtures, one module a subject."""
 
+import signal
+
+# A suite that a script starts in the background ignores Ctrl-C, and processes that the tests start,
+# and interrupt, would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.documented",
