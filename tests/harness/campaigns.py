@@ -10,7 +10,7 @@ import psycopg
 
 from tests.harness.applying import ApplyHarness, publish
 from tests.harness.context import CALLER
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.applications.campaigns import commands, progress
 from ullgetthejob.applications.campaigns.models import (
     AddBody,
@@ -83,9 +83,9 @@ class Campaign:
     def rows(self):
         """Return its rows of the ledger, by item."""
         found = self.harness.connection.execute(
-            f"SELECT {ledger.COLUMNS} FROM application_ledger WHERE workflow_id = %s", [self.id]
+            f"SELECT {COLUMNS} FROM application_ledger WHERE workflow_id = %s", [self.id]
         )
-        return {row["queue_item_id"]: ledger.Application(**row) for row in found.fetchall()}
+        return {row["queue_item_id"]: Application(**row) for row in found.fetchall()}
 
 
 def tokens(harness):

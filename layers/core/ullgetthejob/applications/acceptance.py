@@ -25,6 +25,7 @@ from ullgetthejob.applications import (
     projection,
     resume_creation,
 )
+from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.applications.filters import evaluation
 from ullgetthejob.hh import resume_fields
 from ullgetthejob.platform import queues
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.filters.models import Held
-    from ullgetthejob.applications.ledger import Application
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -65,10 +65,10 @@ INSERT_APPLICATION = f"""
             %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
             %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb)
     ON CONFLICT (account_id, vacancy_id) DO NOTHING
-    RETURNING {ledger.COLUMNS}
+    RETURNING {COLUMNS}
 """  # noqa: S608
 SELECT_APPLICATION_OF_VACANCY = f"""
-    SELECT {ledger.COLUMNS} FROM application_ledger
+    SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND vacancy_id = %(vacancy_id)s
 """  # noqa: S608
 
@@ -262,14 +262,14 @@ def _insert(
         assert row is not None  # noqa: S101 - the row that the INSERT conflicted with
         if has_key:
             connection.execute(INSERT_IDEMPOTENCY_KEY, {**values, "id": row["id"]})
-        first = ledger.Application(**row)
+        first = Application(**row)
         if values["queue_item_id"] not in (None, first.queue_item_id):
             return first, "repeated"  # another item of a campaign: the item fails
         replaced = ledger.replace_letter(
             first, values["letter"], connection=connection, now=values["now"]
         )
         return (replaced, "letter_replaced") if replaced else (first, "repeated")
-    application = ledger.Application(**row)
+    application = Application(**row)
     row_values = {**values, "id": application.id}
     connection.execute(projection.INSERT_PROJECTION, row_values)
     if has_key:

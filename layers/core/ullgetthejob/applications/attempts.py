@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.applications.application import Application
 
     Connection = psycopg.Connection[dict[str, Any]]
 

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import access, audit
 from ullgetthejob.applications import application_states, attempts, ledger
+from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.ledger import Application
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
 SELECT_APPLICATIONS = f"""
-    SELECT {ledger.COLUMNS} FROM application_ledger
+    SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND (%(state)s::text IS NULL OR state = %(state)s)
     ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(offset)s
 """  # noqa: S608
@@ -34,7 +34,7 @@ COUNT_APPLICATIONS = """
 """
 # By its own id, or by the id of the BFF's row.
 SELECT_APPLICATION_OF_ACCOUNT = f"""
-    SELECT {ledger.COLUMNS} FROM application_ledger
+    SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND %(id)s IN (id, application_id)
 """  # noqa: S608
 SELECT_HISTORY = """
@@ -122,7 +122,7 @@ def list_applications(query: ApplicationQuery, person: Person, context: Context)
     rows = context.connection.execute(SELECT_APPLICATIONS, values).fetchall()
     counted = context.connection.execute(COUNT_APPLICATIONS, values).fetchone()
     return Applications(
-        items=[_answer(ledger.Application(**row)) for row in rows],
+        items=[_answer(Application(**row)) for row in rows],
         found=counted["found"] if counted else 0,
         page=query.page,
         per_page=query.per_page,
@@ -217,7 +217,7 @@ def _find(application_id: str, person: Person, connection: Connection) -> Applic
         row = connection.execute(SELECT_APPLICATION_OF_ACCOUNT, values).fetchone()
     if row is None:
         raise NotFound("there is no such application", code="application_not_found")
-    return ledger.Application(**row)
+    return Application(**row)
 
 
 def _transition(

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import ledger
-from ullgetthejob.applications.ledger import Application
+from ullgetthejob.applications.application import COLUMNS, Application
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # not sent yet, those that wait for quota no longer than that, and the one in preparation. Others in
 # preparation were interrupted: whether they have a token already is checked when they come due.
 SELECT_DEFERRABLE = f"""
-    SELECT {ledger.COLUMNS} FROM application_ledger
+    SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s
       AND (state = 'waiting_quota' AND due_at <= %(until)s
            OR state = 'queued' AND due_at <= %(now)s
@@ -29,7 +29,7 @@ SELECT_DEFERRABLE = f"""
     ORDER BY workflow_id IS NOT NULL, created_at, id
 """  # noqa: S608
 SELECT_NEXT_DEFERRED = f"""
-    SELECT {ledger.COLUMNS} FROM application_ledger
+    SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND {ledger.CAMPAIGN_RUNS}
     ORDER BY workflow_id IS NOT NULL, due_at, created_at, id LIMIT 1
 """  # noqa: S608

@@ -9,16 +9,17 @@ transition starts from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import application_states, projection
+from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.platform import settings
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
     from uuid import UUID
 
     import psycopg
@@ -31,12 +32,6 @@ QUEUE = settings.APPLIER_QUEUE_URL
 MAX_LETTER_CHARS = 10_000  # hh.ru: POST /negotiations, message
 APPLICATION_TTL = timedelta(days=14)
 
-
-COLUMNS = """
-    id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
-    wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
-    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id
-"""
 SELECT_APPLICATION = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
 # False for an application whose campaign does not run, or whose item was deleted from the queue:
 # it is held back. What was sent already is settled all the same.
@@ -97,38 +92,6 @@ DETACH_CAMPAIGN = """
         WHERE c.workflow_id = l.workflow_id AND c.state <> 'cancelled'
     )
 """
-
-
-@dataclass(frozen=True)
-class Application:
-    """A row of the ledger. *application_id*: of the BFF's row in ``applications``."""
-
-    id: UUID
-    account_id: UUID
-    user_id: UUID
-    vacancy_id: str
-    application_id: UUID | None
-    state: application_states.State
-    reason: str | None
-    due_at: datetime | None
-    expires_at: datetime | None
-    letter: str | None
-    wanted_resume_id: str | None
-    resume_id: str | None
-    resume_reason: str | None
-    link: str | None
-    negotiation_id: str | None
-    by_hand: bool
-    submitted_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-    # The negotiation as it was last read; None and False before the first reading.
-    hh_state: str | None
-    hh_viewed: bool
-    hh_updated_at: datetime | None
-    # The campaign of the application, and its row of application_queue.
-    workflow_id: UUID | None
-    queue_item_id: UUID | None
 
 
 class ConcurrentUpdate(Exception):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications import attempts, ledger, projection
-from ullgetthejob.applications.ledger import Application
+from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ POSSIBLE_OUTCOMES = {None, "accepted", "found_at_hh", "never_arrived"}
 
 # By the negotiation's own id: where the vacancy was deleted, hh.ru no longer names it.
 SELECT_APPLICATION_OF_NEGOTIATION = f"""
-    SELECT {ledger.COLUMNS} FROM application_ledger
+    SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s
       AND (negotiation_id = %(negotiation_id)s OR vacancy_id = %(vacancy_id)s)
     ORDER BY coalesce(negotiation_id = %(negotiation_id)s, false) DESC LIMIT 1 FOR UPDATE
@@ -37,7 +37,7 @@ INSERT_APPLICATION_BY_HAND = f"""
     VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, 'submitted', 'by_hand', %(resume_id)s,
             %(negotiation_id)s, true, %(created_at)s, %(created_at)s, %(now)s)
     ON CONFLICT (account_id, vacancy_id) DO NOTHING
-    RETURNING {ledger.COLUMNS}
+    RETURNING {COLUMNS}
 """  # noqa: S608
 UPDATE_NEGOTIATION_STATE = f"""
     UPDATE application_ledger
@@ -45,7 +45,7 @@ UPDATE_NEGOTIATION_STATE = f"""
         hh_updated_at = %(hh_updated_at)s, resume_id = coalesce(%(resume_id)s, resume_id),
         by_hand = %(by_hand)s, updated_at = %(now)s
     WHERE id = %(id)s
-    RETURNING {ledger.COLUMNS}
+    RETURNING {COLUMNS}
 """  # noqa: S608
 SELECT_ATTEMPTS = """
     SELECT a.at, o.outcome, o.counts FROM application_attempts a

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.filters import models
-    from ullgetthejob.applications.ledger import Application
     from ullgetthejob.applications.resume_selection import ResumeChoice
     from ullgetthejob.applications.transitions import AccountTransitions
     from ullgetthejob.hh.models import VacancyDetail

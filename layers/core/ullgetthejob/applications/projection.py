@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.application_states import State
-    from ullgetthejob.applications.ledger import Application
 
     Connection = psycopg.Connection[dict[str, Any]]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.applications.application import Application
     from ullgetthejob.hh.models import VacancyDetail
     from ullgetthejob.platform.context import Context
 

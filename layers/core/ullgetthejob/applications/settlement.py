@@ -23,7 +23,7 @@ from ullgetthejob.platform.telemetry import count
 from ullgetthejob.rate_limits import daily_limit
 
 if TYPE_CHECKING:
-    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.transitions import AccountTransitions
     from ullgetthejob.hh.errors import HHApplyRefused
     from ullgetthejob.platform.errors import AppError

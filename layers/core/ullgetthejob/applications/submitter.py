@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.resume_selection import ResumeChoice
     from ullgetthejob.platform.context import Context
 

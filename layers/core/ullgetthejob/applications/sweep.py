@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
 from ullgetthejob.applications import application_states, ledger
+from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import periodic, queues
 from ullgetthejob.platform.telemetry import count, gauge
@@ -45,7 +46,7 @@ SELECT_EXPIRED = """
     ORDER BY expires_at LIMIT %(most)s
 """
 SELECT_OVERWRITTEN = f"""
-    SELECT {", ".join(f"l.{column.strip()}" for column in ledger.COLUMNS.split(","))}, p.status
+    SELECT {", ".join(f"l.{column.strip()}" for column in COLUMNS.split(","))}, p.status
     FROM (
         SELECT id, status, updated_at FROM applications
         WHERE projected_status IS NOT NULL AND status IS DISTINCT FROM projected_status
@@ -123,7 +124,7 @@ def retry_requested(context: Context) -> int:
     how many."""
     connection, now = context.connection, context.now()
 
-    def retry(application: ledger.Application) -> int:
+    def retry(application: Application) -> int:
         retried = _retry(application, connection, now)
         if retried:
             _notify(application.account_id)
@@ -136,7 +137,7 @@ def repair_overwritten(context: Context) -> int:
     """Restore the other projections that the BFF wrote over; return how many."""
     connection, now = context.connection, context.now()
 
-    def restore(application: ledger.Application) -> int:
+    def restore(application: Application) -> int:
         ledger.restore_projection(application.id, connection=connection, now=now)
         return 1
 
@@ -166,19 +167,19 @@ def _notify(account_id: UUID) -> None:
     queues.notify(ledger.QUEUE, {"account_id": str(account_id)})
 
 
-def _list_overwritten(connection: Connection, *, retryable: bool) -> list[ledger.Application]:
+def _list_overwritten(connection: Connection, *, retryable: bool) -> list[Application]:
     """Return the applications whose status the BFF has overwritten: those to retry (*retryable*),
     or all others."""
     found = []
     for row in connection.execute(SELECT_OVERWRITTEN, {"most": BATCH}).fetchall():
         is_pending = row.pop("status") == "pending"
-        application = ledger.Application(**row)
+        application = Application(**row)
         if retryable == (is_pending and application.state in application_states.RETRYABLE):
             found.append(application)
     return found
 
 
-def _retry(application: ledger.Application, connection: Connection, now: datetime) -> int:
+def _retry(application: Application, connection: Connection, now: datetime) -> int:
     """Queue the application with the time to live of a new one; return 1, or 0 if it was changed
     concurrently."""
     values = {"id": application.id, "expires_at": now + ledger.APPLICATION_TTL}

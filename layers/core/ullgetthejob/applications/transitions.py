@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.ledger import Application
+    from ullgetthejob.applications.application import Application
     from ullgetthejob.platform.context import Context
     from ullgetthejob.platform.errors import AppError, NeedsPerson
 

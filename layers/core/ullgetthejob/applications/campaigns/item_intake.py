@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from ullgetthejob.applications.application import Application
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -170,7 +171,7 @@ def _create_application(
 
 
 def _adopt(
-    application: ledger.Application,
+    application: Application,
     values: dict[str, Any],
     *,
     connection: Connection,

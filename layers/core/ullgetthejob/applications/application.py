@@ -1,0 +1,51 @@
+"""An application: a row of the ledger, as all of the room read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from ullgetthejob.applications.application_states import State
+
+# The columns of application_ledger, in the order of the fields.
+COLUMNS = """
+    id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
+    wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
+    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id
+"""
+
+
+@dataclass(frozen=True)
+class Application:
+    """An application to a vacancy. *application_id*: of the BFF's row in ``applications``."""
+
+    id: UUID
+    account_id: UUID
+    user_id: UUID
+    vacancy_id: str
+    application_id: UUID | None
+    state: State
+    reason: str | None
+    due_at: datetime | None
+    expires_at: datetime | None
+    letter: str | None
+    wanted_resume_id: str | None
+    resume_id: str | None
+    resume_reason: str | None
+    link: str | None
+    negotiation_id: str | None
+    by_hand: bool
+    submitted_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    # The negotiation as it was last read; None and False before the first reading.
+    hh_state: str | None
+    hh_viewed: bool
+    hh_updated_at: datetime | None
+    # The campaign of the application, and its row of application_queue.
+    workflow_id: UUID | None
+    queue_item_id: UUID | None
