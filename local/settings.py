@@ -124,6 +124,7 @@ def function_environments(
         "HH_USER_AGENT": USER_AGENT,
         "HH_REDIRECT_URI": settings.redirect_uri,
         "APP_URL": settings.redirect_uri,
+        "TRACE_SPANS": "on",
         **_development_secrets(settings),
         **addresses,
     }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
 from migrations import upgrade as migrations
-from ullgetthejob.platform import postgres, settings
+from ullgetthejob.platform import invocation, postgres, settings
 from ullgetthejob.platform.telemetry import logger, trace
 
 settings.require()
@@ -46,9 +46,15 @@ def run(command: Command) -> migrations.Migrated:
     return migrations.upgrade(conninfo, command.revision or "head")
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Return ``{"revision_before", "revision_after", "applied"}``. Raises ``ValueError`` for an
     event that cannot be read, and ``MigrationError``."""
+    with invocation.measured(context) as current:
+        current.result = result = _migrate(event)
+    return result
+
+
+def _migrate(event: dict[str, Any]) -> dict[str, Any]:
     try:
         migrated = run(Command.model_validate(event))
     except ValidationError as error:
@@ -59,5 +65,4 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     except migrations.MigrationError as error:
         logger.error("migration failed", **trace(error))
         raise type(error)(str(error)) from None  # its cause may quote rows
-    logger.info("migrated", before=migrated.revision_before, after=migrated.revision_after)
     return asdict(migrated) | {"applied": list(migrated.applied)}

@@ -3,14 +3,11 @@ events, vacancies for the public feed), then cleans up."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from ullgetthejob import bootstrap
 from ullgetthejob.applications import sweep
 from ullgetthejob.platform import periodic, settings
-from ullgetthejob.platform.authentication import Caller
-from ullgetthejob.platform.telemetry import flush
 from ullgetthejob.public_feed import outbox
 from ullgetthejob.realtime import event_log
 from ullgetthejob.vacancies import shared_answers
@@ -46,10 +43,6 @@ STEPS: dict[str, periodic.Step] = {
 }
 
 
-def handler(_event: dict[str, Any], context: object) -> dict[str, int]:
+def handler(event: dict[str, Any], context: object) -> dict[str, int]:
     """Return the count of each step. Raises :class:`periodic.StepsFailed` after the last one."""
-    caller = Caller("core", str(getattr(context, "aws_request_id", "-")))
-    try:
-        return periodic.run(STEPS, partial(bootstrap.open_context, caller))
-    finally:
-        flush()
+    return periodic.handle(STEPS, event, context, bootstrap.open_context)

@@ -123,11 +123,12 @@ class QueuePoller:
         """Return the problem for the log, and the ids of the failed messages."""
         all_ids = {str(message["MessageId"]) for message in messages}
         event = to_event(messages, self._queue)
+        trace = messages[0].get("Attributes", {}).get("AWSTraceHeader", "")
         visible_at = received_at + self._queue.visibility_timeout_s
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                result = await self._service.invoke(self._source.function, event)
+                result = await self._service.invoke(self._source.function, event, trace)
                 break
             except Throttled:
                 if time.monotonic() + pause_s > visible_at:

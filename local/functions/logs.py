@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,8 @@ _PROBLEM = re.compile(
     r"|Status: (timeout|error)|Runtime\.\w+|the cloud would have killed"
 )
 
+_SPAN = '"message":"span"'
+
 Echo = Literal["none", "problems", "all"]
 
 
@@ -27,6 +30,7 @@ class Logs:
     def __init__(self, folder: Path, *, echo: Echo = "all") -> None:
         self.folder = folder
         self._echo = echo
+        self._files: dict[Path, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, text: str, *, echo: bool | None = None) -> None:
@@ -41,12 +45,29 @@ class Logs:
         with contextlib.suppress(OSError):  # a full disk must not stop a function
             self._append(self.folder / f"{name}.log", lines)
         wanted = echo if echo is not None else bool(_PROBLEM.search(text))
+        if not wanted and _SPAN in text:  # several for each request
+            return
         if self._echo != "none" and (wanted or (self._echo == "all" and echo is None)):
             print("\n".join(f"[{name}] {line}" for line in lines), flush=True)
 
     def _append(self, path: Path, lines: list[str]) -> None:
-        if path.exists() and path.stat().st_size > _MAX_BYTES:
-            path.replace(path.with_suffix(".log.1"))
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(f"{at} {line}\n" for line in lines)
+        text = "".join(f"{at} {line}\n" for line in lines)
+        os.write(self._file(path), text.encode("utf-8", "replace"))
+
+    def _file(self, path: Path) -> int:
+        """Return the open file of *path*; one that has become too large is put aside."""
+        file = self._files.get(path)
+        if file is not None and os.fstat(file).st_size > _MAX_BYTES:
+            os.close(self._files.pop(path))
+            path.replace(path.with_suffix(".log.1"))
+            file = None
+        if file is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            file = self._files[path] = os.open(path, flags, 0o644)
+        return file
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._files:
+            os.close(self._files.popitem()[1])

@@ -26,6 +26,7 @@ from local.gateway.throttles import Throttles
 from local.gateway.websocket import WebSocketGateway
 from local.gateway.websocket_connection import Limits
 from local.request_deadlines import ServerRunner
+from ullgetthejob.platform import tracing
 
 if TYPE_CHECKING:
     import socket
@@ -202,6 +203,7 @@ class Gateway:
         route_key = match.route.key if match else "-"
         line = f"{response.status} {route_key} {latency_ms} ms {problem}"
         self._logs.write("gateway", line, echo=True)
+        self._logs.write("gateway", _trace_line(request, route_key, response), echo=False)
         if self._api.access_log_format is not None:
             values = {
                 "requestId": request.id,
@@ -217,6 +219,23 @@ class Gateway:
                 "stage": "$default",
             }
             access_log.write(self._logs, self._api.access_log_format, values)
+
+
+def _trace_line(request: Request, route_key: str, response: Response) -> str:
+    """Return the line of the request that begins a trace, with the id that the function took."""
+    headers = dict(response.headers)
+    position = tracing.Position.parse(headers.get("traceparent"))
+    content = {
+        "message": "request",
+        "trace_id": position.trace_id if position else tracing.xray_root(request.trace_id),
+        "request_id": headers.get("x-request-id"),
+        "route": route_key,
+        "status": response.status,
+        "started_at": tracing.iso(request.received),
+        "ms": round((time.time() - request.received) * 1000, 3),
+        "bytes": len(response.body),
+    }
+    return json.dumps(content, separators=(",", ":"))
 
 
 def _size_of_head(request: Request) -> int:

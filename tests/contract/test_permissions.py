@@ -129,7 +129,7 @@ TABLES = {"ullgetthejob.hh.pacer": "PACER_TABLE"}
 KEYS = {"Encrypt": ["TOKEN_KEY_ID"], "Decrypt": ["TOKEN_KEY_ID", "TOKEN_KEY_ID_PREVIOUS"]}
 SETTINGS = "ullgetthejob.platform.settings"
 # Set by Lambda, or read by the libraries and the common code of all functions.
-COMMON = ("AWS_", "POWERTOOLS_", "SSL_CERT_FILE")
+COMMON = ("AWS_", "POWERTOOLS_", "SSL_CERT_FILE", "_X_AMZN_TRACE_ID")
 # The levels of authentication that read a setting: all routes share the code.
 LEVELS = {
     "ADMIN_SECRET": {"ADMIN"},
@@ -193,7 +193,7 @@ def settings_required(name: str) -> set[str]:
     assert path is not None
     (call,) = re.findall(r"^settings\.require\((.*?)\)$", path.read_text(), re.M | re.S)
     found: list[str] = []
-    for constant in ("DATABASE", *re.findall(r"settings\.(\w+)", call)):
+    for constant in ("EVERY_FUNCTION", *re.findall(r"settings\.(\w+)", call)):
         value = getattr(settings, constant)
         found += [one.name for one in (value if isinstance(value, tuple) else (value,))]
     assert len(found) == len(set(found)), f"{name} requires a setting twice"

@@ -91,7 +91,7 @@ def test_secrets_tokens_and_search_texts_are_not_logged(function, hh_sandbox, mo
         clear_environment()
     out, err = capfd.readouterr()
     written = log.getvalue() + out + err
-    assert "answered" in written
+    assert '"message":"invocation"' in written
     for hidden in (needle, SECRET, hh_sandbox.token(), "postgresql://"):
         assert hidden not in written
 

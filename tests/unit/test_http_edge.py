@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import re
 import tracemalloc
 import zlib
 from contextlib import contextmanager
@@ -446,14 +447,14 @@ def test_only_well_formed_request_id_is_kept():
 
     plain = "6f1e7a5c-0d4e-4f43-9d6a-8a54cf6b3f10"
     assert id_of(plain) == plain
-    assert id_of('evil"\n{}') == "aws-request-id"
-    assert id_of("x" * 65) == "aws-request-id"
+    for malformed in ('evil"\n{}', "x" * 65):
+        assert re.fullmatch("[0-9a-f]{32}", id_of(malformed)), "the id of the trace"
 
 
 def test_secret_is_not_logged(log):
     call("POST /things", {"size": 1})
     call("POST /things", {"size": 1}, secret=SECRET + "x")
-    assert "answered" in log.getvalue()
+    assert '"message":"invocation"' in log.getvalue()
     assert SECRET not in log.getvalue()
 
 
@@ -560,7 +561,7 @@ def test_context_is_open_during_the_call_of_the_function():
     headers = {"authorization": "Bearer anna", "idempotency-key": "one"}
     status, body, _ = call("POST /contexts/{id}", {}, headers, parameters={"id": "1"})
     assert (status, body["user_id"], body["caller_id"]) == (200, ANNA, ANNA)
-    assert body["request_id"] == "aws-request-id"
+    assert re.fullmatch("[0-9a-f]{32}", body["request_id"])
     assert opened == ["opened", "one", "closed"]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts.access import Access, State, to_answer
-from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.platform import postgres
+from ullgetthejob.platform.telemetry import count
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ UPDATE_ACCOUNT_ACCESS = """
       AND (%(seen)s::timestamptz IS NULL OR access_changed_at = %(seen)s)
       AND (access_state, access_reason, access_until, captcha_url) IS DISTINCT FROM
           (%(state)s, %(reason)s, %(until)s::timestamptz, %(captcha_url)s)
+    -- The statement sees the row as it was before.
+    RETURNING (SELECT old.access_state FROM accounts old WHERE old.id = accounts.id) AS before
 """
 SELECT_ACCOUNT_ACCESS = """
     SELECT access_state, access_reason, access_changed_at, access_until, captcha_url, access_tries
@@ -71,14 +74,21 @@ def change_access(
         "tries": tries,
     }
     with connection.transaction():
-        changed = connection.execute(UPDATE_ACCOUNT_ACCESS, values).rowcount
+        changed = connection.execute(UPDATE_ACCOUNT_ACCESS, values).fetchone()
         row = connection.execute(SELECT_ACCOUNT_ACCESS, values).fetchone()
         access = Access() if row is None else Access.of(row)
         if changed:
             payload = to_answer(access).model_dump(mode="json")
             event_log.append(account_id, "account.updated", payload, connection=connection, now=now)
+            postgres.log_transition(
+                connection,
+                "access",
+                changed["before"],
+                state,
+                reason=reason,
+                account_id=account_id,
+            )
     if changed:
-        logger.info("access changed", state=state, reason=reason)
         count("AccessChanged")
         if state != "ok":
             count("AccessLost")

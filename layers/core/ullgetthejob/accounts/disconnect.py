@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from ullgetthejob.accounts import access_changes, audit, replaced_tokens, token_store
 from ullgetthejob.accounts.token_revocation import NotRevoked, Revoked, revoke_all
-from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.platform.telemetry import count, log_transition
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
@@ -71,7 +71,14 @@ def disconnect(person: Person, context: Context) -> Disconnected:
             audit.write(
                 "disconnect", outcome, context, user_id=person.user_id, account_id=account_id
             )
-    logger.info("disconnected", not_revoked=len(revoked.not_revoked))
+    log_transition(
+        "tokens",
+        "valid",
+        "deleted",
+        account_id=account_id,
+        user_id=person.user_id,
+        not_revoked=len(revoked.not_revoked),
+    )
     count("Disconnects")
     return Disconnected(revoked=not revoked.not_revoked, not_revoked=revoked.not_revoked)
 

@@ -43,7 +43,7 @@ from ullgetthejob.hh.errors import (
 from ullgetthejob.hh.oauth import TokenPair
 from ullgetthejob.platform import encryption, settings
 from ullgetthejob.platform.errors import AppError, Conflict, Invalid, Unavailable
-from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.platform.telemetry import count, log_transition, logger
 
 if TYPE_CHECKING:
     from ullgetthejob.platform.context import Context
@@ -244,7 +244,7 @@ class _Callback:
         except account_connection.AccountChangeForbidden:
             self._revoke(pair)
             self._refuse("session_of_another_account")
-        logger.info("connected")
+        log_transition("tokens", None, "valid", account_id=account_id)
         count("Logins")
         return self._answer(since)
 

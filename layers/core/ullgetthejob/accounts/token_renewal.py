@@ -25,7 +25,7 @@ from ullgetthejob.accounts import access_changes, token_store
 from ullgetthejob.hh.errors import HHError, HHRefreshRefused, HHTokenNotExpired
 from ullgetthejob.platform import leases, postgres
 from ullgetthejob.platform.errors import Unavailable
-from ullgetthejob.platform.telemetry import count, logger, trace
+from ullgetthejob.platform.telemetry import count, log_transition, logger, trace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -196,7 +196,7 @@ class AccountToken:
                     postgres.close()
                 time.sleep(STORE_RETRY_INTERVAL_S)
         if replaced:
-            logger.info("tokens renewed")
+            log_transition("tokens", "expired", "valid", account_id=self._account_id)
             count("HhTokenRefreshed")
         else:
             self._revoke(pair)
@@ -231,7 +231,7 @@ class AccountToken:
                 connection=connection,
                 now=self._now(),
             )
-        logger.warning("tokens are no longer valid", reason=reason)
+        log_transition("tokens", "expired", "refused", reason=reason, account_id=self._account_id)
         count("HhTokenRefreshRefused")
         raise token_store.reauth_required(reason)
 

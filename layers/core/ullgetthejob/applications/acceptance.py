@@ -28,7 +28,7 @@ from ullgetthejob.applications import (
 from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.applications.filters import evaluation
 from ullgetthejob.hh import resume_fields
-from ullgetthejob.platform import queues
+from ullgetthejob.platform import queues, tracing
 from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.rate_limits import availability
@@ -60,10 +60,10 @@ INSERT_IDEMPOTENCY_KEY = """
 INSERT_APPLICATION = f"""
     INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, reason, due_at,
                                     expires_at, letter, wanted_resume_id, created_at, updated_at,
-                                    workflow_id, queue_item_id, new_resume)
+                                    workflow_id, queue_item_id, new_resume, trace_id)
     VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(reason)s, %(due_at)s,
             %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
-            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb)
+            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb, %(trace_id)s)
     ON CONFLICT (account_id, vacancy_id) DO NOTHING
     RETURNING {COLUMNS}
 """  # noqa: S608
@@ -197,6 +197,7 @@ def create_application(
         "key": key,
         "workflow_id": workflow_id,
         "queue_item_id": queue_item_id,
+        "trace_id": tracing.trace_id(),
         "now": now,
         "utc": now.replace(tzinfo=None),
         **_initial_values(body, wait, held, now),

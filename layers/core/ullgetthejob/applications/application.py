@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = """
     id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
     wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
-    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id
+    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id, trace_id
 """
 
 
@@ -49,3 +49,5 @@ class Application:
     # The campaign of the application, and its row of application_queue.
     workflow_id: UUID | None
     queue_item_id: UUID | None
+    # The trace of the request that the application came with.
+    trace_id: UUID | None

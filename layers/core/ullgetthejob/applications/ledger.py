@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import application_states, projection
 from ullgetthejob.applications.application import COLUMNS, Application
-from ullgetthejob.platform import settings
+from ullgetthejob.platform import postgres, settings
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
@@ -73,9 +73,14 @@ SELECT_WAITING_APPLICATIONS = f"""
     WHERE account_id = %(account_id)s AND state IN ('queued', 'waiting_quota') AND {CAMPAIGN_RUNS}
     ORDER BY created_at, id
 """  # noqa: S608
+# Returns the state of the row before: the statement does not see the row that it inserts.
 INSERT_HISTORY = """
     INSERT INTO application_history (ledger_id, at, state, reason)
     VALUES (%(id)s, %(now)s, %(state)s, %(reason)s)
+    RETURNING (
+        SELECT h.state FROM application_history h WHERE h.ledger_id = %(id)s
+        ORDER BY h.id DESC LIMIT 1
+    ) AS before
 """
 # A handoff may follow an attempt whose outcome is unknown: its letter stays.
 UPDATE_LETTER = f"""
@@ -173,7 +178,18 @@ def record_change(
         "state": application.state,
         "reason": reason or application.reason,
     }
-    connection.execute(INSERT_HISTORY, values)
+    row = connection.execute(INSERT_HISTORY, values).fetchone()
+    assert row is not None  # noqa: S101 - INSERT … RETURNING
+    postgres.log_transition(
+        connection,
+        "application",
+        row["before"],
+        application.state,
+        reason=reason or application.reason,
+        application_id=application.id,
+        account_id=application.account_id,
+        job_id=application.vacancy_id,
+    )
     waits_until = application.due_at if application.state == "waiting_quota" else None
     data = {
         "application_id": str(application.id),

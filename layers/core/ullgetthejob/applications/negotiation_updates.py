@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications import attempts, ledger, projection
 from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.platform import tracing
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -73,27 +74,32 @@ class NegotiationUpdates:
             inserted = self._insert_by_hand(negotiation, now) if row is None else None
             row = row or inserted or self._find(negotiation)
             assert row is not None  # noqa: S101 - or a submit was faster, and has inserted it
-            again = row.negotiation_id not in (None, negotiation.id)
-            is_ours = self._count_once(row, negotiation, context, again=again)
-            if again and int(row.negotiation_id or 0) > int(negotiation.id):
-                return 0  # the row has a later negotiation of the same vacancy
-            settled = row.state != "submitted"
-            if settled:
-                row = self._settle(row, negotiation, is_ours=is_ours, now=now)
-            before = (FIRST_STATE, False) if again else (row.hh_state or FIRST_STATE, row.hh_viewed)
-            seen = self._save_state(row, negotiation, by_hand=not is_ours, again=again, now=now)
-            projection.project(seen, connection=self.context.connection, now=now)
-            news = ["applied_again"] if again else []
-            if seen.hh_viewed and not before[1]:
-                news.append("viewed")
-            if seen.hh_state is not None and seen.hh_state != before[0]:
-                news.append(seen.hh_state)
-            for reason in news:
-                ledger.record_change(
-                    seen, reason=reason, connection=self.context.connection, now=now
-                )
+            with tracing.continued(row.trace_id):
+                changes = self._update(row, negotiation, context)
+        return changes + (inserted is not None)
+
+    def _update(self, row: Application, negotiation: Negotiation, context: Context) -> int:
+        """Update a row by its negotiation; return how many changes there were."""
+        now = context.now()
+        again = row.negotiation_id not in (None, negotiation.id)
+        is_ours = self._count_once(row, negotiation, context, again=again)
+        if again and int(row.negotiation_id or 0) > int(negotiation.id):
+            return 0  # the row has a later negotiation of the same vacancy
+        settled = row.state != "submitted"
+        if settled:
+            row = self._settle(row, negotiation, is_ours=is_ours, now=now)
+        before = (FIRST_STATE, False) if again else (row.hh_state or FIRST_STATE, row.hh_viewed)
+        seen = self._save_state(row, negotiation, by_hand=not is_ours, again=again, now=now)
+        projection.project(seen, connection=self.context.connection, now=now)
+        news = ["applied_again"] if again else []
+        if seen.hh_viewed and not before[1]:
+            news.append("viewed")
+        if seen.hh_state is not None and seen.hh_state != before[0]:
+            news.append(seen.hh_state)
+        for reason in news:
+            ledger.record_change(seen, reason=reason, connection=self.context.connection, now=now)
         count("ApplicationOutcomes", len(news))
-        return len(news) + settled + (inserted is not None)
+        return len(news) + settled
 
     def _find(self, negotiation: Negotiation) -> Application | None:
         values = {

@@ -23,7 +23,7 @@ from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
 from ullgetthejob.applications.transitions import AccountTransitions
 from ullgetthejob.hh.errors import HHApplyRefused, HHError
-from ullgetthejob.platform import leased_work
+from ullgetthejob.platform import leased_work, tracing
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import logger
 from ullgetthejob.rate_limits import availability, status, token_bucket
@@ -100,17 +100,21 @@ class _Submitter:
         if application is None:
             return False
         try:
-            if application.state == "submitting":
-                self._settlement.on_interrupted(application)
-            elif application.state == "uncertain":
-                self._settlement.settle(application)
-            elif application.expires_at is not None and application.expires_at <= now:
-                account.transition(application, "expired", reason="waited_too_long")
-            else:
-                self._apply(application)
+            with tracing.continued(application.trace_id):
+                self._process(application, now)
         except ConcurrentUpdate:
             logger.info("an application was changed concurrently")
         return True
+
+    def _process(self, application: Application, now: datetime) -> None:
+        if application.state == "submitting":
+            self._settlement.on_interrupted(application)
+        elif application.state == "uncertain":
+            self._settlement.settle(application)
+        elif application.expires_at is not None and application.expires_at <= now:
+            self._account.transition(application, "expired", reason="waited_too_long")
+        else:
+            self._apply(application)
 
     def _next_deferred_if_allowed(self) -> Application | None:
         """Return the first application that waits for quota, if there is some: tokens that

@@ -38,7 +38,7 @@ from ullgetthejob.hh.errors import (
 )
 from ullgetthejob.hh.pacer import slot_missing
 from ullgetthejob.hh.pause_policy import PausePolicy
-from ullgetthejob.platform import time_limit, tls
+from ullgetthejob.platform import time_limit, tls, tracing
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -337,11 +337,15 @@ class HHClient:
         left_s = time_limit.remaining_s()
         if left_s < MIN_CALL_S:
             raise slot_missing("there is no time left for another call to hh.ru")
-        self._pacer.wait(at_most_s=left_s - MIN_CALL_S)
+        with tracing.span("pace", "hh.ru"):
+            self._pacer.wait(at_most_s=left_s - MIN_CALL_S)
         count("HhCalls")
         self._pause_policy.begin_call(method, path, request)
         try:
-            return self._send(method, path, **request)
+            with tracing.span("hh", f"{method} {_without_ids(path)}") as span:
+                received = self._send(method, path, **request)
+                span.note(status=received.status, bytes=len(received.body))
+                return received
         except (httpx.HTTPError, TimeoutError) as error:
             is_sent = not isinstance(error, NEVER_SENT)
             self._pause_policy.record_failure(is_connected=is_sent)
@@ -384,6 +388,14 @@ class HHClient:
             raise
         self._pause_policy.record_success()
         return content
+
+
+def _without_ids(path: str) -> str:
+    """Return the path of a method as hh.ru's documents write it: the id of a resume is personal."""
+    parts = path.split("/")
+    if len(parts) > 2 and parts[2] not in ("mine", "creation_availability"):
+        parts[2] = "{id}"
+    return "/".join(parts)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from ullgetthejob.platform import settings, tls
+from ullgetthejob.platform import settings, tls, tracing
 
 # service: prefix of X-Amz-Target, version of the JSON protocol
 PROTOCOLS = {
@@ -77,15 +77,17 @@ def call(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any
 
     Raises :class:`AwsError`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _service_for(service).call(operation, request)
-        except AwsError as error:
-            is_retryable = error.code in RETRIED or error.code == "Unreachable"
-            if attempt == ATTEMPTS or not is_retryable:
-                raise
-        time.sleep(BACKOFF_S * 2**attempt * random.random())  # noqa: S311 - jitter, no secret
-    raise AssertionError("unreachable")
+    with tracing.span("aws", f"{service}.{operation}") as span:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return _service_for(service).call(operation, request)
+            except AwsError as error:
+                is_retryable = error.code in RETRIED or error.code == "Unreachable"
+                if attempt == ATTEMPTS or not is_retryable:
+                    span.note(error=error.code)
+                    raise
+            time.sleep(BACKOFF_S * 2**attempt * random.random())  # noqa: S311 - jitter, no secret
+        raise AssertionError("unreachable")
 
 
 def reset_connections() -> None:
@@ -117,7 +119,12 @@ class _Service:
             "host": self.host,
             "x-amz-target": f"{target}.{operation}",
         }
-        status, payload = self._send(body, signed(headers, body, self.name, self.region))
+        sent = signed(headers, body, self.name, self.region)
+        if (
+            xray := settings._X_AMZN_TRACE_ID()
+        ):  # so that X-Ray's map is connected; SQS passes it on
+            sent["x-amzn-trace-id"] = xray
+        status, payload = self._send(body, sent)
         try:
             content = json.loads(payload)
         except ValueError:

@@ -32,6 +32,11 @@ def real_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def real_seconds() -> float:
+    """Return the machine's own time, in seconds since 1970."""
+    return time.time()
+
+
 def install(source: Callable[[], datetime] | None) -> None:
     """Replace the source of time in this process; ``None`` restores the system's clock."""
     global _source

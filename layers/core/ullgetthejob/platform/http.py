@@ -39,6 +39,7 @@ from pydantic import BaseModel
 
 from ullgetthejob.platform import (
     authentication,
+    invocation,
     postgres,
     request_parsing,
     storable_text,
@@ -59,7 +60,7 @@ from ullgetthejob.platform.errors import (
     Unauthorized,
     Unavailable,
 )
-from ullgetthejob.platform.telemetry import count, flush, logger, trace
+from ullgetthejob.platform.telemetry import count, logger, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,31 +191,30 @@ class Api:
         # API Gateway sends the names of headers in lower case; "sam local start-api" does not.
         sent = (event.get("headers") or {}).items()
         event = {**event, "headers": {name.lower(): value for name, value in sent}}
-        request_id = request_parsing.request_id_of(event, context)
-        logger.append_keys(request_id=request_id, route=event.get("routeKey"))
-        try:
-            with (
-                postgres.deadline(postgres.REQUEST_DEADLINE_S),
-                time_limit.of_invocation(context),
-            ):
-                status, body, headers = self._call_route(event, request_id)
-        except AppError as error:
-            if isinstance(error, Unavailable):
-                logger.warning("not available", **trace(error))
-            status, body, headers = _error_response(error, request_id)
-        except Exception as error:
-            logger.error("unexpected error", **trace(error))
-            count("UnexpectedError")
-            failure = AppError("something went wrong on our side")
-            status, body, headers = _error_response(failure, request_id)
-        logger.info("answered", status=status)
-        logger.remove_keys(["request_id", "route", "error"])
-        flush()
+        with invocation.of_request(event, context) as (current, request_id):
+            try:
+                with (
+                    postgres.deadline(postgres.REQUEST_DEADLINE_S),
+                    time_limit.of_invocation(context),
+                ):
+                    status, body, headers = self._call_route(event, request_id)
+            except AppError as error:
+                if isinstance(error, Unavailable):
+                    logger.warning("not available", **trace(error))
+                status, body, headers = _error_response(error, request_id)
+            except Exception as error:
+                logger.error("unexpected error", **trace(error))
+                count("UnexpectedError")
+                failure = AppError("something went wrong on our side")
+                status, body, headers = _error_response(failure, request_id)
+            current.result = status
+            current.facts["response_bytes"] = len(body)
         return {
             "statusCode": status,
             "headers": {
                 "content-type": "application/json; charset=utf-8",
                 "x-request-id": request_id,
+                "traceparent": current.position.traceparent,
                 **headers,
             },
             "body": body,

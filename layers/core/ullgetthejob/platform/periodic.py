@@ -7,9 +7,11 @@ function's errors fires. The next minute tries everything again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ullgetthejob.platform import postgres
+from ullgetthejob.platform import invocation, postgres
+from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.telemetry import count, logger, trace
 
 if TYPE_CHECKING:
@@ -31,6 +33,20 @@ class StepsFailed(Exception):
         self.names = names
 
 
+def handle(
+    steps: Mapping[str, Step],
+    event: dict[str, Any],
+    context: Any,
+    open_context: Callable[[Caller], AbstractContextManager[Context]],
+) -> dict[str, int]:
+    """Handle an invocation by an EventBridge rule: :func:`run` the *steps*, as Core itself."""
+    caller = Caller("core", str(getattr(context, "aws_request_id", "-")))
+    rule = next(iter(event.get("resources") or ["-"])).rpartition("/")[2]
+    with invocation.measured(context, rule=rule) as current:
+        current.result = done = run(steps, partial(open_context, caller))
+    return done
+
+
 def run(
     steps: Mapping[str, Step], open_context: Callable[[], AbstractContextManager[Context]]
 ) -> dict[str, int]:
@@ -48,7 +64,6 @@ def run(
             logger.error("a periodic step failed", step=name, **trace(error))
             count("PeriodicStepFailed")
             failed.append(name)
-    logger.info("periodic steps done", steps=done)
     if failed:
         raise StepsFailed(failed)
     return done

@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import select
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import secrets, settings
+from ullgetthejob.platform import secrets, settings, telemetry, tracing
 from ullgetthejob.platform.database_address import AddressUnreadable, cause_of, normalised
 from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import logger
@@ -109,6 +109,26 @@ def _root_certificates() -> str:
 
 
 @cache
+def _cursor_class() -> type[psycopg.Cursor[dict[str, Any]]]:
+    """Return a subclass of psycopg's cursor whose statements are spans."""
+    import psycopg
+
+    class Cursor(psycopg.Cursor[dict[str, Any]]):
+        def execute(self, query: Any, *arguments: Any, **named: Any) -> Any:
+            with tracing.span("sql", _name_of(query)) as span:
+                super().execute(query, *arguments, **named)
+                span.note(rows=self.rowcount)
+            return self
+
+        def executemany(self, query: Any, *arguments: Any, **named: Any) -> None:
+            with tracing.span("sql", _name_of(query)) as span:
+                super().executemany(query, *arguments, **named)
+                span.note(rows=self.rowcount)
+
+    return Cursor
+
+
+@cache
 def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
     """Return a subclass of psycopg's connection that runs callbacks: see :func:`after_commit`."""
     import psycopg
@@ -117,6 +137,7 @@ def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
     class Connection(psycopg.Connection[dict[str, Any]]):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
+            self.cursor_factory = _cursor_class()
             self.callbacks: dict[Hashable, Callable[[], None]] = {}
 
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
@@ -147,6 +168,11 @@ def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
     return Connection
 
 
+def _name_of(query: Any) -> str:
+    """Return a statement on one line, with its placeholders."""
+    return " ".join(query.split()) if isinstance(query, str) else "a composed statement"
+
+
 def after_commit(
     connection: psycopg.Connection[dict[str, Any]], key: Hashable, callback: Callable[[], None]
 ) -> None:
@@ -158,6 +184,21 @@ def after_commit(
         connection.callbacks[key] = callback  # type: ignore[attr-defined]
     else:
         callback()
+
+
+def log_transition(
+    connection: psycopg.Connection[dict[str, Any]],
+    subject: str,
+    before: str | None,
+    after: str,
+    **ids: Any,
+) -> None:
+    """Log a change of state (:func:`telemetry.log_transition`) once the current transaction of
+    *connection* has committed, as a part of the trace in which it was made."""
+    current = tracing.position()
+    trace_id = current.trace_id if current else None
+    log = partial(telemetry.log_transition, subject, before, after, trace_id=trace_id, **ids)
+    after_commit(connection, log, log)
 
 
 def connection() -> psycopg.Connection[dict[str, Any]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform.telemetry import count, flush, logger, trace
+from ullgetthejob.platform import invocation, tracing
+from ullgetthejob.platform.telemetry import count, logger, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -22,17 +23,19 @@ def notify(queue: Setting[str], payload: dict[str, str], *, after_s: int = 0) ->
     ``{"account_id": …}``; it is delivered *after_s* seconds later, at most 900."""
     from ullgetthejob.platform import aws  # imports TLS, which most cold starts do not need
 
-    request: dict[str, Any] = {
-        "QueueUrl": queue(),
-        "MessageBody": json.dumps(payload),
-    }
+    url = queue()
+    request: dict[str, Any] = {"QueueUrl": url, "MessageBody": json.dumps(payload)}
     if after_s:
         request["DelaySeconds"] = min(after_s, 900)
-    try:
-        aws.call("sqs", "SendMessage", request)
-    except aws.AwsError as error:
-        logger.warning("a wake-up was not sent", queue=queue.name, error_type=error.code)
-        count("NotificationsLost")
+    with tracing.span("message", url.rpartition("/")[2]):
+        if position := tracing.position():
+            value = {"DataType": "String", "StringValue": position.traceparent}
+            request["MessageAttributes"] = {"traceparent": value}
+        try:
+            aws.call("sqs", "SendMessage", request)
+        except aws.AwsError as error:
+            logger.warning("a wake-up was not sent", queue=queue.name, error_type=error.code)
+            count("NotificationsLost")
 
 
 def process_batch(
@@ -44,21 +47,21 @@ def process_batch(
     unreadable message is dropped, since a redelivery would not make it readable.
     """
     request_id = str(getattr(context, "aws_request_id", ""))
-    logger.append_keys(request_id=request_id)
     failed = []
-    for record in event["Records"]:
-        payload = _payload_of(record["body"])
-        if payload is None:
-            logger.error("an unreadable message was dropped")
-            continue
-        try:
-            work(payload, request_id)
-        except Exception as error:
-            logger.error("work failed", **trace(error))
-            count("WorkFailed")
-            failed.append({"itemIdentifier": record["messageId"]})
-    logger.remove_keys(["request_id"])
-    flush()
+    with invocation.of_messages(event["Records"], context) as current:
+        for record in event["Records"]:
+            payload = _payload_of(record["body"])
+            if payload is None:
+                logger.error("an unreadable message was dropped")
+                continue
+            try:
+                with tracing.continued(invocation.parent_of(record)):
+                    work(payload, request_id)
+            except Exception as error:
+                logger.error("work failed", **trace(error))
+                count("WorkFailed")
+                failed.append({"itemIdentifier": record["messageId"]})
+        current.result = {"failed": len(failed)}
     return {"batchItemFailures": failed}
 
 
@@ -74,23 +77,22 @@ def process_batch_grouped(
     Returns the partial batch response. If *work* raises, all messages have failed.
     """
     request_id = str(getattr(context, "aws_request_id", ""))
-    logger.append_keys(request_id=request_id)
     message_ids: dict[str, list[str]] = {}  # by value of the key
-    for record in event["Records"]:
-        value = (_payload_of(record["body"]) or {}).get(key)
-        if value is None:
-            logger.error("an unreadable message was dropped")
-            continue
-        message_ids.setdefault(value, []).append(record["messageId"])
-    try:
-        failed = set(work(list(message_ids), request_id))
-    except Exception as error:
-        logger.error("work failed", **trace(error))
-        failed = set(message_ids)
-    if failed:
-        count("WorkFailed", len(failed))
-    logger.remove_keys(["request_id"])
-    flush()
+    with invocation.of_messages(event["Records"], context) as current:
+        for record in event["Records"]:
+            value = (_payload_of(record["body"]) or {}).get(key)
+            if value is None:
+                logger.error("an unreadable message was dropped")
+                continue
+            message_ids.setdefault(value, []).append(record["messageId"])
+        try:
+            failed = set(work(list(message_ids), request_id))
+        except Exception as error:
+            logger.error("work failed", **trace(error))
+            failed = set(message_ids)
+        if failed:
+            count("WorkFailed", len(failed))
+        current.result = {"failed": len(failed)}
     return {
         "batchItemFailures": [
             {"itemIdentifier": message_id}

@@ -1,4 +1,4 @@
-"""The parts of an API Gateway event: request id, body, validated models, the user that it names."""
+"""The parts of an API Gateway event: body, validated models, the user that it names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 import re
-import uuid
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 MAX_BODY_BYTES = 256 * 1024
-REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,40}")  # a UUID has 36, a token of hh.ru more
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 USER_ID_NAMES = ("user_id", "userId")  # ours, and the BFF's
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -52,15 +50,6 @@ def _user_id_members(raw: bytes) -> list[tuple[str, Any]]:
         return []  # the model that validates the body raises the error
     is_object = raw.lstrip()[:1] == b"{"
     return content if is_object else []
-
-
-def request_id_of(event: dict[str, Any], context: Any) -> str:
-    """Return the caller's ``X-Request-ID`` if it is well-formed, so that a chain has one id; else
-    the id of the invocation."""
-    sent = event["headers"].get("x-request-id", "")
-    if REQUEST_ID.fullmatch(sent):
-        return str(sent)
-    return getattr(context, "aws_request_id", None) or str(uuid.uuid4())
 
 
 def idempotency_key(headers: dict[str, str]) -> str | None:

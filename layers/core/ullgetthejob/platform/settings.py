@@ -77,7 +77,7 @@ class Setting(Generic[T]):
 
 
 def require(*needed: Setting[Any]) -> None:
-    """Check the settings that a function needs, and those of the database, which all need, when it
+    """Check the settings that a function needs, and those that all need, when it
     starts in Lambda; elsewhere nothing.
 
     Raises :class:`SettingInvalid`, which names each that is missing or malformed. Of a secret only
@@ -86,7 +86,7 @@ def require(*needed: Setting[Any]) -> None:
     if "AWS_LAMBDA_RUNTIME_API" not in os.environ:
         return
     problems = []
-    for setting in (*DATABASE, *needed):
+    for setting in (*EVERY_FUNCTION, *needed):
         try:
             setting()
         except SettingInvalid as error:
@@ -239,6 +239,8 @@ AWS_ENDPOINT_URL_SECRETS_MANAGER = _url(
     "AWS_ENDPOINT_URL_SECRETS_MANAGER", "the same, of Secrets Manager", ""
 )
 AWS_ENDPOINT_URL_SQS = _url("AWS_ENDPOINT_URL_SQS", "the same, of SQS", "")
+TRACE_SPANS = _one_of("TRACE_SPANS", "whether each span has a log line", "off", "on")
+_X_AMZN_TRACE_ID = _text("_X_AMZN_TRACE_ID", "X-Ray's trace header, set by Lambda", "")
 POWERTOOLS_METRICS_NAMESPACE = _text(
     "POWERTOOLS_METRICS_NAMESPACE", "namespace of the metrics", "UllGetTheJob"
 )
@@ -246,7 +248,7 @@ SSL_CERT_FILE = _text("SSL_CERT_FILE", "PEM file of the authorities; else certif
 
 # ── what functions need together ─────────────────────────────────────────────────────────────────
 
-DATABASE = (DATABASE_URL, DATABASE_TLS_ROOT_CERTIFICATES)  # of every function
+EVERY_FUNCTION = (DATABASE_URL, DATABASE_TLS_ROOT_CERTIFICATES, TRACE_SPANS)
 USER_TOKENS = (SECRET_KEY_BASE, SECRET_KEY_BASE_PREVIOUS)
 SERVICE_CALLS = (
     *USER_TOKENS,

@@ -39,6 +39,16 @@ def gauge(state: str, value: float, unit: MetricUnit = MetricUnit.Seconds) -> No
     _metrics.add_metric(name=state, unit=unit, value=value)
 
 
+def log_transition(subject: str, before: str | None, after: str, **ids: Any) -> None:
+    """Write the line ``<subject> changed`` of a change of state: ``from``, ``to`` and *ids*. Every
+    subject has one: application, run, campaign, access, tokens, connection."""
+    known: dict[str, Any] = {"from": before, "to": after}
+    for name, value in ids.items():
+        if value is not None:
+            known[name] = value if isinstance(value, int) else str(value)
+    logger.info(f"{subject} changed", **known)
+
+
 def flush() -> None:
     """Write the metrics of this invocation to the log (CloudWatch's embedded metric format)."""
     if _metrics.metric_set:

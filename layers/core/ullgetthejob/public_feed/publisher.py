@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.platform import leased_work, postgres, secrets, settings, tls
+from ullgetthejob.platform import leased_work, postgres, secrets, settings, tls, tracing
 from ullgetthejob.platform.errors import Conflict, Unavailable
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.public_feed import outbox
@@ -252,6 +252,8 @@ def post(body: bytes, *, request_id: str) -> Reply:
         "X-Core-Secret": secret,
         "X-Request-ID": request_id,
     }
+    if position := tracing.position():
+        headers["traceparent"] = position.traceparent
 
     async def status() -> int:
         # asyncio, because httpx's timeout applies to each read: a response that trickles never

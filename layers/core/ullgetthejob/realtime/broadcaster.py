@@ -17,6 +17,7 @@ Postgres and DynamoDB are called in threads, so that they delay no post.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import secrets
 import time
@@ -26,7 +27,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ullgetthejob.platform import settings
+from ullgetthejob.platform import settings, tracing
 from ullgetthejob.platform.clock import real_ms as machine_ms
 from ullgetthejob.platform.telemetry import count, logger, measure, trace
 from ullgetthejob.realtime import connections, event_log, sockets
@@ -54,9 +55,9 @@ SELECT_ACCOUNT = """
 SELECT_LAST_EVENT_SEQ = "SELECT last_event_seq FROM accounts WHERE id = %(account_id)s"
 # The end of the log and a part of it, in one snapshot.
 SELECT_EVENTS = """
-    SELECT a.last_event_seq, e.seq, e.at, e.type, e.data
+    SELECT a.last_event_seq, e.seq, e.at, e.type, e.data, e.trace_id
     FROM accounts a LEFT JOIN LATERAL (
-        SELECT seq, at, type, data::text AS data FROM events
+        SELECT seq, at, type, data::text AS data, trace_id FROM events
         WHERE account_id = a.id AND seq > %(above)s ORDER BY seq LIMIT %(most)s
     ) e ON true
     WHERE a.id = %(account_id)s ORDER BY e.seq
@@ -111,6 +112,7 @@ class _Event:
     at: datetime
     type: str
     data: str
+    trace_id: UUID | None
 
     @property
     def topic(self) -> str:
@@ -204,7 +206,9 @@ class _Broadcast:
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """Run *call* in a thread and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(None, call)
+        return await asyncio.get_running_loop().run_in_executor(
+            None, contextvars.copy_context().run, call
+        )
 
     async def fetch_all(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         """Return the rows of *sql*."""
@@ -364,7 +368,9 @@ class _Delivery:
         if topics is None or event.topic in topics:
             message = event.message(self._told_seq)
             try:
-                await self._broadcast.poster.post(self._connection.id, message)
+                with tracing.span("frame", event.type, event.trace_id) as span:
+                    span.note(seq=event.seq, account_id=str(self._account.id))
+                    await self._broadcast.poster.post(self._connection.id, message)
             except sockets.MessageTooLong:  # not expected: append() checks the length
                 logger.error("an event does not fit into a frame", type=event.type)
                 self._broadcast.counters["EventsTooLong"] += 1

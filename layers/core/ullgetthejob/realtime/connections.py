@@ -24,7 +24,7 @@ from uuid import UUID
 
 from ullgetthejob.platform import dynamodb, settings
 from ullgetthejob.platform.errors import AppError, Unavailable
-from ullgetthejob.platform.telemetry import count
+from ullgetthejob.platform.telemetry import count, log_transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -119,6 +119,7 @@ def add(
             ":connected": connected_at_ms,
         },
     )
+    _log_change(connection_id, holder.account_id, None, "connecting")
     others = _list_others(connection_id, holder.account_id, connected_at_ms)
     if len(others) >= MAX_PER_ACCOUNT:
         settled = [other.id for other in others if other.is_settled(connected_at_ms)]
@@ -156,6 +157,7 @@ def list_of_account(account_id: UUID) -> list[Connection]:
 
 def delete(connection_id: str, account_id: UUID) -> None:
     """Delete a connection that has ended."""
+    _log_change(connection_id, account_id, None, "ended")
     for key in (_account_key(account_id, connection_id), _connection_key(connection_id)):
         dynamodb.delete_item(_table(), key, _unavailable)
 
@@ -164,12 +166,15 @@ def request_replay(connection: Connection, cursor: int, topics: Collection[str] 
     """Let delivery begin after *cursor*, of *topics* alone; return whether the connection is still
     stored."""
     set_topics_too = " REMOVE #topics" if topics is None else ", #topics = :topics"
-    return _update_connection(
+    is_stored = _update_connection(
         connection,
         f"SET #state = :open, begin_at = :cursor{set_topics_too}",
         EXISTS,
         {":open": "open", ":cursor": cursor, **_topics_value(topics)},
     )
+    if is_stored and connection.state != "open":
+        _log_change(connection.id, connection.account_id, connection.state, "open")
+    return is_stored
 
 
 def set_topics(connection: Connection, topics: Collection[str]) -> bool:
@@ -246,6 +251,10 @@ def drop_lease(connection: Connection, *, sender: str) -> None:
     _update_connection(
         connection, "REMOVE sender, sending_until", LEASE_IS_OURS, {":sender": sender}
     )
+
+
+def _log_change(connection_id: str, account_id: UUID, before: str | None, after: str) -> None:
+    log_transition("connection", before, after, connection_id=connection_id, account_id=account_id)
 
 
 # ── items ────────────────────────────────────────────────────────────────────────────────────────

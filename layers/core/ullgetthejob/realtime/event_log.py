@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ullgetthejob.platform import postgres, queues, settings
+from ullgetthejob.platform import postgres, queues, settings, tracing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,8 +46,8 @@ INSERT_EVENT = """
         UPDATE accounts SET last_event_seq = last_event_seq + 1
         WHERE id = %(account_id)s RETURNING last_event_seq AS seq
     )
-    INSERT INTO events (account_id, seq, at, type, data)
-    SELECT %(account_id)s, seq, %(at)s, %(type)s, %(data)s::jsonb FROM next
+    INSERT INTO events (account_id, seq, at, type, data, trace_id)
+    SELECT %(account_id)s, seq, %(at)s, %(type)s, %(data)s::jsonb, %(trace_id)s FROM next
     RETURNING seq
 """
 SELECT_UNSERVED_ACCOUNTS = """
@@ -80,9 +80,14 @@ def append(
     text = json.dumps(data, ensure_ascii=False)
     if len(text.encode()) > MAX_DATA_BYTES:
         raise EventTooLong
-    row = connection.execute(
-        INSERT_EVENT, {"account_id": account_id, "at": now, "type": event_type, "data": text}
-    ).fetchone()
+    values = {
+        "account_id": account_id,
+        "at": now,
+        "type": event_type,
+        "data": text,
+        "trace_id": tracing.trace_id(),
+    }
+    row = connection.execute(INSERT_EVENT, values).fetchone()
     assert row is not None  # noqa: S101 - INSERT … RETURNING
     notify_after_commit(account_id, connection=connection)
     return int(row["seq"])

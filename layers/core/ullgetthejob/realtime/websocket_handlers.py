@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from ullgetthejob.platform import clock, postgres, settings
+from ullgetthejob.platform import clock, invocation, postgres, settings
 from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.errors import AppError, BadRequest, Unauthorized, Unavailable
-from ullgetthejob.platform.telemetry import count, flush, logger, trace
+from ullgetthejob.platform.telemetry import count, logger, trace
 from ullgetthejob.realtime import connections, event_log, tickets
 from ullgetthejob.realtime.connections import TooManyConnections, Topic
 from ullgetthejob.realtime.frame_budget import FrameBudget
@@ -106,17 +106,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Handle an invocation of Lambda. Of the response, only the status of ``$connect`` reaches the
     client."""
     request = event["requestContext"]
-    request_id = str(getattr(context, "aws_request_id", ""))
-    logger.append_keys(request_id=request_id, route=request["routeKey"])
-    try:
-        status = _dispatch(event, request)
-    except Exception as error:
-        logger.error("unexpected error", **trace(error))
-        count("UnexpectedError")
-        status = 500
-    logger.info("answered", status=status)
-    logger.remove_keys(["request_id", "route", "error"])
-    flush()
+    keys = {
+        "request_id": str(getattr(context, "aws_request_id", "")),
+        "route": request["routeKey"],
+        "connection_id": request["connectionId"],
+    }
+    with invocation.measured(context, **keys) as current:
+        try:
+            status = _dispatch(event, request)
+        except Exception as error:
+            logger.error("unexpected error", **trace(error))
+            count("UnexpectedError")
+            status = 500
+        current.result = status
     return {"statusCode": status}
 
 

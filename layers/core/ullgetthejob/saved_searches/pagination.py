@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
@@ -60,6 +61,7 @@ class Plan(BaseModel):
     last vacancy down to which nothing is missing. *turns*: how often pages were requested again.
     *unreadable*: how many vacancies of this reading could not be read. *is_again*: the window is
     read a second time. *missing*: why vacancies are missing, if any are. *over*: the run has ended.
+    *trace_id*: the trace in which the run began.
 
     Fields of a later release are ignored: after a rollback, runs that it began continue.
     """
@@ -80,6 +82,7 @@ class Plan(BaseModel):
     is_again: bool = False
     missing: Missing | None = None
     over: bool = False
+    trace_id: UUID | None = None
 
 
 def is_always_full(parameters: SearchParameters) -> bool:
@@ -87,9 +90,9 @@ def is_always_full(parameters: SearchParameters) -> bool:
     return any((parameters.period, parameters.date_from, parameters.date_to))
 
 
-def first_plan(started_at: datetime, *, low: datetime | None) -> Plan:
+def first_plan(started_at: datetime, *, low: datetime | None, trace_id: UUID | None = None) -> Plan:
     """Return the plan of a new run: of all vacancies, or of those published since *low*."""
-    return Plan(started_at=started_at, low=low)
+    return Plan(started_at=started_at, low=low, trace_id=trace_id)
 
 
 def next_request(plan: Plan, parameters: SearchParameters) -> SearchParameters:
@@ -203,6 +206,7 @@ def _restart(plan: Plan, *, upper: datetime | None, is_again: bool) -> Plan:
         upper=upper,
         edge=None if is_again else plan.edge,
         is_again=is_again,
+        trace_id=plan.trace_id,
     )
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from ullgetthejob.platform import settings
+from ullgetthejob.platform import postgres, settings, tracing
 from ullgetthejob.saved_searches import pagination
 from ullgetthejob.saved_searches.pagination import Plan
 
@@ -104,7 +104,7 @@ SELECT_DUE_QUERIES = """
     GROUP BY query_id ORDER BY min(due_at), query_id LIMIT %(most)s
 """
 SELECT_UNNOTIFIED_RUNS = """
-    SELECT DISTINCT run.id, run.started_at
+    SELECT DISTINCT run.id, run.started_at, (run.plan ->> 'trace_id')::uuid AS trace_id
     FROM saved_searches AS search
     JOIN fetch_runs AS run ON run.id = search.run_id AND run.query_id = search.query_id
     WHERE run.query_id = %s AND run.state <> 'running' AND NOT search.paused
@@ -200,15 +200,18 @@ def begin(
         or pagination.is_always_full(parameters)
     )
     since = None if is_full else query["complete_from"] - OVERLAP
+    plan = pagination.first_plan(now, low=since, trace_id=tracing.trace_id())
     values = {
         "query_id": query["id"],
         "trigger": trigger,
         "is_full": is_full,
         "since": since,
-        "plan": pagination.first_plan(now, low=since).model_dump_json(),
+        "plan": plan.model_dump_json(),
         "now": now,
     }
-    return _run_of(connection.execute(INSERT_RUN, values).fetchone())
+    run = _run_of(connection.execute(INSERT_RUN, values).fetchone())
+    _log_change(None, run, connection)
+    return run
 
 
 def read(run_id: UUID, *, connection: Connection) -> Run:
@@ -268,7 +271,11 @@ def end(
     continued it."""
     values = {"id": run.id, "step": run.step, "state": state, "reason": reason}
     row = connection.execute(UPDATE_RUN_ENDED, {**values, "calls": calls, "now": now}).fetchone()
-    return Run.of(row) if row else None
+    if row is None:
+        return None
+    ended = Run.of(row)
+    _log_change("running", ended, connection)
+    return ended
 
 
 def defer(
@@ -289,10 +296,11 @@ def defer(
     return Run.of(row) if row else None
 
 
-def unnotified_runs(query_id: UUID, *, connection: Connection) -> list[UUID]:
-    """Return the ids of the search's ended runs with saved searches still to be notified, the
+def unnotified_runs(query_id: UUID, *, connection: Connection) -> list[tuple[UUID, UUID | None]]:
+    """Return id and trace of the search's ended runs with saved searches still to be notified, the
     oldest first."""
-    return [row["id"] for row in connection.execute(SELECT_UNNOTIFIED_RUNS, (query_id,)).fetchall()]
+    rows = connection.execute(SELECT_UNNOTIFIED_RUNS, (query_id,)).fetchall()
+    return [(row["id"], row["trace_id"]) for row in rows]
 
 
 def due_queries(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
@@ -319,6 +327,25 @@ def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
     return connection.execute(
         DELETE_OLD_RUNS, {"before": now - RUN_RETENTION, "most": most}
     ).rowcount
+
+
+def _log_change(before: State | None, run: Run, connection: Connection) -> None:
+    """Log the change of a run's state, once it has been committed."""
+    postgres.log_transition(
+        connection,
+        "run",
+        before,
+        run.state,
+        reason=run.reason,
+        run_id=run.id,
+        query_id=run.query_id,
+        found=run.found,
+        fetched=run.fetched,
+        new=run.new,
+        changed=run.changed,
+        failed=run.failed,
+        calls=run.calls,
+    )
 
 
 def _run_of(row: dict[str, Any] | None) -> Run:

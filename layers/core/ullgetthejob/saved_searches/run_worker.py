@@ -29,7 +29,7 @@ from ullgetthejob.hh.errors import (
     HHError,
     HHUnavailable,
 )
-from ullgetthejob.platform import leased_work, leases, queues
+from ullgetthejob.platform import leased_work, leases, queues, tracing
 from ullgetthejob.platform.errors import AppError
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.public_feed import outbox
@@ -147,6 +147,10 @@ class _RunWorker:
         run = run_store.running(self._query_id, connection=self._connection)
         if run is None or not run.is_due(self._context.now()):
             return
+        with tracing.continued(run.plan.trace_id):
+            self._fetch(run)
+
+    def _fetch(self, run: Run) -> None:
         # No wake-up is sent for the run while this worker can hold the lease.
         due_at = self._context.now() + timedelta(seconds=LEASE_S)
         following = run_store.defer(run, due_at, reason=None, connection=self._connection)
@@ -160,10 +164,12 @@ class _RunWorker:
 
     def notify(self) -> None:
         """Notify the accounts of the run that has ended, and of earlier runs left over."""
-        for run_id in run_store.unnotified_runs(self._query_id, connection=self._connection):
-            notifications.notify_accounts(
-                run_id, connection=self._connection, now=self._context.now()
-            )
+        unnotified = run_store.unnotified_runs(self._query_id, connection=self._connection)
+        for run_id, trace_id in unnotified:
+            with tracing.continued(trace_id):
+                notifications.notify_accounts(
+                    run_id, connection=self._connection, now=self._context.now()
+                )
 
     def read_details(self) -> None:
         """Read vacancies in full, and check closed ones, while no run waits for calls."""
@@ -340,18 +346,7 @@ class _RunWorker:
 
 
 def _count_end(run: Run) -> None:
-    values: dict[str, Any] = {
-        "run_id": str(run.id),
-        "query_id": str(run.query_id),
-        "state": run.state,
-        "reason": run.reason,
-        "found": run.found,
-        "fetched": run.fetched,
-        "new": run.new,
-        "changed": run.changed,
-        "failed": run.failed,
-        "calls": run.calls,
-    }
+    values: dict[str, Any] = {"run_id": str(run.id), "query_id": str(run.query_id)}
     count(f"FetchRuns{run.state.capitalize()}")
     if run.reason == "collapsed":
         count("FetchCollapsed")
@@ -359,5 +354,3 @@ def _count_end(run: Run) -> None:
     elif run.reason == "captcha":
         count("FetchCaptcha")
         logger.error("hh.ru wants a captcha solved", **values)
-    else:
-        logger.info("a run has ended", **values)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ullgetthejob.accounts import audit
+from ullgetthejob.platform import postgres
 from ullgetthejob.platform.errors import NotFound
 
 if TYPE_CHECKING:
@@ -77,9 +78,13 @@ def get_or_create(
         "now": now,
     }
     items = connection.execute(SELECT_ITEM_OWNERS, values).fetchone()
+    is_new = False
     if items is None or items["own"] or not items["items"]:
-        connection.execute(INSERT_CAMPAIGN, values)
-    return find(workflow_id, person=person, connection=connection, now=now)
+        is_new = bool(connection.execute(INSERT_CAMPAIGN, values).rowcount)
+    campaign = find(workflow_id, person=person, connection=connection, now=now)
+    if is_new:
+        _log_change(None, campaign.state, campaign, connection)
+    return campaign
 
 
 def transition(
@@ -104,4 +109,19 @@ def transition(
                 user_id=person.user_id,
                 account_id=campaign.account_id,
             )
+            _log_change(campaign.state, state, campaign, connection)
     return find(campaign.workflow_id, person=person, connection=connection, now=now)
+
+
+def _log_change(
+    before: State | None, after: State, campaign: Campaign, connection: Connection
+) -> None:
+    """Log the change of a campaign's state, once it has been committed."""
+    postgres.log_transition(
+        connection,
+        "campaign",
+        before,
+        after,
+        workflow_id=campaign.workflow_id,
+        account_id=campaign.account_id,
+    )
