@@ -18,18 +18,20 @@ $(READY): requirements-dev.txt
 	@awk '/^uv==/{found=1} found{print; if (!/\\$$/) exit}' requirements-dev.txt > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(INSTALL) || { echo "Trying again with the system's certificates ..."; VIRTUAL_ENV=$(VENV) $(INSTALL) --system-certs; }
+	@printf '#!%s/$(BIN)/python\nimport sys\n\nsys.path[:0] = ["%s", "%s/layers/core"]\nfrom cli.app import main\n\nmain()\n' "$(CURDIR)" "$(CURDIR)" "$(CURDIR)" > $(BIN)/ugtj
+	@chmod +x $(BIN)/ugtj
 	@touch $@
 
 .PHONY: install
-install: $(READY) ## Install the pinned packages into .venv
+install: $(READY) ## Install the pinned packages, and the command ugtj, into .venv
 
 # pymorphy3 requires setuptools from Python 3.12 on, but does not import it: the layers leave it out.
 .PHONY: lock
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashes
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --no-strip-extras --extra migrations --extra dev --custom-compile-command "make lock" -o requirements-dev.txt
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --no-emit-package setuptools -o layers/dependencies/requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --extra migrations $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) --no-emit-package setuptools -o migrations/requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --extra browser $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) --no-emit-package setuptools -o tests/browser/requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --no-strip-extras --extra dev --custom-compile-command "make lock" -o requirements-dev.txt
+	$(BIN)/uv pip compile --group functions --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --no-emit-package setuptools -o layers/dependencies/requirements.txt
+	$(BIN)/uv pip compile --group functions --group migrations --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) --no-emit-package setuptools -o migrations/requirements.txt
+	$(BIN)/uv pip compile --group functions --group browser --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) --no-emit-package setuptools -o tests/browser/requirements.txt
 	$(BIN)/uv pip compile benchmarks/limiters/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" -o benchmarks/limiters/requirements.txt
 
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
@@ -121,7 +123,7 @@ SUITES = tests/e2e tests/integration tests/contract tests/unit
 # Each process has servers of its own; the tests of a file stay together, as they share some of them.
 TEST_PROCESSES ?= auto
 IN_PARALLEL = -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
-PYTHON_CODE = layers/core functions local migrations docs benchmarks tests
+PYTHON_CODE = layers/core functions cli local migrations docs benchmarks tests
 
 .PHONY: test
 test: $(READY) ## Run unit, integration, contract and end-to-end tests; TEST_PROCESSES=

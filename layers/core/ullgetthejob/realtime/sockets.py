@@ -11,6 +11,7 @@ replaced, and a post whose response was lost is sent again: clients drop a ``seq
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -174,7 +175,8 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     global _runner
     if _runner is None:
         _runner = asyncio.Runner()
-    return _runner.run(work)
+    # By default a runner works in the context of its first use: in the trace of that invocation.
+    return _runner.run(work, context=contextvars.copy_context())
 
 
 def client_for(endpoint: str) -> Sockets:

@@ -1,0 +1,1 @@
+"""``ugtj``, the command line of UllGetTheJob Core: for the local cloud and for deployed ones."""

@@ -1,0 +1,98 @@
+"""The command ``ugtj``: its options and its groups of commands."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from cli import output, profiles
+from cli.commands import (
+    applications,
+    campaigns,
+    database,
+    filters,
+    jobs,
+    listen,
+    logs,
+    pages,
+    people,
+    queues,
+    rate_limit,
+    sandbox,
+    schedules,
+    shell,
+    trail,
+)
+from cli.core_api import CoreApi
+from cli.doctor import command as doctor
+from local.settings import SettingsError
+
+app = typer.Typer(
+    name="ugtj",
+    help="UllGetTheJob Core from the command line: the local cloud, and deployed ones.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable, "
+    "4 a person has to act. Example: ugtj search python --area 1",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """What the options of ``ugtj`` itself say."""
+
+    profile: profiles.Profile
+
+    @property
+    def core(self) -> CoreApi:
+        """Return the client of Core."""
+        return CoreApi(self.profile)
+
+
+@app.callback()
+def select_profile(
+    context: typer.Context,
+    profile: Annotated[
+        str, typer.Option("--profile", "-p", envvar="UGTJ_PROFILE", help="Which Core.")
+    ] = profiles.LOCAL,
+) -> None:
+    """Select the profile of the command."""
+    context.obj = State(profiles.load(profile))
+
+
+jobs.add_to(app)
+for name, group in (
+    ("schedules", schedules.app),
+    ("applications", applications.app),
+    ("campaigns", campaigns.app),
+    ("filters", filters.app),
+    ("rate-limit", rate_limit.app),
+    ("people", people.app),
+    ("queues", queues.app),
+    ("db", database.app),
+    ("sandbox", sandbox.app),
+):
+    app.add_typer(group, name=name)
+applications.add_to(app)
+listen.add_to(app)
+trail.add_to(app)
+logs.add_to(app)
+pages.add_to(app)
+shell.add_to(app)
+doctor.add_to(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its code; see :mod:`cli.output`."""
+    try:
+        app(arguments, prog_name="ugtj")
+    except output.CommandError as error:
+        output.fail(error)
+        sys.exit(error.code)
+    except SettingsError as error:
+        output.fail(output.CommandError(str(error), "the settings of make run are in README"))
+        sys.exit(output.USAGE)

@@ -1,0 +1,155 @@
+"""``ugtj apply`` and ``ugtj applications``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import AsJson, CommandError, User, console, facts, show, table
+
+if TYPE_CHECKING:
+    from cli.app import State
+    from cli.core_api import CoreApi
+
+UNFINISHED = ("queued", "preparing", "submitting", "uncertain")
+POLL_S = 0.5
+
+app = typer.Typer(
+    help="Applications and what became of them.",
+    epilog="Example: ugtj applications list --state submitted",
+    no_args_is_help=True,
+)
+Id = Annotated[str, typer.Argument(help="The id of the application.")]
+Letter = Annotated[str | None, typer.Option(help="The letter, or @FILE.")]
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Add ``ugtj apply``."""
+    parent.command(epilog="Example: ugtj apply 123456789 --letter @letter.txt --wait 60")(apply)
+
+
+def apply(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(help="hh.ru's vacancy id.")],
+    letter: Letter = None,
+    resume: Annotated[str | None, typer.Option(help="hh.ru's resume id.")] = None,
+    wait: Annotated[int, typer.Option(min=0, help="Seconds to wait for the outcome.")] = 0,
+    user: User = None,
+    json: AsJson = False,
+) -> None:
+    """Apply to a vacancy, once: the same again is the same application."""
+    state: State = context.obj
+    owner = user or state.profile.user
+    body = {
+        "job_external_id": job_id,
+        "cover_letter": text_of(letter),
+        "hh_resume_id": resume,
+        "user_id": owner,
+    }
+    accepted = state.core.post("/api/applications/submit", body)
+    if wait and accepted["state"] in UNFINISHED:
+        with console(stderr=True).status("Applying ..."):
+            accepted |= _outcome(state.core, accepted["application_id"], owner, wait)
+    reason = f" ({accepted['reason']})" if accepted.get("reason") else ""
+    show(accepted, json, f"{accepted['state']}{reason}: application {accepted['application_id']}")
+
+
+@app.command("list")
+def list_applications(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    page: Annotated[int, typer.Option(min=0)] = 0,
+    user: User = None,
+    json: AsJson = False,
+) -> None:
+    """List the applications of the user's account, the newest first."""
+    own: State = context.obj
+    query = {"state": state, "page": page, "user_id": user or own.profile.user}
+    found = own.core.get("/api/applications", **query)
+    rows = [
+        (
+            a["application_id"],
+            a["job_id"],
+            a["state"],
+            a["hh_state"] or a["reason"],
+            a["created_at"],
+        )
+        for a in found["items"]
+    ]
+    columns = ("id", "vacancy", "state", "outcome", "created")
+    show(found, json, table(f"{found['found']} applications", columns, rows))
+
+
+@app.command("show")
+def show_application(
+    context: typer.Context, id: Id, user: User = None, json: AsJson = False
+) -> None:
+    """Show one application, with its history."""
+    own: State = context.obj
+    _show(own.core.get(f"/api/applications/{id}", user_id=user or own.profile.user), json)
+
+
+@app.command()
+def confirm(context: typer.Context, id: Id, user: User = None, json: AsJson = False) -> None:
+    """Say that you have applied on hh.ru yourself."""
+    _command(context, id, "confirm", user, json)
+
+
+@app.command()
+def cancel(context: typer.Context, id: Id, user: User = None, json: AsJson = False) -> None:
+    """Cancel an application that has not been sent."""
+    _command(context, id, "cancel", user, json)
+
+
+@app.command()
+def retry(
+    context: typer.Context, id: Id, letter: Letter = None, user: User = None, json: AsJson = False
+) -> None:
+    """Send an application that was refused again, with another letter if given."""
+    own: State = context.obj
+    body = {"user_id": user or own.profile.user, "cover_letter": text_of(letter)}
+    _show(own.core.post(f"/api/applications/{id}/retry", body), json)
+
+
+def text_of(given: str | None) -> str | None:
+    """Return a text, or the content of ``@FILE``. Raises :class:`CommandError`."""
+    if given is None or not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{given[1:]} cannot be read: {error}", code=2) from None
+
+
+def _command(
+    context: typer.Context,
+    id: str,
+    command: str,
+    user: str | None,
+    as_json: bool,
+) -> None:
+    own: State = context.obj
+    query = {"user_id": user or own.profile.user}
+    _show(own.core.post(f"/api/applications/{id}/{command}", **query), as_json)
+
+
+def _show(answer: dict[str, Any], as_json: bool) -> None:
+    found = answer["application"]
+    shown = {
+        name: value for name, value in found.items() if name not in ("history", "cover_letter")
+    }
+    steps = [(step["at"], step["state"], step["reason"]) for step in found["history"] or []]
+    history = table("History", ("at", "state", "reason"), steps)
+    show(answer, as_json, facts(found["state"], shown), "", history)
+
+
+def _outcome(core: CoreApi, id: str, user: str, wait_s: int) -> dict[str, Any]:
+    ends = time.monotonic() + wait_s
+    while True:
+        found: dict[str, Any] = core.get(f"/api/applications/{id}", user_id=user)["application"]
+        if found["state"] not in UNFINISHED or time.monotonic() >= ends:
+            return found
+        time.sleep(POLL_S)

@@ -1,0 +1,67 @@
+"""``ugtj search`` and ``ugtj job``: vacancies of hh.ru."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import AsJson, facts, show, table
+
+if TYPE_CHECKING:
+    from cli.app import State
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("search", epilog="Example: ugtj search 'python' --area 1 --period 7")(search)
+    app.command("job", epilog="Example: ugtj job 123456789 --json")(job)
+
+
+def search(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(help="Words, or hh.ru's query language.")] = "",
+    area: Annotated[list[str] | None, typer.Option(help="hh.ru's id of a region.")] = None,
+    experience: Annotated[str | None, typer.Option(help="hh.ru's id of a grade.")] = None,
+    work_format: Annotated[list[str] | None, typer.Option(help="REMOTE, HYBRID, ...")] = None,
+    salary: Annotated[int | None, typer.Option(help="The wish, in roubles a month.")] = None,
+    period: Annotated[int | None, typer.Option(help="Days since the publication.")] = None,
+    page: Annotated[int, typer.Option(min=0)] = 0,
+    per_page: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    json: AsJson = False,
+) -> None:
+    """Search vacancies now."""
+    state: State = context.obj
+    wanted = {
+        "text": text or None,
+        "area": area or None,
+        "experience": experience,
+        "work_format": work_format or None,
+        "salary": salary,
+        "period": period,
+        "page": page,
+        "per_page": per_page,
+    }
+    found = state.core.post(
+        "/api/jobs/search", {name: value for name, value in wanted.items() if value is not None}
+    )
+    rows = [
+        (job["hh_vacancy_id"], job["title"], job["company"], job["salary"], job["area"])
+        for job in found["jobs"]
+    ]
+    title = f"{found['found']} vacancies, page {found['page'] + 1} of {found['pages']}"
+    show(found, json, table(title, ("id", "title", "company", "salary", "area"), rows))
+
+
+def job(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(help="hh.ru's vacancy id, or Core's.")],
+    json: AsJson = False,
+) -> None:
+    """Show one vacancy in full."""
+    state: State = context.obj
+    answer: dict[str, Any] = state.core.get(f"/api/jobs/{job_id}")
+    found = answer["job"]
+    names = ("title", "company", "salary", "area", "url", "published_at", "skills")
+    shown = {name: found[name] for name in names if name in found}
+    show(answer, json, facts(found["title"], shown), "", str(found.get("description") or ""))

@@ -1,0 +1,106 @@
+"""``ugtj people``: the people whom Core works for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
+
+import httpx
+import typer
+
+from cli.database import connect_database
+from cli.output import (
+    PERSON,
+    UNREACHABLE,
+    AsJson,
+    CommandError,
+    User,
+    cell,
+    facts,
+    show,
+    table,
+)
+
+if TYPE_CHECKING:
+    from cli.app import State
+
+app = typer.Typer(
+    help="The people whom Core works for.",
+    epilog="Example: ugtj people connect timur",
+    no_args_is_help=True,
+)
+SELECT_PEOPLE = """
+    SELECT u.id AS user_id, a.id AS account_id, a.access_state AS access, u.inserted_at AS since,
+           (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
+           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id) AS applications
+    FROM users u JOIN accounts a ON a.id = u.account_id
+    ORDER BY u.inserted_at DESC, u.id LIMIT 200
+"""
+
+
+@app.command()
+def connect(
+    context: typer.Context,
+    person: Annotated[str, typer.Argument(help="A person of the sandbox, such as anna.")] = "",
+    user: User = None,
+    json: AsJson = False,
+) -> None:
+    """Connect a person: of the sandbox at once; of the real hh.ru by the address to open."""
+    state: State = context.obj
+    session_id = user or str(uuid4())
+    url = state.core.get("/auth/hh/redirect", session_id=session_id)["url"]
+    if not person:
+        content = {"session_id": session_id, "url": url}
+        show(content, json, "Open this address and log in at hh.ru:", url)
+        return
+    try:
+        form = {"person": person, "decision": "allow"}
+        location = httpx.post(url, data=form, timeout=10).headers.get("location", "")
+    except httpx.HTTPError as error:
+        raise CommandError(
+            f"the login page does not answer ({type(error).__name__})", code=UNREACHABLE
+        ) from None
+    returned = dict(parse_qsl(urlsplit(location).query))
+    if "code" not in returned:
+        raise CommandError(
+            f"hh.ru does not let {person} in", "ugtj open connect shows who there is", code=PERSON
+        )
+    state.core.get("/auth/hh/callback", session_id=session_id, **returned)
+    content = {"user_id": session_id, "person": person}
+    show(content, json, f"{person} is connected as the user {session_id}.")
+
+
+@app.command("list")
+def list_people(context: typer.Context, json: AsJson = False) -> None:
+    """List users and their accounts (reads the database)."""
+    state: State = context.obj
+    with connect_database(state.profile) as connection:
+        rows: list[dict[str, Any]] = connection.execute(SELECT_PEOPLE).fetchall()
+    columns = ("user_id", "access", "searches", "applications", "since")
+    shown = [[cell(row[name]) for name in columns] for row in rows]
+    show({"people": rows}, json, table(f"{len(rows)} users", columns, shown))
+
+
+@app.command("show")
+def show_person(context: typer.Context, user: User = None, json: AsJson = False) -> None:
+    """Show a user's account, access, limits, searches and applications."""
+    state: State = context.obj
+    owner = user or state.profile.user
+    account = state.core.get(f"/api/accounts/{owner}")
+    access = account["access"] or {}
+    shown = {"user": owner, "connected": account["connected"], "access": access.get("state")}
+    if access.get("message"):
+        shown["next step"] = access["message"]
+    content = {"account": account}
+    if account["account_id"]:
+        limit = content["limit"] = state.core.get("/api/rate-limit/status", user_id=owner)
+        searches = content["searches"] = state.core.get("/api/schedules", user_id=owner)["items"]
+        made = content["applications"] = state.core.get("/api/applications", user_id=owner)
+        shown |= {
+            "tokens": f"{limit['tokens']} of {limit['capacity']}",
+            "applications in 24 hours": limit["applications_today"],
+            "saved searches": len(searches),
+            "applications": made["found"],
+        }
+    show(content, json, facts("Person", shown))

@@ -1,0 +1,1 @@
+"""``ugtj doctor``: what is wrong, and the command that mends it."""

@@ -1,0 +1,497 @@
+"""``ugtj``: every command, recursively, against a running local cloud; its JSON; its examples."""
+
+import json
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from cli import app as command_line
+from tests.fixtures.local_cloud import ROOT, new_cloud, remove
+
+DEMO = "00000000-0000-4000-8000-000000000001"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"  # of the examples
+TEXT, NUMBER, YES_NO, ANY = str, (int, float), bool, object
+
+
+class Ugtj:
+    """The command line, with the local cloud *cloud*."""
+
+    def __init__(self, cloud, capsys=None):
+        self.cloud = cloud
+        self.capsys = capsys
+        self.environment = {
+            "DATA_DIR": str(cloud.data_dir),
+            "PORT": str(cloud.port),
+            "UGTJ_PROFILES": str(cloud.data_dir / "no-profiles.toml"),
+        }
+
+    def run(self, *arguments, **environment):
+        """Return exit code, standard output and standard error of ``ugtj`` *arguments*."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (self.environment | environment).items():
+                patch.setenv(name, value)
+            self.capsys.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                command_line.main(list(arguments))
+            out, err = self.capsys.readouterr()
+        return ended.value.code, out, err
+
+    def json(self, *arguments, code=0, **environment):
+        """Return the JSON that ``ugtj`` *arguments* ``--json`` prints."""
+        ended, out, err = self.run(*arguments, "--json", **environment)
+        assert ended == code, (arguments, out, err)
+        return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def cloud():
+    own = new_cloud()
+    own.settings = {"SANDBOX_AUTO_LOGIN": "anna", "DEMO_PERSON": "anna"}
+    try:
+        own.start()
+        yield own
+    finally:
+        remove(own)
+
+
+@pytest.fixture
+def ugtj(cloud, capsys):
+    return Ugtj(cloud, capsys)
+
+
+@pytest.fixture
+def connected(ugtj):
+    """Wait until the demo user is connected, and return the command line."""
+    for _ in range(100):
+        if ugtj.json("people", "show")["account"]["connected"]:
+            return ugtj
+    raise AssertionError("the demo user is not connected")
+
+
+def commands(group=None, path=()):
+    """Yield the words of each command, recursively, with its click command."""
+    group = group or typer.main.get_command(command_line.app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+ALL_COMMANDS = {" ".join(words): command for words, command in commands()}
+
+
+def holds(shape, content, where="answer"):
+    """Check JSON against a shape: types, dicts of shapes, lists of one shape; ``None`` is allowed
+    where a tuple has it."""
+    if isinstance(shape, dict):
+        assert isinstance(content, dict), where
+        for name, inner in shape.items():
+            assert name in content, f"{where}.{name} is missing"
+            holds(inner, content[name], f"{where}.{name}")
+    elif isinstance(shape, list):
+        assert isinstance(content, list), where
+        for number, item in enumerate(content):
+            holds(shape[0], item, f"{where}[{number}]")
+    else:
+        assert isinstance(content, shape), f"{where} is {content!r}"
+
+
+MAYBE_TEXT, MAYBE_NUMBER, MAYBE_OBJECT = (
+    (str, type(None)),
+    (int, float, type(None)),
+    (dict, type(None)),
+)
+JOB = {"hh_vacancy_id": TEXT, "title": TEXT, "company": MAYBE_TEXT, "salary": MAYBE_TEXT}
+RUN = {"state": TEXT, "found": MAYBE_NUMBER, "new": NUMBER, "started_at": TEXT}
+SEARCH = {"id": TEXT, "name": TEXT, "paused": YES_NO, "interval_seconds": NUMBER}
+APPLICATION = {"application_id": TEXT, "job_id": TEXT, "state": TEXT, "reason": MAYBE_TEXT}
+CAMPAIGN = {"workflow_id": TEXT, "status": TEXT, "message": TEXT}
+LIMIT = {"tokens": NUMBER, "capacity": NUMBER, "applications_today": NUMBER, "can_apply": YES_NO}
+QUEUE = {"name": TEXT, "visible": NUMBER, "in_flight": NUMBER, "dead_letters_of": MAYBE_TEXT}
+FINDING = {"check": TEXT, "verdict": TEXT, "message": TEXT, "step": TEXT}
+SHAPES = {
+    "search": {"found": NUMBER, "page": NUMBER, "pages": NUMBER, "jobs": [JOB]},
+    "job": {"job": {**JOB, "description": MAYBE_TEXT}},
+    "schedules list": {"items": [{**SEARCH, "last_run": MAYBE_OBJECT}]},
+    "schedules add": SEARCH,
+    "schedules show": SEARCH,
+    "schedules edit": SEARCH,
+    "schedules pause": SEARCH,
+    "schedules fetch": {"run": RUN},
+    "schedules rm": {"success": YES_NO},
+    "apply": {"application_id": TEXT, "state": TEXT, "job_id": TEXT},
+    "applications list": {"found": NUMBER, "items": [APPLICATION]},
+    "applications show": {"application": {**APPLICATION, "history": [{"at": TEXT, "state": TEXT}]}},
+    "applications confirm": {"application": APPLICATION},
+    "applications cancel": {"application": APPLICATION},
+    "applications retry": {"application": APPLICATION},
+    "campaigns add": {**CAMPAIGN, "queued_count": NUMBER},
+    "campaigns show": {"total": NUMBER, "submitted": NUMBER, "items": [{"job_external_id": TEXT}]},
+    "campaigns start": CAMPAIGN,
+    "campaigns pause": CAMPAIGN,
+    "campaigns resume": CAMPAIGN,
+    "campaigns cancel": CAMPAIGN,
+    "filters show": {"rules": {}},
+    "filters set": {"rules": {}},
+    "filters preview": {"checked": NUMBER, "jobs": [{"job_id": TEXT, "verdict": TEXT}]},
+    "rate-limit status": LIMIT,
+    "rate-limit check": {"allowed": YES_NO},
+    "rate-limit reset": {"tokens": NUMBER},
+    "people connect": {"user_id": TEXT, "person": TEXT},
+    "people list": {"people": [{"user_id": TEXT, "access": TEXT, "applications": NUMBER}]},
+    "people show": {"account": {"user_id": TEXT, "connected": YES_NO}},
+    "queues list": {"queues": [QUEUE]},
+    "queues show": {"queue": TEXT, "messages": [{"id": TEXT, "body": TEXT, "receives": NUMBER}]},
+    "queues redrive": {"queue": TEXT, "sent_again": NUMBER},
+    "db status": {"revision": MAYBE_TEXT, "newest": TEXT, "pending": YES_NO},
+    "db migrate": {"report": TEXT},
+    "db rollback": {"report": TEXT},
+    "db seed": {"new_rows": NUMBER},
+    "sandbox state": {"clock": {"now": TEXT}, "mode": TEXT},
+    "sandbox clock": {"now": TEXT, "rate": NUMBER},
+    "sandbox fault": {},
+    "sandbox employer": {},
+    "sandbox mode": {"mode": TEXT},
+    "trail": {"id": TEXT, "lines": [{"source": TEXT, "message": TEXT, "trace_id": TEXT}]},
+    "open": {"url": TEXT},
+    "secret": {"ORCHESTRATOR_SECRET": TEXT, "ADMIN_SECRET": TEXT, "SECRET_KEY_BASE": TEXT},
+    "doctor": {"problems": NUMBER, "findings": [FINDING]},
+}
+# Commands that print a line of JSON for each thing, or none; tested by themselves below.
+OF_LINES = {"listen", "logs", "shell"}
+
+
+def test_every_command_has_a_shape():
+    assert set(SHAPES) | OF_LINES == set(ALL_COMMANDS)
+    assert all(("json" in [p.name for p in c.params]) == (n != "shell")
+               for n, c in ALL_COMMANDS.items())  # fmt: skip
+
+
+def run_all(ugtj):
+    """Run every command with JSON, and check its shape; return the names of those that ran."""
+    ran = []
+
+    def run(name, *arguments, **options):
+        answer = ugtj.json(*name.split(), *arguments, **options)
+        holds(SHAPES[name], answer, name)
+        ran.append(name)
+        return answer
+
+    def vacancy(**fields):
+        made = ugtj.cloud.sandbox("POST", "/vacancies", {"title": "Бухгалтер", **fields})
+        return str(made["id"])
+
+    ugtj.cloud.sandbox("POST", "/employers", {"act": False})
+    job_id = vacancy()
+    assert run("search", "бухгалтер", "--area", "1", "--per-page", "5")["jobs"]
+    assert run("job", job_id)["job"]["title"] == "Бухгалтер"
+    saved = run("schedules add", "бухгалтер", "--every", "3600", "--name", "Мой поиск")
+    assert saved["id"] in {item["id"] for item in run("schedules list")["items"]}
+    assert run("schedules show", saved["id"])["name"] == "Мой поиск"
+    assert run("schedules edit", saved["id"], "--name", "Другой")["name"] == "Другой"
+    assert run("schedules pause", saved["id"])["paused"]
+    assert not run("schedules pause", saved["id"], "--off")["paused"]
+    assert run("schedules fetch", saved["id"])["run"]["state"] in (
+        "completed",
+        "partial",
+        "running",
+    )
+    run("schedules rm", saved["id"])
+    applied = run("apply", job_id, "--letter", "Здравствуйте!", "--wait", "60")
+    assert applied["state"] == "submitted"
+    id = applied["application_id"]
+    assert id in {item["application_id"] for item in run("applications list")["items"]}
+    assert run("applications show", id)["application"]["history"]
+    assert any(line["message"] == "application changed" for line in run("trail", id)["lines"])
+    external = run("apply", vacancy(refusal="test_required"), "--wait", "60")
+    assert external["state"] in ("needs_person", "handoff")
+    run("applications confirm", external["application_id"])
+    refused = run("apply", vacancy(refusal="invalid_vacancy"), "--wait", "60")
+    assert refused["state"] == "refused"
+    run("applications retry", refused["application_id"], "--letter", "Ещё раз")
+    flow = run("campaigns add", vacancy(), vacancy(), "--letter", "Добрый день!")["workflow_id"]
+    run("campaigns start", flow)
+    run("campaigns pause", flow)
+    run("campaigns resume", flow)
+    assert run("campaigns show", flow)["total"] == 2
+    run("campaigns cancel", flow)
+    run("filters set", '{"title_words": ["C++"]}')
+    assert run("filters show")["rules"]["title_words"] == ["C++"]
+    run("filters preview", job_id)
+    run("filters set", "{}")
+    assert run("rate-limit status")["capacity"] == 20
+    assert run("rate-limit check")["allowed"]
+    assert run("rate-limit reset")["tokens"] == 20
+    other = run("people connect", "timur")["user_id"]
+    assert other in {row["user_id"] for row in run("people list")["people"]}
+    assert run("people show", "--user", other)["account"]["connected"]
+    run("sandbox state")
+    run("sandbox clock", "--advance", "1m")
+    run("sandbox fault", "captcha", "--path", "/nowhere", "--times", "1")
+    run("sandbox fault", "off")
+    run("sandbox employer", "list")
+    run("sandbox mode", "open")
+    assert len(run("queues list")["queues"]) == 8
+    run("queues show", "ApplierDeadLetters")
+    run("queues redrive", "ApplierQueue")
+    assert not run("db status")["pending"]
+    run("db migrate")
+    run("db seed")
+    run("open", "status")
+    run("secret")
+    ugtj.cloud.sandbox("POST", "/limit", {"calls_per_second": 10})
+    held = run("apply", vacancy(), "--letter", "Отменю")
+    cancelled = ugtj.run("applications", "cancel", held["application_id"], "--json")
+    if cancelled[0] == 0:  # else it was sent before
+        holds(SHAPES["applications cancel"], json.loads(cancelled[1]))
+    ran.append("applications cancel")
+    findings = {f["check"]: f["verdict"] for f in run("doctor")["findings"]}
+    assert findings["database"] == findings["migrations"] == findings["hh"] == "ok"
+    return set(ran)
+
+
+def test_every_command_answers_with_its_shape(connected):
+    not_here = {"db rollback"}  # it changes the schema under a running system: below
+    assert run_all(connected) == set(SHAPES) - not_here
+
+
+def test_rollback_and_migration_restore_the_schema(ugtj):
+    before = ugtj.json("db", "status")["revision"]
+    holds(SHAPES["db rollback"], ugtj.json("db", "rollback", "--yes"))
+    assert ugtj.json("db", "status")["pending"]
+    assert finding(ugtj, "migrations") == ("problem", "ugtj db migrate")
+    ugtj.json("db", "migrate")
+    assert ugtj.json("db", "status")["revision"] == before
+
+
+def test_listen_replays_events_as_lines(connected):
+    connected.json(
+        "apply", str(connected.cloud.sandbox("POST", "/vacancies", {"title": "A"})["id"])
+    )
+    code, out, err = connected.run("listen", "--cursor", "0", "--count", "2", "--json")
+    assert code == 0, err
+    messages = [json.loads(line) for line in out.splitlines()]
+    assert [message["seq"] for message in messages] == [1, 2]
+    code, out, _ = connected.run("listen", "--cursor", "0", "--count", "1")
+    assert out.split()[0] == "1"
+    assert connected.run("listen", "--seconds", "0.5")[0] == 0
+
+
+def test_logs_show_the_last_lines(connected):
+    code, out, _ = connected.run("logs", "--last", "20", "--json")
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert lines
+    assert all({"at", "source", "fields", "text"} == set(line) for line in lines)
+    code, out, _ = connected.run("logs", "gateway", "--last", "3")
+    assert code == 0
+    assert "gateway" in out
+
+
+def test_shell_has_the_original_calls_ready(connected):
+    """In a process of its own: the shell sets the variables of a function."""
+    program = "print(len(fetch_vacancies('бухгалтер')['jobs']), rate_limit_status()['capacity'])"
+    ran = subprocess.run(
+        [sys.executable, "-m", "cli", "shell", "-c", program],
+        cwd=ROOT,
+        env={**connected.environment, "PATH": "/usr/bin:/bin", "HOME": str(Path.home()),
+             "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'core'}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split()[1] == "20"
+
+
+EXAMPLES = {
+    name: match[1]
+    for name, command in ALL_COMMANDS.items()
+    if (match := re.match(r"Example: ugtj (.*?)(?:;.*)?$", command.epilog or ""))
+}
+GROUP_EXAMPLES = [
+    match[1]
+    for group in typer.main.get_command(command_line.app).commands.values()
+    if hasattr(group, "commands")
+    if (match := re.match(r"Example: ugtj (.*)$", group.epilog or ""))
+]
+
+
+@pytest.mark.parametrize("example", [*EXAMPLES.values(), *GROUP_EXAMPLES])
+def test_example_of_the_help_runs(connected, example, tmp_path, monkeypatch):
+    if example.startswith(("shell", "open")):
+        pytest.skip("opens a shell, or a browser: tested above")
+    job_id = str(connected.cloud.sandbox("POST", "/vacancies", {"title": "Бухгалтер"})["id"])
+    (tmp_path / "letter.txt").write_text("Здравствуйте!")
+    monkeypatch.chdir(tmp_path)
+    for made_up in ("123456789", "123456790"):
+        example = example.replace(made_up, job_id)
+    if TRACE in example:
+        example = example.replace(TRACE, trace_of_a_request(connected))
+    words = shlex.split(example)
+    if words[0] == "listen":
+        words = [*words, "--seconds", "3"]
+    if words[0] == "logs":
+        words = [word for word in words if word != "-f"]
+    code, out, err = connected.run(*words)
+    assert code in ((0, 1) if words[0] == "doctor" else (0,)), (example, out, err)
+
+
+def trace_of_a_request(ugtj):
+    """Return the id of the trace of a request of this moment."""
+    import httpx
+
+    answer = httpx.get(f"{ugtj.cloud.url}/api/v1/system/health", timeout=30)
+    return answer.headers["traceparent"].split("-")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("job", "99999999999"), 1, "job_not_found"),
+        (("applications", "show", "nothing"), 1, "Error:"),
+        (("filters", "set", "{"), 2, "not JSON"),
+        (("sandbox", "clock", "--advance", "soon"), 2, "no duration"),
+        (("trail", "../../etc"), 2, "8 to 64"),
+        (("queues", "redrive", "Queue"), 2, "ugtj queues list"),
+        (("--profile", "prod", "search"), 2, "there is no profile prod"),
+        (("search", "--salary", "much"), 2, "--salary"),
+        (("nothing",), 2, "nothing"),
+    ],
+)
+def test_error_has_a_code_and_a_next_step(ugtj, arguments, code, text):
+    ended, out, err = ugtj.run(*arguments)
+    assert (ended, out) == (code, "")
+    assert text in err
+    assert "Traceback" not in err
+
+
+def test_unreachable_core_names_the_next_step(ugtj, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    code, _, err = ugtj.run("search", DATA_DIR=str(tmp_path), PORT=port)
+    assert code == 3
+    assert "make run" in err
+
+
+def test_profile_of_a_deployed_core_needs_its_secret(ugtj, tmp_path):
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text(f'[prod]\nurl = "{ugtj.cloud.url}"\nuser = "{DEMO}"\n')
+    arguments = ("--profile", "prod", "rate-limit", "status")
+    code, _, err = ugtj.run(*arguments, UGTJ_PROFILES=str(profiles))
+    assert code == 2
+    assert "UGTJ_PROD_SECRET" in err
+    secret = ugtj.cloud.secrets["ORCHESTRATOR_SECRET"]
+    code, out, err = ugtj.run(*arguments, UGTJ_PROFILES=str(profiles), UGTJ_PROD_SECRET=secret)
+    assert code == 0, err
+    assert "of 20" in out
+    assert secret not in out + err
+
+
+# ── doctor ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def finding(ugtj, check, **environment):
+    """Return verdict and next step of a check of ``ugtj doctor``."""
+    code, out, _ = ugtj.run("doctor", "--json", **environment)
+    found = json.loads(out)
+    assert code == (1 if found["problems"] else 0)
+    (one,) = [one for one in found["findings"] if one["check"] == check]
+    return one["verdict"], one["step"]
+
+
+def test_doctor_finds_a_wrong_secret(connected):
+    verdict, step = finding(connected, "secret", ORCHESTRATOR_SECRET="wrong")
+    assert verdict == "problem"
+    assert "ORCHESTRATOR_SECRET" in step
+
+
+def test_doctor_finds_a_database_that_is_down(connected):
+    address = "postgresql://nobody@127.0.0.1:1/nothing"
+    assert finding(connected, "database", DATABASE_URL=address)[0] == "problem"
+
+
+@pytest.mark.parametrize(
+    ("fault", "step"),
+    [
+        ("drop", "hh.ru"),
+        ("server_error", "hh.ru"),
+        ("edge_block", "egress"),
+        ("vpn_check", "egress"),
+    ],
+)
+def test_doctor_finds_hh_unreachable_or_blocked(connected, fault, step):
+    connected.cloud.forget_pauses()
+    connected.cloud.sandbox("POST", "/faults", {"kind": fault})
+    try:
+        verdict, next_step = finding(connected, "hh")
+    finally:
+        connected.cloud.sandbox("DELETE", "/faults")
+        connected.cloud.forget_pauses()
+    assert verdict == "problem"
+    assert step in next_step
+
+
+def test_doctor_finds_a_missing_application_token(connected):
+    connected.cloud.forget_pauses()
+    connected.json("search", "x")
+    connected.cloud.sandbox("DELETE", "/tokens")
+    verdict, step = finding(connected, "hh")
+    connected.cloud.sandbox("POST", "/clock", {"advance_seconds": 600})
+    assert verdict == "problem"
+    assert "HH_ACCESS_TOKEN" in step
+
+
+def test_doctor_finds_an_account_to_log_in_again(connected):
+    person = connected.json("people", "connect", "olga")["user_id"]
+    verdict, step = finding(connected, "access", UGTJ_USER=person)
+    assert verdict == "ok"
+    connected.cloud.query(
+        "UPDATE accounts SET access_state = 'reauth_required' WHERE id = "
+        f"(SELECT account_id FROM users WHERE id = '{person}') RETURNING id"
+    )
+    verdict, step = finding(connected, "access", UGTJ_USER=person)
+    assert (verdict, step) == ("problem", f"ugtj people connect --user {person}")
+
+
+def test_doctor_finds_a_port_that_is_taken(ugtj, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        verdict, step = finding(ugtj, "port", DATA_DIR=str(tmp_path), PORT=str(port))
+    assert (verdict, step) == ("problem", f"PORT={port + 1} make run")
+
+
+def test_doctor_finds_dead_letters_which_redrive_sends(connected):
+    import boto3
+
+    ports = json.loads((connected.cloud.data_dir / "ports.json").read_text())
+    sqs = boto3.client(
+        "sqs",
+        endpoint_url=f"http://127.0.0.1:{ports['aws']}",
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+    (url,) = [u for u in sqs.list_queues()["QueueUrls"] if u.endswith("FetchDeadLetters")]
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"query_id": DEMO}))
+    assert finding(connected, "queues") == ("problem", "ugtj queues redrive FetchQueue")
+    shown = connected.json("queues", "show", "FetchDeadLetters")
+    assert [message["body"] for message in shown["messages"]] == [json.dumps({"query_id": DEMO})]
+    assert connected.json("queues", "redrive", "FetchQueue")["sent_again"] == 1
+    assert finding(connected, "queues")[0] == "ok"
+    sqs.close()
+
+
+def test_doctor_finds_a_clock_that_jumped(connected):
+    connected.cloud.sandbox("POST", "/clock", {"advance_seconds": 7200})
+    verdict, step = finding(connected, "clock")
+    assert verdict == "warning"
+    assert "sandbox clock" in step
