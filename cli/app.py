@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import typer
@@ -45,7 +46,12 @@ app = typer.Typer(
 class State:
     """What the options of ``ugtj`` itself say."""
 
-    profile: profiles.Profile
+    profile_name: str
+
+    @cached_property
+    def profile(self) -> profiles.Profile:
+        """Return the profile. Raises :class:`output.CommandError`."""
+        return profiles.load(self.profile_name)
 
     @property
     def core(self) -> CoreApi:
@@ -61,7 +67,7 @@ def select_profile(
     ] = profiles.LOCAL,
 ) -> None:
     """Select the profile of the command."""
-    context.obj = State(profiles.load(profile))
+    context.obj = State(profile)
 
 
 jobs.add_to(app)

@@ -156,10 +156,23 @@ def load(name: str) -> Profile:
     except tomllib.TOMLDecodeError as error:
         raise CommandError(f"{path} is not TOML: {error}", "mend the file", code=2) from None
     if name == LOCAL:
-        return Profile(name, dict(stored.get(name, {})), local_settings.read().data_dir)
+        return Profile(name, dict(stored.get(name, {})), _local_data_dir())
     if name not in stored:
         known = ", ".join([LOCAL, *(key for key in stored if key != LOCAL)])
         raise CommandError(
             f"there is no profile {name}; there are: {known}", f"add it to {path}", code=2
         )
     return Profile(name, dict(stored[name]))
+
+
+def _local_data_dir() -> Path:
+    """Return the folder of the local cloud: ``DATA_DIR``, else that of the checkout. Raises
+    :class:`CommandError` outside of one, as after ``pipx install``."""
+    if not (local_settings.REPOSITORY / "template.yaml").exists() and "DATA_DIR" not in os.environ:
+        here = Path.cwd() / ".data"
+        if not here.exists():
+            raise CommandError(
+                "there is no local cloud here", "run it in the checkout, or set DATA_DIR", code=2
+            )
+        os.environ["DATA_DIR"] = str(here)
+    return local_settings.read().data_dir

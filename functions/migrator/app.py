@@ -49,9 +49,8 @@ def run(command: Command) -> migrations.Migrated:
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Return ``{"revision_before", "revision_after", "applied"}``. Raises ``ValueError`` for an
     event that cannot be read, and ``MigrationError``."""
-    with invocation.measured(context) as current:
-        current.result = result = _migrate(event)
-    return result
+    with invocation.measured(context):
+        return _migrate(event)
 
 
 def _migrate(event: dict[str, Any]) -> dict[str, Any]:

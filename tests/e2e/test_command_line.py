@@ -319,7 +319,7 @@ EXAMPLES = {
 }
 GROUP_EXAMPLES = [
     match[1]
-    for group in typer.main.get_command(command_line.app).commands.values()
+    for group in getattr(typer.main.get_command(command_line.app), "commands", {}).values()
     if hasattr(group, "commands")
     if (match := re.match(r"Example: ugtj (.*)$", group.epilog or ""))
 ]

@@ -68,7 +68,7 @@ def test_allowed_imports_have_no_cycle():
 
 def test_only_functions_import_the_composition_root():
     """And benchmarks and tests do, which are not deployed."""
-    for path in python_files("layers/core", "migrations", "local"):
+    for path in python_files("layers/core", "migrations", "local", "cli"):
         for name in imported_by(path):
             assert not name.startswith("ullgetthejob.bootstrap"), f"{path} imports {name}"
 
@@ -87,7 +87,12 @@ def test_domain_code_does_not_import_http():
 def test_deployed_code_does_not_import_local_or_tests():
     for path in python_files("layers/core", "functions", "migrations"):
         for name in imported_by(path):
-            assert name.split(".")[0] not in {"local", "tests", "benchmarks"}, f"{path}: {name}"
+            assert name.split(".")[0] not in {"cli", "local", "tests", "benchmarks"}, f"{path}: {name}"
+
+
+def test_local_cloud_does_not_import_the_command_line():
+    for path in python_files("local"):
+        assert not any(name.split(".")[0] == "cli" for name in imported_by(path)), path
 
 
 def test_function_is_a_short_file_of_its_own():
