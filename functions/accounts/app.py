@@ -10,6 +10,10 @@ from ullgetthejob.platform.http import USER_OR_SERVICE, Api
 
 settings.require(*settings.SERVICE_CALLS, settings.BROADCASTER_QUEUE_URL)
 
+settings.require(*settings.SERVICE_CALLS, settings.BROADCASTER_QUEUE_URL)
+
+settings.require(*settings.SERVICE_CALLS, settings.BROADCASTER_QUEUE_URL)
+
 api = Api(people, bootstrap.open_context)
 
 

@@ -14,6 +14,18 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
+settings.require(
+    *settings.SERVICE_CALLS,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
 api = Api(people, bootstrap.open_context)
 
 

@@ -19,6 +19,28 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
+settings.require(
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    *settings.SUBMIT_BUCKET,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_REDIRECT_URI,
+    settings.APP_URL,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
+settings.require(
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    *settings.SUBMIT_BUCKET,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_REDIRECT_URI,
+    settings.APP_URL,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
 
 def work(payload: dict[str, str], request_id: str) -> None:
     """Submit the account's due applications; notify again if the time was too short for all."""

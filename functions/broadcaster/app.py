@@ -13,6 +13,18 @@ settings.require(
     settings.WEBSOCKET_API_ENDPOINT,
 )
 
+settings.require(
+    settings.CONNECTION_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.WEBSOCKET_API_ENDPOINT,
+)
+
+settings.require(
+    settings.CONNECTION_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.WEBSOCKET_API_ENDPOINT,
+)
+
 
 def work(account_ids: list[str], _request_id: str) -> Collection[str]:
     """Serve the connections of all these accounts concurrently; return the accounts that failed."""

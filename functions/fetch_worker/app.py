@@ -17,6 +17,24 @@ settings.require(
     settings.FETCH_DETAILS_PER_RUN,
 )
 
+settings.require(
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.FETCH_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+    settings.FETCH_DETAILS_PER_RUN,
+)
+
+settings.require(
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.FETCH_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+    settings.FETCH_DETAILS_PER_RUN,
+)
+
 
 def work(payload: dict[str, str], request_id: str) -> None:
     """Do the due work of the search; notify again if the time was too short for all."""

@@ -11,6 +11,10 @@ from ullgetthejob.saved_searches import scheduler
 
 settings.require(settings.FETCH_QUEUE_URL, settings.FETCH_DETAILS_PER_RUN)
 
+settings.require(settings.FETCH_QUEUE_URL, settings.FETCH_DETAILS_PER_RUN)
+
+settings.require(settings.FETCH_QUEUE_URL, settings.FETCH_DETAILS_PER_RUN)
+
 
 def handler(_event: dict[str, Any], context: object) -> dict[str, int]:
     """Return the count of each step. Raises :class:`periodic.StepsFailed` after the last one."""

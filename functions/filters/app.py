@@ -16,6 +16,10 @@ from ullgetthejob.platform.http import USER_OR_SERVICE, Api
 
 settings.require(*settings.SERVICE_CALLS)
 
+settings.require(*settings.SERVICE_CALLS)
+
+settings.require(*settings.SERVICE_CALLS)
+
 api = Api(people, bootstrap.open_context)
 
 

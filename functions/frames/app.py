@@ -13,6 +13,20 @@ settings.require(
     settings.WEBSOCKET_API_ENDPOINT,
 )
 
+settings.require(
+    settings.ONE_TIME_TABLE,
+    settings.CONNECTION_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.WEBSOCKET_API_ENDPOINT,
+)
+
+settings.require(
+    settings.ONE_TIME_TABLE,
+    settings.CONNECTION_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.WEBSOCKET_API_ENDPOINT,
+)
+
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Return the response to API Gateway, which does not pass it on to the client."""

@@ -10,6 +10,10 @@ from ullgetthejob.platform.telemetry import logger, trace
 
 settings.require()
 
+settings.require()
+
+settings.require()
+
 api = Api()
 
 

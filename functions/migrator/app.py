@@ -11,6 +11,10 @@ from ullgetthejob.platform.telemetry import logger, trace
 
 settings.require()
 
+settings.require()
+
+settings.require()
+
 Revision = Annotated[str, StringConstraints(pattern=r"^(head|base|[0-9]{4}|[+-][1-9][0-9]*)$")]
 
 

@@ -23,6 +23,28 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.HH_CALLS,
+    *settings.HH_LOGIN,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_OAUTH_URL,
+    settings.HH_REDIRECT_URI,
+    settings.ONE_TIME_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.HH_CALLS,
+    *settings.HH_LOGIN,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_OAUTH_URL,
+    settings.HH_REDIRECT_URI,
+    settings.ONE_TIME_TABLE,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
 api = Api(people, bootstrap.open_context_with_hh)
 
 

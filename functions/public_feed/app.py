@@ -15,6 +15,22 @@ settings.require(
     settings.BFF_BROADCAST,
 )
 
+settings.require(
+    settings.ORCHESTRATOR_SECRET,
+    settings.LEASE_TABLE,
+    settings.PUBLIC_FEED_QUEUE_URL,
+    settings.API_BASE_URL,
+    settings.BFF_BROADCAST,
+)
+
+settings.require(
+    settings.ORCHESTRATOR_SECRET,
+    settings.LEASE_TABLE,
+    settings.PUBLIC_FEED_QUEUE_URL,
+    settings.API_BASE_URL,
+    settings.BFF_BROADCAST,
+)
+
 
 def work(_payload: dict[str, str], request_id: str) -> None:
     """Post the due vacancies; notify again if the time was too short for all."""

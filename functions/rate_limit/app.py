@@ -23,6 +23,20 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.SUBMIT_BUCKET,
+    settings.ADMIN_SECRET,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.SUBMIT_BUCKET,
+    settings.ADMIN_SECRET,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
 api = Api(people, bootstrap.open_context)
 
 

@@ -18,6 +18,22 @@ settings.require(
     settings.WEBSOCKET_URL,
 )
 
+settings.require(
+    *settings.SERVICE_CALLS,
+    settings.ONE_TIME_TABLE,
+    settings.API_BASE_URL,
+    settings.BFF_BROADCAST,
+    settings.WEBSOCKET_URL,
+)
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    settings.ONE_TIME_TABLE,
+    settings.API_BASE_URL,
+    settings.BFF_BROADCAST,
+    settings.WEBSOCKET_URL,
+)
+
 api = Api(people)
 
 

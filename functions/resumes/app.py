@@ -17,6 +17,24 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
+settings.require(
+    *settings.USER_TOKENS,
+    *settings.HH_CALLS,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_REDIRECT_URI,
+    settings.APP_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
+settings.require(
+    *settings.USER_TOKENS,
+    *settings.HH_CALLS,
+    settings.TOKEN_KEY_ID_PREVIOUS,
+    settings.HH_REDIRECT_URI,
+    settings.APP_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
 api = Api(people, bootstrap.open_context_with_hh)
 
 

@@ -17,6 +17,24 @@ settings.require(
     settings.PUBLIC_FEED_QUEUE_URL,
 )
 
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.FETCH_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+)
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.HH_CALLS,
+    *settings.HH_APPLICATION,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.FETCH_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+)
+
 api = Api(people, bootstrap.open_context_with_hh)
 
 

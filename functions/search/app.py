@@ -11,6 +11,10 @@ from ullgetthejob.vacancies.search import JobAnswer, SearchAnswer, read, search
 
 settings.require(*settings.SERVICE_CALLS, *settings.HH_CALLS, *settings.HH_APPLICATION)
 
+settings.require(*settings.SERVICE_CALLS, *settings.HH_CALLS, *settings.HH_APPLICATION)
+
+settings.require(*settings.SERVICE_CALLS, *settings.HH_CALLS, *settings.HH_APPLICATION)
+
 api = Api(people, bootstrap.open_context_with_hh)
 
 

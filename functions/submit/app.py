@@ -15,6 +15,20 @@ settings.require(
     settings.BROADCASTER_QUEUE_URL,
 )
 
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.SUBMIT_BUCKET,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.SUBMIT_BUCKET,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
+
 api = Api(people, bootstrap.open_context)
 
 

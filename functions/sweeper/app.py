@@ -22,6 +22,20 @@ settings.require(
     settings.PUBLIC_FEED_QUEUE_URL,
 )
 
+settings.require(
+    *settings.SUBMIT_BUCKET,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+)
+
+settings.require(
+    *settings.SUBMIT_BUCKET,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+    settings.PUBLIC_FEED_QUEUE_URL,
+)
+
 MOST = sweep.BATCH
 
 

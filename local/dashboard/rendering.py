@@ -80,6 +80,11 @@ def clock_time(value: datetime | None, form: str = "%d %b %H:%M:%S") -> str:
     return "–" if value is None else value.astimezone(UTC).strftime(form)
 
 
+def clock_milliseconds(value: datetime) -> str:
+    """Return a time of the day in UTC, with milliseconds."""
+    return value.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -95,6 +100,7 @@ def _environment() -> Environment:
         "bytes": size,
         "age": age,
         "at": clock_time,
+        "clock": clock_milliseconds,
     }
     return environment
 

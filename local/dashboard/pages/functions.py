@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from local.dashboard import activity
 from local.dashboard.page import PATH, NotFound, Page
-from local.dashboard.pages.requests import describe
 from local.dashboard.tables import Column, table
 from local.dashboard.trail import percentile
+from local.dashboard.waterfall import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,11 +21,14 @@ function draw(part) {
       width: Math.max(260, place.clientWidth),
       height: 190,
       scales: { y: { range: (_, __, max) => [0, max || 1] }, ms: { range: (_, __, max) => [0, max || 1] } },
-      axes: [axis, { ...axis, size: 46 }, { ...axis, scale: "ms", side: 1, size: 60, values: (_, ticks) => ticks.map((tick) => tick + " ms"), grid: { show: false } }],
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+      legend: { live: false },
+      cursor: { show: false },
+      axes: [{ ...axis, values: "{HH}:{mm}", space: 70 }, { ...axis, size: 46 }, { ...axis, scale: "ms", side: 1, size: 76, values: (_, ticks) => ticks.map((tick) => tick + " ms"), grid: { show: false } }],
       series: [
         {},
-        { label: "requests / s", stroke: of("--link"), fill: of("--plain-soft"), width: 1.5 },
-        { label: "errors / s", stroke: of("--bad"), width: 1.5 },
+        { label: "requests / s", stroke: of("--link"), fill: of("--plain-soft"), width: 1.5, points: { show: false } },
+        { label: "errors / s", stroke: of("--bad"), width: 1.5, points: { show: false } },
         { label: "median, ms", scale: "ms", stroke: of("--function"), width: 1, spanGaps: true },
       ],
     }, data, place);
