@@ -156,13 +156,15 @@ async def _serving_core(
         data_dir=settings.data_dir,
         logs=logs,
     )
+    origin = f"http://localhost:{settings.port}"
     dashboard = Dashboard(
-        local_system.describe(template, functions, sources, services, environments, logs.folder)
+        local_system.describe(
+            template, functions, sources, services, environments, logs.folder, origin
+        )
     )
     gateway = Gateway(template, functions, logs, services.status, connect, sources, dashboard)
     await gateway.start(listeners)
     sources.start()
-    origin = f"http://localhost:{settings.port}"
     try:
         yield Cloud(
             origin,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from local.clock import LocalClock
 from local.dashboard.system import System
 from local.dashboard.trail import Trail
+from local.dev_connect.core import Core
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +27,10 @@ def describe(
     services: Services,
     environments: Mapping[str, Mapping[str, str]],
     logs: Path,
+    origin: str,
 ) -> System:
     """Return the system that the dashboard shows. *environments*: the variables of functions;
-    *logs*: the folder of the logs."""
+    *logs*: the folder of the logs; *origin*: of the API."""
 
     def setting(name: str, default: str) -> str:
         found = (environment.get(name) for environment in environments.values())
@@ -46,6 +48,7 @@ def describe(
         aws=services.addresses["AWS_ENDPOINT_URL"],
         hh=None if services.settings.hh_api_url else services.addresses["HH_API_URL"],
         database_url=services.addresses["DATABASE_URL"],
+        core=lambda: Core(origin, setting("ORCHESTRATOR_SECRET", "")),
         bucket=(
             int(setting("RATE_LIMIT_SUBMIT_CAPACITY", "20")),
             float(setting("RATE_LIMIT_SUBMIT_PER_HOUR", "8")),

@@ -25,7 +25,8 @@ class Page:
     *read* is called with the system, the query and the rest of the path, and returns the values of
     the template: *template*, or *detail* where the path has a rest. *actions*: the functions of its
     buttons by name; they return a sentence that says what was done, or raise
-    :class:`~local.dashboard.system.Refused`.
+    :class:`~local.dashboard.system.Refused`. *is_live*: whether the stream reads it again; not
+    where reading calls hh.ru.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Page:
     template: str
     read: Read
     detail: str = "problem.html"
+    is_live: bool = True
     actions: Mapping[str, Action] = field(default_factory=dict)
 
     @property

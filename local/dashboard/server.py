@@ -24,7 +24,7 @@ from aiohttp import web
 
 from local import browsers
 from local.dashboard.page import PATH, NotFound, Page
-from local.dashboard.pages import database, functions, hh, now, people, queues, requests
+from local.dashboard.pages import apply, database, functions, hh, now, people, queues, requests
 from local.dashboard.rendering import render
 from local.dashboard.system import Refused
 from local.gateway import body
@@ -39,7 +39,7 @@ STATIC = Path(__file__).with_name("static")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGES: tuple[Page, ...] = (
     *(now.PAGE, requests.PAGE, functions.PAGE, database.PAGE),
-    *(queues.PAGE, people.PAGE, hh.PAGE),
+    *(queues.PAGE, people.PAGE, hh.PAGE, apply.PAGE),
 )
 HEADERS = {
     "Cache-Control": "no-store",
@@ -140,7 +140,9 @@ class Dashboard:
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send the changed parts of the page ``?of=`` until the browser leaves."""
         target = urlsplit(request.query.get("of", PATH))
-        if not self.serves(target.path):
+        name = target.path.removeprefix(PATH).strip("/").partition("/")[0]
+        page = self._pages.get(name or now.PAGE.name)
+        if not self.serves(target.path) or page is None or not page.is_live:
             return web.Response(status=HTTPStatus.BAD_REQUEST, headers=HEADERS)
         response = web.StreamResponse(
             headers=HEADERS | {"Content-Type": "text/event-stream; charset=utf-8"}

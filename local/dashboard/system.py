@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.dashboard.trail import Trail
+    from local.dev_connect.core import Core
     from local.event_sources.service import EventSources
     from local.functions.service import LambdaService
     from local.template.resources import Template
@@ -37,7 +38,7 @@ class Refused(Exception):
 class System:
     """Handles of the running cloud. *hh*: the sandbox's address, ``None`` with another hh.ru;
     *bucket*: capacity and tokens an hour of the bucket of applications; *pace*: calls to hh.ru per
-    second."""
+    second; *core*: returns a client of the API, as the BFF has one."""
 
     template: Template
     functions: LambdaService
@@ -49,6 +50,7 @@ class System:
     aws: str
     hh: str | None
     database_url: str
+    core: Callable[[], Core]
     bucket: tuple[int, float]
     pace: float
     started: float = field(default_factory=time.monotonic)

@@ -76,10 +76,13 @@ if (new URLSearchParams(location.search).has("note")) {
   address.searchParams.delete("note");
   history.replaceState(null, "", address);
 }
-let source = follow();
-document.addEventListener("visibilitychange", () => { // nothing is sent to a hidden page
-  if (document.hidden) { source.close(); } else { source.close(); source = follow(); }
-});
+if (document.body.dataset.livePage === "yes") {
+  let source = follow();
+  document.addEventListener("visibilitychange", () => { // nothing is sent to a hidden page
+    source.close();
+    if (!document.hidden) source = follow();
+  });
+}
 addEventListener("resize", () => charts.forEach((chart) => {
   chart.setSize({ width: Math.max(260, chart.root.parentElement.clientWidth), height: 190 });
 }));
