@@ -11,6 +11,7 @@ END, REPORT), which name the invocation by its RequestId.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from local.dashboard.log_tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 LINES_KEPT = 20_000
@@ -32,6 +33,7 @@ REQUESTS_KEPT = 5_000
 INVOCATIONS_KEPT = 2_000  # of each function
 REQUEST_IDS_KEPT = 20_000
 SHORTEST_INTERVAL_S = 0.3  # between two reads of the files
+SLICE_S = 0.02  # of work on lines, before others are served
 
 CHANGES = frozenset(
     f"{subject} changed"
@@ -143,20 +145,35 @@ class Trail:
         async with self._lock:
             if time.monotonic() - self._read_at < SHORTEST_INTERVAL_S:
                 return
-            begun = time.thread_time()
             new: list[tuple[str, str, str]] = []
             for path in sorted(self._folder.glob("*.log")):
-                tail = self._tails.setdefault(path.stem, Tail(path))
-                for text in tail.read_lines():
-                    at, _, rest = text.partition(" ")
-                    new.append((at, path.stem, rest))
-                await asyncio.sleep(0)  # the gateway answers others between two files
+                with self._measured():
+                    tail = self._tails.setdefault(path.stem, Tail(path))
+                    for text in tail.read_lines():
+                        at, _, rest = text.partition(" ")
+                        new.append((at, path.stem, rest))
             new.sort(key=lambda entry: entry[0])
-            for number, entry in enumerate(new):
-                self._add(*entry)
-                if number % 200 == 199:
-                    await asyncio.sleep(0)
+            lines = iter(new)
+            while self._add_some(lines):
+                await asyncio.sleep(0)  # the gateway serves others in between
             self._read_at = time.monotonic()
+
+    def _add_some(self, lines: Iterator[tuple[str, str, str]]) -> bool:
+        """Add lines for :data:`SLICE_S`; return whether there may be more."""
+        with self._measured():
+            end = time.perf_counter() + SLICE_S
+            for number, line in enumerate(lines):
+                self._add(*line)
+                if number % 50 == 49 and time.perf_counter() > end:
+                    return True
+        return False
+
+    @contextlib.contextmanager
+    def _measured(self) -> Iterator[None]:
+        begun = time.thread_time()
+        try:
+            yield
+        finally:
             self.spent_s += time.thread_time() - begun
 
     # ── one line ─────────────────────────────────────────────────────────────────────────────
