@@ -4,7 +4,8 @@
 measures the processor time of the process that serves the gateway, of a core: before the first
 visit, with one page open, and after it was closed. Then 1,000 clients each send the same request
 again and again, once without the dashboard and once with it; every page is opened in turn
-meanwhile. A request is dropped if it gets no answer at all, or one that says so (502, 504).
+meanwhile. After a 5xx (the function's concurrency is in use) a client waits for 1, 2 and 4 s, as
+the BFF does. A request is dropped if it gets no answer at all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ IDLE_S = 15.0
 PATH = "/dev/dashboard"
 PAGES = ("", "/requests", "/functions", "/database", "/queues", "/people", "/hh")
 REQUEST = "/api/v1/system/health"
+WAITS_S = (1, 2, 4)  # the BFF's, after a 5xx
 
 
 def gateway_process(port: int) -> psutil.Process:
@@ -66,11 +68,15 @@ async def measure_cost(url: str, process: psutil.Process, seconds: float) -> dic
 
 
 async def _send(session: aiohttp.ClientSession, url: str, end: float, seen: Counter[Any]) -> None:
+    refused = 0
     while time.monotonic() < end:
         try:
             async with session.get(url + REQUEST) as response:
                 await response.read()
                 seen[response.status] += 1
+            refused = refused + 1 if response.status >= 500 else 0
+            if refused:
+                await asyncio.sleep(WAITS_S[min(refused, len(WAITS_S)) - 1])
         except (aiohttp.ClientError, TimeoutError) as error:
             seen[type(error).__name__] += 1
 

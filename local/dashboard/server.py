@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 import secrets
+import threading
 import time
 from collections import OrderedDict
 from http import HTTPStatus
@@ -61,6 +62,7 @@ class Dashboard:
         self._pages = {page.name: page for page in PAGES}
         self._notes: OrderedDict[str, tuple[str, bool]] = OrderedDict()
         self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._static = {
             path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in TYPES
         }
@@ -72,6 +74,8 @@ class Dashboard:
     async def stop(self) -> None:
         """End all streams."""
         self._stopping.set()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle a request to one of its paths."""
@@ -98,7 +102,20 @@ class Dashboard:
     # ── pages ────────────────────────────────────────────────────────────────────────────────
 
     async def _render(self, path: str, query: dict[str, str]) -> tuple[int, str]:
-        """Return the status and the HTML of the page at *path*."""
+        """Return the status and the HTML of the page at *path*.
+
+        Pages are read in a thread with a loop of its own, which the first visit starts: the
+        gateway's loop may be busy with a thousand requests, and each step of a page would wait for
+        all of them.
+        """
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="dashboard", daemon=True).start()
+        rendering = asyncio.run_coroutine_threadsafe(self._read_page(path, query), self._loop)
+        return await asyncio.wrap_future(rendering)
+
+    async def _read_page(self, path: str, query: dict[str, str]) -> tuple[int, str]:
+        """Read and render a page, in the dashboard's own thread."""
         name, _, argument = path.removeprefix(PATH).strip("/").partition("/")
         page = self._pages.get(name or now.PAGE.name)
         note, note_is_bad = self._notes.get(query.pop("note", ""), ("", False))

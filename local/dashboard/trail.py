@@ -33,7 +33,7 @@ REQUESTS_KEPT = 5_000
 INVOCATIONS_KEPT = 2_000  # of each function
 REQUEST_IDS_KEPT = 20_000
 SHORTEST_INTERVAL_S = 0.3  # between two reads of the files
-SLICE_S = 0.02  # of work on lines, before others are served
+SLICE_S = 0.05  # of work on lines, before another page goes on
 
 CHANGES = frozenset(
     f"{subject} changed"
@@ -155,7 +155,7 @@ class Trail:
             new.sort(key=lambda entry: entry[0])
             lines = iter(new)
             while self._add_some(lines):
-                await asyncio.sleep(0)  # the gateway serves others in between
+                await asyncio.sleep(0)
             self._read_at = time.monotonic()
 
     def _add_some(self, lines: Iterator[tuple[str, str, str]]) -> bool:

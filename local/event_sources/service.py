@@ -118,13 +118,18 @@ class EventSources:
         if self._sqs is not None:
             with contextlib.suppress(SqsUnavailable):
                 counts.update(await self._sqs.counts(queue.url))
+        return {**counts, **self.queue_facts(logical_id)}
+
+    def queue_facts(self, logical_id: str) -> dict[str, Any]:
+        """Return what is known of a queue without asking SQS: done, failed, dead_letters (the name
+        of its dead-letter queue) and functions."""
+        queue = self._template.queues[logical_id]
         totals = Counter(done=0, failed=0)
         for name, poller in self._pollers:
             if name == logical_id:
                 totals.update(done=poller.done, failed=poller.failed)
         by_arn = {queue.arn: queue.name for queue in self._template.queues.values()}
         return {
-            **counts,
             **totals,
             "dead_letters": by_arn.get(queue.dead_letter_arn or ""),
             "functions": [

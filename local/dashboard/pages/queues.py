@@ -53,8 +53,10 @@ RULES = (
 async def read(system: System, query: Mapping[str, str], _argument: str) -> dict[str, Any]:
     """Return the values of the template. Raises :class:`Refused`."""
     messages = await system.messages()
-    status = (await system.sources.status())["queues"]
-    queues = [_queue_row(name, status[name], messages.get(name, [])) for name in status]
+    queues = [
+        _queue_row(queue.name, system.sources.queue_facts(name), messages.get(queue.name, []))
+        for name, queue in system.template.queues.items()
+    ]
     dead_queues = _dead_letter_queues(system)
     dead = [
         _dead_letter_row(name, message)
