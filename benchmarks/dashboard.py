@@ -120,7 +120,9 @@ async def measure(url: str, clients: int, idle_s: float) -> None:
         print(f"{clients} requests running, {name}: {total / ROUND_S:.0f} a second: {answers}")
         if took:
             worst, median = max(took), statistics.median(took)
-            print(f"  {len(took)} pages: median {median:.2f} s, slowest {worst:.2f} s")
+            late = sum(seconds > 1 for seconds in took)
+            times = f"median {median:.2f} s, slowest {worst:.2f} s, {late} over 1 s"
+            print(f"  {len(took)} pages: {times}")
 
 
 def main() -> None:
