@@ -217,6 +217,10 @@ bench-search-burst: $(READY) ## Measure fifty searches at once, equal and differ
 bench-broadcast: $(READY) ## Send 4 KB to 1,000 sockets over TLS, compared with boto3 with 32 threads
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.broadcast
 
+.PHONY: bench-dashboard
+bench-dashboard: $(READY) ## Measure what the dashboard costs, and its answers while 1,000 requests run
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.dashboard
+
 .PHONY: bench-store
 bench-store: $(READY) ## Store 2,000 vacancies, nine in ten unchanged, compared with executemany
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.store

@@ -13,10 +13,11 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.sqs.models import sqs_backends
 
 from local import browsers
+from local.aws_queues import list_messages
 from local.template.cloudformation import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from moto.dynamodb.models import DynamoDBBackend
@@ -40,6 +41,11 @@ _BROWSER_HEADERS = {  # by their WSGI names
     "HTTP_ORIGIN": "Origin",
     "HTTP_SEC_FETCH_SITE": "Sec-Fetch-Site",
     "HTTP_SEC_FETCH_MODE": "Sec-Fetch-Mode",
+}
+
+_LOCAL: dict[str, Callable[[], dict[str, Any]]] = {  # paths that AWS does not have
+    "/_local/health": lambda: {"status": "ok"},
+    "/_local/queues": lambda: {"queues": list_messages()},
 }
 
 _AwsItem = dict[str, Any]
@@ -113,9 +119,8 @@ class DurableDynamoDB:
             return [b"a page of another site sent this\n"]
         if environ.get("CONTENT_LENGTH"):
             _body(environ)  # a body that never arrives completely ends here, without an effect
-        if environ["PATH_INFO"] == "/_local/health":
-            start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b"ok\n"]
+        if environ["PATH_INFO"] in _LOCAL:
+            return _respond(_LOCAL[environ["PATH_INFO"]](), start_response)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target == _SEND and (sent := _send_message(json.loads(_body(environ)))) is not None:
             return _respond(sent, start_response)

@@ -36,6 +36,33 @@ def create_queues(queues: Iterable[Queue]) -> None:
             backend.set_queue_attributes(queue.name, {"RedrivePolicy": json.dumps(redrive)})
 
 
+def list_messages() -> dict[str, list[dict[str, Any]]]:
+    """Return the messages of each queue by its name, the oldest first, without receiving them.
+
+    ``state`` is visible, in_flight or delayed; ``sent_at`` is in ms since the epoch.
+    """
+    now_ms = time.time() * 1000
+    return {
+        name: [_describe(message, now_ms) for message in list(queue._messages)]
+        for name, queue in sqs_backends[ACCOUNT_ID][REGION].queues.items()
+    }
+
+
+def _describe(message: Message, now_ms: float) -> dict[str, Any]:
+    state = "visible"
+    if message.delayed_until > now_ms:
+        state = "delayed"
+    elif message.visible_at > now_ms:
+        state = "in_flight"
+    return {
+        "id": message.id,
+        "body": message.body,
+        "sent_at": message.sent_timestamp,
+        "received": message.approximate_receive_count,
+        "state": state,
+    }
+
+
 _CHANGING_METHODS = (
     *("send_message", "send_message_batch", "purge_queue"),
     *("delete_message", "delete_message_batch"),

@@ -55,6 +55,15 @@ def refusal(method: str, headers: Mapping[str, str]) -> str | None:
     return None
 
 
+def is_same_origin(headers: Mapping[str, str]) -> bool:
+    """Return whether a form of a page of this very server was sent. *headers*: as above."""
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc == headers.get("Host")
+
+
 def _hostname(url: str) -> str:
     """Return the host of a URL in lower case; empty if it has none or is invalid."""
     try:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from local import browsers
 from local.child import Lifeline
+from local.dashboard import local_system
+from local.dashboard.server import Dashboard
 from local.dev_connect import demo
 from local.dev_connect.core import Core, CoreRefused
 from local.dev_connect.page import ConnectPage
@@ -154,10 +156,15 @@ async def _serving_core(
         data_dir=settings.data_dir,
         logs=logs,
     )
-    gateway = Gateway(template, functions, logs, services.status, connect, sources)
+    origin = f"http://localhost:{settings.port}"
+    dashboard = Dashboard(
+        local_system.describe(
+            template, functions, sources, services, environments, logs.folder, origin
+        )
+    )
+    gateway = Gateway(template, functions, logs, services.status, connect, sources, dashboard)
     await gateway.start(listeners)
     sources.start()
-    origin = f"http://localhost:{settings.port}"
     try:
         yield Cloud(
             origin,
@@ -279,6 +286,7 @@ def _welcome(settings: Settings, cloud: Cloud, took_s: float) -> str:
     return f"""
 Ready in {took_s:.1f} s.
 
+  Dashboard  {origin}/dev/dashboard
   API        {origin}
   API docs   {origin}/_local/docs
   WebSocket  {cloud.websocket_url}

@@ -74,6 +74,17 @@ class Core:
         body = {"user_id": user_id, "search": search, "name": name, "interval_seconds": interval_s}
         return await self._call("POST", "/api/schedules", body=body)
 
+    async def search(self, text: str, per_page: int) -> dict[str, Any]:
+        """Return a page of jobs at hh.ru: ``jobs`` and ``found``."""
+        return await self._call(
+            "POST", "/api/jobs/search", body={"text": text, "per_page": per_page}
+        )
+
+    async def submit(self, user_id: str, vacancy_id: str, letter: str) -> dict[str, Any]:
+        """Hand in the user's application to a vacancy; returns ``application_id`` and ``state``."""
+        body = {"user_id": user_id, "job_external_id": vacancy_id, "cover_letter": letter}
+        return await self._call("POST", "/api/applications/submit", body=body)
+
     async def ticket(self, user_id: str) -> dict[str, Any]:
         """Return a ticket for the user's WebSocket: ``ticket``, ``url``, ``expires_at``."""
         return await self._call("POST", "/api/realtime/ticket", body={"user_id": user_id})
@@ -109,7 +120,7 @@ class Core:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             error_type = type(error).__name__
             raise CoreRefused(503, error_type, "Core gave no answer that can be read") from None
-        if status not in (HTTPStatus.OK, HTTPStatus.CREATED):
+        if status not in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
             # Errors of API Gateway itself hold a message alone.
             code = str(reply.get("error", f"status {status}"))
             raise CoreRefused(status, code, str(reply.get("message", "Core refused")))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from local import browsers
 from local.dev_connect import html
 from local.dev_connect.core import Core, CoreRefused
 
@@ -70,7 +71,7 @@ class ConnectPage:
         if request.method != ("GET" if action is None else "POST"):
             return self._html("<p>Method not allowed</p>", HTTPStatus.METHOD_NOT_ALLOWED)
         if action is not None:
-            if not _is_same_origin(request):
+            if not browsers.is_same_origin(request.headers):
                 return self._html(html.not_connected("Another site sent this."), 403)
             return await action(request)
         if self._has_other_loopback_name(request):
@@ -199,15 +200,6 @@ async def _person(core: Core, session: str, jwt: str) -> html.Connected | None:
         account = await core.account(session, jwt)
         return html.Connected(session, jwt, account, refusal=str(refused))
     return html.Connected(session, jwt, account, resumes)
-
-
-def _is_same_origin(request: web.BaseRequest) -> bool:
-    """Return whether a form of this page was sent, not one of another site."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site == "same-origin"
-    origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc == request.host
 
 
 def _session(request: web.BaseRequest) -> str | None:

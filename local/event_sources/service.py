@@ -86,18 +86,31 @@ class EventSources:
 
     async def status(self) -> dict[str, Any]:
         """Return rules and queues by name. Counts are ``None`` where SQS does not answer."""
-        states = self._rules.status()
         return {
-            "rules": {
-                rule.name: {"function": function.name, **states[rule.name]}
-                for function in self._template.functions.values()
-                for rule in function.rules
-            },
+            "rules": self.rules_status(),
             "queues": {
                 queue.name: await self._queue_status(logical_id)
                 for logical_id, queue in self._template.queues.items()
             },
         }
+
+    def rules_status(self) -> dict[str, dict[str, object]]:
+        """Return the rules by name: function, expression, enabled, next, fired, unfinished."""
+        states = self._rules.status()
+        return {
+            rule.name: {"function": function.name, **states[rule.name]}
+            for function in self._template.functions.values()
+            for rule in function.rules
+        }
+
+    def fire_rule(self, name: str) -> None:
+        """Fire the rule *name* now. Raises :class:`NoSuchRule` and :class:`RuleBusy`."""
+        self._rules.fire(name)
+
+    @property
+    def sqs(self) -> Sqs | None:
+        """Return the client of SQS, once started."""
+        return self._sqs
 
     async def _queue_status(self, logical_id: str) -> dict[str, Any]:
         queue = self._template.queues[logical_id]
@@ -105,13 +118,18 @@ class EventSources:
         if self._sqs is not None:
             with contextlib.suppress(SqsUnavailable):
                 counts.update(await self._sqs.counts(queue.url))
+        return {**counts, **self.queue_facts(logical_id)}
+
+    def queue_facts(self, logical_id: str) -> dict[str, Any]:
+        """Return what is known of a queue without asking SQS: done, failed, dead_letters (the name
+        of its dead-letter queue) and functions."""
+        queue = self._template.queues[logical_id]
         totals = Counter(done=0, failed=0)
         for name, poller in self._pollers:
             if name == logical_id:
                 totals.update(done=poller.done, failed=poller.failed)
         by_arn = {queue.arn: queue.name for queue in self._template.queues.values()}
         return {
-            **counts,
             **totals,
             "dead_letters": by_arn.get(queue.dead_letter_arn or ""),
             "functions": [
@@ -141,7 +159,7 @@ class EventSources:
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return _refused(403, "another site sent this")
         try:
-            self._rules.fire(name)
+            self.fire_rule(name)
         except NoSuchRule:
             return _refused(404, f"there is no rule {name}")
         except RuleBusy:

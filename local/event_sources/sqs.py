@@ -55,6 +55,19 @@ class Sqs:
             ]
             await self._call("DeleteMessageBatch", {"QueueUrl": queue_url, "Entries": entries})
 
+    async def send(self, queue_url: str, body: str, attributes: dict[str, Any]) -> None:
+        """Send a message. *attributes*: its message attributes, as :meth:`receive` returns them."""
+        request: dict[str, Any] = {"QueueUrl": queue_url, "MessageBody": body}
+        if attributes:
+            request["MessageAttributes"] = attributes
+        await self._call("SendMessage", request)
+
+    async def release(self, queue_url: str, receipt_handles: list[str]) -> None:
+        """Make received messages visible again."""
+        for handle in receipt_handles:
+            request = {"QueueUrl": queue_url, "ReceiptHandle": handle, "VisibilityTimeout": 0}
+            await self._call("ChangeMessageVisibility", request)
+
     async def counts(self, queue_url: str) -> dict[str, int]:
         """Return how many messages are ``visible``, ``in_flight`` and ``delayed``."""
         names = {

@@ -1,7 +1,8 @@
 """API Gateway on a laptop: the HTTP API of the template in front of its functions.
 
 The same port serves the WebSocket API (:mod:`local.gateway.websocket`), the status page ``GET
-/_local/``, the page of :mod:`local.dev_connect` and the controls of :mod:`local.event_sources`.
+/_local/``, the pages of :mod:`local.dev_connect` and :mod:`local.dashboard`, and the controls of
+:mod:`local.event_sources`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
 
+    from local.dashboard.server import Dashboard
     from local.dev_connect.page import ConnectPage
     from local.event_sources.service import EventSources
     from local.functions.logs import Logs
@@ -72,6 +74,7 @@ class Gateway:
         status: Callable[[], dict[str, Any]] = dict,
         connect: ConnectPage | None = None,
         event_sources: EventSources | None = None,
+        dashboard: Dashboard | None = None,
         integration_limit_s: float = INTEGRATION_LIMIT_S,
         websocket_limits: Limits = Limits(),  # noqa: B008  frozen
     ) -> None:
@@ -82,6 +85,7 @@ class Gateway:
         self._status = status
         self._connect = connect
         self._event_sources = event_sources
+        self._dashboard = dashboard
         self._limit_s = integration_limit_s
         self._throttles = Throttles(
             self._api.throttle_rate, self._api.throttle_burst, self._api.route_throttles
@@ -108,6 +112,8 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop serving."""
+        if self._dashboard is not None:
+            await self._dashboard.stop()
         if self._websocket is not None:
             await self._websocket.stop()
         if self._runner is not None:
@@ -127,15 +133,21 @@ class Gateway:
             refusal = browsers.refusal(request.method, request.headers)
             if refusal is not None:
                 return web.json_response({"message": refusal}, status=403)
-        if self._connect is not None and self._connect.serves(path):
-            return await self._connect.answer(request)
-        if self._event_sources is not None and self._event_sources.serves(path):
-            return await self._event_sources.answer(request)
+            found = await self._serve_local(path, request)
+            if found is not None:
+                return found
+        return await self._serve_route(request)
+
+    async def _serve_local(self, path: str, request: web.BaseRequest) -> web.StreamResponse | None:
+        """Return the response of a page that the cloud does not have, ``None`` for other paths."""
+        for local in (self._connect, self._event_sources, self._dashboard):
+            if local is not None and local.serves(path):
+                return await local.answer(request)
         if path == "/_local/docs":
             return web.Response(text=_api_docs(), content_type="text/html")
         if path in ("/_local", "/_local/"):
             return await self._status_page()
-        return await self._serve_route(request)
+        return None
 
     async def _status_page(self) -> web.Response:
         sources = await self._event_sources.status() if self._event_sources else {}

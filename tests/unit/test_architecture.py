@@ -87,7 +87,9 @@ def test_domain_code_does_not_import_http():
 def test_deployed_code_does_not_import_local_or_tests():
     for path in python_files("layers/core", "functions", "migrations"):
         for name in imported_by(path):
-            assert name.split(".")[0] not in {"cli", "local", "tests", "benchmarks"}, f"{path}: {name}"
+            assert name.split(".")[0] not in {"cli", "local", "tests", "benchmarks"}, (
+                f"{path}: {name}"
+            )
 
 
 def test_local_cloud_does_not_import_the_command_line():

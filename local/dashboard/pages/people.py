@@ -1,0 +1,237 @@
+"""*People*: each person's access, limits, searches, campaigns, applications and sockets.
+
+Names, letters and search texts are not read: a person's page may be open on any screen.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from local.dashboard import decisions
+from local.dashboard.bucket import Bucket
+from local.dashboard.page import PATH, NotFound, Page
+from local.dashboard.tables import Column, table
+from ullgetthejob.rate_limits.daily_limit import DAY, DAY_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.dashboard.system import System
+
+SELECT_PEOPLE = """
+    SELECT a.id, a.access_state, a.access_reason, a.access_until, a.created_at, a.last_event_seq,
+           (SELECT count(*) FROM users u WHERE u.account_id = a.id) AS sessions,
+           (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
+           (SELECT count(*) FROM campaigns c WHERE c.account_id = a.id) AS campaigns,
+           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id) AS applications,
+           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id
+              AND l.hh_state = 'invitation') AS invited,
+           (SELECT count(*) FROM application_attempts t
+              LEFT JOIN application_outcomes o ON o.attempt_id = t.id
+            WHERE t.account_id = a.id AND t.at > %(since)s AND coalesce(o.counts, true)) AS today
+    FROM accounts a
+"""
+SELECT_SEARCHES = """
+    SELECT s.id, s.interval_seconds, s.paused, s.next_run_at,
+           (SELECT count(*) FROM account_vacancies v WHERE v.saved_search_id = s.id) AS told,
+           r.state, r.found, r.new, r.calls, r.started_at, r.reason
+    FROM saved_searches s LEFT JOIN LATERAL (
+        SELECT * FROM fetch_runs f WHERE f.query_id = s.query_id
+        ORDER BY f.started_at DESC NULLS LAST LIMIT 1) r ON true
+    WHERE s.account_id = %(account_id)s
+"""
+SELECT_RUNS = """
+    SELECT DISTINCT f.id, f.state, f.trigger, f.reason, f.is_full, f.found, f.new, f.changed,
+           f.failed, f.calls, f.attempts, f.started_at, f.finished_at
+    FROM fetch_runs f JOIN saved_searches s ON s.query_id = f.query_id
+    WHERE s.account_id = %(account_id)s ORDER BY f.started_at DESC NULLS LAST LIMIT 200
+"""
+SELECT_CAMPAIGNS = """
+    SELECT c.workflow_id, c.state, c.job_count, c.created_at,
+           count(q.id) AS items,
+           count(q.id) FILTER (WHERE q.status = 'submitted') AS submitted,
+           count(q.id) FILTER (WHERE q.status = 'pending') AS pending,
+           count(q.id) FILTER (WHERE q.status = 'failed') AS failed
+    FROM campaigns c LEFT JOIN application_queue q ON q.workflow_id = c.workflow_id
+    WHERE c.account_id = %(account_id)s GROUP BY c.workflow_id
+"""
+SELECT_APPLICATIONS = """
+    SELECT id, vacancy_id, state, reason, due_at, updated_at, hh_state, hh_viewed, by_hand,
+           resume_reason, submitted_at, created_at
+    FROM application_ledger WHERE account_id = %(account_id)s ORDER BY updated_at DESC LIMIT 2000
+"""
+PEOPLE = (
+    Column("id", "Account", "code"),
+    Column("access", "Access", "badge"),
+    Column("tokens", "Tokens", "int"),
+    Column("next_token", "Next token in", "age"),
+    Column("today", "In 24 h, of 200", "int"),
+    Column("searches", "Searches", "int"),
+    Column("campaigns", "Campaigns", "int"),
+    Column("applications", "Applications", "int"),
+    Column("invited", "Invited", "int"),
+    Column("sockets", "Sockets", "int"),
+    Column("sessions", "Sessions", "int"),
+)
+SEARCHES = (
+    Column("id", "Search", "code"),
+    Column("state", "Last run", "badge"),
+    Column("found", "Found", "int"),
+    Column("new", "New", "int"),
+    Column("told", "Told, in all", "int"),
+    Column("calls", "Calls", "int"),
+    Column("started_at", "Started", "time"),
+    Column("next_run_at", "Next", "time"),
+    Column("interval_seconds", "Every", "age"),
+    Column("paused", "Paused", "badge"),
+)
+RUNS = (
+    Column("started_at", "Started", "time"),
+    Column("state", "State", "badge"),
+    Column("trigger", "Trigger"),
+    Column("found", "Found", "int"),
+    Column("new", "New", "int"),
+    Column("changed", "Changed", "int"),
+    Column("failed", "Failed", "int"),
+    Column("calls", "Calls", "int"),
+    Column("attempts", "Attempts", "int"),
+    Column("reason", "Reason"),
+)
+CAMPAIGNS = (
+    Column("workflow_id", "Campaign", "code"),
+    Column("state", "State", "badge"),
+    Column("items", "Vacancies", "int"),
+    Column("submitted", "Submitted", "int"),
+    Column("pending", "Waiting", "int"),
+    Column("failed", "Not sent", "int"),
+    Column("created_at", "Begun", "time"),
+)
+APPLICATIONS = (
+    Column("updated_at", "Changed", "time"),
+    Column("id", "Application", "code"),
+    Column("vacancy_id", "Vacancy", "code"),
+    Column("state", "State", "badge"),
+    Column("hh_state", "At hh.ru", "badge"),
+    Column("reason", "Reason"),
+    Column("due_at", "Due", "time"),
+)
+SOCKETS = (
+    Column("id", "Connection", "code"),
+    Column("state", "State", "badge"),
+    Column("connected", "Connected", "time"),
+    Column("sent_seq", "Sent up to", "int"),
+    Column("topics", "Topics"),
+)
+
+
+async def read(system: System, query: Mapping[str, str], argument: str) -> dict[str, Any]:
+    """Return the values of the list, of a person, or of an application (``account/application``).
+
+    Raises :class:`NotFound` and ``psycopg.Error``.
+    """
+    account, _, application = argument.partition("/")
+    if application:
+        return await decisions.read(system, _uuid(account), _uuid(application))
+    if account:
+        return await _read_person(system, query, _uuid(account))
+    people = await _rows(system)
+    columns = PEOPLE
+    return {"table": table("people", "People", columns, people, query, sort="-applications")}
+
+
+async def _rows(system: System) -> list[dict[str, Any]]:
+    now = system.now()
+    people = await system.select(SELECT_PEOPLE, {"since": now - DAY})
+    buckets = {item["pk"]: item for item in await system.items("BucketTable", "submit#")}
+    sockets = Counter(item["pk"] for item in await system.items("ConnectionTable", "account#"))
+    rows = []
+    for person in people:
+        bucket = Bucket.of(buckets.get(f"submit#{person['id']}"), system.bucket, now)
+        next_at = bucket.next_at
+        rows.append(
+            person
+            | {
+                "id": str(person["id"]),
+                "id_href": f"{PATH}/people/{person['id']}",
+                "access": current_access(person, now),
+                "tokens": bucket.tokens,
+                "next_token": None if next_at is None else (next_at - now).total_seconds(),
+                "sockets": sockets[f"account#{person['id']}"],
+            }
+        )
+    return rows
+
+
+def current_access(account: Mapping[str, Any], now: datetime) -> str:
+    """Return the state of an account's access: a state that has ended is ok."""
+    until = account["access_until"]
+    if account["access_state"] == "limited_until" and until is not None and until <= now:
+        return "ok"
+    return str(account["access_state"])
+
+
+async def _read_person(
+    system: System, query: Mapping[str, str], account_id: uuid.UUID
+) -> dict[str, Any]:
+    person = next((row for row in await _rows(system) if row["id"] == str(account_id)), None)
+    if person is None:
+        raise NotFound("There is no account with this id.")
+    now = system.now()
+    values = {"account_id": account_id}
+    found = await system.select_each(
+        {
+            "searches": (SELECT_SEARCHES, values),
+            "runs": (SELECT_RUNS, values),
+            "campaigns": (SELECT_CAMPAIGNS, values),
+            "applications": (SELECT_APPLICATIONS, values),
+        }
+    )
+    for application in found["applications"]:
+        application["id"] = str(application["id"])
+        application["id_href"] = f"{PATH}/people/{account_id}/{application['id']}"
+    for search in found["searches"]:
+        search["paused"] = "paused" if search["paused"] else "no"
+    items = await system.items("BucketTable", f"submit#{account_id}")
+    sockets = [
+        {
+            "id": item["sk"],
+            "state": item.get("state", ""),
+            "connected": datetime.fromtimestamp(item.get("connected_at", 0) / 1000, UTC),
+            "sent_seq": item.get("sent_seq"),
+            "topics": ", ".join(item.get("topics") or ["all"]),
+        }
+        for item in await system.items("ConnectionTable", f"account#{account_id}")
+    ]
+    return {
+        "person": person,
+        "bucket": Bucket.of(items[0] if items else None, system.bucket, now),
+        "day_limit": DAY_LIMIT,
+        "window": timedelta(hours=24),
+        "states": Counter(row["state"] for row in found["applications"]),
+        "application": None,
+        "tables": [
+            table(
+                *("applications", "Applications", APPLICATIONS, found["applications"], query),
+                sort="-updated_at",
+            ),
+            table(
+                "campaigns", "Campaigns", CAMPAIGNS, found["campaigns"], query, sort="-created_at"
+            ),
+            table("searches", "Saved searches", SEARCHES, found["searches"], query, sort="id"),
+            table("runs", "Runs of their searches", RUNS, found["runs"], query, sort="-started_at"),
+            table("sockets", "Sockets", SOCKETS, sockets, query, sort="-connected"),
+        ],
+    }
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise NotFound("This is not the id of a person or an application.") from None
+
+
+PAGE = Page("people", "People", "people.html", read, "person.html")

@@ -1,0 +1,180 @@
+"""A stranger uses the dashboard in a real browser, at two widths, light and dark."""
+
+import re
+import uuid
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.conftest import PATIENCE_MS
+
+PATH = "/dev/dashboard"
+VIEWS = [(width, scheme) for width in (390, 1920) for scheme in ("light", "dark")]
+# A person a view: what one does is not another's surprise.
+PEOPLE = dict(zip(VIEWS, ("anna", "timur", "olga", "marina"), strict=True))
+
+
+@pytest.fixture(params=VIEWS, ids=lambda view: f"{view[0]}-{view[1]}")
+def view(request):
+    return request.param
+
+
+@pytest.fixture
+def page(chromium, view):
+    width, scheme = view
+    context = chromium.new_context(
+        viewport={"width": width, "height": 1000}, color_scheme=scheme, locale="en-GB"
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.complaints = []
+    page.on(
+        "console",
+        lambda message: PATH in message.location["url"] and page.complaints.append(message.text),
+    )
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    context.close()
+
+
+@pytest.fixture(autouse=True)
+def _with_a_normal_sandbox(cloud):
+    cloud.forget_pauses()
+    cloud.sandbox("POST", "/employers", {"act": False})
+    yield
+    cloud.sandbox("POST", "/clock", {"rate": 1})
+    cloud.sandbox("DELETE", "/faults")
+
+
+def check_page(page):
+    """Check what holds of every page: no violation that axe-core finds, no sideways scrolling, no
+    complaint of the browser."""
+    page.wait_for_load_state("load")
+    found = Axe().run(page).response["violations"]
+    assert not found, [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
+    assert not page.complaints
+
+
+def open_page(page, name):
+    page.get_by_role("navigation", name="Pages", exact=True).get_by_role(
+        "link", name=name, exact=True
+    ).click()
+    page.wait_for_load_state("load")
+
+
+def press(scope, name):
+    scope.get_by_role("button", name=name, exact=True).first.click()
+
+
+def said(page):
+    return page.locator("main > [role=status]").inner_text()
+
+
+def test_stranger_sees_an_application_invited(cloud, page, view):
+    person = PEOPLE[view]
+    page.goto(f"{cloud.url}{PATH}")
+    check_page(page)
+    page.locator("#stream[data-state=live]").wait_for()
+
+    page.get_by_role("link", name="Connect a person").click()
+    press(page, "Connect hh.ru")
+    page.locator(f"input[name=person][value={person}]").check()
+    press(page, "Войти и разрешить")
+    page.wait_for_url(f"{cloud.url}/dev/connect")
+
+    page.goto(f"{cloud.url}{PATH}")
+    open_page(page, "Search & apply")
+    page.get_by_label("Text").fill("программист")
+    page.get_by_label("Person").select_option(label=person)
+    press(page, "Search")
+    check_page(page)
+    # A vacancy that needs nothing more than an application.
+    rows = page.locator("#jobs tbody tr").filter(has=page.locator("td .none"))
+    rows.first.get_by_role("button", name="Apply").click()
+    application_id = re.search(r"application ([0-9a-f-]{36}) is", said(page))[1]
+    check_page(page)
+
+    open_page(page, "People")
+    check_page(page)
+    account_id = account_of(cloud, application_id)
+    page.get_by_role("link", name=account_id).click()
+    check_page(page)
+    page.get_by_role("link", name=application_id).click()
+    state = page.locator("[data-application-state]")
+    state.filter(has_text="submitted").wait_for()  # without a reload
+    assert page.locator("ol.gates .badge.good").count() == 7
+    page.wait_for_selector("text=What the employer sees")
+    check_page(page)
+
+    page.get_by_role("link", name="What the employer sees").click()
+    assert "Здравствуйте" in page.locator("blockquote").inner_text()
+    press(page, "Invite")
+    assert "invited the applicant" in said(page)
+    check_page(page)
+
+    open_page(page, "hh.ru")
+    for name in ("+ 1 minute", "+ 1 hour"):
+        press(page, name)
+        assert "jumped" in said(page)
+    check_page(page)
+
+    page.goto(f"{cloud.url}{PATH}/people/{account_id}/{application_id}")
+    page.locator("[data-hh-state]").filter(has_text="invitation").wait_for()
+    open_page(page, "Now")
+    invited = page.locator('[data-number="Invited"]')
+    [(count,)] = cloud.query(
+        "SELECT count(*) FROM application_ledger WHERE hh_state = 'invitation'"
+    )
+    invited.filter(has_text=str(count)).wait_for()
+    check_page(page)
+
+
+def account_of(cloud, application_id):
+    [(account_id,)] = cloud.query(
+        f"SELECT account_id FROM application_ledger WHERE id = '{application_id}'"
+    )
+    return str(account_id)
+
+
+def test_every_page_has_no_violation(cloud, page):
+    page.goto(f"{cloud.url}{PATH}")
+    for name in ("Requests", "Functions", "Database", "Queues & schedules", "People", "hh.ru"):
+        open_page(page, name)
+        page.locator("#stream[data-state=live]").wait_for()
+        check_page(page)
+    with cloud.client() as core:
+        core.get(f"/api/rate-limit/status/{uuid.uuid4()}").raise_for_status()
+    open_page(page, "Functions")
+    page.locator("#functions").get_by_role("link", name="rate_limit").click()
+    check_page(page)
+    page.locator(".log a").first.click()
+    page.get_by_role("heading", name="Waterfall").wait_for()
+    check_page(page)
+
+
+def test_page_follows_without_a_reload_and_keeps_the_focus(cloud, page):
+    page.goto(f"{cloud.url}{PATH}")
+    page.locator("#stream[data-state=live]").wait_for()
+    page.locator(".picture a").first.focus()
+    cloud.sandbox("POST", "/clock", {"rate": 0})
+    page.get_by_text("The clock is paused").wait_for()
+    assert page.evaluate("document.activeElement.textContent").startswith("HTTP API")
+
+
+def test_pages_work_by_keyboard_and_without_javascript(cloud, chromium):
+    context = chromium.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(f"{cloud.url}{PATH}/hh")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#main")
+    page.get_by_role("button", name="Pause").focus()
+    page.keyboard.press("Enter")
+    assert said(page) == "The clock is paused."
+    open_page(page, "Functions")
+    page.get_by_role("link", name="Errors").click()
+    assert "functions.sort=-errors" in page.url
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Errors")
+    context.close()

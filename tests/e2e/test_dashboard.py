@@ -1,0 +1,344 @@
+"""The dashboard of a running local cloud over real HTTP: pages, numbers, buttons, stream."""
+
+import json
+import re
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import httpx
+import pytest
+
+from local.template.cloudformation import REGION
+from local.template.reader import load
+from tests.fixtures.local_cloud import new_cloud, remove
+from tests.harness.connected_cloud import log_in
+
+PATH = "/dev/dashboard"
+PAGES = ("", "/requests", "/functions", "/database", "/queues", "/people", "/hh", "/apply")
+MARKER = "МАРКЕРПИСЬМА"
+LONG_S = 60
+
+
+@pytest.fixture(scope="module")
+def own_cloud():
+    """Return a cloud of its own: the numbers of the page are compared with all there is."""
+    cloud = new_cloud()
+    try:
+        cloud.start()
+        yield cloud
+    finally:
+        remove(cloud)
+
+
+@pytest.fixture(scope="module")
+def applied(own_cloud):
+    """Return account and application of a person whose application was submitted."""
+    own_cloud.sandbox("POST", "/employers", {"act": False})
+    session_id, jwt = log_in(own_cloud, "olga")
+    headers = {"Authorization": f"Bearer {jwt}"}
+    vacancy = own_cloud.sandbox("POST", "/vacancies", {"title": "Бухгалтер"})
+    with own_cloud.client() as bff:
+        body = {"job_external_id": vacancy["id"], "cover_letter": f"Здравствуйте! {MARKER}"}
+        accepted = bff.post("/api/applications/submit", json=body, headers=headers)
+        assert accepted.status_code == 202, accepted.text
+        application_id = accepted.json()["application_id"]
+        deadline = time.monotonic() + LONG_S
+        while True:
+            answer = bff.get(f"/api/applications/{application_id}", headers=headers).json()
+            if answer["application"]["state"] == "submitted":
+                break
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.2)
+    [(account_id,)] = own_cloud.query(
+        f"SELECT account_id FROM application_ledger WHERE id = '{application_id}'"
+    )
+    return str(account_id), application_id, answer["application"]["negotiation_id"], session_id
+
+
+def get(cloud, path="", **query):
+    response = httpx.get(f"{cloud.url}{PATH}{path}", params=query, timeout=15)
+    assert response.status_code == 200, response.text
+    return response.text
+
+
+def press(cloud, page, action, headers=None, **fields):
+    """Press a button like a browser, and return the sentence that the page then shows."""
+    own = {"Origin": cloud.url} if headers is None else headers
+    address = f"{cloud.url}{PATH}/{page}/{action}"
+    answer = httpx.post(address, data={"back": f"{PATH}/{page}", **fields}, headers=own, timeout=15)
+    if answer.status_code != 303:
+        return answer
+    shown = httpx.get(f"{cloud.url}{answer.headers['location']}", timeout=15)
+    assert shown.status_code == 200
+    return re.search(r'role="status"[^>]*>([^<]*)<', shown.text)[1]
+
+
+def number(html, title):
+    return int(re.search(rf'data-number="{title}">([\d\u202f]+)<', html)[1].replace("\u202f", ""))
+
+
+def sqs_of(cloud):
+    aws = json.loads((cloud.data_dir / "ports.json").read_text())["aws"]
+    return boto3.client(
+        "sqs",
+        endpoint_url=f"http://127.0.0.1:{aws}",
+        region_name=REGION,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+
+
+def test_terminal_names_the_dashboard_first(own_cloud):
+    addresses = [line.split() for line in own_cloud.output if "http://" in line]
+    assert addresses[0] == ["Dashboard", f"{own_cloud.url}{PATH}"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_whole_and_names_no_outside_address(own_cloud, applied, page):
+    response = httpx.get(f"{own_cloud.url}{PATH}{page}", timeout=15)
+    assert response.status_code == 200
+    html = response.text
+    assert html.count("<h1>") == 1
+    assert 'aria-current="page"' in html
+    assert not re.findall(r'(?:href|src|action)="(?:https?:)?//', html)
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for link in set(re.findall(r'(?:href|src)="(/dev/dashboard/static/[^"]+)"', html)):
+        assert httpx.get(own_cloud.url + link).status_code == 200, link
+
+
+def test_numbers_on_now_equal_those_of_database_logs_and_status(own_cloud, applied):
+    own_cloud.sandbox("POST", "/clock", {"rate": 0})  # no tick between two reads
+    try:
+        _compare_numbers(own_cloud)
+    finally:
+        own_cloud.sandbox("POST", "/clock", {"rate": 1})
+
+
+def _compare_numbers(cloud):
+    deadline = time.monotonic() + LONG_S
+    while True:  # until nothing that began before is still running
+        before = cloud.status()["functions"]
+        html = get(cloud)
+        status = cloud.status()
+        if before == status["functions"]:
+            break
+        assert time.monotonic() < deadline
+    functions = status["functions"].values()
+    assert number(html, "Invocations") == sum(one["invocations"] for one in functions)
+    assert number(html, "Function errors") == sum(one["errors"] for one in functions)
+    for title, table in (
+        ("People", "accounts"),
+        ("Vacancies", "jobs"),
+        ("Saved searches", "saved_searches"),
+        ("Campaigns", "campaigns"),
+    ):
+        [(count,)] = cloud.query(f"SELECT count(*) FROM {table}")
+        assert number(html, title) == count, title
+    states = dict(cloud.query("SELECT state, count(*) FROM application_ledger GROUP BY state"))
+    shown = re.findall(r'data-state-count="(\w+)">([\d\u202f]+)<', html)
+    assert {state: int(count) for state, count in shown} == states
+    queued = sum(
+        queue["visible"] + queue["in_flight"] + queue["delayed"]
+        for queue in status["queues"].values()
+    )
+    assert number(html, "Messages") == queued
+    assert abs(number(html, "Requests") - recent_requests(cloud)) <= 1  # one ages out
+
+
+def recent_requests(cloud):
+    """Return how many requests of the last five minutes the access log holds."""
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    access = (cloud.data_dir / "logs" / "access.log").read_text().splitlines()
+    return sum(
+        datetime.fromisoformat(line.split(" ", 1)[0]) >= since
+        for line in access
+        if '"latency_ms"' in line
+    )
+
+
+def test_request_opens_into_its_trail(own_cloud, applied):
+    route = "POST /api/applications/submit"
+    html = get(own_cloud, "/requests", status="2xx", route=route)
+    table = html.partition('id="requests"')[2].partition("</section>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)[1:]
+    assert len(rows) == 1
+    assert f"{route}</td>" in rows[0]
+    assert ">202<" in rows[0]
+    assert "Nothing yet." in get(own_cloud, "/requests", status="404", route=route)
+    [trace_id] = traces_of(own_cloud, "submit")
+    trail = get(own_cloud, f"/requests/{trace_id}")
+    assert "REPORT RequestId" in trail
+    assert httpx.get(f"{own_cloud.url}{PATH}/requests/{'0' * 32}").status_code == 404
+
+
+def traces_of(cloud, function):
+    """Return the trails that the log page of *function* links to."""
+    return set(re.findall(r"/requests/([0-9a-f]{32})", get(cloud, f"/functions/{function}")))
+
+
+def test_function_page_shows_its_counts_and_log(own_cloud, applied):
+    html = get(own_cloud, "/functions/submit")
+    assert "REPORT RequestId" in html
+    assert "POST /api/applications/submit" in html
+    assert httpx.get(f"{own_cloud.url}{PATH}/functions/..%2Fsecrets").status_code == 404
+
+
+def test_application_shows_every_gate_and_step(own_cloud, applied):
+    account_id, application_id, _, _ = applied
+    html = get(own_cloud, f"/people/{account_id}/{application_id}")
+    gates = re.findall(r'<li><span class="badge good">passed</span> <b>([^<]+)</b>', html)
+    assert len(gates) == 7
+    steps = re.findall(r"<li class=\"(\w+)\"><time[^>]*>[^<]*</time> <span[^>]*>\w+</span> ", html)
+    assert {"transition", "call", "answer"} <= set(steps)
+    other = f"{PATH}/people/{uuid.uuid4()}/{application_id}"
+    assert httpx.get(own_cloud.url + other).status_code == 404
+
+
+def test_letter_is_on_the_page_of_its_employer_alone(own_cloud, applied):
+    account_id, application_id, negotiation, _ = applied
+    assert MARKER in get(own_cloud, f"/hh/{negotiation}")
+    others = [
+        *PAGES,
+        f"/people/{account_id}",
+        f"/people/{account_id}/{application_id}",
+        "/functions/submit",
+        "/functions/applier",
+        "/functions/access",
+    ]
+    secrets = own_cloud.secrets.values()
+    for page in others:
+        html = get(own_cloud, page)
+        assert MARKER not in html, page
+        assert "Климова" not in html, page
+        assert not [secret for secret in secrets if secret in html], page
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "https://example.org"},
+        {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost:4000"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_button_pressed_by_another_site_does_nothing(own_cloud, headers):
+    answer = press(own_cloud, "hh", "mode", headers, mode="closed")
+    assert answer.status_code == 403
+    assert own_cloud.sandbox("GET", "/state")["mode"] == "open"
+
+
+def test_return_address_of_a_button_stays_on_the_dashboard(own_cloud):
+    for back in ("https://example.org/", "//example.org", "/api/jobs/search"):
+        address = f"{own_cloud.url}{PATH}/hh/clear_faults"
+        answer = httpx.post(address, data={"back": back}, headers={"Origin": own_cloud.url})
+        assert answer.headers["location"].startswith(f"{PATH}?note=")
+
+
+def test_buttons_steer_the_sandbox_and_say_what_they_did(own_cloud):
+    assert "paused" in press(own_cloud, "hh", "rate", rate="0")
+    assert own_cloud.sandbox("GET", "/state")["clock"]["rate"] == 0
+    assert "The clock is paused" in get(own_cloud)
+    assert "60" in press(own_cloud, "hh", "rate", rate="60")
+    press(own_cloud, "hh", "rate", rate="1")
+    assert "jumped" in press(own_cloud, "hh", "jump", seconds="60")
+    assert "captcha" in press(own_cloud, "hh", "fault", kind="captcha", times="3", path="/none")
+    [fault] = own_cloud.sandbox("GET", "/state")["faults"]
+    assert (fault["kind"], fault["times"], fault["path"]) == ("captcha", 3, "/none")
+    assert "Faults are on: captcha" in get(own_cloud)
+    assert "off" in press(own_cloud, "hh", "clear_faults")
+    assert own_cloud.sandbox("GET", "/state")["faults"] == []
+    said = press(own_cloud, "hh", "limits", calls_per_second="9", applications_per_day="200")
+    assert "9 calls a second" in said
+    press(own_cloud, "hh", "limits", calls_per_second="10", applications_per_day="200")
+    assert "Not done" in press(own_cloud, "hh", "fault", kind="no such fault")
+    assert "Not done" in press(own_cloud, "hh", "rate", rate="fast")
+
+
+def test_employer_acts_by_a_button(own_cloud, applied):
+    _, _, negotiation, _ = applied
+    said = press(own_cloud, "hh", "act", id=negotiation, act="message", text="Привет")
+    assert "wrote to the applicant" in said
+    assert "looked at" in press(own_cloud, "hh", "act", id=negotiation, act="viewed")
+    [row] = own_cloud.sandbox("GET", "/applications?person=olga")["applications"]
+    assert row["viewed"]
+
+
+def test_search_and_application_start_from_the_dashboard(own_cloud, applied):
+    html = get(own_cloud, "/apply", text="бухгалтер")
+    assert "olga" in html
+    pattern = r'name="user" value="([^"]+)"><input[^>]*name="vacancy" value="(\d+)"'
+    user_id, vacancy_id = re.findall(pattern, html)[-1]
+    said = press(own_cloud, "apply", "submit", user=user_id, vacancy=vacancy_id)
+    application_id = re.match(r"The application ([0-9a-f-]{36}) is ", said)[1]
+    assert application_id != applied[1]
+    assert application_id in get(own_cloud, f"/people/{applied[0]}")
+    assert "Not done" in press(own_cloud, "apply", "submit", user=user_id, vacancy="x")
+
+
+def test_rule_runs_now_by_a_button(own_cloud):
+    rules = own_cloud.status()["rules"]
+    name = next(name for name, rule in rules.items() if rule["function"] == "sweeper")
+    assert "started" in press(own_cloud, "queues", "run_rule", rule=name)
+    assert own_cloud.status()["rules"][name]["fired"] > rules[name]["fired"]
+    assert "Not done" in press(own_cloud, "queues", "run_rule", rule="none")
+
+
+def test_dead_letters_are_shown_and_sent_again(own_cloud):
+    template, sqs = load(), sqs_of(own_cloud)
+    source = template.queues["ApplierQueue"]
+    dead = next(queue for queue in template.queues.values() if queue.arn == source.dead_letter_arn)
+    contents = [json.dumps({"account_id": str(uuid.uuid4())}) for _ in range(2)]
+    for content in contents:
+        sqs.send_message(QueueUrl=dead.url, MessageBody=content)
+    done = own_cloud.status()["queues"][source.name]["done"]
+
+    html = get(own_cloud, "/queues")
+    ids = [json.loads(content)["account_id"] for content in contents]
+    assert all(account_id in html for account_id in ids)
+    assert f"2 dead letters wait in {dead.name}" in get(own_cloud)
+    message_id = re.search(rf"{ids[0]}.*?name=\"message\" value=\"([^\"]+)\"", html, re.DOTALL)[1]
+    said = press(own_cloud, "queues", "send_again", queue=dead.name, message=message_id)
+    assert said.startswith("1 of ")
+    html = get(own_cloud, "/queues")
+    assert ids[0] not in html.partition('id="queues"')[0]
+    assert ids[1] in html
+    again = press(own_cloud, "queues", "send_again", queue=dead.name, message=message_id)
+    assert "Not done" in again
+    assert press(own_cloud, "queues", "send_again", queue=dead.name).startswith("1 of ")
+    deadline = time.monotonic() + LONG_S
+    while own_cloud.status()["queues"][source.name]["done"] < done + 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert "None: every message was handled." in get(own_cloud, "/queues")
+
+
+def test_stream_sends_what_changed(own_cloud):
+    address = f"{own_cloud.url}{PATH}/stream"
+    with httpx.stream("GET", address, params={"of": PATH}, timeout=30) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        events = (line for line in stream.iter_lines() if line.startswith("data: "))
+        first = json.loads(next(events).removeprefix("data: "))
+        assert {"problems", "numbers", "chart", "picture", "clock"} <= set(first)
+        own_cloud.sandbox("POST", "/clock", {"rate": 0})
+        try:
+            for event in events:
+                changed = json.loads(event.removeprefix("data: "))
+                if "The clock is paused" in changed.get("problems", ""):
+                    break
+                assert set(changed) <= set(first)
+        finally:
+            own_cloud.sandbox("POST", "/clock", {"rate": 1})
+    assert httpx.get(address, params={"of": "/api/jobs/1"}).status_code == 400
+
+
+def test_unknown_pages_and_methods_are_refused(own_cloud):
+    for path in ("/nothing", "/people/x", "/hh/0", "/static/none.css", "/static/../server.py"):
+        assert httpx.get(f"{own_cloud.url}{PATH}{path}").status_code == 404, path
+    assert httpx.put(f"{own_cloud.url}{PATH}/hh").status_code == 405
+    assert press(own_cloud, "hh", "none").status_code == 404
