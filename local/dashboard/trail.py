@@ -37,7 +37,7 @@ SLICE_S = 0.05  # of work on lines, before another page goes on
 
 CHANGES = frozenset(
     f"{subject} changed"
-    for subject in ("application", "run", "access", "token", "connection", "campaign")
+    for subject in ("application", "run", "access", "tokens", "connection", "campaign")
 )
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _XRAY = re.compile(r"(?:Root=)?1-([0-9a-f]{8})-([0-9a-f]{24})")
@@ -114,7 +114,7 @@ class Trace:
     def spans(self) -> list[Line]:
         """Return the spans, in the order of their starts."""
         found = [line for line in self.lines if line.data.get("message") == "span"]
-        return sorted(found, key=lambda line: str(line.data.get("at", "")))
+        return sorted(found, key=lambda line: str(line.data.get("started_at", "")))
 
 
 class Trail:
@@ -191,7 +191,7 @@ class Trail:
         self.lines.append(line)
         if line.is_problem:
             self.problems.append(line)
-        if source == "access":
+        if source == "gateway" and data.get("message") == "request":
             self._add_request(line)
         elif text.startswith("REPORT "):
             self._add_report(line)
@@ -230,9 +230,7 @@ class Trail:
 
     def _add_request(self, line: Line) -> None:
         data = line.data
-        if "latency_ms" not in data:
-            return  # of the WebSocket: its events are not requests
-        status, ms = _number(data.get("status")), _number(data.get("latency_ms"))
+        status, ms = _number(data.get("status")), _number(data.get("ms"))
         request = SeenRequest(
             line.at,
             str(data.get("request_id", "")),

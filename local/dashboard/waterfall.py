@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from local.dashboard.trail import CHANGES, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from local.dashboard.trail import Line, Trace
 
+# The messages that have a start and a duration, and the kind of their bars; a span's is its own.
+TIMED = {"request": "gateway", "invocation": "function", "span": ""}
 MOST_DEPTH = 6
 MOST_BARS = 400
 
@@ -59,32 +61,33 @@ def waterfall(trace: Trace) -> list[Bar]:
 def _entry(line: Line) -> tuple[datetime, float | None, Line] | None:
     """Return start, duration and line of what the waterfall shows; ``None`` for other lines."""
     data = line.data
-    if data.get("message") == "span":
-        at = parse_time(str(data.get("at", ""))) or line.at
+    if data.get("message") in TIMED:
+        at = parse_time(str(data.get("started_at", ""))) or line.at
         return at, _float(data.get("ms")), line
-    if line.source == "access" and "latency_ms" in data:
-        ms = _float(data["latency_ms"]) or 0.0
-        return datetime.fromtimestamp(line.at.timestamp() - ms / 1000, line.at.tzinfo), ms, line
     if data.get("message") in CHANGES:
         return line.at, None, line
     return None
 
 
 def _kind(line: Line) -> str:
-    if line.source == "access":
-        return "gateway"
-    return "change" if line.data.get("message") in CHANGES else str(line.data.get("kind", "span"))
+    message = line.data.get("message")
+    if message in CHANGES:
+        return "change"
+    return TIMED.get(str(message)) or str(line.data.get("kind", "span"))
 
 
 def _name(line: Line) -> str:
     data = line.data
-    if line.source == "access":
+    if data.get("message") == "request":
         return str(data.get("route", ""))
+    if data.get("message") == "invocation":
+        entry = data.get("route") or data.get("queue") or data.get("rule") or ""
+        return f"{line.source}: {entry}"
     if data.get("message") in CHANGES:
         reason = f" ({data['reason']})" if data.get("reason") else ""
         subject = str(data["message"]).removesuffix(" changed")
         return f"{subject}: {data.get('from') or 'none'} → {data.get('to')}{reason}"
-    return " ".join(str(data.get("name", "")).split())
+    return " ".join(str(data.get("operation", "")).split())
 
 
 def _depth(line: Line, parents: Mapping[str, Line]) -> int:

@@ -150,13 +150,13 @@ def _compare_numbers(cloud):
 
 
 def recent_requests(cloud):
-    """Return how many requests of the last five minutes the access log holds."""
+    """Return how many requests of the last five minutes the gateway's log holds."""
     since = datetime.now(UTC) - timedelta(minutes=5)
-    access = (cloud.data_dir / "logs" / "access.log").read_text().splitlines()
+    lines = (cloud.data_dir / "logs" / "gateway.log").read_text().splitlines()
     return sum(
         datetime.fromisoformat(line.split(" ", 1)[0]) >= since
-        for line in access
-        if '"latency_ms"' in line
+        for line in lines
+        if '"message":"request"' in line
     )
 
 

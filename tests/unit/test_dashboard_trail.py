@@ -26,21 +26,28 @@ def catch_up(reader):
     asyncio.run(reader.catch_up())
 
 
-def access(trace_id=TRACE, status=202, ms=120):
-    return json.dumps(
-        {
-            "request_id": "a=",
-            "route": "POST /api/applications/submit",
-            "status": str(status),
-            "latency_ms": str(ms),
-            "trace_id": trace_id,
-        }
-    )
+def answered(trace_id=TRACE, status=202, ms=120):
+    """Return the gateway's line of a request."""
+    line = {
+        "message": "request",
+        "trace_id": trace_id,
+        "request_id": "a-request",
+        "route": "POST /api/applications/submit",
+        "status": status,
+        "started_at": "2099-01-01T00:00:00.050000+00:00",
+        "ms": ms,
+    }
+    return json.dumps(line)
 
 
-def span(kind, name, ms, at, **more):
-    line = {"message": "span", "kind": kind, "name": name, "ms": ms, "at": at, "trace_id": TRACE}
-    return json.dumps(line | more)
+def invocation(at, **more):
+    line = {"message": "invocation", "route": "POST /x", "ms": 90, "trace_id": TRACE}
+    return json.dumps({**line, "started_at": at, **more})
+
+
+def span(kind, operation, ms, at, **more):
+    line = {"message": "span", "kind": kind, "operation": operation, "ms": ms, "started_at": at}
+    return json.dumps({**line, "trace_id": TRACE, **more})
 
 
 def change(**more):
@@ -54,7 +61,7 @@ def write_application(logs):
     logs.write("submit", f"START RequestId: {REQUEST} Version: $LATEST")
     logs.write(
         "submit",
-        span("function", "submit", 90, at.format(1), span_id="a" * 16, request_id=REQUEST),
+        invocation(at.format(1), span_id="a" * 16, request_id=REQUEST),
     )
     sql = {"span_id": "b" * 16, "parent_id": "a" * 16, "rows": 1}
     logs.write("submit", span("sql", "INSERT INTO x\n VALUES (%s)", 4, at.format(2), **sql))
@@ -65,7 +72,7 @@ def write_application(logs):
         f"REPORT RequestId: {REQUEST}\tDuration: 91.50 ms\tBilled Duration: 583 ms\t"
         "Memory Size: 512 MB\tMax Memory Used: 48 MB\tInit Duration: 437.98 ms",
     )
-    logs.write("access", access(), echo=False)
+    logs.write("gateway", answered(), echo=False)
 
 
 def test_lines_of_one_request_become_one_trace(tmp_path):
@@ -81,7 +88,7 @@ def test_lines_of_one_request_become_one_trace(tmp_path):
     assert request.trace_id == TRACE
     trace = found.traces[TRACE]
     assert trace.people == {USER}
-    assert [line.data["kind"] for line in trace.spans] == ["function", "sql", "sql"]
+    assert [line.data["kind"] for line in trace.spans] == ["sql", "sql"]
     assert any(line.text.startswith("REPORT") for line in trace.lines)
     [invocation] = found.invocations["submit"]
     assert (invocation.ms, invocation.memory_mb, invocation.init_ms) == (91.5, 48, 437.98)
@@ -89,7 +96,7 @@ def test_lines_of_one_request_become_one_trace(tmp_path):
 
 def test_trace_id_of_xray_is_read_where_the_line_has_no_other(tmp_path):
     logs = Logs(tmp_path, echo="none")
-    xray = {"message": "answered", "xray_trace_id": f"1-{TRACE[:8]}-{TRACE[8:]}"}
+    xray = {"message": "within", "xray_trace_id": f"1-{TRACE[:8]}-{TRACE[8:]}"}
     logs.write("search", json.dumps(xray))
     assert list(read(tmp_path).traces) == [TRACE]
 
@@ -156,7 +163,7 @@ def test_more_than_is_kept_leaves_the_latest(tmp_path, monkeypatch):
     monkeypatch.setattr(trail, "TRACES_KEPT", 3)
     logs = Logs(tmp_path, echo="none")
     for number in range(10):
-        logs.write("access", access(trace_id=f"{number:032x}"), echo=False)
+        logs.write("gateway", answered(trace_id=f"{number:032x}"), echo=False)
     assert list(read(tmp_path).traces) == [f"{number:032x}" for number in (7, 8, 9)]
 
 
@@ -164,7 +171,7 @@ def test_broken_lines_are_passed_over(tmp_path):
     (tmp_path / "search.log").write_bytes(
         b"no time here\n\xff\xfe\n2026-01-01T00:00:00+00:00 {broken\n"
         b'2026-01-01T00:00:00+00:00 {"message": "span", "kind": "sql", "ms": null}\n'
-        b'2026-01-01T00:00:00+00:00 {"route": "x", "latency_ms": "-", "status": "-"}\n'
+        b'2026-01-01T00:00:00+00:00 {"message": "request", "route": "x", "status": "-"}\n'
     )
     found = read(tmp_path)
     assert found.lines[0].text == "{broken"

@@ -150,7 +150,7 @@ def count_spans(spans: Iterable[Line]) -> list[dict[str, Any]]:
     for line in spans:
         if line.data.get("kind") != "sql":
             continue
-        statement = " ".join(str(line.data.get("name", "")).split())
+        statement = " ".join(str(line.data.get("operation", "")).split())
         row = counted.setdefault(
             statement, {"statement": statement, "calls": 0, "total_ms": 0.0, "rows": 0}
         )
