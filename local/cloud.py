@@ -29,7 +29,7 @@ from local.forward import forward
 from local.functions.logs import Logs
 from local.functions.service import LambdaService
 from local.gateway.http import Gateway
-from local.live import counters
+from local.live import counters, display
 from local.live.follow import Follower
 from local.services import Services, say
 from local.settings import Settings, SettingsError, function_environments, write_privately
@@ -91,7 +91,7 @@ async def run(settings: Settings) -> None:
         cloud = await _unless(stop, stack.enter_async_context(serving(settings)))
         if cloud is None:
             return
-        say(_welcome(settings, cloud, time.monotonic() - begun))
+        _welcome(settings, cloud, time.monotonic() - begun)
         await _unless(stop, _introduce_demo_user(settings, cloud))
         displays = [asyncio.create_task(display) for display in _displays(settings, cloud)]
         await stop.wait()
@@ -204,7 +204,7 @@ async def _introduce_demo_user(settings: Settings, cloud: Cloud) -> None:
 
 def _displays(settings: Settings, cloud: Cloud) -> Iterator[Coroutine[Any, Any, None]]:
     """Yield the displays that run beside the system."""
-    yield counters.show(cloud.functions.status, say)
+    yield counters.show(cloud.functions.status, display.report)
     if demo.obstacle(settings) is None:
         yield _follow_demo_user(settings, cloud)
 
@@ -212,7 +212,7 @@ def _displays(settings: Settings, cloud: Cloud) -> Iterator[Coroutine[Any, Any, 
 async def _follow_demo_user(settings: Settings, cloud: Cloud) -> None:
     cursor = settings.data_dir / CURSOR_FILE
     async with cloud.core() as core:
-        await Follower(core, DEMO_USER_ID, cursor, say).run()
+        await Follower(core, DEMO_USER_ID, cursor, display.report).run()
 
 
 async def serve_services(settings: Settings, container_host: str | None) -> None:
@@ -276,33 +276,35 @@ def _of_any(environments: dict[str, dict[str, str]], name: str) -> str:
     return next(filter(None, values), "")
 
 
-def _welcome(settings: Settings, cloud: Cloud, took_s: float) -> str:
+def _welcome(settings: Settings, cloud: Cloud, took_s: float) -> None:
+    """Show what is up, where, and a first request."""
     origin, services = cloud.origin, cloud.services
     # Output may be stored somewhere: print the secret's location, not the secret.
     secret = "$ORCHESTRATOR_SECRET"  # noqa: S105 - the name of one
     if "ORCHESTRATOR_SECRET" not in settings.given:
         read = "import json, sys; print(json.load(sys.stdin)['ORCHESTRATOR_SECRET'])"
         secret = f'$(python3 -c "{read}" < {shlex.quote(str(settings.data_dir / "secrets.json"))})'
-    return f"""
-Ready in {took_s:.1f} s.
-
-  Dashboard  {origin}/dev/dashboard
-  API        {origin}
-  API docs   {origin}/_local/docs
-  WebSocket  {cloud.websocket_url}
-  Connect    {origin}/dev/connect
-  Status     {origin}/_local/
-  AWS        {services.addresses["AWS_ENDPOINT_URL"]}
-  hh.ru      {settings.hh_api_url or services.addresses["HH_API_URL"]}
-  Logs       {settings.data_dir / "logs"}
-
+    addresses = {
+        "Dashboard": f"{origin}/dev/dashboard",
+        "API": origin,
+        "API docs": f"{origin}/_local/docs",
+        "WebSocket": cloud.websocket_url,
+        "Connect": f"{origin}/dev/connect",
+        "Status": f"{origin}/_local/",
+        "AWS": services.addresses["AWS_ENDPOINT_URL"],
+        "hh.ru": settings.hh_api_url or services.addresses["HH_API_URL"],
+        "Logs": str(settings.data_dir / "logs"),
+    }
+    hints = f"""
 Try:
+  .venv/bin/ugtj search python --area 1
   curl -s {origin}/api/jobs/search -H 'Content-Type: application/json' \\
     -H "X-Core-Secret: {secret}" \\
     -d '{json.dumps(EXAMPLE)}'
 {_clock_hint(settings, services)}
 Ctrl-C stops everything.
 """
+    display.welcome(took_s, addresses, hints)
 
 
 def _clock_hint(settings: Settings, services: Services) -> str:

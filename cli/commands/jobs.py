@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import AsJson, facts, show, table
+from local.live.display import money
 
 if TYPE_CHECKING:
     from cli.app import State
@@ -46,7 +47,7 @@ def search(
         "/api/jobs/search", {name: value for name, value in wanted.items() if value is not None}
     )
     rows = [
-        (job["hh_vacancy_id"], job["title"], job["company"], job["salary"], job["area"])
+        (job["hh_vacancy_id"], job["title"], job["company"], money(job["salary"]), job["area"])
         for job in found["jobs"]
     ]
     title = f"{found['found']} vacancies, page {found['page'] + 1} of {found['pages']}"
@@ -64,4 +65,5 @@ def job(
     found = answer["job"]
     names = ("title", "company", "salary", "area", "url", "published_at", "skills")
     shown = {name: found[name] for name in names if name in found}
+    shown["salary"] = money(found.get("salary"))
     show(answer, json, facts(found["title"], shown), "", str(found.get("description") or ""))

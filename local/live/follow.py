@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from local.dev_connect.core import CoreRefused
+from local.live.display import money
 from local.settings import write_privately
 
 if TYPE_CHECKING:
@@ -137,5 +138,5 @@ def describe(event_type: str, data: dict[str, Any]) -> list[str]:
 
 
 def _job(job: dict[str, Any]) -> str:
-    facts = (job["title"], job["company"], job["area"], job["salary"])
+    facts = (job["title"], job["company"], job["area"], money(job["salary"]))
     return "    " + " · ".join(fact for fact in facts if fact)
