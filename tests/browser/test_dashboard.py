@@ -107,6 +107,7 @@ def test_stranger_sees_an_application_invited(cloud, page, view):
     page.wait_for_selector("text=What the employer sees")
     check_page(page)
 
+    listen(page, cloud, account_id)
     page.get_by_role("link", name="What the employer sees").click()
     assert "Здравствуйте" in page.locator("blockquote").inner_text()
     press(page, "Invite")
@@ -121,12 +122,48 @@ def test_stranger_sees_an_application_invited(cloud, page, view):
 
     page.goto(f"{cloud.url}{PATH}/people/{account_id}/{application_id}")
     page.locator("[data-hh-state]").filter(has_text="invitation").wait_for()
+    see_the_whole_trail(page, cloud, application_id)
     open_page(page, "Now")
     invited = page.locator('[data-number="Invited"]')
     [(count,)] = cloud.query(
         "SELECT count(*) FROM application_ledger WHERE hh_state = 'invitation'"
     )
     invited.filter(has_text=str(count)).wait_for()
+    check_page(page)
+
+
+def listen(page, cloud, account_id):
+    """Open a socket of the account in another tab, as the person's frontend does."""
+    [(user_id,)] = cloud.query(
+        f"SELECT id FROM users WHERE account_id = '{account_id}' ORDER BY updated_at DESC LIMIT 1"
+    )
+    with cloud.client() as bff:
+        ticket = bff.post("/api/realtime/ticket", json={"user_id": str(user_id)}).json()
+    tab = page.context.new_page()
+    tab.evaluate(
+        """url => new Promise(opened => {
+            window.socket = new WebSocket(url);
+            socket.onopen = () => {
+                socket.send(JSON.stringify({type: "subscribe"}));
+                opened();
+            };
+        })""",
+        ticket["url"],
+    )
+
+
+def see_the_whole_trail(page, cloud, application_id):
+    """Open the trail of the application, which has every hop from the request to the frame that
+    carries the invitation."""
+    [(trace_id,)] = cloud.query(
+        f"SELECT trace_id FROM application_ledger WHERE id = '{application_id}'"
+    )
+    page.get_by_role("link", name=trace_id.hex).first.click()
+    page.locator(".waterfall .kind.frame").first.wait_for()
+    shown = set(page.locator(".waterfall .kind").all_inner_texts())
+    assert {"gateway", "function", "sql", "aws", "hh", "message", "frame", "change"} <= shown
+    assert "POST /api/applications/submit" in page.locator(".waterfall").inner_text()
+    page.locator("ol.steps").filter(has_text="(invitation)").wait_for()
     check_page(page)
 
 

@@ -172,6 +172,9 @@ def test_request_opens_into_its_trail(own_cloud, applied):
     [trace_id] = traces_of(own_cloud, "submit")
     trail = get(own_cloud, f"/requests/{trace_id}")
     assert "REPORT RequestId" in trail
+    kinds = set(re.findall(r'<span class="kind (\w+)">', trail))
+    assert {"gateway", "function", "sql", "aws", "hh", "pace", "message", "change"} <= kinds
+    assert "POST /negotiations" in trail
     assert httpx.get(f"{own_cloud.url}{PATH}/requests/{'0' * 32}").status_code == 404
 
 

@@ -646,6 +646,24 @@ def test_outputs_hold_no_secret_or_personal_data(world):
         assert world.markers.found_in(text) == {}, name
 
 
+def test_dashboard_pages_hold_no_secret_or_letter(world):
+    """Every page that links lead to, but for those of employers, who received the letters. What a
+    person of the sandbox is called stands on the pages of people."""
+    seen, waiting = set(), ["/dev/dashboard"]
+    while waiting and len(seen) < 150:
+        path = waiting.pop()
+        if path in seen or "/hh/" in path:
+            continue
+        seen.add(path)
+        answer = world.http.get(world.cloud.url + path)
+        assert answer.status_code in (200, 404, 503), path
+        found = world.markers.found_in(answer.text)
+        assert set(found) <= {"a name"}, (path, found)
+        links = re.findall(r'href="(/dev/dashboard[^"#]*)"', answer.text)
+        waiting += [link.replace("&amp;", "&") for link in links]
+    assert len(seen) > 20
+
+
 def test_postgres_tables_hold_no_marker(world):
     for table, rows in world.tables().items():
         assert world.markers.found_in(rows) == {}, table
