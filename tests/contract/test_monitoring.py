@@ -17,7 +17,7 @@ import pytest
 from botocore.validate import validate_parameters
 
 from local.template.cloudformation import read
-from ullgetthejob.hh import errors
+from ullgetthejob.hh import error_rules, errors
 from ullgetthejob.platform.telemetry import SERVICE
 from ullgetthejob.saved_searches.run_store import State
 
@@ -210,6 +210,33 @@ def test_critical_metrics_have_alarms() -> None:
         "OldestDueSearchAgeSeconds",
         "PublicFeedOldestAgeSeconds",
     }
+
+
+def error_rules_of(action: errors.Action) -> list[Any]:
+    """Return the rows of all of the error tables, and the rules beside them, with *action*."""
+    kinds = (
+        error_rules.Rule,
+        error_rules.TokenRule,
+        error_rules.ApplyRule,
+        error_rules.ResumeRule,
+    )
+    values = list(vars(error_rules).values())
+    rows = [row for value in values if isinstance(value, tuple) for row in value] + values
+    return [row for row in rows if isinstance(row, kinds) and row.action is action]
+
+
+def test_every_error_for_the_operator_has_an_alarm() -> None:
+    rules = error_rules_of(errors.Action.STOP_AND_ALARM)
+    facts = {alarm["MetricName"] for alarm in ALARM.values() if alarm.get("Namespace") == OURS}
+    raised = {rule.error.__name__ for rule in rules}
+    assert {"HHForbidden", "HHMisconfigured", "HHRegionBlocked"} <= raised
+    assert raised - facts == set()
+
+
+def test_failed_runs_have_an_alarm() -> None:
+    assert "failed" in get_args(State)
+    facts = {alarm["MetricName"] for alarm in ALARM.values() if alarm.get("Namespace") == OURS}
+    assert "FetchRunsFailed" in facts
 
 
 def test_named_metrics_are_emitted_by_the_code() -> None:

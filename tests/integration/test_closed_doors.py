@@ -27,6 +27,14 @@ def tokens(harness):
     return token_bucket.read_level("submit", harness.account_id, now=harness.world.now()).tokens
 
 
+def spend_all_tokens(harness):
+    for number in range(21):
+        token_bucket.acquire(
+            "submit", harness.account_id, spend_id=f"spent-{number}", now=harness.world.now()
+        )
+    assert tokens(harness) == 0
+
+
 def access(harness):
     return people.find_by_id(harness.user_id).access
 
@@ -62,6 +70,23 @@ def test_closed_applying_is_tried_once_and_handed_off(harness, status, body):
     held = access(harness)
     assert (held.state, held.reason) == ("closed", "applying_closed")
     assert timedelta(hours=23) < held.until - harness.world.now() <= timedelta(days=1)
+
+
+def test_closed_applying_hands_off_without_waiting_for_tokens(harness):
+    waiting = [harness.submit(publish(harness)) for _ in range(23)]
+    harness.run()
+    assert [harness.row(each).state for each in waiting].count("waiting_quota") == 3
+    close(harness, "/negotiations", 410, method="POST")
+    before = calls(harness)
+    harness.world.sandbox.advance(460)  # one more token, which the refused call spends
+    harness.sweep()
+    harness.run()
+    assert {harness.row(each).state for each in waiting} == {"submitted", "handoff"}
+    spend_all_tokens(harness)
+    accepted = [harness.submit(publish(harness)) for _ in range(5)]
+    harness.run()
+    assert {harness.row(each).state for each in accepted} == {"handoff"}
+    assert calls(harness) - before == 1
 
 
 def test_closed_applying_leaves_resumes_open(harness):

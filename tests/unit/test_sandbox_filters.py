@@ -135,8 +135,8 @@ CASES: dict[str, tuple[list[tuple[str, str]], Callable[[Vacancy], bool]]] = {
         lambda vacancy: vacancy.salary is not None,
     ),
     "salary_mode": (
-        [("salary_mode", "HOUR"), ("salary_mode", "SHIFT")],
-        lambda vacancy: vacancy.salary is not None and vacancy.salary.mode in {"HOUR", "SHIFT"},
+        [("salary_mode", "HOUR")],
+        lambda vacancy: vacancy.salary is not None and vacancy.salary.mode == "HOUR",
     ),
     "salary_frequency": (
         [("salary_frequency", "TWICE_PER_MONTH")],
@@ -165,15 +165,6 @@ CASES: dict[str, tuple[list[tuple[str, str]], Callable[[Vacancy], bool]]] = {
     ),
     "bbox": (
         [("bottom_lat", "55.7"), ("top_lat", "55.8"), ("left_lng", "37.5"), ("right_lng", "37.7")],
-        inside,
-    ),
-    "bbox by corners": (
-        [
-            ("bottom_left_lat", "55.7"),
-            ("bottom_left_lng", "37.5"),
-            ("top_right_lat", "55.8"),
-            ("top_right_lng", "37.7"),
-        ],
         inside,
     ),
     "part_time": (

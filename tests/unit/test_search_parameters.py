@@ -24,8 +24,9 @@ def test_request_of_the_bff_becomes_hh_rus_query():
     assert SearchParameters.model_validate(body).query() == [
         ("text", "JavaScript Developer"),
         ("experience", "between1And3"),
-        ("employment", "full"),
-        ("schedule", "remote"),
+        ("employment_form", "FULL"),
+        ("employment_form", "FLY_IN_FLY_OUT"),
+        ("work_format", "REMOTE"),
         ("area", "1"),
         ("no_magic", "true"),
         ("page", "0"),
@@ -39,13 +40,57 @@ def test_lists_become_repeated_keys_and_booleans_words():
     )
     query = parameters.query()
     assert [value for name, value in query if name == "area"] == ["1", "2"]
-    assert ("only_with_salary", "true") in query
+    assert ("label", "with_salary") in query
+    assert "only_with_salary" not in dict(query)
     assert ("salary", "100000") in query
 
 
 def test_unknown_parameter_is_refused():
     assert problem(are="1") == "are"
     assert problem(resume_id="1") == "resume_id"
+    assert problem(bottom_left_lat=55.7) == "bottom_left_lat"
+
+
+FILTERS = ("employment", "employment_form", "schedule", "work_format", "label", "only_with_salary")
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (
+            {"employment": ["part", "project"]},
+            {("employment_form", "PART"), ("employment_form", "PROJECT")},
+        ),
+        # a value without an equal: the alternatives cannot be spread over two parameters
+        (
+            {"employment": ["part", "volunteer"]},
+            {("employment", "part"), ("employment", "volunteer")},
+        ),
+        ({"schedule": ["remote", "shift"]}, {("schedule", "remote"), ("schedule", "shift")}),
+        # both at once narrow each other at hh.ru
+        (
+            {"schedule": "remote", "work_format": "HYBRID"},
+            {("schedule", "remote"), ("work_format", "HYBRID")},
+        ),
+        (
+            {"only_with_salary": True, "label": "internship"},
+            {("label", "internship"), ("label", "with_salary")},
+        ),
+        ({"only_with_salary": True, "label": "with_salary"}, {("label", "with_salary")}),
+        ({"only_with_salary": False}, set()),
+    ],
+)
+def test_deprecated_filter_is_translated_where_it_finds_the_same(given, sent):
+    query = SearchParameters.model_validate(given).query()
+    pairs = [pair for pair in query if pair[0] in FILTERS]
+    assert len(pairs) == len(sent)
+    assert set(pairs) == sent
+
+
+def test_stored_search_of_an_older_version_is_still_read():
+    box = {"bottom_left_lat": 1, "bottom_left_lng": 2, "top_right_lat": 3, "top_right_lng": 4}
+    stored = SearchParameters.from_stored({**box, "salary_mode": ["MONTH", "SHIFT"]})
+    assert stored == SearchParameters(bottom_lat=1, left_lng=2, top_lat=3, right_lng=4)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +117,7 @@ def test_unknown_parameter_is_refused():
         ("only_with_salary", "maybe"),
         ("sort_point_lat", 91),
         ("currency", ["RUR"]),
+        ("salary_mode", ["MONTH", "SHIFT"]),
     ],
 )
 def test_wrong_value_is_refused_by_its_field(field, value):
@@ -89,7 +135,7 @@ def test_wrong_value_is_refused_by_its_field(field, value):
         ({"currency": "USD"}, "currency"),
         ({"order_by": "distance"}, "order_by"),
         ({"sort_point_lat": 55.7, "sort_point_lng": 37.6}, "order_by"),
-        ({"bottom_left_lat": 55.7}, "bottom_left_lat"),
+        ({"bottom_lat": 55.7}, "bottom_lat"),
     ],
 )
 def test_contradicting_parameters_are_refused(parameters, field):

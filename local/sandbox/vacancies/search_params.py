@@ -38,11 +38,8 @@ PART_TIME = frozenset(
         "accept_temporary",
     }
 )
-# hh.ru: two spellings of the corners are documented; both are accepted.
-BOXES = (
-    ("bottom_lat", "left_lng", "top_lat", "right_lng"),
-    ("bottom_left_lat", "bottom_left_lng", "top_right_lat", "top_right_lng"),
-)
+# hh.ru, 1.54.0: south, west, north, east.
+BOX = ("bottom_lat", "left_lng", "top_lat", "right_lng")
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -146,16 +143,14 @@ def _dates(reader: _Reader, now: float) -> tuple[float | None, float | None]:
 
 
 def _box(reader: _Reader) -> tuple[float, float, float, float] | None:
-    for names in BOXES:
-        sides = [reader.number(name) for name in names]
-        if all(side is None for side in sides):
-            continue
-        missing = [name for name, side in zip(names, sides, strict=True) if side is None]
-        if missing:
-            raise errors.bad_argument(*missing)
-        south, west, north, east = (side for side in sides if side is not None)
-        return south, west, north, east
-    return None
+    sides = [reader.number(name) for name in BOX]
+    if all(side is None for side in sides):
+        return None
+    missing = [name for name, side in zip(BOX, sides, strict=True) if side is None]
+    if missing:
+        raise errors.bad_argument(*missing)
+    south, west, north, east = (side for side in sides if side is not None)
+    return south, west, north, east
 
 
 def _sort_point(reader: _Reader, order_by: str) -> tuple[float, float] | None:
@@ -187,7 +182,7 @@ def _one_of(reader: _Reader) -> dict[str, frozenset[str]]:
     known: dict[str, Collection[str]] = {
         "experience": catalogue.ids("experience"),
         "employment": catalogue.ids("employment"),
-        "employment_form": catalogue.ids("employment_form"),
+        "employment_form": catalogue.ids("vacancy_search_employment_form"),
         "schedule": catalogue.ids("schedule"),
         "work_format": catalogue.ids("work_format"),
         "work_schedule_by_days": catalogue.ids("work_schedule_by_days"),
@@ -202,6 +197,8 @@ def _one_of(reader: _Reader) -> dict[str, frozenset[str]]:
         "driver_license_types": catalogue.ids("driver_license_types"),
     }
     filters = {name: reader.many(name, values) for name, values in known.items()}
+    if len(filters["salary_mode"]) > 1:  # hh.ru, 1.54.0: a single value
+        raise errors.bad_argument("salary_mode")
     for name in ("employer_id", "excluded_employer_id"):
         filters[name] = reader.ids(name)
     return {name: values for name, values in filters.items() if values}

@@ -152,6 +152,12 @@ def require(access: Access, *, now: datetime, applying: bool = False) -> None:
     raise needs_person(current)
 
 
+def is_applying_closed(access: Access, *, now: datetime) -> bool:
+    """Return whether hh.ru keeps applying closed to Core at *now*: what is accepted is handed off,
+    which neither a token nor the daily limit has to allow."""
+    return access.at(now).state == "closed"
+
+
 def needs_person(access: Access) -> NeedsPerson:
     """Return the error of a state in which hh.ru is not called."""
     details = {"access": to_answer(access).model_dump(mode="json")}

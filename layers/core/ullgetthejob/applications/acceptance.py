@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ullgetthejob.accounts import audit
+from ullgetthejob.accounts import access, audit
 from ullgetthejob.applications import (
     application_states,
     deferral,
@@ -283,6 +283,8 @@ def _next_allowed_at(person: Person, *, connection: Connection, now: datetime) -
     submitter decides."""
     if person.account_id is None:
         return None
+    if access.is_applying_closed(person.access, now=now):
+        return None  # it is handed off, which no limit delays
     try:
         allowed_at = availability.next_allowed_at(
             person.account_id, person.access, connection=connection, now=now

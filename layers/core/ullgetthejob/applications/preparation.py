@@ -81,6 +81,19 @@ class Preparation:
     def _choose(self, application: Application, person: Person) -> ResumeChoice:
         """Return the resume. Raises :class:`_Settled`, and what hh.ru and the resumes raise."""
         account = self.account
+        if not access.is_applying_closed(person.access, now=account.context.now()):
+            self._require_quota(application, person)
+        account.transition(
+            application, "preparing", due_at=account.context.now() + attempts.CALL_TIMEOUT
+        )
+        vacancy = self._read_vacancy(application)
+        self._require_open(application, vacancy)
+        access.require(person.access, now=account.context.now(), applying=True)
+        return self._choose_resume(application, person, vacancy)
+
+    def _require_quota(self, application: Application, person: Person) -> None:
+        """Raise :class:`_Settled`, with all applications deferred, where the limits allow none."""
+        account = self.account
         wait = availability.next_allowed_at(
             account.account_id,
             person.access,
@@ -91,13 +104,6 @@ class Preparation:
         if wait is not None:
             account.defer_all(wait, application)
             raise _Settled
-        account.transition(
-            application, "preparing", due_at=account.context.now() + attempts.CALL_TIMEOUT
-        )
-        vacancy = self._read_vacancy(application)
-        self._require_open(application, vacancy)
-        access.require(person.access, now=account.context.now(), applying=True)
-        return self._choose_resume(application, person, vacancy)
 
     def _has_token(self, application: Application) -> bool:
         """Return whether a token was charged already: its call never left, or the worker's process

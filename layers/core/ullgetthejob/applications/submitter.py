@@ -17,6 +17,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ullgetthejob.accounts import access
 from ullgetthejob.applications import attempts, deferral, ledger, negotiation_sync
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.preparation import Preparation, spend_id
@@ -126,6 +127,8 @@ class _Submitter:
         if application is None:
             return None
         held = account.find_person(application).access
+        if access.is_applying_closed(held, now=account.context.now()):
+            return application
         try:
             wait = availability.next_allowed_at(
                 account.account_id,

@@ -31,7 +31,7 @@ CODES = {
     "search_field": "vacancy_search_fields",
     "experience": "experience",
     "employment": "employment",
-    "employment_form": "employment_form",
+    "employment_form": "vacancy_search_employment_form",
     "schedule": "schedule",
     "work_format": "work_format",
     "work_schedule_by_days": "work_schedule_by_days",
@@ -181,6 +181,8 @@ def _dictionaries(content: Any) -> dict[str, dict[str, str]]:
         }
         for name, entries in content.items()
     }
+    # An answer of before 1.54.0 has no dictionary of its own for searches.
+    named.setdefault("vacancy_search_employment_form", named.get("employment_form", {}))
     named["part_time"] = {
         code: text for group in PART_TIME for code, text in named.get(group, {}).items()
     }

@@ -52,6 +52,24 @@ Moment = Annotated[str, StringConstraints(min_length=10, max_length=32)]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 
+# hh.ru, 1.54.0: employment, schedule and only_with_salary are deprecated. What their values mean
+# by the current names; a value that is not here has no equal there, and is sent as it is.
+# Rotational work had the employment "full": only its schedule distinguished it.
+EMPLOYMENT_FORMS = {
+    "full": ("FULL", "FLY_IN_FLY_OUT"),
+    "part": ("PART",),
+    "project": ("PROJECT",),
+}
+WORK_FORMATS = {"remote": ("REMOTE",)}
+WITH_SALARY = "with_salary"
+# The edges of the map box, by the names that Core once took for them: hh.ru ignores those.
+FORMER_EDGES = {
+    "bottom_left_lat": "bottom_lat",
+    "bottom_left_lng": "left_lng",
+    "top_right_lat": "top_lat",
+    "top_right_lng": "right_lng",
+}
+
 
 class SearchParameters(BaseModel):
     """A search on hh.ru. A repeatable parameter takes one value or a list of values.
@@ -65,9 +83,15 @@ class SearchParameters(BaseModel):
     search_field: Codes | None = None
     excluded_text: Words | None = Field(None, min_length=1, max_length=1000)
     experience: Codes | None = None
-    employment: Codes | None = None
+    employment: Codes | None = Field(
+        None, json_schema_extra={"deprecated": True}, description="is sent as employment_form"
+    )
     employment_form: Codes | None = None
-    schedule: Codes | None = None
+    schedule: Codes | None = Field(
+        None,
+        json_schema_extra={"deprecated": True},
+        description="remote is sent as work_format=REMOTE",
+    )
     work_format: Codes | None = None
     work_schedule_by_days: Codes | None = None
     working_hours: Codes | None = None
@@ -87,8 +111,10 @@ class SearchParameters(BaseModel):
     excluded_employer_id: Ids | None = None
     salary: int | None = Field(None, ge=1, le=1_000_000_000)
     currency: Code | None = None
-    only_with_salary: bool | None = None
-    salary_mode: Codes | None = None
+    only_with_salary: bool | None = Field(
+        None, json_schema_extra={"deprecated": True}, description="is sent as label=with_salary"
+    )
+    salary_mode: Annotated[Codes, Field(max_length=1)] | None = None
     salary_frequency: Codes | None = None
     driver_license_types: Codes | None = None
     label: Codes | None = None
@@ -101,10 +127,10 @@ class SearchParameters(BaseModel):
     order_by: Code | None = None
     sort_point_lat: Latitude | None = None
     sort_point_lng: Longitude | None = None
-    bottom_left_lat: Latitude | None = None
-    bottom_left_lng: Longitude | None = None
-    top_right_lat: Latitude | None = None
-    top_right_lng: Longitude | None = None
+    bottom_lat: Latitude | None = None
+    left_lng: Longitude | None = None
+    top_lat: Latitude | None = None
+    right_lng: Longitude | None = None
     no_magic: bool = True
     page: int = Field(0, ge=0, lt=MAX_DEPTH)
     per_page: int = Field(MAX_PER_PAGE, ge=1, le=MAX_PER_PAGE)
@@ -127,26 +153,57 @@ class SearchParameters(BaseModel):
             raise ValueError(
                 "order_by: distance, sort_point_lat and sort_point_lng need each other"
             )
-        box = (
-            self.bottom_left_lat,
-            self.bottom_left_lng,
-            self.top_right_lat,
-            self.top_right_lng,
-        )
+        box = (self.bottom_lat, self.left_lng, self.top_lat, self.right_lng)
         if any(edge is not None for edge in box) and None in box:
-            raise ValueError("bottom_left_lat: all four edges of the box are needed")
+            raise ValueError("bottom_lat: all four edges of the box are needed")
         return self
 
+    @classmethod
+    def from_stored(cls, stored: dict[str, Any]) -> SearchParameters:
+        """Return the search that was stored, perhaps by a version that accepted more.
+
+        Several values of ``salary_mode`` become none: hh.ru takes one, and a search that is too
+        wide misses nothing.
+        """
+        known = {FORMER_EDGES.get(name, name): value for name, value in stored.items()}
+        if isinstance(known.get("salary_mode"), list) and len(known["salary_mode"]) > 1:
+            del known["salary_mode"]
+        return cls.model_validate(known)
+
     def query(self) -> list[tuple[str, str]]:
-        """Return the query of ``GET /vacancies``: lists as repeated keys, lower-case booleans."""
+        """Return the query of ``GET /vacancies``: lists as repeated keys, lower-case booleans,
+        deprecated filters by today's names."""
         pairs: list[tuple[str, str]] = []
-        for name in type(self).model_fields:
-            value = getattr(self, name)
+        for name, value in _translate(dict(self)).items():
             if value is None or value == "":
                 continue
             for item in value if isinstance(value, tuple) else (value,):
                 pairs.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
         return pairs
+
+
+def _translate(filters: dict[str, Any]) -> dict[str, Any]:
+    """Return *filters* with deprecated ones by today's names, where that finds the same.
+
+    Values of a parameter are alternatives, parameters are not: an older one is left as it is if one
+    of its values has no equal, or if the newer parameter is used too.
+    """
+    translated = dict(filters)
+    for old, new, equals in (
+        ("employment", "employment_form", EMPLOYMENT_FORMS),
+        ("schedule", "work_format", WORK_FORMATS),
+    ):
+        values = filters[old]
+        if values and filters[new] is None and all(value in equals for value in values):
+            translated[old] = None
+            translated[new] = tuple(
+                dict.fromkeys(code for value in values for code in equals[value])
+            )
+    if filters["only_with_salary"] is not None:
+        translated["only_with_salary"] = None
+    if filters["only_with_salary"]:
+        translated["label"] = tuple(dict.fromkeys((*(filters["label"] or ()), WITH_SALARY)))
+    return translated
 
 
 def _moment(name: str, value: str | None) -> datetime | None:

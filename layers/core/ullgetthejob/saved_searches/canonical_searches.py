@@ -140,7 +140,7 @@ def get_or_create(parameters: SearchParameters, *, connection: Connection, now: 
 
 def parameters_of(row: dict[str, Any]) -> SearchParameters:
     """Return the search that a row represents."""
-    return SearchParameters.model_validate(row["parameters"])
+    return SearchParameters.from_stored(row["parameters"])
 
 
 def read(query_id: UUID, *, connection: Connection) -> dict[str, Any]:

@@ -254,7 +254,7 @@ def _changed_values(
 ) -> dict[str, Any]:
     """Return the columns of the row as *body* changes them. Raises :class:`Conflict`."""
     old = SavedSearch.model_validate({**row, "last_run": None})
-    search = body.search or SearchParameters.model_validate(old.search)
+    search = body.search or SearchParameters.from_stored(old.search)
     query_id = row["query_id"]
     if body.search is not None:
         query_id = canonical_searches.get_or_create(search, connection=connection, now=now)
@@ -267,7 +267,7 @@ def _changed_values(
             )
     name = body.name or old.name
     if body.search is not None and body.name is None:
-        before = SearchParameters.model_validate(old.search)
+        before = SearchParameters.from_stored(old.search)
         if old.name == name_of(before, connection=connection):
             name = name_of(search, connection=connection)
     hours = body.working_hours if "working_hours" in body.model_fields_set else old.working_hours
