@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 35  # longer than Core's slowest answer
 CODES = {400: USAGE, 409: PERSON, 422: USAGE}
+
+
+@cache
+def client() -> httpx.Client:
+    """Return the process's HTTP client: making one reads the certificates, which costs more than a
+    request."""
+    return httpx.Client(timeout=TIMEOUT_S)
 
 
 class CoreApi:
@@ -46,7 +54,7 @@ class CoreApi:
         headers = {"Content-Type": "application/json", **self._credentials(raw, admin=admin)}
         given = {name: value for name, value in (query or {}).items() if value is not None}
         try:
-            answer = httpx.request(
+            answer = client().request(
                 method,
                 self._profile.url + path,
                 params=given,

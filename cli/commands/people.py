@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import typer
 
+from cli.core_api import client
 from cli.database import connect_database
 from cli.output import (
     PERSON,
@@ -56,7 +57,7 @@ def connect(
         return
     try:
         form = {"person": person, "decision": "allow"}
-        location = httpx.post(url, data=form, timeout=10).headers.get("location", "")
+        location = client().post(url, data=form, timeout=10).headers.get("location", "")
     except httpx.HTTPError as error:
         raise CommandError(
             f"the login page does not answer ({type(error).__name__})", code=UNREACHABLE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import httpx
 import typer
 
+from cli.core_api import client
 from cli.output import UNREACHABLE, USAGE, AsJson, CommandError, facts, show, table
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def control(state: State, method: str, path: str, body: Any = None) -> Any:
         raise CommandError("there is a sandbox in the local cloud alone", code=USAGE)
     url = f"http://127.0.0.1:{profile.ports['hh']}/_sandbox{path}"
     try:
-        answer = httpx.request(method, url, json=body or None, timeout=10)
+        answer = client().request(method, url, json=body or None, timeout=10)
     except httpx.HTTPError:
         raise CommandError("the sandbox does not answer", "make run", code=UNREACHABLE) from None
     if answer.is_error:

@@ -9,10 +9,12 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
+from cli.core_api import client
 from cli.database import connect_database, database_url
 from cli.output import CommandError
 
@@ -79,7 +81,7 @@ def check_port(state: State) -> Finding:
     if not state.profile.is_local:
         return Finding("port", "ok", f"the API is at {state.profile.url}")
     port = state.profile.settings.port
-    if _health(state) is not None:
+    if health(state.profile.url) is not None:
         return Finding("port", "ok", f"Core answers at {state.profile.url}")
     with socket.socket() as probe:
         probe.settimeout(1)
@@ -106,14 +108,14 @@ def check_secret(state: State) -> Finding:
 
 def check_database(state: State) -> Finding:
     """Check whether the database takes writes, as Core sees it, and answers here."""
-    health = _health(state)
-    if health is not None and health.get("db") == "down":
+    found = health(state.profile.url)
+    if found is not None and found.get("db") == "down":
         step = "make run" if state.profile.is_local else "see docs/runbooks.md, database"
         return Finding("database", "problem", "Core cannot write to its database", step)
     try:
         _connect(state).close()
     except CommandError as error:
-        if not state.profile.is_local and health is not None:
+        if not state.profile.is_local and found is not None:
             return Finding("database", "ok", "Core's database takes writes")
         return Finding("database", "problem", str(error), error.step or "make run")
     return Finding("database", "ok", "the database answers")
@@ -152,6 +154,8 @@ def check_hh(state: State) -> Finding:
 
 def check_access(state: State) -> Finding:
     """Check Core's access to hh.ru for the user."""
+    if health(state.profile.url) is None:
+        return Finding("access", "unknown", "Core does not answer")
     try:
         account = state.core.get(f"/api/accounts/{state.profile.user}")
     except CommandError as error:
@@ -181,7 +185,7 @@ def check_clock(state: State) -> Finding:
             return Finding("clock", "warning", message, step)
         return Finding("clock", "ok", "the local clock is this machine's")
     try:
-        head = httpx.get(state.profile.url + "/api/v1/system/health", timeout=TIMEOUT_S).headers
+        head = client().get(state.profile.url + "/api/v1/system/health", timeout=TIMEOUT_S).headers
         skew = (parsedate_to_datetime(head["date"]) - now).total_seconds()
     except (httpx.HTTPError, KeyError, ValueError):
         return Finding("clock", "unknown", "Core does not answer")
@@ -220,7 +224,7 @@ def check_bff(state: State) -> Finding:
     if not url:
         return Finding("bff", "ok", "no BFF is configured; nothing is posted to one")
     try:
-        httpx.get(url, timeout=TIMEOUT_S)
+        client().get(url, timeout=TIMEOUT_S)
     except httpx.HTTPError as error:
         message = f"the BFF does not answer at {url} ({type(error).__name__})"
         return Finding("bff", "problem", message, "start it, or unset API_BASE_URL")
@@ -242,10 +246,11 @@ CHECKS: tuple[Callable[[State], Finding], ...] = (
 )
 
 
-def _health(state: State) -> dict[str, Any] | None:
-    """Return Core's health; ``None`` if nothing, or another program, answers."""
+@cache
+def health(url: str) -> dict[str, Any] | None:
+    """Return Core's health, asked once; ``None`` if nothing, or another program, answers."""
     try:
-        answer = httpx.get(state.profile.url + "/api/v1/system/health", timeout=TIMEOUT_S)
+        answer = client().get(url + "/api/v1/system/health", timeout=TIMEOUT_S)
         content = answer.json()
     except (httpx.HTTPError, ValueError):
         return None
@@ -254,6 +259,8 @@ def _health(state: State) -> dict[str, Any] | None:
 
 def _ask(state: State, path: str, body: Any = None) -> tuple[int | None, str | None]:
     """Return status and error code of a service call; ``None`` without an answer."""
+    if health(state.profile.url) is None:
+        return None, None
     method = "GET" if body is None else "POST"
     try:
         state.core.call(method, path, body=body)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.doctor.checks import CHECKS
+from cli.doctor.checks import CHECKS, health
 from cli.output import FAILED, AsJson, console, show, table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(context: typer.Context, json: AsJson = False) -> None:
     """Check configuration, database, hh.ru, access, clock and queues; say what mends each."""
     state: State = context.obj
+    health.cache_clear()
     findings = []
     with console(stderr=True).status("Looking ...") as status:
         for check in CHECKS:
