@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated
 
 import typer
@@ -27,8 +25,8 @@ from cli.commands import (
     shell,
     trail,
 )
-from cli.core_api import CoreApi
 from cli.doctor import command as doctor
+from cli.state import State
 from local.settings import SettingsError
 
 app = typer.Typer(
@@ -40,23 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@dataclass(frozen=True)
-class State:
-    """What the options of ``ugtj`` itself say."""
-
-    profile_name: str
-
-    @cached_property
-    def profile(self) -> profiles.Profile:
-        """Return the profile. Raises :class:`output.CommandError`."""
-        return profiles.load(self.profile_name)
-
-    @property
-    def core(self) -> CoreApi:
-        """Return the client of Core."""
-        return CoreApi(self.profile)
 
 
 @app.callback()

@@ -11,8 +11,8 @@ import typer
 from cli.output import AsJson, CommandError, User, console, facts, show, table
 
 if TYPE_CHECKING:
-    from cli.app import State
     from cli.core_api import CoreApi
+    from cli.state import State
 
 UNFINISHED = ("queued", "preparing", "submitting", "uncertain")
 POLL_S = 0.5

@@ -10,7 +10,7 @@ from cli.commands.applications import text_of
 from cli.output import AsJson, User, facts, show, table
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 app = typer.Typer(
     help="Campaigns: many applications as one work.",

@@ -10,7 +10,7 @@ from rich.prompt import Confirm
 from cli.output import AsJson, CommandError, console, show
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 app = typer.Typer(
     help="The schema of the database.",

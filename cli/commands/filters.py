@@ -11,7 +11,7 @@ from cli.commands.applications import text_of
 from cli.output import USAGE, AsJson, CommandError, User, facts, show, table
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 app = typer.Typer(
     help="The rules by which vacancies are dropped, or left to you.",

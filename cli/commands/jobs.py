@@ -10,7 +10,7 @@ from cli.output import AsJson, facts, show, table
 from local.live.display import money
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 
 def add_to(app: typer.Typer) -> None:

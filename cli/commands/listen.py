@@ -16,7 +16,7 @@ from local.terminal import printable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from cli.app import State
+    from cli.state import State
 
 HEARTBEAT_S = 300  # API Gateway closes a connection that is idle for ten minutes
 

@@ -13,7 +13,7 @@ from cli.output import AsJson, console
 from local.terminal import printable
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 
 def add_to(app: typer.Typer) -> None:

@@ -10,7 +10,7 @@ import typer
 from cli.output import USAGE, AsJson, CommandError, show
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 PAGES = {
     "dashboard": "/dev/dashboard",

@@ -24,7 +24,7 @@ from cli.output import (
 )
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 app = typer.Typer(
     help="The people whom Core works for.",

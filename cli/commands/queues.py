@@ -11,7 +11,7 @@ from rich.progress import track
 from cli.output import USAGE, AsJson, CommandError, console, show, table
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 app = typer.Typer(
     help="SQS: the depth of the queues, and dead letters.",

@@ -9,7 +9,7 @@ import typer
 from cli.output import AsJson, User, facts, show
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 app = typer.Typer(
     help="The token bucket (20, 8 an hour) and hh.ru's 200 applications in 24 hours.",

@@ -12,7 +12,7 @@ from cli.core_api import client
 from cli.output import UNREACHABLE, USAGE, AsJson, CommandError, facts, show, table
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 app = typer.Typer(
     help="hh.ru's sandbox: its clock, faults, employers and doors.",

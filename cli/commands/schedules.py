@@ -9,7 +9,7 @@ import typer
 from cli.output import AsJson, User, facts, show, table
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 app = typer.Typer(
     help="Saved searches, which Core runs by itself.",

@@ -12,8 +12,8 @@ from cli.database import database_url
 from cli.output import USAGE, CommandError
 
 if TYPE_CHECKING:
-    from cli.app import State
     from cli.profiles import Profile
+    from cli.state import State
 
 BANNER = """UllGetTheJob Core: the package ullgetthejob works on the local cloud.
 

@@ -14,8 +14,8 @@ from cli import log_lines
 from cli.output import USAGE, AsJson, CommandError, cell, show
 
 if TYPE_CHECKING:
-    from cli.app import State
     from cli.log_lines import Line
+    from cli.state import State
 
 ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 TRACE_ID = re.compile(r"[0-9a-f]{32}")

@@ -21,7 +21,7 @@ from cli.output import CommandError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cli.app import State
+    from cli.state import State
 
 Verdict = Literal["ok", "warning", "problem", "unknown"]
 

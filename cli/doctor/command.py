@@ -10,7 +10,7 @@ from cli.doctor.checks import CHECKS, health
 from cli.output import FAILED, AsJson, console, show, table
 
 if TYPE_CHECKING:
-    from cli.app import State
+    from cli.state import State
 
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗", "unknown": "?"}
 

@@ -62,16 +62,7 @@ class System:
         self, statement: str, values: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         """Return the rows of a statement that reads. Raises ``psycopg.Error``."""
-        options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c default_transaction_read_only=on"
-        connection = await psycopg.AsyncConnection.connect(
-            self.database_url,
-            row_factory=dict_row,
-            connect_timeout=3,
-            options=options,
-            application_name="dashboard",
-        )
-        async with connection:
-            return await (await connection.execute(statement, values)).fetchall()
+        return (await self.select_each({"rows": (statement, values)}))["rows"]
 
     async def select_each(
         self, statements: Mapping[str, tuple[str, Mapping[str, Any] | None]]

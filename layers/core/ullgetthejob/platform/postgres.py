@@ -169,8 +169,8 @@ def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
 
 
 def _name_of(query: Any) -> str:
-    """Return a statement on one line, with its placeholders."""
-    return " ".join(query.split()) if isinstance(query, str) else "a composed statement"
+    """Return a statement, with its placeholders."""
+    return query if isinstance(query, str) else "a composed statement"
 
 
 def after_commit(

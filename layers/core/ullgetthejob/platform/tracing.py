@@ -180,7 +180,7 @@ class span:  # noqa: N801 - used like a function
             logger.info(
                 "span",
                 kind=self._kind,
-                operation=self._name[:LONGEST_NAME],
+                operation=" ".join(self._name.split())[:LONGEST_NAME],
                 trace_id=own.trace_id,
                 span_id=own.span_id,
                 parent_id=self._parent.span_id,

@@ -157,9 +157,9 @@ def list_of_account(account_id: UUID) -> list[Connection]:
 
 def delete(connection_id: str, account_id: UUID) -> None:
     """Delete a connection that has ended."""
-    _log_change(connection_id, account_id, None, "ended")
     for key in (_account_key(account_id, connection_id), _connection_key(connection_id)):
         dynamodb.delete_item(_table(), key, _unavailable)
+    _log_change(connection_id, account_id, None, "ended")
 
 
 def request_replay(connection: Connection, cursor: int, topics: Collection[str] | None) -> bool:
