@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Self
 
 from local.settings import REPOSITORY
@@ -134,4 +134,4 @@ class Workers:
 
 def first_to_answer(workers: Collection[Worker], timeout_s: float) -> list[Worker]:
     """Return those of *workers* that have answered, at the latest after *timeout_s*."""
-    return select.select([worker for worker in workers if worker.busy], [], [], timeout_s)[0]
+    return wait([worker for worker in workers if worker.busy], timeout_s)

@@ -265,7 +265,9 @@ def _is_lost(connection: psycopg.Connection[dict[str, Any]]) -> bool:
     if not connection.lock.acquire(blocking=False):
         return False
     try:
-        return bool(select.select([connection.fileno()], [], [], 0)[0])
+        poll = select.poll()  # select() takes no file descriptor above 1,023
+        poll.register(connection.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
     finally:
         connection.lock.release()
 
