@@ -3,7 +3,7 @@ hh.ru's 200 in any 24 hours, checked against hh.ru's own log."""
 
 import random
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import httpx
 import pytest
@@ -30,8 +30,8 @@ CAPACITY, PER_HOUR = 20, 8
 INTERVAL = HOUR / PER_HOUR
 SWEEP_INTERVAL = 20  # steps, after which the sweep sends wake-ups of due accounts
 SELECT_NEXT_DUE = """
-    SELECT least((SELECT min(due_at) FROM application_ledger WHERE account_id = %(id)s),
-                 (SELECT negotiations_due_at FROM accounts WHERE id = %(id)s)) AS moment
+    SELECT (SELECT min(due_at) FROM application_ledger WHERE account_id = %(id)s) AS application,
+           (SELECT negotiations_due_at FROM accounts WHERE id = %(id)s) AS sync
 """
 
 
@@ -95,9 +95,8 @@ class Days:
         """Advance to the next minute in which something is due and process it; return whether the
         period has not ended."""
         now = self.harness.world.now()
-        values = {"id": self.harness.account_id}
-        row = self.harness.connection.execute(SELECT_NEXT_DUE, values).fetchone()
-        due = max(row["moment"] or now, now)
+        moments = [moment for moment in self.next_due().values() if moment is not None]
+        due = max(min(moments, default=now), now)
         minutes = -(-(due - now) // MINUTE) or 1
         self.harness.world.sandbox.advance(minutes * MINUTE.total_seconds())
         self.steps += 1
@@ -105,6 +104,16 @@ class Days:
             self.harness.sweep()
         self.harness.run()
         return self.harness.world.now() < self.end
+
+    def next_due(self):
+        """Return when the next application and the next sync are due, or ``None`` for each."""
+        values = {"id": self.harness.account_id}
+        return self.harness.connection.execute(SELECT_NEXT_DUE, values).fetchone()
+
+    def application_precedes_sync(self):
+        """Return whether an application is due before Core reads what the person did by hand."""
+        due = self.next_due()
+        return due["application"] is not None and due["application"] + MINUTE < due["sync"]
 
     def accepted(self):
         """Return when hh.ru accepted Core's applications."""
@@ -167,10 +176,11 @@ def test_applications_by_hand_cost_one_refusal_per_sync_at_most(greedy):
     days.submit(150)
     greedy.run()
     chance = random.Random(2)  # noqa: S311 - no secret
+    counts = cycle([5, 20, daily_limit.DAY_LIMIT])
     refusals, more = [], True
     while more:
-        if chance.random() < 0.05:
-            apply_by_hand(greedy, chance.choice([5, 20, daily_limit.DAY_LIMIT]))
+        if chance.random() < 0.05 and days.application_precedes_sync():
+            apply_by_hand(greedy, next(counts))
         before = len(greedy.posted(outcome="limit_exceeded"))
         more = days.advance()
         refused = greedy.posted(outcome="limit_exceeded")[before:]
