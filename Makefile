@@ -121,7 +121,8 @@ PYTEST = $(BIN)/python -m pytest -m "not hh_api"
 # The longest files first, so that no process is left alone with one in the end.
 SUITES = tests/e2e tests/integration tests/contract tests/unit
 # Each process has servers of its own; the tests of a file stay together, as they share some of them.
-TEST_PROCESSES ?= auto
+# Tests wait half of their time (for a clock, a server, a signal), so two share a processor.
+TEST_PROCESSES ?= $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)")
 IN_PARALLEL = -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
 PYTHON_CODE = layers/core functions cli local migrations docs benchmarks tests
 
