@@ -119,6 +119,13 @@ def method_not_allowed() -> ApiError:
     return ApiError(405, "method_not_allowed")
 
 
+def closed(status: int) -> ApiError:
+    """Return the refusal of a method that an era keeps closed (403) or no longer has (404, 405,
+    410). INFERRED: the body of the 410, which hh.ru does not document."""
+    known = {403: forbidden, 404: not_found, 405: method_not_allowed}
+    return known[status]() if status in known else ApiError(status, "gone", description="Gone")
+
+
 def too_many_requests() -> ApiError:
     """Return a 429: over the limit of calls a second. hh.ru sends no Retry-After."""
     return ApiError(429, "too_many_requests", description="Too Many Requests")
