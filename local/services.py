@@ -249,12 +249,13 @@ class Services:
             "HH_REDIRECT_URI": self.settings.redirect_uri,
             "SANDBOX_AUTO_LOGIN": self.settings.given.get("SANDBOX_AUTO_LOGIN", ""),
         }
-        arguments = ["--data-dir", str(self.settings.data_dir)]
+        arguments = ["--data-dir", str(self.settings.data_dir), "--era", self.settings.era]
         server = await self._serve("hh", "local.sandbox", port, arguments, application)
         await server.ready(f"http://127.0.0.1:{port}/_sandbox/health")
         url = f"http://127.0.0.1:{port}"
         self.addresses |= {"HH_API_URL": url, "HH_OAUTH_URL": f"{url}/oauth"}
-        say(f"  hh.ru      a sandbox, ready in {time.monotonic() - begun:.1f} s")
+        era, took_s = self.settings.era, time.monotonic() - begun
+        say(f"  hh.ru      a sandbox of the era {era}, ready in {took_s:.1f} s")
 
     async def _serve(
         self,

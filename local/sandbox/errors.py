@@ -99,13 +99,15 @@ def oauth(value: str) -> ApiError:
     return ApiError(403, "oauth", value, description="Forbidden", **legacy)
 
 
-def captcha_required() -> ApiError:
-    """Return a 403: the person must solve a captcha."""
+def captcha_required(*, has_null_fallback: bool = True) -> ApiError:
+    """Return a 403: the person must solve a captcha.
+
+    hh.ru, 1.54.0: ``fallback_url`` is a string or absent, never null.
+    """
     error = ApiError(403, "captcha_required", "captcha_required", description="Forbidden")
-    error.errors[0] |= {
-        "captcha_url": "https://hh.ru/account/captcha?state=sandbox",
-        "fallback_url": None,  # type: ignore[dict-item]
-    }
+    error.errors[0] |= {"captcha_url": "https://hh.ru/account/captcha?state=sandbox"}
+    if has_null_fallback:
+        error.errors[0] |= {"fallback_url": None}  # type: ignore[dict-item]
     return error
 
 

@@ -56,6 +56,26 @@ def test_dotenv_values_are_taken_literally(settings):
     assert made.given["HH_CLIENT_ID"] == "$HOME"
 
 
+def test_era_is_2025_unless_it_is_chosen(settings):
+    assert settings().era == "2025"
+    assert settings("ERA=2026").era == "2026"
+    assert settings("ERA=2026", ERA="removed-410").era == "removed-410"
+
+
+@pytest.mark.parametrize("era", ["2024", "open", "Closed"])
+def test_unknown_era_is_refused_by_name(settings, era):
+    made = settings(ERA=era)
+    with pytest.raises(SettingsError, match=r"ERA must be one of 2025, closed, .*, 2026"):
+        _ = made.era
+
+
+def test_era_beside_another_hh_ru_is_refused(settings):
+    made = settings(ERA="2026", HH_API_URL="http://localhost:1")
+    with pytest.raises(SettingsError, match="ERA is the sandbox's"):
+        _ = made.era
+    assert settings(HH_API_URL="http://localhost:1").era == "2025"
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "4000.0", "http", "４０００"])
 def test_invalid_port_is_refused_by_name(settings, port):
     with pytest.raises(SettingsError, match="PORT must be a number from 1 to 65535"):
