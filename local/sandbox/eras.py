@@ -30,7 +30,8 @@ class Access(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Method:
     """A method of the API. *since* and *removed*: the first versions of the documents that have it,
-    and have it no longer; *answers*: the status that it answers once removed."""
+    and have it no longer; *answers*: the status that it answers once removed; *employers*: the
+    version since when it is for employers alone."""
 
     verb: str
     path: str
@@ -38,6 +39,7 @@ class Method:
     since: Version | None = None
     removed: Version | None = None
     answers: int | None = None
+    employers: Version | None = None
 
     @property
     def name(self) -> str:
@@ -48,13 +50,15 @@ class Method:
 @dataclass(frozen=True, slots=True)
 class Era:
     """A state of hh.ru. *documents*: the version that it follows; *removed*: the status of removed
-    methods in place of their own; *applicants*: the status of every method of applicants."""
+    methods in place of their own; *applicants*: the status of every method of applicants;
+    *approved*: methods that are left to employers stay open."""
 
     name: str
     summary: str
     documents: Version
     removed: int | None = None
     applicants: int | None = None
+    approved: bool = False
 
     def refusal_of(self, method: Method) -> int | None:
         """Return the status that *method* answers in place of its own, ``None`` if it is open."""
@@ -62,6 +66,8 @@ class Era:
             return 404
         if method.removed is not None and self.documents >= method.removed:
             return self.removed or method.answers
+        if method.employers is not None and self.documents >= method.employers:
+            return None if self.approved else 403
         return self.applicants if method.caller is Access.APPLICANT else None
 
     def follows(self, text: str) -> bool:
@@ -87,14 +93,20 @@ def eras() -> dict[str, Era]:
 
 
 def _era(name: str, row: dict[str, Any]) -> Era:
-    documents = version(row["documents"])
-    return Era(name, row["summary"], documents, row.get("removed"), row.get("applicants"))
+    return Era(
+        name,
+        row["summary"],
+        version(row["documents"]),
+        removed=row.get("removed"),
+        applicants=row.get("applicants"),
+        approved=row.get("approved", False),
+    )
 
 
 def _method(name: str, row: dict[str, Any]) -> Method:
     verb, path = name.split(" ")
-    since, removed = (version(row[key]) if key in row else None for key in ("since", "removed"))
-    return Method(verb, path, Access(row["caller"]), since, removed, row.get("answers"))
+    versions = {key: version(row[key]) for key in ("since", "removed", "employers") if key in row}
+    return Method(verb, path, Access(row["caller"]), answers=row.get("answers"), **versions)
 
 
 def version(text: str) -> Version:

@@ -50,6 +50,7 @@ def test_client_calls_only_methods_of_the_table() -> None:
 def test_removed_methods_say_what_they_answer() -> None:
     for method in methods().values():
         assert (method.removed is None) == (method.answers is None), method.name
+        assert method.removed is None or method.employers is None, method.name
 
 
 def test_newest_era_follows_the_newest_documents() -> None:

@@ -86,13 +86,14 @@ def test_application_token_on_a_persons_method_is_named_in_2026(hh_sandbox: HhSa
     assert [errors(*call) for call in calls] == [named] * 2
 
 
-def test_person_keeps_counters_and_gains_social_networks(hh_sandbox: HhSandbox) -> None:
+def test_person_keeps_counters_and_has_an_iso_time_in_2026(hh_sandbox: HhSandbox) -> None:
     token = hh_sandbox.log_in("anna")["access_token"]
     before = hh_sandbox.call("GET", "/me", token).json()
-    assert "linked_socials" not in before
     hh_sandbox.set_era("2026")
     me = hh_sandbox.call("GET", "/me", token).json()
-    assert me["linked_socials"] == []
+    changed = me["user_statuses"]["job_search_status"]["last_change_time"]
+    assert changed == "2026-08-01T10:48:44.267Z"
+    assert before["user_statuses"]["job_search_status"]["last_change_time"] != changed
     assert me["counters"] == before["counters"]
     assert me["counters"].keys() == {"new_resume_views", "unread_negotiations", "resumes_count"}
 

@@ -5,6 +5,8 @@ import stat
 
 import pytest
 
+from local import cloud
+from local.__main__ import main
 from local.gateway.throttles import TokenBucket
 from local.settings import (
     USER_AGENT,
@@ -74,6 +76,22 @@ def test_era_beside_another_hh_ru_is_refused(settings):
     with pytest.raises(SettingsError, match="ERA is the sandbox's"):
         _ = made.era
     assert settings(HH_API_URL="http://localhost:1").era == "2025"
+
+
+@pytest.mark.parametrize("command", ["run", "services"])
+def test_era_of_the_command_line_wins(command, tmp_path, monkeypatch):
+    started = []
+
+    async def start(settings, *_):
+        started.append(settings.era)
+
+    monkeypatch.setattr(cloud, "run", start)
+    monkeypatch.setattr(cloud, "serve_services", start)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("ERA", "closed")
+    assert main([command, "--era", "2026"]) == 0
+    assert main([command]) == 0
+    assert started == ["2026", "closed"]
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "4000.0", "http", "４０００"])

@@ -7,12 +7,12 @@ import pytest
 from local.sandbox.eras import Access, Era, Method, eras, methods, version
 
 APPLY = "POST /negotiations"
-# What each era answers an applicant, written by hand: docs of hh.ru 1.30.0 and 1.54.0.
 WRITES_OF_RESUMES = {
     "POST /resumes",
     "PUT /resumes/{resume_id}",
     "DELETE /resumes/{resume_id}",
 }
+PUBLISH = "POST /resumes/{resume_id}/publish"
 READS = {"GET /resumes/mine", "GET /resumes/{resume_id}", "GET /negotiations"}
 ALWAYS_OPEN = {"POST /token", "DELETE /token", "GET /me", "GET /vacancies", "GET /dictionaries"}
 
@@ -41,7 +41,7 @@ def test_closed_forbids_exactly_the_methods_of_applicants() -> None:
 def test_removed_methods_answer_the_status_of_the_era(status: int) -> None:
     answers = refusals(f"removed-{status}")
     closed = {name for name, answer in answers.items() if answer is not None}
-    assert closed == {APPLY, *WRITES_OF_RESUMES}
+    assert closed == {APPLY, PUBLISH, *WRITES_OF_RESUMES}
     assert {answers[name] for name in closed} == {status}
     assert {answers[name] for name in READS} == {None}
 
@@ -52,13 +52,20 @@ def test_2026_leaves_applicants_login_me_and_search() -> None:
         assert (answers[name] is None) == (method.caller is not Access.APPLICANT), name
     assert {answers[name] for name in (APPLY, *WRITES_OF_RESUMES)} == {405}
     assert {answers[name] for name in READS} == {403}
-    assert answers["POST /resumes/{resume_id}/publish"] == 404
+    assert answers[PUBLISH] == 404
 
 
 def test_method_is_absent_before_its_first_version() -> None:
     new = Method("GET", "/new", Access.APPLICANT, since=version("1.60.0"))
     assert eras()["2026"].refusal_of(new) == 404
     assert Era("later", "", version("1.60.0")).refusal_of(new) is None
+
+
+def test_method_of_employers_stays_open_to_approved_applications() -> None:
+    reading = Method("GET", "/read", Access.APPLICANT, employers=version("1.29.0"))
+    assert eras()["2025"].refusal_of(reading) is None
+    assert Era("new", "", version("1.29.0")).refusal_of(reading) == 403
+    assert Era("old", "", version("1.29.0"), approved=True).refusal_of(reading) is None
 
 
 def test_versions_are_compared_as_numbers() -> None:

@@ -27,8 +27,7 @@ def dictionaries() -> dict[str, list[dict[str, Any]]]:
 # The version of hh.ru's documents since which a dictionary exists; the others are older.
 DICTIONARIES_SINCE = {
     "inclusiveness_types": "1.41.0",
-    "linked_socials": "1.54.0",
-    "setka_access_type": "1.54.0",
+    "setka_access_type": "1.54.0",  # or earlier
 }
 
 

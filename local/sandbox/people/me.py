@@ -59,8 +59,7 @@ def _applicant(sandbox: Sandbox, person: Person) -> dict[str, Any]:
                 ),
             }
         },
-        # hh.ru, 1.54.0: required
-        **({"linked_socials": []} if sandbox.era.follows("1.54.0") else {}),
+        "linked_socials": [],
     }
 
 
