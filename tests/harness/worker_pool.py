@@ -134,4 +134,6 @@ class Workers:
 
 def first_to_answer(workers: Collection[Worker], timeout_s: float) -> list[Worker]:
     """Return those of *workers* that have answered, at the latest after *timeout_s*."""
-    return wait([worker for worker in workers if worker.busy], timeout_s)
+    busy = {worker.fileno(): worker for worker in workers if worker.busy}
+    answered = wait(list(busy), timeout_s)
+    return [worker for descriptor, worker in busy.items() if descriptor in answered]
