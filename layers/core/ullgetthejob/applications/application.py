@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 COLUMNS = """
     id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
     wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
-    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id, trace_id,
-    repost
+    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id,
+    trace_id, repost
 """
 
 

@@ -51,6 +51,7 @@ def find_dropped(
         rows = connection.execute(store.SELECT_STORED_VACANCIES, values).fetchall()
         for vacancy in store.parse_vacancies(rows):
             findings = evaluation.evaluate(rules, vacancy, models.Week())
-            drops = [finding.rule for finding in findings if finding.verdict == "drop"]
-            dropped |= {vacancy.id: rule for rule in drops[:1]}
+            rule = next((found.rule for found in findings if found.verdict == "drop"), None)
+            if rule is not None:
+                dropped[vacancy.id] = rule
     return dropped
