@@ -3,8 +3,8 @@
 The sandbox's clock runs, a minute a second; vacancies are posted, posted again and closed. The
 fetcher, workers and broadcasters are processes, some of which are killed at random moments; hh.ru
 fails one call in ten, with each kind of fault; wake-ups are lost, doubled and delayed; accounts
-change their filters. In the end the database has hh.ru's vacancies, each account's event log has those that the database says, and
-each socket was sent that log.
+change their filters. In the end the database has hh.ru's vacancies, each account's event log has
+those that the database says, and each socket was sent that log.
 
 ``make soak-fetching`` runs it for ten minutes; the suite, for some seconds.
 """

@@ -217,9 +217,12 @@ def test_key_with_another_policy_is_a_conflict(harness):
 def test_campaign_and_its_items_have_policies(harness, database_url, campaign_policy, own, wanted):
     original, repost = postings(harness)
     campaign = Campaign(harness, database_url)
-    jobs = [{"job_external_id": original}, {"job_external_id": repost, "repost": own}]
-    campaign.add(workflow_id=campaign.id, jobs=jobs, repost=campaign_policy)
+    campaign.add(workflow_id=campaign.id, jobs=[{"job_external_id": original}])
     campaign.change("start")
+    harness.run()
+    jobs = [{"job_external_id": repost, "repost": own}]
+    campaign.add(workflow_id=campaign.id, jobs=jobs, repost=campaign_policy)
+    item_intake.sweep(harness.context)
     harness.run()
     states = {row.vacancy_id: (row.state, row.reason) for row in campaign.rows().values()}
     assert states == {original: ("submitted", None), repost: WANTED[wanted]}
@@ -241,20 +244,21 @@ def test_bad_policy_of_an_item_fails_the_item_alone(harness, database_url):
 def test_item_set_to_pending_asks_again_until_its_person_says_yes(harness, database_url):
     original, repost = postings(harness)
     campaign = Campaign(harness, database_url)
-    items = [campaign.insert(vacancy_id) for vacancy_id in (original, repost)]
+    for vacancy_id in (original, repost):
+        campaign.insert(vacancy_id)
     campaign.change("start")
     harness.run()
-    assert campaign.items()[items[1]][1].startswith("repost: https://")
-    campaign.bff(
-        "UPDATE application_queue SET status = 'pending' WHERE id = %s RETURNING id", items[1]
-    )
+    assert campaign.count_statuses() == {"failed": 1, "submitted": 1}
+    [item] = [id for id, (status, _) in campaign.items().items() if status == "failed"]
+    assert campaign.items()[item][1].startswith("repost: https://")
+    campaign.bff("UPDATE application_queue SET status = 'pending' WHERE id = %s", item)
     item_intake.sweep(harness.context)
     harness.run()
-    row = campaign.rows()[items[1]]
+    row = campaign.rows()[item]
     assert (row.state, row.reason) == WANTED["ask"]
     commands.retry(str(row.id), RetryBody(), harness.person, harness.context)
     harness.run()
-    assert campaign.items()[items[1]] == ("submitted", None)
+    assert campaign.items()[item] == ("submitted", None)
     assert len(harness.posted()) == 2
 
 
