@@ -91,14 +91,22 @@ def decide(
         week.unknown.remove(vacancy_id)
         if employer.id is not None:
             week.made[employer.id] += 1
-    applied_id = None
-    if rules.repost != "allow":
-        postings = store.read_postings(account_id, [vacancy.id], connection=connection)
-        applied_id = postings[vacancy.id].job_id if vacancy.id in postings else None
+    applied_id = find_applied_posting(account_id, vacancy.id, rules, connection=connection)
     held = _to_held(evaluate(rules, vacancy, week, applied_id=applied_id))
     if held is not None:
         count("ApplicationsFiltered")
     return held
+
+
+def find_applied_posting(
+    account_id: UUID, vacancy_id: str, rules: models.Rules, *, connection: Connection
+) -> str | None:
+    """Return another posting of the job that the account has applied to, by what is stored of both;
+    ``None`` without one, or where *rules* allow reposts."""
+    if rules.repost == "allow":
+        return None
+    postings = store.read_postings(account_id, [vacancy_id], connection=connection)
+    return postings[vacancy_id].job_id if vacancy_id in postings else None
 
 
 def evaluate(
