@@ -23,6 +23,10 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Id = Annotated[str, typer.Argument(help="The id of the application.")]
+Repost = Annotated[
+    str | None,
+    typer.Option(help="Another posting of a job applied to: skip, ask or allow."),
+]
 Letter = Annotated[str | None, typer.Option(help="The letter, or @FILE.")]
 
 
@@ -36,6 +40,7 @@ def apply(
     job_id: Annotated[str, typer.Argument(help="hh.ru's vacancy id.")],
     letter: Letter = None,
     resume: Annotated[str | None, typer.Option(help="hh.ru's resume id.")] = None,
+    repost: Repost = None,
     wait: Annotated[int, typer.Option(min=0, help="Seconds to wait for the outcome.")] = 0,
     user: User = None,
     json: AsJson = False,
@@ -47,6 +52,7 @@ def apply(
         "job_external_id": job_id,
         "cover_letter": text_of(letter),
         "hh_resume_id": resume,
+        "repost": repost,
         "user_id": owner,
     }
     accepted = state.core.post("/api/applications/submit", body)
@@ -106,11 +112,20 @@ def cancel(context: typer.Context, id: Id, user: User = None, json: AsJson = Fal
 
 @app.command()
 def retry(
-    context: typer.Context, id: Id, letter: Letter = None, user: User = None, json: AsJson = False
+    context: typer.Context,
+    id: Id,
+    letter: Letter = None,
+    repost: Repost = None,
+    user: User = None,
+    json: AsJson = False,
 ) -> None:
-    """Send an application that was refused again, with another letter if given."""
+    """Send an application again that was refused, or about which you were asked."""
     own: State = context.obj
-    body = {"user_id": user or own.profile.user, "cover_letter": text_of(letter)}
+    body = {
+        "user_id": user or own.profile.user,
+        "cover_letter": text_of(letter),
+        "repost": repost,
+    }
     _show(own.core.post(f"/api/applications/{id}/retry", body), json)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.applications import text_of
+from cli.commands.applications import Repost, text_of
 from cli.output import AsJson, User, facts, show, table
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def add(
     job_ids: Annotated[list[str], typer.Argument(help="hh.ru's vacancy ids.")],
     letter: Annotated[str | None, typer.Option(help="The letter of each, or @FILE.")] = None,
     campaign: Annotated[str | None, typer.Option(help="An earlier campaign to add to.")] = None,
+    repost: Repost = None,
     user: User = None,
     json: AsJson = False,
 ) -> None:
@@ -33,7 +34,8 @@ def add(
     state: State = context.obj
     text = text_of(letter)
     jobs = [{"job_external_id": job_id, "cover_letter": text} for job_id in job_ids]
-    body: dict[str, Any] = {"user_id": user or state.profile.user, "jobs": jobs}
+    owner = user or state.profile.user
+    body: dict[str, Any] = {"user_id": owner, "jobs": jobs, "repost": repost}
     if campaign is not None:
         body["workflow_id"] = campaign
     answer = state.core.post("/api/queue/add", body)

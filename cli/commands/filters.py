@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="The rules by which vacancies are dropped, or left to you.",
-    epilog="""Example: ugtj filters set '{"title_words": ["C++"]}'""",
+    epilog="""Example: ugtj filters set '{"title_words": ["C++"], "repost": "skip"}'""",
     no_args_is_help=True,
 )
 

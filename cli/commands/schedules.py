@@ -70,6 +70,28 @@ def show_search(context: typer.Context, id: Id, user: User = None, json: AsJson 
 
 
 @app.command()
+def matches(
+    context: typer.Context,
+    id: Id,
+    filtered: Annotated[
+        bool, typer.Option("--filtered", help="Those that your filters dropped.")
+    ] = False,
+    page: Annotated[int, typer.Option(min=0)] = 0,
+    user: User = None,
+    json: AsJson = False,
+) -> None:
+    """List what a saved search announced, or what your filters kept from being announced."""
+    state: State = context.obj
+    query = {"filtered": str(filtered).lower(), "page": page}
+    found = state.core.get(
+        f"/api/schedules/{id}/matches", **query, user_id=user or state.profile.user
+    )
+    rows = [(m["id"], m["title"], m["company"], m["filtered_by"], m["at"]) for m in found["items"]]
+    columns = ("vacancy", "title", "company", "dropped by", "found")
+    show(found, json, table(f"{found['found']} vacancies", columns, rows))
+
+
+@app.command()
 def edit(
     context: typer.Context,
     id: Id,

@@ -3,8 +3,8 @@
 from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.applications.filters import commands
-from ullgetthejob.applications.filters.models import (
+from ullgetthejob.filters import commands
+from ullgetthejob.filters.models import (
     FiltersAnswer,
     FiltersBody,
     Preview,

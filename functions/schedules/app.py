@@ -6,7 +6,7 @@ from ullgetthejob.accounts.people import Person
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import USER_OR_SERVICE, Api, Response
-from ullgetthejob.saved_searches import commands, models
+from ullgetthejob.saved_searches import commands, matches, models
 
 settings.require(
     *settings.SERVICE_CALLS,
@@ -39,6 +39,14 @@ def show_searches(person: Person, context: Context) -> models.SavedSearches:
 def show_search(id: str, person: Person, context: Context) -> models.OneSearch:
     """Return one saved search, with its next run and its last."""
     return commands.read_search(id, person, context)
+
+
+@api.get("/api/schedules/{id}/matches", auth=USER_OR_SERVICE)
+def show_matches(
+    id: str, query: matches.MatchQuery, person: Person, context: Context
+) -> matches.Matches:
+    """Return what a saved search announced, or what the filters kept from being announced."""
+    return commands.show_matches(id, query, person, context)
 
 
 @api.patch("/api/schedules/{id}", auth=USER_OR_SERVICE)

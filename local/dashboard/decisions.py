@@ -58,7 +58,7 @@ GATES = (
     Gate("Waiting time (not expired)", ("waited_too_long",), ("preparing", *_SENT)),
     Gate("Token bucket and 200 in 24 hours", ("quota", "limit_exceeded"), ("preparing", *_SENT)),
     Gate("Vacancy exists and is open", _VACANCY, _SENT),
-    Gate("The person's own filters", ("filter",), _SENT),
+    Gate("The person's own filters", ("filter", "repost"), _SENT),
     Gate("No test, external site or missing letter", _FORM, _SENT),
     Gate("Access to hh.ru", ("reauth_required", "captcha"), _SENT),
     Gate("A resume that hh.ru shows", ("resume", "missing_resume"), _SENT),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ullgetthejob.accounts import access, login_refusals
-from ullgetthejob.applications.filters import models as filter_models
+from ullgetthejob.filters import models as filter_models
 from ullgetthejob.platform.advice import ADVICE
 
 ROOT = Path(__file__).parents[2]

@@ -30,6 +30,7 @@ AUTH = {
     "POST /api/schedules": USER_OR_SERVICE,
     "GET /api/schedules": USER_OR_SERVICE,
     "GET /api/schedules/{id}": USER_OR_SERVICE,
+    "GET /api/schedules/{id}/matches": USER_OR_SERVICE,
     "PATCH /api/schedules/{id}": USER_OR_SERVICE,
     "DELETE /api/schedules/{id}": USER_OR_SERVICE,
     "POST /api/schedules/{id}/fetch": USER_OR_SERVICE,

@@ -101,6 +101,34 @@ def test_new_vacancy_is_notified_and_replayed(cloud):
     assert client.call("DELETE", f"/api/schedules/{made['id']}")["success"] is True
 
 
+def test_filtered_vacancy_is_counted_and_listed_not_notified(cloud):
+    cloud.forget_pauses()
+    _, jwt = log_in(cloud, "marina")
+    client = Client(cloud, jwt)
+    word = f"маяк{uuid4().hex[:8]}"
+    client.call("PUT", "/api/filters", {"rules": {"title_words": ["стажёр"]}})
+    dropped, kept = publish(cloud, f"Стажёр {word}"), publish(cloud, f"Смотритель {word}")
+    search = {"search": {"text": word}, "interval_seconds": INTERVAL_S}
+    made = client.call("POST", "/api/schedules", search)
+    client.call("POST", f"/api/schedules/{made['id']}/fetch")
+
+    def ended():
+        runs = [event["data"] for event in client.seen if event["type"] == "fetch.completed"]
+        return [run for run in runs if run["search_id"] == made["id"]]
+
+    client.listen(ended)
+    assert (ended()[0]["told"], ended()[0]["filtered"]) == (1, 1)
+    assert kept in client.jobs
+    assert dropped not in client.jobs
+    client.call("PUT", "/api/filters", {"rules": {}})
+    path = f"/api/schedules/{made['id']}/matches"
+    listed = client.call("GET", f"{path}?filtered=true")["items"]
+    assert [(match["id"], match["filtered_by"]) for match in listed] == [(dropped, "title")]
+    assert [match["id"] for match in client.call("GET", path)["items"]] == [kept]
+    assert client.call("GET", f"/api/schedules/{made['id']}")["filtered"] == 1
+    client.call("DELETE", f"/api/schedules/{made['id']}")
+
+
 def test_disconnect_closes_the_socket_and_foreign_cursor_fails(cloud):
     _, jwt = log_in(cloud, "olga")
     client = Client(cloud, jwt)

@@ -270,9 +270,14 @@ def check_account(account_id: Any, connection: Connection) -> set[str]:
     times = Counter(vacancy_id for vacancy_id, _ in announced)
     assert not [vacancy_id for vacancy_id, number in times.items() if number > 1]
     notified = connection.execute(
-        "SELECT vacancy_id, seq FROM account_vacancies WHERE account_id = %s", [account_id]
+        "SELECT vacancy_id, seq, filtered_by FROM account_vacancies WHERE account_id = %s",
+        [account_id],
     ).fetchall()
     assert {(row["vacancy_id"], row["seq"]) for row in notified if row["seq"]} == set(announced)
+    filtered = [row for row in notified if row["filtered_by"]]
+    assert not [row for row in filtered if row["seq"]]
+    ended = [row["data"] for row in rows if row["type"] == "fetch.completed"]
+    assert sum(data["filtered"] for data in ended) == len(filtered), "each is counted once"
     runs = Counter(
         (row["data"]["search_id"], row["data"]["run_id"])
         for row in rows

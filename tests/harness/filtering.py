@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.harness.applying import ApplyHarness
 from ullgetthejob.applications.commands import RetryBody, retry
-from ullgetthejob.applications.filters import commands
-from ullgetthejob.applications.filters.models import FiltersBody, PreviewBody
+from ullgetthejob.filters import commands
+from ullgetthejob.filters.models import FiltersBody, PreviewBody
 from ullgetthejob.rate_limits import token_bucket
 from ullgetthejob.vacancies import store
 

@@ -2,15 +2,16 @@
 
 The sandbox's clock runs, a minute a second; vacancies are posted, posted again and closed. The
 fetcher, workers and broadcasters are processes, some of which are killed at random moments; hh.ru
-fails one call in ten, with each kind of fault; wake-ups are lost, doubled and delayed. In the end
-the database has hh.ru's vacancies, each account's event log has those that the database says, and
-each socket was sent that log.
+fails one call in ten, with each kind of fault; wake-ups are lost, doubled and delayed; accounts
+change their filters. In the end the database has hh.ru's vacancies, each account's event log has
+those that the database says, and each socket was sent that log.
 
 ``make soak-fetching`` runs it for ten minutes; the suite, for some seconds.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -22,6 +23,7 @@ from tests.fixtures.hh_sandbox import run_sandbox
 from tests.harness import fetch_process
 from tests.harness.fetching import FetchHarness, check_invariants, new_employer, receive_wake_ups
 from tests.harness.worker_pool import Workers, first_to_answer
+from ullgetthejob.filters.store import UPSERT_FILTERS
 from ullgetthejob.platform import clock
 from ullgetthejob.realtime import event_log
 
@@ -42,6 +44,11 @@ SLOW_S = 0.8
 KILL_RATE = 0.4  # of the wake-ups in processing
 LOSS_RATE, DUPLICATE_RATE, DELAY_RATE = 0.2, 0.2, 0.2  # of all wake-ups
 MAX_MINUTES = 60
+RULES: tuple[dict[str, object], ...] = (
+    {},
+    {"formats": ["REMOTE"]},
+    {"salary_floor": {"amount": 120_000, "allow_without_salary": False}},
+)
 DELIVERY_DEADLINE_S = 90  # a killed broadcaster holds its connection for some seconds more
 
 
@@ -122,6 +129,15 @@ class Soak:
             self.sandbox.control("POST", f"/vacancies/{closing}/close")
             self.closed.add(closing)
 
+    def change_rules(self):
+        """Replace the filters of a random account."""
+        values = {
+            "account_id": self.chance.choice(list(self.sockets)),
+            "rules": json.dumps(self.chance.choice(RULES)),
+            "now": self.harness.world.now(),
+        }
+        self.harness.connection.execute(UPSERT_FILTERS, values)
+
     def receive(self):
         """Return the wake-ups that arrive now."""
         new = receive_wake_ups("FETCH_QUEUE_URL", "query_id")
@@ -172,6 +188,7 @@ class Soak:
         waiting, kill_times = [], {}
         while time.monotonic() < ends:
             self.change_vacancies()
+            self.change_rules()
             event_log.notify_unserved(connection=self.harness.connection, most=100)
             waiting += self.receive()
             self.work(waiting, kill_times)

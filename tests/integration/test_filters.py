@@ -9,7 +9,7 @@ import pytest
 from tests.harness.applying import ANNA, publish
 from tests.harness.filtering import DAYTIME, OTHER, PIER, FilteringHarness
 from ullgetthejob.applications.commands import read_application
-from ullgetthejob.applications.filters import commands
+from ullgetthejob.filters import commands
 from ullgetthejob.platform.errors import NeedsPerson
 
 

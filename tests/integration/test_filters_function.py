@@ -24,6 +24,7 @@ EMPTY: dict[str, Any] = {
     "formats": [],
     "current_employer": None,
     "max_per_employer_per_week": None,
+    "repost": "ask",
 }
 RULES = {
     "employers": [{"id": "1740", "name": None}, {"id": None, "name": "Ромашка"}],
@@ -38,6 +39,7 @@ RULES = {
     "formats": ["REMOTE", "flexible"],
     "current_employer": {"id": None, "name": "Пристань"},
     "max_per_employer_per_week": 2,
+    "repost": "skip",
 }
 
 

@@ -72,6 +72,7 @@ def test_new_vacancies_are_announced_once_then_the_runs_end(harness, anna, query
         "changed": 2,
         "failed": 1,
         "told": 2,
+        "filtered": 0,
         "finished_at": "2026-11-24T09:30:00+00:00",
     }
     assert harness.notified(anna) == {"1": 1, "2": 1}

@@ -105,6 +105,7 @@ def test_saved_search_is_created_read_changed_and_deleted(core, anna, noon):
         "working_hours": None,
         "time_zone": "Europe/Moscow",
         "last_run": None,
+        "filtered": 0,
         "success": True,
     }
     saved = created.body

@@ -19,8 +19,9 @@ MAY_IMPORT = {
     "accounts": BELOW | {"realtime"},
     "rate_limits": BELOW | {"accounts", "realtime"},
     "vacancies": BELOW | {"public_feed"},
-    "saved_searches": BELOW | {"accounts", "public_feed", "realtime", "vacancies"},
-    "applications": BELOW | {"accounts", "rate_limits", "realtime", "vacancies"},
+    "filters": BELOW | {"accounts"},
+    "saved_searches": BELOW | {"accounts", "filters", "public_feed", "realtime", "vacancies"},
+    "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
 }
 
 

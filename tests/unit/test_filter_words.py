@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullgetthejob.applications.filters.phrase_matching import PhraseIndex, check_phrase
+from ullgetthejob.filters.phrase_matching import PhraseIndex, check_phrase
 from ullgetthejob.platform.russian_text import ENDINGS
 
 CONSONANTS = "бвгджзклмнпрстфхцчшщ"

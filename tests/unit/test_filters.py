@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from local.settings import REPOSITORY
-from ullgetthejob.applications.filters import evaluation, models
-from ullgetthejob.applications.filters.evaluation import evaluate
-from ullgetthejob.applications.filters.models import PreviewBody, Rules, Week
+from ullgetthejob.filters import evaluation, models
+from ullgetthejob.filters.evaluation import evaluate
+from ullgetthejob.filters.models import PreviewBody, Rules, Week
 from ullgetthejob.hh.models import Employer, Entry, Salary, Vacancy, VacancyDetail
 
 MOMENT = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -204,6 +204,41 @@ def test_weekly_limit_of_employer_verdict(made, unknown, verdict):
     assert verdicts_of(rules, week=week, employer=ANONYMOUS) == {"employer_week": "unknown"}
 
 
+@pytest.mark.parametrize(
+    ("policy", "applied_id", "held"),
+    [
+        ("skip", None, None),
+        ("ask", None, None),
+        ("allow", "99", None),
+        ("skip", "99", models.Held("refused", "filtered_repost")),
+        ("ask", "99", models.Held("needs_person", "repost")),
+        (None, "99", models.Held("needs_person", "repost")),
+    ],
+)
+def test_repost_is_held_as_the_policy_says(policy, applied_id, held):
+    rules = Rules() if policy is None else Rules(repost=policy)
+    found = evaluate(rules, vacancy(), Week(), applied_id=applied_id)
+    assert evaluation._to_held(found) == held
+    assert [finding.because for finding in found] == ([applied_id] if held else [])
+
+
+def test_other_rules_precede_the_question_about_a_repost():
+    unknown = {"description_words": ["продажи"]}
+    for rules, fields, held in (
+        ({"title_words": ["python"]}, {}, models.Held("refused", "filtered_title")),
+        (unknown, {"description": " "}, models.Held("needs_person", "filters_unreadable")),
+        ({**unknown, "repost": "skip"}, {"description": " "},
+         models.Held("refused", "filtered_repost")),
+    ):  # fmt: skip
+        found = evaluate(Rules.model_validate(rules), vacancy(**fields), Week(), applied_id="99")
+        assert evaluation._to_held(found) == held
+
+
+def test_repost_policy_alone_is_no_rule_about_vacancies():
+    assert [Rules(repost=policy).has_any() for policy in ("skip", "ask", "allow")] == [False] * 3
+    assert Rules(title_words=("python",)).has_any()
+
+
 def test_first_dropping_rule_precedes_unknown():
     rules = Rules.model_validate(
         {"description_words": ["продажи"], "title_words": ["python"], "formats": ["REMOTE"]}
@@ -243,6 +278,8 @@ def test_first_dropping_rule_precedes_unknown():
         {"current_employer": {}},
         {"max_per_employer_per_week": 0},
         {"max_per_employer_per_week": 201},
+        {"repost": "never"},
+        {"repost": None},
         [],
         None,
     ],
@@ -263,6 +300,7 @@ def test_stored_rules_round_trip():
             "formats": ["REMOTE", "flyInFlyOut"],
             "current_employer": {"name": "Пристань"},
             "max_per_employer_per_week": 1,
+            "repost": "allow",
         }
     )
     assert rules.title_words == ("стаж*",)

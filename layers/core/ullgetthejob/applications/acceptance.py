@@ -26,7 +26,8 @@ from ullgetthejob.applications import (
     resume_creation,
 )
 from ullgetthejob.applications.application import COLUMNS, Application
-from ullgetthejob.applications.filters import evaluation
+from ullgetthejob.filters import evaluation
+from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.hh import resume_fields
 from ullgetthejob.platform import queues, tracing
 from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.filters.models import Held
+    from ullgetthejob.filters.models import Held
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -60,10 +61,10 @@ INSERT_IDEMPOTENCY_KEY = """
 INSERT_APPLICATION = f"""
     INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, reason, due_at,
                                     expires_at, letter, wanted_resume_id, created_at, updated_at,
-                                    workflow_id, queue_item_id, new_resume, trace_id)
+                                    workflow_id, queue_item_id, new_resume, trace_id, repost)
     VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(reason)s, %(due_at)s,
             %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
-            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb, %(trace_id)s)
+            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb, %(trace_id)s, %(repost)s)
     ON CONFLICT (account_id, vacancy_id) DO NOTHING
     RETURNING {COLUMNS}
 """  # noqa: S608
@@ -86,13 +87,16 @@ class Cv(BaseModel):
 
 class SubmitBody(BaseModel):
     """The request of the BFF. *create_resume*: a resume is created from the CV, as a copy of the
-    person's resume *hh_resume_id*. *user_id*: for a service without a token of the user."""
+    person's resume *hh_resume_id*. *repost*: whether to apply if this is another posting of a job
+    that was applied to; by default as the rules of ``/api/filters`` say. *user_id*: for a service
+    without a token of the user."""
 
     job_external_id: str
     cover_letter: str | None = None
     customized_cv: Cv | None = None
     hh_resume_id: str | None = None
     create_resume: bool = False
+    repost: RepostPolicy | None = None
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     user_id: str | None = None
 
@@ -231,6 +235,7 @@ def _initial_values(
         "vacancy_id": body.job_external_id,
         "letter": body.letter,
         "resume_id": body.resume_id,
+        "repost": body.repost,
         "request_hash": _request_hash(body),
         "state": state,
         "status": projection.PROJECTED_STATUS[state],
@@ -322,6 +327,8 @@ def _request_hash(body: SubmitBody) -> bytes:
     content: list[Any] = [body.job_external_id, body.letter, body.resume_id]
     if body.create_resume:
         content.append(body.new_resume)
+    if body.repost is not None:
+        content.append({"repost": body.repost})
     return hashlib.sha256(json.dumps(content).encode()).digest()
 
 

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ullgetthejob.applications.application_states import State
+    from ullgetthejob.filters.models import RepostPolicy
 
 # The columns of application_ledger, in the order of the fields.
 COLUMNS = """
     id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
     wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
-    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id, trace_id
+    created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id,
+    trace_id, repost
 """
 
 
@@ -51,3 +53,5 @@ class Application:
     queue_item_id: UUID | None
     # The trace of the request that the application came with.
     trace_id: UUID | None
+    # What its person said about applying to another posting of a job; None: the account's rules.
+    repost: RepostPolicy | None

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from ullgetthejob.accounts import access, audit
 from ullgetthejob.applications import application_states, attempts, ledger
 from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.filters import models, store
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
@@ -40,10 +41,15 @@ SELECT_APPLICATION_OF_ACCOUNT = f"""
 SELECT_HISTORY = """
     SELECT at, state, reason FROM application_history WHERE ledger_id = %(id)s ORDER BY id
 """
-UPDATE_APPLICATION_LETTER = """
-    UPDATE application_ledger SET letter = %(letter)s, expires_at = %(expires_at)s
+UPDATE_APPLICATION_RETRIED = """
+    UPDATE application_ledger
+    SET letter = %(letter)s, expires_at = %(expires_at)s, repost = coalesce(%(repost)s, repost)
     WHERE id = %(id)s
 """
+UPDATE_APPLICATION_REPOST = f"""
+    UPDATE application_ledger SET repost = %(repost)s WHERE id = %(id)s AND state = ANY(%(states)s)
+    RETURNING {COLUMNS}
+"""  # noqa: S608
 # The person made it on hh.ru.
 UPDATE_APPLICATION_BY_HAND = "UPDATE application_ledger SET by_hand = true WHERE id = %(id)s"
 
@@ -57,10 +63,13 @@ class ApplicationQuery(BaseModel):
 
 
 class RetryBody(BaseModel):
-    """*cover_letter*: a letter to replace the earlier one. *user_id*: the owner of the application,
-    for a service without a token of the user."""
+    """*cover_letter*: a letter to replace the earlier one. *repost*: whether to apply to another
+    posting of a job that was applied to; for an application that waits for that answer, ``allow``
+    by default. *user_id*: the owner of the application, for a service without a token of the
+    user."""
 
     cover_letter: Annotated[str, Field(max_length=ledger.MAX_LETTER_CHARS)] | None = None
+    repost: models.RepostPolicy | None = None
     user_id: str | None = None
 
 
@@ -71,6 +80,15 @@ class HistoryStep(BaseModel):
     at: AwareDatetime
     state: application_states.State
     reason: str | None
+
+
+class AppliedPosting(BaseModel):
+    """The earlier application to another posting of the same job, by its id and hh.ru's id of that
+    posting."""
+
+    application_id: UUID
+    job_id: str
+    submitted_at: AwareDatetime | None
 
 
 class ApplicationAnswer(BaseModel):
@@ -91,6 +109,13 @@ class ApplicationAnswer(BaseModel):
     hh_state: str | None = Field(description="of the negotiation at hh.ru, as it was last read")
     viewed: bool = Field(description="whether the employer has looked")
     created_at: AwareDatetime
+    repost: models.RepostPolicy | None = Field(
+        description="whether to apply to another posting of a job; null: as the filters say"
+    )
+    applied_posting: AppliedPosting | None = Field(
+        default=None,
+        description="of an application that is held back as a repost, where it is read by its id",
+    )
     history: list[HistoryStep] | None = None
 
 
@@ -138,6 +163,8 @@ def read_application(
     history = context.connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
     answer = _answer(application)
     answer.history = [HistoryStep(**step) for step in history]
+    if application.reason in (models.REPOST, models.FILTERED_REPOST):
+        answer.applied_posting = _find_applied_posting(application, context.connection)
     return ApplicationWithHistory(application=answer)
 
 
@@ -182,8 +209,9 @@ def retry(
 ) -> ApplicationWithHistory:
     """Retry an application of which hh.ru created nothing, optionally with another letter.
 
-    An application that waits is returned as it is, with the new letter. Raises :class:`NotFound`;
-    :class:`Conflict` for one that hh.ru has, or may have; :class:`NeedsPerson`.
+    An application that waits is returned as it is, with the new letter. One whose person was asked
+    about a repost is sent: the command is the yes. Raises :class:`NotFound`; :class:`Conflict` for
+    one that hh.ru has, or may have; :class:`NeedsPerson`.
     """
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
@@ -191,14 +219,22 @@ def retry(
     application = _find(application_id, person, connection)
     new_letter = (body.cover_letter or "").strip() or None
     if application.state in application_states.WAITING:
+        if body.repost is not None:
+            application = _set_repost(application, body.repost, connection)
         replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
         return ApplicationWithHistory(application=_answer(replaced or application))
     if application.state not in application_states.RETRYABLE:
         raise _wrong_state(application, "tried again")
     letter = new_letter or application.letter
-    values = {"id": application.id, "letter": letter, "expires_at": now + ledger.APPLICATION_TTL}
+    is_asked = (application.state, application.reason) == ("needs_person", models.REPOST)
+    values = {
+        "id": application.id,
+        "letter": letter,
+        "expires_at": now + ledger.APPLICATION_TTL,
+        "repost": body.repost or ("allow" if is_asked else None),
+    }
     with connection.transaction():
-        connection.execute(UPDATE_APPLICATION_LETTER, values)
+        connection.execute(UPDATE_APPLICATION_RETRIED, values)
         ledger.detach_campaign(application.id, connection=connection)
         moved = _transition(application, "queued", connection, now, reason="retried", due_at=now)
         _audit("application.retry", application, person, context)
@@ -218,6 +254,35 @@ def _find(application_id: str, person: Person, connection: Connection) -> Applic
     if row is None:
         raise NotFound("there is no such application", code="application_not_found")
     return Application(**row)
+
+
+def _set_repost(
+    application: Application, repost: models.RepostPolicy, connection: Connection
+) -> Application:
+    """Set the policy of an application that waits, and return its row; one that was begun in the
+    meantime stays as it is."""
+    values = {
+        "id": application.id,
+        "repost": repost,
+        "states": list(application_states.WAITING),
+    }
+    row = connection.execute(UPDATE_APPLICATION_REPOST, values).fetchone()
+    return Application(**row) if row else application
+
+
+def _find_applied_posting(
+    application: Application, connection: Connection
+) -> AppliedPosting | None:
+    """Return the application to another posting of the job; ``None`` where there is none by now."""
+    postings = store.read_postings(
+        application.account_id, [application.vacancy_id], connection=connection
+    )
+    found = postings.get(application.vacancy_id)
+    if found is None or found.application_id is None or found.job_id is None:
+        return None
+    return AppliedPosting(
+        application_id=found.application_id, job_id=found.job_id, submitted_at=found.submitted_at
+    )
 
 
 def _transition(
@@ -271,4 +336,5 @@ def _answer(application: Application) -> ApplicationAnswer:
         hh_state=application.hh_state,
         viewed=application.hh_viewed,
         created_at=application.created_at,
+        repost=application.repost,
     )

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
 from ullgetthejob.applications import attempts, ledger, resume_creation
-from ullgetthejob.applications.filters import evaluation
 from ullgetthejob.applications.resume_selection import ResumeNotFound, select_resume
 from ullgetthejob.applications.transitions import vacancy_url
+from ullgetthejob.filters import evaluation
 from ullgetthejob.hh.errors import HHError, HHUnavailable, HHVacancyNotFound
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
-    from ullgetthejob.applications.filters import models
     from ullgetthejob.applications.resume_selection import ResumeChoice
     from ullgetthejob.applications.transitions import AccountTransitions
+    from ullgetthejob.filters import models
     from ullgetthejob.hh.models import VacancyDetail
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -141,7 +141,7 @@ class Preparation:
         link = vacancy.apply_alternate_url or vacancy.alternate_url or vacancy_url(application)
         if vacancy.archived or vacancy.closed_for_applicants:
             account.transition(application, "refused", reason="vacancy_archived")
-        elif held := self._apply_filters(vacancy):
+        elif held := self._apply_filters(application, vacancy):
             account.transition(application, held.state, reason=held.reason, link=link)
         elif vacancy.has_test and vacancy.test is not None and vacancy.test.required:
             account.transition(application, "handoff", reason="test_required", link=link)
@@ -154,9 +154,12 @@ class Preparation:
             return
         raise _Settled
 
-    def _apply_filters(self, vacancy: VacancyDetail) -> models.Held | None:
+    def _apply_filters(
+        self, application: Application, vacancy: VacancyDetail
+    ) -> models.Held | None:
         """Return why the person's filters hold the application back, or ``None``. The vacancy is
-        stored: a week's applications are counted by its employer."""
+        stored: a week's applications are counted by its employer, and its full text says of which
+        job it is a posting."""
         account = self.account
 
         def stored(vacancy: VacancyDetail) -> VacancyDetail:
@@ -168,6 +171,7 @@ class Preparation:
         return evaluation.decide(
             account.account_id,
             stored(vacancy),
+            repost=application.repost,
             look_up=lambda vacancy_id: stored(account.context.hh.vacancy(vacancy_id)),
             connection=account.context.connection,
             now=account.context.now(),

@@ -21,7 +21,13 @@ from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.errors import Conflict, NotFound
 from ullgetthejob.platform.telemetry import count
-from ullgetthejob.saved_searches import canonical_searches, run_store, run_worker, schedule
+from ullgetthejob.saved_searches import (
+    canonical_searches,
+    matches,
+    run_store,
+    run_worker,
+    schedule,
+)
 from ullgetthejob.saved_searches.models import (
     MAX_NAME_CHARS,
     ChangeBody,
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
+    from ullgetthejob.saved_searches.matches import Matches, MatchQuery
     from ullgetthejob.saved_searches.schedule import WorkingHours
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -98,13 +105,24 @@ def list_searches(person: Person, context: Context) -> SavedSearches:
     """Return the saved searches of the person's account, the oldest first."""
     connection = context.connection
     rows = connection.execute(SELECT_SEARCHES, {"account_id": person.account_id}).fetchall()
-    return SavedSearches(items=[_to_model(row, connection=connection) for row in rows])
+    filtered = matches.count_filtered(
+        person.account_id, [row["query_id"] for row in rows], connection=connection
+    )
+    return SavedSearches(
+        items=[_to_model(row, filtered=filtered, connection=connection) for row in rows]
+    )
 
 
 def read_search(search_id: str, person: Person, context: Context) -> OneSearch:
     """Return a saved search of the person's account. Raises :class:`NotFound`."""
     row = _find_row(search_id, SELECT_SEARCH, person=person, connection=context.connection)
     return _to_model(row, connection=context.connection)
+
+
+def show_matches(search_id: str, query: MatchQuery, person: Person, context: Context) -> Matches:
+    """Return a page of the vacancies that a saved search found. Raises :class:`NotFound`."""
+    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=context.connection)
+    return matches.list_matches(row, query, connection=context.connection)
 
 
 def create_search(body: CreateBody, person: Person, context: Context) -> tuple[OneSearch, bool]:
@@ -203,10 +221,21 @@ def _find_row(
     return row
 
 
-def _to_model(row: dict[str, Any] | None, *, connection: Connection) -> OneSearch:
+def _to_model(
+    row: dict[str, Any] | None,
+    *,
+    filtered: dict[UUID, int] | None = None,
+    connection: Connection,
+) -> OneSearch:
+    """Return the answer for a row. *filtered*: the counts, where they were read already."""
     assert row is not None  # noqa: S101 - INSERT and UPDATE … RETURNING of a locked row
-    last_run = run_store.latest(row["query_id"], connection=connection)
-    return OneSearch.model_validate({**row, "last_run": last_run})
+    query_id = row["query_id"]
+    if filtered is None:
+        filtered = matches.count_filtered(row["account_id"], [query_id], connection=connection)
+    last_run = run_store.latest(query_id, connection=connection)
+    return OneSearch.model_validate(
+        {**row, "last_run": last_run, "filtered": filtered.get(query_id, 0)}
+    )
 
 
 def _field_values(

@@ -97,7 +97,8 @@ class ChangeBody(_Strict):
 
 class SavedSearch(BaseModel):
     """A saved search. *search*: its filters, in canonical form. *next_run_at*: null while it is
-    paused. *last_run*: the last run of these filters, perhaps shared with other accounts."""
+    paused. *last_run*: the last run of these filters, perhaps shared with other accounts.
+    *filtered*: how many of its vacancies a rule of the account kept from being announced."""
 
     id: UUID
     name: str
@@ -108,6 +109,7 @@ class SavedSearch(BaseModel):
     time_zone: str
     next_run_at: AwareDatetime | None
     last_run: RunAnswer | None
+    filtered: int = 0
     created_at: AwareDatetime
     updated_at: AwareDatetime
 

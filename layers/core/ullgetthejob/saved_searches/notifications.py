@@ -9,8 +9,10 @@ and the last full run of the search that missed nothing found it.
 ``account_vacancies`` stores the vacancies that an account was notified of, with the ``seq`` of the
 event: a row with a ``seq`` is one of the ``jobs`` of that event, and vice versa. Another posting of
 such a job is stored without a ``seq``; the account is notified of it later if it turns out to be
-another job (:mod:`ullgetthejob.vacancies.regrouping`). Which postings are one job, ``jobs`` says;
-``original_id`` is what it said when the account was notified.
+another job (:mod:`ullgetthejob.vacancies.regrouping`). One that a rule of the account drops
+(:mod:`ullgetthejob.filters.announcements`) is stored without a ``seq`` and with the rule: that was
+decided once, and it is never announced, whatever becomes of the rules. Which postings are one job,
+``jobs`` says; ``original_id`` is what it said when the account was notified.
 
 Locks: the account first, as every change of a saved search does; then, last, the saved search,
 which the claim of a run locks without an account. Accounts come in the order of their ids, if one
@@ -27,6 +29,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from ullgetthejob.filters import announcements
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.realtime import event_log
 
@@ -82,7 +85,7 @@ SELECT_NEW_VACANCIES = """
         AND NOT EXISTS (
             SELECT FROM account_vacancies AS notified
             WHERE notified.account_id = %(account_id)s AND notified.vacancy_id = match.vacancy_id
-                AND notified.seq IS NOT NULL
+                AND (notified.seq IS NOT NULL OR notified.filtered_by IS NOT NULL)
         )
         AND NOT EXISTS (
             SELECT FROM application_ledger AS applied
@@ -92,14 +95,15 @@ SELECT_NEW_VACANCIES = """
 """
 INSERT_NOTIFIED_VACANCIES = """
     INSERT INTO account_vacancies (
-        account_id, vacancy_id, original_id, saved_search_id, seq, at
+        account_id, vacancy_id, original_id, saved_search_id, seq, at, filtered_by
     )
-    SELECT %(account_id)s, found.id, found.original_id, %(search_id)s, found.seq, %(now)s
-    FROM unnest(%(ids)s::text[], %(originals)s::text[], %(seqs)s::bigint[])
-        AS found (id, original_id, seq)
+    SELECT %(account_id)s, found.id, found.original_id, %(search_id)s, found.seq, %(now)s,
+        found.filtered_by
+    FROM unnest(%(ids)s::text[], %(originals)s::text[], %(seqs)s::bigint[], %(rules)s::text[])
+        AS found (id, original_id, seq, filtered_by)
     ON CONFLICT (account_id, vacancy_id) DO UPDATE SET
         original_id = excluded.original_id, saved_search_id = excluded.saved_search_id,
-        seq = excluded.seq, at = excluded.at
+        seq = excluded.seq, at = excluded.at, filtered_by = excluded.filtered_by
 """
 # A newer run that the search was attached to in between stays.
 UPDATE_SEARCH_DETACHED = """
@@ -178,7 +182,9 @@ def _notify_account(
         found = connection.execute(
             SELECT_NEW_VACANCIES, {**search, "query_id": run["query_id"]}
         ).fetchall()
-        jobs = _group_postings(found)
+        new_ids = [row["id"] for row in found if not row["is_known"]]
+        dropped = announcements.find_dropped(search["account_id"], new_ids, connection=connection)
+        jobs = _group_postings(row for row in found if row["id"] not in dropped)
         seqs = _append_events(run, search, jobs, connection=connection, now=now)
         if found:
             notified = {
@@ -188,6 +194,7 @@ def _notify_account(
                 "ids": [row["id"] for row in found],
                 "originals": [row["original_id"] for row in found],
                 "seqs": [seqs.get(row["id"]) for row in found],
+                "rules": [dropped.get(row["id"]) for row in found],
             }
             connection.execute(INSERT_NOTIFIED_VACANCIES, notified)
         data = {
@@ -195,6 +202,7 @@ def _notify_account(
             **{name: run[name] for name in ("state", "reason", "found", "fetched")},
             **{name: run[name] for name in ("new", "changed", "failed")},
             "told": len(jobs),
+            "filtered": len(dropped),
             "finished_at": _text(run["finished_at"]),
         }
         event_log.append(
@@ -204,7 +212,7 @@ def _notify_account(
     return len(jobs)
 
 
-def _group_postings(found: list[dict[str, Any]]) -> list[_Job]:
+def _group_postings(found: Iterable[dict[str, Any]]) -> list[_Job]:
     """Return the jobs to announce, in the order of *found*: those not known yet, once each."""
     jobs: dict[str, _Job] = {}
     for row in found:

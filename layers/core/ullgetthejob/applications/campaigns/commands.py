@@ -57,7 +57,8 @@ def add_jobs(body: AddBody, person: Person, context: Context) -> AddedToCampaign
         campaign = get_or_create(workflow_id, person=person, connection=connection, now=now)
         connection.execute(LOCK_CAMPAIGN, {"workflow_id": workflow_id})
         for job in body.jobs:
-            payload = job.model_dump_json(
+            own = job.model_copy(update={"repost": job.repost or body.repost})
+            payload = own.model_dump_json(
                 exclude={"job_external_id", "priority"}, exclude_none=True
             )
             values = {

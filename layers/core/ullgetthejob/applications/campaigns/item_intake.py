@@ -69,7 +69,8 @@ UPDATE_QUEUE_ITEM_FAILED = """
 UPDATE_APPLICATION_ADOPTED = """
     UPDATE application_ledger
     SET workflow_id = %(workflow_id)s, queue_item_id = %(item_id)s, user_id = %(user_id)s,
-        letter = %(letter)s, wanted_resume_id = %(resume_id)s, expires_at = %(expires_at)s
+        letter = %(letter)s, wanted_resume_id = %(resume_id)s, expires_at = %(expires_at)s,
+        repost = coalesce(%(repost)s, repost)
     WHERE id = %(id)s AND state = %(state)s
 """
 
@@ -158,6 +159,7 @@ def _create_application(
                 "user_id": item["user_id"],
                 "letter": body.letter,
                 "resume_id": body.resume_id,
+                "repost": body.repost,
                 "expires_at": send_at + ledger.APPLICATION_TTL,
             }
             _adopt(application, values, connection=connection, now=now)
@@ -202,6 +204,7 @@ def _to_body(item: dict[str, Any]) -> SubmitBody:
             ("cover_letter", "coverLetter"),
             ("hh_resume_id", "hhResumeId"),
             ("customized_cv", "customizedCv"),
+            ("repost", "repost"),
         )
     }
     found["cover_letter"] = found["cover_letter"] or item["cover_letter"]

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from ullgetthejob.filters.models import RepostPolicy
+
 NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId"}
 
 
@@ -42,6 +44,9 @@ class CampaignJob(BaseModel):
     )
     cover_letter: str | None = Field(None, validation_alias=_either("cover_letter", "coverLetter"))
     hh_resume_id: str | None = Field(None, validation_alias=_either("hh_resume_id", "hhResumeId"))
+    repost: RepostPolicy | None = Field(
+        None, description="whether to apply to another posting of a job that was applied to"
+    )
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(
         0, description="the lower, the earlier an application is created from it"
     )
@@ -49,11 +54,13 @@ class CampaignJob(BaseModel):
 
 class AddBody(BaseModel):
     """Vacancies for a campaign; without *workflow_id*, for a new one. Either *jobs*, or the fields
-    of a single one."""
+    of a single one. *repost*: for those of *jobs* that have none of their own; by default as the
+    rules of ``/api/filters`` say."""
 
     workflow_id: UUID | None = Field(None, validation_alias=_either("workflow_id", "workflowId"))
     user_id: str | None = Field(None, validation_alias=_either("user_id", "userId"))
     jobs: Annotated[list[CampaignJob], Field(max_length=500)] = []
+    repost: RepostPolicy | None = None
 
     @model_validator(mode="before")
     @classmethod

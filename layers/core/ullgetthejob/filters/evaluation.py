@@ -6,16 +6,22 @@ token is spent: an application that a rule drops becomes ``refused`` (``filtered
 fail closed: where a rule cannot be read, or a vacancy lacks the fact that a rule needs, the
 application becomes ``needs_person`` (``filters_unreadable``) and the person decides.
 
-No request can override the rules: a PUT changes them, after which ``retry`` evaluates them again.
-A flag would have to be stored through every wait, and would weaken "never to my employer".
+Another posting of a job that was applied to (:mod:`ullgetthejob.vacancies.reposts`) is a matter of
+``repost``: ``skip`` drops it (``filtered_repost``), ``ask`` leaves it to the person
+(``needs_person``, ``repost``), whose ``retry`` is the yes, ``allow`` is no rule. Only the submitter
+evaluates it, since links by excerpts alone may be wrong. An application may have a policy of its
+own, which precedes that of the rules.
+
+No request can override the other rules: a PUT changes them, after which ``retry`` evaluates them
+again. A flag would have to be stored through every wait, and would weaken "never to my employer".
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ullgetthejob.applications.filters import models, store
-from ullgetthejob.applications.filters.phrase_matching import PhraseIndex
+from ullgetthejob.filters import models, store
+from ullgetthejob.filters.phrase_matching import PhraseIndex
 from ullgetthejob.platform.errors import NeedsPerson, NotFound
 from ullgetthejob.platform.telemetry import count
 
@@ -40,10 +46,10 @@ def advise(
     """Return the refusal of a vacancy that a rule drops by what is stored of it, else ``None``: the
     submitter decides about all others."""
     try:
-        rules = store.find_rules(account_id, connection=connection)
+        rules = store.read_filters(account_id, connection=connection).rules
     except NeedsPerson:
         return None
-    if rules is None:
+    if not rules.has_any():
         return None
     rows = connection.execute(store.SELECT_STORED_VACANCIES, {"ids": [vacancy_id]}).fetchall()
     week = store.read_week(account_id, rules, connection=connection, now=now)
@@ -58,22 +64,24 @@ def decide(
     account_id: UUID,
     vacancy: Vacancy,
     *,
+    repost: models.RepostPolicy | None,
     look_up: Callable[[str], Vacancy],
     connection: Connection,
     now: datetime,
 ) -> models.Held | None:
     """Return why the account does not apply to *vacancy*; ``None`` if it does.
 
-    *vacancy*: in full, as hh.ru has it now. *look_up* reads another vacancy in full and stores it
+    *vacancy*: in full, as hh.ru has it now, and stored. *repost*: the application's own policy, if
+    it has one. *look_up* reads another vacancy in full and stores it
     (raises :class:`NotFound` where it was deleted): for those of this week that were applied to by
     hand and whose employer is not known yet.
     """
     try:
-        rules = store.find_rules(account_id, connection=connection)
+        rules = store.read_filters(account_id, connection=connection).rules
     except NeedsPerson:
         return models.Held("needs_person", models.UNREADABLE)
-    if rules is None:
-        return None
+    if repost is not None:
+        rules = rules.model_copy(update={"repost": repost})
     week = store.read_week(account_id, rules, connection=connection, now=now)
     for vacancy_id in sorted(week.unknown, reverse=True)[:MAX_LOOKUPS]:
         try:
@@ -83,14 +91,31 @@ def decide(
         week.unknown.remove(vacancy_id)
         if employer.id is not None:
             week.made[employer.id] += 1
-    held = _to_held(evaluate(rules, vacancy, week))
+    applied_id = find_applied_posting(account_id, vacancy.id, rules, connection=connection)
+    held = _to_held(evaluate(rules, vacancy, week, applied_id=applied_id))
     if held is not None:
         count("ApplicationsFiltered")
     return held
 
 
-def evaluate(rules: models.Rules, vacancy: Vacancy, week: models.Week) -> list[models.Finding]:
-    """Return the finding of each of *rules* that does not keep *vacancy*, in their fixed order."""
+def find_applied_posting(
+    account_id: UUID, vacancy_id: str, rules: models.Rules, *, connection: Connection
+) -> str | None:
+    """Return another posting of the job that the account has applied to, by what is stored of both;
+    ``None`` without one, or where *rules* allow reposts."""
+    if rules.repost == "allow":
+        return None
+    postings = store.read_postings(account_id, [vacancy_id], connection=connection)
+    return postings[vacancy_id].job_id if vacancy_id in postings else None
+
+
+def evaluate(
+    rules: models.Rules, vacancy: Vacancy, week: models.Week, *, applied_id: str | None = None
+) -> list[models.Finding]:
+    """Return the finding of each of *rules* that does not keep *vacancy*, in their fixed order.
+
+    *applied_id*: another posting of the job that the account has applied to, if there is one.
+    """
     return [
         *_check_employer("current_employer", rules.current_employer, vacancy.employer),
         *_check_employers(rules, vacancy.employer),
@@ -99,6 +124,7 @@ def evaluate(rules: models.Rules, vacancy: Vacancy, week: models.Week) -> list[m
         *_check_salary(rules.salary_floor, vacancy.salary),
         *_check_format(rules, vacancy),
         *_check_week(rules, vacancy.employer, week),
+        *_check_repost(rules.repost, applied_id),
     ]
 
 
@@ -196,6 +222,13 @@ def _check_week(rules: models.Rules, employer: Employer, week: models.Week) -> l
     return []
 
 
+def _check_repost(policy: models.RepostPolicy, applied_id: str | None) -> list[models.Finding]:
+    if applied_id is None or policy == "allow":
+        return []
+    verdict: Literal["drop", "unknown"] = "drop" if policy == "skip" else "unknown"
+    return [models.Finding(rule="repost", verdict=verdict, because=applied_id)]
+
+
 def combine_verdicts(findings: list[models.Finding]) -> Literal["keep", "drop", "unknown"]:
     """Return the verdict on a vacancy of which the rules have these findings."""
     verdicts = {finding.verdict for finding in findings}
@@ -206,4 +239,7 @@ def _to_held(findings: list[models.Finding]) -> models.Held | None:
     dropped_by = next((finding.rule for finding in findings if finding.verdict == "drop"), None)
     if dropped_by is not None:
         return models.Held("refused", f"filtered_{dropped_by}")
-    return models.Held("needs_person", models.UNREADABLE) if findings else None
+    if not findings:
+        return None
+    is_asked = all(finding.rule == "repost" for finding in findings)
+    return models.Held("needs_person", models.REPOST if is_asked else models.UNREADABLE)

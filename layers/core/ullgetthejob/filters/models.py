@@ -1,4 +1,4 @@
-"""A person's rules for applications: the bodies, stored values and answers of the API."""
+"""A person's rules for vacancies: the bodies, stored values and answers of the API."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from pydantic import (
     model_validator,
 )
 
-from ullgetthejob.applications.filters.phrase_matching import check_phrase
+from ullgetthejob.filters.phrase_matching import check_phrase
 
 if TYPE_CHECKING:
-    import psycopg
+    from datetime import datetime
+    from uuid import UUID
 
-    from ullgetthejob.applications import application_states
+    import psycopg
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -32,9 +33,19 @@ Format = Literal[WorkFormat, Schedule]
 # hh.ru: dictionary currency.
 Currency = Literal["AZN", "BYR", "EUR", "GEL", "KGS", "KZT", "RUR", "UAH", "USD", "UZS"]
 Rule = Literal[
-    "current_employer", "employer", "title", "description", "salary", "format", "employer_week"
+    "current_employer",
+    "employer",
+    "title",
+    "description",
+    "salary",
+    "format",
+    "employer_week",
+    "repost",
 ]
+RepostPolicy = Literal["skip", "ask", "allow"]
 UNREADABLE = "filters_unreadable"  # code and reason
+REPOST = "repost"  # the reason of an application whose person is asked
+FILTERED_REPOST = "filtered_repost"  # of one that the policy skips
 MAX_PREVIEWED = 100
 Phrase = Annotated[
     str,
@@ -77,7 +88,7 @@ class SalaryFloor(_Strict):
 
 class Rules(_Strict):
     """The rules by which vacancies are dropped. Words match as in
-    :mod:`ullgetthejob.applications.filters.phrase_matching`."""
+    :mod:`ullgetthejob.filters.phrase_matching`."""
 
     employers: Annotated[tuple[EmployerRule, ...], Field(max_length=200)] = ()
     title_words: Annotated[tuple[Phrase, ...], Field(max_length=100)] = ()
@@ -91,6 +102,15 @@ class Rules(_Strict):
     max_per_employer_per_week: Annotated[
         int | None, Field(ge=1, le=200, description="in any 7 days, by hand or not")
     ] = None
+    # By default the person is asked: texts that are much the same may be of two openings, so that
+    # nothing is lost by a wrong link, and no employer gets a second application unasked.
+    repost: Annotated[
+        RepostPolicy, Field(description="what to do with another posting of a job applied to")
+    ] = "ask"
+
+    def has_any(self) -> bool:
+        """Return whether a rule may drop a vacancy for what it is."""
+        return self != Rules(repost=self.repost)
 
 
 class FiltersBody(_Strict):
@@ -119,7 +139,8 @@ class FiltersAnswer(BaseModel):
 
 
 class Finding(BaseModel):
-    """The finding of a rule: ``drop``, or ``unknown`` where the vacancy lacks the fact."""
+    """The finding of a rule: ``drop``, or ``unknown`` where the vacancy lacks the fact, or where
+    the person is asked (``repost``: *because* is the posting that was applied to)."""
 
     rule: Rule
     verdict: Literal["drop", "unknown"]
@@ -161,8 +182,19 @@ class Preview(BaseModel):
 class Held:
     """The state and the reason of an application that is not sent."""
 
-    state: application_states.State
+    state: Literal["refused", "needs_person"]
     reason: str
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A stored vacancy as a posting of a job. *original_id*: the same for all postings of the job.
+    The others: the account's application to another posting, ``None`` without one."""
+
+    original_id: str
+    application_id: UUID | None = None
+    job_id: str | None = None
+    submitted_at: datetime | None = None
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Storage of a person's rules, and of what they are evaluated on: the week's applications and
+"""Storage of a person's rules, and of what they are evaluated on: the account's applications and
 stored vacancies."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ullgetthejob.applications.filters import models
+from ullgetthejob.filters import models
 from ullgetthejob.platform.errors import NeedsPerson
 from ullgetthejob.platform.telemetry import logger
 
@@ -49,6 +49,28 @@ SELECT_ATTEMPTS_OF_WEEK = """
           WHERE b.ledger_id = a.ledger_id AND p.counts
       ))
 """
+# The job of each vacancy, and the account's latest application to another posting of it that hh.ru
+# has or may have. What waits, or was left to the person, is none yet.
+SELECT_POSTINGS = """
+    SELECT job.external_id::text AS id, coalesce(job.repost_of, job.external_id)::text
+               AS original_id,
+           applied.application_id, applied.job_id, applied.submitted_at
+    FROM jobs AS job LEFT JOIN LATERAL (
+        SELECT ledger.id AS application_id, ledger.vacancy_id AS job_id, ledger.submitted_at
+        FROM (
+            SELECT coalesce(job.repost_of, job.external_id) AS id
+            UNION ALL
+            SELECT other.external_id FROM jobs AS other
+            WHERE other.repost_of = coalesce(job.repost_of, job.external_id)
+        ) AS posting
+        JOIN application_ledger AS ledger
+            ON ledger.account_id = %(account_id)s AND ledger.vacancy_id = posting.id
+        WHERE posting.id <> job.external_id
+            AND ledger.state IN ('submitting', 'uncertain', 'submitted')
+        ORDER BY ledger.submitted_at DESC NULLS FIRST, ledger.id LIMIT 1
+    ) AS applied ON true
+    WHERE job.external_id = ANY(%(ids)s)
+"""
 SELECT_STORED_VACANCIES = """
     SELECT coalesce(detail, vacancy) AS vacancy, detail IS NOT NULL AS in_full FROM jobs
     WHERE external_id = ANY(%(ids)s) AND (vacancy IS NOT NULL OR detail IS NOT NULL)
@@ -76,13 +98,6 @@ def read_filters(account_id: UUID | None, *, connection: Connection) -> models.F
     return models.FiltersAnswer(rules=rules, updated_at=row["updated_at"])
 
 
-def find_rules(account_id: UUID, *, connection: Connection) -> models.Rules | None:
-    """Return the account's rules, or ``None`` if it has none. Raises :class:`NeedsPerson`
-    (``filters_unreadable``)."""
-    rules = read_filters(account_id, connection=connection).rules
-    return None if rules == models.Rules() else rules
-
-
 def read_week(
     account_id: UUID | None, rules: models.Rules, *, connection: Connection, now: datetime
 ) -> models.Week:
@@ -97,6 +112,15 @@ def read_week(
         elif row["employer_id"] is not None:
             week.made[row["employer_id"]] += 1
     return week
+
+
+def read_postings(
+    account_id: UUID | None, vacancy_ids: list[str], *, connection: Connection
+) -> dict[str, models.Posting]:
+    """Return the posting of each vacancy, by id, without those that are not stored."""
+    values = {"account_id": account_id, "ids": vacancy_ids}
+    rows = connection.execute(SELECT_POSTINGS, values).fetchall()
+    return {row.pop("id"): models.Posting(**row) for row in rows}
 
 
 def parse_vacancies(rows: Iterable[dict[str, Any]]) -> Iterable[Vacancy]:

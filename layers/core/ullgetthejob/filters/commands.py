@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
 from ullgetthejob.accounts import audit
-from ullgetthejob.applications.filters import evaluation, models, store
+from ullgetthejob.filters import evaluation, models, store
 
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
@@ -61,7 +61,16 @@ def preview(body: models.PreviewBody, person: Person, context: Context) -> model
             store.parse_vacancies(rows), key=lambda vacancy: wanted.index(vacancy.id)
         )
     week = store.read_week(person.account_id, rules, connection=connection, now=now)
-    jobs = [_preview_job(rules, vacancy, week) for vacancy in vacancies]
+    postings = store.read_postings(
+        person.account_id, [vacancy.id for vacancy in vacancies], connection=connection
+    )
+    applied: dict[str, str] = {}
+    jobs = [
+        _preview_job(
+            rules, vacancy, week, postings.get(vacancy.id, models.Posting(vacancy.id)), applied
+        )
+        for vacancy in vacancies
+    ]
     verdicts = Counter(job.verdict for job in jobs)
     drops = Counter(
         finding.rule for job in jobs for finding in job.findings if finding.verdict == "drop"
@@ -78,12 +87,22 @@ def preview(body: models.PreviewBody, person: Person, context: Context) -> model
     )
 
 
-def _preview_job(rules: models.Rules, vacancy: Vacancy, week: models.Week) -> models.PreviewedJob:
-    """Return the verdict on *vacancy*; one that is not dropped counts in *week*."""
-    findings = evaluation.evaluate(rules, vacancy, week)
+def _preview_job(
+    rules: models.Rules,
+    vacancy: Vacancy,
+    week: models.Week,
+    posting: models.Posting,
+    applied: dict[str, str],
+) -> models.PreviewedJob:
+    """Return the verdict on *vacancy*. One that is not dropped counts in *week*; one that is kept,
+    in *applied*: the posting that was applied to, by its job."""
+    applied_id = posting.job_id or applied.get(posting.original_id)
+    findings = evaluation.evaluate(rules, vacancy, week, applied_id=applied_id)
     verdict = evaluation.combine_verdicts(findings)
     if verdict != "drop" and vacancy.employer.id is not None:
         week.made[vacancy.employer.id] += 1
+    if verdict == "keep":
+        applied.setdefault(posting.original_id, vacancy.id)
     return models.PreviewedJob(
         job_id=vacancy.id,
         title=vacancy.name,
