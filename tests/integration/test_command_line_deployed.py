@@ -501,7 +501,7 @@ def test_network_without_aws_is_named(ugtj, monkeypatch):
         (botocore.exceptions.UnauthorizedSSOTokenError(), 4),
         (botocore.exceptions.TokenRetrievalError(provider="sso", error_msg="expired"), 4),
         (botocore.exceptions.ReadTimeoutError(endpoint_url="https://x"), 3),
-        (botocore.exceptions.SSLError(endpoint_url="https://x", error="bad"), 3),
+        (botocore.exceptions.SSLError(endpoint_url="https://x", error=OSError("bad")), 3),
         (botocore.exceptions.ParamValidationError(report="bad"), 1),
     ],
 )
