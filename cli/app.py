@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
-from cli import output, profiles
+from cli import errors, output, profiles
 from cli.commands import (
     applications,
     campaigns,
@@ -27,7 +28,6 @@ from cli.commands import (
 )
 from cli.doctor import command as doctor
 from cli.state import State
-from local.settings import SettingsError
 
 app = typer.Typer(
     name="ugtj",
@@ -74,12 +74,13 @@ doctor.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit with its code; see :mod:`cli.output`."""
+    """Run a command and exit with its code; see :mod:`cli.output`. ``UGTJ_TRACEBACK=1`` lets an
+    error out as it is."""
     try:
         app(arguments, prog_name="ugtj")
-    except output.CommandError as error:
-        output.fail(error)
-        sys.exit(error.code)
-    except SettingsError as error:
-        output.fail(output.CommandError(str(error), "the settings of make run are in README"))
-        sys.exit(output.USAGE)
+    except Exception as error:
+        if os.environ.get("UGTJ_TRACEBACK"):
+            raise
+        described = errors.describe(error)
+        output.fail(described)
+        sys.exit(described.code)

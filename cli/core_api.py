@@ -81,11 +81,16 @@ def unreachable(profile: Profile, cause: str) -> CommandError:
 
 
 def read(answer: httpx.Response) -> Any:
-    """Return the JSON of a good answer. Raises :class:`CommandError` for another."""
+    """Return the JSON of a good answer. Raises :class:`CommandError` for another, and for the
+    answer of another program, such as a page of the network where one has to log in."""
     try:
         content = answer.json()
     except ValueError:
-        content = {}
+        content = None
+    if not isinstance(content, dict) and not answer.is_error:
+        step = "compare the url of the profile; a network may ask to log in first"
+        message = f"another program than Core answered at {answer.url.host}"
+        raise CommandError(message, step, code=UNREACHABLE, status=answer.status_code)
     if answer.is_success:
         return content
     if not isinstance(content, dict):

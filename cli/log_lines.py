@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cli.output import UNREACHABLE, CommandError
+from cli import stack
+from cli.output import UNREACHABLE, USAGE, CommandError
+from local.dashboard.log_tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from cli.profiles import Profile
@@ -19,7 +22,11 @@ if TYPE_CHECKING:
 QUERY_LIMIT_S = 60
 LOOK_BACK_S = 14 * 86_400
 MAX_LINES = 10_000
+MAX_GROUPS = 50  # CloudWatch: of a query
 POLL_S = 0.5
+CLOUD_POLL_S = 2.0
+FIRST_LOOK_MS = 600_000
+LATE_MS = 30_000
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,21 @@ class Line:
         return cls(at, source, text, fields)
 
 
-def matching(profile: Profile, wanted: str) -> list[Line]:
-    """Return the JSON lines in which *wanted* (an id) occurs, in their order in time. Raises
+def matching(profile: Profile, wanted: Collection[str]) -> list[Line]:
+    """Return the JSON lines in which one of *wanted* (ids) occurs, in their order in time. Raises
     :class:`CommandError`."""
     lines = _local_matching(profile, wanted) if profile.is_local else _insights(profile, wanted)
-    return sorted(lines, key=lambda line: str(line.fields.get("started_at", line.at)))
+    return sorted(lines, key=_moment)
+
+
+def _moment(line: Line) -> float:
+    """Return when the line, or what it measures, began; 0 of a line that was cut."""
+    for text in (str(line.fields.get("started_at", "")), line.at):
+        try:
+            return datetime.fromisoformat(text).timestamp()
+        except ValueError:
+            continue
+    return 0.0
 
 
 def _folder(profile: Profile) -> Path:
@@ -59,12 +76,16 @@ def _folder(profile: Profile) -> Path:
     return folder
 
 
-def _local_matching(profile: Profile, wanted: str) -> list[Line]:
+def _local_matching(profile: Profile, wanted: Collection[str]) -> list[Line]:
     found = []
     for path in _folder(profile).glob("*.log*"):
-        with path.open(encoding="utf-8", errors="replace") as file:
+        # A file may be put aside between the two.
+        with (
+            contextlib.suppress(FileNotFoundError),
+            path.open(encoding="utf-8", errors="replace") as file,
+        ):
             for text in file:
-                if wanted in text:
+                if any(id in text for id in wanted):
                     at, _, rest = text.rstrip("\n").partition(" ")
                     line = Line.of(at, path.name.partition(".")[0], rest)
                     if line.fields:
@@ -72,66 +93,84 @@ def _local_matching(profile: Profile, wanted: str) -> list[Line]:
     return found
 
 
-def functions_of(profile: Profile) -> list[str]:
-    """Return the log groups of the stack's functions. Raises :class:`CommandError`."""
-    pages = profile.aws("cloudformation").get_paginator("list_stack_resources")
-    groups = [
-        f"/aws/lambda/{resource['PhysicalResourceId']}"
-        for page in pages.paginate(StackName=profile.stack)
-        for resource in page["StackResourceSummaries"]
-        if resource["ResourceType"] == "AWS::Lambda::Function"
-    ]
-    if not groups:
-        raise CommandError(f"the stack {profile.stack} has no functions", "make deploy")
-    return groups
-
-
-def _insights(profile: Profile, wanted: str) -> list[Line]:
+def _insights(profile: Profile, wanted: Collection[str]) -> list[Line]:
+    """Return the lines of CloudWatch's log groups in which one of *wanted* occurs."""
     logs = profile.aws("logs")
+    sources = {group: source for source, group in _existing_groups(profile, logs).items()}
     now = int(time.time())
     query = logs.start_query(
-        logGroupNames=functions_of(profile)[:50],  # CloudWatch: at most 50 groups
+        logGroupNames=list(sources)[:MAX_GROUPS],
         startTime=now - LOOK_BACK_S,
         endTime=now,
-        queryString=f"fields @timestamp, @log, @message | filter @message like /{wanted}/"
-        f" | sort @timestamp | limit {MAX_LINES}",
+        queryString=f"fields @timestamp, @log, @message | filter @message like /{'|'.join(wanted)}/"
+        f" | sort @timestamp asc | limit {MAX_LINES}",
     )
     ends = time.monotonic() + QUERY_LIMIT_S
     while True:
         result = logs.get_query_results(queryId=query["queryId"])
         if result["status"] == "Complete":
             break
-        if result["status"] not in ("Scheduled", "Running") or time.monotonic() > ends:
+        if result["status"] not in ("Scheduled", "Running"):
             raise CommandError(f"CloudWatch's query ended as {result['status']}", "try again")
+        if time.monotonic() > ends:
+            logs.stop_query(queryId=query["queryId"])
+            raise CommandError(f"CloudWatch's query took over {QUERY_LIMIT_S} s", "try again")
         time.sleep(POLL_S)
     rows = [{cell["field"]: cell["value"] for cell in row} for row in result["results"]]
-    return [
-        Line.of(row["@timestamp"], row["@log"].rpartition("/")[2], row["@message"].strip())
+    lines = [
+        # @log is "account:group"; @timestamp is in UTC: 2026-01-31 12:00:00.000
+        Line.of(
+            f"{row['@timestamp'].replace(' ', 'T')}+00:00",
+            sources.get(row["@log"].rpartition(":")[2], row["@log"]),
+            row["@message"].strip(),
+        )
         for row in rows
     ]
+    return [line for line in lines if line.fields]
+
+
+def _existing_groups(profile: Profile, logs: Any) -> dict[str, str]:
+    """Return the stack's log groups by their sources, without deleted ones: a
+    query that names one fails as a whole. Raises :class:`CommandError` if none is left."""
+    pages = logs.get_paginator("describe_log_groups")
+    existing = {
+        group["logGroupName"]
+        for page in pages.paginate(logGroupNamePrefix=f"{profile.stack}-")
+        for group in page["logGroups"]
+    }
+    groups = stack.log_groups(profile)
+    found = {source: group for source, group in groups.items() if group in existing}
+    if not found:
+        raise CommandError(
+            f"the log groups of the stack {profile.stack} are missing", "make deploy restores them"
+        )
+    return found
 
 
 def follow(profile: Profile, source: str | None, *, last: int, onwards: bool) -> Iterator[Line]:
     """Yield the *last* lines, of *source* or of all, and with *onwards* those that come."""
     if not profile.is_local:
-        yield from _follow_cloud(profile, source, onwards=onwards)
+        yield from _follow_cloud(profile, source, last=last, onwards=onwards)
         return
     folder = _folder(profile)
-    positions: dict[Path, int] = {}
-    recent: list[Line] = []
-    for path in sorted(folder.glob(f"{source or '*'}.log")):
-        content = path.read_text(encoding="utf-8", errors="replace")
-        positions[path] = path.stat().st_size
-        recent += [_local_line(path, text) for text in content.splitlines()[-last:]]
-    yield from sorted(recent, key=lambda line: line.at)[-last:] if last else []
-    while onwards:
+    if source is not None and not (folder / f"{source}.log").is_file():
+        names = ", ".join(sorted(path.stem for path in folder.glob("*.log")))
+        raise CommandError(f"{source} has no log; there are: {names}", code=USAGE)
+    tails: dict[Path, Tail] = {}
+    is_first = True
+    while True:
+        found: list[Line] = []
+        for path in sorted(folder.glob("*.log")):
+            if source in (None, path.stem):
+                lines = list(tails.setdefault(path, Tail(path)).read_lines())
+                start = len(lines) - min(last, len(lines)) if is_first else 0
+                found += [_local_line(path, text) for text in lines[start:]]
+        found.sort(key=lambda line: line.at)
+        yield from found[len(found) - min(last, len(found)) :] if is_first else found
+        if not onwards:
+            return
+        is_first = False
         time.sleep(POLL_S)
-        for path in sorted(folder.glob(f"{source or '*'}.log")):
-            size, read = path.stat().st_size, positions.get(path, 0)
-            with path.open(encoding="utf-8", errors="replace") as file:
-                file.seek(read if read <= size else 0)
-                yield from (_local_line(path, text.rstrip("\n")) for text in file)
-                positions[path] = file.tell()
 
 
 def _local_line(path: Path, text: str) -> Line:
@@ -139,17 +178,43 @@ def _local_line(path: Path, text: str) -> Line:
     return Line.of(at, path.stem, rest)
 
 
-def _follow_cloud(profile: Profile, source: str | None, *, onwards: bool) -> Iterator[Line]:
+def _follow_cloud(
+    profile: Profile, source: str | None, *, last: int, onwards: bool
+) -> Iterator[Line]:
+    """Yield the lines of the last ten minutes, and those that come. CloudWatch takes in lines late
+    and out of order, so each look begins some time before the latest line that was seen."""
     logs = profile.aws("logs")
-    groups = [group for group in functions_of(profile) if source is None or source in group]
-    since = dict.fromkeys(groups, int(time.time() * 1000) - 600_000)
+    groups = _existing_groups(profile, logs)
+    if source is not None:
+        groups = {name: group for name, group in groups.items() if name == source}
+        if not groups:
+            names = ", ".join(_existing_groups(profile, logs))
+            raise CommandError(f"{source} has no log; there are: {names}", code=USAGE)
+    since = int(time.time() * 1000) - FIRST_LOOK_MS
+    seen: set[str] = set()
+    is_first = True
     while True:
-        for group in groups:
-            answer = logs.filter_log_events(logGroupName=group, startTime=since[group])
-            for event in answer["events"]:
-                since[group] = max(since[group], event["timestamp"] + 1)
-                at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).isoformat()
-                yield Line.of(at, group.rpartition("/")[2], event["message"].strip())
+        found: list[tuple[int, Line]] = []
+        for name, group in groups.items():
+            pages = logs.get_paginator("filter_log_events")
+            for page in pages.paginate(logGroupName=group, startTime=since):
+                found += [
+                    (event["timestamp"], _cloud_line(name, event))
+                    for event in page["events"]
+                    if event["eventId"] not in seen
+                ]
+                seen |= {event["eventId"] for event in page["events"]}
+        found.sort(key=lambda entry: entry[0])
+        shown = found[len(found) - min(last, len(found)) :] if is_first else found
+        yield from (line for _, line in shown)
         if not onwards:
             return
-        time.sleep(2)
+        is_first = False
+        if found:
+            since = max(since, found[-1][0] - LATE_MS)
+        time.sleep(CLOUD_POLL_S)
+
+
+def _cloud_line(source: str, event: dict[str, Any]) -> Line:
+    at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).isoformat(timespec="milliseconds")
+    return Line.of(at, source, event["message"].strip())

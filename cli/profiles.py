@@ -6,8 +6,9 @@
     [prod]
     url = "https://core.example.org"
     user = "00000000-0000-4000-8000-000000000001"
-    region = "eu-central-1"
+    region = "eu-central-1"        # else AWS's own: AWS_DEFAULT_REGION, ~/.aws/config
     stack = "ullgetthejob-core-prod"
+    aws_profile = "operator"       # of ~/.aws/config; else AWS_PROFILE, or AWS's default
 
 Secrets are never in the file: they come from ``UGTJ_PROD_SECRET`` and ``UGTJ_PROD_ADMIN_SECRET``,
 else from the system's keyring (service ``ugtj``, entries ``prod`` and ``prod-admin``).
@@ -17,18 +18,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from cli.output import CommandError
+from cli import aws_client
+from cli.output import PERSON, UNREACHABLE, USAGE, CommandError
 from local import settings as local_settings
 from migrations.seed import DEMO_USER_ID
 
 LOCAL = "local"
-LOCAL_AWS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+KEYRING_SERVICE = "ugtj"
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,15 @@ class Profile:
     def url(self) -> str:
         """Return the address of the HTTP API. Raises :class:`CommandError`."""
         if self.data_dir is None:
-            return str(self._key("url")).rstrip("/")
-        lock = self.data_dir / "run.lock"
-        origin = lock.read_text() if lock.exists() else ""
+            url = str(self._key("url")).rstrip("/")
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+                step = f'write it as "https://core.example.org" in {profiles_file()}'
+                raise CommandError(f"the url of the profile {self.name} is none", step, code=USAGE)
+            return url
+        try:
+            origin = (self.data_dir / "run.lock").read_text()
+        except OSError:
+            origin = ""
         return origin or f"http://localhost:{self.settings.port}"
 
     @property
@@ -71,7 +81,7 @@ class Profile:
             from local.template.cloudformation import REGION
 
             return REGION
-        return str(self._key("region"))
+        return str(aws_client.session(self).region_name)
 
     @property
     def stack(self) -> str:
@@ -98,48 +108,60 @@ class Profile:
         assert self.data_dir is not None  # noqa: S101 - callers check is_local
         try:
             ports: dict[str, int] = json.loads((self.data_dir / "ports.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             raise CommandError(
-                "the local cloud has not been started here", "make run", code=3
+                "the local cloud has not been started here", "make run", code=UNREACHABLE
             ) from None
         return ports
 
-    def aws(self, service: str) -> Any:
-        """Return a boto3 client of *service*: of the local AWS, or of the profile's region."""
-        import boto3
-
-        if self.is_local:
-            endpoint = f"http://127.0.0.1:{self.ports['aws']}"
-            return boto3.client(
-                service, endpoint_url=endpoint, region_name=self.region, **LOCAL_AWS
-            )  # type: ignore[call-overload]
-        session = boto3.Session(region_name=self.region, profile_name=self.given.get("aws_profile"))
-        return session.client(service)  # type: ignore[call-overload]
+    def aws(self, service: str, **config: Any) -> Any:
+        """Return a boto3 client of *service*: of the local AWS, or of the profile's region.
+        *config*: of ``botocore.config.Config``. Raises :class:`CommandError`."""
+        return aws_client.client(self, service, **config)
 
     def _key(self, name: str) -> Any:
         if name not in self.given:
             raise CommandError(
-                f"the profile {self.name} has no {name}", f"add it to {profiles_file()}", code=2
+                f"the profile {self.name} has no {name}", f"add it to {profiles_file()}", code=USAGE
             )
         return self.given[name]
 
+    def secret_variable(self, suffix: str = "SECRET") -> str:
+        """Return the name of the variable with a secret of the profile."""
+        return f"UGTJ_{re.sub(r'[^A-Z0-9]', '_', self.name.upper())}_{suffix}"
+
     def _secret(self, suffix: str, entry: str) -> str:
-        variable = f"UGTJ_{self.name.upper().replace('-', '_')}_{suffix}"
-        if found := os.environ.get(variable):
-            return found
-        try:
-            import keyring  # type: ignore[import-not-found]
-        except ImportError:
-            found = None
-        else:
-            found = keyring.get_password("ugtj", entry)
+        variable = self.secret_variable(suffix)
+        found = os.environ.get(variable) or _from_keyring(entry)
         if not found:
             raise CommandError(
                 f"the secret of the profile {self.name} is not known",
-                f"set {variable}, or: keyring set ugtj {entry}",
-                code=2,
+                f"set {variable}, or: keyring set {KEYRING_SERVICE} {entry}",
+                code=USAGE,
             )
-        return str(found)
+        if not found.isascii() or not found.isprintable():
+            raise CommandError(
+                f"{variable} has characters that no header can carry",
+                "compare it with the secret of the stack",
+                code=USAGE,
+            )
+        return found
+
+
+def _from_keyring(entry: str) -> str | None:
+    """Return a secret of the system's keyring; ``None`` without one. Raises :class:`CommandError`
+    while it is locked."""
+    import keyring
+    import keyring.errors
+
+    try:
+        return keyring.get_password(KEYRING_SERVICE, entry)
+    except keyring.errors.NoKeyringError:  # as on a server
+        return None
+    except keyring.errors.KeyringError as error:
+        raise CommandError(
+            f"the system's keyring is not readable: {error}", "unlock it", code=PERSON
+        ) from None
 
 
 def profiles_file() -> Path:
@@ -149,20 +171,42 @@ def profiles_file() -> Path:
 
 
 def load(name: str) -> Profile:
-    """Return a profile. Raises :class:`CommandError` for an unknown one."""
+    """Return a profile. Raises :class:`CommandError` for an unknown one, and for a file that cannot
+    be read."""
     path = profiles_file()
-    try:
-        stored = tomllib.loads(path.read_text()) if path.exists() else {}
-    except tomllib.TOMLDecodeError as error:
-        raise CommandError(f"{path} is not TOML: {error}", "mend the file", code=2) from None
-    if name == LOCAL:
-        return Profile(name, dict(stored.get(name, {})), _local_data_dir())
-    if name not in stored:
+    stored = _read_profiles(path)
+    if name != LOCAL and name not in stored:
         known = ", ".join([LOCAL, *(key for key in stored if key != LOCAL)])
         raise CommandError(
-            f"there is no profile {name}; there are: {known}", f"add it to {path}", code=2
+            f"there is no profile {name}; there are: {known}", f"add it to {path}", code=USAGE
         )
-    return Profile(name, dict(stored[name]))
+    given = stored.get(name, {})
+    if not isinstance(given, dict):
+        raise CommandError(
+            f"{path}: {name} is not a table", f"begin it with a line [{name}]", code=USAGE
+        )
+    not_texts = [key for key, value in given.items() if not isinstance(value, str)]
+    if not_texts:
+        raise CommandError(
+            f"{path}: {', '.join(not_texts)} of {name} must be text in quotes",
+            "mend the file",
+            code=USAGE,
+        )
+    return Profile(name, given, _local_data_dir() if name == LOCAL else None)
+
+
+def _read_profiles(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        reason = f"it is not TOML: {error}"
+    raise CommandError(f"{path} cannot be read: {reason}", "mend the file", code=USAGE)
 
 
 def _local_data_dir() -> Path:
@@ -172,7 +216,9 @@ def _local_data_dir() -> Path:
         here = Path.cwd() / ".data"
         if not here.exists():
             raise CommandError(
-                "there is no local cloud here", "run it in the checkout, or set DATA_DIR", code=2
+                "there is no local cloud here",
+                "run it in the checkout, or set DATA_DIR",
+                code=USAGE,
             )
         os.environ["DATA_DIR"] = str(here)
     return local_settings.read().data_dir

@@ -15,6 +15,12 @@ from typing import Any
 from local.terminal import printable
 
 MIGRATOR_TIMEOUT_S = 900
+# Of botocore's Config: a migration is waited for, and never invoked again.
+ONE_LONG_CALL: dict[str, Any] = {
+    "read_timeout": MIGRATOR_TIMEOUT_S + 10,
+    "retries": {"total_max_attempts": 1},
+    "tcp_keepalive": True,
+}
 
 
 class MigrationFailed(RuntimeError):
@@ -39,12 +45,13 @@ def migrate(function: str, event: dict[str, Any]) -> Any:
     import boto3
     from botocore.config import Config
 
-    config = Config(
-        read_timeout=MIGRATOR_TIMEOUT_S + 10, retries={"total_max_attempts": 1}, tcp_keepalive=True
-    )
-    response = boto3.client("lambda", config=config).invoke(
-        FunctionName=function, Payload=json.dumps(event).encode()
-    )
+    return invoke(boto3.client("lambda", config=Config(**ONE_LONG_CALL)), function, event)
+
+
+def invoke(client: Any, function: str, event: dict[str, Any]) -> Any:
+    """Invoke *function* with *client*, made with :data:`ONE_LONG_CALL`, and return its result.
+    Raises :class:`MigrationFailed`."""
+    response = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
     payload = json.loads(response["Payload"].read())
     if "FunctionError" in response:
         raise MigrationFailed(payload.get("errorMessage", "the function failed without a message"))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.prompt import Confirm
 
-from cli.output import AsJson, CommandError, console, show
+from cli import stack
+from cli.output import USAGE, AsJson, CommandError, console, show
+from local import migrate_cloud
 
 if TYPE_CHECKING:
     from cli.state import State
@@ -54,7 +56,7 @@ def migrate(context: typer.Context, revision: Revision = "head", json: AsJson = 
     show({"report": report}, json, report)
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # -1 is a revision
 def rollback(
     context: typer.Context,
     revision: Revision = "-1",
@@ -67,7 +69,12 @@ def rollback(
     if not yes and not Confirm.ask("Undo migrations?", console=console(stderr=True)):
         raise CommandError("nothing was changed")
     if not state.profile.is_local:
-        event = {"action": "downgrade", "revision": revision, "drop_data": drop_data}
+        event = {
+            "action": "downgrade",
+            "revision": revision,
+            "confirm": True,
+            "drop_data": drop_data,
+        }
         done = _migrator(state, event)
         show(done, json, f"{done['revision_before']} → {done['revision_after']}")
         return
@@ -102,22 +109,22 @@ def newest_revision() -> str | None:
 def _require_local(context: typer.Context, command: str) -> None:
     state: State = context.obj
     if not state.profile.is_local:
-        raise CommandError(f"{command} is for the local cloud alone", code=2)
+        raise CommandError(f"{command} is for the local cloud alone", code=USAGE)
 
 
 def _migrator(state: State, event: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    outputs = state.profile.aws("cloudformation").describe_stacks(StackName=state.profile.stack)
-    described = outputs["Stacks"][0].get("Outputs", [])
-    names = [o["OutputValue"] for o in described if o["OutputKey"] == "MigratorFunctionName"]
-    if not names:
-        raise CommandError(f"the stack {state.profile.stack} has no migrator", "make deploy")
-    with console(stderr=True).status("Migrating ..."):
-        response = state.profile.aws("lambda").invoke(
-            FunctionName=names[0], Payload=json.dumps(event).encode()
-        )
-    payload: dict[str, Any] = json.loads(response["Payload"].read())
-    if "FunctionError" in response:
-        raise CommandError(f"not migrated: {payload.get('errorMessage', 'no message')}")
-    return payload
+    """Invoke the migrator once and return its result. Raises :class:`CommandError` and botocore's
+    errors."""
+    profile = state.profile
+    name = stack.outputs(profile).get("MigratorFunctionName")
+    if name is None:
+        raise CommandError(f"the stack {profile.stack} has no migrator", "make deploy")
+    client = profile.aws("lambda", **migrate_cloud.ONE_LONG_CALL)
+    with console(stderr=True).status("The migrator works ..."):
+        try:
+            result = migrate_cloud.invoke(client, name, event)
+        except migrate_cloud.MigrationFailed as error:
+            raise CommandError(f"not migrated: {error}") from None
+    if not isinstance(result, dict) or "revision_after" not in result:
+        raise CommandError(f"{name} did not answer as the migrator does", "make deploy")
+    return result

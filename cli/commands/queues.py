@@ -6,8 +6,9 @@ import json as json_library
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import track
+from rich.progress import Progress
 
+from cli import stack
 from cli.output import USAGE, AsJson, CommandError, console, show, table
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ COUNTS = {
     "ApproximateNumberOfMessagesDelayed": "delayed",
 }
 Name = Annotated[str, typer.Argument(help="A queue, or a part of its name.")]
-MOST = 100  # dead letters of one command
+MOST_SHOWN = 100  # dead letters
+INVISIBLE_S = 60  # while they are sent again
+SHOWN_S = 30
+LONG_POLL_S = 1  # SQS: without, an answer leaves out the messages of some of its servers
 
 
 @app.command("list")
@@ -45,7 +49,14 @@ def show_queue(context: typer.Context, name: Name, json: AsJson = False) -> None
     """Show the messages of a queue of dead letters, without taking them."""
     state: State = context.obj
     queue = _find(state, name)
-    messages = _receive(state, queue["url"], visible_again_s=0)
+    if queue["dead_letters_of"] is None:
+        # Each look counts as a receive: after some, a live message becomes a dead letter.
+        raise CommandError(
+            f"{queue['name']} is not a queue of dead letters; looking would take its messages",
+            "ugtj queues list",
+            code=USAGE,
+        )
+    messages = _look(state, queue["url"])
     content = [
         {
             "id": message["MessageId"],
@@ -67,33 +78,51 @@ def redrive(context: typer.Context, name: Name, json: AsJson = False) -> None:
     queue = _find(state, name, with_dead_letters=True)
     sqs = state.profile.aws("sqs")
     dead = queue["dead_letters"]
-    messages = _receive(state, dead["url"], visible_again_s=60)
     moved = 0
-    for message in track(messages, "Sending again ...", console=console(stderr=True), disable=json):
-        sqs.send_message(QueueUrl=queue["url"], MessageBody=message["Body"])
-        sqs.delete_message(QueueUrl=dead["url"], ReceiptHandle=message["ReceiptHandle"])
-        moved += 1
+    with Progress(console=console(stderr=True), transient=True, disable=json) as progress:
+        task = progress.add_task("Sending again ...", total=dead["visible"] or None)
+        # The count of SQS lags; but what fails again meanwhile is not sent a second time.
+        while moved < max(dead["visible"], 1):
+            received = _receive(state, sqs, dead["url"], INVISIBLE_S)
+            if not received:
+                break
+            for message in received:
+                _send_again(sqs, queue["url"], message)
+                sqs.delete_message(QueueUrl=dead["url"], ReceiptHandle=message["ReceiptHandle"])
+                moved += 1
+                progress.advance(task)
     show({"queue": queue["name"], "sent_again": moved}, json, f"{moved} sent again.")
 
 
+def _send_again(sqs: Any, url: str, message: dict[str, Any]) -> None:
+    """Send a message as it was, with the position in its trail."""
+    trace = message.get("Attributes", {}).get("AWSTraceHeader")
+    sqs.send_message(
+        QueueUrl=url,
+        MessageBody=message["Body"],
+        MessageAttributes={
+            name: {key: value[key] for key in ("DataType", "StringValue", "BinaryValue")
+                   if key in value}
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        **(
+            {"MessageSystemAttributes": {
+                "AWSTraceHeader": {"DataType": "String", "StringValue": trace}
+            }}
+            if trace else {}
+        ),
+    )  # fmt: skip
+
+
 def read_queues(state: State) -> list[dict[str, Any]]:
-    """Return the queues of the profile, with their counts."""
+    """Return the queues of the profile, with their counts. Raises :class:`CommandError` and
+    botocore's errors."""
     sqs = state.profile.aws("sqs")
-    prefix = {} if state.profile.is_local else {"QueueNamePrefix": state.profile.stack}
-    urls = sqs.list_queues(**prefix).get("QueueUrls", [])
-    queues = []
-    for url in urls:
-        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        policy = json_library.loads(attributes.get("RedrivePolicy", "{}"))
-        queues.append(
-            {
-                "name": url.rpartition("/")[2],
-                "url": url,
-                **{name: int(attributes[key]) for key, name in COUNTS.items()},
-                "dead_letter_arn": policy.get("deadLetterTargetArn"),
-                "arn": attributes["QueueArn"],
-            }
-        )
+    if state.profile.is_local:
+        urls = {url.rpartition("/")[2]: url for url in sqs.list_queues().get("QueueUrls", [])}
+    else:
+        urls = stack.resources(state.profile, "AWS::SQS::Queue")  # a physical id is the URL
+    queues = [_read_queue(sqs, name, url) for name, url in urls.items()]
     by_arn = {queue["arn"]: queue for queue in queues}
     for queue in queues:
         dead = by_arn.get(queue.pop("dead_letter_arn"))
@@ -101,6 +130,18 @@ def read_queues(state: State) -> list[dict[str, Any]]:
         if dead is not None:
             dead["dead_letters_of"] = queue["name"]
     return sorted(queues, key=lambda queue: queue["name"])
+
+
+def _read_queue(sqs: Any, name: str, url: str) -> dict[str, Any]:
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    policy = json_library.loads(attributes.get("RedrivePolicy", "{}"))
+    return {
+        "name": name,
+        "url": url,
+        **{column: int(attributes[key]) for key, column in COUNTS.items()},
+        "dead_letter_arn": policy.get("deadLetterTargetArn"),
+        "arn": attributes["QueueArn"],
+    }
 
 
 def _find(state: State, name: str, *, with_dead_letters: bool = False) -> dict[str, Any]:
@@ -121,23 +162,32 @@ def _find(state: State, name: str, *, with_dead_letters: bool = False) -> dict[s
     return found[0]
 
 
-def _receive(state: State, url: str, *, visible_again_s: int) -> list[dict[str, Any]]:
+def _look(state: State, url: str) -> list[dict[str, Any]]:
+    """Return the messages of a queue, which are visible again at once."""
     sqs = state.profile.aws("sqs")
     found: dict[str, dict[str, Any]] = {}
-    while len(found) < MOST:
-        answer = sqs.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=max(visible_again_s, 5),
-            MessageSystemAttributeNames=["All"],
-        )
-        fresh = [m for m in answer.get("Messages", []) if m["MessageId"] not in found]
-        if not fresh:
-            break
-        found |= {message["MessageId"]: message for message in fresh}
-    if not visible_again_s:
+    try:
+        while len(found) < MOST_SHOWN:
+            received = _receive(state, sqs, url, SHOWN_S)
+            if not {message["MessageId"] for message in received} - set(found):
+                break
+            found |= {message["MessageId"]: message for message in received}
+    finally:
         for message in found.values():
             sqs.change_message_visibility(
                 QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
     return list(found.values())
+
+
+def _receive(state: State, sqs: Any, url: str, invisible_s: int) -> list[dict[str, Any]]:
+    answer = sqs.receive_message(
+        QueueUrl=url,
+        MaxNumberOfMessages=10,
+        VisibilityTimeout=invisible_s,
+        WaitTimeSeconds=0 if state.profile.is_local else LONG_POLL_S,
+        MessageSystemAttributeNames=["All"],
+        MessageAttributeNames=["All"],
+    )
+    messages: list[dict[str, Any]] = answer.get("Messages", [])
+    return messages

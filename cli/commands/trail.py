@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 BAR = 30  # characters
+MAX_TRACES = 5
 COLOURS = {
     "request": "bold", "invocation": "bold cyan", "sql": "blue", "aws": "yellow", "hh": "magenta",
     "pace": "dim", "message": "green", "frame": "bold green",
@@ -53,31 +54,25 @@ def lines_of(state: State, id: str) -> list[Line]:
     """Return the lines of the traces in which the id occurs."""
     digits = id.replace("-", "").lower()
     if TRACE_ID.fullmatch(digits):
-        of_trace = [
-            line
-            for line in log_lines.matching(state.profile, digits)
-            if line.fields.get("trace_id") == digits
-        ]
+        of_trace = _of_traces(state, [digits])
         if of_trace:
             return of_trace
-    found = log_lines.matching(state.profile, id)
-    traces = dict.fromkeys(str(line.fields.get("trace_id")) for line in found)
-    whole = [
-        line
-        for trace_id in list(traces)[:5]
-        for line in log_lines.matching(state.profile, trace_id)
-        if line.fields.get("trace_id") == trace_id
-    ]
-    return whole or found
+    found = log_lines.matching(state.profile, [id])
+    traces = dict.fromkeys(str(line.fields.get("trace_id", "")) for line in found)
+    known = [trace_id for trace_id in traces if TRACE_ID.fullmatch(trace_id)]
+    return (_of_traces(state, known[:MAX_TRACES]) if known else []) or found
+
+
+def _of_traces(state: State, trace_ids: list[str]) -> list[Line]:
+    lines = log_lines.matching(state.profile, trace_ids)
+    return [line for line in lines if line.fields.get("trace_id") in trace_ids]
 
 
 def _waterfall(lines: list[Line]) -> Table:
     starts = [start for line in lines if (start := _start(line)) is not None]
     begin = min(starts, default=0.0)
     ends = [
-        start + float(line.fields.get("ms") or 0) / 1000
-        for line in lines
-        if (start := _start(line)) is not None
+        start + (_ms(line) or 0) / 1000 for line in lines if (start := _start(line)) is not None
     ]
     whole = max(max(ends, default=begin) - begin, 0.001)
     made = Table(box=None, pad_edge=False, title=f"{len(lines)} lines, {whole * 1000:,.0f} ms",
@@ -87,14 +82,14 @@ def _waterfall(lines: list[Line]) -> Table:
     for line in lines:
         start = _start(line)
         after = (start - begin) if start is not None else None
-        seconds = float(line.fields.get("ms") or 0) / 1000
+        ms = _ms(line)
         style = COLOURS.get(str(line.fields.get("kind") or line.fields.get("message")), "")
         made.add_row(
             "" if after is None else f"{after * 1000:,.0f}",
             line.source,
             Text(cell(_what(line.fields))[:90], style=style),
-            f"{line.fields['ms']:,.1f}" if "ms" in line.fields else "",
-            "" if after is None else _bar(after / whole, seconds / whole),
+            "" if ms is None else f"{ms:,.1f}",
+            "" if after is None else _bar(after / whole, (ms or 0) / 1000 / whole),
         )
     return made
 
@@ -105,15 +100,23 @@ def _bar(begin: float, width: float) -> str:
 
 
 def _start(line: Line) -> float | None:
-    started = line.fields.get("started_at")
-    return datetime.fromisoformat(started).timestamp() if isinstance(started, str) else None
+    try:
+        return datetime.fromisoformat(str(line.fields["started_at"])).timestamp()
+    except (KeyError, ValueError):
+        return None
+
+
+def _ms(line: Line) -> float | None:
+    ms = line.fields.get("ms")
+    return float(ms) if isinstance(ms, int | float) else None
 
 
 def _what(fields: dict[str, Any]) -> str:
     message = str(fields.get("message"))
     if message == "span":
         outcome = fields.get("error") or fields.get("status")
-        return f"{fields['kind']}  {fields['operation']}" + (f"  → {outcome}" if outcome else "")
+        what = f"{fields.get('kind')}  {fields.get('operation')}"
+        return what + (f"  → {outcome}" if outcome else "")
     if message in ("request", "invocation"):
         entry = fields.get("route") or fields.get("queue") or fields.get("rule") or ""
         return f"{message}  {entry}  → {fields.get('status', fields.get('result'))}"

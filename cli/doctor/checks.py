@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
+from cli import aws_client
 from cli.core_api import client
 from cli.database import connect_database, database_url
 from cli.output import CommandError
@@ -98,8 +99,7 @@ def check_secret(state: State) -> Finding:
     if answer is None:
         return Finding("secret", "unknown", "Core does not answer")
     if answer == 401:
-        variable = f"UGTJ_{state.profile.name.upper()}_SECRET"
-        step = f"set {variable} to the BFF's ORCHESTRATOR_SECRET"
+        step = f"set {state.profile.secret_variable()} to the BFF's ORCHESTRATOR_SECRET"
         if state.profile.is_local:
             step = "unset ORCHESTRATOR_SECRET, or restart make run with it"
         return Finding("secret", "problem", f"Core refuses the secret ({code})", step)
@@ -204,8 +204,9 @@ def check_queues(state: State) -> Finding:
     try:
         queues = read_queues(state)
     except (BotoCoreError, ClientError) as error:
-        step = "make run" if state.profile.is_local else "aws configure"
-        return Finding("queues", "problem", f"SQS: {type(error).__name__}", step)
+        described = aws_client.describe(error)
+        step = "make run" if state.profile.is_local else described.step
+        return Finding("queues", "problem", f"SQS: {described}", step)
     except CommandError as error:
         return Finding("queues", "unknown", str(error), error.step)
     dead = {q["dead_letters_of"]: q["visible"] for q in queues if q["dead_letters_of"]}

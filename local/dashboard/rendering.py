@@ -92,6 +92,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.filters |= {
         "tone": tone,
@@ -111,3 +112,9 @@ ENVIRONMENT = _environment()
 def render(template: str, **values: Any) -> str:
     """Return the HTML of *template*."""
     return ENVIRONMENT.get_template(template).render(**values)
+
+
+def compile_templates() -> None:
+    """Compile all templates, which takes longer than to render them."""
+    for name in ENVIRONMENT.list_templates():
+        ENVIRONMENT.get_template(name)

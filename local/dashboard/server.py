@@ -9,16 +9,20 @@ which says what was done.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import re
 import secrets
+import sys
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import psycopg
 from aiohttp import web
@@ -26,16 +30,18 @@ from aiohttp import web
 from local import browsers
 from local.dashboard.page import PATH, NotFound, Page
 from local.dashboard.pages import apply, database, functions, hh, now, people, queues, requests
-from local.dashboard.rendering import render
+from local.dashboard.rendering import compile_templates, render
 from local.dashboard.system import Refused
 from local.gateway import body
 
 if TYPE_CHECKING:
     from local.dashboard.system import System
 
+_LOGGER = logging.getLogger("local.dashboard")
 STREAM_INTERVAL_S = 2.0
 FORM_LIMIT = 64 * 1024
 NOTES_KEPT = 200
+SWITCH_INTERVAL_S = 0.001
 STATIC = Path(__file__).with_name("static")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGES: tuple[Page, ...] = (
@@ -62,7 +68,7 @@ class Dashboard:
         self._pages = {page.name: page for page in PAGES}
         self._notes: OrderedDict[str, tuple[str, bool]] = OrderedDict()
         self._stopping = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.new_event_loop()
         self._static = {
             path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in TYPES
         }
@@ -71,11 +77,28 @@ class Dashboard:
         """Return whether *path* belongs to the dashboard."""
         return path == PATH or path.startswith(f"{PATH}/")
 
+    def start(self) -> None:
+        """Start the thread in which pages are read and rendered, and prepare the first page there:
+        while a thousand requests run, the first visit would take seconds for it.
+
+        Pages have a loop of their own: each step of a page would wait for all requests that are in
+        the gateway's loop. The two threads pass the interpreter's lock every millisecond, not every
+        five: a page takes it some fifty times.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        threading.Thread(target=self._loop.run_forever, name="dashboard", daemon=True).start()
+        asyncio.run_coroutine_threadsafe(self._prepare(), self._loop)
+
+    async def _prepare(self) -> None:
+        """Compile the templates, and call each part of the system once. Logs are not read."""
+        compile_templates()
+        with contextlib.suppress(Exception):  # the page itself will show what is wrong
+            await now.PAGE.read(self._system, {}, "")
+
     async def stop(self) -> None:
         """End all streams."""
         self._stopping.set()
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle a request to one of its paths."""
@@ -102,15 +125,7 @@ class Dashboard:
     # ── pages ────────────────────────────────────────────────────────────────────────────────
 
     async def _render(self, path: str, query: dict[str, str]) -> tuple[int, str]:
-        """Return the status and the HTML of the page at *path*.
-
-        Pages are read in a thread with a loop of its own, which the first visit starts: the
-        gateway's loop may be busy with a thousand requests, and each step of a page would wait for
-        all of them.
-        """
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="dashboard", daemon=True).start()
+        """Return the status and the HTML of the page at *path*."""
         rendering = asyncio.run_coroutine_threadsafe(self._read_page(path, query), self._loop)
         return await asyncio.wrap_future(rendering)
 
@@ -137,6 +152,9 @@ class Dashboard:
                 step = "See postgres/server.log in DATA_DIR, or restart make run."
                 problem = f"The database does not answer: {type(error).__name__}"
                 status, values = 503, {"problem": problem, "step": step}
+            except Exception as error:
+                values = _describe_fault(page.name, error)
+                status = 500
         spent = time.thread_time()
         text = render(
             template,
@@ -156,7 +174,7 @@ class Dashboard:
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send the changed parts of the page ``?of=`` until the browser leaves."""
-        target = urlsplit(request.query.get("of", PATH))
+        target = _split(request.query.get("of", PATH))
         name = target.path.removeprefix(PATH).strip("/").partition("/")[0]
         page = self._pages.get(name or now.PAGE.name)
         if not self.serves(target.path) or page is None or not page.is_live:
@@ -192,7 +210,11 @@ class Dashboard:
         page = self._pages.get(parts[0]) if len(parts) == 2 else None
         action = page.actions.get(parts[1]) if page is not None else None
         content = await body.read(request, FORM_LIMIT)
-        if action is None or content is None:
+        if content is None:
+            refused_body = web.Response(status=413, text="A form of 64 KB is the largest.\n")
+            refused_body.force_close()  # the rest of it need not be read
+            return refused_body
+        if page is None or action is None:
             return web.Response(status=HTTPStatus.NOT_FOUND, text="There is no such button.\n")
         form = dict(parse_qsl(content.decode(errors="replace"), keep_blank_values=True))
         try:
@@ -201,11 +223,13 @@ class Dashboard:
             note, is_bad = f"Not done: {refused}.", True
         except psycopg.Error as error:
             note, is_bad = f"Not done: the database answered {type(error).__name__}.", True
+        except Exception as error:
+            note, is_bad = f"Not done: {_describe_fault(page.name, error)['problem']}", True
         return self._redirect(form.get("back", ""), note, is_bad=is_bad)
 
     def _redirect(self, back: str, note: str, *, is_bad: bool) -> web.Response:
         """Return to the page *back*, which shows *note*."""
-        target = urlsplit(back)
+        target = _split(back)
         path = target.path if self.serves(target.path) else PATH
         name = secrets.token_urlsafe(8)
         self._notes[name] = note, is_bad
@@ -214,3 +238,23 @@ class Dashboard:
         query = [pair for pair in parse_qsl(target.query) if pair[0] != "note"]
         location = f"{path}?{urlencode([*query, ('note', name)])}"
         return web.Response(status=303, headers={**HEADERS, "Location": location})
+
+
+def _split(address: str) -> SplitResult:
+    """Return the parts of an address that a browser sent; empty ones of what is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
+
+
+def _describe_fault(page: str, error: Exception) -> dict[str, str]:
+    """Log where the dashboard itself failed, and return what its page says. The text of the error
+    is left out: it may quote what it was about."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    _LOGGER.error("the page %s failed: %s at %s", page, type(error).__name__, place)
+    return {
+        "problem": f"This page failed: {type(error).__name__} at {place}.",
+        "step": "It is a fault of the dashboard; the other pages and the system go on.",
+    }

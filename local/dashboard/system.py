@@ -85,8 +85,12 @@ class System:
     # ── DynamoDB ─────────────────────────────────────────────────────────────────────────────
 
     async def items(self, table: str, prefix: str = "") -> list[dict[str, Any]]:
-        """Return the unexpired items of a DynamoDB table whose ``pk`` begins with *prefix*."""
-        return await asyncio.to_thread(self._read_items, table, prefix)
+        """Return the unexpired items of a DynamoDB table whose ``pk`` begins with *prefix*. Raises
+        :class:`Refused`."""
+        try:
+            return await asyncio.to_thread(self._read_items, table, prefix)
+        except sqlite3.Error as error:
+            raise Refused(f"DATA_DIR's {ITEMS_FILE} cannot be read: {error}") from None
 
     def _read_items(self, table: str, prefix: str) -> list[dict[str, Any]]:
         path = self.data_dir / "aws" / ITEMS_FILE

@@ -123,7 +123,9 @@ def table(
     ordered = known + [row for row in found if row.get(key) is None]
     number = query.get(f"{name}.page", "1")
     last = max(1, -(-len(ordered) // ROWS_PER_PAGE))
-    page = min(last, max(1, int(number))) if number.isascii() and number.isdigit() else 1
+    # Python refuses to read a number of thousands of digits.
+    is_number = number.isascii() and number.isdigit() and len(number) <= 9
+    page = min(last, max(1, int(number))) if is_number else 1
     start = (page - 1) * ROWS_PER_PAGE
     return Table(
         name=name,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import re
 import time
 from collections import OrderedDict, deque
@@ -33,7 +34,9 @@ REQUESTS_KEPT = 5_000
 INVOCATIONS_KEPT = 2_000  # of each function
 REQUEST_IDS_KEPT = 20_000
 SHORTEST_INTERVAL_S = 0.3  # between two reads of the files
-SLICE_S = 0.05  # of work on lines, before another page goes on
+SLICE_S = 0.005  # of work on lines, before pages go on
+PAUSE_S = 0.02  # between slices, of a long backlog
+PATIENCE_S = 0.3  # that a page waits for lines; of a long backlog it shows the beginning
 
 CHANGES = frozenset(
     f"{subject} changed"
@@ -123,7 +126,7 @@ class Trail:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tails: dict[str, Tail] = {}
-        self._lock = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
         self._read_at = float("-inf")
         self.lines: deque[Line] = deque(maxlen=LINES_KEPT)
         self.problems: deque[Line] = deque(maxlen=500)
@@ -140,23 +143,40 @@ class Trail:
         """Return how much was written faster than it was read, and left out."""
         return sum(tail.skipped_bytes for tail in self._tails.values())
 
+    @property
+    def is_behind(self) -> bool:
+        """Return whether lines are still being read."""
+        return self._reading is not None and not self._reading.done()
+
     async def catch_up(self) -> None:
-        """Read what was written since the last call."""
-        async with self._lock:
+        """Read what was written since the last call; after :data:`PATIENCE_S` it goes on by
+        itself."""
+        if not self.is_behind:
             if time.monotonic() - self._read_at < SHORTEST_INTERVAL_S:
                 return
-            new: list[tuple[str, str, str]] = []
-            for path in sorted(self._folder.glob("*.log")):
-                with self._measured():
-                    tail = self._tails.setdefault(path.stem, Tail(path))
-                    for text in tail.read_lines():
-                        at, _, rest = text.partition(" ")
-                        new.append((at, path.stem, rest))
-            new.sort(key=lambda entry: entry[0])
-            lines = iter(new)
-            while self._add_some(lines):
-                await asyncio.sleep(0)
-            self._read_at = time.monotonic()
+            self._reading = asyncio.create_task(self._read())
+        assert self._reading is not None  # noqa: S101 - it was just made
+        done, _ = await asyncio.wait({self._reading}, timeout=PATIENCE_S)
+        for reading in done:
+            reading.result()
+
+    async def _read(self) -> None:
+        begun = time.monotonic()
+        new: list[tuple[str, str, str]] = []
+        for path in sorted(self._folder.glob("*.log")):
+            with self._measured():
+                tail = self._tails.setdefault(path.stem, Tail(path))
+                for text in tail.read_lines():
+                    at, _, rest = text.partition(" ")
+                    new.append((at, path.stem, rest))
+            await asyncio.sleep(0)
+        new.sort(key=lambda entry: entry[0])
+        lines = iter(new)
+        while self._add_some(lines):
+            # Once no page waits for it, pages go first.
+            is_awaited = time.monotonic() - begun < PATIENCE_S
+            await asyncio.sleep(0 if is_awaited else PAUSE_S)
+        self._read_at = time.monotonic()
 
     def _add_some(self, lines: Iterator[tuple[str, str, str]]) -> bool:
         """Add lines for :data:`SLICE_S`; return whether there may be more."""
@@ -164,7 +184,7 @@ class Trail:
             end = time.perf_counter() + SLICE_S
             for number, line in enumerate(lines):
                 self._add(*line)
-                if number % 50 == 49 and time.perf_counter() > end:
+                if number % 10 == 9 and time.perf_counter() > end:
                     return True
         return False
 
@@ -230,7 +250,7 @@ class Trail:
 
     def _add_request(self, line: Line) -> None:
         data = line.data
-        status, ms = _number(data.get("status")), _number(data.get("ms"))
+        status, ms = finite(data.get("status")), finite(data.get("ms"))
         request = SeenRequest(
             line.at,
             str(data.get("request_id", "")),
@@ -262,9 +282,18 @@ def parse_time(text: str) -> datetime | None:
     """Return the moment that *text* writes in ISO 8601, in UTC; ``None`` for any other text."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):  # the latter: before the year 1 in UTC
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else None
+
+
+def finite(value: Any) -> float | None:
+    """Return a number of a log line; ``None`` for anything else that stands there."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -280,13 +309,6 @@ def _parse_object(text: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.dashboard.trail import CHANGES, parse_time
+from local.dashboard.trail import CHANGES, finite, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def _entry(line: Line) -> tuple[datetime, float | None, Line] | None:
     data = line.data
     if data.get("message") in TIMED:
         at = parse_time(str(data.get("started_at", ""))) or line.at
-        return at, _float(data.get("ms")), line
+        return at, finite(data.get("ms")), line
     if data.get("message") in CHANGES:
         return line.at, None, line
     return None
@@ -115,10 +115,3 @@ def describe(line: Line) -> dict[str, Any]:
         "trace_id": line.trace_id,
         "keys": "  ".join(f"{key}={value}" for key, value in extra.items()),
     }
-
-
-def _float(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None

@@ -21,6 +21,7 @@ from aiohttp.http import HttpProcessingError
 from local import browsers
 from local.functions.service import PayloadTooLarge, Throttled
 from local.gateway import access_log, body
+from local.gateway.admission import Admission
 from local.gateway.events import MalformedResponse, Request, Response, to_event, to_response
 from local.gateway.routing import Match, Routes
 from local.gateway.throttles import Throttles
@@ -46,6 +47,7 @@ HEADER_LIMIT = 10_240  # of the request line and the values of all headers toget
 _LOCAL_PATHS = ("/_local", "/dev/")  # absent in the cloud, and guarded by no secret
 _LONGEST_LINE = 8 * HEADER_LIMIT  # longer lines are not read
 INTEGRATION_LIMIT_S = 30
+REQUESTS_PER_PASS = 10  # of the event loop: about 10 ms of work
 
 
 class _Unquoted(logging.Filter):
@@ -93,10 +95,13 @@ class Gateway:
         self._websocket: WebSocketGateway | None = None
         if template.websocket is not None:
             self._websocket = WebSocketGateway(template.websocket, service, logs, websocket_limits)
+        self._admission = Admission(REQUESTS_PER_PASS)
         self._runner: ServerRunner | None = None
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
         """Start to serve on *listeners*."""
+        if self._dashboard is not None:
+            self._dashboard.start()
         server = web.Server(
             self._serve,
             access_log=None,
@@ -136,6 +141,7 @@ class Gateway:
             found = await self._serve_local(path, request)
             if found is not None:
                 return found
+        await self._admission.wait()
         return await self._serve_route(request)
 
     async def _serve_local(self, path: str, request: web.BaseRequest) -> web.StreamResponse | None:

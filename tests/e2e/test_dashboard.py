@@ -356,3 +356,173 @@ def test_unknown_pages_and_methods_are_refused(own_cloud):
         assert httpx.get(f"{own_cloud.url}{PATH}{path}").status_code == 404, path
     assert httpx.put(f"{own_cloud.url}{PATH}/hh").status_code == 405
     assert press(own_cloud, "hh", "none").status_code == 404
+
+
+# ── hostile input ────────────────────────────────────────────────────────────────────────────────
+
+SCRIPT = "<script>alert(1)</script>"
+QUERIES = (
+    {"requests.sort": SCRIPT, "requests.page": "9" * 5_000, "tables.page": "-1"},
+    {"route": SCRIPT, "status": SCRIPT, "person": SCRIPT, "id": SCRIPT, "level": SCRIPT},
+    {"note": SCRIPT, "text": "", "user": SCRIPT, "a\x00b": "\x00", "statements.sort": "-\ud7ff"},
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_hostile_query_changes_no_page(own_cloud, applied, page):
+    for query in QUERIES:
+        html = get(own_cloud, page, **query)
+        assert SCRIPT not in html
+        assert "<h1>" in html
+
+
+@pytest.mark.parametrize("path", ["/functions/", "/people/", "/hh/", "/requests/", "/static/", "/"])
+@pytest.mark.parametrize(
+    "name", ["%00", "%3Cscript%3E", "..%2f..%2fetc%2fpasswd", "a" * 8000, "%FF"]
+)
+def test_hostile_path_is_not_found(own_cloud, path, name):
+    answer = httpx.get(f"{own_cloud.url}{PATH}{path}{name}", timeout=15)
+    assert answer.status_code == 404
+    assert "<script>" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-inf", "1e400", "-1", "", "1e300", "\x00", SCRIPT]
+)
+def test_hostile_number_is_refused(own_cloud, value):
+    for action, names in (
+        ("rate", ("rate",)),
+        ("jump", ("seconds",)),
+        ("limits", ("calls_per_second", "applications_per_day")),
+        ("fault", ("kind", "times")),
+    ):
+        said = press(own_cloud, "hh", action, **dict.fromkeys(names, value))
+        assert said.startswith("Not done"), (action, value, said)
+    state = own_cloud.sandbox("GET", "/state")
+    assert (state["clock"]["rate"], state["faults"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("page", "action", "fields"),
+    [
+        ("hh", "act", {"id": "0", "act": SCRIPT, "text": SCRIPT}),
+        ("hh", "act", {"id": "../clock", "act": "viewed"}),
+        ("hh", "mode", {"mode": SCRIPT}),
+        ("queues", "run_rule", {"rule": SCRIPT}),
+        ("queues", "send_again", {"queue": SCRIPT, "message": SCRIPT}),
+        ("apply", "submit", {"user": SCRIPT, "vacancy": SCRIPT, "letter": "x" * 60_000}),
+        ("apply", "submit", {}),
+    ],
+)
+def test_hostile_form_is_refused_in_words(own_cloud, page, action, fields):
+    said = press(own_cloud, page, action, **fields)
+    assert said.startswith("Not done"), said
+    assert "<" not in said
+
+
+@pytest.mark.parametrize("back", ["http://[", "/dev/dashboard\r\nX-Evil: 1", "//[", "\x00"])
+def test_hostile_return_address_stays_here(own_cloud, back):
+    answer = httpx.post(
+        f"{own_cloud.url}{PATH}/hh/clear_faults",
+        data={"back": back},
+        headers={"Origin": own_cloud.url},
+        timeout=15,
+    )
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(PATH)
+    assert "x-evil" not in answer.headers
+
+
+def test_form_of_ten_megabytes_is_refused(own_cloud):
+    answer = httpx.post(
+        f"{own_cloud.url}{PATH}/hh/clear_faults",
+        content=b"a" * 10_000_000,
+        headers={"Origin": own_cloud.url},
+        timeout=30,
+    )
+    assert answer.status_code == 413
+
+
+def test_stream_of_no_address_is_refused(own_cloud):
+    for of in ("http://[", "//evil/", "/dev/dashboard/none", SCRIPT):
+        answer = httpx.get(f"{own_cloud.url}{PATH}/stream", params={"of": of}, timeout=15)
+        assert answer.status_code == 400, of
+
+
+@pytest.mark.parametrize("path", ["", "/hh", "/static/dashboard.js", "/stream"])
+def test_rebound_host_sees_nothing(own_cloud, path):
+    """DNS rebinding: a page of another name that leads to this machine."""
+    for host in ("evil.example", f"evil.example:{own_cloud.port}", "localhost.evil.example", ""):
+        answer = httpx.get(f"{own_cloud.url}{PATH}{path}", headers={"Host": host}, timeout=15)
+        assert answer.status_code in (400, 403), host
+        origin = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+        answer = httpx.post(f"{own_cloud.url}{PATH}/hh/mode", headers=origin, timeout=15)
+        assert answer.status_code in (400, 403), host
+
+
+def test_markup_of_strangers_is_text(own_cloud, applied):
+    """Vacancies, messages and log lines are written by strangers."""
+    made = own_cloud.sandbox("POST", "/vacancies", {"title": f"Сварщик {SCRIPT}"})
+    press(own_cloud, "hh", "act", id=applied[2], act="message", text=SCRIPT)
+    html = get(own_cloud, "/apply", text="Сварщик")
+    assert str(made["id"]) in html
+    with (own_cloud.data_dir / "logs" / "submit.log").open("a") as log:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        log.write(f"{at} [ERROR] {SCRIPT} <!--/live:problems-->\n{at} half a line {SCRIPT}")
+    time.sleep(0.4)
+    shown = [html, *(get(own_cloud, path) for path in ("", "/hh", "/functions/submit"))]
+    assert all(SCRIPT not in page for page in shown)
+    assert "[ERROR] &lt;script&gt;" in shown[1]
+    assert "half a line" not in shown[3]
+
+
+def test_pages_answer_while_data_is_missing(own_cloud):
+    """Logs and items that were deleted while it runs are a problem on the page."""
+    hidden = own_cloud.data_dir / "hidden"
+    hidden.mkdir()
+    (own_cloud.data_dir / "logs").rename(hidden / "logs")
+    items = own_cloud.data_dir / "aws" / "items.sqlite"
+    items.rename(hidden / "items.sqlite")
+    try:
+        assert "items.sqlite" in get(own_cloud)
+        for path in PAGES[1:]:
+            answer = httpx.get(f"{own_cloud.url}{PATH}{path}", timeout=15)
+            assert answer.status_code in (200, 503), path
+            assert "<h1>" in answer.text
+    finally:
+        (hidden / "items.sqlite").rename(items)
+        (hidden / "logs").rename(own_cloud.data_dir / "logs")
+    assert "items.sqlite" not in get(own_cloud)
+
+
+# The embedded server ships no pg_stat_statements: a view with its name and columns stands in.
+COUNTED = """
+    SELECT oid AS dbid, statement AS query, 3::bigint AS calls, 12.5::float8 AS total_exec_time,
+           4.2::float8 AS mean_exec_time, 7::bigint AS rows
+    FROM pg_database,
+         (VALUES ('SELECT <b> FROM counted'), ('ALTER ROLE x PASSWORD $1')) AS counted (statement)
+    WHERE datname = current_database()
+    UNION ALL SELECT 1, 'of another database', 1, 1, 1, 1
+"""
+
+
+def test_statements_come_from_the_server_that_counts_them(own_cloud):
+    html = get_with_view(own_cloud, COUNTED)
+    assert "pg_stat_statements of the server" in html
+    assert "SELECT &lt;b&gt; FROM counted" in html
+    assert "of another database" not in html
+    assert "PASSWORD" not in html
+
+
+@pytest.mark.parametrize("view", ["SELECT 1 AS dbid, 2 AS total_time", None])
+def test_statements_come_from_the_trail_of_another_server(own_cloud, view):
+    html = get(own_cloud, "/database") if view is None else get_with_view(own_cloud, view)
+    assert "this server counts none" in html
+
+
+def get_with_view(cloud, select):
+    cloud.query(f"CREATE VIEW pg_stat_statements AS {select}")
+    try:
+        return get(cloud, "/database")
+    finally:
+        cloud.query("DROP VIEW pg_stat_statements")

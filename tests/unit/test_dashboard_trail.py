@@ -3,7 +3,9 @@
 import asyncio
 import json
 
-from local.dashboard import log_tail, trail, waterfall
+import pytest
+
+from local.dashboard import activity, log_tail, trail, waterfall
 from local.dashboard.pages.database import count_spans
 from local.dashboard.trail import Trail
 from local.functions import logs as function_logs
@@ -176,3 +178,61 @@ def test_broken_lines_are_passed_over(tmp_path):
     found = read(tmp_path)
     assert found.lines[0].text == "{broken"
     assert len(found.lines) == 3
+
+
+def test_page_waits_for_a_backlog_only_so_long(tmp_path, monkeypatch):
+    monkeypatch.setattr("local.dashboard.trail.PATIENCE_S", 0.0)
+    line = '{"message":"request","route":"GET /x","status":200,"ms":1}'
+    at = "2026-07-01T10:00:00.000+00:00"
+    (tmp_path / "gateway.log").write_text(f"{at} {line}\n" * 3_000)
+    found = Trail(tmp_path)
+
+    async def visit():
+        await found.catch_up()
+        was_behind, seen = found.is_behind, len(found.requests)
+        while found.is_behind:
+            await asyncio.sleep(0.01)
+        return was_behind, seen
+
+    was_behind, seen = asyncio.run(visit())
+    assert was_behind
+    assert seen < len(found.requests) == 3_000
+
+
+def test_error_of_reading_reaches_the_page(tmp_path):
+    (tmp_path / "gateway.log").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        catch_up(Trail(tmp_path))
+
+
+HOSTILE = (
+    *("", " ", "no time at all", '{"message":"request"'),
+    *(value for kind in ("request", "span", "application changed", "invocation") for value in (
+        f'{{"message":"{kind}"}}',
+        f'{{"message":"{kind}","ms":NaN,"status":Infinity,"kind":"sql","rows":1e999}}',
+        f'{{"message":"{kind}","ms":"<b>","status":[],"kind":"sql","rows":"x","level":7}}',
+        f'{{"message":"{kind}","ms":1e308,"started_at":"0001-01-01T00:00:00+23:59","span_id":{{}},'
+        '"parent_id":[],"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","to":null,"kind":{}}',
+        f'{{"message":"{kind}","span_id":"a","parent_id":"a","kind":"sql","operation":null,'
+        '"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","account_id":{"a":1}}',
+    )),
+    '{"message":["a"]}', "[1]", "{" * 5000, '{"a":' + "[" * 20_000 + "]" * 20_000 + "}",
+    "REPORT RequestId: x\tDuration: many ms", "\x1b[31m<script>alert(1)</script>", "я" * 5_000,
+)  # fmt: skip
+
+
+def test_no_line_of_a_log_breaks_a_page(tmp_path):
+    for name in ("gateway", "submit"):
+        at = ("2026-07-01T10:00:00.000+00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z")
+        lines = [f"{when} {text}" for text in HOSTILE for when in at]
+        (tmp_path / f"{name}.log").write_text("\n".join([*lines, *HOSTILE]))
+    found = Trail(tmp_path)
+    catch_up(found)
+    assert found.requests
+    for trace in found.traces.values():
+        assert waterfall.waterfall(trace)
+    assert count_spans(found.spans)
+    assert [waterfall.describe(line) for line in found.lines]
+    assert activity.series(found)["at"]
+    assert activity.function_summary(found, "submit").count == 1  # of the year 9999
+    json.dumps(activity.series(found), allow_nan=False)

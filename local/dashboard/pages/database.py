@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+from psycopg import errors
+
 from local.dashboard.page import Page
 from local.dashboard.tables import Column, table
+from local.dashboard.trail import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,11 +21,11 @@ if TYPE_CHECKING:
     from local.dashboard.system import System
     from local.dashboard.trail import Line
 
-HAS_STATEMENTS = "SELECT count(*) AS found FROM pg_extension WHERE extname = 'pg_stat_statements'"
 SELECT_STATEMENTS = """
     SELECT query AS statement, calls, total_exec_time AS total_ms, mean_exec_time AS mean_ms, rows
     FROM pg_stat_statements
     WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND query !~* 'password' -- constants are left out, but not of ALTER ROLE
     ORDER BY total_exec_time DESC LIMIT 500
 """
 SELECT_TABLES = """
@@ -106,7 +110,6 @@ async def read(system: System, query: Mapping[str, str], _argument: str) -> dict
     """Return the values of the template. Raises ``psycopg.Error``."""
     found = await system.select_each(
         {
-            "extension": (HAS_STATEMENTS, None),
             "summary": (SELECT_SUMMARY, None),
             "tables": (SELECT_TABLES, None),
             "indexes": (SELECT_INDEXES, None),
@@ -114,10 +117,10 @@ async def read(system: System, query: Mapping[str, str], _argument: str) -> dict
             "connections": (SELECT_CONNECTIONS, None),
         }
     )
-    from_server = bool(found["extension"][0]["found"])
-    statements = (
-        await system.select(SELECT_STATEMENTS) if from_server else count_spans(system.trail.spans)
-    )
+    statements = await _read_statements(system)
+    from_server = statements is not None
+    if statements is None:
+        statements = count_spans(system.trail.spans)
     for lock in found["locks"]:
         lock["granted"] = "granted" if lock["granted"] else "waits"
     return {
@@ -144,6 +147,15 @@ async def read(system: System, query: Mapping[str, str], _argument: str) -> dict
     }
 
 
+async def _read_statements(system: System) -> list[dict[str, Any]] | None:
+    """Return the statements that the server counts; ``None`` if it has no such extension, or has
+    it without loading it, or an old one (before Postgres 13) with other columns."""
+    try:
+        return await system.select(SELECT_STATEMENTS)
+    except (psycopg.ProgrammingError, errors.ObjectNotInPrerequisiteState):
+        return None
+
+
 def count_spans(spans: Iterable[Line]) -> list[dict[str, Any]]:
     """Return calls, time and rows of each statement of the trail's spans."""
     counted: dict[str, dict[str, Any]] = {}
@@ -155,8 +167,8 @@ def count_spans(spans: Iterable[Line]) -> list[dict[str, Any]]:
             statement, {"statement": statement, "calls": 0, "total_ms": 0.0, "rows": 0}
         )
         row["calls"] += 1
-        row["total_ms"] += float(line.data.get("ms") or 0)
-        row["rows"] += int(line.data.get("rows") or 0)
+        row["total_ms"] += finite(line.data.get("ms")) or 0.0
+        row["rows"] += int(finite(line.data.get("rows")) or 0)
     return [row | {"mean_ms": row["total_ms"] / row["calls"]} for row in counted.values()]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +83,10 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
             "buttons": _buttons(found[0]),
             "message": _message(found[0]),
         }
-    state = await system.sandbox("GET", "/state")
-    hits = (await system.sandbox("GET", "/hits"))["hits"]
+    state, answer = await asyncio.gather(
+        system.sandbox("GET", "/state"), system.sandbox("GET", "/hits")
+    )
+    hits = answer["hits"]
     routes = [
         {"route": route, "calls": calls} for route, calls in state["calls"]["by_route"].items()
     ]
@@ -251,9 +255,12 @@ async def set_employers(system: System, form: Mapping[str, str]) -> str:
 
 def _number(form: Mapping[str, str], name: str) -> float:
     try:
-        return float(form.get(name, ""))
+        number = float(form.get(name, ""))
     except ValueError:
-        raise Refused(f"{name} must be a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise Refused(f"{name} must be a number")
+    return number
 
 
 PAGE = Page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -60,13 +61,18 @@ class Problem:
 async def read(system: System, _query: Mapping[str, str], _argument: str) -> dict[str, Any]:
     """Return the values of the template. Parts that do not answer are problems on the page."""
     problems: list[Problem] = []
-    facts = await _read_database(system, problems)
-    messages = await _read_queues(system, problems)
-    sandbox = await _read_sandbox(system, problems)
-    sockets = await system.items("ConnectionTable", "account#")
-    problems += _process_problems(system) + _log_problems(system) + await _pause_problems(system)
+    facts, messages, sandbox, sockets, paces = await asyncio.gather(
+        _read_database(system, problems),
+        _read_queues(system, problems),
+        _read_sandbox(system, problems),
+        _read_items(system, problems, "ConnectionTable", "account#"),
+        _read_items(system, problems, "PacerTable"),
+    )
+    problems += _process_problems(system) + _log_problems(system) + _pause_problems(paces)
+    problems.sort(key=lambda problem: problem.tone)  # bad, then warn
     status = system.functions.status()
     requests = activity.requests_summary(system.trail)
+    series = activity.series(system.trail)
     return {
         "problems": problems,
         "requests": requests,
@@ -77,8 +83,8 @@ async def read(system: System, _query: Mapping[str, str], _argument: str) -> dic
         "invocations": _total(status, "invocations"),
         "function_errors": _total(status, "errors") + _total(status, "timeouts"),
         "sandbox": sandbox,
-        "chart": json.dumps(activity.series(system.trail)),
-        "series": activity.series(system.trail),
+        "chart": json.dumps(series),
+        "series": series,
         "picture": _picture(system, messages, len(sockets), sandbox),
         "cost": system,
     }
@@ -174,7 +180,17 @@ def _log_problems(system: System) -> list[Problem]:
     ]
 
 
-async def _pause_problems(system: System) -> list[Problem]:
+async def _read_items(
+    system: System, problems: list[Problem], table: str, prefix: str = ""
+) -> list[dict[str, Any]]:
+    try:
+        return await system.items(table, prefix)
+    except Refused as refused:
+        problems.append(Problem(f"DynamoDB: {refused}", "Restart make run; see logs/aws.log."))
+        return []
+
+
+def _pause_problems(paces: list[dict[str, Any]]) -> list[Problem]:
     now_ms = datetime.now(UTC).timestamp() * 1000
     return [
         Problem(
@@ -183,7 +199,7 @@ async def _pause_problems(system: System) -> list[Problem]:
             "It ends by itself; look at hh.ru's answers.",
             f"{PATH}/hh",
         )
-        for item in await system.items("PacerTable")
+        for item in paces
         if item.get("paused_until", 0) > now_ms
     ]
 
