@@ -51,3 +51,8 @@ class Application:
     queue_item_id: UUID | None
     # The trace of the request that the application came with.
     trace_id: UUID | None
+
+
+def vacancy_url(vacancy_id: str) -> str:
+    """Return the address of the vacancy's page at hh.ru."""
+    return f"https://hh.ru/vacancy/{vacancy_id}"

@@ -54,6 +54,23 @@ def advise(
     return None
 
 
+def keeps_stored(
+    account_id: UUID, vacancy_id: str, *, connection: Connection, now: datetime
+) -> bool:
+    """Return whether the account's rules keep a vacancy for certain, by what is stored of it: it
+    has no rules, or the stored vacancy has all that they need."""
+    try:
+        rules = store.find_rules(account_id, connection=connection)
+    except NeedsPerson:
+        return False
+    if rules is None:
+        return True
+    rows = connection.execute(store.SELECT_STORED_VACANCIES, {"ids": [vacancy_id]}).fetchall()
+    week = store.read_week(account_id, rules, connection=connection, now=now)
+    stored = list(store.parse_vacancies(rows))
+    return bool(stored) and not any(evaluate(rules, vacancy, week) for vacancy in stored)
+
+
 def decide(
     account_id: UUID,
     vacancy: Vacancy,
