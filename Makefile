@@ -37,7 +37,7 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: run
-run: $(READY) ## Serve the whole system on http://localhost:4000; PORT=, DATA_DIR=, ...
+run: $(READY) ## Serve the whole system on http://localhost:4000; PORT=, ERA=2026, ...
 	@$(BIN)/python -m local run
 
 .PHONY: services

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 
 from local import cloud
 from local.disk import is_full, message
 from local.postgres.server import PostgresError
+from local.sandbox.eras import eras
 from local.services import ServiceError
 from local.settings import SettingsError, read
 from local.template.cloudformation import TemplateError
 from local.terminal import Formatter, printable
 
-SETTINGS = """
+_ERAS = "\n                 ".join(f"{era.name}: {era.summary}" for era in eras().values())
+SETTINGS = f"""
 settings (the environment, else .env, else the default in brackets):
   PORT           the port of the API (4000)
   DATA_DIR       the folder of durable state (.data)
@@ -23,6 +26,8 @@ settings (the environment, else .env, else the default in brackets):
   HH_API_URL     another hh.ru than the sandbox, the real one included
   HH_OAUTH_URL   the address of its OAuth pages, such as https://hh.ru/oauth
   HH_REDIRECT_URI      the address that it redirects people to (http://localhost:PORT/dev/connect)
+  ERA            the era of the sandbox: which of hh.ru's methods answer (2025)
+                 {_ERAS}
   SANDBOX_AUTO_LOGIN   the person of the sandbox who consents without a form (none)
   DEMO_PERSON          the person whom the demo user is connected to (anna), or off
   THROTTLES            on or off: whether the template's throttles apply (on)
@@ -39,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     settings = None
     try:
-        settings = read()
+        settings = read({**os.environ, **({"ERA": options.era} if options.era else {})})
         if options.command == "run":
             asyncio.run(cloud.run(settings))
         else:
@@ -58,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     form = argparse.RawDescriptionHelpFormatter
-    commands.add_parser(
+    run = commands.add_parser(
         "run",
         formatter_class=form,
         help="the whole system on http://localhost:4000",
@@ -78,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
         help="this machine's address for containers (172.17.0.1 where Docker has it, as on Linux;"
         " host.docker.internal for Docker Desktop)",
     )
+    for command in (run, services):
+        command.add_argument(
+            "--era", choices=tuple(eras()), help="the era of the sandbox, in place of ERA"
+        )
     return parser
 
 

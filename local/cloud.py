@@ -31,6 +31,7 @@ from local.functions.service import LambdaService
 from local.gateway.http import Gateway
 from local.live import counters, display
 from local.live.follow import Follower
+from local.sandbox.eras import eras
 from local.services import Services, say
 from local.settings import Settings, SettingsError, function_environments, write_privately
 from local.template.cloudformation import REGION
@@ -293,6 +294,7 @@ def _welcome(settings: Settings, cloud: Cloud, took_s: float) -> None:
         "Status": f"{origin}/_local/",
         "AWS": services.addresses["AWS_ENDPOINT_URL"],
         "hh.ru": settings.hh_api_url or services.addresses["HH_API_URL"],
+        **_describe_era(settings),
         "Logs": str(settings.data_dir / "logs"),
     }
     hints = f"""
@@ -305,6 +307,13 @@ Try:
 Ctrl-C stops everything.
 """
     display.welcome(took_s, addresses, hints)
+
+
+def _describe_era(settings: Settings) -> dict[str, str]:
+    """Return the era of the sandbox, nothing for another hh.ru."""
+    if settings.hh_api_url is not None:
+        return {}
+    return {"Era": f"{settings.era}: {eras()[settings.era].summary}"}
 
 
 def _clock_hint(settings: Settings, services: Services) -> str:

@@ -191,13 +191,17 @@ class Services:
         return None if self.settings.hh_api_url else self.settings.data_dir / FILE_NAME
 
     async def start(self, *, postgres_addresses: Sequence[str] = ()) -> None:
-        """Start all services concurrently. Raises :class:`ServiceError` and ``PostgresError``."""
+        """Start all services concurrently.
+
+        Raises :class:`SettingsError` before any starts; :class:`ServiceError`, ``PostgresError``.
+        """
+        era = self.settings.era
         starting = [
             asyncio.ensure_future(self._start_database(postgres_addresses)),
             asyncio.ensure_future(self._start_aws()),
         ]
         if self.settings.hh_api_url is None:
-            starting.append(asyncio.ensure_future(self._start_sandbox()))
+            starting.append(asyncio.ensure_future(self._start_sandbox(era)))
         try:
             await asyncio.gather(*starting)
             watching = disk.watch(self.settings.data_dir, self._postgres, say)
@@ -241,7 +245,7 @@ class Services:
         self.addresses["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
         say(f"  AWS        ready in {time.monotonic() - begun:.1f} s")
 
-    async def _start_sandbox(self) -> None:
+    async def _start_sandbox(self, era: str) -> None:
         begun = time.monotonic()
         port = self._ports.choose("hh")
         application = {
@@ -249,12 +253,13 @@ class Services:
             "HH_REDIRECT_URI": self.settings.redirect_uri,
             "SANDBOX_AUTO_LOGIN": self.settings.given.get("SANDBOX_AUTO_LOGIN", ""),
         }
-        arguments = ["--data-dir", str(self.settings.data_dir)]
+        arguments = ["--data-dir", str(self.settings.data_dir), "--era", era]
         server = await self._serve("hh", "local.sandbox", port, arguments, application)
         await server.ready(f"http://127.0.0.1:{port}/_sandbox/health")
         url = f"http://127.0.0.1:{port}"
         self.addresses |= {"HH_API_URL": url, "HH_OAUTH_URL": f"{url}/oauth"}
-        say(f"  hh.ru      a sandbox, ready in {time.monotonic() - begun:.1f} s")
+        took_s = time.monotonic() - begun
+        say(f"  hh.ru      a sandbox of the era {era}, ready in {took_s:.1f} s")
 
     async def _serve(
         self,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from local.sandbox.eras import DEFAULT_ERA, eras
 from ullgetthejob.platform.database_address import AddressUnreadable, normalised
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ class Settings:
                 return known == "on"
             case unknown:
                 raise SettingsError(f"THROTTLES must be on or off, not {unknown!r}")
+
+    @property
+    def era(self) -> str:
+        """Return the era of the sandbox. Raises :class:`SettingsError`."""
+        era = self.given.get("ERA")
+        if era is not None and self.hh_api_url is not None:
+            raise SettingsError("ERA is the sandbox's: it cannot be set beside HH_API_URL")
+        if era is not None and era not in eras():
+            raise SettingsError(f"ERA must be one of {', '.join(eras())}, not {era!r}")
+        return era or DEFAULT_ERA
 
     @property
     def redirect_uri(self) -> str:

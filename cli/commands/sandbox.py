@@ -25,7 +25,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @app.command("state")
 def show_state(context: typer.Context, json: AsJson = False) -> None:
-    """Show the sandbox's clock, mode, vacancies and calls."""
+    """Show the sandbox's clock, era, vacancies and calls."""
     found = control(context.obj, "GET", "/state")
     shown = {name: value for name, value in found.items() if not isinstance(value, dict | list)}
     show(found, json, facts("hh.ru's sandbox", shown))
@@ -100,6 +100,18 @@ def mode(
 ) -> None:
     """Open hh.ru's applicant methods to third parties, or close them."""
     show(control(context.obj, "POST", "/mode", {"mode": name}), json, f"hh.ru is {name}.")
+
+
+@app.command()
+def era(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="2025, closed, removed-404, removed-405, removed-410 or 2026.")
+    ],
+    json: AsJson = False,
+) -> None:
+    """Switch to another era of hh.ru: which of its methods answer."""
+    show(control(context.obj, "POST", "/era", {"era": name}), json, f"hh.ru is of the era {name}.")
 
 
 def control(state: State, method: str, path: str, body: Any = None) -> Any:

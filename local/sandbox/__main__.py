@@ -15,9 +15,10 @@ from pathlib import Path
 from aiohttp import web
 
 from local.request_deadlines import AppRunner
+from local.sandbox.eras import DEFAULT_ERA, eras
 from local.sandbox.people import people
 from local.sandbox.server import create_app
-from local.sandbox.state import DEFAULT_REDIRECT_URI, MODES, Settings
+from local.sandbox.state import DEFAULT_REDIRECT_URI, Settings
 
 # Enough for a search with 3,000 Russian letters, percent-encoded.
 LONGEST_LINE_BYTES = 64 * 1024
@@ -69,10 +70,11 @@ def arguments() -> argparse.ArgumentParser:
 
 def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--mode",
-        choices=MODES,
-        default="open",
-        help="closed: applicants' methods answer 403, as for new applications since December 2025",
+        "--era",
+        choices=tuple(eras()),
+        default=DEFAULT_ERA,
+        help="which of hh.ru's methods answer (%(default)s): "
+        + "; ".join(f"{era.name}: {era.summary}" for era in eras().values()),
     )
     parser.add_argument(
         "--shape",
@@ -110,7 +112,7 @@ async def serve(options: argparse.Namespace) -> None:
             client_secret=os.environ.get("HH_CLIENT_SECRET") or DEMO_CLIENT_SECRET,
             seed=options.seed,
             vacancies=options.vacancies,
-            mode=options.mode,
+            era=options.era,
             shape=options.shape,
             calls_per_second=options.calls_per_second,
             redirect_uri=options.redirect_uri,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from local.sandbox import faults
+from local.sandbox.eras import eras
 from local.sandbox.negotiations import negotiation_control
 from local.sandbox.oauth import tokens
 from local.sandbox.people import people_control
@@ -26,13 +27,14 @@ LIMITS = {"calls_per_second", "applications_per_day"}
 MANUAL = """The control routes of the hh.ru sandbox. Bodies and responses are JSON.
 
 GET    /_sandbox/health            200 when the sandbox is ready
-GET    /_sandbox/state             clock, mode, seed, numbers of vacancies, calls by route and by
-                                   status, calls refused by the limit, faults
+GET    /_sandbox/state             clock, era, mode, seed, numbers of vacancies, calls by route and
+                                   by status, calls refused by the limit, faults
 GET    /_sandbox/hits              the last 200 calls
 DELETE /_sandbox/hits              delete the calls and set the counters to zero
 POST   /_sandbox/clock             {"advance_seconds": 3600} jumps ahead; {"rate": 60}: a minute
                                    passes in a second; both may be given. It never goes back
-POST   /_sandbox/mode              {"mode": "open" | "closed"}: closed refuses applicants' methods
+POST   /_sandbox/era               {"era": name}: which of hh.ru's methods answer; eras below
+POST   /_sandbox/mode              {"mode": "open" | "closed"}: the era 2025 or closed
 POST   /_sandbox/limit             {"calls_per_second": 10} per address, in real time;
                                    {"applications_per_day": 200} per person, in any 24 hours
 POST   /_sandbox/faults            {"kind", "path"?: prefix, "method"?: verb, "times"?: n,
@@ -48,6 +50,9 @@ GET    /_sandbox/variants          the open generated vacancies that repeat anot
                                    employer: {"id", "original_id", "variant": "repost" |
                                    "other_city" | "other_grade"}
 %(people)s%(applications)s
+Eras (data/methods.toml says what each method answers):
+%(eras)s
+
 Kinds of faults (and the path they apply to unless another is given):
 %(kinds)s
 
@@ -77,6 +82,7 @@ async def manual(_request: web.Request) -> web.Response:
     )
     fields = ", ".join(handmade.FIELDS)
     parts = {
+        "eras": "\n".join(f"  {era.name:<20} {era.summary}" for era in eras().values()),
         "kinds": kinds,
         "fields": fields,
         "people": people_control.manual(),
@@ -101,6 +107,7 @@ async def state(request: web.Request) -> web.Response:
     return web.json_response(
         {
             "clock": _clock(sandbox),
+            "era": sandbox.era.name,
             "mode": sandbox.mode,
             "auto_login": sandbox.auto_login,
             "seed": world.seed,
@@ -167,13 +174,23 @@ async def move_clock(request: web.Request) -> web.Response:
     return web.json_response(_clock(sandbox))
 
 
+async def set_era(request: web.Request) -> web.Response:
+    """``POST /_sandbox/era``."""
+    body = await _body(request)
+    era = body.get("era") if isinstance(body, dict) else None
+    if not isinstance(era, str) or era not in eras():
+        return _refused(f"era must be one of: {', '.join(eras())}")
+    request.app[SANDBOX].era = eras()[era]
+    return web.json_response({"era": era})
+
+
 async def set_mode(request: web.Request) -> web.Response:
     """``POST /_sandbox/mode``."""
     body = await _body(request)
     mode = body.get("mode") if isinstance(body, dict) else None
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         return _refused(f"mode must be one of: {', '.join(MODES)}")
-    request.app[SANDBOX].mode = mode
+    request.app[SANDBOX].era = eras()[MODES[mode]]
     return web.json_response({"mode": mode})
 
 
@@ -273,6 +290,7 @@ ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamRespon
     ("GET", "/_sandbox/hits", hits),
     ("DELETE", "/_sandbox/hits", delete_hits),
     ("POST", "/_sandbox/clock", move_clock),
+    ("POST", "/_sandbox/era", set_era),
     ("POST", "/_sandbox/mode", set_mode),
     ("POST", "/_sandbox/limit", set_limit),
     ("POST", "/_sandbox/faults", set_fault),

@@ -99,13 +99,15 @@ def oauth(value: str) -> ApiError:
     return ApiError(403, "oauth", value, description="Forbidden", **legacy)
 
 
-def captcha_required() -> ApiError:
-    """Return a 403: the person must solve a captcha."""
+def captcha_required(*, has_null_fallback: bool = True) -> ApiError:
+    """Return a 403: the person must solve a captcha.
+
+    hh.ru, 1.54.0: ``fallback_url`` is a string or absent, never null.
+    """
     error = ApiError(403, "captcha_required", "captcha_required", description="Forbidden")
-    error.errors[0] |= {
-        "captcha_url": "https://hh.ru/account/captcha?state=sandbox",
-        "fallback_url": None,  # type: ignore[dict-item]
-    }
+    error.errors[0] |= {"captcha_url": "https://hh.ru/account/captcha?state=sandbox"}
+    if has_null_fallback:
+        error.errors[0] |= {"fallback_url": None}  # type: ignore[dict-item]
     return error
 
 
@@ -117,6 +119,13 @@ def not_found() -> ApiError:
 def method_not_allowed() -> ApiError:
     """Return a 405: the path exists, the method does not."""
     return ApiError(405, "method_not_allowed")
+
+
+def closed(status: int) -> ApiError:
+    """Return the refusal of a method that an era keeps closed (403) or no longer has (404, 405,
+    410). INFERRED: the body of the 410, which hh.ru does not document."""
+    known = {403: forbidden, 404: not_found, 405: method_not_allowed}
+    return known[status]() if status in known else ApiError(status, "gone", description="Gone")
 
 
 def too_many_requests() -> ApiError:

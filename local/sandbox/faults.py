@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "lost": ("executed, then the connection ends without a response", "/"),
     "refusal": ("applying or writing to an employer is refused with 'value'", "/negotiations"),
     "token_revoked": ("403 oauth/token_revoked for calls with a token", "/"),
+    "exchange_limit": ("400 invalid_grant, force exchange limit exceeded", "/token"),
     "repeated_item": ("a page whose last vacancy repeats its first one", "/vacancies"),
     "overlapping_pages": (
         "pages after the first are shifted by one: a vacancy repeats, the oldest is missing",
@@ -49,6 +50,7 @@ FIELDS = {
 WITHDRAWN_STATUSES = (200, 403, 404, 405, 410, 451, 501)
 BODIES = ("json", "html", "empty")
 METHODS = ("GET", "POST", "PUT", "DELETE")
+OF_POSTS = ("refusal", "exchange_limit")
 SLOW_SECONDS = 5.0
 LONGEST_SLOW_SECONDS = 120.0
 
@@ -128,7 +130,7 @@ def read(body: Any) -> Fault:
     times = body.get("times")
     if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
         raise InvalidFault("times must be a whole number above 0")
-    method, value = body.get("method", "POST" if kind == "refusal" else None), body.get("value")
+    method, value = body.get("method", "POST" if kind in OF_POSTS else None), body.get("value")
     if method is not None and method not in METHODS:
         raise InvalidFault(f"method must be one of: {', '.join(METHODS)}")
     if kind == "refusal" and value not in REFUSALS:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from local.clock import FILE_NAME, LocalClock
+from local.sandbox.eras import DEFAULT_ERA, eras
 from local.sandbox.faults import Faults
 from local.sandbox.store import Store
 from local.sandbox.vacancies import handmade
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
     from local.sandbox.vacancies.vacancy import Shape
 
-Mode = Literal["open", "closed"]
-MODES: tuple[Mode, ...] = ("open", "closed")
+MODES = {"open": DEFAULT_ERA, "closed": "closed"}  # the eras by their older names
 APPLICATIONS_PER_DAY = 200  # hh.ru: in any 24 hours, counted back from the attempt
 DEFAULT_REDIRECT_URI = "http://localhost:4000/dev/connect"
 
@@ -39,7 +39,7 @@ class Settings:
     client_secret: str
     seed: int = 1
     vacancies: int = 4_000
-    mode: Mode = "open"
+    era: str = DEFAULT_ERA
     shape: Shape = "both"
     calls_per_second: int = 10
     redirect_uri: str = DEFAULT_REDIRECT_URI
@@ -72,7 +72,7 @@ class Sandbox:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.mode: Mode = settings.mode
+        self.era = eras()[settings.era]
         self.auto_login = settings.auto_login
         self.applications_per_day = APPLICATIONS_PER_DAY
         self.employers_act = True
@@ -93,6 +93,11 @@ class Sandbox:
             self.store.closed(),
         )
         self.world.at(self.now())
+
+    @property
+    def mode(self) -> str:
+        """Return whether all methods of applicants are ``open``, or some of them ``closed``."""
+        return "open" if self.era.name == DEFAULT_ERA else "closed"
 
     def now(self) -> float:
         """Return the sandbox's time in seconds since the epoch."""

@@ -16,7 +16,7 @@ from local import browsers
 from local.disk import is_full_error
 from local.sandbox import errors
 from local.sandbox.errors import ApiError, TokenError
-from local.sandbox.oauth import authorize
+from local.sandbox.oauth import authorize, tokens
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CONTROL_PREFIX = "/_sandbox"
+AGENT_REQUIRED_TEXT = "1.53.0"  # of hh.ru's documents: the token endpoint's own text since then
 GZIP_FROM_BYTES = 1_000
 # User agents that hh.ru refuses: the defaults of common clients and the sample in its own manual.
 BLACKLIST = (
@@ -59,6 +60,9 @@ GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</bo
 def check_user_agent(request: web.Request) -> None:
     """Raise 400 for an absent or blacklisted agent. ``HH-User-Agent`` wins over ``User-Agent``."""
     agent = request.headers.get("HH-User-Agent", request.headers.get("User-Agent", "")).strip()
+    is_of_tokens = (request.method, request.path) == ("POST", "/token")
+    if not agent and is_of_tokens and request.app[SANDBOX].era.follows(AGENT_REQUIRED_TEXT):
+        raise TokenError(400, "invalid_request", "user agent required")
     if not agent:
         raise errors.bad_user_agent("unset")
     if agent.lower().startswith(BLACKLIST):
@@ -98,7 +102,11 @@ def _fault_response(fault: Fault, request: web.Request, request_id: str) -> web.
         refusal = ApiError(name[0], name[1], description=name[2])
         return web.json_response(refusal.body(request_id), status=refusal.status)
     if fault.kind == "captcha":
-        raise errors.captcha_required()
+        raise errors.captcha_required(
+            has_null_fallback=not request.app[SANDBOX].era.follows(tokens.FORBIDDEN_WITH_VALUE)
+        )
+    if fault.kind == "exchange_limit":
+        raise TokenError(400, "invalid_grant", "force exchange limit exceeded")
     if fault.kind == "token_revoked":
         raise errors.oauth("token_revoked")
     if fault.kind == "errors_with_200":

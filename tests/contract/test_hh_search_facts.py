@@ -11,6 +11,7 @@ from multidict import MultiDict
 from pydantic import ValidationError
 
 from local.sandbox.dictionaries import catalogue
+from local.sandbox.eras import eras, version
 from local.sandbox.vacancies import search_params
 from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.search_parameters import SearchParameters
@@ -64,6 +65,20 @@ def test_translated_parameter_is_sent_by_a_current_name(name: str) -> None:
     assert name in FACTS["deprecated"]
     sent = SearchParameters.model_validate({name: TRANSLATED[name]}).query()
     assert {key for key, _ in sent} <= set(FACTS["current"])
+
+
+def test_sandbox_ignores_the_names_without_effect() -> None:
+    assert FACTS["ignored"].keys() <= FACTS["deprecated"].keys()
+    assert FACTS["ignored"] == search_params.IGNORED_SINCE
+
+
+def test_sandbox_has_exactly_the_documented_dictionaries() -> None:
+    assert set(catalogue.dictionaries()) == set(FACTS["dictionaries"]["names"])
+    assert catalogue.DICTIONARIES_SINCE.keys() <= set(FACTS["dictionaries"]["names"])
+
+
+def test_facts_are_those_of_the_newest_era() -> None:
+    assert version(FACTS["version"]) == max(era.documents for era in eras().values())
 
 
 @pytest.mark.parametrize("name", sorted(FACTS["codes"]))

@@ -1,9 +1,13 @@
-"""From a call of the BFF to what employers see, through the running local cloud; and SIGKILL of the
-whole tree while applications are under way."""
+"""From a call of the BFF to what employers see, through the running local cloud; SIGKILL of the
+whole tree while applications are under way; and the same where hh.ru keeps applying closed.
+
+What Core learns about hh.ru it keeps for a day: the eras follow each other in a cloud of their own.
+"""
 
 import time
 from collections import Counter
 from datetime import datetime
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -70,6 +74,14 @@ def until(holds, within_s):
         time.sleep(0.1)
 
 
+def spend_all_tokens(person):
+    while person.call("POST", "/api/v1/rate-limit/check", {})["allowed"]:
+        pass
+
+
+# ── era 2025: all methods are open ───────────────────────────────────────────────────────────────
+
+
 def test_application_reaches_the_employer_within_seconds(cloud):
     cloud.forget_pauses()
     cloud.sandbox("POST", "/employers", {"act": False})
@@ -93,8 +105,7 @@ def test_application_reaches_the_employer_within_seconds(cloud):
 def test_application_without_tokens_is_sent_once_refilled(cloud):
     cloud.forget_pauses()
     marina = Applicant(cloud, "marina")
-    while marina.call("POST", "/api/v1/rate-limit/check", {})["allowed"]:
-        pass
+    spend_all_tokens(marina)
     accepted = marina.submit(publish(cloud)["id"])
     assert (accepted["status"], accepted["state"]) == ("waiting_quota", "waiting_quota")
     moment = datetime.fromisoformat(accepted["next_attempt_at"])
@@ -129,6 +140,9 @@ def test_sigkill_duplicates_no_application(own_cloud):
         assert Counter(at_hh) == {(vacancy, "accepted"): 1 for vacancy in wanted}
 
 
+# ── era closed ───────────────────────────────────────────────────────────────────────────────────
+
+
 def test_closed_hh_turns_applications_into_handoffs(own_cloud):
     olga = Applicant(own_cloud, "olga")
     own_cloud.sandbox("POST", "/mode", {"mode": "closed"})
@@ -141,3 +155,123 @@ def test_closed_hh_turns_applications_into_handoffs(own_cloud):
     assert linked == [True] * 3
     path = f"/api/applications/{accepted[0]['application_id']}/confirm"
     assert olga.call("POST", path)["application"]["state"] == "submitted"
+
+
+# ── era 2026: applicants have login, GET /me and search ──────────────────────────────────────────
+
+
+@pytest.fixture
+def cloud_in_2026(own_cloud):
+    own_cloud.sandbox("POST", "/era", {"era": "2026"})
+    yield own_cloud
+    own_cloud.sandbox("POST", "/era", {"era": "2025"})
+
+
+@pytest.fixture
+def calls_before(cloud_in_2026):
+    return calls_of(cloud_in_2026)
+
+
+def calls_of(cloud):
+    """Return the calls of hh.ru's writing methods so far."""
+    by_route = cloud.sandbox("GET", "/state")["calls"]["by_route"]
+    return {route: by_route.get(route, 0) for route in ("POST /negotiations", "POST /resumes")}
+
+
+def assert_nothing_was_written(cloud, before):
+    """At most one call of each method is the one by which Core learns that it is closed."""
+    for route, calls in calls_of(cloud).items():
+        assert calls - before[route] <= 1, route
+
+
+def test_application_in_2026_is_handed_off_and_done_by_hand(cloud_in_2026, calls_before):
+    marina = Applicant(cloud_in_2026, "marina")
+    vacancy = publish(cloud_in_2026)["id"]
+    accepted = marina.submit(vacancy)
+    until(lambda: marina.state(accepted) == "handoff", LONG_S)
+    application = marina.application(accepted)
+    assert (application["reason"], application["cover_letter"]) == ("hh_closed", LETTER)
+    assert vacancy in application["link"]
+    assert not [sent for sent in marina.at_hh() if sent["outcome"] == "accepted"]
+    again = marina.submit(publish(cloud_in_2026)["id"])
+    until(lambda: marina.state(again) == "handoff", 10)
+    assert_nothing_was_written(cloud_in_2026, calls_before)
+
+    done = {"vacancy_id": vacancy, "message": LETTER}
+    cloud_in_2026.sandbox("POST", "/people/marina/applications", done)
+    path = f"/api/applications/{accepted['application_id']}/confirm"
+    assert marina.call("POST", path)["application"]["state"] == "submitted"
+    (sent,) = [sent for sent in marina.at_hh() if sent["outcome"] == "accepted"]
+    assert (sent["vacancy_id"], sent["by"]) == (vacancy, "hand")
+
+
+def test_application_without_tokens_in_2026_does_not_wait(cloud_in_2026, calls_before):
+    anna = Applicant(cloud_in_2026, "anna")
+    first = anna.submit(publish(cloud_in_2026)["id"])
+    until(lambda: anna.state(first) == "handoff", LONG_S)
+    spend_all_tokens(anna)
+    accepted = anna.submit(publish(cloud_in_2026)["id"])
+    until(lambda: anna.state(accepted) == "handoff", 10)
+    assert_nothing_was_written(cloud_in_2026, calls_before)
+
+
+def test_campaign_in_2026_ends_with_handoffs(cloud_in_2026, calls_before):
+    timur = Applicant(cloud_in_2026, "timur")
+    workflow = str(uuid4())
+    jobs = timur.call("POST", "/api/jobs/search", {"text": "", "per_page": 5})["jobs"]
+    for job in jobs:
+        cloud_in_2026.query(
+            "INSERT INTO application_queue (workflow_id, user_id, job_id, job_external_id, payload)"
+            f" SELECT '{workflow}', '{timur.session_id}', id, external_id,"
+            """ '{"coverLetter": "Здравствуйте!"}' FROM jobs"""
+            f" WHERE external_id = '{job['id']}' RETURNING id"
+        )
+    body = {"workflowId": workflow, "userId": timur.session_id}
+    timur.call("POST", "/api/queue/start-workflow", body)
+    query = f"/api/queue/progress?workflow_id={workflow}&user_id={timur.session_id}"
+    until(lambda: timur.call("GET", query)["waiting"] == 0, LONG_S)
+    done = timur.call("GET", query)
+    assert (done["total"], done["needs_person"], done["failed"]) == (5, 5, 0)
+    assert done["states"] == {"handoff": 5}
+    assert_nothing_was_written(cloud_in_2026, calls_before)
+
+
+def test_new_resume_in_2026_is_not_created(cloud_in_2026, calls_before):
+    olga = Applicant(cloud_in_2026, "olga")
+    body = {
+        "job_external_id": publish(cloud_in_2026)["id"],
+        "cover_letter": LETTER,
+        "customized_cv": {
+            "firstName": "Ольга",
+            "email": "olga@example.org",
+            "phone": "+79005550103",
+            "title": "Бухгалтер по налогам",
+            "summary": "Двадцать лет веду учёт без единого штрафа.",
+            "skills": ["НДС"],
+        },
+        "create_resume": True,
+    }
+    accepted = olga.call("POST", "/api/applications/submit", body)
+    until(lambda: olga.state(accepted) == "handoff", LONG_S)
+    application = olga.application(accepted)
+    assert application["cover_letter"] == LETTER
+    assert body["job_external_id"] in application["link"]
+    assert_nothing_was_written(cloud_in_2026, calls_before)
+
+
+def test_sigkill_in_2026_loses_no_handoff(own_cloud):
+    own_cloud.sandbox("POST", "/era", {"era": "2026"})
+    marina = Applicant(own_cloud, "marina")
+    accepted = [marina.submit(publish(own_cloud)["id"]) for _ in range(3)]
+    own_cloud.kill()
+    own_cloud.settings["ERA"] = "2026"
+    own_cloud.start()
+    assert any("Era" in line and "2026: applicants have" in line for line in own_cloud.output)
+    assert own_cloud.sandbox("GET", "/state")["era"] == "2026"
+    deadline = time.monotonic() + 2 * LONG_S
+    while {marina.state(sent) for sent in accepted} != {"handoff"}:
+        assert time.monotonic() < deadline, [marina.application(sent) for sent in accepted]
+        own_cloud.sandbox("POST", "/clock", {"advance_seconds": 30})  # leases run out, too
+        time.sleep(1)
+    vacancies = {sent["job_id"] for sent in accepted}
+    assert not [sent for sent in marina.at_hh() if sent["vacancy_id"] in vacancies]

@@ -154,11 +154,12 @@ SHAPES = {
     "db migrate": {"report": TEXT},
     "db rollback": {"report": TEXT},
     "db seed": {"new_rows": NUMBER},
-    "sandbox state": {"clock": {"now": TEXT}, "mode": TEXT},
+    "sandbox state": {"clock": {"now": TEXT}, "era": TEXT, "mode": TEXT},
     "sandbox clock": {"now": TEXT, "rate": NUMBER},
     "sandbox fault": {},
     "sandbox employer": {},
     "sandbox mode": {"mode": TEXT},
+    "sandbox era": {"era": TEXT},
     "trail": {"id": TEXT, "lines": [{"source": TEXT, "message": TEXT, "trace_id": TEXT}]},
     "open": {"url": TEXT},
     "secret": {"ORCHESTRATOR_SECRET": TEXT, "ADMIN_SECRET": TEXT, "SECRET_KEY_BASE": TEXT},
@@ -238,6 +239,7 @@ def run_all(ugtj):
     run("sandbox fault", "off")
     run("sandbox employer", "list")
     run("sandbox mode", "open")
+    assert run("sandbox era", "2025")["era"] == run("sandbox state")["era"] == "2025"
     assert len(run("queues list")["queues"]) == 8
     run("queues show", "ApplierDeadLetters")
     run("queues redrive", "ApplierQueue")

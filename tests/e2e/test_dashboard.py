@@ -236,6 +236,17 @@ def test_button_pressed_by_another_site_does_nothing(own_cloud, headers):
     assert own_cloud.sandbox("GET", "/state")["mode"] == "open"
 
 
+def test_era_is_switched_by_a_button_and_shown(own_cloud):
+    try:
+        said = press(own_cloud, "hh", "era", era="removed-410")
+        assert said.startswith("hh.ru is of the era removed-410")
+        assert own_cloud.sandbox("GET", "/state")["era"] == "removed-410"
+        assert '<option value="removed-410" selected>' in get(own_cloud, "/hh")
+        assert "as in its era removed-410" in get(own_cloud)
+    finally:
+        own_cloud.sandbox("POST", "/era", {"era": "2025"})
+
+
 def test_return_address_of_a_button_stays_on_the_dashboard(own_cloud):
     for back in ("https://example.org/", "//example.org", "/api/jobs/search"):
         address = f"{own_cloud.url}{PATH}/hh/clear_faults"

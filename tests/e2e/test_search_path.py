@@ -75,6 +75,40 @@ def test_search_returns_jobs_of_the_bff_types(core, cloud):
     assert len(stored) == len(body["jobs"])
 
 
+BOX = {"bottom_lat": 55.70, "top_lat": 55.80, "left_lng": 37.50, "right_lng": 37.70}
+OCEAN = {"bottom_lat": 0.0, "top_lat": 1.0, "left_lng": 0.0, "right_lng": 1.0}
+
+
+def test_map_box_narrows_a_search(core, cloud):
+    def search(**box):
+        answer = core.post("/api/jobs/search", json={"area": "1", "per_page": 20, **box})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    found, everywhere = search(**BOX), search()
+    assert 0 < found["found"] < everywhere["found"]
+    assert search(**OCEAN)["found"] == 0
+    headers = {
+        "User-Agent": "UllGetTheJobTests/1.0 (tests@example.org)",
+        "Authorization": f"Bearer {cloud.sandbox('POST', '/token')['access_token']}",
+    }
+    hh = cloud.status()["hh"]
+    for job in found["jobs"][:5]:  # hh.ru's limit is ten calls a second
+        vacancy = httpx.get(f"{hh}/vacancies/{job['id']}", headers=headers, timeout=10).json()
+        assert BOX["bottom_lat"] <= vacancy["address"]["lat"] <= BOX["top_lat"]
+        assert BOX["left_lng"] <= vacancy["address"]["lng"] <= BOX["right_lng"]
+
+
+@pytest.mark.parametrize("name", ["bottom_left_lat", "top_right_lng", "topLat", "sort_by"])
+def test_parameter_that_hh_ru_does_not_document_is_refused(core, cloud, name):
+    before = cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+    answer = core.post("/api/jobs/search", json={"text": "python", **BOX, name: 55.7})
+    assert answer.status_code == 422
+    assert name in json.dumps(answer.json()["details"])
+    after = cloud.sandbox("GET", "/state")["calls"]["by_route"].get("GET /vacancies", 0)
+    assert after == before, "hh.ru is not asked"
+
+
 def test_pages_do_not_overlap_and_end_as_on_hh(core):
     def page(number):
         body = core.post("/api/jobs/search", json={"text": "", "page": number, "per_page": 50})

@@ -20,7 +20,7 @@ START_LIMIT_S = 60
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOCAL_VARIABLES = (
     *("PORT", "DATABASE_URL", "HH_API_URL", "HH_OAUTH_URL", "HH_REDIRECT_URI"),
-    *("SANDBOX_AUTO_LOGIN", "AWS_ENDPOINT_URL"),
+    *("SANDBOX_AUTO_LOGIN", "AWS_ENDPOINT_URL", "ERA"),
 )
 
 

@@ -71,6 +71,28 @@ def test_invalid_clock_change_is_refused(hh_sandbox: HhSandbox, body: Any) -> No
     assert hh_sandbox.control("GET", "/state")["clock"]["now"] > before
 
 
+def test_era_is_switched_and_shown(hh_sandbox: HhSandbox) -> None:
+    assert hh_sandbox.control("GET", "/state")["era"] == "2025"
+    for era, mode in (("2026", "closed"), ("removed-404", "closed"), ("2025", "open")):
+        hh_sandbox.control("POST", "/era", {"era": era})
+        state = hh_sandbox.control("GET", "/state")
+        assert (state["era"], state["mode"]) == (era, mode)
+
+
+def test_modes_are_the_eras_2025_and_closed(hh_sandbox: HhSandbox) -> None:
+    for mode, era in (("closed", "closed"), ("open", "2025")):
+        hh_sandbox.control("POST", "/mode", {"mode": mode})
+        state = hh_sandbox.control("GET", "/state")
+        assert (state["era"], state["mode"]) == (era, mode)
+
+
+@pytest.mark.parametrize("body", [{}, {"era": "2024"}, {"era": 2026}, {"era": ["2026"]}, []])
+def test_unknown_era_is_refused(hh_sandbox: HhSandbox, body: Any) -> None:
+    hh_sandbox.set_era("2026")
+    assert "removed-410" in refused(hh_sandbox, "/era", body)
+    assert hh_sandbox.control("GET", "/state")["era"] == "2026"
+
+
 def test_vacancy_can_be_published_found_and_closed(hh_sandbox: HhSandbox) -> None:
     made = hh_sandbox.publish(
         "Настройщик органов", employer="Филармония", area="2", experience="moreThan6"

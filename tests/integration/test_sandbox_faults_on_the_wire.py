@@ -90,8 +90,9 @@ ANSWERED: dict[str, Callable[[httpx.Response], None]] = {
     "token_revoked": revoked,
 }
 WITHOUT_ANSWER = {"drop", "lost", "truncated", "slow"}
-# "refusal": test_sandbox_negotiations_apply.py; "overlapping_pages": below
-ELSEWHERE = {"refusal", "overlapping_pages"}
+# "refusal": test_sandbox_negotiations_apply.py; "exchange_limit": test_sandbox_documents.py;
+# "overlapping_pages": below
+ELSEWHERE = {"refusal", "exchange_limit", "overlapping_pages"}
 
 
 def test_every_kind_of_fault_has_a_test() -> None:

@@ -5,6 +5,8 @@ import stat
 
 import pytest
 
+from local import cloud
+from local.__main__ import main
 from local.gateway.throttles import TokenBucket
 from local.settings import (
     USER_AGENT,
@@ -54,6 +56,42 @@ def test_dotenv_values_are_taken_literally(settings):
 
     assert made.database_url == "postgresql://u:p$x@h/d"
     assert made.given["HH_CLIENT_ID"] == "$HOME"
+
+
+def test_era_is_2025_unless_it_is_chosen(settings):
+    assert settings().era == "2025"
+    assert settings("ERA=2026").era == "2026"
+    assert settings("ERA=2026", ERA="removed-410").era == "removed-410"
+
+
+@pytest.mark.parametrize("era", ["2024", "open", "Closed"])
+def test_unknown_era_is_refused_by_name(settings, era):
+    made = settings(ERA=era)
+    with pytest.raises(SettingsError, match=r"ERA must be one of 2025, closed, .*, 2026"):
+        _ = made.era
+
+
+def test_era_beside_another_hh_ru_is_refused(settings):
+    made = settings(ERA="2026", HH_API_URL="http://localhost:1")
+    with pytest.raises(SettingsError, match="ERA is the sandbox's"):
+        _ = made.era
+    assert settings(HH_API_URL="http://localhost:1").era == "2025"
+
+
+@pytest.mark.parametrize("command", ["run", "services"])
+def test_era_of_the_command_line_wins(command, tmp_path, monkeypatch):
+    started = []
+
+    async def start(settings, *_):
+        started.append(settings.era)
+
+    monkeypatch.setattr(cloud, "run", start)
+    monkeypatch.setattr(cloud, "serve_services", start)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("ERA", "closed")
+    assert main([command, "--era", "2026"]) == 0
+    assert main([command]) == 0
+    assert started == ["2026", "closed"]
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "4000.0", "http", "４０００"])

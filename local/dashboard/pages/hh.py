@@ -1,4 +1,4 @@
-"""*hh.ru*: the sandbox's clock, mode, limits and faults, its calls, and what employers see."""
+"""*hh.ru*: the sandbox's clock, era, limits and faults, its calls, and what employers see."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from local.dashboard.page import PATH, NotFound, Page
 from local.dashboard.system import Refused
 from local.dashboard.tables import Button, Column, table
+from local.sandbox.eras import eras
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,8 @@ DONE = {
 FAULTS = (
     *("captcha", "too_many_requests", "server_error", "bad_gateway", "service_unavailable"),
     *("edge_block", "legal_block", "vpn_check", "slow", "truncated", "errors_with_200", "empty"),
-    *("drop", "lost", "token_revoked", "repeated_item", "overlapping_pages", "withdrawn"),
+    *("drop", "lost", "token_revoked", "exchange_limit", "repeated_item", "overlapping_pages"),
+    "withdrawn",
 )
 APPLICATIONS = (
     Column("at", "Received", "time"),
@@ -101,6 +103,7 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
         "rates": RATES,
         "jumps": JUMPS,
         "fault_kinds": FAULTS,
+        "eras": eras(),
         "rate_now": calls_per_second(calls, state["clock"]),
         "pace": system.pace,
         "tables": [
@@ -204,6 +207,12 @@ async def set_mode(system: System, form: Mapping[str, str]) -> str:
     return f"hh.ru is {mode} to applicants' methods."
 
 
+async def set_era(system: System, form: Mapping[str, str]) -> str:
+    """Switch to another era of hh.ru. Raises :class:`Refused`."""
+    era = (await system.sandbox("POST", "/era", {"era": form.get("era")}))["era"]
+    return f"hh.ru is of the era {era}: {eras()[era].summary}."
+
+
 async def set_limits(system: System, form: Mapping[str, str]) -> str:
     """Change hh.ru's own limits. Raises :class:`Refused`."""
     names = ("calls_per_second", "applications_per_day")
@@ -258,6 +267,7 @@ PAGE = Page(
         "rate": set_rate,
         "jump": jump,
         "mode": set_mode,
+        "era": set_era,
         "limits": set_limits,
         "fault": set_fault,
         "clear_faults": clear_faults,

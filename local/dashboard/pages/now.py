@@ -142,8 +142,8 @@ async def _read_sandbox(system: System, problems: list[Problem]) -> dict[str, An
     if state["clock"]["rate"] == 0:
         problems.append(Problem("The clock is paused", "Let it run.", f"{PATH}/hh", "warn"))
     if state["mode"] == "closed":
-        step = "Open it to let people apply."
-        problems.append(Problem("hh.ru refuses applicants' methods", step, f"{PATH}/hh", "warn"))
+        text = f"hh.ru refuses methods of applicants, as in its era {state['era']}"
+        problems.append(Problem(text, "Open it to let people apply.", f"{PATH}/hh", "warn"))
     return state
 
 

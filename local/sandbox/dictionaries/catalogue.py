@@ -24,6 +24,13 @@ def dictionaries() -> dict[str, list[dict[str, Any]]]:
     return body
 
 
+# The version of hh.ru's documents since which a dictionary exists; the others are older.
+DICTIONARIES_SINCE = {
+    "inclusiveness_types": "1.41.0",
+    "setka_access_type": "1.54.0",  # or earlier
+}
+
+
 @cache
 def ids(dictionary: str) -> frozenset[str]:
     """Return the ids of a dictionary. Raises ``KeyError`` if hh.ru has none of that name."""

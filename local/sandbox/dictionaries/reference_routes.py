@@ -1,6 +1,6 @@
 """The routes of dictionaries, areas, roles, industries, languages and metro, open to all callers.
 
-The bodies do not change while the sandbox runs, so each is rendered and hashed once; they carry an
+The bodies do not change within an era, so each is rendered and hashed once; they carry an
 ETag, and ``If-None-Match`` is answered with 304.
 """
 
@@ -21,6 +21,8 @@ from local.sandbox.state import SANDBOX
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local.sandbox.eras import Era
+
 MAX_AGE_S = 1_200
 
 
@@ -30,11 +32,14 @@ def compact(body: Any) -> str:
 
 
 @lru_cache(maxsize=1_000)  # callers choose the part
-def _render(path: str, part: str | None) -> tuple[bytes, str] | None:
+def _render(path: str, part: str | None, era: Era) -> tuple[bytes, str] | None:
     """Return body and ETag of a dictionary's path, ``None`` if it has no such part."""
     body = _BODIES[path](part)
     if body is None:
         return None
+    if path == "/dictionaries":
+        since = catalogue.DICTIONARIES_SINCE
+        body = {k: v for k, v in body.items() if k not in since or era.follows(since[k])}
     encoded = compact(body).encode()
     return encoded, f'W/"{hashlib.sha256(encoded).hexdigest()[:32]}"'
 
@@ -65,7 +70,8 @@ PATHS = tuple(_BODIES)
 async def dictionary(request: web.Request) -> web.Response:
     """``GET`` any of :data:`PATHS`."""
     resource = request.match_info.route.resource
-    found = _render(resource.canonical if resource else "", request.match_info.get("id"))
+    canonical = resource.canonical if resource else ""
+    found = _render(canonical, request.match_info.get("id"), request.app[SANDBOX].era)
     if found is None:
         raise errors.not_found()
     body, etag = found

@@ -16,6 +16,7 @@ from aiohttp import web
 from local.sandbox import errors
 from local.sandbox.dictionaries import catalogue
 from local.sandbox.dictionaries.reference_routes import compact
+from local.sandbox.eras import methods
 from local.sandbox.errors import ApiError
 from local.sandbox.negotiations import applying, employer_behaviour, negotiation_shape
 from local.sandbox.negotiations.applying import ApplyRequest
@@ -79,7 +80,7 @@ async def apply(request: web.Request) -> web.Response:
         return _apply(sandbox, tokens.person(request), apply_request, now)
 
     try:
-        answer = await tokens.require(tokens.Access.APPLICANT, handle)(request)
+        answer = await tokens.require(methods()["POST /negotiations"], handle)(request)
     except ApiError as refusal:
         applying.log_refusal(sandbox, _person_or_none(request), apply_request, now, refusal)
         raise

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # hh.ru: "short", without a number.
 CODE_LIFE_S = 300
+VERIFIER_TEXT = "1.40.0"  # of hh.ru's documents
 ACCOUNT_REFUSALS = {
     "locked": "account is locked",
     "deleted": "account not found",
@@ -105,8 +106,10 @@ def exchange(sandbox: Sandbox, form: Mapping[str, str]) -> dict[str, Any]:
     if not _redirect_fits(sandbox.settings, code, form.get("redirect_uri") or None):
         raise _invalid_request("bad redirect url")
     if not _verifier_fits(code, form.get("code_verifier") or None):
-        # hh.ru's text is not published; the code of the error is RFC 7636's (§4.6).
-        raise _invalid_grant("code_verifier does not match code_challenge")
+        # The text is hh.ru's since its documents name one; the code is RFC 7636's (§4.6).
+        named = sandbox.era.follows(VERIFIER_TEXT)
+        text = "code verifier mismatch" if named else "code_verifier does not match code_challenge"
+        raise _invalid_grant(text)
     _check_account(sandbox, code.person_id)
     return _response(sandbox.store.accounts.exchange(code, now))
 

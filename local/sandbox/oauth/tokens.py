@@ -7,7 +7,6 @@ the sandbox's clock's.
 
 from __future__ import annotations
 
-import enum
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from local.sandbox import errors
-from local.sandbox.errors import TokenError
+from local.sandbox.eras import Access
+from local.sandbox.errors import ApiError, TokenError
 from local.sandbox.oauth import grants
 from local.sandbox.people import people
 from local.sandbox.state import SANDBOX
@@ -23,6 +23,7 @@ from local.sandbox.state import SANDBOX
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from local.sandbox.eras import Method
     from local.sandbox.oauth.account_store import Pair
     from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
@@ -31,14 +32,7 @@ if TYPE_CHECKING:
 
 COOLDOWN_S = 300
 APPLICATION = "application"
-
-
-class Access(enum.Enum):
-    """Who may call a route. In the ``closed`` mode, applicants' routes are forbidden to all."""
-
-    ANYONE = "anyone"
-    APPLICATION = "application"  # or any person
-    APPLICANT = "applicant"
+FORBIDDEN_WITH_VALUE = "1.49.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +73,44 @@ def _find_person(sandbox: Sandbox, text: str) -> Caller:
     return Caller(person, pair)
 
 
-def require(access: Access, handler: Handler) -> Handler:
-    """Return *handler* behind a check of *access*, which raises 403 forbidden."""
+def require(method: Method, handler: Handler) -> Handler:
+    """Return *handler* behind a check of *method*'s caller and of the era.
+
+    It raises 403 for another caller, and the era's refusal. A method that is removed is not routed,
+    whoever calls; a closed one is forbidden to a caller whose token is valid.
+    """
 
     async def checked(request: web.Request) -> web.StreamResponse:
         sandbox = request.app[SANDBOX]
+        refusal = sandbox.era.refusal_of(method)
+        if refusal not in (None, 403):
+            raise errors.closed(refusal)
         caller = bearer(request, sandbox)
-        person = caller.person if caller else None
-        applicant = person is not None and person.kind == "applicant" and sandbox.mode == "open"
-        open_to_caller = {
-            Access.ANYONE: True,
-            Access.APPLICATION: caller is not None,
-            Access.APPLICANT: applicant,
-        }
-        if not open_to_caller[access]:
-            raise errors.forbidden()
+        if not _is_open_to(method.caller, caller):
+            raise _wrong_caller(sandbox, caller)
+        if refusal is not None:
+            raise errors.closed(refusal)
         return await handler(request)
 
     return checked
+
+
+def _is_open_to(access: Access, caller: Caller | None) -> bool:
+    person = caller.person if caller else None
+    return {
+        Access.ANYONE: True,
+        Access.APPLICATION: caller is not None,
+        Access.PERSON: person is not None,
+        Access.APPLICANT: person is not None and person.kind == "applicant",
+    }[access]
+
+
+def _wrong_caller(sandbox: Sandbox, caller: Caller | None) -> ApiError:
+    """Return the 403 for a token of another kind; since 1.49.2 it has a value for that of an
+    application."""
+    if caller is not None and caller.person is None and sandbox.era.follows(FORBIDDEN_WITH_VALUE):
+        return errors.oauth("user_auth_expected")
+    return errors.forbidden()
 
 
 def person(request: web.Request) -> Person:
@@ -151,6 +165,6 @@ async def revoke(request: web.Request) -> web.Response:
     sandbox = request.app[SANDBOX]
     caller = bearer(request, sandbox)
     if caller is None or caller.pair is None:
-        raise errors.forbidden()
+        raise _wrong_caller(sandbox, caller)
     sandbox.store.accounts.end(caller.pair)
     return web.Response(status=204)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from local.sandbox.state import Sandbox
 
 STATUS_CHANGED = "2026-08-01 10:48:44.267000+00:00"  # hh.ru: the only date in this format
+STATUS_CHANGED_ISO = "2026-08-01T10:48:44.267Z"  # hh.ru, since 1.37.0
 
 
 def _flags(kind: str) -> dict[str, Any]:
@@ -53,9 +54,12 @@ def _applicant(sandbox: Sandbox, person: Person) -> dict[str, Any]:
             "job_search_status": {
                 "id": "active_search",
                 "name": "В активном поиске работы",
-                "last_change_time": STATUS_CHANGED,
+                "last_change_time": (
+                    STATUS_CHANGED_ISO if sandbox.era.follows("1.37.0") else STATUS_CHANGED
+                ),
             }
         },
+        "linked_socials": [],
     }
 
 

@@ -41,6 +41,9 @@ PART_TIME = frozenset(
 # hh.ru, 1.54.0: south, west, north, east.
 BOX = ("bottom_lat", "left_lng", "top_lat", "right_lng")
 
+# Names that GET /vacancies ignores, and the version of hh.ru's documents since when.
+IGNORED_SINCE = {"premium": "1.50.1", "excluded_employer_id": "1.54.0"}
+
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from multidict import MultiDict
 
 from local.sandbox import errors
 from local.sandbox.dictionaries.reference_routes import compact
@@ -23,7 +24,11 @@ async def find(request: web.Request) -> web.Response:
     """``GET /vacancies``: a page of a search."""
     sandbox = request.app[SANDBOX]
     now = sandbox.now()
-    parameters = search_params.parse(request.query, now)
+    query = MultiDict(request.query)
+    for name, since in search_params.IGNORED_SINCE.items():
+        if sandbox.era.follows(since):
+            query.popall(name, None)
+    parameters = search_params.parse(query, now)
     overlap = sum(fault.kind == "overlapping_pages" for fault in request["faults"])
     vacancies = sandbox.world.at(now).values()
     found = search.page_of(parameters, vacancies, request.query.items(), overlap=overlap)
