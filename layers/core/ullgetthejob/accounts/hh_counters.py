@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from ullgetthejob.accounts import hh_calls
-
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     import psycopg
 
-    from ullgetthejob.accounts.people import Person
-    from ullgetthejob.platform.context import Context
+    from ullgetthejob.hh.models import MeCounters
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -50,14 +48,9 @@ def read(account_id: UUID | None, *, connection: Connection) -> Counters | None:
     return None if row is None else Counters(**{**row["counters"], "at": row["at"]})
 
 
-def refresh(person: Person, context: Context) -> bool:
-    """Read the counters at hh.ru and store them; return whether they have changed. Raises as
-    :func:`hh_calls.call_as_account`."""
-    me = hh_calls.call_as_account(person, "me", context.hh.me, context)
-    values = {
-        "account_id": person.account,
-        "counters": json.dumps(me.counters.model_dump()),
-        "now": context.now(),
-    }
-    row = context.connection.execute(UPDATE_COUNTERS, values).fetchone()
-    return row is not None and row["before"] != me.counters.model_dump()
+def store(account_id: UUID, counters: MeCounters, *, connection: Connection, now: datetime) -> bool:
+    """Store the counters that hh.ru gave at *now*; return whether they have changed."""
+    stored = counters.model_dump()
+    values = {"account_id": account_id, "counters": json.dumps(stored), "now": now}
+    row = connection.execute(UPDATE_COUNTERS, values).fetchone()
+    return row is not None and row["before"] != stored

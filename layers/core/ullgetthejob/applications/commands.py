@@ -96,7 +96,7 @@ class ApplicationAnswer(BaseModel):
     viewed: bool = Field(description="whether the employer has looked")
     unknowable: list[Unknowable] = Field(
         description="what Core cannot know of it, since hh.ru lets it read no negotiations: "
-        "whether it was sent (until it is confirmed), whether it was viewed, what the employer answered"
+        "whether it was sent (until it is confirmed) or viewed, and what the employer answered"
     )
     created_at: AwareDatetime
     history: list[HistoryStep] | None = None

@@ -129,7 +129,7 @@ def sync(account_id: UUID, context: Context) -> bool:
     last = timedelta(seconds=(found and found["seconds"]) or 0)
     try:
         if _is_closed(account_id, context):
-            news = hh_counters.refresh(person, context)
+            news = _read_counters(person, context)
         else:
             news = bool(reader.read())
     except NeedsPerson as error:
@@ -147,6 +147,15 @@ def sync(account_id: UUID, context: Context) -> bool:
     interval = MIN_INTERVAL if news else min(max(2 * last, MIN_INTERVAL), MAX_INTERVAL)
     _schedule(account_id, interval, interval, connection=connection, now=clock())
     return True
+
+
+def _read_counters(person: Person, context: Context) -> bool:
+    """Read hh.ru's counters of the person; return whether they have changed. Raises as
+    :func:`hh_calls.call_as_account`."""
+    me = hh_calls.call_as_account(person, "me", context.hh.me, context)
+    return hh_counters.store(
+        person.account, me.counters, connection=context.connection, now=context.now()
+    )
 
 
 def _is_closed(account_id: UUID, context: Context) -> bool:
