@@ -37,7 +37,9 @@ SLICE_S = 0.05  # of work on lines, before another page goes on
 
 CHANGES = frozenset(
     f"{subject} changed"
-    for subject in ("application", "run", "access", "tokens", "connection", "campaign")
+    for subject in (
+        *("application", "run", "access", "method", "tokens", "connection", "campaign"),
+    )
 )
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _XRAY = re.compile(r"(?:Root=)?1-([0-9a-f]{8})-([0-9a-f]{24})")
