@@ -18,7 +18,7 @@ APPLICANT = {
     "auth_type", "is_applicant", "is_employer", "is_admin", "is_application", "is_anonymous",
     "is_employer_integration", "id", "email", "first_name", "middle_name", "mid_name", "last_name",
     "phone", "is_in_search", "resumes_url", "negotiations_url", "employer", "manager",
-    "personal_manager", "counters", "profile_videos", "user_statuses",
+    "personal_manager", "counters", "profile_videos", "user_statuses", "linked_socials",
 }  # fmt: skip
 
 
