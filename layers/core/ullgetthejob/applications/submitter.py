@@ -165,13 +165,22 @@ class _Submitter:
             account.hold(application, error)
             return
         spent = spend_id(application, connection=account.context.connection)
+        # The token of an earlier call that was never sent was spent at some other time.
+        has_token = attempts.has_unused_token(application.id, connection=account.context.connection)
+        spent_at = None if has_token else account.context.now()
         sent = self._begin_attempt(application, choice, spent)
         if sent is None:
             return
         status.publish_status(
             person, connection=account.context.connection, now=account.context.now()
         )
-        self._call(sent, person, choice, admission, spent=spent)
+        try:
+            self._call(sent, person, choice, admission)
+        except NeedsPerson as error:
+            # Before the outcome is recorded: after that, nothing would give the token back.
+            if method_status.closed_method(error) == "apply":
+                self._give_back_token(person, spent, spent_at)
+            self._settlement.on_access_denied(sent, error)
 
     def _begin_attempt(
         self, application: Application, choice: ResumeChoice, spent: str
@@ -211,10 +220,8 @@ class _Submitter:
         person: Person,
         choice: ResumeChoice,
         admission: Admission,
-        *,
-        spent: str,
     ) -> None:
-        """Make the call that applies, once, and record its answer."""
+        """Make the call that applies, once, and record its answer. Raises :class:`NeedsPerson`."""
         context = self._account.context
         try:
             negotiation_id = hh_calls.call_as_account(
@@ -231,22 +238,22 @@ class _Submitter:
             )
         except HHApplyRefused as error:
             self._settlement.on_refused(sent, error)
-        except NeedsPerson as error:
-            if method_status.closed_method(error) == "apply":
-                self._give_back_token(person, spent)
-            self._settlement.on_access_denied(sent, error)
         except (HHError, Unavailable) as error:
             self._settlement.on_failed(sent, error)
         else:
             self._settlement.on_submitted(sent, negotiation_id, "accepted")
 
-    def _give_back_token(self, person: Person, spent: str) -> None:
+    def _give_back_token(self, person: Person, spent: str, spent_at: datetime | None) -> None:
         """Give back the token of a call that was not possible; without DynamoDB it is lost,
         and comes back with time."""
+        if spent_at is None:
+            return
         account = self._account
         now = account.context.now()
         try:
-            given = token_bucket.give_back("submit", account.account_id, spend_id=spent, now=now)
+            given = token_bucket.give_back(
+                "submit", account.account_id, spend_id=spent, spent_at=spent_at, now=now
+            )
         except Unavailable:
             logger.warning("a token could not be given back")
             return

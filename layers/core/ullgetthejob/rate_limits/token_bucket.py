@@ -202,14 +202,19 @@ def was_granted(action: Action, owner: UUID, *, spend_id: str) -> bool:
     return _hash(spend_id) in _get_item(_key(action, owner)).get("ids", [])
 
 
-def give_back(action: Action, owner: UUID, *, spend_id: str, now: datetime) -> bool:
+def give_back(
+    action: Action, owner: UUID, *, spend_id: str, spent_at: datetime, now: datetime
+) -> bool:
     """Give back the token that was spent for *spend_id*; return whether the bucket has it back.
 
-    False where none was spent, it was given back before, or 20 others were granted since. Raises
-    :class:`Unavailable`.
+    False where none was spent, it was given back before, or 20 others were granted since; and after
+    the time of one token: once a bucket has been full again, a token given back would be one too
+    many. Raises :class:`Unavailable`.
     """
     key, spend_hash = _key(action, owner), _hash(spend_id)
     cost = rule(action).interval_ms
+    if (now - spent_at) // MS >= cost:
+        return False
     for _ in range(MAX_TRIES):
         ids = _get_item(key).get("ids", [])
         if spend_hash not in ids:
