@@ -93,6 +93,11 @@ def show_person(context: typer.Context, user: User = None, json: AsJson = False)
     shown = {"user": owner, "connected": account["connected"], "access": access.get("state")}
     if access.get("message"):
         shown["next step"] = access["message"]
+    shown |= {
+        f"hh.ru: {method['method']}": _describe(method)
+        for method in account["methods"]
+        if method["state"] != "unknown"
+    }
     content = {"account": account}
     if account["account_id"]:
         limit = content["limit"] = state.core.get("/api/rate-limit/status", user_id=owner)
@@ -105,3 +110,11 @@ def show_person(context: typer.Context, user: User = None, json: AsJson = False)
             "applications": made["found"],
         }
     show(content, json, facts("Person", shown))
+
+
+def _describe(method: dict[str, Any]) -> str:
+    """Return what a person's method of hh.ru is like, in a line."""
+    if method["state"] == "open":
+        return "open"
+    whom = "everybody" if method["closed_for"] == "service" else "this account"
+    return f"closed to {whom} until {method['next_probe_at']}: {method['message']}"

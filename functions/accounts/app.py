@@ -4,7 +4,7 @@ from ullgetthejob import bootstrap
 from ullgetthejob.accounts import account_status, people
 from ullgetthejob.accounts.account_status import AccountAnswer
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.platform import clock, settings
+from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import USER_OR_SERVICE, Api
 
@@ -14,9 +14,9 @@ api = Api(people, bootstrap.open_context)
 
 
 @api.get("/api/accounts/{user_id}", auth=USER_OR_SERVICE)
-def show_account(person: Person) -> AccountAnswer:
+def show_account(person: Person, context: Context) -> AccountAnswer:
     """Return a user's account, Core's access to hh.ru, and what the person should do next."""
-    return account_status.show_account(person, now=clock.now())
+    return account_status.show_account(person, context)
 
 
 @api.post("/api/accounts/{user_id}/resume", auth=USER_OR_SERVICE)

@@ -4,7 +4,7 @@ from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people, resumes
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.accounts.resumes import ResumeAnswer, Resumes, Status, list_resumes, read_resume
-from ullgetthejob.platform import clock, settings
+from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import USER, Api
 
@@ -21,9 +21,9 @@ api = Api(people, bootstrap.open_context_with_hh)
 
 
 @api.get("/api/hh/status", auth=USER)
-def show_status(person: Person) -> Status:
+def show_status(person: Person, context: Context) -> Status:
     """Return whether the person is connected to hh.ru, as far as Core knows."""
-    return resumes.show_status(person, now=clock.now())
+    return resumes.show_status(person, context)
 
 
 @api.get("/api/hh/resumes", auth=USER)

@@ -40,7 +40,9 @@ PATIENCE_S = 0.3  # that a page waits for lines; of a long backlog it shows the 
 
 CHANGES = frozenset(
     f"{subject} changed"
-    for subject in ("application", "run", "access", "tokens", "connection", "campaign")
+    for subject in (
+        *("application", "run", "access", "method", "tokens", "connection", "campaign"),
+    )
 )
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _XRAY = re.compile(r"(?:Root=)?1-([0-9a-f]{8})-([0-9a-f]{24})")

@@ -49,7 +49,8 @@ def refusal(answer):
 
 def test_health_is_public_and_up(cloud):
     answer = httpx.get(f"{cloud.url}/api/v1/system/health")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "db": "up"})
+    assert answer.status_code == 200
+    assert answer.json().items() >= {"status": "ok", "db": "up"}.items()
 
 
 def test_api_is_described_in_swagger_ui(cloud):

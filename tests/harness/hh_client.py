@@ -58,11 +58,13 @@ class Hh:
     def __init__(self, respond):
         self.requests = []
         self.pacer = Slots()
+        self.exchange_pacer = Slots()
         self._respond = respond
         self.client = HHClient(
             "https://api.hh.example",
             user_agent=AGENT,
             pacer=self.pacer,
+            exchange_pacer=self.exchange_pacer,
             token=Tokens(),
             transport=httpx.MockTransport(self._handle),
         )

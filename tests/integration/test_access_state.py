@@ -86,16 +86,27 @@ def test_unknown_user_is_not_found(core):
 # ── closed ───────────────────────────────────────────────────────────────────────────────────────
 
 
+def denied_method(core, reply, session_id):
+    """Return the method of a refusal, which is also among those of the account."""
+    assert reply.refusal == (409, "hh_closed")
+    method = reply.body["details"]["method"]
+    assert method in core.account(session_id)["methods"]
+    return method
+
+
 def test_closed_method_is_not_called_for_a_day(core, anna):
     session_id, jwt = anna
     core.sandbox.control("POST", "/mode", {"mode": "closed"})
-    access = denied_access(core, resumes(core, jwt), "hh_closed", session_id)
-    assert (access["state"], access["action"]) == ("closed", "use_hh")
-    assert timedelta(hours=23) < moment(access["until"]) - core.now() <= timedelta(days=1)
-    assert core.account(session_id)["connected"] is True
+    method = denied_method(core, resumes(core, jwt), session_id)
+    assert (method["method"], method["state"]) == ("resumes_read", "closed")
+    assert (method["closed_for"], method["reason"]) == ("account", "forbidden")
+    assert timedelta(hours=23) < moment(method["next_probe_at"]) - core.now() <= timedelta(days=1)
+    account = core.account(session_id)
+    assert (account["connected"], account["access"]["state"]) == (True, "ok")
     core.sandbox.advance(23 * HOUR)
-    denied_access(core, resumes(core, jwt), "hh_closed", session_id)
-    assert resume(core, session_id).refusal == (409, "hh_closed")
+    denied_method(core, resumes(core, jwt), session_id)
+    assert resume(core, session_id).status == 200, "there is no captcha to resume after"
+    denied_method(core, resumes(core, jwt), session_id)
     assert core.hits(RESUMES) == 1
 
 
@@ -105,18 +116,23 @@ def test_closed_method_is_retried_at_doubling_intervals(core, anna):
     resumes(core, jwt)
     for day in (1, 2):
         core.sandbox.advance(day * 24 * HOUR + 1)
-        assert core.access(session_id)["state"] == "ok"
-        access = denied_access(core, resumes(core, jwt), "hh_closed", session_id)
+        method = denied_method(core, resumes(core, jwt), session_id)
         pause = timedelta(days=2 * day)
-        assert pause - timedelta(hours=1) < moment(access["until"]) - core.now() <= pause
-        denied_access(core, resumes(core, jwt), "hh_closed", session_id)
+        assert pause - timedelta(hours=1) < moment(method["next_probe_at"]) - core.now() <= pause
+        denied_method(core, resumes(core, jwt), session_id)
         assert core.hits(RESUMES) == 1 + day
     core.sandbox.control("POST", "/mode", {"mode": "open"})
     core.sandbox.advance(4 * 24 * HOUR + 1)
     assert resumes(core, jwt).status == 200
-    access = core.access(session_id)
-    assert (access["state"], access["until"]) == ("ok", None)
-    assert core.rows("SELECT access_state FROM accounts") == [{"access_state": "ok"}]
+    states = {each["method"]: each["state"] for each in core.account(session_id)["methods"]}
+    assert (states["resumes_read"], states["apply"]) == ("open", "unknown")
+
+
+def test_state_closed_of_an_earlier_release_is_read_as_ok(core, anna):
+    session_id, jwt = anna
+    core.rows("UPDATE accounts SET access_state = 'closed', access_reason = 'applying_closed'")
+    assert core.access(session_id)["state"] == "ok"
+    assert resumes(core, jwt).status == 200
 
 
 # ── captcha ──────────────────────────────────────────────────────────────────────────────────────
@@ -162,7 +178,13 @@ def test_captcha_is_retried_at_doubling_intervals(core, anna):
 def test_status_during_a_captcha_is_connected_and_has_the_link(core, anna):
     session_id, jwt = anna
     status = core.call("GET /api/hh/status", jwt=jwt, secret=None).body
-    assert status == {"connected": True, "access": "ok", "link": None, "message": None}
+    assert status == {
+        "connected": True,
+        "access": "ok",
+        "link": None,
+        "message": None,
+        "closed_methods": [],
+    }
     captcha(core)
     resumes(core, jwt)
     status = core.call("GET /api/hh/status", jwt=jwt, secret=None).body

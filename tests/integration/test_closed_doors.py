@@ -7,10 +7,14 @@ from datetime import timedelta
 import pytest
 
 from tests.harness.applying import harness, publish
-from ullgetthejob.accounts import people, resumes
+from ullgetthejob.accounts import account_status, people, resumes
+from ullgetthejob.applications import commands
+from ullgetthejob.applications.commands import ApplicationQuery
+from ullgetthejob.hh import method_access
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import settings
+from ullgetthejob.rate_limits import status as status_module
 from ullgetthejob.rate_limits import token_bucket
 
 __all__ = ["harness"]
@@ -39,6 +43,10 @@ def access(harness):
     return people.find_by_id(harness.user_id).access
 
 
+def method(harness, name="apply"):
+    return method_access.read(name, harness.account_id, connection=harness.connection)
+
+
 def calls(harness, route="POST /negotiations"):
     return harness.world.sandbox.control("GET", "/state")["calls"]["by_route"].get(route, 0)
 
@@ -46,6 +54,12 @@ def calls(harness, route="POST /negotiations"):
 def close(harness, path, status=404, body="json", **options):
     options = {"method": "GET", **options}
     harness.world.sandbox.fault("withdrawn", path=path, status=status, body=body, **options)
+
+
+def read_negotiations_now(harness):
+    harness.connection.execute(
+        "UPDATE accounts SET negotiations_due_at = %s", [harness.world.now()]
+    )
 
 
 def run_workers(harness, accepted, *, minutes=20):
@@ -66,10 +80,13 @@ def test_closed_applying_is_tried_once_and_handed_off(harness, status, body):
     assert {(row.state, row.reason) for row in rows} == {("handoff", "hh_closed")}
     assert all(row.link and row.letter for row in rows)
     assert calls(harness) - before == 1
-    assert tokens(harness) >= 19
-    held = access(harness)
-    assert (held.state, held.reason) == ("closed", "applying_closed")
-    assert timedelta(hours=23) < held.until - harness.world.now() <= timedelta(days=1)
+    assert tokens(harness) == 20, "the token of the refused call is given back"
+    assert access(harness).state == "ok", "nothing else is closed"
+    found = method(harness)
+    expected = ("account", "forbidden") if status == 403 else ("service", "no_such_method")
+    assert (found.scope, found.decisive.reason) == expected
+    pause = found.decisive.probe_at - harness.world.now()
+    assert timedelta(hours=23) < pause <= timedelta(days=1)
 
 
 def test_closed_applying_hands_off_without_waiting_for_tokens(harness):
@@ -94,7 +111,8 @@ def test_closed_applying_leaves_resumes_open(harness):
     run_workers(harness, [harness.submit(publish(harness))], minutes=2)
     listed = resumes.list_resumes(harness.person, harness.context)
     assert listed.items
-    assert access(harness).state == "closed", "a successful read does not reopen applying"
+    assert method(harness).state == "closed", "a successful read does not reopen applying"
+    assert method(harness, "resumes_read").state == "open"
 
 
 def test_closed_applying_is_retried_with_growing_delays(harness):
@@ -107,7 +125,7 @@ def test_closed_applying_is_retried_with_growing_delays(harness):
         rows = run_workers(harness, accepted, minutes=5)
         assert {row.state for row in rows} == {"handoff"}
         assert calls(harness) - before == 1
-        pause = access(harness).until - harness.world.now()
+        pause = method(harness).decisive.probe_at - harness.world.now()
         assert timedelta(days=2 * days) - timedelta(hours=1) < pause <= timedelta(days=2 * days)
 
 
@@ -120,39 +138,65 @@ def test_reopened_applying_is_found_by_the_next_application(harness):
     second = harness.submit(publish(harness))
     (row,) = run_workers(harness, [second], minutes=2)
     assert row.state == "submitted"
-    held = access(harness)
-    assert (held.state, held.tries) == ("ok", 0)
+    found = method(harness)
+    assert (found.state, found.service.state, found.service.probes) == ("open", "open", 0)
     assert harness.row(first).state == "handoff", "a handed-off application stays with the person"
 
 
-@pytest.mark.parametrize("path", ["/resumes/mine", "/negotiations"])
 @pytest.mark.parametrize(("status", "body"), [(404, "html"), (405, "json"), (403, "empty")])
-def test_closed_reading_hands_off_without_a_post(harness, path, status, body):
+def test_closed_resumes_hand_off_without_a_post(harness, status, body):
     accepted = [harness.submit(publish(harness)) for _ in range(2)]
-    harness.connection.execute(
-        "UPDATE accounts SET negotiations_due_at = %s", [harness.world.now()]
-    )
-    close(harness, path, status, body)
-    before = calls(harness)
+    close(harness, "/resumes/mine", status, body)
+    before, read = calls(harness), calls(harness, "GET /resumes/mine")
     rows = run_workers(harness, accepted, minutes=3)
     assert {(row.state, row.reason) for row in rows} == {("handoff", "hh_closed")}
     assert calls(harness) == before
+    assert calls(harness, "GET /resumes/mine") - read == 1
     assert tokens(harness) == 20
-    assert (access(harness).state, access(harness).reason) == ("closed", "forbidden")
+    assert access(harness).state == "ok"
+    assert method(harness, "resumes_read").state == "closed"
+
+
+def test_closed_resumes_leave_applying_with_a_named_resume_open(harness):
+    listed = resumes.list_resumes(harness.person, harness.context)
+    close(harness, "/resumes/mine", 405)
+    run_workers(harness, [harness.submit(publish(harness))], minutes=1)
+    accepted = harness.submit(publish(harness), hh_resume_id=listed.items[0].id)
+    (row,) = run_workers(harness, [accepted], minutes=1)
+    assert (row.state, row.resume_reason) == ("submitted", "asked_for")
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, "html"), (405, "json"), (403, "empty")])
+def test_closed_negotiations_leave_applying_open(harness, status, body):
+    accepted = [harness.submit(publish(harness)) for _ in range(2)]
+    read_negotiations_now(harness)
+    close(harness, "/negotiations", status, body)
+    before = calls(harness, "GET /negotiations")
+    rows = run_workers(harness, accepted, minutes=30)
+    assert {row.state for row in rows} == {"submitted"}
+    assert calls(harness, "GET /negotiations") - before == 1
+    shown = account_status.show_account(harness.person, harness.context)
+    assert [each.method for each in shown.methods if each.state == "closed"] == ["negotiations"]
+    assert shown.counters is not None
+    assert shown.counters.resumes_count >= 1
+    limits = status_module.read_status(
+        harness.person, connection=harness.connection, now=harness.world.now()
+    )
+    assert (limits.can_apply, limits.by_hand) == (True, "confirmed")
+    listed = commands.list_applications(ApplicationQuery(), harness.person, harness.context)
+    assert {tuple(item.unknowable) for item in listed.items} == {("viewed", "hh_state")}
 
 
 def test_reopened_reading_is_found_by_the_sweeper(harness):
-    harness.connection.execute(
-        "UPDATE accounts SET negotiations_due_at = %s", [harness.world.now()]
-    )
+    read_negotiations_now(harness)
     close(harness, "/negotiations")
     harness.run()
-    assert access(harness).state == "closed"
+    assert method(harness, "negotiations").state == "closed"
     harness.world.sandbox.control("DELETE", "/faults")
     harness.world.sandbox.advance(DAY + 1)
     assert harness.sweep().rung == 1
     harness.run()
-    assert access(harness).state == "ok"
+    assert method(harness, "negotiations").state == "open"
 
 
 def test_lost_response_without_negotiations_is_handed_off(harness):

@@ -728,7 +728,6 @@ def test_login_restores_access_but_keeps_a_limit(core, session_id):
     for state, access_until, after in (
         ("reauth_required", None, "ok"),
         ("captcha", None, "ok"),
-        ("closed", "2100-01-01", "ok"),
         ("limited_until", "2100-01-01", "limited_until"),
     ):
         core.rows("UPDATE accounts SET access_state = %s, access_until = %s", state, access_until)

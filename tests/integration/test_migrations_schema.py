@@ -189,6 +189,8 @@ CONTRACT = {
         "negotiations_due_at": "timestamp with time zone",
         "negotiations_interval_s": "integer",
         "broadcast_seq": "bigint not null default 0",
+        "hh_counters": "jsonb",
+        "hh_counters_at": "timestamp with time zone",
     },
     "search_answers": {
         "hash": "bytea not null",

@@ -190,7 +190,7 @@ def test_token_selects_its_user_and_refuses_others(core):
     assert call(core, STATUS, jwt=jwt, secret=None).status == 401
 
 
-@pytest.mark.parametrize("access", ["reauth_required", "captcha", "closed", "limited_until"])
+@pytest.mark.parametrize("access", ["reauth_required", "captcha", "limited_until"])
 def test_access_state_other_than_ok_prevents_applying(core, access):
     user_id, _ = core.log_in()
     until = core.now() + timedelta(hours=1)

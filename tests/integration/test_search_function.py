@@ -15,10 +15,13 @@ from ullgetthejob.vacancies import search
 
 
 def test_health_reports_up_and_down(function, monkeypatch):
-    assert function("health") == (200, {"status": "ok", "db": "up"})
+    status, body = function("health")
+    assert (status, body["status"], body["db"]) == (200, "ok", "up")
+    assert {each["state"] for each in body["hh_methods"]} <= {"open", "closed", "unknown"}
+    assert {each["account"] for each in body["hh_methods"]} == {"unknown"}, "nothing of a person"
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@127.0.0.1:9/d")
     postgres.close()
-    assert function("health") == (503, {"status": "unavailable", "db": "down"})
+    assert function("health") == (503, {"status": "unavailable", "db": "down", "hh_methods": []})
 
 
 def test_sample_search_is_answered_and_stored(function, hh_sandbox, database_url):

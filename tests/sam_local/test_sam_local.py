@@ -54,7 +54,7 @@ def test_migrator_goes_down_and_up_again(sam: Sam) -> None:
 
 def test_health_sees_the_database(sam: Sam) -> None:
     answer = sam.invoke("HealthFunction", sample("health", sam))
-    assert body(answer) == {"status": "ok", "db": "up"}
+    assert body(answer).items() >= {"status": "ok", "db": "up"}.items()
 
 
 def test_search_returns_jobs_that_can_be_read_in_full(sam: Sam) -> None:
@@ -111,7 +111,8 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 def test_api_serves_every_route(api: httpx.Client, sam: Sam) -> None:
     secret = {"X-Core-Secret": sam.secret}
     health = api.get("/api/v1/system/health")
-    assert (health.status_code, health.json()) == (200, {"status": "ok", "db": "up"})
+    assert health.status_code == 200
+    assert health.json().items() >= {"status": "ok", "db": "up"}.items()
 
     wanted = json.loads(sample("search", sam)["body"])
     search = api.post("/api/jobs/search", json=wanted, headers=secret)

@@ -513,7 +513,7 @@ def test_resume_is_changed_and_published():
 def test_write_to_an_unknown_resume_is_not_found():
     hh = hh_client.Hh(lambda request: error_body(404, type="not_found"))
     tokens = hh_client.Tokens()
-    for resume_id, calls in (("0a", 3), ("../me", 0)):
+    for resume_id, calls in (("0a", 4), ("../me", 0)):  # creating looks whether the source exists
         hh.requests.clear()
         with pytest.raises(errors.HHResumeNotFound):
             hh.client.create_resume(tokens, {}, source_resume_id=resume_id)
@@ -522,6 +522,20 @@ def test_write_to_an_unknown_resume_is_not_found():
         with pytest.raises(errors.HHResumeNotFound):
             hh.client.publish_resume(tokens, resume_id)
         assert len(hh.requests) == calls
+
+
+def test_creating_a_copy_of_an_existing_resume_is_not_found_only_without_the_method():
+    def respond(request):
+        return (
+            httpx.Response(200, json={"id": "0a"})
+            if request.method == "GET"
+            else (error_body(404, type="not_found"))
+        )
+
+    hh = hh_client.Hh(respond)
+    with pytest.raises(errors.HHForbidden) as raised:
+        hh.client.create_resume(hh_client.Tokens(), {}, source_resume_id="0a")
+    assert (raised.value.closed_method, raised.value.is_missing) == ("resumes_write", True)
 
 
 @pytest.mark.parametrize("is_available", [True, False])

@@ -48,7 +48,8 @@ def test_withdrawn_method_is_forbidden_and_did_not_act(method, status, kind):
     error, hh = raised_by(method, refusal(status, kind))
     assert type(error) is errors.HHForbidden
     assert f"{error.method} {error.path}" == method
-    assert error.closes_applying is (method == "POST /negotiations")
+    assert error.is_missing
+    assert (error.closed_method == "apply") is (method == "POST /negotiations")
     assert not error.may_have_acted
     assert hh.pacer.pauses == [], "other calls are not paused"
 
@@ -132,8 +133,10 @@ def test_vacancy_is_gone_only_by_hh_rus_own_json(status, body, expected):
     assert type(raised.value) is expected
 
 
-def test_force_exchange_limit_is_busy():
+def test_exchange_limit_pauses_exchanges_alone():
     answer = {"error": "invalid_grant", "error_description": "force exchange limit exceeded"}
-    error, _ = raised_by("POST /token", httpx.Response(400, json=answer))
-    assert type(error) is errors.HHBusy
+    error, hh = raised_by("POST /token", httpx.Response(400, json=answer))
+    assert type(error) is errors.HHExchangesLimited
     assert error.retry_after_s == 300
+    assert hh.pacer.pauses == [], "other calls go on"
+    assert hh.exchange_pacer.pauses == [("exchanges_limited", 300)]

@@ -38,8 +38,13 @@ COUNT_OVERDUE_APPLICATIONS = """
       AND state IN ('queued', 'preparing', 'waiting_quota', 'submitting', 'uncertain')
 """
 SELECT_ACCOUNTS_WITHOUT_ACCESS = """
-    SELECT id, access_state, access_reason FROM accounts WHERE access_state <> 'ok'
+    SELECT id, access_state, access_reason FROM accounts WHERE access_state NOT IN ('ok', 'closed')
     ORDER BY access_changed_at DESC LIMIT 20
+"""
+SELECT_CLOSED_METHODS = """
+    SELECT method, reason, probe_at, account_id IS NULL AS for_all, count(*) AS holders
+    FROM hh_method_access WHERE state = 'closed'
+    GROUP BY method, reason, probe_at, for_all ORDER BY for_all DESC, method LIMIT 20
 """
 STEPS = {
     "reauth_required": "The person connects again at /dev/connect.",
@@ -97,6 +102,7 @@ async def _read_database(system: System, problems: list[Problem]) -> dict[str, A
         "all": (COUNT_ALL, None),
         "overdue": (COUNT_OVERDUE_APPLICATIONS, {"before": now - OVERDUE}),
         "access": (SELECT_ACCOUNTS_WITHOUT_ACCESS, None),
+        "closed": (SELECT_CLOSED_METHODS, None),
     }
     try:
         found = await system.select_each(statements)
@@ -113,6 +119,11 @@ async def _read_database(system: System, problems: list[Problem]) -> dict[str, A
         what = f"A person's access to hh.ru is {state}"
         href = f"{PATH}/people/{account['id']}"
         problems.append(Problem(what, STEPS.get(state, "Look at the person."), href, "warn"))
+    for closed in found["closed"]:
+        whom = "everybody" if closed["for_all"] else f"{number(closed['holders'])} people"
+        what = f"hh.ru keeps {closed['method']} closed to {whom} ({closed['reason']})"
+        step = f"Core calls it once at {closed['probe_at']:%d %b %H:%M}; docs/hh-access.md."
+        problems.append(Problem(what, step, f"{PATH}/people", "warn"))
     return {"states": found["states"], "all": found["all"][0]}
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SELECT_PEOPLE = """
     SELECT a.id, a.access_state, a.access_reason, a.access_until, a.created_at, a.last_event_seq,
+           (SELECT string_agg(DISTINCT m.method, ', ' ORDER BY m.method) FROM hh_method_access m
+            WHERE m.state = 'closed' AND (m.account_id IS NULL OR m.account_id = a.id)) AS closed,
            (SELECT count(*) FROM users u WHERE u.account_id = a.id) AS sessions,
            (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
            (SELECT count(*) FROM campaigns c WHERE c.account_id = a.id) AS campaigns,
@@ -63,9 +65,26 @@ SELECT_APPLICATIONS = """
            resume_reason, submitted_at, created_at
     FROM application_ledger WHERE account_id = %(account_id)s ORDER BY updated_at DESC LIMIT 2000
 """
+# For the account, and for all accounts.
+SELECT_METHODS = """
+    SELECT method, CASE WHEN account_id IS NULL THEN 'all' ELSE 'account' END AS held_for, state,
+           reason, since, confirmed_at, probe_at, probes
+    FROM hh_method_access WHERE account_id IS NULL OR account_id = %(account_id)s
+"""
+METHODS = (
+    Column("method", "Method of hh.ru"),
+    Column("held_for", "For"),
+    Column("state", "State", "badge"),
+    Column("reason", "Reason"),
+    Column("since", "Since", "time"),
+    Column("confirmed_at", "Last answer", "time"),
+    Column("probe_at", "Next probe", "time"),
+    Column("probes", "Refusals in a row", "int"),
+)
 PEOPLE = (
     Column("id", "Account", "code"),
     Column("access", "Access", "badge"),
+    Column("closed", "Closed to Core"),
     Column("tokens", "Tokens", "int"),
     Column("next_token", "Next token in", "age"),
     Column("today", "In 24 h, of 200", "int"),
@@ -170,6 +189,8 @@ def current_access(account: Mapping[str, Any], now: datetime) -> str:
     until = account["access_until"]
     if account["access_state"] == "limited_until" and until is not None and until <= now:
         return "ok"
+    if account["access_state"] == "closed":  # by an earlier release: methods have their own states
+        return "ok"
     return str(account["access_state"])
 
 
@@ -187,6 +208,7 @@ async def _read_person(
             "runs": (SELECT_RUNS, values),
             "campaigns": (SELECT_CAMPAIGNS, values),
             "applications": (SELECT_APPLICATIONS, values),
+            "methods": (SELECT_METHODS, values),
         }
     )
     for application in found["applications"]:
@@ -217,6 +239,7 @@ async def _read_person(
                 *("applications", "Applications", APPLICATIONS, found["applications"], query),
                 sort="-updated_at",
             ),
+            table("methods", "Methods of hh.ru", METHODS, found["methods"], query, sort="method"),
             table(
                 "campaigns", "Campaigns", CAMPAIGNS, found["campaigns"], query, sort="-created_at"
             ),

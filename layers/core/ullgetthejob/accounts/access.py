@@ -5,12 +5,10 @@
     captcha           hh.ru wants a captcha solved: the person follows the link; Core retries after
                       ten minutes, then after twice as long each time
     limited_until     hh.ru accepts no more applications before a given time
-    closed            hh.ru keeps a method closed to Core; retried a day later, then after twice as
-                      long each time. Where only applying is closed, everything else continues
 
 The state results from every call to hh.ru on the account's behalf (:mod:`.hh_calls`) and is stored
-in the account's row (:mod:`.access_changes`). In captcha, closed and reauth_required, hh.ru is not
-called.
+in the account's row (:mod:`.access_changes`). In captcha and reauth_required, hh.ru is not called.
+A method that hh.ru keeps closed to Core has a state of its own (:mod:`ullgetthejob.hh.methods`).
 """
 
 from __future__ import annotations
@@ -23,29 +21,23 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.platform.errors import NeedsPerson
 
-State = Literal["ok", "reauth_required", "captcha", "limited_until", "closed"]
-Action = Literal["none", "log_in", "solve_captcha", "wait", "use_hh"]
+State = Literal["ok", "reauth_required", "captcha", "limited_until"]
+Action = Literal["none", "log_in", "solve_captcha", "wait"]
 
-# How long a state lasts before it is retried: the first time, and at most.
-PAUSES: dict[State, tuple[timedelta, timedelta]] = {
-    "captcha": (timedelta(minutes=10), timedelta(hours=12)),
-    "closed": (timedelta(days=1), timedelta(days=32)),
-}
-APPLYING_CLOSED = "applying_closed"  # the reason when only POST /negotiations is closed
+# How long a captcha is waited for before hh.ru is called again: the first time, and at most.
+CAPTCHA_PAUSE = (timedelta(minutes=10), timedelta(hours=12))
 
 ACTIONS: dict[State, Action] = {
     "ok": "none",
     "reauth_required": "log_in",
     "captcha": "solve_captcha",
     "limited_until": "wait",
-    "closed": "use_hh",
 }
 MESSAGES: dict[State, str] = {
     "ok": "hh.ru works for this account",
     "reauth_required": "log in at hh.ru again",
     "captcha": "open the link and solve hh.ru's captcha; Core then continues by itself",
     "limited_until": "hh.ru accepts no more applications for now; Core continues by itself",
-    "closed": "hh.ru keeps this closed to Core: do it on hh.ru yourself",
 }
 # Messages that are more specific than the state's own, by the reason of hh.ru's refusal.
 REASONS: dict[str, str] = {
@@ -55,18 +47,19 @@ REASONS: dict[str, str] = {
     "account_not_found": "hh.ru no longer knows this account: log in with another",
     "password_invalidated": "set a new password at hh.ru, then log in again",
     "login_not_verified": "confirm your e-mail or phone at hh.ru, then log in again",
-    APPLYING_CLOSED: "hh.ru does not let Core apply at the moment: apply on hh.ru yourself",
 }
 CODES: dict[State, str] = {
     "reauth_required": "reauth_required",
     "captcha": "hh_captcha",
     "limited_until": "hh_limited",
-    "closed": "hh_closed",
 }
 
+# Earlier releases stored "closed" for an account, for which methods have states of their own now.
+# While one still runs beside this release, such a row is read as in order.
+_CLOSED_BEFORE = "closed"
+IN_ORDER = f"access_state IN ('ok', 'limited_until', '{_CLOSED_BEFORE}')"
 # What require() checks, as SQL over a row of ``accounts``.
-READABLE = f"""(access_state IN ('ok', 'limited_until') OR access_until <= %(now)s
-    OR access_reason = '{APPLYING_CLOSED}')"""
+READABLE = f"({IN_ORDER} OR access_until <= %(now)s)"
 
 
 @dataclass(frozen=True)
@@ -84,6 +77,8 @@ class Access:
     @classmethod
     def of(cls, row: dict[str, Any]) -> Access:
         """Return the access state of a row of ``accounts``."""
+        if row["access_state"] == _CLOSED_BEFORE:
+            return cls("ok", None, row["access_changed_at"])
         return cls(
             state=row["access_state"],
             reason=row["access_reason"],
@@ -100,9 +95,9 @@ class Access:
             return Access("ok", None, self.until)
         return self
 
-    def retry_at(self, state: State, *, now: datetime) -> datetime:
-        """Return when *state*, which begins at *now*, is retried: later each time."""
-        first, most = PAUSES[state]
+    def retry_captcha_at(self, now: datetime) -> datetime:
+        """Return when hh.ru is called again after a captcha at *now*: later each time."""
+        first, most = CAPTCHA_PAUSE
         doubled: timedelta = first * 2 ** min(self.tries, 16)
         return now + min(doubled, most)
 
@@ -137,25 +132,17 @@ def to_answer(access: Access) -> AccessAnswer:
     )
 
 
-def require(access: Access, *, now: datetime, applying: bool = False) -> None:
+def require(access: Access, *, now: datetime) -> None:
     """Raise :class:`NeedsPerson` if hh.ru cannot be called for this account at *now*.
 
-    Neither a limit on applications nor closed applying prevents reading.
+    A limit on applications does not prevent reading.
     """
     current = access.at(now)
     if current.state in ("ok", "limited_until"):
         return
-    if current.reason == APPLYING_CLOSED and not applying:
-        return
     if current.state == "captcha" and current.until is not None and current.until <= now:
         return  # only hh.ru knows whether it was solved
     raise needs_person(current)
-
-
-def is_applying_closed(access: Access, *, now: datetime) -> bool:
-    """Return whether hh.ru keeps applying closed to Core at *now*: what is accepted is handed off,
-    which neither a token nor the daily limit has to allow."""
-    return access.at(now).state == "closed"
 
 
 def needs_person(access: Access) -> NeedsPerson:

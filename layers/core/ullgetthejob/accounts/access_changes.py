@@ -1,4 +1,4 @@
-"""Storing an account's access state, with an ``account.updated`` event for its sockets.
+"""Storing an account's access state, and announcing changes with ``account.updated`` events.
 
 Separate from :mod:`.access`, which every function imports: storing a state also sends a wake-up.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ullgetthejob.accounts import method_status
 from ullgetthejob.accounts.access import Access, State, to_answer
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.telemetry import count
@@ -93,3 +94,17 @@ def change_access(
         if state != "ok":
             count("AccessLost")
     return access
+
+
+def publish_methods(account_id: UUID, *, connection: Connection, now: datetime) -> None:
+    """Append an ``account.updated`` event with the access state and the methods that are closed to
+    the account."""
+    row = connection.execute(SELECT_ACCOUNT_ACCESS, {"account_id": account_id}).fetchone()
+    if row is None:
+        return
+    methods = method_status.list_methods(account_id, connection=connection)
+    payload = to_answer(Access.of(row).at(now)).model_dump(mode="json")
+    payload["closed_methods"] = [
+        method.model_dump(mode="json") for method in methods if method.state == "closed"
+    ]
+    event_log.append(account_id, "account.updated", payload, connection=connection, now=now)

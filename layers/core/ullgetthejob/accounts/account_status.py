@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import access, access_changes, audit
+from ullgetthejob.accounts import access, access_changes, audit, hh_counters, method_status
 from ullgetthejob.accounts.access import Access, AccessAnswer
+from ullgetthejob.accounts.hh_counters import Counters
+from ullgetthejob.accounts.method_status import MethodAnswer
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
 
@@ -24,11 +24,15 @@ class AccountAnswer(BaseModel):
     account_id: UUID | None
     connected: bool
     access: AccessAnswer
+    methods: list[MethodAnswer] = Field(description="what hh.ru lets Core do for the account")
+    counters: Counters | None = Field(
+        description="where hh.ru lets Core read no negotiations: what it still tells of them"
+    )
 
 
-def show_account(person: Person, *, now: datetime) -> AccountAnswer:
-    """Return the account as it is at *now*."""
-    return _answer(person, person.access.at(now))
+def show_account(person: Person, context: Context) -> AccountAnswer:
+    """Return the account as it is now."""
+    return _answer(person, person.access.at(context.now()), context)
 
 
 def resume_access(person: Person, context: Context) -> AccountAnswer:
@@ -36,12 +40,12 @@ def resume_access(person: Person, context: Context) -> AccountAnswer:
     to hh.ru shows whether it was solved.
 
     A state that has ended already is no error. Raises :class:`NeedsPerson` for one that only a
-    login or hh.ru can end.
+    login can end.
     """
     context = context.with_fixed_time()
     now = context.now()
     current = person.access.at(now)
-    if current.state in ("reauth_required", "closed"):
+    if current.state == "reauth_required":
         raise access.needs_person(current)
     if current.state == "captcha" and person.account_id is not None:
         with context.connection.transaction():
@@ -55,13 +59,16 @@ def resume_access(person: Person, context: Context) -> AccountAnswer:
                 user_id=person.user_id,
                 account_id=person.account_id,
             )
-    return _answer(person, current)
+    return _answer(person, current, context)
 
 
-def _answer(person: Person, current: Access) -> AccountAnswer:
+def _answer(person: Person, current: Access, context: Context) -> AccountAnswer:
+    connection = context.connection
     return AccountAnswer(
         user_id=person.user_id,
         account_id=person.account_id,
         connected=person.connected,
         access=access.to_answer(current),
+        methods=method_status.list_methods(person.account_id, connection=connection),
+        counters=hh_counters.read(person.account_id, connection=connection),
     )

@@ -32,6 +32,7 @@ from ullgetthejob.accounts import (
 )
 from ullgetthejob.accounts.login_refusals import refusal
 from ullgetthejob.accounts.token_refresh import Tokens, TokensAnswer
+from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import (
     HHError,
     HHForbidden,
@@ -251,7 +252,9 @@ class _Callback:
     def _read_hh_user_id(self, pair: TokenPair) -> str:
         """Return the id of hh.ru's user. Refuses the login of a user who is no applicant."""
         try:
-            me = self._hh.me(pair.access_token)
+            me = method_access.call_as_service(
+                "me", lambda: self._hh.me(pair.access_token), self._context
+            )
         except HHForbidden:
             self._revoke(pair)
             self._refuse("hh_closed")

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ullgetthejob.accounts import audit, hh_calls
+from ullgetthejob.accounts import audit, hh_calls, method_status
 from ullgetthejob.accounts.access import State
+from ullgetthejob.accounts.method_status import MethodAnswer
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
 
@@ -22,12 +21,14 @@ class Status(BaseModel):
 
     *access*: see ``GET /api/accounts/{user_id}``. *link*: where the person resolves it (hh.ru's
     captcha). *message*: what to do, for people; ``None`` while there is nothing to do.
+    *closed_methods*: what hh.ru does not let Core do, each with what the person does instead.
     """
 
     connected: bool
     access: State
     link: str | None
     message: str | None
+    closed_methods: list[MethodAnswer]
 
 
 class ResumeItem(BaseModel):
@@ -90,14 +91,16 @@ class ResumeAnswer(BaseModel):
     resume: Resume
 
 
-def show_status(person: Person, *, now: datetime) -> Status:
-    """Return the person's connection as Core knows it at *now*, without asking hh.ru."""
-    current = person.access.at(now)
+def show_status(person: Person, context: Context) -> Status:
+    """Return the person's connection as Core knows it now, without asking hh.ru."""
+    current = person.access.at(context.now())
+    methods = method_status.list_methods(person.account_id, connection=context.connection)
     return Status(
         connected=person.connected,
         access=current.state,
         link=current.captcha_url,
         message=None if current.state == "ok" else current.message,
+        closed_methods=[method for method in methods if method.state == "closed"],
     )
 
 
@@ -108,7 +111,7 @@ def list_resumes(person: Person, context: Context) -> Resumes:
     with audit.recorded(
         "resumes.list", context, user_id=person.user_id, account_id=person.account_id
     ):
-        items = hh_calls.call_as_account(person, context.hh.resumes, context)
+        items = hh_calls.call_as_account(person, "resumes_read", context.hh.resumes, context)
     return Resumes(items=[ResumeItem.model_validate({"title": None, **item}) for item in items])
 
 
@@ -120,7 +123,10 @@ def read_resume(resume_id: str, person: Person, context: Context) -> ResumeAnswe
         "resumes.read", context, user_id=person.user_id, account_id=person.account_id
     ):
         resume = hh_calls.call_as_account(
-            person, lambda token: context.hh.resume(token, resume_id), context
+            person,
+            "resumes_read",
+            lambda token: context.hh.resume(token, resume_id),
+            context,
         )
     return ResumeAnswer(resume=_for_import(resume))
 

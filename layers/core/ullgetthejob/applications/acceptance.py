@@ -17,15 +17,16 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ullgetthejob.accounts import access, audit
+from ullgetthejob.accounts import audit, method_status
 from ullgetthejob.applications import (
     application_states,
+    applying,
     deferral,
     ledger,
     projection,
     resume_creation,
 )
-from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.applications.application import COLUMNS, Application, vacancy_url
 from ullgetthejob.filters import evaluation
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.hh import resume_fields
@@ -51,6 +52,17 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 PHONE = re.compile(r"\+?7[0-9]{10}")
 SPACING = re.compile(r"[\s()-]")
 
+# What an answer says of a state; of all others it says "processing".
+STATUSES: dict[application_states.State, Literal["waiting_quota", "refused", "handoff"]] = {
+    "waiting_quota": "waiting_quota",
+    "refused": "refused",
+    "handoff": "handoff",
+}
+MESSAGES: dict[application_states.State, str] = {
+    "waiting_quota": "the application is sent when the limits allow it",
+    "refused": "the application is not sent",
+    "handoff": "hh.ru leaves the last step to you: apply at the link, then confirm it",
+}
 SELECT_IDEMPOTENCY_KEY = (
     "SELECT request_hash, ledger_id FROM application_keys WHERE (account_id, key) = (%s, %s)"
 )
@@ -61,10 +73,11 @@ INSERT_IDEMPOTENCY_KEY = """
 INSERT_APPLICATION = f"""
     INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, reason, due_at,
                                     expires_at, letter, wanted_resume_id, created_at, updated_at,
-                                    workflow_id, queue_item_id, new_resume, trace_id, repost)
+                                    workflow_id, queue_item_id, new_resume, trace_id, repost, link)
     VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(reason)s, %(due_at)s,
             %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
-            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb, %(trace_id)s, %(repost)s)
+            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb, %(trace_id)s, %(repost)s,
+            %(link)s)
     ON CONFLICT (account_id, vacancy_id) DO NOTHING
     RETURNING {COLUMNS}
 """  # noqa: S608
@@ -143,16 +156,18 @@ class SubmitBody(BaseModel):
 class Submitted(BaseModel):
     """An application that was accepted, now or before. ``refused``: it is not sent; *reason* says
     why (``filtered_…``: a rule of the person's own), and ``retry`` evaluates the rules again.
+    ``handoff``: hh.ru does not let Core send it; the person does, at *link*, and confirms it.
     *idempotency_key*: the caller's own, else one made of account and vacancy."""
 
     success: Literal[True] = True
-    status: Literal["processing", "waiting_quota", "refused"]
+    status: Literal["processing", "waiting_quota", "refused", "handoff"]
     state: application_states.State
     reason: str | None
     job_id: str
     application_id: UUID
     idempotency_key: str
     next_attempt_at: AwareDatetime | None
+    link: str | None = Field(description="where the person does the last step, if that is left")
     message: str
 
 
@@ -167,7 +182,7 @@ def accept(body: SubmitBody, person: Person, context: Context) -> Submitted:
         person,
         context,
         key=own_key,
-        wait=_next_allowed_at(person, connection=context.connection, now=now),
+        wait=_next_allowed_at(body, person, connection=context.connection, now=now),
     )
     if application.due_at is not None and application.due_at <= now:
         queues.notify(ledger.QUEUE, {"account_id": str(person.account_id)})
@@ -187,7 +202,9 @@ def create_application(
     """Return the application's row of the ledger, and whether it is new; the submitter is not
     notified.
 
-    *key*: the caller's own, if it has one. *wait*: when the limits let it be sent, if not at once.
+    Where hh.ru does not let Core apply, and the filters certainly keep the vacancy, the application
+    is handed off at once. *key*: the caller's own, if it has one. *wait*: when the limits let it be
+    sent, if not at once.
     *workflow_id*, *queue_item_id*: the campaign that it is part of, and its item. Raises as
     :func:`accept` does.
     """
@@ -195,6 +212,7 @@ def create_application(
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
     held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
+    is_handed_off = held is None and _is_handed_off(body, person, connection=connection, now=now)
     values = {
         "account_id": person.account,
         "user_id": person.user_id,
@@ -204,7 +222,7 @@ def create_application(
         "trace_id": tracing.trace_id(),
         "now": now,
         "utc": now.replace(tzinfo=None),
-        **_initial_values(body, wait, held, now),
+        **_initial_values(body, wait, held, now, is_handed_off=is_handed_off),
     }
     with connection.transaction():
         application, outcome = _insert(values, connection=connection)
@@ -223,13 +241,37 @@ def create_application(
     return application, is_new
 
 
+def _is_handed_off(
+    body: SubmitBody, person: Person, *, connection: Connection, now: datetime
+) -> bool:
+    """Return whether the application is handed off without another look at it. Where its vacancy is
+    not known enough for the filters, the submitter looks first."""
+    return applying.is_closed(
+        person.account, wanted_resume_id=body.resume_id, connection=connection, now=now
+    ) and evaluation.keeps_stored(
+        person.account,
+        body.job_external_id,
+        repost=body.repost,
+        connection=connection,
+        now=now,
+    )
+
+
 def _initial_values(
-    body: SubmitBody, wait: datetime | None, held: Held | None, now: datetime
+    body: SubmitBody,
+    wait: datetime | None,
+    held: Held | None,
+    now: datetime,
+    *,
+    is_handed_off: bool,
 ) -> dict[str, Any]:
     """Return what the row has of the request, and the state in which it is inserted."""
     state: application_states.State = "queued" if wait is None else "waiting_quota"
+    reason = None
     if held is not None:
-        state = held.state
+        state, reason = held.state, held.reason
+    elif is_handed_off:
+        state, reason, wait = "handoff", method_status.CLOSED_CODE, None
     is_final = application_states.is_final(state)
     return {
         "vacancy_id": body.job_external_id,
@@ -239,7 +281,8 @@ def _initial_values(
         "request_hash": _request_hash(body),
         "state": state,
         "status": projection.PROJECTED_STATUS[state],
-        "reason": held.reason if held else None,
+        "reason": reason,
+        "link": vacancy_url(body.job_external_id) if is_handed_off else None,
         "due_at": None if held else wait or now,
         "expires_at": (wait or now) + ledger.APPLICATION_TTL,
         "new_resume": None if is_final else resume_creation.to_stored(body.new_resume),
@@ -283,12 +326,16 @@ def _insert(
     return application, "accepted"
 
 
-def _next_allowed_at(person: Person, *, connection: Connection, now: datetime) -> datetime | None:
+def _next_allowed_at(
+    body: SubmitBody, person: Person, *, connection: Connection, now: datetime
+) -> datetime | None:
     """Return when the application may be sent, if not now. An estimate for the answer: the
     submitter decides."""
     if person.account_id is None:
         return None
-    if access.is_applying_closed(person.access, now=now):
+    if applying.is_closed(
+        person.account_id, wanted_resume_id=body.resume_id, connection=connection, now=now
+    ):
         return None  # it is handed off, which no limit delays
     try:
         allowed_at = availability.next_allowed_at(
@@ -303,23 +350,18 @@ def _next_allowed_at(person: Person, *, connection: Connection, now: datetime) -
 
 
 def _answer(application: Application, key: str) -> Submitted:
-    waits = application.state == "waiting_quota"
-    refused = application.state == "refused"
+    state = application.state
+    waits = state == "waiting_quota"
     return Submitted(
-        status="waiting_quota" if waits else "refused" if refused else "processing",
-        state=application.state,
+        status=STATUSES.get(state, "processing"),
+        state=state,
         reason=application.reason,
         job_id=application.vacancy_id,
         application_id=application.id,
         idempotency_key=key,
         next_attempt_at=application.due_at if waits else None,
-        message=(
-            "the application is sent when the limits allow it"
-            if waits
-            else "the application is not sent"
-            if refused
-            else "accepted"
-        ),
+        link=application.link if state in application_states.NEEDS_PERSON else None,
+        message=MESSAGES.get(state, "accepted"),
     )
 
 

@@ -55,3 +55,8 @@ class Application:
     trace_id: UUID | None
     # What its person said about applying to another posting of a job; None: the account's rules.
     repost: RepostPolicy | None
+
+
+def vacancy_url(vacancy_id: str) -> str:
+    """Return the address of the vacancy's page at hh.ru."""
+    return f"https://hh.ru/vacancy/{vacancy_id}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
@@ -11,6 +11,7 @@ from ullgetthejob.accounts import access, audit
 from ullgetthejob.applications import application_states, attempts, ledger
 from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.filters import models, store
+from ullgetthejob.hh import method_access
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
@@ -52,6 +53,9 @@ UPDATE_APPLICATION_REPOST = f"""
 """  # noqa: S608
 # The person made it on hh.ru.
 UPDATE_APPLICATION_BY_HAND = "UPDATE application_ledger SET by_hand = true WHERE id = %(id)s"
+
+
+Unknowable = Literal["sent", "viewed", "hh_state"]
 
 
 class ApplicationQuery(BaseModel):
@@ -108,6 +112,10 @@ class ApplicationAnswer(BaseModel):
     by_hand: bool
     hh_state: str | None = Field(description="of the negotiation at hh.ru, as it was last read")
     viewed: bool = Field(description="whether the employer has looked")
+    unknowable: list[Unknowable] = Field(
+        description="what Core cannot know of it, since hh.ru lets it read no negotiations: "
+        "whether it was sent (until it is confirmed) or viewed, and what the employer answered"
+    )
     created_at: AwareDatetime
     repost: models.RepostPolicy | None = Field(
         description="whether to apply to another posting of a job; null: as the filters say"
@@ -146,8 +154,9 @@ def list_applications(query: ApplicationQuery, person: Person, context: Context)
     }
     rows = context.connection.execute(SELECT_APPLICATIONS, values).fetchall()
     counted = context.connection.execute(COUNT_APPLICATIONS, values).fetchone()
+    is_closed = _is_reading_closed(person, context)
     return Applications(
-        items=[_answer(Application(**row)) for row in rows],
+        items=[_answer(Application(**row), is_closed=is_closed) for row in rows],
         found=counted["found"] if counted else 0,
         page=query.page,
         per_page=query.per_page,
@@ -161,7 +170,7 @@ def read_application(
     account's."""
     application = _find(application_id, person, context.connection)
     history = context.connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
-    answer = _answer(application)
+    answer = _to_answer(application, person, context).application
     answer.history = [HistoryStep(**step) for step in history]
     if application.reason in (models.REPOST, models.FILTERED_REPOST):
         answer.applied_posting = _find_applied_posting(application, context.connection)
@@ -175,7 +184,7 @@ def confirm(application_id: str, person: Person, context: Context) -> Applicatio
     connection, now = context.connection, context.now()
     application = _find(application_id, person, connection)
     if application.state == "submitted":
-        return ApplicationWithHistory(application=_answer(application))
+        return _to_answer(application, person, context)
     if application.state not in ("handoff", "needs_person"):
         raise _wrong_state(application, "confirmed")
     with connection.transaction():
@@ -185,7 +194,7 @@ def confirm(application_id: str, person: Person, context: Context) -> Applicatio
             application, "submitted", connection, now, reason="by_hand", submitted_at=now
         )
         _audit("application.confirm", application, person, context)
-    return ApplicationWithHistory(application=_answer(moved))
+    return _to_answer(moved, person, context)
 
 
 def cancel(application_id: str, person: Person, context: Context) -> ApplicationWithHistory:
@@ -195,13 +204,13 @@ def cancel(application_id: str, person: Person, context: Context) -> Application
     connection, now = context.connection, context.now()
     application = _find(application_id, person, connection)
     if application.state == "cancelled":
-        return ApplicationWithHistory(application=_answer(application))
+        return _to_answer(application, person, context)
     if application.state not in application_states.ALLOWED_SOURCES["cancelled"]:
         raise _wrong_state(application, "cancelled")
     with connection.transaction():
         moved = _transition(application, "cancelled", connection, now)
         _audit("application.cancel", application, person, context)
-    return ApplicationWithHistory(application=_answer(moved))
+    return _to_answer(moved, person, context)
 
 
 def retry(
@@ -222,7 +231,7 @@ def retry(
         if body.repost is not None:
             application = _set_repost(application, body.repost, connection)
         replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
-        return ApplicationWithHistory(application=_answer(replaced or application))
+        return _to_answer(replaced or application, person, context)
     if application.state not in application_states.RETRYABLE:
         raise _wrong_state(application, "tried again")
     letter = new_letter or application.letter
@@ -239,7 +248,14 @@ def retry(
         moved = _transition(application, "queued", connection, now, reason="retried", due_at=now)
         _audit("application.retry", application, person, context)
     queues.notify(ledger.QUEUE, {"account_id": str(application.account_id)})
-    return ApplicationWithHistory(application=_answer(moved))
+    return _to_answer(moved, person, context)
+
+
+def _to_answer(
+    application: Application, person: Person, context: Context
+) -> ApplicationWithHistory:
+    is_closed = _is_reading_closed(person, context)
+    return ApplicationWithHistory(application=_answer(application, is_closed=is_closed))
 
 
 def _find(application_id: str, person: Person, connection: Connection) -> Application:
@@ -319,7 +335,7 @@ def _audit(
     audit.write(action, "ok", context, user_id=person.user_id, account_id=application.account_id)
 
 
-def _answer(application: Application) -> ApplicationAnswer:
+def _answer(application: Application, *, is_closed: bool) -> ApplicationAnswer:
     return ApplicationAnswer(
         application_id=application.id,
         job_id=application.vacancy_id,
@@ -335,6 +351,21 @@ def _answer(application: Application) -> ApplicationAnswer:
         by_hand=application.by_hand,
         hh_state=application.hh_state,
         viewed=application.hh_viewed,
+        unknowable=_list_unknowable(application, is_closed=is_closed),
         created_at=application.created_at,
         repost=application.repost,
+    )
+
+
+def _list_unknowable(application: Application, *, is_closed: bool) -> list[Unknowable]:
+    """Return what Core cannot know of the application. *is_closed*: hh.ru lets it read no
+    negotiations."""
+    if not is_closed or application.state not in ("submitted", "handoff", "uncertain"):
+        return []
+    return ["viewed", "hh_state"] if application.state == "submitted" else [*get_args(Unknowable)]
+
+
+def _is_reading_closed(person: Person, context: Context) -> bool:
+    return method_access.is_closed(
+        "negotiations", person.account_id, connection=context.connection, now=context.now()
     )

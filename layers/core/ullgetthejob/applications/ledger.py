@@ -36,7 +36,8 @@ SELECT_APPLICATION = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)
 # False for an application whose campaign does not run, or whose item was deleted from the queue:
 # it is held back. What was sent already is settled all the same.
 CAMPAIGN_RUNS = """(
-    workflow_id IS NULL OR state IN ('submitting', 'uncertain')
+    application_ledger.workflow_id IS NULL
+    OR application_ledger.state IN ('submitting', 'uncertain')
     OR EXISTS (SELECT FROM campaigns c
                WHERE c.workflow_id = application_ledger.workflow_id AND c.state = 'running')
        AND EXISTS (SELECT FROM application_queue q WHERE q.id = application_ledger.queue_item_id)
@@ -68,11 +69,6 @@ UPDATE_FAILED_CALLS = """
     UPDATE application_ledger SET failed_calls = failed_calls + 1 WHERE id = %(id)s
     RETURNING failed_calls
 """
-SELECT_WAITING_APPLICATIONS = f"""
-    SELECT {COLUMNS} FROM application_ledger
-    WHERE account_id = %(account_id)s AND state IN ('queued', 'waiting_quota') AND {CAMPAIGN_RUNS}
-    ORDER BY created_at, id
-"""  # noqa: S608
 # Returns the state of the row before: the statement does not see the row that it inserts.
 INSERT_HISTORY = """
     INSERT INTO application_history (ledger_id, at, state, reason)
@@ -90,6 +86,9 @@ UPDATE_LETTER = f"""
           SELECT FROM application_attempts WHERE ledger_id = application_ledger.id))
     RETURNING {COLUMNS}
 """  # noqa: S608
+UPDATE_COMPLETION_DUE_AT = """
+    UPDATE application_ledger SET due_at = %(until)s WHERE id = %(id)s AND state = 'handoff'
+"""
 DETACH_CAMPAIGN = """
     UPDATE application_ledger l SET workflow_id = NULL, queue_item_id = NULL
     WHERE l.id = %(id)s AND l.workflow_id IS NOT NULL AND NOT EXISTS (
@@ -205,16 +204,15 @@ def record_change(
     )
 
 
-def list_waiting(account_id: UUID, *, connection: Connection) -> list[Application]:
-    """Return the applications that wait to be sent, the oldest first; none of a paused campaign."""
-    rows = connection.execute(SELECT_WAITING_APPLICATIONS, {"account_id": account_id}).fetchall()
-    return [Application(**row) for row in rows]
-
-
 def count_failed_call(ledger_id: UUID, *, connection: Connection) -> int:
     """Count a call for this application that hh.ru failed; return how many there were in a row."""
     row = connection.execute(UPDATE_FAILED_CALLS, {"id": ledger_id}).fetchone()
     return int(row["failed_calls"]) if row else 0
+
+
+def postpone_completion(ledger_id: UUID, until: datetime, *, connection: Connection) -> None:
+    """Complete a handoff later."""
+    connection.execute(UPDATE_COMPLETION_DUE_AT, {"id": ledger_id, "until": until})
 
 
 def detach_campaign(ledger_id: UUID, *, connection: Connection) -> None:

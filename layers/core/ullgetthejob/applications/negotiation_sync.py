@@ -9,6 +9,9 @@ account's access does not allow it. What is found there:
 - one that the ledger has in another state is settled as submitted, since hh.ru has it;
 - that an employer viewed, invited or refused is a step of the history and an event, once.
 
+Where hh.ru does not let Core read negotiations, it reads the person's counters in their place
+(:mod:`ullgetthejob.accounts.hh_counters`).
+
 hh.ru lists the last updated first, but a view by the employer is no update there: reading goes back
 as far as there are applications that no employer has viewed. The ledger is updated
 (:mod:`.negotiation_updates`) from the oldest update to the newest, each negotiation in a
@@ -23,8 +26,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access, hh_calls, people
+from ullgetthejob.accounts import access, hh_calls, hh_counters, method_status, people
 from ullgetthejob.applications.negotiation_updates import FIRST_STATE, NegotiationUpdates
+from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import logger
@@ -124,8 +128,15 @@ def sync(account_id: UUID, context: Context) -> bool:
     found = connection.execute(SELECT_SYNC_INTERVAL, {"account_id": account_id}).fetchone()
     last = timedelta(seconds=(found and found["seconds"]) or 0)
     try:
-        news = reader.read()
-    except NeedsPerson:
+        if _is_closed(account_id, context):
+            news = _read_counters(person, context)
+        else:
+            news = bool(reader.read())
+    except NeedsPerson as error:
+        if method_status.closed_method(error) is not None:
+            # What is left to read is read at the next time, and a probe is made when it is due.
+            wait = MIN_INTERVAL if not last else min(2 * last, MAX_INTERVAL)
+            _schedule(account_id, wait, wait, connection=connection, now=clock())
         return False
     except (HHError, Unavailable) as error:
         logger.info("negotiations not read", error_type=type(error).__name__)
@@ -136,6 +147,21 @@ def sync(account_id: UUID, context: Context) -> bool:
     interval = MIN_INTERVAL if news else min(max(2 * last, MIN_INTERVAL), MAX_INTERVAL)
     _schedule(account_id, interval, interval, connection=connection, now=clock())
     return True
+
+
+def _read_counters(person: Person, context: Context) -> bool:
+    """Read hh.ru's counters of the person; return whether they have changed. Raises as
+    :func:`hh_calls.call_as_account`."""
+    me = hh_calls.call_as_account(person, "me", context.hh.me, context)
+    return hh_counters.store(
+        person.account, me.counters, connection=context.connection, now=context.now()
+    )
+
+
+def _is_closed(account_id: UUID, context: Context) -> bool:
+    return method_access.is_closed(
+        "negotiations", account_id, connection=context.connection, now=context.now()
+    )
 
 
 def _schedule(
@@ -229,6 +255,7 @@ class _Reader:
     def _read_page(self, **query: Any) -> NegotiationPage:
         return hh_calls.call_as_account(
             self.person,
+            "negotiations",
             lambda token: self.context.hh.negotiations(token, **query),
             self.context,
         )

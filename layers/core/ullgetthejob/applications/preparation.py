@@ -6,15 +6,23 @@ resume is sent. Everything here may be repeated after a worker's process has end
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access
-from ullgetthejob.applications import attempts, ledger, resume_creation
-from ullgetthejob.applications.resume_selection import ResumeNotFound, select_resume
+from ullgetthejob.accounts import access, method_status
+from ullgetthejob.applications import applying, attempts, ledger, resume_creation
+from ullgetthejob.applications.resume_creation import CREATED_REASON
+from ullgetthejob.applications.resume_selection import (
+    ASKED_FOR,
+    ResumeChoice,
+    ResumeNotFound,
+    select_resume,
+)
 from ullgetthejob.applications.transitions import vacancy_url
 from ullgetthejob.filters import evaluation
-from ullgetthejob.hh.errors import HHError, HHUnavailable, HHVacancyNotFound
+from ullgetthejob.hh import method_access
+from ullgetthejob.hh.errors import HHError, HHForbidden, HHUnavailable, HHVacancyNotFound
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.rate_limits import availability, token_bucket
@@ -22,19 +30,22 @@ from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     import psycopg
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
-    from ullgetthejob.applications.resume_selection import ResumeChoice
+    from ullgetthejob.applications.application_states import State
     from ullgetthejob.applications.transitions import AccountTransitions
     from ullgetthejob.filters import models
+    from ullgetthejob.hh.methods import Method
     from ullgetthejob.hh.models import VacancyDetail
 
     Connection = psycopg.Connection[dict[str, Any]]
 
 MAX_FAILED_VACANCY_CALLS = 5
+MAX_COMPLETION = timedelta(minutes=10)  # how long hh.ru is waited for to complete a handoff
 
 
 class _Settled(Exception):
@@ -53,6 +64,8 @@ class Preparation:
     """The preparation of the applications of one account."""
 
     account: AccountTransitions
+    # Read once for all that are handed off; what is sent is chosen by what hh.ru has now.
+    _resumes: dict[str, Any] = field(default_factory=dict)
 
     def prepare(self, application: Application, person: Person) -> ResumeChoice | None:
         """Return the resume to apply with; ``None`` where the application is deferred, or has made
@@ -81,29 +94,56 @@ class Preparation:
     def _choose(self, application: Application, person: Person) -> ResumeChoice:
         """Return the resume. Raises :class:`_Settled`, and what hh.ru and the resumes raise."""
         account = self.account
-        if not access.is_applying_closed(person.access, now=account.context.now()):
-            self._require_quota(application, person)
+        is_possible = self._is_possible(application, person)
         account.transition(
             application, "preparing", due_at=account.context.now() + attempts.CALL_TIMEOUT
         )
         vacancy = self._read_vacancy(application)
-        self._require_open(application, vacancy)
-        access.require(person.access, now=account.context.now(), applying=True)
+        self._require_open(application, vacancy, needs_letter=is_possible)
+        if not is_possible:
+            account.hand_off(
+                application,
+                reason=method_status.CLOSED_CODE,
+                link=_page_of(vacancy, application),
+                choice=self._suggest_resume(application, person, vacancy),
+            )
+            raise _Settled
+        access.require(person.access, now=account.context.now())
         return self._choose_resume(application, person, vacancy)
 
-    def _require_quota(self, application: Application, person: Person) -> None:
-        """Raise :class:`_Settled`, with all applications deferred, where the limits allow none."""
+    def _is_possible(self, application: Application, person: Person) -> bool:
+        """Return whether hh.ru lets Core apply now. Raises :class:`_Settled`, with all applications
+        deferred, where the limits allow none.
+
+        An application that would probe whether applying is open again does not wait for a limit.
+        """
         account = self.account
-        wait = availability.next_allowed_at(
+        connection, now = account.context.connection, account.context.now()
+        if applying.is_closed(
+            account.account_id,
+            wanted_resume_id=application.wanted_resume_id,
+            connection=connection,
+            now=now,
+        ):
+            return False
+        wait = self._wait_for_quota(application, person)
+        if wait is None:
+            return True
+        if applying.is_probe_due(account.account_id, connection=connection, now=now):
+            return False
+        account.defer_all(wait, application)
+        raise _Settled
+
+    def _wait_for_quota(self, application: Application, person: Person) -> datetime | None:
+        """Return when the limits allow the application, ``None``: now."""
+        account = self.account
+        return availability.next_allowed_at(
             account.account_id,
             person.access,
             connection=account.context.connection,
             now=account.context.now(),
             has_token=self._has_token(application),
         )
-        if wait is not None:
-            account.defer_all(wait, application)
-            raise _Settled
 
     def _has_token(self, application: Application) -> bool:
         """Return whether a token was charged already: its call never left, or the worker's process
@@ -127,18 +167,53 @@ class Preparation:
 
     def _read_vacancy(self, application: Application) -> VacancyDetail:
         """Return the vacancy as hh.ru has it now. Raises :class:`_Settled` where the call failed,
-        and the other errors of :mod:`ullgetthejob.hh.errors`."""
+        or hh.ru keeps vacancies closed, and the other errors of
+        :mod:`ullgetthejob.hh.errors`."""
         try:
-            return self.account.context.hh.vacancy(application.vacancy_id)
+            return self._call_vacancy(application.vacancy_id)
+        except HHForbidden:
+            self._settle_unread(application)
+            raise _Settled from None
         except HHUnavailable as error:
             self.account.postpone(application, error, max_failed_calls=MAX_FAILED_VACANCY_CALLS)
             raise _Settled from error
 
-    def _require_open(self, application: Application, vacancy: VacancyDetail) -> None:
+    def _call_vacancy(self, vacancy_id: str) -> VacancyDetail:
+        context = self.account.context
+        return method_access.call_as_service(
+            "detail", lambda: context.hh.vacancy(vacancy_id), context
+        )
+
+    def _settle_unread(self, application: Application) -> None:
+        """Settle an application whose vacancy hh.ru does not show: the filters drop what is stored
+        of it, or the person looks at it and applies."""
+        account = self.account
+        connection = account.context.connection
+        held = evaluation.advise(
+            account.account_id,
+            application.vacancy_id,
+            connection=connection,
+            now=account.context.now(),
+        ) or evaluation.hold_repost(
+            account.account_id,
+            application.vacancy_id,
+            repost=application.repost,
+            connection=connection,
+        )
+        if held is None:
+            wanted = application.wanted_resume_id
+            choice = ResumeChoice(wanted, ASKED_FOR) if wanted else None
+            account.hand_off(application, reason=method_status.CLOSED_CODE, choice=choice)
+        else:
+            account.transition(application, held.state, reason=held.reason)
+
+    def _require_open(
+        self, application: Application, vacancy: VacancyDetail, *, needs_letter: bool
+    ) -> None:
         """Raise :class:`_Settled` where it is known before the call that hh.ru will refuse, or that
         the person's filters do: no token is spent then."""
         account = self.account
-        link = vacancy.apply_alternate_url or vacancy.alternate_url or vacancy_url(application)
+        link = _page_of(vacancy, application)
         if vacancy.archived or vacancy.closed_for_applicants:
             account.transition(application, "refused", reason="vacancy_archived")
         elif held := self._apply_filters(application, vacancy):
@@ -148,7 +223,7 @@ class Preparation:
         elif vacancy.response_url is not None or vacancy.type.id == "direct":
             site = vacancy.response_url or link
             account.transition(application, "handoff", reason="external_site", link=site)
-        elif vacancy.response_letter_required and not application.letter:
+        elif needs_letter and vacancy.response_letter_required and not application.letter:
             account.transition(application, "needs_person", reason="letter_required", link=link)
         else:
             return
@@ -172,7 +247,7 @@ class Preparation:
             account.account_id,
             stored(vacancy),
             repost=application.repost,
-            look_up=lambda vacancy_id: stored(account.context.hh.vacancy(vacancy_id)),
+            look_up=lambda vacancy_id: stored(self._call_vacancy(vacancy_id)),
             connection=account.context.connection,
             now=account.context.now(),
         )
@@ -184,17 +259,96 @@ class Preparation:
         Raises as :func:`resume_creation.prepare` and :func:`select_resume` do."""
         account = self.account
 
-        def call(request: Callable[[Any], Any]) -> Any:
-            return account.call_hh(person, request)
+        def call(method: Method, request: Callable[[Any], Any]) -> Any:
+            return account.call_hh(person, method, request)
 
         created = resume_creation.prepare(application, vacancy, call, account.context)
-        return created or select_resume(
-            call(account.context.hh.resumes),
+        if created is not None:
+            return created
+        wanted = application.wanted_resume_id
+        try:
+            resumes = call("resumes_read", account.context.hh.resumes)
+        except NeedsPerson as error:
+            if wanted is None or method_status.closed_method(error) != "resumes_read":
+                raise
+            return ResumeChoice(wanted, ASKED_FOR)  # hh.ru itself decides whether it can be sent
+        return select_resume(
+            resumes,
             vacancy,
-            wanted=application.wanted_resume_id,
+            wanted=wanted,
             read=lambda resume_id: dict(
-                call(lambda token: account.context.hh.resume(token, resume_id))
+                call("resumes_read", lambda token: account.context.hh.resume(token, resume_id))
             ),
+        )
+
+    # ── handing off ──────────────────────────────────────────────────────────────────────────────
+
+    def _suggest_resume(
+        self, application: Application, person: Person, vacancy: VacancyDetail
+    ) -> ResumeChoice | None:
+        """Return the resume that the person should send: the one that Core would have sent, as far
+        as hh.ru lets it read them."""
+        if application.resume_id is not None and application.resume_reason == CREATED_REASON:
+            return ResumeChoice(application.resume_id, CREATED_REASON)
+        account, hh = self.account, self.account.context.hh
+
+        def read(resume_id: str) -> dict[str, Any]:
+            if resume_id not in self._resumes:
+                self._resumes[resume_id] = account.call_hh(
+                    person, "resumes_read", lambda token: hh.resume(token, resume_id)
+                )
+            return dict(self._resumes[resume_id])
+
+        wanted = application.wanted_resume_id
+        try:
+            if not self._resumes:
+                for resume in account.call_hh(person, "resumes_read", hh.resumes):
+                    self._resumes[f"listed {resume['id']}"] = resume
+            listed = [item for name, item in self._resumes.items() if name.startswith("listed ")]
+            return select_resume(listed, vacancy, wanted=wanted, read=read)
+        except (NeedsPerson, ResumeNotFound, HHError, Unavailable):
+            return ResumeChoice(wanted, ASKED_FOR) if wanted else None
+
+    def complete_hand_off(self, application: Application) -> None:
+        """Complete an application that was handed off when it was accepted: with the resume to send
+        and the page to open, or refused, since the vacancy is closed or the filters drop it.
+
+        Raises :class:`ConcurrentUpdate` where its person was faster.
+        """
+        account = self.account
+        now = account.context.now()
+        state: State = "handoff"
+        reason, link, choice = application.reason, application.link, None
+        try:
+            vacancy = self._call_vacancy(application.vacancy_id)
+            held = self._apply_filters(application, vacancy)
+        except HHVacancyNotFound:
+            state, reason = "refused", "vacancy_not_found"
+        except (HHError, Unavailable) as error:
+            if not isinstance(error, HHForbidden) and now < application.created_at + MAX_COMPLETION:
+                pause = timedelta(seconds=max(5, getattr(error, "retry_after_s", 5)))
+                connection = account.context.connection
+                ledger.postpone_completion(application.id, now + pause, connection=connection)
+                return
+        else:
+            link = vacancy.response_url or _page_of(vacancy, application)
+            if vacancy.archived or vacancy.closed_for_applicants:
+                state, reason = "refused", "vacancy_archived"
+            elif held is not None:
+                state, reason = held.state, held.reason
+            else:
+                person = account.find_person(application)
+                choice = self._suggest_resume(application, person, vacancy)
+        ledger.transition(
+            application.id,
+            state,
+            source=["handoff"],
+            connection=account.context.connection,
+            now=now,
+            reason=reason,
+            link=link,
+            resume_id=choice.resume_id if choice else None,
+            resume_reason=choice.reason if choice else None,
         )
 
     def _wait_for_resume(self, application: Application) -> None:
@@ -212,3 +366,8 @@ class Preparation:
             {"account_id": str(self.account.account_id)},
             after_s=int(poll_interval.total_seconds()),
         )
+
+
+def _page_of(vacancy: VacancyDetail, application: Application) -> str:
+    """Return the address of the page on which the person applies."""
+    return vacancy.apply_alternate_url or vacancy.alternate_url or vacancy_url(application)

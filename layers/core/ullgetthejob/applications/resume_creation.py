@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import audit
+from ullgetthejob.accounts import audit, method_status
 from ullgetthejob.applications import attempts, ledger
 from ullgetthejob.applications.resume_selection import ResumeChoice, is_published, select_source
 from ullgetthejob.hh import resume_fields
 from ullgetthejob.hh.errors import Action, HHError, HHResumeNotFound, HHResumeRefused
-from ullgetthejob.platform.errors import AppError
+from ullgetthejob.platform.errors import AppError, NeedsPerson
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.applications.application import Application
+    from ullgetthejob.hh.methods import Method
     from ullgetthejob.hh.models import VacancyDetail
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
-    Call = Callable[[Callable[[Any], Any]], Any]
+    Call = Callable[[Method, Callable[[Any], Any]], Any]
 
 CREATED_REASON = "made"
 VISIBILITY_POLL_INTERVAL = timedelta(seconds=10)
@@ -147,7 +148,7 @@ class _ResumeCreation:
     def finish(self, draft: ResumeDraft) -> ResumeChoice:
         """Create the resume, find it again or publish it, whichever is next; return it once it is
         published. Raises as :func:`prepare`."""
-        resumes = self.call(self.context.hh.resumes)
+        resumes = self.call("resumes_read", self.context.hh.resumes)
         resume_id = draft.resume_id or self._find_created(draft, resumes)
         if resume_id is None:
             self._create(draft, resumes)
@@ -157,7 +158,7 @@ class _ResumeCreation:
             raise ResumeUnavailable("resume_not_available", _resume_url(resume_id))
         if resume is not None and not is_published(resume):
             self._publish(resume_id, draft)
-            resume = _find_by_id(self.call(self.context.hh.resumes), resume_id)
+            resume = _find_by_id(self.call("resumes_read", self.context.hh.resumes), resume_id)
         if resume is not None and is_published(resume):
             return ResumeChoice(resume_id, CREATED_REASON)
         if draft.asked_at is None or draft.asked_at + VISIBILITY_TIMEOUT <= self.context.now():
@@ -185,10 +186,10 @@ class _ResumeCreation:
             self.vacancy,
             wanted=self.application.wanted_resume_id,
             read=lambda resume_id: dict(
-                self.call(lambda token: self.context.hh.resume(token, resume_id))
+                self.call("resumes_read", lambda token: self.context.hh.resume(token, resume_id))
             ),
         )
-        if not self.call(self.context.hh.may_create_resume):
+        if not self._write(self.context.hh.may_create_resume):
             raise ResumeUnavailable("resume_limit", RESUMES_PAGE)
         contents = draft.contents or {}
         preferred = contents.get("title") or str(source.get("title") or self.vacancy.name)
@@ -219,10 +220,10 @@ class _ResumeCreation:
         )
         self._record_request(draft, begun)
         try:
-            resume_id = self.call(
+            resume_id = self._write(
                 lambda token: self.context.hh.create_resume(token, body, source_resume_id=source_id)
             )
-        except (HHError, AppError) as error:
+        except (HHError, AppError, ResumeUnavailable) as error:
             if getattr(error, "may_have_acted", False):
                 self._audit("resume.create", "no_answer")
                 raise ResumeNotVisible from error
@@ -233,10 +234,22 @@ class _ResumeCreation:
         if resume_id is not None:
             self._record_created(resume_id, CREATED_REASON)
 
+    def _write(self, request: Callable[[Any], Any]) -> Any:
+        """Return hh.ru's answer to *request*, which writes a resume. Raises
+        :class:`ResumeUnavailable` where hh.ru does not let Core write any; existing ones can still
+        be sent."""
+        try:
+            return self.call("resumes_write", request)
+        except NeedsPerson as error:
+            if method_status.closed_method(error) != "resumes_write":
+                raise
+            count("ResumesRefused")
+            raise ResumeUnavailable("resume_closed", RESUMES_PAGE) from error
+
     def _publish(self, resume_id: str, draft: ResumeDraft) -> None:
         try:
             self._sync_fields(resume_id, draft)
-            self.call(lambda token: self.context.hh.publish_resume(token, resume_id))
+            self._write(lambda token: self.context.hh.publish_resume(token, resume_id))
         except HHResumeNotFound as error:
             raise ResumeNotVisible from error
         except HHResumeRefused as error:
@@ -252,10 +265,10 @@ class _ResumeCreation:
         if draft.is_completed:
             return
         wanted = {**(draft.contents or {}), **({"title": draft.title} if draft.title else {})}
-        current = self.call(lambda token: self.context.hh.resume(token, resume_id))
+        current = self.call("resumes_read", lambda token: self.context.hh.resume(token, resume_id))
         changes = {name: value for name, value in wanted.items() if current.get(name) != value}
         if changes:
-            self.call(lambda token: self.context.hh.update_resume(token, resume_id, changes))
+            self._write(lambda token: self.context.hh.update_resume(token, resume_id, changes))
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────
 

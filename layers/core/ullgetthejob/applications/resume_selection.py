@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ullgetthejob.hh.models import VacancyDetail
 
 MAX_RESUMES_READ = 5
+ASKED_FOR = "asked_for"
 
 
 class ResumeNotFound(Exception):
@@ -48,7 +49,7 @@ def select_resume(
     published = [resume for resume in resumes if is_published(resume) and not resume.get("blocked")]
     if wanted is not None:
         if any(resume["id"] == wanted for resume in published):
-            return ResumeChoice(wanted, "asked_for")
+            return ResumeChoice(wanted, ASKED_FOR)
         raise ResumeNotFound("resume_not_available")
     if not published:
         raise ResumeNotFound("missing_resume_id")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ullgetthejob.accounts import access, access_changes
+from ullgetthejob.accounts import access_changes, method_status
 from ullgetthejob.applications import attempts, negotiation_sync
 from ullgetthejob.applications.transitions import (
     MAX_FAILED_CALLS,
@@ -173,6 +173,7 @@ class Settlement:
         try:
             page = account.call_hh(
                 account.find_person(application),
+                "negotiations",
                 lambda token: account.context.hh.negotiations(
                     token, vacancy_id=application.vacancy_id
                 ),
@@ -200,7 +201,7 @@ class Settlement:
     ) -> None:
         """Look again later where the negotiations could not be read, or leave it to the person."""
         account = self.account
-        if getattr(error, "code", None) == access.CODES["closed"]:
+        if method_status.closed_method(error) is not None:
             account.hand_off(application, error)  # only the person can look
             return
         if application.expires_at is not None and application.expires_at <= account.context.now():

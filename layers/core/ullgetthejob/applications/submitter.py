@@ -17,8 +17,8 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access
-from ullgetthejob.applications import attempts, deferral, ledger, negotiation_sync
+from ullgetthejob.accounts import hh_calls, method_status
+from ullgetthejob.applications import applying, attempts, deferral, ledger, negotiation_sync
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.resume_selection import ResumeChoice
+    from ullgetthejob.hh.method_access import Admission
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -70,6 +71,11 @@ def run(account_id: UUID, context: Context) -> bool:
 
 def _is_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
     if ledger.next_due(account_id, connection=connection, now=now) is not None:
+        return True
+    waiting = deferral.next_deferred(account_id, connection=connection)
+    if waiting is not None and applying.is_closed(
+        account_id, wanted_resume_id=waiting.wanted_resume_id, connection=connection, now=now
+    ):
         return True
     return negotiation_sync.is_due(account_id, connection=connection, now=now)
 
@@ -108,7 +114,9 @@ class _Submitter:
         return True
 
     def _process(self, application: Application, now: datetime) -> None:
-        if application.state == "submitting":
+        if application.state == "handoff":
+            self._preparation.complete_hand_off(application)
+        elif application.state == "submitting":
             self._settlement.on_interrupted(application)
         elif application.state == "uncertain":
             self._settlement.settle(application)
@@ -127,8 +135,13 @@ class _Submitter:
         if application is None:
             return None
         held = account.find_person(application).access
-        if access.is_applying_closed(held, now=account.context.now()):
-            return application
+        if applying.is_closed(
+            account.account_id,
+            wanted_resume_id=application.wanted_resume_id,
+            connection=account.context.connection,
+            now=account.context.now(),
+        ):
+            return application  # it is handed off
         try:
             wait = availability.next_allowed_at(
                 account.account_id,
@@ -141,19 +154,37 @@ class _Submitter:
         return application if wait is None else None
 
     def _apply(self, application: Application) -> None:
-        person = self._account.find_person(application)
+        account = self._account
+        person = account.find_person(application)
         choice = self._preparation.prepare(application, person)
         if choice is None:
             return
-        sent = self._begin_attempt(application, choice)
+        try:
+            admission = hh_calls.admit(person, "apply", account.context)
+        except NeedsPerson as error:  # closed since, or another caller probes it
+            account.hold(application, error)
+            return
+        spent = spend_id(application, connection=account.context.connection)
+        # The token of an earlier call that was never sent was spent at some other time.
+        has_token = attempts.has_unused_token(application.id, connection=account.context.connection)
+        spent_at = None if has_token else account.context.now()
+        sent = self._begin_attempt(application, choice, spent)
         if sent is None:
             return
         status.publish_status(
-            person, connection=self._account.context.connection, now=self._account.context.now()
+            person, connection=account.context.connection, now=account.context.now()
         )
-        self._call(application, person, choice, letter=sent.letter)
+        try:
+            self._call(sent, person, choice, admission)
+        except NeedsPerson as error:
+            # Before the outcome is recorded: after that, nothing would give the token back.
+            if method_status.closed_method(error) == "apply":
+                self._give_back_token(person, spent, spent_at)
+            self._settlement.on_access_denied(sent, error)
 
-    def _begin_attempt(self, application: Application, choice: ResumeChoice) -> Application | None:
+    def _begin_attempt(
+        self, application: Application, choice: ResumeChoice, spent: str
+    ) -> Application | None:
         """Spend a token and record the attempt; return the row as it is sent, ``None`` where it
         waits. Raises :class:`ConcurrentUpdate`."""
         account = self._account
@@ -162,7 +193,7 @@ class _Submitter:
                 token = token_bucket.acquire(
                     "submit",
                     account.account_id,
-                    spend_id=spend_id(application, connection=account.context.connection),
+                    spend_id=spent,
                     now=account.context.now(),
                 )
             except Unavailable as error:
@@ -185,29 +216,46 @@ class _Submitter:
 
     def _call(
         self,
-        application: Application,
+        sent: Application,
         person: Person,
         choice: ResumeChoice,
-        *,
-        letter: str | None,
+        admission: Admission,
     ) -> None:
-        """Make the call that applies, once, and record its answer."""
+        """Make the call that applies, once, and record its answer. Raises :class:`NeedsPerson`."""
+        context = self._account.context
         try:
-            negotiation_id = self._account.call_hh(
+            negotiation_id = hh_calls.call_as_account(
                 person,
-                lambda token: self._account.context.hh.apply(
+                "apply",
+                lambda token: context.hh.apply(
                     token,
-                    vacancy_id=application.vacancy_id,
+                    vacancy_id=sent.vacancy_id,
                     resume_id=choice.resume_id,
-                    letter=letter,
+                    letter=sent.letter,
                 ),
-                applying=True,
+                context,
+                admission=admission,
             )
         except HHApplyRefused as error:
-            self._settlement.on_refused(application, error)
-        except NeedsPerson as error:
-            self._settlement.on_access_denied(application, error)
+            self._settlement.on_refused(sent, error)
         except (HHError, Unavailable) as error:
-            self._settlement.on_failed(application, error)
+            self._settlement.on_failed(sent, error)
         else:
-            self._settlement.on_submitted(application, negotiation_id, "accepted")
+            self._settlement.on_submitted(sent, negotiation_id, "accepted")
+
+    def _give_back_token(self, person: Person, spent: str, spent_at: datetime | None) -> None:
+        """Give back the token of a call that was not possible; without DynamoDB it is lost,
+        and comes back with time."""
+        if spent_at is None:
+            return
+        account = self._account
+        now = account.context.now()
+        try:
+            given = token_bucket.give_back(
+                "submit", account.account_id, spend_id=spent, spent_at=spent_at, now=now
+            )
+        except Unavailable:
+            logger.warning("a token could not be given back")
+            return
+        if given:
+            status.publish_status(person, connection=account.context.connection, now=now)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access
-from ullgetthejob.applications import application_states, ledger
+from ullgetthejob.applications import application_states, applying, ledger
 from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.platform import periodic, queues
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 BATCH = 500  # rows of each kind a minute; the next minute takes the rest
 
 # Each statement has an index of only the rows that may wait (migration 0012), in its order.
-SELECT_ACCESS_RESTORED = """
+SELECT_ACCESS_RESTORED = f"""
     SELECT l.id, l.account_id FROM application_ledger l JOIN accounts a ON a.id = l.account_id
     WHERE l.state = 'needs_person' AND l.reason IN ('reauth_required', 'captcha')
-      AND a.access_state IN ('ok', 'limited_until')
+      AND a.{access.IN_ORDER}
     LIMIT %(most)s
-"""
+"""  # noqa: S608
 SELECT_EXPIRED = """
     SELECT id FROM application_ledger
     WHERE state IN ('needs_person', 'handoff') AND due_at IS NULL AND expires_at <= %(now)s
@@ -152,7 +152,10 @@ def oldest_due_age(*, connection: Connection, now: datetime) -> float:
 
 # The steps of the sweeper, by the names of their counts: first what notifies the accounts that have
 # something due, later the others, which notify the accounts of what they queue.
-WAKE_STEPS: dict[str, periodic.Step] = {"rung": wake_due_accounts}
+WAKE_STEPS: dict[str, periodic.Step] = {
+    "rung": wake_due_accounts,
+    "waited_in_vain": applying.wake_waiting,
+}
 TIDY_STEPS: dict[str, periodic.Step] = {
     "returned": requeue_after_access,
     "retried": retry_requested,

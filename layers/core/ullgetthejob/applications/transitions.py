@@ -6,12 +6,12 @@ and what follows it (:mod:`.settlement`).
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import audit, hh_calls, people
+from ullgetthejob.applications import application as application_module
 from ullgetthejob.applications import (
     application_states,
     attempts,
@@ -19,7 +19,6 @@ from ullgetthejob.applications import (
     ledger,
     resume_creation,
 )
-from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.hh.errors import HHError, HHRegionBlocked, HHUnavailable
 from ullgetthejob.rate_limits import availability
 
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
+    from ullgetthejob.applications.resume_selection import ResumeChoice
+    from ullgetthejob.hh.methods import Method
     from ullgetthejob.platform.context import Context
     from ullgetthejob.platform.errors import AppError, NeedsPerson
 
@@ -55,14 +56,10 @@ class AccountTransitions:
         """Return the person whose session the application came from, with the account's access."""
         return people.find_by_account(application.account_id, user_id=application.user_id)
 
-    def call_hh(
-        self, person: Person, request: Callable[[Any], Any], *, applying: bool = False
-    ) -> Any:
-        """Return hh.ru's answer to *request*, which is called with *person*'s token.
-
-        *applying*: the call is the one that applies. Raises as :func:`hh_calls.call_as_account`.
-        """
-        return hh_calls.call_as_account(person, request, self.context, applying=applying)
+    def call_hh(self, person: Person, method: Method, request: Callable[[Any], Any]) -> Any:
+        """Return hh.ru's answer to *request*, a call of *method* with *person*'s token. Raises as
+        :func:`hh_calls.call_as_account`."""
+        return hh_calls.call_as_account(person, method, request, self.context)
 
     def transition(
         self,
@@ -115,11 +112,7 @@ class AccountTransitions:
             )
 
     def hold(self, application: Application, error: NeedsPerson) -> None:
-        """Move an application to where it waits for its person, since hh.ru denies Core access.
-
-        Where hh.ru keeps applying closed, all that waits is handed off at once, so that the person
-        does not learn of it one application after another.
-        """
+        """Move an application to where it waits for its person, since hh.ru denies Core access."""
         if error.code in REASON_BY_ACCESS_CODE:
             link = ((error.details or {}).get("access") or {}).get("captcha_url")
             self.transition(
@@ -127,9 +120,6 @@ class AccountTransitions:
             )
             return
         self.hand_off(application, error)
-        for waiting in ledger.list_waiting(self.account_id, connection=self.context.connection):
-            with contextlib.suppress(ConcurrentUpdate):
-                self.hand_off(waiting, error)
 
     def hand_off(
         self,
@@ -137,10 +127,19 @@ class AccountTransitions:
         error: AppError | HHError | None = None,
         *,
         reason: str | None = None,
+        link: str | None = None,
+        choice: ResumeChoice | None = None,
     ) -> None:
-        """Leave the last step to the person: hh.ru refuses, and would refuse again."""
-        reason = reason or error_code(error)
-        self.transition(application, "handoff", reason=reason, link=vacancy_url(application))
+        """Leave the last step to the person: hh.ru refuses, and would refuse again. *choice*: the
+        resume that the person should send, if it is known."""
+        self.transition(
+            application,
+            "handoff",
+            reason=reason or error_code(error),
+            link=link or vacancy_url(application),
+            resume_id=choice.resume_id if choice else None,
+            resume_reason=choice.reason if choice else None,
+        )
 
     def postpone(
         self,
@@ -212,5 +211,5 @@ def pause_after(failed_calls: int) -> timedelta:
 
 
 def vacancy_url(application: Application) -> str:
-    """Return the address of the vacancy's page at hh.ru."""
-    return f"https://hh.ru/vacancy/{application.vacancy_id}"
+    """Return the address of the page of the application's vacancy at hh.ru."""
+    return application_module.vacancy_url(application.vacancy_id)

@@ -60,6 +60,44 @@ def advise(
     return None
 
 
+def hold_repost(
+    account_id: UUID,
+    vacancy_id: str,
+    *,
+    repost: models.RepostPolicy | None,
+    connection: Connection,
+) -> models.Held | None:
+    """Return why the account does not apply to a vacancy that is another posting of a job that it
+    has applied to, by what is stored of both; ``None`` if it is none, or the policy allows it."""
+    try:
+        rules = _read_rules(account_id, repost, connection)
+    except NeedsPerson:
+        return models.Held("needs_person", models.UNREADABLE)
+    applied_id = find_applied_posting(account_id, vacancy_id, rules, connection=connection)
+    return _to_held(_check_repost(rules.repost, applied_id))
+
+
+def keeps_stored(
+    account_id: UUID,
+    vacancy_id: str,
+    *,
+    repost: models.RepostPolicy | None,
+    connection: Connection,
+    now: datetime,
+) -> bool:
+    """Return whether the account's rules keep a vacancy for certain, by what is stored of it: it is
+    no repost that they hold back, and they need no more of it than what is stored."""
+    if hold_repost(account_id, vacancy_id, repost=repost, connection=connection) is not None:
+        return False
+    rules = _read_rules(account_id, repost, connection)
+    if not rules.has_any():
+        return True
+    rows = connection.execute(store.SELECT_STORED_VACANCIES, {"ids": [vacancy_id]}).fetchall()
+    week = store.read_week(account_id, rules, connection=connection, now=now)
+    stored = list(store.parse_vacancies(rows))
+    return bool(stored) and not any(evaluate(rules, vacancy, week) for vacancy in stored)
+
+
 def decide(
     account_id: UUID,
     vacancy: Vacancy,
@@ -77,11 +115,9 @@ def decide(
     hand and whose employer is not known yet.
     """
     try:
-        rules = store.read_filters(account_id, connection=connection).rules
+        rules = _read_rules(account_id, repost, connection)
     except NeedsPerson:
         return models.Held("needs_person", models.UNREADABLE)
-    if repost is not None:
-        rules = rules.model_copy(update={"repost": repost})
     week = store.read_week(account_id, rules, connection=connection, now=now)
     for vacancy_id in sorted(week.unknown, reverse=True)[:MAX_LOOKUPS]:
         try:
@@ -96,6 +132,15 @@ def decide(
     if held is not None:
         count("ApplicationsFiltered")
     return held
+
+
+def _read_rules(
+    account_id: UUID, repost: models.RepostPolicy | None, connection: Connection
+) -> models.Rules:
+    """Return the account's rules, with the application's own policy *repost* if it has one. Raises
+    :class:`NeedsPerson` (``filters_unreadable``)."""
+    rules = store.read_filters(account_id, connection=connection).rules
+    return rules if repost is None else rules.model_copy(update={"repost": repost})
 
 
 def find_applied_posting(

@@ -36,6 +36,7 @@ from ullgetthejob.hh.errors import (
     HHUnavailable,
     HHVacancyNotFound,
 )
+from ullgetthejob.hh.methods import path_without_ids
 from ullgetthejob.hh.pacer import slot_missing
 from ullgetthejob.hh.pause_policy import PausePolicy
 from ullgetthejob.platform import time_limit, tls, tracing
@@ -70,10 +71,12 @@ DICTIONARY = re.compile(r"/[a-z_]{1,40}")
 class HHClient:
     """Calls to the API at *base_url* (``https://api.hh.ru``).
 
-    *user_agent*: ``Name/1.0 (mail)``, which hh.ru demands. *token* is the application's; calls on
-    behalf of a person get that person's, and raise :class:`HHTokenRefused` when hh.ru refuses both
-    it and the renewed one. All methods raise the errors of :mod:`ullgetthejob.hh.errors`, never
-    those of httpx, JSON or the pacer; errors of a token source pass through.
+    *user_agent*: ``Name/1.0 (mail)``, which hh.ru demands. Exchanges of tokens pass
+    *exchange_pacer* too, if it is given: hh.ru limits them apart. *token* is the application's;
+    calls on behalf of a person get that person's, and raise :class:`HHTokenRefused` when hh.ru
+    refuses both it and the renewed one. All methods raise the errors of
+    :mod:`ullgetthejob.hh.errors`, never those of httpx, JSON or the pacer; errors of a token source
+    pass through.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class HHClient:
         *,
         user_agent: str,
         pacer: Pacer,
+        exchange_pacer: Pacer | None = None,
         token: TokenSource | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -95,7 +99,8 @@ class HHClient:
         )
         self._pacer = pacer
         self._token = token or AppToken(self.exchange_application)
-        self._pause_policy = PausePolicy(pacer)
+        self._exchange_pacer = exchange_pacer
+        self._pause_policy = PausePolicy(pacer, exchange_pacer)
 
     def close(self) -> None:
         """Close the connections."""
@@ -255,8 +260,17 @@ class HHClient:
         may exist. Raises :class:`HHResumeRefused`, :class:`HHResumeNotFound` for the source.
         """
         source = {"source_resume_id": source_resume_id}
-        with _resume_missing(source_resume_id):
-            return self._write(token, "POST", "/resumes", parse_resume, json=body, params=source)
+        try:
+            with _resume_missing(source_resume_id):
+                return self._write(
+                    token, "POST", "/resumes", parse_resume, json=body, params=source
+                )
+        except HHResumeNotFound as error:
+            self.resume(token, source_resume_id)
+            # The resume exists: what hh.ru does not have is the method.
+            missing = HHForbidden("hh.ru no longer makes resumes", retry_after_s=300)
+            missing.method, missing.path, missing.is_missing = "POST", "/resumes", True
+            raise missing from error
 
     def update_resume(self, token: TokenSource, resume_id: str, body: dict[str, Any]) -> None:
         """Change the fields of a resume that *body* has (``PUT /resumes/{id}``). Raises as
@@ -304,6 +318,10 @@ class HHClient:
         return _read(responses.negotiation_page, content)
 
     def _grant(self, form: dict[str, str]) -> Any:
+        """Return the content of ``POST /token``. Raises :class:`HHExchangesLimited` without a call
+        while exchanges are paused."""
+        if self._exchange_pacer is not None:
+            self._exchange_pacer.wait(at_most_s=max(0.0, time_limit.remaining_s() - MIN_CALL_S))
         received = self._call("POST", "/token", data=form)
         return self._parse(received, partial(parse_token, grant=form["grant_type"]))
 
@@ -342,7 +360,7 @@ class HHClient:
         count("HhCalls")
         self._pause_policy.begin_call(method, path, request)
         try:
-            with tracing.span("hh", f"{method} {_without_ids(path)}") as span:
+            with tracing.span("hh", f"{method} {path_without_ids(path)}") as span:
                 received = self._send(method, path, **request)
                 span.note(status=received.status, bytes=len(received.body))
                 return received
@@ -384,18 +402,11 @@ class HHClient:
             )
             if isinstance(error, HHForbidden):
                 error.method, error.path = received.method, received.path
+                error.is_missing = received.is_withdrawn
             self._pause_policy.record_error(error, received.method)
             raise
         self._pause_policy.record_success()
         return content
-
-
-def _without_ids(path: str) -> str:
-    """Return the path of a method as hh.ru's documents write it: the id of a resume is personal."""
-    parts = path.split("/")
-    if len(parts) > 2 and parts[2] not in ("mine", "creation_availability"):
-        parts[2] = "{id}"
-    return "/".join(parts)
 
 
 @contextmanager

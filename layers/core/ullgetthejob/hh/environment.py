@@ -6,7 +6,7 @@ call: a request that is refused at the edge never pays for them.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import settings
@@ -27,12 +27,18 @@ def client(*, background: bool = False) -> HHClient:
     from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, INTERACTIVE_PATIENCE_MS, Pacer
 
-    pacer = Pacer(
+    paced = partial(
+        Pacer,
         settings.PACER_TABLE(),
         calls_per_second=settings.HH_CALLS_PER_SECOND(),
         patience_ms=BACKGROUND_PATIENCE_MS if background else INTERACTIVE_PATIENCE_MS,
     )
-    return HHClient(settings.HH_API_URL(), user_agent=settings.HH_USER_AGENT(), pacer=pacer)
+    return HHClient(
+        settings.HH_API_URL(),
+        user_agent=settings.HH_USER_AGENT(),
+        pacer=paced(),
+        exchange_pacer=paced(egress="default#exchanges"),
+    )
 
 
 @cache

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.hh import error_rules
 from ullgetthejob.hh.errors import (
-    Action,
     HHApplyRefused,
     HHBadArgument,
     HHCaptcha,
-    HHForbidden,
     HHLoginRefused,
     HHNotFound,
     HHRefreshRefused,
@@ -55,10 +53,10 @@ class Received:
     @property
     def is_withdrawn(self) -> bool:
         """Return whether hh.ru does not, or no longer, offer this method."""
+        if self.status in error_rules.NO_METHOD_STATUSES:
+            return True
         is_without_id = f"{self.method} {self.path}" in error_rules.METHODS_WITHOUT_ID
-        return self.status in error_rules.WITHDRAWN_STATUSES and (
-            is_without_id or not self._is_json
-        )
+        return self.status in error_rules.GONE_STATUSES and (is_without_id or not self._is_json)
 
     @property
     def _is_json(self) -> bool:
@@ -186,12 +184,7 @@ def parse_resume(received: Received) -> str | None:
             names = (_reason(entry.get("value")) for entry in entries)
             fields = tuple(sorted({name for name in names if name}))
             raise HHResumeRefused(rule.reason, rule.action, rule.message, fields)
-    try:
-        content = parse(received)
-    except HHForbidden as error:  # nothing else is closed: existing resumes can still be sent
-        raise HHResumeRefused(
-            "resume_closed", Action.ASK_PERSON, error_rules.RESUMES_CLOSED_MESSAGE
-        ) from error
+    content = parse(received)
     if content is not None:
         raise _error(error_rules.UNREADABLE)
     return None

@@ -15,6 +15,7 @@ from ullgetthejob.hh.errors import (
     HHBadArgument,
     HHBusy,
     HHCaptcha,
+    HHExchangesLimited,
     HHForbidden,
     HHLoginRefused,
     HHMisconfigured,
@@ -155,7 +156,7 @@ TOKEN_RULES: tuple[TokenRule, ...] = (
     TokenRule("unsupported_grant_type", HHMisconfigured, Action.STOP_AND_ALARM,
               "hh.ru no longer gives tokens in this way; the operator has to look at it",
               description="unsupported grant_type"),
-    TokenRule("invalid_grant", HHBusy, Action.RETRY,
+    TokenRule("invalid_grant", HHExchangesLimited, Action.SLOW_DOWN_EXCHANGES,
               "hh.ru exchanges no more tokens for now; try again in a few minutes",
               description="force exchange limit exceeded"),
     TokenRule("invalid_request", HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED,
@@ -277,9 +278,6 @@ EXTERNAL_SITE = ApplyRule("external_site", Action.HAND_OFF,
 REFUSED_SOMEHOW = ApplyRule(None, Action.HAND_OFF, _YOURSELF)
 CONSENT_MARKERS = ("enable_applicant_visibility_in_country", "required_applicant_visibility_id")
 _INCOMPLETE = "hh.ru wants something else in this resume; complete it on hh.ru, then try again"
-RESUMES_CLOSED_MESSAGE = (
-    "hh.ru does not let Core make or change resumes; do it on hh.ru, then try again with it"
-)
 # Creating, changing, publishing a resume (hh.ru: docs/resumes.md). Most specific first.
 RESUME_RULES: tuple[ResumeRule, ...] = (
     ResumeRule("resume_limit", Action.ASK_PERSON,
@@ -296,10 +294,12 @@ RESUME_RULES: tuple[ResumeRule, ...] = (
 # Neither the text nor the error is known: no token is deleted for that.
 TOKEN_UNKNOWN = Rule(HHMisconfigured, Action.STOP_AND_ALARM, _MISCONFIGURED, retry_after_s=300)
 UNREADABLE = Rule(HHUnavailable, Action.RETRY, DOWN_MESSAGE)
-# The statuses of a method that no longer exists: with any body if the path has no id, else only
-# without hh.ru's JSON, which means that one vacancy or resume is gone.
+# The statuses of a method that no longer exists: 405 and 501 say nothing else (RFC 9110). 404 and
+# 410 say it where the path has no id, or without hh.ru's JSON, which means that one vacancy or
+# resume is gone.
 WITHDRAWN = Rule(HHForbidden, Action.STOP_AND_ALARM, _WITHDRAWN_METHOD, retry_after_s=300)
-WITHDRAWN_STATUSES = (404, 405, 410, 501)
+NO_METHOD_STATUSES = (405, 501)
+GONE_STATUSES = (404, 410)
 METHODS_WITHOUT_ID = {
     "POST /token",
     "DELETE /token",

@@ -6,6 +6,7 @@ of :mod:`ullgetthejob.hh.error_rules`.
     HHError
     ├── HHUnavailable        hh.ru is down, slow, or its response cannot be read
     ├── HHBusy               too many calls: hh.ru's limit (429) or our own pacer
+    │   └── HHExchangesLimited   the token endpoint gives no more tokens for now
     ├── HHRegionBlocked      the edge refuses our address: 403 in HTML, 451, a "vpn check" page
     ├── HHCaptcha            hh.ru wants a person to solve a captcha
     ├── HHTokenRefused       the access token is not, or no longer, valid
@@ -31,6 +32,7 @@ from __future__ import annotations
 from enum import Enum
 from urllib.parse import quote
 
+from ullgetthejob.hh.methods import Method, method_of
 from ullgetthejob.platform.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
 
 
@@ -39,6 +41,7 @@ class Action(Enum):
 
     RETRY = "retry a little later"
     SLOW_DOWN = "pause all calls, then continue"
+    SLOW_DOWN_EXCHANGES = "pause exchanges of tokens alone, then continue; no token is dropped"
     RENEW_TOKEN = "renew the token once and retry once"  # noqa: S105 - not a token
     STOP_AND_ALARM = "stop, and alert the operator"
     ASK_PERSON = "hand the step to the person"
@@ -86,6 +89,13 @@ class HHBusy(HHError, Unavailable):
     """Too many calls at the moment, by hh.ru's limit or our own pacer's."""
 
     code = "hh_busy"
+
+
+class HHExchangesLimited(HHBusy):
+    """The token endpoint exchanges no more tokens for now (hh.ru: ``force exchange limit
+    exceeded``). It limits exchanges alone: other calls go on, and no token has become invalid."""
+
+    code = "hh_exchanges_limited"
 
 
 class HHRegionBlocked(HHError, Unavailable):
@@ -154,20 +164,24 @@ class HHAppTokenMissing(HHError, Unavailable):
 
 
 class HHForbidden(HHError, Unavailable):
-    """hh.ru keeps the method closed to this application (hh.ru: ``forbidden`` without a value), or
-    no longer offers it (404, 405, 410, 501 for a path without an id).
+    """hh.ru keeps the method closed to this application or this person (hh.ru: ``forbidden``
+    without a value), or no longer offers it (404, 405, 410, 501; see *is_missing*).
 
-    *method* and *path* name the closed method; the client sets them.
+    *method* and *path* name the call that was refused; the client sets them. They are ``None``
+    where no call was made, since the method is known to be closed.
     """
 
     code = "hh_forbidden"
     method: str | None = None
     path: str | None = None
+    is_missing = False
 
     @property
-    def closes_applying(self) -> bool:
-        """Return whether the closed method is the one that submits applications."""
-        return (self.method, self.path) == ("POST", "/negotiations")
+    def closed_method(self) -> Method | None:
+        """Return the method that is closed; ``None`` for a call that belongs to none."""
+        if self.method is None or self.path is None:
+            return None
+        return method_of(self.method, self.path)
 
 
 class HHMisconfigured(HHError, Unavailable):

@@ -130,6 +130,14 @@ class SearchPage(_Model):
     unreadable: int = 0
 
 
+class MeCounters(_Model):
+    """What is new for a person at hh.ru; ``None`` where hh.ru does not say."""
+
+    unread_negotiations: int | None = None
+    new_resume_views: int | None = None
+    resumes_count: int | None = None
+
+
 class Me(_Model):
     """The owner of a token. Employers log in through the same page: look at *is_applicant*."""
 
@@ -137,6 +145,7 @@ class Me(_Model):
     is_applicant: bool = False
     is_employer: bool = False
     auth_type: str | None = None
+    counters: MeCounters = MeCounters()
 
 
 class Negotiation(_Model):

@@ -24,7 +24,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.hh.errors import HHBusy, HHRegionBlocked, HHUnavailable
+from ullgetthejob.hh.errors import HHBusy, HHExchangesLimited, HHRegionBlocked, HHUnavailable
 from ullgetthejob.platform import dynamodb
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ LONGER_THAN_ANY_PAUSE = "attribute_not_exists(paused_until) OR paused_until < :u
 BUSY = "too many calls to hh.ru at the moment"
 _PAUSES: dict[str, tuple[type[HHBusy | HHRegionBlocked | HHUnavailable], str]] = {
     "busy": (HHBusy, "hh.ru is called too often at the moment"),
+    "exchanges_limited": (HHExchangesLimited, "hh.ru exchanges no more tokens for now"),
     "region_blocked": (HHRegionBlocked, "hh.ru refuses the network that Core calls from"),
     "unavailable": (HHUnavailable, "hh.ru does not answer properly at the moment"),
 }
@@ -94,8 +95,8 @@ class Pacer:
         raise slot_missing(BUSY, wait_ms=self.interval_ms)
 
     def pause(self, reason: str, seconds: float) -> None:
-        """Refuse every call for *seconds* because of *reason*: busy, region_blocked or unavailable.
-        A longer pause that is already set stays."""
+        """Refuse every call for *seconds* because of *reason*, one of :data:`_PAUSES`. A longer
+        pause that is already set stays."""
         until = self._now_ms() + round(seconds * 1000)
         self._update(
             "SET paused_until = :until, pause_reason = :reason, expires_at = :expires",

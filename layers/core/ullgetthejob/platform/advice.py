@@ -46,7 +46,6 @@ ADVICE: dict[str, str] = {
     "hh_captcha": "hh.ru wants to know that you are no robot. Please solve the captcha there.",
     "hh_limited": "hh.ru takes no more applications from you for now. We go on by ourselves later.",
     "hh_closed": "hh.ru does not let us do this. Please do it on hh.ru yourself.",
-    "applying_closed": "hh.ru does not let us apply at the moment. Please apply on hh.ru yourself.",
     "hh_forbidden": "hh.ru does not let us do this. Please do it on hh.ru yourself.",
     "hh_apply_refused": "hh.ru did not take the application. Please look at the vacancy there.",
     "hh_resume_refused": "hh.ru did not take the resume. Please look at your resumes there.",
@@ -79,6 +78,9 @@ ADVICE: dict[str, str] = {
     "unavailable": _LATER,
     "hh_unavailable": "hh.ru does not answer at the moment. Please try again in a few minutes.",
     "hh_busy": "hh.ru has too much to do at the moment. Please try again in a minute.",
+    "hh_exchanges_limited": (
+        "hh.ru gives out no more logins for the moment. Please try again in a few minutes."
+    ),
     "too_many_requests": "Many people are searching right now. Please try again in a minute.",
     "hh_region_blocked": "hh.ru does not answer us. Please use hh.ru itself for now.",
     "hh_app_token_missing": _OURS,

@@ -41,7 +41,7 @@ def gauge(state: str, value: float, unit: MetricUnit = MetricUnit.Seconds) -> No
 
 def log_transition(subject: str, before: str | None, after: str, **ids: Any) -> None:
     """Write the line ``<subject> changed`` of a change of state: ``from``, ``to`` and *ids*. Every
-    subject has one: application, run, campaign, access, tokens, connection."""
+    subject has one: application, run, campaign, access, method, tokens, connection."""
     known: dict[str, Any] = {"from": before, "to": after}
     for name, value in ids.items():
         if value is not None:

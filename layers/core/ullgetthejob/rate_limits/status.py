@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import audit
+from ullgetthejob.hh import method_access
 from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.rate_limits import daily_limit, token_bucket
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.hh.methods import Method
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
+
+METHODS_SHOWN: tuple[Method, ...] = ("apply", "negotiations")
 
 
 class StatusQuery(BaseModel):
@@ -50,6 +54,10 @@ class LimitStatus(BaseModel):
     last_refill: AwareDatetime | None = Field(description="null: never used, or frozen by hh.ru")
     next_refill: AwareDatetime | None = Field(description="when the next token comes; null: full")
     can_apply: bool = Field(description="both limits and the access to hh.ru allow it")
+    by_hand: Literal["seen", "confirmed"] = Field(
+        description="applications made by hand count when hh.ru shows them (seen), or, where hh.ru "
+        "lets Core read no negotiations, only once the person has confirmed them"
+    )
     applications_today: int = Field(description="in the last 24 hours, of hh.ru's 200")
     refillRate: float  # noqa: N815
     lastRefill: AwareDatetime | None  # noqa: N815
@@ -83,10 +91,15 @@ def read_status(person: Person, *, connection: Connection, now: datetime) -> Lim
     """Return the person's limits at *now*. Spends nothing. Raises :class:`Unavailable`."""
     level = token_bucket.read_level("submit", person.owner_id, now=now)
     applied = applications_in_24h(person, connection=connection, now=now)
+    closed = {
+        method: method_access.is_closed(method, person.account_id, connection=connection, now=now)
+        for method in METHODS_SHOWN
+    }
     can_apply = (
         level.tokens >= 1
         and applied < daily_limit.DAY_LIMIT
         and person.access.at(now).state == "ok"
+        and not closed["apply"]
     )
     return LimitStatus(
         tokens=level.tokens,
@@ -95,6 +108,7 @@ def read_status(person: Person, *, connection: Connection, now: datetime) -> Lim
         last_refill=level.last_refill,
         next_refill=level.next_refill,
         can_apply=can_apply,
+        by_hand="confirmed" if closed["negotiations"] else "seen",
         applications_today=applied,
         refillRate=level.rule.per_hour,
         lastRefill=level.last_refill,

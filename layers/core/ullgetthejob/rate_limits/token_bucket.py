@@ -20,8 +20,9 @@ first), ``expires_at`` (s; DynamoDB's TTL: a bucket without an item is full, so 
 when it is deleted).
 
 A *spend_id* names one attempt to spend, and is sent again when no answer came: it is free while no
-more than 19 others were granted after it. There are no refunds: a token is spent before the action,
-and stays spent if the action fails.
+more than 19 others were granted after it. A token is spent before the action, and stays spent if
+the action fails; :func:`give_back` is for an action that was not possible at all. It takes the
+spend id out of the list, so that it gives back once.
 
 *now* is the caller's clock. A slow clock can only be denied what a correct one would get, a fast
 one gets tokens early; either way the error is worth as much as the bucket refills in that time
@@ -199,6 +200,41 @@ def was_granted(action: Action, owner: UUID, *, spend_id: str) -> bool:
     Raises :class:`Unavailable`.
     """
     return _hash(spend_id) in _get_item(_key(action, owner)).get("ids", [])
+
+
+def give_back(
+    action: Action, owner: UUID, *, spend_id: str, spent_at: datetime, now: datetime
+) -> bool:
+    """Give back the token that was spent for *spend_id*; return whether the bucket has it back.
+
+    False where none was spent, it was given back before, or 20 others were granted since; and after
+    the time of one token: once a bucket has been full again, a token given back would be one too
+    many. Raises :class:`Unavailable`.
+    """
+    key, spend_hash = _key(action, owner), _hash(spend_id)
+    cost = rule(action).interval_ms
+    if (now - spent_at) // MS >= cost:
+        return False
+    for _ in range(MAX_TRIES):
+        ids = _get_item(key).get("ids", [])
+        if spend_hash not in ids:
+            return False
+        place = ids.index(spend_hash)
+        branch = _Branch(
+            f"SET tat = tat - :cost, ids[{place}] = :none, expires_at = :expires",
+            f"ids[{place}] = :id",  # else another grant has moved it
+        )
+        values = {
+            ":cost": cost,
+            ":none": NO_SPEND,
+            ":id": spend_hash,
+            ":expires": _expires(_ms(now) + rule(action).span_ms),
+        }
+        updated, item = _update_item(key, branch, values)
+        _remember_tat(key, item)
+        if updated:
+            return True
+    raise _unavailable()
 
 
 def refill(action: Action, owner: UUID, *, now: datetime) -> None:

@@ -21,6 +21,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import (
     HHAppTokenMissing,
     HHBadArgument,
@@ -201,7 +202,10 @@ class _RunWorker:
         if self._context.now() - run.started_at > MAX_RUN_DURATION:
             return self._stop(run, "too_long", calls=0)
         try:
-            page = self._context.hh.search(pagination.next_request(run.plan, self._parameters))
+            request = pagination.next_request(run.plan, self._parameters)
+            page = method_access.call_as_service(
+                "search", lambda: self._context.hh.search(request), self._context
+            )
         except HHBusy as error:
             return self._wait(run, error)
         except HHAppTokenMissing as error:

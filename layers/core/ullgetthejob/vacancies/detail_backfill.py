@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError, HHNotFound
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.telemetry import count, logger
@@ -176,7 +177,9 @@ def _select_vacancies(
 def _fetch_detail(vacancy_id: str, context: Context) -> None:
     """Read one vacancy at hh.ru and store it, or mark it closed where hh.ru no longer has it."""
     try:
-        detail = context.hh.vacancy(vacancy_id)
+        detail = method_access.call_as_service(
+            "detail", lambda: context.hh.vacancy(vacancy_id), context
+        )
     except HHNotFound:
         store.close(vacancy_id, connection=context.connection, now=context.now())
         count("VacanciesClosed")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.hh import dictionaries
+from ullgetthejob.hh import dictionaries, method_access
 from ullgetthejob.hh.errors import HHBusy, HHVacancyNotFound
 from ullgetthejob.platform.errors import TooManyRequests
 from ullgetthejob.platform.telemetry import count
@@ -94,7 +94,9 @@ def _call(
         queue.wait(at_most_s=deadline - time.monotonic())
         while True:
             try:
-                return context.hh.search(parameters)
+                return method_access.call_as_service(
+                    "search", lambda: context.hh.search(parameters), context
+                )
             except HHBusy as busy:
                 if not busy.is_pause or time.monotonic() + busy.retry_after_s > deadline:
                     raise
@@ -138,7 +140,9 @@ def read(job_id: str, context: Context) -> JobAnswer:
         vacancy_id = store.vacancy_id_of(job_id, connection=connection)
     if vacancy_id is None:
         raise HHVacancyNotFound("there is no such job")
-    detail = context.hh.vacancy(vacancy_id)
+    detail = method_access.call_as_service(
+        "detail", lambda: context.hh.vacancy(vacancy_id), context
+    )
     store.store_detail(detail, connection=connection, now=now)
     count("VacanciesRead")
     return JobAnswer(job=job.from_detail(detail))

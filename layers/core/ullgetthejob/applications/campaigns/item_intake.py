@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
@@ -87,13 +90,16 @@ def create_applications(campaign: Campaign, context: Context) -> int:
             campaign, len(items), connection=connection, now=now
         )
     created = 0
-    for item, send_at in zip(items, send_times, strict=True):
+    for position, (item, send_at) in enumerate(zip(items, send_times, strict=True)):
         with connection.transaction():
             if connection.execute(LOCK_RUNNING_CAMPAIGN, values).fetchone() is None:
                 break
             if connection.execute(LOCK_PENDING_ITEM, item).fetchone() is None:
                 continue
-            reason = _create_application(item, campaign, send_at, context)
+            # A microsecond apart: the submitter, too, takes them in the order of their priorities.
+            moment = now + position * timedelta(microseconds=1)
+            in_order = replace(context, clock=partial(_same, moment))
+            reason = _create_application(item, campaign, send_at, in_order)
             if reason is not None:
                 failed = {"id": item["id"], "reason": reason, "utc": now.replace(tzinfo=None)}
                 connection.execute(UPDATE_QUEUE_ITEM_FAILED, failed)
@@ -170,6 +176,10 @@ def _create_application(
     except (Conflict, ledger.ConcurrentUpdate):
         return "duplicate"
     return None
+
+
+def _same(moment: datetime) -> datetime:
+    return moment
 
 
 def _adopt(

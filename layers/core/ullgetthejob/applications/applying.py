@@ -1,0 +1,59 @@
+"""Whether Core can apply for an account at all: where it cannot, applications are handed off at
+once, and neither a token nor the daily limit has to allow that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.applications import ledger
+from ullgetthejob.hh import method_access
+from ullgetthejob.platform import queues
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    from ullgetthejob.platform.context import Context
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+BATCH = 500  # accounts a minute
+# Accounts whose applications wait for a limit that no longer matters.
+SELECT_ACCOUNTS_WAITING_IN_VAIN = f"""
+    SELECT DISTINCT application_ledger.account_id
+    FROM hh_method_access m JOIN application_ledger
+        ON m.account_id IS NULL OR m.account_id = application_ledger.account_id
+    WHERE m.method = 'apply' AND m.state = 'closed' AND m.probe_at > %(now)s
+      AND application_ledger.state = 'waiting_quota' AND {ledger.CAMPAIGN_RUNS}
+    LIMIT %(most)s
+"""  # noqa: S608
+
+
+def is_closed(
+    account_id: UUID, *, wanted_resume_id: str | None, connection: Connection, now: datetime
+) -> bool:
+    """Return whether hh.ru does not let Core apply: applying is closed, or there is no resume to
+    apply with, since none is named and reading them is closed."""
+    if method_access.is_closed("apply", account_id, connection=connection, now=now):
+        return True
+    return wanted_resume_id is None and method_access.is_closed(
+        "resumes_read", account_id, connection=connection, now=now
+    )
+
+
+def is_probe_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
+    """Return whether applying is closed and the next application is the one that probes it."""
+    found = method_access.read("apply", account_id, connection=connection)
+    return found.state == "closed" and not found.is_closed(now)
+
+
+def wake_waiting(context: Context) -> int:
+    """Notify the accounts with applications that wait for quota while applying is closed; return
+    how many accounts there were."""
+    values = {"now": context.now(), "most": BATCH}
+    rows = context.connection.execute(SELECT_ACCOUNTS_WAITING_IN_VAIN, values).fetchall()
+    for row in rows:
+        queues.notify(ledger.QUEUE, {"account_id": str(row["account_id"])})
+    return len(rows)
