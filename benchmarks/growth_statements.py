@@ -295,6 +295,7 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "public_feed.outbox.INSERT_ENTRIES": {
         "ids": [str(FIRST_VACANCY - number) for number in range(1, PAGE)]
     },
+    "public_feed.publisher.UPDATE_ENTRIES_ENDED": {"state": "posted"},
     "public_feed.publisher.LOCK_WAITING_ENTRIES": {"most": PAGE},
     "realtime.event_log.DELETE_OLD_EVENTS": {"before": NOW - 7 * DAY},
     "saved_searches.canonical_searches.SELECT_QUERY": (QUERY_ID,),
