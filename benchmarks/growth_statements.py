@@ -30,6 +30,8 @@ STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 EXEMPT = {
+    "vacancies.detail_backfill.NEWEST_MATCHES": "a part of other statements",
+    "vacancies.detail_backfill.MATCHES_FROM_A_PLACE": "a part of other statements",
     "platform.postgres.SELECT_IS_WRITABLE": "reads no table",
     "accounts.token_store.SELECT_ORIGINAL_TABLE_EXISTS": "reads no table",
     "accounts.token_store.DELETE_ORIGINAL_TOKENS": "the original's table, which Core never fills",
@@ -182,6 +184,9 @@ VALUES: dict[str, Any] = {
     "type": "application.updated",
     "data": json.dumps({"application_id": str(LEDGER_ID), "state": "submitted"}),
     "trace_id": None,
+    "changed_after": NOW - DAY,
+    "cancelled_after": NOW - DAY,
+    "place": 0.5,
     "trigger": "schedule",
     "plan": "{}",
     "step": 0,
@@ -231,7 +236,7 @@ _ITEM = {"id": uuid_of(f"item{WAITING}")}
 _QUEUED = {"id": uuid_of(f"ledger{QUEUED}")}
 _VACANCY = {"id": VACANCY}
 _NEW = {"vacancy_id": NEW_VACANCY, "id": NEW_VACANCY}
-_WIDE = {"query_id": WIDE_QUERY_ID, "most": 30}
+_WIDE = {"query_id": WIDE_QUERY_ID, "most": 30, "matches": detail_backfill.MATCHES_SCANNED}
 _QUERIES = {"ids": [uuid_of(f"query{number}") for number in range(1, DUE + 1)]}
 _UNSENT = {"states": list(cancellation.UNSENT_STATES_SQL), "looked_at": cancellation.SCAN_BATCH}
 _PAGE = [
@@ -290,6 +295,7 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
         "ids": [str(SUBMITTED + number) for number in range(50)]
     },
     "applications.negotiation_updates.INSERT_APPLICATION_BY_HAND": _NEW,
+    "applications.sweep.SELECT_ACCESS_RESTORED_EARLIER": {"looked_at": sweep.SCAN_BATCH},
     "applications.sweep.UPDATE_APPLICATION_RENEWED": _QUEUED,
     "public_feed.outbox.DELETE_ENDED_ENTRIES": {"before": NOW - 30 * DAY},
     "public_feed.outbox.INSERT_ENTRIES": {

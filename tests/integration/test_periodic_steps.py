@@ -206,6 +206,7 @@ EVERY_MINUTE = {
     for module, names in {
         sweep: (
             "SELECT_ACCESS_RESTORED",
+            "SELECT_ACCESS_RESTORED_EARLIER",
             "SELECT_EXPIRED",
             "SELECT_OVERWRITTEN",
             "SELECT_DUE_ACCOUNTS",
@@ -259,6 +260,8 @@ def test_periodic_statements_scan_no_whole_table(
         "from": "80000000-0000-4000-8000-000000000000",
         "looked_at": 1000,
         "unread_before": now,
+        "changed_after": now - timedelta(days=1),
+        "cancelled_after": now - timedelta(days=1),
         "seen": 300,
         "searches": 2,
     }

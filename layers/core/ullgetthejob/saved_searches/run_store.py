@@ -91,15 +91,18 @@ SELECT_COLLAPSED_SINCE = """
     )
 """
 # Searches whose run waits, the oldest first, and those with saved searches still attached to a run
-# that has ended: a notification detaches them.
+# that has ended: a notification detaches them. LIMIT 1: each by its key, not by a join of two whole
+# tables, which the planner prefers where its statistics are old.
 SELECT_DUE_QUERIES = """
     SELECT query_id FROM (
         SELECT query_id, due_at FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s
         UNION ALL
         SELECT run.query_id, run.finished_at
-        FROM saved_searches AS search
-        JOIN fetch_runs AS run ON run.id = search.run_id AND run.query_id = search.query_id
-        WHERE run.state <> 'running' AND NOT search.paused
+        FROM saved_searches AS search CROSS JOIN LATERAL (
+            SELECT query_id, state, finished_at FROM fetch_runs WHERE id = search.run_id LIMIT 1
+        ) AS run
+        WHERE search.run_id IS NOT NULL AND NOT search.paused
+            AND run.state <> 'running' AND run.query_id = search.query_id
     ) AS left_waiting
     GROUP BY query_id ORDER BY min(due_at), query_id LIMIT %(most)s
 """

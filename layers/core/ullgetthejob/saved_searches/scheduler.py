@@ -34,8 +34,10 @@ SELECT_OLDEST_DUE = """
         (SELECT min(due_at) FROM search_queries WHERE due_at <= %(now)s),
         (SELECT min(due_at) FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s),
         (SELECT min(run.finished_at)
-         FROM saved_searches AS search JOIN fetch_runs AS run ON run.id = search.run_id
-         WHERE run.state <> 'running' AND NOT search.paused)
+         FROM saved_searches AS search CROSS JOIN LATERAL (
+             SELECT state, finished_at FROM fetch_runs WHERE id = search.run_id LIMIT 1
+         ) AS run
+         WHERE search.run_id IS NOT NULL AND NOT search.paused AND run.state <> 'running')
     ) AS due_at
 """
 
