@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,13 +114,15 @@ def measure(
     before = Size(0, 0)
     for size in sizes:
         began = time.monotonic()
-        growth_data.fill(connection, before, size, lambda table: _tell(f"{size}: {table}"))
+        growth_data.fill(connection, before, size, partial(_tell, f"{size}: "))
         _tell(f"{size}: filled in {time.monotonic() - began:.0f} s\n")
         before = size
+        rows = connection.execute(SELECT_SIZES).fetchall()
+        large = {row["table"] for row in rows if row["rows"] > MOST_ROWS}
         for statement, measured in zip(chosen, figures, strict=True):
             _tell(f"{size}: {statement.name}")
             measured.milliseconds.append(time_of(connection, statement))
-            measured.read_whole |= read_whole(connection, statement)
+            measured.read_whole |= read_whole(connection, statement, large)
         _tell("")
     return figures
 
@@ -138,23 +141,28 @@ def time_of(connection: Connection, statement: Statement) -> float:
     return least
 
 
-def read_whole(connection: Connection, statement: Statement) -> set[str]:
-    """Return the scans of a statement that read more than :data:`MOST_ROWS` rows."""
+def read_whole(connection: Connection, statement: Statement, large: set[str]) -> set[str]:
+    """Return the scans of a statement that read more than :data:`MOST_ROWS` rows of a table that is
+    *large*; a smaller one may be read by several loops."""
     with connection.transaction(force_rollback=True):
         row = connection.execute(
             f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement.text}", statement.values()
         ).fetchone()
     assert row is not None
     plan = row["QUERY PLAN"][0]["Plan"]
-    return {f"{scan}: {rows:,.0f} rows" for scan, rows in scans(plan) if rows > MOST_ROWS}
+    return {
+        f"{kind} of {table}: {rows:,.0f} rows"
+        for kind, table, rows in scans(plan)
+        if rows > MOST_ROWS and table in large
+    }
 
 
-def scans(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield each scan of a table in a plan, with the rows that it read."""
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """Yield each scan of a table in a plan: its kind, the table, and the rows that it read."""
     if "Scan" in plan["Node Type"] and "Relation Name" in plan:
         rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
         rows += plan.get("Rows Removed by Index Recheck", 0)
-        yield f"{plan['Node Type']} of {plan['Relation Name']}", rows * plan["Actual Loops"]
+        yield plan["Node Type"], plan["Relation Name"], rows * plan["Actual Loops"]
     for inner in plan.get("Plans", []):
         yield from scans(inner)
 
@@ -190,8 +198,8 @@ def report(figures: Sequence[Measured], sizes: Sequence[Size]) -> bool:
     return not slower and not whole
 
 
-def _tell(progress: str) -> None:
-    print(f"\r\033[K{progress}", end="", file=sys.stderr, flush=True)
+def _tell(*progress: str) -> None:
+    print("\r\033[K", *progress, sep="", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

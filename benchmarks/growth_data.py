@@ -8,6 +8,7 @@ makes the rows itself, with the lengths of real ones: sending them would take lo
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,8 @@ TABLES = {
     """,
     "applications": """
         INSERT INTO applications (id, user_id, job_id, job_external_id, cover_letter, status,
-            projected_status, submitted_at, hh_resume_id, hh_negotiation_id, inserted_at, updated_at)
+            projected_status, submitted_at, hh_resume_id, hh_negotiation_id, inserted_at,
+            updated_at)
         SELECT md5('shown' || n)::uuid, md5('user' || a)::uuid, md5('job' || job)::uuid,
             (100000000 + job)::text, repeat(md5(n::text), 15),
             CASE WHEN n <= 5 THEN 'pending' ELSE shown END, shown,
@@ -271,12 +273,7 @@ class Size:
         return f"{self.accounts:,} accounts, {self.jobs:,} jobs"
 
 
-def fill(
-    connection: Connection,
-    before: Size,
-    size: Size,
-    progress: Callable[[str], None] = lambda table: None,
-) -> None:
+def fill(connection: Connection, before: Size, size: Size, progress: Callable[[str], None]) -> None:
     """Extend the database from *before* to *size*. *connection* is a superuser's: foreign keys are
     not checked, since all rows that they name are made here."""
     connection.execute("SET session_replication_role = replica")
@@ -298,6 +295,4 @@ def fill(
 
 def uuid_of(name: str) -> UUID:
     """Return the id that the server computes for *name* as ``md5(name)::uuid``."""
-    import hashlib
-
     return UUID(hashlib.md5(name.encode(), usedforsecurity=False).hexdigest())

@@ -2,12 +2,12 @@
 
 ``accounts_access_changed_at_index``: accounts whose access is in order, the latest last, so that
 only applications of those that came back are looked at. ``campaigns_cancelled_index``: cancelled
-campaigns, the latest last. ``application_ledger_account_due_at_index``: what an account has waiting,
-independent of all that it has finished.
+campaigns, the latest last. ``application_ledger_account_due_at_index``: what an account has
+waiting, independent of all that it has finished.
 
 Dropped: two indexes of ``account_vacancies`` that no statement uses; earlier code does not need
-them either. Each index is partial or of a small table, so it is built in moments, in the transaction
-of the migration.
+them either. Each new index is partial or of a small table, so it is built in moments, in the
+migration's transaction.
 """
 
 from __future__ import annotations

@@ -59,9 +59,7 @@ SELECT_ACCESS_RESTORED_EARLIER = f"""
         (SELECT id, account_id FROM application_ledger
          WHERE {WAITS_FOR_ACCESS} AND account_id < %(from)s
          ORDER BY account_id LIMIT %(looked_at)s)
-    ) AS l CROSS JOIN LATERAL (
-        SELECT access_state FROM accounts WHERE id = l.account_id LIMIT 1
-    ) AS a
+    ) AS l JOIN accounts AS a ON a.id = l.account_id
     WHERE a.access_state IN ('ok', 'limited_until') LIMIT %(most)s
 """  # noqa: S608
 SELECT_EXPIRED = """

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 RETRY_AFTER = timedelta(days=1)  # for a vacancy that could not be read
 RECHECK_AFTER = timedelta(days=7)  # for a vacancy that is open, but no longer found
 NEWEST_SCANNED = 5_000  # vacancies a minute
-MATCHES_SCANNED = 2_000  # of a search: the newest, and as many from a place that is random
+MATCHES_SCANNED = 500  # of a search: the newest, and as many from a place that is random
 SEARCHES_SCANNED = 20  # in a minute in which none of those vacancies belongs to a search
 # One call in this many is for vacancies no longer found: unread ones may never run out.
 CLOSED_RECHECK_WINDOW = 4
