@@ -32,6 +32,7 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 EXEMPT = {
     "vacancies.detail_backfill.NEWEST_MATCHES": "a part of other statements",
     "vacancies.detail_backfill.MATCHES_FROM_A_PLACE": "a part of other statements",
+    "platform.retention.SELECT_BLOCKS": "asks for the size of a file",
     "platform.postgres.SELECT_IS_WRITABLE": "reads no table",
     "accounts.token_store.SELECT_ORIGINAL_TABLE_EXISTS": "reads no table",
     "accounts.token_store.DELETE_ORIGINAL_TOKENS": "the original's table, which Core never fills",
@@ -185,6 +186,9 @@ VALUES: dict[str, Any] = {
     "data": json.dumps({"application_id": str(LEDGER_ID), "state": "submitted"}),
     "trace_id": None,
     "changed_after": NOW - DAY,
+    "low": "(10,0)",
+    "high": "(74,0)",
+    "kept": 90 * DAY,
     "cancelled_after": NOW - DAY,
     "place": 0.5,
     "trigger": "schedule",
@@ -295,6 +299,12 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
         "ids": [str(SUBMITTED + number) for number in range(50)]
     },
     "applications.negotiation_updates.INSERT_APPLICATION_BY_HAND": _NEW,
+    "applications.retention.DELETE_UNREFERENCED_JOBS": {
+        "ids": [uuid_of(f"job{number}") for number in range(3_000, 3_000 + PAGE)]
+    },
+    "applications.retention.LOCK_OLD_JOBS": {"before": NOW - 60 * DAY},
+    "applications.retention.DELETE_OLD_HISTORY": {"before": NOW - DAY},
+    "applications.retention.DELETE_OLD_KEYS": {"before": NOW - 8 * DAY},
     "applications.sweep.SELECT_ACCESS_RESTORED_EARLIER": {"looked_at": sweep.SCAN_BATCH},
     "applications.sweep.UPDATE_APPLICATION_RENEWED": _QUEUED,
     "public_feed.outbox.DELETE_ENDED_ENTRIES": {"before": NOW - 30 * DAY},

@@ -72,6 +72,7 @@ UPDATE_RUN_ENDED = """
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
+UPDATE_RUN_REQUESTED = "UPDATE fetch_runs SET trigger = 'request' WHERE id = %(id)s RETURNING *"
 UPDATE_RUN_DEFERRED = """
     UPDATE fetch_runs SET
         due_at = %(due_at)s, reason = %(reason)s, attempts = attempts + %(attempts)s,
@@ -297,6 +298,11 @@ def defer(
         UPDATE_RUN_DEFERRED, {**values, "attempts": attempts, "calls": calls}
     ).fetchone()
     return Run.of(row) if row else None
+
+
+def mark_requested(run: Run, *, connection: Connection) -> Run:
+    """Store that a person asked for *run*, which a schedule may have begun; return the run."""
+    return _run_of(connection.execute(UPDATE_RUN_REQUESTED, {"id": run.id}).fetchone())
 
 
 def unnotified_runs(query_id: UUID, *, connection: Connection) -> list[tuple[UUID, UUID | None]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import periodic, queues
+from ullgetthejob.platform import periodic, queues, retention
 from ullgetthejob.platform.telemetry import count, gauge
 from ullgetthejob.saved_searches import canonical_searches, run_store
 from ullgetthejob.vacancies import detail_backfill
@@ -106,9 +106,7 @@ class _Tick:
 
     def delete_old_runs(self, context: Context) -> int:
         """Delete old runs; return how many."""
-        return run_store.delete_old(
-            connection=context.connection, now=context.now(), most=MAX_DELETED
-        )
+        return retention.in_batches(run_store.delete_old, most=MAX_DELETED)(context)
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:
