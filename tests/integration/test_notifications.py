@@ -99,12 +99,8 @@ def test_scheduled_run_without_new_vacancies_is_not_announced(harness, anna, que
     search = harness.search(anna, query, run)
     assert harness.notify(run) == 0
     assert harness.log(anna) == []
-    row = (
-        connect(harness.url)
-        .execute("SELECT run_id FROM saved_searches WHERE id = %s", [search])
-        .fetchone()
-    )
-    assert row["run_id"] is None
+    attached = harness.rows("SELECT run_id FROM saved_searches WHERE id = %s", search)
+    assert attached == [{"run_id": None}]
 
 
 @pytest.mark.parametrize(

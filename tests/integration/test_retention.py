@@ -1,4 +1,4 @@
-"""Retention on Postgres: what is past its time is deleted, and nothing that is still referred to."""
+"""Retention on Postgres: what is past its time is deleted, and nothing that is referred to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from functions.sweeper import app as sweeper_app
 from tests.harness.context import CORE, make_context
 from tests.harness.notifications import NOW, harness
 from ullgetthejob.applications import retention as applications_retention
-from ullgetthejob.platform import retention
 from ullgetthejob.saved_searches import retention as searches_retention
 
 __all__ = ["harness"]
@@ -242,14 +241,3 @@ def test_ten_times_a_batch_of_events_is_deleted_in_a_minute(harness: Any, contex
         [harness.account(), OLD],
     )
     assert sweeper_app.TIDY_STEPS["events_forgotten"](context) == 5_001
-
-
-def test_statements_read_a_table_by_the_place_of_its_rows(harness: Any) -> None:
-    harness.connection.execute("SET enable_seqscan = on")
-    part = {"low": "(0,0)", "high": f"({retention.PART_BLOCKS},0)", "before": NOW}
-    explained = harness.rows(
-        "EXPLAIN "
-        + applications_retention.DELETE_OLD_KEYS
-        % {name: f"'{value}'" for name, value in part.items()}
-    )
-    assert any("Tid Range Scan" in str(row) for row in explained)
