@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -282,3 +283,35 @@ def nodes(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
         yield f"{plan['Node Type']} on {plan['Relation Name']}", rows * plan["Actual Loops"]
     for inner in plan.get("Plans", []):
         yield from nodes(inner)
+
+
+# ── what changed long ago ────────────────────────────────────────────────────────────────────────
+
+
+def test_access_that_returned_long_ago_still_requeues_applications(harness: Any) -> None:
+    accepted = harness.submit(publish(harness))
+    harness.connection.execute(
+        "UPDATE application_ledger SET state = 'needs_person', reason = 'captcha', due_at = NULL"
+    )
+    harness.connection.execute(
+        "UPDATE accounts SET access_changed_at = access_changed_at - interval '1 year'"
+    )
+    assert harness.sweep().returned == 1
+    assert harness.row(accepted).state == "queued"
+
+
+def test_campaign_cancelled_long_ago_leaves_nothing_unsent(harness: Any) -> None:
+    accepted = harness.submit(publish(harness))
+    workflow_id, past = uuid4(), harness.world.now() - timedelta(days=30)
+    harness.connection.execute(
+        "INSERT INTO campaigns (workflow_id, account_id, user_id, state, created_at, updated_at)"
+        " VALUES (%s, %s, %s, 'cancelled', %s, %s)",
+        [workflow_id, harness.account_id, uuid4(), past, past],
+    )
+    harness.connection.execute(
+        "UPDATE application_ledger SET workflow_id = %s, queue_item_id = %s",
+        [workflow_id, uuid4()],
+    )
+    assert harness.sweep().cancelled == 1
+    row = harness.row(accepted)
+    assert (row.state, row.reason) == ("cancelled", "campaign_cancelled")

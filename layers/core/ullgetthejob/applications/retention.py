@@ -27,18 +27,14 @@ DELETE_OLD_KEYS = """
     DELETE FROM application_keys
     WHERE ctid >= %(low)s::tid AND ctid < %(high)s::tid AND created_at < %(before)s
 """
-# The latest row stays: it is the state that a next change follows.
+# Here and below, a subquery that returns one value is looked up by its key for each row; EXISTS may
+# become a join of two whole tables. The latest row of the history stays: it is the state that a
+# next change follows.
 DELETE_OLD_HISTORY = """
     DELETE FROM application_history AS old
     WHERE ctid >= %(low)s::tid AND ctid < %(high)s::tid AND at < %(before)s
-        AND EXISTS (
-            SELECT FROM application_ledger
-            WHERE id = old.ledger_id AND updated_at < %(before)s
-        )
-        AND EXISTS (
-            SELECT FROM application_history AS later
-            WHERE later.ledger_id = old.ledger_id AND later.id > old.id
-        )
+        AND (SELECT updated_at FROM application_ledger WHERE id = old.ledger_id) < %(before)s
+        AND old.id < (SELECT max(id) FROM application_history WHERE ledger_id = old.ledger_id)
 """
 # The original's own vacancies have no published_at, and stay.
 LOCK_OLD_JOBS = """
@@ -51,11 +47,11 @@ LOCK_OLD_JOBS = """
 """
 DELETE_UNREFERENCED_JOBS = """
     DELETE FROM jobs AS job WHERE id = ANY(%(ids)s)
-        AND NOT EXISTS (SELECT FROM applications WHERE job_id = job.id)
-        AND NOT EXISTS (SELECT FROM application_queue WHERE job_id = job.id)
-        AND NOT EXISTS (SELECT FROM custom_cvs WHERE job_id = job.id)
-        AND NOT EXISTS (SELECT FROM search_matches WHERE vacancy_id = job.external_id)
-        AND NOT EXISTS (SELECT FROM jobs AS posting WHERE posting.repost_of = job.external_id)
+        AND (SELECT 1 FROM applications WHERE job_id = job.id LIMIT 1) IS NULL
+        AND (SELECT 1 FROM application_queue WHERE job_id = job.id LIMIT 1) IS NULL
+        AND (SELECT 1 FROM custom_cvs WHERE job_id = job.id LIMIT 1) IS NULL
+        AND (SELECT 1 FROM search_matches WHERE vacancy_id = job.external_id LIMIT 1) IS NULL
+        AND (SELECT 1 FROM jobs WHERE repost_of = job.external_id LIMIT 1) IS NULL
 """
 
 

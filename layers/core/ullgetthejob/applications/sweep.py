@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 500  # rows of each kind a minute; the next minute takes the rest
-SCAN_BATCH = 500  # waiting applications whose account is looked at, on each side of the start
+SCAN_BATCH = 50  # accounts whose applications are looked at, on each side of the start
 ACCESS_CHANGED_WITHIN = timedelta(days=1)
 
 # Each statement has an index of only the rows that may wait (migrations 0010, 0017), in its order.
@@ -48,19 +48,20 @@ SELECT_ACCESS_RESTORED = f"""
     WHERE a.access_state IN ('ok', 'limited_until') AND a.access_changed_at > %(changed_after)s
     LIMIT %(most)s
 """  # noqa: S608
-# Should the sweeper have stood still for longer, nothing is lost: all that waits, or SCAN_BATCH on
-# each side of a start that is random, is looked at too.
+# Should the sweeper have stood still for longer, nothing is lost: all accounts, or SCAN_BATCH on
+# each side of a start that is random, are looked at too.
 SELECT_ACCESS_RESTORED_EARLIER = f"""
     SELECT l.id, l.account_id FROM (
-        (SELECT id, account_id FROM application_ledger
-         WHERE {WAITS_FOR_ACCESS} AND account_id >= %(from)s
-         ORDER BY account_id LIMIT %(looked_at)s)
+        (SELECT id FROM accounts WHERE access_state IN ('ok', 'limited_until') AND id >= %(from)s
+         ORDER BY id LIMIT %(looked_at)s)
         UNION ALL
-        (SELECT id, account_id FROM application_ledger
-         WHERE {WAITS_FOR_ACCESS} AND account_id < %(from)s
-         ORDER BY account_id LIMIT %(looked_at)s)
-    ) AS l JOIN accounts AS a ON a.id = l.account_id
-    WHERE a.access_state IN ('ok', 'limited_until') LIMIT %(most)s
+        (SELECT id FROM accounts WHERE access_state IN ('ok', 'limited_until') AND id < %(from)s
+         ORDER BY id LIMIT %(looked_at)s)
+    ) AS a CROSS JOIN LATERAL (
+        SELECT id, account_id FROM application_ledger
+        WHERE account_id = a.id AND {WAITS_FOR_ACCESS} LIMIT %(most)s
+    ) l
+    LIMIT %(most)s
 """  # noqa: S608
 SELECT_EXPIRED = """
     SELECT id FROM application_ledger

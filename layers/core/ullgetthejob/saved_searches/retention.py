@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 MATCH_RETENTION = timedelta(days=90)
 NOTIFIED_RETENTION = timedelta(days=365)
 
-# A row that a run marks as seen at the same time stays: the condition is checked again.
+# A row that a run marks as seen at the same time stays: the condition is checked again. Subqueries
+# that return one value are looked up by their key; EXISTS may become a join of two whole tables.
 DELETE_LOST_MATCHES = """
     DELETE FROM search_matches AS match USING search_queries AS query
     WHERE match.ctid >= %(low)s::tid AND match.ctid < %(high)s::tid AND query.id = match.query_id
         AND match.seen_at < %(before)s
-        AND (match.seen_at < query.full_from - %(kept)s OR NOT EXISTS (
-            SELECT FROM saved_searches AS search WHERE search.query_id = match.query_id
-        ))
+        AND (match.seen_at < query.full_from - %(kept)s
+             OR (SELECT 1 FROM saved_searches WHERE query_id = match.query_id LIMIT 1) IS NULL)
 """
 DELETE_OLD_NOTIFIED_VACANCIES = """
     DELETE FROM account_vacancies AS notified
-    WHERE ctid >= %(low)s::tid AND ctid < %(high)s::tid AND at < %(before)s AND NOT EXISTS (
-        SELECT FROM jobs WHERE external_id = notified.vacancy_id AND closed_at IS NULL
-    )
+    WHERE ctid >= %(low)s::tid AND ctid < %(high)s::tid AND at < %(before)s
+        AND (SELECT 1 FROM jobs
+             WHERE external_id = notified.vacancy_id AND closed_at IS NULL) IS NULL
 """
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 CANCEL_BATCH = 500  # applications that are cancelled at once, and in each minute
-SCAN_BATCH = 1_000  # applications that are checked for their item, on each side of the start
+SCAN_BATCH = 500  # applications that are checked for their item, on each side of the start
 CANCELLED_WITHIN = timedelta(days=1)
 UNSENT_STATES_SQL = application_states.ALLOWED_SOURCES["cancelled"]
 
@@ -30,8 +30,7 @@ UPDATE_QUEUE_ITEMS_CANCELLED = """
     UPDATE application_queue q
     SET status = 'failed', core_state = 'cancelled', last_error = 'campaign_cancelled',
         updated_at = %(utc)s
-    FROM campaigns c
-    WHERE c.workflow_id = q.workflow_id AND c.state = 'cancelled'
+    WHERE (SELECT state FROM campaigns WHERE workflow_id = q.workflow_id) = 'cancelled'
       AND (q.status IN ('pending', 'customizing') OR q.status = 'ready' AND q.core_state IS NULL)
       AND (%(workflow_id)s::uuid IS NULL OR q.workflow_id = %(workflow_id)s)
 """
