@@ -303,7 +303,7 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
         "ids": [uuid_of(f"job{number}") for number in range(3_000, 3_000 + PAGE)]
     },
     "applications.retention.LOCK_OLD_JOBS": {"before": NOW - 60 * DAY},
-    "applications.retention.DELETE_OLD_HISTORY": {"before": NOW - DAY},
+    "applications.retention.DELETE_OLD_HISTORY": {"before": NOW - 8 * DAY},
     "applications.retention.DELETE_OLD_KEYS": {"before": NOW - 8 * DAY},
     "applications.sweep.SELECT_ACCESS_RESTORED_EARLIER": {"looked_at": sweep.SCAN_BATCH},
     "applications.sweep.UPDATE_APPLICATION_RENEWED": _QUEUED,

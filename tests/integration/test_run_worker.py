@@ -750,7 +750,7 @@ def test_request_joins_the_current_run(harness, employer, search):
     harness.tick()
     other = harness.save(query_id)
     run = run_now(harness, query_id, other)
-    assert (run.state, run.trigger) == ("completed", "schedule")
+    assert (run.state, run.trigger) == ("completed", "request")  # a person waits for it now
     for saved_id in (search_id, other):
         assert len(harness.events(harness.account_of(saved_id), "jobs.new")) == 1
 
