@@ -33,7 +33,7 @@ def insert_job(harness: Any, vacancy_id: str, **columns: Any) -> UUID:
     values = {"published_at": OLD, "closed_at": OLD, "fetched_at": OLD.replace(tzinfo=None)}
     values |= columns
     names = ", ".join(values)
-    return harness.insert(
+    row_id: UUID = harness.insert(
         f"INSERT INTO jobs (external_id, title, inserted_at, updated_at, {names})"
         f" VALUES (%s, '', %s, %s, {', '.join(['%s'] * len(values))}) RETURNING id",
         vacancy_id,
@@ -41,6 +41,7 @@ def insert_job(harness: Any, vacancy_id: str, **columns: Any) -> UUID:
         NOW,
         *values.values(),
     )
+    return row_id
 
 
 def insert_match(harness: Any, query: UUID, vacancy_id: str, seen_at: Any) -> None:
@@ -54,18 +55,19 @@ def insert_match(harness: Any, query: UUID, vacancy_id: str, seen_at: Any) -> No
 
 def insert_user(harness: Any) -> UUID:
     """Insert a user; return its id."""
-    return harness.insert(
+    row_id: UUID = harness.insert(
         "INSERT INTO users (email, password_hash, inserted_at, updated_at)"
         " VALUES (%s, '!', %s, %s) RETURNING id",
         uuid4().hex,
         NOW,
         NOW,
     )
+    return row_id
 
 
 def insert_application(harness: Any, account: UUID, vacancy_id: str, updated_at: Any) -> UUID:
     """Insert a sent application; return its id."""
-    return harness.insert(
+    row_id: UUID = harness.insert(
         "INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, created_at,"
         " updated_at) VALUES (%s, %s, %s, 'submitted', %s, %s) RETURNING id",
         account,
@@ -74,6 +76,7 @@ def insert_application(harness: Any, account: UUID, vacancy_id: str, updated_at:
         OLD,
         updated_at,
     )
+    return row_id
 
 
 def jobs(harness: Any) -> set[str]:
@@ -225,12 +228,11 @@ def test_part_of_a_large_table_is_all_that_a_minute_reads(
     )
     deleted = applications_retention.delete_old_keys(context)
     assert 0 < deleted < 20_000 / 2
-    now = NOW
+    minute = [NOW]
+    later = make_context(harness.connection, lambda: minute[0], caller=CORE)
     for _ in range(1_440):
-        now += timedelta(minutes=1)
-        applications_retention.delete_old_keys(
-            make_context(harness.connection, lambda now=now: now, caller=CORE)
-        )
+        minute[0] += timedelta(minutes=1)
+        applications_retention.delete_old_keys(later)
     assert harness.scalar("SELECT count(*) FROM application_keys") == 0
 
 
