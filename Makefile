@@ -229,3 +229,7 @@ bench-store: $(READY) ## Store 2,000 vacancies, nine in ten unchanged, compared 
 .PHONY: bench-fetch
 bench-fetch: $(READY) ## Fetch 2,000 vacancies at 50 ms latency, compared with the pace alone
 	@POWERTOOLS_METRICS_DISABLED=true PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch
+
+.PHONY: bench-growth
+bench-growth: $(READY) ## Time every statement while the tables grow tenfold; FULL=1: a hundredfold
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.growth $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))

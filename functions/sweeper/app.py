@@ -1,15 +1,17 @@
 """Run by EventBridge every minute: notifies the workers of overdue work (applications, undelivered
-events, vacancies for the public feed), then cleans up."""
+events, vacancies for the public feed), then tidies up and deletes what is past its retention."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ullgetthejob import bootstrap
+from ullgetthejob.applications import retention as applications_retention
 from ullgetthejob.applications import sweep
-from ullgetthejob.platform import periodic, settings
+from ullgetthejob.platform import periodic, retention, settings
 from ullgetthejob.public_feed import outbox
 from ullgetthejob.realtime import event_log
+from ullgetthejob.saved_searches import retention as searches_retention
 from ullgetthejob.vacancies import shared_answers
 
 settings.require(
@@ -20,9 +22,7 @@ settings.require(
 )
 
 MOST = sweep.BATCH
-
-
-STEPS: dict[str, periodic.Step] = {
+WAKE_STEPS: dict[str, periodic.Step] = {
     **sweep.WAKE_STEPS,
     "accounts_rung": lambda context: event_log.notify_unserved(
         connection=context.connection, most=MOST
@@ -30,19 +30,20 @@ STEPS: dict[str, periodic.Step] = {
     "public_feed_rung": lambda context: outbox.notify_due(
         connection=context.connection, now=context.now()
     ),
+}
+TIDY_STEPS: dict[str, periodic.Step] = {
     **sweep.TIDY_STEPS,
-    "events_forgotten": lambda context: event_log.delete_old(
-        connection=context.connection, now=context.now(), most=MOST
-    ),
-    "answers_forgotten": lambda context: shared_answers.delete_old(
-        connection=context.connection, now=context.now(), most=MOST
-    ),
-    "feed_forgotten": lambda context: outbox.delete_ended(
-        connection=context.connection, now=context.now(), most=MOST
-    ),
+    "events_forgotten": retention.in_batches(event_log.delete_old, most=MOST),
+    "answers_forgotten": retention.in_batches(shared_answers.delete_old, most=MOST),
+    "feed_forgotten": retention.in_batches(outbox.delete_ended, most=MOST),
+    "keys_forgotten": applications_retention.delete_old_keys,
+    "history_forgotten": applications_retention.delete_old_history,
+    "jobs_forgotten": applications_retention.delete_unreferenced_jobs,
+    "matches_forgotten": searches_retention.delete_lost_matches,
+    "notified_forgotten": searches_retention.delete_old_notified,
 }
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, int]:
     """Return the count of each step. Raises :class:`periodic.StepsFailed` after the last one."""
-    return periodic.handle(STEPS, event, context, bootstrap.open_context)
+    return periodic.handle(WAKE_STEPS, event, context, bootstrap.open_context, tidy=TIDY_STEPS)

@@ -59,8 +59,10 @@ class ApplyHarness:
     def sweep(self):
         """Run the sweeper's steps over the harness's connection; return their counts."""
         context = make_context(self.connection, self.world.now, caller=CORE)
-        steps = {**sweep.WAKE_STEPS, **sweep.TIDY_STEPS}
-        return SimpleNamespace(**periodic.run(steps, lambda: nullcontext(context)))
+        tidy = sweep.TIDY_STEPS
+        return SimpleNamespace(
+            **periodic.run(sweep.WAKE_STEPS, lambda: nullcontext(context), tidy=tidy)
+        )
 
     def row(self, accepted):
         row = ledger.read(accepted.application_id, connection=self.connection)

@@ -96,14 +96,21 @@ class NotificationHarness:
             NOW,
         )
 
-    def run(self, query_id: UUID, state: str = "completed", reason: str | None = None) -> UUID:
+    def run(
+        self,
+        query_id: UUID,
+        state: str = "completed",
+        reason: str | None = None,
+        trigger: str = "schedule",
+    ) -> UUID:
         """Insert a run; return its id."""
         return self.insert(
             "INSERT INTO fetch_runs (query_id, state, trigger, reason, is_full, plan, started_at,"
             " finished_at, found, fetched, new, changed, failed)"
-            " VALUES (%s, %s, 'schedule', %s, true, '{}', %s, %s, 5, 4, 3, 2, 1) RETURNING id",
+            " VALUES (%s, %s, %s, %s, true, '{}', %s, %s, 5, 4, 3, 2, 1) RETURNING id",
             query_id,
             state,
+            trigger,
             reason,
             NOW,
             None if state == "running" else NOW,

@@ -246,3 +246,19 @@ def test_backfill_stops_when_it_may_not_continue(harness):
     answers = iter([True, True, False])
     assert harness.read(query, may_continue=lambda: next(answers)) == 2
     assert harness.calls() == 2
+
+
+def test_each_vacancy_of_a_search_with_more_matches_than_are_scanned_is_read(harness, monkeypatch):
+    monkeypatch.setattr(detail_backfill, "MATCHES_SCANNED", 2)
+    published = harness.publish(7)
+    query = harness.found(*published)
+    harness.connection.execute("UPDATE search_queries SET last_match = 7 WHERE id = %s", [query])
+    assert harness.read(query, most=1) == 1
+    assert harness.row(published[-1])["detail"] is not None  # the newest first
+    for _ in range(200):
+        harness.read(query)
+        if all(harness.row(vacancy)["detail"] is not None for vacancy in published):
+            break
+    else:
+        pytest.fail("some vacancies are never read")
+    assert harness.read(query) == 0

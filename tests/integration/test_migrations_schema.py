@@ -264,6 +264,7 @@ KEYS = {
 
 INDEXES = {
     "accounts_unserved_index": "accounts(id)",
+    "accounts_access_changed_at_index": "accounts(access_changed_at)",
     "accounts_negotiations_due_at_index": "accounts(negotiations_due_at)",
     "users_account_id_index": "users(account_id)",
     "accounts_hh_user_id_key": "UNIQUE accounts(hh_user_id)",

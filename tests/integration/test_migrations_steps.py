@@ -28,7 +28,10 @@ from tests.fixtures.revisions import ALL, HEAD
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = """
     SELECT table_name, column_name, data_type, column_default, is_nullable
-    FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
+    FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL
+    SELECT tablename, indexname, indexdef, NULL, NULL FROM pg_indexes WHERE schemaname = 'public'
+    ORDER BY 1, 2
 """
 
 

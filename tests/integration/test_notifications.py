@@ -95,12 +95,27 @@ def test_account_gets_one_wake_up_for_all_its_events(
     assert json.loads(message["Body"]) == {"account_id": str(anna)}
 
 
+def test_scheduled_run_without_new_vacancies_is_not_announced(harness, anna, query):
+    run = harness.run(query)
+    search = harness.search(anna, query, run)
+    assert harness.notify(run) == 0
+    assert harness.log(anna) == []
+    attached = harness.rows("SELECT run_id FROM saved_searches WHERE id = %s", search)
+    assert attached == [{"run_id": None}]
+
+
 @pytest.mark.parametrize(
-    ("state", "reason"),
-    [("completed", None), ("partial", "captcha"), ("failed", "hh_unavailable")],
+    ("trigger", "state", "reason"),
+    [
+        ("request", "completed", None),
+        ("schedule", "partial", "captcha"),
+        ("schedule", "failed", "hh_unavailable"),
+    ],
 )
-def test_run_without_new_vacancies_is_announced(harness, anna, query, state, reason):
-    run = harness.run(query, state, reason)
+def test_requested_or_incomplete_run_without_new_vacancies_is_announced(
+    harness, anna, query, trigger, state, reason
+):
+    run = harness.run(query, state, reason, trigger=trigger)
     harness.search(anna, query, run)
     assert harness.notify(run) == 0
     [event] = harness.log(anna)

@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -58,7 +59,7 @@ def failed_steps(handler: Callable[[dict[str, Any], object], Any]) -> list[str]:
     """Return the steps that failed in an invocation of *handler*."""
     with pytest.raises(periodic.StepsFailed) as failed:
         handler({}, CONTEXT)
-    return failed.value.names
+    return sorted(failed.value.names)
 
 
 def test_sweep_with_a_failed_step_still_notifies_workers(
@@ -71,13 +72,13 @@ def test_sweep_with_a_failed_step_still_notifies_workers(
     receive_wake_ups("APPLIER_QUEUE_URL", "account_id")
     receive_wake_ups("BROADCASTER_QUEUE_URL", "account_id")
     held("applications")
-    assert failed_steps(sweeper_app.handler) == ["retried", "repaired"]
+    assert failed_steps(sweeper_app.handler) == ["repaired", "retried"]
     assert receive_wake_ups("APPLIER_QUEUE_URL", "account_id") == [str(limited.account_id)]
     assert receive_wake_ups("BROADCASTER_QUEUE_URL", "account_id") == [str(limited.account_id)]
     failures = [
         vars(record) for record in caplog.records if record.message == "a periodic step failed"
     ]
-    assert [failure["step"] for failure in failures] == ["retried", "repaired"]
+    assert sorted(failure["step"] for failure in failures) == ["repaired", "retried"]
     for failure in failures:
         assert "QueryCanceled" in [failure["error_type"], *failure["caused_by"]]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -206,6 +207,7 @@ EVERY_MINUTE = {
     for module, names in {
         sweep: (
             "SELECT_ACCESS_RESTORED",
+            "SELECT_ACCESS_RESTORED_EARLIER",
             "SELECT_EXPIRED",
             "SELECT_OVERWRITTEN",
             "SELECT_DUE_ACCOUNTS",
@@ -259,6 +261,8 @@ def test_periodic_statements_scan_no_whole_table(
         "from": "80000000-0000-4000-8000-000000000000",
         "looked_at": 1000,
         "unread_before": now,
+        "changed_after": now - timedelta(days=1),
+        "cancelled_after": now - timedelta(days=1),
         "seen": 300,
         "searches": 2,
     }
@@ -279,3 +283,35 @@ def nodes(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
         yield f"{plan['Node Type']} on {plan['Relation Name']}", rows * plan["Actual Loops"]
     for inner in plan.get("Plans", []):
         yield from nodes(inner)
+
+
+# ── what changed long ago ────────────────────────────────────────────────────────────────────────
+
+
+def test_access_that_returned_long_ago_still_requeues_applications(harness: Any) -> None:
+    accepted = harness.submit(publish(harness))
+    harness.connection.execute(
+        "UPDATE application_ledger SET state = 'needs_person', reason = 'captcha', due_at = NULL"
+    )
+    harness.connection.execute(
+        "UPDATE accounts SET access_changed_at = access_changed_at - interval '1 year'"
+    )
+    assert harness.sweep().returned == 1
+    assert harness.row(accepted).state == "queued"
+
+
+def test_campaign_cancelled_long_ago_leaves_nothing_unsent(harness: Any) -> None:
+    accepted = harness.submit(publish(harness))
+    workflow_id, past = uuid4(), harness.world.now() - timedelta(days=30)
+    harness.connection.execute(
+        "INSERT INTO campaigns (workflow_id, account_id, user_id, state, created_at, updated_at)"
+        " VALUES (%s, %s, %s, 'cancelled', %s, %s)",
+        [workflow_id, harness.account_id, uuid4(), past, past],
+    )
+    harness.connection.execute(
+        "UPDATE application_ledger SET workflow_id = %s, queue_item_id = %s",
+        [workflow_id, uuid4()],
+    )
+    assert harness.sweep().cancelled == 1
+    row = harness.row(accepted)
+    assert (row.state, row.reason) == ("cancelled", "campaign_cancelled")

@@ -51,7 +51,9 @@ SELECT_ACCOUNTS_LEFT = """
     SELECT l.account_id FROM applications a JOIN application_ledger l ON l.application_id = a.id
     WHERE a.user_id = %(user_id)s AND l.account_id <> %(account_id)s
     UNION
-    SELECT c.account_id FROM application_queue q JOIN campaigns c ON c.workflow_id = q.workflow_id
+    SELECT c.account_id FROM application_queue q CROSS JOIN LATERAL (
+        SELECT account_id FROM campaigns WHERE workflow_id = q.workflow_id LIMIT 1
+    ) AS c
     WHERE q.user_id = %(user_id)s AND c.account_id <> %(account_id)s
 """
 SELECT_NEWEST_USER_OF_ACCOUNT = """

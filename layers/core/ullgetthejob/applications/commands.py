@@ -37,7 +37,7 @@ COUNT_APPLICATIONS = """
 # By its own id, or by the id of the BFF's row.
 SELECT_APPLICATION_OF_ACCOUNT = f"""
     SELECT {COLUMNS} FROM application_ledger
-    WHERE account_id = %(account_id)s AND %(id)s IN (id, application_id)
+    WHERE account_id = %(account_id)s AND (id = %(id)s OR application_id = %(id)s)
 """  # noqa: S608
 SELECT_HISTORY = """
     SELECT at, state, reason FROM application_history WHERE ledger_id = %(id)s ORDER BY id

@@ -12,7 +12,9 @@ the ledger, cost nothing.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from ullgetthejob.accounts import access
 from ullgetthejob.applications import application_states, applying, ledger
@@ -32,12 +34,33 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 500  # rows of each kind a minute; the next minute takes the rest
+SCAN_BATCH = 50  # accounts whose applications are looked at, on each side of the start
+ACCESS_CHANGED_WITHIN = timedelta(days=1)
 
-# Each statement has an index of only the rows that may wait (migration 0012), in its order.
+# Each statement has an index of only the rows that may wait (migrations 0010, 0017), in its order.
+WAITS_FOR_ACCESS = "state = 'needs_person' AND reason IN ('reauth_required', 'captcha')"
+# Of the accounts whose access changed lately: others have nothing that could go on.
 SELECT_ACCESS_RESTORED = f"""
-    SELECT l.id, l.account_id FROM application_ledger l JOIN accounts a ON a.id = l.account_id
-    WHERE l.state = 'needs_person' AND l.reason IN ('reauth_required', 'captcha')
-      AND a.{access.IN_ORDER}
+    SELECT l.id, l.account_id FROM accounts a CROSS JOIN LATERAL (
+        SELECT id, account_id FROM application_ledger
+        WHERE account_id = a.id AND {WAITS_FOR_ACCESS} LIMIT %(most)s
+    ) l
+    WHERE a.{access.IN_ORDER} AND a.access_changed_at > %(changed_after)s
+    LIMIT %(most)s
+"""  # noqa: S608
+# Should the sweeper have stood still for longer, nothing is lost: all accounts, or SCAN_BATCH on
+# each side of a start that is random, are looked at too.
+SELECT_ACCESS_RESTORED_EARLIER = f"""
+    SELECT l.id, l.account_id FROM (
+        (SELECT id FROM accounts WHERE {access.IN_ORDER} AND id >= %(from)s
+         ORDER BY id LIMIT %(looked_at)s)
+        UNION ALL
+        (SELECT id FROM accounts WHERE {access.IN_ORDER} AND id < %(from)s
+         ORDER BY id LIMIT %(looked_at)s)
+    ) AS a CROSS JOIN LATERAL (
+        SELECT id, account_id FROM application_ledger
+        WHERE account_id = a.id AND {WAITS_FOR_ACCESS} LIMIT %(most)s
+    ) l
     LIMIT %(most)s
 """  # noqa: S608
 SELECT_EXPIRED = """
@@ -51,7 +74,9 @@ SELECT_OVERWRITTEN = f"""
         SELECT id, status, updated_at FROM applications
         WHERE projected_status IS NOT NULL AND status IS DISTINCT FROM projected_status
         ORDER BY updated_at, id LIMIT %(most)s
-    ) AS p JOIN application_ledger l ON l.application_id = p.id
+    ) AS p CROSS JOIN LATERAL (
+        SELECT * FROM application_ledger WHERE application_id = p.id LIMIT 1
+    ) AS l
     ORDER BY p.updated_at, p.id
 """  # noqa: S608
 UPDATE_APPLICATION_RENEWED = (
@@ -68,8 +93,9 @@ SELECT_DUE_ACCOUNTS = f"""
     GROUP BY account_id ORDER BY min(due_at) LIMIT %(most)s
 """  # noqa: S608
 SELECT_OLDEST_DUE = f"""
-    SELECT min(due_at) AS due_at FROM application_ledger
+    SELECT due_at FROM application_ledger
     WHERE due_at <= %(now)s AND {ledger.CAMPAIGN_RUNS}
+    ORDER BY due_at LIMIT 1
 """  # noqa: S608
 
 
@@ -89,6 +115,12 @@ def requeue_after_access(context: Context) -> int:
     """Queue the applications that waited for an access that is in order again; return how many."""
     connection, now = context.connection, context.now()
     accounts = set()
+    values = {
+        "changed_after": now - ACCESS_CHANGED_WITHIN,
+        "from": uuid4(),
+        "looked_at": SCAN_BATCH,
+        "most": BATCH,
+    }
 
     def requeue(row: dict[str, Any]) -> int:
         moved = _transition(
@@ -99,8 +131,10 @@ def requeue_after_access(context: Context) -> int:
         return moved
 
     try:
-        rows = connection.execute(SELECT_ACCESS_RESTORED, {"most": BATCH}).fetchall()
-        return periodic.for_each(rows, requeue)
+        return sum(
+            periodic.for_each(connection.execute(statement, values).fetchall(), requeue)
+            for statement in (SELECT_ACCESS_RESTORED, SELECT_ACCESS_RESTORED_EARLIER)
+        )
     finally:
         for account_id in accounts:
             _notify(account_id)
@@ -147,7 +181,7 @@ def repair_overwritten(context: Context) -> int:
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:
     """Return for how many seconds the oldest application has been due; 0 without one."""
     row = connection.execute(SELECT_OLDEST_DUE, {"now": now}).fetchone()
-    return 0 if row is None or row["due_at"] is None else (now - row["due_at"]).total_seconds()
+    return 0 if row is None else (now - row["due_at"]).total_seconds()
 
 
 # The steps of the sweeper, by the names of their counts: first what notifies the accounts that have

@@ -41,7 +41,9 @@ SELECT_ATTEMPTS_OF_WEEK = """
            j.employer_id IS NULL AND j.vacancy IS NULL AND j.detail IS NULL AS unknown
     FROM application_attempts a
     JOIN application_ledger l ON l.id = a.ledger_id
-    LEFT JOIN application_outcomes o ON o.attempt_id = a.id
+    LEFT JOIN LATERAL (
+        SELECT counts, outcome FROM application_outcomes WHERE attempt_id = a.id LIMIT 1
+    ) o ON true
     LEFT JOIN jobs j ON j.external_id = l.vacancy_id
     WHERE a.account_id = %(account_id)s AND a.at > %(since)s
       AND (coalesce(o.counts, true) OR o.outcome = 'already_applied' AND NOT EXISTS (

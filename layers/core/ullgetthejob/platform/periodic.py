@@ -1,16 +1,23 @@
 """Periodic work: steps that run each minute, independently of each other.
 
-Steps that notify workers come first; cleanup comes last. A step that fails is logged with its cause
-and counted, the others still run, and the invocation fails in the end, so that the alarm on the
-function's errors fires. The next minute tries everything again.
+Steps that notify workers come first, always. Steps that tidy up begin with another one each minute,
+and none begins once their time is used: so one that takes long delays no wake-up, and starves no
+other. A step that fails is logged with its cause and counted, the others still run, and the
+invocation fails in the end, so that the alarm on the function's errors fires. The next minute tries
+everything again.
+
+The statements of a step have the limit of the database role (README: 10 s), each step has a budget
+for its rows (:func:`for_each`), and the connection of a failed step is not the next one's problem:
+it is opened again.
 """
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ullgetthejob.platform import invocation, postgres
+from ullgetthejob.platform import clock, invocation, postgres
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.telemetry import count, logger, trace
 
@@ -23,6 +30,9 @@ if TYPE_CHECKING:
     Step = Callable[[Context], int]
 
 Row = TypeVar("Row")
+
+TIDY_BUDGET_S = 25.0  # for beginning a step; the functions' timeout is 50 s
+ROWS_BUDGET_S = 8.0
 
 
 class StepsFailed(Exception):
@@ -38,25 +48,36 @@ def handle(
     event: dict[str, Any],
     context: Any,
     open_context: Callable[[Caller], AbstractContextManager[Context]],
+    *,
+    tidy: Mapping[str, Step] | None = None,
 ) -> dict[str, int]:
-    """Handle an invocation by an EventBridge rule: :func:`run` the *steps*, as Core itself."""
+    """Handle an invocation by an EventBridge rule: :func:`run` the steps, as Core itself."""
     caller = Caller("core", str(getattr(context, "aws_request_id", "-")))
     rule = next(iter(event.get("resources") or ["-"])).rpartition("/")[2]
     with invocation.measured(context, rule=rule) as current:
-        current.result = done = run(steps, partial(open_context, caller))
+        current.result = done = run(steps, partial(open_context, caller), tidy=tidy)
     return done
 
 
 def run(
-    steps: Mapping[str, Step], open_context: Callable[[], AbstractContextManager[Context]]
+    steps: Mapping[str, Step],
+    open_context: Callable[[], AbstractContextManager[Context]],
+    *,
+    tidy: Mapping[str, Step] | None = None,
 ) -> dict[str, int]:
-    """Run every step, in order, each in a context of its own; return the count that each returned.
+    """Run *steps*, in order, then those of *tidy* that begin in time, each in a context of its own;
+    return the count that each returned.
 
     Raises :class:`StepsFailed` after the last one.
     """
+    ends = time.monotonic() + TIDY_BUDGET_S
     done: dict[str, int] = {}
     failed = []
-    for name, step in steps.items():
+    for name, step in [*steps.items(), *_rotated(tidy or {})]:
+        if tidy and name in tidy and time.monotonic() >= ends:
+            logger.warning("a periodic step is left for the next minute", step=name)
+            count("PeriodicStepPostponed")
+            continue
         try:
             with open_context() as context:
                 done[name] = step(context)
@@ -70,13 +91,17 @@ def run(
 
 
 def for_each(rows: Iterable[Row], act: Callable[[Row], int]) -> int:
-    """Call *act* for every row and return the sum of the counts. A row that fails does not prevent
-    the others; an unavailable database ends the loop at once.
+    """Call *act* for every row, within :data:`ROWS_BUDGET_S`, and return the sum of the counts; the
+    next minute finds the rest. A row that fails does not prevent the others; an unavailable
+    database ends the loop at once.
 
     Raises :class:`StepsFailed` after the last row.
     """
+    ends = time.monotonic() + ROWS_BUDGET_S
     done = failed = 0
     for row in rows:
+        if time.monotonic() >= ends:
+            break
         try:
             done += act(row)
         except Exception as error:
@@ -87,3 +112,10 @@ def for_each(rows: Iterable[Row], act: Callable[[Row], int]) -> int:
     if failed:
         raise StepsFailed([f"{failed} rows"])
     return done
+
+
+def _rotated(steps: Mapping[str, Step]) -> list[tuple[str, Step]]:
+    """Return the steps in their order, beginning with another one each minute."""
+    items = list(steps.items())
+    first = int(clock.real_seconds()) // 60 % len(items) if items else 0
+    return items[first:] + items[:first]

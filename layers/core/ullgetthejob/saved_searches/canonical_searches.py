@@ -209,6 +209,8 @@ def request_run(query_id: UUID, search_id: UUID, *, connection: Connection, now:
             run = _begin(query, "request", connection=connection, now=now)
             _schedule(rows, run, connection=connection, now=now, requested_id=search_id)
             connection.execute(UPDATE_QUERIES_DUE_AT, {"ids": [query_id]})
+        elif run.trigger != "request":
+            run = run_store.mark_requested(run, connection=connection)
         connection.execute(UPDATE_SEARCH_ATTACHED, {"id": search_id, "run_id": run.id})
     return run
 

@@ -47,7 +47,7 @@ MAX_URL_CHARS = 2_000
 MAX_NUMBER = 999_999  # more than the jobs, or parts, of any run: the widest number of an event
 
 SELECT_ENDED_RUN = """
-    SELECT id, query_id, state, reason, found, fetched, new, changed, failed, finished_at
+    SELECT id, query_id, state, trigger, reason, found, fetched, new, changed, failed, finished_at
     FROM fetch_runs WHERE id = %(run_id)s AND state <> 'running'
 """
 SELECT_ATTACHED_SEARCHES = """
@@ -197,19 +197,27 @@ def _notify_account(
                 "rules": [dropped.get(row["id"]) for row in found],
             }
             connection.execute(INSERT_NOTIFIED_VACANCIES, notified)
-        data = {
-            **_event_head(run, search),
-            **{name: run[name] for name in ("state", "reason", "found", "fetched")},
-            **{name: run[name] for name in ("new", "changed", "failed")},
-            "told": len(jobs),
-            "filtered": len(dropped),
-            "finished_at": _text(run["finished_at"]),
-        }
-        event_log.append(
-            search["account_id"], "fetch.completed", data, connection=connection, now=now
-        )
+        if _is_news(run, jobs, dropped):
+            data = {
+                **_event_head(run, search),
+                **{name: run[name] for name in ("state", "reason", "found", "fetched")},
+                **{name: run[name] for name in ("new", "changed", "failed")},
+                "told": len(jobs),
+                "filtered": len(dropped),
+                "finished_at": _text(run["finished_at"]),
+            }
+            event_log.append(
+                search["account_id"], "fetch.completed", data, connection=connection, now=now
+            )
         connection.execute(UPDATE_SEARCH_DETACHED, {**values, "last_match": search["last_match"]})
     return len(jobs)
+
+
+def _is_news(run: dict[str, Any], jobs: list[_Job], dropped: Mapping[str, str]) -> bool:
+    """Return whether an account is notified of the run's end: not if it found nothing new, as most
+    runs do, and was begun by the schedule."""
+    found_any = bool(jobs) or bool(dropped)
+    return found_any or run["trigger"] == "request" or run["state"] != "completed"
 
 
 def _group_postings(found: Iterable[dict[str, Any]]) -> list[_Job]:

@@ -72,6 +72,7 @@ UPDATE_RUN_ENDED = """
     WHERE id = %(id)s AND step = %(step)s AND state = 'running'
     RETURNING *
 """
+UPDATE_RUN_REQUESTED = "UPDATE fetch_runs SET trigger = 'request' WHERE id = %(id)s RETURNING *"
 UPDATE_RUN_DEFERRED = """
     UPDATE fetch_runs SET
         due_at = %(due_at)s, reason = %(reason)s, attempts = attempts + %(attempts)s,
@@ -91,15 +92,18 @@ SELECT_COLLAPSED_SINCE = """
     )
 """
 # Searches whose run waits, the oldest first, and those with saved searches still attached to a run
-# that has ended: a notification detaches them.
+# that has ended: a notification detaches them. LIMIT 1: each by its key, not by a join of two whole
+# tables, which the planner prefers where its statistics are old.
 SELECT_DUE_QUERIES = """
     SELECT query_id FROM (
         SELECT query_id, due_at FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s
         UNION ALL
         SELECT run.query_id, run.finished_at
-        FROM saved_searches AS search
-        JOIN fetch_runs AS run ON run.id = search.run_id AND run.query_id = search.query_id
-        WHERE run.state <> 'running' AND NOT search.paused
+        FROM saved_searches AS search CROSS JOIN LATERAL (
+            SELECT query_id, state, finished_at FROM fetch_runs WHERE id = search.run_id LIMIT 1
+        ) AS run
+        WHERE search.run_id IS NOT NULL AND NOT search.paused
+            AND run.state <> 'running' AND run.query_id = search.query_id
     ) AS left_waiting
     GROUP BY query_id ORDER BY min(due_at), query_id LIMIT %(most)s
 """
@@ -294,6 +298,11 @@ def defer(
         UPDATE_RUN_DEFERRED, {**values, "attempts": attempts, "calls": calls}
     ).fetchone()
     return Run.of(row) if row else None
+
+
+def mark_requested(run: Run, *, connection: Connection) -> Run:
+    """Store that a person asked for *run*, which a schedule may have begun; return the run."""
+    return _run_of(connection.execute(UPDATE_RUN_REQUESTED, {"id": run.id}).fetchone())
 
 
 def unnotified_runs(query_id: UUID, *, connection: Connection) -> list[tuple[UUID, UUID | None]]:

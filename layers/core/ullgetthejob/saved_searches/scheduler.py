@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import periodic, queues
+from ullgetthejob.platform import periodic, queues, retention
 from ullgetthejob.platform.telemetry import count, gauge
 from ullgetthejob.saved_searches import canonical_searches, run_store
 from ullgetthejob.vacancies import detail_backfill
@@ -34,8 +34,10 @@ SELECT_OLDEST_DUE = """
         (SELECT min(due_at) FROM search_queries WHERE due_at <= %(now)s),
         (SELECT min(due_at) FROM fetch_runs WHERE state = 'running' AND due_at <= %(now)s),
         (SELECT min(run.finished_at)
-         FROM saved_searches AS search JOIN fetch_runs AS run ON run.id = search.run_id
-         WHERE run.state <> 'running' AND NOT search.paused)
+         FROM saved_searches AS search CROSS JOIN LATERAL (
+             SELECT state, finished_at FROM fetch_runs WHERE id = search.run_id LIMIT 1
+         ) AS run
+         WHERE search.run_id IS NOT NULL AND NOT search.paused AND run.state <> 'running')
     ) AS due_at
 """
 
@@ -104,9 +106,7 @@ class _Tick:
 
     def delete_old_runs(self, context: Context) -> int:
         """Delete old runs; return how many."""
-        return run_store.delete_old(
-            connection=context.connection, now=context.now(), most=MAX_DELETED
-        )
+        return retention.in_batches(run_store.delete_old, most=MAX_DELETED)(context)
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:

@@ -16,6 +16,7 @@ minute without other work.
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -39,18 +40,35 @@ if TYPE_CHECKING:
 
 RETRY_AFTER = timedelta(days=1)  # for a vacancy that could not be read
 RECHECK_AFTER = timedelta(days=7)  # for a vacancy that is open, but no longer found
-NEWEST_SCANNED = 20_000  # vacancies a minute
+NEWEST_SCANNED = 5_000  # vacancies a minute
+MATCHES_SCANNED = 500  # of a search: the newest, and as many from a place that is random
 SEARCHES_SCANNED = 20  # in a minute in which none of those vacancies belongs to a search
 # One call in this many is for vacancies no longer found: unread ones may never run out.
 CLOSED_RECHECK_WINDOW = 4
 
-SELECT_VACANCIES_WITHOUT_DETAIL = """
+# A search may have found a tenth of all vacancies. So two parts of its matches are looked at: the
+# newest, and those from a random number on. Together they are all, unless there are many.
+NEWEST_MATCHES = """
+    SELECT vacancy_id, number, seen_at FROM search_matches
+    WHERE query_id = %(query_id)s ORDER BY number DESC LIMIT %(matches)s
+"""
+MATCHES_FROM_A_PLACE = """
+    SELECT vacancy_id, number, seen_at FROM search_matches
+    WHERE query_id = %(query_id)s AND number > (
+        SELECT %(place)s * (last_match + %(matches)s) - %(matches)s FROM search_queries
+        WHERE id = %(query_id)s
+    )::bigint
+    ORDER BY number LIMIT %(matches)s
+"""
+SELECT_VACANCIES_WITHOUT_DETAIL = f"""
     SELECT job.external_id AS id, job.looked_at, false AS is_gone
-    FROM search_matches AS match JOIN jobs AS job ON job.external_id = match.vacancy_id
-    WHERE match.query_id = %(query_id)s AND job.detail IS NULL AND job.closed_at IS NULL
+    FROM (({NEWEST_MATCHES}) UNION ({MATCHES_FROM_A_PLACE})) AS match CROSS JOIN LATERAL (
+        SELECT * FROM jobs WHERE external_id = match.vacancy_id LIMIT 1
+    ) AS job
+    WHERE job.detail IS NULL AND job.closed_at IS NULL
         AND (job.looked_at IS NULL OR job.looked_at < %(unread_before)s)
     ORDER BY job.published_at DESC NULLS LAST, match.number DESC LIMIT %(most)s
-"""
+"""  # noqa: S608
 # The searches, wanted by an account, of the newest vacancies that were not read. Most of those may
 # come from interactive searches: so the scan of the newest is bounded.
 SELECT_QUERIES_MISSING_DETAILS_BY_AGE = """
@@ -86,16 +104,17 @@ SELECT_QUERIES_MISSING_DETAILS = """
     LIMIT %(most)s
 """
 # A vacancy no longer found is checked once after it was last seen, then once a week.
-SELECT_VACANCIES_GONE = """
+SELECT_VACANCIES_GONE = f"""
     SELECT job.external_id AS id, job.looked_at, true AS is_gone
     FROM search_queries AS query
-    JOIN search_matches AS match ON match.query_id = query.id AND match.seen_at < query.full_from
-    JOIN jobs AS job ON job.external_id = match.vacancy_id
+    JOIN (({NEWEST_MATCHES}) UNION ({MATCHES_FROM_A_PLACE})) AS match
+        ON match.seen_at < query.full_from
+    CROSS JOIN LATERAL (SELECT * FROM jobs WHERE external_id = match.vacancy_id LIMIT 1) AS job
     WHERE query.id = %(query_id)s AND job.closed_at IS NULL
         AND (job.looked_at IS NULL OR job.looked_at < match.seen_at
              OR job.looked_at < %(gone_before)s)
     ORDER BY match.seen_at DESC, match.number DESC LIMIT %(most)s
-"""
+"""  # noqa: S608
 # Updates no row if another worker claimed the vacancy first.
 UPDATE_VACANCY_CLAIMED = """
     UPDATE jobs SET looked_at = %(now)s
@@ -165,6 +184,8 @@ def _select_vacancies(
         "most": most,
         "unread_before": now - RETRY_AFTER,
         "gone_before": now - RECHECK_AFTER,
+        "matches": MATCHES_SCANNED,
+        "place": random.random(),  # noqa: S311 - not a secret
     }
     unread = connection.execute(SELECT_VACANCIES_WITHOUT_DETAIL, values).fetchall()
     gone = connection.execute(SELECT_VACANCIES_GONE, values).fetchall()

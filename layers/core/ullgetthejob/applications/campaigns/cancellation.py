@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 CANCEL_BATCH = 500  # applications that are cancelled at once, and in each minute
-SCAN_BATCH = 10_000  # applications that are checked for deleted items, on each side of the start
+SCAN_BATCH = 500  # applications that are checked for their item, on each side of the start
+CANCELLED_WITHIN = timedelta(days=1)
 UNSENT_STATES_SQL = application_states.ALLOWED_SOURCES["cancelled"]
 
 UPDATE_QUEUE_ITEMS_CANCELLED = """
     UPDATE application_queue q
     SET status = 'failed', core_state = 'cancelled', last_error = 'campaign_cancelled',
         updated_at = %(utc)s
-    FROM campaigns c
-    WHERE c.workflow_id = q.workflow_id AND c.state = 'cancelled'
+    WHERE (SELECT state FROM campaigns WHERE workflow_id = q.workflow_id) = 'cancelled'
       AND (q.status IN ('pending', 'customizing') OR q.status = 'ready' AND q.core_state IS NULL)
       AND (%(workflow_id)s::uuid IS NULL OR q.workflow_id = %(workflow_id)s)
 """
@@ -40,26 +41,31 @@ SELECT_UNSENT_OF_CAMPAIGN = """
 # States as literals, so that the planner knows that the index of unsent applications has them all.
 SELECT_UNSENT_OF_CANCELLED_CAMPAIGNS = f"""
     SELECT l.id, l.account_id, 'campaign_cancelled' AS reason
-    FROM application_ledger l JOIN campaigns c ON c.workflow_id = l.workflow_id
-    WHERE c.state = 'cancelled' AND l.workflow_id IS NOT NULL AND l.state IN {UNSENT_STATES_SQL}
-    LIMIT %(most)s
+    FROM campaigns c CROSS JOIN LATERAL (
+        SELECT id, account_id FROM application_ledger
+        WHERE workflow_id = c.workflow_id AND state IN {UNSENT_STATES_SQL} LIMIT %(most)s
+    ) l
+    WHERE c.state = 'cancelled' AND c.updated_at > %(cancelled_after)s LIMIT %(most)s
 """  # noqa: S608
 # No record says which items were deleted, so each unsent application's item is looked up (LIMIT 1:
 # by its key, not by a join of two whole tables): all of them, or SCAN_BATCH on each side of a start
-# that is random. An application that was not checked yet is not sent without its item.
+# that is random. An application that was not checked yet is not sent without its item. This also
+# finds what is left of campaigns that were cancelled long ago.
 SELECT_UNSENT_OF_DELETED_ITEMS = f"""
-    SELECT l.id, l.account_id, 'removed_from_queue' AS reason FROM (
-        (SELECT id, account_id, queue_item_id FROM application_ledger
+    SELECT l.id, l.account_id, CASE campaign.state WHEN 'cancelled' THEN 'campaign_cancelled'
+               ELSE 'removed_from_queue' END AS reason
+    FROM (
+        (SELECT id, account_id, queue_item_id, workflow_id FROM application_ledger
          WHERE workflow_id IS NOT NULL AND state IN {UNSENT_STATES_SQL} AND id >= %(from)s
          ORDER BY id LIMIT %(looked_at)s)
         UNION ALL
-        (SELECT id, account_id, queue_item_id FROM application_ledger
+        (SELECT id, account_id, queue_item_id, workflow_id FROM application_ledger
          WHERE workflow_id IS NOT NULL AND state IN {UNSENT_STATES_SQL} AND id < %(from)s
          ORDER BY id LIMIT %(looked_at)s)
     ) AS l LEFT JOIN LATERAL (
         SELECT q.id FROM application_queue q WHERE q.id = l.queue_item_id LIMIT 1
-    ) AS item ON true
-    WHERE item.id IS NULL LIMIT %(most)s
+    ) AS item ON true LEFT JOIN campaigns AS campaign ON campaign.workflow_id = l.workflow_id
+    WHERE item.id IS NULL OR campaign.state = 'cancelled' LIMIT %(most)s
 """  # noqa: S608
 
 
@@ -102,6 +108,7 @@ def _values(workflow_id: UUID | None, now: datetime) -> dict[str, Any]:
         "most": CANCEL_BATCH,
         "looked_at": SCAN_BATCH,
         "from": uuid4(),
+        "cancelled_after": now - CANCELLED_WITHIN,
         "utc": now.replace(tzinfo=None),
     }
 

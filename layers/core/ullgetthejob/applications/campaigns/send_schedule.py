@@ -38,10 +38,11 @@ COUNT_WAITING_APPLICATIONS = f"""
 """  # noqa: S608
 # The items from which applications will be created, of this campaign and of those that run.
 COUNT_PENDING_ITEMS = """
-    SELECT count(*) AS items FROM application_queue q LEFT JOIN campaigns c USING (workflow_id)
+    SELECT count(*) AS items FROM application_queue q
     WHERE (q.status = 'pending' OR q.status = 'ready' AND q.core_state IS NULL)
-      AND (q.workflow_id = %(workflow_id)s
-           OR c.account_id = %(account_id)s AND c.state = 'running')
+      AND q.workflow_id = ANY(%(workflow_id)s::uuid || ARRAY(
+          SELECT workflow_id FROM campaigns
+          WHERE account_id = %(account_id)s AND state = 'running'))
 """
 LOCK_DEFERRED = f"""
     SELECT id, due_at FROM application_ledger

@@ -1,0 +1,85 @@
+"""Retention: old rows are deleted in bounded statements that keep up with what is written.
+
+Where an index has the rows by age, batches are repeated until nothing is left, or the time of the
+step is used (:func:`in_batches`). Where age alone does not decide, or an index would cost more
+writes than it saves, the table is read in parts by the place of its rows on disk, so that all of it
+is read once a day (:func:`read_in_parts`): what a minute reads grows with the table, and needs no
+index.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.platform.context import Context
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+STEP_BUDGET_S = 3.0
+MINUTES_A_DAY = 1_440
+PART_BLOCKS = 64  # 512 KB
+
+SELECT_BLOCKS = """
+    SELECT pg_relation_size(%(table)s::regclass) / current_setting('block_size')::bigint AS blocks
+"""
+
+
+def in_batches(delete: Callable[..., int], *, most: int) -> Callable[[Context], int]:
+    """Return a step that calls *delete*, which deletes at most *most* rows, until nothing is left
+    or its time is used; the step returns how many rows were deleted."""
+
+    def step(context: Context) -> int:
+        ends = time.monotonic() + STEP_BUDGET_S
+        deleted = 0
+        while True:
+            batch = delete(connection=context.connection, now=context.now(), most=most)
+            deleted += batch
+            if batch < most or time.monotonic() >= ends:
+                return deleted
+
+    return step
+
+
+def read_in_parts(
+    table: str,
+    delete: Callable[[dict[str, str]], int],
+    *,
+    connection: Connection,
+    now: datetime,
+) -> int:
+    """Call *delete* for each part of *table* that this minute of the day is for, until the time of
+    a step is used; return how many rows were deleted.
+
+    *delete* takes ``low`` and ``high`` as the values of a statement with
+    ``ctid >= %(low)s::tid AND ctid < %(high)s::tid``.
+    """
+    row = connection.execute(SELECT_BLOCKS, {"table": table}).fetchone()
+    blocks = int(row["blocks"]) if row else 0
+    ends = time.monotonic() + STEP_BUDGET_S
+    deleted = 0
+    for low, high in parts(blocks, now):
+        deleted += delete({"low": f"({low},0)", "high": f"({high},0)"})
+        if time.monotonic() >= ends:
+            break
+    return deleted
+
+
+def parts(blocks: int, now: datetime) -> Iterator[tuple[int, int]]:
+    """Yield the parts, from the first block to before the last, of a table with *blocks* that are
+    read in the minute of *now*. In a day they are the whole table; one of up to
+    :data:`PART_BLOCKS` is read whole every minute."""
+    if blocks <= PART_BLOCKS:
+        yield 0, PART_BLOCKS
+        return
+    minute = now.hour * 60 + now.minute
+    first = blocks * minute // MINUTES_A_DAY
+    end = max(blocks * (minute + 1) // MINUTES_A_DAY, first + 1)
+    for low in range(first, end, PART_BLOCKS):
+        yield low, min(low + PART_BLOCKS, end)
