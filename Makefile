@@ -94,6 +94,7 @@ build: $(READY) ## Build layers and functions into .aws-sam: ARCH=arm64 (default
 .PHONY: validate
 validate: $(READY) ## Check template.yaml with CloudFormation's rules
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint
+	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint --template account.yaml
 
 .PHONY: deploy
 deploy: build ## Build and deploy with parameters-STAGE.yaml: STAGE=dev (default) or prod

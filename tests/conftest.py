@@ -19,5 +19,6 @@ pytest_plugins = [
     "tests.fixtures.progress",
     "tests.fixtures.core",
     "tests.fixtures.search_function",
+    "tests.fixtures.operator",
     "tests.harness.applying",
 ]
