@@ -68,6 +68,10 @@ db-seed: $(READY) ## Insert the rows that development starts with
 db-new: $(READY) ## Write an empty migration: NAME="what it does"
 	@$(if $(NAME),,echo 'NAME is missing: make db-new NAME="what it does"' >&2; exit 2;) $(DATABASE) new "$(NAME)"
 
+.PHONY: db-checksums
+db-checksums: $(READY) ## Add new migrations to migrations/checksums.txt; refuses changed ones
+	@$(BIN)/python -m migrations.checksums
+
 # ── build and deploy ─────────────────────────────────────────────────────────────────────────────
 # ARCH sets the architecture of the template and of the wheels. SAM's cache ignores the architecture, the
 # presence of Python 3.13 and layers/layer.mk: so each architecture has a folder of its own (with the

@@ -159,6 +159,21 @@ def test_monitoring_can_be_switched_off() -> None:
 
 
 @every_function
+def test_function_changes_after_the_schema(name: str) -> None:
+    """docs/decisions/0019-schema-first.md"""
+    schema = RESOURCES["Schema"]
+    if name == "MigratorFunction":
+        assert "DependsOn" not in RESOURCES[name]
+        assert schema["Properties"]["ServiceToken"] == {"Fn::GetAtt": [name, "Arn"]}
+        assert schema["Properties"]["ServiceTimeout"] >= FUNCTIONS[name]["Timeout"] + 30
+        assert schema["Properties"]["Migrations"] == {"Ref": "MigrationsLayer"}
+        after = {"Fn::If": ["HasSecretsKey", {"Ref": "SecretsKeyPolicy"}, ""]}
+        assert schema["Properties"]["After"] == after
+    else:
+        assert RESOURCES[name]["DependsOn"] == "Schema"
+
+
+@every_function
 def test_function_is_one_file_without_a_build(name: str) -> None:
     folder = REPOSITORY / FUNCTIONS[name]["CodeUri"]
     assert [file.name for file in folder.iterdir() if file.is_file()] == ["app.py"]
