@@ -78,8 +78,6 @@ db-checksums: $(READY) ## Add new migrations to migrations/checksums.txt; refuse
 # build.toml that SAM keeps beside the build), and the cache is deleted when any of them changes.
 ARCH ?= arm64
 STAGE ?= dev
-# The stack's parameters for "sam deploy"; CloudFormation remembers them after the first deploy.
-PARAMETERS ?= $(addprefix file://,$(wildcard parameters-$(STAGE).yaml))
 BUILT = .aws-sam/$(ARCH)/build
 CACHE = .aws-sam/$(ARCH)/cache
 WITH_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -101,9 +99,9 @@ validate: $(READY) ## Check template.yaml with CloudFormation's rules
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint --template account.yaml
 
 .PHONY: deploy
-deploy: build ## Build and deploy with parameters-STAGE.yaml: STAGE=dev (default) or prod
+deploy: $(READY) ## Check, build, deploy, migrate, test with parameters-STAGE.yaml: STAGE=dev (default) or prod
 	@find functions -name __pycache__ -prune -exec rm -rf {} +
-	@$(SAM) deploy --config-file $(CURDIR)/samconfig.toml --config-env $(STAGE) --template-file $(BUILT)/template.yaml --parameter-overrides Stage=$(STAGE) Architecture=$(ARCH) $(PARAMETERS)
+	@$(WITH_VENV) $(BIN)/ugtj cloud deploy --stage $(STAGE) --arch $(ARCH)
 
 .PHONY: deploy-prod
 deploy-prod: ## Build and deploy with STAGE=prod; shows the changes and asks

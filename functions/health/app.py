@@ -33,12 +33,13 @@ def read_health() -> Response[Health]:
 
 
 class Readiness(BaseModel):
-    """Whether Core can serve requests, and the schema's revision: the database's and the code's."""
+    """Whether Core can serve requests; the schema's revision, the database's and the code's."""
 
     status: Literal["ready", "unavailable"]
     db: Literal["up", "down"]
     revision: str | None
     needed: str
+    commit: str
 
 
 @api.get("/api/v1/system/ready", auth=ANYONE, answers=(200, 503))
@@ -54,7 +55,9 @@ def read_readiness() -> Response[Readiness]:
         logger.warning("database down", **trace(error))
         postgres.close()
     status = "ready" if db == "up" and schema.is_new_enough(revision) else "unavailable"
-    body = Readiness(status=status, db=db, revision=revision, needed=schema.REVISION)
+    body = Readiness(
+        status=status, db=db, revision=revision, needed=schema.REVISION, commit=settings.COMMIT()
+    )
     if status == "ready":
         return Response(200, body)
     return Response(503, body, {"retry-after": "5"})

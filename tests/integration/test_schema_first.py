@@ -142,11 +142,18 @@ def ready():
     return answer["statusCode"], json.loads(answer["body"])
 
 
-def test_newest_schema_is_ready(database):
+def test_newest_schema_is_ready(database, monkeypatch):
+    monkeypatch.setenv("COMMIT", "abc")
     upgrade(database)
     assert ready() == (
         200,
-        {"status": "ready", "db": "up", "revision": HEAD, "needed": schema.REVISION},
+        {
+            "status": "ready",
+            "db": "up",
+            "revision": HEAD,
+            "needed": schema.REVISION,
+            "commit": "abc",
+        },
     )
 
 

@@ -128,7 +128,8 @@ def _ensure_secret(target: Target, name: str, done: Prepared) -> str:
     return str(made["ARN"])
 
 
-def _generate() -> str:
+def generate_secret() -> str:
+    """Return a new random secret, fit for a URL."""
     return secrets.token_urlsafe(GENERATED_BYTES)
 
 
@@ -136,7 +137,8 @@ def _ask_database() -> str:
     return _ask(MEANINGS["DatabaseSecretArn"], "UGTJ_DATABASE_URL", hidden=True)
 
 
-def _ask_application() -> str:
+def ask_application() -> str:
+    """Return the content of hh.ru's secret: ``client_id`` and ``client_secret``, as JSON."""
     fields = {
         key: _ask(f"{key} of the application at dev.hh.ru", f"UGTJ_HH_{key.upper()}", hidden=True)
         for key in ("client_id", "client_secret")
@@ -146,10 +148,10 @@ def _ask_application() -> str:
 
 CONTENTS: dict[str, Callable[[], str]] = {
     "DatabaseSecretArn": _ask_database,
-    "CoreSecretArn": _generate,
-    "SigningSecretArn": _generate,
-    "AdminSecretArn": _generate,
-    "HhApplicationSecretArn": _ask_application,
+    "CoreSecretArn": generate_secret,
+    "SigningSecretArn": generate_secret,
+    "AdminSecretArn": generate_secret,
+    "HhApplicationSecretArn": ask_application,
 }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Given by the command that deploys, or by the local cloud.
-SET_ELSEWHERE = frozenset({"Stage", "Architecture", "AwsEndpointUrl"})
+SET_ELSEWHERE = frozenset({"Stage", "Architecture", "Commit", "AwsEndpointUrl"})
 EXAMPLE = TEMPLATE.parent / "parameters.example.yaml"
 ACCOUNT = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ullgetthejob-core-dev"
 EXAMPLES = {

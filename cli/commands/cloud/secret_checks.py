@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cli.commands.cloud.target import DENIED, translate_errors
 from cli.doctor.checks import Finding
@@ -147,18 +147,15 @@ def check_database(content: str, parameters: Mapping[str, str]) -> Finding:
     """Connect to the database as the functions will, if it can be reached from here."""
     import psycopg
 
-    from ullgetthejob.platform.database_address import SENTENCES, cause_of, normalised
+    from ullgetthejob.platform.database_address import SENTENCES, cause_of
 
     if parameters.get("SubnetIds"):
         message = "not connected to: it is in the functions' subnets; the migrator will connect"
         return Finding("database", "unknown", message)
-    if content.lstrip().startswith("{"):
-        conninfo = _conninfo(json.loads(content), parameters)
-        if conninfo is None:
-            message = "not connected to: its certificates are in a layer; the migrator will connect"
-            return Finding("database", "unknown", message)
-    else:
-        conninfo = normalised(content)
+    conninfo = conninfo_of_content(content, parameters)
+    if conninfo is None:
+        message = "not connected to: its certificates are in a layer; the migrator will connect"
+        return Finding("database", "unknown", message)
     try:
         with psycopg.connect(conninfo, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             version = connection.info.server_version
@@ -194,13 +191,16 @@ STEPS = {
 }
 
 
-def _conninfo(fields: Mapping[str, Any], parameters: Mapping[str, str]) -> str | None:
-    """Return libpq's connection string; ``None`` if the certificates are not on this machine."""
+def conninfo_of_content(content: str, parameters: Mapping[str, str]) -> str | None:
+    """Return libpq's connection string of the database's secret, a URL or RDS's JSON; ``None`` if
+    its certificates are not on this machine."""
     import certifi
 
-    from ullgetthejob.platform.database_address import conninfo_of_fields
+    from ullgetthejob.platform.database_address import conninfo_of_fields, normalised
 
+    if not content.lstrip().startswith("{"):
+        return normalised(content)
     path = parameters.get("DatabaseTlsRootCertificates") or "public"
     if path != "public" and not Path(path).exists():
         return None
-    return conninfo_of_fields(fields, certifi.where() if path == "public" else path)
+    return conninfo_of_fields(json.loads(content), certifi.where() if path == "public" else path)
