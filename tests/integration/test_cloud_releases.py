@@ -64,8 +64,10 @@ def put_stack(account, commit, queue, core="arn", verb="create", **more):
 
 
 def queues(account):
-    listed = account.client("sqs").list_queues().get("QueueUrls", [])
-    return [url.rpartition("/")[2] for url in listed]
+    """Return the queues of the stack. (moto does not create again what an update removed, so the
+    stack is asked, not SQS.)"""
+    listed = account.client("cloudformation").list_stack_resources(StackName=STACK)
+    return [one["LogicalResourceId"] for one in listed["StackResourceSummaries"]]
 
 
 # ── deploy ───────────────────────────────────────────────────────────────────────────────────────
@@ -130,11 +132,11 @@ def test_rollback_brings_the_last_good_release_back(account, target):
     put_stack(account, FIRST, "of-the-first")
     releases.record(target)
     put_stack(account, SECOND, "of-the-second", verb="update")
-    assert queues(account) == ["of-the-second"]
+    assert queues(account) == ["ofthesecond"]
     code, out, err = run(account, "rollback", "--yes")
     assert code == 0, err
     assert FIRST in out
-    assert queues(account) == ["of-the-first"]
+    assert queues(account) == ["ofthefirst"]
     assert releases.commit_of(target.require_stack()) == FIRST
 
 
@@ -152,7 +154,7 @@ def test_rollback_to_a_named_commit(account, target):
         releases.record(target)
     assert releases.choose_last_good(target, None).commit == "c" * 12
     assert run(account, "rollback", "--commit", FIRST, "--yes")[0] == 0
-    assert queues(account) == ["of-0"]
+    assert queues(account) == ["of0"]
 
 
 def test_rollback_without_an_earlier_release_changes_nothing(account, target):
@@ -161,7 +163,7 @@ def test_rollback_without_an_earlier_release_changes_nothing(account, target):
     code, _, err = run(account, "rollback", "--yes")
     assert code == 1
     assert f"no earlier release than {FIRST}" in err
-    assert queues(account) == ["of-the-first"]
+    assert queues(account) == ["ofthefirst"]
 
 
 def test_rollback_is_not_made_without_a_confirmation(account, target):
@@ -170,7 +172,7 @@ def test_rollback_is_not_made_without_a_confirmation(account, target):
     put_stack(account, SECOND, "of-the-second", verb="update")
     code, _, err = run(account, "rollback")
     assert (code, "--yes" in err) == (2, True)
-    assert queues(account) == ["of-the-second"]
+    assert queues(account) == ["ofthesecond"]
 
 
 @pytest.mark.parametrize("command", ["status", "rollback", "destroy", "smoke"])
@@ -210,7 +212,7 @@ def test_destroy_keeps_what_cannot_be_made_again(account, target):
     code, out, err = run(account, "destroy", "--yes")
     assert code == 0, err
     assert target.describe_stack() is None
-    assert queues(account) == []
+    assert account.client("sqs").list_queues().get("QueueUrls", []) == []
     assert secret_names(account) == {f"{STACK}/core"}
     assert "the secrets" in out
 
