@@ -112,7 +112,9 @@ def test_parameters_reach_sam_as_texts_with_the_commit(account, target, ran, mon
 
 def test_file_of_parameters_is_read_by_sam(target, ran, monkeypatch, tmp_path, account):
     """SAM's own parser, with what a User-Agent and an empty value look like."""
-    from samcli.cli.types import CfnParameterOverridesType
+    from samcli.cli.types import (  # type: ignore[import-untyped]
+        CfnParameterOverridesType,
+    )
 
     monkeypatch.setattr(deployment, "REPOSITORY", tmp_path)
     agent = "UllGetTheJob/1.0 (me@jobs.test)"
