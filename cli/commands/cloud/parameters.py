@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import textwrap
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -43,16 +44,22 @@ class ParametersUnreadable(ValueError):
     """The file of parameters cannot be read; the message says why."""
 
 
+@cache
+def _template() -> dict[str, Any]:
+    """Return template.yaml, read once: that takes most of a second."""
+    return read(TEMPLATE)
+
+
 def declarations() -> dict[str, dict[str, Any]]:
     """Return the declarations of template.yaml's parameters that an operator sets."""
-    declared: dict[str, dict[str, Any]] = read(TEMPLATE)["Parameters"]
+    declared: dict[str, dict[str, Any]] = _template()["Parameters"]
     return {name: value for name, value in declared.items() if name not in SET_ELSEWHERE}
 
 
 def concurrency_columns() -> dict[str, int]:
     """Return how much concurrency the functions reserve together, by the value of
     ``Concurrency``."""
-    rows = read(TEMPLATE)["Mappings"]["ReservedConcurrency"].values()
+    rows = _template()["Mappings"]["ReservedConcurrency"].values()
     return {size: sum(row[size] for row in rows) for size in ("full", "small")} | {"none": 0}
 
 
