@@ -68,14 +68,16 @@ db-seed: $(READY) ## Insert the rows that development starts with
 db-new: $(READY) ## Write an empty migration: NAME="what it does"
 	@$(if $(NAME),,echo 'NAME is missing: make db-new NAME="what it does"' >&2; exit 2;) $(DATABASE) new "$(NAME)"
 
+.PHONY: db-checksums
+db-checksums: $(READY) ## Add new migrations to migrations/checksums.txt; refuses changed ones
+	@$(BIN)/python -m migrations.checksums
+
 # ── build and deploy ─────────────────────────────────────────────────────────────────────────────
 # ARCH sets the architecture of the template and of the wheels. SAM's cache ignores the architecture, the
 # presence of Python 3.13 and layers/layer.mk: so each architecture has a folder of its own (with the
 # build.toml that SAM keeps beside the build), and the cache is deleted when any of them changes.
 ARCH ?= arm64
 STAGE ?= dev
-# The stack's parameters for "sam deploy"; CloudFormation remembers them after the first deploy.
-PARAMETERS ?= $(addprefix file://,$(wildcard parameters-$(STAGE).yaml))
 BUILT = .aws-sam/$(ARCH)/build
 CACHE = .aws-sam/$(ARCH)/cache
 WITH_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -94,11 +96,12 @@ build: $(READY) ## Build layers and functions into .aws-sam: ARCH=arm64 (default
 .PHONY: validate
 validate: $(READY) ## Check template.yaml with CloudFormation's rules
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint
+	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint --template account.yaml
 
 .PHONY: deploy
-deploy: build ## Build and deploy with parameters-STAGE.yaml: STAGE=dev (default) or prod
+deploy: $(READY) ## Check, build, deploy, migrate, test with parameters-STAGE.yaml: STAGE=dev (default) or prod
 	@find functions -name __pycache__ -prune -exec rm -rf {} +
-	@$(SAM) deploy --config-file $(CURDIR)/samconfig.toml --config-env $(STAGE) --template-file $(BUILT)/template.yaml --parameter-overrides Stage=$(STAGE) Architecture=$(ARCH) $(PARAMETERS)
+	@$(WITH_VENV) $(BIN)/ugtj cloud deploy --stage $(STAGE) --arch $(ARCH)
 
 .PHONY: deploy-prod
 deploy-prod: ## Build and deploy with STAGE=prod; shows the changes and asks

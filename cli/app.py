@@ -26,6 +26,7 @@ from cli.commands import (
     shell,
     trail,
 )
+from cli.commands.cloud import app as cloud
 from cli.doctor import command as doctor
 from cli.state import State
 
@@ -62,6 +63,7 @@ for name, group in (
     ("queues", queues.app),
     ("db", database.app),
     ("sandbox", sandbox.app),
+    ("cloud", cloud.app),
 ):
     app.add_typer(group, name=name)
 applications.add_to(app)

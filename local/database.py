@@ -106,7 +106,8 @@ def new(name: str) -> str:
         made = alembic.command.revision(config, message=name, rev_id=number)
     if made is None or isinstance(made, list):
         raise CommandError("Alembic made no migration")
-    return f"made {Path(made.path).relative_to(Path.cwd())}; write its upgrade and downgrade"
+    file = Path(made.path).relative_to(Path.cwd())
+    return f"made {file}; write its upgrade and downgrade, then: make db-checksums"
 
 
 def _scripts() -> ScriptDirectory:

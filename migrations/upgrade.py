@@ -10,7 +10,8 @@ connection of RDS Proxy until then, which is right for a migration; code that se
 no such lock.
 
 **Never blocking others.** A statement that waits longer than ``lock_timeout_s`` for a table fails
-the command: while it waits, all later statements on that table wait too.
+the command: while it waits, all later statements on that table wait too. The role's own limits of
+time, which are meant for requests, do not apply.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 VERSION_TABLE = "alembic_version_core"  # schema_migrations is Ecto's, alembic_version the default
 MIGRATORS_LOCK = 0x756C6C67  # "ullg"
 
+# The role's limits are meant for requests. A version of Postgres may lack one of them.
+LIFT_TIMEOUTS = """
+    SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
+        ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
 LOCK_TIMEOUT_S = 5.0
 OTHER_MIGRATOR_TIMEOUT_S = 300.0
 CONNECT_TIMEOUT_S = 10
@@ -126,6 +132,7 @@ def _run(
     config = configuration()
     conninfo = _normalise(conninfo)
     with _translate_errors(conninfo, lock_timeout_s), _engine(conninfo).begin() as connection:
+        connection.execute(sqlalchemy.text(LIFT_TIMEOUTS))
         _wait_for_other_migrators(connection)
         _set_lock_timeout(connection, lock_timeout_s)
         before = _revision(connection)

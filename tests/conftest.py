@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.documented",
     "tests.fixtures.aws",
+    "tests.fixtures.budgets",
     "tests.fixtures.bff",
     "tests.fixtures.hh_sandbox",
     "tests.fixtures.connected",
@@ -19,5 +20,6 @@ pytest_plugins = [
     "tests.fixtures.progress",
     "tests.fixtures.core",
     "tests.fixtures.search_function",
+    "tests.fixtures.operator",
     "tests.harness.applying",
 ]

@@ -1,4 +1,4 @@
-"""GET /api/v1/system/health: whether Core can serve requests, for load balancers and operators."""
+"""Whether Core can serve requests, for load balancers and operators: /api/v1/system/*."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from ullgetthejob.accounts import method_status
 from ullgetthejob.accounts.method_status import MethodAnswer
-from ullgetthejob.platform import postgres, settings
+from ullgetthejob.platform import postgres, schema, settings
 from ullgetthejob.platform.http import ANYONE, Api, Response
 from ullgetthejob.platform.telemetry import logger, trace
 
@@ -32,10 +32,37 @@ def read_health() -> Response[Health]:
     except Exception as error:
         logger.warning("database down", **trace(error))
         postgres.close()
-        return Response(
-            503, Health(status="unavailable", db="down", hh_methods=[]), {"retry-after": "5"}
-        )
+        body = Health(status="unavailable", db="down", hh_methods=[])
+        return Response(503, body, {"retry-after": "5"})
     return Response(200, Health(status="ok", db="up", hh_methods=methods))
+
+
+class Readiness(BaseModel):
+    """Whether Core can serve requests; the schema's revision, the database's and the code's."""
+
+    status: Literal["ready", "unavailable"] = "unavailable"
+    db: Literal["up", "down"] = "down"
+    revision: str | None = None
+    needed: str
+    commit: str
+
+
+@api.get("/api/v1/system/ready", auth=ANYONE, answers=(200, 503))
+def read_readiness() -> Response[Readiness]:
+    """Return 200 when Postgres accepts writes and its schema is new enough, else 503."""
+    body = Readiness(needed=schema.REVISION, commit=settings.COMMIT())
+    try:
+        postgres.require_writable()
+        body.db = "up"
+        with postgres.deadline(postgres.HEALTH_DEADLINE_S):
+            body.revision = schema.read_revision(postgres.connection())
+    except Exception as error:
+        logger.warning("database down", **trace(error))
+        postgres.close()
+    if body.db == "down" or not schema.is_new_enough(body.revision):
+        return Response(503, body, {"retry-after": "5"})
+    body.status = "ready"
+    return Response(200, body)
 
 
 handler = api.handler

@@ -1,61 +1,40 @@
-"""Migration of the database to a revision of ``migrations/versions``, invoked by the operator."""
+"""Migration of the database to a revision of ``migrations/versions``."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic import ValidationError
 
+from migrations import deployment
 from migrations import upgrade as migrations
+from migrations.command import Command, run
 from ullgetthejob.platform import invocation, postgres, settings
 from ullgetthejob.platform.telemetry import logger, trace
 
 settings.require()
 
-Revision = Annotated[str, StringConstraints(pattern=r"^(head|base|[0-9]{4}|[+-][1-9][0-9]*)$")]
-
-
-class Command(BaseModel):
-    """The event: ``{"revision": "head"}`` upgrades, ``{"action": "current"}`` reads the revision.
-
-    A downgrade is ``{"action": "downgrade", "revision": "0002", "confirm": true}``, and also needs
-    ``"drop_data": true`` if it would delete data that users entered.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    action: Literal["upgrade", "current", "downgrade"] = "upgrade"
-    revision: Revision | None = None
-    confirm: bool = False
-    drop_data: bool = False
-
-    @model_validator(mode="after")
-    def _require_confirmation(self) -> Self:
-        if self.action == "downgrade" and not (self.revision and self.confirm):
-            raise ValueError('a downgrade needs "revision" and "confirm": true')
-        return self
-
-
-def run(command: Command) -> migrations.Migrated:
-    """Run *command* on the database of ``DATABASE_URL``. Raises ``MigrationError``."""
-    conninfo = postgres.conninfo()
-    if command.action == "current":
-        revision = migrations.current(conninfo)
-        return migrations.Migrated(revision, revision, ())
-    if command.action == "downgrade":
-        return migrations.downgrade(conninfo, str(command.revision), drop_data=command.drop_data)
-    return migrations.upgrade(conninfo, command.revision or "head")
-
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Return ``{"revision_before", "revision_after", "applied"}``. Raises ``ValueError`` for an
-    event that cannot be read, and ``MigrationError``."""
+    event that cannot be read, and ``MigrationError``. CloudFormation's requests are answered as it
+    needs: see ``migrations/deployment.py``."""
     with invocation.measured(context):
+        if deployment.is_request(event):
+            return deployment.respond(event, _bring_up_to_date)
         return _migrate(event)
+
+
+def _bring_up_to_date() -> migrations.Migrated:
+    try:
+        return deployment.bring_up_to_date(postgres.conninfo())
+    except Exception as error:
+        logger.error("migration failed", **trace(error))
+        raise
 
 
 def _migrate(event: dict[str, Any]) -> dict[str, Any]:
     try:
-        migrated = run(Command.model_validate(event))
+        migrated = run(Command.model_validate(event), postgres.conninfo())
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))} {problem['msg']}" for problem in error.errors()

@@ -109,6 +109,7 @@ class Evaluator:
     ) -> None:
         self._resources = resources
         self._conditions: Mapping[str, Any] = document.get("Conditions", {})
+        self._mappings: Mapping[str, Any] = document.get("Mappings", {})
         declared: Mapping[str, Any] = document.get("Parameters", {})
         if unknown := set(parameters) - set(declared):
             raise TemplateError(
@@ -149,6 +150,8 @@ class Evaluator:
             case "Fn::Join":
                 separator, items = argument
                 return str(separator).join(str(item) for item in self.value(items, place))
+            case "Fn::FindInMap":
+                return self._find(self.value(argument, place), place)
             case "Fn::If":
                 condition, then, otherwise = argument
                 chosen = then if self.condition(condition, place) else otherwise
@@ -157,6 +160,14 @@ class Evaluator:
                 return self._boolean({name: argument}, place)
             case _:
                 raise TemplateError(f"{place}: {name} is not supported locally")
+
+    def _find(self, keys: list[Any], place: str) -> Any:
+        found: Any = self._mappings
+        for key in keys:
+            if not isinstance(found, dict) or str(key) not in found:
+                raise TemplateError(f"{place}: no mapping has {' / '.join(map(str, keys))}")
+            found = found[str(key)]
+        return found
 
     def _boolean(self, node: Any, place: str) -> bool:
         name = intrinsic(node)

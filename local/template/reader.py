@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from local.template import event_sources
 from local.template.cloudformation import (
     ACCOUNT_ID,
+    NO_VALUE,
     REGION,
     Evaluator,
     TemplateError,
@@ -153,7 +154,8 @@ class _Reader:
         if name not in properties and name not in section:
             return default
         node = merged(section.get(name), properties.get(name))
-        return self._evaluate.value(node, f"Resources.{logical_id}.Properties.{name}")
+        value = self._evaluate.value(node, f"Resources.{logical_id}.Properties.{name}")
+        return default if value is NO_VALUE else value
 
     def _properties(self, logical_id: str) -> dict[str, Any]:
         """Return every property, with the Globals of its type merged in."""

@@ -1,10 +1,10 @@
 """Indexes with which the sweeper asks for what can have changed, and an account for what waits.
 
-``accounts_access_changed_at_index``: accounts whose access is in order (``closed`` was
-a state of earlier releases), the latest last, so that
-only applications of those that came back are looked at. ``campaigns_cancelled_index``: cancelled
-campaigns, the latest last. ``application_ledger_account_due_at_index``: what an account has
-waiting, independent of all that it has finished.
+``accounts_access_changed_at_index``: accounts whose access is in order (``closed`` was a state of
+earlier releases), the latest last, so that only applications of those that came back are looked at.
+``campaigns_cancelled_index``: cancelled campaigns, the latest last.
+``application_ledger_account_due_at_index``: what an account has waiting, independent of all that it
+has finished.
 
 Dropped: two indexes of ``account_vacancies`` that no statement uses; earlier code does not need
 them either. Each new index is partial or of a small table, so it is built in moments, in the

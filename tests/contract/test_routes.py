@@ -13,6 +13,7 @@ from ullgetthejob.platform.http import ADMIN, ANYONE, SERVICE, USER, USER_OR_SER
 # The routes with other callers than the service.
 AUTH = {
     "GET /api/v1/system/health": ANYONE,
+    "GET /api/v1/system/ready": ANYONE,
     "DELETE /api/hh/connection": USER,
     "GET /api/hh/status": USER,
     "GET /api/hh/resumes": USER,

@@ -29,6 +29,7 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
 
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
+AT_ONCE: dict[str, dict[str, int]] = TEMPLATE["Mappings"]["ReservedConcurrency"]
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
 # Postgres reserves a few connections for its superuser; the BFF and operators need some too.
@@ -93,28 +94,83 @@ def test_function_sets_timeout_memory_and_concurrency(name: str) -> None:
     own = FUNCTIONS[name]
     assert 1 <= own["Timeout"] <= 900
     assert 128 <= own["MemorySize"] <= 10_240
-    assert own["ReservedConcurrentExecutions"] >= 1
+    assert own["ReservedConcurrentExecutions"] == {
+        "Fn::If": ["ReservesConcurrency", at_most(name), {"Ref": "AWS::NoValue"}]
+    }
+    assert all(number >= 1 for number in AT_ONCE[name].values())
     if http_routes(name):
         assert own["Timeout"] <= LONGEST_HTTP_TIMEOUT_S
 
 
+def at_most(name: str) -> dict[str, Any]:
+    """Return the expression of a function's concurrency in the chosen column."""
+    return {"Fn::FindInMap": ["ReservedConcurrency", name, {"Ref": "Concurrency"}]}
+
+
+def test_concurrency_has_a_column_for_each_choice() -> None:
+    parameter = TEMPLATE["Parameters"]["Concurrency"]
+    assert set(AT_ONCE) == set(FUNCTIONS)
+    for columns in AT_ONCE.values():
+        assert set(columns) == set(parameter["AllowedValues"])
+        assert columns["small"] <= columns["full"] == columns["none"]
+
+
 def test_functions_leave_database_connections_for_others() -> None:
     users = [name for name in FUNCTIONS if "DATABASE_URL" in environment(name)]
-    at_once = sum(FUNCTIONS[name]["ReservedConcurrentExecutions"] for name in users)
     assert users
-    assert at_once <= CONNECTIONS - CONNECTION_HEADROOM
+    full, small = (sum(AT_ONCE[name][size] for name in users) for size in ("full", "small"))
+    assert small < full <= CONNECTIONS - CONNECTION_HEADROOM
     readme = (REPOSITORY / "README.md").read_text()
-    assert f"at most {at_once} connections" in readme
+    assert f"at most {full} connections" in readme
+    assert f"`small` {small}" in readme
+    said = TEMPLATE["Parameters"]["Concurrency"]["Description"]
+    assert f"full {full}, small {small} " in said
 
 
 def test_search_throttle_does_not_exceed_concurrency() -> None:
     """Lambda's own refusal would be a 503 without Retry-After, which the BFF retries."""
-    at_once = FUNCTIONS["SearchFunction"]["ReservedConcurrentExecutions"]
     [api] = of_type("AWS::Serverless::HttpApi").values()
     limit = api["RouteSettings"]["POST /api/jobs/search"]
-    assert 50 <= limit["ThrottlingBurstLimit"] <= at_once
+    assert limit["ThrottlingBurstLimit"] == at_most("SearchFunction")
+    assert AT_ONCE["SearchFunction"]["small"] >= limit["ThrottlingRateLimit"]
     # waiting searches leave concurrency for refused ones, and for requests of single jobs
-    assert at_once - 5 > MAX_QUEUED >= 50
+    assert AT_ONCE["SearchFunction"]["full"] - 5 > MAX_QUEUED >= 50
+
+
+def test_pollers_of_queues_take_no_more_than_their_function() -> None:
+    """More would be throttled, and a throttled message counts as received until it is dead."""
+    for name, function in FUNCTIONS.items():
+        for event in function.get("Events", {}).values():
+            if event["Type"] == "SQS":
+                scaling = event["Properties"]["ScalingConfig"]
+                assert scaling == {"MaximumConcurrency": at_most(name)}
+                assert min(AT_ONCE[name].values()) >= 2  # the least that Lambda accepts
+
+
+def test_monitoring_can_be_switched_off() -> None:
+    for stack, condition, parameter in (
+        ("Alarms", "HasAlarms", "Alarming"),
+        ("Dashboard", "HasDashboard", "Dashboards"),
+    ):
+        assert RESOURCES[stack]["Condition"] == condition
+        assert TEMPLATE["Conditions"][condition] == {"Fn::Equals": [{"Ref": parameter}, "on"]}
+        assert TEMPLATE["Parameters"][parameter]["Default"] == "on"
+    assert GLOBALS["Tracing"] == {"Ref": "Tracing"}
+
+
+@every_function
+def test_function_changes_after_the_schema(name: str) -> None:
+    """docs/decisions/0009-schema-first.md"""
+    schema = RESOURCES["Schema"]
+    if name == "MigratorFunction":
+        assert "DependsOn" not in RESOURCES[name]
+        assert schema["Properties"]["ServiceToken"] == {"Fn::GetAtt": [name, "Arn"]}
+        assert schema["Properties"]["ServiceTimeout"] >= FUNCTIONS[name]["Timeout"] + 30
+        assert schema["Properties"]["Migrations"] == {"Ref": "MigrationsLayer"}
+        after = {"Fn::If": ["HasSecretsKey", {"Ref": "SecretsKeyPolicy"}, ""]}
+        assert schema["Properties"]["After"] == after
+    else:
+        assert RESOURCES[name]["DependsOn"] == "Schema"
 
 
 @every_function
@@ -195,7 +251,10 @@ def test_api_and_its_costly_routes_are_throttled() -> None:
     (api,) = of_type("AWS::Serverless::HttpApi").values()
     limits = [api["DefaultRouteSettings"], *api["RouteSettings"].values()]
     for limit in limits:
-        assert 0 < limit["ThrottlingRateLimit"] <= limit["ThrottlingBurstLimit"]
+        burst = limit["ThrottlingBurstLimit"]
+        if burst == at_most("SearchFunction"):
+            burst = min(AT_ONCE["SearchFunction"].values())
+        assert 0 < limit["ThrottlingRateLimit"] <= burst
     assert set(api["RouteSettings"]) <= routes()
 
 
@@ -213,7 +272,7 @@ def test_tables_and_token_key_are_encrypted_and_retained() -> None:
     for table in of_type("AWS::DynamoDB::Table").values():
         assert table["SSESpecification"] == {"SSEEnabled": True}
         assert table["TimeToLiveSpecification"]["Enabled"] is True
-    assert RESOURCES["TokenKey"]["DeletionPolicy"] == "Retain"
+    assert RESOURCES["TokenKey"]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert RESOURCES["TokenKey"]["UpdateReplacePolicy"] == "Retain"
     assert RESOURCES["TokenKey"]["Properties"]["EnableKeyRotation"] is True
 

@@ -84,7 +84,8 @@ def commands(group=None, path=()):
             yield (*path, name), command
 
 
-ALL_COMMANDS = {" ".join(words): command for words, command in commands()}
+# "ugtj cloud" works on AWS, and is tested with moto's: tests/integration/test_cloud_check.py, …
+ALL_COMMANDS = {" ".join(words): command for words, command in commands() if words[0] != "cloud"}
 
 
 def holds(shape, content, where="answer"):
@@ -322,7 +323,7 @@ EXAMPLES = {
 GROUP_EXAMPLES = [
     match[1]
     for group in getattr(typer.main.get_command(command_line.app), "commands", {}).values()
-    if hasattr(group, "commands")
+    if hasattr(group, "commands") and group.name != "cloud"
     if (match := re.match(r"Example: ugtj (.*)$", group.epilog or ""))
 ]
 
@@ -500,3 +501,41 @@ def test_doctor_finds_a_clock_that_jumped(ugtj):
     verdict, step = finding(ugtj, "clock")
     assert verdict == "warning"
     assert "sandbox clock" in step
+
+
+# ── the smoke test of a deployment ───────────────────────────────────────────────────────────────
+
+
+def smoked(ugtj, **change):
+    """Return the findings of "ugtj cloud smoke" for the local cloud, by test."""
+    from cli.commands.cloud.smoke import Deployed, smoke
+
+    given = {
+        "url": ugtj.cloud.url,
+        "websocket_url": ugtj.cloud.url.replace("http:", "ws:") + "/ws",
+        "secret": ugtj.cloud.secrets["ORCHESTRATOR_SECRET"],
+        **change,
+    }
+    return {found.check: found for found in smoke(Deployed(**given))}
+
+
+@pytest.mark.parametrize("user", [None, DEMO])
+def test_smoke_test_passes_on_a_cloud_in_order(connected, user):
+    connected.cloud.forget_pauses()
+    found = smoked(connected, user=user)
+    assert {name: one.message for name, one in found.items() if one.verdict != "ok"} == {}
+    assert set(found) == {"health", "ready", "search", "socket", "application"}
+
+
+def test_smoke_test_names_what_fails(connected):
+    found = smoked(connected, secret="wrong", commit="another", user=DEMO)
+    failed = {name: one.message for name, one in found.items() if one.verdict == "problem"}
+    assert set(failed) == {"ready", "search", "socket", "application"}
+    assert "not another" in failed["ready"]
+    assert "unauthorized" in failed["search"]
+
+
+def test_smoke_test_of_a_core_that_is_away_names_no_address(connected):
+    found = smoked(connected, url="http://127.0.0.1:9", websocket_url="ws://127.0.0.1:9/ws")
+    assert {one.verdict for one in found.values()} == {"problem"}
+    assert all("no answer" in one.message for one in found.values())

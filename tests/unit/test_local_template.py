@@ -64,6 +64,22 @@ def test_own_template_is_read_completely():
     assert read.tables["ConnectionTable"].keys == ("pk", "sk")
 
 
+@pytest.mark.parametrize(("concurrency", "at_once"), [("full", 60), ("small", 20), ("none", None)])
+def test_concurrency_of_own_template_follows_its_parameter(concurrency, at_once):
+    read = load(parameters={"Concurrency": concurrency})
+
+    assert read.functions["SearchFunction"].reserved_concurrency == at_once
+    assert read.api.route_throttles["POST /api/jobs/search"][1] == (at_once or 60)
+
+
+def test_value_that_no_mapping_has_is_refused(variable):
+    head = "Mappings: {M: {a: {b: 1}}}\nParameters: {Mode: {Type: String, Default: b}}"
+
+    assert variable("!FindInMap [M, a, !Ref Mode]", head) == "1"
+    with pytest.raises(TemplateError, match="no mapping has M / a / c"):
+        variable("!FindInMap [M, a, c]", head)
+
+
 def test_key_arn_is_stable():
     arn = load().keys["TokenKey"].arn
 

@@ -7,6 +7,10 @@ they are classified here, and neither they nor the address are passed on.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DIALECT = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
 RAW_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -59,6 +63,23 @@ def normalised(address: str) -> str:
     except (ProgrammingError, ValueError):
         raise AddressUnreadable from None
     return address
+
+
+def conninfo_of_fields(fields: Mapping[str, Any], root_certificates: str) -> str:
+    """Return libpq's connection string for a secret in RDS's shape (``host``, ``port``,
+    ``username``, ``password``, ``dbname``), with full verification of TLS by the PEM file at
+    *root_certificates*."""
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(
+        host=fields["host"],
+        port=fields.get("port", 5432),
+        user=fields["username"],
+        password=fields["password"],
+        dbname=fields.get("dbname", "ullgetthejob"),
+        sslmode="verify-full",
+        sslrootcert=root_certificates,
+    )
 
 
 def cause_of(error: BaseException) -> str:

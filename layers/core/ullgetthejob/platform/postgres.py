@@ -19,7 +19,12 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import secrets, settings, telemetry, tracing
-from ullgetthejob.platform.database_address import AddressUnreadable, cause_of, normalised
+from ullgetthejob.platform.database_address import (
+    AddressUnreadable,
+    cause_of,
+    conninfo_of_fields,
+    normalised,
+)
 from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import logger
 
@@ -72,18 +77,7 @@ def conninfo() -> str:
         except AddressUnreadable as error:
             logger.error(str(error))
             raise DatabaseUnavailable from None
-    from psycopg.conninfo import make_conninfo
-
-    rds = _rds_secret(value)
-    return make_conninfo(
-        host=rds["host"],
-        port=rds.get("port", 5432),
-        user=rds["username"],
-        password=rds["password"],
-        dbname=rds.get("dbname", "ullgetthejob"),
-        sslmode="verify-full",
-        sslrootcert=_root_certificates(),
-    )
+    return conninfo_of_fields(_rds_secret(value), _root_certificates())
 
 
 def _rds_secret(value: str) -> dict[str, Any]:

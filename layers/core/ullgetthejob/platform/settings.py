@@ -239,6 +239,7 @@ AWS_ENDPOINT_URL_SECRETS_MANAGER = _url(
     "AWS_ENDPOINT_URL_SECRETS_MANAGER", "the same, of Secrets Manager", ""
 )
 AWS_ENDPOINT_URL_SQS = _url("AWS_ENDPOINT_URL_SQS", "the same, of SQS", "")
+COMMIT = _text("COMMIT", "the commit that is deployed", "")
 TRACE_SPANS = _one_of("TRACE_SPANS", "whether each span has a log line", "off", "on")
 _X_AMZN_TRACE_ID = _text("_X_AMZN_TRACE_ID", "X-Ray's trace header, set by Lambda", "")
 POWERTOOLS_METRICS_NAMESPACE = _text(
@@ -248,7 +249,7 @@ SSL_CERT_FILE = _text("SSL_CERT_FILE", "PEM file of the authorities; else certif
 
 # ── what functions need together ─────────────────────────────────────────────────────────────────
 
-EVERY_FUNCTION = (DATABASE_URL, DATABASE_TLS_ROOT_CERTIFICATES, TRACE_SPANS)
+EVERY_FUNCTION = (DATABASE_URL, DATABASE_TLS_ROOT_CERTIFICATES, TRACE_SPANS, COMMIT)
 USER_TOKENS = (SECRET_KEY_BASE, SECRET_KEY_BASE_PREVIOUS)
 SERVICE_CALLS = (
     *USER_TOKENS,

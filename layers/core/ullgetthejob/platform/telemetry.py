@@ -21,6 +21,8 @@ SERVICE = "ullgetthejob-core"
 CODE = re.compile(r"[A-Za-z0-9_]{1,64}")  # an error code, never free text
 
 logger = Logger(service=SERVICE)
+if settings.COMMIT():
+    logger.append_keys(commit=settings.COMMIT())
 _metrics = Metrics(namespace=settings.POWERTOOLS_METRICS_NAMESPACE(), service=SERVICE)
 
 

@@ -34,7 +34,7 @@ from ullgetthejob.platform.telemetry import count
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from uuid import UUID
 

@@ -1,0 +1,1 @@
+"""``ugtj cloud``: from an empty AWS account to production and back."""
