@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import BaseModel
 
 from ullgetthejob.accounts import method_status
-from ullgetthejob.accounts.method_status import MethodAnswer
 from ullgetthejob.platform import postgres, schema, settings
 from ullgetthejob.platform.http import ANYONE, Api, Response
 from ullgetthejob.platform.telemetry import logger, trace
@@ -20,7 +19,7 @@ class Health(BaseModel):
 
     status: Literal["ok", "unavailable"]
     db: Literal["up", "down"]
-    hh_methods: list[MethodAnswer]
+    hh_methods: list[method_status.MethodAnswer]
 
 
 @api.get("/api/v1/system/health", auth=ANYONE, answers=(200, 503))
