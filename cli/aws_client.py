@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
 from cli.output import FAILED, PERSON, UNREACHABLE, USAGE, CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cli.profiles import Profile
 
 LOCAL_CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 CONNECT_TIMEOUT_S = 5
 ATTEMPTS = 3
-_LOG_IN = "aws sso login, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+LOG_IN = "aws sso login, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 # Errors of botocore without an answer of AWS, by the name of their class (botocore.exceptions).
 _WITHOUT_CREDENTIALS = {
@@ -31,7 +34,7 @@ _BAD_CREDENTIALS = {
     *("InvalidAccessKeyId", "AuthFailure", "IncompleteSignature", "MissingAuthenticationToken"),
     *("InvalidSignatureException", "NotAuthorized", "OptInRequired"),
 }
-_DENIED = {
+DENIED = {
     *("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"),
     "AuthorizationErrorException",
 }
@@ -80,6 +83,17 @@ def session(profile: Profile) -> Any:
     return found
 
 
+@contextlib.contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise botocore's errors as :class:`CommandError`: one sentence and the next step."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise describe(error) from None
+
+
 def describe(error: Exception) -> CommandError:
     """Return an error of botocore as the error of a command."""
     answer = getattr(error, "response", None)
@@ -87,7 +101,7 @@ def describe(error: Exception) -> CommandError:
         return _describe_answer(answer, str(getattr(error, "operation_name", "a call")))
     name = type(error).__name__
     if name in _WITHOUT_CREDENTIALS:
-        return CommandError("there are no credentials of AWS", _LOG_IN, code=PERSON)
+        return CommandError("there are no AWS credentials", LOG_IN, code=PERSON)
     if name in _EXPIRED_LOGIN:
         return CommandError("the login to AWS has expired", "aws sso login", code=PERSON)
     if name == "ProfileNotFound":
@@ -116,14 +130,15 @@ def _describe_answer(answer: dict[str, Any], operation: str) -> CommandError:
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     text = " ".join(str(answer.get("Error", {}).get("Message", "")).split())
     if code in _EXPIRED:
-        return CommandError("the credentials of AWS have expired", _LOG_IN, code=PERSON)
+        return CommandError("the AWS credentials have expired", LOG_IN, code=PERSON)
     if code in _BAD_CREDENTIALS:
-        return CommandError(f"AWS refuses the credentials ({code})", _LOG_IN, code=PERSON)
-    if code in _DENIED or status == 403:
+        return CommandError(f"AWS refuses the credentials ({code})", LOG_IN, code=PERSON)
+    if code in DENIED or status == 403:
         action = _ACTION.search(text)
         what = action[1] if action else operation
         step = f"let an administrator of the account permit {what}"
-        return CommandError(f"AWS does not permit {what} to you", step, code=PERSON)
+        message = f"these credentials may not call {what}"
+        return CommandError(message, step, code=PERSON, error=code)
     if code in _SLOW_DOWN or status == 429:
         return CommandError(f"AWS is asked too often ({operation})", "try again in a minute")
     if code in _NO_QUEUE:

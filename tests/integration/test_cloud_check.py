@@ -16,6 +16,7 @@ import threading
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from cli import aws_client
 from cli.commands.cloud import parameters
 
 SIGNING = "s" * 40
@@ -72,7 +73,7 @@ def test_missing_credentials_are_reported(ready, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     message, step = only(ready.problems())
-    assert (message, step) == ("there are no AWS credentials", "aws configure")
+    assert (message, step) == ("there are no AWS credentials", aws_client.LOG_IN)
 
 
 def test_missing_region_is_reported(ready, monkeypatch):

@@ -438,7 +438,7 @@ def test_failing_lambda_is_not_invoked_again(ugtj, monkeypatch):
 def test_missing_credentials_are_named(ugtj, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    refused(ugtj, 4, "no credentials", "aws sso login")
+    refused(ugtj, 4, "no AWS credentials", "aws sso login")
 
 
 def test_missing_region_is_named(ugtj, monkeypatch):
@@ -466,7 +466,7 @@ def test_missing_stack_is_named(ugtj):
         (403, "ExpiredToken", 4, "have expired"),
         (403, "InvalidClientTokenId", 4, "refuses the credentials"),
         (403, "SignatureDoesNotMatch", 4, "refuses the credentials"),
-        (403, "AccessDenied", 4, "does not permit cloudformation:ListStackResources"),
+        (403, "AccessDenied", 4, "may not call cloudformation:ListStackResources"),
         (400, "Throttling", 1, "too often"),
         (400, "Unheard", 1, "Unheard"),
         (503, "ServiceUnavailable", 3, "AWS failed"),

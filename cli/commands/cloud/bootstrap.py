@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.prompt import Prompt
 
+from cli.aws_client import translate_errors
 from cli.commands.cloud import parameters as parameter_file
 from cli.commands.cloud.checks import UNRESERVED, check_log_role
 from cli.commands.cloud.secret_checks import SHAPES, describe_problem
-from cli.commands.cloud.target import translate_errors
 from cli.output import USAGE, CommandError, console
 from local.settings import REPOSITORY
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cli.aws_client import DENIED, translate_errors
 from cli.commands.cloud import parameters as parameter_file
 from cli.commands.cloud.secret_checks import check_secrets
-from cli.commands.cloud.target import DENIED, parameters_of, translate_errors
+from cli.commands.cloud.target import parameters_of
 from cli.doctor.checks import Finding
 from cli.output import CommandError
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from cli.aws_client import translate_errors
 from cli.commands.cloud import parameters as parameter_file
 from cli.commands.cloud import releases
 from cli.commands.cloud.smoke import Deployed, smoke
-from cli.commands.cloud.target import outputs_of, parameters_of, translate_errors
+from cli.commands.cloud.target import outputs_of, parameters_of
 from cli.output import CommandError
 from local.settings import REPOSITORY
 

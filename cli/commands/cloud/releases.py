@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cli.commands.cloud.target import parameters_of, translate_errors
+from cli.aws_client import translate_errors
+from cli.commands.cloud.target import parameters_of
 from cli.output import CommandError
 
 if TYPE_CHECKING:

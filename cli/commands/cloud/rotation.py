@@ -10,9 +10,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from cli.aws_client import translate_errors
 from cli.commands.cloud.bootstrap import ask_application, generate_secret
 from cli.commands.cloud.secret_checks import CONNECT_TIMEOUT_S, conninfo_of_content
-from cli.commands.cloud.target import parameters_of, translate_errors
+from cli.commands.cloud.target import parameters_of
 from cli.output import UNREACHABLE, USAGE, CommandError
 
 if TYPE_CHECKING:

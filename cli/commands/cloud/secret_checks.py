@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.commands.cloud.target import DENIED, translate_errors
+from cli.aws_client import DENIED, translate_errors
 from cli.doctor.checks import Finding
 
 if TYPE_CHECKING:

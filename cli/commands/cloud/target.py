@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import FAILED, UNREACHABLE, USAGE, CommandError
+from cli.aws_client import translate_errors
+from cli.output import USAGE, CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from cli.state import State
@@ -26,16 +25,6 @@ ParametersFile = Annotated[
     str | None,
     typer.Option("--parameters", help="The file of parameters; else parameters-STAGE.yaml."),
 ]
-# The error codes with which AWS refuses credentials.
-REFUSED_CREDENTIALS = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 
 
 @dataclass(frozen=True)
@@ -136,42 +125,4 @@ def outputs_of(stack: dict[str, Any]) -> dict[str, str]:
 def parameters_of(stack: dict[str, Any] | None) -> dict[str, str]:
     """Return the values of the parameters of a described stack; none without a stack."""
     listed = (stack or {}).get("Parameters", [])
-    return {one["ParameterKey"]: one.get("ParameterValue", "") for one in listed}
-
-
-@contextlib.contextmanager
-def translate_errors() -> Iterator[None]:
-    """Translate boto3's errors into :class:`CommandError`: one sentence and the next step."""
-    from botocore import exceptions as aws
-
-    try:
-        yield
-    except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError):
-        raise CommandError("there are no AWS credentials", "aws configure", code=USAGE) from None
-    except (aws.SSOError, aws.TokenRetrievalError, aws.UnauthorizedSSOTokenError):
-        raise CommandError("the AWS session has ended", "aws sso login", code=USAGE) from None
-    except aws.ProfileNotFound as error:
-        raise CommandError(str(error), "aws configure list-profiles", code=USAGE) from None
-    except aws.NoRegionError:
-        step = "export AWS_REGION=eu-central-1"
-        raise CommandError("no AWS region is set", step, code=USAGE) from None
-    except aws.ClientError as error:
-        raise _refused(error) from None
-    except (aws.EndpointConnectionError, aws.HTTPClientError) as error:
-        step = "look at the network and at the region's name"
-        message = f"AWS cannot be reached ({type(error).__name__})"
-        raise CommandError(message, step, code=UNREACHABLE) from None
-    except aws.BotoCoreError as error:
-        raise CommandError(f"AWS: {error}", "aws configure list") from None
-
-
-def _refused(error: Any) -> CommandError:
-    code = str(error.response["Error"].get("Code", ""))
-    operation = error.operation_name
-    if code in REFUSED_CREDENTIALS:
-        return CommandError(f"AWS refuses the credentials ({code})", "aws configure", code=USAGE)
-    if code in DENIED:
-        message = f"these credentials may not call {operation}"
-        return CommandError(message, "ask the account's administrator", error=code)
-    text = str(error.response["Error"].get("Message") or code)
-    return CommandError(f"AWS refused {operation}: {text}", code=FAILED, error=code)
+    return {given["ParameterKey"]: given.get("ParameterValue", "") for given in listed}
