@@ -122,10 +122,10 @@ secret: ## Generate and print new secrets for .env
 # ── tests and checks ─────────────────────────────────────────────────────────────────────────────
 PYTEST = $(BIN)/python -m pytest -m "not hh_api"
 # The longest files first, so that no process is left alone with one in the end.
-SUITES = tests/e2e tests/integration tests/contract tests/unit
+SUITES = tests/integration/test_two_limits.py tests/e2e tests/integration tests/contract tests/unit
 # Each process has servers of its own; the tests of a file stay together, as they share some of them.
-# Tests wait half of their time (for a clock, a server, a signal), so two share a processor.
-TEST_PROCESSES ?= $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)")
+# Tests also wait (for a clock, a server, a signal), so there is one process more than processors.
+TEST_PROCESSES ?= $(shell expr 1 + "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)")
 IN_PARALLEL = -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
 PYTHON_CODE = layers/core functions cli local migrations docs benchmarks tests
 
@@ -152,6 +152,10 @@ soak-applying: $(READY) ## Submit 1,000 applications during injected faults; SOA
 .PHONY: soak-fetching
 soak-fetching: $(READY) ## Run saved searches for ten minutes while processes are killed; SOAK_SECONDS=
 	@SOAK_SECONDS=$${SOAK_SECONDS:-600} $(PYTEST) -q tests/integration/test_fetching_soak.py
+
+.PHONY: soak-limits
+soak-limits: $(READY) ## Apply for three days of the sandbox's clock within both limits; SOAK_HOURS=
+	@SOAK_HOURS=$${SOAK_HOURS:-72} $(PYTEST) -q tests/integration/test_two_limits.py
 
 .PHONY: test-dynamodb-local
 test-dynamodb-local: $(READY) ## Run many processes at once on AWS's DynamoDB Local (needs Java 17 and npm)

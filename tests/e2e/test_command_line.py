@@ -126,6 +126,7 @@ SHAPES = {
     "schedules edit": SEARCH,
     "schedules pause": SEARCH,
     "schedules fetch": {"run": RUN},
+    "schedules matches": {"items": [dict], "found": NUMBER, "page": NUMBER, "per_page": NUMBER},
     "schedules rm": {"success": YES_NO},
     "apply": {"application_id": TEXT, "state": TEXT, "job_id": TEXT},
     "applications list": {"found": NUMBER, "items": [APPLICATION]},
@@ -205,6 +206,7 @@ def run_all(ugtj):
         "partial",
         "running",
     )
+    assert run("schedules matches", saved["id"])["items"] is not None
     run("schedules rm", saved["id"])
     applied = run("apply", job_id, "--letter", "Здравствуйте!", "--wait", "60")
     assert applied["state"] == "submitted"
@@ -399,6 +401,44 @@ def test_profile_of_a_deployed_core_needs_its_secret(ugtj, tmp_path):
     assert secret not in out + err
 
 
+# ── the smoke test of a deployment ───────────────────────────────────────────────────────────────
+
+
+def smoked(ugtj, **change):
+    """Return the findings of "ugtj cloud smoke" for the local cloud, by test."""
+    from cli.commands.cloud.smoke import Deployed, smoke
+
+    given = {
+        "url": ugtj.cloud.url,
+        "websocket_url": ugtj.cloud.url.replace("http:", "ws:") + "/ws",
+        "secret": ugtj.cloud.secrets["ORCHESTRATOR_SECRET"],
+        **change,
+    }
+    return {found.check: found for found in smoke(Deployed(**given))}
+
+
+@pytest.mark.parametrize("user", [None, DEMO])
+def test_smoke_test_passes_on_a_cloud_in_order(connected, user):
+    connected.cloud.forget_pauses()
+    found = smoked(connected, user=user)
+    assert {name: check.message for name, check in found.items() if check.verdict != "ok"} == {}
+    assert set(found) == {"health", "ready", "search", "socket", "application"}
+
+
+def test_smoke_test_names_what_fails(connected):
+    found = smoked(connected, secret="wrong", commit="another", user=DEMO)
+    failed = {name: check.message for name, check in found.items() if check.verdict == "problem"}
+    assert set(failed) == {"ready", "search", "socket", "application"}
+    assert "not another" in failed["ready"]
+    assert "unauthorized" in failed["search"]
+
+
+def test_smoke_test_of_a_core_that_is_away_names_no_address(connected):
+    found = smoked(connected, url="http://127.0.0.1:9", websocket_url="ws://127.0.0.1:9/ws")
+    assert {check.verdict for check in found.values()} == {"problem"}
+    assert all("no answer" in check.message for check in found.values())
+
+
 # ── doctor ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -501,41 +541,3 @@ def test_doctor_finds_a_clock_that_jumped(ugtj):
     verdict, step = finding(ugtj, "clock")
     assert verdict == "warning"
     assert "sandbox clock" in step
-
-
-# ── the smoke test of a deployment ───────────────────────────────────────────────────────────────
-
-
-def smoked(ugtj, **change):
-    """Return the findings of "ugtj cloud smoke" for the local cloud, by test."""
-    from cli.commands.cloud.smoke import Deployed, smoke
-
-    given = {
-        "url": ugtj.cloud.url,
-        "websocket_url": ugtj.cloud.url.replace("http:", "ws:") + "/ws",
-        "secret": ugtj.cloud.secrets["ORCHESTRATOR_SECRET"],
-        **change,
-    }
-    return {found.check: found for found in smoke(Deployed(**given))}
-
-
-@pytest.mark.parametrize("user", [None, DEMO])
-def test_smoke_test_passes_on_a_cloud_in_order(connected, user):
-    connected.cloud.forget_pauses()
-    found = smoked(connected, user=user)
-    assert {name: one.message for name, one in found.items() if one.verdict != "ok"} == {}
-    assert set(found) == {"health", "ready", "search", "socket", "application"}
-
-
-def test_smoke_test_names_what_fails(connected):
-    found = smoked(connected, secret="wrong", commit="another", user=DEMO)
-    failed = {name: one.message for name, one in found.items() if one.verdict == "problem"}
-    assert set(failed) == {"ready", "search", "socket", "application"}
-    assert "not another" in failed["ready"]
-    assert "unauthorized" in failed["search"]
-
-
-def test_smoke_test_of_a_core_that_is_away_names_no_address(connected):
-    found = smoked(connected, url="http://127.0.0.1:9", websocket_url="ws://127.0.0.1:9/ws")
-    assert {one.verdict for one in found.values()} == {"problem"}
-    assert all("no answer" in one.message for one in found.values())

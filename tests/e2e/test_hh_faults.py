@@ -44,10 +44,11 @@ def search():
 
 
 def test_every_sandbox_fault_is_covered():
-    # "lost", "refusal": of applying; "withdrawn": test_closed_doors; the last two: test_run_worker
+    # "lost", "refusal": of applying; "withdrawn": test_closed_doors; "exchange_limit":
+    # test_hh_token_facts, test_hh_client; "repeated_item", "overlapping_pages": test_run_worker
     tried_otherwise = {
         "empty", "token_revoked", "lost", "refusal", "withdrawn", "repeated_item",
-        "overlapping_pages",
+        "overlapping_pages", "exchange_limit",
     }  # fmt: skip
     assert set(faults.KINDS) == set(EXPECTED) | tried_otherwise
 

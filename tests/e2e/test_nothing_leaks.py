@@ -115,7 +115,9 @@ class World:
 
     def forget_pauses(self) -> None:
         """Delete the pause of calls to hh.ru."""
-        self.dynamodb_client.delete_item(TableName="PacerTable", Key={"pk": {"S": "pacer#default"}})
+        for pacer in ("default", "default#exchanges"):
+            key = {"pk": {"S": f"pacer#{pacer}"}}
+            self.dynamodb_client.delete_item(TableName="PacerTable", Key=key)
 
     @cached_property
     def dynamodb_client(self) -> Any:
@@ -446,6 +448,7 @@ def every_fault(world):
                 call()
             world.sandbox("DELETE", "/faults")
             world.forget_pauses()
+            world.cloud.query("DELETE FROM hh_method_access RETURNING method")
         world.log_in("anna")
         assert world.resumes("anna").status_code == 200, kind
 

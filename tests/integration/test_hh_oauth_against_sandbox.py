@@ -290,7 +290,10 @@ def test_me_distinguishes_employer_and_applicant(people: People) -> None:
     anna, employer = (
         people.client.me(people.log_in(person).pair.access_token) for person in ("anna", "employer")
     )
-    assert anna == Me(id="170000001", is_applicant=True, auth_type="applicant")
+    assert anna == Me(
+        id="170000001", is_applicant=True, auth_type="applicant", counters=anna.counters
+    )
+    assert anna.counters.resumes_count == 2
     assert (employer.is_applicant, employer.is_employer) == (False, True)
 
 

@@ -73,7 +73,8 @@ def test_revision_goes_down_and_up_with_data_in_place(empty_database_url, revisi
     below = ("base", *ALL)[ALL.index(revision)]
     drop = revision == "0001"  # its tables contain the rows
     assert downgrade(empty_database_url, below, drop_data=drop).applied == (revision,)
-    assert query(empty_database_url, SCHEMA) != schema
+    # 0018 mends databases on which an earlier text of 0008 was run, and leaves all others.
+    assert (query(empty_database_url, SCHEMA) == schema) is (revision == "0018")
     if not drop:
         assert query(empty_database_url, "SELECT title FROM jobs") == [("Повар",)]
         assert query(empty_database_url, "SELECT access_token FROM hh_tokens") == [("cipher",)]

@@ -92,6 +92,7 @@ def test_new_account_may_apply(core):
         "canApply": True,
         "applications_today": 0,
         "applicationsToday": 0,
+        "by_hand": "seen",
     }
 
 

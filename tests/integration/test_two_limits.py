@@ -1,6 +1,7 @@
-"""Both limits over two days on the sandbox's clock: a bucket of 20 that gets 8 an hour, and
+"""Both limits over more than a day on the sandbox's clock: a bucket of 20 that gets 8 an hour, and
 hh.ru's 200 in any 24 hours, checked against hh.ru's own log."""
 
+import os
 import random
 from datetime import datetime, timedelta
 from itertools import cycle, pairwise
@@ -27,7 +28,7 @@ from ullgetthejob.rate_limits import daily_limit
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)  # between two sweeps
 CAPACITY, PER_HOUR = 20, 8
-HOURS = 50  # two days in full, with what was allowed before the second ends
+HOURS = int(os.environ.get("SOAK_HOURS", "26"))  # the 201st waits for the 24th hour to end
 INTERVAL = HOUR / PER_HOUR
 SWEEP_INTERVAL = 20  # steps, after which the sweep sends wake-ups of due accounts
 SELECT_NEXT_DUE = """
@@ -138,7 +139,7 @@ def allowed(start, end):
         moments.append(at)
 
 
-def test_two_days_use_exactly_what_both_limits_allow(greedy, monkeypatch):
+def test_days_use_exactly_what_both_limits_allow(greedy, monkeypatch):
     # employers do nothing here, so negotiations are rarely read
     monkeypatch.setattr(negotiation_sync, "MIN_INTERVAL", negotiation_sync.MAX_INTERVAL)
     days = Days(greedy, HOURS)

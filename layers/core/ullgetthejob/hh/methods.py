@@ -43,10 +43,11 @@ OF_SERVICE: tuple[Method, ...] = ("search", "detail")
 # Once so many accounts were refused as forbidden, and none was served since, it is the application
 # that hh.ru refuses.
 FORBIDDEN_ACCOUNTS = 3
-# How long a method stays closed before it is called again: the first time, and at most. Searching
-# stops for everybody, so that a refusal by mistake has to end sooner.
+# How long a method stays closed before it is called again: the first time, and at most. Without
+# searching or logging in nothing works for any account, so that a refusal by mistake ends sooner.
 PAUSE = (timedelta(days=1), timedelta(days=32))
-PAUSE_OF_SERVICE = (timedelta(minutes=10), timedelta(days=1))
+FOR_EVERYBODY: tuple[Method, ...] = (*OF_SERVICE, "me")
+PAUSE_FOR_EVERYBODY = (timedelta(minutes=10), timedelta(days=1))
 # A probe whose answer was lost is repeated after this time.
 PROBE_TIMEOUT = timedelta(hours=1)
 # How often the time of an open method's last answer is stored.
@@ -141,6 +142,6 @@ def path_without_ids(path: str) -> str:
 def next_probe_at(method: Method, probes: int, *, now: datetime) -> datetime:
     """Return when a method that was refused *probes* times before, and again at *now*, is called
     next: later each time."""
-    first, most = PAUSE_OF_SERVICE if method in OF_SERVICE else PAUSE
+    first, most = PAUSE_FOR_EVERYBODY if method in FOR_EVERYBODY else PAUSE
     doubled: timedelta = first * 2 ** min(probes, 16)
     return now + min(doubled, most)
