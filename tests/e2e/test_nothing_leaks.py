@@ -119,6 +119,10 @@ class World:
             key = {"pk": {"S": f"pacer#{pacer}"}}
             self.dynamodb_client.delete_item(TableName="PacerTable", Key=key)
 
+    def forget_closed_methods(self) -> None:
+        """Delete what Core learned of methods that hh.ru closed: each would be tried a day later."""
+        self.cloud.query("DELETE FROM hh_method_access RETURNING method")
+
     @cached_property
     def dynamodb_client(self) -> Any:
         """Return a DynamoDB client of the local AWS."""
@@ -448,7 +452,7 @@ def every_fault(world):
                 call()
             world.sandbox("DELETE", "/faults")
             world.forget_pauses()
-            world.cloud.query("DELETE FROM hh_method_access RETURNING method")
+            world.forget_closed_methods()
         world.log_in("anna")
         assert world.resumes("anna").status_code == 200, kind
 
@@ -474,6 +478,7 @@ def every_state_of_an_account(world):
     world.sandbox("POST", "/mode", {"mode": "closed"})
     assert world.resumes("anna").json()["error"] == "hh_closed"
     world.sandbox("POST", "/mode", {"mode": "open"})
+    world.forget_closed_methods()
     world.log_in("anna")
     world.log_in("timur")
 
