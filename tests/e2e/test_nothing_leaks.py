@@ -120,7 +120,7 @@ class World:
             self.dynamodb_client.delete_item(TableName="PacerTable", Key=key)
 
     def forget_closed_methods(self) -> None:
-        """Delete what Core learned of methods that hh.ru closed: each would be tried a day later."""
+        """Delete what Core learned of closed methods: it would try each a day later."""
         self.cloud.query("DELETE FROM hh_method_access RETURNING method")
 
     @cached_property
