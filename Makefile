@@ -150,8 +150,8 @@ soak-applying: $(READY) ## Submit 1,000 applications during injected faults; SOA
 	@SOAK_APPLICATIONS=$${SOAK_APPLICATIONS:-1000} $(PYTEST) -q tests/integration/test_applying_soak.py
 
 .PHONY: soak-fetching
-soak-fetching: $(READY) ## Run saved searches for ten minutes while processes are killed; SOAK_SECONDS=
-	@SOAK_SECONDS=$${SOAK_SECONDS:-600} $(PYTEST) -q tests/integration/test_fetching_soak.py
+soak-fetching: $(READY) ## Run saved searches of 1,000 accounts, then ten minutes with killed processes; SOAK_SECONDS=
+	@SOAK_SECONDS=$${SOAK_SECONDS:-600} SOAK_ACCOUNTS=1000 $(PYTEST) -q tests/integration/test_concurrent_fetching.py tests/integration/test_fetching_soak.py
 
 .PHONY: soak-limits
 soak-limits: $(READY) ## Apply for three days of the sandbox's clock within both limits; SOAK_HOURS=
