@@ -170,6 +170,7 @@ OTHER_STATUS = {
     "schedules-delete": 404,
     "schedules-detail": 404,
     "schedules-fetch": 404,
+    "schedules-matches": 404,
     "schedules-create": 201,
     "search-job": 404,
     "submit": 202,
