@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from ullgetthejob.hh.methods import Method
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -36,11 +37,9 @@ def is_closed(
 ) -> bool:
     """Return whether hh.ru does not let Core apply: applying is closed, or there is no resume to
     apply with, since none is named and reading them is closed."""
-    if method_access.is_closed("apply", account_id, connection=connection, now=now):
-        return True
-    return wanted_resume_id is None and method_access.is_closed(
-        "resumes_read", account_id, connection=connection, now=now
-    )
+    needed: tuple[Method, ...] = ("apply",) if wanted_resume_id else ("apply", "resumes_read")
+    found = method_access.read_all(account_id, connection=connection, wanted=needed)
+    return any(access.is_closed(now) for access in found)
 
 
 def is_probe_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:

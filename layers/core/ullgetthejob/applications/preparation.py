@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, method_status
 from ullgetthejob.applications import applying, attempts, ledger, resume_creation
+from ullgetthejob.applications.application import vacancy_url
 from ullgetthejob.applications.resume_creation import CREATED_REASON
 from ullgetthejob.applications.resume_selection import (
     ASKED_FOR,
@@ -19,7 +20,6 @@ from ullgetthejob.applications.resume_selection import (
     ResumeNotFound,
     select_resume,
 )
-from ullgetthejob.applications.transitions import vacancy_url
 from ullgetthejob.filters import evaluation
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError, HHForbidden, HHUnavailable, HHVacancyNotFound
@@ -370,4 +370,6 @@ class Preparation:
 
 def _page_of(vacancy: VacancyDetail, application: Application) -> str:
     """Return the address of the page on which the person applies."""
-    return vacancy.apply_alternate_url or vacancy.alternate_url or vacancy_url(application)
+    return (
+        vacancy.apply_alternate_url or vacancy.alternate_url or vacancy_url(application.vacancy_id)
+    )

@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING
 
 from ullgetthejob.accounts import access_changes, method_status
 from ullgetthejob.applications import attempts, negotiation_sync
-from ullgetthejob.applications.transitions import (
-    MAX_FAILED_CALLS,
-    error_code,
-    pause_after,
-    vacancy_url,
-)
+from ullgetthejob.applications.application import vacancy_url
+from ullgetthejob.applications.transitions import MAX_FAILED_CALLS, error_code, pause_after
 from ullgetthejob.hh.errors import Action, HHError
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import count
@@ -113,10 +109,13 @@ class Settlement:
             account.transition(application, "refused", reason=error.reason)
         elif error.action is Action.FIX_LETTER:
             account.transition(
-                application, "needs_person", reason=error.reason, link=vacancy_url(application)
+                application,
+                "needs_person",
+                reason=error.reason,
+                link=vacancy_url(application.vacancy_id),
             )
         else:
-            link = error.link or vacancy_url(application)
+            link = error.link or vacancy_url(application.vacancy_id)
             account.transition(application, "handoff", reason=error.reason, link=link)
 
     def _wait_for_limit(self, application: Application) -> None:
@@ -207,7 +206,10 @@ class Settlement:
         if application.expires_at is not None and application.expires_at <= account.context.now():
             # Core could not look for so long; the person can, and hh.ru answers a retry.
             account.transition(
-                application, "handoff", reason="hh_unreliable", link=vacancy_url(application)
+                application,
+                "handoff",
+                reason="hh_unreliable",
+                link=vacancy_url(application.vacancy_id),
             )
             return
         failed = account.count_failed_call(application, error)
@@ -232,5 +234,8 @@ class Settlement:
             )
         else:
             account.transition(
-                application, "handoff", reason="hh_unreliable", link=vacancy_url(application)
+                application,
+                "handoff",
+                reason="hh_unreliable",
+                link=vacancy_url(application.vacancy_id),
             )

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import audit, hh_calls, people
-from ullgetthejob.applications import application as application_module
 from ullgetthejob.applications import (
     application_states,
     attempts,
@@ -19,6 +18,7 @@ from ullgetthejob.applications import (
     ledger,
     resume_creation,
 )
+from ullgetthejob.applications.application import vacancy_url
 from ullgetthejob.hh.errors import HHError, HHRegionBlocked, HHUnavailable
 from ullgetthejob.rate_limits import availability
 
@@ -136,7 +136,7 @@ class AccountTransitions:
             application,
             "handoff",
             reason=reason or error_code(error),
-            link=link or vacancy_url(application),
+            link=link or vacancy_url(application.vacancy_id),
             resume_id=choice.resume_id if choice else None,
             resume_reason=choice.reason if choice else None,
         )
@@ -196,7 +196,7 @@ class AccountTransitions:
             )
         else:
             self.transition(
-                application, "needs_person", reason=reason, link=vacancy_url(application)
+                application, "needs_person", reason=reason, link=vacancy_url(application.vacancy_id)
             )
 
 
@@ -208,8 +208,3 @@ def error_code(error: AppError | HHError | None) -> str:
 def pause_after(failed_calls: int) -> timedelta:
     """Return how long to wait after so many failed calls in a row."""
     return min(FAILED_CALL_PAUSE * failed_calls, MAX_FAILED_CALL_PAUSE)
-
-
-def vacancy_url(application: Application) -> str:
-    """Return the address of the page of the application's vacancy at hh.ru."""
-    return application_module.vacancy_url(application.vacancy_id)

@@ -18,7 +18,7 @@ from ullgetthejob.platform import postgres
 from ullgetthejob.platform.telemetry import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -100,9 +100,11 @@ class Admission:
     is_probe: bool
 
 
-def read_all(account_id: UUID | None, *, connection: Connection) -> list[MethodAccess]:
-    """Return the access to every method, for the service and for the account, if there is one."""
-    return _read(list(METHODS), account_id, connection)
+def read_all(
+    account_id: UUID | None, *, connection: Connection, wanted: Iterable[Method] = METHODS
+) -> list[MethodAccess]:
+    """Return the access to the methods, for the service and for the account, if there is one."""
+    return _read(list(wanted), account_id, connection)
 
 
 def read(method: Method, account_id: UUID | None, *, connection: Connection) -> MethodAccess:

@@ -41,8 +41,8 @@ class Context:
         """Return the current domain time."""
         return self.clock()
 
-    def with_fixed_time(self) -> Context:
-        """Return this context with its clock stopped now, for an operation whose records all have
-        one time."""
-        now = self.clock()
+    def with_fixed_time(self, at: datetime | None = None) -> Context:
+        """Return this context with its clock stopped at *at*, by default now, for an operation
+        whose records all have one time."""
+        now = at or self.clock()
         return replace(self, clock=lambda: now)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
@@ -98,7 +96,7 @@ def create_applications(campaign: Campaign, context: Context) -> int:
                 continue
             # A microsecond apart: the submitter, too, takes them in the order of their priorities.
             moment = now + position * timedelta(microseconds=1)
-            in_order = replace(context, clock=partial(_same, moment))
+            in_order = context.with_fixed_time(moment)
             reason = _create_application(item, campaign, send_at, in_order)
             if reason is not None:
                 failed = {"id": item["id"], "reason": reason, "utc": now.replace(tzinfo=None)}
@@ -176,10 +174,6 @@ def _create_application(
     except (Conflict, ledger.ConcurrentUpdate):
         return "duplicate"
     return None
-
-
-def _same(moment: datetime) -> datetime:
-    return moment
 
 
 def _adopt(
