@@ -2,9 +2,8 @@
 
 Where an index has the rows by age, batches are repeated until nothing is left, or the time of the
 step is used (:func:`in_batches`). Where age alone does not decide, or an index would cost more
-writes than it saves, the table is read in parts by the place of its rows on disk, so that all of it
-is read once a day (:func:`read_in_parts`): what a minute reads grows with the table, and needs no
-index.
+writes than it saves, the table is read in parts by the place of its rows on disk, each once
+a day (:func:`read_in_parts`): what a minute reads grows with the table, and needs no index.
 """
 
 from __future__ import annotations
@@ -73,13 +72,15 @@ def read_in_parts(
 
 def parts(blocks: int, now: datetime) -> Iterator[tuple[int, int]]:
     """Yield the parts, from the first block to before the last, of a table with *blocks* that are
-    read in the minute of *now*. In a day they are the whole table; one of up to
-    :data:`PART_BLOCKS` is read whole every minute."""
+    read in the minute of *now*: each part has its own minute of the day, the first of a table that
+    has no other each minute.
+
+    A part's minute depends on its place alone: whatever autovacuum takes off the end of the table
+    or inserts append in between, every part that exists is read once a day.
+    """
     if blocks <= PART_BLOCKS:
         yield 0, PART_BLOCKS
         return
     minute = now.hour * 60 + now.minute
-    first = blocks * minute // MINUTES_A_DAY
-    end = max(blocks * (minute + 1) // MINUTES_A_DAY, first + 1)
-    for low in range(first, end, PART_BLOCKS):
-        yield low, min(low + PART_BLOCKS, end)
+    for low in range(minute * PART_BLOCKS, blocks, MINUTES_A_DAY * PART_BLOCKS):
+        yield low, min(low + PART_BLOCKS, blocks)
