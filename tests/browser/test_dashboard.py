@@ -215,3 +215,22 @@ def test_pages_work_by_keyboard_and_without_javascript(cloud, chromium):
     assert "functions.sort=-errors" in page.url
     assert page.locator("th[aria-sort=descending]").inner_text().startswith("Errors")
     context.close()
+
+
+def test_two_browsers_see_what_either_does(cloud, new_browser):
+    """One pauses the clock, then the other lets it run: each sees it without a reload."""
+    pages = new_browser(), new_browser()
+    for page in pages:
+        open_now(cloud, page)
+    for acting, watching in (pages, reversed(pages)):
+        paused = acting is pages[0]
+        open_page(acting, "hh.ru")
+        press(acting, "Pause" if paused else "× 1")
+        open_now(cloud, acting)
+        notice = watching.get_by_text("The clock is paused")
+        notice.wait_for(state="visible" if paused else "hidden")
+
+
+def open_now(cloud, page):
+    page.goto(f"{cloud.url}{PATH}")
+    page.locator("#stream[data-state=live]").wait_for()
