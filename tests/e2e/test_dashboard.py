@@ -12,6 +12,7 @@ import pytest
 
 from local.template.cloudformation import REGION
 from local.template.reader import load
+from tests.fixtures.hh_sandbox import NO_TLS
 from tests.fixtures.local_cloud import new_cloud, remove
 from tests.harness.connected_cloud import log_in
 
@@ -58,7 +59,7 @@ def applied(own_cloud):
 
 
 def get(cloud, path="", **query):
-    response = httpx.get(f"{cloud.url}{PATH}{path}", params=query, timeout=15)
+    response = httpx.get(f"{cloud.url}{PATH}{path}", params=query, timeout=15, verify=NO_TLS)
     assert response.status_code == 200, response.text
     return response.text
 
@@ -67,10 +68,12 @@ def press(cloud, page, action, headers=None, **fields):
     """Press a button like a browser, and return the sentence that the page then shows."""
     own = {"Origin": cloud.url} if headers is None else headers
     address = f"{cloud.url}{PATH}/{page}/{action}"
-    answer = httpx.post(address, data={"back": f"{PATH}/{page}", **fields}, headers=own, timeout=15)
+    answer = httpx.post(
+        address, data={"back": f"{PATH}/{page}", **fields}, headers=own, timeout=15, verify=NO_TLS
+    )
     if answer.status_code != 303:
         return answer
-    shown = httpx.get(f"{cloud.url}{answer.headers['location']}", timeout=15)
+    shown = httpx.get(f"{cloud.url}{answer.headers['location']}", timeout=15, verify=NO_TLS)
     assert shown.status_code == 200
     return re.search(r'role="status"[^>]*>([^<]*)<', shown.text)[1]
 
@@ -97,7 +100,7 @@ def test_terminal_names_the_dashboard_first(own_cloud):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_is_whole_and_names_no_outside_address(own_cloud, applied, page):
-    response = httpx.get(f"{own_cloud.url}{PATH}{page}", timeout=15)
+    response = httpx.get(f"{own_cloud.url}{PATH}{page}", timeout=15, verify=NO_TLS)
     assert response.status_code == 200
     html = response.text
     assert html.count("<h1>") == 1
@@ -107,7 +110,7 @@ def test_page_is_whole_and_names_no_outside_address(own_cloud, applied, page):
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     for link in set(re.findall(r'(?:href|src)="(/dev/dashboard/static/[^"]+)"', html)):
-        assert httpx.get(own_cloud.url + link).status_code == 200, link
+        assert httpx.get(own_cloud.url + link, verify=NO_TLS).status_code == 200, link
 
 
 def test_numbers_on_now_equal_those_of_database_logs_and_status(own_cloud, applied):
@@ -381,7 +384,7 @@ def test_hostile_query_changes_no_page(own_cloud, applied, page):
     "name", ["%00", "%3Cscript%3E", "..%2f..%2fetc%2fpasswd", "a" * 8000, "%FF"]
 )
 def test_hostile_path_is_not_found(own_cloud, path, name):
-    answer = httpx.get(f"{own_cloud.url}{PATH}{path}{name}", timeout=15)
+    answer = httpx.get(f"{own_cloud.url}{PATH}{path}{name}", timeout=15, verify=NO_TLS)
     assert answer.status_code == 404
     assert "<script>" not in answer.text
 
@@ -445,7 +448,9 @@ def test_form_of_ten_megabytes_is_refused(own_cloud):
 
 def test_stream_of_no_address_is_refused(own_cloud):
     for of in ("http://[", "//evil/", "/dev/dashboard/none", SCRIPT):
-        answer = httpx.get(f"{own_cloud.url}{PATH}/stream", params={"of": of}, timeout=15)
+        answer = httpx.get(
+            f"{own_cloud.url}{PATH}/stream", params={"of": of}, timeout=15, verify=NO_TLS
+        )
         assert answer.status_code == 400, of
 
 
@@ -453,10 +458,14 @@ def test_stream_of_no_address_is_refused(own_cloud):
 def test_rebound_host_sees_nothing(own_cloud, path):
     """DNS rebinding: a page of another name that leads to this machine."""
     for host in ("evil.example", f"evil.example:{own_cloud.port}", "localhost.evil.example", ""):
-        answer = httpx.get(f"{own_cloud.url}{PATH}{path}", headers={"Host": host}, timeout=15)
+        answer = httpx.get(
+            f"{own_cloud.url}{PATH}{path}", headers={"Host": host}, timeout=15, verify=NO_TLS
+        )
         assert answer.status_code in (400, 403), host
         origin = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
-        answer = httpx.post(f"{own_cloud.url}{PATH}/hh/mode", headers=origin, timeout=15)
+        answer = httpx.post(
+            f"{own_cloud.url}{PATH}/hh/mode", headers=origin, timeout=15, verify=NO_TLS
+        )
         assert answer.status_code in (400, 403), host
 
 
@@ -486,7 +495,7 @@ def test_pages_answer_while_data_is_missing(own_cloud):
     try:
         assert "items.sqlite" in get(own_cloud)
         for path in PAGES[1:]:
-            answer = httpx.get(f"{own_cloud.url}{PATH}{path}", timeout=15)
+            answer = httpx.get(f"{own_cloud.url}{PATH}{path}", timeout=15, verify=NO_TLS)
             assert answer.status_code in (200, 503), path
             assert "<h1>" in answer.text
     finally:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from local.sandbox.people import people
-from tests.fixtures.hh_sandbox import REDIRECT_URI, run_sandbox
+from tests.fixtures.hh_sandbox import NO_TLS, REDIRECT_URI, run_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +141,9 @@ def test_skip_choose_account_reuses_an_earlier_consent(
     hh_sandbox: HhSandbox,
 ) -> None:
     parameters = {"response_type": "code", "client_id": hh_sandbox.client_id}
-    with httpx.Client(base_url=hh_sandbox.url, headers=BROWSER, trust_env=False) as browser:
+    with httpx.Client(
+        base_url=hh_sandbox.url, headers=BROWSER, trust_env=False, verify=NO_TLS
+    ) as browser:
         first = browser.get("/oauth/authorize", params=parameters | {"skip_choose_account": "true"})
         assert first.status_code == 200
         browser.post(

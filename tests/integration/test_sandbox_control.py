@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from local.clock import FILE_NAME, LocalClock
-from tests.fixtures.hh_sandbox import ROOT, HhSandbox, run_sandbox
+from tests.fixtures.hh_sandbox import NO_TLS, ROOT, HhSandbox, run_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,9 @@ SMALL = ("--vacancies", "200", "--calls-per-second", "100000")
 
 def get(sandbox: HhSandbox, path: str, token: str | None = None, **params: str) -> httpx.Response:
     headers = AGENT | {"Authorization": f"Bearer {token or sandbox.token()}"}
-    return httpx.get(sandbox.url + path, params=params, headers=headers, trust_env=False)
+    return httpx.get(
+        sandbox.url + path, params=params, headers=headers, trust_env=False, verify=NO_TLS
+    )
 
 
 def ids(sandbox: HhSandbox, **params: str) -> list[str]:
@@ -245,7 +247,9 @@ def test_cross_site_call_is_refused(
     hh_sandbox: HhSandbox, method: str, path: str, headers: dict[str, str]
 ) -> None:
     before = get(hh_sandbox, "/_sandbox/state").json()
-    answer = httpx.request(method, hh_sandbox.url + path, headers=headers, content=b"{}")
+    answer = httpx.request(
+        method, hh_sandbox.url + path, headers=headers, content=b"{}", verify=NO_TLS
+    )
     assert answer.status_code == 403
     assert list(answer.json()) == ["error"]
     after = get(hh_sandbox, "/_sandbox/state").json()
@@ -257,7 +261,7 @@ def test_login_page_accepts_cross_site_navigation(
 ) -> None:
     """As a link on the BFF's page to hh.ru's does."""
     followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    answer = httpx.get(f"{hh_sandbox.url}/oauth/authorize", headers=followed)
+    answer = httpx.get(f"{hh_sandbox.url}/oauth/authorize", headers=followed, verify=NO_TLS)
     assert answer.status_code == 400  # the page says that the application is unknown
     assert "text/html" in answer.headers["content-type"]
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from local.sandbox import faults
+from tests.fixtures.hh_sandbox import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,9 @@ def client(hh_sandbox: HhSandbox) -> Iterator[httpx.Client]:
         "User-Agent": "UllGetTheJobTests/1.0 (tests@example.org)",
         "Authorization": f"Bearer {hh_sandbox.token()}",
     }
-    with httpx.Client(base_url=hh_sandbox.url, headers=headers, trust_env=False) as client:
+    with httpx.Client(
+        base_url=hh_sandbox.url, headers=headers, trust_env=False, verify=NO_TLS
+    ) as client:
         yield client
 
 
