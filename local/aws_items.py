@@ -137,13 +137,13 @@ class DurableDynamoDB:
         if operation == "GetItem" and (read := self._get_item(json.loads(body))) is not None:
             return _respond(read, start_response)
         with self._lock:
-            status, headers, response = _handle(environ)
+            status, sent_headers, response = _handle(environ)
             if status == HTTPStatus.OK:
                 try:
                     self._write_changes(operation, json.loads(body))
                 except sqlite3.OperationalError as error:
                     return self._report_unwritten(error, start_response)
-        start_response(f"{status.value} {status.phrase}", headers)
+        start_response(f"{status.value} {status.phrase}", sent_headers)
         return [response]
 
     def _get_item(self, request: dict[str, Any]) -> dict[str, Any] | None:

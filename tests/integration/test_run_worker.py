@@ -99,6 +99,24 @@ def test_run_after_a_day_is_full(harness, employer, search):
     assert row["full_found"] == 101
 
 
+def test_excluded_employer_is_not_announced_though_hh_ignores_that(harness, employer):
+    harness.sandbox.set_era("2026")  # its documents no longer have the parameter for a search
+    text = f"Часовщик{employer}"
+    titles = {"employer": {"id": employer, "name": "Завод"}}
+    harness.sandbox.publish(text, **titles)
+    wanted = str(
+        harness.sandbox.publish(text, employer={"id": new_employer(), "name": "Ателье"})["id"]
+    )
+    query_id = harness.query(text=text, excluded_employer_id=employer)
+    search_id = harness.save(query_id)
+    harness.minute(0)
+    run = harness.run(query_id)
+    assert (run.state, run.found, run.fetched) == ("completed", 2, 2)
+    assert set(harness.matches(query_id)) == {wanted}
+    events = harness.events(harness.account_of(search_id), "jobs.new")
+    assert [job["id"] for event in events for job in event["data"]["jobs"]] == [wanted]
+
+
 def test_search_is_not_requested_before_it_is_due(harness, employer, search):
     harness.minute(0)
     harness.reset_calls()

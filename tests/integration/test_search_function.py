@@ -40,6 +40,16 @@ def test_sample_search_is_answered_and_stored(function, hh_sandbox, database_url
     assert {job["id"] for job in body["jobs"]} == {id for (id,) in stored}
 
 
+def test_excluded_employer_is_left_out_though_hh_ignores_that(function, hh_sandbox):
+    hh_sandbox.set_era("2026")  # its documents no longer have the parameter for a search
+    shown, hidden = (
+        hh_sandbox.publish("Реставратор роялей", employer=name) for name in ("Филармония", "Опера")
+    )
+    body = {"text": "реставратор роялей", "excluded_employer_id": hidden["employer"]["id"]}
+    _, answer = function("search", body=json.dumps(body))
+    assert [job["id"] for job in answer["jobs"]] == [shown["id"]]
+
+
 def test_repeated_search_stores_jobs_once(function, database_url):
     body = json.dumps({"text": "", "per_page": 50})
     first, second = function("search", body=body), function("search", body=body)

@@ -170,6 +170,12 @@ class SearchParameters(BaseModel):
             del known["salary_mode"]
         return cls.model_validate(known)
 
+    def excludes(self, employer_id: str | None) -> bool:
+        """Return whether the search leaves out this employer's vacancies. Callers check it for each
+        vacancy found: hh.ru's documents of 1.54.0 (2026) name ``excluded_employer_id`` for similar
+        vacancies alone, and hh.ru ignores parameters that it does not know."""
+        return employer_id is not None and employer_id in (self.excluded_employer_id or ())
+
     def query(self) -> list[tuple[str, str]]:
         """Return the query of ``GET /vacancies``: lists as repeated keys, lower-case booleans,
         deprecated filters by today's names."""

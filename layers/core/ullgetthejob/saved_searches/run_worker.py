@@ -291,9 +291,14 @@ class _RunWorker:
             seen_before = canonical_searches.count_seen(
                 self._query_id, ids, since=run.started_at, connection=self._connection
             )
+            excluded = {
+                vacancy.id
+                for vacancy in page.items
+                if self._parameters.excludes(vacancy.employer.id)
+            }
             canonical_searches.record_matches(
                 self._query_id,
-                ids,
+                [vacancy_id for vacancy_id in ids if vacancy_id not in excluded],
                 mark_seen=run.is_full or not plan.over,  # for the counts of a run that goes on
                 connection=self._connection,
                 now=now,

@@ -121,7 +121,11 @@ def _store(
     count("VacanciesNew", len(stored.new))
     count("VacanciesChanged", len(stored.changed))
     return SearchAnswer(
-        jobs=[job.from_vacancy(vacancy) for vacancy in page.items],
+        jobs=[
+            job.from_vacancy(vacancy)
+            for vacancy in page.items
+            if not parameters.excludes(vacancy.employer.id)
+        ],
         found=page.found,
         page=page.page,
         pages=page.pages,
