@@ -19,7 +19,7 @@ from rich.prompt import Prompt
 from cli.aws_client import translate_errors
 from cli.commands.cloud import parameters as parameter_file
 from cli.commands.cloud.checks import UNRESERVED, check_log_role
-from cli.commands.cloud.secret_checks import SHAPES, describe_problem
+from cli.commands.cloud.secret_checks import describe_problem, shape_of
 from cli.output import USAGE, CommandError, console
 from local.settings import REPOSITORY
 
@@ -112,7 +112,7 @@ def _ensure_secret(target: Target, name: str, done: Prepared) -> str:
             done.existing.append(secret_name)
             return str(found["ARN"])
     content = CONTENTS[name]()
-    if problem := describe_problem(name, content, SHAPES[name]):
+    if problem := describe_problem(name, content, shape_of(name, done.values)):
         raise CommandError(f"{MEANINGS[name]}: the value {problem}", code=USAGE)
     with translate_errors():
         made = client.create_secret(
