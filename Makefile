@@ -242,6 +242,14 @@ bench-store: $(READY) ## Store 2,000 vacancies, nine in ten unchanged, compared 
 bench-fetch: $(READY) ## Fetch 2,000 vacancies at 50 ms latency, compared with the pace alone
 	@POWERTOOLS_METRICS_DISABLED=true PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch
 
+.PHONY: bench-cost
+bench-cost: $(READY) ## Count what operations make the cloud do, for docs/cost.md and "ugtj cloud cost"
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.cost
+
+.PHONY: scale
+scale: $(READY) ## Generate docs/scale.md: costs and ceilings at ten thousand and millions of people
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.scale
+
 .PHONY: bench-growth
 bench-growth: $(READY) ## Time every statement while the tables grow tenfold; FULL=1: a hundredfold
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.growth $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
