@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 THOUSAND = 1000
 LARGEST = 3  # parts that a row names
 WIDTH = 100
-AS_MARKDOWN = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def rows(model: Model) -> dict[str, Cost]:
@@ -56,7 +55,8 @@ def _wrapped_block(block: str) -> str:
     if not content or content.startswith(("#", "|", "<")):
         return block
     before, after = block.split(content)
-    return before + textwrap.fill(content, WIDTH, **AS_MARKDOWN) + after
+    filled = textwrap.fill(content, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return before + filled + after
 
 
 def to_json(model: Model) -> dict[str, object]:
