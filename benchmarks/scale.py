@@ -276,8 +276,8 @@ def _egress(usage: Usage) -> str:
 hh.ru counts calls by address. Core makes {pace:g} a second of each, {_number(pace * DAY_S)} a day;
 hh.ru answers 429 above about {HH_LIMIT:g}. A run that finds one new vacancy was measured to make
 {operation("run")["hh_calls"]:.3g} calls, an application
-{operation("application")["hh_calls"]:.3g}, a search {operation("search")["hh_calls"]:.3g}; once a day a search is read whole, here
-{PAGES_OF_A_FULL_RUN} pages (at most {pages}).
+{operation("application")["hh_calls"]:.3g}, a search {operation("search")["hh_calls"]:.3g}; once
+a day a search is read whole, here {PAGES_OF_A_FULL_RUN} pages (at most {pages}).
 
 | searches | calls a person and day | people at {pace:g} a second | at {HH_LIMIT:g} |
 |---|---|---|---|

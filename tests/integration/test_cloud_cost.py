@@ -11,14 +11,20 @@ from cli.cost import model, report
 
 # moto invokes nothing, and says so of the role.
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")
-FUNCTION = {
-    "Type": "AWS::Lambda::Function",
-    "Properties": {
-        "FunctionName": "stage-search",
-        "Runtime": "python3.13",
-        "Handler": "app.handler",
-        "Role": "arn:aws:iam::123456789012:role/search",
-        "Code": {"ZipFile": "def handler(*_): pass"},
+RESOURCES = {
+    "SearchFunctionRole": {
+        "Type": "AWS::IAM::Role",
+        "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}},
+    },
+    "SearchFunction": {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "FunctionName": "stage-search",
+            "Runtime": "python3.13",
+            "Handler": "app.handler",
+            "Role": {"Fn::GetAtt": ["SearchFunctionRole", "Arn"]},
+            "Code": {"ZipFile": "def handler(*_): pass"},
+        },
     },
 }
 
@@ -30,12 +36,11 @@ def cost(operator, *arguments):
 
 
 @pytest.fixture
-def deployed(operator, monkeypatch):
+def deployed(operator):
     """A stack with a function, which ran for a second on average."""
-    # the function is described by the stack alone: nothing has to be created in Lambda
     operator.client("cloudformation").create_stack(
         StackName="ullgetthejob-core-dev",
-        TemplateBody=json.dumps({"Resources": {"SearchFunction": FUNCTION}}),
+        TemplateBody=json.dumps({"Resources": RESOURCES}),
     )
     operator.client("cloudwatch").put_metric_data(
         Namespace="AWS/Lambda",
