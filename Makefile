@@ -68,6 +68,10 @@ db-seed: $(READY) ## Insert the rows that development starts with
 db-new: $(READY) ## Write an empty migration: NAME="what it does"
 	@$(if $(NAME),,echo 'NAME is missing: make db-new NAME="what it does"' >&2; exit 2;) $(DATABASE) new "$(NAME)"
 
+.PHONY: rds-ca
+rds-ca: $(READY) ## Bring the authorities of RDS, which the layer ships, up to date with Amazon's bundle
+	@PYTHONPATH=layers/core $(BIN)/python -m local.rds_certificates
+
 .PHONY: db-checksums
 db-checksums: $(READY) ## Add new migrations to migrations/checksums.txt; refuses changed ones
 	@$(BIN)/python -m migrations.checksums
@@ -94,9 +98,10 @@ build: $(READY) ## Build layers and functions into .aws-sam: ARCH=arm64 (default
 	@! grep -q "^no Python" $(CACHE).key || echo "No working python3.13 on PATH: the layers carry no bytecode, cold starts take twice as long."
 
 .PHONY: validate
-validate: $(READY) ## Check template.yaml with CloudFormation's rules
+validate: $(READY) ## Check the templates with CloudFormation's rules
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint --template account.yaml
+	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint --template database.yaml
 
 .PHONY: deploy
 deploy: $(READY) ## Check, build, deploy, migrate, test with parameters-STAGE.yaml: STAGE=dev (default) or prod
@@ -236,6 +241,14 @@ bench-store: $(READY) ## Store 2,000 vacancies, nine in ten unchanged, compared 
 .PHONY: bench-fetch
 bench-fetch: $(READY) ## Fetch 2,000 vacancies at 50 ms latency, compared with the pace alone
 	@POWERTOOLS_METRICS_DISABLED=true PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch
+
+.PHONY: bench-cost
+bench-cost: $(READY) ## Count what operations make the cloud do, for docs/cost.md and "ugtj cloud cost"
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.cost
+
+.PHONY: scale
+scale: $(READY) ## Generate docs/scale.md: costs and ceilings at ten thousand and millions of people
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.scale
 
 .PHONY: bench-growth
 bench-growth: $(READY) ## Time every statement while the tables grow tenfold; FULL=1: a hundredfold

@@ -1,9 +1,9 @@
 """Generate the references ``docs/openapi.json``, ``docs/hh-errors.md``, ``docs/hh-methods.md`` and
-``docs/telemetry.md``, and ``parameters.example.yaml`` (make docs).
+``docs/telemetry.md``, ``docs/cost.md``, and ``parameters.example.yaml`` (make docs).
 
 They come from the code: the routes and models of the functions, the tables of hh.ru's errors and
-methods, and what is logged and counted. A test compares the committed files with the generated
-ones.
+methods, what is logged and counted, and measured counts with prices. A test compares the committed
+files with the generated ones.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "core")]
 
 from cli.commands.cloud import parameters  # noqa: E402
+from cli.cost import report as cost_report  # noqa: E402
 from docs import hh_methods_reference, telemetry_reference  # noqa: E402
 from ullgetthejob.hh import error_rules  # noqa: E402
 from ullgetthejob.platform.http import (  # noqa: E402
@@ -293,6 +294,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "hh-methods.md": hh_methods_reference.markdown(),
         parameters.EXAMPLE: parameters.render_example(),
         ROOT / "docs" / "telemetry.md": telemetry_reference.markdown(),
+        ROOT / "docs" / "cost.md": cost_report.markdown(),
     }
 
 

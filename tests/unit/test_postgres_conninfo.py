@@ -6,7 +6,8 @@ import certifi
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from ullgetthejob.platform import postgres, settings
+from ullgetthejob.platform import database_address, postgres, settings
+from ullgetthejob.platform.database_address import Stated
 from ullgetthejob.platform.errors import Unavailable
 
 RDS = {
@@ -76,3 +77,81 @@ def test_secret_of_another_shape_names_the_missing_key(monkeypatch, caplog, key)
     (logged,) = [vars(record) for record in caplog.records]
     assert (logged["variable"], logged["key"]) == ("DATABASE_URL", key)
     assert "p'a ss" not in caplog.text
+
+
+# ── the forms of a secret ────────────────────────────────────────────────────────────────────────
+
+HELD = {"sslmode": "verify-full", "sslrootcert": certifi.where()}
+
+
+def parts_of(content, **stated):
+    text = content if isinstance(content, str) else json.dumps(content)
+    return conninfo_to_dict(database_address.conninfo_of_secret(text, Stated(**stated)))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:p@h/d",
+        "postgresql://u:p@h/d?sslmode=disable",
+        "postgresql://u:p@h/d?sslmode=require&channel_binding=require",  # as Neon shows it
+        "postgresql://u:p@h/d?sslmode=verify-ca&sslrootcert=system",
+        "postgresql://u:p@localhost,h/d",
+        "postgresql://u:p@localhost/d?hostaddr=10.0.0.1",
+        "host=h user=u password=p dbname=d sslmode=prefer",
+        "user=u password=p dbname=d",
+    ],
+)
+def test_url_as_secret_is_held_to_tls(address):
+    assert parts_of(address).items() >= HELD.items()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "%2Fvar%2Frun"])
+def test_url_of_this_machine_needs_no_tls(host):
+    assert "sslmode" not in parts_of(f"postgresql://u:p@{host}/d")
+
+
+def test_url_with_certificates_of_its_own_keeps_them():
+    parts = parts_of("postgresql://u:p@h/d?sslrootcert=/opt/own.pem")
+    assert (parts["sslmode"], parts["sslrootcert"]) == ("verify-full", "/opt/own.pem")
+
+
+def test_secret_that_rds_manages_takes_host_and_name_from_parameters():
+    managed = {"username": "postgres", "password": "p&w"}
+    with pytest.raises(database_address.KeyMissing, match="host"):
+        parts_of(managed)
+    parts = parts_of(managed, root_certificates="rds", host="db.rds.test", port="6432", name="jobs")
+    assert parts == {
+        "host": "db.rds.test",
+        "port": "6432",
+        "user": "postgres",
+        "password": "p&w",
+        "dbname": "jobs",
+        "sslmode": "verify-full",
+        "sslrootcert": str(database_address.RDS_CERTIFICATES),
+    }
+    parts = parts_of(managed, host="db.rds.test")
+    assert (parts["port"], parts["dbname"]) == ("5432", "ullgetthejob")
+
+
+def test_parameters_precede_the_secret():
+    assert parts_of(RDS, host="proxy.test")["host"] == "proxy.test"
+    parts = parts_of("postgresql://u:p@h:5/d?hostaddr=10.0.0.1", host="proxy.test", name="other")
+    assert (parts["host"], parts["port"], parts["dbname"]) == ("proxy.test", "5", "other")
+    assert "hostaddr" not in parts
+
+
+def test_settings_of_the_database_are_read(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", json.dumps({"username": "u", "password": "p"}))
+    monkeypatch.setenv("DATABASE_TLS_ROOT_CERTIFICATES", "rds")
+    monkeypatch.setenv("DATABASE_HOST", "db.rds.test")
+    monkeypatch.setenv("DATABASE_PORT", "6432")
+    monkeypatch.setenv("DATABASE_NAME", "jobs")
+    parts = conninfo_to_dict(postgres.conninfo())
+    assert (parts["host"], parts["port"], parts["dbname"]) == ("db.rds.test", "6432", "jobs")
+    assert parts["sslrootcert"] == str(database_address.RDS_CERTIFICATES)
+
+
+def test_missing_file_of_certificates_is_no_refused_role():
+    error = OSError('root certificate file "/opt/no.pem" does not exist')
+    assert database_address.cause_of(error) == "certificate_refused"

@@ -200,3 +200,41 @@ def rotate(
 
     left = rotation.rotate(target_of(context, stage), secret, force=force)
     show({"secret": secret, "next": left}, json, f"Rotated {secret}. Next: {left}.")
+
+
+@app.command(epilog="Example: ugtj cloud cost --stage prod --days 30")
+def cost(
+    context: typer.Context,
+    stage: Stage = "dev",
+    days: Annotated[int, typer.Option(min=1, max=60, help="Of CloudWatch's durations.")] = 14,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Do not ask AWS: recorded durations.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Compute what searches, runs, applications, sockets and a month cost, from measured
+    invocations and published prices."""
+    from cli.cost import cloudwatch, model, report
+
+    durations: dict[str, float] = {}
+    source = "recorded, see docs/cost.md"
+    if not recorded:
+        try:
+            durations = cloudwatch.average_durations(target_of(context, stage), days)
+            source = f"CloudWatch's of {days} days for {len(durations)} functions, else recorded"
+        except CommandError as error:
+            source = f"recorded, since {error}"
+    found = model.Model(durations)
+    rows = [
+        (name, report.dollars(one.total), report.parts_of(one))
+        for name, one in report.rows(found).items()
+    ]
+    databases = [(n, report.dollars(amount)) for n, amount in model.database_months().items()]
+    prices = model.prices()
+    show(
+        {**report.to_json(found), "durations": source},
+        json,
+        table("US dollars", ("", "total", "largest parts"), rows),
+        table("A month of database and network", ("", "total"), databases),
+        f"Prices: {prices['region']}, {prices['checked']}. Durations: {source}.",
+    )

@@ -1,8 +1,9 @@
 """``ugtj cloud init``: the secrets, API Gateway's role for logs, and the file of parameters.
 
-It can be repeated: a secret that exists is used as it is, a parameter that is written stays.
-Secrets are generated here, or come from the environment or a hidden prompt, and go to Secrets
-Manager alone: they are neither printed nor written, nor part of a command's arguments.
+It can be repeated: a secret that exists is used as it is, a parameter that is written stays. What
+database.yaml created is found. Secrets are generated here, or come from the environment or a hidden
+prompt, and go to Secrets Manager alone: they are neither printed nor written, nor part of a
+command's arguments.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.prompt import Prompt
@@ -19,7 +20,8 @@ from rich.prompt import Prompt
 from cli.aws_client import translate_errors
 from cli.commands.cloud import parameters as parameter_file
 from cli.commands.cloud.checks import UNRESERVED, check_log_role
-from cli.commands.cloud.secret_checks import SHAPES, describe_problem
+from cli.commands.cloud.secret_checks import describe_problem, shape_of
+from cli.commands.cloud.target import outputs_of
 from cli.output import USAGE, CommandError, console
 from local.settings import REPOSITORY
 
@@ -62,7 +64,7 @@ def prepare(target: Target, user_agent: str | None, redirect_uri: str | None) ->
         given = parameter_file.read_parameters(target.file)
     except parameter_file.ParametersUnreadable as error:
         raise CommandError(str(error), f"correct {target.file}", code=USAGE) from None
-    done = Prepared(values=dict(given))
+    done = Prepared(values=find_database(target) | given)
     for name, value, meaning in (
         ("HhUserAgent", user_agent, 'a User-Agent, "Name/1.0 (mail@of.the.operator)"'),
         ("HhRedirectUri", redirect_uri, "the redirect URI registered at dev.hh.ru"),
@@ -74,13 +76,20 @@ def prepare(target: Target, user_agent: str | None, redirect_uri: str | None) ->
     if "Concurrency" not in given:
         done.values["Concurrency"] = choose_concurrency(target)
     for name in NAMES:
-        if not given.get(name):
+        if not done.values.get(name):
             done.values[name] = _ensure_secret(target, name, done)
     if check_log_role(target).verdict != "ok":
         create_account_stack(target)
         done.created.append(f"the stack {ACCOUNT_STACK}")
     write_parameters(target, given, done.values)
     return done
+
+
+def find_database(target: Target) -> dict[str, str]:
+    """Return the outputs of the stage's stack of database.yaml, which are named like parameters;
+    none without such a stack."""
+    stack = replace(target, stack=f"{target.stack}-database").describe_stack()
+    return {} if stack is None else outputs_of(stack)
 
 
 def choose_concurrency(target: Target) -> str:
@@ -112,7 +121,7 @@ def _ensure_secret(target: Target, name: str, done: Prepared) -> str:
             done.existing.append(secret_name)
             return str(found["ARN"])
     content = CONTENTS[name]()
-    if problem := describe_problem(name, content, SHAPES[name]):
+    if problem := describe_problem(name, content, shape_of(name, done.values)):
         raise CommandError(f"{MEANINGS[name]}: the value {problem}", code=USAGE)
     with translate_errors():
         made = client.create_secret(

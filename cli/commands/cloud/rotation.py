@@ -90,14 +90,17 @@ def _rotate_database(client: Any, arn: str, parameters: dict[str, str]) -> None:
     import psycopg
     from psycopg import sql
 
-    from ullgetthejob.platform.database_address import SENTENCES, cause_of
+    from ullgetthejob.platform.database_address import SENTENCES, KeyMissing, cause_of
 
     with translate_errors():
         content = client.get_secret_value(SecretId=arn)["SecretString"]
     if not content.lstrip().startswith("{"):
         step = 'store it as JSON with the keys "host", "username", "password", "dbname"'
         raise CommandError("the database's secret is a URL, whose password is not changed", step)
-    conninfo = conninfo_of_content(content, parameters)
+    try:
+        conninfo = conninfo_of_content(content, parameters)
+    except KeyMissing as error:
+        raise CommandError(f"the database's secret {error}", "ugtj cloud check") from None
     if conninfo is None:
         step = "run it where the file of DatabaseTlsRootCertificates is"
         raise CommandError("the database's certificates are not on this machine", step)

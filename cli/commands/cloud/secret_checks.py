@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,14 +46,24 @@ SHAPES = {
 }
 
 
+def shape_of(name: str, parameters: Mapping[str, str]) -> Shape:
+    """Return what the secret of a parameter must hold. The database's needs no host if
+    ``DatabaseHost`` names it: a secret that RDS manages has none."""
+    shape = SHAPES[name]
+    if name == "DatabaseSecretArn" and parameters.get("DatabaseHost"):
+        return replace(shape, keys=tuple(key for key in shape.keys if key != "host"))
+    return shape
+
+
 def check_secrets(target: Target, parameters: Mapping[str, str]) -> list[Finding]:
     """Check each secret that *parameters* name, and connect to the database of one of them."""
     findings = []
     database = None
-    for name, shape in SHAPES.items():
+    for name in SHAPES:
         arn = parameters.get(name, "")
         if not ARN.fullmatch(arn):
             continue  # not used, or malformed: which the parameters' own check says
+        shape = shape_of(name, parameters)
         content, problem = _read_secret(target, name, arn)
         problem = problem or _find_problem(target, name, arn, content, shape)
         if problem is not None:
@@ -108,9 +118,10 @@ def _find_problem(
     if problem is None:
         return None
     step = f"aws secretsmanager put-secret-value --secret-id {arn} {target.arguments} "
-    return Finding(
-        "secrets", "problem", f"the secret of {name} {problem}", step + "--secret-string file://…"
-    )
+    step += "--secret-string file://…"
+    if problem == "lacks the key host":
+        step = f"write DatabaseHost in {target.file.name}: a secret that RDS manages has no host"
+    return Finding("secrets", "problem", f"the secret of {name} {problem}", step)
 
 
 def describe_problem(name: str, content: str, shape: Shape) -> str | None:
@@ -182,7 +193,8 @@ STEPS = {
     "password_refused": f"{MEND_SECRET}: username and password",
     "role_refused": f"{MEND_SECRET}: username and dbname",
     "host_unknown": f"{MEND_SECRET}: host",
-    "certificate_refused": "set DatabaseTlsRootCertificates to a file with the server's authority",
+    "certificate_refused": "set DatabaseTlsRootCertificates: rds for RDS and Aurora, public for RDS"
+    " Proxy and Neon, else a file with the server's authority",
     "connection_refused": f"{MEND_SECRET}: host and port",
     "no_connection_left": "end idle connections, or raise max_connections",
     "starting_or_stopping": "wait until it has started",
@@ -192,15 +204,18 @@ STEPS = {
 
 
 def conninfo_of_content(content: str, parameters: Mapping[str, str]) -> str | None:
-    """Return libpq's connection string of the database's secret, a URL or RDS's JSON; ``None`` if
-    its certificates are not on this machine."""
-    import certifi
+    """Return libpq's connection string of the database's secret, as the functions use it; ``None``
+    if its certificates are not on this machine.
 
-    from ullgetthejob.platform.database_address import conninfo_of_fields, normalised
+    Raises :class:`~ullgetthejob.platform.database_address.KeyMissing`, ``AddressUnreadable``.
+    """
+    from psycopg.conninfo import conninfo_to_dict
 
-    if not content.lstrip().startswith("{"):
-        return normalised(content)
-    path = parameters.get("DatabaseTlsRootCertificates") or "public"
-    if path != "public" and not Path(path).exists():
-        return None
-    return conninfo_of_fields(json.loads(content), certifi.where() if path == "public" else path)
+    from ullgetthejob.platform.database_address import Stated, conninfo_of_secret
+
+    choice = parameters.get("DatabaseTlsRootCertificates") or "public"
+    names = ("DatabaseHost", "DatabasePort", "DatabaseName")
+    stated = Stated(choice, *(parameters.get(name, "") for name in names))
+    conninfo = conninfo_of_secret(content, stated)
+    certificates = conninfo_to_dict(conninfo).get("sslrootcert")
+    return conninfo if not certificates or Path(str(certificates)).exists() else None

@@ -12,7 +12,6 @@ server still does on it.
 
 from __future__ import annotations
 
-import json
 import select
 from contextlib import contextmanager
 from functools import cache, partial
@@ -21,8 +20,11 @@ from typing import TYPE_CHECKING, Any
 from ullgetthejob.platform import secrets, settings, telemetry, tracing
 from ullgetthejob.platform.database_address import (
     AddressUnreadable,
+    KeyMissing,
+    Stated,
     cause_of,
-    conninfo_of_fields,
+    conninfo_of_secret,
+    is_json,
     normalised,
 )
 from ullgetthejob.platform.errors import Unavailable
@@ -66,40 +68,30 @@ class DatabaseUnavailable(Unavailable):
 def conninfo() -> str:
     """Return the libpq connection string of ``DATABASE_URL``.
 
-    Its value is a URL or a libpq string; a secret in RDS's shape (``host, port, username, password,
-    dbname``) is converted to one, with full verification of TLS. Raises
+    Its value is a URL or a libpq string, or a secret in RDS's format (``host, port, username,
+    password, dbname``); ``DATABASE_HOST``, ``DATABASE_PORT`` and ``DATABASE_NAME`` precede it. TLS
+    is fully verified, except for a URL that is no secret: those are local runs. Raises
     :class:`DatabaseUnavailable`, :class:`~ullgetthejob.platform.settings.SettingMissing`.
     """
     value = secrets.require(settings.DATABASE_URL)
-    if not value.lstrip().startswith("{"):
-        try:
-            return normalised(value)
-        except AddressUnreadable as error:
-            logger.error(str(error))
-            raise DatabaseUnavailable from None
-    return conninfo_of_fields(_rds_secret(value), _root_certificates())
-
-
-def _rds_secret(value: str) -> dict[str, Any]:
-    """Return the content of a secret in RDS's shape. Raises :class:`Unavailable`; the log names the
-    key that the secret lacks, and no content."""
     try:
-        content = json.loads(value)
-    except ValueError:
-        content = {}
-    for key in ("host", "username", "password"):
-        if not isinstance(content, dict) or not content.get(key):
-            raise secrets.wrong_shape(settings.DATABASE_URL.name, key)
-    return dict(content)
+        if not (is_json(value) or secrets.is_reference(settings.DATABASE_URL)):
+            return normalised(value)
+        return conninfo_of_secret(value, _stated())
+    except KeyMissing as error:
+        raise secrets.wrong_shape(settings.DATABASE_URL.name, error.key) from None
+    except AddressUnreadable as error:
+        logger.error(str(error))
+        raise DatabaseUnavailable from None
 
 
-def _root_certificates() -> str:
-    path = settings.DATABASE_TLS_ROOT_CERTIFICATES()
-    if path != "public":
-        return path
-    import certifi
-
-    return certifi.where()
+def _stated() -> Stated:
+    return Stated(
+        settings.DATABASE_TLS_ROOT_CERTIFICATES(),
+        settings.DATABASE_HOST(),
+        str(settings.DATABASE_PORT() or ""),
+        settings.DATABASE_NAME(),
+    )
 
 
 @cache

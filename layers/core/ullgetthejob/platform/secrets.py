@@ -72,6 +72,11 @@ def wrong_shape(name: str, key: str) -> Unavailable:
     return Unavailable("a secret has another shape than Core needs", code="secrets_unavailable")
 
 
+def is_reference(setting: Setting[str]) -> bool:
+    """Return whether the variable of *setting* refers to a secret instead of containing it."""
+    return REFERENCE.fullmatch(setting.get() or "") is not None
+
+
 def refresh(setting: Setting[str]) -> bool:
     """Read the secret of *setting* again; return whether it has changed.
 

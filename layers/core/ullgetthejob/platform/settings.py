@@ -168,8 +168,13 @@ def _valid(value: T, is_valid: bool) -> T:
 
 DATABASE_URL = _secret("DATABASE_URL", "connection URL of Postgres, or RDS's JSON")
 DATABASE_TLS_ROOT_CERTIFICATES = _text(
-    "DATABASE_TLS_ROOT_CERTIFICATES", "PEM file of the database's authorities, or public", "public"
+    "DATABASE_TLS_ROOT_CERTIFICATES",
+    "public, rds, or a PEM file of the database's authorities",
+    "public",
 )
+DATABASE_HOST = _text("DATABASE_HOST", "host of Postgres; else its secret's", "")
+DATABASE_PORT = _whole_number("DATABASE_PORT", "port of Postgres; 0: its secret's", 0, least=0)
+DATABASE_NAME = _text("DATABASE_NAME", "name of the database; else its secret's", "")
 ORCHESTRATOR_SECRET = _secret("ORCHESTRATOR_SECRET", "shared with the BFF")
 ORCHESTRATOR_SECRET_PREVIOUS = _secret(
     "ORCHESTRATOR_SECRET_PREVIOUS", "the secret of the BFF before its rotation", ""
@@ -249,7 +254,15 @@ SSL_CERT_FILE = _text("SSL_CERT_FILE", "PEM file of the authorities; else certif
 
 # ── what functions need together ─────────────────────────────────────────────────────────────────
 
-EVERY_FUNCTION = (DATABASE_URL, DATABASE_TLS_ROOT_CERTIFICATES, TRACE_SPANS, COMMIT)
+EVERY_FUNCTION: tuple[Setting[Any], ...] = (
+    DATABASE_URL,
+    DATABASE_TLS_ROOT_CERTIFICATES,
+    DATABASE_HOST,
+    DATABASE_PORT,
+    DATABASE_NAME,
+    TRACE_SPANS,
+    COMMIT,
+)
 USER_TOKENS = (SECRET_KEY_BASE, SECRET_KEY_BASE_PREVIOUS)
 SERVICE_CALLS = (
     *USER_TOKENS,

@@ -1,0 +1,1 @@
+"""What operations and a stage cost: measured counts, published prices, and their product."""
