@@ -237,6 +237,10 @@ bench-store: $(READY) ## Store 2,000 vacancies, nine in ten unchanged, compared 
 bench-fetch: $(READY) ## Fetch 2,000 vacancies at 50 ms latency, compared with the pace alone
 	@POWERTOOLS_METRICS_DISABLED=true PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch
 
+.PHONY: bench-fit
+bench-fit: $(READY) ## Order labelled pairs by fit and by baselines; fits per second; WRITE=1: into docs/fit.md
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fit $(if $(WRITE),--write)
+
 .PHONY: bench-growth
 bench-growth: $(READY) ## Time every statement while the tables grow tenfold; FULL=1: a hundredfold
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.growth $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))

@@ -73,8 +73,8 @@ def profile_of(resume: Mapping[str, Any]) -> Profile:
     positions = [str(job.get("position") or "") for job in jobs][:MAX_POSITIONS]
     return Profile(
         title=title,
-        title_words=frozenset(words.title_words(title)),
-        positions=tuple((name, frozenset(words.title_words(name))) for name in positions if name),
+        title_words=words.title_words(title),
+        positions=tuple((name, words.title_words(name)) for name in positions if name),
         roles=frozenset(_ids(resume.get("professional_roles"))) - {OTHER_ROLE},
         skills=words.skill_keys(skills),
         text=words.Text("\n".join(texts)),
@@ -96,7 +96,7 @@ def offer_of(vacancy: Vacancy) -> Offer:
         text, skills = f"{vacancy.snippet.requirement}\n{vacancy.snippet.responsibility}", []
     return Offer(
         vacancy=vacancy,
-        title_words=frozenset(words.title_words(vacancy.name)),
+        title_words=words.title_words(vacancy.name),
         roles=frozenset(role.id for role in vacancy.professional_roles) - {OTHER_ROLE},
         skills=words.skill_keys(skills),
         text=words.Text("\n".join([vacancy.name, *skills, text])),
@@ -135,8 +135,8 @@ def _resume_formats(resume: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _moves(relocation: Any) -> frozenset[str] | None:
-    """Return the areas to which the person would move. hh.ru: types no_relocation, relocation_possible and relocation_desirable; without
-    areas the person would move anywhere."""
+    """Return the areas to which the person would move. hh.ru: types no_relocation,
+    relocation_possible and relocation_desirable; without areas the person would move anywhere."""
     if not isinstance(relocation, dict):
         return None
     kind = (relocation.get("type") or {}).get("id") or ""

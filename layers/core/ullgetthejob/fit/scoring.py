@@ -12,6 +12,7 @@ in proportion. Everything is deterministic, and depends on nothing but the argum
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.fit import profile, words
@@ -98,6 +99,12 @@ def score(
     )
 
 
+def compare_skills(resume: Mapping[str, Any], vacancy: Vacancy) -> tuple[list[str], list[str]]:
+    """Return the skills in common, and the vacancy's key skills that the resume does not have."""
+    _, common, missing = _skills(profile.profile_of(resume), profile.offer_of(vacancy))
+    return common, missing
+
+
 def _weigh(parts: Mapping[Part, Found], weights: Weights) -> list[Reason]:
     """Return the reasons with their points, which are out of 100 together."""
     known = {part: getattr(weights, part) for part, found in parts.items() if found.fit is not None}
@@ -112,7 +119,11 @@ def _weigh(parts: Mapping[Part, Found], weights: Weights) -> list[Reason]:
             part=part,
             fit=None if found.fit is None else round(found.fit, 3),
             points=round(
-                100 / total * known.get(part, 0) * (found.fit or 0) * (1 if part in WORK else share),
+                100
+                / total
+                * known.get(part, 0)
+                * (found.fit or 0)
+                * (1 if part in WORK else share),
                 1,
             ),
             of=round(100 / total * known.get(part, 0), 1),
@@ -139,7 +150,9 @@ def _title(own: Profile, offer: Offer) -> Found:
     fit = best
     if has_roles:
         fit = (1 - SHARE_OF_ROLE) * best + SHARE_OF_ROLE * same_role
-    ru_role = ", роль на hh.ru та же" if same_role else ", роль на hh.ru другая" if has_roles else ""
+    ru_role = (
+        ", роль на hh.ru та же" if same_role else ", роль на hh.ru другая" if has_roles else ""
+    )
     en_role = (
         ", the same role at hh.ru" if same_role else ", another role at hh.ru" if has_roles else ""
     )
@@ -161,6 +174,7 @@ def _similarity(own: frozenset[str], offered: frozenset[str]) -> float:
     return min(1.0, 1.5 * common / (_weight(own) + 0.5 * _weight(offered)))
 
 
+@lru_cache(maxsize=16_384)
 def _weight(title: frozenset[str]) -> float:
     return sum(GENERIC_WORD if words.is_generic(word) else 1.0 for word in title)
 
@@ -174,7 +188,12 @@ def _skills(own: Profile, offer: Offer) -> tuple[Found, list[str], list[str]]:
         key for key in own.skills if key not in degrees and not words.is_soft(key)
         and offer.text.has(key)
     ]  # fmt: skip
-    names = [*common, *(own.skills[key] for key in mentioned)]
+    shown = [set(key.split()) for key in degrees if degrees[key] >= PARTLY]
+    names = common + [
+        own.skills[key]
+        for key in mentioned
+        if not any(set(key.split()) <= wider for wider in shown)
+    ]
     if not offer.skills and not own.skills:
         return Found(None, "Навыки не указаны", "No skills are given"), names, missing
     if offer.skills:

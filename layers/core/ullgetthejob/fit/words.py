@@ -117,7 +117,9 @@ STOP_WORDS = frozenset(
     the a an and or of in to for with on at is are be we you our your as by from will
     """.split()  # noqa: SIM905
 )
-HYPHENATED = re.compile(r"\b(front|back|full|бэк|бек|фронт|фул{1,2})[- ]?(end|stack|енд|энд|стек)\b")
+HYPHENATED = re.compile(
+    r"\b(front|back|full|бэк|бек|фронт|фул{1,2})[- ]?(end|stack|енд|энд|стек)\b", re.IGNORECASE
+)
 SEPARATORS = re.compile(r"[/,;|()«»\"•]|\s[-–—]\s")
 
 
@@ -127,9 +129,7 @@ def _table(lines: str, separator: str | None = None) -> list[list[str]]:
 
 @cache
 def _same_words() -> dict[str, str]:
-    return {
-        russian_text.lemma_of(name): names[0] for names in _table(SAME_WORDS) for name in names
-    }
+    return {russian_text.lemma_of(name): names[0] for names in _table(SAME_WORDS) for name in names}
 
 
 @cache
@@ -155,7 +155,7 @@ def is_soft(key: str) -> bool:
 
 def words_of(text: str) -> list[str]:
     """Return the words of *text* in comparable form, in their order."""
-    joined = HYPHENATED.sub(r"\1\2", text.casefold())
+    joined = HYPHENATED.sub(r"\1\2", text)
     return [_word(word) for word in russian_text.plain_words(joined)]
 
 
@@ -165,11 +165,12 @@ def content_words(text: str) -> set[str]:
     return {word for word in words_of(text) if word not in ignored and len(word) > 1}
 
 
-def title_words(title: str) -> set[str]:
+@lru_cache(maxsize=16_384)
+def title_words(title: str) -> frozenset[str]:
     """Return the words of a title that name the profession, without its grade and without numbers.
     A language of one letter (C, R) is a word."""
     ignored = _in_comparable_form(STOP_WORDS) | _in_comparable_form(GRADES)
-    return {word for word in words_of(title) if word not in ignored and not word.isdigit()}
+    return frozenset(word for word in words_of(title) if word not in ignored and not word.isdigit())
 
 
 @lru_cache(maxsize=16_384)

@@ -124,8 +124,8 @@ def _with_rating(employer: dict[str, Any]) -> dict[str, Any]:
     rating = employer.get("employer_rating")
     total = rating.get("total_rating") if isinstance(rating, dict) else None
     try:
-        value = float(total)  # type: ignore[arg-type] - what is no number is caught
-    except (TypeError, ValueError):
+        value = float(str(total))
+    except ValueError:
         return employer
     return {**employer, "rating": value} if 1 <= value <= 5 else employer
 

@@ -31,7 +31,7 @@ TO_LATIN = str.maketrans(LOOK_ALIKE)
 TO_CYRILLIC = str.maketrans({latin: cyrillic for cyrillic, latin in LOOK_ALIKE.items()})
 CYRILLIC_LETTER, LATIN_LETTER = re.compile("[а-я]"), re.compile("[a-z]")
 # Soft hyphen, zero-width characters and the byte order mark: the format characters of real texts.
-INVISIBLE = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
+INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
 ENDINGS = frozenset(
     {
         "а", "е", "и", "й", "о", "у", "ы", "ь", "ю", "я",
@@ -111,8 +111,8 @@ def canonical_words(text: str) -> tuple[str, ...]:
 def plain_words(text: str) -> list[str]:
     """Return the words of *text*, folded, without their positions: for long texts, in a fraction of
     the time that :func:`words_of` takes."""
-    normal = unicodedata.normalize("NFKC", text.translate(INVISIBLE))
-    return [match[0] for match in WORD.finditer(normal.casefold().replace("ё", "е"))]
+    normal = unicodedata.normalize("NFKC", INVISIBLE.sub("", text))
+    return WORD.findall(normal.casefold().replace("ё", "е"))
 
 
 @lru_cache(maxsize=65_536)
