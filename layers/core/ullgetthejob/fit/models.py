@@ -64,14 +64,12 @@ class FitQuery(BaseModel):
 
 
 class FitAnswer(Fit):
-    """The fit of a vacancy and one of the person's resumes. *in_full*: whether the vacancy was
-    read in full; an excerpt has no key skills."""
+    """The fit of a vacancy, read in full, and one of the person's resumes."""
 
     success: Literal[True] = True
     job_id: str
     resume_id: str
     resume_title: str | None
-    in_full: bool
 
 
 class WeightsBody(BaseModel):

@@ -78,7 +78,24 @@ def score(
     for the freshness.
     """
     own = resume if isinstance(resume, profile.Profile) else profile.profile_of(resume)
+    return _score(own, profile.offer_of(vacancy), weights, now)
+
+
+def score_best(
+    resumes: Mapping[str, Profile],
+    vacancy: Vacancy,
+    weights: Weights = DEFAULTS,
+    *,
+    now: datetime,
+) -> tuple[str, Fit]:
+    """Return the id of the resume that fits best, the first among equals, and its fit. *resumes*:
+    at least one, by id."""
     offer = profile.offer_of(vacancy)
+    fits = {resume_id: _score(own, offer, weights, now) for resume_id, own in resumes.items()}
+    return max(fits.items(), key=lambda item: item[1].score)
+
+
+def _score(own: Profile, offer: Offer, weights: Weights, now: datetime) -> Fit:
     skills, common, missing = _skills(own, offer)
     parts: dict[Part, Found] = {
         "title": _title(own, offer),
@@ -87,8 +104,8 @@ def score(
         "salary": _salary(own, offer),
         "format": _format(own, offer),
         "city": _city(own, offer),
-        "freshness": _freshness(vacancy, now),
-        "employer_rating": _rating(vacancy),
+        "freshness": _freshness(offer.vacancy, now),
+        "employer_rating": _rating(offer.vacancy),
     }
     reasons = _weigh(parts, weights)
     return Fit(

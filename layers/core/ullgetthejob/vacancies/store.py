@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 # What a vacancy may have otherwise without having changed.
 PASSING: dict[str, Any] = {"snippet": True, "employer": {"rating"}}
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 WIDTH = 255  # of the original backend's varchar columns
 JSON: dict[type[Vacancy], TypeAdapter[Any]] = {
     model: TypeAdapter(model) for model in (Vacancy, VacancyDetail)
