@@ -59,6 +59,11 @@ VACANCY = responses.vacancy_detail(
          "3 Горячий цех Тесто"),
         ("Да\n\n\n{% if person.last_name %}\n{{ person.last_name }}\n{% endif %}\n\nНет ",
          "Да\n\nНет"),
+        ("{% if employer %}Да.{% endif %}\nНет.", "Да.\nНет."),
+        ("{% for s in skills.own %}\n- {{ s }}\n{% endfor %}\nВсё",
+         "- Горячий цех\n- ХАССП\n- Тесто\nВсё"),
+        ("А\n  {%- if employer -%}  \n Б\n{% endif %}{% if skills.own %}\nВ{% endif %}",
+         "АБ\nВ"),
         ("{# мысль #}{{ person.first_name ~ '!' }}{% raw %}{{ }}{% endraw %}", "Анна!{{ }}"),
         ("{{ 'по теме' if 'цех' in vacancy.title }}", "по теме"),
     ],
@@ -118,7 +123,7 @@ REFUSED = [
     "{{ " + "[" * DEEP + "]" * DEEP + " }}", "{{ " + "not " * DEEP + "1 }}",
     "{{ " + "9" * 15_000 + " }}", "{{ " + "'a' if 1 else " * 1_000 + "1 }}",
     "{{ 'a' " + "| upper " * 2_000 + "}}", "{% if employer %}" * 500 + "{% endif %}" * 500,
-    "{{ employer }}" * 1_400, "x" * 10_001, "x" * 1_000_000, "\n" * 20_001,
+    "{%%}" * 4_000, "{%" * 9_000, ("{% if %}" * 30 + "\n") * 70, "{{ employer }}" * 1_400, "x" * 10_001, "x" * 1_000_000, "\n" * 20_001,
     "{% for s in skills.own %}" + "x" * 9_000 + "{% endfor %}",
 ]  # fmt: skip
 
@@ -193,6 +198,11 @@ def test_empty_resume_has_only_the_vacancy():
     context = context_of({"id": "1"}, VACANCY)
     assert set(context) == {"vacancy", "employer", "skills"}
     assert context["skills"] == {"missing": ["горячий цех", "Сыры"]}
+
+
+def test_error_names_the_line_of_the_template():
+    with pytest.raises(TemplateInvalid, match="line 4"):
+        render("{% if employer %}\nДа\n{% endif %}\n{{ vacancy.titel }}", CONTEXT)
 
 
 def test_text_of_a_vacancy_is_never_a_template():

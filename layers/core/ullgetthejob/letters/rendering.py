@@ -14,6 +14,7 @@ Jinja is imported when the first template is used (50 ms).
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,11 @@ ALLOWED = frozenset(
     """.split()  # noqa: SIM905
 )
 TESTS = frozenset({"defined", "undefined", "none"})
+# A line with nothing but blocks makes no line of the letter: its end moves into the last block,
+# so that errors still name the template's own lines.
+BLOCK_LINE = re.compile(
+    r"^[ \t]*((?:\{%[^%\n]*%\}[ \t]*)*\{%[^%\n]*?)([-+]?)%\}[ \t]*\n", re.MULTILINE
+)
 NOT_ALLOWED = {
     "Call": "cannot call anything",
     "Getitem": "cannot use […]",
@@ -122,7 +128,7 @@ def _compile(template: str) -> jinja2.Template:
     if not template.strip():
         raise TemplateInvalid("must not be empty")
     try:
-        tree = _environment().parse(template)
+        tree = _environment().parse(BLOCK_LINE.sub(r"\1\n\2%}", template))
         _check(tree)
         return _environment().from_string(tree)
     except jinja2.TemplateSyntaxError as error:
@@ -148,8 +154,6 @@ def _environment() -> jinja2.Environment:
     environment = ImmutableSandboxedEnvironment(
         undefined=Missing,
         autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
         optimized=False,
         cache_size=0,
         finalize=_printed,
