@@ -123,7 +123,9 @@ METHODS: dict[str, Method] = {
 
 def gain(labels: list[int]) -> float:
     """Return the discounted gain of *labels*, in their order."""
-    return sum((2**label - 1) / math.log2(place + 2) for place, label in enumerate(labels[:DEPTH]))
+    return sum(
+        (2.0**label - 1) / math.log2(place + 2) for place, label in enumerate(labels[:DEPTH])
+    )
 
 
 def concordance(scored: list[tuple[float, int]]) -> float:

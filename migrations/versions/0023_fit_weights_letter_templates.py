@@ -1,7 +1,7 @@
 """Weights of the fit, and letter templates, of an account.
 
-``fit_weights``: only of accounts that changed them. ``letter_templates``: Jinja's text, checked when
-it was stored; names are unique per account. The downgrade refuses while there are any.
+``fit_weights``: only of accounts that changed them. ``letter_templates``: Jinja's text, checked
+when it was stored; names are unique per account. The downgrade refuses while there are any.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 import importlib
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
@@ -34,7 +35,7 @@ def publish(core, title="Python-разработчик", **fields):
 
 def test_fit_is_that_of_the_best_resume(core, anna):
     session, jwt = anna
-    job_id = publish(core, skills=["Python", "FastAPI", "COBOL"])
+    job_id = publish(core, skills=["Python", "FastAPI", "Docker", "Git", "COBOL"])
     reply = call(core, FIT, job_id=job_id, query={"user_id": session})
     assert reply.status == 200, reply
     best = reply.body
@@ -159,20 +160,21 @@ def test_person_who_never_connected_has_default_weights(core):
 @pytest.fixture
 def search_id(core, anna):
     """A saved search of Anna that has found three vacancies, of which the best is not the last."""
+    word = f"word{uuid4().hex}"  # the vacancies of other tests stay
     for number, (title, skills) in enumerate(
         [
-            ("Стажёр в отдел кадров xyzzy", ["Подбор персонала"]),
-            ("Python-разработчик xyzzy", ["Python", "FastAPI", "PostgreSQL"]),
-            ("Программист Rust xyzzy", ["Rust", "C++"]),
+            ("Стажёр в отдел кадров", ["Подбор персонала"]),
+            ("Python-разработчик", ["Python", "FastAPI", "PostgreSQL"]),
+            ("Программист Rust", ["Rust", "C++"]),
         ]
     ):
-        core.sandbox.publish(title, skills=skills, area="2")
+        core.sandbox.publish(f"{title} {word}", skills=skills, area="2")
         core.sandbox.advance(60 * (number + 1))
     created = call(
         core,
         "POST /api/schedules",
         function="schedules",
-        body={"user_id": anna[0], "search": {"text": "xyzzy"}},
+        body={"user_id": anna[0], "search": {"text": word}},
     )
     assert created.status == 201, created
     found = created.body["id"]
@@ -215,16 +217,16 @@ def test_matches_are_sorted_by_fit_and_bounded(core, anna, search_id):
 
 
 def test_match_that_cannot_be_read_is_last(core, anna, search_id):
-    core.rows("UPDATE jobs SET vacancy = '{}', detail = NULL WHERE title LIKE 'Python%'")
+    core.rows("UPDATE jobs SET vacancy = '{}', detail = NULL WHERE title LIKE %s", "Python%")
     best = matches(core, anna, search_id, sort="fit")
     assert best["items"][-1]["fit"] is None
     assert matches(core, anna, search_id, min_fit="0")["found"] == 2
 
 
-def test_matches_with_wrong_fit_are_refused(core, anna, search_id):
+def test_matches_with_wrong_fit_are_refused(core, anna):
     for query in ({"sort": "luck"}, {"min_fit": "101"}, {"resume_id": "../x"}):
         reply = call(
-            core, MATCHES, function="schedules", job_id=search_id,
+            core, MATCHES, function="schedules", job_id=str(uuid4()),
             query={"user_id": anna[0], **query},
         )  # fmt: skip
         assert reply.refusal == (422, "invalid_request")

@@ -148,15 +148,18 @@ def test_templates_belong_to_the_account(core, anna, job_id):
 
 def test_preview_is_the_letter_with_its_findings(core, anna, job_id):
     template_id = create(core, anna).body["id"]
-    reply = call(core, PREVIEW, body={"template_id": template_id, "job_id": job_id}, **anna)
+    resume_id = core.sandbox.resumes("anna")["Python-разработчик"]
+    body = {"template_id": template_id, "job_id": job_id, "resume_id": resume_id}
+    reply = call(core, PREVIEW, body=body, **anna)
     assert reply.status == 200, reply
     assert reply.body["letter"] == (
         "Здравствуйте! Откликаюсь на вакансию «Python-разработчик» в «Полярная почта».\n"
         "Мне близки Python, FastAPI.\nС уважением,\nАнна Веснина"
     )
     assert reply.body["findings"] == []
-    assert reply.body["resume_id"] == core.sandbox.resumes("anna")["Python-разработчик"]
-    body = {"text": "Знаю {{ skills.missing | join }} и [название].", "job_id": job_id}
+    assert reply.body["resume_id"] == resume_id
+    del body["template_id"]
+    body["text"] = "Знаю {{ skills.missing | join }} и [название]."
     found = call(core, PREVIEW, body=body, **anna).body["findings"]
     assert {finding["rule"] for finding in found} == {"placeholder", "skill", "length"}
 
@@ -192,7 +195,9 @@ def test_check_finds_what_resume_and_vacancy_do_not_say(core, anna, job_id):
         ("contact", "other@example.net"),
     }  # fmt: skip
     good = "Здравствуйте! Пишу сервисы на Python и FastAPI, буду рада обсудить вашу вакансию."
-    assert call(core, CHECK, body={"letter": good, "job_id": job_id}, **anna).body["findings"] == []
+    resume_id = core.sandbox.resumes("anna")["Python-разработчик"]
+    body = {"letter": good, "job_id": job_id, "resume_id": resume_id}
+    assert call(core, CHECK, body=body, **anna).body["findings"] == []
 
 
 def test_check_of_an_unknown_job_is_not_found(core, anna):

@@ -12,6 +12,7 @@ from ullgetthejob.fit.models import Weights
 from ullgetthejob.fit.profile import profile_of
 from ullgetthejob.fit.scoring import compare_skills
 from ullgetthejob.hh import responses
+from ullgetthejob.vacancies import store
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 RESUME = {
@@ -221,3 +222,13 @@ def test_hundreds_of_vacancies_are_scored_in_a_second_of_processor_time():
     for offer in offers:
         fit.score(own, offer, now=NOW)
     assert time.process_time() - begin < 2
+
+
+def test_rating_of_an_employer_is_no_change_of_a_vacancy():
+    rated, other = vacancy(), vacancy(employer={"id": "1", "name": "Почта"})
+    assert (rated.employer.rating, other.employer.rating) == (4.4, None)
+    (text, digest), (other_text, other_digest) = map(store._dump_and_hash, (rated, other))
+    assert digest == other_digest
+    assert text != other_text
+    renamed = vacancy(employer={"id": "1", "name": "Телеграф"})
+    assert store._dump_and_hash(renamed)[1] != digest
