@@ -12,6 +12,7 @@ from ullgetthejob.letters import models, store
 from ullgetthejob.letters.checking import check
 from ullgetthejob.letters.placeholders import MEANINGS, context_of
 from ullgetthejob.letters.rendering import render, require_valid
+from ullgetthejob.platform.errors import Invalid
 from ullgetthejob.vacancies import reading
 
 if TYPE_CHECKING:
@@ -77,20 +78,26 @@ def preview(body: models.PreviewBody, person: Person, context: Context) -> model
     """Return the letter that a template makes for a vacancy, with what the check finds in it;
     nothing is stored or sent.
 
-    Raises :class:`TemplateInvalid`, :class:`ValueMissing`, :class:`NotFound`,
-    :class:`NeedsPerson`, and hh.ru's errors.
+    Raises :class:`Invalid` unless it has one of both texts, :class:`TemplateInvalid`,
+    :class:`ValueMissing`, :class:`NotFound`, :class:`NeedsPerson`, and hh.ru's errors.
     """
-    text = body.text
-    if text is None:
-        assert body.template_id is not None  # noqa: S101 - the model requires one of them
-        stored = store.find(person.account_id, body.template_id, connection=context.connection)
-        text = stored["text"]
+    text = _text_of(body, person, context)
     require_valid(text)
     vacancy, resume = _read(body.job_id, body.resume_id, person, context)
     letter = render(text, context_of(resume, vacancy))
     return models.Previewed(
         letter=letter, findings=check(letter, resume, vacancy), resume_id=resume["id"]
     )
+
+
+def _text_of(body: models.PreviewBody, person: Person, context: Context) -> str:
+    """Return the text to render. Raises :class:`Invalid`, :class:`NotFound`."""
+    if body.template_id is not None and body.text is None:
+        stored = store.find(person.account_id, body.template_id, connection=context.connection)
+        return str(stored["text"])
+    if body.text is None or body.template_id is not None:
+        raise Invalid.field("text", "must be given, or template_id instead")
+    return body.text
 
 
 def check_letter(body: models.CheckBody, person: Person, context: Context) -> models.Checked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from ullgetthejob.letters.checking import Finding
 
@@ -53,12 +53,6 @@ class PreviewBody(_Strict):
     template_id: UUID | None = None
     text: Text | None = None
     resume_id: ResumeId = None
-
-    @model_validator(mode="after")
-    def _require_one(self) -> PreviewBody:
-        if (self.template_id is None) == (self.text is None):
-            raise ValueError("text: give either text or template_id")
-        return self
 
 
 class CheckBody(_Strict):
