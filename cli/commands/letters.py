@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Letter templates, and the check of letters.",
-    epilog="Example: ugtj letters preview 123456789 @template.txt",
+    epilog="Example: ugtj letters preview 123456789 @letter.txt",
     no_args_is_help=True,
 )
 Text = Annotated[str, typer.Argument(help="The text, or @FILE.")]
