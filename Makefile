@@ -250,6 +250,10 @@ bench-cost: $(READY) ## Count what operations make the cloud do, for docs/cost.m
 scale: $(READY) ## Generate docs/scale.md: costs and ceilings at ten thousand and millions of people
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.scale
 
+.PHONY: bench-fit
+bench-fit: $(READY) ## Order labelled pairs by fit and by baselines; fits per second; WRITE=1: into docs/fit.md
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fit $(if $(WRITE),--write)
+
 .PHONY: bench-growth
 bench-growth: $(READY) ## Time every statement while the tables grow tenfold; FULL=1: a hundredfold
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.growth $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))

@@ -64,6 +64,14 @@ TABLES = {
     "application_filters": """
         INSERT INTO application_filters SELECT md5('account' || a)::uuid, '{}', t FROM new_accounts
     """,
+    "fit_weights": """
+        INSERT INTO fit_weights SELECT md5('account' || a)::uuid, '{}', t FROM new_accounts
+    """,
+    "letter_templates": """
+        INSERT INTO letter_templates (account_id, name, text, created_at, updated_at)
+        SELECT md5('account' || a)::uuid, 'name ' || n, repeat('Здравствуйте! ', 40), t, t
+        FROM new_accounts, generate_series(1, 3) AS n
+    """,
     "audit_log": """
         INSERT INTO audit_log (at, actor, user_id, account_id, action, outcome, request_id)
         SELECT t, 'core', md5('user' || a)::uuid, md5('account' || a)::uuid, 'apply', 'submitted',

@@ -1,4 +1,4 @@
-"""``ugtj search`` and ``ugtj job``: vacancies of hh.ru."""
+"""``ugtj search``, ``ugtj job`` and ``ugtj fit``: vacancies of hh.ru, and how well they fit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import AsJson, facts, show, table
+from cli.output import AsJson, User, facts, show, table
 from local.live.display import money
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("search", epilog="Example: ugtj search 'python' --area 1 --period 7")(search)
     app.command("job", epilog="Example: ugtj job 123456789 --json")(job)
+    app.command("fit", epilog="Example: ugtj fit 123456789")(fit)
 
 
 def search(
@@ -67,3 +68,21 @@ def job(
     shown = {name: found[name] for name in names if name in found}
     shown["salary"] = money(found.get("salary"))
     show(answer, json, facts(found["title"], shown), "", str(found.get("description") or ""))
+
+
+def fit(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(help="hh.ru's vacancy id, or Core's.")],
+    resume: Annotated[
+        str | None, typer.Option(help="A resume; by default the one that fits best.")
+    ] = None,
+    user: User = None,
+    json: AsJson = False,
+) -> None:
+    """Show how well a resume fits a vacancy, with the reasons."""
+    state: State = context.obj
+    query = {"user_id": user or state.profile.user} | ({"resume_id": resume} if resume else {})
+    found = state.core.get(f"/api/jobs/{job_id}/fit", **query)
+    rows = [(r["part"], f"{r['points']:g} of {r['of']:g}", r["en"]) for r in found["reasons"]]
+    title = f"{found['score']} of 100, with the resume {found['resume_title']}"
+    show(found, json, table(title, ("part", "points", "because"), rows))

@@ -77,17 +77,23 @@ def matches(
         bool, typer.Option("--filtered", help="Those that your filters dropped.")
     ] = False,
     page: Annotated[int, typer.Option(min=0)] = 0,
+    min_fit: Annotated[
+        int | None, typer.Option(min=0, max=100, help="The best first, and none below.")
+    ] = None,
     user: User = None,
     json: AsJson = False,
 ) -> None:
     """List what a saved search announced, or what your filters kept from being announced."""
     state: State = context.obj
-    query = {"filtered": str(filtered).lower(), "page": page}
+    query: dict[str, Any] = {"filtered": str(filtered).lower(), "page": page}
+    if min_fit is not None:
+        query |= {"sort": "fit", "min_fit": min_fit}
     found = state.core.get(
         f"/api/schedules/{id}/matches", **query, user_id=user or state.profile.user
     )
-    rows = [(m["id"], m["title"], m["company"], m["filtered_by"], m["at"]) for m in found["items"]]
-    columns = ("vacancy", "title", "company", "dropped by", "found")
+    names = ("id", "title", "company", "fit", "filtered_by", "at")
+    rows = [tuple(match[name] for name in names) for match in found["items"]]
+    columns = ("vacancy", "title", "company", "fit", "dropped by", "found")
     show(found, json, table(f"{found['found']} vacancies", columns, rows))
 
 

@@ -140,10 +140,8 @@ LEVELS = {
 # The client of hh.ru renews a person's token and the application's own through one interface.
 OTHER_TOKENS = {
     "SearchFunction": {"TOKEN_KEY_ID_PREVIOUS"},
-    "SchedulesFunction": {"TOKEN_KEY_ID_PREVIOUS"},
     "FetchWorkerFunction": {"TOKEN_KEY_ID_PREVIOUS"},
     "OauthFunction": {"HH_ACCESS_TOKEN"},
-    "ResumesFunction": {"HH_ACCESS_TOKEN", "HH_CLIENT_ID", "HH_CLIENT_SECRET"},
 }
 
 

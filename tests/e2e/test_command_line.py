@@ -120,6 +120,7 @@ FINDING = {"check": TEXT, "verdict": TEXT, "message": TEXT, "step": TEXT}
 SHAPES = {
     "search": {"found": NUMBER, "page": NUMBER, "pages": NUMBER, "jobs": [JOB]},
     "job": {"job": {**JOB, "description": MAYBE_TEXT}},
+    "fit": {"score": NUMBER, "reasons": [{"part": TEXT, "ru": TEXT}], "resume_id": TEXT},
     "schedules list": {"items": [{**SEARCH, "last_run": MAYBE_OBJECT}]},
     "schedules add": SEARCH,
     "schedules show": SEARCH,
@@ -143,6 +144,12 @@ SHAPES = {
     "filters show": {"rules": {}},
     "filters set": {"rules": {}},
     "filters preview": {"checked": NUMBER, "jobs": [{"job_id": TEXT, "verdict": TEXT}]},
+    "letters list": {"items": [{"id": TEXT, "name": TEXT}], "placeholders": {}},
+    "letters add": {"id": TEXT, "text": TEXT},
+    "letters edit": {"id": TEXT, "text": TEXT},
+    "letters rm": {"success": YES_NO},
+    "letters preview": {"letter": TEXT, "findings": [{"rule": TEXT}]},
+    "letters check": {"findings": [{"rule": TEXT, "text": TEXT}]},
     "rate-limit status": LIMIT,
     "rate-limit check": {"allowed": YES_NO},
     "rate-limit reset": {"tokens": NUMBER},
@@ -195,6 +202,14 @@ def run_all(ugtj):
     job_id = vacancy()
     assert run("search", "бухгалтер", "--area", "1", "--per-page", "5")["jobs"]
     assert run("job", job_id)["job"]["title"] == "Бухгалтер"
+    assert 0 <= run("fit", job_id)["score"] <= 100
+    template = run("letters add", "Короткое", "Вакансия {{ vacancy.title }}")["id"]
+    assert template in {item["id"] for item in run("letters list")["items"]}
+    run("letters edit", template, "Короткое", "О вакансии {{ vacancy.title }}")
+    made = run("letters preview", job_id, "О вакансии {{ vacancy.title }}")
+    assert made["letter"] == "О вакансии Бухгалтер"
+    assert run("letters check", job_id, "Здравствуйте, [имя]!")["findings"]
+    run("letters rm", template)
     saved = run("schedules add", "бухгалтер", "--every", "3600", "--name", "Мой поиск")
     assert saved["id"] in {item["id"] for item in run("schedules list")["items"]}
     assert run("schedules show", saved["id"])["name"] == "Мой поиск"

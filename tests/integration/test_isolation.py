@@ -22,7 +22,7 @@ from ullgetthejob.platform.http import ADMIN, SERVICE, USER, USER_OR_SERVICE
 # The redirect comes last: it binds a session, whose logins are then refused without its state.
 ROUTES = dict(sorted(every_route().items(), key=lambda item: item[0] == "GET /auth/hh/redirect"))
 NAMES = ("user_id", "session_id", "account_id", "id", "resume_id", "hh_user_id", "subject", "sub")
-FREE_TEXT = {"name"}  # is shown to the person who wrote it
+FREE_TEXT = {"name", "text", "letter"}  # is shown to the person who wrote it
 HEADERS = ("X-Session-Id", "X-User-Id", "X-Account-Id", "X-Forwarded-User", "X-Remote-User", "From")
 COOKIES = ("session_id", "user_id", "dev_connect_session", "dev_connect_jwt")
 
@@ -53,10 +53,17 @@ class ConnectedPerson:
         """Return the id of the person's saved search."""
         return str(uuid5(UUID(self.account_id), "saved search"))
 
+    @property
+    def template_id(self) -> str:
+        """Return the id of the person's letter template."""
+        return str(uuid5(UUID(self.account_id), "letter template"))
+
     def id_for(self, name: str, path: str = "") -> str:
         """Return the id that fits a variable, parameter or field called *name*, in *path*."""
         if name == "id" and path.startswith("/api/schedules/"):
             return self.schedule_id
+        if name == "template_id" or (name == "id" and path.startswith("/api/letters/")):
+            return self.template_id
         return {
             "account_id": self.account_id,
             "workflow_id": self.workflow_id,
@@ -72,7 +79,7 @@ class ConnectedPerson:
         """Return the private values that *text* contains."""
         private = {
             *(self.user_id, self.jwt, self.account_id, *self.resume_ids, *self.tokens),
-            *(self.workflow_id, self.schedule_id),
+            *(self.workflow_id, self.schedule_id, self.template_id),
             *(self.hh.id, self.hh.email, self.hh.phone, self.hh.first_name, self.hh.last_name),
             *(resume["title"] for resume in self.hh.resume),
         }
@@ -102,6 +109,11 @@ def connect(core, monkeypatch):
             code,
             (pair.access_token, pair.refresh_token),
             hh_person,
+        )
+        core.rows(
+            "INSERT INTO letter_templates (id, account_id, name, text, created_at, updated_at)"
+            " VALUES (%s, %s, 'Короткое', 'Здравствуйте!', now(), now())",
+            *(person.template_id, person.account_id),
         )
         core.rows(
             "INSERT INTO campaigns (workflow_id, account_id, user_id, state, created_at,"
@@ -185,7 +197,8 @@ def sent(route, jwt, attack, *, secret):
 
 def state_of(core, person):
     """Return all rows of *person*, except the audit records of their own actions."""
-    by_account = ("account_tokens", "users", "application_filters", "campaigns", "saved_searches")
+    by_account = ("account_tokens", "users", "application_filters", "campaigns", "saved_searches",
+                  "fit_weights", "letter_templates")  # fmt: skip
     return {
         "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", person.account_id),
         **{
@@ -313,6 +326,8 @@ NO_IDS = [
 SAME_AGAIN = {
     "POST /api/schedules": (200, None),
     "DELETE /api/schedules/{id}": (404, "not_found"),
+    "POST /api/letters/templates": (200, None),
+    "DELETE /api/letters/templates/{id}": (404, "template_not_found"),
 }
 
 

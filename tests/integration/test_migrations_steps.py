@@ -137,6 +137,19 @@ def test_downgrade_refuses_to_lose_rows(database_url):
         (
             "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
             "VALUES ('1', now(), now()) RETURNING id) "
+            "INSERT INTO fit_weights SELECT id, '{}', now() FROM account",
+            "people's weights of the fit",
+        ),
+        (
+            "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
+            "VALUES ('1', now(), now()) RETURNING id) INSERT INTO letter_templates "
+            "(account_id, name, text, created_at, updated_at) "
+            "SELECT id, 'a', 'b', now(), now() FROM account",
+            "people's letter templates",
+        ),
+        (
+            "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
+            "VALUES ('1', now(), now()) RETURNING id) "
             "INSERT INTO campaigns SELECT id, id, id, 'running', 1, now(), now() FROM account",
             "people's campaigns",
         ),

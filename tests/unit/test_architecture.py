@@ -19,8 +19,11 @@ MAY_IMPORT = {
     "accounts": BELOW | {"realtime"},
     "rate_limits": BELOW | {"accounts", "realtime"},
     "vacancies": BELOW | {"public_feed"},
+    "fit": BELOW | {"accounts", "vacancies"},
+    "letters": BELOW | {"accounts", "fit", "vacancies"},
     "filters": BELOW | {"accounts"},
-    "saved_searches": BELOW | {"accounts", "filters", "public_feed", "realtime", "vacancies"},
+    "saved_searches": BELOW
+    | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
     "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
 }
 

@@ -17,6 +17,7 @@ HEAVY = {
     "moto",
     "local",
     "pymorphy3",
+    "jinja2",
 }
 
 FORBIDDEN = {
@@ -31,6 +32,7 @@ FORBIDDEN = {
     "submit": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "letters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "schedules": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "fetcher": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},

@@ -10,10 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from ullgetthejob.accounts import audit, hh_calls, method_status
 from ullgetthejob.accounts.access import State
 from ullgetthejob.accounts.method_status import MethodAnswer
+from ullgetthejob.platform.errors import NotFound
 
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
+
+
+MAX_READ = 5  # each is a call of hh.ru
 
 
 class Status(BaseModel):
@@ -129,6 +133,43 @@ def read_resume(resume_id: str, person: Person, context: Context) -> ResumeAnswe
             context,
         )
     return ResumeAnswer(resume=_for_import(resume))
+
+
+def read_in_full(
+    person: Person, context: Context, *, resume_id: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the resume of *resume_id*; by default those that can be sent (published ones if there
+    are any), the newest :data:`MAX_READ` of them: in full, in hh.ru's shape.
+
+    Raises :class:`NotFound` (``resume_not_found``), also for a person without any, and what
+    :func:`.hh_calls.call_as_account` raises.
+    """
+    context = context.with_fixed_time()
+    with audit.recorded(
+        "resumes.read", context, user_id=person.user_id, account_id=person.account_id
+    ):
+        return hh_calls.call_as_account(
+            person,
+            "resumes_read",
+            lambda token: [
+                context.hh.resume(token, wanted)
+                for wanted in ([resume_id] if resume_id else _newest(context.hh.resumes(token)))
+            ],
+            context,
+        )
+
+
+def _newest(resumes: list[dict[str, Any]]) -> list[str]:
+    usable = [resume for resume in resumes if not resume.get("blocked")]
+    published = [
+        resume for resume in usable if (resume.get("status") or {}).get("id") == "published"
+    ]
+    found = sorted(
+        published or usable, key=lambda resume: str(resume.get("updated_at") or ""), reverse=True
+    )
+    if not found:
+        raise NotFound("there is no resume", code="resume_not_found")
+    return [resume["id"] for resume in found[:MAX_READ]]
 
 
 def _for_import(resume: dict[str, Any]) -> Resume:

@@ -38,13 +38,15 @@ class Salary(_Model):
 
 
 class Employer(_Model):
-    """The employer of a vacancy. *id* is ``None`` for anonymous vacancies."""
+    """The employer of a vacancy. *id* is ``None`` for anonymous vacancies. *rating*: of its
+    employees, 1 to 5, where hh.ru gives one."""
 
     id: str | None = None
     name: str
     alternate_url: str | None = None
     trusted: bool | None = None
     accredited_it_employer: bool | None = None
+    rating: float | None = None
 
 
 class Address(_Model):

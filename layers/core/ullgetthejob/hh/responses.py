@@ -112,9 +112,22 @@ def _normalise(item: dict[str, Any]) -> dict[str, Any]:
     # A flag or a list that is null means the same as a missing one.
     plain = {key: value for key, value in item.items() if value is not None}
     plain["salary"] = _salary(item.get("salary_range") or item.get("salary"))
+    plain["employer"] = _with_rating(plain["employer"])
     snippet = item.get("snippet") or {}
     plain["snippet"] = {key: markup.snippet_to_text(text or "") for key, text in snippet.items()}
     return plain
+
+
+def _with_rating(employer: dict[str, Any]) -> dict[str, Any]:
+    """Return the employer with its ``rating``. hh.ru: ``total_rating``, a number as a text; an
+    employer whose rating cannot be read has none."""
+    rating = employer.get("employer_rating")
+    total = rating.get("total_rating") if isinstance(rating, dict) else None
+    try:
+        value = float(str(total))
+    except ValueError:
+        return employer
+    return {**employer, "rating": value} if 1 <= value <= 5 else employer
 
 
 def _salary(salary: dict[str, Any] | None) -> dict[str, Any] | None:

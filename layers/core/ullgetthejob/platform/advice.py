@@ -31,11 +31,18 @@ ADVICE: dict[str, str] = {
     "conflict": "This was sent before with other content. Please reload the page and look.",
     "wrong_state": "This is no longer possible. Please reload the page to see how it stands.",
     "same_search": "You have saved this search already. Please change that one instead.",
+    "template_invalid": "This template does not work. Please look at its text again.",
+    "template_value_missing": (
+        "The template needs something that this vacancy or resume does not have. Please change it."
+    ),
+    "same_template": "You have another template of this name. Please choose another name.",
+    "too_many_templates": "You have the maximum number of templates. Please delete one.",
     "too_many_searches": "You have the maximum number of saved searches. Please delete one.",
     # what does not exist
     "not_found": "There is no such page. Please go back and try again.",
     "job_not_found": "This vacancy is no longer at hh.ru. Please choose another.",
     "resume_not_found": "This resume is not in your account at hh.ru. Please choose another.",
+    "template_not_found": "This template is not in your account. Please reload the page.",
     "application_not_found": "This application is not in your account. Please reload the page.",
     "campaign_not_found": "This campaign is not in your account. Please reload the page.",
     "account_not_found": "hh.ru no longer knows this account. Please log in with another.",

@@ -17,6 +17,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import audit
+from ullgetthejob.fit import commands as fit_commands
+from ullgetthejob.fit import store as fit_store
 from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.errors import Conflict, NotFound
@@ -120,9 +122,20 @@ def read_search(search_id: str, person: Person, context: Context) -> OneSearch:
 
 
 def show_matches(search_id: str, query: MatchQuery, person: Person, context: Context) -> Matches:
-    """Return a page of the vacancies that a saved search found. Raises :class:`NotFound`."""
-    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=context.connection)
-    return matches.list_matches(row, query, connection=context.connection)
+    """Return a page of the vacancies that a saved search found; their fit, where it is asked for,
+    is that of the person's resumes at hh.ru now.
+
+    Raises :class:`NotFound`; for a fit also what :func:`.resumes.read_in_full` raises.
+    """
+    connection = context.connection
+    row = _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
+    if not query.asks_for_fit:
+        return matches.list_matches(row, query, connection=connection)
+    profiles = fit_commands.read_profiles(person, context, resume_id=query.resume_id)
+    weights = fit_store.read_weights(person.account_id, connection=connection).weights
+    return matches.list_matches_by_fit(
+        row, query, profiles, weights, connection=connection, now=context.now()
+    )
 
 
 def create_search(body: CreateBody, person: Person, context: Context) -> tuple[OneSearch, bool]:

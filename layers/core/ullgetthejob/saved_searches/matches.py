@@ -1,5 +1,10 @@
 """Matches: the vacancies of a saved search that were announced to its account, and those that a
-rule of the account kept from being announced."""
+rule of the account kept from being announced.
+
+They are listed by time, or by fit (:mod:`ullgetthejob.fit`). A fit is computed when it is asked
+for, of the latest :data:`MAX_SCORED` matches: it depends on the resume and the weights of that
+moment.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from ullgetthejob.filters.store import parse_vacancies
+from ullgetthejob.fit.scoring import score_best
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
     from uuid import UUID
 
     import psycopg
 
+    from ullgetthejob.fit.models import Weights
+    from ullgetthejob.fit.profile import Profile
+
     Connection = psycopg.Connection[dict[str, Any]]
+
+MAX_SCORED = 500  # about a second of a function's processor, with five resumes
 
 # Also those that another search of the account had found first, and of a search that was deleted
 # and saved again: what is decided about a vacancy is decided for the account.
@@ -20,7 +35,7 @@ ANNOUNCED = "notified.seq IS NOT NULL"
 FILTERED = "notified.filtered_by IS NOT NULL AND notified.seq IS NULL"
 SELECT_MATCHES = """
     SELECT job.external_id::text AS id, job.title, job.company, job.salary, job.area, job.url,
-           job.published_at, job.has_test, notified.at, notified.filtered_by
+           job.published_at, job.has_test, notified.at, notified.filtered_by{more}
     FROM account_vacancies AS notified
     JOIN search_matches AS match
         ON match.query_id = %(query_id)s AND match.vacancy_id = notified.vacancy_id
@@ -28,8 +43,11 @@ SELECT_MATCHES = """
     WHERE notified.account_id = %(account_id)s AND {which}
     ORDER BY notified.at DESC, match.number DESC LIMIT %(limit)s OFFSET %(offset)s
 """
-SELECT_MATCHES_ANNOUNCED = SELECT_MATCHES.format(which=ANNOUNCED)
-SELECT_MATCHES_FILTERED = SELECT_MATCHES.format(which=FILTERED)
+TO_SCORE = ", coalesce(job.detail, job.vacancy) AS vacancy, job.detail IS NOT NULL AS in_full"
+SELECT_MATCHES_ANNOUNCED = SELECT_MATCHES.format(which=ANNOUNCED, more="")
+SELECT_MATCHES_FILTERED = SELECT_MATCHES.format(which=FILTERED, more="")
+SELECT_MATCHES_TO_SCORE = SELECT_MATCHES.format(which=ANNOUNCED, more=TO_SCORE)
+SELECT_FILTERED_TO_SCORE = SELECT_MATCHES.format(which=FILTERED, more=TO_SCORE)
 COUNT_MATCHES = """
     SELECT match.query_id, count(*) AS number
     FROM account_vacancies AS notified
@@ -44,11 +62,21 @@ COUNT_MATCHES_FILTERED = COUNT_MATCHES.format(which=FILTERED)
 
 class MatchQuery(BaseModel):
     """A page of vacancies, the latest found first. *filtered*: those that a rule kept from being
-    announced, in place of those that were announced."""
+    announced, in place of those that were announced. *sort* ``fit``: those that fit the person's
+    resume best first; *min_fit*: only those that fit as well; *resume_id*: by default the published
+    resume that fits each best."""
 
     filtered: bool = False
+    sort: Literal["time", "fit"] = "time"
+    min_fit: Annotated[int | None, Field(ge=0, le=100)] = None
+    resume_id: Annotated[str | None, Field(pattern=r"^[0-9a-fA-F]{1,64}$")] = None
     page: Annotated[int, Field(ge=0, le=10_000)] = 0
     per_page: Annotated[int, Field(ge=1, le=100)] = 50
+
+    @property
+    def asks_for_fit(self) -> bool:
+        """Return whether the answer needs the fit of each vacancy."""
+        return self.sort == "fit" or self.min_fit is not None or self.resume_id is not None
 
 
 class Match(BaseModel):
@@ -66,10 +94,15 @@ class Match(BaseModel):
     filtered_by: str | None = Field(
         description="the rule of /api/filters that dropped it, as it was then"
     )
+    fit: int | None = Field(
+        default=None, description="0 to 100, if it was asked for and the vacancy can be read"
+    )
+    resume_id: str | None = Field(default=None, description="the resume that fits best")
 
 
 class Matches(BaseModel):
-    """A page of vacancies. *found*: the number of all of them."""
+    """A page of vacancies. *found*: the number of all of them; with a fit, of those that were
+    scored (the latest 500 at most) and fit as well as *min_fit*."""
 
     success: Literal[True] = True
     items: list[Match]
@@ -94,6 +127,45 @@ def list_matches(search: dict[str, Any], query: MatchQuery, *, connection: Conne
     return Matches(
         items=[Match(**row) for row in rows],
         found=counted["number"] if counted else 0,
+        page=query.page,
+        per_page=query.per_page,
+    )
+
+
+def list_matches_by_fit(
+    search: dict[str, Any],
+    query: MatchQuery,
+    profiles: Mapping[str, Profile],
+    weights: Weights,
+    *,
+    connection: Connection,
+    now: datetime,
+) -> Matches:
+    """Return a page of the vacancies of *search* with their fits; of the latest :data:`MAX_SCORED`.
+    *profiles*: the person's resumes, by id. A vacancy that cannot be read has no fit: it is last,
+    and no *min_fit* finds it."""
+    values = {
+        "account_id": search["account_id"],
+        "query_id": search["query_id"],
+        "limit": MAX_SCORED,
+        "offset": 0,
+    }
+    select = SELECT_FILTERED_TO_SCORE if query.filtered else SELECT_MATCHES_TO_SCORE
+    found: list[Match] = []
+    for row in connection.execute(select, values).fetchall():
+        stored = {"vacancy": row.pop("vacancy"), "in_full": row.pop("in_full")}
+        match = Match(**row)
+        for vacancy in parse_vacancies([stored] if stored["vacancy"] else []):
+            match.resume_id, fit = score_best(profiles, vacancy, weights, now=now)
+            match.fit = fit.score
+        if query.min_fit is None or (match.fit is not None and match.fit >= query.min_fit):
+            found.append(match)
+    if query.sort == "fit":
+        found.sort(key=lambda match: -1 if match.fit is None else match.fit, reverse=True)
+    first = query.page * query.per_page
+    return Matches(
+        items=found[first : first + query.per_page],
+        found=len(found),
         page=query.page,
         per_page=query.per_page,
     )

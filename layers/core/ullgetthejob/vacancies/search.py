@@ -10,7 +10,6 @@ the BFF retries that by itself, and its page would no longer wait for the answer
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 # The longest wait for a call, or for an equal search's answer. The call comes after: the function
 # has 28 s, the BFF's page 30.
 PATIENCE_S = 17.0
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class SearchAnswer(BaseModel):
@@ -140,7 +138,7 @@ def read(job_id: str, context: Context) -> JobAnswer:
     """
     connection, now = context.connection, context.now()
     vacancy_id: str | None = job_id
-    if UUID.fullmatch(job_id):
+    if store.UUID.fullmatch(job_id):
         vacancy_id = store.vacancy_id_of(job_id, connection=connection)
     if vacancy_id is None:
         raise HHVacancyNotFound("there is no such job")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
+# What a vacancy may have otherwise without having changed.
+PASSING: dict[str, Any] = {"snippet": True, "employer": {"rating"}}
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 WIDTH = 255  # of the original backend's varchar columns
 JSON: dict[type[Vacancy], TypeAdapter[Any]] = {
     model: TypeAdapter(model) for model in (Vacancy, VacancyDetail)
@@ -311,9 +315,9 @@ def _utc(now: datetime) -> datetime:
 
 def _dump_and_hash(vacancy: Vacancy) -> tuple[bytes, str]:
     """Return the vacancy as JSON, and the hex hash of that JSON without the snippet, which hh.ru
-    cuts around the words of each search. A field that the model gets later changes neither, as long
-    as it has its default."""
+    cuts around the words of each search, and without the employer's rating, which changes on its
+    own. A field that the model gets later changes neither, as long as it has its default."""
     model = JSON[type(vacancy)]
     text = model.dump_json(vacancy, exclude_defaults=True)
-    lasting = model.dump_json(vacancy, exclude_defaults=True, exclude={"snippet"})
+    lasting = model.dump_json(vacancy, exclude_defaults=True, exclude=PASSING)
     return text, hashlib.sha256(lasting).hexdigest()
