@@ -11,7 +11,7 @@ from alembic import op
 from migrations import ownership
 
 revision = "0023"
-down_revision = "0018"
+down_revision = "0022"
 
 
 def upgrade() -> None:
