@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "filters": BELOW | {"accounts"},
     "saved_searches": BELOW | {"accounts", "filters", "public_feed", "realtime", "vacancies"},
     "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
+    "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 
 
