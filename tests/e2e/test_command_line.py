@@ -6,6 +6,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,8 @@ SHAPES = {
     "people connect": {"user_id": TEXT, "person": TEXT},
     "people list": {"people": [{"user_id": TEXT, "access": TEXT, "applications": NUMBER}]},
     "people show": {"account": {"user_id": TEXT, "connected": YES_NO}},
+    "people export": {"user_id": TEXT, "file": TEXT, "lines": {"users": NUMBER}},
+    "people delete": {"user_id": TEXT, "status": TEXT},
     "queues list": {"queues": [QUEUE]},
     "queues show": {"queue": TEXT, "messages": [{"id": TEXT, "body": TEXT, "receives": NUMBER}]},
     "queues redrive": {"queue": TEXT, "sent_again": NUMBER},
@@ -236,6 +239,17 @@ def run_all(ugtj):
     other = run("people connect", "timur")["user_id"]
     assert other in {row["user_id"] for row in run("people list")["people"]}
     assert run("people show", "--user", other)["account"]["connected"]
+    archive = str(ugtj.cloud.data_dir / "timur.zip")
+    assert run("people export", "--user", other, "--output", archive)["lines"]["accounts"] == 1
+    ugtj.json("people", "export", "--user", other, "--output", archive, code=1)  # it exists
+    ugtj.json("people", "delete", "--user", other, code=2)  # no terminal to ask at
+    run("people delete", "--user", other, "--yes")
+    assert other not in {row["user_id"] for row in ugtj.json("people", "list")["people"]}
+    for _ in range(100):
+        if not ugtj.cloud.query("SELECT id FROM accounts WHERE deletion_due_at IS NOT NULL"):
+            break
+        time.sleep(0.2)
+    assert ugtj.cloud.query("SELECT id FROM accounts WHERE deletion_due_at IS NOT NULL") == []
     run("sandbox state")
     run("sandbox clock", "--advance", "1m")
     run("sandbox fault", "captcha", "--path", "/nowhere", "--times", "1")

@@ -19,7 +19,7 @@ from local.sandbox.people import people
 from tests.fixtures.core import LIFE_S, Reply
 from tests.fixtures.leaks import Markers, phone_spellings
 from ullgetthejob.hh.client import HHClient
-from ullgetthejob.personal_data import deletion, deletion_request, export
+from ullgetthejob.personal_data import deletion, deletion_request, export, tables
 from ullgetthejob.personal_data.tables import TABLES, WITHOUT_PEOPLE
 from ullgetthejob.platform import aws
 
@@ -237,7 +237,7 @@ def test_every_table_of_a_person_is_read_by_an_index_or_is_short(core):
     with psycopg.connect(core.database_url) as connection:
         connection.execute("SET enable_seqscan = off")
         for table in TABLES:
-            statement = export.SELECT_ROWS.format(
+            statement = tables.SELECT_ROWS.format(
                 table=table.name, where=table.where, key=table.key or "NULL"
             )
             plan = "\n".join(

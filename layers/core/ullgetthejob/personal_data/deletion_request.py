@@ -21,8 +21,8 @@ from ullgetthejob.accounts import (
     replaced_tokens,
     token_store,
 )
+from ullgetthejob.personal_data import tables
 from ullgetthejob.personal_data.models import DeletionAccepted
-from ullgetthejob.personal_data.tables import SELECT_USERS_OF_PERSON
 from ullgetthejob.platform import postgres, queues, settings
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.rate_limits import token_bucket
@@ -94,7 +94,7 @@ def request_deletion(person: Person, context: Context) -> DeletionAccepted:
     context = context.with_fixed_time()
     connection, account_id = context.connection, person.account_id
     values: dict[str, Any] = {"user_id": person.user_id, "account_id": account_id}
-    for row in connection.execute(SELECT_USERS_OF_PERSON, values).fetchall():
+    for row in connection.execute(tables.SELECT_USERS_OF_PERSON, values).fetchall():
         token_bucket.delete("submit", row["id"])  # of before the session had an account
     with connection.transaction():
         rows = connection.execute(LOCK_USERS_OF_PERSON, values).fetchall()
