@@ -19,6 +19,7 @@ from ullgetthejob.vacancies import shared_answers
 
 settings.require(
     *settings.SUBMIT_BUCKET,
+    *settings.RETENTION,
     settings.APPLIER_QUEUE_URL,
     settings.BROADCASTER_QUEUE_URL,
     settings.PUBLIC_FEED_QUEUE_URL,
