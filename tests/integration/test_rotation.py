@@ -144,36 +144,36 @@ def test_stored_tokens_are_read_while_the_key_gets_new_material(core, local_aws,
 
 @pytest.fixture
 def role(core, vault):
-    """A role of its own for the functions; *fields*: its secret, in RDS's shape."""
+    """The role of the tests, which gets its password back, and an operator's connection."""
     parts = conninfo_to_dict(core.database_url)
-    name = f"rotated_{uuid4().hex[:8]}"
-    core.rows(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{FORMER}'")
-    text = make_conninfo(core.database_url, user=name, password=FORMER)
-    arn = vault.keep("DATABASE_URL", text)
-    yield SimpleNamespace(name=name, arn=arn, address=text, parts=parts)
+    arn = vault.keep("DATABASE_URL", core.database_url)
+    with psycopg.connect(core.database_url) as operator:
+
+        def change(password):
+            operator.execute(f"ALTER ROLE {parts['user']} PASSWORD '{password}'")
+            vault.put(arn, make_conninfo(core.database_url, password=password))
+
+        yield SimpleNamespace(operator=operator, change=change)
+        operator.rollback()
+        operator.execute(f"ALTER ROLE {parts['user']} PASSWORD '{parts['password']}'")
     postgres.close()
-    core.rows(f"DROP ROLE {name}")
 
 
 def test_new_connections_open_at_every_moment_of_a_change_of_password(core, vault, role):
     """The secret is stored before the password's change commits; both may be seen in between."""
     user_id = str(uuid4())
-    new = make_conninfo(role.address, password=NEW)
 
     def call():
         postgres.close()  # each call opens a connection
-        assert core.call("GET /api/hh/status", jwt=None, secret=None).status == 401
         return show(core, user_id).refusal
 
     found = (404, "user_not_found")
     assert call() == found
-    with psycopg.connect(core.database_url) as operator:
-        operator.execute(f"ALTER ROLE {role.name} PASSWORD '{NEW}'")
-        vault.put(role.arn, new)
-        assert call() == found  # an environment with the former secret
-        secrets.clear_cache()
-        assert call() == found  # one with the new secret, which the role does not have yet
-        operator.commit()
+    role.change(NEW)
+    assert call() == found  # an environment with the former secret
+    secrets.clear_cache()
+    assert call() == found  # one with the new secret, which the role does not have yet
+    role.operator.commit()
     assert call() == found
     secrets.clear_cache()
     assert call() == found
@@ -185,19 +185,17 @@ def test_callers_see_no_error_while_the_password_changes_again_and_again(core, v
     def rotate():
         try:
             for number in range(4):
-                password = f"{number}" * 40
-                with psycopg.connect(core.database_url) as operator:
-                    operator.execute(f"ALTER ROLE {role.name} PASSWORD '{password}'")
-                    vault.put(role.arn, make_conninfo(role.address, password=password))
-                ended.wait(secrets.REREAD_INTERVAL_S / 20)
+                role.change(f"{number}" * 40)
+                role.operator.commit()
+                ended.wait(0.3)
         finally:
             ended.set()
 
-    operator = threading.Thread(target=rotate)
+    thread = threading.Thread(target=rotate)
     vault.monkeypatch.setattr(secrets, "REREAD_INTERVAL_S", 0.02)
-    operator.start()
+    thread.start()
     while not ended.is_set() or len(statuses) < 10:
         postgres.close()
         statuses.append(show(core, user_id).status)
-    operator.join()
+    thread.join()
     assert set(statuses) == {404}

@@ -125,9 +125,16 @@ SELECT_USERS_OF_PERSON = """
 """
 SELECT_TABLE_EXISTS = "SELECT to_regclass(%(table)s) IS NOT NULL AS is_there"
 # OFFSET 0: the person's rows are found by their index, and sorted then; else the planner may read
-# the whole table in the order of its key.
+# the whole table in the order of its key. Ids of others, such as of a session that has left the
+# account, are not the person's to see.
 SELECT_ROWS = """
-    SELECT (to_jsonb(item) - %(withheld)s::text[])::text AS line, {key}::text AS key FROM (
+    SELECT (
+        to_jsonb(item) - %(withheld)s::text[]
+        - CASE WHEN to_jsonb(item)->>'user_id' <> ALL(%(user_ids)s::uuid[]::text[])
+               THEN 'user_id' ELSE '' END
+        - CASE WHEN (to_jsonb(item)->>'account_id')::uuid IS DISTINCT FROM %(account_id)s
+               THEN 'account_id' ELSE '' END
+    )::text AS line, {key}::text AS key FROM (
         SELECT * FROM {table} AS item WHERE {where} OFFSET 0
     ) AS item
 """
