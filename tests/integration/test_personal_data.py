@@ -21,7 +21,7 @@ from tests.fixtures.leaks import Markers, phone_spellings
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.personal_data import deletion, deletion_request, export, tables
 from ullgetthejob.personal_data.tables import TABLES, WITHOUT_PEOPLE
-from ullgetthejob.platform import aws
+from ullgetthejob.platform import aws, leases
 
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id", function_name="f")
 LETTER = "Письмо, которого больше нет"
@@ -362,7 +362,7 @@ STEPS = [
     (deletion._Deletion, "_delete_rows"),
     (HHClient, "revoke"),
     (deletion._Deletion, "_delete_account"),
-    (deletion.leases, "delete"),
+    (leases, "delete"),
 ]
 
 
