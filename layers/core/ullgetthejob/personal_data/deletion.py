@@ -83,7 +83,7 @@ PARTS = (
 SELECT_SEARCHES = """
     SELECT id, query_id FROM saved_searches WHERE account_id = %(account_id)s ORDER BY id
 """
-# Another person may save the same search at this moment: the row is locked as for that.
+# Whoever saves the same search at this moment holds the row until the end of that.
 LOCK_QUERY = "SELECT FROM search_queries WHERE id = %(query_id)s FOR UPDATE"
 SELECT_RUNNING = "SELECT FROM fetch_runs WHERE query_id = %(query_id)s AND state = 'running'"
 DELETE_SEARCH = "DELETE FROM saved_searches WHERE id = %(id)s"
