@@ -36,6 +36,7 @@ app = typer.Typer(
     epilog="Example: ugtj people connect timur",
     no_args_is_help=True,
 )
+EXAMPLE = "123e4567-e89b-12d3-a456-426614174000"  # of RFC 9562; nobody's
 SELECT_PEOPLE = """
     SELECT u.id AS user_id, a.id AS account_id, a.access_state AS access, u.inserted_at AS since,
            (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
@@ -137,7 +138,7 @@ def export_person(
     show(content, json, table(f"{output}", ("file", "lines"), rows))
 
 
-@app.command("delete", epilog="Example: ugtj people delete --user ID")
+@app.command("delete", epilog=f"Example: ugtj people delete --user {EXAMPLE} --yes")
 def delete_person(
     context: typer.Context,
     user: User = None,

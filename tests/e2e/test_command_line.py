@@ -241,8 +241,8 @@ def run_all(ugtj):
     assert run("people show", "--user", other)["account"]["connected"]
     archive = str(ugtj.cloud.data_dir / "timur.zip")
     assert run("people export", "--user", other, "--output", archive)["lines"]["accounts"] == 1
-    ugtj.json("people", "export", "--user", other, "--output", archive, code=1)  # it exists
-    ugtj.json("people", "delete", "--user", other, code=2)  # no terminal to ask at
+    assert ugtj.run("people", "export", "--user", other, "--output", archive)[0] == 1  # it exists
+    assert ugtj.run("people", "delete", "--user", other)[0] == 2  # there is no terminal to ask at
     run("people delete", "--user", other, "--yes")
     assert other not in {row["user_id"] for row in ugtj.json("people", "list")["people"]}
     for _ in range(100):
