@@ -66,6 +66,22 @@ class CoreApi:
             raise unreachable(self._profile, type(error).__name__) from None
         return read(answer)
 
+    def download(self, path: str, **query: Any) -> bytes:
+        """Return the content of a file. Raises :class:`CommandError` as :meth:`call` does."""
+        given = {name: value for name, value in query.items() if value is not None}
+        try:
+            answer = client().get(
+                self._profile.url + path,
+                params=given,
+                headers=self._credentials(b"", admin=False),
+                timeout=TIMEOUT_S,
+            )
+        except httpx.HTTPError as error:
+            raise unreachable(self._profile, type(error).__name__) from None
+        if answer.is_error or answer.headers.get("content-type") != "application/zip":
+            read(answer)
+        return answer.content
+
     def _credentials(self, raw: bytes, *, admin: bool) -> dict[str, str]:
         if admin:
             return {"X-Admin-Secret": self._profile.admin_secret}

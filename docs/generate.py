@@ -29,6 +29,7 @@ from cli.commands.cloud import parameters  # noqa: E402
 from cli.cost import report as cost_report  # noqa: E402
 from docs import hh_methods_reference, telemetry_reference  # noqa: E402
 from ullgetthejob.hh import error_rules  # noqa: E402
+from ullgetthejob.platform.files import File  # noqa: E402
 from ullgetthejob.platform.http import (  # noqa: E402
     ADMIN,
     ANYONE,
@@ -156,6 +157,8 @@ def _to_powertools_handler(route: Route) -> Callable[..., Any]:
     returned = hints["return"]
     if get_origin(returned) is Response:  # a response with its own status: use the model inside
         returned = get_args(returned)[0]
+    if returned is File:  # its content is described in _copy_response_to_statuses
+        returned = None
     parameters = []
 
     def add(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> None:
@@ -196,6 +199,9 @@ def _copy_response_to_statuses(content: dict[str, Any]) -> None:
     for route in (route for api in apis().values() for route in api.routes.values()):
         responses = content["paths"][route.path][route.method.lower()]["responses"]
         returned = responses.pop("200")
+        if get_type_hints(route.call)["return"] is File:
+            binary = {"schema": {"type": "string", "format": "binary"}}
+            returned = {"content": {"application/zip": binary}}
         for status in route.answers:
             responses[str(status)] = {**returned, "description": SUCCESSES[status]}
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import httpx
 import typer
+from rich.prompt import Confirm
 
 from cli.core_api import client
 from cli.database import connect_database
 from cli.output import (
     PERSON,
     UNREACHABLE,
+    USAGE,
     AsJson,
     CommandError,
     User,
     cell,
+    console,
     facts,
     show,
     table,
@@ -31,6 +36,7 @@ app = typer.Typer(
     epilog="Example: ugtj people connect timur",
     no_args_is_help=True,
 )
+EXAMPLE = "123e4567-e89b-12d3-a456-426614174000"  # of RFC 9562; nobody's
 SELECT_PEOPLE = """
     SELECT u.id AS user_id, a.id AS account_id, a.access_state AS access, u.inserted_at AS since,
            (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
@@ -110,6 +116,49 @@ def show_person(context: typer.Context, user: User = None, json: AsJson = False)
             "applications": made["found"],
         }
     show(content, json, facts("Person", shown))
+
+
+@app.command("export", epilog="Example: ugtj people export --output anna.zip")
+def export_person(
+    context: typer.Context,
+    user: User = None,
+    output: Annotated[Path, typer.Option(help="The file to write; none is overwritten.")] = Path(
+        "person.zip"
+    ),
+    json: AsJson = False,
+) -> None:
+    """Write all that Core has of a person into a ZIP archive of JSON lines; no token is in it."""
+    from cli import person_archive
+
+    state: State = context.obj
+    owner = user or state.profile.user
+    lines = person_archive.write(state.core, owner, output)
+    content = {"user_id": owner, "file": str(output), "lines": lines}
+    rows = sorted((name, number) for name, number in lines.items() if number)
+    show(content, json, table(f"{output}", ("file", "lines"), rows))
+
+
+@app.command("delete", epilog=f"Example: ugtj people delete --user {EXAMPLE} --yes")
+def delete_person(
+    context: typer.Context,
+    user: User = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Delete a person with all sessions, for good: tokens, applications, searches, everything."""
+    state: State = context.obj
+    owner = user or state.profile.user
+    if not yes and not _confirm(f"Delete all that Core has of the person {owner}, for good?"):
+        raise CommandError("nothing was changed")
+    answer = state.core.call("DELETE", f"/api/accounts/{owner}")
+    content = {"user_id": owner, "status": answer["status"], "message": answer["message"]}
+    show(content, json, f"The person {owner} is being deleted: {answer['message']}.")
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise CommandError("this has to be confirmed", "add --yes", code=USAGE)
+    return Confirm.ask(question, console=console(stderr=True), default=False)
 
 
 def _describe(method: dict[str, Any]) -> str:

@@ -1,14 +1,22 @@
-"""GET /api/accounts/{user_id} and POST …/resume: Core's access to hh.ru for an account."""
+"""/api/accounts/{user_id}: Core's access to hh.ru for an account; the person's data."""
 
 from ullgetthejob import bootstrap
 from ullgetthejob.accounts import account_status, people
 from ullgetthejob.accounts.account_status import AccountAnswer
 from ullgetthejob.accounts.people import Person
+from ullgetthejob.personal_data.models import DeletionAccepted, ExportQuery
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
-from ullgetthejob.platform.http import USER_OR_SERVICE, Api
+from ullgetthejob.platform.files import File
+from ullgetthejob.platform.http import USER_OR_SERVICE, Api, Response
 
-settings.require(*settings.SERVICE_CALLS, settings.BROADCASTER_QUEUE_URL)
+settings.require(
+    *settings.SERVICE_CALLS,
+    *settings.SUBMIT_BUCKET,
+    settings.CONNECTION_TABLE,
+    settings.APPLIER_QUEUE_URL,
+    settings.BROADCASTER_QUEUE_URL,
+)
 
 api = Api(people, bootstrap.open_context)
 
@@ -23,6 +31,23 @@ def show_account(person: Person, context: Context) -> AccountAnswer:
 def resume_access(person: Person, context: Context) -> AccountAnswer:
     """Resume the access after the person has solved hh.ru's captcha."""
     return account_status.resume_access(person, context)
+
+
+@api.get("/api/accounts/{user_id}/export", auth=USER_OR_SERVICE)
+def export_account(query: ExportQuery, optional_user: Person, context: Context) -> File:
+    """Return all that Core has of the person, as a ZIP archive with files of JSON lines; where the
+    header Link (rel="next") comes with it, a part of that."""
+    from ullgetthejob.personal_data import export  # imports TLS, which the routes above do without
+
+    return export.export(query, optional_user, context)
+
+
+@api.delete("/api/accounts/{user_id}", auth=USER_OR_SERVICE, answers=(202,))
+def delete_account(optional_user: Person, context: Context) -> Response[DeletionAccepted]:
+    """Delete the person, for all sessions: sessions end at once, the rest follows by itself."""
+    from ullgetthejob.personal_data import deletion_request
+
+    return Response(202, deletion_request.request_deletion(optional_user, context))
 
 
 handler = api.handler

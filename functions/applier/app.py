@@ -1,10 +1,11 @@
-"""Woken by SQS for an account: submits all of its due applications to hh.ru."""
+"""Woken by SQS for an account: submits all of its due applications to hh.ru, or deletes it."""
 
 from typing import Any
 from uuid import UUID
 
 from ullgetthejob import bootstrap
 from ullgetthejob.applications import ledger, submitter
+from ullgetthejob.personal_data import deletion
 from ullgetthejob.platform import queues, settings
 from ullgetthejob.platform.authentication import Caller
 
@@ -17,13 +18,16 @@ settings.require(
     settings.APP_URL,
     settings.APPLIER_QUEUE_URL,
     settings.BROADCASTER_QUEUE_URL,
+    settings.CONNECTION_TABLE,
 )
 
 
 def work(payload: dict[str, str], request_id: str) -> None:
-    """Submit the account's due applications; notify again if the time was too short for all."""
+    """Submit the account's due applications; notify again if the time was too short for all. Of an
+    account that its person has deleted, continue the deletion."""
+    account_id = UUID(payload["account_id"])
     with bootstrap.open_context_with_hh(Caller("core", request_id)) as context:
-        has_more = submitter.run(UUID(payload["account_id"]), context)
+        has_more = not deletion.run(account_id, context) and submitter.run(account_id, context)
     if has_more:
         queues.notify(ledger.QUEUE, payload)
 

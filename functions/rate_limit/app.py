@@ -20,6 +20,7 @@ settings.require(
     *settings.SERVICE_CALLS,
     *settings.SUBMIT_BUCKET,
     settings.ADMIN_SECRET,
+    settings.ADMIN_SECRET_PREVIOUS,
     settings.BROADCASTER_QUEUE_URL,
 )
 

@@ -1,13 +1,16 @@
-"""Run by EventBridge every minute: notifies the workers of overdue work (applications, undelivered
-events, vacancies for the public feed), then tidies up and deletes what is past its retention."""
+"""Run by EventBridge every minute: notifies the workers of overdue work (applications, deletions,
+undelivered events, vacancies for the public feed), then tidies up and deletes what is past its
+retention."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ullgetthejob import bootstrap
+from ullgetthejob.accounts import deleted_accounts
 from ullgetthejob.applications import retention as applications_retention
 from ullgetthejob.applications import sweep
+from ullgetthejob.personal_data import deletion_request
 from ullgetthejob.platform import periodic, retention, settings
 from ullgetthejob.public_feed import outbox
 from ullgetthejob.realtime import event_log
@@ -16,6 +19,7 @@ from ullgetthejob.vacancies import shared_answers
 
 settings.require(
     *settings.SUBMIT_BUCKET,
+    *settings.RETENTION,
     settings.APPLIER_QUEUE_URL,
     settings.BROADCASTER_QUEUE_URL,
     settings.PUBLIC_FEED_QUEUE_URL,
@@ -27,6 +31,7 @@ WAKE_STEPS: dict[str, periodic.Step] = {
     "accounts_rung": lambda context: event_log.notify_unserved(
         connection=context.connection, most=MOST
     ),
+    "deletions_rung": lambda context: deletion_request.wake_due(context, most=MOST),
     "public_feed_rung": lambda context: outbox.notify_due(
         connection=context.connection, now=context.now()
     ),
@@ -36,6 +41,7 @@ TIDY_STEPS: dict[str, periodic.Step] = {
     "events_forgotten": retention.in_batches(event_log.delete_old, most=MOST),
     "answers_forgotten": retention.in_batches(shared_answers.delete_old, most=MOST),
     "feed_forgotten": retention.in_batches(outbox.delete_ended, most=MOST),
+    "deleted_forgotten": retention.in_batches(deleted_accounts.delete_old, most=MOST),
     "keys_forgotten": applications_retention.delete_old_keys,
     "history_forgotten": applications_retention.delete_old_history,
     "jobs_forgotten": applications_retention.delete_unreferenced_jobs,

@@ -133,6 +133,7 @@ COMMON = ("AWS_", "POWERTOOLS_", "SSL_CERT_FILE", "_X_AMZN_TRACE_ID")
 # The levels of authentication that read a setting: all routes share the code.
 LEVELS = {
     "ADMIN_SECRET": {"ADMIN"},
+    "ADMIN_SECRET_PREVIOUS": {"ADMIN"},
     "ORCHESTRATOR_SECRET": {"SERVICE", "USER_OR_SERVICE"},
     "ORCHESTRATOR_SECRET_PREVIOUS": {"SERVICE", "USER_OR_SERVICE"},
     "REQUIRE_SIGNATURE": {"SERVICE", "USER_OR_SERVICE"},

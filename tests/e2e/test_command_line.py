@@ -6,6 +6,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,8 @@ SHAPES = {
     "people connect": {"user_id": TEXT, "person": TEXT},
     "people list": {"people": [{"user_id": TEXT, "access": TEXT, "applications": NUMBER}]},
     "people show": {"account": {"user_id": TEXT, "connected": YES_NO}},
+    "people export": {"user_id": TEXT, "file": TEXT, "lines": {"users": NUMBER}},
+    "people delete": {"user_id": TEXT, "status": TEXT},
     "queues list": {"queues": [QUEUE]},
     "queues show": {"queue": TEXT, "messages": [{"id": TEXT, "body": TEXT, "receives": NUMBER}]},
     "queues redrive": {"queue": TEXT, "sent_again": NUMBER},
@@ -251,6 +254,17 @@ def run_all(ugtj):
     other = run("people connect", "timur")["user_id"]
     assert other in {row["user_id"] for row in run("people list")["people"]}
     assert run("people show", "--user", other)["account"]["connected"]
+    archive = str(ugtj.cloud.data_dir / "timur.zip")
+    assert run("people export", "--user", other, "--output", archive)["lines"]["accounts"] == 1
+    assert ugtj.run("people", "export", "--user", other, "--output", archive)[0] == 1  # it exists
+    assert ugtj.run("people", "delete", "--user", other)[0] == 2  # there is no terminal to ask at
+    run("people delete", "--user", other, "--yes")
+    assert other not in {row["user_id"] for row in ugtj.json("people", "list")["people"]}
+    for _ in range(100):
+        if not ugtj.cloud.query("SELECT id FROM accounts WHERE deletion_due_at IS NOT NULL"):
+            break
+        time.sleep(0.2)
+    assert ugtj.cloud.query("SELECT id FROM accounts WHERE deletion_due_at IS NOT NULL") == []
     run("sandbox state")
     run("sandbox clock", "--advance", "1m")
     run("sandbox fault", "captcha", "--path", "/nowhere", "--times", "1")

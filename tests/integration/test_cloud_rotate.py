@@ -16,8 +16,9 @@ PARAMETERS = list(rotation.PARAMETERS.values())
 
 
 @pytest.fixture
-def deployed(operator):
-    """An account with a stack and its secrets."""
+def deployed(operator, monkeypatch):
+    """An account with a stack and its secrets, which no function reads."""
+    monkeypatch.setattr(rotation, "SETTLING_S", 0)
     contents = dict.fromkeys(rotation.PARAMETERS, FORMER)
     contents["hh"] = json.dumps({"client_id": "an-id", "client_secret": FORMER})
     arns = {
@@ -26,7 +27,12 @@ def deployed(operator):
     }
     template = {
         "Parameters": {name: {"Type": "String"} for name in arns},
-        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Resources": {
+            "TokenKey": {
+                "Type": "AWS::KMS::Key",
+                "Properties": {"KeyPolicy": {"Version": "2012-10-17", "Statement": []}},
+            }
+        },
     }
     operator.client("cloudformation").create_stack(
         StackName=STACK,
@@ -79,7 +85,19 @@ def test_secret_of_the_application_comes_from_the_operator(deployed, monkeypatch
 def test_unknown_secret_is_refused(deployed):
     code, _, err = rotate(deployed, "token")
     assert code == 2
-    assert "core, signing, admin, hh, database" in err
+    assert "core, signing, admin, hh, database, key" in err
+
+
+def test_key_gets_new_material_and_keeps_its_id(deployed):
+    kms = deployed.client("kms")
+    key_id = deployed.client("cloudformation").describe_stack_resource(
+        StackName=STACK, LogicalResourceId="TokenKey"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    sealed = kms.encrypt(KeyId=key_id, Plaintext=b"a token")["CiphertextBlob"]
+    code, _, err = rotate(deployed, "key")
+    assert code == 0, err
+    assert len(kms.list_key_rotations(KeyId=key_id)["Rotations"]) == 1
+    assert kms.decrypt(KeyId=key_id, CiphertextBlob=sealed)["Plaintext"] == b"a token"
 
 
 @pytest.fixture

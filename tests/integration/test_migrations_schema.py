@@ -191,6 +191,8 @@ CONTRACT = {
         "broadcast_seq": "bigint not null default 0",
         "hh_counters": "jsonb",
         "hh_counters_at": "timestamp with time zone",
+        "deletion_requested_at": "timestamp with time zone",
+        "deletion_due_at": "timestamp with time zone",
     },
     "search_answers": {
         "hash": "bytea not null",
@@ -265,6 +267,7 @@ KEYS = {
 INDEXES = {
     "accounts_unserved_index": "accounts(id)",
     "accounts_access_changed_at_index": "accounts(access_changed_at)",
+    "accounts_deletion_due_at_index": "accounts(deletion_due_at)",
     "accounts_negotiations_due_at_index": "accounts(negotiations_due_at)",
     "users_account_id_index": "users(account_id)",
     "accounts_hh_user_id_key": "UNIQUE accounts(hh_user_id)",
@@ -275,6 +278,7 @@ INDEXES = {
     "account_tokens_previous_refresh_hash_index": "account_tokens(previous_refresh_hash)",
     "hh_logins_started_at_index": "hh_logins(started_at)",
     "audit_log_account_id_index": "audit_log(account_id, id)",
+    "audit_log_user_id_index": "audit_log(user_id)",
     "users_email_index": "UNIQUE users(email)",
     "jobs_external_id_index": "UNIQUE jobs(external_id)",
     "jobs_hh_vacancy_id_index": "UNIQUE jobs(hh_vacancy_id)",

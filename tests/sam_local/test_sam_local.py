@@ -166,6 +166,7 @@ OTHER_STATUS = {
     "oauth-callback": 400,
     "oauth-disconnect": 401,
     "oauth-refresh": 400,
+    "accounts-delete": 202,
     "rate_limit-reset": 401,
     "realtime-broadcast_dummy": 409,  # no address of a BFF
     "resumes": 401,

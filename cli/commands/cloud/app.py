@@ -188,7 +188,7 @@ def _confirm(question: str) -> bool:
 @app.command(epilog="Example: ugtj cloud rotate core --stage dev")
 def rotate(
     context: typer.Context,
-    secret: Annotated[str, typer.Argument(help="core, signing, admin, hh or database.")],
+    secret: Annotated[str, typer.Argument(help="core, signing, admin, hh, database or key.")],
     stage: Stage = "dev",
     force: Annotated[
         bool, typer.Option("--force", help="The signing secret before its 30 days are over.")

@@ -1,12 +1,14 @@
 """``ugtj cloud rotate``: a new value for a secret, while callers go on with the former one.
 
-Secrets Manager keeps the former value as AWSPREVIOUS, which Core accepts for the BFF's secret and
-for signatures. Functions read a secret again when it is refused, so that no deployment is needed.
+Secrets Manager keeps the former value as AWSPREVIOUS, which Core accepts for the BFF's and the
+administrator's secret and for signatures; to end a secret that leaked, rotate it twice. Functions
+read a secret again when it is refused, so that no deployment is needed.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,18 +31,26 @@ PARAMETERS = {
 NEXT = {
     "core": "give the BFF the new secret; Core accepts both until the next rotation",
     "signing": "nothing: JWTs signed with the former secret stay valid",
-    "admin": "give administrators the new secret; the former one is refused from now on",
+    "admin": "give administrators the new secret; Core accepts both until the next rotation",
     "hh": "revoke the former secret at dev.hh.ru",
     "database": "nothing: a refused password is read again",
+    "key": "nothing: KMS decrypts what the former key material encrypted",
 }
+NAMES = (*PARAMETERS, "key")
+# Longer than functions wait before they read a secret again (REREAD_INTERVAL_S of
+# platform/secrets.py): whoever gets the new secret now is served by every one of them.
+SETTLING_S = 6.0
 # JWTs are valid for 30 days, and only the version before the current one is accepted.
 SIGNING_INTERVAL = timedelta(days=30)
 
 
 def rotate(target: Target, name: str, *, force: bool) -> str:
     """Rotate a secret; return what is left to do. Raises :class:`CommandError`."""
-    if name not in PARAMETERS:
-        raise CommandError(f"the secrets are {', '.join(PARAMETERS)}, not {name}", code=USAGE)
+    if name not in NAMES:
+        raise CommandError(f"the secrets are {', '.join(NAMES)}, not {name}", code=USAGE)
+    if name == "key":
+        _rotate_key(target)
+        return NEXT[name]
     arn = parameters_of(target.require_stack()).get(PARAMETERS[name], "")
     if not arn:
         step = f"set {PARAMETERS[name]} and deploy"
@@ -57,7 +67,21 @@ def rotate(target: Target, name: str, *, force: bool) -> str:
         _rotate_database(client, arn, parameters_of(target.require_stack()))
     else:
         _put(client, arn, ask_application() if name == "hh" else generate_secret())
+        time.sleep(SETTLING_S)
     return NEXT[name]
+
+
+def _rotate_key(target: Target) -> None:
+    """Let KMS make new material for the key that encrypts tokens: its id, and so every function,
+    stays as it is; what the former material encrypted stays readable. Raises
+    :class:`CommandError`."""
+    target.require_stack()
+    with translate_errors():
+        found = target.client("cloudformation").describe_stack_resource(
+            StackName=target.stack, LogicalResourceId="TokenKey"
+        )
+        key_id = found["StackResourceDetail"]["PhysicalResourceId"]
+        target.client("kms").rotate_key_on_demand(KeyId=key_id)
 
 
 def _put(client: Any, arn: str, content: str) -> None:

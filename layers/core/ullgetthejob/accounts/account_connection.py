@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ullgetthejob.accounts import token_store
+from ullgetthejob.accounts import deleted_accounts, token_store
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ INSERT_ACCOUNT = """
 """
 UPDATE_ACCOUNT_CONNECTED = """
     UPDATE accounts
-    SET access_state = 'ok', access_reason = NULL, access_until = NULL, captcha_url = NULL,
+    SET access_state = CASE WHEN %(until)s::timestamptz IS NULL THEN 'ok' ELSE 'limited_until' END,
+        access_reason = NULL, access_until = %(until)s, captcha_url = NULL,
         access_tries = 0,
         access_changed_at = %(now)s,
         negotiations_due_at = %(now)s
     WHERE id = %(account_id)s AND NOT (access_state = 'limited_until' AND access_until > %(now)s)
 """
+SELECT_HH_USER = "SELECT hh_user_id FROM accounts WHERE id = %(account_id)s"
 LOCK_USER_ACCOUNT = "SELECT account_id FROM users WHERE id = %(user_id)s FOR UPDATE"
 # For a session that is new here, or had another account, everything issued to it before ends. One
 # that is connected to another account moves only if it may; decided in this statement, so that two
@@ -95,6 +97,12 @@ def attach_session(
 
 
 def mark_connected(account_id: UUID, *, connection: Connection, now: datetime) -> None:
-    """Set the account's access state to ok, unless hh.ru limits its applications at *now*, and
-    make its negotiations due."""
-    connection.execute(UPDATE_ACCOUNT_CONNECTED, {"account_id": account_id, "now": now})
+    """Set the account's access state to ok, unless hh.ru limits its applications at *now* or the
+    person deleted an account that has just applied, and make its negotiations due."""
+    values: dict[str, Any] = {"account_id": account_id, "now": now, "until": None}
+    row = connection.execute(SELECT_HH_USER, values).fetchone()
+    if row is not None:
+        values["until"] = deleted_accounts.apply_again_at(
+            row["hh_user_id"], connection=connection, now=now
+        )
+    connection.execute(UPDATE_ACCOUNT_CONNECTED, values)

@@ -2,7 +2,8 @@
 
 A record has the actor (``user``, ``service``, ``admin``, or ``core`` itself), the user and account,
 the action, the time, the request, and the outcome: ``ok``, or the code of the error. It never has a
-token, an e-mail address or a text of hh.ru's.
+token, an e-mail address or a text of hh.ru's. When a person is deleted, their records stay, without
+user, account and request.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Action = Literal[
     "disconnect",
     "history.move",
     "access.resume",
+    "account.export",
+    "account.delete",
     "resumes.list",
     "resumes.read",
     "resume.create",

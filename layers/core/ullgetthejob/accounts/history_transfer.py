@@ -81,14 +81,22 @@ def transfer_history(account_id: UUID, user_id: UUID, context: Context) -> None:
     connection = context.connection
     values = {"account_id": account_id, "user_id": user_id}
     with connection.transaction():
-        for row in connection.execute(SELECT_ACCOUNTS_LEFT, values).fetchall():
-            _return_to_account(row["account_id"], user_id, connection, context.now())
-            _audit(row["account_id"], user_id, context)
+        return_history(account_id, user_id, context)
         moved = connection.execute(UPDATE_APPLICATIONS_OWNER, values).rowcount
         moved += connection.execute(UPDATE_QUEUE_ITEMS_OWNER, values).rowcount
         if moved:
             _audit(account_id, user_id, context)
             logger.info("history transferred", rows=moved)
+
+
+def return_history(account_id: UUID, user_id: UUID, context: Context) -> None:
+    """Move rows of other accounts than *account_id* that *user_id* has back to those accounts, in
+    the transaction of the context's connection."""
+    connection = context.connection
+    values = {"account_id": account_id, "user_id": user_id}
+    for row in connection.execute(SELECT_ACCOUNTS_LEFT, values).fetchall():
+        _return_to_account(row["account_id"], user_id, connection, context.now())
+        _audit(row["account_id"], user_id, context)
 
 
 def _return_to_account(

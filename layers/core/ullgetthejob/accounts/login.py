@@ -37,12 +37,13 @@ from ullgetthejob.hh.errors import (
     HHError,
     HHForbidden,
     HHLoginRefused,
+    HHMisconfigured,
     HHRefreshRefused,
     HHTokenRefused,
     HHUnavailable,
 )
 from ullgetthejob.hh.oauth import TokenPair
-from ullgetthejob.platform import encryption, settings
+from ullgetthejob.platform import encryption, secrets, settings
 from ullgetthejob.platform.errors import AppError, Conflict, Invalid, Unavailable
 from ullgetthejob.platform.telemetry import count, log_transition, logger
 
@@ -165,15 +166,8 @@ class _Callback:
         self, code: str, verifier: str | None, credentials: tuple[str, str]
     ) -> TokenPair:
         """Send the code to hh.ru, once, and park the pair that it returns."""
-        client_id, client_secret = credentials
         try:
-            pair = self._hh.exchange_code(
-                code,
-                client_id=client_id,
-                client_secret=client_secret,
-                redirect_uri=settings.HH_REDIRECT_URI(),
-                verifier=verifier,
-            )
+            pair = self._send_code(code, verifier, credentials)
         except HHLoginRefused as error:
             self._refuse(error.reason if error.reason in access.REASONS else "invalid_code")
         except (HHError, Unavailable) as error:
@@ -191,6 +185,27 @@ class _Callback:
         self._connection.execute(DELETE_OLD_LOGINS, {"before": self._now - LOGIN_RETENTION})
         login_state.delete_old_bindings(connection=self._connection, now=self._now)
         return pair
+
+    def _send_code(
+        self, code: str, verifier: str | None, credentials: tuple[str, str], *, again: bool = False
+    ) -> TokenPair:
+        """Send the code to hh.ru, once more if the application's secret was rotated: hh.ru has not
+        looked at the code then."""
+        client_id, client_secret = credentials
+        try:
+            return self._hh.exchange_code(
+                code,
+                client_id=client_id,
+                client_secret=client_secret,
+                redirect_uri=settings.HH_REDIRECT_URI(),
+                verifier=verifier,
+            )
+        except HHMisconfigured:
+            if again or not secrets.refresh(settings.HH_CLIENT_SECRET):
+                raise
+            return self._send_code(
+                code, verifier, login_state.read_client_credentials(), again=True
+            )
 
     def _repeat(self) -> SessionAnswer | TokensAnswer:
         """Continue or answer a login whose code came before."""

@@ -38,11 +38,13 @@ SELECT_REPLACED_TOKENS = """
 DELETE_REPLACED_TOKENS = (
     "DELETE FROM replaced_tokens WHERE account_id = %(account_id)s RETURNING refresh_hash"
 )
-# A login that is still in progress is left to the callback that handles it.
+# A login that is still in progress is left to the callback that handles it. A parked pair has an
+# account when its session was deleted.
 SELECT_PARKED_LOGINS = """
     SELECT code_hash, pair, started_at FROM hh_logins
     WHERE state = 'exchanged' AND started_at < %(before)s
-      AND user_id IN (SELECT id FROM users WHERE account_id = %(account_id)s)
+      AND (account_id = %(account_id)s
+           OR user_id IN (SELECT id FROM users WHERE account_id = %(account_id)s))
     ORDER BY started_at DESC
 """
 UPDATE_PARKED_LOGINS_CLEARED = """

@@ -132,7 +132,7 @@ class AccountToken:
         while (elapsed := time.monotonic() - began) < RENEWAL_WAIT_S:
             if elapsed < LEASE_RETRY_TIMEOUT_S and time.monotonic() >= try_lease_at:
                 lease = leases.acquire(
-                    f"hh-token#{self._account_id}", seconds=LEASE_S, now=self._now()
+                    lease_name(self._account_id), seconds=LEASE_S, now=self._now()
                 )
                 if lease is not None:
                     try:
@@ -234,6 +234,11 @@ class AccountToken:
         log_transition("tokens", "expired", "refused", reason=reason, account_id=self._account_id)
         count("HhTokenRefreshRefused")
         raise token_store.reauth_required(reason)
+
+
+def lease_name(account_id: UUID) -> str:
+    """Return the name of the lease under which the account's pair is renewed."""
+    return f"hh-token#{account_id}"
 
 
 def _require_no_transaction() -> None:

@@ -14,13 +14,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ullgetthejob.platform import retention
+from ullgetthejob.platform import retention, settings
 
 if TYPE_CHECKING:
     from ullgetthejob.platform.context import Context
 
 KEY_RETENTION = timedelta(days=90)
-HISTORY_RETENTION = timedelta(days=365)
 VACANCY_RETENTION = timedelta(days=180)
 
 DELETE_OLD_KEYS = """
@@ -62,8 +61,9 @@ def delete_old_keys(context: Context) -> int:
 
 def delete_old_history(context: Context) -> int:
     """Delete the earlier states of applications, in this minute's part of them, that have not
-    changed for a year; return how many."""
-    return _delete("application_history", DELETE_OLD_HISTORY, HISTORY_RETENTION, context)
+    changed for a year, or as ``HISTORY_RETENTION_DAYS`` says; return how many."""
+    kept = timedelta(days=settings.HISTORY_RETENTION_DAYS())
+    return _delete("application_history", DELETE_OLD_HISTORY, kept, context)
 
 
 def delete_unreferenced_jobs(context: Context) -> int:

@@ -60,13 +60,18 @@ def run(account_id: UUID, context: Context) -> bool:
         return _is_due(account_id, connection=context.connection, now=context.now())
 
     return is_due() and leased_work.run(
-        f"apply#{account_id}",
+        lease_name(account_id),
         work,
         is_due,
         context.clock,
         lease_s=LEASE_S,
         budget_s=RUN_BUDGET_S,
     )
+
+
+def lease_name(account_id: UUID) -> str:
+    """Return the name of the lease under which the account's applications are made."""
+    return f"apply#{account_id}"
 
 
 def _is_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:

@@ -5,7 +5,8 @@ The service is the BFF, or our CLI.
 current and the previous secret; a secret that is unset or empty never matches. ``X-Signature``, the
 lower-case hex HMAC-SHA256 of the raw body under that secret, is verified whenever it is sent.
 ``REQUIRE_SIGNATURE`` demands it of every request that has a body, on every route of the service; a
-request without one has nothing to sign. ``X-Admin-Secret`` is a separate secret.
+request without one has nothing to sign. ``X-Admin-Secret`` is a separate secret, of which the
+previous one is accepted, too.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def require_admin(headers: Mapping[str, str]) -> None:
     sent = headers.get("x-admin-secret")
     if not sent:
         raise Unauthorized("the header X-Admin-Secret is missing")
-    if _find_secret(sent, settings.ADMIN_SECRET) is None:
+    if _find_secret(sent, settings.ADMIN_SECRET, settings.ADMIN_SECRET_PREVIOUS) is None:
         raise Unauthorized("the header X-Admin-Secret is wrong")
 
 

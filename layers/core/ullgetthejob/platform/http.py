@@ -19,7 +19,8 @@ where the user need not be known. ``caller`` is a :class:`Caller`. ``context`` i
 function: a request that is refused before opens no connection to Postgres. Any other parameter is a
 path parameter (``str``).
 
-The function returns a pydantic model, or a :class:`Response` for another status than 200. Errors of
+The function returns a pydantic model, a :class:`Response` for another status than 200, or a
+:class:`File`. Errors of
 :mod:`ullgetthejob.platform.errors` become statuses by the table below, any other error a bare 500.
 The OpenAPI document is generated from the same annotations.
 
@@ -29,6 +30,7 @@ another ``user_id`` than its subject is 403.
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -60,6 +62,7 @@ from ullgetthejob.platform.errors import (
     Unauthorized,
     Unavailable,
 )
+from ullgetthejob.platform.files import File
 from ullgetthejob.platform.telemetry import count, logger, trace
 
 if TYPE_CHECKING:
@@ -188,6 +191,7 @@ class Api:
 
     def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Handle an event of payload format 2.0: the entry point for Lambda."""
+        body: str | bytes
         # API Gateway sends the names of headers in lower case; "sam local start-api" does not.
         sent = (event.get("headers") or {}).items()
         event = {**event, "headers": {name.lower(): value for name, value in sent}}
@@ -217,14 +221,15 @@ class Api:
                 "traceparent": current.position.traceparent,
                 **headers,
             },
-            "body": body,
-            "isBase64Encoded": False,
+            "body": body if isinstance(body, str) else base64.b64encode(body).decode(),
+            "isBase64Encoded": isinstance(body, bytes),
         }
 
     def _call_route(
         self, event: dict[str, Any], request_id: str
-    ) -> tuple[int, str, dict[str, str]]:
-        """Return status, body and headers of the response. Raises :class:`AppError`."""
+    ) -> tuple[int, str | bytes, dict[str, str]]:
+        """Return status, body and headers of the response; the content of a file is bytes. Raises
+        :class:`AppError`."""
         route = self.routes.get(event.get("routeKey", ""))
         if route is None:
             raise NotFound("there is no such route")
@@ -246,6 +251,8 @@ class Api:
             named = request_parsing.named_user(path, query, sent)
             arguments[name] = self._find_person(person, named, must_exist=name == "person")
         response = self._call_function(route, arguments, caller)
+        if isinstance(response, File):
+            return 200, response.content, _headers_of(response)
         if not isinstance(response, Response):
             response = Response(200, response)
         return response.status, response.body.model_dump_json(), response.headers
@@ -296,6 +303,15 @@ class Api:
             raise Invalid.field("user_id", "must be given when there is no bearer token")
         assert self.people is not None  # noqa: S101 - test_routes holds every Api to it
         return self.people.find_by_id(named) if must_exist else self.people.find_or_unknown(named)
+
+
+def _headers_of(file: File) -> dict[str, str]:
+    return {
+        "content-type": file.media_type,
+        "content-disposition": f'attachment; filename="{file.name}"',
+        "cache-control": "no-store",
+        **file.headers,
+    }
 
 
 def status_of(error: BaseException) -> int:

@@ -39,6 +39,12 @@ class Lease:
         )
 
 
+def delete(name: str) -> None:
+    """Delete the lease of work that does not exist any more, whoever holds it. Raises
+    :class:`~ullgetthejob.platform.errors.Unavailable`."""
+    dynamodb.delete_item(settings.LEASE_TABLE(), {"pk": name}, _unavailable)
+
+
 def acquire(name: str, *, seconds: int, now: datetime) -> Lease | None:
     """Acquire the lease *name* for *seconds* and return it; ``None`` when another worker holds it.
 

@@ -73,7 +73,10 @@ def conninfo() -> str:
     is fully verified, except for a URL that is no secret: those are local runs. Raises
     :class:`DatabaseUnavailable`, :class:`~ullgetthejob.platform.settings.SettingMissing`.
     """
-    value = secrets.require(settings.DATABASE_URL)
+    return _conninfo_of(secrets.require(settings.DATABASE_URL))
+
+
+def _conninfo_of(value: str) -> str:
     try:
         if not (is_json(value) or secrets.is_reference(settings.DATABASE_URL)):
             return normalised(value)
@@ -202,17 +205,19 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
 
 
 def _connect() -> psycopg.Connection[dict[str, Any]]:
-    """Open a connection; if the password is refused, once more with the secret read again.
+    """Open a connection; if the password is refused, once more with the secret read again, and with
+    the version before it: while a password is changed, the secret is ahead of the role.
 
     Raises :class:`DatabaseUnavailable`; the log names the cause of the refusal.
     """
     import psycopg
     from psycopg.rows import dict_row
 
+    address, previous_is_left = conninfo(), True
     while True:
         try:
             return connection_class().connect(
-                conninfo(),
+                address,
                 autocommit=True,
                 prepare_threshold=None,
                 connect_timeout=CONNECT_TIMEOUT_S,
@@ -222,8 +227,14 @@ def _connect() -> psycopg.Connection[dict[str, Any]]:
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             cause = cause_of(error)
             logger.warning("the database refused a connection", cause=cause)
-            if cause == "password_refused" and secrets.refresh(settings.DATABASE_URL):
-                continue
+            if cause == "password_refused":
+                if secrets.refresh(settings.DATABASE_URL):
+                    address = conninfo()
+                    continue
+                previous = secrets.read_previous(settings.DATABASE_URL)
+                if previous and previous_is_left:
+                    address, previous_is_left = _conninfo_of(previous), False
+                    continue
             # Not "from error": libpq's text may name the whole address.
             raise DatabaseUnavailable from None
 

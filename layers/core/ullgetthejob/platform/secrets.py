@@ -11,7 +11,8 @@ is read individually, as are previous versions, which only a rotation makes nece
 
 When a secret is refused, or does not match the one that a caller sent, it may have been rotated: it
 is read again at once, but no more often than every :data:`REREAD_INTERVAL_S` seconds, however many
-wrong ones are sent.
+wrong ones are sent. A current version that has changed makes what is known of the previous one
+outdated: both are read anew, so that callers with either are served during a rotation.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ from ullgetthejob.platform.settings import REFERENCE
 from ullgetthejob.platform.telemetry import logger
 
 if TYPE_CHECKING:
+    import re
+
     from ullgetthejob.platform.settings import Setting
 
 CURRENT = "AWSCURRENT"
+PREVIOUS = "AWSPREVIOUS"
 CACHE_TTL_S = 300
 REREAD_INTERVAL_S = 5
 
 _cache: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, when it was read
+_read_again_at: dict[tuple[str, str], float] = {}  # when refresh() has read it last
 _no_batch_until = 0.0  # BatchGetSecretValue was refused: none before this moment
 
 
@@ -48,7 +53,18 @@ def read(setting: Setting[str]) -> str | None:
     reference = REFERENCE.fullmatch(value)
     if reference is None:
         return value
-    content = _read_cached(reference["arn"], reference["stage"] or CURRENT)
+    return _read_version(setting, reference, reference["stage"] or CURRENT)
+
+
+def read_previous(setting: Setting[str]) -> str | None:
+    """Return the version before the current one of the secret that *setting* refers to; ``None``
+    without one, and where the variable contains the value itself. Raises as :func:`read` does."""
+    reference = REFERENCE.fullmatch(setting.get() or "")
+    return None if reference is None else _read_version(setting, reference, PREVIOUS)
+
+
+def _read_version(setting: Setting[str], reference: re.Match[str], stage: str) -> str | None:
+    content = _read_cached(reference["arn"], stage)
     if content is None or reference["key"] is None:
         return content
     try:
@@ -80,7 +96,7 @@ def is_reference(setting: Setting[str]) -> bool:
 def refresh(setting: Setting[str]) -> bool:
     """Read the secret of *setting* again; return whether it has changed.
 
-    ``False`` if the variable contains the value itself, and if the secret was read a moment ago.
+    ``False`` if the variable contains the value itself, and if it was read again a moment ago.
     Raises as :func:`read` does.
     """
     reference = REFERENCE.fullmatch(setting.get() or "")
@@ -88,14 +104,16 @@ def refresh(setting: Setting[str]) -> bool:
         return False
     key = (reference["arn"], reference["stage"] or CURRENT)
     cached = _cache.get(key)
-    if cached is not None and time.monotonic() < cached[1] + REREAD_INTERVAL_S:
-        return False
     if cached is None:
         return _read_cached(*key) is not None
+    now = time.monotonic()
+    if key in _read_again_at and now < _read_again_at[key] + REREAD_INTERVAL_S:
+        return False
     # If Secrets Manager does not respond, the cached content stays; the next attempt has to wait.
-    _cache[key] = (cached[0], time.monotonic())
+    _read_again_at[key] = now
+    _cache[key] = (cached[0], now)
     content = _get_secret(*key)
-    _cache[key] = (content, time.monotonic())
+    _store(*key, content)
     return content != cached[0]
 
 
@@ -103,6 +121,7 @@ def clear_cache() -> None:
     """Empty the cache, so that every secret is read again at its next use."""
     global _no_batch_until
     _cache.clear()
+    _read_again_at.clear()
     _no_batch_until = 0.0
 
 
@@ -110,9 +129,17 @@ def _read_cached(arn: str, stage: str) -> str | None:
     if not _is_fresh(arn, stage) and stage == CURRENT:
         _read_batch()
     if not _is_fresh(arn, stage):
-        content = _get_secret(arn, stage)
-        _cache[arn, stage] = content, time.monotonic()
+        _store(arn, stage, _get_secret(arn, stage))
     return _cache[arn, stage][0]
+
+
+def _store(arn: str, stage: str, content: str | None) -> None:
+    """Cache *content*; one of a new current version outdates the other versions' contents."""
+    cached = _cache.get((arn, stage))
+    _cache[arn, stage] = content, time.monotonic()
+    if stage == CURRENT and cached is not None and cached[0] != content:
+        for key in [key for key in _cache if key[0] == arn and key[1] != CURRENT]:
+            del _cache[key]
 
 
 def _is_fresh(arn: str, stage: str) -> bool:
@@ -141,7 +168,7 @@ def _read_batch() -> None:
         return
     for secret in response.get("SecretValues", []):
         if secret["ARN"] in stale and "SecretString" in secret:
-            _cache[secret["ARN"], CURRENT] = str(secret["SecretString"]), time.monotonic()
+            _store(secret["ARN"], CURRENT, str(secret["SecretString"]))
 
 
 def _get_secret(arn: str, stage: str) -> str | None:

@@ -181,6 +181,9 @@ ORCHESTRATOR_SECRET_PREVIOUS = _secret(
 )
 REQUIRE_SIGNATURE = _flag("REQUIRE_SIGNATURE", "whether service calls must be signed")
 ADMIN_SECRET = _secret("ADMIN_SECRET", "of the administrator; without it there is none", "")
+ADMIN_SECRET_PREVIOUS = _secret(
+    "ADMIN_SECRET_PREVIOUS", "the secret of the administrator before its rotation", ""
+)
 SECRET_KEY_BASE = _secret("SECRET_KEY_BASE", "signs Core's own tokens")
 SECRET_KEY_BASE_PREVIOUS = _secret(
     "SECRET_KEY_BASE_PREVIOUS", "the signing secret before its rotation", ""
@@ -222,6 +225,24 @@ RATE_LIMIT_SUBMIT_PER_HOUR = _number(
 )
 FETCH_DETAILS_PER_RUN = _whole_number(
     "FETCH_DETAILS_PER_RUN", "vacancies that a run reads in full", 30, least=0
+)
+
+# ── how long a person's data is kept ─────────────────────────────────────────────────────────────
+
+EVENT_RETENTION_DAYS = _whole_number(
+    "EVENT_RETENTION_DAYS", "days for which a client can replay events", 7, least=1
+)
+HISTORY_RETENTION_DAYS = _whole_number(
+    "HISTORY_RETENTION_DAYS",
+    "days for which the earlier states of an application that no longer changes are kept",
+    365,
+    least=1,
+)
+NOTIFIED_RETENTION_DAYS = _whole_number(
+    "NOTIFIED_RETENTION_DAYS",
+    "days for which vacancies that an account was notified of are kept",
+    365,
+    least=1,
 )
 
 # ── the BFF and the WebSocket ────────────────────────────────────────────────────────────────────
@@ -273,4 +294,5 @@ SERVICE_CALLS = (
 HH_CALLS = (HH_API_URL, HH_USER_AGENT, HH_CALLS_PER_SECOND, PACER_TABLE, LEASE_TABLE, TOKEN_KEY_ID)
 HH_LOGIN = (HH_CLIENT_ID, HH_CLIENT_SECRET)
 HH_APPLICATION = (*HH_LOGIN, HH_ACCESS_TOKEN)
+RETENTION = (EVENT_RETENTION_DAYS, HISTORY_RETENTION_DAYS, NOTIFIED_RETENTION_DAYS)
 SUBMIT_BUCKET = (BUCKET_TABLE, RATE_LIMIT_SUBMIT_CAPACITY, RATE_LIMIT_SUBMIT_PER_HOUR)

@@ -244,6 +244,13 @@ def refill(action: Action, owner: UUID, *, now: datetime) -> None:
     _remember_tat(key, _update_item(key, FULL, values)[1])
 
 
+def delete(action: Action, owner: UUID) -> None:
+    """Delete the bucket of an owner that exists no more. Raises :class:`Unavailable`."""
+    key = _key(action, owner)
+    dynamodb.delete_item(settings.BUCKET_TABLE(), {"pk": key}, _unavailable)
+    _last_tat.pop(key, None)
+
+
 def _get_item(key: str) -> dynamodb.Item:
     """Return the bucket's item; empty without one."""
     return dynamodb.get_item(settings.BUCKET_TABLE(), {"pk": key}, _unavailable)

@@ -5,7 +5,7 @@ the transaction that makes the change: a later change has a later number, and no
 After the commit the broadcaster gets a wake-up.
 
 An event is one WebSocket frame, so long data is written as several events. An event is kept for
-seven days.
+seven days, or as ``EVENT_RETENTION_DAYS`` says.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 QUEUE = settings.BROADCASTER_QUEUE_URL
-EVENT_RETENTION = timedelta(days=7)
 # API Gateway: a frame has at most 32 KB; the fields around the data need less than the rest.
 MAX_DATA_BYTES = 31 * 1024
 
@@ -131,6 +130,5 @@ def notify_unserved(*, connection: Connection, most: int) -> int:
 
 def delete_old(*, connection: Connection, now: datetime, most: int) -> int:
     """Delete at most *most* events that are past retention; return how many."""
-    return connection.execute(
-        DELETE_OLD_EVENTS, {"before": now - EVENT_RETENTION, "most": most}
-    ).rowcount
+    before = now - timedelta(days=settings.EVENT_RETENTION_DAYS())
+    return connection.execute(DELETE_OLD_EVENTS, {"before": before, "most": most}).rowcount

@@ -43,7 +43,8 @@ INSERT_QUERY = """
     VALUES (%(hash)s, %(parameters)s::jsonb, %(now)s)
     ON CONFLICT (hash) DO NOTHING
 """
-SELECT_QUERY_BY_HASH = "SELECT id FROM search_queries WHERE hash = %(hash)s"
+# Locked, so that it is not deleted with its last person before the saved search refers to it.
+SELECT_QUERY_BY_HASH = "SELECT id FROM search_queries WHERE hash = %(hash)s FOR KEY SHARE"
 SELECT_QUERY = "SELECT * FROM search_queries WHERE id = %s"
 # NO KEY: a saved search that is being inserted at the same time refers to the row.
 LOCK_QUERY = "SELECT * FROM search_queries WHERE id = %s FOR NO KEY UPDATE"
@@ -134,7 +135,8 @@ def get_or_create(parameters: SearchParameters, *, connection: Connection, now: 
     values = {"hash": digest, "parameters": text, "now": now}
     connection.execute(INSERT_QUERY, values)
     row = connection.execute(SELECT_QUERY_BY_HASH, values).fetchone()
-    assert row is not None  # noqa: S101 - rows are never deleted
+    if row is None:  # deleted in between, with the last person who had saved it
+        return get_or_create(parameters, connection=connection, now=now)
     return UUID(str(row["id"]))
 
 
@@ -144,9 +146,11 @@ def parameters_of(row: dict[str, Any]) -> SearchParameters:
 
 
 def read(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
-    """Return the row."""
+    """Return the row. Raises :class:`NotFound` for a search that was deleted with the last person
+    who had saved it."""
     row = connection.execute(SELECT_QUERY, (query_id,)).fetchone()
-    assert row is not None  # noqa: S101 - rows are never deleted
+    if row is None:
+        raise NotFound("the search was deleted")
     return row
 
 
@@ -156,9 +160,10 @@ def exists(query_id: UUID, *, connection: Connection) -> bool:
 
 
 def lock(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
-    """Return the row, locked until the end of the transaction."""
+    """Return the row, locked until the end of the transaction. Raises as :func:`read` does."""
     row = connection.execute(LOCK_QUERY, (query_id,)).fetchone()
-    assert row is not None  # noqa: S101 - rows are never deleted
+    if row is None:
+        raise NotFound("the search was deleted")
     return row
 
 

@@ -2,8 +2,8 @@
 
 A match is deleted when the full runs of its search have not found the vacancy for 90 days, or when
 it is as old and no saved search has this search any more. A vacancy found again after that counts
-as new to the search, but not to an account that was notified of it: that is kept for a year, and
-while the vacancy is open.
+as new to the search, but not to an account that was notified of it: that is kept for a year (or as
+``NOTIFIED_RETENTION_DAYS`` says), and while the vacancy is open.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.platform import retention
+from ullgetthejob.platform import retention, settings
 
 if TYPE_CHECKING:
     from ullgetthejob.platform.context import Context
 
 MATCH_RETENTION = timedelta(days=90)
-NOTIFIED_RETENTION = timedelta(days=365)
 
 # A row that a run marks as seen at the same time stays: the condition is checked again. Subqueries
 # that return one value are looked up by their key; EXISTS may become a join of two whole tables.
@@ -45,7 +44,8 @@ def delete_lost_matches(context: Context) -> int:
 def delete_old_notified(context: Context) -> int:
     """Delete the notified vacancies, in this minute's part of them, that are old and not open;
     return how many."""
-    values = {"before": context.now() - NOTIFIED_RETENTION}
+    kept = timedelta(days=settings.NOTIFIED_RETENTION_DAYS())
+    values = {"before": context.now() - kept}
     return _delete("account_vacancies", DELETE_OLD_NOTIFIED_VACANCIES, values, context)
 
 

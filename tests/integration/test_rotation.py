@@ -1,0 +1,201 @@
+"""Rotation of each secret and key while callers go on: none of them sees an error.
+
+Functions refer to AWS's secrets, as deployed ones do; the operator changes them in between, or in
+the middle of the calls.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import threading
+from types import SimpleNamespace
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from cli.commands.cloud import rotation
+from tests.fixtures.core import Reply
+from ullgetthejob.platform import postgres, secrets
+
+CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
+FORMER, NEW = "f" * 40, "n" * 40
+
+
+class Vault:
+    """Secrets of the local AWS, and the variables that refer to them."""
+
+    def __init__(self, client, monkeypatch):
+        self.client, self.monkeypatch = client, monkeypatch
+
+    def keep(self, variable, content, *, key=None):
+        """Create a secret for *variable*, with its previous version; return its ARN."""
+        arn = self.client.create_secret(Name=f"{variable}-{uuid4()}", SecretString=content)["ARN"]
+        suffix = f"#{key}" if key else ""
+        self.monkeypatch.setenv(variable, f"secretsmanager:{arn}{suffix}")
+        self.monkeypatch.setenv(f"{variable}_PREVIOUS", f"secretsmanager:{arn}@AWSPREVIOUS")
+        return arn
+
+    def put(self, arn, content):
+        self.client.put_secret_value(SecretId=arn, SecretString=content)
+
+
+@pytest.fixture
+def vault(core, local_aws, monkeypatch):
+    client = local_aws.client("secretsmanager")
+    secrets.clear_cache()
+    yield Vault(client, monkeypatch)
+    client.close()
+    secrets.clear_cache()
+
+
+def new_environments():
+    """Let secrets and connections be read anew, as new environments do."""
+    secrets.clear_cache()
+    postgres.close()
+
+
+def show(core, user_id, **credentials):
+    return core.call("GET /api/accounts/{user_id}", parameters={"user_id": user_id}, **credentials)
+
+
+@pytest.mark.parametrize("is_attacked", [False, True])
+def test_service_is_served_with_either_secret(core, vault, monkeypatch, is_attacked):
+    arn = vault.keep("ORCHESTRATOR_SECRET", FORMER)
+    user_id = str(uuid4())
+    core.rows(
+        "INSERT INTO users (id, email, password_hash, inserted_at, updated_at)"
+        " VALUES (%s, 'x', '!', now(), now())",
+        user_id,
+    )
+    assert show(core, user_id, secret=FORMER).status == 200
+    if is_attacked:  # both versions were read a moment before the rotation
+        assert show(core, user_id, secret="wrong").status == 401
+    vault.put(arn, NEW)
+    assert show(core, user_id, secret=FORMER).status == 200
+    if is_attacked:  # "ugtj cloud rotate" ends after this time, and then the BFF gets the secret
+        later = secrets.time.monotonic() + rotation.SETTLING_S
+        monkeypatch.setattr(secrets, "time", SimpleNamespace(monotonic=lambda: later))
+    for _ in range(3):
+        assert show(core, user_id, secret=NEW).status == 200
+        assert show(core, user_id, secret=FORMER).status == 200
+    assert rotation.SETTLING_S > secrets.REREAD_INTERVAL_S
+
+
+def test_administrator_is_served_with_either_secret(core, vault):
+    module = importlib.import_module("functions.rate_limit.app")
+    arn = vault.keep("ADMIN_SECRET", FORMER)
+
+    def reset(secret):
+        user_id = str(uuid4())
+        event = core.event(
+            "DELETE /api/rate-limit/{user_id}", parameters={"user_id": user_id}, secret=None
+        )
+        event["headers"]["x-admin-secret"] = secret
+        return Reply.of(module.handler(event, CONTEXT)).status
+
+    assert reset(FORMER) == 200
+    vault.put(arn, NEW)
+    assert [reset(NEW), reset(FORMER), reset(NEW)] == [200, 200, 200]
+    assert reset("wrong") == 401
+    vault.put(arn, "third" * 8)
+    new_environments()
+    assert reset(FORMER) == 401  # rotated twice, it has ended
+
+
+def test_people_stay_logged_in_while_the_signing_secret_changes(core, vault):
+    arn = vault.keep("SECRET_KEY_BASE", FORMER)
+    user_id, old = core.log_in("anna")
+    assert show(core, user_id, jwt=old, secret=None).status == 200
+    known = {name: dict(getattr(secrets, name)) for name in ("_cache", "_read_again_at")}
+    vault.put(arn, NEW)
+    secrets.clear_cache()
+    _, new = core.log_in("anna", user_id)  # an environment that has the new secret
+    for jwt in (new, old):
+        for name, content in known.items():  # one that has the former
+            getattr(secrets, name).clear()
+            getattr(secrets, name).update(content)
+        assert show(core, user_id, jwt=jwt, secret=None).status == 200
+    assert show(core, user_id, jwt=new, secret=None).status == 200
+
+
+def test_logins_go_on_while_the_applications_secret_changes(core, vault):
+    content = {"client_id": core.sandbox.client_id, "client_secret": "the former, which has ended"}
+    arn = vault.client.create_secret(Name=str(uuid4()), SecretString=json.dumps(content))["ARN"]
+    for variable, key in (("HH_CLIENT_ID", "client_id"), ("HH_CLIENT_SECRET", "client_secret")):
+        vault.monkeypatch.setenv(variable, f"secretsmanager:{arn}#{key}")
+    code = core.code()  # the secrets are read now
+    vault.put(arn, json.dumps({**content, "client_secret": core.sandbox.client_secret}))
+    reply = core.callback(code, str(uuid4()))
+    assert reply.status == 200, reply
+
+
+def test_stored_tokens_are_read_while_the_key_gets_new_material(core, local_aws, dynamodb_tables):
+    user_id, jwt = core.log_in("anna")
+    kms = local_aws.client("kms")
+    kms.rotate_key_on_demand(KeyId=dynamodb_tables["TOKEN_KEY_ID"])
+    kms.close()
+    assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
+    core.log_in("anna", user_id)
+    assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
+
+
+@pytest.fixture
+def role(core, vault):
+    """The role of the tests, which gets its password back, and an operator's connection."""
+    parts = conninfo_to_dict(core.database_url)
+    arn = vault.keep("DATABASE_URL", core.database_url)
+    with psycopg.connect(core.database_url) as operator:
+
+        def change(password):
+            operator.execute(f"ALTER ROLE {parts['user']} PASSWORD '{password}'")
+            vault.put(arn, make_conninfo(core.database_url, password=password))
+
+        yield SimpleNamespace(operator=operator, change=change)
+        operator.rollback()
+        operator.execute(f"ALTER ROLE {parts['user']} PASSWORD '{parts['password']}'")
+    postgres.close()
+
+
+def test_new_connections_open_at_every_moment_of_a_change_of_password(core, vault, role):
+    """The secret is stored before the password's change commits; both may be seen in between."""
+    user_id = str(uuid4())
+
+    def call():
+        postgres.close()  # each call opens a connection
+        return show(core, user_id).refusal
+
+    found = (404, "user_not_found")
+    assert call() == found
+    role.change(NEW)
+    assert call() == found  # an environment with the former secret
+    secrets.clear_cache()
+    assert call() == found  # one with the new secret, which the role does not have yet
+    role.operator.commit()
+    assert call() == found
+    secrets.clear_cache()
+    assert call() == found
+
+
+def test_callers_see_no_error_while_the_password_changes_again_and_again(core, vault, role):
+    user_id, statuses, ended = str(uuid4()), [], threading.Event()
+
+    def rotate():
+        try:
+            for number in range(4):
+                role.change(f"{number}" * 40)
+                role.operator.commit()
+                ended.wait(0.3)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=rotate)
+    vault.monkeypatch.setattr(secrets, "REREAD_INTERVAL_S", 0.02)
+    thread.start()
+    while not ended.is_set() or len(statuses) < 10:
+        postgres.close()
+        statuses.append(show(core, user_id).status)
+    thread.join()
+    assert set(statuses) == {404}
