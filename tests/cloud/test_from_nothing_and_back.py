@@ -207,4 +207,5 @@ def test_deploy_update_rollback_and_destroy(
 
 def stack_parameter(name: str) -> str:
     (stack,) = stand_ins.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    return next(one["ParameterValue"] for one in stack["Parameters"] if one["ParameterKey"] == name)
+    values = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+    return str(values[name])
