@@ -104,9 +104,9 @@ validate: $(READY) ## Check the templates with CloudFormation's rules
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} $(SAM) validate --lint --template database.yaml
 
 .PHONY: deploy
-deploy: $(READY) ## Check, build, deploy, migrate, test with parameters-STAGE.yaml: STAGE=dev (default) or prod
+deploy: $(READY) ## Check, build, deploy, migrate, test with parameters-STAGE.yaml: STAGE=dev (default) or prod; YES=1 asks nothing
 	@find functions -name __pycache__ -prune -exec rm -rf {} +
-	@$(WITH_VENV) $(BIN)/ugtj cloud deploy --stage $(STAGE) --arch $(ARCH)
+	@$(WITH_VENV) $(BIN)/ugtj cloud deploy --stage $(STAGE) --arch $(ARCH) $(if $(YES),--yes)
 
 .PHONY: deploy-prod
 deploy-prod: ## Build and deploy with STAGE=prod; shows the changes and asks
@@ -137,6 +137,14 @@ PYTHON_CODE = layers/core functions cli local migrations docs benchmarks tests
 .PHONY: test
 test: $(READY) ## Run unit, integration, contract and end-to-end tests; TEST_PROCESSES=
 	@$(PYTEST) $(IN_PARALLEL) $(SUITES)
+
+.PHONY: test-cloud
+test-cloud: $(READY) ## Deploy, update, roll back and destroy a stack, with moto's server as AWS
+	@$(PYTEST) -q tests/cloud
+
+.PHONY: test-previous-release
+test-previous-release: $(READY) ## Run an earlier release's integration tests on the new schema: REVISION=v1.2 or a commit; ONLY="files"
+	@$(BIN)/python -m tests.previous_release $(if $(REVISION),--revision $(REVISION)) $(ONLY)
 
 .PHONY: test-quick
 test-quick: $(READY) ## Run the unit and contract tests, as one does while working

@@ -107,7 +107,10 @@ class _Reader:
     # ── references ───────────────────────────────────────────────────────────────────────────
 
     def ref(self, logical_id: str, place: str) -> str:
-        """Return the local name of a resource."""
+        """Return the local name of a resource, the ARN of a function's alias."""
+        owner, _, part = logical_id.partition(".")
+        if part == "Alias" and self._type(owner, place) == "AWS::Serverless::Function":
+            return self.attribute(owner, "Arn", place)  # locally the one version there is
         if self._type(logical_id, place) == "AWS::KMS::Key":
             return Key(logical_id, "").key_id
         if self._type(logical_id, place) == "AWS::SQS::Queue":

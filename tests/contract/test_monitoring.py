@@ -24,6 +24,7 @@ from ullgetthejob.saved_searches.run_store import State
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = read(REPOSITORY / "template.yaml")
 ALARMS = read(REPOSITORY / "monitoring" / "alarms.yaml")
+API_ALARMS = read(REPOSITORY / "monitoring" / "api_alarms.yaml")
 DASHBOARD = read(REPOSITORY / "monitoring" / "dashboard.yaml")
 RUNBOOKS = (REPOSITORY / "docs" / "runbooks.md").read_text()
 
@@ -34,7 +35,8 @@ LONGEST_DESCRIPTION = 1024
 
 ALARM: dict[str, dict[str, Any]] = {
     name: resource["Properties"]
-    for name, resource in ALARMS["Resources"].items()
+    for file in (ALARMS, API_ALARMS)
+    for name, resource in file["Resources"].items()
     if resource["Type"] == "AWS::CloudWatch::Alarm"
 }
 every_alarm = pytest.mark.parametrize("name", ALARM)
@@ -333,7 +335,10 @@ def test_widgets_do_not_overlap() -> None:
                 taken.add((x, y))
 
 
-@pytest.mark.parametrize(("stack", "file"), [("Alarms", ALARMS), ("Dashboard", DASHBOARD)])
+@pytest.mark.parametrize(
+    ("stack", "file"),
+    [("Alarms", ALARMS), ("ApiAlarms", API_ALARMS), ("Dashboard", DASHBOARD)],
+)
 def test_nested_stack_gets_its_parameters(stack: str, file: dict[str, Any]) -> None:
     properties = TEMPLATE["Resources"][stack]["Properties"]
     assert read(REPOSITORY / properties["TemplateURL"]) == file
@@ -350,7 +355,7 @@ def test_alarm_topic_is_optional() -> None:
     assert TEMPLATE["Parameters"]["AlarmTopicArn"]["Default"] == ""
 
 
-@pytest.mark.parametrize("file", ["alarms.yaml", "dashboard.yaml"])
+@pytest.mark.parametrize("file", ["alarms.yaml", "api_alarms.yaml", "dashboard.yaml"])
 def test_sam_and_its_linter_accept_the_file(file: str) -> None:
     ran = subprocess.run(
         [

@@ -62,6 +62,11 @@ def routes() -> set[str]:
     return {route for name in FUNCTIONS for route in http_routes(name)}
 
 
+def number(value: Any) -> float:
+    """Return a number of the template, or the default of the parameter that it names."""
+    return float(TEMPLATE["Parameters"][value["Ref"]]["Default"] if "Ref" in str(value) else value)
+
+
 def samples(name: str) -> list[dict[str, Any]]:
     """Return the sample events of a function: events/<folder>.json, events/<folder>-<case>.json."""
     folder = Path(FUNCTIONS[name]["CodeUri"]).name
@@ -134,7 +139,7 @@ def test_search_throttle_does_not_exceed_concurrency() -> None:
     [api] = of_type("AWS::Serverless::HttpApi").values()
     limit = api["RouteSettings"]["POST /api/jobs/search"]
     assert limit["ThrottlingBurstLimit"] == at_most("SearchFunction")
-    assert AT_ONCE["SearchFunction"]["small"] >= limit["ThrottlingRateLimit"]
+    assert AT_ONCE["SearchFunction"]["small"] >= number(limit["ThrottlingRateLimit"])
     # waiting searches leave concurrency for refused ones, and for requests of single jobs
     assert AT_ONCE["SearchFunction"]["full"] - 5 > MAX_QUEUED >= 50
 
@@ -152,6 +157,7 @@ def test_pollers_of_queues_take_no_more_than_their_function() -> None:
 def test_monitoring_can_be_switched_off() -> None:
     for stack, condition, parameter in (
         ("Alarms", "HasAlarms", "Alarming"),
+        ("ApiAlarms", "HasAlarms", "Alarming"),
         ("Dashboard", "HasDashboard", "Dashboards"),
     ):
         assert RESOURCES[stack]["Condition"] == condition
@@ -256,7 +262,7 @@ def test_api_and_its_costly_routes_are_throttled() -> None:
         burst = limit["ThrottlingBurstLimit"]
         if burst == at_most("SearchFunction"):
             burst = min(AT_ONCE["SearchFunction"].values())
-        assert 0 < limit["ThrottlingRateLimit"] <= burst
+        assert 0 < number(limit["ThrottlingRateLimit"]) <= number(burst)
     assert set(api["RouteSettings"]) <= routes()
 
 

@@ -17,7 +17,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from cli import aws_client
-from cli.commands.cloud import parameters
+from cli.commands.cloud import deployment, parameters
 
 SIGNING = "s" * 40
 # moto creates no AWS::ApiGateway::Account, and says so.
@@ -333,6 +333,90 @@ def test_stack_that_takes_no_update_is_reported(ready, status, command):
     message, step = only(ready.problems())
     assert status in message
     assert step.startswith(command)
+
+
+# ── deploy ends before it builds ─────────────────────────────────────────────────────────────────
+
+
+def without_credentials(ready, monkeypatch, **_):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+
+def without_region(ready, monkeypatch, **_):
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+
+
+def with_a_low_quota(ready, **_):
+    ready.account.limit = ready.account.unreserved = 10
+
+
+def without_a_parameter(ready, **_):
+    ready.write(**{k: v for k, v in ready.values.items() if k != "HhRedirectUri"})
+
+
+def without_a_secret(ready, **_):
+    arn = ready.values["SigningSecretArn"].replace("secret:signing-", "secret:other-")
+    ready.write(**{**ready.values, "SigningSecretArn": arn})
+
+
+def with_a_secret_that_lacks_a_key(ready, **_):
+    set_secret(ready, "hh", {"client_id": "an-id"})
+
+
+def with_an_untrusted_certificate(ready, tmp_path, **_):
+    port = serve_untrusted(tmp_path)
+    fields = {"host": "localhost", "port": port, "username": "u", "password": "pass-word"}
+    set_secret(ready, "db", fields)
+
+
+def with_another_database(ready, database_url, **change):
+    fields = {**conninfo_to_dict(database_url), **change}
+    address = "postgresql://{user}:{password}@{host}:{port}/{dbname}".format_map(fields)
+    set_secret(ready, "db", address)
+
+
+def with_a_wrong_password(ready, database_url, **_):
+    with_another_database(ready, database_url, password="pass-word")
+
+
+def with_a_wrong_host(ready, database_url, **_):
+    with_another_database(ready, database_url, host="no-such-host.invalid")
+
+
+def while_another_runs(ready, **_):
+    create_stack(ready, "UPDATE_IN_PROGRESS")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (without_credentials, "there are no AWS credentials"),
+        (without_region, "no AWS region is set"),
+        (with_a_low_quota, "this account can reserve 0 of its 10"),
+        (without_a_parameter, "parameters-dev.yaml lacks HhRedirectUri"),
+        (without_a_secret, "the secret of SigningSecretArn does not exist"),
+        (with_a_secret_that_lacks_a_key, "lacks the key client_secret"),
+        (with_an_untrusted_certificate, "TLS cannot be agreed upon"),
+        (with_a_wrong_password, "it refuses the password"),
+        (with_a_wrong_host, "its host is unknown"),
+        (while_another_runs, "a deployment of ullgetthejob-core-dev is already running"),
+    ],
+)
+def test_deployment_that_cannot_succeed_ends_in_one_sentence_before_it_builds(
+    ready, monkeypatch, tmp_path, database_url, spoil, said
+):
+    ran = []
+    monkeypatch.setattr(deployment, "_run", lambda command, failure: ran.append(command))
+    spoil(ready, monkeypatch=monkeypatch, tmp_path=tmp_path, database_url=database_url)
+    code, out, err = ready.run("deploy", "--yes", "--json")  # fails for a traceback
+    assert (code, ran) == (1, [])
+    found = [one for one in json.loads(out)["findings"] if one["verdict"] == "problem"]
+    message, step = only(found)
+    assert said in message
+    assert step
+    assert "pass-word" not in out + err
 
 
 # ── init ─────────────────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cli.commands.cloud import deployment, releases
-from cli.commands.cloud.target import Target
+from cli.commands.cloud.target import Target, parameters_of
 from tests.fixtures.operator import REGION, STACK
 
 FIRST, SECOND = "a" * 12, "b" * 12
@@ -36,10 +36,13 @@ def target(account):
     return Target("dev", STACK, account.file)
 
 
+PARAMETERS = ("Stage", "CoreSecretArn", "TrafficShifting")
+
+
 def template(queue, **more):
     return json.dumps(
         {
-            "Parameters": {"Stage": {"Type": "String"}, "CoreSecretArn": {"Type": "String"}},
+            "Parameters": {name: {"Type": "String"} for name in PARAMETERS},
             "Resources": {
                 # a name of its own: moto does not replace a queue that is renamed
                 queue.replace("-", ""): {
@@ -54,7 +57,7 @@ def template(queue, **more):
 
 def put_stack(account, commit, queue, core="arn", verb="create", **more):
     """Create or update the stack as a deployment of *commit*."""
-    values = {"Stage": "dev", "CoreSecretArn": core}
+    values = {"Stage": "dev", "CoreSecretArn": core, "TrafficShifting": "Canary10Percent10Minutes"}
     getattr(account.client("cloudformation"), f"{verb}_stack")(
         StackName=STACK,
         TemplateBody=template(queue, **more),
@@ -95,7 +98,10 @@ def test_parameters_reach_sam_as_texts_with_the_commit(account, target, ran, mon
     deployment.deploy(target, "x86_64", ask=False)
     (command,) = ran
     written = tmp_path / ".aws-sam" / "x86_64" / "parameters-dev.yaml"
-    assert yaml.safe_load(written.read_text()) == {
+    values = yaml.safe_load(written.read_text())
+    assert len(values.pop("Build")) == 64
+    assert values == {
+        "TrafficShifting": "Canary10Percent10Minutes",
         "Alarming": "off",
         "RequireSignature": "true",
         "SubnetIds": "a,b",
@@ -108,6 +114,21 @@ def test_parameters_reach_sam_as_texts_with_the_commit(account, target, ran, mon
     assert "--no-confirm-changeset" in command
     deployment.deploy(target, "x86_64", ask=True)
     assert "--no-confirm-changeset" not in ran[1]
+
+
+def test_build_differs_with_code_and_with_parameters(tmp_path):
+    """SAM publishes versions by it, and a repeated deployment publishes none."""
+    folder, values = tmp_path / "build", {"Commit": FIRST}
+    (folder / "CoreLayer").mkdir(parents=True)
+    (folder / "CoreLayer" / "a.py").write_text("1")
+    found = [deployment.identify_build(folder, values)]
+    assert deployment.identify_build(folder, dict(values)) == found[0]
+    found.append(deployment.identify_build(folder, {**values, "HhCallsPerSecond": "4"}))
+    (folder / "CoreLayer" / "a.py").write_text("2")
+    found.append(deployment.identify_build(folder, values))
+    (folder / "CoreLayer" / "a.py").rename(folder / "CoreLayer" / "b.py")
+    found.append(deployment.identify_build(folder, values))
+    assert len(set(found)) == 4
 
 
 def test_file_of_parameters_is_read_by_sam(target, ran, monkeypatch, tmp_path, account):
@@ -139,7 +160,9 @@ def test_rollback_brings_the_last_good_release_back(account, target):
     assert code == 0, err
     assert FIRST in out
     assert queues(account) == ["ofthefirst"]
-    assert releases.commit_of(target.require_stack()) == FIRST
+    stack = target.require_stack()
+    assert releases.commit_of(stack) == FIRST
+    assert parameters_of(stack)["TrafficShifting"] == "AllAtOnce"  # no canary on the way back
 
 
 def test_release_that_never_passed_its_smoke_test_is_not_brought_back(account, target):

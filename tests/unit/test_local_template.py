@@ -109,6 +109,7 @@ Conditions:
         ("{Ref: Name}", "dev"),
         ("!Ref AWS::Region", "us-east-1"),
         ("!Ref F", "F"),
+        ("!Ref F.Alias", "arn:aws:lambda:us-east-1:123456789012:function:F"),
         ("!GetAtt F.Arn", "arn:aws:lambda:us-east-1:123456789012:function:F"),
         ("{'Fn::GetAtt': [F, Arn]}", "arn:aws:lambda:us-east-1:123456789012:function:F"),
         ('!Sub "${Name}-${AWS::AccountId}-${!Name}"', "dev-123456789012-${Name}"),

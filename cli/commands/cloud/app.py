@@ -20,6 +20,10 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+User = Annotated[
+    str | None,
+    typer.Option(envvar="UGTJ_USER", help="For whom the smoke test opens a socket."),
+]
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗", "unknown": "?"}
 
 
@@ -84,6 +88,7 @@ def deploy(
     stage: Stage = "dev",
     arch: Annotated[str, typer.Option(envvar="ARCH", help="arm64 or x86_64.")] = "arm64",
     parameters: ParametersFile = None,
+    user: User = None,
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
@@ -102,7 +107,7 @@ def deploy(
         raise typer.Exit(FAILED)
     deployment.build(arch)
     deployment.deploy(target, arch, ask=stage == "prod" and not yes)
-    smoked = deployment.smoke_stack(target)
+    smoked = deployment.smoke_stack(target, user)
     show_findings(smoked, json)
     if any(finding.verdict == "problem" for finding in smoked):
         message = f"{target.stack} was deployed, and does not pass its smoke test"
@@ -114,9 +119,7 @@ def deploy(
 def smoke(
     context: typer.Context,
     stage: Stage = "dev",
-    user: Annotated[
-        str | None, typer.Option(envvar="UGTJ_USER", help="For whom a socket is opened.")
-    ] = None,
+    user: User = None,
     json: AsJson = False,
 ) -> None:
     """Test the deployed Core: health, schema, a search, a socket, an application."""

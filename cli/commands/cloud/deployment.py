@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +20,8 @@ from cli.output import CommandError
 from local.settings import REPOSITORY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cli.commands.cloud.target import Target
     from cli.doctor.checks import Finding
 
@@ -48,12 +52,16 @@ def deploy(target: Target, architecture: str, *, ask: bool) -> None:
     folder = REPOSITORY / ".aws-sam" / architecture
     file = folder / f"parameters-{target.stage}.yaml"
     commit = commit_of_checkout()
+    declared = parameter_file.declarations()
     values = {
+        # Always given: a rollback moves all at once, which CloudFormation remembers.
+        "TrafficShifting": str(declared["TrafficShifting"]["Default"]),
         **parameter_file.read_parameters(target.file),
         "Stage": target.stage,
         "Architecture": architecture,
         "Commit": commit,
     }
+    values["Build"] = identify_build(folder / "build", values)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(values, allow_unicode=True), "utf-8")
     command = [
@@ -67,6 +75,17 @@ def deploy(target: Target, architecture: str, *, ask: bool) -> None:
         *(("--profile", target.aws_profile) if target.aws_profile else ()),
     ]
     _run(command, "the deployment failed")
+
+
+def identify_build(folder: Path, values: dict[str, str]) -> str:
+    """Return the SHA-256 of what was built in *folder* and of the parameters' *values*, for the
+    template's ``Build``: without another one SAM publishes no version of a function of which only
+    a parameter has changed."""
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(file.relative_to(folder)).encode() + b"\0")
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _run(command: list[str], failure: str) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Given by the command that deploys, or by the local cloud.
-SET_ELSEWHERE = frozenset({"Stage", "Architecture", "Commit", "AwsEndpointUrl"})
+SET_ELSEWHERE = frozenset({"Stage", "Architecture", "Commit", "Build", "AwsEndpointUrl"})
 EXAMPLE = TEMPLATE.parent / "parameters.example.yaml"
 ACCOUNT = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ullgetthejob-core-dev"
 EXAMPLES = {
@@ -160,7 +160,7 @@ def _problem_of_number(value: str, declaration: Mapping[str, Any]) -> str | None
 
 def _form_of(pattern: str) -> str:
     """Return an allowed pattern in words."""
-    if service := re.search(r":(secretsmanager|kms|sns|lambda):", pattern):
+    if service := re.search(r":(secretsmanager|kms|sns|lambda|acm):", pattern):
         return f"must be an ARN of {service[1]}"
     return "must be a URL" if "https?" in pattern else f"must match {pattern}"
 

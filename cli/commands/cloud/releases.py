@@ -2,7 +2,8 @@
 
 A release is a JSON object beside SAM's artifacts in S3: the stack's template as it was deployed,
 which names the artifacts of its code, and the parameters. Rolling back is an update of the stack
-with those; the database stays as it is (docs/decisions/0009-schema-first.md).
+with those, which moves all callers at once; the database stays as it is
+(docs/decisions/0009-schema-first.md, docs/decisions/0010-versions-behind-an-alias.md).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SAM_STACK = "aws-sam-cli-managed-default"  # made by "sam deploy" with resolve_s3
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+AT_ONCE = {"TrafficShifting": "AllAtOnce"}  # of what was good before there is nothing to try out
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -113,7 +115,8 @@ def bring_back(target: Target, release: Release) -> None:
 
     client, bucket = target.client("cloudformation"), bucket_of(target)
     url = f"https://s3.{target.region}.amazonaws.com/{bucket}/{release.key}.template"
-    listed = [{"ParameterKey": k, "ParameterValue": v} for k, v in release.parameters.items()]
+    values = {name: AT_ONCE.get(name, value) for name, value in release.parameters.items()}
+    listed = [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()]
     with translate_errors():
         try:
             client.update_stack(

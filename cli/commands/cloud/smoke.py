@@ -1,8 +1,9 @@
 """The smoke test of a deployed Core: it answers, its schema fits, and each way in works.
 
-Nothing is left behind: the search is one page, and the application is one that Core has to refuse,
-since its user does not exist. With a user's id, a ticket opens a socket; without, the WebSocket has
-to refuse a ticket that was never issued.
+Nothing is left behind: the search is one page, and the application is a dry one: its vacancy is
+read from the configured hh.ru as the submitter reads it, and Core has to refuse it, since its user
+does not exist. With a user's id, a ticket opens a socket; without, a ticket has to be refused to a
+user who does not exist, and by the WebSocket if it was never issued.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ TIMEOUT_S = 35  # longer than API Gateway's
 UNKNOWN_USER = "00000000-0000-4000-8000-00000000dead"
 NEVER_ISSUED = "smoke-test"
 REFUSED_TICKET = (401, 403)
+REFUSED_PERSON = ("user_not_found", "not_connected")
 RUNBOOKS = "see docs/runbooks.md and: ugtj cloud rollback"
 
 
@@ -99,6 +101,8 @@ def _test_search(core: Deployed) -> str:
 
 def _test_socket(core: Deployed) -> str:
     if core.user is None:
+        request = core.call("POST", "/api/realtime/ticket", {"user_id": UNKNOWN_USER})
+        _expect_refusal(*request, REFUSED_PERSON, "a ticket for")
         status = asyncio.run(_refusal(f"{core.websocket_url}?ticket={NEVER_ISSUED}"))
         if status not in REFUSED_TICKET:
             raise _Failed(f"it answered {status} to a ticket that was never issued")
@@ -143,13 +147,26 @@ async def _first_frame(url: str) -> str:
 
 
 def _test_application(core: Deployed) -> str:
-    """Submit for a user who does not exist: all that comes before hh.ru has to answer."""
-    body = {"user_id": UNKNOWN_USER, "job_external_id": "1", "cover_letter": "smoke test"}
-    status, answer = core.call("POST", "/api/applications/submit", body)
-    if status != 404 or not isinstance(answer, dict) or answer.get("error") != "user_not_found":
-        _expect(status, answer)
-        raise _Failed("an application of a user who does not exist was accepted")
-    return "refused as it must be (user_not_found)"
+    """Read a vacancy in full, and submit for a user who does not exist: all that comes before the
+    application itself has to answer."""
+    found = _expect(*core.call("POST", "/api/jobs/search", {"per_page": 1}))["jobs"]
+    if not found:
+        raise _Failed("hh.ru found no vacancy to read")
+    vacancy = str(found[0]["id"])
+    _expect(*core.call("GET", f"/api/jobs/{vacancy}"))
+    body = {"user_id": UNKNOWN_USER, "job_external_id": vacancy, "cover_letter": "smoke test"}
+    answer = core.call("POST", "/api/applications/submit", body)
+    error = _expect_refusal(*answer, REFUSED_PERSON, "an application of")
+    return f"vacancy {vacancy} was read, and the application refused as it must be ({error})"
+
+
+def _expect_refusal(status: int, body: Any, codes: tuple[str, ...], what: str) -> str:
+    """Return the code with which a user who does not exist was refused."""
+    error = str(body.get("error")) if isinstance(body, dict) else "no JSON"
+    if error in codes:
+        return error
+    _expect(status, body)
+    raise _Failed(f"{what} a user who does not exist was accepted")
 
 
 TESTS: dict[str, Callable[[Deployed], str]] = {

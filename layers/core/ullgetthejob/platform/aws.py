@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from ullgetthejob.platform import settings, tls, tracing
+from ullgetthejob.platform import aws_credentials, settings, tls, tracing
 
 # service: prefix of X-Amz-Target, version of the JSON protocol
 PROTOCOLS = {
@@ -119,7 +119,10 @@ class _Service:
             "host": self.host,
             "x-amz-target": f"{target}.{operation}",
         }
-        sent = signed(headers, body, self.name, self.region)
+        try:
+            sent = signed(headers, body, self.name, self.region)
+        except aws_credentials.CredentialsUnavailable as error:
+            raise AwsError("Unreachable", {}) from error
         if (
             xray := settings._X_AMZN_TRACE_ID()
         ):  # so that X-Ray's map is connected; SQS passes it on
@@ -190,14 +193,14 @@ def signed(
 ) -> dict[str, str]:
     """Return *headers* (lower-case names, with ``host``) and those of AWS Signature Version 4.
 
-    *path*: encoded once more than it is sent. The credentials are read from the environment, as
-    Lambda sets them.
+    *path*: encoded once more than it is sent. Raises
+    :class:`~ullgetthejob.platform.aws_credentials.CredentialsUnavailable`.
     """
+    credentials = aws_credentials.current()
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # AWS compares it with real time
     headers = {**headers, "x-amz-date": moment}
-    session = settings.AWS_SESSION_TOKEN()
-    if session:
-        headers["x-amz-security-token"] = session
+    if credentials.token:
+        headers["x-amz-security-token"] = credentials.token
     names = sorted(headers)
     canonical = "\n".join(
         [
@@ -209,10 +212,10 @@ def signed(
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
-    key = _signing_key(settings.AWS_SECRET_ACCESS_KEY(), scope)
+    key = _signing_key(credentials.secret, scope)
     signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={settings.AWS_ACCESS_KEY_ID()}/{scope}, "
+        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
         f"SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     return headers

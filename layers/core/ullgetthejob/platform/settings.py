@@ -258,6 +258,15 @@ AWS_REGION = _text("AWS_REGION", "set by Lambda")
 AWS_ACCESS_KEY_ID = _text("AWS_ACCESS_KEY_ID", "set by Lambda")
 AWS_SECRET_ACCESS_KEY = _text("AWS_SECRET_ACCESS_KEY", "set by Lambda")
 AWS_SESSION_TOKEN = _text("AWS_SESSION_TOKEN", "set by Lambda", "")
+AWS_CONTAINER_CREDENTIALS_FULL_URI = _url(
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI", "endpoint of credentials, set by Lambda's SnapStart", ""
+)
+AWS_CONTAINER_AUTHORIZATION_TOKEN = _text(
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN", "token for that endpoint", ""
+)
+AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE = _text(
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "file with the token for that endpoint", ""
+)
 AWS_ENDPOINT_URL = _url("AWS_ENDPOINT_URL", "another endpoint than AWS's", "")
 AWS_ENDPOINT_URL_DYNAMODB = _url("AWS_ENDPOINT_URL_DYNAMODB", "the same, of DynamoDB", "")
 AWS_ENDPOINT_URL_KMS = _url("AWS_ENDPOINT_URL_KMS", "the same, of KMS", "")
