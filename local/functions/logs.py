@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -24,13 +25,21 @@ _SPAN = '"message":"span"'
 Echo = Literal["none", "problems", "all"]
 
 
+@dataclass
+class _File:
+    """An open log file, and the bytes in it."""
+
+    descriptor: int
+    size: int
+
+
 class Logs:
     """The logs in *folder*. *echo*: which lines are also printed to the terminal."""
 
     def __init__(self, folder: Path, *, echo: Echo = "all") -> None:
         self.folder = folder
         self._echo = echo
-        self._files: dict[Path, int] = {}
+        self._files: dict[Path, _File] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, text: str, *, echo: bool | None = None) -> None:
@@ -53,21 +62,23 @@ class Logs:
     def _append(self, path: Path, lines: list[str]) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         text = "".join(f"{at} {line}\n" for line in lines)
-        os.write(self._file(path), text.encode("utf-8", "replace"))
+        file = self._file(path)
+        file.size += os.write(file.descriptor, text.encode("utf-8", "replace"))
 
-    def _file(self, path: Path) -> int:
+    def _file(self, path: Path) -> _File:
         """Return the open file of *path*; one that has become too large is put aside."""
         file = self._files.get(path)
-        if file is not None and os.fstat(file).st_size > _MAX_BYTES:
-            os.close(self._files.pop(path))
+        if file is not None and file.size > _MAX_BYTES:
+            os.close(self._files.pop(path).descriptor)
             path.replace(path.with_suffix(".log.1"))
             file = None
         if file is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            file = self._files[path] = os.open(path, flags, 0o644)
+            descriptor = os.open(path, flags, 0o644)
+            file = self._files[path] = _File(descriptor, os.fstat(descriptor).st_size)
         return file
 
     def close(self) -> None:
         """Close the files."""
         while self._files:
-            os.close(self._files.popitem()[1])
+            os.close(self._files.popitem()[1].descriptor)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100  # bytes, of a synchronous invocation, either way
 _ACCEPTED = {"status": "OK"}
 _NEVER_S = 10**9
+_PEAK_AGE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Worker:
         self.generation = 0  # of the code that it runs
         self.started = self.idle_since = time.monotonic()
         self.init_s: float | None = None  # of the cold start, once it is over
+        self._peak_mb: int | None = None
+        self._peak_read_at = -_PEAK_AGE_S
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._initialised: asyncio.Future[Result | None] = self._loop.create_future()
@@ -115,7 +118,13 @@ class Worker:
         await self.exited
 
     def peak_memory_mb(self) -> int | None:
-        """Return the peak memory of the process; ``None`` where the system does not report it."""
+        """Return the peak memory of the process; ``None`` where the system does not report it. It
+        is read once a second at most: under load it would cost more than an invocation's rest."""
+        if time.monotonic() - self._peak_read_at >= _PEAK_AGE_S:
+            self._peak_mb, self._peak_read_at = self._read_peak_memory_mb(), time.monotonic()
+        return self._peak_mb
+
+    def _read_peak_memory_mb(self) -> int | None:
         with contextlib.suppress(OSError, StopIteration, ValueError):
             status = Path(f"/proc/{self.process.pid}/status").read_text()
             peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
