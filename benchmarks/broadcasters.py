@@ -55,7 +55,7 @@ def _cpu_s() -> float:
 
 def core() -> tuple[Work, Work]:
     """Return the function ``broadcaster``, and its client of ``@connections`` alone."""
-    import asyncio
+    from functools import partial
     from types import SimpleNamespace
 
     from functions.broadcaster.app import handler
@@ -71,11 +71,10 @@ def core() -> tuple[Work, Work]:
         assert not answer["batchItemFailures"], answer
 
     def post(ids: list[str]) -> None:
-        async def post_all() -> None:
-            client = sockets.client_for(settings.WEBSOCKET_API_ENDPOINT())
-            await asyncio.gather(*(client.post(connection_id, MESSAGE) for connection_id in ids))
-
-        sockets.run(post_all())
+        client = sockets.client_for(settings.WEBSOCKET_API_ENDPOINT())
+        posts = [sockets.submit(partial(client.post, name, MESSAGE)) for name in ids]
+        for post in posts:
+            post.result()
 
     return serve, post
 

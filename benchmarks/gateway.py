@@ -92,6 +92,7 @@ def serverless_offline(folder: Path, variables: Mapping[str, str]) -> Iterator[i
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:

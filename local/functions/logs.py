@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from local.terminal import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _MAX_BYTES = 10_000_000
@@ -21,6 +22,17 @@ _PROBLEM = re.compile(
 )
 
 _SPAN = '"message":"span"'
+_INFO = '{"level":"INFO"'  # the beginning of a function's line that reports no problem
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text, made printable."""
+    if not text.isprintable():
+        # awslambdaric separates the lines of a traceback by CR and indents them by no-break spaces,
+        # so that CloudWatch keeps them in one event.
+        text = printable(text.replace("\r", "\n").replace("\u00a0", " "))
+    return text.rstrip().split("\n")
+
 
 Echo = Literal["none", "problems", "all"]
 
@@ -47,16 +59,29 @@ class Logs:
 
         *echo*: whether it is also printed; by default only if it reports a problem.
         """
-        # awslambdaric separates the lines of a traceback by CR and indents them by no-break spaces,
-        # so that CloudWatch keeps them in one event.
-        text = printable(text.replace("\r", "\n").replace("\u00a0", " "))
-        lines = text.rstrip().split("\n")
+        self.write_all(name, [text], echo=echo)
+
+    def write_all(self, name: str, texts: Iterable[str], *, echo: bool | None = None) -> None:
+        """Append several texts to the log of *name*, each as :meth:`write` does, at once."""
+        entries = [(text, _lines(text)) for text in texts]
         with contextlib.suppress(OSError):  # a full disk must not stop a function
-            self._append(self.folder / f"{name}.log", lines)
-        wanted = echo if echo is not None else bool(_PROBLEM.search(text))
+            self._append(
+                self.folder / f"{name}.log", [line for _, some in entries for line in some]
+            )
+        for text, lines in entries:
+            self._echo_lines(name, text, lines, echo)
+
+    def _echo_lines(self, name: str, text: str, lines: list[str], echo: bool | None) -> None:
+        """Print the lines of *text* if that is wanted."""
+        if self._echo == "none":
+            return
+        if echo is None and text.startswith(_INFO):
+            wanted = False
+        else:
+            wanted = echo if echo is not None else bool(_PROBLEM.search(text))
         if not wanted and _SPAN in text:  # several for each request
             return
-        if self._echo != "none" and (wanted or (self._echo == "all" and echo is None)):
+        if wanted or (self._echo == "all" and echo is None):
             print("\n".join(f"[{name}] {line}" for line in lines), flush=True)
 
     def _append(self, path: Path, lines: list[str]) -> None:

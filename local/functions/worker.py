@@ -25,7 +25,7 @@ import psutil
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from local.child import Lifeline
 
@@ -64,7 +64,9 @@ class Invocation:
 class Worker:
     """A process that serves one invocation at a time. Create it with :meth:`RuntimeApi.start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, log: Callable[[Iterable[str]], None]
+    ) -> None:
         self.process = process
         self.generation = 0  # of the code that it runs
         self.started = self.idle_since = time.monotonic()
@@ -154,10 +156,10 @@ class Worker:
         rest = b""
         while chunk := await self.process.stdout.read(65536):
             *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self._log(line.decode("utf-8", "replace"))
+            if lines:
+                self._log([line.decode("utf-8", "replace") for line in lines])
         if rest:
-            self._log(rest.decode("utf-8", "replace"))
+            self._log([rest.decode("utf-8", "replace")])
 
     def owns(self, peer: tuple[str, int]) -> bool:
         """Return whether the process or a child of it has the other end of a connection."""
@@ -216,7 +218,7 @@ class RuntimeApi:
         command: Sequence[str],
         environment: Mapping[str, str],
         folder: Path,
-        log: Callable[[str], None],
+        log: Callable[[Iterable[str]], None],
     ) -> Worker:
         """Start *command* in *folder* with *environment* and a Runtime API of its own."""
         if self._runner is None:
