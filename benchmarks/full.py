@@ -31,9 +31,9 @@ LIMIT_S = 600
 PACKAGES = ("aws-lambda-powertools", "boto3", "psycopg", "pydantic", "aiohttp", "moto")
 TEXT = """# Performance
 
-The last full run of `make bench`, written by `make bench WRITE=1`. A ratio is ours to the baseline's in the same
-round, its median; the spread is from the least to the most of the rounds, of the ratio where there is one. Each
-benchmark's module in `benchmarks/` says what is measured and with what.
+The last full run of `make bench`, written by `make bench WRITE=1`. A ratio is ours to the
+baseline's in the same round, and the median of the rounds; the spread is its least and its most.
+Goals are of the ratio, where there is one. Each module in `benchmarks/` says what it measures.
 
 {facts}
 
@@ -64,7 +64,9 @@ def main() -> None:
         "second_start": ["--rounds", "3"],
     }
     wanted = options.only.split(",") if options.only else list(benchmarks)
-    began, rows, failed = time.monotonic(), list[Row](), list[str]()
+    began = time.monotonic()
+    rows: list[Row] = []
+    failed: list[str] = []
     for name in wanted:
         found = run(name, benchmarks[name])
         if found is None:
