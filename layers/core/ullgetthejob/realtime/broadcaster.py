@@ -205,11 +205,6 @@ class _Broadcast:
     def is_late(self) -> bool:
         return time.monotonic() > self.deadline
 
-    def add(self, metric: str) -> None:
-        """Add one to the counter of *metric*."""
-        with self.lock:
-            self.counters[metric] += 1
-
     def is_first_of(self, account_id: UUID) -> bool:
         """Return whether this is the account's first event that was posted."""
         with self.lock:
@@ -319,7 +314,8 @@ class _AccountSockets:
     def delete(self, connection: connections.Connection, metric: str) -> None:
         """Delete a connection that has ended, and count it in *metric*."""
         connections.delete(connection.id, connection.account_id)
-        self.broadcast.add(metric)
+        with self.broadcast.lock:
+            self.broadcast.counters[metric] += 1
 
 
 class _LeaseLost(Exception):
@@ -401,7 +397,8 @@ class _Delivery:
                     self._broadcast.poster.post(self._connection.id, message)
             except sockets.MessageTooLong:  # not expected: append() checks the length
                 logger.error("an event does not fit into a frame", type=event.type)
-                self._broadcast.add("EventsTooLong")
+                with self._broadcast.lock:
+                    self._broadcast.counters["EventsTooLong"] += 1
             else:
                 self._told_seq = event.seq
                 self._count_post(event)
@@ -427,11 +424,13 @@ class _Delivery:
             self._account.delete(self._connection, "SocketsGone")
             return None
         if isinstance(error, sockets.SlowConsumer):
-            self._broadcast.add("SocketsSlow")
+            with self._broadcast.lock:
+                self._broadcast.counters["SocketsSlow"] += 1
         else:
             status = getattr(error, "status", None)
             logger.warning("a post to a connection failed", status=status)
-            self._broadcast.add("PostsFailed")
+            with self._broadcast.lock:
+                self._broadcast.counters["PostsFailed"] += 1
             self._account.failed = True
         has_started = self._connection.begin_at is None
         if has_started:
@@ -447,7 +446,8 @@ class _Delivery:
         return self._sent_seq if has_started else self._connection.delivered_seq
 
     def _count_post(self, event: _Event) -> None:
-        self._broadcast.add("EventsPosted")
+        with self._broadcast.lock:
+            self._broadcast.counters["EventsPosted"] += 1
         if self._broadcast.is_first_of(self._account.id):
             age = self._broadcast.clock() - event.at
             measure("EventAge", max(0.0, age.total_seconds() * 1000))
