@@ -51,6 +51,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     parser.add_argument("--only", help="the benchmarks to run, separated by commas")
     options = parser.parse_args()
+    if options.write and options.only:
+        parser.error("docs/performance.md holds whole runs: not --write with --only")
     benchmarks = {
         "cold_start": ["--rounds", "3"],
         "memory": [],
@@ -110,8 +112,8 @@ def facts_of_run(seconds: float, missed: int) -> list[str]:
     return [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {seconds:.0f} s; {missed} goals missed",
         f"commit {_printed('git', 'rev-parse', '--short', 'HEAD')}",
-        f"{os.cpu_count()} cores ({platform.machine()}), {memory_gb:.0f} GB, {platform.system()} "
-        f"{platform.release()}; load in the last minute at the end {os.getloadavg()[0]:.1f}",
+        f"{os.cpu_count()} cores ({platform.machine()}), {memory_gb:.0f} GB, {platform.system()}; "
+        f"load in the last minute at the end {os.getloadavg()[0]:.1f}",
         f"Python {platform.python_version()}, {versions}" + (f", {tools}" if tools else ""),
     ]
 
