@@ -32,6 +32,7 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 	$(BIN)/uv pip compile --group functions --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" --no-emit-package setuptools -o layers/dependencies/requirements.txt
 	$(BIN)/uv pip compile --group functions --group migrations --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) --no-emit-package setuptools -o migrations/requirements.txt
 	$(BIN)/uv pip compile --group functions --group browser --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) --no-emit-package setuptools -o tests/browser/requirements.txt
+	$(BIN)/uv pip compile benchmarks/edges/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" -o benchmarks/edges/requirements.txt
 	$(BIN)/uv pip compile benchmarks/limiters/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" -o benchmarks/limiters/requirements.txt
 
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
@@ -208,11 +209,8 @@ docs: $(READY) ## Generate the references: docs/openapi.json, docs/hh-errors.md
 	@$(BIN)/python docs/generate.py
 
 # ── benchmarks ───────────────────────────────────────────────────────────────────────────────────
-.PHONY: bench-cold-start
-bench-cold-start: $(READY) ## Measure cold starts of all functions against a naive search, in AWS's emulator
-	@$(BIN)/python -m benchmarks.cold_start
-
-# The library that is compared, with its dependencies, in an environment of its own.
+# Each prints its rows; "make bench" runs them all. What they compare with is installed under .data.
+BENCHMARK = POWERTOOLS_METRICS_DISABLED=true PYTHONPATH=layers/core $(BIN)/python -m benchmarks
 ZAE = .data/zae-limiter
 ZAE_READY := $(ZAE)/.ready
 INSTALL_ZAE = $(BIN)/uv pip install --quiet --require-hashes --no-deps --compile-bytecode -r benchmarks/limiters/requirements.txt
@@ -222,33 +220,76 @@ $(ZAE_READY): $(READY) benchmarks/limiters/requirements.txt
 	@VIRTUAL_ENV=$(ZAE) $(INSTALL_ZAE) || VIRTUAL_ENV=$(ZAE) $(INSTALL_ZAE) --system-certs
 	@touch $@
 
+FASTAPI = .data/fastapi
+FASTAPI_READY := $(FASTAPI)/.ready
+INSTALL_FASTAPI = $(BIN)/uv pip install --quiet --require-hashes --no-deps --compile-bytecode --target $(FASTAPI) -r benchmarks/edges/requirements.txt
+
+$(FASTAPI_READY): $(READY) benchmarks/edges/requirements.txt
+	@rm -rf $(FASTAPI)
+	@VIRTUAL_ENV=$(VENV) $(INSTALL_FASTAPI) || VIRTUAL_ENV=$(VENV) $(INSTALL_FASTAPI) --system-certs
+	@touch $@
+
+# package-lock.json has the hash of every package and no address: npm uses the registry that it is set to.
+OFFLINE = .data/serverless-offline
+OFFLINE_READY := $(OFFLINE)/.ready
+
+$(OFFLINE_READY): benchmarks/serverless_offline/package.json benchmarks/serverless_offline/package-lock.json
+	@mkdir -p $(OFFLINE)
+	@cp $^ $(OFFLINE)
+	@cd $(OFFLINE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: bench
+bench: $(ZAE_READY) $(FASTAPI_READY) $(OFFLINE_READY) ## Run all benchmarks in ten minutes, with one table; WRITE=1: docs/performance.md (needs Java 17, npm)
+	@$(BENCHMARK).full --zae-python $(ZAE)/bin/python --fastapi $(FASTAPI) --offline $(OFFLINE) $(if $(WRITE),--write) $(if $(ONLY),--only $(ONLY))
+
+.PHONY: bench-cold-start
+bench-cold-start: $(READY) ## Measure cold starts of all functions against a naive search, in AWS's emulator
+	@$(BENCHMARK).cold_start
+
+.PHONY: bench-memory
+bench-memory: $(READY) ## Measure the memory of each function after 1 and 1,000 invocations
+	@$(BENCHMARK).memory
+
+.PHONY: bench-edge
+bench-edge: $(FASTAPI_READY) ## Compare the warm edge with Powertools' resolver and FastAPI with Mangum
+	@$(BENCHMARK).edge --packages $(FASTAPI)
+
+.PHONY: bench-gateway
+bench-gateway: $(READY) $(OFFLINE_READY) ## Compare the local gateway with serverless-offline (needs npm)
+	@$(BENCHMARK).gateway --offline $(OFFLINE)
+
+.PHONY: bench-start
+bench-start: $(READY) ## Measure the second start of "make run", to its first answer
+	@$(BENCHMARK).second_start
+
 .PHONY: bench-rate-limit
 bench-rate-limit: $(ZAE_READY) ## Compare acquires on DynamoDB Local with zae-limiter (needs Java 17, npm)
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.rate_limit --zae-python $(ZAE)/bin/python
+	@$(BENCHMARK).rate_limit --zae-python $(ZAE)/bin/python
 
 .PHONY: bench-submit
-bench-submit: $(READY) ## Measure twenty submissions at once, compared with calls that do nothing
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.submit_latency
+bench-submit: $(READY) ## Measure fifty submissions at once, compared with calls that do nothing
+	@$(BENCHMARK).submit_latency
 
 .PHONY: bench-search-burst
 bench-search-burst: $(READY) ## Measure fifty searches at once, equal and different, against a single one
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.search_burst
+	@$(BENCHMARK).search_burst
 
 .PHONY: bench-broadcast
-bench-broadcast: $(READY) ## Send 4 KB to 1,000 sockets over TLS, compared with boto3 with 32 threads
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.broadcast
+bench-broadcast: $(READY) ## Send an event of 4 KB to 20 and 1,000 sockets, compared with boto3 with 32 threads
+	@$(BENCHMARK).broadcast
 
 .PHONY: bench-dashboard
 bench-dashboard: $(READY) ## Measure what the dashboard costs, and its answers while 1,000 requests run
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.dashboard
+	@$(BENCHMARK).dashboard
 
 .PHONY: bench-store
-bench-store: $(READY) ## Store 2,000 vacancies, nine in ten unchanged, compared with executemany
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.store
+bench-store: $(READY) ## Store 2,000 vacancies, nine in ten known and all new, compared with executemany
+	@$(BENCHMARK).store
 
 .PHONY: bench-fetch
 bench-fetch: $(READY) ## Fetch 2,000 vacancies at 50 ms latency, compared with the pace alone
-	@POWERTOOLS_METRICS_DISABLED=true PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fetch
+	@$(BENCHMARK).fetch
 
 .PHONY: bench-cost
 bench-cost: $(READY) ## Count what operations make the cloud do, for docs/cost.md and "ugtj cloud cost"

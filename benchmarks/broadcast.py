@@ -1,34 +1,43 @@
-"""A message to 1,000 connections: Core's sender compared with boto3 in 32 threads.
+"""An event to many sockets: Core's broadcaster beside one with boto3 in 32 threads.
 
-``make bench-broadcast``. Both post 4 KB to each of 1,000 connections of an API that takes 15 ms per
-post, over verified TLS, served by a separate process. Each sender also has its own process and
-keeps its connections from round to round (the first round warms up and is dropped); the senders
-alternate within each round. The server counts the messages that it receives.
+``make bench-broadcast``. A process serves ``@connections`` (15 ms a post) and the connection table
+(4 ms) over verified TLS; Postgres is embedded. Each sender has its own process and keeps its TCP
+connections; in each round the senders alternate, and the first round warms up and is dropped.
+
+*Broadcaster*: an event of 4 KB is committed for each account, and the wake-ups are handled: 50
+accounts with 20 connections, one with 20, and one with 1,000 (more than an account may have). Both
+senders lease each connection, read the log, post, and store the progress. *Posts alone*: the client
+of ``@connections`` posts 4 KB to 1,000 connections. All posts are counted, and all progress is
+checked.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import datetime
-import ipaddress
 import json
 import os
-import resource
-import ssl
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
-from benchmarks import services
+import psycopg
+from psycopg.rows import dict_row
+
+from benchmarks import results, services
+from benchmarks.broadcast_server import certify
+from benchmarks.results import Goal, Row, compare
+from local.postgres.server import EmbeddedPostgres
+from migrations.upgrade import upgrade
+from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 VARIABLES = {
@@ -37,14 +46,17 @@ VARIABLES = {
     "AWS_SESSION_TOKEN": "a session token " * 20,  # as functions have one
     "AWS_REGION": "eu-central-1",
     "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_MAX_ATTEMPTS": "1",
+    "CONNECTION_TABLE": "connections",
+    "BROADCASTER_QUEUE_URL": "https://localhost/queue",
+    "POWERTOOLS_METRICS_NAMESPACE": "benchmark",
     "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'layers' / 'core'}",
 }
-MESSAGE = b"x" * 4096
-CONNECTIONS = 1000
-THREADS = 32
-LATENCY_S = 0.015
 SENDERS = ("core", "boto3")
-RATIO_TARGET = 3.0
+POSTS = 1000
+SHAPES = {(50, 20): Goal(">=", 3.0), (1, 20): None, (1, 1000): None}  # accounts, connections each
+POSTS_GOAL = Goal(">=", 4.0)
+TEXT = "x" * 4000
 
 
 def main() -> None:
@@ -52,65 +64,145 @@ def main() -> None:
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    results.add_option(parser)
     options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve(options.serve))
-    elif options.work:
-        work(*options.work)
-    else:
-        sys.exit(0 if report(measure(options.rounds)) else 1)
-
-
-def measure(rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Return the figures of each round, by sender."""
-    figures: dict[str, list[dict[str, float]]] = {name: [] for name in SENDERS}
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        certify(Path(folder))
-        server = stack.enter_context(process("--serve", folder))
-        endpoint = f"https://localhost:{server.read()['port']}/ws"
-        environment = {"SSL_CERT_FILE": f"{folder}/certificate.pem"}
-        environment["AWS_CA_BUNDLE"] = environment["SSL_CERT_FILE"]
-        senders = {
-            name: stack.enter_context(process("--work", name, endpoint, **environment))
-            for name in SENDERS
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-broadcast-") as name,
+        contextlib.ExitStack() as (stack),
+    ):
+        folder = Path(name)
+        folder.chmod(0o755)  # Postgres's own user must be able to enter it
+        certify(folder)
+        server = stack.enter_context(process("benchmarks.broadcast_server", name))
+        endpoint = f"https://localhost:{server.read()['port']}"
+        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres", ends_with_us=True))
+        upgrade(postgres.url)
+        environment = {
+            "SSL_CERT_FILE": f"{folder}/certificate.pem",
+            "AWS_CA_BUNDLE": f"{folder}/certificate.pem",
+            "DATABASE_URL": postgres.url,
+            "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
+            "WEBSOCKET_API_ENDPOINT": f"{endpoint}/ws",
         }
-        for number in range(rounds + 1):
-            for name in reversed(SENDERS) if number % 2 else SENDERS:
-                figure = senders[name].run_once()
-                received = server.run_once()["received"]
-                assert received == CONNECTIONS, f"{name} sent {received} messages"
-                if number:
-                    figures[name].append(figure)
-            print(f"\rround {number}/{rounds}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return figures
+        senders = {
+            sender: stack.enter_context(
+                process("benchmarks.broadcasters", sender, environment=environment)
+            )
+            for sender in SENDERS
+        }
+        database = stack.enter_context(
+            psycopg.connect(postgres.url, autocommit=True, row_factory=dict_row)
+        )
+        rows = [measure_posts(server, senders, options.rounds)]
+        for shape in SHAPES:
+            rows.append(measure_shape(shape, server, senders, database, options.rounds))
+    results.finish(rows, options)
 
 
-def report(figures: dict[str, list[dict[str, float]]]) -> bool:
-    """Print the table; return whether Core's sender meets the target."""
-    medians = {
-        name: {key: statistics.median(figure[key] for figure in rounds) for key in rounds[0]}
-        for name, rounds in figures.items()
-    }
-    print(f"{'':24} {'core':>9} {'boto3':>9} {'ratio':>7}")
-    for measured in medians["core"]:
-        core, boto3 = (medians[name][measured] for name in SENDERS)
-        print(f"{measured:24} {core:9.1f} {boto3:9.1f} {core / boto3:7.2f}")
-    rates = "messages a second"
-    ratio = medians["core"][rates] / medians["boto3"][rates]
-    by_round = [
-        core[rates] / boto3[rates]
-        for core, boto3 in zip(figures["core"], figures["boto3"], strict=True)
-    ]
-    met = ratio >= RATIO_TARGET
-    print(
-        f"core: {ratio:.2f} x the messages a second of boto3 with {THREADS} threads "
-        f"(rounds {min(by_round):.2f} to {max(by_round):.2f}; target {RATIO_TARGET:.2f}): "
-        f"{'met' if met else 'MISSED'}"
+def measure_posts(server: Process, senders: Mapping[str, Process], rounds: int) -> Row:
+    """Return the row of the clients of ``@connections``, in messages a second."""
+    ids = [f"L0SM9cOFvHcCI{number:02x}=" for number in range(POSTS)]
+    rates: dict[str, list[float]] = {name: [] for name in SENDERS}
+    for number in range(rounds + 1):
+        for name in reversed(SENDERS) if number % 2 else SENDERS:
+            took = senders[name].run({"posts": ids})
+            posts = server.run({})["posts"]
+            assert posts == POSTS, f"{name} sent {posts} messages"
+            if number:
+                rates[name].append(POSTS / took["time"])
+    return compare(
+        f"{POSTS} posts alone, a second; boto3", rates["core"], rates["boto3"], POSTS_GOAL
     )
-    return met
+
+
+def measure_shape(
+    shape: tuple[int, int],
+    server: Process,
+    senders: Mapping[str, Process],
+    database: psycopg.Connection[dict[str, Any]],
+    rounds: int,
+) -> Row:
+    """Return the row of the broadcasters for a number of accounts, with as many connections each;
+    in events a second."""
+    accounts, connections = shape
+    owners = [add_account(database) for _ in range(accounts)]
+    server.run({"items": [item for owner in owners for item in items_of(*owner, connections)]})
+    account_ids = [account_id for account_id, _ in owners]
+    rates: dict[str, list[float]] = {name: [] for name in SENDERS}
+    for number in range(rounds + 1):
+        for name in reversed(SENDERS) if number % 2 else SENDERS:
+            seqs = {str(owner): append_event(database, owner) for owner in account_ids}
+            took = senders[name].run({"accounts": list(map(str, account_ids))})
+            check(server.run({}), seqs, connections, name)
+            if number:
+                rates[name].append(accounts * connections / took["time"])
+        print(f"\r{accounts} x {connections}: {number}/{rounds}", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    what = f"broadcaster, {accounts} x {connections} sockets, events a second; boto3"
+    return compare(what, rates["core"], rates["boto3"], SHAPES[shape])
+
+
+def add_account(database: psycopg.Connection[dict[str, Any]]) -> tuple[UUID, UUID]:
+    """Add an account with a user; return their ids."""
+    account_id, user_id, now = uuid4(), uuid4(), datetime.now(UTC)
+    database.execute(
+        "INSERT INTO accounts (id, hh_user_id, access_state, access_changed_at, created_at)"
+        " VALUES (%s, %s, 'ok', %s, %s)",
+        (account_id, account_id.hex, now, now),
+    )
+    database.execute(
+        "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
+        " VALUES (%s, %s, '!', %s, %s, %s)",
+        (user_id, f"{user_id}@session.invalid", account_id, now, now),
+    )
+    return account_id, user_id
+
+
+def items_of(account_id: UUID, user_id: UUID, count: int) -> list[dict[str, dict[str, str]]]:
+    """Return the items of *count* open connections of an account."""
+    now = time.time()
+    return [
+        {
+            "pk": {"S": f"account#{account_id}"},
+            "sk": {"S": f"{account_id.hex[:11]}{number:04x}="},
+            "account_id": {"S": str(account_id)},
+            "user_id": {"S": str(user_id)},
+            "state": {"S": "open"},
+            "proven_at": {"S": datetime.fromtimestamp(now, UTC).isoformat()},
+            "connected_at": {"N": str(int(now * 1000))},
+            "sent_seq": {"N": "0"},
+            "told_seq": {"N": "0"},
+        }
+        for number in range(count)
+    ]
+
+
+def append_event(database: psycopg.Connection[dict[str, Any]], account_id: UUID) -> int:
+    """Commit an event of an account, without a wake-up; return its seq."""
+    row = database.execute(
+        event_log.INSERT_EVENT,
+        {
+            "account_id": account_id,
+            "at": datetime.now(UTC),
+            "type": "jobs.new",
+            "data": json.dumps({"jobs": [TEXT]}),
+            "trace_id": None,
+        },
+    ).fetchone()
+    assert row is not None
+    return int(row["seq"])
+
+
+def check(report: dict[str, Any], seqs: Mapping[str, int], connections: int, name: str) -> None:
+    """Raise unless a round posted each event to each connection and stored that it did."""
+    wanted = len(seqs) * connections
+    behind = [
+        item["sk"]["S"]
+        for item in report["items"]
+        if int(item["sent_seq"]["N"]) != seqs[item["account_id"]["S"]] or "sender" in item
+    ]
+    if report["posts"] != wanted or len(report["items"]) != wanted or behind:
+        raise RuntimeError(f"{name}: {report['posts']} posts of {wanted}; behind: {behind[:5]}")
 
 
 # ── processes ────────────────────────────────────────────────────────────────────────────────────
@@ -122,10 +214,10 @@ class Process:
     def __init__(self, running: subprocess.Popen[str]) -> None:
         self._running = running
 
-    def run_once(self) -> dict[str, Any]:
-        """Let the process do its work once, and return the result."""
+    def run(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Let the process execute *command*, and return the result."""
         assert self._running.stdin is not None
-        self._running.stdin.write("\n")
+        self._running.stdin.write(json.dumps(command) + "\n")
         self._running.stdin.flush()
         return self.read()
 
@@ -137,12 +229,14 @@ class Process:
 
 
 @contextlib.contextmanager
-def process(*arguments: str, **environment: str) -> Iterator[Process]:
-    """Run this file in another role, as a separate process."""
+def process(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    """Run ``python -m module`` as a separate process."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.broadcast", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=REPOSITORY,
-        env={**os.environ, **VARIABLES, **environment},
+        env={**os.environ, **VARIABLES, **(environment or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -152,149 +246,6 @@ def process(*arguments: str, **environment: str) -> Iterator[Process]:
     finally:
         running.kill()
         running.communicate()
-
-
-def work(name: str, endpoint: str) -> None:
-    """Run a sender, which sends one round per line of its input."""
-    send = {"core": core_sender, "boto3": boto3_sender}[name](endpoint)
-    ids = [f"L0SM9cOFvHcCI{number:02x}=" for number in range(CONNECTIONS)]
-    for _ in sys.stdin:
-        spent, began = _cpu_s(), time.perf_counter()
-        send(ids)
-        seconds, spent = time.perf_counter() - began, _cpu_s() - spent
-        figures = {
-            "messages a second": CONNECTIONS / seconds,
-            "all of them, ms": seconds * 1000,
-            "CPU a message, us": spent / CONNECTIONS * 1e6,
-        }
-        print(json.dumps(figures), flush=True)
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def core_sender(endpoint: str) -> Any:
-    """Return a function that sends with the broadcaster's client."""
-    from ullgetthejob.realtime import sockets
-
-    def send(ids: list[str]) -> None:
-        async def post_all() -> None:
-            client = sockets.client_for(endpoint)
-            posts = (client.post(connection_id, MESSAGE) for connection_id in ids)
-            await asyncio.gather(*posts)
-
-        sockets.run(post_all())
-
-    return send
-
-
-def boto3_sender(endpoint: str) -> Any:
-    """Return a function that sends with the SDK in a pool of threads."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    import boto3
-    from botocore.config import Config
-
-    client = boto3.client(
-        "apigatewaymanagementapi",
-        endpoint_url=endpoint,
-        config=Config(max_pool_connections=THREADS),
-    )
-    pool = ThreadPoolExecutor(THREADS)
-
-    def post(connection_id: str) -> None:
-        client.post_to_connection(ConnectionId=connection_id, Data=MESSAGE)
-
-    def send(ids: list[str]) -> None:
-        list(pool.map(post, ids))
-
-    return send
-
-
-# ── the server ───────────────────────────────────────────────────────────────────────────────────
-
-
-async def serve(folder: Path) -> None:
-    """Respond to every request after the latency; report the number of requests since the last
-    report for each line of input."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    server = await asyncio.get_running_loop().create_server(
-        _Connection, "localhost", 0, ssl=context, backlog=1024
-    )
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
-        received, _Connection.received = _Connection.received, 0
-        print(json.dumps({"received": received}), flush=True)
-
-
-class _Connection(asyncio.Protocol):
-    """HTTP/1.1 for posts of a known length only, so that it costs less than any sender."""
-
-    received = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        if b"100-continue" in head.lower() and not rest:
-            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if len(rest) >= length:
-            assert rest == MESSAGE, "an unexpected message"
-            self._buffer = b""
-            asyncio.get_running_loop().call_later(LATENCY_S, self._respond)
-
-    def _respond(self) -> None:
-        _Connection.received += 1
-        self._write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-    def _write(self, data: bytes) -> None:
-        assert isinstance(self._transport, asyncio.Transport)
-        self._transport.write(data)
-
-
-def certify(folder: Path) -> None:
-    """Write a self-signed certificate of localhost, and its key."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    names: list[x509.GeneralName] = [
-        x509.DNSName("localhost"),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-    ]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from benchmarks import services
+from benchmarks import results, services
+from benchmarks.results import Goal, compare
 from local.template.cloudformation import REGION
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ VACANCIES = 2_000
 CALLS = 20
 LATENCY_S = 0.05
 CALLS_PER_SECOND = 3
-TARGET = 1.15
+GOAL = Goal("<=", 1.03)
 EMPLOYER = {"id": "7654321", "name": "Большой работодатель"}
 ROUNDS = 5
 LAMBDA = {
@@ -49,7 +49,9 @@ def main() -> None:
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    rounds = parser.parse_args().rounds
+    results.add_option(parser)
+    options = parser.parse_args()
+    rounds = options.rounds
     took: dict[str, list[float]] = {"the pacer alone": [], "all new": [], "all known": []}
     with tempfile.TemporaryDirectory(prefix="bench-fetch-") as folder_name:
         folder = Path(folder_name)
@@ -63,13 +65,12 @@ def main() -> None:
                 took["the pacer alone"].append(_timed(_wait_for_slots))
                 took["all new"].append(_timed(lambda: _run(TRUNCATE_RESULTS, new=VACANCIES)))
                 took["all known"].append(_timed(lambda: _run(UPDATE_QUERIES_INCOMPLETE, new=0)))
-    floor = statistics.median(took["the pacer alone"])
-    print(f"{VACANCIES} vacancies in {CALLS} calls of {LATENCY_S * 1000:.0f} ms, {rounds} rounds:")
-    print(f"{'':18}{'median s':>10}{'ratio':>8}")
-    for name, values in took.items():
-        median = statistics.median(values)
-        print(f"{name:18}{median:10.2f}{median / floor:8.3f}")
-    print(f"A run is to take no more than {TARGET} of what the pacer alone does.")
+    pace = took.pop("the pacer alone")
+    rows = [
+        compare(f"fetch of {VACANCIES}, {name}, s; the pace", values, pace, GOAL)
+        for name, values in took.items()
+    ]
+    results.finish(rows, options)
 
 
 def _publish(sandbox: str) -> None:

@@ -31,6 +31,7 @@ settings (the environment, else .env, else the default in brackets):
   SANDBOX_AUTO_LOGIN   the person of the sandbox who consents without a form (none)
   DEMO_PERSON          the person whom the demo user is connected to (anna), or off
   THROTTLES            on or off: whether the template's throttles apply (on)
+  CONCURRENCY          processes of each function, instead of what the template reserves
   LOGS                 which log lines of functions the terminal shows: problems or all (problems)
 and every variable that template.yaml declares for a function.
 """

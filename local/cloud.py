@@ -109,6 +109,8 @@ async def serving(settings: Settings) -> AsyncIterator[Cloud]:
     Raises :class:`SettingsError`, such as :class:`InUse`, and the errors of :meth:`Services.start`.
     """
     template = load() if settings.throttled else load().without_throttles()
+    if settings.concurrency is not None:
+        template = template.with_concurrency(settings.concurrency)
     with _exclusive(settings.data_dir) as publish_origin, contextlib.ExitStack() as sockets:
         listeners = [sockets.enter_context(listener) for listener in _listen(settings.port)]
         say(f"Starting on {settings.data_dir}")

@@ -83,6 +83,15 @@ class Settings:
                 raise SettingsError(f"THROTTLES must be on or off, not {unknown!r}")
 
     @property
+    def concurrency(self) -> int | None:
+        """Return the concurrency that every function reserves, ``None`` for the template's. Raises
+        :class:`SettingsError`."""
+        given = self.given.get("CONCURRENCY")
+        if given is not None and not (given.isdecimal() and 1 <= int(given) <= 1000):
+            raise SettingsError(f"CONCURRENCY must be a number from 1 to 1000, not {given!r}")
+        return None if given is None else int(given)
+
+    @property
     def era(self) -> str:
         """Return the era of the sandbox. Raises :class:`SettingsError`."""
         era = self.given.get("ERA")

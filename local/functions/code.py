@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from local.template.resources import Function, Template
 
-_SCAN_INTERVAL_S = 0.05  # under load the folders are read twenty times a second, not per call
+# Reading the folders costs milliseconds: a call after a pause does so, and under load one a second.
+_PAUSE_S = 0.05
+_SCAN_INTERVAL_S = 1.0
 
 
 def import_paths(function: Function, template: Template, links: Path) -> list[Path]:
@@ -50,11 +52,14 @@ class Code:
         self._folders = list(folders)
         self._files = dict(self._scan())
         self._generation = 0
-        self._scanned_at = time.monotonic()
+        self._scanned_at = self._asked_at = time.monotonic()
 
     def generation(self) -> int:
-        """Return the number of observed changes; scan the files unless that was just done."""
-        if time.monotonic() - self._scanned_at >= _SCAN_INTERVAL_S:
+        """Return the number of observed changes; scan the files unless calls follow each other and
+        that was done within the last second."""
+        now = time.monotonic()
+        is_after_pause, self._asked_at = now - self._asked_at >= _PAUSE_S, now
+        if is_after_pause or now - self._scanned_at >= _SCAN_INTERVAL_S:
             files = dict(self._scan())
             if files != self._files:
                 _delete_bytecode(

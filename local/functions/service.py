@@ -226,7 +226,7 @@ class LambdaService:
             ],
             pool.environment,
             function.code,
-            lambda line: self._log(pool, line),
+            lambda lines: self._log(pool, *lines),
         )
         worker.generation = generation
         return worker
@@ -255,15 +255,14 @@ class LambdaService:
             parts.append(f"Max Memory Used: {peak_mb} MB")
         if init_s is not None:
             parts.append(f"Init Duration: {init_s * 1000:.2f} ms")
-        self._log(pool, f"END RequestId: {invocation.request_id}")
-        self._log(pool, "\t".join(parts))
+        self._log(pool, f"END RequestId: {invocation.request_id}", "\t".join(parts))
         if peak_mb is not None and peak_mb > memory_mb:
             self._log(
                 pool, f"{peak_mb} MB of {memory_mb}: the cloud would have killed this process"
             )
 
-    def _log(self, pool: _Pool, line: str) -> None:
-        self._logs.write(pool.function.name, line)
+    def _log(self, pool: _Pool, *lines: str) -> None:
+        self._logs.write_all(pool.function.name, lines)
 
     # ── idle processes ───────────────────────────────────────────────────────────────────────
 

@@ -25,13 +25,14 @@ import psutil
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from local.child import Lifeline
 
 PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100  # bytes, of a synchronous invocation, either way
 _ACCEPTED = {"status": "OK"}
 _NEVER_S = 10**9
+_PEAK_AGE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,15 @@ class Invocation:
 class Worker:
     """A process that serves one invocation at a time. Create it with :meth:`RuntimeApi.start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, log: Callable[[Iterable[str]], None]
+    ) -> None:
         self.process = process
         self.generation = 0  # of the code that it runs
         self.started = self.idle_since = time.monotonic()
         self.init_s: float | None = None  # of the cold start, once it is over
+        self._peak_mb: int | None = None
+        self._peak_read_at = -_PEAK_AGE_S
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._initialised: asyncio.Future[Result | None] = self._loop.create_future()
@@ -115,7 +120,13 @@ class Worker:
         await self.exited
 
     def peak_memory_mb(self) -> int | None:
-        """Return the peak memory of the process; ``None`` where the system does not report it."""
+        """Return the peak memory of the process; ``None`` where the system does not report it. It
+        is read once a second at most: under load it would cost more than an invocation's rest."""
+        if time.monotonic() - self._peak_read_at >= _PEAK_AGE_S:
+            self._peak_mb, self._peak_read_at = self._read_peak_memory_mb(), time.monotonic()
+        return self._peak_mb
+
+    def _read_peak_memory_mb(self) -> int | None:
         with contextlib.suppress(OSError, StopIteration, ValueError):
             status = Path(f"/proc/{self.process.pid}/status").read_text()
             peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
@@ -145,10 +156,10 @@ class Worker:
         rest = b""
         while chunk := await self.process.stdout.read(65536):
             *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self._log(line.decode("utf-8", "replace"))
+            if lines:
+                self._log([line.decode("utf-8", "replace") for line in lines])
         if rest:
-            self._log(rest.decode("utf-8", "replace"))
+            self._log([rest.decode("utf-8", "replace")])
 
     def owns(self, peer: tuple[str, int]) -> bool:
         """Return whether the process or a child of it has the other end of a connection."""
@@ -207,7 +218,7 @@ class RuntimeApi:
         command: Sequence[str],
         environment: Mapping[str, str],
         folder: Path,
-        log: Callable[[str], None],
+        log: Callable[[Iterable[str]], None],
     ) -> Worker:
         """Start *command* in *folder* with *environment* and a Runtime API of its own."""
         if self._runner is None:

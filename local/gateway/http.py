@@ -198,9 +198,9 @@ class Gateway:
             return Response.of_gateway(413, "Request Too Long"), ""
         complete = dataclasses.replace(received, body=complete_body)
         event = to_event(complete, match.route.key, match.parameters)
-        invocation = self._service.invoke(match.route.function, event, received.trace_id)
         try:
-            result = await asyncio.wait_for(invocation, self._limit_s)
+            async with asyncio.timeout(self._limit_s):
+                result = await self._service.invoke(match.route.function, event, received.trace_id)
         except TimeoutError:
             return Response.of_gateway(503, "Service Unavailable"), "integration timed out"
         except Throttled:

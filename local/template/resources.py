@@ -227,6 +227,14 @@ class Template:
             websocket = replace(websocket, throttle_burst=None, throttle_rate=None)
         return replace(self, api=api, websocket=websocket)
 
+    def with_concurrency(self, reserved: int) -> Template:
+        """Return a copy in which every function reserves this concurrency."""
+        functions = {
+            logical_id: replace(function, reserved_concurrency=reserved)
+            for logical_id, function in self.functions.items()
+        }
+        return replace(self, functions=functions)
+
     @property
     def routes(self) -> tuple[Route, ...]:
         """Return every route, in the template's order."""

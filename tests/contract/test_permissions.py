@@ -129,7 +129,7 @@ TABLES = {"ullgetthejob.hh.pacer": "PACER_TABLE"}
 KEYS = {"Encrypt": ["TOKEN_KEY_ID"], "Decrypt": ["TOKEN_KEY_ID", "TOKEN_KEY_ID_PREVIOUS"]}
 SETTINGS = "ullgetthejob.platform.settings"
 # Set by Lambda, or read by the libraries and the common code of all functions.
-COMMON = ("AWS_", "POWERTOOLS_", "SSL_CERT_FILE", "_X_AMZN_TRACE_ID")
+COMMON = ("AWS_", "POWERTOOLS_", "PYDANTIC_", "SSL_CERT_FILE", "_X_AMZN_TRACE_ID")
 # The levels of authentication that read a setting: all routes share the code.
 LEVELS = {
     "ADMIN_SECRET": {"ADMIN"},

@@ -257,9 +257,9 @@ def test_longest_event_fits_into_a_frame(room, anna):
     lengths = []
     post = sockets.Sockets.post
 
-    async def posted(self, connection_id, message):
+    def posted(self, connection_id, message):
         lengths.append(len(message))
-        await post(self, connection_id, message)
+        post(self, connection_id, message)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sockets.Sockets, "post", posted)

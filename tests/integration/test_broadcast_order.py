@@ -204,7 +204,7 @@ class Posts:
     outcomes: list[str] = field(default_factory=list)
     messages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    async def post(self, connection_id, message):
+    def post(self, connection_id, message):
         outcome = self.outcomes.pop() if self.outcomes else "sent"
         if outcome in ("sent", "lost"):
             self.messages.setdefault(connection_id, []).append(json.loads(message))
@@ -213,7 +213,7 @@ class Posts:
         if outcome in ("refused", "lost"):
             raise sockets.PostRefused(0)
 
-    async def close(self, connection_id):
+    def close(self, connection_id):
         raise AssertionError("no connection is to be closed")
 
 

@@ -232,6 +232,8 @@ def test_template_throttles_apply_unless_lifted():
     lifted = template.without_throttles()
     assert (lifted.api.throttle_rate, lifted.api.route_throttles) == (None, {})
     assert lifted.websocket.throttle_rate is None
+    raised = template.with_concurrency(50).functions
+    assert {function.reserved_concurrency for function in raised.values()} == {50}
 
 
 def test_compressed_body_arrives_compressed(gateway):

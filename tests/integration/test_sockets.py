@@ -1,7 +1,8 @@
 """The client of ``@connections``: requests, errors by status, and broken TCP connections."""
 
-import asyncio
-import contextlib
+import socketserver
+import threading
+from functools import partial
 from urllib.parse import unquote
 
 import boto3
@@ -23,17 +24,11 @@ def environment(monkeypatch):
 
 
 def post(management, id=ID, message=b"{}"):
-    async def posted():
-        await sockets.client_for(management.endpoint).post(id, message)
-
-    return sockets.run(posted())
+    sockets.client_for(management.endpoint).post(id, message)
 
 
 def close(management, id=ID):
-    async def closed():
-        await sockets.client_for(management.endpoint).close(id)
-
-    return sockets.run(closed())
+    sockets.client_for(management.endpoint).close(id)
 
 
 def test_requests_equal_those_of_boto3(environment, management):
@@ -92,63 +87,69 @@ def test_missing_response_raises_slow_consumer(environment, management, monkeypa
 
 
 def test_unreachable_endpoint_raises_refused(environment, management):
-    async def nowhere():
-        await sockets.client_for("http://127.0.0.1:1/ws").post(ID, b"{}")
-
     with pytest.raises(sockets.PostRefused) as raised:
-        sockets.run(nowhere())
+        sockets.client_for("http://127.0.0.1:1/ws").post(ID, b"{}")
     assert raised.value.status == 0
 
 
-def test_broken_tcp_connection_is_replaced(environment):
-    """API Gateway has closed it while the environment was frozen."""
-    seen = []
+class Ends(socketserver.StreamRequestHandler):
+    """Answers a request, then reads another and closes the connection."""
 
-    async def serve(reader, writer):
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(2)
-            seen.append(writer.get_extra_info("peername"))
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            if len(seen) == 2:  # the second request is read, and never answered
-                writer.transport.abort()
-            await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(2)
-            writer.transport.abort()
+    def handle(self):
+        self._read_request()
+        self.server.answered.append(self.client_address)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        self._read_request()
 
-    async def started():
-        return await asyncio.start_server(serve, "127.0.0.1", 0)
+    def _read_request(self):
+        while self.rfile.readline().strip():
+            pass
+        self.rfile.read(2)
 
-    server = sockets.run(started())
-    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
 
-    async def posted():
-        await sockets.client_for(endpoint).post(ID, b"{}")
+@pytest.fixture
+def ends():
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Ends) as server:
+        server.answered = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+        sockets.close_all()
 
-    sockets.run(posted())
-    sockets.run(posted())  # on the kept connection, which ends without an answer
-    assert len(seen) >= 2
 
-    async def stopped():
-        server.close()
-        await server.wait_closed()
+def test_broken_tcp_connections_are_replaced(environment, ends):
+    """API Gateway has closed them while the environment was frozen."""
+    client = sockets.client_for(f"http://127.0.0.1:{ends.server_address[1]}/ws")
+    together = threading.Barrier(sockets.ATTEMPTS)
 
-    sockets.run(stopped())
+    def post_at_once():
+        together.wait()
+        client.post(ID, b"{}")
+
+    for _ in range(2):  # then on the kept connections, which end without an answer
+        for posted in [sockets.submit(post_at_once) for _ in range(sockets.ATTEMPTS)]:
+            posted.result()
+    assert len(set(ends.answered)) == 2 * sockets.ATTEMPTS
 
 
 def test_client_and_its_connections_outlive_an_invocation(environment, management):
-    async def post_many():
+    def post_many():
         client = sockets.client_for(management.endpoint)
-        await asyncio.gather(*(client.post(f"c-{number}=", b"{}") for number in range(300)))
+        calls = [partial(client.post, f"c-{number}=", b"{}") for number in range(300)]
+        for posted in [sockets.submit(call) for call in calls]:
+            posted.result()
         return client
 
-    assert sockets.run(post_many()) is sockets.run(post_many())
+    assert post_many() is post_many()
     assert all(len(management.messages[f"c-{number}="]) == 2 for number in range(300))
 
 
-def test_tls_endpoint_is_verified(environment, monkeypatch):
-    async def create():
-        return sockets.client_for("https://localhost:1/ws")
+def test_gone_connections_are_found_at_once(environment, management):
+    management.answers["b="] = lambda: 410
+    management.answers["c="] = lambda: 500
+    assert sockets.client_for(management.endpoint).find_gone(["a=", "b=", "c="]) == ["b="]
 
-    client = sockets.run(create())
-    assert client._session.connector._ssl is sockets.tls.context()
+
+def test_tls_endpoint_is_verified(environment):
+    connection = sockets.client_for("https://localhost:1/ws")._acquire_connection()
+    assert connection._context is sockets.tls.context()

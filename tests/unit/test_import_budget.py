@@ -15,6 +15,7 @@ HEAVY = {
     "alembic",
     "sqlalchemy",
     "moto",
+    "aiohttp",
     "local",
     "pymorphy3",
     "jinja2",
@@ -40,10 +41,10 @@ FORBIDDEN = {
     "applier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "sweeper": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "public_feed": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
-    "realtime": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "aiohttp"},
-    "websocket": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "aiohttp"},
-    "frames": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "aiohttp"},
-    "broadcaster": HEAVY | {"aws_xray_sdk", "httpx", "jwt"},  # each event posts
+    "realtime": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "websocket": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "frames": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "broadcaster": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }
 

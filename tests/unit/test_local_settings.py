@@ -197,3 +197,15 @@ def test_throttles_apply_unless_lifted(tmp_path, given, throttled):
 def test_throttle_setting_is_on_or_off(tmp_path):
     with pytest.raises(SettingsError, match="THROTTLES"):
         _ = read({"DATA_DIR": str(tmp_path), "THROTTLES": "no"}, tmp_path / "none").throttled
+
+
+@pytest.mark.parametrize(("given", "concurrency"), [("16", 16), ("", None)])
+def test_concurrency_is_the_templates_unless_given(tmp_path, given, concurrency):
+    found = read({"DATA_DIR": str(tmp_path), "CONCURRENCY": given}, tmp_path / "none")
+    assert found.concurrency == concurrency
+
+
+@pytest.mark.parametrize("given", ["0", "many", "-1", "1001", "2.5"])
+def test_concurrency_is_a_positive_number(tmp_path, given):
+    with pytest.raises(SettingsError, match="CONCURRENCY"):
+        _ = read({"DATA_DIR": str(tmp_path), "CONCURRENCY": given}, tmp_path / "none").concurrency

@@ -11,17 +11,18 @@ A connection that is gone is deleted, as is one whose session has ended; a slow 
 is. ``accounts.broadcast_seq`` is the seq that all open connections have reached; while it is behind
 the log, the sweeper sends another wake-up.
 
-Postgres and DynamoDB are called in threads, so that they delay no post.
+Accounts are read, and connections served, in the threads of :mod:`.sockets`, which share the
+connection to Postgres.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import json
 import secrets
+import threading
 import time
 from collections import Counter
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -33,7 +34,8 @@ from ullgetthejob.platform.telemetry import count, logger, measure, trace
 from ullgetthejob.realtime import connections, event_log, sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
+    from concurrent.futures import Future
     from uuid import UUID
 
     import psycopg
@@ -72,10 +74,10 @@ UPDATE_ACCOUNT_BROADCAST_SEQ = """
 class Poster(Protocol):
     """A client of ``@connections``: :class:`sockets.Sockets`."""
 
-    async def post(self, connection_id: str, message: bytes) -> None:
+    def post(self, connection_id: str, message: bytes) -> None:
         """Post a message. Raises :class:`sockets.PostFailed`."""
 
-    async def close(self, connection_id: str) -> None:
+    def close(self, connection_id: str) -> None:
         """Close the connection."""
 
 
@@ -92,13 +94,9 @@ def run(
 
     *poster*, *real_ms* and *budget_s* are seams for tests.
     """
-
-    async def serve() -> set[UUID]:
-        client = poster or sockets.client_for(settings.WEBSOCKET_API_ENDPOINT())
-        broadcast = _Broadcast(connection, client, clock, real_ms, time.monotonic() + budget_s)
-        return await broadcast.serve(account_ids)
-
-    return sockets.run(serve())
+    client = poster or sockets.client_for(settings.WEBSOCKET_API_ENDPOINT())
+    broadcast = _Broadcast(connection, client, clock, real_ms, time.monotonic() + budget_s)
+    return broadcast.serve(account_ids)
 
 
 # ── events and the log ───────────────────────────────────────────────────────────────────────────
@@ -137,26 +135,26 @@ class _LogReader:
     def __init__(self, account_id: UUID, broadcast: _Broadcast) -> None:
         self._account_id = account_id
         self._broadcast = broadcast
-        self._lock = asyncio.Lock()
+        self._lock = threading.Lock()
         self._above, self._upto = 0, 0  # the range of seq that the chunk covers
         self._chunk: list[_Event] = []
 
-    async def read_above(self, seq: int) -> tuple[list[_Event], int, bool]:
+    def read_above(self, seq: int) -> tuple[list[_Event], int, bool]:
         """Return the next events above *seq*, the seq up to which they cover the log, and whether
         the log goes on."""
-        async with self._lock:
+        with self._lock:
             if not self._above <= seq < self._upto:
-                await self._read_chunk(seq)
+                self._read_chunk(seq)
             events = [event for event in self._chunk if event.seq > seq]
             return events, self._upto, len(self._chunk) == EVENTS_PER_READ
 
-    async def end(self) -> int:
+    def end(self) -> int:
         """Read the seq of the last event now."""
-        row = await self._broadcast.fetch_one(SELECT_LAST_EVENT_SEQ, account_id=self._account_id)
+        row = self._broadcast.fetch_one(SELECT_LAST_EVENT_SEQ, account_id=self._account_id)
         return int(row["last_event_seq"]) if row else 0
 
-    async def _read_chunk(self, seq: int) -> None:
-        rows = await self._broadcast.fetch_all(
+    def _read_chunk(self, seq: int) -> None:
+        rows = self._broadcast.fetch_all(
             SELECT_EVENTS, account_id=self._account_id, above=seq, most=EVENTS_PER_READ
         )
         last = rows[0].pop("last_event_seq") if rows else seq
@@ -182,97 +180,124 @@ class _Broadcast:
     sender: str = field(default_factory=lambda: secrets.token_hex(8))
     counters: Counter[str] = field(default_factory=Counter)
     measured_accounts: set[UUID] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of the two above
 
-    async def serve(self, account_ids: Iterable[UUID]) -> set[UUID]:
+    def serve(self, account_ids: Collection[UUID]) -> set[UUID]:
         """Serve the accounts and return those that failed."""
         accounts = [_AccountSockets(account_id, self) for account_id in account_ids]
-        outcomes = await asyncio.gather(
-            *(account.serve() for account in accounts), return_exceptions=True
-        )
+        reading = {sockets.submit(account.read): account for account in accounts}
+        serving: dict[Future[int | None], _AccountSockets] = {}
+        for read in as_completed(reading):
+            for call in reading[read].begin(read):
+                serving[sockets.submit(call)] = reading[read]
+        for served in as_completed(serving):
+            serving[served].note(served)
         for metric, times in self.counters.items():
             count(metric, times)
-        failed = set()
-        for account, outcome in zip(accounts, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                logger.error("an account was not served", **trace(outcome))
-                failed.add(account.id)
-            elif outcome:
+        for account in accounts:
+            if account.error is not None:
+                logger.error("an account was not served", **trace(account.error))
+            elif account.out_of_time:
                 event_log.notify(account.id)
-        return failed
+        return {account.id for account in accounts if account.error is not None}
 
     @property
     def is_late(self) -> bool:
         return time.monotonic() > self.deadline
 
-    async def in_thread(self, call: Callable[[], Result]) -> Result:
-        """Run *call* in a thread and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(
-            None, contextvars.copy_context().run, call
-        )
+    def is_first_of(self, account_id: UUID) -> bool:
+        """Return whether this is the account's first event that was posted."""
+        with self.lock:
+            is_first = account_id not in self.measured_accounts
+            self.measured_accounts.add(account_id)
+        return is_first
 
-    async def fetch_all(self, sql: str, **values: Any) -> list[dict[str, Any]]:
+    def fetch_all(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         """Return the rows of *sql*."""
-        return await self.in_thread(lambda: self.connection.execute(sql, values).fetchall())
+        return self.connection.execute(sql, values).fetchall()
 
-    async def fetch_one(self, sql: str, **values: Any) -> dict[str, Any] | None:
+    def fetch_one(self, sql: str, **values: Any) -> dict[str, Any] | None:
         """Return the first row of *sql*, or ``None``."""
-        return next(iter(await self.fetch_all(sql, **values)), None)
+        return next(iter(self.fetch_all(sql, **values)), None)
 
 
 class _AccountSockets:
-    """An account and its connections. *out_of_time*: the deadline passed with events left."""
+    """An account and its connections. *out_of_time*: the deadline passed with events left.
+    *error*: the first error of the account or of one of its connections."""
 
     def __init__(self, account_id: UUID, broadcast: _Broadcast) -> None:
         self.id = account_id
         self.broadcast = broadcast
         self.log = _LogReader(account_id, broadcast)
         self.out_of_time = self.failed = False
+        self.error: BaseException | None = None
         self._users: dict[str, str | None] = {}
-        self._last_seq = 0
+        self._last_seq = self._seen_seq = self._reached_seq = 0
+        self._unserved = 0
 
-    async def serve(self) -> bool:
-        """Serve all connections and return whether events are left for which time was short.
-
-        Raises the first error of a connection, after all connections were served.
-        """
-        row = await self.broadcast.fetch_one(SELECT_ACCOUNT, account_id=self.id) or {
+    def read(self) -> list[connections.Connection]:
+        """Read the account; return its connections."""
+        row = self.broadcast.fetch_one(SELECT_ACCOUNT, account_id=self.id) or {
             "last_event_seq": 0,
             "broadcast_seq": 0,
             "users": {},
         }
         self._users, self._last_seq = row["users"], row["last_event_seq"]
-        of_account = await self.broadcast.in_thread(partial(connections.list_of_account, self.id))
-        outcomes = await asyncio.gather(
-            *map(self._serve_connection, of_account), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        reached = [seq for seq in outcomes if isinstance(seq, int)]
-        values = {"account_id": self.id, "seen": row["broadcast_seq"]}
-        values["seq"] = min([self._last_seq, *reached])
-        if values["seq"] > values["seen"]:
-            await self.broadcast.in_thread(
-                lambda: self.broadcast.connection.execute(UPDATE_ACCOUNT_BROADCAST_SEQ, values)
-            )
-        if self.failed:
-            raise sockets.PostRefused(0)
-        return self.out_of_time
+        self._seen_seq, self._reached_seq = row["broadcast_seq"], self._last_seq
+        return connections.list_of_account(self.id)
 
-    async def _serve_connection(self, connection: connections.Connection) -> int | None:
+    def begin(self, read: Future[list[connections.Connection]]) -> list[Callable[[], int | None]]:
+        """Return a call for each of the connections that were *read*, which serves it."""
+        self.error = read.exception()
+        if self.error is not None:
+            return []
+        of_account = read.result()
+        self._unserved = len(of_account)
+        if not of_account:
+            self._finish()
+        return [partial(self._serve_connection, connection) for connection in of_account]
+
+    def note(self, served: Future[int | None]) -> None:
+        """Note how far a connection is; after the last one, store how far the account is."""
+        self._unserved -= 1
+        error = served.exception()
+        if error is not None:
+            self.error = self.error or error
+        else:
+            seq = served.result()
+            self._reached_seq = self._reached_seq if seq is None else min(self._reached_seq, seq)
+        if not self._unserved and self.error is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        try:
+            if self._reached_seq > self._seen_seq:
+                self.broadcast.connection.execute(
+                    UPDATE_ACCOUNT_BROADCAST_SEQ,
+                    {"account_id": self.id, "seen": self._seen_seq, "seq": self._reached_seq},
+                )
+        except Exception as error:
+            self.error = error
+        if self.failed and self.error is None:
+            self.error = sockets.PostRefused(0)
+
+    def _serve_connection(self, connection: connections.Connection) -> int | None:
         """Return the seq up to which the connection has all events; ``None`` if it does not count,
         because it is closed or not open yet."""
         if self._has_session_ended(connection):
-            await self._close(connection, "SocketsRevoked")
+            self._close(connection, "SocketsRevoked")
             return None
         if connection.is_stale(self.broadcast.real_ms()):
-            await self._close(connection, "SocketsStale")
+            self._close(connection, "SocketsStale")
             return None
         if connection.state == "connecting":
             return None
         if connection.begin_at is None and connection.sent_seq >= self._last_seq:
             return connection.sent_seq
-        return await _Delivery(connection, self).run()
+        if self.broadcast.is_late:
+            self.out_of_time = True
+            return connection.delivered_seq
+        return _Delivery(connection, self).run()
 
     def _has_session_ended(self, connection: connections.Connection) -> bool:
         """Return whether the session that opened the connection has ended, or its user belongs to
@@ -282,16 +307,15 @@ class _AccountSockets:
         valid_from = self._users[str(connection.user_id)]
         return valid_from is not None and connection.proven_at < datetime.fromisoformat(valid_from)
 
-    async def _close(self, connection: connections.Connection, metric: str) -> None:
-        await self.broadcast.poster.close(connection.id)
-        await self.delete(connection, metric)
+    def _close(self, connection: connections.Connection, metric: str) -> None:
+        self.broadcast.poster.close(connection.id)
+        self.delete(connection, metric)
 
-    async def delete(self, connection: connections.Connection, metric: str) -> None:
+    def delete(self, connection: connections.Connection, metric: str) -> None:
         """Delete a connection that has ended, and count it in *metric*."""
-        await self.broadcast.in_thread(
-            partial(connections.delete, connection.id, connection.account_id)
-        )
-        self.broadcast.counters[metric] += 1
+        connections.delete(connection.id, connection.account_id)
+        with self.broadcast.lock:
+            self.broadcast.counters[metric] += 1
 
 
 class _LeaseLost(Exception):
@@ -308,106 +332,109 @@ class _Delivery:
         self._sent_seq, self._told_seq = connection.sent_seq, connection.told_seq
         self._saved_at_ms = 0
 
-    async def run(self) -> int | None:
+    def run(self) -> int | None:
         """Deliver; return as :meth:`_AccountSockets._serve_connection` does."""
-        while await self._acquire_lease():
+        while self._acquire_lease():
             try:
-                await self._deliver()
+                self._deliver()
             except _LeaseLost:
                 break
             except sockets.PostFailed as error:
-                return await self._on_post_error(error)
-            if self._account.out_of_time or await self._account.log.end() <= self._sent_seq:
+                return self._on_post_error(error)
+            if self._account.out_of_time or self._account.log.end() <= self._sent_seq:
                 return self._sent_seq
         return self._connection.delivered_seq  # a lower bound: another broadcaster holds the lease
 
-    async def _acquire_lease(self) -> bool:
+    def _acquire_lease(self) -> bool:
         now_ms = self._broadcast.real_ms()
-        leased = await self._call(connections.acquire_lease, now_ms=now_ms)
+        leased = self._call(connections.acquire_lease, now_ms=now_ms)
         if leased is None:
             return False
         self._refresh(leased, now_ms)
         return True
 
-    async def _deliver(self) -> None:
+    def _deliver(self) -> None:
         """Deliver all events up to the end of the log, then release the lease."""
         while True:
             if self._connection.begin_at is not None:
-                await self._start_replay(self._connection.begin_at)
+                self._start_replay(self._connection.begin_at)
                 continue
-            events, upto, has_more = await self._account.log.read_above(self._sent_seq)
+            events, upto, has_more = self._account.log.read_above(self._sent_seq)
             for event in events:
                 if self._broadcast.is_late:
                     self._account.out_of_time = True
                     break
-                await self._deliver_event(event)
-                await self._save_progress(PROGRESS_INTERVAL_MS)
+                self._deliver_event(event)
+                self._save_progress(PROGRESS_INTERVAL_MS)
                 if self._connection.begin_at is not None:
                     break
             else:
-                await self._skip_deleted(upto)
+                self._skip_deleted(upto)
                 if has_more:
-                    await self._save_progress(0)
+                    self._save_progress(0)
                     continue
-            restarted = await self._call(connections.release, self._sent_seq, self._told_seq)
+            restarted = self._call(connections.release, self._sent_seq, self._told_seq)
             if restarted is None:
                 return
             self._refresh(restarted, self._broadcast.real_ms())
 
-    async def _start_replay(self, cursor: int) -> None:
-        end = await self._account.log.end()
+    def _start_replay(self, cursor: int) -> None:
+        end = self._account.log.end()
         notice = _notice("ready", seq=end, cursor=cursor)
-        await self._broadcast.poster.post(self._connection.id, notice)
+        self._broadcast.poster.post(self._connection.id, notice)
         now_ms = self._broadcast.real_ms()
-        self._refresh(await self._call(connections.mark_started, cursor, now_ms=now_ms), now_ms)
+        self._refresh(self._call(connections.mark_started, cursor, now_ms=now_ms), now_ms)
 
-    async def _deliver_event(self, event: _Event) -> None:
+    def _deliver_event(self, event: _Event) -> None:
         """Post one event, if the connection has its topic."""
-        await self._skip_deleted(event.seq - 1)
+        self._skip_deleted(event.seq - 1)
         topics = self._connection.topics
         if topics is None or event.topic in topics:
             message = event.message(self._told_seq)
             try:
                 with tracing.span("frame", event.type, event.trace_id) as span:
                     span.note(seq=event.seq, account_id=str(self._account.id))
-                    await self._broadcast.poster.post(self._connection.id, message)
+                    self._broadcast.poster.post(self._connection.id, message)
             except sockets.MessageTooLong:  # not expected: append() checks the length
                 logger.error("an event does not fit into a frame", type=event.type)
-                self._broadcast.counters["EventsTooLong"] += 1
+                with self._broadcast.lock:
+                    self._broadcast.counters["EventsTooLong"] += 1
             else:
                 self._told_seq = event.seq
                 self._count_post(event)
         self._sent_seq = event.seq
 
-    async def _skip_deleted(self, upto: int) -> None:
+    def _skip_deleted(self, upto: int) -> None:
         """Notify the client of events that the log no longer holds; it reads them over HTTP."""
         if upto > self._sent_seq:
             notice = _notice("replay.truncated", oldest=upto + 1)
-            await self._broadcast.poster.post(self._connection.id, notice)
+            self._broadcast.poster.post(self._connection.id, notice)
             self._sent_seq = self._told_seq = upto
 
-    async def _save_progress(self, interval_ms: int) -> None:
+    def _save_progress(self, interval_ms: int) -> None:
         now_ms = self._broadcast.real_ms()
         if now_ms - self._saved_at_ms >= interval_ms:
-            leased = await self._call(
+            leased = self._call(
                 connections.save_progress, self._sent_seq, self._told_seq, now_ms=now_ms
             )
             self._refresh(leased, now_ms)
 
-    async def _on_post_error(self, error: sockets.PostFailed) -> int | None:
+    def _on_post_error(self, error: sockets.PostFailed) -> int | None:
         if isinstance(error, sockets.ConnectionGone):
-            await self._account.delete(self._connection, "SocketsGone")
+            self._account.delete(self._connection, "SocketsGone")
             return None
         if isinstance(error, sockets.SlowConsumer):
-            self._broadcast.counters["SocketsSlow"] += 1
+            with self._broadcast.lock:
+                self._broadcast.counters["SocketsSlow"] += 1
         else:
             status = getattr(error, "status", None)
             logger.warning("a post to a connection failed", status=status)
-            self._broadcast.counters["PostsFailed"] += 1
+            with self._broadcast.lock:
+                self._broadcast.counters["PostsFailed"] += 1
             self._account.failed = True
         has_started = self._connection.begin_at is None
         if has_started:
-            await self._call(
+            self._call(
                 connections.save_progress,
                 self._sent_seq,
                 self._told_seq,
@@ -415,13 +442,13 @@ class _Delivery:
             )
         # After a timeout the lease is kept until it expires, so that the next one does not wait.
         if not isinstance(error, sockets.PostTimeout):
-            await self._call(connections.drop_lease)
+            self._call(connections.drop_lease)
         return self._sent_seq if has_started else self._connection.delivered_seq
 
     def _count_post(self, event: _Event) -> None:
-        self._broadcast.counters["EventsPosted"] += 1
-        if self._account.id not in self._broadcast.measured_accounts:
-            self._broadcast.measured_accounts.add(self._account.id)
+        with self._broadcast.lock:
+            self._broadcast.counters["EventsPosted"] += 1
+        if self._broadcast.is_first_of(self._account.id):
             age = self._broadcast.clock() - event.at
             measure("EventAge", max(0.0, age.total_seconds() * 1000))
 
@@ -434,10 +461,5 @@ class _Delivery:
         if leased.begin_at is None:
             self._sent_seq, self._told_seq = leased.sent_seq, leased.told_seq
 
-    async def _call(
-        self, operation: Callable[..., Result], *values: Any, **keywords: Any
-    ) -> Result:
-        keywords["sender"] = self._broadcast.sender
-        return await self._broadcast.in_thread(
-            partial(operation, self._connection, *values, **keywords)
-        )
+    def _call(self, operation: Callable[..., Result], *values: Any, **keywords: Any) -> Result:
+        return operation(self._connection, *values, sender=self._broadcast.sender, **keywords)

@@ -1,34 +1,34 @@
-"""The client of API Gateway's ``@connections``: many concurrent posts over kept TCP connections.
+"""The client of API Gateway's ``@connections``: posts in threads over kept TCP connections.
 
-It uses aiohttp and its own signature: httpx's pool is quadratic in its connections, and boto3 needs
-a thread and three times the CPU for each post (``make bench-broadcast``). aiohttp is imported with
-this module, which only the functions that post import.
+It uses http.client and its own signature, as :mod:`ullgetthejob.platform.aws` does: boto3 needs
+four times the CPU for each post, and an event loop with aiohttp a fifth more than this does
+(``make bench-broadcast``).
 
-An environment has one event loop, so TCP connections outlive an invocation. A broken one is
+TCP connections outlive an invocation. One that was closed while the environment was frozen is
 replaced, and a post whose response was lost is sent again: clients drop a ``seq`` that they have.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
+import http.client
 import random
-from typing import TYPE_CHECKING, Any, TypeVar
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
-
-import aiohttp
-import yarl
 
 from ullgetthejob.platform import aws, settings, tls
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Iterable
 
 Result = TypeVar("Result")
 
-MAX_CONCURRENT_POSTS = 128  # TCP connections: a TLS handshake costs more than sharing one does
+MAX_CONCURRENT_POSTS = 64  # threads, each with a TCP connection
 CONNECT_TIMEOUT_S = 2
-REPLY_TIMEOUT_S = 6  # all attempts, and waiting for a free TCP connection
+REPLY_TIMEOUT_S = 6  # all attempts
 ATTEMPTS = 4
 BACKOFF_S = 0.05
 BUSY = 429
@@ -65,76 +65,66 @@ class PostRefused(PostFailed):
 
 
 class Sockets:
-    """The connections of the API at *endpoint*, such as ``https://….amazonaws.com/ws``. An instance
-    belongs to one event loop."""
+    """The connections of the API at *endpoint*, such as ``https://….amazonaws.com/ws``. Threads
+    share an instance."""
 
     def __init__(self, endpoint: str) -> None:
         address = urlsplit(endpoint)
-        self._origin = f"{address.scheme}://{address.netloc}"
         self._host = address.netloc
+        self._is_encrypted = address.scheme == "https"
         self._path = address.path.rstrip("/")
         self._region = settings.AWS_REGION()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=MAX_CONCURRENT_POSTS,
-                keepalive_timeout=60,
-                ssl=tls.context() if address.scheme == "https" else True,
-            ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            auto_decompress=False,
-        )
+        self._idle: list[http.client.HTTPConnection] = []  # append and pop are atomic
 
-    async def post(self, connection_id: str, message: bytes) -> None:
+    def post(self, connection_id: str, message: bytes) -> None:
         """Post a message. Raises :class:`ConnectionGone`, :class:`SlowConsumer`,
         :class:`MessageTooLong` or :class:`PostRefused`."""
-        status = await self._request_with_retries("POST", connection_id, message)
+        status = self._request_with_retries("POST", connection_id, message)
         if status >= 300 or not status:
             raise error_for_status(status)
 
-    async def close(self, connection_id: str) -> None:
+    def close(self, connection_id: str) -> None:
         """Close the connection, unless it has ended already. Raises :class:`PostFailed`."""
-        status = await self._request_with_retries("DELETE", connection_id, b"")
+        status = self._request_with_retries("DELETE", connection_id, b"")
         if (status >= 300 and status not in (GONE, 404)) or not status:
             raise error_for_status(status)
 
-    async def is_gone(self, connection_id: str) -> bool:
+    def is_gone(self, connection_id: str) -> bool:
         """Return whether API Gateway reports the connection as gone; ``False`` if it fails."""
         try:
-            return await self._request_with_retries("GET", connection_id, b"") == GONE
+            return self._request_with_retries("GET", connection_id, b"") == GONE
         except PostFailed:
             return False
 
-    async def find_gone(self, connection_ids: Iterable[str]) -> list[str]:
-        """Return the ids of the connections that are gone."""
-        ids = list(connection_ids)
-        gone = await asyncio.gather(*map(self.is_gone, ids))
-        return [connection_id for connection_id, is_gone in zip(ids, gone, strict=True) if is_gone]
+    def find_gone(self, connection_ids: Iterable[str]) -> list[str]:
+        """Return the ids of the connections that are gone. Not to be called in a thread of
+        :func:`submit`, for which it waits."""
+        asked = [(name, submit(partial(self.is_gone, name))) for name in connection_ids]
+        return [connection_id for connection_id, is_gone in asked if is_gone.result()]
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Close the TCP connections."""
-        await self._session.close()
+        while self._idle:
+            self._idle.pop().close()
 
-    async def _request_with_retries(self, method: str, connection_id: str, body: bytes) -> int:
+    def _request_with_retries(self, method: str, connection_id: str, body: bytes) -> int:
         """Return the status of the first response that is final, or of the last attempt; 0 if that
         had none. Raises :class:`PostTimeout`."""
-        status = 0
-        try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
-                for attempt in range(ATTEMPTS):
-                    if attempt:
-                        pause_s = BACKOFF_S * 2**attempt * random.random()  # noqa: S311 - jitter
-                        await asyncio.sleep(pause_s)
-                    status = await self._request(method, connection_id, body)
-                    if status not in (0, BUSY) and status < 500:
-                        break
-        except TimeoutError:
-            raise PostTimeout from None
+        status, deadline = 0, time.monotonic() + REPLY_TIMEOUT_S
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                pause_s = BACKOFF_S * 2**attempt * random.random()  # noqa: S311 - jitter
+                time.sleep(max(0.0, min(pause_s, deadline - time.monotonic())))
+            if time.monotonic() >= deadline:
+                raise PostTimeout
+            status = self._request(method, connection_id, body, deadline)
+            if status not in (0, BUSY) and status < 500:
+                break
         return status
 
-    async def _request(self, method: str, connection_id: str, body: bytes) -> int:
-        """Return the status of the response, or 0 when there is none."""
+    def _request(self, method: str, connection_id: str, body: bytes, deadline: float) -> int:
+        """Return the status of the response, or 0 when there is none. Raises
+        :class:`PostTimeout`."""
         name = quote(connection_id, safe="")
         headers = aws.signed(
             {"host": self._host},
@@ -144,14 +134,53 @@ class Sockets:
             method=method,
             path=f"{self._path}/%2540connections/{name.replace('%', '%25')}",
         )
-        url = yarl.URL(f"{self._origin}{self._path}/%40connections/{name}", encoded=True)
+        request = (method, f"{self._path}/%40connections/{name}", body, headers)
+        while True:
+            connection = self._acquire_connection()
+            is_reused = connection.sock is not None
+            try:
+                if not is_reused:
+                    connection.connect()
+            except OSError:
+                return 0
+            try:
+                status = _exchange(connection, request, deadline)
+            except TimeoutError:
+                connection.close()
+                raise PostTimeout from None
+            except (http.client.HTTPException, OSError):
+                connection.close()
+                if not is_reused:
+                    return 0
+            else:
+                self._idle.append(connection)
+                return status
+
+    def _acquire_connection(self) -> http.client.HTTPConnection:
+        """Return an idle connection, else one that is not open yet."""
         try:
-            async with self._session.request(method, url, data=body, headers=headers) as response:
-                if response.status != 200:  # the body of a 200 is empty
-                    await response.read()
-                return response.status
-        except (aiohttp.ClientError, OSError):
-            return 0
+            return self._idle.pop()
+        except IndexError:
+            pass
+        if self._is_encrypted:
+            context = tls.context()
+            return http.client.HTTPSConnection(
+                self._host, timeout=CONNECT_TIMEOUT_S, context=context
+            )
+        return http.client.HTTPConnection(self._host, timeout=CONNECT_TIMEOUT_S)
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    request: tuple[str, str, bytes, dict[str, str]],
+    deadline: float,
+) -> int:
+    """Send *request* on an open connection and return the status of its response."""
+    connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
+    connection.request(*request)
+    response = connection.getresponse()
+    response.read()
+    return response.status
 
 
 def error_for_status(status: int) -> PostFailed:
@@ -164,35 +193,30 @@ def error_for_status(status: int) -> PostFailed:
     return known[status]() if status in known else PostRefused(status)
 
 
-# ── one loop per environment ─────────────────────────────────────────────────────────────────────
+# ── what an environment keeps ────────────────────────────────────────────────────────────────────
 
-_runner: asyncio.Runner | None = None
+_threads: ThreadPoolExecutor | None = None
 _sockets: dict[str, Sockets] = {}
 
 
-def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run *work* in the environment's event loop and return its result."""
-    global _runner
-    if _runner is None:
-        _runner = asyncio.Runner()
-    # By default a runner works in the context of its first use: in the trace of that invocation.
-    return _runner.run(work, context=contextvars.copy_context())
+def submit(call: Callable[[], Result]) -> Future[Result]:
+    """Run *call* in one of the environment's threads, in the trace of the caller."""
+    global _threads
+    if _threads is None:
+        _threads = ThreadPoolExecutor(MAX_CONCURRENT_POSTS, thread_name_prefix="sockets")
+    return _threads.submit(contextvars.copy_context().run, call)
 
 
 def client_for(endpoint: str) -> Sockets:
-    """Return the environment's client for *endpoint*. To be called in its event loop."""
-    if endpoint not in _sockets:
-        _sockets[endpoint] = Sockets(endpoint)
-    return _sockets[endpoint]
+    """Return the environment's client for *endpoint*."""
+    return _sockets.get(endpoint) or _sockets.setdefault(endpoint, Sockets(endpoint))
 
 
 def close_all() -> None:
-    """Close the environment's clients and its event loop."""
-    global _runner
-    if _runner is None:
-        return
-    for client in _sockets.values():
-        _runner.run(client.stop())
-    _sockets.clear()
-    _runner.close()
-    _runner = None
+    """End the environment's threads and close its connections."""
+    global _threads
+    if _threads is not None:
+        _threads.shutdown()
+        _threads = None
+    while _sockets:
+        _sockets.popitem()[1].stop()

@@ -191,16 +191,13 @@ def _post_reply(
     """Post the reply to the client, which may be gone by now, and close after the last one."""
     if reply is None:
         return
-    from ullgetthejob.realtime import sockets  # imports aiohttp, which few $connects need
+    from ullgetthejob.realtime import sockets  # with http.client, which few $connects need
 
-    async def post() -> None:
-        client = sockets.client_for(endpoint)
-        await client.post(connection_id, json.dumps({"v": 1, **reply}).encode())
-        if is_last:
-            await client.close(connection_id)
-
+    client = sockets.client_for(endpoint)
     try:
-        sockets.run(post())
+        client.post(connection_id, json.dumps({"v": 1, **reply}).encode())
+        if is_last:
+            client.close(connection_id)
     except sockets.PostFailed as error:
         logger.warning("a frame was not answered", error_type=type(error).__name__)
         count("RepliesLost")
@@ -229,12 +226,9 @@ def on_connect(
         raise tickets.invalid_ticket("revoked")
 
     def find_gone(ids: list[str]) -> list[str]:
-        from ullgetthejob.realtime import sockets  # imports aiohttp, which few $connects need
+        from ullgetthejob.realtime import sockets  # with threads, which few $connects need
 
-        async def find() -> list[str]:
-            return await sockets.client_for(endpoint).find_gone(ids)
-
-        return sockets.run(find())
+        return sockets.client_for(endpoint).find_gone(ids)
 
     connections.add(connection_id, holder, connected_at_ms=connected_at_ms, find_gone=find_gone)
 
