@@ -26,7 +26,7 @@ from ullgetthejob.applications import (
     projection,
     resume_creation,
 )
-from ullgetthejob.applications.application import COLUMNS, Application, vacancy_url
+from ullgetthejob.applications.application import COLUMNS, FIELDS, Application, vacancy_url
 from ullgetthejob.filters import evaluation
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.hh import resume_fields
@@ -89,7 +89,7 @@ INSERT_APPLICATION = f"""
         SELECT account_id, %(key)s, %(request_hash)s, id, %(now)s
         FROM changed WHERE %(key)s::text IS NOT NULL ON CONFLICT DO NOTHING
     ), {audit.AUDITED}, {ledger.RECORDED}
-    SELECT {COLUMNS} FROM changed
+    SELECT {FIELDS} FROM changed
 """  # noqa: S608
 SELECT_APPLICATION_OF_VACANCY = f"""
     SELECT {COLUMNS} FROM application_ledger

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import application_states, projection
-from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.applications.application import COLUMNS, FIELDS, Application
 from ullgetthejob.platform import postgres, settings, tracing
 from ullgetthejob.realtime import event_log
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 QUEUE = settings.APPLIER_QUEUE_URL
 MAX_LETTER_CHARS = 10_000  # hh.ru: POST /negotiations, message
 APPLICATION_TTL = timedelta(days=14)
+STATES = list(application_states.ALLOWED_SOURCES)
 EVENT_TYPE: event_log.EventType = "application.updated"
 
 SELECT_APPLICATION = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
@@ -90,7 +91,7 @@ UPDATE_APPLICATION_STATE = f"""
         FROM old WHERE id = old_id AND state = ANY(%(from)s)
         RETURNING {COLUMNS}, before, {EVENT}
     ), {projection.UPDATED}, {RECORDED}
-    SELECT {COLUMNS}, before FROM changed
+    SELECT {FIELDS}, before FROM changed
 """  # noqa: S608
 UPDATE_FAILED_CALLS = """
     UPDATE application_ledger SET failed_calls = failed_calls + 1 WHERE id = %(id)s
@@ -113,7 +114,7 @@ UPDATE_LETTER = f"""
               SELECT FROM application_attempts WHERE ledger_id = application_ledger.id))
         RETURNING {COLUMNS}
     ), {projection.UPDATED}
-    SELECT {COLUMNS} FROM changed
+    SELECT {FIELDS} FROM changed
 """  # noqa: S608
 UPDATE_COMPLETION_DUE_AT = """
     UPDATE application_ledger SET due_at = %(until)s WHERE id = %(id)s AND state = 'handoff'
@@ -135,20 +136,6 @@ class ConcurrentUpdate(Exception):
 def read(ledger_id: UUID, *, connection: Connection) -> Application | None:
     """Return the row, or ``None``."""
     row = connection.execute(SELECT_APPLICATION, {"id": ledger_id}).fetchone()
-    return Application(**row) if row else None
-
-
-def next_due(
-    account_id: UUID,
-    *,
-    connection: Connection,
-    now: datetime,
-    states: Collection[application_states.State] = tuple(application_states.ALLOWED_SOURCES),
-) -> Application | None:
-    """Return the application, of those due for the account at *now* and in one of *states*, that
-    has waited longest."""
-    values = {"account_id": account_id, "now": now, "states": list(states)}
-    row = connection.execute(SELECT_NEXT_DUE, values).fetchone()
     return Application(**row) if row else None
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications import attempts, ledger, projection
-from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.applications.application import COLUMNS, FIELDS, Application
 from ullgetthejob.platform import tracing
 from ullgetthejob.platform.telemetry import count, logger
 
@@ -44,7 +44,7 @@ INSERT_APPLICATION_BY_HAND = f"""
         ON CONFLICT (account_id, vacancy_id) DO NOTHING
         RETURNING {COLUMNS}
     ), {projection.INSERTED}
-    SELECT {COLUMNS} FROM changed
+    SELECT {FIELDS} FROM changed
 """  # noqa: S608
 UPDATE_NEGOTIATION_STATE = f"""
     UPDATE application_ledger

@@ -125,10 +125,7 @@ def _lease_name(query_id: UUID) -> str:
 
 
 def _is_due(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
-    run = run_store.running(query_id, connection=connection)
-    if run is not None and run.is_due(now):
-        return True
-    return bool(run_store.unnotified_runs(query_id, connection=connection))
+    return run_store.has_work(query_id, connection=connection, now=now)
 
 
 class _RunWorker:
