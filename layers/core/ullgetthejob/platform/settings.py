@@ -193,6 +193,9 @@ HH_CLIENT_ID = _secret("HH_CLIENT_ID", "of the application registered at hh.ru",
 HH_CLIENT_SECRET = _secret("HH_CLIENT_SECRET", "of the application registered at hh.ru", "")
 HH_ACCESS_TOKEN = _secret("HH_ACCESS_TOKEN", "a ready application token of hh.ru", "")
 HH_CALLS_PER_SECOND = _number("HH_CALLS_PER_SECOND", "calls to hh.ru per second", 3, above=0)
+HH_EGRESS = _text(
+    "HH_EGRESS", "name of the address that calls to hh.ru come from; each has a pace", "default"
+)
 APP_URL = _url("APP_URL", "page to which people return from hh.ru; else HH_REDIRECT_URI", "")
 
 # ── tables and queues ────────────────────────────────────────────────────────────────────────────
@@ -257,7 +260,15 @@ SERVICE_CALLS = (
     ORCHESTRATOR_SECRET_PREVIOUS,
     REQUIRE_SIGNATURE,
 )
-HH_CALLS = (HH_API_URL, HH_USER_AGENT, HH_CALLS_PER_SECOND, PACER_TABLE, LEASE_TABLE, TOKEN_KEY_ID)
+HH_CALLS = (
+    HH_API_URL,
+    HH_USER_AGENT,
+    HH_CALLS_PER_SECOND,
+    HH_EGRESS,
+    PACER_TABLE,
+    LEASE_TABLE,
+    TOKEN_KEY_ID,
+)
 HH_LOGIN = (HH_CLIENT_ID, HH_CLIENT_SECRET)
 HH_APPLICATION = (*HH_LOGIN, HH_ACCESS_TOKEN)
 SUBMIT_BUCKET = (BUCKET_TABLE, RATE_LIMIT_SUBMIT_CAPACITY, RATE_LIMIT_SUBMIT_PER_HOUR)
