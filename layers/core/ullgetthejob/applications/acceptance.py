@@ -88,7 +88,8 @@ INSERT_APPLICATION = f"""
         INSERT INTO application_keys (account_id, key, request_hash, ledger_id, created_at)
         SELECT account_id, %(key)s, %(request_hash)s, id, %(now)s
         FROM changed WHERE %(key)s::text IS NOT NULL ON CONFLICT DO NOTHING
-    ), {audit.AUDITED}, {ledger.RECORDED}
+    ), {audit.AUDITED},
+    {ledger.compose_record("inserted")}
     SELECT {FIELDS} FROM changed
 """  # noqa: S608
 SELECT_APPLICATION_OF_VACANCY = f"""

@@ -60,15 +60,28 @@ EVENT = """
         'hh_state', hh_state, 'viewed', hh_viewed
     ) AS event
 """
-# What follows the change of a row, which the CTE ``changed`` has, in the same statement: its
-# history, and the event of its account. The account's row is locked last, since the account's other
-# requests wait for it.
-RECORDED = f"""
-    recorded AS (
-        INSERT INTO application_history (ledger_id, at, state, reason)
-        SELECT id, %(now)s, state, coalesce(%(event_reason)s, reason) FROM changed
-    ), {event_log.EVENT_APPENDED}
-"""  # noqa: S608
+
+
+def compose_record(*parts: str) -> str:
+    """Return what follows the change of a row, which the CTE ``changed`` has, in the same
+    statement: its history, and the event of its account.
+
+    *parts*: the CTEs that lock other rows before. The account's row is locked last, since the
+    account's other requests wait for it: only what a CTE reads from is certain to come before it.
+    """
+    counts = [f"(SELECT count(*) FROM {part})" for part in (*parts, "recorded")]  # noqa: S608
+    waits = " AND ".join(f"{count} >= 0" for count in counts)
+    return f"""
+        recorded AS (
+            INSERT INTO application_history (ledger_id, at, state, reason)
+            SELECT id, %(now)s, state, coalesce(%(event_reason)s, reason) FROM changed
+            RETURNING ledger_id
+        ), written AS MATERIALIZED (
+            SELECT account_id, event FROM changed WHERE {waits}
+        ), {event_log.EVENT_APPENDED}
+    """  # noqa: S608
+
+
 # One statement for the row, what the BFF reads, history and event. ``old`` waits for a concurrent
 # change, and has the state after it.
 UPDATE_APPLICATION_STATE = f"""
@@ -90,7 +103,7 @@ UPDATE_APPLICATION_STATE = f"""
             new_resume_title = CASE WHEN %(is_over)s THEN NULL ELSE new_resume_title END
         FROM old WHERE id = old_id AND state = ANY(%(from)s)
         RETURNING {COLUMNS}, before, {EVENT}
-    ), {projection.UPDATED}, {RECORDED}
+    ), {projection.UPDATED}, {compose_record("projected", "projected_item")}
     SELECT {FIELDS}, before FROM changed
 """  # noqa: S608
 UPDATE_FAILED_CALLS = """
@@ -101,7 +114,7 @@ UPDATE_FAILED_CALLS = """
 INSERT_STEP = f"""
     WITH changed AS (
         SELECT {COLUMNS}, {EVENT} FROM application_ledger WHERE id = %(id)s
-    ), {RECORDED}
+    ), {compose_record()}
     SELECT h.state AS before FROM application_history h WHERE h.ledger_id = %(id)s
     ORDER BY h.id DESC LIMIT 1
 """  # noqa: S608
@@ -193,8 +206,8 @@ def record_change(
 
 
 def event_values(now: datetime, *, reason: str | None = None) -> dict[str, Any]:
-    """Return the values of :data:`EVENT` and :data:`RECORDED`. *reason*: what happened, where that
-    differs from the row's own reason."""
+    """Return the values of :data:`EVENT` and :func:`compose_record`. *reason*: what happened, where
+    that differs from the row's own reason."""
     return {
         "now": now,
         "event_type": EVENT_TYPE,

@@ -83,7 +83,7 @@ INSERTED = f"""
         SELECT changed.application_id, changed.user_id,
                (SELECT id FROM jobs WHERE external_id = changed.vacancy_id), changed.vacancy_id,
                changed.letter, {_STATUS}, {_STATUS}, changed.reason, {_WAITS_UNTIL}, {_NOW}, {_NOW}
-        FROM changed
+        FROM changed RETURNING id
     )
 """  # noqa: S608
 # The same row, after a change, and the item of a campaign, which the BFF reads too. core_state:
@@ -98,6 +98,7 @@ UPDATED = f"""
             hh_status = changed.hh_state, cover_letter = changed.letter,
             rate_limited_until = {_WAITS_UNTIL}, updated_at = {_NOW}
         FROM changed WHERE applications.id = changed.application_id
+        RETURNING applications.id
     ), projected_item AS (
         UPDATE application_queue
         SET status = {_ITEM_STATUS}, core_state = changed.state, updated_at = {_NOW},
@@ -106,6 +107,7 @@ UPDATED = f"""
             next_run_at = coalesce({_WAITS_UNTIL}, next_run_at),
             attempts = (SELECT count(*) FROM application_attempts WHERE ledger_id = changed.id)
         FROM changed WHERE application_queue.id = changed.queue_item_id
+        RETURNING application_queue.id
     )
 """  # noqa: S608
 UPDATE_PROJECTION = f"""

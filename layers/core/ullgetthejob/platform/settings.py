@@ -52,6 +52,7 @@ class Setting(Generic[T]):
         self.kind = kind
         self.default = default
         self._parse = parse
+        self._last: tuple[str, T] | None = None  # the text that was parsed last, and its value
 
     def __call__(self) -> T:
         """Return the value, or the default if it is unset.
@@ -63,10 +64,14 @@ class Setting(Generic[T]):
             if self.default is None:
                 raise SettingMissing(f"{self.name} is not set; it must be {self}")
             return self.default
+        if self._last is not None and self._last[0] == text:
+            return self._last[1]
         try:
-            return self._parse(text)
+            value = self._parse(text)
         except ValueError:
             raise SettingInvalid(f"{self.name} must be {self}") from None
+        self._last = text, value
+        return value
 
     def get(self) -> T | None:
         """Return the value; ``None`` if it is unset and has no default."""

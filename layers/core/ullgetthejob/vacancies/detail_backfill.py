@@ -138,8 +138,10 @@ def backfill(
     """Read vacancies of the search in full, the newest unread ones first, then those that it no
     longer finds; return the number of calls, at most *most*. *may_continue* is asked before each.
     """
+    if most <= 0:
+        return 0
     connection = context.connection
-    known = method_access.read("detail", None, connection=connection) if most > 0 else None
+    known = method_access.read("detail", None, connection=connection)
     calls = 0
     for vacancy in _select_vacancies(query_id, most, connection=connection, now=context.now()):
         if not may_continue():
@@ -195,7 +197,7 @@ def _select_vacancies(
     return [*unread[: most - reserved], *gone, *unread[most - reserved :]][:most]
 
 
-def _fetch_detail(vacancy: dict[str, Any], context: Context, known: MethodAccess | None) -> None:
+def _fetch_detail(vacancy: dict[str, Any], context: Context, known: MethodAccess) -> None:
     """Read one vacancy at hh.ru and store it, or mark it closed where hh.ru no longer has it.
 
     One that was never read is no longer claimed then. *known*: the access to the method as it was
