@@ -3,8 +3,9 @@
 They are evaluated twice. ``submit`` refuses at once what the stored vacancy shows; it only advises.
 The submitter decides, with the vacancy as hh.ru showed it lately, under the account's lease and
 before a token is spent: an application that a rule drops becomes ``refused``
-(``filtered_<rule>``). They fail closed: where a rule cannot be read, or a vacancy lacks the fact that a rule needs, the
-application becomes ``needs_person`` (``filters_unreadable``) and the person decides.
+(``filtered_<rule>``). They fail closed: where a rule cannot be read, or a vacancy lacks the fact
+that a rule needs, the application becomes ``needs_person`` (``filters_unreadable``) and the person
+decides.
 
 Another posting of a job that was applied to (:mod:`ullgetthejob.vacancies.reposts`) is a matter of
 ``repost``: ``skip`` drops it (``filtered_repost``), ``ask`` leaves it to the person
@@ -110,8 +111,9 @@ def decide(
     """Return why the account does not apply to *vacancy*; ``None`` if it does.
 
     *vacancy*: in full, as hh.ru showed it lately, and stored. *repost*: the application's own
-    policy, if it has one. *look_up* reads another vacancy in full and stores it (raises :class:`NotFound` where it was deleted): for those of this week that were applied to by
-    hand and whose employer is not known yet.
+    policy, if it has one. *look_up* reads another vacancy in full and stores it (raises
+    :class:`NotFound` where it was deleted): for those of this week that were applied to by hand and
+    whose employer is not known yet.
     """
     try:
         rules = _read_rules(account_id, repost, connection)
