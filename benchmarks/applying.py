@@ -19,6 +19,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,12 +91,14 @@ def _round(sandbox: _Sandbox, accounts: int) -> float:
         began = time.perf_counter()
         cpu = list(pool.map(_apply, counted))
         took = time.perf_counter() - began
-        calls = sandbox.calls() - before
+        by_route = sandbox.calls() - before
+    calls = by_route.total()
     _require_submitted(counted)
     # The first call needs no wait, and the last one is not followed by any.
     pace = (calls - 1) / CALLS_PER_SECOND
     each = statistics.mean(cpu) * 1000
     print(f"{calls:8}{pace:9.2f}{took:9.2f}{pace / took:8.1%}{each:13.1f}", flush=True)
+    print("        ", ", ".join(f"{number} {route}" for route, number in by_route.most_common()))
     return pace / took
 
 
@@ -169,8 +172,9 @@ class _Sandbox:
     """The control of hh.ru's sandbox, which responds slowly while it is open."""
 
     def __init__(self, variables: dict[str, dict[str, str]]) -> None:
-        self._oauth = variables["OauthFunction"]
-        self._http = httpx.Client(base_url=variables["ApplierFunction"]["HH_API_URL"], timeout=30)
+        own = variables["ApplierFunction"]
+        headers = {"User-Agent": own["HH_USER_AGENT"]}
+        self._http = httpx.Client(base_url=own["HH_API_URL"], headers=headers, timeout=30)
 
     def __enter__(self) -> _Sandbox:
         for path in ("/vacancies", "/negotiations", "/resumes"):
@@ -187,23 +191,29 @@ class _Sandbox:
 
     def log_in(self, person: str) -> Iterator[Any]:
         """Return access token, refresh token and seconds of a new pair of *person*'s."""
-        parameters = {"response_type": "code", "client_id": self._oauth["HH_CLIENT_ID"]}
+        from ullgetthejob.platform import secrets, settings
+
+        redirect = {
+            "client_id": secrets.require(settings.HH_CLIENT_ID),
+            "redirect_uri": settings.HH_REDIRECT_URI(),
+        }
+        parameters = {"response_type": "code", **redirect}
         form = {"person": person, "decision": "allow"}
         answer = self._http.post("/oauth/authorize", params=parameters, data=form)
         code = parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
         grant = {
             "grant_type": "authorization_code",
             "code": code,
-            "client_id": self._oauth["HH_CLIENT_ID"],
-            "client_secret": self._oauth["HH_CLIENT_SECRET"],
+            **redirect,
+            "client_secret": secrets.require(settings.HH_CLIENT_SECRET),
         }
         tokens = self._http.post("/token", data=grant).raise_for_status().json()
         return (tokens[name] for name in ("access_token", "refresh_token", "expires_in"))
 
-    def calls(self) -> int:
-        """Return how many calls hh.ru got of the applier."""
-        calls = self._control("GET", "/state")["calls"]["by_route"]
-        return int(sum(calls.values()) - calls.get("POST /token", 0))
+    def calls(self) -> Counter[str]:
+        """Return how many calls hh.ru got of each route, without those for tokens."""
+        calls = Counter(self._control("GET", "/state")["calls"]["by_route"])
+        return Counter({route: number for route, number in calls.items() if route != "POST /token"})
 
     def _control(self, method: str, path: str, body: Any = None) -> Any:
         answer = self._http.request(method, f"/_sandbox{path}", json=body)
