@@ -143,6 +143,7 @@ VALUES: dict[str, Any] = {
     "resume_reason": None,
     "new_resume": None,
     "resumes": "[]",
+    "read_at": NOW,
     "link": None,
     "negotiation_id": str(SUBMITTED),
     "hh_state": "response",

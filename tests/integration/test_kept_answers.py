@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -34,14 +35,15 @@ def send(harness, vacancy=None, **fields):
 
 def keep(harness, *listed):
     kept_resumes.keep(
-        harness.account_id, listed, connection=harness.connection, now=harness.world.now()
+        harness.account_id, listed, connection=harness.connection, read_at=harness.world.now()
     )
 
 
 def kept(harness):
-    return kept_resumes.read(
+    found = kept_resumes.read(
         harness.account_id, connection=harness.connection, now=harness.world.now()
     )
+    return found and found.resumes
 
 
 def resume(resume_id, title="Повар"):
@@ -92,6 +94,25 @@ def test_equally_fitting_resume_that_was_deleted_is_no_handoff(harness, calls):
     keep(harness, resume("ab12"), resume("cd34"))
     assert send(harness).state == "submitted"
     assert calls(RESUMES) == 1
+
+
+def test_skills_that_decided_are_read_once(harness, calls):
+    own = next(iter(harness.world.sandbox.resumes(applying.ANNA).values()))
+    keep(harness, resume(own), {**resume("ab12"), "skill_set": []})
+    assert [send(harness).resume_id for _ in range(3)] == [own] * 3
+    assert calls("GET /resumes/{") == 1
+    assert calls(RESUMES) == 0
+
+
+def test_older_list_does_not_replace_a_newer_one(harness):
+    keep(harness, resume("ab12"))
+    kept_resumes.keep(
+        harness.account_id,
+        [resume("cd34")],
+        connection=harness.connection,
+        read_at=harness.world.now() - timedelta(minutes=1),
+    )
+    assert [item["id"] for item in kept(harness)] == ["ab12"]
 
 
 def test_list_that_a_person_looks_at_is_kept_without_personal_fields(harness, calls):

@@ -112,7 +112,9 @@ def list_resumes(person: Person, context: Context) -> Resumes:
         "resumes.list", context, user_id=person.user_id, account_id=person.account_id
     ):
         items = hh_calls.call_as_account(person, "resumes_read", context.hh.resumes, context)
-        kept_resumes.keep(person.account, items, connection=context.connection, now=context.now())
+        kept_resumes.keep(
+            person.account, items, read_at=context.now(), connection=context.connection
+        )
     return Resumes(items=[ResumeItem.model_validate({"title": None, **item}) for item in items])
 
 

@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, kept_resumes, method_status
+from ullgetthejob.accounts.kept_resumes import KeptResumes
 from ullgetthejob.applications import attempts, ledger, resume_creation
-from ullgetthejob.applications.application import vacancy_url
+from ullgetthejob.applications.obstacles import LETTER_REQUIRED, find_obstacle, page_of
 from ullgetthejob.applications.resume_creation import CREATED_REASON
 from ullgetthejob.applications.resume_selection import (
     ASKED_FOR,
@@ -54,17 +55,6 @@ if TYPE_CHECKING:
 MAX_FAILED_VACANCY_CALLS = 5
 MAX_COMPLETION = timedelta(minutes=10)  # how long hh.ru is waited for to complete a handoff
 DETAIL_MAX_AGE = timedelta(minutes=10)  # of a vacancy that is not read again
-LETTER_REQUIRED = "letter_required"
-
-
-@dataclass(frozen=True)
-class _Obstacle:
-    """Why hh.ru would refuse an application, as its vacancy shows before the call, and the state
-    that the application gets."""
-
-    state: State
-    reason: str
-    link: str | None = None
 
 
 class _Settled(Exception):
@@ -122,7 +112,7 @@ class Preparation:
             account.hand_off(
                 application,
                 reason=method_status.CLOSED_CODE,
-                link=_page_of(vacancy, application),
+                link=page_of(vacancy, application),
                 choice=self._suggest_resume(application, person, vacancy),
             )
             raise _Settled
@@ -187,7 +177,7 @@ class Preparation:
             connection=context.connection,
             now=context.now(),
         )
-        return vacancy if vacancy and _find_obstacle(application, vacancy) is None else None
+        return vacancy if vacancy and find_obstacle(application, vacancy) is None else None
 
     def _read_vacancy(self, application: Application) -> VacancyDetail:
         """Return the vacancy as hh.ru has it now, and store it: a week's applications are counted
@@ -243,11 +233,11 @@ class Preparation:
         """Raise :class:`_Settled` where it is known before the call that hh.ru will refuse, or that
         the person's filters do: no token is spent then."""
         account = self.account
-        obstacle = _find_obstacle(application, vacancy)
+        obstacle = find_obstacle(application, vacancy)
         if obstacle is None or obstacle.state != "refused":  # a closed vacancy is not filtered
             held = self._apply_filters(application, vacancy)
             if held is not None:
-                link = _page_of(vacancy, application)
+                link = page_of(vacancy, application)
                 account.transition(application, held.state, reason=held.reason, link=link)
                 raise _Settled
         if obstacle is None or (obstacle.reason == LETTER_REQUIRED and not needs_letter):
@@ -285,21 +275,11 @@ class Preparation:
             return created
         wanted = application.wanted_resume_id
 
-        def select(resumes: list[dict[str, Any]]) -> ResumeChoice:
-            return select_resume(
-                resumes,
-                vacancy,
-                wanted=wanted,
-                read=lambda resume_id: dict(
-                    call("resumes_read", lambda token: account.context.hh.resume(token, resume_id))
-                ),
-            )
-
         connection, now = account.context.connection, account.context.now()
         kept = kept_resumes.read(account.account_id, connection=connection, now=now)
         if kept is not None:
             try:
-                return select(kept)
+                return self._select_resume(kept, application, vacancy, call)
             except (ResumeNotFound, HHResumeNotFound):
                 pass  # hh.ru may have others by now
         try:
@@ -308,8 +288,40 @@ class Preparation:
             if wanted is None or method_status.closed_method(error) != "resumes_read":
                 raise
             return ResumeChoice(wanted, ASKED_FOR)  # hh.ru itself decides whether it can be sent
-        kept_resumes.keep(account.account_id, resumes, connection=connection, now=now)
-        return select(resumes)
+        kept_resumes.keep(account.account_id, resumes, read_at=now, connection=connection)
+        return self._select_resume(KeptResumes(resumes, now), application, vacancy, call)
+
+    def _select_resume(
+        self,
+        listed: KeptResumes,
+        application: Application,
+        vacancy: VacancyDetail,
+        call: Callable[[Method, Callable[[Any], Any]], Any],
+    ) -> ResumeChoice:
+        """Return the resume to send, of those *listed*; the skills that are read for that are kept
+        with the list. Raises as :func:`select_resume`, and what *call* raises."""
+        account = self.account
+        by_id = {str(resume["id"]): resume for resume in listed.resumes}
+        found: dict[str, Any] = {}
+
+        def read(resume_id: str) -> dict[str, Any]:
+            if by_id[resume_id].get("skill_set") is None:
+                hh = account.context.hh
+                resume = call("resumes_read", lambda token: hh.resume(token, resume_id))
+                found[resume_id] = by_id[resume_id]["skill_set"] = resume.get("skill_set") or []
+            return by_id[resume_id]
+
+        choice = select_resume(
+            listed.resumes, vacancy, wanted=application.wanted_resume_id, read=read
+        )
+        if found:
+            kept_resumes.keep(
+                account.account_id,
+                listed.resumes,
+                read_at=listed.read_at,
+                connection=account.context.connection,
+            )
+        return choice
 
     # ── handing off ──────────────────────────────────────────────────────────────────────────────
 
@@ -361,7 +373,7 @@ class Preparation:
                 ledger.postpone_completion(application.id, now + pause, connection=connection)
                 return
         else:
-            link = vacancy.response_url or _page_of(vacancy, application)
+            link = vacancy.response_url or page_of(vacancy, application)
             if vacancy.archived or vacancy.closed_for_applicants:
                 state, reason = "refused", "vacancy_archived"
             elif held is not None:
@@ -396,25 +408,3 @@ class Preparation:
             {"account_id": str(self.account.account_id)},
             after_s=int(poll_interval.total_seconds()),
         )
-
-
-def _find_obstacle(application: Application, vacancy: VacancyDetail) -> _Obstacle | None:
-    """Return why hh.ru will refuse the application, if the vacancy shows it: no token is spent
-    then."""
-    link = _page_of(vacancy, application)
-    if vacancy.archived or vacancy.closed_for_applicants:
-        return _Obstacle("refused", "vacancy_archived")
-    if vacancy.has_test and vacancy.test is not None and vacancy.test.required:
-        return _Obstacle("handoff", "test_required", link)
-    if vacancy.response_url is not None or vacancy.type.id == "direct":
-        return _Obstacle("handoff", "external_site", vacancy.response_url or link)
-    if vacancy.response_letter_required and not application.letter:
-        return _Obstacle("needs_person", LETTER_REQUIRED, link)
-    return None
-
-
-def _page_of(vacancy: VacancyDetail, application: Application) -> str:
-    """Return the address of the page on which the person applies."""
-    return (
-        vacancy.apply_alternate_url or vacancy.alternate_url or vacancy_url(application.vacancy_id)
-    )
