@@ -30,7 +30,7 @@ BUDGETS = {
     # lease and bucket twice, a slot of the pacer for each call, the token's decryption, and two
     # wake-ups of the broadcaster
     "application": Budget(26, 6, 9, 2, before=(51, 14, 12, 3)),
-    "application to a vacancy read lately": Budget(23, 4, 8, 1, before=(51, 14, 12, 3)),
+    "application to a vacancy read lately": Budget(24, 4, 8, 1, before=(51, 14, 12, 3)),
     # lease twice, a slot of the pacer, and two wake-ups of the broadcaster
     "saved-search run with new vacancies": Budget(25, 4, 5, 1, before=(29, 4, 5, 1)),
     "saved-search run without news": Budget(19, 4, 3, 1, before=(24, 4, 3, 1)),

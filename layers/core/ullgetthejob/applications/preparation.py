@@ -168,7 +168,8 @@ class Preparation:
         """Return the vacancy as hh.ru showed it at most :data:`DETAIL_MAX_AGE` ago, to any caller,
         if the application can be sent by that; ``None`` where hh.ru has to be asked.
 
-        What has changed since, hh.ru says when the application is sent.
+        What has changed since, hh.ru says when the application is sent. It does not know the
+        person's own rules: with rules, the vacancy is always read again.
         """
         context = self.account.context
         vacancy = store.read_detail(
@@ -177,7 +178,10 @@ class Preparation:
             connection=context.connection,
             now=context.now(),
         )
-        return vacancy if vacancy and find_obstacle(application, vacancy) is None else None
+        if vacancy is None or find_obstacle(application, vacancy) is not None:
+            return None
+        has_rules = evaluation.has_rules(self.account.account_id, connection=context.connection)
+        return None if has_rules else vacancy
 
     def _read_vacancy(self, application: Application) -> VacancyDetail:
         """Return the vacancy as hh.ru has it now, and store it: a week's applications are counted

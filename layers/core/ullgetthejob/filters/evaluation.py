@@ -1,11 +1,10 @@
 """Evaluation of a person's filters: the vacancies not to apply to, as typed rules of the account.
 
 They are evaluated twice. ``submit`` refuses at once what the stored vacancy shows; it only advises.
-The submitter decides, with the vacancy as hh.ru showed it lately, under the account's lease and
-before a token is spent: an application that a rule drops becomes ``refused``
-(``filtered_<rule>``). They fail closed: where a rule cannot be read, or a vacancy lacks the fact
-that a rule needs, the application becomes ``needs_person`` (``filters_unreadable``) and the person
-decides.
+The submitter decides, with the vacancy as hh.ru has it now, under the account's lease and before a
+token is spent: an application that a rule drops becomes ``refused`` (``filtered_<rule>``). They
+fail closed: where a rule cannot be read, or a vacancy lacks the fact that a rule needs, the
+application becomes ``needs_person`` (``filters_unreadable``) and the person decides.
 
 Another posting of a job that was applied to (:mod:`ullgetthejob.vacancies.reposts`) is a matter of
 ``repost``: ``skip`` drops it (``filtered_repost``), ``ask`` leaves it to the person
@@ -110,10 +109,10 @@ def decide(
 ) -> models.Held | None:
     """Return why the account does not apply to *vacancy*; ``None`` if it does.
 
-    *vacancy*: in full, as hh.ru showed it lately, and stored. *repost*: the application's own
-    policy, if it has one. *look_up* reads another vacancy in full and stores it (raises
-    :class:`NotFound` where it was deleted): for those of this week that were applied to by hand and
-    whose employer is not known yet.
+    *vacancy*: in full, as hh.ru has it now, and stored. *repost*: the application's own policy, if
+    it has one. *look_up* reads another vacancy in full and stores it
+    (raises :class:`NotFound` where it was deleted): for those of this week that were applied to by
+    hand and whose employer is not known yet.
     """
     try:
         rules = _read_rules(account_id, repost, connection)
@@ -133,6 +132,15 @@ def decide(
     if held is not None:
         count("ApplicationsFiltered")
     return held
+
+
+def has_rules(account_id: UUID, *, connection: Connection) -> bool:
+    """Return whether the account has rules, also unreadable ones, which need the vacancy as hh.ru
+    has it now."""
+    try:
+        return store.read_filters(account_id, connection=connection).rules.has_any()
+    except NeedsPerson:
+        return True
 
 
 def _read_rules(
