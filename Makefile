@@ -303,6 +303,18 @@ scale: $(READY) ## Generate docs/scale.md: costs and ceilings at ten thousand an
 bench-fit: $(READY) ## Order labelled pairs by fit and by baselines; fits per second; WRITE=1: into docs/fit.md
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fit $(if $(WRITE),--write)
 
+.PHONY: bench-work
+bench-work: $(READY) ## Count statements, AWS and hh.ru calls of one application, run, vacancy, submit
+	@BENCH_WORK=1 POWERTOOLS_LOG_LEVEL=ERROR $(PYTEST) -q -s tests/integration/test_work_budgets.py
+
+.PHONY: bench-applying
+bench-applying: $(READY) ## Let 50 accounts apply at once, compared with hh.ru's pace alone
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.applying
+
+.PHONY: simulate-egress
+simulate-egress: $(READY) ## Simulate how many people one egress serves; WRITE=1: into docs/egress.md
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.egress $(if $(WRITE),--write)
+
 .PHONY: bench-growth
 bench-growth: $(READY) ## Time every statement while the tables grow tenfold; FULL=1: a hundredfold
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.growth $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))

@@ -11,7 +11,6 @@ import pytest
 from tests.harness import applying
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import attempts, ledger, projection
-from ullgetthejob.applications.application import Application
 from ullgetthejob.applications.commands import RetryBody, cancel, confirm, read_application, retry
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, NeedsPerson
@@ -292,7 +291,7 @@ def test_interrupted_call_is_not_repeated_before_timeout(harness):
         connection=harness.connection,
         now=now,
     )
-    assert isinstance(attempt, Application)
+    assert isinstance(attempt, attempts.Begun)
     harness.run()
     assert harness.row(accepted).state == "submitting", "its call may still be under way"
     for _ in range(5):

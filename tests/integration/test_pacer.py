@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from ullgetthejob.hh import environment
 from ullgetthejob.hh.errors import HHBusy, HHRegionBlocked, HHUnavailable
 from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, Pacer
 from ullgetthejob.platform import aws
@@ -169,3 +170,40 @@ def test_unreachable_dynamodb_denies(pacer, monkeypatch):
     with pytest.raises(Unavailable) as raised:
         pacer().wait()
     assert raised.value.code == "pacer_unavailable"
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_each_egress_has_its_own_pace(pacer, time, number):
+    environments = [pacer(egress=f"nat-{place}") for place in range(number)]
+    starts = {place: [] for place in range(number)}
+    for _ in range(3):
+        for place, caller in enumerate(environments):
+            caller.wait()
+            starts[place].append(time.ms)
+    first_of_each = {place: moments[0] for place, moments in starts.items()}
+    assert len(set(first_of_each.values())) == 1, "no egress waits for another"
+    for moments in starts.values():
+        assert all(later - earlier >= 250 for earlier, later in pairwise(moments))
+
+
+def test_pause_of_an_egress_leaves_the_others_alone(pacer):
+    blocked, other = pacer(egress="nat-blocked"), pacer(egress="nat-open")
+    blocked.pause("region_blocked", 60)
+    with pytest.raises(HHRegionBlocked):
+        pacer(egress="nat-blocked").wait()
+    other.wait()
+
+
+def test_environment_paces_calls_by_the_egress_of_its_setting(dynamodb_tables, monkeypatch):
+    monkeypatch.setenv("PACER_TABLE", dynamodb_tables["PACER_TABLE"])
+    monkeypatch.setenv("HH_API_URL", "http://localhost:1")
+    monkeypatch.setenv("HH_USER_AGENT", "Test/1.0 (test@example.org)")
+    monkeypatch.setenv("HH_EGRESS", "nat-7")
+    environment.client.cache_clear()
+    environment.search_queue.cache_clear()
+    try:
+        assert environment.client()._pacer._key == {"pk": "pacer#nat-7"}
+        assert environment.search_queue()._key == {"pk": "pacer#nat-7#searches"}
+    finally:
+        environment.client.cache_clear()
+        environment.search_queue.cache_clear()

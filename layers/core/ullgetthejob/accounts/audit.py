@@ -9,7 +9,7 @@ user, account and request.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ullgetthejob.platform.errors import AppError
 
@@ -56,6 +56,15 @@ INSERT_AUDIT_RECORD = """
     VALUES (%(at)s, %(actor)s, %(user_id)s, %(account_id)s, %(action)s, %(outcome)s,
             %(request_id)s)
 """
+# The same as a part of a statement whose CTE ``changed`` has the row that the action is about.
+AUDITED = """
+    audited AS (
+        INSERT INTO audit_log (at, actor, user_id, account_id, action, outcome, request_id)
+        SELECT %(at)s, %(actor)s, changed.user_id, changed.account_id, %(action)s, %(outcome)s,
+               %(request_id)s
+        FROM changed
+    )
+"""
 
 
 def write(
@@ -67,18 +76,19 @@ def write(
     account_id: UUID | None,
 ) -> None:
     """Store one audit record, in the transaction that the context's connection is in."""
-    context.connection.execute(
-        INSERT_AUDIT_RECORD,
-        {
-            "at": context.now(),
-            "actor": context.caller.kind,
-            "user_id": user_id,
-            "account_id": account_id,
-            "action": action,
-            "outcome": outcome,
-            "request_id": context.caller.request_id,
-        },
-    )
+    values = {**values_of(action, outcome, context), "user_id": user_id, "account_id": account_id}
+    context.connection.execute(INSERT_AUDIT_RECORD, values)
+
+
+def values_of(action: Action, outcome: str, context: Context) -> dict[str, Any]:
+    """Return the values of :data:`AUDITED`."""
+    return {
+        "at": context.now(),
+        "actor": context.caller.kind,
+        "action": action,
+        "outcome": outcome,
+        "request_id": context.caller.request_id,
+    }
 
 
 @contextmanager

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ullgetthejob.accounts import access_changes, audit, replaced_tokens, token_store
+from ullgetthejob.accounts import (
+    access_changes,
+    audit,
+    kept_resumes,
+    replaced_tokens,
+    token_store,
+)
 from ullgetthejob.accounts.token_revocation import NotRevoked, Revoked, revoke_all
 from ullgetthejob.platform.telemetry import count, log_transition
 from ullgetthejob.realtime import event_log
@@ -62,6 +68,7 @@ def disconnect(person: Person, context: Context) -> Disconnected:
             # for the broadcaster, which closes the sockets of sessions that have ended
             event_log.notify_after_commit(account_id, connection=connection)
             _delete_tokens(account_id, revoked, connection=connection, now=now)
+            kept_resumes.forget(account_id, connection=connection)
             access_changes.change_access(
                 account_id, "reauth_required", reason="disconnected", connection=connection, now=now
             )

@@ -24,20 +24,25 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.hh.app_token import TokenSource
-    from ullgetthejob.hh.methods import Method
+    from ullgetthejob.hh.methods import Method, MethodAccess
     from ullgetthejob.platform.context import Context
 
 Answer = TypeVar("Answer")
 
 
-def admit(person: Person, method: Method, context: Context) -> Admission:
-    """Return the permission to call *method* once with the account's token.
+def admit(
+    person: Person, method: Method, context: Context, *, known: MethodAccess | None = None
+) -> Admission:
+    """Return the permission to call *method* once with the account's token. *known*: see
+    :func:`method_access.admit`.
 
     Raises :class:`NeedsPerson` where the account's access forbids it or the method is closed.
     """
     now = context.now()
     access.require(person.access, now=now)
-    admission = method_access.admit(method, person.account, connection=context.connection, now=now)
+    admission = method_access.admit(
+        method, person.account, connection=context.connection, now=now, known=known
+    )
     if isinstance(admission, Admission):
         return admission
     raise method_status.closed(admission)
@@ -50,9 +55,11 @@ def call_as_account(
     context: Context,
     *,
     admission: Admission | None = None,
+    token: AccountToken | None = None,
 ) -> Answer:
     """Make *request*, a call of *method*, with the account's token, store what follows from it, and
-    return its answer. *admission*: of :func:`admit`, if the caller has it already.
+    return its answer. *admission*: of :func:`admit`, if the caller has it already. *token*:
+    the account's, for a caller that makes several calls.
 
     Raises :class:`NeedsPerson`, :class:`Unavailable`, and the errors of
     :mod:`ullgetthejob.hh.errors` that do not concern the account.
@@ -61,7 +68,7 @@ def call_as_account(
     admission = admission or admit(person, method, context)
     account_id = person.account
     try:
-        answer = request(AccountToken(account_id, hh=context.hh, now=now))
+        answer = request(token or AccountToken(account_id, hh=context.hh, now=now))
     except HHCaptcha as error:
         pause = {
             "until": person.access.retry_captcha_at(now),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ullgetthejob.accounts import audit, hh_calls, method_status
+from ullgetthejob.accounts import audit, hh_calls, kept_resumes, method_status
 from ullgetthejob.accounts.access import State
 from ullgetthejob.accounts.method_status import MethodAnswer
 from ullgetthejob.platform.errors import NotFound
@@ -116,6 +116,9 @@ def list_resumes(person: Person, context: Context) -> Resumes:
         "resumes.list", context, user_id=person.user_id, account_id=person.account_id
     ):
         items = hh_calls.call_as_account(person, "resumes_read", context.hh.resumes, context)
+        kept_resumes.keep(
+            person.account, items, read_at=context.now(), connection=context.connection
+        )
     return Resumes(items=[ResumeItem.model_validate({"title": None, **item}) for item in items])
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -26,7 +26,7 @@ from ullgetthejob.applications import (
     projection,
     resume_creation,
 )
-from ullgetthejob.applications.application import COLUMNS, Application, vacancy_url
+from ullgetthejob.applications.application import COLUMNS, FIELDS, Application, vacancy_url
 from ullgetthejob.filters import evaluation
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.hh import resume_fields
@@ -70,16 +70,27 @@ INSERT_IDEMPOTENCY_KEY = """
     INSERT INTO application_keys (account_id, key, request_hash, ledger_id, created_at)
     VALUES (%(account_id)s, %(key)s, %(request_hash)s, %(id)s, %(now)s) ON CONFLICT DO NOTHING
 """
+# One statement for the row, what the BFF reads, the caller's own key, the records of it and the
+# event.
 INSERT_APPLICATION = f"""
-    INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, reason, due_at,
-                                    expires_at, letter, wanted_resume_id, created_at, updated_at,
-                                    workflow_id, queue_item_id, new_resume, trace_id, repost, link)
-    VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(state)s, %(reason)s, %(due_at)s,
-            %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
-            %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb, %(trace_id)s, %(repost)s,
-            %(link)s)
-    ON CONFLICT (account_id, vacancy_id) DO NOTHING
-    RETURNING {COLUMNS}
+    WITH changed AS (
+        INSERT INTO application_ledger (account_id, user_id, vacancy_id, application_id, state,
+                                        reason, due_at, expires_at, letter, wanted_resume_id,
+                                        created_at, updated_at, workflow_id, queue_item_id,
+                                        new_resume, trace_id, repost, link)
+        VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(application_id)s, %(state)s,
+                %(reason)s, %(due_at)s, %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
+                %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb, %(trace_id)s,
+                %(repost)s, %(link)s)
+        ON CONFLICT (account_id, vacancy_id) DO NOTHING
+        RETURNING {COLUMNS}, {ledger.EVENT}
+    ), {projection.INSERTED}, keyed AS (
+        INSERT INTO application_keys (account_id, key, request_hash, ledger_id, created_at)
+        SELECT account_id, %(key)s, %(request_hash)s, id, %(now)s
+        FROM changed WHERE %(key)s::text IS NOT NULL ON CONFLICT DO NOTHING
+    ), {audit.AUDITED},
+    {ledger.compose_record("inserted")}
+    SELECT {FIELDS} FROM changed
 """  # noqa: S608
 SELECT_APPLICATION_OF_VACANCY = f"""
     SELECT {COLUMNS} FROM application_ledger
@@ -177,12 +188,15 @@ def accept(body: SubmitBody, person: Person, context: Context) -> Submitted:
     context = context.with_fixed_time()
     now = context.now()
     own_key = body.idempotency_key or context.caller.idempotency_key
+    is_closed = _is_closed(body, person, context)
     application, _ = create_application(
         body,
         person,
         context,
         key=own_key,
-        wait=_next_allowed_at(body, person, connection=context.connection, now=now),
+        # No limit delays what is handed off.
+        wait=None if is_closed else _next_allowed_at(person, context),
+        is_closed=is_closed,
     )
     if application.due_at is not None and application.due_at <= now:
         queues.notify(ledger.QUEUE, {"account_id": str(person.account_id)})
@@ -196,6 +210,7 @@ def create_application(
     *,
     key: str | None,
     wait: datetime | None,
+    is_closed: bool | None = None,
     workflow_id: UUID | None = None,
     queue_item_id: UUID | None = None,
 ) -> tuple[Application, bool]:
@@ -204,7 +219,7 @@ def create_application(
 
     Where hh.ru does not let Core apply, and the filters certainly keep the vacancy, the application
     is handed off at once. *key*: the caller's own, if it has one. *wait*: when the limits let it be
-    sent, if not at once.
+    sent, if not at once. *is_closed*: whether hh.ru lets Core apply, if that was asked already.
     *workflow_id*, *queue_item_id*: the campaign that it is part of, and its item. Raises as
     :func:`accept` does.
     """
@@ -212,7 +227,20 @@ def create_application(
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
     held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
-    is_handed_off = held is None and _is_handed_off(body, person, connection=connection, now=now)
+    if is_closed is None:
+        is_closed = _is_closed(body, person, context)
+    # Where the vacancy is not known enough for the filters, the submitter looks first.
+    is_handed_off = (
+        held is None
+        and is_closed
+        and evaluation.keeps_stored(
+            person.account,
+            body.job_external_id,
+            repost=body.repost,
+            connection=connection,
+            now=now,
+        )
+    )
     values = {
         "account_id": person.account,
         "user_id": person.user_id,
@@ -220,40 +248,31 @@ def create_application(
         "workflow_id": workflow_id,
         "queue_item_id": queue_item_id,
         "trace_id": tracing.trace_id(),
-        "now": now,
-        "utc": now.replace(tzinfo=None),
         **_initial_values(body, wait, held, now, is_handed_off=is_handed_off),
     }
-    with connection.transaction():
-        application, outcome = _insert(values, connection=connection)
-        is_new = outcome == "accepted"
-        audit.write(
-            "submit",
-            outcome,
-            context,
-            user_id=person.user_id,
-            account_id=person.account_id,
-        )
-        if is_new:  # last: from here to the commit the account's other requests wait for its lock
-            ledger.record_change(application, connection=connection, now=now)
-    if is_new:
+    earlier = _find_by_key(values, connection=connection)
+    inserted = None if earlier else _insert(values, context)
+    if inserted is not None:
+        ledger.announce(inserted, None, connection=connection)
         count("ApplicationsAccepted" if held is None else "ApplicationsFiltered")
-    return application, is_new
+        return inserted, True
+    with connection.transaction():
+        outcome = "repeated"
+        if earlier is None:
+            earlier, outcome = _repeat(values, connection=connection, now=now)
+        audit.write(
+            "submit", outcome, context, user_id=person.user_id, account_id=person.account_id
+        )
+    return earlier, False
 
 
-def _is_handed_off(
-    body: SubmitBody, person: Person, *, connection: Connection, now: datetime
-) -> bool:
-    """Return whether the application is handed off without another look at it. Where its vacancy is
-    not known enough for the filters, the submitter looks first."""
-    return applying.is_closed(
-        person.account, wanted_resume_id=body.resume_id, connection=connection, now=now
-    ) and evaluation.keeps_stored(
-        person.account,
-        body.job_external_id,
-        repost=body.repost,
-        connection=connection,
-        now=now,
+def _is_closed(body: SubmitBody, person: Person, context: Context) -> bool:
+    """Return whether hh.ru does not let Core apply for the person."""
+    return person.account_id is not None and applying.is_closed(
+        person.account_id,
+        wanted_resume_id=body.resume_id,
+        connection=context.connection,
+        now=context.now(),
     )
 
 
@@ -280,7 +299,6 @@ def _initial_values(
         "repost": body.repost,
         "request_hash": _request_hash(body),
         "state": state,
-        "status": projection.PROJECTED_STATUS[state],
         "reason": reason,
         "link": vacancy_url(body.job_external_id) if is_handed_off else None,
         "due_at": None if held else wait or now,
@@ -289,54 +307,56 @@ def _initial_values(
     }
 
 
-def _insert(
-    values: dict[str, Any], *, connection: Connection
-) -> tuple[Application, Literal["accepted", "repeated", "letter_replaced"]]:
-    """Return the row of the ledger, and the outcome of the request. Raises :class:`Conflict`."""
-    has_key = values["key"] is not None
-    seen = None
-    if has_key:
-        seen = connection.execute(
-            SELECT_IDEMPOTENCY_KEY, [values["account_id"], values["key"]]
-        ).fetchone()
-    if seen is not None:
-        if bytes(seen["request_hash"]) != values["request_hash"]:
-            raise Conflict("this idempotency key came with another application")
-        found = ledger.read(seen["ledger_id"], connection=connection)
-        if found is not None:
-            return found, "repeated"
-    row = connection.execute(INSERT_APPLICATION, values).fetchone()
-    if row is None:
-        row = connection.execute(SELECT_APPLICATION_OF_VACANCY, values).fetchone()
-        assert row is not None  # noqa: S101 - the row that the INSERT conflicted with
-        if has_key:
-            connection.execute(INSERT_IDEMPOTENCY_KEY, {**values, "id": row["id"]})
-        first = Application(**row)
-        if values["queue_item_id"] not in (None, first.queue_item_id):
-            return first, "repeated"  # another item of a campaign: the item fails
-        replaced = ledger.replace_letter(
-            first, values["letter"], connection=connection, now=values["now"]
-        )
-        return (replaced, "letter_replaced") if replaced else (first, "repeated")
-    application = Application(**row)
-    row_values = {**values, "id": application.id}
-    connection.execute(projection.INSERT_PROJECTION, row_values)
-    if has_key:
-        connection.execute(INSERT_IDEMPOTENCY_KEY, row_values)
-    return application, "accepted"
+def _find_by_key(values: dict[str, Any], *, connection: Connection) -> Application | None:
+    """Return the application that came with the caller's own key before. Raises
+    :class:`Conflict` where its content was another."""
+    if values["key"] is None:
+        return None
+    seen = connection.execute(
+        SELECT_IDEMPOTENCY_KEY, [values["account_id"], values["key"]]
+    ).fetchone()
+    if seen is None:
+        return None
+    if bytes(seen["request_hash"]) != values["request_hash"]:
+        raise Conflict("this idempotency key came with another application")
+    return ledger.read(seen["ledger_id"], connection=connection)
 
 
-def _next_allowed_at(
-    body: SubmitBody, person: Person, *, connection: Connection, now: datetime
-) -> datetime | None:
+def _insert(values: dict[str, Any], context: Context) -> Application | None:
+    """Insert the application and return its row; ``None`` where the account has one to this
+    vacancy."""
+    values = {
+        **values,
+        **audit.values_of("submit", "accepted", context),
+        **ledger.event_values(context.now()),
+        "application_id": uuid4(),
+    }
+    row = context.connection.execute(INSERT_APPLICATION, values).fetchone()
+    return Application(**row) if row else None
+
+
+def _repeat(
+    values: dict[str, Any], *, connection: Connection, now: datetime
+) -> tuple[Application, Literal["repeated", "letter_replaced"]]:
+    """Return the account's application to this vacancy, with the letter of this request if it may
+    still be replaced, and the outcome of the request."""
+    row = connection.execute(SELECT_APPLICATION_OF_VACANCY, values).fetchone()
+    assert row is not None  # noqa: S101 - the row that the INSERT conflicted with
+    first = Application(**row)
+    if values["key"] is not None:
+        connection.execute(INSERT_IDEMPOTENCY_KEY, {**values, "id": first.id, "now": now})
+    if values["queue_item_id"] not in (None, first.queue_item_id):
+        return first, "repeated"  # another item of a campaign: the item fails
+    replaced = ledger.replace_letter(first, values["letter"], connection=connection, now=now)
+    return (replaced, "letter_replaced") if replaced else (first, "repeated")
+
+
+def _next_allowed_at(person: Person, context: Context) -> datetime | None:
     """Return when the application may be sent, if not now. An estimate for the answer: the
     submitter decides."""
     if person.account_id is None:
         return None
-    if applying.is_closed(
-        person.account_id, wanted_resume_id=body.resume_id, connection=connection, now=now
-    ):
-        return None  # it is handed off, which no limit delays
+    connection, now = context.connection, context.now()
     try:
         allowed_at = availability.next_allowed_at(
             person.account_id, person.access, connection=connection, now=now

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from ullgetthejob.applications.application_states import State
     from ullgetthejob.filters.models import RepostPolicy
 
-# The columns of application_ledger, in the order of the fields.
-COLUMNS = """
+_STORED = """
     id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
     wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
     created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id,
     trace_id, repost
 """
+# The columns of application_ledger, in the order of the fields, and their names in a CTE.
+COLUMNS = f"{_STORED}, new_resume IS NOT NULL AS wants_new_resume"
+FIELDS = f"{_STORED}, wants_new_resume"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Application:
     trace_id: UUID | None
     # What its person said about applying to another posting of a job; None: the account's rules.
     repost: RepostPolicy | None
+    # Whether a resume is to be created for it.
+    wants_new_resume: bool = False
 
 
 def vacancy_url(vacancy_id: str) -> str:

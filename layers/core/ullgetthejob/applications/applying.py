@@ -37,15 +37,15 @@ def is_closed(
 ) -> bool:
     """Return whether hh.ru does not let Core apply: applying is closed, or there is no resume to
     apply with, since none is named and reading them is closed."""
-    needed: tuple[Method, ...] = ("apply",) if wanted_resume_id else ("apply", "resumes_read")
+    needed = list_needed(wanted_resume_id)
     found = method_access.read_all(account_id, connection=connection, wanted=needed)
     return any(access.is_closed(now) for access in found)
 
 
-def is_probe_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
-    """Return whether applying is closed and the next application is the one that probes it."""
-    found = method_access.read("apply", account_id, connection=connection)
-    return found.state == "closed" and not found.is_closed(now)
+def list_needed(wanted_resume_id: str | None) -> tuple[Method, ...]:
+    """Return the methods without which Core cannot apply; with a resume that is named, it need not
+    read the resumes."""
+    return ("apply",) if wanted_resume_id else ("apply", "resumes_read")
 
 
 def wake_waiting(context: Context) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import ledger
 from ullgetthejob.rate_limits import daily_limit
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     import psycopg
@@ -25,20 +27,24 @@ LOCK_RUNNING_CAMPAIGN = """
     WHERE c.workflow_id = %(workflow_id)s AND c.state = 'running'
     FOR SHARE OF c FOR KEY SHARE OF q
 """
-LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR UPDATE"
+# The row before the account: every transition locks them in this order.
+LOCK_APPLICATION_AND_ACCOUNT = """
+    WITH application AS MATERIALIZED (
+        SELECT account_id FROM application_ledger WHERE id = %(id)s FOR UPDATE
+    )
+    SELECT FROM accounts JOIN application ON application.account_id = accounts.id
+    FOR UPDATE OF accounts
+"""
 INSERT_ATTEMPT = """
     INSERT INTO application_attempts (ledger_id, account_id, number, at)
-    VALUES (%(id)s, %(account_id)s, %(number)s, %(now)s)
+    SELECT %(id)s, %(account_id)s, count(*) + 1, %(now)s
+    FROM application_attempts WHERE ledger_id = %(id)s
 """
-COUNT_ATTEMPTS = """
-    SELECT count(*) AS made, count(*) FILTER (WHERE o.outcome IS DISTINCT FROM 'not_sent') AS sent
+SELECT_ATTEMPTS_MADE = """
+    SELECT count(*) FILTER (WHERE o.outcome IS DISTINCT FROM 'not_sent') AS sent,
+           (array_agg(o.outcome ORDER BY a.number DESC))[1] AS last_outcome
     FROM application_attempts a LEFT JOIN application_outcomes o ON o.attempt_id = a.id
     WHERE a.ledger_id = %(id)s
-"""
-SELECT_LAST_OUTCOME = """
-    SELECT o.outcome FROM application_attempts a
-    LEFT JOIN application_outcomes o ON o.attempt_id = a.id
-    WHERE a.ledger_id = %(id)s ORDER BY a.number DESC LIMIT 1
 """
 INSERT_OUTCOMES = """
     INSERT INTO application_outcomes (attempt_id, at, outcome, counts)
@@ -47,23 +53,30 @@ INSERT_OUTCOMES = """
 """
 
 
-def count_attempts(ledger_id: UUID, *, connection: Connection) -> int:
-    """Return how many attempts the application has had."""
-    row = connection.execute(COUNT_ATTEMPTS, {"id": ledger_id}).fetchone()
-    return int(row["made"]) if row else 0
+@dataclass(frozen=True)
+class AttemptsMade:
+    """The attempts of an application so far. *sent*: how many reached hh.ru, or may have.
+    *has_unused_token*: whether the application still has its token, since the call that it was
+    spent for was never sent."""
+
+    sent: int
+    has_unused_token: bool
 
 
-def count_sent_attempts(ledger_id: UUID, *, connection: Connection) -> int:
-    """Return how many of the application's attempts reached hh.ru, or may have."""
-    row = connection.execute(COUNT_ATTEMPTS, {"id": ledger_id}).fetchone()
-    return int(row["sent"]) if row else 0
+@dataclass(frozen=True)
+class Begun:
+    """An attempt whose call may be made. *application*: the row as it is sent. *in_24h*: how many
+    applications of the account count in the last 24 hours, with this one."""
+
+    application: Application
+    in_24h: int
 
 
-def has_unused_token(ledger_id: UUID, *, connection: Connection) -> bool:
-    """Return whether the application still has its token: the call that it was spent for was never
-    sent."""
-    row = connection.execute(SELECT_LAST_OUTCOME, {"id": ledger_id}).fetchone()
-    return row is not None and row["outcome"] == "not_sent"
+def read_made(ledger_id: UUID, *, connection: Connection) -> AttemptsMade:
+    """Return the attempts of the application so far."""
+    row = connection.execute(SELECT_ATTEMPTS_MADE, {"id": ledger_id}).fetchone()
+    assert row is not None  # noqa: S101 - a count
+    return AttemptsMade(row["sent"], row["last_outcome"] == "not_sent")
 
 
 def begin_attempt(
@@ -73,7 +86,7 @@ def begin_attempt(
     *,
     connection: Connection,
     now: datetime,
-) -> Application | datetime:
+) -> Begun | datetime:
     """Record an attempt before its call. Return the row as it is sent, or the time of the next slot
     where the daily limit is used up.
 
@@ -82,10 +95,9 @@ def begin_attempt(
     attempt too many. Raises :class:`ledger.ConcurrentUpdate`.
     """
     with connection.transaction():
-        # The row before the account: every transition locks them in this order.
-        connection.execute(f"{ledger.SELECT_APPLICATION} FOR UPDATE", {"id": application.id})
-        connection.execute(LOCK_ACCOUNT, {"account_id": application.account_id})
-        slot = daily_limit.next_slot_in_24h(application.account_id, connection=connection, now=now)
+        connection.execute(LOCK_APPLICATION_AND_ACCOUNT, {"id": application.id})
+        counted = daily_limit.list_counted(application.account_id, connection=connection, now=now)
+        slot = daily_limit.next_slot(counted, now=now)
         if slot > now:
             return slot
         if not _lock_running_campaign(application, connection=connection):
@@ -100,14 +112,13 @@ def begin_attempt(
             resume_reason=resume_reason,
         )
         _insert_attempt(application, now, connection=connection)
-        return sent
+        return Begun(sent, len(counted) + 1)
 
 
 def _insert_attempt(application: Application, at: datetime, *, connection: Connection) -> None:
     values = {
         "id": application.id,
         "account_id": application.account_id,
-        "number": count_attempts(application.id, connection=connection) + 1,
         "now": at,
     }
     connection.execute(INSERT_ATTEMPT, values)

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import ledger
-from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.applications.application import COLUMNS
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -73,12 +73,6 @@ def defer_queued(
                 connection=connection,
                 now=now,
             )
-
-
-def next_deferred(account_id: UUID, *, connection: Connection) -> Application | None:
-    """Return the first application that waits for quota, due or not."""
-    row = connection.execute(SELECT_NEXT_DEFERRED, {"account_id": account_id}).fetchone()
-    return Application(**row) if row else None
 
 
 def last_deferred_at(account_id: UUID, *, connection: Connection) -> datetime | None:

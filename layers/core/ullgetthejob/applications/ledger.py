@@ -3,8 +3,8 @@ and vacancy.
 
 ``due_at`` is when the submitter has something to do with a row; without it, the row waits for its
 person. Every transition writes the row, its history, the account's event and what the BFF reads
-(:mod:`.projection`) in one transaction, and only if the row is still in the state that the
-transition starts from.
+(:mod:`.projection`) in one statement, and only if the row is still in the state that the transition
+starts from.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import application_states, projection
-from ullgetthejob.applications.application import COLUMNS, Application
-from ullgetthejob.platform import postgres, settings
+from ullgetthejob.applications.application import COLUMNS, FIELDS, Application
+from ullgetthejob.platform import postgres, settings, tracing
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 QUEUE = settings.APPLIER_QUEUE_URL
 MAX_LETTER_CHARS = 10_000  # hh.ru: POST /negotiations, message
 APPLICATION_TTL = timedelta(days=14)
+STATES = list(application_states.ALLOWED_SOURCES)
+EVENT_TYPE: event_log.EventType = "application.updated"
 
 SELECT_APPLICATION = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
 # False for an application whose campaign does not run, or whose item was deleted from the queue:
@@ -49,42 +51,83 @@ SELECT_NEXT_DUE = f"""
       AND {CAMPAIGN_RUNS}
     ORDER BY workflow_id IS NOT NULL, due_at, created_at, id LIMIT 1
 """  # noqa: S608
+# The data of the event about a change, of a row of application_ledger.
+EVENT = """
+    jsonb_build_object(
+        'application_id', id, 'job_id', vacancy_id, 'state', state,
+        'reason', coalesce(%(event_reason)s::text, reason),
+        'next_attempt_at', CASE WHEN state = 'waiting_quota' THEN due_at END,
+        'hh_state', hh_state, 'viewed', hh_viewed
+    ) AS event
+"""
+
+
+def compose_record(*parts: str) -> str:
+    """Return what follows the change of a row, which the CTE ``changed`` has, in the same
+    statement: its history, and the event of its account.
+
+    *parts*: the CTEs that lock other rows before. The account's row is locked last, since the
+    account's other requests wait for it: only what a CTE reads from is certain to come before it.
+    """
+    counts = [f"(SELECT count(*) FROM {part})" for part in (*parts, "recorded")]  # noqa: S608
+    waits = " AND ".join(f"{count} >= 0" for count in counts)
+    return f"""
+        recorded AS (
+            INSERT INTO application_history (ledger_id, at, state, reason)
+            SELECT id, %(now)s, state, coalesce(%(event_reason)s, reason) FROM changed
+            RETURNING ledger_id
+        ), written AS MATERIALIZED (
+            SELECT account_id, event FROM changed WHERE {waits}
+        ), {event_log.EVENT_APPENDED}
+    """  # noqa: S608
+
+
+# One statement for the row, what the BFF reads, history and event. ``old`` waits for a concurrent
+# change, and has the state after it.
 UPDATE_APPLICATION_STATE = f"""
-    UPDATE application_ledger SET
-        state = %(state)s, reason = %(reason)s, due_at = %(due_at)s, updated_at = %(now)s,
-        resume_id = coalesce(%(resume_id)s, resume_id),
-        resume_reason = coalesce(%(resume_reason)s, resume_reason),
-        link = coalesce(%(link)s, link),
-        letter = coalesce(%(letter)s, letter),
-        negotiation_id = coalesce(%(negotiation_id)s, negotiation_id),
-        by_hand = by_hand OR %(by_hand)s,
-        submitted_at = coalesce(submitted_at, %(submitted_at)s),
-        failed_calls = CASE WHEN %(keeps_failed_calls)s THEN failed_calls ELSE 0 END,
-        new_resume = CASE WHEN %(is_over)s THEN NULL ELSE new_resume END,
-        new_resume_title = CASE WHEN %(is_over)s THEN NULL ELSE new_resume_title END
-    WHERE id = %(id)s AND state = ANY(%(from)s)
-    RETURNING {COLUMNS}
+    WITH old AS MATERIALIZED (
+        SELECT id AS old_id, state AS before FROM application_ledger
+        WHERE id = %(id)s AND state = ANY(%(from)s) FOR NO KEY UPDATE
+    ), changed AS (
+        UPDATE application_ledger SET
+            state = %(state)s, reason = %(reason)s, due_at = %(due_at)s, updated_at = %(now)s,
+            resume_id = coalesce(%(resume_id)s, resume_id),
+            resume_reason = coalesce(%(resume_reason)s, resume_reason),
+            link = coalesce(%(link)s, link),
+            letter = coalesce(%(letter)s, letter),
+            negotiation_id = coalesce(%(negotiation_id)s, negotiation_id),
+            by_hand = by_hand OR %(by_hand)s,
+            submitted_at = coalesce(submitted_at, %(submitted_at)s),
+            failed_calls = CASE WHEN %(keeps_failed_calls)s THEN failed_calls ELSE 0 END,
+            new_resume = CASE WHEN %(is_over)s THEN NULL ELSE new_resume END,
+            new_resume_title = CASE WHEN %(is_over)s THEN NULL ELSE new_resume_title END
+        FROM old WHERE id = old_id AND state = ANY(%(from)s)
+        RETURNING {COLUMNS}, before, {EVENT}
+    ), {projection.UPDATED}, {compose_record("projected", "projected_item")}
+    SELECT {FIELDS}, before FROM changed
 """  # noqa: S608
 UPDATE_FAILED_CALLS = """
     UPDATE application_ledger SET failed_calls = failed_calls + 1 WHERE id = %(id)s
     RETURNING failed_calls
 """
-# Returns the state of the row before: the statement does not see the row that it inserts.
-INSERT_HISTORY = """
-    INSERT INTO application_history (ledger_id, at, state, reason)
-    VALUES (%(id)s, %(now)s, %(state)s, %(reason)s)
-    RETURNING (
-        SELECT h.state FROM application_history h WHERE h.ledger_id = %(id)s
-        ORDER BY h.id DESC LIMIT 1
-    ) AS before
-"""
+# Returns the state before, of the latest step of the history: the statement does not see its own.
+INSERT_STEP = f"""
+    WITH changed AS (
+        SELECT {COLUMNS}, {EVENT} FROM application_ledger WHERE id = %(id)s
+    ), {compose_record()}
+    SELECT h.state AS before FROM application_history h WHERE h.ledger_id = %(id)s
+    ORDER BY h.id DESC LIMIT 1
+"""  # noqa: S608
 # A handoff may follow an attempt whose outcome is unknown: its letter stays.
 UPDATE_LETTER = f"""
-    UPDATE application_ledger SET letter = %(letter)s, updated_at = %(now)s
-    WHERE id = %(id)s AND state = ANY(%(states)s) AND letter IS DISTINCT FROM %(letter)s
-      AND (state <> 'handoff' OR NOT EXISTS (
-          SELECT FROM application_attempts WHERE ledger_id = application_ledger.id))
-    RETURNING {COLUMNS}
+    WITH changed AS (
+        UPDATE application_ledger SET letter = %(letter)s, updated_at = %(now)s
+        WHERE id = %(id)s AND state = ANY(%(states)s) AND letter IS DISTINCT FROM %(letter)s
+          AND (state <> 'handoff' OR NOT EXISTS (
+              SELECT FROM application_attempts WHERE ledger_id = application_ledger.id))
+        RETURNING {COLUMNS}
+    ), {projection.UPDATED}
+    SELECT {FIELDS} FROM changed
 """  # noqa: S608
 UPDATE_COMPLETION_DUE_AT = """
     UPDATE application_ledger SET due_at = %(until)s WHERE id = %(id)s AND state = 'handoff'
@@ -106,20 +149,6 @@ class ConcurrentUpdate(Exception):
 def read(ledger_id: UUID, *, connection: Connection) -> Application | None:
     """Return the row, or ``None``."""
     row = connection.execute(SELECT_APPLICATION, {"id": ledger_id}).fetchone()
-    return Application(**row) if row else None
-
-
-def next_due(
-    account_id: UUID,
-    *,
-    connection: Connection,
-    now: datetime,
-    states: Collection[application_states.State] = tuple(application_states.ALLOWED_SOURCES),
-) -> Application | None:
-    """Return the application, of those due for the account at *now* and in one of *states*, that
-    has waited longest."""
-    values = {"account_id": account_id, "now": now, "states": list(states)}
-    row = connection.execute(SELECT_NEXT_DUE, values).fetchone()
     return Application(**row) if row else None
 
 
@@ -156,13 +185,13 @@ def transition(
         # The content of the person's CV is kept only until the resume is created from it.
         "is_over": application_states.is_final(state),
     }
-    with connection.transaction():
-        row = connection.execute(UPDATE_APPLICATION_STATE, values).fetchone()
-        if row is None:
-            raise ConcurrentUpdate
-        application = Application(**row)
-        projection.project(application, connection=connection, now=now)
-        record_change(application, connection=connection, now=now)
+    values |= event_values(now)
+    row = connection.execute(UPDATE_APPLICATION_STATE, values).fetchone()
+    if row is None:
+        raise ConcurrentUpdate
+    before = row.pop("before")
+    application = Application(**row)
+    announce(application, before, connection=connection)
     return application
 
 
@@ -171,37 +200,41 @@ def record_change(
 ) -> None:
     """Append the row's state to its history and to the account's event log. *reason*: what
     happened, where that differs from the row's own reason."""
-    values = {
-        "id": application.id,
+    values = {"id": application.id, **event_values(now, reason=reason)}
+    row = connection.execute(INSERT_STEP, values).fetchone()
+    announce(application, row["before"] if row else None, connection=connection, reason=reason)
+
+
+def event_values(now: datetime, *, reason: str | None = None) -> dict[str, Any]:
+    """Return the values of :data:`EVENT` and :func:`compose_record`. *reason*: what happened, where
+    that differs from the row's own reason."""
+    return {
         "now": now,
-        "state": application.state,
-        "reason": reason or application.reason,
+        "event_type": EVENT_TYPE,
+        "event_reason": reason,
+        "event_trace_id": tracing.trace_id(),
     }
-    row = connection.execute(INSERT_HISTORY, values).fetchone()
-    assert row is not None  # noqa: S101 - INSERT … RETURNING
+
+
+def announce(
+    application: Application,
+    before: str | None,
+    *,
+    connection: Connection,
+    reason: str | None = None,
+) -> None:
+    """Log a change, and notify the account's connections of its event, after the commit."""
     postgres.log_transition(
         connection,
         "application",
-        row["before"],
+        before,
         application.state,
         reason=reason or application.reason,
         application_id=application.id,
         account_id=application.account_id,
         job_id=application.vacancy_id,
     )
-    waits_until = application.due_at if application.state == "waiting_quota" else None
-    data = {
-        "application_id": str(application.id),
-        "job_id": application.vacancy_id,
-        "state": application.state,
-        "reason": reason or application.reason,
-        "next_attempt_at": waits_until.isoformat() if waits_until else None,
-        "hh_state": application.hh_state,
-        "viewed": application.hh_viewed,
-    }
-    event_log.append(
-        application.account_id, "application.updated", data, connection=connection, now=now
-    )
+    event_log.notify_after_commit(application.account_id, connection=connection)
 
 
 def count_failed_call(ledger_id: UUID, *, connection: Connection) -> int:
@@ -223,10 +256,7 @@ def detach_campaign(ledger_id: UUID, *, connection: Connection) -> None:
 
 def restore_projection(ledger_id: UUID, *, connection: Connection, now: datetime) -> None:
     """Restore the rows that the BFF reads, after it wrote there itself."""
-    with connection.transaction():
-        row = connection.execute(f"{SELECT_APPLICATION} FOR UPDATE", {"id": ledger_id}).fetchone()
-        if row is not None:
-            projection.project(Application(**row), connection=connection, now=now)
+    projection.project(ledger_id, connection=connection, now=now)
 
 
 def replace_letter(
@@ -246,10 +276,5 @@ def replace_letter(
         "states": list(application_states.UNSENT),
         "now": now,
     }
-    with connection.transaction():
-        row = connection.execute(UPDATE_LETTER, values).fetchone()
-        if row is None:
-            return None
-        replaced = Application(**row)
-        projection.project(replaced, connection=connection, now=now)
-    return replaced
+    row = connection.execute(UPDATE_LETTER, values).fetchone()
+    return Application(**row) if row else None

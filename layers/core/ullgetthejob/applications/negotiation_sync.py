@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access, hh_calls, hh_counters, method_status, people
+from ullgetthejob.accounts import hh_calls, hh_counters, method_status, people
 from ullgetthejob.applications.negotiation_updates import FIRST_STATE, NegotiationUpdates
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError
@@ -55,10 +55,6 @@ DAY = timedelta(days=1)
 # How long a view by the employer is waited for.
 AWAITED_FOR = timedelta(days=30)
 
-SELECT_SYNC_DUE = f"""
-    SELECT FROM accounts
-    WHERE id = %(account_id)s AND negotiations_due_at <= %(now)s AND {access.READABLE}
-"""
 UPDATE_SYNC_DUE_AT = """
     UPDATE accounts
     SET negotiations_due_at = %(now)s + make_interval(secs => %(seconds)s),
@@ -96,12 +92,6 @@ SELECT_WITH_NEGOTIATION = """
     SELECT negotiation_id, hh_state, hh_viewed, hh_updated_at FROM application_ledger
     WHERE account_id = %(account_id)s AND state = 'submitted' AND negotiation_id = ANY(%(ids)s)
 """
-
-
-def is_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
-    """Return whether the account's negotiations are due, and can be read."""
-    values = {"account_id": account_id, "now": now}
-    return connection.execute(SELECT_SYNC_DUE, values).fetchone() is not None
 
 
 def schedule_sync(account_id: UUID, *, at: datetime, connection: Connection) -> None:

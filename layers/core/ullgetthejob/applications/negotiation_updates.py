@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications import attempts, ledger, projection
-from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.applications.application import COLUMNS, FIELDS, Application
 from ullgetthejob.platform import tracing
 from ullgetthejob.platform.telemetry import count, logger
 
@@ -33,12 +34,17 @@ SELECT_APPLICATION_OF_NEGOTIATION = f"""
     ORDER BY coalesce(negotiation_id = %(negotiation_id)s, false) DESC LIMIT 1 FOR UPDATE
 """  # noqa: S608
 INSERT_APPLICATION_BY_HAND = f"""
-    INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, reason, resume_id,
-                                    negotiation_id, by_hand, submitted_at, created_at, updated_at)
-    VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, 'submitted', 'by_hand', %(resume_id)s,
-            %(negotiation_id)s, true, %(created_at)s, %(created_at)s, %(now)s)
-    ON CONFLICT (account_id, vacancy_id) DO NOTHING
-    RETURNING {COLUMNS}
+    WITH changed AS (
+        INSERT INTO application_ledger (account_id, user_id, vacancy_id, application_id, state,
+                                        reason, resume_id, negotiation_id, by_hand, submitted_at,
+                                        created_at, updated_at)
+        VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(application_id)s, 'submitted',
+                'by_hand', %(resume_id)s, %(negotiation_id)s, true, %(created_at)s, %(created_at)s,
+                %(now)s)
+        ON CONFLICT (account_id, vacancy_id) DO NOTHING
+        RETURNING {COLUMNS}
+    ), {projection.INSERTED}
+    SELECT {FIELDS} FROM changed
 """  # noqa: S608
 UPDATE_NEGOTIATION_STATE = f"""
     UPDATE application_ledger
@@ -90,7 +96,7 @@ class NegotiationUpdates:
             row = self._settle(row, negotiation, is_ours=is_ours, now=now)
         before = (FIRST_STATE, False) if again else (row.hh_state or FIRST_STATE, row.hh_viewed)
         seen = self._save_state(row, negotiation, by_hand=not is_ours, again=again, now=now)
-        projection.project(seen, connection=self.context.connection, now=now)
+        projection.project(seen.id, connection=self.context.connection, now=now)
         news = ["applied_again"] if again else []
         if seen.hh_viewed and not before[1]:
             news.append("viewed")
@@ -117,6 +123,7 @@ class NegotiationUpdates:
             "account_id": self.account_id,
             "user_id": self.user_id,
             "vacancy_id": negotiation.vacancy_id,
+            "application_id": uuid4(),
             "resume_id": negotiation.resume_id,
             "negotiation_id": negotiation.id,
             "created_at": negotiation.created_at,
@@ -126,15 +133,6 @@ class NegotiationUpdates:
         if row is None:
             return None
         inserted = Application(**row)
-        projected = {
-            "id": inserted.id,
-            "user_id": inserted.user_id,
-            "vacancy_id": inserted.vacancy_id,
-            "letter": None,
-            "status": projection.PROJECTED_STATUS["submitted"],
-            "utc": now.replace(tzinfo=None),
-        }
-        self.context.connection.execute(projection.INSERT_PROJECTION, projected)
         ledger.record_change(inserted, connection=self.context.connection, now=now)
         count("ApplicationsByHand")
         return inserted

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access, method_status
-from ullgetthejob.applications import applying, attempts, ledger, resume_creation
-from ullgetthejob.applications.application import vacancy_url
+from ullgetthejob.accounts import access, kept_resumes, method_status
+from ullgetthejob.accounts.kept_resumes import KeptResumes
+from ullgetthejob.applications import attempts, ledger, resume_creation
+from ullgetthejob.applications.obstacles import LETTER_REQUIRED, find_obstacle, page_of
 from ullgetthejob.applications.resume_creation import CREATED_REASON
 from ullgetthejob.applications.resume_selection import (
     ASKED_FOR,
@@ -22,7 +23,13 @@ from ullgetthejob.applications.resume_selection import (
 )
 from ullgetthejob.filters import evaluation
 from ullgetthejob.hh import method_access
-from ullgetthejob.hh.errors import HHError, HHForbidden, HHUnavailable, HHVacancyNotFound
+from ullgetthejob.hh.errors import (
+    HHError,
+    HHForbidden,
+    HHResumeNotFound,
+    HHUnavailable,
+    HHVacancyNotFound,
+)
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.rate_limits import availability, token_bucket
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.application_states import State
+    from ullgetthejob.applications.attempts import AttemptsMade
     from ullgetthejob.applications.transitions import AccountTransitions
     from ullgetthejob.filters import models
     from ullgetthejob.hh.methods import Method
@@ -46,17 +54,17 @@ if TYPE_CHECKING:
 
 MAX_FAILED_VACANCY_CALLS = 5
 MAX_COMPLETION = timedelta(minutes=10)  # how long hh.ru is waited for to complete a handoff
+DETAIL_MAX_AGE = timedelta(minutes=10)  # of a vacancy that is not read again
 
 
 class _Settled(Exception):
     """The application has made its transition: there is nothing left to prepare."""
 
 
-def spend_id(application: Application, *, connection: Connection) -> str:
+def spend_id(application: Application, made: AttemptsMade) -> str:
     """Return the id under which the next call's token is charged: one for each call that is made,
     the same for the worker that goes on after another's process has ended."""
-    number = attempts.count_sent_attempts(application.id, connection=connection) + 1
-    return f"{application.id}#{number}"
+    return f"{application.id}#{made.sent + 1}"
 
 
 @dataclass(frozen=True)
@@ -98,13 +106,13 @@ class Preparation:
         account.transition(
             application, "preparing", due_at=account.context.now() + attempts.CALL_TIMEOUT
         )
-        vacancy = self._read_vacancy(application)
+        vacancy = self._find_recent(application) or self._read_vacancy(application)
         self._require_open(application, vacancy, needs_letter=is_possible)
         if not is_possible:
             account.hand_off(
                 application,
                 reason=method_status.CLOSED_CODE,
-                link=_page_of(vacancy, application),
+                link=page_of(vacancy, application),
                 choice=self._suggest_resume(application, person, vacancy),
             )
             raise _Settled
@@ -118,18 +126,12 @@ class Preparation:
         An application that would probe whether applying is open again does not wait for a limit.
         """
         account = self.account
-        connection, now = account.context.connection, account.context.now()
-        if applying.is_closed(
-            account.account_id,
-            wanted_resume_id=application.wanted_resume_id,
-            connection=connection,
-            now=now,
-        ):
+        if account.is_applying_closed(application):
             return False
         wait = self._wait_for_quota(application, person)
         if wait is None:
             return True
-        if applying.is_probe_due(account.account_id, connection=connection, now=now):
+        if account.method("apply").state == "closed":  # and its probe is due
             return False
         account.defer_all(wait, application)
         raise _Settled
@@ -149,26 +151,43 @@ class Preparation:
         """Return whether a token was charged already: its call never left, or the worker's process
         ended before the call. However long the application waits, nothing is charged twice."""
         account = self.account
-        if attempts.has_unused_token(application.id, connection=account.context.connection):
+        made = account.attempts_made(application)
+        if made.has_unused_token:
             return True
         if application.state != "preparing":
             return False
         charged = token_bucket.was_granted(
-            "submit",
-            account.account_id,
-            spend_id=spend_id(application, connection=account.context.connection),
+            "submit", account.account_id, spend_id=spend_id(application, made)
         )
         if charged:
             # The bucket forgets a grant after twenty others; the ledger does not.
-            attempts.record_unsent(
-                application, connection=account.context.connection, now=account.context.now()
-            )
+            account.record_unsent(application)
         return charged
 
+    def _find_recent(self, application: Application) -> VacancyDetail | None:
+        """Return the vacancy as hh.ru showed it at most :data:`DETAIL_MAX_AGE` ago, to any caller,
+        if the application can be sent by that; ``None`` where hh.ru has to be asked.
+
+        What has changed since, hh.ru says when the application is sent. It does not know the
+        person's own rules: with rules, the vacancy is always read again.
+        """
+        context = self.account.context
+        vacancy = store.read_detail(
+            application.vacancy_id,
+            since=context.now() - DETAIL_MAX_AGE,
+            connection=context.connection,
+            now=context.now(),
+        )
+        if vacancy is None or find_obstacle(application, vacancy) is not None:
+            return None
+        has_rules = evaluation.has_rules(self.account.account_id, connection=context.connection)
+        return None if has_rules else vacancy
+
     def _read_vacancy(self, application: Application) -> VacancyDetail:
-        """Return the vacancy as hh.ru has it now. Raises :class:`_Settled` where the call failed,
-        or hh.ru keeps vacancies closed, and the other errors of
-        :mod:`ullgetthejob.hh.errors`."""
+        """Return the vacancy as hh.ru has it now, and store it: a week's applications are counted
+        by its employer, and its full text says of which job it is a posting. Raises
+        :class:`_Settled` where the call failed, or hh.ru keeps vacancies closed, and the other
+        errors of :mod:`ullgetthejob.hh.errors`."""
         try:
             return self._call_vacancy(application.vacancy_id)
         except HHForbidden:
@@ -180,9 +199,14 @@ class Preparation:
 
     def _call_vacancy(self, vacancy_id: str) -> VacancyDetail:
         context = self.account.context
-        return method_access.call_as_service(
-            "detail", lambda: context.hh.vacancy(vacancy_id), context
+        vacancy = method_access.call_as_service(
+            "detail",
+            lambda: context.hh.vacancy(vacancy_id),
+            context,
+            known=self.account.method("detail"),
         )
+        store.store_detail(vacancy, connection=context.connection, now=context.now())
+        return vacancy
 
     def _settle_unread(self, application: Application) -> None:
         """Settle an application whose vacancy hh.ru does not show: the filters drop what is stored
@@ -213,41 +237,29 @@ class Preparation:
         """Raise :class:`_Settled` where it is known before the call that hh.ru will refuse, or that
         the person's filters do: no token is spent then."""
         account = self.account
-        link = _page_of(vacancy, application)
-        if vacancy.archived or vacancy.closed_for_applicants:
-            account.transition(application, "refused", reason="vacancy_archived")
-        elif held := self._apply_filters(application, vacancy):
-            account.transition(application, held.state, reason=held.reason, link=link)
-        elif vacancy.has_test and vacancy.test is not None and vacancy.test.required:
-            account.transition(application, "handoff", reason="test_required", link=link)
-        elif vacancy.response_url is not None or vacancy.type.id == "direct":
-            site = vacancy.response_url or link
-            account.transition(application, "handoff", reason="external_site", link=site)
-        elif needs_letter and vacancy.response_letter_required and not application.letter:
-            account.transition(application, "needs_person", reason="letter_required", link=link)
-        else:
+        obstacle = find_obstacle(application, vacancy)
+        if obstacle is None or obstacle.state != "refused":  # a closed vacancy is not filtered
+            held = self._apply_filters(application, vacancy)
+            if held is not None:
+                link = page_of(vacancy, application)
+                account.transition(application, held.state, reason=held.reason, link=link)
+                raise _Settled
+        if obstacle is None or (obstacle.reason == LETTER_REQUIRED and not needs_letter):
             return
+        account.transition(application, obstacle.state, reason=obstacle.reason, link=obstacle.link)
         raise _Settled
 
     def _apply_filters(
         self, application: Application, vacancy: VacancyDetail
     ) -> models.Held | None:
-        """Return why the person's filters hold the application back, or ``None``. The vacancy is
-        stored: a week's applications are counted by its employer, and its full text says of which
-        job it is a posting."""
+        """Return why the person's filters hold the application back, or ``None``. The *vacancy* is
+        stored."""
         account = self.account
-
-        def stored(vacancy: VacancyDetail) -> VacancyDetail:
-            store.store_detail(
-                vacancy, connection=account.context.connection, now=account.context.now()
-            )
-            return vacancy
-
         return evaluation.decide(
             account.account_id,
-            stored(vacancy),
+            vacancy,
             repost=application.repost,
-            look_up=lambda vacancy_id: stored(self._call_vacancy(vacancy_id)),
+            look_up=self._call_vacancy,
             connection=account.context.connection,
             now=account.context.now(),
         )
@@ -266,20 +278,54 @@ class Preparation:
         if created is not None:
             return created
         wanted = application.wanted_resume_id
+
+        connection, now = account.context.connection, account.context.now()
+        kept = kept_resumes.read(account.account_id, connection=connection, now=now)
+        if kept is not None:
+            try:
+                return self._select_resume(kept, application, vacancy, call)
+            except (ResumeNotFound, HHResumeNotFound):
+                pass  # hh.ru may have others by now
         try:
             resumes = call("resumes_read", account.context.hh.resumes)
         except NeedsPerson as error:
             if wanted is None or method_status.closed_method(error) != "resumes_read":
                 raise
             return ResumeChoice(wanted, ASKED_FOR)  # hh.ru itself decides whether it can be sent
-        return select_resume(
-            resumes,
-            vacancy,
-            wanted=wanted,
-            read=lambda resume_id: dict(
-                call("resumes_read", lambda token: account.context.hh.resume(token, resume_id))
-            ),
+        kept_resumes.keep(account.account_id, resumes, read_at=now, connection=connection)
+        return self._select_resume(KeptResumes(resumes, now), application, vacancy, call)
+
+    def _select_resume(
+        self,
+        listed: KeptResumes,
+        application: Application,
+        vacancy: VacancyDetail,
+        call: Callable[[Method, Callable[[Any], Any]], Any],
+    ) -> ResumeChoice:
+        """Return the resume to send, of those *listed*; the skills that are read for that are kept
+        with the list. Raises as :func:`select_resume`, and what *call* raises."""
+        account = self.account
+        by_id = {str(resume["id"]): resume for resume in listed.resumes}
+        found: dict[str, Any] = {}
+
+        def read(resume_id: str) -> dict[str, Any]:
+            if by_id[resume_id].get("skill_set") is None:
+                hh = account.context.hh
+                resume = call("resumes_read", lambda token: hh.resume(token, resume_id))
+                found[resume_id] = by_id[resume_id]["skill_set"] = resume.get("skill_set") or []
+            return by_id[resume_id]
+
+        choice = select_resume(
+            listed.resumes, vacancy, wanted=application.wanted_resume_id, read=read
         )
+        if found:
+            kept_resumes.keep(
+                account.account_id,
+                listed.resumes,
+                read_at=listed.read_at,
+                connection=account.context.connection,
+            )
+        return choice
 
     # ── handing off ──────────────────────────────────────────────────────────────────────────────
 
@@ -331,7 +377,7 @@ class Preparation:
                 ledger.postpone_completion(application.id, now + pause, connection=connection)
                 return
         else:
-            link = vacancy.response_url or _page_of(vacancy, application)
+            link = vacancy.response_url or page_of(vacancy, application)
             if vacancy.archived or vacancy.closed_for_applicants:
                 state, reason = "refused", "vacancy_archived"
             elif held is not None:
@@ -366,10 +412,3 @@ class Preparation:
             {"account_id": str(self.account.account_id)},
             after_s=int(poll_interval.total_seconds()),
         )
-
-
-def _page_of(vacancy: VacancyDetail, application: Application) -> str:
-    """Return the address of the page on which the person applies."""
-    return (
-        vacancy.apply_alternate_url or vacancy.alternate_url or vacancy_url(application.vacancy_id)
-    )

@@ -1,21 +1,24 @@
 """The projection of the ledger for the BFF: rows of ``applications`` and ``application_queue``.
 
-The BFF reads these tables and knows only their statuses; Core's own state stands beside them.
+The BFF reads these tables and knows only their statuses; Core's own state stands beside them. The
+projection is written by the statement that changes the ledger: :data:`INSERTED` and
+:data:`UPDATED` are its parts, which read the row from the statement's CTE ``changed``.
 """
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import application_states
+from ullgetthejob.applications.application import COLUMNS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
+    from uuid import UUID
 
     import psycopg
 
-    from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.application_states import State
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -49,90 +52,72 @@ PROJECTED_ITEM_STATUS: dict[State, str] = {
     "cancelled": "failed",
     "expired": "failed",
 }
-# The row that the BFF reads, for a row of the ledger that has none yet. Its status is stored twice:
-# where the BFF has overwritten ``status``, the two differ, and an index has the row.
-INSERT_PROJECTION = """
-    WITH made AS (
-        INSERT INTO applications (user_id, job_id, job_external_id, cover_letter, status,
+
+
+def _by_state(values: Mapping[State, str]) -> str:
+    """Return an expression for the value of the state of ``changed``."""
+    cases = " ".join(f"WHEN '{state}' THEN '{value}'" for state, value in values.items())
+    return f"CASE changed.state {cases} END"
+
+
+_STATUS = _by_state(PROJECTED_STATUS)
+_ITEM_STATUS = _by_state(PROJECTED_ITEM_STATUS)
+_NEEDS_PERSON = ", ".join(f"'{state}'" for state in application_states.NEEDS_PERSON)
+# The reason; with the link, where its person can do something there.
+_REASON_AND_LINK = f"""
+    changed.reason || CASE WHEN changed.state IN ({_NEEDS_PERSON}) AND changed.reason <> ''
+        AND changed.link <> '' THEN ': ' || changed.link ELSE '' END
+"""
+# ``timestamp(0)``, as the original stores times: in UTC, without a zone.
+_WAITS_UNTIL = (
+    "CASE WHEN changed.state = 'waiting_quota' THEN changed.due_at AT TIME ZONE 'UTC' END"
+)
+_NOW = "%(now)s::timestamptz AT TIME ZONE 'UTC'"
+# The row that the BFF reads, for a row of the ledger that is inserted with its id. Its status is
+# stored twice: where the BFF has overwritten ``status``, the two differ, and an index has the row.
+INSERTED = f"""
+    inserted AS (
+        INSERT INTO applications (id, user_id, job_id, job_external_id, cover_letter, status,
                                   projected_status, error_message, rate_limited_until, inserted_at,
                                   updated_at)
-        VALUES (%(user_id)s, (SELECT id FROM jobs WHERE external_id = %(vacancy_id)s),
-                %(vacancy_id)s, %(letter)s, %(status)s, %(status)s,
-                (SELECT reason FROM application_ledger WHERE id = %(id)s),
-                (SELECT due_at AT TIME ZONE 'UTC' FROM application_ledger
-                 WHERE id = %(id)s AND state = 'waiting_quota'), %(utc)s, %(utc)s)
-        RETURNING id
+        SELECT changed.application_id, changed.user_id,
+               (SELECT id FROM jobs WHERE external_id = changed.vacancy_id), changed.vacancy_id,
+               changed.letter, {_STATUS}, {_STATUS}, changed.reason, {_WAITS_UNTIL}, {_NOW}, {_NOW}
+        FROM changed RETURNING id
     )
-    UPDATE application_ledger SET application_id = made.id FROM made
-    WHERE application_ledger.id = %(id)s
-"""
-UPDATE_PROJECTION = """
-    UPDATE applications
-    SET status = %(status)s, projected_status = %(status)s, error_message = %(error)s,
-        submitted_at = %(submitted_at)s,
-        hh_negotiation_id = %(negotiation_id)s, hh_resume_id = %(resume_id)s,
-        hh_status = %(hh_state)s, cover_letter = %(letter)s,
-        rate_limited_until = %(until)s, updated_at = %(now)s
-    WHERE id = %(application_id)s
-"""
-# The item of a campaign, which the BFF reads too. core_state: Core's own state.
-UPDATE_QUEUE_ITEM_PROJECTION = """
-    UPDATE application_queue
-    SET status = %(status)s, core_state = %(state)s, last_error = %(error)s, updated_at = %(now)s,
-        next_run_at = coalesce(%(until)s, next_run_at),
-        attempts = (SELECT count(*) FROM application_attempts WHERE ledger_id = %(id)s)
-    WHERE id = %(queue_item_id)s
-"""
+"""  # noqa: S608
+# The same row, after a change, and the item of a campaign, which the BFF reads too. core_state:
+# Core's own state.
+UPDATED = f"""
+    projected AS (
+        UPDATE applications
+        SET status = {_STATUS}, projected_status = {_STATUS},
+            error_message = CASE WHEN changed.state <> 'submitted' THEN {_REASON_AND_LINK} END,
+            submitted_at = changed.submitted_at AT TIME ZONE 'UTC',
+            hh_negotiation_id = changed.negotiation_id, hh_resume_id = changed.resume_id,
+            hh_status = changed.hh_state, cover_letter = changed.letter,
+            rate_limited_until = {_WAITS_UNTIL}, updated_at = {_NOW}
+        FROM changed WHERE applications.id = changed.application_id
+        RETURNING applications.id
+    ), projected_item AS (
+        UPDATE application_queue
+        SET status = {_ITEM_STATUS}, core_state = changed.state, updated_at = {_NOW},
+            last_error = CASE WHEN {_ITEM_STATUS} = 'failed'
+                THEN coalesce(nullif({_REASON_AND_LINK}, ''), changed.state) END,
+            next_run_at = coalesce({_WAITS_UNTIL}, next_run_at),
+            attempts = (SELECT count(*) FROM application_attempts WHERE ledger_id = changed.id)
+        FROM changed WHERE application_queue.id = changed.queue_item_id
+        RETURNING application_queue.id
+    )
+"""  # noqa: S608
+UPDATE_PROJECTION = f"""
+    WITH changed AS (
+        SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s FOR NO KEY UPDATE
+    ), {UPDATED}
+    SELECT FROM changed
+"""  # noqa: S608
 
 
-def project(application: Application, *, connection: Connection, now: datetime) -> None:
+def project(ledger_id: UUID, *, connection: Connection, now: datetime) -> None:
     """Update the rows that the BFF reads; what it wrote there itself is overwritten."""
-    waits = application.state == "waiting_quota"
-    connection.execute(
-        UPDATE_PROJECTION,
-        {
-            "application_id": application.application_id,
-            "status": PROJECTED_STATUS[application.state],
-            "error": None if application.state == "submitted" else _reason_and_link(application),
-            "submitted_at": _utc(application.submitted_at),
-            "negotiation_id": application.negotiation_id,
-            "resume_id": application.resume_id,
-            "hh_state": application.hh_state,
-            "letter": application.letter,
-            "until": _utc(application.due_at) if waits else None,
-            "now": _utc(now),
-        },
-    )
-    if application.queue_item_id is not None:
-        connection.execute(
-            UPDATE_QUEUE_ITEM_PROJECTION,
-            {
-                "id": application.id,
-                "queue_item_id": application.queue_item_id,
-                "status": PROJECTED_ITEM_STATUS[application.state],
-                "state": application.state,
-                "error": _last_error(application),
-                "until": _utc(application.due_at) if waits else None,
-                "now": _utc(now),
-            },
-        )
-
-
-def _last_error(application: Application) -> str | None:
-    """Return why the item failed; ``None`` where it did not."""
-    if PROJECTED_ITEM_STATUS[application.state] != "failed":
-        return None
-    return _reason_and_link(application) or application.state
-
-
-def _reason_and_link(application: Application) -> str | None:
-    """Return the reason; with the link, where its person can do something there."""
-    needs_person = application.state in application_states.NEEDS_PERSON
-    if needs_person and application.reason and application.link:
-        return f"{application.reason}: {application.link}"
-    return application.reason
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """Return *moment* as the original's ``timestamp(0)`` stores it: in UTC, without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment else None
+    connection.execute(UPDATE_PROJECTION, {"id": ledger_id, "now": now})

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import audit, method_status
+from ullgetthejob.accounts import audit, kept_resumes, method_status
 from ullgetthejob.applications import attempts, ledger
 from ullgetthejob.applications.resume_selection import ResumeChoice, is_published, select_source
 from ullgetthejob.hh import resume_fields
@@ -124,6 +124,8 @@ def prepare(
     :class:`ResumeNotVisible`. Raises :class:`ResumeUnavailable`, :class:`ResumeNotFound` without a
     resume to copy, :class:`ledger.ConcurrentUpdate`, and what *call* raises.
     """
+    if not application.wants_new_resume and application.resume_reason != CREATED_REASON:
+        return None
     draft = _read_draft(application.id, context.connection)
     if draft.contents is None and draft.resume_id is None:
         return None
@@ -149,6 +151,7 @@ class _ResumeCreation:
         """Create the resume, find it again or publish it, whichever is next; return it once it is
         published. Raises as :func:`prepare`."""
         resumes = self.call("resumes_read", self.context.hh.resumes)
+        kept_resumes.forget(self.application.account_id, connection=self.context.connection)
         resume_id = draft.resume_id or self._find_created(draft, resumes)
         if resume_id is None:
             self._create(draft, resumes)

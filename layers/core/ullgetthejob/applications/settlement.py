@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ullgetthejob.accounts import access_changes, method_status
+from ullgetthejob.accounts import access_changes, kept_resumes, method_status
 from ullgetthejob.applications import attempts, negotiation_sync
 from ullgetthejob.applications.application import vacancy_url
 from ullgetthejob.applications.transitions import MAX_FAILED_CALLS, error_code, pause_after
@@ -104,6 +104,7 @@ class Settlement:
     def _transition_refused(self, application: Application, error: HHApplyRefused) -> None:
         account = self.account
         if error.action is Action.WAIT_FOR_RESUME:
+            kept_resumes.forget(account.account_id, connection=account.context.connection)
             account.recheck_resume(application, "resume_not_available")
         elif error.action is Action.DROP:
             account.transition(application, "refused", reason=error.reason)
@@ -227,8 +228,8 @@ class Settlement:
     def _try_again(self, application: Application) -> None:
         """Queue the application once more, up to :data:`MAX_ATTEMPTS` attempts."""
         account = self.account
-        sent = attempts.count_sent_attempts(application.id, connection=account.context.connection)
-        if sent < MAX_ATTEMPTS:
+        made = attempts.read_made(application.id, connection=account.context.connection)
+        if made.sent < MAX_ATTEMPTS:
             account.transition(
                 application, "queued", reason="never_arrived", due_at=account.context.now()
             )

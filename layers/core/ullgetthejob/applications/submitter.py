@@ -14,11 +14,13 @@ before it applies: what the person did by hand is counted first.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import hh_calls, method_status
-from ullgetthejob.applications import applying, attempts, deferral, ledger, negotiation_sync
+from ullgetthejob.accounts import access, hh_calls, method_status
+from ullgetthejob.applications import applying, attempts, deferral, ledger
+from ullgetthejob.applications.application import Application
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.application import Application
+    from ullgetthejob.applications.attempts import AttemptsMade
     from ullgetthejob.applications.resume_selection import ResumeChoice
     from ullgetthejob.hh.method_access import Admission
     from ullgetthejob.platform.context import Context
@@ -45,16 +47,26 @@ if TYPE_CHECKING:
 LEASE_S = 120
 RUN_BUDGET_S = 60.0  # what may be begun within an invocation; the function's timeout is longer
 
+# All that an account may have for its worker, in one statement: two rows at most, or one without an
+# application.
+SELECT_WORK = f"""
+    SELECT account.is_sync_due, work.* FROM (
+        SELECT coalesce(negotiations_due_at <= %(now)s AND {access.READABLE}, false) AS is_sync_due
+        FROM accounts WHERE id = %(account_id)s
+    ) AS account LEFT JOIN (
+        SELECT 'due' AS kind, due.* FROM ({ledger.SELECT_NEXT_DUE}) AS due
+        UNION ALL
+        SELECT 'deferred', deferred.* FROM ({deferral.SELECT_NEXT_DEFERRED}) AS deferred
+    ) AS work ON true
+"""  # noqa: S608
+
 
 def run(account_id: UUID, context: Context) -> bool:
     """Do what is due for the account, as :func:`leased_work.run` does; return whether something is
     left for another wake-up."""
 
     def work(deadline: float) -> None:
-        worker = _Submitter(AccountTransitions(account_id, context))
-        worker.sync_negotiations()
-        while time.monotonic() < deadline and worker.step():
-            pass
+        _Submitter(AccountTransitions(account_id, context)).run(deadline)
 
     def is_due() -> bool:
         return _is_due(account_id, connection=context.connection, now=context.now())
@@ -73,16 +85,34 @@ def lease_name(account_id: UUID) -> str:
     """Return the name of the lease under which the account's applications are made."""
     return f"apply#{account_id}"
 
+@dataclass(frozen=True)
+class _Work:
+    """What an account has for its worker: the application that has been *due* longest, the first
+    that is *deferred* until there is quota, and whether its negotiations are to be read."""
+
+    due: Application | None
+    deferred: Application | None
+    is_sync_due: bool
+
+
+def _find_work(account_id: UUID, *, connection: Connection, now: datetime) -> _Work:
+    values = {"account_id": account_id, "now": now, "states": ledger.STATES}
+    found: dict[str, Application] = {}
+    is_sync_due = False
+    for row in connection.execute(SELECT_WORK, values).fetchall():
+        kind, is_sync_due = row.pop("kind"), bool(row.pop("is_sync_due"))
+        if kind is not None:
+            found[kind] = Application(**row)
+    return _Work(found.get("due"), found.get("deferred"), is_sync_due)
+
 
 def _is_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
-    if ledger.next_due(account_id, connection=connection, now=now) is not None:
+    work = _find_work(account_id, connection=connection, now=now)
+    if work.due is not None or work.is_sync_due:
         return True
-    waiting = deferral.next_deferred(account_id, connection=connection)
-    if waiting is not None and applying.is_closed(
-        account_id, wanted_resume_id=waiting.wanted_resume_id, connection=connection, now=now
-    ):
-        return True
-    return negotiation_sync.is_due(account_id, connection=connection, now=now)
+    return work.deferred is not None and applying.is_closed(
+        account_id, wanted_resume_id=work.deferred.wanted_resume_id, connection=connection, now=now
+    )
 
 
 class _Submitter:
@@ -93,27 +123,31 @@ class _Submitter:
         self._preparation = Preparation(account)
         self._settlement = Settlement(account)
 
-    def sync_negotiations(self) -> None:
-        """Read the account's negotiations, if that is due."""
-        account = self._account
-        if negotiation_sync.is_due(
-            account.account_id, connection=account.context.connection, now=account.context.now()
-        ):
+    def run(self, deadline: float) -> None:
+        """Read the account's negotiations, if that is due, and process its applications, the one
+        that has waited longest first. Begins nothing after *deadline* (monotonic)."""
+        work = self._find_work()
+        if work.is_sync_due:
             self._settlement.read_negotiations()
+            work = self._find_work()
+        while time.monotonic() < deadline and self._step(work):
+            work = self._find_work()
 
-    def step(self) -> bool:
-        """Process the application that has waited longest; return whether there was one."""
-        account = self._account
-        now = account.context.now()
-        application = ledger.next_due(
-            account.account_id, connection=account.context.connection, now=now
+    def _find_work(self) -> _Work:
+        self._account.start()
+        context = self._account.context
+        return _find_work(
+            self._account.account_id, connection=context.connection, now=context.now()
         )
-        application = application or self._next_deferred_if_allowed()
+
+    def _step(self, work: _Work) -> bool:
+        """Process an application; return whether there was one."""
+        application = work.due or self._deferred_if_allowed(work.deferred)
         if application is None:
             return False
         try:
             with tracing.continued(application.trace_id):
-                self._process(application, now)
+                self._process(application, self._account.context.now())
         except ConcurrentUpdate:
             logger.info("an application was changed concurrently")
         return True
@@ -130,23 +164,13 @@ class _Submitter:
         else:
             self._apply(application)
 
-    def _next_deferred_if_allowed(self) -> Application | None:
-        """Return the first application that waits for quota, if there is some: tokens that
-        gathered, or that were given back."""
+    def _deferred_if_allowed(self, application: Application | None) -> Application | None:
+        """Return the *application* that waits for quota, if there is some: tokens that gathered, or
+        that were given back."""
         account = self._account
-        application = deferral.next_deferred(
-            account.account_id, connection=account.context.connection
-        )
-        if application is None:
-            return None
-        held = account.find_person(application).access
-        if applying.is_closed(
-            account.account_id,
-            wanted_resume_id=application.wanted_resume_id,
-            connection=account.context.connection,
-            now=account.context.now(),
-        ):
+        if application is None or account.is_applying_closed(application):
             return application  # it is handed off
+        held = account.find_person(application).access
         try:
             wait = availability.next_allowed_at(
                 account.account_id,
@@ -165,20 +189,19 @@ class _Submitter:
         if choice is None:
             return
         try:
-            admission = hh_calls.admit(person, "apply", account.context)
+            admission = hh_calls.admit(
+                person, "apply", account.context, known=account.method("apply")
+            )
         except NeedsPerson as error:  # closed since, or another caller probes it
             account.hold(application, error)
             return
-        spent = spend_id(application, connection=account.context.connection)
+        made = account.attempts_made(application)
+        spent = spend_id(application, made)
         # The token of an earlier call that was never sent was spent at some other time.
-        has_token = attempts.has_unused_token(application.id, connection=account.context.connection)
-        spent_at = None if has_token else account.context.now()
-        sent = self._begin_attempt(application, choice, spent)
+        spent_at = None if made.has_unused_token else account.context.now()
+        sent = self._begin_attempt(application, person, choice, made)
         if sent is None:
             return
-        status.publish_status(
-            person, connection=account.context.connection, now=account.context.now()
-        )
         try:
             self._call(sent, person, choice, admission)
         except NeedsPerson as error:
@@ -188,17 +211,18 @@ class _Submitter:
             self._settlement.on_access_denied(sent, error)
 
     def _begin_attempt(
-        self, application: Application, choice: ResumeChoice, spent: str
+        self, application: Application, person: Person, choice: ResumeChoice, made: AttemptsMade
     ) -> Application | None:
-        """Spend a token and record the attempt; return the row as it is sent, ``None`` where it
-        waits. Raises :class:`ConcurrentUpdate`."""
+        """Spend a token, record the attempt, and publish the account's limits; return the row as it
+        is sent, ``None`` where it waits. Raises :class:`ConcurrentUpdate`."""
         account = self._account
-        if not attempts.has_unused_token(application.id, connection=account.context.connection):
+        level = None
+        if not made.has_unused_token:
             try:
                 token = token_bucket.acquire(
                     "submit",
                     account.account_id,
-                    spend_id=spent,
+                    spend_id=spend_id(application, made),
                     now=account.context.now(),
                 )
             except Unavailable as error:
@@ -207,6 +231,7 @@ class _Submitter:
             if isinstance(token, token_bucket.Denied):
                 account.defer_all(token.next_at, application)
                 return None
+            level = token.level
         begun = attempts.begin_attempt(
             application,
             choice.resume_id,
@@ -217,7 +242,20 @@ class _Submitter:
         if isinstance(begun, datetime):
             account.defer_all(begun, application)
             return None
-        return begun
+        self._publish_limits(person, level, begun.in_24h)
+        return begun.application
+
+    def _publish_limits(
+        self, person: Person, level: token_bucket.BucketLevel | None, in_24h: int
+    ) -> None:
+        """Publish the account's limits, after a token was spent that left *level*."""
+        account = self._account
+        now = account.context.now()
+        limits = None
+        if level is not None:
+            methods = map(account.method, status.METHODS_SHOWN)
+            limits = status.compute_status(person, level, in_24h, methods, now=now)
+        status.publish_status(person, connection=account.context.connection, now=now, status=limits)
 
     def _call(
         self,
@@ -240,6 +278,7 @@ class _Submitter:
                 ),
                 context,
                 admission=admission,
+                token=self._account.token,
             )
         except HHApplyRefused as error:
             self._settlement.on_refused(sent, error)

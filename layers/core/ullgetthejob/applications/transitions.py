@@ -6,20 +6,25 @@ and what follows it (:mod:`.settlement`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import audit, hh_calls, people
+from ullgetthejob.accounts.token_renewal import AccountToken
 from ullgetthejob.applications import (
     application_states,
+    applying,
     attempts,
     deferral,
     ledger,
     resume_creation,
 )
 from ullgetthejob.applications.application import vacancy_url
+from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError, HHRegionBlocked, HHUnavailable
+from ullgetthejob.platform import postgres
 from ullgetthejob.rate_limits import availability
 
 if TYPE_CHECKING:
@@ -29,8 +34,9 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
+    from ullgetthejob.applications.attempts import AttemptsMade
     from ullgetthejob.applications.resume_selection import ResumeChoice
-    from ullgetthejob.hh.methods import Method
+    from ullgetthejob.hh.methods import Method, MethodAccess
     from ullgetthejob.platform.context import Context
     from ullgetthejob.platform.errors import AppError, NeedsPerson
 
@@ -51,6 +57,46 @@ class AccountTransitions:
 
     account_id: UUID
     context: Context
+    # What was read for the application in hand: see start().
+    _methods: dict[Method, MethodAccess] = field(default_factory=dict)
+    _made: dict[UUID, AttemptsMade] = field(default_factory=dict)
+
+    @cached_property
+    def token(self) -> AccountToken:
+        """Return the account's token for all calls of this worker."""
+        return AccountToken(self.account_id, hh=self.context.hh, now=self.context.now())
+
+    def start(self) -> None:
+        """Begin with another application: what was read for the last one is read again."""
+        self._methods.clear()
+        self._made.clear()
+
+    def method(self, method: Method) -> MethodAccess:
+        """Return the access to a method, which is read once for an application."""
+        if not self._methods:
+            found = method_access.read_all(self.account_id, connection=self.context.connection)
+            self._methods.update((access.method, access) for access in found)
+        return self._methods[method]
+
+    def is_applying_closed(self, application: Application) -> bool:
+        """Return whether hh.ru does not let Core apply: see :func:`applying.is_closed`."""
+        needed = applying.list_needed(application.wanted_resume_id)
+        return any(self.method(method).is_closed(self.context.now()) for method in needed)
+
+    def attempts_made(self, application: Application) -> AttemptsMade:
+        """Return the attempts before this one, which are read once for an application."""
+        if application.id not in self._made:
+            self._made[application.id] = attempts.read_made(
+                application.id, connection=self.context.connection
+            )
+        return self._made[application.id]
+
+    def record_unsent(self, application: Application) -> None:
+        """Record an attempt that has its token: see :func:`attempts.record_unsent`."""
+        attempts.record_unsent(
+            application, connection=self.context.connection, now=self.context.now()
+        )
+        self._made.clear()
 
     def find_person(self, application: Application) -> Person:
         """Return the person whose session the application came from, with the account's access."""
@@ -59,7 +105,10 @@ class AccountTransitions:
     def call_hh(self, person: Person, method: Method, request: Callable[[Any], Any]) -> Any:
         """Return hh.ru's answer to *request*, a call of *method* with *person*'s token. Raises as
         :func:`hh_calls.call_as_account`."""
-        return hh_calls.call_as_account(person, method, request, self.context)
+        admission = hh_calls.admit(person, method, self.context, known=self.method(method))
+        return hh_calls.call_as_account(
+            person, method, request, self.context, admission=admission, token=self.token
+        )
 
     def transition(
         self,
@@ -95,7 +144,7 @@ class AccountTransitions:
         self, application: Application, outcome: str, *, counts: bool = False
     ) -> None:
         """Record the outcome of the open attempt, and the call in the account's audit log."""
-        with self.context.connection.transaction():
+        with postgres.atomic(self.context.connection):
             attempts.close_attempts(
                 application.id,
                 outcome,

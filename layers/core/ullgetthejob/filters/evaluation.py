@@ -134,6 +134,15 @@ def decide(
     return held
 
 
+def has_rules(account_id: UUID, *, connection: Connection) -> bool:
+    """Return whether the account has rules, also unreadable ones, which need the vacancy as hh.ru
+    has it now."""
+    try:
+        return store.read_filters(account_id, connection=connection).rules.has_any()
+    except NeedsPerson:
+        return True
+
+
 def _read_rules(
     account_id: UUID, repost: models.RepostPolicy | None, connection: Connection
 ) -> models.Rules:

@@ -36,7 +36,8 @@ def client(*, background: bool = False) -> HHClient:
     return HHClient(
         settings.HH_API_URL(),
         user_agent=settings.HH_USER_AGENT(),
-        pacer=paced(),
+        pacer=paced(egress=settings.HH_EGRESS()),
+        # One for all egresses: hh.ru does not document what it limits exchanges of tokens by.
         exchange_pacer=paced(egress="default#exchanges"),
     )
 
@@ -53,5 +54,5 @@ def search_queue() -> Pacer:
         settings.PACER_TABLE(),
         calls_per_second=calls_per_second,
         patience_ms=round(1000 * MAX_QUEUED / calls_per_second),
-        egress="default#searches",
+        egress=f"{settings.HH_EGRESS()}#searches",
     )

@@ -120,11 +120,19 @@ def is_closed(
 
 
 def admit(
-    method: Method, account_id: UUID | None, *, connection: Connection, now: datetime
+    method: Method,
+    account_id: UUID | None,
+    *,
+    connection: Connection,
+    now: datetime,
+    known: MethodAccess | None = None,
 ) -> Admission | MethodAccess:
     """Return the permission to call *method* once; the access that forbids it if it is closed, and
-    no probe is due or another caller makes it."""
-    access = read(method, account_id, connection=connection)
+    no probe is due or another caller makes it. *known*: the access as it was read a moment ago,
+    which is not read again unless it is closed."""
+    access = known
+    if access is None or "closed" in (access.service.state, access.account.state):
+        access = read(method, account_id, connection=connection)
     if access.is_closed(now):
         return access
     closed = [each for each in (access.service, access.account) if each.state == "closed"]
@@ -178,14 +186,20 @@ def record_refusal(
     return read(admission.method, admission.account_id, connection=connection)
 
 
-def call_as_service(method: Method, request: Callable[[], Answer], context: Context) -> Answer:
+def call_as_service(
+    method: Method,
+    request: Callable[[], Answer],
+    context: Context,
+    *,
+    known: MethodAccess | None = None,
+) -> Answer:
     """Make *request* with the application's token, if hh.ru keeps *method* open, and return its
-    answer.
+    answer. *known*: see :func:`admit`.
 
     Raises :class:`HHForbidden` without a call while it is closed, and what *request* raises.
     """
     connection, now = context.connection, context.now()
-    admission = admit(method, None, connection=connection, now=now)
+    admission = admit(method, None, connection=connection, now=now, known=known)
     if isinstance(admission, MethodAccess):
         raise closed_error(admission, now=now)
     try:

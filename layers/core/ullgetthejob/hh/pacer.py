@@ -10,6 +10,10 @@ little patience, so that interactive calls come first under load.
 The same item stores a pause: after 429, a blocked region or repeated failures every caller is
 refused at once, with the reason, until ``paused_until``; no call is made until then.
 
+There is an item for each egress: an outgoing address, by the name that the functions behind it have
+in ``HH_EGRESS``. Pace and pause are the address's, as hh.ru's limit is. A call belongs to the
+egress of its function, and is never repeated through another because hh.ru refused it.
+
 This is real time on purpose, not domain time, since it spaces network packets.
 
     timeline      now ........ tat ........ now + patience
@@ -50,8 +54,8 @@ _PAUSES: dict[str, tuple[type[HHBusy | HHRegionBlocked | HHUnavailable], str]] =
 class Pacer:
     """Slots for calls to hh.ru, shared through one item of *table*.
 
-    *calls_per_second*: slots per second. *patience_ms*: how far ahead a slot may lie. *now_ms* and
-    *sleep* are seams for tests.
+    *calls_per_second*: slots per second. *patience_ms*: how far ahead a slot may lie. *egress*:
+    whose slots. *now_ms* and *sleep* are seams for tests.
     """
 
     def __init__(

@@ -90,6 +90,9 @@ TABLES = (
     ),
     Table("application_queue", _USERS, "sessions", key="id"),
     Table("application_filters", _ACCOUNT, "account"),
+    Table("account_resumes", _ACCOUNT, "account"),
+    Table("fit_weights", _ACCOUNT, "account"),
+    Table("letter_templates", _ACCOUNT, "account"),
     Table("campaigns", _ACCOUNT, "account"),
     Table("saved_searches", _ACCOUNT, "account"),
     # Shared by all who save the same search; deleted with the last of them.

@@ -13,7 +13,7 @@ server still does on it.
 from __future__ import annotations
 
 import select
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from ullgetthejob.platform.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
+    from contextlib import AbstractContextManager
 
     import psycopg
 
@@ -173,6 +174,16 @@ def after_commit(
         connection.callbacks[key] = callback  # type: ignore[attr-defined]
     else:
         callback()
+
+
+def atomic(
+    connection: psycopg.Connection[dict[str, Any]],
+) -> AbstractContextManager[psycopg.Transaction | None]:
+    """Return a transaction, or, within one, nothing that would cost another round trip: what fails
+    in the block fails all of it."""
+    if getattr(connection, "in_transaction", False):
+        return nullcontext()
+    return connection.transaction()
 
 
 def log_transition(

@@ -52,6 +52,7 @@ class Setting(Generic[T]):
         self.kind = kind
         self.default = default
         self._parse = parse
+        self._last: tuple[str, T] | None = None  # the text that was parsed last, and its value
 
     def __call__(self) -> T:
         """Return the value, or the default if it is unset.
@@ -63,10 +64,14 @@ class Setting(Generic[T]):
             if self.default is None:
                 raise SettingMissing(f"{self.name} is not set; it must be {self}")
             return self.default
+        if self._last is not None and self._last[0] == text:
+            return self._last[1]
         try:
-            return self._parse(text)
+            value = self._parse(text)
         except ValueError:
             raise SettingInvalid(f"{self.name} must be {self}") from None
+        self._last = text, value
+        return value
 
     def get(self) -> T | None:
         """Return the value; ``None`` if it is unset and has no default."""
@@ -201,6 +206,9 @@ HH_CLIENT_ID = _secret("HH_CLIENT_ID", "of the application registered at hh.ru",
 HH_CLIENT_SECRET = _secret("HH_CLIENT_SECRET", "of the application registered at hh.ru", "")
 HH_ACCESS_TOKEN = _secret("HH_ACCESS_TOKEN", "a ready application token of hh.ru", "")
 HH_CALLS_PER_SECOND = _number("HH_CALLS_PER_SECOND", "calls to hh.ru per second", 3, above=0)
+HH_EGRESS = _text(
+    "HH_EGRESS", "name of the address that calls to hh.ru come from; each has a pace", "default"
+)
 APP_URL = _url("APP_URL", "page to which people return from hh.ru; else HH_REDIRECT_URI", "")
 
 # ── tables and queues ────────────────────────────────────────────────────────────────────────────
@@ -300,7 +308,15 @@ SERVICE_CALLS = (
     ORCHESTRATOR_SECRET_PREVIOUS,
     REQUIRE_SIGNATURE,
 )
-HH_CALLS = (HH_API_URL, HH_USER_AGENT, HH_CALLS_PER_SECOND, PACER_TABLE, LEASE_TABLE, TOKEN_KEY_ID)
+HH_CALLS = (
+    HH_API_URL,
+    HH_USER_AGENT,
+    HH_CALLS_PER_SECOND,
+    HH_EGRESS,
+    PACER_TABLE,
+    LEASE_TABLE,
+    TOKEN_KEY_ID,
+)
 HH_LOGIN = (HH_CLIENT_ID, HH_CLIENT_SECRET)
 HH_APPLICATION = (*HH_LOGIN, HH_ACCESS_TOKEN)
 RETENTION = (EVENT_RETENTION_DAYS, HISTORY_RETENTION_DAYS, NOTIFIED_RETENTION_DAYS)

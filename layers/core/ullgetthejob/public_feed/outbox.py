@@ -64,7 +64,7 @@ def insert(vacancy_ids: Iterable[str], *, connection: Connection, now: datetime)
     new."""
     # Sorted, so that overlapping transactions cannot deadlock. Ids rise with time.
     ids = sorted(set(vacancy_ids), key=lambda vacancy_id: (len(vacancy_id), vacancy_id))
-    return connection.execute(INSERT_ENTRIES, {"ids": ids, "now": now}).rowcount
+    return connection.execute(INSERT_ENTRIES, {"ids": ids, "now": now}).rowcount if ids else 0
 
 
 def notify(after: timedelta = timedelta(0)) -> None:

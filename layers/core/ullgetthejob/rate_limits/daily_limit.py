@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -33,5 +34,9 @@ def list_counted(account_id: UUID, *, connection: Connection, now: datetime) -> 
 
 def next_slot_in_24h(account_id: UUID, *, connection: Connection, now: datetime) -> datetime:
     """Return when hh.ru's 24 hours have room for another application: *now*, or later."""
-    latest = list_counted(account_id, connection=connection, now=now)
+    return next_slot(list_counted(account_id, connection=connection, now=now), now=now)
+
+
+def next_slot(latest: Sequence[datetime], *, now: datetime) -> datetime:
+    """Return the same by :func:`list_counted`."""
     return now if len(latest) < DAY_LIMIT else latest[DAY_LIMIT - 1] + DAY

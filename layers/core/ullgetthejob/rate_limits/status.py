@@ -20,12 +20,13 @@ from ullgetthejob.rate_limits.token_bucket import Denied
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     import psycopg
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.hh.methods import Method
+    from ullgetthejob.hh.methods import Method, MethodAccess
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -91,10 +92,21 @@ def read_status(person: Person, *, connection: Connection, now: datetime) -> Lim
     """Return the person's limits at *now*. Spends nothing. Raises :class:`Unavailable`."""
     level = token_bucket.read_level("submit", person.owner_id, now=now)
     applied = applications_in_24h(person, connection=connection, now=now)
-    closed = {
-        method: method_access.is_closed(method, person.account_id, connection=connection, now=now)
-        for method in METHODS_SHOWN
-    }
+    methods = method_access.read_all(person.account_id, connection=connection, wanted=METHODS_SHOWN)
+    return compute_status(person, level, applied, methods, now=now)
+
+
+def compute_status(
+    person: Person,
+    level: token_bucket.BucketLevel,
+    applied: int,
+    methods: Iterable[MethodAccess],
+    *,
+    now: datetime,
+) -> LimitStatus:
+    """Return the person's limits at *now*. *level*: the bucket. *applied*: applications that count
+    in the last 24 hours. *methods*: the access to :data:`METHODS_SHOWN`, and others."""
+    closed = {access.method: access.is_closed(now) for access in methods}
     can_apply = (
         level.tokens >= 1
         and applied < daily_limit.DAY_LIMIT
@@ -118,15 +130,22 @@ def read_status(person: Person, *, connection: Connection, now: datetime) -> Lim
     )
 
 
-def publish_status(person: Person, *, connection: Connection, now: datetime) -> None:
-    """Append the account's limits to its event log, as ``rate_limit.updated``. Best effort: without
-    an event when the bucket cannot be read."""
+def publish_status(
+    person: Person,
+    *,
+    connection: Connection,
+    now: datetime,
+    status: LimitStatus | None = None,
+) -> None:
+    """Append the account's limits to its event log, as ``rate_limit.updated``. *status*: the
+    limits, if they are known. Best effort: without an event when the bucket cannot be read."""
     if person.account_id is None:
         return
     try:
-        payload = read_status(person, connection=connection, now=now).model_dump(mode="json")
+        status = status or read_status(person, connection=connection, now=now)
     except Unavailable:
         return
+    payload = status.model_dump(mode="json")
     event_log.append(
         person.account_id, "rate_limit.updated", payload, connection=connection, now=now
     )

@@ -32,7 +32,7 @@ one gets tokens early; either way the error is worth as much as the bucket refil
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -113,20 +113,6 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Granted:
-    """A token was spent; *remaining* are left."""
-
-    remaining: int
-
-
-@dataclass(frozen=True)
-class Denied:
-    """No token is available; the next one comes at *next_at*."""
-
-    next_at: datetime
-
-
-@dataclass(frozen=True)
 class BucketLevel:
     """The state of a bucket. *last_refill*: when the last whole token came; ``None`` before the
     first is spent. *next_refill*: ``None`` when it is full."""
@@ -135,6 +121,21 @@ class BucketLevel:
     rule: Rule
     last_refill: datetime | None
     next_refill: datetime | None
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A token was spent; *remaining* are left. *level*: the bucket's state afterwards."""
+
+    remaining: int
+    level: BucketLevel | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Denied:
+    """No token is available; the next one comes at *next_at*."""
+
+    next_at: datetime
 
 
 _last_tat: dict[str, int] = {}  # by key: what this process saw last, as a hint for acquire()
@@ -168,7 +169,8 @@ def acquire(action: Action, owner: UUID, *, spend_id: str, now: datetime) -> Gra
         updated, item = _update_item(key, branch, values)
         tat = _remember_tat(key, item)
         if updated or (tat is not None and spend_hash in item["ids"]):
-            return Granted(bucket_rule.tokens(tat or 0, now_ms))
+            level = _level(tat, bucket_rule, now_ms)
+            return Granted(level.tokens, level)
         if tat is None:
             branch = ABSENT
         elif tat > ceiling:
@@ -181,7 +183,10 @@ def acquire(action: Action, owner: UUID, *, spend_id: str, now: datetime) -> Gra
 def read_level(action: Action, owner: UUID, *, now: datetime) -> BucketLevel:
     """Return the bucket's state at *now*; nothing is spent. Raises :class:`Unavailable`."""
     bucket_rule, now_ms, key = rule(action), _ms(now), _key(action, owner)
-    tat = _remember_tat(key, _get_item(key))
+    return _level(_remember_tat(key, _get_item(key)), bucket_rule, now_ms)
+
+
+def _level(tat: int | None, bucket_rule: Rule, now_ms: int) -> BucketLevel:
     if tat is None:
         return BucketLevel(bucket_rule.capacity, bucket_rule, None, None)
     tokens = bucket_rule.tokens(tat, now_ms)

@@ -49,6 +49,18 @@ INSERT_EVENT = """
     SELECT %(account_id)s, seq, %(at)s, %(type)s, %(data)s::jsonb, %(trace_id)s FROM next
     RETURNING seq
 """
+# The same as parts of a statement that makes the change as well: its CTE ``written`` has the column
+# ``event``, the data of an event for ``account_id``. Afterwards :func:`notify_after_commit`.
+EVENT_APPENDED = """
+    numbered AS (
+        UPDATE accounts SET last_event_seq = last_event_seq + 1 FROM written
+        WHERE accounts.id = written.account_id
+        RETURNING accounts.id, last_event_seq AS seq, written.event
+    ), appended AS (
+        INSERT INTO events (account_id, seq, at, type, data, trace_id)
+        SELECT id, seq, %(now)s, %(event_type)s, event, %(event_trace_id)s::uuid FROM numbered
+    )
+"""
 SELECT_UNSERVED_ACCOUNTS = """
     SELECT id FROM accounts WHERE last_event_seq > broadcast_seq ORDER BY id LIMIT %(most)s
 """

@@ -154,9 +154,9 @@ def read(query_id: UUID, *, connection: Connection) -> dict[str, Any]:
     return row
 
 
-def exists(query_id: UUID, *, connection: Connection) -> bool:
-    """Return whether the row exists: a wake-up may be older than the database."""
-    return connection.execute(SELECT_QUERY, (query_id,)).fetchone() is not None
+def find(query_id: UUID, *, connection: Connection) -> dict[str, Any] | None:
+    """Return the row; ``None`` without one: a wake-up may be older than the database."""
+    return connection.execute(SELECT_QUERY, (query_id,)).fetchone()
 
 
 def lock(query_id: UUID, *, connection: Connection) -> dict[str, Any]:

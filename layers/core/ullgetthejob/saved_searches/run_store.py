@@ -114,6 +114,17 @@ SELECT_UNNOTIFIED_RUNS = """
     WHERE run.query_id = %s AND run.state <> 'running' AND NOT search.paused
     ORDER BY run.started_at, run.id
 """
+# What running() and unnotified_runs() would find due.
+SELECT_HAS_WORK = """
+    SELECT EXISTS (
+        SELECT FROM fetch_runs
+        WHERE query_id = %(query_id)s AND state = 'running' AND due_at <= %(now)s
+    ) OR EXISTS (
+        SELECT FROM saved_searches AS search
+        JOIN fetch_runs AS run ON run.id = search.run_id AND run.query_id = search.query_id
+        WHERE run.query_id = %(query_id)s AND run.state <> 'running' AND NOT search.paused
+    ) AS has_work
+"""
 # A run without a reason is due or a worker has it, and needs slots for its calls; one with a reason
 # waits for hh.ru.
 SELECT_HAS_WAITING_RUNS = """
@@ -310,6 +321,12 @@ def unnotified_runs(query_id: UUID, *, connection: Connection) -> list[tuple[UUI
     oldest first."""
     rows = connection.execute(SELECT_UNNOTIFIED_RUNS, (query_id,)).fetchall()
     return [(row["id"], row["trace_id"]) for row in rows]
+
+
+def has_work(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
+    """Return whether the search has a run to be continued, or accounts to be notified of one."""
+    row = connection.execute(SELECT_HAS_WORK, {"query_id": query_id, "now": now}).fetchone()
+    return bool(row and row["has_work"])
 
 
 def due_queries(*, connection: Connection, now: datetime, most: int) -> list[UUID]:

@@ -71,11 +71,12 @@ class _RunSuperseded(Exception):
 def run_query(query_id: UUID, context: Context) -> bool:
     """Continue the search's run, notify accounts, read details, as :func:`leased_work.run` does;
     return whether work is left for another wake-up."""
-    if not canonical_searches.exists(query_id, connection=context.connection):
+    query = canonical_searches.find(query_id, connection=context.connection)
+    if query is None:
         return False
 
     def work(deadline: float) -> None:
-        worker = _RunWorker(query_id, context, deadline=deadline)
+        worker = _RunWorker(query_id, context, deadline=deadline, query=query)
         worker.fetch()
         worker.notify()
         worker.read_details()
@@ -125,22 +126,27 @@ def _lease_name(query_id: UUID) -> str:
 
 
 def _is_due(query_id: UUID, *, connection: Connection, now: datetime) -> bool:
-    run = run_store.running(query_id, connection=connection)
-    if run is not None and run.is_due(now):
-        return True
-    return bool(run_store.unnotified_runs(query_id, connection=connection))
+    return run_store.has_work(query_id, connection=connection, now=now)
 
 
 class _RunWorker:
-    """A worker that holds the search's lease. It begins nothing after *deadline* (monotonic)."""
+    """A worker that holds the search's lease. It begins nothing after *deadline* (monotonic).
+    *query*: the row of the search, if it was read already."""
 
-    def __init__(self, query_id: UUID, context: Context, *, deadline: float) -> None:
+    def __init__(
+        self,
+        query_id: UUID,
+        context: Context,
+        *,
+        deadline: float,
+        query: dict[str, Any] | None = None,
+    ) -> None:
         self._query_id = query_id
         self._context = context
         self._connection = context.connection
         self._deadline = deadline
         self._failed = False
-        query = canonical_searches.read(query_id, connection=context.connection)
+        query = query or canonical_searches.read(query_id, connection=context.connection)
         self._parameters = canonical_searches.parameters_of(query)
 
     def fetch(self) -> None:

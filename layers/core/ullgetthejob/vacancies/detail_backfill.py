@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from ullgetthejob.hh.methods import MethodAccess
     from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -137,7 +138,10 @@ def backfill(
     """Read vacancies of the search in full, the newest unread ones first, then those that it no
     longer finds; return the number of calls, at most *most*. *may_continue* is asked before each.
     """
+    if most <= 0:
+        return 0
     connection = context.connection
+    known = method_access.read("detail", None, connection=connection)
     calls = 0
     for vacancy in _select_vacancies(query_id, most, connection=connection, now=context.now()):
         if not may_continue():
@@ -147,15 +151,13 @@ def backfill(
             continue
         calls += 1
         try:
-            _fetch_detail(vacancy["id"], context)
+            _fetch_detail(vacancy, context, known)
         except HHError as error:
             logger.info("details are left for later", error_type=type(error).__name__)
             if error.may_have_acted:
                 continue  # perhaps only this vacancy cannot be read
             connection.execute(UPDATE_VACANCY_RELEASED, {**claim, "before": vacancy["looked_at"]})
             break
-        if not vacancy["is_gone"]:
-            connection.execute(UPDATE_VACANCY_RELEASED, {**claim, "before": None})
     return calls
 
 
@@ -195,17 +197,27 @@ def _select_vacancies(
     return [*unread[: most - reserved], *gone, *unread[most - reserved :]][:most]
 
 
-def _fetch_detail(vacancy_id: str, context: Context) -> None:
-    """Read one vacancy at hh.ru and store it, or mark it closed where hh.ru no longer has it."""
+def _fetch_detail(vacancy: dict[str, Any], context: Context, known: MethodAccess) -> None:
+    """Read one vacancy at hh.ru and store it, or mark it closed where hh.ru no longer has it.
+
+    One that was never read is no longer claimed then. *known*: the access to the method as it was
+    read when the backfill began.
+    """
+    vacancy_id = vacancy["id"]
     try:
         detail = method_access.call_as_service(
-            "detail", lambda: context.hh.vacancy(vacancy_id), context
+            "detail", lambda: context.hh.vacancy(vacancy_id), context, known=known
         )
     except HHNotFound:
         store.close(vacancy_id, connection=context.connection, now=context.now())
         count("VacanciesClosed")
         return
-    store.store_detail(detail, connection=context.connection, now=context.now())
+    store.store_detail(
+        detail,
+        connection=context.connection,
+        now=context.now(),
+        releases_claim=not vacancy["is_gone"],
+    )
     count("DetailsRead")
     if detail.archived:
         count("VacanciesClosed")

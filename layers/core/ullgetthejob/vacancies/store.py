@@ -14,14 +14,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from ullgetthejob.hh.models import Vacancy, VacancyDetail
+from ullgetthejob.platform import postgres
+from ullgetthejob.platform.telemetry import logger
 from ullgetthejob.vacancies import job, reposts
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ UPDATE jobs SET
     detail = %(detail)s::jsonb,
     detail_hash = decode(%(hash)s, 'hex'),
     detail_fetched_at = %(moment)s,
+    looked_at = CASE WHEN NOT %(releases_claim)s THEN looked_at END,
     updated_at = CASE
         WHEN detail_hash IS DISTINCT FROM decode(%(hash)s, 'hex') THEN %(now)s ELSE updated_at
     END
@@ -152,9 +154,15 @@ INSERT INTO jobs (
 ON CONFLICT DO NOTHING
 """
 
-SELECT_JOB_WITH_OTHER_DETAIL = """
-SELECT external_id FROM jobs
-WHERE external_id = %(id)s AND detail_hash IS DISTINCT FROM decode(%(hash)s, 'hex')
+SELECT_DETAIL_IS_OTHER = """
+SELECT detail_hash IS DISTINCT FROM decode(%(hash)s, 'hex') AS is_other FROM jobs
+WHERE external_id = %(id)s
+"""
+
+SELECT_RECENT_DETAIL = """
+SELECT detail FROM jobs
+WHERE external_id = %(id)s AND closed_at IS NULL AND detail IS NOT NULL
+    AND detail_fetched_at > %(since)s AND detail_fetched_at <= %(now)s
 """
 
 UPDATE_JOB_CLOSED = """
@@ -207,9 +215,7 @@ def store_vacancies(
         "now": _utc(now),
         "moment": now,
     }
-    # A page of a run has a transaction already; a savepoint would cost it two round trips.
-    is_inside = getattr(connection, "in_transaction", False)
-    with nullcontext() if is_inside else connection.transaction():
+    with postgres.atomic(connection):  # a page of a run has a transaction already
         written = connection.execute(UPSERT_JOBS, values).fetchone()
         assert written is not None  # noqa: S101 - a SELECT of values
         new = [distinct[vacancy_id][0] for vacancy_id in _in_order(distinct, written["new"])]
@@ -222,8 +228,15 @@ def store_vacancies(
     )
 
 
-def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime) -> None:
-    """Store a vacancy in full, and the repost links that change by its text."""
+def store_detail(
+    detail: VacancyDetail,
+    *,
+    connection: Connection,
+    now: datetime,
+    releases_claim: bool = False,
+) -> None:
+    """Store a vacancy in full, and the repost links that change by its text. *releases_claim*:
+    whether the row is no longer claimed by the backfill (:mod:`.detail_backfill`)."""
     text, digest = _dump_and_hash(detail)
     values = {
         **_detail_values(detail),
@@ -231,9 +244,11 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
         "hash": digest,
         "now": _utc(now),
         "moment": now,
+        "releases_claim": releases_claim,
     }
     changes = reposts.NO_CHANGES
-    if connection.execute(SELECT_JOB_WITH_OTHER_DETAIL, values).fetchone():
+    stored = connection.execute(SELECT_DETAIL_IS_OTHER, values).fetchone()
+    if stored is not None and stored["is_other"]:
         changes = reposts.reevaluate_links(detail, connection=connection)
     if changes.originals:
         from ullgetthejob.vacancies import regrouping  # rare, and costs imports
@@ -242,7 +257,7 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
             regrouping.regroup(changes, connection=connection, now=now)
             connection.execute(UPDATE_DETAIL, values)
         return
-    if connection.execute(UPDATE_DETAIL, values).rowcount:
+    if stored is not None and connection.execute(UPDATE_DETAIL, values).rowcount:
         return
     with connection.transaction():
         if connection.execute(INSERT_DETAIL, values).rowcount:
@@ -251,6 +266,22 @@ def store_detail(detail: VacancyDetail, *, connection: Connection, now: datetime
             return
     # Another transaction has inserted it since the first UPDATE.
     connection.execute(UPDATE_DETAIL, values)
+
+
+def read_detail(
+    vacancy_id: str, *, since: datetime, connection: Connection, now: datetime
+) -> VacancyDetail | None:
+    """Return a vacancy in full as hh.ru showed it after *since*; ``None`` if it did not, or what is
+    stored cannot be read."""
+    values = {"id": vacancy_id, "since": since, "now": now}
+    row = connection.execute(SELECT_RECENT_DETAIL, values).fetchone()
+    if row is None:
+        return None
+    try:
+        return VacancyDetail.model_validate(row["detail"])
+    except ValidationError:
+        logger.warning("a stored vacancy cannot be read")
+        return None
 
 
 def close(vacancy_id: str, *, connection: Connection, now: datetime) -> None:

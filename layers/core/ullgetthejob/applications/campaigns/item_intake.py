@@ -153,7 +153,7 @@ def _create_application(
             )
             is_own = application.queue_item_id == item["id"]
             if is_new or (is_own and application.state not in application_states.RETRYABLE):
-                projection.project(application, connection=connection, now=now)
+                projection.project(application.id, connection=connection, now=now)
                 return None
             if not is_own and application.state not in READOPTABLE_STATES:
                 return "already_applied" if application.state == "submitted" else "duplicate"

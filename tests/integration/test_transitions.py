@@ -1,0 +1,112 @@
+"""A change of an application as one statement: what it waits for, and what it holds meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from tests.harness import applying
+from ullgetthejob.applications import ledger
+from ullgetthejob.platform import postgres
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+@pytest.fixture
+def connect(harness, database_url):
+    """Open connections like those of other environments."""
+    opened = []
+
+    def connect():
+        connection = postgres.connection_class().connect(
+            postgres.conninfo(), autocommit=True, row_factory=psycopg.rows.dict_row
+        )
+        opened.append(connection)
+        return connection
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+def wait_for_waiting(connection, number):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if connection.execute(WAITING).fetchone()["count"] == number:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no statement waits for a lock")
+
+
+def move(harness, row, state, connection):
+    now = harness.world.now()
+    return ledger.transition(row.id, state, connection=connection, now=now, due_at=now)
+
+
+def test_account_is_not_locked_while_a_transition_waits_for_another_row(harness, connect):
+    row = harness.row(harness.submit(applying.publish(harness)))
+    holder, mover, other = connect(), connect(), connect()
+    with ThreadPoolExecutor(1) as pool:
+        with holder.transaction():
+            holder.execute(
+                "SELECT FROM applications WHERE id = %s FOR UPDATE", [row.application_id]
+            )
+            moved = pool.submit(move, harness, row, "preparing", mover)
+            wait_for_waiting(other, 1)
+            other.execute("SELECT FROM accounts WHERE id = %s FOR UPDATE NOWAIT", [row.account_id])
+        assert moved.result(timeout=30).state == "preparing"
+
+
+def test_transitions_at_once_of_one_account_are_numbered_without_a_gap(harness, connect):
+    rows = [harness.row(harness.submit(applying.publish(harness))) for _ in range(6)]
+    begin = threading.Barrier(len(rows))
+    connections = [connect() for _ in rows]
+
+    def change(row, connection):
+        begin.wait()
+        for state in ("preparing", "queued", "cancelled"):
+            move(harness, row, state, connection)
+
+    with ThreadPoolExecutor(len(rows)) as pool:
+        list(pool.map(change, rows, connections))
+    events = harness.connection.execute(
+        "SELECT seq, data FROM events WHERE account_id = %s ORDER BY seq", [harness.account_id]
+    ).fetchall()
+    assert [event["seq"] for event in events] == list(range(1, 4 * len(rows) + 1))
+    for row in rows:
+        states = [
+            event["data"]["state"]
+            for event in events
+            if event["data"]["application_id"] == str(row.id)
+        ]
+        assert states == ["queued", "preparing", "queued", "cancelled"]
+
+
+def test_one_of_two_equal_transitions_at_once_is_made(harness, connect):
+    row = harness.row(harness.submit(applying.publish(harness)))
+    holder, first, second, other = (connect() for _ in range(4))
+
+    def change(connection):
+        try:
+            return move(harness, row, "refused", connection)
+        except ledger.ConcurrentUpdate:
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        with holder.transaction():
+            holder.execute("SELECT FROM application_ledger WHERE id = %s FOR UPDATE", [row.id])
+            changes = [pool.submit(change, each) for each in (first, second)]
+            wait_for_waiting(other, 2)
+        moved = [change.result(timeout=30) for change in changes]
+    assert sorted(each is None for each in moved) == [False, True]
+    history = harness.connection.execute(
+        "SELECT state FROM application_history WHERE ledger_id = %s ORDER BY id", [row.id]
+    ).fetchall()
+    assert [step["state"] for step in history] == ["queued", "refused"]
