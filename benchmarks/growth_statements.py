@@ -255,6 +255,7 @@ _NEW = {"vacancy_id": NEW_VACANCY, "id": NEW_VACANCY}
 _WIDE = {"query_id": WIDE_QUERY_ID, "most": 30, "matches": detail_backfill.MATCHES_SCANNED}
 _QUERIES = {"ids": [uuid_of(f"query{number}") for number in range(1, DUE + 1)]}
 _UNSENT = {"states": list(cancellation.UNSENT_STATES_SQL), "looked_at": cancellation.SCAN_BATCH}
+_AFTER_MATCH = {"after_at": NOW - timedelta(hours=100), "after_vacancy_id": VACANCY}
 _PAGE = [
     {
         "id": str(FIRST_VACANCY + number),
@@ -297,7 +298,18 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "applications.campaigns.store.INSERT_CAMPAIGN": {"workflow_id": OTHER_UUID},
     "applications.campaigns.store.UPDATE_CAMPAIGN_STATE": {"from": ["running"], "state": "paused"},
     "applications.commands.COUNT_APPLICATIONS": {"state": None},
-    "applications.commands.SELECT_APPLICATIONS": {"state": None},
+    "applications.commands.SELECT_APPLICATIONS": {
+        "state": None,
+        "after_created_at": NOW - timedelta(hours=100),
+        "after_id": LEDGER_ID,
+    },
+    "applications.campaigns.progress.SELECT_QUEUE_ITEMS": {
+        "after_priority": 0,
+        "after_created_at": NOW,
+        "after_id": uuid_of(f"item{WAITING}"),
+    },
+    "saved_searches.matches.SELECT_MATCHES_ANNOUNCED": _AFTER_MATCH,
+    "saved_searches.matches.SELECT_MATCHES_FILTERED": _AFTER_MATCH,
     "filters.store.SELECT_NEWEST_VACANCIES": {"most": filters.MAX_PREVIEWED},
     "filters.store.SELECT_ATTEMPTS_OF_WEEK": {"since": NOW - 7 * DAY},
     "applications.ledger.UPDATE_APPLICATION_STATE": {

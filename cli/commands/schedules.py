@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import AsJson, User, facts, show, table
+from cli.output import AsJson, Cursor, User, facts, position, show, show_page, table
 
 if TYPE_CHECKING:
     from cli.state import State
@@ -77,18 +77,19 @@ def matches(
         bool, typer.Option("--filtered", help="Those that your filters dropped.")
     ] = False,
     page: Annotated[int, typer.Option(min=0)] = 0,
+    cursor: Cursor = None,
     user: User = None,
     json: AsJson = False,
 ) -> None:
     """List what a saved search announced, or what your filters kept from being announced."""
     state: State = context.obj
-    query = {"filtered": str(filtered).lower(), "page": page}
+    query = {"filtered": str(filtered).lower(), **position(page, cursor)}
     found = state.core.get(
         f"/api/schedules/{id}/matches", **query, user_id=user or state.profile.user
     )
     rows = [(m["id"], m["title"], m["company"], m["filtered_by"], m["at"]) for m in found["items"]]
     columns = ("vacancy", "title", "company", "dropped by", "found")
-    show(found, json, table(f"{found['found']} vacancies", columns, rows))
+    show_page(found, json, "vacancies", columns, rows)
 
 
 @app.command()

@@ -3,9 +3,11 @@ rule of the account kept from being announced."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
+
+from ullgetthejob.platform import paging
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -19,14 +21,16 @@ if TYPE_CHECKING:
 ANNOUNCED = "notified.seq IS NOT NULL"
 FILTERED = "notified.filtered_by IS NOT NULL AND notified.seq IS NULL"
 SELECT_MATCHES = """
-    SELECT job.external_id::text AS id, job.title, job.company, job.salary, job.area, job.url,
-           job.published_at, job.has_test, notified.at, notified.filtered_by
+    SELECT notified.vacancy_id AS id, notified.vacancy_id, job.title, job.company, job.salary,
+           job.area, job.url, job.published_at, job.has_test, notified.at, notified.filtered_by
     FROM account_vacancies AS notified
     JOIN search_matches AS match
         ON match.query_id = %(query_id)s AND match.vacancy_id = notified.vacancy_id
     JOIN jobs AS job ON job.external_id = notified.vacancy_id
     WHERE notified.account_id = %(account_id)s AND {which}
-    ORDER BY notified.at DESC, match.number DESC LIMIT %(limit)s OFFSET %(offset)s
+        AND (%(after_vacancy_id)s::text IS NULL
+            OR (notified.at, notified.vacancy_id) < (%(after_at)s, %(after_vacancy_id)s))
+    ORDER BY notified.at DESC, notified.vacancy_id DESC LIMIT %(limit)s OFFSET %(offset)s
 """
 SELECT_MATCHES_ANNOUNCED = SELECT_MATCHES.format(which=ANNOUNCED)
 SELECT_MATCHES_FILTERED = SELECT_MATCHES.format(which=FILTERED)
@@ -38,17 +42,16 @@ COUNT_MATCHES = """
     WHERE notified.account_id = %(account_id)s AND {which}
     GROUP BY match.query_id
 """
+KEYSET = paging.Keyset(tuple[AwareDatetime, str], "at", "vacancy_id")
 COUNT_MATCHES_ANNOUNCED = COUNT_MATCHES.format(which=ANNOUNCED)
 COUNT_MATCHES_FILTERED = COUNT_MATCHES.format(which=FILTERED)
 
 
-class MatchQuery(BaseModel):
+class MatchQuery(paging.PageQuery):
     """A page of vacancies, the latest found first. *filtered*: those that a rule kept from being
     announced, in place of those that were announced."""
 
     filtered: bool = False
-    page: Annotated[int, Field(ge=0, le=10_000)] = 0
-    per_page: Annotated[int, Field(ge=1, le=100)] = 50
 
 
 class Match(BaseModel):
@@ -68,34 +71,33 @@ class Match(BaseModel):
     )
 
 
-class Matches(BaseModel):
-    """A page of vacancies. *found*: the number of all of them."""
+class Matches(paging.Page):
+    """A page of vacancies."""
 
     success: Literal[True] = True
     items: list[Match]
-    found: int
-    page: int
-    per_page: int
+    found: int | None = Field(description=paging.FOUND)
 
 
 def list_matches(search: dict[str, Any], query: MatchQuery, *, connection: Connection) -> Matches:
     """Return a page of the vacancies of *search*, a row of ``saved_searches``."""
-    values = {
-        "account_id": search["account_id"],
-        "query_id": search["query_id"],
-        "query_ids": [search["query_id"]],
-        "limit": query.per_page,
-        "offset": query.page * query.per_page,
-    }
+    own = {"account_id": search["account_id"], "query_id": search["query_id"]}
     select = SELECT_MATCHES_FILTERED if query.filtered else SELECT_MATCHES_ANNOUNCED
     counting = COUNT_MATCHES_FILTERED if query.filtered else COUNT_MATCHES_ANNOUNCED
-    rows = connection.execute(select, values).fetchall()
-    counted = connection.execute(counting, values).fetchone()
+    found = connection.execute(select, {**own, **KEYSET.values(query)}).fetchall()
+    rows, next_cursor = KEYSET.split(found, query)
+    number = None
+    if query.cursor is None:
+        counted = connection.execute(
+            counting, {**own, "query_ids": [search["query_id"]]}
+        ).fetchone()
+        number = counted["number"] if counted else 0
     return Matches(
         items=[Match(**row) for row in rows],
-        found=counted["number"] if counted else 0,
+        found=number,
         page=query.page,
         per_page=query.per_page,
+        next_cursor=next_cursor,
     )
 
 
