@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 OVERDUE = timedelta(minutes=5)
 RECENT_PROBLEMS = timedelta(minutes=10)
+# One pass over the largest table: it is read again at each refresh of the page.
 COUNT_APPLICATIONS_BY_STATE = """
-    SELECT state, count(*) AS applications FROM application_ledger GROUP BY state ORDER BY state
+    SELECT state, count(*) AS applications,
+           count(*) FILTER (WHERE hh_state = 'invitation') AS invited
+    FROM application_ledger GROUP BY state ORDER BY state
 """
 COUNT_ALL = """
     SELECT (SELECT count(*) FROM accounts) AS people,
@@ -30,8 +33,7 @@ COUNT_ALL = """
            (SELECT count(*) FROM saved_searches WHERE paused) AS paused_searches,
            (SELECT count(*) FROM campaigns) AS campaigns,
            (SELECT count(*) FROM jobs) AS vacancies,
-           (SELECT count(*) FROM fetch_runs WHERE finished_at IS NULL) AS runs_under_way,
-           (SELECT count(*) FROM application_ledger WHERE hh_state = 'invitation') AS invited
+           (SELECT count(*) FROM fetch_runs WHERE state = 'running') AS runs_under_way
 """
 COUNT_OVERDUE_APPLICATIONS = """
     SELECT count(*) AS overdue FROM application_ledger WHERE due_at < %(before)s
@@ -124,7 +126,8 @@ async def _read_database(system: System, problems: list[Problem]) -> dict[str, A
         what = f"hh.ru keeps {closed['method']} closed to {whom} ({closed['reason']})"
         step = f"Core calls it once at {closed['probe_at']:%d %b %H:%M}; docs/hh-access.md."
         problems.append(Problem(what, step, f"{PATH}/people", "warn"))
-    return {"states": found["states"], "all": found["all"][0]}
+    invited = sum(row["invited"] for row in found["states"])
+    return {"states": found["states"], "all": {**found["all"][0], "invited": invited}}
 
 
 async def _read_queues(system: System, problems: list[Problem]) -> dict[str, list[dict[str, Any]]]:

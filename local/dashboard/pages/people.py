@@ -17,28 +17,39 @@ from local.dashboard.tables import Column, table
 from ullgetthejob.rate_limits.daily_limit import DAY, DAY_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from local.dashboard.system import System
 
+# All people, or one. Campaigns have no index by account: they are counted in one pass.
 SELECT_PEOPLE = """
     SELECT a.id, a.access_state, a.access_reason, a.access_until, a.created_at, a.last_event_seq,
            (SELECT string_agg(DISTINCT m.method, ', ' ORDER BY m.method) FROM hh_method_access m
             WHERE m.state = 'closed' AND (m.account_id IS NULL OR m.account_id = a.id)) AS closed,
            (SELECT count(*) FROM users u WHERE u.account_id = a.id) AS sessions,
            (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
-           (SELECT count(*) FROM campaigns c WHERE c.account_id = a.id) AS campaigns,
-           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id) AS applications,
+           coalesce(counted.campaigns, 0) AS campaigns,
+           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id) AS applications
+    FROM accounts a LEFT JOIN (
+        SELECT account_id, count(*) AS campaigns FROM campaigns GROUP BY account_id
+    ) counted ON counted.account_id = a.id
+    WHERE %(id)s::uuid IS NULL OR a.id = %(id)s
+"""
+# What reads the rows of applications, and not just an index: for the people that are shown.
+COUNT_OUTCOMES = """
+    SELECT a.id,
            (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id
               AND l.hh_state = 'invitation') AS invited,
            (SELECT count(*) FROM application_attempts t
               LEFT JOIN application_outcomes o ON o.attempt_id = t.id
             WHERE t.account_id = a.id AND t.at > %(since)s AND coalesce(o.counts, true)) AS today
-    FROM accounts a
+    FROM unnest(%(ids)s::uuid[]) AS a (id)
 """
+COUNTED = ("invited", "today")
 SELECT_SEARCHES = """
     SELECT s.id, s.interval_seconds, s.paused, s.next_run_at,
-           (SELECT count(*) FROM account_vacancies v WHERE v.saved_search_id = s.id) AS told,
+           (SELECT count(*) FROM account_vacancies v
+            WHERE v.account_id = s.account_id AND v.saved_search_id = s.id) AS told,
            r.state, r.found, r.new, r.calls, r.started_at, r.reason
     FROM saved_searches s LEFT JOIN LATERAL (
         SELECT * FROM fetch_runs f WHERE f.query_id = s.query_id
@@ -157,13 +168,27 @@ async def read(system: System, query: Mapping[str, str], argument: str) -> dict[
     if account:
         return await _read_person(system, query, _uuid(account))
     people = await _rows(system)
-    columns = PEOPLE
-    return {"table": table("people", "People", columns, people, query, sort="-applications")}
+    sorts_by_outcome = query.get("people.sort", "").lstrip("-") in COUNTED
+    if sorts_by_outcome:
+        await _count_outcomes(system, people)
+    shown = table("people", "People", PEOPLE, people, query, sort="-applications")
+    if not sorts_by_outcome:
+        await _count_outcomes(system, shown.rows)
+    return {"table": shown}
 
 
-async def _rows(system: System) -> list[dict[str, Any]]:
+async def _count_outcomes(system: System, people: Sequence[dict[str, Any]]) -> None:
+    """Add the counts of :data:`COUNTED` to *people*."""
+    values = {"ids": [row["id"] for row in people], "since": system.now() - DAY}
+    counted = {str(row.pop("id")): row for row in await system.select(COUNT_OUTCOMES, values)}
+    for row in people:
+        row |= counted[row["id"]]
+
+
+async def _rows(system: System, account_id: uuid.UUID | None = None) -> list[dict[str, Any]]:
+    """Return the rows of all people, or of one, without the counts of :data:`COUNTED`."""
     now = system.now()
-    people = await system.select(SELECT_PEOPLE, {"since": now - DAY})
+    people = await system.select(SELECT_PEOPLE, {"id": account_id})
     buckets = {item["pk"]: item for item in await system.items("BucketTable", "submit#")}
     sockets = Counter(item["pk"] for item in await system.items("ConnectionTable", "account#"))
     rows = []
@@ -197,9 +222,11 @@ def current_access(account: Mapping[str, Any], now: datetime) -> str:
 async def _read_person(
     system: System, query: Mapping[str, str], account_id: uuid.UUID
 ) -> dict[str, Any]:
-    person = next((row for row in await _rows(system) if row["id"] == str(account_id)), None)
-    if person is None:
+    people = await _rows(system, account_id)
+    if not people:
         raise NotFound("There is no account with this id.")
+    await _count_outcomes(system, people)
+    [person] = people
     now = system.now()
     values = {"account_id": account_id}
     found = await system.select_each(
