@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 OVERDUE = timedelta(minutes=5)
 RECENT_PROBLEMS = timedelta(minutes=10)
-# One pass over the largest table: it is read again at each refresh of the page.
-COUNT_APPLICATIONS_BY_STATE = """
-    SELECT state, count(*) AS applications,
-           count(*) FILTER (WHERE hh_state = 'invitation') AS invited
-    FROM application_ledger GROUP BY state ORDER BY state
-"""
 COUNT_ALL = """
     SELECT (SELECT count(*) FROM accounts) AS people,
            (SELECT count(*) FROM saved_searches) AS saved_searches,
@@ -100,7 +94,6 @@ async def read(system: System, _query: Mapping[str, str], _argument: str) -> dic
 async def _read_database(system: System, problems: list[Problem]) -> dict[str, Any]:
     now = system.now()
     statements: dict[str, tuple[str, Mapping[str, Any] | None]] = {
-        "states": (COUNT_APPLICATIONS_BY_STATE, None),
         "all": (COUNT_ALL, None),
         "overdue": (COUNT_OVERDUE_APPLICATIONS, {"before": now - OVERDUE}),
         "access": (SELECT_ACCOUNTS_WITHOUT_ACCESS, None),
@@ -108,6 +101,7 @@ async def _read_database(system: System, problems: list[Problem]) -> dict[str, A
     }
     try:
         found = await system.select_each(statements)
+        counts = await system.counts.read(system.select)
     except psycopg.Error as error:
         step = "Restart make run; its Postgres writes postgres/server.log in DATA_DIR."
         problems.append(Problem(f"The database does not answer ({type(error).__name__})", step))
@@ -126,8 +120,13 @@ async def _read_database(system: System, problems: list[Problem]) -> dict[str, A
         what = f"hh.ru keeps {closed['method']} closed to {whom} ({closed['reason']})"
         step = f"Core calls it once at {closed['probe_at']:%d %b %H:%M}; docs/hh-access.md."
         problems.append(Problem(what, step, f"{PATH}/people", "warn"))
-    invited = sum(row["invited"] for row in found["states"])
-    return {"states": found["states"], "all": {**found["all"][0], "invited": invited}}
+    states: Counter[str] = Counter()
+    for row in counts:
+        states[row["state"]] += row["applications"]
+    return {
+        "states": [{"state": state, "applications": n} for state, n in states.items()],
+        "all": {**found["all"][0], "invited": sum(row["invited"] for row in counts)},
+    }
 
 
 async def _read_queues(system: System, problems: list[Problem]) -> dict[str, list[dict[str, Any]]]:

@@ -17,7 +17,7 @@ from local.dashboard.tables import Column, table
 from ullgetthejob.rate_limits.daily_limit import DAY, DAY_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from local.dashboard.system import System
 
@@ -28,24 +28,18 @@ SELECT_PEOPLE = """
             WHERE m.state = 'closed' AND (m.account_id IS NULL OR m.account_id = a.id)) AS closed,
            (SELECT count(*) FROM users u WHERE u.account_id = a.id) AS sessions,
            (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
-           coalesce(counted.campaigns, 0) AS campaigns,
-           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id) AS applications
+           coalesce(counted.campaigns, 0) AS campaigns
     FROM accounts a LEFT JOIN (
         SELECT account_id, count(*) AS campaigns FROM campaigns GROUP BY account_id
     ) counted ON counted.account_id = a.id
     WHERE %(id)s::uuid IS NULL OR a.id = %(id)s
 """
-# What reads the rows of applications, and not just an index: for the people that are shown.
-COUNT_OUTCOMES = """
-    SELECT a.id,
-           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id
-              AND l.hh_state = 'invitation') AS invited,
-           (SELECT count(*) FROM application_attempts t
-              LEFT JOIN application_outcomes o ON o.attempt_id = t.id
-            WHERE t.account_id = a.id AND t.at > %(since)s AND coalesce(o.counts, true)) AS today
-    FROM unnest(%(ids)s::uuid[]) AS a (id)
+COUNT_ATTEMPTS = """
+    SELECT t.account_id, count(*) AS today FROM application_attempts t
+    LEFT JOIN application_outcomes o ON o.attempt_id = t.id
+    WHERE t.account_id = ANY(%(ids)s) AND t.at > %(since)s AND coalesce(o.counts, true)
+    GROUP BY t.account_id
 """
-COUNTED = ("invited", "today")
 SELECT_SEARCHES = """
     SELECT s.id, s.interval_seconds, s.paused, s.next_run_at,
            (SELECT count(*) FROM account_vacancies v
@@ -168,27 +162,20 @@ async def read(system: System, query: Mapping[str, str], argument: str) -> dict[
     if account:
         return await _read_person(system, query, _uuid(account))
     people = await _rows(system)
-    sorts_by_outcome = query.get("people.sort", "").lstrip("-") in COUNTED
-    if sorts_by_outcome:
-        await _count_outcomes(system, people)
-    shown = table("people", "People", PEOPLE, people, query, sort="-applications")
-    if not sorts_by_outcome:
-        await _count_outcomes(system, shown.rows)
-    return {"table": shown}
-
-
-async def _count_outcomes(system: System, people: Sequence[dict[str, Any]]) -> None:
-    """Add the counts of :data:`COUNTED` to *people*."""
-    values = {"ids": [row["id"] for row in people], "since": system.now() - DAY}
-    counted = {str(row.pop("id")): row for row in await system.select(COUNT_OUTCOMES, values)}
-    for row in people:
-        row |= counted[row["id"]]
+    return {"table": table("people", "People", PEOPLE, people, query, sort="-applications")}
 
 
 async def _rows(system: System, account_id: uuid.UUID | None = None) -> list[dict[str, Any]]:
-    """Return the rows of all people, or of one, without the counts of :data:`COUNTED`."""
+    """Return the rows of all people, or of one."""
     now = system.now()
     people = await system.select(SELECT_PEOPLE, {"id": account_id})
+    values = {"ids": [person["id"] for person in people], "since": now - DAY}
+    today = {row["account_id"]: row["today"] for row in await system.select(COUNT_ATTEMPTS, values)}
+    applications: Counter[uuid.UUID] = Counter()
+    invited: Counter[uuid.UUID] = Counter()
+    for row in await system.counts.read(system.select):
+        applications[row["account_id"]] += row["applications"]
+        invited[row["account_id"]] += row["invited"]
     buckets = {item["pk"]: item for item in await system.items("BucketTable", "submit#")}
     sockets = Counter(item["pk"] for item in await system.items("ConnectionTable", "account#"))
     rows = []
@@ -199,6 +186,9 @@ async def _rows(system: System, account_id: uuid.UUID | None = None) -> list[dic
             person
             | {
                 "id": str(person["id"]),
+                "applications": applications[person["id"]],
+                "invited": invited[person["id"]],
+                "today": today.get(person["id"], 0),
                 "id_href": f"{PATH}/people/{person['id']}",
                 "access": current_access(person, now),
                 "tokens": bucket.tokens,
@@ -225,7 +215,6 @@ async def _read_person(
     people = await _rows(system, account_id)
     if not people:
         raise NotFound("There is no account with this id.")
-    await _count_outcomes(system, people)
     [person] = people
     now = system.now()
     values = {"account_id": account_id}
