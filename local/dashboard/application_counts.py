@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    Select = Callable[[str], Awaitable[list[dict[str, Any]]]]
+    Select = Callable[[str, dict[str, Any]], Awaitable[list[dict[str, Any]]]]
 
 KEPT_S = 10.0
 SELECT_VERSION = """
@@ -25,7 +25,8 @@ SELECT_VERSION = """
 COUNT_APPLICATIONS = """
     SELECT account_id, state, count(*) AS applications,
            count(*) FILTER (WHERE hh_state = 'invitation') AS invited
-    FROM application_ledger GROUP BY account_id, state ORDER BY state
+    FROM application_ledger WHERE %(id)s::uuid IS NULL OR account_id = %(id)s
+    GROUP BY account_id, state ORDER BY state
 """
 
 
@@ -37,11 +38,11 @@ class ApplicationCounts:
     version: dict[str, Any] | None = None
     read_at: float = 0.0
 
-    async def read(self, select: Select) -> list[dict[str, Any]]:
-        """Return ``applications`` and ``invited`` for each account and state, by state. *select*
-        returns the rows of a statement, and raises ``psycopg.Error``, as this does."""
-        [version] = await select(SELECT_VERSION)
+    async def read(self, select: Select, version: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return ``applications`` and ``invited`` for each account and state, by state. *version*:
+        the row of :data:`SELECT_VERSION` at present. *select* returns the rows of a statement with
+        values, and raises ``psycopg.Error``, as this does."""
         if version != self.version or time.monotonic() - self.read_at > KEPT_S:
-            self.rows = await select(COUNT_APPLICATIONS)
+            self.rows = await select(COUNT_APPLICATIONS, {"id": None})
             self.version, self.read_at = version, time.monotonic()
         return self.rows

@@ -10,7 +10,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from local.dashboard import application_counts
-from local.dashboard.application_counts import COUNT_APPLICATIONS, ApplicationCounts
+from local.dashboard.application_counts import SELECT_VERSION, ApplicationCounts
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -37,12 +37,14 @@ class Counting:
         self.counts = ApplicationCounts()
         self.counted = 0
 
-    async def select(self, statement: str) -> list[dict[str, Any]]:
-        self.counted += statement == COUNT_APPLICATIONS
-        return self.connection.execute(statement).fetchall()
+    async def select(self, statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        self.counted += 1
+        return self.connection.execute(statement, values).fetchall()
 
     def read(self) -> dict[tuple[UUID, str], tuple[int, int]]:
-        rows = asyncio.run(self.counts.read(self.select))
+        version = self.connection.execute(SELECT_VERSION).fetchone()
+        assert version is not None
+        rows = asyncio.run(self.counts.read(self.select, version))
         return {
             (row["account_id"], row["state"]): (row["applications"], row["invited"]) for row in rows
         }

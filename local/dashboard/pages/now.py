@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from local.dashboard import activity, picture
+from local.dashboard.application_counts import SELECT_VERSION
 from local.dashboard.page import PATH, Page
 from local.dashboard.rendering import age, milliseconds, number
 from local.dashboard.system import Refused, System, moment
@@ -98,10 +99,11 @@ async def _read_database(system: System, problems: list[Problem]) -> dict[str, A
         "overdue": (COUNT_OVERDUE_APPLICATIONS, {"before": now - OVERDUE}),
         "access": (SELECT_ACCOUNTS_WITHOUT_ACCESS, None),
         "closed": (SELECT_CLOSED_METHODS, None),
+        "version": (SELECT_VERSION, None),
     }
     try:
         found = await system.select_each(statements)
-        counts = await system.counts.read(system.select)
+        counts = await system.counts.read(system.select, found["version"][0])
     except psycopg.Error as error:
         step = "Restart make run; its Postgres writes postgres/server.log in DATA_DIR."
         problems.append(Problem(f"The database does not answer ({type(error).__name__})", step))

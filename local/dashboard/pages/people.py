@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from local.dashboard import decisions
+from local.dashboard.application_counts import COUNT_APPLICATIONS, SELECT_VERSION
 from local.dashboard.bucket import Bucket
 from local.dashboard.page import PATH, NotFound, Page
 from local.dashboard.tables import Column, table
@@ -28,17 +29,14 @@ SELECT_PEOPLE = """
             WHERE m.state = 'closed' AND (m.account_id IS NULL OR m.account_id = a.id)) AS closed,
            (SELECT count(*) FROM users u WHERE u.account_id = a.id) AS sessions,
            (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
-           coalesce(counted.campaigns, 0) AS campaigns
+           coalesce(counted.campaigns, 0) AS campaigns,
+           (SELECT count(*) FROM application_attempts t
+              LEFT JOIN application_outcomes o ON o.attempt_id = t.id
+            WHERE t.account_id = a.id AND t.at > %(since)s AND coalesce(o.counts, true)) AS today
     FROM accounts a LEFT JOIN (
         SELECT account_id, count(*) AS campaigns FROM campaigns GROUP BY account_id
     ) counted ON counted.account_id = a.id
     WHERE %(id)s::uuid IS NULL OR a.id = %(id)s
-"""
-COUNT_ATTEMPTS = """
-    SELECT t.account_id, count(*) AS today FROM application_attempts t
-    LEFT JOIN application_outcomes o ON o.attempt_id = t.id
-    WHERE t.account_id = ANY(%(ids)s) AND t.at > %(since)s AND coalesce(o.counts, true)
-    GROUP BY t.account_id
 """
 SELECT_SEARCHES = """
     SELECT s.id, s.interval_seconds, s.paused, s.next_run_at,
@@ -168,18 +166,23 @@ async def read(system: System, query: Mapping[str, str], argument: str) -> dict[
 async def _rows(system: System, account_id: uuid.UUID | None = None) -> list[dict[str, Any]]:
     """Return the rows of all people, or of one."""
     now = system.now()
-    people = await system.select(SELECT_PEOPLE, {"id": account_id})
-    values = {"ids": [person["id"] for person in people], "since": now - DAY}
-    today = {row["account_id"]: row["today"] for row in await system.select(COUNT_ATTEMPTS, values)}
+    values = {"id": account_id, "since": now - DAY}
+    one = {} if account_id is None else {"counts": (COUNT_APPLICATIONS, values)}
+    found = await system.select_each(
+        {"people": (SELECT_PEOPLE, values), "version": (SELECT_VERSION, None), **one}
+    )
+    counts = found.get("counts")
+    if counts is None:
+        counts = await system.counts.read(system.select, found["version"][0])
     applications: Counter[uuid.UUID] = Counter()
     invited: Counter[uuid.UUID] = Counter()
-    for row in await system.counts.read(system.select):
+    for row in counts:
         applications[row["account_id"]] += row["applications"]
         invited[row["account_id"]] += row["invited"]
     buckets = {item["pk"]: item for item in await system.items("BucketTable", "submit#")}
     sockets = Counter(item["pk"] for item in await system.items("ConnectionTable", "account#"))
     rows = []
-    for person in people:
+    for person in found["people"]:
         bucket = Bucket.of(buckets.get(f"submit#{person['id']}"), system.bucket, now)
         next_at = bucket.next_at
         rows.append(
@@ -188,7 +191,6 @@ async def _rows(system: System, account_id: uuid.UUID | None = None) -> list[dic
                 "id": str(person["id"]),
                 "applications": applications[person["id"]],
                 "invited": invited[person["id"]],
-                "today": today.get(person["id"], 0),
                 "id_href": f"{PATH}/people/{person['id']}",
                 "access": current_access(person, now),
                 "tokens": bucket.tokens,
