@@ -111,6 +111,7 @@ def explain(
     took, buffers, read_whole = [], float("inf"), set()
     for _ in range(runs):
         with connection.transaction(force_rollback=True):
+            statement.prepare(connection)
             row = connection.execute(
                 f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement.text}", values
             ).fetchone()

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import ullgetthejob
 from benchmarks.growth_data import APPLICATIONS, DUE, FIRST_VACANCY, NOW, uuid_of
-from ullgetthejob.applications import application_states, sweep
+from ullgetthejob.applications import application_states, applying, sweep
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.filters import models as filters
 from ullgetthejob.saved_searches import scheduler
@@ -25,6 +25,8 @@ from ullgetthejob.vacancies import detail_backfill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psycopg
 
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
@@ -329,6 +331,7 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "applications.retention.LOCK_OLD_JOBS": {"before": NOW - 60 * DAY},
     "applications.retention.DELETE_OLD_HISTORY": {"before": NOW - 8 * DAY},
     "applications.retention.DELETE_OLD_KEYS": {"before": NOW - 8 * DAY},
+    "applications.applying.SELECT_ACCOUNTS_WAITING_IN_VAIN": {"looked_at": applying.LOOKED_AT},
     "applications.sweep.SELECT_ACCESS_RESTORED_EARLIER": {"looked_at": sweep.SCAN_BATCH},
     "applications.sweep.UPDATE_APPLICATION_RENEWED": _QUEUED,
     "public_feed.outbox.DELETE_ENDED_ENTRIES": {"before": NOW - 30 * DAY},
@@ -403,6 +406,17 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
 }
 
 
+# What must be so for a statement to have work; it is executed in the same transaction before it.
+BEFORE = {
+    "applications.applying.SELECT_ACCOUNTS_WAITING_IN_VAIN": """
+        INSERT INTO hh_method_access (method, state, since, confirmed_at, probe_at)
+        VALUES ('apply', 'closed', %(now)s, %(now)s, %(until)s)
+        ON CONFLICT (coalesce(account_id, '00000000-0000-0000-0000-000000000000'), method)
+        DO UPDATE SET state = 'closed', probe_at = excluded.probe_at
+    """,
+}
+
+
 @dataclass(frozen=True)
 class Statement:
     """An SQL constant of the package: its name there without the package, and its text."""
@@ -418,6 +432,11 @@ class Statement:
             return own
         names = PLACEHOLDER.findall(self.text)
         return {name: own[name] if name in own else VALUES[name] for name in names}
+
+    def prepare(self, connection: psycopg.Connection[Any]) -> None:
+        """Make the rows that it needs to have work, in the transaction that executes it."""
+        if self.name in BEFORE:
+            connection.execute(BEFORE[self.name], VALUES)
 
 
 def statements() -> list[Statement]:
