@@ -11,7 +11,8 @@ Printed are, at each size, the milliseconds and the buffers of one execution or 
 its handler, both medians of several runs at two moments, of which the lesser counts, since other
 work of the machine disturbs all runs of a moment. What seems to grow is measured again.
 
-Ends with 1 if one grew by more than :data:`TARGET`, if a scan read more than :data:`MOST_ROWS`
+Ends with 1 if the time of one grew by more than :data:`TARGET` or its buffers by more than
+:data:`TARGET_BUFFERS`, if a scan read more than :data:`MOST_ROWS`
 rows (each statement has a bound of its own below that), or if an endpoint was not answered.
 ``--only`` measures those with this in their names.
 """
@@ -38,6 +39,7 @@ from benchmarks.growth_figures import (
     FLOOR_MS,
     MOST_ROWS,
     TARGET,
+    TARGET_BUFFERS,
     Measured,
     explain,
 )
@@ -198,7 +200,8 @@ def report(measured: Sequence[Measured], sizes: Sequence[Size]) -> bool:
     unanswered = sum(bool(one.failures) for one in measured)
     met = not grow and not whole and not unanswered
     print(
-        f"{len(measured)} statements and endpoints; {grow} grow by more than {TARGET}, {whole} read"
+        f"{len(measured)} statements and endpoints; {grow} grow by more than {TARGET} (time)"
+        f" or {TARGET_BUFFERS} (buffers), {whole} read"
         f" more than {MOST_ROWS:,} rows, {unanswered} were not answered as expected:"
         f" {'met' if met else 'MISSED'}"
     )

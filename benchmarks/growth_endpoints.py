@@ -41,7 +41,6 @@ EVENTS = REPOSITORY / "events"
 PERSON = "anna"  # of the sandbox
 VALUES = growth_statements.VALUES
 USER_ID, ACCOUNT_ID = VALUES["user_id"], VALUES["account_id"]
-READ_JOB = 4_002  # one that was read in full
 CALLS = 9
 
 EXEMPT = {
@@ -99,7 +98,7 @@ class Endpoints:
         clock.install(lambda: NOW)
         self._observer = observer
         self._calls = 0
-        self._jwt = self._resume_id = ""
+        self._jwt = self._resume_id = self._vacancy_id = ""
 
     def close(self) -> None:
         """Close the connection of the functions and release the clock."""
@@ -120,6 +119,7 @@ class Endpoints:
         back = dict(parse_qsl(urlsplit(returned).query))
         answer = self._answer("oauth-callback", {"queryStringParameters": {**query, **back}})
         self._jwt = str(answer["jwt"])
+        self._vacancy_id = self._answer("search", {})["jobs"][0]["id"]
 
     def measure(self, sample: str) -> tuple[Figure, set[str]]:
         """Return the median time of several calls, and their buffers on average, after a first one;
@@ -165,7 +165,6 @@ class Endpoints:
         for given, own in self._replaced(sample).items():
             text = text.replace(given, own)
         event: dict[str, Any] = json.loads(text)
-        event.get("headers", {}).pop("idempotency-key", None)  # which answers the first call again
         credentials = {
             "x-core-secret": os.environ.get("ORCHESTRATOR_SECRET", ""),
             "x-admin-secret": os.environ.get("ADMIN_SECRET", ""),
@@ -178,13 +177,15 @@ class Endpoints:
     def _replaced(self, sample: str) -> dict[str, str]:
         """Return what stands in place of the ids of a sample."""
         is_new = sample in ("submit", "queue-add")
+        vacancy = str(FIRST_VACANCY + 5_000 + self._calls) if is_new else self._vacancy_id
         return {
             str(DEMO_USER_ID): str(USER_ID),
             "11111111-1111-4111-8111-111111111111": str(_application_of(sample)),
             "22222222-2222-4222-8222-222222222222": str(VALUES["search_id"]),
             "7f0c2d9e-53c1-4b77-9a55-0d2c6a1b8e10": str(VALUES["workflow_id"]),
             "0123456789abcdef0123456789abcdef012345": self._resume_id,
-            "123456789": str(FIRST_VACANCY + (5_000 + self._calls if is_new else READ_JOB)),
+            "an-application-of-the-demo-user": f"call-{self._calls}",
+            "123456789": vacancy,
         }
 
 

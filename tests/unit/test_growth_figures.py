@@ -34,8 +34,8 @@ def test_time_that_grows_fails() -> None:
 
 
 def test_buffers_that_grow_fail_at_the_same_time() -> None:
-    assert measured(Figure(2, 100), Figure(2, 140)).fails is False
-    assert measured(Figure(2, 100), Figure(2, 160)).fails is True
+    assert measured(Figure(2, 300), Figure(2, 590)).fails is False
+    assert measured(Figure(2, 300), Figure(2, 610)).fails is True
 
 
 def test_small_figures_do_not_grow() -> None:
