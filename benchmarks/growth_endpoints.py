@@ -108,7 +108,11 @@ class Endpoints:
     def connect_person(self) -> None:
         """Connect the account to a person of the sandbox, as the BFF does, and choose the rows of
         the samples. Raises :class:`UnexpectedAnswer`."""
-        people = httpx.get(f"{os.environ['HH_API_URL']}/_sandbox/people").json()["people"]
+        control = f"{os.environ['HH_API_URL']}/_sandbox"
+        # A 429 would pause all calls for a time that never ends here: the clock stands still.
+        unlimited = {"calls_per_second": 10_000}
+        httpx.post(f"{control}/limit", json=unlimited).raise_for_status()
+        people = httpx.get(f"{control}/people").json()["people"]
         [person] = [known for known in people if known["key"] == PERSON]
         self._resume_id = person["resumes"][0]["id"]
         self._observer.execute(UPDATE_HH_USER, {"id": ACCOUNT_ID, "hh_user_id": person["id"]})
@@ -182,7 +186,7 @@ class Endpoints:
             str(DEMO_USER_ID): str(USER_ID),
             "11111111-1111-4111-8111-111111111111": str(_application_of(sample)),
             "22222222-2222-4222-8222-222222222222": str(VALUES["search_id"]),
-            "7f0c2d9e-53c1-4b77-9a55-0d2c6a1b8e10": str(VALUES["workflow_id"]),
+            "7f0c2d9e-53c1-4b77-9a55-0d2c6a1b8e10": str(_campaign_of(sample)),
             "0123456789abcdef0123456789abcdef012345": self._resume_id,
             "an-application-of-the-demo-user": f"call-{self._calls}",
             "123456789": vacancy,
@@ -196,3 +200,9 @@ def _application_of(sample: str) -> Any:
     if sample == "applications-cancel":
         return uuid_of(f"ledger{growth_statements.WAITING + 1}")
     return VALUES["id"]
+
+
+def _campaign_of(sample: str) -> Any:
+    """Return the campaign that a command is for: what is added goes to one of its own, since the
+    other must have the same items in every size."""
+    return uuid_of("added to") if sample == "queue-add" else VALUES["workflow_id"]
