@@ -65,6 +65,10 @@ db-reset: $(READY) ## Delete everything, migrate and seed; asks unless embedded 
 db-seed: $(READY) ## Insert the rows that development starts with
 	@$(DATABASE) seed
 
+.PHONY: db-fill
+db-fill: $(READY) ## Add synthetic accounts and jobs, to see "make run" at size: ACCOUNTS=1000 JOBS=100000
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.fill $(if $(ACCOUNTS),--accounts $(ACCOUNTS)) $(if $(JOBS),--jobs $(JOBS))
+
 .PHONY: db-new
 db-new: $(READY) ## Write an empty migration: NAME="what it does"
 	@$(if $(NAME),,echo 'NAME is missing: make db-new NAME="what it does"' >&2; exit 2;) $(DATABASE) new "$(NAME)"
@@ -316,5 +320,9 @@ simulate-egress: $(READY) ## Simulate how many people one egress serves; WRITE=1
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.egress $(if $(WRITE),--write)
 
 .PHONY: bench-growth
-bench-growth: $(READY) ## Time every statement while the tables grow tenfold; FULL=1: a hundredfold
+bench-growth: $(READY) ## Measure all statements and endpoints while tables grow tenfold; FULL=1: a hundredfold
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.growth $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
+
+.PHONY: bench-filled
+bench-filled: $(READY) ## Compare "make run" with 1,000 accounts and 100,000 jobs with an empty one
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.filled

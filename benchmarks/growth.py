@@ -1,27 +1,29 @@
-"""How the time of each statement grows with the tables: 100 to 1,000 accounts (``--full``: 10,000).
+"""How statements and endpoints grow with the tables: 100 to 1,000 accounts (``--full``: 10,000).
 
 ``make bench-growth``. An embedded Postgres of its own is filled with synthetic rows
-(:mod:`benchmarks.growth_data`), and every statement of the package runs on it
-(:mod:`benchmarks.growth_statements`); then the same database is extended to the next size. What is
-due at present is the same in every size, so the time of a statement must not grow.
+(:mod:`benchmarks.growth_data`); every statement of the package runs on it
+(:mod:`benchmarks.growth_statements`), and the handler of every endpoint
+(:mod:`benchmarks.growth_endpoints`); then the same database is extended to the next size. What is
+due at present is the same in every size, so what a statement or an endpoint takes must not grow.
 
-A time is the least of several runs at two moments, each in a transaction that is rolled back, as
-its caller waits for it: planning and a round trip included. Times below :data:`FLOOR_MS` count as
-that, since they are the round trip and its noise. At each size the plan is explained, too, with the
-rows that each scan read.
+Printed are, at each size, the milliseconds and the buffers of one execution or one call
+(:mod:`benchmarks.growth_figures`): of a statement the server's own time, of an endpoint the time of
+its handler, both medians of several runs at two moments, of which the lesser counts, since other
+work of the machine disturbs all runs of a moment. What seems to grow is measured again.
 
-Ends with 1 if a time grew by more than :data:`TARGET`, or if a scan read more than
-:data:`MOST_ROWS` rows: each statement has a bound of its own below that. ``--only`` measures the
-statements with this in their names.
+Ends with 1 if the time of one grew by more than :data:`TARGET` or its buffers by more than
+:data:`TARGET_BUFFERS`, if a scan read more than :data:`MOST_ROWS`
+rows (each statement has a bound of its own below that), or if an endpoint was not answered.
+``--only`` measures those with this in their names.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +31,18 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from benchmarks import growth_data, growth_statements, services
+from benchmarks import growth_data, growth_endpoints, growth_statements, services
 from benchmarks.growth_data import Size
+from benchmarks.growth_endpoints import Endpoints
+from benchmarks.growth_figures import (
+    FLOOR_BUFFERS,
+    FLOOR_MS,
+    MOST_ROWS,
+    TARGET,
+    TARGET_BUFFERS,
+    Measured,
+    explain,
+)
 from local.postgres import server
 from local.postgres.server import EmbeddedPostgres
 from migrations.upgrade import upgrade
@@ -38,18 +50,20 @@ from migrations.upgrade import upgrade
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmarks.growth_statements import Statement
-
     Connection = psycopg.Connection[dict[str, Any]]
 
 SIZES = [Size(100, 10_000), Size(1_000, 100_000)]
 FULL_SIZES = [*SIZES, Size(10_000, 1_000_000)]
-TARGET = 1.5  # from the first size to the last
-FLOOR_MS = 1.0
-MOST_ROWS = 10_000
-RUNS = 15
-RUNS_BUDGET_S = 1.0  # for a statement that takes long, fewer runs
-PASSES = 2  # over all statements, since other work of the machine disturbs all runs of a moment
+RUNS = 9
+PASSES = 2
+MORE_PASSES = 3  # of what seems to grow
+# Of a database that nothing else uses, and that a crash may destroy.
+FILL_SETTINGS = ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off")
+SELECT_INDEXES = """
+    SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition
+    FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+    WHERE relnamespace = 'public'::regnamespace AND NOT indisunique
+"""
 SELECT_SIZES = """
     SELECT relname AS table, reltuples::bigint AS rows,
            pg_table_size(oid) AS bytes, pg_indexes_size(oid) AS index_bytes
@@ -63,26 +77,6 @@ SELECT_UNUSED_INDEXES = """
 """
 
 
-@dataclass
-class Measured:
-    """What was measured of one statement, a value for each size."""
-
-    name: str
-    milliseconds: list[float] = field(default_factory=list)
-    read_whole: set[str] = field(default_factory=set)
-
-    @property
-    def growth(self) -> float:
-        """Return the growth from the first size to the last."""
-        first, last = (max(ms, FLOOR_MS) for ms in (self.milliseconds[0], self.milliseconds[-1]))
-        return last / first
-
-    @property
-    def fails(self) -> bool:
-        """Return whether the statement grows, or reads a table whole."""
-        return self.growth > TARGET or bool(self.read_whole)
-
-
 def main() -> None:
     """Run the benchmark and print the results."""
     services.end_on_signals()
@@ -91,7 +85,6 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a part of the names of statements")
     options = parser.parse_args()
     sizes = FULL_SIZES if options.full else SIZES
-    chosen = [s for s in growth_statements.measured() if options.only in s.name]
     with tempfile.TemporaryDirectory(prefix="bench-growth-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # Postgres's own user must be able to enter it
@@ -99,77 +92,76 @@ def main() -> None:
             upgrade(postgres.url)
             # A superuser's, whose statements have no foreign keys to check while rows are made.
             url = postgres._url(server.SUPERUSER, server.DATABASE)
-            with psycopg.connect(
-                url, autocommit=True, prepare_threshold=None, row_factory=dict_row
-            ) as connection:
-                figures = measure(connection, sizes, chosen)
+            with (
+                psycopg.connect(
+                    url, autocommit=True, prepare_threshold=None, row_factory=dict_row
+                ) as connection,
+                services.running(folder / "data", DATABASE_URL=postgres.url) as environments,
+                contextlib.closing(Endpoints(environments, connection)) as endpoints,
+            ):
+                measured = measure(connection, endpoints, sizes, options.only)
                 print_tables(connection, sizes[-1])
-    sys.exit(0 if report(figures, sizes) else 1)
+    sys.exit(0 if report(measured, sizes) else 1)
 
 
 def measure(
-    connection: Connection, sizes: Sequence[Size], chosen: Sequence[Statement]
+    connection: Connection, endpoints: Endpoints, sizes: Sequence[Size], only: str
 ) -> list[Measured]:
-    """Fill the database to each size and measure the statements there."""
-    figures = [Measured(statement.name) for statement in chosen]
+    """Fill the database to each size, and measure the statements and the endpoints there."""
+    large: set[str] = set()
+    subjects = [one for one in _subjects(connection, endpoints, large) if only in one.name]
     before = Size(0, 0)
     for size in sizes:
         began = time.monotonic()
-        growth_data.fill(connection, before, size, partial(_tell, f"{size}: "))
+        with _without_indexes(connection):
+            growth_data.fill(connection, before, size, partial(_tell, f"{size}: "))
         _tell(f"{size}: filled in {time.monotonic() - began:.0f} s\n")
+        if before == Size(0, 0):
+            endpoints.connect_person()
         before = size
         rows = connection.execute(SELECT_SIZES).fetchall()
-        large = {row["table"] for row in rows if row["rows"] > MOST_ROWS}
-        for statement, measured in zip(chosen, figures, strict=True):
-            measured.read_whole |= read_whole(connection, statement, large)
-            measured.milliseconds.append(float("inf"))
+        large.update(row["table"] for row in rows if row["rows"] > MOST_ROWS)
+        for one in subjects:
+            one.begin_size()
         for _ in range(PASSES):
-            for statement, measured in zip(chosen, figures, strict=True):
-                _tell(f"{size}: {statement.name}")
-                took = time_of(connection, statement)
-                measured.milliseconds[-1] = min(took, measured.milliseconds[-1])
-        _tell("")
-    return figures
+            _measure_each(subjects, size)
+        for _ in range(MORE_PASSES if size == sizes[-1] else 0):
+            _measure_each([one for one in subjects if one.grows], size)
+        connection.execute("VACUUM ANALYZE")  # what was rolled back is no part of the next size
+    _tell("")
+    return subjects
 
 
-def time_of(connection: Connection, statement: Statement) -> float:
-    """Return the milliseconds of a statement."""
-    values = statement.values()
-    least, ends = float("inf"), time.perf_counter() + RUNS_BUDGET_S
-    for _ in range(RUNS):
-        with connection.transaction(force_rollback=True):
-            began = time.perf_counter()
-            connection.execute(statement.text, values)
-            least = min(least, (time.perf_counter() - began) * 1000)
-        if time.perf_counter() > ends:
-            break
-    return least
+@contextlib.contextmanager
+def _without_indexes(connection: Connection) -> Iterator[None]:
+    """Drop all indexes that nothing depends on, and create them again afterwards: an index is built
+    at once many times as fast as row by row."""
+    for settings in FILL_SETTINGS:
+        connection.execute(f"ALTER SYSTEM SET {settings}")
+    connection.execute("SELECT pg_reload_conf()")
+    indexes = connection.execute(SELECT_INDEXES).fetchall()
+    for index in indexes:
+        connection.execute(f"DROP INDEX {index['name']}")
+    yield
+    connection.execute("SET maintenance_work_mem = '256MB'")
+    for index in indexes:
+        _tell(f"index {index['name']}")
+        connection.execute(index["definition"])
 
 
-def read_whole(connection: Connection, statement: Statement, large: set[str]) -> set[str]:
-    """Return the scans of a statement that read more than :data:`MOST_ROWS` rows of a table that is
-    *large*; a smaller one may be read by several loops."""
-    with connection.transaction(force_rollback=True):
-        row = connection.execute(
-            f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement.text}", statement.values()
-        ).fetchone()
-    assert row is not None
-    plan = row["QUERY PLAN"][0]["Plan"]
-    return {
-        f"{kind} of {table}: {rows:,.0f} rows"
-        for kind, table, rows in scans(plan)
-        if rows > MOST_ROWS and table in large
-    }
+def _subjects(connection: Connection, endpoints: Endpoints, large: set[str]) -> Iterator[Measured]:
+    """Yield the statements and the endpoints. *large*: the tables that none may read whole."""
+    for statement in growth_statements.measured():
+        run = partial(explain, connection, statement, runs=RUNS, large=large)
+        yield Measured(statement.name, run)
+    for sample in growth_endpoints.samples():
+        yield Measured(f"endpoint {sample}", partial(endpoints.measure, sample))
 
 
-def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """Yield each scan of a table in a plan: its kind, the table, and the rows that it read."""
-    if "Scan" in plan["Node Type"] and "Relation Name" in plan:
-        rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
-        rows += plan.get("Rows Removed by Index Recheck", 0)
-        yield plan["Node Type"], plan["Relation Name"], rows * plan["Actual Loops"]
-    for inner in plan.get("Plans", []):
-        yield from scans(inner)
+def _measure_each(subjects: Sequence[Measured], size: Size) -> None:
+    for one in subjects:
+        _tell(f"{size}: {one.name}")
+        one.measure()
 
 
 def print_tables(connection: Connection, size: Size) -> None:
@@ -185,22 +177,35 @@ def print_tables(connection: Connection, size: Size) -> None:
     print(f"Indexes that no statement used: {', '.join(unused) or 'none'}")
 
 
-def report(figures: Sequence[Measured], sizes: Sequence[Size]) -> bool:
-    """Print the table of statements; return whether all meet the targets."""
-    print(f"ms at {' / '.join(map(str, sizes))}, and growth (times below {FLOOR_MS} ms count so):")
-    for measured in figures:
-        times = "  ".join(f"{ms:8.2f}" for ms in measured.milliseconds)
-        failed = "  FAILED" if measured.fails else ""
-        print(f"  {measured.name:75} {times}  x {measured.growth:4.2f}{failed}")
-        for scan in sorted(measured.read_whole):
-            print(f"    reads {scan}")
-    slower = sum(measured.growth > TARGET for measured in figures)
-    whole = sum(bool(measured.read_whole) for measured in figures)
+def report(measured: Sequence[Measured], sizes: Sequence[Size]) -> bool:
+    """Print the table of what was measured; return whether all meets the target."""
     print(
-        f"{len(figures)} statements; {slower} grow by more than {TARGET}, {whole} read more than "
-        f"{MOST_ROWS:,} rows: {'MISSED' if slower or whole else 'met'}"
+        f"ms and buffers at {' / '.join(map(str, sizes))}, and the growth of each"
+        f" (below {FLOOR_MS} ms or {FLOOR_BUFFERS} buffers counts so):"
     )
-    return not slower and not whole
+    for one in measured:
+        times = " ".join(f"{figure.milliseconds:8.2f}" for figure in one.figures)
+        buffers = " ".join(f"{figure.buffers:8,.0f}" for figure in one.figures)
+        failed = "  FAILED" if one.fails else ""
+        print(
+            f"  {one.name:75} {times} x {one.growth_ms:4.2f}"
+            f" {buffers} x {one.growth_buffers:4.2f}{failed}"
+        )
+        for scan in sorted(one.read_whole):
+            print(f"    reads {scan}")
+        for failure in sorted(one.failures):
+            print(f"    {failure}")
+    grow = sum(one.grows for one in measured)
+    whole = sum(bool(one.read_whole) for one in measured)
+    unanswered = sum(bool(one.failures) for one in measured)
+    met = not grow and not whole and not unanswered
+    print(
+        f"{len(measured)} statements and endpoints; {grow} grow by more than {TARGET} (time)"
+        f" or {TARGET_BUFFERS} (buffers), {whole} read"
+        f" more than {MOST_ROWS:,} rows, {unanswered} were not answered as expected:"
+        f" {'met' if met else 'MISSED'}"
+    )
+    return met
 
 
 def _tell(*progress: str) -> None:

@@ -1,16 +1,18 @@
-"""The synthetic rows of ``make bench-growth``: accounts, their applications and searches, and jobs.
+"""Synthetic rows of any size: accounts, their applications and searches, and jobs.
 
-A database of one size is extended to the next. What waits for the present minute is the same in
-every size (:data:`DUE` of each kind); everything else grows: what is finished, and what waits for
-another time (five applications in a hundred wait for a login, one in five for tokens). The server
-makes the rows itself, with the lengths of real ones: sending them would take longer.
+For ``make bench-growth`` a database of one size is extended to the next. What waits for the present
+minute is the same in every size (:data:`DUE` of each kind); everything else grows: what is
+finished, and what waits for another time (five applications in a hundred wait for a login, one in
+five for tokens). For ``make db-fill`` nothing waits before a month is over, since the accounts are
+unknown to hh.ru. The server makes the rows itself, with the lengths of real ones: sending them
+would take longer.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 APPLICATIONS = 200  # of each account
 DUE = 20  # rows of each kind that are due now
+LATER = timedelta(hours=1)  # when what is not due now begins to be
 FIRST_VACANCY = 100_000_000
 
 TABLES = {
@@ -32,8 +35,8 @@ TABLES = {
             last_event_seq, broadcast_seq, negotiations_due_at, negotiations_interval_s)
         SELECT md5('account' || a)::uuid, a::text,
             CASE WHEN a % 5 = 0 THEN 'reauth_required' ELSE 'ok' END, t - interval '90 days',
-            t - interval '1 year', 200, CASE WHEN a <= 20 THEN 190 ELSE 200 END,
-            CASE WHEN a <= 20 THEN t - interval '1 minute' ELSE t + interval '1 hour' END, 3600
+            t - interval '1 year', 200, CASE WHEN a <= due THEN 190 ELSE 200 END,
+            CASE WHEN a <= due THEN t - interval '1 minute' ELSE t + later END, 3600
         FROM new_accounts
     """,
     "users": """
@@ -93,7 +96,7 @@ TABLES = {
             u - make_interval(mins => j % 200000), j % 1000,
             jsonb_build_object('id', 100000000 + j, 'name', repeat(md5(j::text), 20)),
             sha256(('v' || j)::bytea),
-            CASE WHEN j % 2 = 0 AND j % 200 <> 0
+            CASE WHEN j % 2 = 0 AND j % 200 <> 0 OR due = 0
                 THEN jsonb_build_object('id', 100000000 + j, 'name', repeat(md5(j::text), 20)) END,
             NULL, NULL, t - make_interval(mins => j % 200000), j % 10 = 9,
             CASE WHEN j % 10 = 9 THEN t - make_interval(mins => j % 200000) END,
@@ -102,7 +105,7 @@ TABLES = {
     """,
     "public_feed": """
         INSERT INTO public_feed (vacancy_id, state, due_at, at, ended_at)
-        SELECT (100000000 + j)::text, CASE WHEN j <= 20 THEN 'waiting' ELSE 'posted' END, t, t,
+        SELECT (100000000 + j)::text, CASE WHEN j <= due THEN 'waiting' ELSE 'posted' END, t, t,
             CASE WHEN j > 20 THEN t - CASE WHEN j <= 220 THEN interval '31 days'
                                       ELSE make_interval(mins => j % 40000) END END
         FROM new_jobs
@@ -113,7 +116,7 @@ TABLES = {
             updated_at)
         SELECT md5('shown' || n)::uuid, md5('user' || a)::uuid, md5('job' || job)::uuid,
             (100000000 + job)::text, repeat(md5(n::text), 15),
-            CASE WHEN n <= 5 THEN 'pending' ELSE shown END, shown,
+            CASE WHEN n <= 5 AND due > 0 THEN 'pending' ELSE shown END, shown,
             CASE WHEN state = 'submitted' THEN u END, md5(a::text), n::text, u, u
         FROM new_applications
     """,
@@ -125,8 +128,9 @@ TABLES = {
             (100000000 + job)::text, md5('shown' || n)::uuid, state,
             CASE WHEN state = 'needs_person' THEN 'reauth_required' END,
             CASE state WHEN 'queued' THEN t - interval '1 minute'
-                WHEN 'waiting_quota' THEN t + make_interval(mins => k) END,
-            t + interval '14 days', repeat(md5(n::text), 15), md5(a::text),
+                WHEN 'waiting_quota'
+                THEN t + later - interval '1 hour' + make_interval(mins => k) END,
+            t + later + interval '14 days', repeat(md5(n::text), 15), md5(a::text),
             'https://hh.ru/vacancy/' || job,
             CASE WHEN state = 'submitted' THEN n::text END,
             CASE WHEN state = 'submitted' THEN t - make_interval(hours => k) END,
@@ -177,9 +181,10 @@ TABLES = {
             md5(CASE WHEN state = 'submitted' THEN 'cancelled' ELSE 'campaign' END || a)::uuid,
             md5('user' || a)::uuid, md5('cv' || a)::uuid, md5('job' || job)::uuid,
             (100000000 + job)::text,
-            CASE WHEN n <= 71 THEN 'pending' WHEN state = 'submitted' THEN 'failed'
+            CASE WHEN n <= 71 AND due > 0 THEN 'pending' WHEN state = 'submitted' THEN 'failed'
                 ELSE 'rate_limited' END,
-            CASE WHEN n <= 71 THEN NULL WHEN state = 'submitted' THEN 'cancelled' ELSE state END,
+            CASE WHEN n <= 71 AND due > 0 THEN NULL WHEN state = 'submitted' THEN 'cancelled'
+                ELSE state END,
             '{}', 0, u, u, u
         FROM new_applications WHERE state = 'waiting_quota' OR k BETWEEN 52 AND 71
     """,
@@ -188,14 +193,14 @@ TABLES = {
             full_from, read_whole_from, created_at)
         SELECT md5('query' || a)::uuid, sha256(('q' || a)::bytea),
             jsonb_build_object('text', 'python ' || a),
-            CASE WHEN a <= 20 THEN t - interval '1 minute' ELSE t + interval '1 hour' END, 200,
+            CASE WHEN a <= due THEN t - interval '1 minute' ELSE t + later END, 200,
             t - interval '1 hour', t - interval '5 hours', t - interval '5 hours', t
         FROM new_accounts
     """,
     "wide_query": """
         INSERT INTO search_queries (id, hash, parameters, due_at, last_match, complete_from,
             full_from, read_whole_from, created_at)
-        SELECT md5('wide')::uuid, sha256('wide'), '{}', t + interval '1 hour', 0,
+        SELECT md5('wide')::uuid, sha256('wide'), '{}', t + later, 0,
             t - interval '1 hour', t - interval '5 hours', t - interval '5 hours', t
         FROM moment ON CONFLICT DO NOTHING
     """,
@@ -223,14 +228,15 @@ TABLES = {
         FROM new_applications ON CONFLICT DO NOTHING
     """,
     "fetch_runs": """
-        INSERT INTO fetch_runs (id, query_id, state, trigger, is_full, plan, found, due_at,
-            started_at, finished_at)
+        INSERT INTO fetch_runs (id, query_id, state, trigger, is_full, plan, found, fetched, new,
+            changed, failed, due_at, started_at, finished_at)
         SELECT md5('run' || a || ' ' || r)::uuid, md5('query' || a)::uuid,
-            CASE WHEN r = 1 AND a <= 20 THEN 'running' ELSE 'completed' END, 'schedule', false,
-            '{"parts": []}', 200, CASE WHEN r = 1 AND a <= 20 THEN t - interval '1 minute' END,
+            CASE WHEN r = 1 AND a <= due THEN 'running' ELSE 'completed' END, 'schedule', false,
+            jsonb_build_object('started_at', t), 200, 200, 2, 1, 0,
+            CASE WHEN r = 1 AND a <= due THEN t - interval '1 minute' END,
             t - CASE WHEN r > 48 AND a <= 100 THEN interval '91 days'
                 ELSE make_interval(hours => r) END,
-            CASE WHEN r = 1 AND a <= 20 THEN NULL ELSE t - make_interval(hours => r) END
+            CASE WHEN r = 1 AND a <= due THEN NULL ELSE t - make_interval(hours => r) END
         FROM new_accounts, generate_series(1, 50) AS r
     """,
     "saved_searches": """
@@ -238,8 +244,8 @@ TABLES = {
             interval_seconds, time_zone, next_run_at, run_id, told_match, created_at, updated_at)
         SELECT md5('search' || a)::uuid, md5('account' || a)::uuid, md5('user' || a)::uuid,
             md5('query' || a)::uuid, 'Python', '{}', 1800, 'Europe/Moscow',
-            CASE WHEN a <= 20 THEN t - interval '1 minute' ELSE t + interval '1 hour' END,
-            CASE WHEN a <= 20 THEN md5('run' || a || ' 2')::uuid END, 190, t, t FROM new_accounts
+            CASE WHEN a <= due THEN t - interval '1 minute' ELSE t + later END,
+            CASE WHEN a <= due THEN md5('run' || a || ' 2')::uuid END, 190, t, t FROM new_accounts
     """,
     "search_answers": """
         INSERT INTO search_answers (hash, answer, answered_at)
@@ -248,21 +254,24 @@ TABLES = {
         ON CONFLICT DO NOTHING
     """,
 }  # fmt: skip
-# Views of what a step adds: t is the present, u the same without a zone.
+# Views of what a step adds: t is the present, u the same without a zone; "due" rows of each kind
+# are due then, the others are it "later".
 VIEWS = """
     CREATE OR REPLACE TEMPORARY VIEW moment AS
-        SELECT timestamptz '{now}' AS t, timestamptz '{now}' AT TIME ZONE 'UTC' AS u;
+        SELECT timestamptz '{now}' AS t, timestamptz '{now}' AT TIME ZONE 'UTC' AS u, {due} AS due,
+            interval '{later_s} seconds' AS later;
     CREATE OR REPLACE TEMPORARY VIEW new_accounts AS
-        SELECT a, t, u FROM moment, generate_series({accounts_before} + 1, {accounts}) AS a;
+        SELECT a, moment.* FROM moment, generate_series({accounts_before} + 1, {accounts}) AS a;
     CREATE OR REPLACE TEMPORARY VIEW new_jobs AS
-        SELECT j, t, u FROM moment, generate_series({jobs_before} + 1, {jobs}) AS j;
+        SELECT j, moment.* FROM moment, generate_series({jobs_before} + 1, {jobs}) AS j;
     CREATE OR REPLACE TEMPORARY VIEW new_applications AS
-        SELECT a, k, n, job, state, t, u,
+        SELECT application.*,
             CASE state WHEN 'submitted' THEN 'submitted' WHEN 'queued' THEN 'processing'
                 WHEN 'waiting_quota' THEN 'rate_limited' ELSE 'needs_person' END AS shown
         FROM (
-            SELECT a, k, (a - 1) * 200 + k AS n, (a * 7919 + k * 31) % {jobs} + 1 AS job, t, u,
-                CASE WHEN k = 51 AND a <= 20 THEN 'queued'
+            SELECT new_accounts.*, k, (a - 1) * 200 + k AS n,
+                (a * 7919 + k * 31) % {jobs} + 1 AS job,
+                CASE WHEN k = 51 AND a <= due THEN 'queued'
                     WHEN k > 100 AND k <= 150 AND a % 5 = 0 THEN 'needs_person'
                     WHEN k BETWEEN 11 AND 50 THEN 'waiting_quota' ELSE 'submitted' END AS state
             FROM new_accounts, generate_series(1, 200) AS k
@@ -281,12 +290,24 @@ class Size:
         return f"{self.accounts:,} accounts, {self.jobs:,} jobs"
 
 
-def fill(connection: Connection, before: Size, size: Size, progress: Callable[[str], None]) -> None:
-    """Extend the database from *before* to *size*. *connection* is a superuser's: foreign keys are
-    not checked, since all rows that they name are made here."""
+def fill(
+    connection: Connection,
+    before: Size,
+    size: Size,
+    progress: Callable[[str], None],
+    *,
+    now: datetime = NOW,
+    due: int = DUE,
+    later: timedelta = LATER,
+) -> None:
+    """Extend the database from *before* to *size*: *due* rows of each kind are due at *now*, the
+    others that wait *later*. *connection* is a superuser's: foreign keys are not checked, since all
+    rows that they name are made here."""
     connection.execute("SET session_replication_role = replica")
     views = VIEWS.format(
-        now=NOW.isoformat(),
+        now=now.isoformat(),
+        due=due,
+        later_s=int(later.total_seconds()),
         accounts_before=before.accounts,
         accounts=size.accounts,
         jobs_before=before.jobs,

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import ullgetthejob
 from benchmarks.growth_data import APPLICATIONS, DUE, FIRST_VACANCY, NOW, uuid_of
-from ullgetthejob.applications import application_states, sweep
+from ullgetthejob.applications import application_states, applying, sweep
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.filters import models as filters
 from ullgetthejob.saved_searches import scheduler
@@ -25,6 +25,8 @@ from ullgetthejob.vacancies import detail_backfill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psycopg
 
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
@@ -270,6 +272,7 @@ _NEW = {"vacancy_id": NEW_VACANCY, "id": NEW_VACANCY}
 _WIDE = {"query_id": WIDE_QUERY_ID, "most": 30, "matches": detail_backfill.MATCHES_SCANNED}
 _QUERIES = {"ids": [uuid_of(f"query{number}") for number in range(1, DUE + 1)]}
 _UNSENT = {"states": list(cancellation.UNSENT_STATES_SQL), "looked_at": cancellation.SCAN_BATCH}
+_AFTER_MATCH = {"after_at": NOW - timedelta(hours=100), "after_vacancy_id": VACANCY}
 _PAGE = [
     {
         "id": str(FIRST_VACANCY + number),
@@ -312,7 +315,18 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "applications.campaigns.store.INSERT_CAMPAIGN": {"workflow_id": OTHER_UUID},
     "applications.campaigns.store.UPDATE_CAMPAIGN_STATE": {"from": ["running"], "state": "paused"},
     "applications.commands.COUNT_APPLICATIONS": {"state": None},
-    "applications.commands.SELECT_APPLICATIONS": {"state": None},
+    "applications.commands.SELECT_APPLICATIONS": {
+        "state": None,
+        "after_created_at": NOW - timedelta(hours=100),
+        "after_id": LEDGER_ID,
+    },
+    "applications.campaigns.progress.SELECT_QUEUE_ITEMS": {
+        "after_priority": 0,
+        "after_created_at": NOW,
+        "after_id": uuid_of(f"item{WAITING}"),
+    },
+    "saved_searches.matches.SELECT_MATCHES_ANNOUNCED": _AFTER_MATCH,
+    "saved_searches.matches.SELECT_MATCHES_FILTERED": _AFTER_MATCH,
     "filters.store.SELECT_NEWEST_VACANCIES": {"most": filters.MAX_PREVIEWED},
     "filters.store.SELECT_ATTEMPTS_OF_WEEK": {"since": NOW - 7 * DAY},
     "applications.ledger.UPDATE_APPLICATION_STATE": {
@@ -332,6 +346,7 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "applications.retention.LOCK_OLD_JOBS": {"before": NOW - 60 * DAY},
     "applications.retention.DELETE_OLD_HISTORY": {"before": NOW - 8 * DAY},
     "applications.retention.DELETE_OLD_KEYS": {"before": NOW - 8 * DAY},
+    "applications.applying.SELECT_ACCOUNTS_WAITING_IN_VAIN": {"looked_at": applying.LOOKED_AT},
     "applications.sweep.SELECT_ACCESS_RESTORED_EARLIER": {"looked_at": sweep.SCAN_BATCH},
     "applications.sweep.UPDATE_APPLICATION_RENEWED": _QUEUED,
     "public_feed.outbox.DELETE_ENDED_ENTRIES": {"before": NOW - 30 * DAY},
@@ -407,6 +422,17 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
 }
 
 
+# What must be so for a statement to have work; it is executed in the same transaction before it.
+BEFORE = {
+    "applications.applying.SELECT_ACCOUNTS_WAITING_IN_VAIN": """
+        INSERT INTO hh_method_access (method, state, since, confirmed_at, probe_at)
+        VALUES ('apply', 'closed', %(now)s, %(now)s, %(until)s)
+        ON CONFLICT (coalesce(account_id, '00000000-0000-0000-0000-000000000000'), method)
+        DO UPDATE SET state = 'closed', probe_at = excluded.probe_at
+    """,
+}
+
+
 @dataclass(frozen=True)
 class Statement:
     """An SQL constant of the package: its name there without the package, and its text."""
@@ -422,6 +448,11 @@ class Statement:
             return own
         names = PLACEHOLDER.findall(self.text)
         return {name: own[name] if name in own else VALUES[name] for name in names}
+
+    def prepare(self, connection: psycopg.Connection[Any]) -> None:
+        """Make the rows that it needs to have work, in the transaction that executes it."""
+        if self.name in BEFORE:
+            connection.execute(BEFORE[self.name], VALUES)
 
 
 def statements() -> list[Statement]:

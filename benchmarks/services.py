@@ -52,12 +52,13 @@ def started(
 
 
 @contextlib.contextmanager
-def running(data_dir: Path) -> Iterator[dict[str, dict[str, str]]]:
-    """Run Postgres, AWS and hh.ru's sandbox; yield each function's variables by logical id."""
+def running(data_dir: Path, **environment: str) -> Iterator[dict[str, dict[str, str]]]:
+    """Run Postgres, AWS and hh.ru's sandbox; yield each function's variables by logical id.
+    *environment*: their settings."""
     with started(
         "local",
         *("services", "--container-host", "127.0.0.1"),
-        environment={"DATA_DIR": str(data_dir)},
+        environment={"DATA_DIR": str(data_dir), **environment},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -24,6 +24,10 @@ FAILED, USAGE, UNREACHABLE, PERSON = 1, 2, 3, 4
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 User = Annotated[str | None, typer.Option("--user", help="The user; by default the profile's.")]
 
+Cursor = Annotated[
+    str | None, typer.Option(help="next_cursor of the page before, in place of --page.")
+]
+
 
 class CommandError(Exception):
     """A command that failed. *step*: what to do next. *code*: the exit code. *status* and *error*:
@@ -71,6 +75,25 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> 
     for row in listed:
         made.add_row(*(cell(value) for value in row))
     return made
+
+
+def show_page(
+    found: dict[str, Any],
+    as_json: bool,
+    noun: str,
+    columns: Iterable[str],
+    rows: Iterable[Iterable[Any]],
+) -> None:
+    """Print a page of a listing, and how to go on."""
+    title = noun.capitalize() if found["found"] is None else f"{found['found']} {noun}"
+    following = found["next_cursor"]
+    more = [f"More: --cursor {following}"] if following else []
+    show(found, as_json, table(title, columns, rows), *more)
+
+
+def position(page: int, cursor: str | None) -> dict[str, Any]:
+    """Return the query of a page of a listing: by its number, or by a cursor."""
+    return {"page": page} if cursor is None else {"cursor": cursor}
 
 
 def facts(title: str, values: dict[str, Any]) -> Table:

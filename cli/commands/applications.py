@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import AsJson, CommandError, User, console, facts, show, table
+from cli.output import (
+    AsJson,
+    CommandError,
+    Cursor,
+    User,
+    console,
+    facts,
+    position,
+    show,
+    show_page,
+    table,
+)
 
 if TYPE_CHECKING:
     from cli.core_api import CoreApi
@@ -68,12 +79,13 @@ def list_applications(
     context: typer.Context,
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     page: Annotated[int, typer.Option(min=0)] = 0,
+    cursor: Cursor = None,
     user: User = None,
     json: AsJson = False,
 ) -> None:
     """List the applications of the user's account, the newest first."""
     own: State = context.obj
-    query = {"state": state, "page": page, "user_id": user or own.profile.user}
+    query = {"state": state, **position(page, cursor), "user_id": user or own.profile.user}
     found = own.core.get("/api/applications", **query)
     rows = [
         (
@@ -86,7 +98,7 @@ def list_applications(
         for a in found["items"]
     ]
     columns = ("id", "vacancy", "state", "outcome", "created")
-    show(found, json, table(f"{found['found']} applications", columns, rows))
+    show_page(found, json, "applications", columns, rows)
 
 
 @app.command("show")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import AsJson, User, facts, show, table
+from cli.output import AsJson, Cursor, User, facts, position, show, show_page, table
 
 if TYPE_CHECKING:
     from cli.state import State
@@ -80,12 +80,13 @@ def matches(
     min_fit: Annotated[
         int | None, typer.Option(min=0, max=100, help="The best first, and none below.")
     ] = None,
+    cursor: Cursor = None,
     user: User = None,
     json: AsJson = False,
 ) -> None:
     """List what a saved search announced, or what your filters kept from being announced."""
     state: State = context.obj
-    query: dict[str, Any] = {"filtered": str(filtered).lower(), "page": page}
+    query = {"filtered": str(filtered).lower(), **position(page, cursor)}
     if min_fit is not None:
         query |= {"sort": "fit", "min_fit": min_fit}
     found = state.core.get(
@@ -94,7 +95,7 @@ def matches(
     names = ("id", "title", "company", "fit", "filtered_by", "at")
     rows = [tuple(match[name] for name in names) for match in found["items"]]
     columns = ("vacancy", "title", "company", "fit", "dropped by", "found")
-    show(found, json, table(f"{found['found']} vacancies", columns, rows))
+    show_page(found, json, "vacancies", columns, rows)
 
 
 @app.command()

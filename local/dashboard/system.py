@@ -15,6 +15,8 @@ import aiohttp
 import psycopg
 from psycopg.rows import dict_row
 
+from local.dashboard.application_counts import ApplicationCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -55,6 +57,7 @@ class System:
     pace: float
     started: float = field(default_factory=time.monotonic)
     spent_s: float = 0.0  # by the pages, in this process
+    counts: ApplicationCounts = field(default_factory=ApplicationCounts)
 
     # ── the database ─────────────────────────────────────────────────────────────────────────
 

@@ -305,6 +305,9 @@ INDEXES = {
     "application_queue_not_taken_up_index": "application_queue(workflow_id)",
     "application_queue_next_run_at_index": "application_queue(next_run_at)",
     "application_queue_priority_index": "application_queue(priority)",
+    "application_queue_items_index": (
+        "application_queue(workflow_id, COALESCE(priority, 0), created_at, id)"
+    ),
     "hh_tokens_user_id_index": "hh_tokens(user_id)",
 }
 

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 RESULTS = 25
 LETTER = "Здравствуйте! Хочу обсудить эту вакансию."
+MOST_PEOPLE = 100  # a longer list could not be used
+# The latest session of each account: the chosen one and the sandbox's people first.
 SELECT_USERS = """
-    SELECT DISTINCT ON (a.id) a.id AS account_id, u.id AS user_id, a.access_state
-    FROM accounts a JOIN users u ON u.account_id = a.id ORDER BY a.id, u.updated_at DESC
+    SELECT account_id, hh_user_id, user_id FROM (
+        SELECT DISTINCT ON (a.id) a.id AS account_id, a.hh_user_id, u.id AS user_id, u.updated_at
+        FROM accounts a JOIN users u ON u.account_id = a.id ORDER BY a.id, u.updated_at DESC
+    ) latest
+    ORDER BY user_id::text = %(chosen)s DESC, hh_user_id = ANY(%(known)s) DESC, updated_at DESC,
+        account_id LIMIT %(most)s
 """
 COLUMNS = (
     Column("title", "Vacancy"),
@@ -33,16 +39,16 @@ COLUMNS = (
 async def read(system: System, query: Mapping[str, str], _argument: str) -> dict[str, Any]:
     """Return the people who can apply, and the results of the search that *query* asks for. Raises
     :class:`Refused` and ``psycopg.Error``."""
-    users = await system.select(SELECT_USERS)
+    text, user_id = query.get("text", "").strip(), query.get("user", "")
     names = await _names(system)
+    values = {"chosen": user_id, "known": list(names), "most": MOST_PEOPLE}
     people = [
         {
             "id": str(user["user_id"]),
-            "name": names.get(user["account_id"], "") or str(user["account_id"]),
+            "name": names.get(user["hh_user_id"]) or str(user["account_id"]),
         }
-        for user in users
+        for user in await system.select(SELECT_USERS, values)
     ]
-    text, user_id = query.get("text", "").strip(), query.get("user", "")
     if people and user_id not in {person["id"] for person in people}:
         user_id = people[0]["id"]
     jobs: list[dict[str, Any]] = []
@@ -63,18 +69,14 @@ async def read(system: System, query: Mapping[str, str], _argument: str) -> dict
     }
 
 
-async def _names(system: System) -> dict[Any, str]:
-    """Return the sandbox's keys of people, such as anna, by the account's id; empty with another
+async def _names(system: System) -> dict[str, str]:
+    """Return the sandbox's keys of people, such as anna, by their id at hh.ru; empty with another
     hh.ru."""
     try:
-        known = {
-            person["id"]: person["key"]
-            for person in (await system.sandbox("GET", "/people"))["people"]
-        }
+        people = (await system.sandbox("GET", "/people"))["people"]
     except Refused:
         return {}
-    accounts = await system.select("SELECT id, hh_user_id FROM accounts")
-    return {row["id"]: known.get(row["hh_user_id"], "") for row in accounts}
+    return {person["id"]: person["key"] for person in people}
 
 
 def _row(job: Mapping[str, Any], user_id: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from local.dashboard import activity, picture
+from local.dashboard.application_counts import SELECT_VERSION
 from local.dashboard.page import PATH, Page
 from local.dashboard.rendering import age, milliseconds, number
 from local.dashboard.system import Refused, System, moment
@@ -21,17 +22,13 @@ if TYPE_CHECKING:
 
 OVERDUE = timedelta(minutes=5)
 RECENT_PROBLEMS = timedelta(minutes=10)
-COUNT_APPLICATIONS_BY_STATE = """
-    SELECT state, count(*) AS applications FROM application_ledger GROUP BY state ORDER BY state
-"""
 COUNT_ALL = """
     SELECT (SELECT count(*) FROM accounts) AS people,
            (SELECT count(*) FROM saved_searches) AS saved_searches,
            (SELECT count(*) FROM saved_searches WHERE paused) AS paused_searches,
            (SELECT count(*) FROM campaigns) AS campaigns,
            (SELECT count(*) FROM jobs) AS vacancies,
-           (SELECT count(*) FROM fetch_runs WHERE finished_at IS NULL) AS runs_under_way,
-           (SELECT count(*) FROM application_ledger WHERE hh_state = 'invitation') AS invited
+           (SELECT count(*) FROM fetch_runs WHERE state = 'running') AS runs_under_way
 """
 COUNT_OVERDUE_APPLICATIONS = """
     SELECT count(*) AS overdue FROM application_ledger WHERE due_at < %(before)s
@@ -98,14 +95,15 @@ async def read(system: System, _query: Mapping[str, str], _argument: str) -> dic
 async def _read_database(system: System, problems: list[Problem]) -> dict[str, Any]:
     now = system.now()
     statements: dict[str, tuple[str, Mapping[str, Any] | None]] = {
-        "states": (COUNT_APPLICATIONS_BY_STATE, None),
         "all": (COUNT_ALL, None),
         "overdue": (COUNT_OVERDUE_APPLICATIONS, {"before": now - OVERDUE}),
         "access": (SELECT_ACCOUNTS_WITHOUT_ACCESS, None),
         "closed": (SELECT_CLOSED_METHODS, None),
+        "version": (SELECT_VERSION, None),
     }
     try:
         found = await system.select_each(statements)
+        counts = await system.counts.read(system.select, found["version"][0])
     except psycopg.Error as error:
         step = "Restart make run; its Postgres writes postgres/server.log in DATA_DIR."
         problems.append(Problem(f"The database does not answer ({type(error).__name__})", step))
@@ -124,7 +122,13 @@ async def _read_database(system: System, problems: list[Problem]) -> dict[str, A
         what = f"hh.ru keeps {closed['method']} closed to {whom} ({closed['reason']})"
         step = f"Core calls it once at {closed['probe_at']:%d %b %H:%M}; docs/hh-access.md."
         problems.append(Problem(what, step, f"{PATH}/people", "warn"))
-    return {"states": found["states"], "all": found["all"][0]}
+    states: Counter[str] = Counter()
+    for row in counts:
+        states[row["state"]] += row["applications"]
+    return {
+        "states": [{"state": state, "applications": n} for state, n in states.items()],
+        "all": {**found["all"][0], "invited": sum(row["invited"] for row in counts)},
+    }
 
 
 async def _read_queues(system: System, problems: list[Problem]) -> dict[str, list[dict[str, Any]]]:

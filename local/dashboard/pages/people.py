@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from local.dashboard import decisions
+from local.dashboard.application_counts import COUNT_APPLICATIONS, SELECT_VERSION
 from local.dashboard.bucket import Bucket
 from local.dashboard.page import PATH, NotFound, Page
 from local.dashboard.tables import Column, table
@@ -21,24 +22,26 @@ if TYPE_CHECKING:
 
     from local.dashboard.system import System
 
+# All people, or one. Campaigns have no index by account: they are counted in one pass.
 SELECT_PEOPLE = """
     SELECT a.id, a.access_state, a.access_reason, a.access_until, a.created_at, a.last_event_seq,
            (SELECT string_agg(DISTINCT m.method, ', ' ORDER BY m.method) FROM hh_method_access m
             WHERE m.state = 'closed' AND (m.account_id IS NULL OR m.account_id = a.id)) AS closed,
            (SELECT count(*) FROM users u WHERE u.account_id = a.id) AS sessions,
            (SELECT count(*) FROM saved_searches s WHERE s.account_id = a.id) AS searches,
-           (SELECT count(*) FROM campaigns c WHERE c.account_id = a.id) AS campaigns,
-           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id) AS applications,
-           (SELECT count(*) FROM application_ledger l WHERE l.account_id = a.id
-              AND l.hh_state = 'invitation') AS invited,
+           coalesce(counted.campaigns, 0) AS campaigns,
            (SELECT count(*) FROM application_attempts t
               LEFT JOIN application_outcomes o ON o.attempt_id = t.id
             WHERE t.account_id = a.id AND t.at > %(since)s AND coalesce(o.counts, true)) AS today
-    FROM accounts a
+    FROM accounts a LEFT JOIN (
+        SELECT account_id, count(*) AS campaigns FROM campaigns GROUP BY account_id
+    ) counted ON counted.account_id = a.id
+    WHERE %(id)s::uuid IS NULL OR a.id = %(id)s
 """
 SELECT_SEARCHES = """
     SELECT s.id, s.interval_seconds, s.paused, s.next_run_at,
-           (SELECT count(*) FROM account_vacancies v WHERE v.saved_search_id = s.id) AS told,
+           (SELECT count(*) FROM account_vacancies v
+            WHERE v.account_id = s.account_id AND v.saved_search_id = s.id) AS told,
            r.state, r.found, r.new, r.calls, r.started_at, r.reason
     FROM saved_searches s LEFT JOIN LATERAL (
         SELECT * FROM fetch_runs f WHERE f.query_id = s.query_id
@@ -157,23 +160,37 @@ async def read(system: System, query: Mapping[str, str], argument: str) -> dict[
     if account:
         return await _read_person(system, query, _uuid(account))
     people = await _rows(system)
-    columns = PEOPLE
-    return {"table": table("people", "People", columns, people, query, sort="-applications")}
+    return {"table": table("people", "People", PEOPLE, people, query, sort="-applications")}
 
 
-async def _rows(system: System) -> list[dict[str, Any]]:
+async def _rows(system: System, account_id: uuid.UUID | None = None) -> list[dict[str, Any]]:
+    """Return the rows of all people, or of one."""
     now = system.now()
-    people = await system.select(SELECT_PEOPLE, {"since": now - DAY})
+    values = {"id": account_id, "since": now - DAY}
+    one = {} if account_id is None else {"counts": (COUNT_APPLICATIONS, values)}
+    found = await system.select_each(
+        {"people": (SELECT_PEOPLE, values), "version": (SELECT_VERSION, None), **one}
+    )
+    counts = found.get("counts")
+    if counts is None:
+        counts = await system.counts.read(system.select, found["version"][0])
+    applications: Counter[uuid.UUID] = Counter()
+    invited: Counter[uuid.UUID] = Counter()
+    for row in counts:
+        applications[row["account_id"]] += row["applications"]
+        invited[row["account_id"]] += row["invited"]
     buckets = {item["pk"]: item for item in await system.items("BucketTable", "submit#")}
     sockets = Counter(item["pk"] for item in await system.items("ConnectionTable", "account#"))
     rows = []
-    for person in people:
+    for person in found["people"]:
         bucket = Bucket.of(buckets.get(f"submit#{person['id']}"), system.bucket, now)
         next_at = bucket.next_at
         rows.append(
             person
             | {
                 "id": str(person["id"]),
+                "applications": applications[person["id"]],
+                "invited": invited[person["id"]],
                 "id_href": f"{PATH}/people/{person['id']}",
                 "access": current_access(person, now),
                 "tokens": bucket.tokens,
@@ -197,9 +214,10 @@ def current_access(account: Mapping[str, Any], now: datetime) -> str:
 async def _read_person(
     system: System, query: Mapping[str, str], account_id: uuid.UUID
 ) -> dict[str, Any]:
-    person = next((row for row in await _rows(system) if row["id"] == str(account_id)), None)
-    if person is None:
+    people = await _rows(system, account_id)
+    if not people:
         raise NotFound("There is no account with this id.")
+    [person] = people
     now = system.now()
     values = {"account_id": account_id}
     found = await system.select_each(

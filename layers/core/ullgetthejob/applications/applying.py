@@ -21,14 +21,26 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 500  # accounts a minute
-# Accounts whose applications wait for a limit that no longer matters.
+LOOKED_AT = 5_000  # waiting applications, the longest due first: those beyond follow next minute
+_CLOSED = "method = 'apply' AND state = 'closed' AND probe_at > %(now)s"
+_WAITS = f"""application_ledger.state = 'waiting_quota' AND application_ledger.due_at IS NOT NULL
+            AND {ledger.CAMPAIGN_RUNS}"""
+# Accounts whose applications wait for a limit that no longer matters: applying is closed to all
+# accounts, or to this one.
 SELECT_ACCOUNTS_WAITING_IN_VAIN = f"""
-    SELECT DISTINCT application_ledger.account_id
-    FROM hh_method_access m JOIN application_ledger
-        ON m.account_id IS NULL OR m.account_id = application_ledger.account_id
-    WHERE m.method = 'apply' AND m.state = 'closed' AND m.probe_at > %(now)s
-      AND application_ledger.state = 'waiting_quota' AND {ledger.CAMPAIGN_RUNS}
-    LIMIT %(most)s
+    SELECT account_id FROM (
+        SELECT account_id FROM (
+            SELECT account_id FROM application_ledger
+            WHERE EXISTS (SELECT FROM hh_method_access WHERE {_CLOSED} AND account_id IS NULL)
+                AND {_WAITS}
+            ORDER BY due_at LIMIT %(looked_at)s
+        ) AS longest
+        UNION
+        SELECT m.account_id FROM hh_method_access m
+        WHERE {_CLOSED} AND EXISTS (
+            SELECT FROM application_ledger WHERE account_id = m.account_id AND {_WAITS}
+        )
+    ) AS found LIMIT %(most)s
 """  # noqa: S608
 
 
@@ -51,7 +63,7 @@ def list_needed(wanted_resume_id: str | None) -> tuple[Method, ...]:
 def wake_waiting(context: Context) -> int:
     """Notify the accounts with applications that wait for quota while applying is closed; return
     how many accounts there were."""
-    values = {"now": context.now(), "most": BATCH}
+    values = {"now": context.now(), "most": BATCH, "looked_at": LOOKED_AT}
     rows = context.connection.execute(SELECT_ACCOUNTS_WAITING_IN_VAIN, values).fetchall()
     for row in rows:
         queues.notify(ledger.QUEUE, {"account_id": str(row["account_id"])})

@@ -12,7 +12,7 @@ from ullgetthejob.applications import application_states, attempts, ledger
 from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.filters import models, store
 from ullgetthejob.hh import method_access
-from ullgetthejob.platform import queues
+from ullgetthejob.platform import paging, queues
 from ullgetthejob.platform.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 SELECT_APPLICATIONS = f"""
     SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND (%(state)s::text IS NULL OR state = %(state)s)
-    ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(offset)s
+        AND (%(after_id)s::uuid IS NULL OR (created_at, id) < (%(after_created_at)s, %(after_id)s))
+    ORDER BY created_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s
 """  # noqa: S608
+KEYSET = paging.Keyset(tuple[AwareDatetime, UUID], "created_at", "id")
 COUNT_APPLICATIONS = """
     SELECT count(*) AS found FROM application_ledger
     WHERE account_id = %(account_id)s AND (%(state)s::text IS NULL OR state = %(state)s)
@@ -58,12 +60,10 @@ UPDATE_APPLICATION_BY_HAND = "UPDATE application_ledger SET by_hand = true WHERE
 Unknowable = Literal["sent", "viewed", "hh_state"]
 
 
-class ApplicationQuery(BaseModel):
+class ApplicationQuery(paging.PageQuery):
     """A page of the person's applications, the newest first."""
 
     state: application_states.State | None = None
-    page: Annotated[int, Field(ge=0, le=10_000)] = 0
-    per_page: Annotated[int, Field(ge=1, le=100)] = 50
 
 
 class RetryBody(BaseModel):
@@ -134,32 +134,30 @@ class ApplicationWithHistory(BaseModel):
     application: ApplicationAnswer
 
 
-class Applications(BaseModel):
-    """A page of applications. *found*: the number of all of them."""
+class Applications(paging.Page):
+    """A page of applications."""
 
     success: Literal[True] = True
     items: list[ApplicationAnswer]
-    found: int
-    page: int
-    per_page: int
+    found: int | None = Field(description=paging.FOUND)
 
 
 def list_applications(query: ApplicationQuery, person: Person, context: Context) -> Applications:
     """Return a page of the applications of the person's account, from whichever session."""
-    values = {
-        "account_id": person.account_id,
-        "state": query.state,
-        "limit": query.per_page,
-        "offset": query.page * query.per_page,
-    }
-    rows = context.connection.execute(SELECT_APPLICATIONS, values).fetchall()
-    counted = context.connection.execute(COUNT_APPLICATIONS, values).fetchone()
+    own = {"account_id": person.account_id, "state": query.state}
+    values = {**own, **KEYSET.values(query)}
+    found = context.connection.execute(SELECT_APPLICATIONS, values).fetchall()
+    rows, next_cursor = KEYSET.split(found, query)
+    counted = None
+    if query.cursor is None:
+        counted = context.connection.execute(COUNT_APPLICATIONS, own).fetchone()
     is_closed = _is_reading_closed(person, context)
     return Applications(
         items=[_answer(Application(**row), is_closed=is_closed) for row in rows],
-        found=counted["found"] if counted else 0,
+        found=counted["found"] if counted else None,
         page=query.page,
         per_page=query.per_page,
+        next_cursor=next_cursor,
     )
 
 

@@ -36,13 +36,15 @@ EVENT_TYPE: event_log.EventType = "application.updated"
 
 SELECT_APPLICATION = f"SELECT {COLUMNS} FROM application_ledger WHERE id = %(id)s"  # noqa: S608
 # False for an application whose campaign does not run, or whose item was deleted from the queue:
-# it is held back. What was sent already is settled all the same.
+# it is held back. What was sent already is settled all the same. LIMIT 1: each by its key; with
+# EXISTS, the planner may read both tables whole once many applications wait.
 CAMPAIGN_RUNS = """(
     application_ledger.workflow_id IS NULL
     OR application_ledger.state IN ('submitting', 'uncertain')
-    OR EXISTS (SELECT FROM campaigns c
-               WHERE c.workflow_id = application_ledger.workflow_id AND c.state = 'running')
-       AND EXISTS (SELECT FROM application_queue q WHERE q.id = application_ledger.queue_item_id)
+    OR (SELECT c.state FROM campaigns c
+        WHERE c.workflow_id = application_ledger.workflow_id LIMIT 1) = 'running'
+       AND (SELECT q.id FROM application_queue q
+            WHERE q.id = application_ledger.queue_item_id LIMIT 1) IS NOT NULL
 )"""
 # Single applications come before those of campaigns.
 SELECT_NEXT_DUE = f"""

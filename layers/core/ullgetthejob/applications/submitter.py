@@ -85,6 +85,7 @@ def lease_name(account_id: UUID) -> str:
     """Return the name of the lease under which the account's applications are made."""
     return f"apply#{account_id}"
 
+
 @dataclass(frozen=True)
 class _Work:
     """What an account has for its worker: the application that has been *due* longest, the first

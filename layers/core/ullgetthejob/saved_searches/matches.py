@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from ullgetthejob.filters.store import parse_vacancies
 from ullgetthejob.fit.scoring import score_best
+from ullgetthejob.platform import paging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from typing import Self
     from uuid import UUID
 
     import psycopg
@@ -34,14 +36,17 @@ MAX_SCORED = 500  # about a second of a function's processor, with five resumes
 ANNOUNCED = "notified.seq IS NOT NULL"
 FILTERED = "notified.filtered_by IS NOT NULL AND notified.seq IS NULL"
 SELECT_MATCHES = """
-    SELECT job.external_id::text AS id, job.title, job.company, job.salary, job.area, job.url,
-           job.published_at, job.has_test, notified.at, notified.filtered_by{more}
+    SELECT notified.vacancy_id AS id, notified.vacancy_id, job.title, job.company, job.salary,
+           job.area, job.url, job.published_at, job.has_test, notified.at,
+           notified.filtered_by{more}
     FROM account_vacancies AS notified
     JOIN search_matches AS match
         ON match.query_id = %(query_id)s AND match.vacancy_id = notified.vacancy_id
     JOIN jobs AS job ON job.external_id = notified.vacancy_id
     WHERE notified.account_id = %(account_id)s AND {which}
-    ORDER BY notified.at DESC, match.number DESC LIMIT %(limit)s OFFSET %(offset)s
+        AND (%(after_vacancy_id)s::text IS NULL
+            OR (notified.at, notified.vacancy_id) < (%(after_at)s, %(after_vacancy_id)s))
+    ORDER BY notified.at DESC, notified.vacancy_id DESC LIMIT %(limit)s OFFSET %(offset)s
 """
 TO_SCORE = ", coalesce(job.detail, job.vacancy) AS vacancy, job.detail IS NOT NULL AS in_full"
 SELECT_MATCHES_ANNOUNCED = SELECT_MATCHES.format(which=ANNOUNCED, more="")
@@ -56,11 +61,12 @@ COUNT_MATCHES = """
     WHERE notified.account_id = %(account_id)s AND {which}
     GROUP BY match.query_id
 """
+KEYSET = paging.Keyset(tuple[AwareDatetime, str], "at", "vacancy_id")
 COUNT_MATCHES_ANNOUNCED = COUNT_MATCHES.format(which=ANNOUNCED)
 COUNT_MATCHES_FILTERED = COUNT_MATCHES.format(which=FILTERED)
 
 
-class MatchQuery(BaseModel):
+class MatchQuery(paging.PageQuery):
     """A page of vacancies, the latest found first. *filtered*: those that a rule kept from being
     announced, in place of those that were announced. *sort* ``fit``: those that fit the person's
     resume best first; *min_fit*: only those that fit as well; *resume_id*: by default the published
@@ -70,8 +76,12 @@ class MatchQuery(BaseModel):
     sort: Literal["time", "fit"] = "time"
     min_fit: Annotated[int | None, Field(ge=0, le=100)] = None
     resume_id: Annotated[str | None, Field(pattern=r"^[0-9a-fA-F]{1,64}$")] = None
-    page: Annotated[int, Field(ge=0, le=10_000)] = 0
-    per_page: Annotated[int, Field(ge=1, le=100)] = 50
+
+    @model_validator(mode="after")
+    def _check_cursor(self) -> Self:
+        if self.cursor is not None and self.asks_for_fit:
+            raise ValueError("cursor: not together with a fit; its pages have numbers")
+        return self
 
     @property
     def asks_for_fit(self) -> bool:
@@ -100,35 +110,34 @@ class Match(BaseModel):
     resume_id: str | None = Field(default=None, description="the resume that fits best")
 
 
-class Matches(BaseModel):
-    """A page of vacancies. *found*: the number of all of them; with a fit, of those that were
-    scored (the latest 500 at most) and fit as well as *min_fit*."""
+class Matches(paging.Page):
+    """A page of vacancies. With a fit, *found* is the number of those that were scored (the latest
+    500 at most) and fit as well as *min_fit*."""
 
     success: Literal[True] = True
     items: list[Match]
-    found: int
-    page: int
-    per_page: int
+    found: int | None = Field(description=paging.FOUND)
 
 
 def list_matches(search: dict[str, Any], query: MatchQuery, *, connection: Connection) -> Matches:
     """Return a page of the vacancies of *search*, a row of ``saved_searches``."""
-    values = {
-        "account_id": search["account_id"],
-        "query_id": search["query_id"],
-        "query_ids": [search["query_id"]],
-        "limit": query.per_page,
-        "offset": query.page * query.per_page,
-    }
+    own = {"account_id": search["account_id"], "query_id": search["query_id"]}
     select = SELECT_MATCHES_FILTERED if query.filtered else SELECT_MATCHES_ANNOUNCED
     counting = COUNT_MATCHES_FILTERED if query.filtered else COUNT_MATCHES_ANNOUNCED
-    rows = connection.execute(select, values).fetchall()
-    counted = connection.execute(counting, values).fetchone()
+    found = connection.execute(select, {**own, **KEYSET.values(query)}).fetchall()
+    rows, next_cursor = KEYSET.split(found, query)
+    number = None
+    if query.cursor is None:
+        counted = connection.execute(
+            counting, {**own, "query_ids": [search["query_id"]]}
+        ).fetchone()
+        number = counted["number"] if counted else 0
     return Matches(
         items=[Match(**row) for row in rows],
-        found=counted["number"] if counted else 0,
+        found=number,
         page=query.page,
         per_page=query.per_page,
+        next_cursor=next_cursor,
     )
 
 
@@ -147,8 +156,8 @@ def list_matches_by_fit(
     values = {
         "account_id": search["account_id"],
         "query_id": search["query_id"],
+        **KEYSET.values(MatchQuery()),
         "limit": MAX_SCORED,
-        "offset": 0,
     }
     select = SELECT_FILTERED_TO_SCORE if query.filtered else SELECT_MATCHES_TO_SCORE
     found: list[Match] = []
@@ -168,6 +177,7 @@ def list_matches_by_fit(
         found=len(found),
         page=query.page,
         per_page=query.per_page,
+        next_cursor=None,
     )
 
 

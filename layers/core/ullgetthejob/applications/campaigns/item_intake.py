@@ -44,7 +44,7 @@ SELECT_PENDING_ITEMS = f"""
         ORDER BY c.updated_at DESC LIMIT 1
     ) custom ON true
     WHERE q.workflow_id = %(workflow_id)s AND {IS_PENDING_SQL}
-    ORDER BY q.priority, q.created_at, q.id LIMIT %(most)s
+    ORDER BY coalesce(q.priority, 0), q.created_at, q.id LIMIT %(most)s
 """  # noqa: S608
 SELECT_CAMPAIGNS_WITH_PENDING_ITEMS = f"""
     SELECT {COLUMNS} FROM campaigns c

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from ullgetthejob.filters.models import RepostPolicy
+from ullgetthejob.platform import paging
 
 NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId"}
 
@@ -79,11 +80,8 @@ class WorkflowQuery(BaseModel):
     user_id: str | None = None
 
 
-class StatusQuery(WorkflowQuery):
+class StatusQuery(WorkflowQuery, paging.PageQuery):
     """A campaign, and a page of its items."""
-
-    page: Annotated[int, Field(ge=0, le=10_000)] = 0
-    per_page: Annotated[int, Field(ge=1, le=100)] = 50
 
 
 class CampaignAnswer(BaseModel):
@@ -155,9 +153,7 @@ class ItemAnswer(BaseModel):
     )
 
 
-class CampaignStatus(CampaignProgress):
+class CampaignStatus(CampaignProgress, paging.Page):
     """A campaign and a page of its items."""
 
     items: list[ItemAnswer]
-    page: int
-    per_page: int

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime
 
 from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.applications.campaigns.models import (
@@ -14,10 +17,10 @@ from ullgetthejob.applications.campaigns.models import (
     ItemCounts,
 )
 from ullgetthejob.applications.campaigns.store import find
+from ullgetthejob.platform import paging
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
 
     import psycopg
 
@@ -34,12 +37,17 @@ SELECT_QUEUE_ITEMS = """
            CASE WHEN q.status = 'pending' THEN 'pending' ELSE coalesce(q.core_state, q.status) END
                AS state,
            q.next_run_at AT TIME ZONE 'UTC' AS next_run_at,
-           q.created_at AT TIME ZONE 'UTC' AS created_at, l.id AS application_id
+           q.created_at AT TIME ZONE 'UTC' AS created_at, l.id AS application_id,
+           coalesce(q.priority, 0) AS priority
     FROM application_queue q LEFT JOIN application_ledger l
         ON l.workflow_id = q.workflow_id AND l.queue_item_id = q.id
     WHERE q.workflow_id = %(workflow_id)s
-    ORDER BY q.priority, q.created_at, q.id LIMIT %(limit)s OFFSET %(offset)s
+        AND (%(after_id)s::uuid IS NULL OR (coalesce(q.priority, 0), q.created_at, q.id)
+            > (%(after_priority)s, %(after_created_at)s::timestamptz AT TIME ZONE 'UTC',
+               %(after_id)s))
+    ORDER BY coalesce(q.priority, 0), q.created_at, q.id LIMIT %(limit)s OFFSET %(offset)s
 """
+KEYSET = paging.Keyset(tuple[int, AwareDatetime, UUID], "priority", "created_at", "id")
 # The status that the BFF wrote over an item counts, not the one that Core wrote last.
 COUNT_QUEUE_ITEMS = """
     SELECT status, CASE WHEN status = 'pending' THEN 'pending' ELSE core_state END AS state,
@@ -78,17 +86,15 @@ def status(query: StatusQuery, person: Person, context: Context) -> CampaignStat
     """Return the campaign and a page of its items. Raises :class:`NotFound` also for another
     account's."""
     current = progress(query.workflow_id, person, context)
-    values = {
-        "workflow_id": query.workflow_id,
-        "limit": query.per_page,
-        "offset": query.page * query.per_page,
-    }
-    items = context.connection.execute(SELECT_QUEUE_ITEMS, values).fetchall()
+    values = {"workflow_id": query.workflow_id, **KEYSET.values(query)}
+    found = context.connection.execute(SELECT_QUEUE_ITEMS, values).fetchall()
+    items, next_cursor = KEYSET.split(found, query)
     return CampaignStatus(
         **dict(current),
         items=[ItemAnswer(**item) for item in items],
         page=query.page,
         per_page=query.per_page,
+        next_cursor=next_cursor,
     )
 
 
