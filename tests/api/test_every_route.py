@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 LEAST_CASES = 5_000
 LEAST_CASES_OF_ROUTE = 10
+# They succeed only with a code or token that hh.ru has just issued: the logins of api_world do.
+OF_HH = {"GET /auth/hh/callback", "POST /auth/hh/refresh"}
 LEAST_CASES_WITHOUT_INPUT = 2  # of a route that takes nothing but its caller
 CHECKS = [
     not_a_server_error,
@@ -86,7 +87,7 @@ def test_every_route_has_enough_cases(api_world: World) -> None:
     called = {key: statuses.total() for key, statuses in api_world.answers.items()}
     assert {key for key in ROUTES if called.get(key, 0) < least_cases(key)} == set()
     accepted = {key for key in ROUTES if min(api_world.answers[key], default=500) < 300}
-    assert accepted == {*ROUTES}, "no request of these was answered with success"
+    assert accepted >= {*ROUTES} - OF_HH, "no request of these was answered with success"
     assert sum(called.values()) >= LEAST_CASES
 
 
@@ -124,16 +125,16 @@ def send(case: Case, api_world: World) -> dict[str, str]:
 
 
 def credentials(case: Case, api_world: World) -> dict[str, str]:
-    """Return the headers that authenticate a caller whom the route accepts, mostly; the same for
-    an equal case."""
+    """Return the headers that authenticate a caller whom the route accepts; each 25th request of a
+    route has none."""
+    choice = api_world.answers[f"{case.method} {case.path}"].total() + 1
     request = f"{case.path_parameters}{case.query}{case.body}"
-    choice = zlib.crc32(request.encode("utf-8", "backslashreplace"))
     accepted = case.operation.definition.raw.get("security") or [{}]
     if choice % 25 == 0:
         return {}
-    scheme = next(iter(accepted[choice // 25 % len(accepted)]), None)
+    scheme = next(iter(accepted[choice % len(accepted)]), None)
     if scheme == "user":
         named = [name for name, id_ in api_world.sessions.items() if str(id_) in request]
-        person = named[0] if named and choice // 50 % 8 else "anna"
+        person = named[0] if named and choice % 8 else "anna"
         return {"Authorization": f"Bearer {api_world.tokens[person]}"}
     return {"service": world.SERVICE, "admin": world.ADMIN, None: {}}[scheme]
