@@ -102,9 +102,10 @@ def least_cases(route: str) -> int:
 def boundaries(operation: APIOperation) -> Iterator[Case]:
     """Yield cases at and beyond the limits of each field, and with fields of another type."""
     config = operation.schema.config.generation_for(operation=operation, phase="coverage")
-    return operation.schema.iter_coverage_cases(
+    cases: Iterator[Case] = operation.schema.iter_coverage_cases(
         operation, generation_modes=MODES, generation_config=config
     )
+    return cases
 
 
 def send(case: Case, api_world: World) -> dict[str, str]:
