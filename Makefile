@@ -33,6 +33,8 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 	$(BIN)/uv pip compile --group functions --group migrations --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) --no-emit-package setuptools -o migrations/requirements.txt
 	$(BIN)/uv pip compile --group functions --group browser --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' layers/dependencies/requirements.txt) --no-emit-package setuptools -o tests/browser/requirements.txt
 	$(BIN)/uv pip compile benchmarks/edges/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" -o benchmarks/edges/requirements.txt
+	$(BIN)/uv pip compile --group api --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' requirements-dev.txt) -o tests/api/requirements.txt
+	$(BIN)/uv pip compile gates/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" -o gates/requirements.txt
 	$(BIN)/uv pip compile benchmarks/limiters/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" -o benchmarks/limiters/requirements.txt
 
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
@@ -137,7 +139,7 @@ SUITES = tests/integration/test_two_limits.py tests/e2e tests/integration tests/
 # Tests also wait (for a clock, a server, a signal), so there is one process more than processors.
 TEST_PROCESSES ?= $(shell expr 1 + "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)")
 IN_PARALLEL = -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
-PYTHON_CODE = layers/core functions cli local migrations docs benchmarks tests
+PYTHON_CODE = layers/core functions cli local migrations docs benchmarks gates tests
 
 .PHONY: test
 test: $(READY) ## Run unit, integration, contract and end-to-end tests; TEST_PROCESSES=
@@ -192,6 +194,20 @@ test-browser: $(BROWSER_READY) ## Run the tests in a real browser: Debian's Chro
 	@command -v chromium >/dev/null || tests/browser/install-chromium
 	@$(PYTEST) -rs tests/browser
 
+# Schemathesis, in a folder of its own: in the environment, every pytest would load its plugin.
+API_TOOLS = .data/schemathesis
+API_READY := $(API_TOOLS)/.ready
+INSTALL_API = $(BIN)/uv pip install --quiet --python $(BIN)/python --target $(API_TOOLS) --require-hashes --no-deps -r tests/api/requirements.txt
+
+$(API_READY): $(READY) tests/api/requirements.txt
+	@rm -rf $(API_TOOLS)
+	@$(INSTALL_API) || $(INSTALL_API) --system-certs
+	@touch $@
+
+.PHONY: test-api
+test-api: $(API_READY) ## Send 5,000 generated requests to the routes of docs/openapi.json; API_CASES=, API_SEED=
+	@PYTHONPATH=$(API_TOOLS) $(PYTEST) -q tests/api
+
 .PHONY: coverage
 coverage: $(READY) ## Run the tests and show the lines that are not covered
 	@$(BIN)/coverage erase
@@ -203,6 +219,20 @@ check: $(READY) validate ## Lint, formatting, types, template
 	@$(BIN)/ruff check $(PYTHON_CODE)
 	@$(BIN)/ruff format --check $(PYTHON_CODE)
 	@$(BIN)/mypy $(PYTHON_CODE)
+
+# The tools of the gates, with their dependencies, in an environment of their own.
+GATES = .data/gates
+GATES_READY := $(GATES)/.ready
+INSTALL_GATES = $(BIN)/uv pip install --quiet --require-hashes --no-deps --compile-bytecode -r gates/requirements.txt
+
+$(GATES_READY): $(READY) gates/requirements.txt
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(GATES)
+	@VIRTUAL_ENV=$(GATES) $(INSTALL_GATES) || VIRTUAL_ENV=$(GATES) $(INSTALL_GATES) --system-certs
+	@touch $@
+
+.PHONY: gates
+gates: $(GATES_READY) ## Check security: templates, code, secrets, vulnerabilities, licences, SBOM; ONLY=
+	@$(BIN)/python -m gates $(ONLY)
 
 .PHONY: format
 format: $(READY) ## Format the code and apply ruff's fixes

@@ -121,6 +121,7 @@ def openapi() -> str:
     content.pop("servers", None)
     _drop_powertools_validation_errors(content)
     _copy_response_to_statuses(content)
+    _count_items(content)
     return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
@@ -204,6 +205,19 @@ def _copy_response_to_statuses(content: dict[str, Any]) -> None:
             returned = {"content": {"application/zip": binary}}
         for status in route.answers:
             responses[str(status)] = {**returned, "description": SUCCESSES[status]}
+
+
+def _count_items(content: Any) -> None:
+    """Write the lengths of lists as numbers of items. Pydantic writes them as those of texts where
+    a validator makes the list, from one value."""
+    if isinstance(content, dict):
+        if content.get("type") == "array":
+            for wrong, right in (("minLength", "minItems"), ("maxLength", "maxItems")):
+                if wrong in content:
+                    content[right] = content.pop(wrong)
+        content = list(content.values())
+    for value in content if isinstance(content, list) else []:
+        _count_items(value)
 
 
 def hh_errors() -> str:

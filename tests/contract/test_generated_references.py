@@ -44,3 +44,22 @@ def test_every_route_of_the_functions_is_documented():
         for method in methods
     }
     assert documented == {key for api in generate.apis().values() for key in api.routes}
+
+
+def test_lengths_of_lists_are_numbers_of_items():
+    """``minLength`` and ``maxLength`` say nothing about a list (JSON Schema)."""
+    wrong = [
+        schema
+        for schema in objects(json.loads(generate.openapi()))
+        if schema.get("type") == "array" and {"minLength", "maxLength"} & set(schema)
+    ]
+    assert wrong == []
+
+
+def objects(content):
+    """Yield every object in a document."""
+    if isinstance(content, dict):
+        yield content
+    for value in content.values() if isinstance(content, dict) else content:
+        if isinstance(value, dict | list):
+            yield from objects(value)
