@@ -20,7 +20,7 @@ from benchmarks.growth_data import APPLICATIONS, DUE, FIRST_VACANCY, NOW, uuid_o
 from ullgetthejob.applications import application_states, applying, sweep
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.filters import models as filters
-from ullgetthejob.saved_searches import scheduler
+from ullgetthejob.saved_searches import matches, scheduler
 from ullgetthejob.vacancies import detail_backfill
 
 if TYPE_CHECKING:
@@ -273,6 +273,7 @@ _WIDE = {"query_id": WIDE_QUERY_ID, "most": 30, "matches": detail_backfill.MATCH
 _QUERIES = {"ids": [uuid_of(f"query{number}") for number in range(1, DUE + 1)]}
 _UNSENT = {"states": list(cancellation.UNSENT_STATES_SQL), "looked_at": cancellation.SCAN_BATCH}
 _AFTER_MATCH = {"after_at": NOW - timedelta(hours=100), "after_vacancy_id": VACANCY}
+_TO_SCORE = {"after_at": None, "after_vacancy_id": None, "limit": matches.MAX_SCORED}
 _PAGE = [
     {
         "id": str(FIRST_VACANCY + number),
@@ -327,6 +328,8 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     },
     "saved_searches.matches.SELECT_MATCHES_ANNOUNCED": _AFTER_MATCH,
     "saved_searches.matches.SELECT_MATCHES_FILTERED": _AFTER_MATCH,
+    "saved_searches.matches.SELECT_MATCHES_TO_SCORE": _TO_SCORE,
+    "saved_searches.matches.SELECT_FILTERED_TO_SCORE": _TO_SCORE,
     "filters.store.SELECT_NEWEST_VACANCIES": {"most": filters.MAX_PREVIEWED},
     "filters.store.SELECT_ATTEMPTS_OF_WEEK": {"since": NOW - 7 * DAY},
     "applications.ledger.UPDATE_APPLICATION_STATE": {

@@ -45,7 +45,7 @@ DYNAMODB_WRITES_PER_TABLE = 40_000  # a second, on demand; raised on request
 SQS_IN_FLIGHT = 120_000  # messages of a standard queue
 SOCKETS_PER_SECOND = 500  # new connections of an account and region; raised on request
 AURORA_TIB = 128
-MEGABYTES_A_YEAR = 21.0  # a person's: docs/retention.md
+MEGABYTES_A_YEAR = 22.0  # a person's: docs/retention.md
 
 BEGIN = "<!-- simulation: written by hand, kept by make scale -->"
 END = "<!-- end of the simulation -->"
@@ -145,11 +145,19 @@ def reserved(function: str) -> int:
     return int(_template()["Mappings"]["ReservedConcurrency"][function]["full"])
 
 
+def _throttle(route: dict[str, Any]) -> float:
+    """Return the requests a second of a route's settings; of a parameter, the default."""
+    rate = route["ThrottlingRateLimit"]
+    if isinstance(rate, dict):
+        rate = _template()["Parameters"][rate["Ref"]]["Default"]
+    return float(rate)
+
+
 def parts(usage: Usage) -> list[Part]:
     """Return all parts, hh.ru's pace first."""
     api = _template()["Resources"]["HttpApi"]["Properties"]
     sockets = _template()["Resources"]["WebSocketApi"]["Properties"]["DefaultRouteSettings"]
-    searches = api["RouteSettings"]["POST /api/jobs/search"]["ThrottlingRateLimit"]
+    searches = _throttle(api["RouteSettings"]["POST /api/jobs/search"])
     daily = per_day(usage)
     requests = daily["search"] + daily["application"] + daily["connection"]
     pace = settings.HH_CALLS_PER_SECOND.default or 0
@@ -169,7 +177,7 @@ def parts(usage: Usage) -> list[Part]:
         Part("searches", "requests a second", searches, daily["search"] * PEAK / DAY_S,
              "template.yaml", "the throttle, with the search function's concurrency"),
         Part("HTTP API", "requests a second",
-             api["DefaultRouteSettings"]["ThrottlingRateLimit"], requests * PEAK / DAY_S,
+             _throttle(api["DefaultRouteSettings"]), requests * PEAK / DAY_S,
              "template.yaml", "the throttle; API Gateway's default is 10,000"),
         Part("an account's Lambda", "environments", LAMBDA_CONCURRENCY, _busy_seconds(usage),
              "AWS's default", "a quota increase"),
@@ -178,7 +186,7 @@ def parts(usage: Usage) -> list[Part]:
              "AWS, fixed", "nothing: one in flight is an environment at work"),
         Part("DynamoDB", "writes a second", DYNAMODB_WRITES_PER_TABLE,
              _writes(usage), "AWS's default", "a quota increase; keys are spread by account"),
-        Part("new WebSockets", "connections a second", sockets["ThrottlingRateLimit"],
+        Part("new WebSockets", "connections a second", _throttle(sockets),
              daily["connection"] * PEAK / DAY_S, "template.yaml",
              f"the throttle; API Gateway's default is {SOCKETS_PER_SECOND}"),
         Part("Postgres' room", "TiB in a year", AURORA_TIB,

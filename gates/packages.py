@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 AUDITED = (
     *("layers/dependencies/requirements.txt", "migrations/requirements.txt"),
     *("requirements-dev.txt", "tests/browser/requirements.txt", "tests/api/requirements.txt"),
-    *("benchmarks/limiters/requirements.txt", "gates/requirements.txt"),
+    *("benchmarks/edges/requirements.txt", "benchmarks/limiters/requirements.txt"),
+    "gates/requirements.txt",
 )
 # A release with vulnerabilities that every service knows since 2014.
 PLANTED_PACKAGE = ("jinja2", "2.4.1")
