@@ -2,10 +2,16 @@
 
 import signal
 
+from hypothesis import settings
+
 # A suite that a script starts in the background ignores Ctrl-C, and processes that the tests start,
 # and interrupt, would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test measures time: a busy machine is no fault.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 pytest_plugins = [
     "tests.fixtures.database",
