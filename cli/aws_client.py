@@ -1,4 +1,4 @@
-"""boto3 clients of a profile, and AWS's errors as one sentence with the next step."""
+"""boto3 clients, and AWS's errors as one sentence with the next step."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from cli.output import FAILED, PERSON, UNREACHABLE, USAGE, CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from cli.profiles import Profile
 
 LOCAL_CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 CONNECT_TIMEOUT_S = 5
@@ -46,41 +44,47 @@ _NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _ACTION = re.compile(r"not authorized to perform: ([\w:-]+)")
 
 
-def client(profile: Profile, service: str, **config: Any) -> Any:
-    """Return a client of *service*: of the local AWS, or of the profile's region. *config*: of
-    ``botocore.config.Config``. Raises :class:`CommandError`."""
+def client(session: Any, service: str, **config: Any) -> Any:
+    """Return a client of *service*; *config*: of ``botocore.config.Config``."""
+    return session.client(service, config=_config(config))
+
+
+def local_client(service: str, *, port: int, region: str, **config: Any) -> Any:
+    """Return a client of *service* of the local AWS on *port*; *config*: as of :func:`client`."""
     import boto3
+
+    make: Any = boto3.client  # its type knows no service by a variable
+    address = f"http://127.0.0.1:{port}"
+    credentials = LOCAL_CREDENTIALS
+    return make(
+        service, region_name=region, endpoint_url=address, config=_config(config), **credentials
+    )
+
+
+def session(name: str, *, region: str | None, aws_profile: str | None) -> Any:
+    """Return the boto3 session of the profile *name*. Raises :class:`CommandError` without a
+    region."""
+    import boto3
+
+    found = boto3.Session(region_name=region, profile_name=aws_profile)
+    if not found.region_name:
+        raise CommandError(
+            f"the profile {name} has no region",
+            "add region to it, or set AWS_DEFAULT_REGION",
+            code=USAGE,
+        )
+    return found
+
+
+def _config(changed: dict[str, Any]) -> Any:
     from botocore.config import Config
 
     settings = {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
-        **config,
+        **changed,
     }
-    options: dict[str, Any] = {"config": Config(**settings)}
-    if profile.is_local:
-        options["endpoint_url"] = f"http://127.0.0.1:{profile.ports['aws']}"
-        make: Any = boto3.client
-        return make(service, region_name=profile.region, **options, **LOCAL_CREDENTIALS)
-    make = session(profile).client
-    return make(service, **options)
-
-
-def session(profile: Profile) -> Any:
-    """Return the boto3 session of a deployed Core. Raises :class:`CommandError` without a
-    region."""
-    import boto3
-
-    found = boto3.Session(
-        region_name=profile.given.get("region"), profile_name=profile.given.get("aws_profile")
-    )
-    if not found.region_name:
-        raise CommandError(
-            f"the profile {profile.name} has no region",
-            "add region to it, or set AWS_DEFAULT_REGION",
-            code=USAGE,
-        )
-    return found
+    return Config(**settings)
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ class Profile:
             from local.template.cloudformation import REGION
 
             return REGION
-        return str(aws_client.session(self).region_name)
+        return str(self._session().region_name)
 
     @property
     def stack(self) -> str:
@@ -117,7 +117,16 @@ class Profile:
     def aws(self, service: str, **config: Any) -> Any:
         """Return a boto3 client of *service*: of the local AWS, or of the profile's region.
         *config*: of ``botocore.config.Config``. Raises :class:`CommandError`."""
-        return aws_client.client(self, service, **config)
+        if self.is_local:
+            port, region = self.ports["aws"], self.region
+            return aws_client.local_client(service, port=port, region=region, **config)
+        return aws_client.client(self._session(), service, **config)
+
+    def _session(self) -> Any:
+        given = self.given
+        return aws_client.session(
+            self.name, region=given.get("region"), aws_profile=given.get("aws_profile")
+        )
 
     def _key(self, name: str) -> Any:
         if name not in self.given:
