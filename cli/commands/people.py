@@ -26,6 +26,7 @@ from cli.output import (
     facts,
     show,
     table,
+    when,
 )
 
 if TYPE_CHECKING:
@@ -166,4 +167,4 @@ def _describe(method: dict[str, Any]) -> str:
     if method["state"] == "open":
         return "open"
     whom = "everybody" if method["closed_for"] == "service" else "this account"
-    return f"closed to {whom} until {method['next_probe_at']}: {method['message']}"
+    return f"closed to {whom} until {when(method['next_probe_at'])}: {method['message']}"
