@@ -134,11 +134,12 @@ secret: ## Generate and print new secrets for .env
 # ── tests and checks ─────────────────────────────────────────────────────────────────────────────
 PYTEST = $(BIN)/python -m pytest -m "not hh_api"
 # The longest files first, so that no process is left alone with one in the end.
-SUITES = tests/integration/test_two_limits.py tests/e2e tests/integration tests/contract tests/unit
+LONGEST = $(patsubst %,tests/integration/test_%.py,two_limits concurrent_fetching realtime_end_to_end isolation applier_crashes command_line_deployed rate_limit)
+SUITES = $(LONGEST) tests/e2e tests/integration tests/contract tests/unit
 # Each process has servers of its own; the tests of a file stay together, as they share some of them.
 # Tests also wait (for a clock, a server, a signal), so there is one process more than processors.
 TEST_PROCESSES ?= $(shell expr 1 + "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)")
-IN_PARALLEL = -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
+IN_PARALLEL = -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PYTHON_CODE = layers/core functions cli local migrations docs benchmarks gates tests
 
 .PHONY: test

@@ -86,7 +86,7 @@ def test_missing_region_is_reported(ready, monkeypatch):
 
 @pytest.mark.parametrize(
     ("limit", "concurrency", "needed", "fitting"),
-    [(200, "full", "157", "small"), (10, "full", "157", "none"), (110, "small", "61", "none")],
+    [(200, "full", "160", "small"), (10, "full", "160", "none"), (110, "small", "63", "none")],
 )
 def test_low_quota_is_reported_with_what_fits(ready, limit, concurrency, needed, fitting):
     ready.account.limit = ready.account.unreserved = limit
@@ -101,7 +101,7 @@ def test_low_quota_is_reported_with_what_fits(ready, limit, concurrency, needed,
 
 def test_quota_that_the_own_stack_uses_is_counted_as_free(ready):
     ready.account.limit, ready.account.unreserved = 260, 103
-    assert "reserve 157" in only(ready.problems())[0]
+    assert "reserve 160" in only(ready.problems())[0]
     create_stack(ready, "CREATE_COMPLETE", Concurrency="full")
     assert ready.problems() == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -48,7 +48,7 @@ def deployed(operator):
             {
                 "MetricName": "Duration",
                 "Dimensions": [{"Name": "FunctionName", "Value": "stage-search"}],
-                "Timestamp": datetime.now(UTC),
+                "Timestamp": datetime.now(UTC) - timedelta(hours=1),
                 "Value": value,
                 "Unit": "Milliseconds",
             }

@@ -78,6 +78,7 @@ class World:
                 "SELECT query_id FROM saved_searches WHERE id = %s", search["id"]
             )
             self.wake(fetch_worker, query_id=str(query["query_id"]))
+        self.use_letters_and_fit(user_id)
         self.add_rows_of_the_bff(user_id, person)
         flow = self.post(
             "queue", "/api/queue/add", {"userId": user_id, "jobs": [{"job_external_id": "1"}]}
@@ -87,6 +88,13 @@ class World:
         })  # fmt: skip
         self.room.open_connection(user_id)
         return user_id, jwt, account_id, first
+
+    def use_letters_and_fit(self, user_id):
+        template = {"user_id": user_id, "name": "short", "text": LETTER}
+        made = self.http("letters", "POST /api/letters/templates", body=template)
+        assert made.status in (200, 201), made.body
+        weights = {"user_id": user_id, "weights": {"skills": 30}}
+        assert self.http("resumes", "PUT /api/fit/weights", body=weights).status == 200
 
     def use_a_little(self, person):
         """Connect *person*, with an application, a saved search and a socket, without hh.ru's and

@@ -248,7 +248,7 @@ def test_charge_of_a_killed_worker_is_recorded_by_the_next(greedy):
         attempts.begin_attempt = begin_attempt
     assert greedy.row(first).state == "preparing"
     was_full = was_full_at(greedy.account_id)
-    greedy.world.sandbox.advance(120)
+    greedy.world.sandbox.advance(660)  # the vacancy is kept for ten minutes
     greedy.world.sandbox.fault("server_error", path="/vacancies", times=1)
     greedy.run()  # the charge is found and recorded, but the application is not sent
     assert greedy.row(first).state == "queued"
