@@ -15,6 +15,7 @@ IDENTIFIED = {
     "/api/schedules/": "schedule",
     "/api/jobs/": "job_external_id",
     "/api/hh/resumes/": "hh_resume_id",
+    "/api/letters/templates/": "template_id",
 }
 # Values that hh.ru knows, of fields of a search that the document describes as texts.
 OF_HH = {

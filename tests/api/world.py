@@ -66,14 +66,21 @@ class World:
         for person in ("anna", "timur"):
             self.log_in(person)
             self.known["user_id"].append(str(self.sessions[person]))
-            self.known["hh_resume_id"] += self.sandbox.resumes(person).values()
+            resumes = list(self.sandbox.resumes(person).values())
+            self.known["hh_resume_id"] += resumes
+            self.known["resume_id"] += resumes
         jobs = self.call("POST", "/api/jobs/search", json={"per_page": 20})["jobs"]
         self.known["job_external_id"] += [job["id"] for job in jobs]
+        self.known["job_id"] = self.known["job_external_id"]
         for person, own in (("anna", jobs[:4]), ("timur", jobs[4:7])):
             self._apply(str(self.sessions[person]), own)
         for search in SEARCHES:
             body = {"user_id": str(self.sessions["anna"]), "search": search}
             self.known["schedule"].append(self.call("POST", "/api/schedules", json=body)["id"])
+        for name in ("short", "long", "formal"):
+            body = {"user_id": str(self.sessions["anna"]), "name": name, "text": "Hello"}
+            made = self.call("POST", "/api/letters/templates", json=body)
+            self.known["template_id"].append(made["id"])
         for session in self.sessions.values():
             campaign = {"user_id": str(session), "jobs": [{"job_external_id": jobs[9]["id"]}]}
             answer = self.call("POST", "/api/queue/add", json=campaign)
