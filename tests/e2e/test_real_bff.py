@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import uuid4
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from tests.fixtures.local_cloud import new_cloud, remove
 from tests.fixtures.real_bff import UPDATE_APPLICATION_PENDING, RealBff
+from ullgetthejob.vacancies import shared_answers
 
 WITHIN_S = 60
 AT_ONCE = 50
@@ -133,7 +135,9 @@ def warm(bff):
 def test_fifty_equal_searches_send_one_request_to_hh(warm):
     answers, statuses, asked = search_at_once(warm, ["fifty equal"] * AT_ONCE)
     assert statuses == [200] * AT_ONCE
-    assert asked == 1
+    # An answer is shared for five seconds: a busy machine may start some of the fifty after that.
+    longest = timedelta(seconds=max(took for _, took in answers))
+    assert 1 <= asked <= 1 + longest // shared_answers.FRESHNESS
     assert len({tuple(job["id"] for job in one.json()["jobs"]) for one, _ in answers}) == 1
     assert max(took for _, took in answers) < PATIENCE_S
 
