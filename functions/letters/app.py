@@ -45,7 +45,7 @@ def replace_template(
 
 
 @api.delete("/api/letters/templates/{id}", auth=USER_OR_SERVICE)
-def delete_template(id: str, person: Person, context: Context) -> models.Deleted:
+def delete_template(id: str, person: Person, context: Context) -> models.TemplateDeleted:
     """Delete a template."""
     return commands.delete_template(id, person, context)
 

@@ -38,7 +38,7 @@ NEXT = {
 }
 NAMES = (*PARAMETERS, "key")
 # Longer than functions wait before they read a secret again (REREAD_INTERVAL_S of
-# platform/secrets.py): whoever gets the new secret now is served by every one of them.
+# platform/secrets.py): a caller with the new secret is served by every one of them.
 SETTLING_S = 6.0
 # JWTs are valid for 30 days, and only the version before the current one is accepted.
 SIGNING_INTERVAL = timedelta(days=30)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ullgetthejob.hh.models import Vacancy
 
 MAX_LETTER = 10_000  # hh.ru: characters of a message
-SHORTEST, LONGEST = 60, 3_000  # characters: a line is no letter, and nobody reads three pages
+SHORTEST, LONGEST = 60, 3_000  # characters: a line is no letter, and three pages are not read
 MAX_SHOWN = 120  # characters of a finding
 MAX_FINDINGS = 50
 MIN_LETTERS = 40  # a text with fewer has no language

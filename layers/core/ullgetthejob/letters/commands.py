@@ -64,14 +64,14 @@ def replace_template(
     return models.OneTemplate(**row)
 
 
-def delete_template(template_id: str, person: Person, context: Context) -> models.Deleted:
+def delete_template(template_id: str, person: Person, context: Context) -> models.TemplateDeleted:
     """Delete a template. Raises :class:`NotFound` (``template_not_found``)."""
     context = context.with_fixed_time()
     connection, wanted = context.connection, _parse_id(template_id)
     with connection.transaction():
         store.delete(person.account_id, wanted, connection=connection)
         _record("letter_template.delete", person, context)
-    return models.Deleted()
+    return models.TemplateDeleted()
 
 
 def preview(body: models.PreviewBody, person: Person, context: Context) -> models.Previewed:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ullgetthejob.hh.models import Vacancy
 
-DIGITS = re.compile(r"\d+")
-
 
 class Facts:
     """A letter, and what it is compared with."""

@@ -88,7 +88,7 @@ class Templates(BaseModel):
     placeholders: dict[str, str]
 
 
-class Deleted(BaseModel):
+class TemplateDeleted(BaseModel):
     """The template is deleted."""
 
     success: Literal[True] = True

@@ -4,7 +4,7 @@ It works under the lease of the account's applications, so no application is bei
 can be repeated; a worker that ends in between leaves the deletion due, and the sweeper wakes the
 next one:
 
-    rows       the account's rows, in batches; a search that nobody else has saved goes with them
+    rows       the account's rows, in batches; a search that no other person saved goes too
     tokens     every pair is revoked at hh.ru. While hh.ru does not answer or refuses, the pairs
                alone are kept and revoked later, for three days; then they are deleted as they are
     sockets    the broadcaster closes them, because their users no longer exist
@@ -83,7 +83,7 @@ PARTS = (
 SELECT_SEARCHES = """
     SELECT id, query_id FROM saved_searches WHERE account_id = %(account_id)s ORDER BY id
 """
-# Whoever saves the same search at this moment holds the row until the end of that.
+# A person who saves the same search at this moment holds the row until the end of that.
 LOCK_QUERY = "SELECT FROM search_queries WHERE id = %(query_id)s FOR UPDATE"
 SELECT_RUNNING = "SELECT FROM fetch_runs WHERE query_id = %(query_id)s AND state = 'running'"
 DELETE_SEARCH = "DELETE FROM saved_searches WHERE id = %(id)s"
@@ -181,7 +181,7 @@ class _Deletion:
         return BUSY_PAUSE if any(waits) else None
 
     def _delete_search(self, search: dict[str, Any]) -> bool:
-        """Delete a saved search, with its query if nobody else has it; return whether that was
+        """Delete a saved search, with its query if no other has it; return whether that was
         possible: a run in progress ends first."""
         connection = self._context.connection
         with connection.transaction():

@@ -71,7 +71,7 @@ UPDATE_AUDIT_OF_USERS_ANONYMOUS = """
     WHERE user_id = ANY(%(user_ids)s)
 """
 UPDATE_SEARCHES_PAUSED = "UPDATE saved_searches SET paused = true WHERE account_id = %(account_id)s"
-# The access state lets the worker renew tokens, to revoke them, and lets nobody apply.
+# The access state lets the worker renew tokens, to revoke them, and allows no application.
 UPDATE_ACCOUNT_DELETION_DUE = """
     UPDATE accounts
     SET hh_user_id = 'deleted ' || id, hh_counters = NULL, hh_counters_at = NULL,

@@ -119,7 +119,7 @@ WITHOUT_PEOPLE = {
     "public_feed": "vacancies that were posted to the BFF",
     "hh_dictionaries": "hh.ru's reference books",
     "hh_app_tokens": "the token of Core's own application",
-    "deleted_accounts": "keyed digests, for a day: when somebody may apply again",
+    "deleted_accounts": "keyed digests, for a day: when the person may apply again",
     "alembic_version_core": "the revision of the schema",
 }
 
