@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from tests.browser.conftest import PATIENCE_MS
 
@@ -67,8 +68,15 @@ def press(scope, name):
     scope.get_by_role("button", name=name, exact=True).first.click()
 
 
-def said(page):
-    return page.locator("main > [role=status]").inner_text()
+def wait_for_notice(page, text):
+    """Wait for the page to say what an action did; return its whole sentence.
+
+    Args:
+        text: A part of the sentence, or a compiled pattern.
+    """
+    notice = page.locator("main > [role=status]")
+    expect(notice).to_contain_text(text, timeout=PATIENCE_MS)
+    return notice.inner_text()
 
 
 def test_stranger_sees_an_application_invited(cloud, page, view):
@@ -92,7 +100,8 @@ def test_stranger_sees_an_application_invited(cloud, page, view):
     # A vacancy that needs nothing more than an application.
     rows = page.locator("#jobs tbody tr").filter(has=page.locator("td .none"))
     rows.first.get_by_role("button", name="Apply").click()
-    application_id = re.search(r"application ([0-9a-f-]{36}) is", said(page))[1]
+    applied = re.compile(r"application ([0-9a-f-]{36}) is")
+    application_id = applied.search(wait_for_notice(page, applied))[1]
     check_page(page)
 
     open_page(page, "People")
@@ -103,7 +112,7 @@ def test_stranger_sees_an_application_invited(cloud, page, view):
     page.get_by_role("link", name=application_id).click()
     state = page.locator("[data-application-state]")
     state.filter(has_text="submitted").wait_for()  # without a reload
-    assert page.locator("ol.gates .badge.good").count() == 7
+    expect(page.locator("ol.gates .badge.good")).to_have_count(7)
     page.wait_for_selector("text=What the employer sees")
     check_page(page)
 
@@ -111,13 +120,13 @@ def test_stranger_sees_an_application_invited(cloud, page, view):
     page.get_by_role("link", name="What the employer sees").click()
     assert "Здравствуйте" in page.locator("blockquote").inner_text()
     press(page, "Invite")
-    assert "invited the applicant" in said(page)
+    wait_for_notice(page, "invited the applicant")
     check_page(page)
 
     open_page(page, "hh.ru")
     for name in ("+ 1 minute", "+ 1 hour"):
         press(page, name)
-        assert "jumped" in said(page)
+        wait_for_notice(page, "jumped")
     check_page(page)
 
     page.goto(f"{cloud.url}{PATH}/people/{account_id}/{application_id}")
@@ -160,9 +169,9 @@ def see_the_whole_trail(page, cloud, application_id):
     )
     page.get_by_role("link", name=trace_id.hex).first.click()
     page.locator(".waterfall .kind.frame").first.wait_for()
-    shown = set(page.locator(".waterfall .kind").all_inner_texts())
-    assert {"gateway", "function", "sql", "aws", "hh", "message", "frame", "change"} <= shown
-    assert "POST /api/applications/submit" in page.locator(".waterfall").inner_text()
+    for kind in ("gateway", "function", "sql", "aws", "hh", "message", "change"):
+        page.locator(f".waterfall .kind.{kind}").first.wait_for()
+    expect(page.locator(".waterfall")).to_contain_text("POST /api/applications/submit")
     page.locator("ol.steps").filter(has_text="(invitation)").wait_for()
     check_page(page)
 
@@ -206,14 +215,14 @@ def test_pages_work_by_keyboard_and_without_javascript(cloud, chromium):
     page.goto(f"{cloud.url}{PATH}/hh")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert page.url.endswith("#main")
+    page.wait_for_url("**#main")
     page.get_by_role("button", name="Pause").focus()
     page.keyboard.press("Enter")
-    assert said(page) == "The clock is paused."
+    wait_for_notice(page, "The clock is paused.")
     open_page(page, "Functions")
     page.get_by_role("link", name="Errors").click()
-    assert "functions.sort=-errors" in page.url
-    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Errors")
+    page.wait_for_url("**functions.sort=-errors**")
+    expect(page.locator("th[aria-sort=descending]")).to_contain_text("Errors")
     context.close()
 
 
