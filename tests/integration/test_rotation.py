@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import json
 import threading
+import time
 from types import SimpleNamespace
 from uuid import uuid4
 
+import jwt
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -105,20 +107,48 @@ def test_administrator_is_served_with_either_secret(core, vault):
     assert reset(FORMER) == 401  # rotated twice, it has ended
 
 
-def test_people_stay_logged_in_while_the_signing_secret_changes(core, vault):
+@pytest.fixture
+def environments(monkeypatch):
+    """Several environments of a function, each with its own cache of secrets: enter one by name."""
+    caches = {}
+
+    def enter(name):
+        for attribute in ("_cache", "_read_again_at"):
+            known = caches.setdefault((name, attribute), {})
+            monkeypatch.setattr(secrets, attribute, known)
+
+    return enter
+
+
+def test_people_stay_logged_in_while_the_signing_secret_changes(core, vault, environments):
     arn = vault.keep("SECRET_KEY_BASE", FORMER)
     user_id, old = core.log_in("anna")
+    environments("has the former")
     assert show(core, user_id, jwt=old, secret=None).status == 200
-    known = {name: dict(getattr(secrets, name)) for name in ("_cache", "_read_again_at")}
+    # An attack a moment before the rotation: the secret is not read again for a while.
+    assert show(core, user_id, jwt=f"{old[:-4]}AAAA", secret=None).status == 401
     vault.put(arn, NEW)
-    secrets.clear_cache()
-    _, new = core.log_in("anna", user_id)  # an environment that has the new secret
-    for jwt in (new, old):
-        for name, content in known.items():  # one that has the former
-            getattr(secrets, name).clear()
-            getattr(secrets, name).update(content)
-        assert show(core, user_id, jwt=jwt, secret=None).status == 200
-    assert show(core, user_id, jwt=new, secret=None).status == 200
+    environments("has the new")
+    _, new = core.log_in("anna", user_id)
+    for name in ("has the former", "has the new"):
+        environments(name)
+        for token in (new, old):
+            assert show(core, user_id, jwt=token, secret=None).status == 200
+
+
+def test_new_signing_secret_signs_when_every_environment_has_read_it(core, vault, monkeypatch):
+    arn = vault.keep("SECRET_KEY_BASE", FORMER)
+    kids = []
+    for rotated, later in ((False, 0), (True, 0), (False, secrets.CACHE_TTL_S), (False, 600)):
+        if rotated:
+            vault.put(arn, NEW)
+            secrets.clear_cache()
+        now = time.time() + later
+        clock = SimpleNamespace(time=lambda now=now: now, monotonic=time.monotonic)
+        monkeypatch.setattr(secrets, "time", clock)
+        kids.append(jwt.get_unverified_header(core.log_in("anna")[1])["kid"])
+    assert kids == [kids[0]] * 3 + [kids[3]]
+    assert kids[3] != kids[0]
 
 
 def test_logins_go_on_while_the_applications_secret_changes(core, vault):
@@ -133,13 +163,13 @@ def test_logins_go_on_while_the_applications_secret_changes(core, vault):
 
 
 def test_stored_tokens_are_read_while_the_key_gets_new_material(core, local_aws, dynamodb_tables):
-    user_id, jwt = core.log_in("anna")
+    user_id, token = core.log_in("anna")
     kms = local_aws.client("kms")
     kms.rotate_key_on_demand(KeyId=dynamodb_tables["TOKEN_KEY_ID"])
     kms.close()
-    assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
+    assert core.call("GET /api/hh/resumes", jwt=token, secret=None).status == 200
     core.log_in("anna", user_id)
-    assert core.call("GET /api/hh/resumes", jwt=jwt, secret=None).status == 200
+    assert core.call("GET /api/hh/resumes", jwt=token, secret=None).status == 200
 
 
 @pytest.fixture
@@ -179,23 +209,88 @@ def test_new_connections_open_at_every_moment_of_a_change_of_password(core, vaul
     assert call() == found
 
 
-def test_callers_see_no_error_while_the_password_changes_again_and_again(core, vault, role):
-    user_id, statuses, ended = str(uuid4()), [], threading.Event()
+@pytest.fixture
+def during_rotations(vault):
+    """Call on, while another thread rotates: return what the calls answered."""
 
-    def rotate():
-        try:
-            for number in range(4):
-                role.change(f"{number}" * 40)
-                role.operator.commit()
-                ended.wait(0.3)
-        finally:
-            ended.set()
+    def run(rotate, call, *, rotations):
+        answers, ended = [], threading.Event()
 
-    thread = threading.Thread(target=rotate)
-    vault.monkeypatch.setattr(secrets, "REREAD_INTERVAL_S", 0.02)
-    thread.start()
-    while not ended.is_set() or len(statuses) < 10:
+        def rotate_all():
+            try:
+                for number in range(rotations):
+                    ended.wait(0.1)
+                    rotate(f"{number}" * 40)
+                    ended.wait(0.2)
+            finally:
+                ended.set()
+
+        vault.monkeypatch.setattr(secrets, "REREAD_INTERVAL_S", 0.02)
+        thread = threading.Thread(target=rotate_all)
+        thread.start()
+        while not ended.is_set() or len(answers) < 10:
+            answers.append(call())
+        thread.join()
+        return answers
+
+    return run
+
+
+def test_callers_see_no_error_while_the_password_changes(core, role, during_rotations):
+    user_id = str(uuid4())
+
+    def rotate(password):
+        role.change(password)
+        role.operator.commit()
+
+    def call():
         postgres.close()
-        statuses.append(show(core, user_id).status)
-    thread.join()
-    assert set(statuses) == {404}
+        return show(core, user_id).status
+
+    assert set(during_rotations(rotate, call, rotations=4)) == {404}
+
+
+def test_callers_see_no_error_while_the_service_secret_changes(core, vault, during_rotations):
+    user_id = core.log_in("anna")[0]
+    arn = vault.keep("ORCHESTRATOR_SECRET", FORMER)
+    sent = [FORMER]
+
+    def rotate(secret):
+        vault.put(arn, secret)  # the BFF gets it afterwards
+        sent.append(secret)
+
+    def call():
+        return show(core, user_id, secret=sent[-1]).status
+
+    assert set(during_rotations(rotate, call, rotations=4)) == {200}
+    assert len(sent) == 5
+
+
+def test_people_see_no_error_while_the_signing_secret_changes(core, vault, during_rotations):
+    arn = vault.keep("SECRET_KEY_BASE", FORMER)
+    user_id, old = core.log_in("anna")
+
+    def call():
+        new = core.log_in("anna", user_id)[1]
+        secrets.clear_cache()  # the next call may meet a new environment
+        return [show(core, user_id, jwt=token, secret=None).status for token in (old, new)]
+
+    answers = during_rotations(lambda secret: vault.put(arn, secret), call, rotations=1)
+    assert answers == [[200, 200]] * len(answers)
+
+
+def test_people_see_no_error_while_the_key_gets_new_material(
+    core, local_aws, dynamodb_tables, during_rotations
+):
+    user_id, token = core.log_in("anna")
+    kms = local_aws.client("kms")
+
+    def call():
+        core.log_in("anna", user_id)  # encrypts; the resumes need what is decrypted
+        return core.call("GET /api/hh/resumes", jwt=token, secret=None).status
+
+    def rotate(_):
+        kms.rotate_key_on_demand(KeyId=dynamodb_tables["TOKEN_KEY_ID"])
+
+    assert set(during_rotations(rotate, call, rotations=3)) == {200}
+    kms.close()

@@ -194,7 +194,7 @@ def rotate(
     secret: Annotated[str, typer.Argument(help="core, signing, admin, hh, database or key.")],
     stage: Stage = "dev",
     force: Annotated[
-        bool, typer.Option("--force", help="The signing secret before its 30 days are over.")
+        bool, typer.Option("--force", help="The signing secret before 31 days are over.")
     ] = False,
     json: AsJson = False,
 ) -> None:

@@ -40,8 +40,9 @@ NAMES = (*PARAMETERS, "key")
 # Longer than functions wait before they read a secret again (REREAD_INTERVAL_S of
 # platform/secrets.py): a caller with the new secret is served by every one of them.
 SETTLING_S = 6.0
-# JWTs are valid for 30 days, and only the version before the current one is accepted.
-SIGNING_INTERVAL = timedelta(days=30)
+# JWTs are valid for 30 days, only the version before the current one is accepted, and it signs for
+# ten minutes longer (SPREADING_S of platform/secrets.py).
+SIGNING_INTERVAL = timedelta(days=31)
 
 
 def rotate(target: Target, name: str, *, force: bool) -> str:

@@ -1,8 +1,9 @@
 """Session tokens: JWTs that identify a user, issued and verified only by Core.
 
 HS256 with a key derived from ``SECRET_KEY_BASE``; ``kid`` names the key, so that the previous one
-(``SECRET_KEY_BASE_PREVIOUS``) stays valid while a secret rotates. Claims: ``iss``, ``sub`` (the
-user's id), ``iat`` (with microseconds: a token is compared with ``users.tokens_valid_from``),
+(``SECRET_KEY_BASE_PREVIOUS``) stays valid while a secret rotates. After a rotation, tokens are
+signed with the previous key until every environment knows the new one. Claims: ``iss``, ``sub``
+(the user's id), ``iat`` (with microseconds: a token is compared with ``users.tokens_valid_from``),
 ``exp``. Both ``exp`` and ``iat`` are domain time.
 """
 
@@ -59,7 +60,8 @@ def issue(user_id: UUID, *, now: datetime) -> str:
     """Return a token for *user_id*, valid from *now* for :data:`LIFETIME`."""
     import jwt  # brings http.client and ssl along
 
-    key = _keys()[0]
+    keys = _keys()
+    key = keys[-1] if secrets.is_spreading(settings.SECRET_KEY_BASE) else keys[0]
     claims = {
         "iss": ISSUER,
         "sub": str(user_id),

@@ -12,14 +12,16 @@ is read individually, as are previous versions, which only a rotation makes nece
 When a secret is refused, or does not match the one that a caller sent, it may have been rotated: it
 is read again at once, but no more often than every :data:`REREAD_INTERVAL_S` seconds, however many
 wrong ones are sent. A current version that has changed makes what is known of the previous one
-outdated: both are read anew, so that callers with either are served during a rotation.
+outdated: both are read anew, so that callers with either are served during a rotation. What Core
+itself signs is signed with the version before, until every environment has the new one.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.errors import Unavailable
@@ -35,8 +37,20 @@ CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
 CACHE_TTL_S = 300
 REREAD_INTERVAL_S = 5
+SPREADING_S = 2 * CACHE_TTL_S  # after which every environment has read a new version
 
-_cache: dict[tuple[str, str], tuple[str | None, float]] = {}  # content, when it was read
+
+@dataclass(frozen=True)
+class _Version:
+    """A version of a secret. *content*: ``None`` if there is no such version. *created_at*: Unix
+    time in seconds. *read_at*: by the monotonic clock."""
+
+    content: str | None
+    created_at: float
+    read_at: float
+
+
+_cache: dict[tuple[str, str], _Version] = {}
 _read_again_at: dict[tuple[str, str], float] = {}  # when refresh() has read it last
 _no_batch_until = 0.0  # BatchGetSecretValue was refused: none before this moment
 
@@ -111,10 +125,22 @@ def refresh(setting: Setting[str]) -> bool:
         return False
     # If Secrets Manager does not respond, the cached content stays; the next attempt has to wait.
     _read_again_at[key] = now
-    _cache[key] = (cached[0], now)
-    content = _get_secret(*key)
-    _store(*key, content)
-    return content != cached[0]
+    _cache[key] = replace(cached, read_at=now)
+    version = _get_secret(*key)
+    _store(*key, version)
+    return version.content != cached.content
+
+
+def is_spreading(setting: Setting[str]) -> bool:
+    """Return whether the current version of the secret of *setting* is so new that environments
+    may still have the one before it: each reads it again within :data:`CACHE_TTL_S`. Raises as
+    :func:`read` does."""
+    reference = REFERENCE.fullmatch(setting.get() or "")
+    if reference is None:
+        return False
+    stage = reference["stage"] or CURRENT
+    _read_cached(reference["arn"], stage)
+    return time.time() < _cache[reference["arn"], stage].created_at + SPREADING_S
 
 
 def clear_cache() -> None:
@@ -130,21 +156,21 @@ def _read_cached(arn: str, stage: str) -> str | None:
         _read_batch()
     if not _is_fresh(arn, stage):
         _store(arn, stage, _get_secret(arn, stage))
-    return _cache[arn, stage][0]
+    return _cache[arn, stage].content
 
 
-def _store(arn: str, stage: str, content: str | None) -> None:
-    """Cache *content*; one of a new current version outdates the other versions' contents."""
+def _store(arn: str, stage: str, version: _Version) -> None:
+    """Cache *version*; a new current one outdates the others."""
     cached = _cache.get((arn, stage))
-    _cache[arn, stage] = content, time.monotonic()
-    if stage == CURRENT and cached is not None and cached[0] != content:
+    _cache[arn, stage] = version
+    if stage == CURRENT and cached is not None and cached.content != version.content:
         for key in [key for key in _cache if key[0] == arn and key[1] != CURRENT]:
             del _cache[key]
 
 
 def _is_fresh(arn: str, stage: str) -> bool:
     cached = _cache.get((arn, stage))
-    return cached is not None and time.monotonic() < cached[1] + CACHE_TTL_S
+    return cached is not None and time.monotonic() < cached.read_at + CACHE_TTL_S
 
 
 def _read_batch() -> None:
@@ -168,17 +194,24 @@ def _read_batch() -> None:
         return
     for secret in response.get("SecretValues", []):
         if secret["ARN"] in stale and "SecretString" in secret:
-            _store(secret["ARN"], CURRENT, str(secret["SecretString"]))
+            _store(secret["ARN"], CURRENT, _to_version(secret))
 
 
-def _get_secret(arn: str, stage: str) -> str | None:
+def _to_version(secret: dict[str, Any]) -> _Version:
+    """Return a version as Secrets Manager describes it."""
+    return _Version(
+        str(secret["SecretString"]), float(secret.get("CreatedDate", 0)), time.monotonic()
+    )
+
+
+def _get_secret(arn: str, stage: str) -> _Version:
     from ullgetthejob.platform import aws  # imports TLS, which a plain value does not need
 
     request = {"SecretId": arn, "VersionStage": stage}
     try:
-        return str(aws.call("secretsmanager", "GetSecretValue", request)["SecretString"])
+        return _to_version(aws.call("secretsmanager", "GetSecretValue", request))
     except aws.AwsError as error:
         if error.code == "ResourceNotFoundException" and stage != CURRENT:
-            return None
+            return _Version(None, 0.0, time.monotonic())
         logger.error("a secret could not be read", aws_error=error.code)
         raise Unavailable("a secret could not be read", code="secrets_unavailable") from error
