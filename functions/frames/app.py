@@ -4,10 +4,9 @@ of frames takes no concurrency that new connections need."""
 from typing import Any
 
 from ullgetthejob.platform import settings
-from ullgetthejob.realtime import websocket_handlers
+from ullgetthejob.realtime import frames
 
 settings.require(
-    settings.ONE_TIME_TABLE,
     settings.CONNECTION_TABLE,
     settings.BROADCASTER_QUEUE_URL,
     settings.WEBSOCKET_API_ENDPOINT,
@@ -16,4 +15,4 @@ settings.require(
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Return the response to API Gateway, which does not pass it on to the client."""
-    return websocket_handlers.handler(event, context)
+    return frames.handler(event, context)

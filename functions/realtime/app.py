@@ -8,7 +8,7 @@ from ullgetthejob.platform.http import SERVICE, USER_OR_SERVICE, Api
 from ullgetthejob.public_feed import publisher
 from ullgetthejob.public_feed.publisher import Dummy
 from ullgetthejob.realtime import tickets
-from ullgetthejob.realtime.tickets import Ticket, TicketBody
+from ullgetthejob.realtime.models import Ticket, TicketBody
 
 settings.require(
     *settings.SERVICE_CALLS,
@@ -24,7 +24,7 @@ api = Api(people)
 @api.post("/api/realtime/ticket", auth=USER_OR_SERVICE)
 def issue_ticket(body: TicketBody, person: Person) -> Ticket:  # noqa: ARG001 - it names the person
     """Return a ticket for the WebSocket, which is valid once, for a minute."""
-    return tickets.issue(person=person, now=clock.now())
+    return Ticket(**vars(tickets.issue(person=person, now=clock.now())))
 
 
 @api.post("/api/jobs/broadcast-dummy", auth=SERVICE, refuses=(409,))

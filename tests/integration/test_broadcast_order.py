@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.realtime import eventually
 from ullgetthejob.platform import clock, postgres
-from ullgetthejob.realtime import broadcaster, connections, event_log, sockets, websocket_handlers
+from ullgetthejob.realtime import broadcaster, connections, event_log, frames, sockets
 
 # Handles a wake-up per line: a separate environment of the function.
 WORKER = """
@@ -242,7 +242,7 @@ def deduplicate(messages, topics):
 def test_random_steps_deliver_each_event_once_in_order(room, steps):
     account_id = room.account()
     user_id, posts, log = room.user(account_id), Posts(), []
-    topics = [list(websocket_handlers.TOPICS), ["jobs"]]
+    topics = [list(frames.TOPICS), ["jobs"]]
     ids = [room.open_connection(user_id, 0), room.open_connection(user_id, 0, topics=["jobs"])]
 
     def broadcast():

@@ -12,7 +12,7 @@ from local.template.reader import load
 from tests.fixtures.core import reset_environment
 from ullgetthejob.accounts import session_tokens
 from ullgetthejob.platform import clock
-from ullgetthejob.realtime import connections, frame_budget, tickets, websocket_handlers
+from ullgetthejob.realtime import connections, frame_budget, tickets, websocket_invocations
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def test_replies_go_to_the_origin_unless_an_endpoint_is_set(room, anna, monkeypa
     assert room.management.types(id) == ["pong"]
     request = {"domainName": "id.execute-api.eu-central-1.amazonaws.com", "stage": "ws"}
     assert (
-        websocket_handlers._endpoint(request)
+        websocket_invocations.endpoint_of(request)
         == "https://id.execute-api.eu-central-1.amazonaws.com/ws"
     )
 

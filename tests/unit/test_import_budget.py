@@ -42,9 +42,9 @@ FORBIDDEN = {
     "sweeper": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "public_feed": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "realtime": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
-    "websocket": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "websocket": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "pydantic", "pydantic_core"},
     "frames": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
-    "broadcaster": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "broadcaster": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "pydantic", "pydantic_core"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }
 

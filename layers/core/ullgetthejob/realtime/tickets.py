@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from uuid import UUID
-
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from ullgetthejob.platform import one_time_tokens, settings
 from ullgetthejob.platform.errors import Unauthorized
@@ -27,26 +25,6 @@ TICKET_LIFETIME = timedelta(seconds=60)
 MAX_TICKET_CHARS = 100  # ours have 43
 
 
-class TicketBody(BaseModel):
-    """The body of a ticket request, which a browser may omit. *user_id*: the user, for a service
-    that has no token of the user."""
-
-    user_id: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_missing_body(cls, body: Any) -> Any:
-        return {} if body is None else body
-
-
-class Ticket(BaseModel):
-    """A ticket, and the WebSocket address to use it at."""
-
-    ticket: str
-    url: str = Field(description="the WebSocket's address with the ticket in it")
-    expires_at: AwareDatetime
-
-
 @dataclass(frozen=True)
 class TicketHolder:
     """The user and account of a ticket, and the time at which they were proven."""
@@ -56,7 +34,16 @@ class TicketHolder:
     proven_at: datetime
 
 
-def issue(*, person: Person, now: datetime) -> Ticket:
+@dataclass(frozen=True)
+class IssuedTicket:
+    """A ticket, the WebSocket's address with it, and when it ends."""
+
+    ticket: str
+    url: str
+    expires_at: datetime
+
+
+def issue(*, person: Person, now: datetime) -> IssuedTicket:
     """Issue a ticket. Raises :class:`NeedsPerson` for a user who never connected hh.ru: events
     belong to accounts."""
     content = {
@@ -67,7 +54,7 @@ def issue(*, person: Person, now: datetime) -> Ticket:
     ticket = one_time_tokens.issue(KIND, content, life=TICKET_LIFETIME, now=now)
     count("TicketsIssued")
     url = f"{settings.WEBSOCKET_URL()}?{urlencode({'ticket': ticket})}"
-    return Ticket(ticket=ticket, url=url, expires_at=now + TICKET_LIFETIME)
+    return IssuedTicket(ticket, url, now + TICKET_LIFETIME)
 
 
 def consume(ticket: str, *, by: str, now: datetime) -> TicketHolder:

@@ -1,7 +1,6 @@
-"""Handlers of the WebSocket's routes: ``$connect``, frames and ``$disconnect``.
+"""The WebSocket's route ``$default``: the frames of clients.
 
-``$connect`` consumes the ticket and stores the connection; nothing can be posted before it has
-returned. The first frame says where delivery begins:
+The first frame says where delivery begins:
 
     {"type": "replay", "cursor": n}          after the event n (also later: again from there)
     {"type": "subscribe", "topics": […]}     with the events from now on
@@ -17,39 +16,23 @@ may have them too, and without any all are meant.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from ullgetthejob.platform import clock, invocation, postgres, settings
+from ullgetthejob.platform import postgres
 from ullgetthejob.platform.advice import for_person
-from ullgetthejob.platform.errors import AppError, BadRequest, Unauthorized, Unavailable
+from ullgetthejob.platform.errors import AppError, BadRequest, Unauthorized
 from ullgetthejob.platform.telemetry import count, logger, trace
-from ullgetthejob.realtime import connections, event_log, tickets
-from ullgetthejob.realtime.connections import TooManyConnections, Topic
+from ullgetthejob.realtime import connections, event_log
+from ullgetthejob.realtime.connections import Topic
 from ullgetthejob.realtime.frame_budget import FrameBudget
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from uuid import UUID
+from ullgetthejob.realtime.websocket_invocations import endpoint_of, read_end_of_log, respond
 
 MAX_BYTES = 4096
 BUDGET = FrameBudget()  # the environment's
 TOPICS: tuple[Topic, ...] = ("account", "application", "fetch", "jobs", "rate_limit")
 
-STATUS: dict[type[AppError], int] = {  # of $connect
-    Unauthorized: 401,
-    TooManyConnections: 429,
-    Unavailable: 503,
-    AppError: 500,
-}
-
-# The end of an account's log, while the session that was proven then is still valid.
-SELECT_END_OF_LOG = """
-    SELECT a.last_event_seq FROM users u JOIN accounts a ON a.id = u.account_id
-    WHERE u.id = %(user_id)s AND a.id = %(account_id)s
-      AND (u.tokens_valid_from IS NULL OR u.tokens_valid_from <= %(proven_at)s)
-"""
 # Until the connection has its missing events, or at least "ready", the account counts as unserved:
 # if the wake-up is lost, the sweeper sends another.
 UPDATE_ACCOUNT_UNSERVED = """
@@ -103,58 +86,18 @@ FRAME: TypeAdapter[Frame] = TypeAdapter(Annotated[Frame, Field(discriminator="ty
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Handle an invocation of Lambda. Of the response, only the status of ``$connect`` reaches the
-    client."""
-    request = event["requestContext"]
-    keys = {
-        "request_id": str(getattr(context, "aws_request_id", "")),
-        "route": request["routeKey"],
-        "connection_id": request["connectionId"],
-    }
-    with invocation.measured(context, **keys) as current:
-        try:
-            status = _dispatch(event, request)
-        except Exception as error:
-            logger.error("unexpected error", **trace(error))
-            count("UnexpectedError")
-            status = 500
-        current.result = status
-    return {"statusCode": status}
+    """Handle an invocation of Lambda."""
+    return respond(event, context, _handle)
 
 
-def _dispatch(event: dict[str, Any], request: dict[str, Any]) -> int:
+def _handle(event: dict[str, Any], request: dict[str, Any]) -> int:
     connection_id = request["connectionId"]
-    if request["eventType"] == "CONNECT":
-        ticket = (event.get("queryStringParameters") or {}).get("ticket", "")
-        return _handle_connect(connection_id, ticket, request["connectedAt"], _endpoint(request))
-    if request["eventType"] == "DISCONNECT":
-        on_disconnect(connection_id)
-        return 200
     verdict = BUDGET.spend(connection_id)
     if verdict == "ignored":
         return 200
     text = event.get("body") or ""
     reply, is_last = _handle_frame(connection_id, text, within_budget=verdict == "within")
-    _post_reply(_endpoint(request), connection_id, reply, is_last=is_last)
-    return 200
-
-
-def _handle_connect(connection_id: str, ticket: str, connected_at_ms: int, endpoint: str) -> int:
-    try:
-        on_connect(
-            connection_id,
-            ticket,
-            connected_at_ms=connected_at_ms,
-            now=clock.now(),
-            endpoint=endpoint,
-        )
-    except AppError as error:
-        logger.append_keys(error=error.code)
-        count("SocketsRefused")
-        return next(
-            STATUS[error_type] for error_type in type(error).__mro__ if error_type in STATUS
-        )
-    count("SocketsConnected")
+    _post_reply(endpoint_of(request), connection_id, reply, is_last=is_last)
     return 200
 
 
@@ -191,7 +134,7 @@ def _post_reply(
     """Post the reply to the client, which may be gone by now, and close after the last one."""
     if reply is None:
         return
-    from ullgetthejob.realtime import sockets  # with http.client, which few $connects need
+    from ullgetthejob.realtime import sockets  # with http.client, which few frames need
 
     client = sockets.client_for(endpoint)
     try:
@@ -201,43 +144,6 @@ def _post_reply(
     except sockets.PostFailed as error:
         logger.warning("a frame was not answered", error_type=type(error).__name__)
         count("RepliesLost")
-
-
-def _endpoint(request: dict[str, Any]) -> str:
-    """Return the address of ``@connections``: the setting, else the origin of the request."""
-    domain = request["domainName"]
-    scheme = "http" if ":" in domain else "https"  # a port means the local cloud
-    return settings.WEBSOCKET_API_ENDPOINT.get() or f"{scheme}://{domain}/{request['stage']}"
-
-
-# ── the routes ───────────────────────────────────────────────────────────────────────────────────
-
-
-def on_connect(
-    connection_id: str, ticket: str, *, connected_at_ms: int, now: datetime, endpoint: str
-) -> None:
-    """Store the connection for the holder of the ticket.
-
-    *endpoint*: the address of ``@connections``, to find connections that are gone when the account
-    is full. Raises :class:`Unauthorized`, :class:`TooManyConnections` and :class:`Unavailable`.
-    """
-    holder = tickets.consume(ticket, by=connection_id, now=now)
-    if _read_end_of_log(holder.user_id, holder.account_id, holder.proven_at) is None:
-        raise tickets.invalid_ticket("revoked")
-
-    def find_gone(ids: list[str]) -> list[str]:
-        from ullgetthejob.realtime import sockets  # with threads, which few $connects need
-
-        return sockets.client_for(endpoint).find_gone(ids)
-
-    connections.add(connection_id, holder, connected_at_ms=connected_at_ms, find_gone=find_gone)
-
-
-def on_disconnect(connection_id: str) -> None:
-    """Delete the connection, which has ended."""
-    connection = connections.find(connection_id)
-    if connection is not None:
-        connections.delete(connection_id, connection.account_id)
 
 
 def on_message(connection_id: str, text: str) -> dict[str, Any] | None:
@@ -263,7 +169,7 @@ def on_message(connection_id: str, text: str) -> dict[str, Any] | None:
 
 def _start_replay(connection: connections.Connection, frame: Replay | Subscribe) -> None:
     account_id = connection.account_id
-    end = _read_end_of_log(connection.user_id, account_id, connection.proven_at)
+    end = read_end_of_log(connection.user_id, account_id, connection.proven_at)
     if end is None:
         raise SessionEnded("the session has ended; connect again with a new ticket")
     cursor = frame.cursor if isinstance(frame, Replay) else end
@@ -306,10 +212,3 @@ def _parse_frame(text: str) -> Frame:
         raise BadRequest("a frame is a JSON object", code="invalid_frame")
     where = ".".join(map(str, problem["loc"][1:])) or "type"
     raise BadRequest(f"{where} is missing or wrong", code="invalid_frame")
-
-
-def _read_end_of_log(user_id: UUID, account_id: UUID, proven_at: datetime) -> int | None:
-    values = {"user_id": user_id, "account_id": account_id, "proven_at": proven_at}
-    with postgres.session() as connection:
-        row = connection.execute(SELECT_END_OF_LOG, values).fetchone()
-    return None if row is None else int(row["last_event_seq"])
