@@ -120,8 +120,8 @@ def test_only_settings_read_the_environment():
 
 
 def test_only_the_clock_reads_the_time():
-    # The pacer spaces network packets, AWS checks the time of a signature and says when a version of
-    # a secret was made: real on purpose.
+    # The pacer spaces network packets, AWS checks the time of a signature and says when a secret
+    # changed: real on purpose.
     real = {"clock.py", "pacer.py", "aws.py", "aws_credentials.py", "secrets.py"}
     for path in python_files("layers/core", "functions"):
         text = path.read_text()
