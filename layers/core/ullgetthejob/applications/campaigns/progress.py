@@ -61,13 +61,15 @@ def progress(workflow_id: UUID, person: Person, context: Context) -> CampaignPro
     """Return the campaign's progress. Raises :class:`NotFound` also for another account's."""
     connection, now = context.connection, context.now()
     campaign = find(workflow_id, person=person, connection=connection, now=now)
-    rows = connection.execute(COUNT_QUEUE_ITEMS, {"workflow_id": workflow_id}).fetchall()
+    rows = _count_items(campaign, connection)
     statuses = _count_by(rows, "status")
     states = _count_by(rows, "state")
     counts = ItemCounts(**{name: statuses.get(name, 0) for name in ItemCounts.model_fields})
     needs_person = sum(states.get(state, 0) for state in NEEDS_PERSON_STATES)
     cancelled = states.get("cancelled", 0)
-    current = answer(campaign, campaign.state, person=person, connection=connection, now=now)
+    current = _answer(
+        campaign, statuses, campaign.state, person=person, connection=connection, now=now
+    )
     return CampaignProgress(
         **dict(current),
         total=sum(statuses.values()),
@@ -107,8 +109,19 @@ def answer(
     now: datetime,
 ) -> CampaignAnswer:
     """Return the campaign's state and forecast. *message*: what was done."""
-    rows = connection.execute(COUNT_QUEUE_ITEMS, {"workflow_id": campaign.workflow_id}).fetchall()
-    statuses = _count_by(rows, "status")
+    statuses = _count_by(_count_items(campaign, connection), "status")
+    return _answer(campaign, statuses, message, person=person, connection=connection, now=now)
+
+
+def _answer(
+    campaign: Campaign,
+    statuses: dict[str, int],
+    message: str,
+    *,
+    person: Person,
+    connection: Connection,
+    now: datetime,
+) -> CampaignAnswer:
     left = sum(items for name, items in statuses.items() if name not in ("submitted", "failed"))
     is_completed = campaign.state == "running" and statuses and not left
     completion = None
@@ -127,6 +140,12 @@ def answer(
         estimatedCompletion=completion,
         message=message,
     )
+
+
+def _count_items(campaign: Campaign, connection: Connection) -> list[dict[str, Any]]:
+    """Return the rows of :data:`COUNT_QUEUE_ITEMS`."""
+    values = {"workflow_id": campaign.workflow_id}
+    return connection.execute(COUNT_QUEUE_ITEMS, values).fetchall()
 
 
 def _count_by(rows: list[dict[str, Any]], column: Literal["status", "state"]) -> dict[str, int]:
