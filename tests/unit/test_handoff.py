@@ -221,24 +221,22 @@ def test_form_token_belongs_to_its_holder():
 # ── pages at the HTTP edge ───────────────────────────────────────────────────────────────────────
 
 
-def make_api():
-    api = Api(error_page=lambda status, request: Page(f"{status} {request.query}", status=status))
+api = Api(error_page=lambda status, request: Page(f"{status} {request.query}", status=status))
 
-    @api.post("/page", auth=ANYONE)
-    def page(request: Request) -> Page:
-        if request.form.get("fail"):
-            raise Unavailable("not now")
-        if request.form.get("crash"):
-            raise RuntimeError
-        cookie = set_cookie("a", "b", path="/p", max_age_s=9, secure=True)
-        shown = f"{sorted(request.form.items())} {request.cookies} {request.origin}"
-        return Page(shown, cookies=(cookie,))
 
-    return api
+@api.post("/page", auth=ANYONE)
+def page(request: Request) -> Page:
+    if request.form.get("fail"):
+        raise Unavailable("not now")
+    if request.form.get("crash"):
+        raise RuntimeError
+    cookie = set_cookie("a", "b", path="/p", max_age_s=9, secure=True)
+    shown = f"{sorted(request.form.items())} {request.cookies} {request.origin}"
+    return Page(shown, cookies=(cookie,))
 
 
 def post(body="", **event):
-    answer = make_api().handler(
+    answer = api.handler(
         {
             "routeKey": "POST /page",
             "headers": {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"},

@@ -1,6 +1,16 @@
 // Shows the buttons that copy a letter: all else on the page works without a script.
 "use strict";
 
+const SAID_FOR_MS = 4000;
+let clearing;
+
+function say(text) {
+  const said = document.getElementById("said");
+  said.textContent = text;
+  clearTimeout(clearing);
+  clearing = setTimeout(() => { said.textContent = ""; }, SAID_FOR_MS);
+}
+
 function copyBySelection(source) {
   const area = document.createElement("textarea");
   area.value = source.textContent;
@@ -27,10 +37,8 @@ for (const button of document.querySelectorAll("button[data-copies]")) {
   button.addEventListener("click", async () => {
     const source = document.getElementById(button.dataset.copies);
     const isCopied = await copy(source);
-    const said = document.getElementById("said");
-    said.textContent = "";
     if (isCopied) {
-      said.textContent = button.dataset.said;
+      say(button.dataset.said);
       button.classList.add("copied");
     } else {
       source.closest("details").open = true;
