@@ -119,7 +119,7 @@ def show_person(context: typer.Context, user: User = None, json: AsJson = False)
     show(content, json, facts("Person", shown))
 
 
-@app.command("handoff-link", epilog=f"Example: ugtj people handoff-link {EXAMPLE}")
+@app.command("handoff-link", epilog="Example: ugtj people handoff-link")
 def issue_handoff_link(
     context: typer.Context,
     user: Annotated[str, typer.Argument(help="The user; by default the profile's.")] = "",
