@@ -27,6 +27,7 @@ from benchmarks.growth_figures import Figure, UnexpectedAnswer
 from benchmarks.services import REPOSITORY
 from local.template.cloudformation import REGION
 from migrations.seed import DEMO_USER_ID
+from ullgetthejob.handoff import sessions
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.telemetry import logger
 
@@ -50,6 +51,10 @@ EXEMPT = {
     "public_feed": "posts to the BFF: its statements are measured",
     "realtime-broadcast_dummy": "posts to the BFF, which does not run here",
     "migrator": "runs once for each release",
+    "handoff-buttons": "does what applications-confirm and -cancel do",
+    "handoff-link": "reads an item of DynamoDB",
+    "handoff-open": "opens a link, once",
+    "handoff-script": "reads a file",
     "frames": "a frame of a socket, of which the server's rows are in DynamoDB",
     "websocket": "a socket, of which the server's rows are in DynamoDB",
     "websocket-disconnect": "a socket, of which the server's rows are in DynamoDB",
@@ -176,6 +181,9 @@ class Endpoints:
         }
         for name in credentials.keys() & event.get("headers", {}).keys():
             event["headers"][name] = credentials[name]
+        if sample == "handoff":  # the page's own credentials
+            session = sessions.start(USER_ID, ACCOUNT_ID, now=NOW)
+            event["cookies"] = [f"{sessions.COOKIE}={session}"]
         return event
 
     def _replaced(self, sample: str) -> dict[str, str]:

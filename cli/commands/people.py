@@ -119,6 +119,19 @@ def show_person(context: typer.Context, user: User = None, json: AsJson = False)
     show(content, json, facts("Person", shown))
 
 
+@app.command("handoff-link", epilog="Example: ugtj people handoff-link")
+def issue_handoff_link(
+    context: typer.Context,
+    user: Annotated[str, typer.Argument(help="The user; by default the profile's.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Issue a link to the page on which a person does what is left to them; it opens once."""
+    state: State = context.obj
+    owner = user or state.profile.user
+    link = state.core.post(f"/api/accounts/{owner}/handoff-link", {})
+    show(link, json, f"Opens once, until {when(link['expires_at'])}:", link["url"])
+
+
 @app.command("export", epilog="Example: ugtj people export --output anna.zip")
 def export_person(
     context: typer.Context,

@@ -89,6 +89,10 @@ class Core:
         """Return a ticket for the user's WebSocket: ``ticket``, ``url``, ``expires_at``."""
         return await self._call("POST", "/api/realtime/ticket", body={"user_id": user_id})
 
+    async def handoff_link(self, user_id: str) -> str:
+        """Return a link to the page on which the user does what is left to them."""
+        return str((await self._call("POST", f"/api/accounts/{user_id}/handoff-link"))["url"])
+
     async def go_on_after_captcha(self, user_id: str, jwt: str) -> None:
         """Report that the person has solved hh.ru's captcha."""
         await self._call("POST", f"/api/accounts/{user_id}/resume", jwt=jwt)

@@ -157,6 +157,7 @@ SHAPES = {
     "people connect": {"user_id": TEXT, "person": TEXT},
     "people list": {"people": [{"user_id": TEXT, "access": TEXT, "applications": NUMBER}]},
     "people show": {"account": {"user_id": TEXT, "connected": YES_NO}},
+    "people handoff-link": {"url": TEXT, "expires_at": TEXT},
     "people export": {"user_id": TEXT, "file": TEXT, "lines": {"users": NUMBER}},
     "people delete": {"user_id": TEXT, "status": TEXT},
     "queues list": {"queues": [QUEUE]},
@@ -254,6 +255,7 @@ def run_all(ugtj):
     other = run("people connect", "timur")["user_id"]
     assert other in {row["user_id"] for row in run("people list")["people"]}
     assert run("people show", "--user", other)["account"]["connected"]
+    assert "/handoff/" in run("people handoff-link", other)["url"]
     archive = str(ugtj.cloud.data_dir / "timur.zip")
     assert run("people export", "--user", other, "--output", archive)["lines"]["accounts"] == 1
     assert ugtj.run("people", "export", "--user", other, "--output", archive)[0] == 1  # it exists

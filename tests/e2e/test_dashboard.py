@@ -193,6 +193,24 @@ def test_function_page_shows_its_counts_and_log(own_cloud, applied):
     assert httpx.get(f"{own_cloud.url}{PATH}/functions/..%2Fsecrets").status_code == 404
 
 
+def test_person_page_issues_a_handoff_link(own_cloud, applied):
+    account_id, *_ = applied
+    page = httpx.get(f"{own_cloud.url}{PATH}/people/{account_id}", timeout=15, verify=NO_TLS)
+    assert "Link to their handoff page" in page.text
+    data = {"back": f"{PATH}/people/{account_id}", "account": account_id}
+    answer = httpx.post(
+        f"{own_cloud.url}{PATH}/people/handoff_link",
+        data=data,
+        headers={"Origin": own_cloud.url},
+        follow_redirects=True,
+        timeout=15,
+        verify=NO_TLS,
+    )
+    link = re.search(rf'href="({own_cloud.url}/handoff/[^"]+)"', answer.text)[1]
+    assert httpx.get(link, timeout=15, verify=NO_TLS).status_code == 200
+    assert "has no session" in press(own_cloud, "people", "handoff_link", account="unknown")
+
+
 def test_application_shows_every_gate_and_step(own_cloud, applied):
     account_id, application_id, _, _ = applied
     html = get(own_cloud, f"/people/{account_id}/{application_id}")

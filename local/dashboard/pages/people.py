@@ -14,7 +14,9 @@ from local.dashboard import decisions
 from local.dashboard.application_counts import COUNT_APPLICATIONS, SELECT_VERSION
 from local.dashboard.bucket import Bucket
 from local.dashboard.page import PATH, NotFound, Page
+from local.dashboard.system import Refused
 from local.dashboard.tables import Column, table
+from local.dev_connect.core import CoreRefused
 from ullgetthejob.rate_limits.daily_limit import DAY, DAY_LIMIT
 
 if TYPE_CHECKING:
@@ -73,6 +75,9 @@ SELECT_METHODS = """
     SELECT method, CASE WHEN account_id IS NULL THEN 'all' ELSE 'account' END AS held_for, state,
            reason, since, confirmed_at, probe_at, probes
     FROM hh_method_access WHERE account_id IS NULL OR account_id = %(account_id)s
+"""
+SELECT_LAST_USER = """
+    SELECT id FROM users WHERE account_id::text = %(id)s ORDER BY updated_at DESC, id LIMIT 1
 """
 METHODS = (
     Column("method", "Method of hh.ru"),
@@ -275,4 +280,25 @@ def _uuid(text: str) -> uuid.UUID:
         raise NotFound("This is not the id of a person or an application.") from None
 
 
-PAGE = Page("people", "People", "people.html", read, "person.html")
+async def issue_handoff_link(system: System, form: Mapping[str, str]) -> str:
+    """Issue a link to the handoff page for an account's latest session. Raises
+    :class:`Refused`."""
+    users = await system.select(SELECT_LAST_USER, {"id": form.get("account", "")})
+    if not users:
+        raise Refused("the account has no session")
+    try:
+        async with system.core() as core:
+            url = await core.handoff_link(str(users[0]["id"]))
+    except CoreRefused as refused:
+        raise Refused(str(refused)) from None
+    return f"This opens once, within an hour: {url}"
+
+
+PAGE = Page(
+    "people",
+    "People",
+    "people.html",
+    read,
+    "person.html",
+    actions={"handoff_link": issue_handoff_link},
+)
