@@ -209,6 +209,9 @@ HH_CALLS_PER_SECOND = _number("HH_CALLS_PER_SECOND", "calls to hh.ru per second"
 HH_EGRESS = _text(
     "HH_EGRESS", "name of the address that calls to hh.ru come from; each has a pace", "default"
 )
+PUBLIC_URL = _url(
+    "PUBLIC_URL", "Core's HTTP API as people's browsers reach it, for links in messages", ""
+)
 APP_URL = _url("APP_URL", "page to which people return from hh.ru; else HH_REDIRECT_URI", "")
 
 # ── tables and queues ────────────────────────────────────────────────────────────────────────────
