@@ -26,6 +26,7 @@ MAY_IMPORT = {
     | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
     "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
     "handoff": BELOW | {"accounts", "applications", "realtime", "vacancies"},
+    "notifications": BELOW | {"accounts", "realtime"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 

@@ -93,6 +93,12 @@ TABLES = (
     Table("account_resumes", _ACCOUNT, "account"),
     Table("fit_weights", _ACCOUNT, "account"),
     Table("letter_templates", _ACCOUNT, "account"),
+    Table(
+        "notification_channels", _ACCOUNT, "account",
+        withheld=("address", "address_digest", "secret", "previous_secret"),
+    ),
+    Table("notification_settings", _ACCOUNT, "account"),
+    Table("notifications", _ACCOUNT, "account", key="id"),
     Table("campaigns", _ACCOUNT, "account"),
     Table("saved_searches", _ACCOUNT, "account"),
     # Shared by all who save the same search; deleted with the last of them.
