@@ -137,6 +137,7 @@ LEVELS = {
     "ORCHESTRATOR_SECRET": {"SERVICE", "USER_OR_SERVICE"},
     "ORCHESTRATOR_SECRET_PREVIOUS": {"SERVICE", "USER_OR_SERVICE"},
     "REQUIRE_SIGNATURE": {"SERVICE", "USER_OR_SERVICE"},
+    "TELEGRAM_WEBHOOK_SECRET": {"TELEGRAM"},
 }
 # The client of hh.ru renews a person's token and the application's own through one interface.
 OTHER_TOKENS = {

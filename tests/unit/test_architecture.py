@@ -26,7 +26,7 @@ MAY_IMPORT = {
     | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
     "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
     "handoff": BELOW | {"accounts", "applications", "realtime", "vacancies"},
-    "notifications": BELOW | {"accounts", "realtime"},
+    "notifications": BELOW | {"accounts", "applications", "handoff", "realtime"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 

@@ -45,6 +45,7 @@ FORBIDDEN = {
     "websocket": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "frames": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "broadcaster": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "telegram": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }
 

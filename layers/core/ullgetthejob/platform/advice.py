@@ -103,6 +103,8 @@ ADVICE: dict[str, str] = {
     "bff_refused": _OURS,
     "bff_unavailable": _LATER,
     "broadcast_off": "New vacancies are not shown to all users here. Please use a saved search.",
+    "telegram_off": "Telegram is not offered here. Please choose another channel.",
+    "telegram_unavailable": _LATER,
     "internal_error": _OURS,
     # the WebSocket
     "bad_ticket": _RELOAD,

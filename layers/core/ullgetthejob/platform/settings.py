@@ -263,6 +263,15 @@ BFF_BROADCAST = _one_of("BFF_BROADCAST", "whether the public feed is posted", "o
 WEBSOCKET_URL = _url("WEBSOCKET_URL", "the WebSocket for clients", scheme="ws")
 WEBSOCKET_API_ENDPOINT = _url("WEBSOCKET_API_ENDPOINT", "API Gateway's @connections")
 
+# ── Telegram ─────────────────────────────────────────────────────────────────────────────────────
+
+TELEGRAM_API_URL = _url("TELEGRAM_API_URL", "Telegram's Bot API", "https://api.telegram.org")
+TELEGRAM_BOT_TOKEN = _secret("TELEGRAM_BOT_TOKEN", "of the bot; without it there is none", "")
+TELEGRAM_BOT_NAME = _text("TELEGRAM_BOT_NAME", "username of the bot, without @", "")
+TELEGRAM_WEBHOOK_SECRET = _secret(
+    "TELEGRAM_WEBHOOK_SECRET", "that Telegram sends with each update; without it none is read", ""
+)
+
 # ── of Lambda, the libraries and the local cloud ─────────────────────────────────────────────────
 
 AWS_REGION = _text("AWS_REGION", "set by Lambda")

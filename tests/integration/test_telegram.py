@@ -1,0 +1,325 @@
+"""The bot: pairing, commands and buttons, from the webhook to what the phone shows."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from functions.telegram import app
+from tests.fixtures.receivers import BOT_TOKEN, PHONE
+from ullgetthejob.accounts import people
+from ullgetthejob.handoff import links
+from ullgetthejob.notifications import channel_store, telegram_pairing
+from ullgetthejob.notifications.channels import telegram
+from ullgetthejob.notifications.errors import ChannelGone
+from ullgetthejob.notifications.messages import Button, Message
+from ullgetthejob.platform import clock, postgres
+from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.platform.context import Context
+from ullgetthejob.platform.errors import Conflict
+
+SECRET = "a-webhook-secret"
+NOW = datetime(2027, 1, 15, 12, 0, tzinfo=UTC)
+
+
+class Bot:
+    """The function ``telegram`` behind the receivers' phones; *updates* are delivered by hand."""
+
+    def __init__(self, receivers, connection):
+        self.receivers = receivers
+        self.connection = connection
+        self.now = NOW
+        self._delivered = 0
+
+    def context(self):
+        return Context(self.connection, lambda: self.now, Caller("service", "request"))
+
+    def account(self):
+        """Return the person of a new account."""
+        [row] = self.connection.execute(
+            "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
+            " VALUES (%s, 'ok', %s, %s) RETURNING id",
+            (uuid4().hex, NOW, NOW),
+        ).fetchall()
+        user_id = uuid4()
+        self.connection.execute(
+            "INSERT INTO users (id, email, password_hash, account_id, inserted_at, updated_at)"
+            " VALUES (%s, %s, '', %s, %s, %s)",
+            (user_id, f"{user_id}@x.test", row["id"], NOW, NOW),
+        )
+        return people.find_by_id(user_id)
+
+    def link(self, person):
+        return telegram_pairing.create_pairing(person, self.context()).url
+
+    def deliver(self, update=None, secret=SECRET):
+        """Deliver *update*, by default the newest of the receivers, and return the status."""
+        if update is None:
+            updates = self.receivers.control("GET", "/telegram/updates")["updates"]
+            update = {
+                key: value
+                for key, value in updates[-1].items()
+                if key not in ("attempts", "delivered_at")
+            }
+        event = {
+            "version": "2.0",
+            "routeKey": "POST /telegram",
+            "headers": {"X-Telegram-Bot-Api-Secret-Token": secret},
+            "body": json.dumps(update),
+            "isBase64Encoded": False,
+        }
+        answer = app.handler(event, SimpleNamespace(aws_request_id="aws"))
+        return answer["statusCode"]
+
+    def write(self, text, chat_id=PHONE):
+        """Write to the bot and return the texts that it answers."""
+        before = len(self.receivers.texts(chat_id))
+        self.receivers.write(text, chat_id)
+        assert self.deliver() == 200
+        return self.receivers.texts(chat_id)[before:]
+
+    def press(self, data, chat_id=PHONE):
+        """Press a button of the newest message and return the answer that the phone shows."""
+        message = self.receivers.chat(chat_id)["messages"][-1]
+        content = {"message_id": message["message_id"], "data": data}
+        self.receivers.control("POST", f"/telegram/chats/{chat_id}/press", content)
+        assert self.deliver() == 200
+        return self.receivers.chat(chat_id)["presses"][-1]["answer"]
+
+    def channels(self, person):
+        rows = self.connection.execute(
+            "SELECT state, reason, language FROM notification_channels WHERE account_id = %s"
+            " ORDER BY created_at",
+            (person.account_id,),
+        )
+        return [(row["state"], row["reason"], row["language"]) for row in rows]
+
+
+@pytest.fixture
+def bot(receivers, dynamodb_tables, database_url, monkeypatch):
+    for name, value in {
+        "DATABASE_URL": database_url,
+        "SECRET_KEY_BASE": "a secret of these tests alone, long enough",
+        "TELEGRAM_API_URL": receivers.url,
+        "TELEGRAM_BOT_TOKEN": BOT_TOKEN,
+        "TELEGRAM_BOT_NAME": "ullgetthejob_local_bot",
+        "TELEGRAM_WEBHOOK_SECRET": SECRET,
+        "PUBLIC_URL": "https://core.example.org",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SECRET_KEY_BASE_PREVIOUS", raising=False)
+    postgres.close()
+    connection = psycopg.connect(database_url, autocommit=True, row_factory=dict_row)
+    running = Bot(receivers, connection)
+    clock.install(lambda: running.now)
+    yield running
+    clock.install(None)
+    connection.close()
+    postgres.close()
+
+
+@pytest.fixture
+def person(bot):
+    """Return a person whose phone is paired."""
+    found = bot.account()
+    bot.write(bot.link(found))
+    return found
+
+
+# ── pairing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_link_pairs_the_chat_in_which_it_is_opened(bot):
+    person = bot.account()
+    link = bot.link(person)
+    parts = urlsplit(link)
+    assert (parts.netloc, parts.path) == ("t.me", "/ullgetthejob_local_bot")
+    [token] = parse_qs(parts.query)["start"]
+    assert len(token) <= 64
+
+    [answer] = bot.write(link)
+    assert answer.startswith("Готово")
+    assert bot.channels(person) == [("active", None, "ru")]
+    [row] = bot.connection.execute("SELECT address, hint FROM notification_channels").fetchall()
+    assert str(PHONE) not in row["address"] + row["hint"]
+
+
+def test_answers_are_in_the_language_of_the_phone(bot):
+    phone = bot.receivers.control("POST", "/telegram/chats", {"name": "A", "language": "en"})["id"]
+    person = bot.account()
+    [answer] = bot.write(bot.link(person), phone)
+    assert answer.startswith("Done")
+    assert bot.channels(person) == [("active", None, "en")]
+
+
+def test_link_works_once_and_for_fifteen_minutes(bot):
+    person = bot.account()
+    link = bot.link(person)
+    bot.now += timedelta(minutes=15)
+    [answer] = bot.write(link)
+    assert "истекла" in answer
+    fresh = bot.link(person)
+    bot.write(fresh)
+    other = bot.receivers.control("POST", "/telegram/chats", {"name": "B"})["id"]
+    [answer] = bot.write(fresh, other)
+    assert "уже использована" in answer
+    assert len(bot.channels(person)) == 1
+
+
+def test_chat_moves_to_another_account_and_says_so(bot, person):
+    other = bot.account()
+    [answer] = bot.write(bot.link(other))
+    assert "другому аккаунту" in answer
+    assert bot.channels(person) == [("disabled", "paired_elsewhere", "ru")]
+    assert bot.channels(other) == [("active", None, "ru")]
+
+
+def test_group_is_refused(bot):
+    group = bot.receivers.control("POST", "/telegram/chats", {"name": "G", "kind": "group"})["id"]
+    person = bot.account()
+    [answer] = bot.write(bot.link(person), group)
+    assert "не в группы" in answer
+    assert bot.channels(person) == []
+
+
+def test_deleted_account_is_not_paired(bot):
+    person = bot.account()
+    link = bot.link(person)
+    bot.connection.execute("DELETE FROM accounts WHERE id = %s", (person.account_id,))
+    [answer] = bot.write(link)
+    assert "истекла" in answer
+
+
+def test_without_a_bot_there_is_no_link(bot, monkeypatch):
+    monkeypatch.setenv("TELEGRAM_BOT_NAME", "")
+    with pytest.raises(Conflict) as refusal:
+        bot.link(bot.account())
+    assert refusal.value.code == "telegram_off"
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_strange_chat_learns_how_to_pair(bot):
+    assert "откройте ссылку" in bot.write("/start")[0]
+    assert "не привязан" in bot.write("/handoff")[0]
+
+
+def test_stop_disables_the_channel(bot, person):
+    [answer] = bot.write("/stop")
+    assert answer.startswith("Уведомления отключены")
+    assert bot.channels(person) == [("disabled", "stopped", "ru")]
+    assert bot.write("/stop") == [answer]
+    bot.write(bot.link(person))
+    assert bot.channels(person) == [("active", None, "ru")]
+
+
+def test_blocked_bot_disables_the_channel(bot, person):
+    bot.receivers.control("POST", f"/telegram/chats/{PHONE}/block")
+    assert bot.deliver() == 200
+    assert bot.channels(person) == [("disabled", "blocked", "ru")]
+
+
+def test_handoff_sends_a_link_that_opens_once(bot, person):
+    [answer] = bot.write("/handoff")
+    ticket = answer.rpartition("/handoff/")[2]
+    holder = links.consume(ticket, by="browser", now=bot.now)
+    assert (holder.account_id, holder.user_id) == (person.account_id, person.user_id)
+
+
+# ── the webhook ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_update_without_the_secret_is_refused(bot, person):
+    bot.receivers.write("/stop")
+    for secret in ("", "wrong", "a-webhook-secreт"):
+        assert bot.deliver(secret=secret) == 401
+    assert bot.channels(person) == [("active", None, "ru")]
+
+
+def test_update_is_processed_once(bot, person):
+    bot.write("/handoff")
+    texts = bot.receivers.texts()
+    assert bot.deliver() == 200
+    assert bot.receivers.texts() == texts
+
+
+def test_update_is_repeated_after_a_failed_answer(bot, person):
+    bot.receivers.fault("telegram_500")
+    bot.receivers.write("/stop")
+    assert bot.deliver() == 503
+    assert bot.channels(person) == [("disabled", "stopped", "ru")]
+    assert bot.deliver() == 200
+    assert bot.receivers.texts()[-1].startswith("Уведомления отключены")
+
+
+def test_update_that_another_process_handles_is_refused_for_now(bot, monkeypatch):
+    statuses = []
+    bot.receivers.write("/start")
+    real = telegram_pairing.find_paired
+
+    def find_paired(*arguments, **options):
+        statuses.append(bot.deliver())
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(telegram_pairing, "find_paired", find_paired)
+        assert bot.deliver() == 200
+    assert statuses == [503]
+    assert len(bot.receivers.texts()) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"edited_message": {"text": "x"}},
+        {"message": {"message_id": 1, "chat": {"id": PHONE, "type": "private"}}},
+        {"message": {"message_id": 1, "chat": {"id": PHONE, "type": "private"}, "text": "\u2003"}},
+        {"callback_query": {"id": "1", "from": {"id": PHONE}}},
+    ],
+)
+def test_update_of_another_shape_is_accepted(bot, content):
+    assert bot.deliver({"update_id": 5, **content}) == 200
+
+
+# ── what is sent ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_message_arrives_as_text_with_buttons(bot, person):
+    buttons = (Button("Открыть", action="open"), Button("hh.ru", url="https://hh.ru/vacancy/1"))
+    text = "<script>alert(1)</script> *не* _разметка_"
+    content = Message(UUID(int=1), "waits_for_you", "ru", "Тема", text, buttons)
+    telegram.send(content, str(PHONE), context=bot.context())
+    shown = bot.receivers.chat()["messages"][-1]
+    assert shown["text"] == text
+    assert bot.press("open") == "Ссылка отправлена."
+    assert "/handoff/" in bot.receivers.texts()[-1]
+
+
+def test_message_to_a_blocked_bot_ends_the_channel(bot, person):
+    bot.receivers.control("POST", f"/telegram/chats/{PHONE}/block")
+    content = Message(UUID(int=1), "message", "ru", "Тема", "Текст")
+    with pytest.raises(ChannelGone) as gone:
+        telegram.send(content, str(PHONE), context=bot.context())
+    assert gone.value.reason == "blocked"
+
+
+def test_chat_of_nobody_cannot_press(bot, person):
+    buttons = (Button("Открыть", action="open"),)
+    bot.write("/stop")
+    content = Message(UUID(int=1), "waits_for_you", "ru", "Тема", "Текст", buttons)
+    telegram.send(content, str(PHONE), context=bot.context())
+    assert "не привязан" in bot.press("open")
+
+
+def test_digest_of_the_chat_survives_the_rotation_of_the_key(bot, person, monkeypatch):
+    monkeypatch.setenv("SECRET_KEY_BASE_PREVIOUS", "a secret of these tests alone, long enough")
+    monkeypatch.setenv("SECRET_KEY_BASE", "another secret of these tests, also long enough")
+    assert len(channel_store.digests(str(PHONE))) == 2
+    assert "/handoff/" in bot.write("/handoff")[0]
