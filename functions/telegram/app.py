@@ -6,6 +6,7 @@ from ullgetthejob.notifications.telegram_updates import Processed, Update
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import TELEGRAM, Api
+from ullgetthejob.platform.pages import Request
 
 settings.require(
     *settings.USER_TOKENS,
@@ -21,9 +22,9 @@ api = Api(open_context=bootstrap.open_context)
 
 
 @api.post("/telegram", auth=TELEGRAM)
-def receive_update(body: Update, context: Context) -> Processed:
+def receive_update(body: Update, request: Request, context: Context) -> Processed:
     """Process what a person wrote or pressed in the bot's chat; Telegram repeats it until 200."""
-    return telegram_updates.process(body, context)
+    return telegram_updates.process(body, context, origin=request.origin)
 
 
 handler = api.handler

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 FINAL = {"approved", "already_approved", "skipped", "already_skipped", "not_waiting"}
 
 
-def handoff_text(paired: PairedChat, context: Context) -> str:
+def handoff_text(paired: PairedChat, context: Context, origin: str) -> str:
     """Return a text with a new link to the handoff page. Raises
     :class:`~ullgetthejob.platform.errors.Unavailable`."""
     if paired.user_id is None:
         return text("not_paired", paired.language)
-    url = links.create(paired.account_id, user_id=paired.user_id, now=context.now())
+    url = links.create(paired.account_id, user_id=paired.user_id, now=context.now(), origin=origin)
     return text("handoff", paired.language, url=url)
 
 

@@ -90,12 +90,13 @@ class Processed(BaseModel):
     ok: bool = True
 
 
-def process(update: Update, context: Context) -> Processed:
-    """Process an update, unless it was. Raises :class:`Unavailable`: it will be delivered again."""
+def process(update: Update, context: Context, *, origin: str) -> Processed:
+    """Process an update, unless it was. *origin*: of Core's HTTP API, for links where
+    ``PUBLIC_URL`` is not set. Raises :class:`Unavailable`: it will be delivered again."""
     if not _claim(update.update_id, context.now()):
         return Processed()
     try:
-        _dispatch(update, context)
+        _dispatch(update, context, origin)
     except ChannelGone:  # the person blocked the bot meanwhile
         logger.info("a chat is gone")
     except OutcomeUnknown:
@@ -114,19 +115,19 @@ def process(update: Update, context: Context) -> Processed:
     return Processed()
 
 
-def _dispatch(update: Update, context: Context) -> None:
+def _dispatch(update: Update, context: Context, origin: str) -> None:
     if update.my_chat_member is not None:
         _note_block(update.my_chat_member, context)
     elif update.callback_query is not None:
-        _handle_press(update.callback_query, context)
+        _handle_press(update.callback_query, context, origin)
     elif update.message is not None and update.message.text:
-        _handle_text(update.message, context)
+        _handle_text(update.message, context, origin)
 
 
 # ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _handle_text(message: ChatMessage, context: Context) -> None:
+def _handle_text(message: ChatMessage, context: Context, origin: str) -> None:
     words = (message.text or "").split()
     command, arguments = (words[0].partition("@")[0].lower(), words[1:]) if words else ("", [])
     language = language_of(message.sender.language_code if message.sender else None)
@@ -154,12 +155,14 @@ def _handle_text(message: ChatMessage, context: Context) -> None:
     elif paired is None:
         reply(chat_id, text("no_token" if command == "/start" else "not_paired", language))
     else:
-        _handle_command(command, chat_id, paired, context)
+        _handle_command(command, chat_id, paired, context, origin)
 
 
-def _handle_command(command: str, chat_id: int, paired: PairedChat, context: Context) -> None:
+def _handle_command(
+    command: str, chat_id: int, paired: PairedChat, context: Context, origin: str
+) -> None:
     if command == "/handoff":
-        reply(chat_id, telegram_buttons.handoff_text(paired, context))
+        reply(chat_id, telegram_buttons.handoff_text(paired, context, origin))
     elif command == "/start":
         reply(chat_id, text("paired", paired.language))
     else:
@@ -176,7 +179,7 @@ def _note_block(change: ChatMemberUpdated, context: Context) -> None:
 # ── buttons ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _handle_press(query: CallbackQuery, context: Context) -> None:
+def _handle_press(query: CallbackQuery, context: Context, origin: str) -> None:
     """Do what a button says, for the account of the chat: a message that was passed on to another
     chat has no effect there."""
     message = query.message
@@ -188,7 +191,7 @@ def _handle_press(query: CallbackQuery, context: Context) -> None:
         _answer(query, text("not_paired", language))
         return
     if query.data == "open":
-        reply(message.chat.id, telegram_buttons.handoff_text(paired, context))
+        reply(message.chat.id, telegram_buttons.handoff_text(paired, context, origin))
         _answer(query, text("opened", paired.language))
         return
     outcome = telegram_buttons.decide(query.data or "", paired, context)
