@@ -293,6 +293,8 @@ class Services:
             "TELEGRAM_API_URL": url,
             "TELEGRAM_BOT_NAME": settings.bot_name,
             "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
+            "EMAIL_FROM": "UllGetTheJob <notifications@localhost>",
+            "WEBHOOK_ADDRESSES": "any",  # the receiver of webhooks is on this machine
         }
         say(f"  Receivers  of Telegram, e-mail, webhooks in {time.monotonic() - begun:.1f} s")
 
