@@ -49,6 +49,7 @@ EXEMPT = {
     "fetch_worker": "runs a search at hh.ru: its statements are measured, and make bench-fetch",
     "public_feed": "posts to the BFF: its statements are measured",
     "realtime-broadcast_dummy": "posts to the BFF, which does not run here",
+    "telegram": "answers through Telegram's Bot API, which does not run here",
     "migrator": "runs once for each release",
     "frames": "a frame of a socket, of which the server's rows are in DynamoDB",
     "websocket": "a socket, of which the server's rows are in DynamoDB",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SERVICE = {"X-Core-Secret": SECRET}
 ADMIN_SECRET = "an administrator's secret"
 ADMIN = {"X-Admin-Secret": ADMIN_SECRET}
+TELEGRAM_SECRET = "a-secret-of-the-bots-webhook"
+TELEGRAM = {"X-Telegram-Bot-Api-Secret-Token": TELEGRAM_SECRET}
 SEARCHES = ({"text": "python"}, {"text": "бухгалтер", "area": ["1"]}, {"schedule": "remote"})
 
 

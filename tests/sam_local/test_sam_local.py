@@ -181,6 +181,7 @@ OTHER_STATUS = {
     "schedules-create": 201,
     "search-job": 404,
     "submit": 202,
+    "telegram": 401,
     "websocket": 401,
 }
 SAMPLES = sorted(file.stem for file in (REPOSITORY / "events").glob("*.json"))
