@@ -91,6 +91,28 @@ class Bot:
         assert self.deliver() == 200
         return self.receivers.chat(chat_id)["presses"][-1]["answer"]
 
+    def application(self, person, state):
+        """Return the id of a new application of a person."""
+        [row] = self.connection.execute(
+            "INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, created_at,"
+            " updated_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            (
+                *(person.account_id, person.user_id, str(uuid4().int % 10**8), state, NOW, NOW),
+                NOW + timedelta(days=14),
+            ),
+        ).fetchall()
+        return row["id"]
+
+    def state(self, application_id):
+        statement = "SELECT state FROM application_ledger WHERE id = %s"
+        return self.connection.execute(statement, (application_id,)).fetchone()["state"]
+
+    def offer(self, *actions, **data):
+        """Send the phone a message with buttons."""
+        buttons = tuple(Button(action.partition(":")[0], action=action) for action in actions)
+        content = Message(UUID(int=1), "review", "ru", "Тема", "Отклик готов", buttons, data)
+        telegram.send(content, str(PHONE), context=self.context())
+
     def channels(self, person):
         rows = self.connection.execute(
             "SELECT state, reason, language FROM notification_channels WHERE account_id = %s"
@@ -308,6 +330,62 @@ def test_message_to_a_blocked_bot_ends_the_channel(bot, person):
     with pytest.raises(ChannelGone) as gone:
         telegram.send(content, str(PHONE), context=bot.context())
     assert gone.value.reason == "blocked"
+
+
+def test_skipped_application_is_cancelled_and_the_message_says_so(bot, person):
+    application = bot.application(person, "handoff")
+    bot.offer(f"skip:{application}")
+    assert bot.press(f"skip:{application}").startswith("Пропущено")
+    assert bot.state(application) == "cancelled"
+    shown = bot.receivers.chat()["messages"][-1]
+    assert shown["text"].startswith("Отклик готов\n\n— Пропущено")
+    assert shown["rows"] == []
+
+
+def test_button_that_is_pressed_twice_acts_once(bot, person):
+    application = bot.application(person, "handoff")
+    bot.offer(f"skip:{application}")
+    message = bot.receivers.chat()["messages"][-1]["message_id"]
+    content = {"message_id": message, "data": f"skip:{application}"}
+    for _ in range(2):  # both before the bot hears of it
+        bot.receivers.control("POST", f"/telegram/chats/{PHONE}/press", content)
+    updates = bot.receivers.control("GET", "/telegram/updates")["updates"][-2:]
+    for update in updates:
+        kept = {key: update[key] for key in ("update_id", "callback_query")}
+        assert bot.deliver(kept) == 200
+    steps = bot.connection.execute(
+        "SELECT count(*) AS steps FROM audit_log WHERE action = 'application.cancel'"
+    ).fetchone()
+    assert bot.state(application) == "cancelled"
+    assert steps["steps"] == 1
+
+
+def test_application_that_was_sent_is_not_skipped(bot, person):
+    application = bot.application(person, "submitted")
+    bot.offer(f"skip:{application}")
+    assert bot.press(f"skip:{application}") == "Этот отклик уже отправлен."
+    assert bot.state(application) == "submitted"
+
+
+def test_application_of_another_account_is_not_skipped(bot, person):
+    application = bot.application(bot.account(), "handoff")
+    bot.offer(f"skip:{application}")
+    assert "больше не ждёт" in bot.press(f"skip:{application}")
+    assert bot.state(application) == "handoff"
+
+
+@pytest.mark.parametrize("data", ["skip:", "skip:x", "approve", "unknown:1", "skip:\u0000"])
+def test_button_with_unknown_data_does_nothing(bot, person, data):
+    update = {
+        "update_id": 77,
+        "callback_query": {
+            "id": "1",
+            "from": {"id": PHONE, "language_code": "ru"},
+            "message": {"message_id": 1, "chat": {"id": PHONE, "type": "private"}, "text": "x"},
+            "data": data,
+        },
+    }
+    assert bot.deliver(update) in (200, 422)
 
 
 def test_chat_of_nobody_cannot_press(bot, person):

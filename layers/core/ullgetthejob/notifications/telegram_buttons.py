@@ -6,19 +6,24 @@ message: the approval is of the text that the person saw. Pressing twice is harm
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
-from uuid import UUID
 
+from ullgetthejob.accounts import people
+from ullgetthejob.applications import commands
 from ullgetthejob.handoff import links
 from ullgetthejob.notifications.channels import telegram
 from ullgetthejob.notifications.telegram_texts import text
+from ullgetthejob.platform.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from ullgetthejob.notifications.telegram_pairing import PairedChat
     from ullgetthejob.platform.context import Context
 
 # The outcomes after which a message needs its buttons no more.
-FINAL = {"approved", "already_approved", "skipped", "already_skipped", "not_waiting"}
+FINAL = {"approved", "already_sent", "skipped", "not_waiting"}
+# The states of an application that hh.ru has, or may have.
+SENT = ("submitting", "submitted", "uncertain")
 
 
 def handoff_text(paired: PairedChat, context: Context, origin: str) -> str:
@@ -42,10 +47,21 @@ def decide(data: str, paired: PairedChat, context: Context) -> str:
     Raises :class:`~ullgetthejob.platform.errors.Unavailable`.
     """
     action, _, rest = data.partition(":")
-    given, _, digits = rest.partition(":")
-    try:
-        application_id = UUID(given)
-    except ValueError:
+    application_id = rest.partition(":")[0]
+    if paired.user_id is None:
         return "not_waiting"
-    del action, digits, application_id, paired, context
+    caller = replace(context.caller, kind="user", user_id=paired.user_id)
+    context = replace(context, caller=caller)
+    try:
+        person = people.find_by_account(paired.account_id, user_id=paired.user_id)
+        if action == "approve":
+            return "decide_on_page"
+        if action == "skip":
+            commands.cancel(application_id, person, context)
+            return "skipped"
+    except Conflict as conflict:
+        state = (conflict.details or {}).get("state")
+        return "already_sent" if state in SENT else "not_waiting"
+    except NotFound:
+        pass
     return "not_waiting"

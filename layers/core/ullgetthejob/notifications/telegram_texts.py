@@ -58,15 +58,15 @@ TEXTS: dict[str, dict[Language, str]] = {
         "ru": "Одобрено: отклик будет отправлен.",
         "en": "Approved: the application will be sent.",
     },
-    "already_approved": {
-        "ru": "Этот отклик уже одобрен.",
-        "en": "This application was approved already.",
+    "decide_on_page": {
+        "ru": "Письмо нужно посмотреть: /handoff пришлёт ссылку на страницу.",
+        "en": "The letter has to be looked at: /handoff sends a link to the page.",
+    },
+    "already_sent": {
+        "ru": "Этот отклик уже отправлен.",
+        "en": "This application was sent already.",
     },
     "skipped": {"ru": "Пропущено: отклик не отправлен.", "en": "Skipped: nothing was sent."},
-    "already_skipped": {
-        "ru": "Этот отклик уже пропущен.",
-        "en": "This application was skipped already.",
-    },
     "changed": {
         "ru": "Письмо изменилось: посмотрите его ещё раз, прежде чем одобрять.",
         "en": "The letter has changed: look at it again before you approve it.",
