@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import dynamodb, settings
@@ -60,6 +61,28 @@ def consume(kind: str, token: str, *, by: str, now: datetime) -> dict[str, str]:
     if not is_consumed:
         raise InvalidToken(_reason(item, by))
     return dict(item["content"])
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is stored of a token: its content, the consumer that it was consumed by (``None`` for
+    none yet), and whether its life is over."""
+
+    content: dict[str, str]
+    consumed_by: str | None
+    is_expired: bool
+
+
+def look_up(kind: str, token: str, *, now: datetime) -> Found | None:
+    """Return what is stored of *token*, without consuming it; ``None`` for an unknown one, and for
+    one that was cleaned up, a day after its life.
+
+    Raises :class:`~ullgetthejob.platform.errors.Unavailable`.
+    """
+    item = dynamodb.get_item(_table(), {"pk": _pk(kind, token)}, _unavailable)
+    if not item:
+        return None
+    return Found(dict(item["content"]), item.get("burnt_by"), item["until"] <= _ms(now))
 
 
 def _reason(item: dynamodb.Item, by: str) -> str:
