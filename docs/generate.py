@@ -41,6 +41,7 @@ from ullgetthejob.platform.http import (  # noqa: E402
     Response,
     Route,
 )
+from ullgetthejob.platform.pages import Page  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,10 +61,21 @@ REFUSALS_OF_SOME_ROUTES = {
     409: "It conflicts with the present state; error says how",
     429: "Too many requests at the moment; Retry-After says when to try again",
 }
+REFUSALS_OF_PAGES = {
+    400: "The form cannot be read",
+    413: "The form is larger than 256 KB",
+    422: "A value has a NUL character",
+    503: "Postgres or AWS does not answer; Retry-After says when to try again",
+}
+PAGE_CONTENT: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 SUCCESSES = {
     200: "OK",
     201: "Created",
     202: "Accepted; processing continues in the background",
+    303: "Done; the page at Location shows how it stands",
+    401: "The session of the page has ended",
+    403: "The browser did not send what it was given with the form",
+    410: "The link has ended",
     503: "Unavailable at the moment",
 }
 REFUSALS_WITH_USER = {403: "The token belongs to another user"}
@@ -127,7 +139,8 @@ def openapi() -> str:
 
 def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> None:
     texts = REFUSALS_OF_EVERY_ROUTE | ({} if route.auth is ANYONE else REFUSALS)
-    texts = texts | {status: REFUSALS_OF_SOME_ROUTES[status] for status in route.refuses}
+    of_some = REFUSALS_OF_PAGES if route.returns_page else REFUSALS_OF_SOME_ROUTES
+    texts = texts | {status: of_some[status] for status in route.refuses}
     if "person" in route.parameters:
         texts = texts | REFUSALS_WITH_PERSON
     if "optional_user" in route.parameters:
@@ -135,7 +148,9 @@ def _declare(resolver: APIGatewayHttpResolver, function: str, route: Route) -> N
     refusals: Any = {
         status: {
             "description": text,
-            "content": {"application/json": {"model": Refusal}},
+            "content": (
+                PAGE_CONTENT if route.returns_page else {"application/json": {"model": Refusal}}
+            ),
         }
         for status, text in sorted(texts.items())
     }
@@ -158,7 +173,7 @@ def _to_powertools_handler(route: Route) -> Callable[..., Any]:
     returned = hints["return"]
     if get_origin(returned) is Response:  # a response with its own status: use the model inside
         returned = get_args(returned)[0]
-    if returned is File:  # its content is described in _copy_response_to_statuses
+    if returned in (File, Page):  # their content is described in _copy_response_to_statuses
         returned = None
     parameters = []
 
@@ -203,6 +218,8 @@ def _copy_response_to_statuses(content: dict[str, Any]) -> None:
         if get_type_hints(route.call)["return"] is File:
             binary = {"schema": {"type": "string", "format": "binary"}}
             returned = {"content": {"application/zip": binary}}
+        elif route.returns_page:
+            returned = {"content": PAGE_CONTENT}
         for status in route.answers:
             responses[str(status)] = {**returned, "description": SUCCESSES[status]}
 

@@ -138,7 +138,7 @@ async def _serving_core(
     listeners: list[socket.socket],
 ) -> AsyncIterator[Cloud]:
     """Serve the functions of *template* on *listeners*, in front of started *services*."""
-    addresses = dict(services.addresses)
+    addresses = {**services.addresses, "PUBLIC_URL": f"http://localhost:{settings.port}"}
     if template.websocket is not None:
         addresses |= template.websocket.addresses(settings.port)
     environments = function_environments(template, settings, addresses)

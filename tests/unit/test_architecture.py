@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "saved_searches": BELOW
     | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
     "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
-    "handoff": BELOW | {"accounts", "applications", "realtime", "vacancies"},
+    "handoff": BELOW | {"accounts", "applications", "realtime"},
     "notifications": BELOW | {"accounts", "handoff", "realtime"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }

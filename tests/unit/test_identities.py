@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ullgetthejob.accounts import session_tokens
+from ullgetthejob.accounts.signing_keys import Key
 from ullgetthejob.platform.errors import Unauthorized
 
 USER = UUID("5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11")
@@ -152,7 +153,7 @@ def test_secret_rotation_accepts_old_tokens_and_issues_new_ones(monkeypatch):
 def test_empty_previous_secret_verifies_nothing(monkeypatch):
     rotate(monkeypatch, SECRET, "")
     claims = {"iss": session_tokens.ISSUER, "sub": str(USER), **moments()}
-    for kid in ("", session_tokens._Key.of(SECRET).kid):
+    for kid in ("", Key.of(SECRET, "jwt").kid):
         assert refused(signed({"alg": "HS256", "kid": kid}, claims, secret=""))
 
 
@@ -168,7 +169,7 @@ def test_missing_or_short_secret_raises_value_error(monkeypatch, token, secret):
 
 def test_kid_and_signature_of_different_keys_are_refused(monkeypatch):
     rotate(monkeypatch, SECRET, PREVIOUS)
-    kids = {secret: session_tokens._Key.of(secret).kid for secret in (SECRET, PREVIOUS)}
+    kids = {secret: Key.of(secret, "jwt").kid for secret in (SECRET, PREVIOUS)}
     claims = {"iss": session_tokens.ISSUER, "sub": str(USER), **moments()}
     for named, signing in ((SECRET, PREVIOUS), (PREVIOUS, SECRET)):
         assert refused(signed({"alg": "HS256", "kid": kids[named]}, claims, secret=signing))

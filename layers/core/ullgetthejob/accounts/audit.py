@@ -36,6 +36,8 @@ Action = Literal[
     "application.confirm",
     "application.cancel",
     "application.retry",
+    "handoff.link",
+    "handoff.open",
     "rate_limit.reset",
     "filters.replace",
     "fit_weights.replace",

@@ -18,6 +18,8 @@ from ullgetthejob.platform.errors import NotFound
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ullgetthejob.accounts.session_tokens import Identity
+
 SELECT_USER_WITH_ACCOUNT = """
     SELECT u.id AS user_id, u.tokens_valid_from, a.id AS account_id, a.access_state,
            a.access_reason, a.access_changed_at, a.access_until, a.captcha_url, a.access_tries
@@ -63,7 +65,11 @@ class Person:
 def find_by_token(token: str) -> Person:
     """Return the person of a JWT. Raises :class:`Unauthorized` (``invalid_token``), also when it
     was revoked or the user no longer exists."""
-    identity = session_tokens.verify(token, now=clock.now())
+    return find_by_identity(session_tokens.verify(token, now=clock.now()))
+
+
+def find_by_identity(identity: Identity) -> Person:
+    """Return the person of an identity that was proven. Raises as :func:`find_by_token` does."""
     row = _select_user(identity.user_id)
     if row is None:
         raise invalid_token()

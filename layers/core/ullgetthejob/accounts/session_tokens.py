@@ -1,33 +1,26 @@
 """Session tokens: JWTs that identify a user, issued and verified only by Core.
 
-HS256 with a key derived from ``SECRET_KEY_BASE``; ``kid`` names the key, so that the previous one
-(``SECRET_KEY_BASE_PREVIOUS``) stays valid while a secret rotates. Claims: ``iss``, ``sub`` (the
-user's id), ``iat`` (with microseconds: a token is compared with ``users.tokens_valid_from``),
+HS256 with a key of its own (:mod:`.signing_keys`), which ``kid`` names. Claims: ``iss``, ``sub``
+(the user's id), ``iat`` (with microseconds: a token is compared with ``users.tokens_valid_from``),
 ``exp``. Both ``exp`` and ``iat`` are domain time.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from ullgetthejob.platform import secrets, settings
+from ullgetthejob.accounts import signing_keys
 from ullgetthejob.platform.authentication import invalid_token
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LIFETIME = timedelta(days=30)  # outlives the BFF's cookie (7 days) and hh.ru's access token (14)
 CLOCK_SKEW = timedelta(minutes=1)  # between the environments that issue and verify, at most
 MAX_BYTES = 3072
-MIN_SECRET_CHARS = 32
 ALGORITHM = "HS256"
 ISSUER = "ullgetthejob-core"
-SECRETS = (settings.SECRET_KEY_BASE, settings.SECRET_KEY_BASE_PREVIOUS)
 TOKEN_PATTERN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
@@ -39,27 +32,11 @@ class Identity:
     issued_at: datetime
 
 
-@dataclass(frozen=True)
-class _Key:
-    kid: str
-    content: bytes
-
-    @classmethod
-    def of(cls, secret: str) -> _Key:
-        if len(secret) < MIN_SECRET_CHARS:
-            raise ValueError(f"SECRET_KEY_BASE must have at least {MIN_SECRET_CHARS} characters")
-
-        def derived(purpose: bytes) -> bytes:
-            return hmac.digest(secret.encode(), purpose, "sha256")
-
-        return cls(derived(b"ullgetthejob jwt kid").hex()[:16], derived(b"ullgetthejob jwt key"))
-
-
 def issue(user_id: UUID, *, now: datetime) -> str:
     """Return a token for *user_id*, valid from *now* for :data:`LIFETIME`."""
     import jwt  # brings http.client and ssl along
 
-    key = _keys()[0]
+    key = signing_keys.current("jwt")
     claims = {
         "iss": ISSUER,
         "sub": str(user_id),
@@ -102,7 +79,7 @@ def _claims(token: str) -> dict[str, Any]:
 
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-        key = next(key for key in _candidate_keys() if key.kid == kid)
+        key = next(key for key in signing_keys.candidates("jwt") if key.kid == kid)
         content: dict[str, Any] = jwt.decode(
             token,
             key.content,
@@ -134,20 +111,3 @@ def _is_canonical(token: str) -> bool:
     except ValueError:
         return False
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode() == signature
-
-
-def _candidate_keys() -> Iterator[_Key]:
-    """Yield the keys that a token may be signed with: the known ones, then those of the secrets
-    read again, as these may have been rotated."""
-    yield from _keys()
-    if [secrets.refresh(secret) for secret in SECRETS] != [False, False]:
-        yield from _keys()
-
-
-def _keys() -> list[_Key]:
-    """Return the current key, and the previous one if there is one."""
-    current = secrets.read(settings.SECRET_KEY_BASE)
-    if not current:
-        raise ValueError("SECRET_KEY_BASE is not set: Core can neither issue nor verify tokens")
-    previous = secrets.read(settings.SECRET_KEY_BASE_PREVIOUS)
-    return [_Key.of(secret) for secret in (current, previous) if secret]

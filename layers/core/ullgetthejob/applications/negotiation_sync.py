@@ -27,9 +27,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import hh_calls, hh_counters, method_status, people
+from ullgetthejob.applications import ledger
 from ullgetthejob.applications.negotiation_updates import FIRST_STATE, NegotiationUpdates
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError
+from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.platform.telemetry import logger
 
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 MIN_INTERVAL = timedelta(minutes=10)
 MAX_INTERVAL = timedelta(hours=6)
 RETRY_INTERVAL = timedelta(minutes=5)
+REQUEST_PAUSE = timedelta(minutes=2)  # between readings because a person looks
 MAX_PAGES = 10  # of a hundred
 MAX_LOOKUPS = 5
 BUDGET_S = 30.0
@@ -66,6 +69,12 @@ UPDATE_SYNC_SOONER = """
     SET negotiations_due_at = least(negotiations_due_at, %(at)s),
         negotiations_interval_s = least(negotiations_interval_s, %(interval_s)s)
     WHERE id = %(account_id)s
+"""
+# Unless they were just read, which is the interval before the next reading.
+UPDATE_SYNC_REQUESTED = """
+    UPDATE accounts SET negotiations_due_at = %(now)s
+    WHERE id = %(account_id)s AND negotiations_due_at > %(now)s
+      AND negotiations_due_at - make_interval(secs => negotiations_interval_s) <= %(before)s
 """
 SELECT_SYNC_INTERVAL = (
     "SELECT negotiations_interval_s AS seconds FROM accounts WHERE id = %(account_id)s"
@@ -99,6 +108,19 @@ def schedule_sync(account_id: UUID, *, at: datetime, connection: Connection) -> 
     something may happen from now on."""
     values = {"account_id": account_id, "at": at, "interval_s": MIN_INTERVAL.total_seconds()}
     connection.execute(UPDATE_SYNC_SOONER, values)
+
+
+def request_sync(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
+    """Have the account's negotiations read now, since their person looks; return whether that was
+    scheduled.
+
+    None is within :data:`REQUEST_PAUSE` of the last one. The interval of later ones stays.
+    """
+    values = {"account_id": account_id, "now": now, "before": now - REQUEST_PAUSE}
+    is_due = connection.execute(UPDATE_SYNC_REQUESTED, values).rowcount > 0
+    if is_due:
+        queues.notify(ledger.QUEUE, {"account_id": str(account_id)})
+    return is_due
 
 
 def sync(account_id: UUID, context: Context) -> bool:

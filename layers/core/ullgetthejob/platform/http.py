@@ -17,10 +17,11 @@ the Api find them: the subject of the token, else the user that the service name
 where the user need not be known. ``caller`` is a :class:`Caller`. ``context`` is the
 :class:`Context` of the request, with its caller, which the Api opens for the call of the route's
 function: a request that is refused before opens no connection to Postgres. Any other parameter is a
-path parameter (``str``).
+path parameter (``str``). ``request`` is the :class:`Request` of a browser, for routes of pages.
 
-The function returns a pydantic model, a :class:`Response` for another status than 200, or a
-:class:`File`. Errors of
+The function returns a pydantic model, a :class:`Response` for another status than 200, a
+:class:`File`, or a :class:`Page`; the errors of a route that returns pages are pages, too, which
+the Api's *error_page* makes. Errors of
 :mod:`ullgetthejob.platform.errors` become statuses by the table below, any other error a bare 500.
 The OpenAPI document is generated from the same annotations.
 
@@ -63,6 +64,7 @@ from ullgetthejob.platform.errors import (
     Unavailable,
 )
 from ullgetthejob.platform.files import File
+from ullgetthejob.platform.pages import Page, Request
 from ullgetthejob.platform.telemetry import count, logger, trace
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
 
     Declare = Callable[[Callable[..., Any]], Callable[..., Any]]
     OpenContext = Callable[[Caller], AbstractContextManager[Context]]
+    ErrorPage = Callable[[int, Request], Page]
 
 Body = TypeVar("Body", bound=BaseModel)
 Statuses = tuple[int, ...]
@@ -135,6 +138,7 @@ class Route:
     parameters: tuple[str, ...]
     answers: tuple[int, ...] = (200,)
     refuses: tuple[int, ...] = ()
+    returns_page: bool = False
 
     @property
     def key(self) -> str:
@@ -144,14 +148,19 @@ class Route:
 
 class Api:
     """The routes of one function. *people* finds the persons that the routes concern;
-    *open_context* opens the context of a caller's request."""
+    *open_context* opens the context of a caller's request; *error_page* makes the page that says
+    that a request for a page failed, of the status."""
 
     def __init__(
-        self, people: People | None = None, open_context: OpenContext | None = None
+        self,
+        people: People | None = None,
+        open_context: OpenContext | None = None,
+        error_page: ErrorPage | None = None,
     ) -> None:
         self.routes: dict[str, Route] = {}
         self.people = people
         self.open_context = open_context
+        self.error_page = error_page
 
     def get(self, path: str, *, auth: Auth, **statuses: Statuses) -> Declare:
         """Declare a GET route; *statuses* are those of :meth:`_route`."""
@@ -181,9 +190,14 @@ class Api:
 
         def declare(call: Callable[..., Any]) -> Callable[..., Any]:
             hints = get_type_hints(call)
-            hints.pop("return", None)
+            returns_page = hints.pop("return", None) is Page
             body, query = hints.pop("body", None), hints.pop("query", None)
-            route = Route(method, path, auth, call, body, query, tuple(hints), answers, refuses)
+            route = Route(
+                *(method, path, auth, call, body, query, tuple(hints)),
+                answers=answers,
+                refuses=refuses,
+                returns_page=returns_page,
+            )
             self.routes[route.key] = route
             return call
 
@@ -191,7 +205,6 @@ class Api:
 
     def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Handle an event of payload format 2.0: the entry point for Lambda."""
-        body: str | bytes
         # API Gateway sends the names of headers in lower case; "sam local start-api" does not.
         sent = (event.get("headers") or {}).items()
         event = {**event, "headers": {name.lower(): value for name, value in sent}}
@@ -201,35 +214,23 @@ class Api:
                     postgres.deadline(postgres.REQUEST_DEADLINE_S),
                     time_limit.of_invocation(context),
                 ):
-                    status, body, headers = self._call_route(event, request_id)
+                    answer = self._call_route(event, request_id)
             except AppError as error:
                 if isinstance(error, Unavailable):
                     logger.warning("not available", **trace(error))
-                status, body, headers = _error_response(error, request_id)
+                answer = self._answer_error(error, event, request_id)
             except Exception as error:
                 logger.error("unexpected error", **trace(error))
                 count("UnexpectedError")
                 failure = AppError("something went wrong on our side")
-                status, body, headers = _error_response(failure, request_id)
-            current.result = status
-            current.facts["response_bytes"] = len(body)
-        return {
-            "statusCode": status,
-            "headers": {
-                "content-type": "application/json; charset=utf-8",
-                "x-request-id": request_id,
-                "traceparent": current.position.traceparent,
-                **headers,
-            },
-            "body": body if isinstance(body, str) else base64.b64encode(body).decode(),
-            "isBase64Encoded": isinstance(body, bytes),
-        }
+                answer = self._answer_error(failure, event, request_id)
+            current.result = answer.status
+            current.facts["response_bytes"] = len(answer.body)
+        headers = {"x-request-id": request_id, "traceparent": current.position.traceparent}
+        return answer.to_event(headers)
 
-    def _call_route(
-        self, event: dict[str, Any], request_id: str
-    ) -> tuple[int, str | bytes, dict[str, str]]:
-        """Return status, body and headers of the response; the content of a file is bytes. Raises
-        :class:`AppError`."""
+    def _call_route(self, event: dict[str, Any], request_id: str) -> _Answer:
+        """Return the answer of the route. Raises :class:`AppError`."""
         route = self.routes.get(event.get("routeKey", ""))
         if route is None:
             raise NotFound("there is no such route")
@@ -244,18 +245,24 @@ class Api:
             arguments["body"] = request_parsing.validate_body(route.body, sent)
         if route.query is not None:
             arguments["query"] = request_parsing.validate_query(route.query, query)
+        if "request" in arguments:
+            arguments["request"] = Request.of(event, sent)
         if {"caller", "context"} & set(arguments):
             key = request_parsing.idempotency_key(event["headers"])
             caller = replace(caller, idempotency_key=key)
         for name in {"person", "optional_user"} & set(arguments):
             named = request_parsing.named_user(path, query, sent)
             arguments[name] = self._find_person(person, named, must_exist=name == "person")
-        response = self._call_function(route, arguments, caller)
-        if isinstance(response, File):
-            return 200, response.content, _headers_of(response)
-        if not isinstance(response, Response):
-            response = Response(200, response)
-        return response.status, response.body.model_dump_json(), response.headers
+        return _answer(self._call_function(route, arguments, caller))
+
+    def _answer_error(self, error: AppError, event: dict[str, Any], request_id: str) -> _Answer:
+        """Return the answer of a request that failed: a page where the route returns pages."""
+        route = self.routes.get(event.get("routeKey", ""))
+        answer = _error_response(error, request_id)
+        if route is None or not route.returns_page or self.error_page is None:
+            return answer
+        page = _answer(self.error_page(answer.status, Request.of(event, b"")))
+        return replace(page, headers={**page.headers, **answer.headers})
 
     def _call_function(self, route: Route, arguments: dict[str, Any], caller: Caller) -> Any:
         """Call the route's function, with the caller and in a context of its own if it has these
@@ -305,6 +312,42 @@ class Api:
         return self.people.find_by_id(named) if must_exist else self.people.find_or_unknown(named)
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """A response of any kind, as API Gateway needs it; a *body* of bytes is binary."""
+
+    status: int
+    body: str | bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()
+
+    def to_event(self, headers: dict[str, str]) -> dict[str, Any]:
+        """Return the answer in payload format 2.0, with *headers* beside its own."""
+        body = self.body
+        event = {
+            "statusCode": self.status,
+            "headers": {
+                "content-type": "application/json; charset=utf-8",
+                **headers,
+                **self.headers,
+            },
+            "body": body if isinstance(body, str) else base64.b64encode(body).decode(),
+            "isBase64Encoded": isinstance(body, bytes),
+        }
+        return {**event, "cookies": list(self.cookies)} if self.cookies else event
+
+
+def _answer(returned: Any) -> _Answer:
+    """Return what a route's function *returned* as an answer."""
+    if isinstance(returned, Page):
+        headers = returned.answer_headers()
+        return _Answer(returned.status, returned.content, headers, returned.cookies)
+    if isinstance(returned, File):
+        return _Answer(200, returned.content, _headers_of(returned))
+    response = returned if isinstance(returned, Response) else Response(200, returned)
+    return _Answer(response.status, response.body.model_dump_json(), response.headers)
+
+
 def _headers_of(file: File) -> dict[str, str]:
     return {
         "content-type": file.media_type,
@@ -319,7 +362,7 @@ def status_of(error: BaseException) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def _error_response(error: AppError, request_id: str) -> tuple[int, str, dict[str, str]]:
+def _error_response(error: AppError, request_id: str) -> _Answer:
     status = status_of(error)
     body: dict[str, Any] = {
         "success": False,
@@ -334,4 +377,4 @@ def _error_response(error: AppError, request_id: str) -> tuple[int, str, dict[st
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after_s)
     logger.append_keys(error=error.code)
-    return status, json.dumps(body, ensure_ascii=False), headers
+    return _Answer(status, json.dumps(body, ensure_ascii=False), headers)
