@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -10,14 +9,13 @@ from uuid import UUID
 from ullgetthejob.accounts import audit
 from ullgetthejob.notifications import (
     channel_store,
-    egress,
     models,
     planner,
     settings_store,
+    signatures,
     wake_up,
 )
-from ullgetthejob.notifications.channels import email, webhook
-from ullgetthejob.platform import postgres
+from ullgetthejob.platform import postgres, settings
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound, TooManyRequests
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ def add_channel(
     context = context.with_fixed_time()
     account_id = person.account
     address = _checked_address(body)
-    secret = webhook.new_secret() if body.kind == "webhook" else None
+    secret = signatures.new_secret() if body.kind == "webhook" else None
     connection = context.connection
     with connection.transaction():
         since_seq = channel_store.lock_account(account_id, connection=connection)
@@ -164,7 +162,7 @@ def rotate_secret(channel_id: str, person: Person, context: Context) -> models.N
         raise _not_found()
     if row["secret"] is None:
         raise Conflict("the channel has no secret", code="no_secret")
-    secret, until = webhook.new_secret(), context.now() + SECRET_OVERLAP
+    secret, until = signatures.new_secret(), context.now() + SECRET_OVERLAP
     with connection.transaction():
         if not channel_store.rotate_secret(row, secret, until=until, connection=connection):
             raise Conflict("the secret was replaced at the same time", code="wrong_state")
@@ -175,10 +173,14 @@ def rotate_secret(channel_id: str, person: Person, context: Context) -> models.N
 def _checked_address(body: models.ChannelBody) -> str:
     """Return the address of a channel. Raises :class:`Invalid`, :class:`Conflict`."""
     if body.kind == "email":
-        if not email.is_enabled():
+        if not (settings.EMAIL_FROM() and settings.PUBLIC_URL()):
             raise Conflict("e-mail is not configured: EMAIL_FROM and PUBLIC_URL", code="email_off")
         local, _, domain = (body.address or "").rpartition("@")
         return f"{local}@{domain.lower()}"
+    import asyncio
+
+    from ullgetthejob.notifications import egress
+
     url = body.url or ""
     try:
         asyncio.run(egress.resolve(egress.check_url(url)))

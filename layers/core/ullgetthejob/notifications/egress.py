@@ -13,12 +13,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ullgetthejob.notifications.models import MAX_URL_CHARS
 from ullgetthejob.platform import settings
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-MAX_URL_CHARS = 2_000
 DNS_TIMEOUT_S = 3
 # Addresses in which an IPv4 address is embedded, which a gateway may translate to a private one.
 TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("2002::/16"), ip_network("::/96"))

@@ -40,6 +40,8 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
     match event["type"]:
         case "application.updated":
             yield from _of_application(data)
+        case "account.updated" if data.get("handoff_link") == "requested":
+            yield Fact("link", "link", {})
         case "account.updated":
             if data.get("state") in TROUBLE and data.get("reason") not in ON_PURPOSE:
                 about = {"what": data["state"], "reason": data.get("reason")}
@@ -50,8 +52,6 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
                 yield Fact("trouble", f"channel {data['channel_id']}", about)
         case "message.received":
             yield Fact("message", str(data.get("application_id")), _application(data))
-        case "link.requested":
-            yield Fact("link", "link", {})
         case "jobs.new":
             for job in data["jobs"]:
                 yield Fact("new_vacancies", job["id"], _job(job, data))

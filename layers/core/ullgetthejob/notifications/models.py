@@ -7,11 +7,11 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from ullgetthejob.notifications.egress import MAX_URL_CHARS
 from ullgetthejob.notifications.messages import Language
 from ullgetthejob.notifications.preferences import ChannelKind, Preferences
 
 MAX_CHANNELS = 10
+MAX_URL_CHARS = 2_000
 MAX_EMAIL_CHARS = 254  # RFC 5321
 # An address as people have them: no quotes, comments, or more than one "@"; the mail to confirm it
 # decides.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ullgetthejob.accounts import audit
 from ullgetthejob.notifications import channel_store, rendering, tokens
 from ullgetthejob.platform.context import Context  # noqa: TC001 - read as hints of routes
-from ullgetthejob.platform.files import File
 from ullgetthejob.platform.one_time_tokens import InvalidToken
+from ullgetthejob.platform.pages import Page, Request
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,6 +36,10 @@ TEXTS: dict[str, dict[Language, tuple[str, str]]] = {
         "ru": ("Вы отписаны", "Больше писем на этот адрес не будет."),
         "en": ("You are unsubscribed", "No more e-mail will come to this address."),
     },
+    "failed": {
+        "ru": ("Не получилось", "Попробуйте ещё раз через минуту."),
+        "en": ("That did not work", "Please try again in a minute."),
+    },
     "invalid": {
         "ru": ("Ссылка не действует", "Она уже использована, или её время вышло."),
         "en": ("The link does not work", "It was used before, or its time is over."),
@@ -46,23 +50,21 @@ BUTTONS: dict[str, dict[Language, str]] = {
     "unsubscribe": {"ru": "Отписаться", "en": "Unsubscribe"},
 }
 HEADERS = {
-    "content-disposition": "inline",
     "content-security-policy": (
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
+    )
 }
+GONE = 410
 
 
-def show_confirmation(token: str, context: Context) -> File:
+def show_confirmation(token: str, context: Context) -> Page:
     """Return the page with the button that confirms an address; the link stays as it is."""
     del token, context  # whether it is valid shows when it is used
     return _page("confirm", "ru")
 
 
-def confirm(token: str, context: Context) -> File:
+def confirm(token: str, context: Context) -> Page:
     """Confirm the address of a link, and return the page that says so. Raises
     :class:`~ullgetthejob.platform.errors.Unavailable`."""
     context = context.with_fixed_time()
@@ -70,29 +72,33 @@ def confirm(token: str, context: Context) -> File:
     try:
         channel_id = tokens.consume_confirmation(token, by=context.caller.request_id, now=now)
     except InvalidToken:
-        return _page("invalid", "ru")
+        return _page("invalid", "ru", status=GONE)
     row = channel_store.find(channel_id, connection=connection)
     if row is None:
-        return _page("invalid", "ru")
+        return _page("invalid", "ru", status=GONE)
     with connection.transaction():
         channel_store.activate_by_id(channel_id, row["account_id"], connection=connection, now=now)
         _record("notification_channel.confirm", row, context)
     return _page("confirmed", row["language"])
 
 
-def show_unsubscribing(token: str, context: Context) -> File:
+def show_unsubscribing(token: str, context: Context) -> Page:
     """Return the page with the button that unsubscribes an address."""
     row = _find(token, context)
-    return _page("invalid", "ru") if row is None else _page("unsubscribe", row["language"])
+    return (
+        _page("invalid", "ru", status=GONE)
+        if row is None
+        else _page("unsubscribe", row["language"])
+    )
 
 
-def unsubscribe(token: str, context: Context) -> File:
+def unsubscribe(token: str, context: Context) -> Page:
     """Unsubscribe the address of a link, and return the page that says so; a repetition changes
     nothing."""
     context = context.with_fixed_time()
     row = _find(token, context)
     if row is None:
-        return _page("invalid", "ru")
+        return _page("invalid", "ru", status=GONE)
     connection = context.connection
     with connection.transaction():
         disabled = channel_store.disable_by_id(
@@ -114,10 +120,15 @@ def _find(token: str, context: Context) -> dict[str, Any] | None:
     return channel_store.find(channel_id, connection=context.connection)
 
 
-def _page(name: str, language: Language) -> File:
+def error_page(status: int, _request: Request) -> Page:
+    """Return the page that says that a request failed, with the status."""
+    return _page("failed", "ru", status=status)
+
+
+def _page(name: str, language: Language, *, status: int = 200) -> Page:
     title, text = TEXTS[name][language]
     content = rendering.page(language, title, text, BUTTONS.get(name, {}).get(language))
-    return File(content.encode(), "text/html; charset=utf-8", f"{name}.html", HEADERS)
+    return Page(content, status=status, headers=HEADERS)
 
 
 def _record(action: audit.Action, row: dict[str, Any], context: Context) -> None:

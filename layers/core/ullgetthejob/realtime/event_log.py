@@ -42,7 +42,6 @@ EventType = Literal[
     "channel.updated",
     "fetch.completed",
     "jobs.new",
-    "link.requested",
     "message.received",
     "rate_limit.updated",
 ]

@@ -48,11 +48,6 @@ def send(message: Message, address: Recipient, *, context: Context) -> None:
         raise ChannelUnavailable(reason="email_off")
 
 
-def is_enabled() -> bool:
-    """Return whether the settings allow e-mail."""
-    return bool(settings.EMAIL_FROM() and settings.PUBLIC_URL())
-
-
 def compose(message: Message, address: Recipient, *, context: Context) -> EmailMessage:
     """Return the e-mail of a message: plain text, and the same as HTML."""
     sender = settings.EMAIL_FROM()

@@ -11,16 +11,13 @@ Redirects are not followed, and of the response only the status and ``Retry-Afte
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hmac
 import json
-import secrets
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from ullgetthejob.notifications import egress
 from ullgetthejob.notifications.errors import ChannelGone, ChannelUnavailable, OutcomeUnknown
+from ullgetthejob.notifications.signatures import signature_of
 from ullgetthejob.platform import tls
 
 if TYPE_CHECKING:
@@ -35,26 +32,9 @@ if TYPE_CHECKING:
 TOTAL_TIMEOUT_S = 15
 CONNECT_TIMEOUT_S = 5
 MAX_ADDRESSES = 3  # that are tried
-SECRET_PREFIX = "whsec_"  # noqa: S105
-SECRET_BYTES = 32  # the specification: 24 to 64
 GONE = 410
 MAX_RETRY_AFTER_S = 24 * 3600
 USER_AGENT = "UllGetTheJobCore-Webhooks/1.0"
-
-
-def new_secret() -> str:
-    """Return a new secret of a webhook, ``whsec_`` and base64."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-
-
-def signature_of(message_id: str, timestamp: int, body: bytes, secret: str) -> str:
-    """Return the signature under one secret, ``v1,`` and base64."""
-    try:
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error:
-        raise ValueError("the secret of a webhook is not base64") from None
-    signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
-    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
 
 
 def body_of(message: Message, *, at: datetime) -> bytes:
