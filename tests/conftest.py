@@ -29,4 +29,5 @@ pytest_plugins = [
     "tests.fixtures.search_function",
     "tests.fixtures.operator",
     "tests.harness.applying",
+    "tests.harness.notifying",
 ]

@@ -1,7 +1,8 @@
 """Notifications: a person's channels and settings, and what was planned and sent.
 
 ``notification_channels``: addresses and secrets are ciphertexts; ``address_digest`` is keyed, so
-that a channel is found by its address. ``notifications``: one message to one channel each.
+that a channel is found by its address. ``notifications``: one message to one channel each, which
+outlive a deleted channel.
 ``accounts.planned_seq``: up to which event notifications are planned; null for an account without
 an active channel. The downgrade refuses while there are channels.
 """
@@ -57,7 +58,8 @@ def upgrade() -> None:
         CREATE TABLE notifications (
             id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
             account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
-            channel_id uuid NOT NULL REFERENCES notification_channels ON DELETE CASCADE,
+            channel_id uuid REFERENCES notification_channels ON DELETE SET NULL,
+            channel_kind text NOT NULL,
             kind text NOT NULL,
             state text NOT NULL CHECK (state IN
                 ('waiting', 'sending', 'sent', 'uncertain', 'failed', 'cancelled')),
@@ -74,6 +76,10 @@ def upgrade() -> None:
     """)
     op.execute("""
         CREATE INDEX notifications_due_at_index ON notifications (due_at)
+        WHERE state IN ('waiting', 'sending')
+    """)
+    op.execute("""
+        CREATE INDEX notifications_waiting_index ON notifications (account_id, due_at)
         WHERE state IN ('waiting', 'sending')
     """)
     op.execute("""

@@ -62,6 +62,7 @@ AUTH = {
     "POST /api/realtime/ticket": USER_OR_SERVICE,
     "DELETE /api/rate-limit/{user_id}": ADMIN,
     "POST /telegram": TELEGRAM,
+    "POST /api/notifications/telegram/pairing": USER_OR_SERVICE,
 }
 # Routes that can be repeated after the person was deleted.
 OF_UNKNOWN_USERS = {"GET /api/accounts/{user_id}/export", "DELETE /api/accounts/{user_id}"}

@@ -18,6 +18,7 @@ from ullgetthejob.notifications import channel_store, telegram_pairing
 from ullgetthejob.notifications.channels import telegram
 from ullgetthejob.notifications.errors import ChannelGone
 from ullgetthejob.notifications.messages import Button, Message
+from ullgetthejob.notifications.recipient import Recipient
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.context import Context
@@ -25,6 +26,10 @@ from ullgetthejob.platform.errors import Conflict
 
 SECRET = "a-webhook-secret"
 NOW = datetime(2027, 1, 15, 12, 0, tzinfo=UTC)
+
+
+def recipient(person):
+    return Recipient(UUID(int=2), person.account_id, "telegram", str(PHONE), "ru")
 
 
 class Bot:
@@ -55,7 +60,7 @@ class Bot:
         return people.find_by_id(user_id)
 
     def link(self, person):
-        return telegram_pairing.create_pairing(person, self.context()).url
+        return telegram_pairing.issue_link(person, self.context()).url
 
     def deliver(self, update=None, secret=SECRET):
         """Deliver *update*, by default the newest of the receivers, and return the status."""
@@ -107,11 +112,11 @@ class Bot:
         statement = "SELECT state FROM application_ledger WHERE id = %s"
         return self.connection.execute(statement, (application_id,)).fetchone()["state"]
 
-    def offer(self, *actions, **data):
+    def offer(self, person, *actions, **data):
         """Send the phone a message with buttons."""
         buttons = tuple(Button(action.partition(":")[0], action=action) for action in actions)
         content = Message(UUID(int=1), "review", "ru", "Тема", "Отклик готов", buttons, data)
-        telegram.send(content, str(PHONE), context=self.context())
+        telegram.send(content, recipient(person), context=self.context())
 
     def channels(self, person):
         rows = self.connection.execute(
@@ -317,7 +322,7 @@ def test_message_arrives_as_text_with_buttons(bot, person):
     buttons = (Button("Открыть", action="open"), Button("hh.ru", url="https://hh.ru/vacancy/1"))
     text = "<script>alert(1)</script> *не* _разметка_"
     content = Message(UUID(int=1), "waits_for_you", "ru", "Тема", text, buttons)
-    telegram.send(content, str(PHONE), context=bot.context())
+    telegram.send(content, recipient(person), context=bot.context())
     shown = bot.receivers.chat()["messages"][-1]
     assert shown["text"] == text
     assert bot.press("open") == "Ссылка отправлена."
@@ -328,13 +333,13 @@ def test_message_to_a_blocked_bot_ends_the_channel(bot, person):
     bot.receivers.control("POST", f"/telegram/chats/{PHONE}/block")
     content = Message(UUID(int=1), "message", "ru", "Тема", "Текст")
     with pytest.raises(ChannelGone) as gone:
-        telegram.send(content, str(PHONE), context=bot.context())
+        telegram.send(content, recipient(person), context=bot.context())
     assert gone.value.reason == "blocked"
 
 
 def test_skipped_application_is_cancelled_and_the_message_says_so(bot, person):
     application = bot.application(person, "handoff")
-    bot.offer(f"skip:{application}")
+    bot.offer(person, f"skip:{application}")
     assert bot.press(f"skip:{application}").startswith("Пропущено")
     assert bot.state(application) == "cancelled"
     shown = bot.receivers.chat()["messages"][-1]
@@ -344,7 +349,7 @@ def test_skipped_application_is_cancelled_and_the_message_says_so(bot, person):
 
 def test_button_that_is_pressed_twice_acts_once(bot, person):
     application = bot.application(person, "handoff")
-    bot.offer(f"skip:{application}")
+    bot.offer(person, f"skip:{application}")
     message = bot.receivers.chat()["messages"][-1]["message_id"]
     content = {"message_id": message, "data": f"skip:{application}"}
     for _ in range(2):  # both before the bot hears of it
@@ -362,14 +367,14 @@ def test_button_that_is_pressed_twice_acts_once(bot, person):
 
 def test_application_that_was_sent_is_not_skipped(bot, person):
     application = bot.application(person, "submitted")
-    bot.offer(f"skip:{application}")
+    bot.offer(person, f"skip:{application}")
     assert bot.press(f"skip:{application}") == "Этот отклик уже отправлен."
     assert bot.state(application) == "submitted"
 
 
 def test_application_of_another_account_is_not_skipped(bot, person):
     application = bot.application(bot.account(), "handoff")
-    bot.offer(f"skip:{application}")
+    bot.offer(person, f"skip:{application}")
     assert "больше не ждёт" in bot.press(f"skip:{application}")
     assert bot.state(application) == "handoff"
 
@@ -392,7 +397,7 @@ def test_chat_of_nobody_cannot_press(bot, person):
     buttons = (Button("Открыть", action="open"),)
     bot.write("/stop")
     content = Message(UUID(int=1), "waits_for_you", "ru", "Тема", "Текст", buttons)
-    telegram.send(content, str(PHONE), context=bot.context())
+    telegram.send(content, recipient(person), context=bot.context())
     assert "не привязан" in bot.press("open")
 
 

@@ -12,10 +12,12 @@ from ullgetthejob.notifications import telegram_api
 from ullgetthejob.notifications.channels import telegram
 from ullgetthejob.notifications.errors import ChannelGone, ChannelUnavailable, OutcomeUnknown
 from ullgetthejob.notifications.messages import Button, Message
+from ullgetthejob.notifications.recipient import Recipient
+from ullgetthejob.notifications.telegram_letters import Shown
 from ullgetthejob.notifications.telegram_texts import TEXTS, language_of
 
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
-CHAT = "700000001"
+CHAT = Recipient(UUID(int=2), UUID(int=3), "telegram", "700000001", "ru")
 APPLICATION = "3f0e8a52-1111-4222-8333-444455556666"
 HASH = "0123456789abcdef" * 4
 REFUSALS = json.loads(
@@ -124,20 +126,25 @@ def test_refused_buttons_become_links_in_the_text():
 
 
 def test_approval_names_the_letter_that_was_shown():
-    bot = Bot((200, SENT))
     buttons = [
         Button("Одобрить", action=f"approve:{APPLICATION}"),
         Button("Пропустить", action=f"skip:{APPLICATION}"),
         Button("Открыть", url="https://core.example.org/handoff/x"),
     ]
-    bot.send(message(buttons=buttons, letter_hash=HASH))
-    [actions, links] = bot.sent[0][1]["reply_markup"]["inline_keyboard"]
+    shown = Shown("Text", {APPLICATION: HASH[:8]})
+    [actions, links] = telegram.keyboard(message(buttons=buttons), shown)
     assert [button["callback_data"] for button in actions] == [
         f"approve:{APPLICATION}:{HASH[:8]}",
         f"skip:{APPLICATION}",
     ]
     assert all(len(button["callback_data"].encode()) <= 64 for button in actions)
     assert links == [{"text": "Открыть", "url": "https://core.example.org/handoff/x"}]
+
+
+def test_letter_that_is_not_shown_cannot_be_approved():
+    buttons = [Button(name, action=f"{name}:{APPLICATION}") for name in ("approve", "skip")]
+    [actions] = telegram.keyboard(message(buttons=buttons), Shown("Text"))
+    assert [button["callback_data"] for button in actions] == [f"skip:{APPLICATION}"]
 
 
 def test_action_that_is_too_long_has_no_button():

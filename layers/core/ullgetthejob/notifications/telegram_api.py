@@ -39,7 +39,7 @@ class Refused(ChannelUnavailable):
     """Telegram refuses the call itself, with 400; *description*: its reason, free of our data."""
 
     def __init__(self, description: str) -> None:
-        super().__init__(REFUSED_RETRY_AFTER_S)
+        super().__init__(REFUSED_RETRY_AFTER_S, reason="http_400")
         self.description = description
 
 
@@ -60,7 +60,7 @@ def call(method: str, parameters: dict[str, Any], *, transport: Any = None) -> A
         logging.getLogger(name).setLevel(logging.WARNING)
     token = secrets.read(settings.TELEGRAM_BOT_TOKEN)
     if not token:
-        raise ChannelUnavailable(REFUSED_RETRY_AFTER_S)
+        raise ChannelUnavailable(REFUSED_RETRY_AFTER_S, reason="telegram_off")
     try:
         # A connection of its own: one that was kept may have ended while Lambda was frozen, and
         # what was sent over it would have an unknown outcome.
@@ -75,7 +75,7 @@ def call(method: str, parameters: dict[str, Any], *, transport: Any = None) -> A
             response = client.post(url, json=parameters)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         logger.warning("Telegram cannot be reached", method=method, error_type=_name(error))
-        raise ChannelUnavailable(RETRY_AFTER_S) from None
+        raise ChannelUnavailable(RETRY_AFTER_S, reason="unreachable") from None
     except httpx.HTTPError as error:
         logger.warning("Telegram's answer was lost", method=method, error_type=_name(error))
         raise OutcomeUnknown from None
@@ -113,16 +113,18 @@ def _error(method: str, status: int, body: dict[str, Any]) -> Exception:
         return ChannelGone(_reason(status, description))
     if status == 429:
         retry_after = parameters.get("retry_after")
-        return ChannelUnavailable(retry_after if isinstance(retry_after, int) else RETRY_AFTER_S)
+        if not isinstance(retry_after, int):
+            retry_after = RETRY_AFTER_S
+        return ChannelUnavailable(retry_after, reason="http_429")
     if status in (401, 404):  # the token; it may have been rotated
         secrets.refresh(settings.TELEGRAM_BOT_TOKEN)
         count("TelegramTokenRefused")
         logger.error("Telegram refuses the bot's token", status=status)
-        return ChannelUnavailable(RETRY_AFTER_S)
+        return ChannelUnavailable(RETRY_AFTER_S, reason="token_refused")
     if status == 400:
         return Refused(description)
     logger.warning("Telegram failed", method=method, status=status)
-    return ChannelUnavailable(RETRY_AFTER_S)
+    return ChannelUnavailable(RETRY_AFTER_S, reason=f"http_{status}")
 
 
 def _reason(status: int, description: str) -> str:

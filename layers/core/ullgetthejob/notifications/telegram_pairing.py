@@ -14,8 +14,10 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from ullgetthejob.accounts.people import Person  # noqa: TC001 - the Api reads annotations
 from ullgetthejob.notifications import channel_store, telegram_api
 from ullgetthejob.platform import one_time_tokens, settings
+from ullgetthejob.platform.context import Context  # noqa: TC001 - the Api reads annotations
 from ullgetthejob.platform.errors import Conflict
 from ullgetthejob.platform.telemetry import count
 
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ullgetthejob.accounts.people import Person
     from ullgetthejob.notifications.messages import Language
-    from ullgetthejob.platform.context import Context
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -65,7 +65,7 @@ class PairedChat:
     language: Language
 
 
-def create_pairing(person: Person, context: Context) -> Pairing:
+def issue_link(person: Person, context: Context) -> Pairing:
     """Return a link that pairs the chat in which it is opened with the person's account.
 
     Raises :class:`Conflict` (``telegram_off``) without a bot, :class:`NeedsPerson` for a user who

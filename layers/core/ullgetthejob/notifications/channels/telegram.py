@@ -9,52 +9,52 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.notifications import telegram_api
+from ullgetthejob.notifications import telegram_api, telegram_letters
 from ullgetthejob.notifications.telegram_api import Migrated, Refused
+from ullgetthejob.notifications.telegram_letters import Shown
 from ullgetthejob.platform.telemetry import logger
 
 if TYPE_CHECKING:
     from ullgetthejob.notifications.messages import Button, Message
+    from ullgetthejob.notifications.recipient import Recipient
     from ullgetthejob.platform.context import Context
 
 # Telegram: the longest text of a message, in UTF-16 code units, and of a button's data, in bytes.
 LONGEST_TEXT = 4_096
 LONGEST_CALLBACK_DATA = 64
 LONGEST_LABEL = 64
-HASH_DIGITS = 8  # of a letter's hash in a button: an approval is of the text that was shown
 ELLIPSIS = "…"
 _URL = re.compile(r"https?://\S+")
 
 
-def send(message: Message, address: str, *, context: Context, transport: Any = None) -> None:
-    """Send *message* to the chat *address*. *transport*: of httpx, for tests.
+def send(message: Message, address: Recipient, *, context: Context, transport: Any = None) -> None:
+    """Send *message* to a chat, with the letters that it asks about. *transport*: of httpx, for
+    tests.
 
     Buttons that Telegram refuses, such as one whose address it cannot reach, are left out, and
     their addresses added to the text. Raises the errors of
     :mod:`ullgetthejob.notifications.errors`.
     """
     del context  # other channels need it
+    shown = Shown(message.text)
+    chat_id = int(address.address)
     try:
-        _send(message, int(address), transport, with_buttons=True)
+        _send(chat_id, shown.text, keyboard(message, shown), transport)
     except Refused as refused:
         if not message.buttons or "button" not in refused.description.lower():
             logger.error("Telegram refuses a message", kind=message.kind)
             raise
         logger.warning("Telegram refuses the buttons of a message", kind=message.kind)
-        _send(message, int(address), transport, with_buttons=False)
+        urls = [button.url for button in message.buttons if button.url]
+        _send(chat_id, "\n".join([message.text, *urls]), [], transport)
 
 
-def _send(message: Message, chat_id: int, transport: Any, *, with_buttons: bool) -> None:
-    text = message.text
-    if not with_buttons:
-        links = [button.url for button in message.buttons if button.url and button.url not in text]
-        text = "\n".join([text, *links])
+def _send(chat_id: int, text: str, rows: list[list[dict[str, str]]], transport: Any) -> None:
     parameters: dict[str, Any] = {
         "chat_id": chat_id,
         "text": fit(text),
         "link_preview_options": {"is_disabled": True},
     }
-    rows = keyboard(message) if with_buttons else []
     if rows:
         parameters["reply_markup"] = {"inline_keyboard": rows}
     try:
@@ -85,30 +85,30 @@ def length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def keyboard(message: Message) -> list[list[dict[str, str]]]:
-    """Return the rows of the inline keyboard: one of the actions, one of each link."""
-    actions: list[dict[str, str]] = []
+def keyboard(message: Message, shown: Shown) -> list[list[dict[str, str]]]:
+    """Return the rows of the inline keyboard: one of each application's actions, one of each link.
+    What was not shown cannot be approved."""
+    actions: dict[str, list[dict[str, str]]] = {}
     links: list[list[dict[str, str]]] = []
     for button in message.buttons:
         label = button.label[:LONGEST_LABEL]
         if button.url is not None:
             links.append([{"text": label, "url": button.url}])
             continue
-        data = callback_data(button, message.data)
+        data = callback_data(button, shown)
         if len(data.encode()) > LONGEST_CALLBACK_DATA:
             logger.error("the action of a button is too long", kind=message.kind)
         elif data:
-            actions.append({"text": label, "callback_data": data})
-    return [*([actions] if actions else []), *links]
+            about = data.split(":")[1] if ":" in data else data
+            actions.setdefault(about, []).append({"text": label, "callback_data": data})
+    return [*actions.values(), *links]
 
 
-def callback_data(button: Button, data: dict[str, Any]) -> str:
+def callback_data(button: Button, shown: Shown) -> str:
     """Return what Telegram sends back for *button*: its action, and for an approval the first
-    digits of the hash of the letter in the message."""
+    digits of the hash of the letter that is shown; an empty text if it is not."""
     action = button.action or ""
-    kind, _, application_id = action.partition(":")
-    if kind != "approve":
+    if not action.startswith(telegram_letters.APPROVE):
         return action
-    hashes = data.get("letter_hashes") or {application_id: data.get("letter_hash")}
-    letter_hash = str(hashes.get(application_id) or "")
-    return f"{action}:{letter_hash[:HASH_DIGITS]}"
+    digits = shown.digits.get(action.removeprefix(telegram_letters.APPROVE))
+    return f"{action}:{digits}" if digits else ""
