@@ -22,6 +22,7 @@ settings.require(
     settings.WEBHOOK_ADDRESSES,
 )
 
+TESTED = {"answers": (202,), "refuses": (429,)}
 api = Api(people, bootstrap.open_context, pages.error_page)
 
 
@@ -43,7 +44,7 @@ def list_channels(person: Person, context: Context) -> models.Channels:
     return commands.list_channels(person, context)
 
 
-@api.post("/api/notifications/channels", auth=USER_OR_SERVICE, answers=(201, 200))
+@api.post("/api/notifications/channels", auth=USER_OR_SERVICE, answers=(201, 200), refuses=(429,))
 def add(body: models.ChannelBody, person: Person, context: Context) -> Response[OneChannel]:
     """Add a webhook, with a secret shown once, or an e-mail address, which is sent a link to
     confirm it (201); the same address again is the existing channel (200)."""
@@ -57,7 +58,7 @@ def delete_channel(id: str, person: Person, context: Context) -> models.Done:
     return commands.delete_channel(id, person, context)
 
 
-@api.post("/api/notifications/channels/{id}/test", auth=USER_OR_SERVICE, answers=(202,))
+@api.post("/api/notifications/channels/{id}/test", auth=USER_OR_SERVICE, **TESTED)
 def test_channel(id: str, person: Person, context: Context) -> Response[models.TestPlanned]:
     """Send a message that tests the channel."""
     return Response(202, commands.test_channel(id, person, context))

@@ -83,6 +83,14 @@ class World:
             body = {"user_id": str(self.sessions["anna"]), "name": name, "text": "Hello"}
             made = self.call("POST", "/api/letters/templates", json=body)
             self.known["template_id"].append(made["id"])
+        for number in range(3):
+            body = {
+                "user_id": str(self.sessions["anna"]),
+                "kind": "webhook",
+                "url": f"https://8.8.8.8/{number}",
+            }
+            made = self.call("POST", "/api/notifications/channels", json=body)
+            self.known["channel"].append(made["id"])
         for session in self.sessions.values():
             campaign = {"user_id": str(session), "jobs": [{"job_external_id": jobs[9]["id"]}]}
             answer = self.call("POST", "/api/queue/add", json=campaign)

@@ -106,16 +106,18 @@ def test_settings_are_replaced_as_a_whole(person):
     assert person.audited() == ["settings.replace"] * 2
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
+WRONG_SETTINGS = (
     [({"time_zone": "Mars"}, "time_zone"), ({"quiet_hours": {"since": "25:00"}}, "quiet_hours"),
      ({"digest": {"every": "hourly"}}, "digest"), ({"kinds": {"weather": {}}}, "kinds"),
-     ({"colour": "red"}, "colour")],
+     ({"colour": "red"}, "colour")]
 )  # fmt: skip
-def test_wrong_settings_are_refused(person, body, field):
-    refused = person.call(REPLACE, body=body)
-    assert refused.refusal == (422, "invalid_request")
-    assert refused.body["details"]["fields"][0]["field"].startswith(field)
+
+
+def test_wrong_settings_are_refused(person):
+    for body, field in WRONG_SETTINGS:
+        refused = person.call(REPLACE, body=body)
+        assert refused.refusal == (422, "invalid_request"), body
+        assert refused.body["details"]["fields"][0]["field"].startswith(field)
 
 
 def test_settings_need_an_account(person):
@@ -147,17 +149,19 @@ def test_webhook_shows_its_secret_once(person):
     assert added.body["secret"] not in stored[0]["c"]
 
 
-@pytest.mark.parametrize(
-    "url",
+PRIVATE = (
     ["https://127.0.0.1/", "https://localhost/", "https://169.254.169.254/latest/meta-data/",
      "https://[::1]/", "https://10.0.0.1/", "https://0x7f000001/", "https://2130706433/",
-     "http://8.8.8.8/", "https://user:password@8.8.8.8/", "https://no-such-name.invalid/"],
+     "http://8.8.8.8/", "https://user:password@8.8.8.8/", "https://no-such-name.invalid/"]
 )  # fmt: skip
-def test_webhook_to_a_private_address_is_refused(person, monkeypatch, url):
+
+
+def test_webhook_to_a_private_address_is_refused(person, monkeypatch):
     monkeypatch.setenv("WEBHOOK_ADDRESSES", "public")
-    refused = person.add(kind="webhook", url=url)
-    assert refused.refusal == (422, "invalid_request")
-    assert refused.body["details"]["fields"][0]["field"] == "url"
+    for url in PRIVATE:
+        refused = person.add(kind="webhook", url=url)
+        assert refused.refusal == (422, "invalid_request"), url
+        assert refused.body["details"]["fields"][0]["field"] == "url"
     assert person.channels() == []
 
 
@@ -166,15 +170,17 @@ def test_public_address_is_accepted(person, monkeypatch):
     assert person.add(kind="webhook", url="https://8.8.8.8/hook").status == 201
 
 
-@pytest.mark.parametrize(
-    "body",
+WRONG_CHANNELS = (
     [{"kind": "webhook"}, {"kind": "email"}, {"kind": "telegram", "address": "a@example.com"},
      {"kind": "email", "address": "a"}, {"kind": "email", "address": "a@b@example.com"},
      {"kind": "email", "address": "a\n@example.com"}, {"kind": "email", "url": "http://a"},
-     {"kind": "webhook", "url": "http://127.0.0.1/", "address": "a@example.com"}],
+     {"kind": "webhook", "url": "http://127.0.0.1/", "address": "a@example.com"}]
 )  # fmt: skip
-def test_wrong_channel_is_refused(person, body):
-    assert person.add(**body).refusal == (422, "invalid_request")
+
+
+def test_wrong_channel_is_refused(person):
+    for body in WRONG_CHANNELS:
+        assert person.add(**body).refusal == (422, "invalid_request"), body
 
 
 def test_number_of_channels_is_bounded(person):
@@ -293,11 +299,11 @@ def test_confirmation_ends_after_a_day_and_its_use(person, mail_server, wait):
     assert person.channels()[0]["state"] != "active"
 
 
-@pytest.mark.parametrize("token", ["x", "é" * 10, "A" * 2_000, "../../etc"])
-def test_unknown_links_are_pages_too(person, token):
-    for kind in ("confirm", "unsubscribe"):
-        answer = person.call(f"POST /notifications/{kind}/{{token}}", token=token)
-        assert (answer.status, answer.text[:15]) == (410, "<!doctype html>")
+def test_unknown_links_are_pages_too(person):
+    for token in ("x", "é" * 10, "A" * 2_000, "../../etc"):
+        for kind in ("confirm", "unsubscribe"):
+            answer = person.call(f"POST /notifications/{kind}/{{token}}", token=token)
+            assert (answer.status, answer.text[:15]) == (410, "<!doctype html>")
 
 
 def test_e_mail_is_unsubscribed_in_one_click(person, mail_server):

@@ -163,6 +163,13 @@ OTHER_STATUS = {
     "letters-delete": 404,
     "letters-preview": 404,
     "letters-replace": 404,
+    "notifications-add": 409,  # no sender's address
+    "notifications-confirm": 410,
+    "notifications-delete": 404,
+    "notifications-rotate": 404,
+    "notifications-show_unsubscribe": 410,
+    "notifications-test": 404,
+    "notifications-unsubscribe": 410,
     "oauth-callback": 400,
     "oauth-disconnect": 401,
     "oauth-refresh": 400,

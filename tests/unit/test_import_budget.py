@@ -35,6 +35,8 @@ FORBIDDEN = {
     "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "letters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "handoff": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "notifications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "notifier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "jinja2"},
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "schedules": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "fetcher": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},

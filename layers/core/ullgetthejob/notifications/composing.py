@@ -58,13 +58,13 @@ def compose(row: dict[str, Any], recipient: Recipient, context: Context) -> Mess
     """
     kind, language, content = row["kind"], recipient.language, row["content"]
     connection = context.connection
-    items = [dict(data) for data in content.get("facts", {}).values()]
+    items = [dict(data) for _, data in content.get("facts", [])]
     if kind in WAITING:
         items = _still_waiting(items, WAITING[kind], recipient.account_id, connection=connection)
         if not items:
             return None
     _name_jobs(items, connection=connection)
-    hidden = content.get("count", 0) - len(content.get("facts", {}))
+    hidden = content.get("count", 0) - len(content.get("facts", []))
     count = len(items) + hidden
     values = {"items": items, "count": count, "counts": content.get("counts", {})}
     subject, text = rendering.render(kind, language, values)

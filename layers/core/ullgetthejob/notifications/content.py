@@ -1,7 +1,8 @@
 """The content of a planned notification, as it is stored: facts, or the counts of a digest.
 
-``{"facts": {key: data}, "count": n}``: of more than :data:`~.facts.MAX_FACTS` facts the first are
-kept, and the others counted. ``{"counts": {kind: n}}``: a digest.
+``{"facts": [[key, data], …], "count": n}``, in the order of the events: of more than
+:data:`~.facts.MAX_FACTS` facts the first are kept, and the others counted. A digest has
+``{"counts": {kind: n}}``.
 """
 
 from __future__ import annotations
@@ -45,15 +46,15 @@ def merge(earlier: Content, later: Content) -> Content:
         counts: Counter[str] = Counter(earlier.get("counts", {}))
         counts.update(later.get("counts", {}))
         return {"counts": dict(counts)}
-    kept = dict(earlier.get("facts", {}))
+    kept = dict(earlier.get("facts", []))
     count = earlier.get("count", 0)
-    for key, data in later.get("facts", {}).items():
+    for key, data in later.get("facts", []):
         is_new = key not in kept
         count += is_new
         if not is_new or len(kept) < facts.MAX_FACTS:
             kept[key] = data
-    more = later.get("count", 0) - len(later.get("facts", {}))
-    return {"facts": kept, "count": count + more}
+    more = later.get("count", 0) - len(later.get("facts", []))
+    return {"facts": [[key, data] for key, data in kept.items()], "count": count + more}
 
 
 def plan(
@@ -80,7 +81,7 @@ def _contents_of(
 ) -> Iterator[tuple[Kind, Content]]:
     for fact in facts.facts_of(event):
         if channel in preferences.route(fact.kind).channels:
-            yield fact.kind, {"facts": {fact.key: fact.data}, "count": 1}
+            yield fact.kind, {"facts": [[fact.key, fact.data]], "count": 1}
     if preferences.digest.every != "off" and channel in preferences.route("digest").channels:
         counts = facts.counts_of(event)
         if counts:
