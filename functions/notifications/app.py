@@ -4,7 +4,6 @@ from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.notifications import commands, models, pages, telegram_pairing
-from ullgetthejob.notifications.models import OneChannel
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import ANYONE, USER_OR_SERVICE, Api, Response
@@ -45,7 +44,7 @@ def list_channels(person: Person, context: Context) -> models.Channels:
 
 
 @api.post("/api/notifications/channels", auth=USER_OR_SERVICE, answers=(201, 200), refuses=(429,))
-def add(body: models.ChannelBody, person: Person, context: Context) -> Response[OneChannel]:
+def add(body: models.ChannelBody, person: Person, context: Context) -> Response[models.OneChannel]:
     """Add a webhook, with a secret shown once, or an e-mail address, which is sent a link to
     confirm it (201); the same address again is the existing channel (200)."""
     channel, is_new = commands.add_channel(body, person, context)
