@@ -16,6 +16,7 @@ settings.require(
     settings.ONE_TIME_TABLE,
     settings.TOKEN_KEY_ID,
     settings.PUBLIC_URL,
+    settings.APPLIER_QUEUE_URL,
     settings.BROADCASTER_QUEUE_URL,
 )
 

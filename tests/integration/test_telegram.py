@@ -96,14 +96,14 @@ class Bot:
         assert self.deliver() == 200
         return self.receivers.chat(chat_id)["presses"][-1]["answer"]
 
-    def application(self, person, state):
+    def application(self, person, state, letter=None):
         """Return the id of a new application of a person."""
         [row] = self.connection.execute(
             "INSERT INTO application_ledger (account_id, user_id, vacancy_id, state, created_at,"
-            " updated_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            " updated_at, expires_at, letter) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
             (
                 *(person.account_id, person.user_id, str(uuid4().int % 10**8), state, NOW, NOW),
-                NOW + timedelta(days=14),
+                *(NOW + timedelta(days=14), letter),
             ),
         ).fetchall()
         return row["id"]
@@ -406,3 +406,75 @@ def test_digest_of_the_chat_survives_the_rotation_of_the_key(bot, person, monkey
     monkeypatch.setenv("SECRET_KEY_BASE", "another secret of these tests, also long enough")
     assert len(channel_store.digests(str(PHONE))) == 2
     assert "/handoff/" in bot.write("/handoff")[0]
+
+
+# ── approvals ────────────────────────────────────────────────────────────────────────────────────
+
+
+def ask(bot, person, *letters):
+    """Ask for approvals of new applications with these letters; return their ids."""
+    ids = [bot.application(person, "review", letter=letter) for letter in letters]
+    actions = [f"{action}:{one}" for one in ids for action in ("approve", "skip")]
+    items = [{"application_id": str(one), "title": f"Вакансия {one}"} for one in ids]
+    bot.offer(person, *actions, items=items)
+    return ids
+
+
+def data_of(bot):
+    rows = bot.receivers.chat()["messages"][-1]["rows"]
+    return [button["callback_data"] for row in rows for button in row]
+
+
+def test_approval_is_of_the_letter_that_was_shown(bot, person):
+    [application] = ask(bot, person, "Здравствуйте!")
+    shown = bot.receivers.chat()["messages"][-1]["text"]
+    assert shown == "Отклик готов\n\nЗдравствуйте!"
+    approve, _ = data_of(bot)
+    assert bot.press(approve).startswith("Одобрено")
+    assert bot.state(application) == "queued"
+    assert "— Одобрено" in bot.receivers.chat()["messages"][-1]["text"]
+
+
+def test_changed_letter_is_not_approved(bot, person):
+    [application] = ask(bot, person, "Здравствуйте!")
+    approve, _ = data_of(bot)
+    bot.connection.execute(
+        "UPDATE application_ledger SET letter = 'Другое' WHERE id = %s", (application,)
+    )
+    assert bot.press(approve).startswith("Письмо изменилось")
+    assert bot.state(application) == "review"
+    assert data_of(bot)  # the buttons stay
+
+
+def test_letter_without_room_is_not_shown_nor_approved(bot, person):
+    first, second = ask(bot, person, "Короткое", "я" * 4_090)
+    assert [data.rpartition(":")[0].partition(":")[0] for data in data_of(bot)[:1]] == ["approve"]
+    approvals = [data for data in data_of(bot) if data.startswith("approve:")]
+    assert [data.split(":")[1] for data in approvals] == [str(first)]
+    assert "Короткое" in bot.receivers.chat()["messages"][-1]["text"]
+    assert f"skip:{second}" in data_of(bot)
+
+
+def test_skipped_review_cannot_be_approved_afterwards(bot, person):
+    [application] = ask(bot, person, "Здравствуйте!")
+    approve, skip = data_of(bot)
+    message = bot.receivers.chat()["messages"][-1]["message_id"]
+    for data in (skip, approve):  # both before the bot hears of it
+        content = {"message_id": message, "data": data}
+        bot.receivers.control("POST", f"/telegram/chats/{PHONE}/press", content)
+    for update in bot.receivers.control("GET", "/telegram/updates")["updates"][-2:]:
+        kept = {key: update[key] for key in ("update_id", "callback_query")}
+        assert bot.deliver(kept) == 200
+    assert bot.state(application) == "cancelled"
+    answers = [press["answer"] for press in bot.receivers.chat()["presses"][-2:]]
+    assert [answer.partition(":")[0] for answer in answers] == [
+        "Пропущено",
+        "Этот отклик больше не ждёт решения.",
+    ]
+
+
+def test_approval_of_another_account_is_refused(bot, person):
+    [application] = ask(bot, bot.account(), "Здравствуйте!")
+    approve = data_of(bot)[0]
+    assert "больше не ждёт" in bot.press(approve)
+    assert bot.state(application) == "review"

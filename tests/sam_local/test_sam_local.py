@@ -170,6 +170,7 @@ OTHER_STATUS = {
     "notifications-show_unsubscribe": 410,
     "notifications-test": 404,
     "notifications-unsubscribe": 410,
+    "reviews-edit": 404,
     "oauth-callback": 400,
     "oauth-disconnect": 401,
     "oauth-refresh": 400,

@@ -58,9 +58,9 @@ TEXTS: dict[str, dict[Language, str]] = {
         "ru": "Одобрено: отклик будет отправлен.",
         "en": "Approved: the application will be sent.",
     },
-    "decide_on_page": {
-        "ru": "Письмо нужно посмотреть: /handoff пришлёт ссылку на страницу.",
-        "en": "The letter has to be looked at: /handoff sends a link to the page.",
+    "access": {
+        "ru": "Сначала hh.ru ждёт вас: /handoff пришлёт ссылку на страницу.",
+        "en": "First hh.ru wants something of you: /handoff sends a link to the page.",
     },
     "already_sent": {
         "ru": "Этот отклик уже отправлен.",

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.notifications import telegram_api, telegram_letters
 from ullgetthejob.notifications.telegram_api import Migrated, Refused
-from ullgetthejob.notifications.telegram_letters import Shown
 from ullgetthejob.platform.telemetry import logger
 
 if TYPE_CHECKING:
     from ullgetthejob.notifications.messages import Button, Message
     from ullgetthejob.notifications.recipient import Recipient
+    from ullgetthejob.notifications.telegram_letters import Shown
     from ullgetthejob.platform.context import Context
 
 # Telegram: the longest text of a message, in UTF-16 code units, and of a button's data, in bytes.
@@ -35,8 +35,9 @@ def send(message: Message, address: Recipient, *, context: Context, transport: A
     their addresses added to the text. Raises the errors of
     :mod:`ullgetthejob.notifications.errors`.
     """
-    del context  # other channels need it
-    shown = Shown(message.text)
+    shown = telegram_letters.show(
+        message, address.account_id, length=length, limit=LONGEST_TEXT, context=context
+    )
     chat_id = int(address.address)
     try:
         _send(chat_id, shown.text, keyboard(message, shown), transport)
