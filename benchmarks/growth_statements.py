@@ -165,7 +165,6 @@ VALUES: dict[str, Any] = {
     "review": "never",
     "min_fit": None,
     "fit": 70,
-    "content": "{}",
     "findings": "[]",
     "vacancy_digest": b"digest",
     "approved_hash": b"hash",
