@@ -75,6 +75,28 @@ TABLES = {
         SELECT md5('account' || a)::uuid, 'name ' || n, repeat('Здравствуйте! ', 40), t, t
         FROM new_accounts, generate_series(1, 3) AS n
     """,
+    "notification_settings": """
+        INSERT INTO notification_settings SELECT md5('account' || a)::uuid, '{}', t
+        FROM new_accounts
+    """,
+    "notification_channels": """
+        INSERT INTO notification_channels (id, account_id, kind, address, address_digest, hint,
+            secret, language, state, since_seq, created_at, changed_at)
+        SELECT md5('channel' || a)::uuid, md5('account' || a)::uuid, 'email',
+            repeat(md5(a::text), 8), sha256(('d' || a)::bytea), 'a…@example.com', NULL, 'ru',
+            'active', 0, t, t FROM new_accounts
+    """,
+    "notifications": """
+        INSERT INTO notifications (account_id, channel_id, channel_kind, kind, state, content,
+            first_seq, last_seq, due_at, attempts, attempted_at, ended_at, created_at)
+        SELECT md5('account' || a)::uuid, md5('channel' || a)::uuid, 'email', 'invitation',
+            CASE WHEN n = 1 THEN 'waiting' ELSE 'sent' END,
+            jsonb_build_object('count', 1, 'facts', repeat(md5(a::text), 8)), n, n,
+            CASE WHEN n = 1 AND a > due THEN t + later ELSE t - interval '1 minute' END,
+            CASE WHEN n = 1 THEN 0 ELSE 1 END, t,
+            CASE WHEN n > 1 THEN t - make_interval(days => CASE WHEN a <= due THEN 31 ELSE 1 END)
+            END, t - make_interval(days => 1) FROM new_accounts, generate_series(1, 20) AS n
+    """,
     "audit_log": """
         INSERT INTO audit_log (at, actor, user_id, account_id, action, outcome, request_id)
         SELECT t, 'core', md5('user' || a)::uuid, md5('account' || a)::uuid, 'apply', 'submitted',

@@ -35,6 +35,7 @@ from ullgetthejob.platform.http import (  # noqa: E402
     ANYONE,
     SERVICE,
     STATUS,
+    TELEGRAM,
     USER,
     USER_OR_SERVICE,
     Api,
@@ -89,6 +90,7 @@ SECURITY: dict[Any, list[dict[str, list[str]]] | None] = {
     USER: [{"user": []}],
     USER_OR_SERVICE: [{"user": []}, {"service": []}],
     ADMIN: [{"admin": []}],
+    TELEGRAM: [{"telegram": []}],
 }
 
 
@@ -126,6 +128,7 @@ def openapi() -> str:
         security_schemes={
             "service": APIKey(name="X-Core-Secret", in_=APIKeyIn.header),
             "admin": APIKey(name="X-Admin-Secret", in_=APIKeyIn.header),
+            "telegram": APIKey(name="X-Telegram-Bot-Api-Secret-Token", in_=APIKeyIn.header),
             "user": HTTPBearer(bearerFormat="JWT"),
         },
     )

@@ -138,7 +138,12 @@ async def _serving_core(
     listeners: list[socket.socket],
 ) -> AsyncIterator[Cloud]:
     """Serve the functions of *template* on *listeners*, in front of started *services*."""
-    addresses = {**services.addresses, "PUBLIC_URL": f"http://localhost:{settings.port}"}
+    addresses = {
+        **services.addresses,
+        "PUBLIC_URL": f"http://localhost:{settings.port}",
+        "EMAIL_FROM": "core@example.com",
+        "WEBHOOK_ADDRESSES": "any",  # receivers run on this machine
+    }
     if template.websocket is not None:
         addresses |= template.websocket.addresses(settings.port)
     environments = function_environments(template, settings, addresses)

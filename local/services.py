@@ -1,4 +1,5 @@
-"""The backing services of a local run: Postgres, AWS and hh.ru's sandbox, and their addresses."""
+"""The backing services of a local run: Postgres, AWS, hh.ru's sandbox and the receivers of
+notifications, and their addresses."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ import psycopg
 from local import disk
 from local.clock import FILE_NAME
 from local.postgres.server import EmbeddedPostgres
+from local.receivers import server as receivers
+from local.receivers.state import Settings as ReceiverSettings
 from local.settings import REPOSITORY, write_privately
 from local.terminal import printable
 from ullgetthejob.platform.database_address import SENTENCES, cause_of
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 START_LIMIT_S = 60
 STOP_LIMIT_S = 5
+# The kinds of updates that the bot handles, as Core's setWebhook asks for them.
+UPDATE_KINDS = ("message", "callback_query", "my_chat_member")
 _CHILD = Path(__file__).with_name("child.py")
 _DIRECT = build_opener(ProxyHandler({}))  # without proxies, which cannot reach loopback
 
@@ -168,12 +173,15 @@ class Services:
         self._servers: list[Server] = []
         self._postgres: EmbeddedPostgres | None = None
         self._watch: asyncio.Future[None] | None = None
+        self._receivers = contextlib.AsyncExitStack()
+        self._receiver_ports: list[int] = []
+        self.receivers = ""  # the address of the receivers of notifications
         self.addresses: dict[str, str] = {}  # of services, by the variables of functions
 
     @property
     def ports(self) -> list[int]:
         """Return the ports of the local servers."""
-        return [server.port for server in self._servers]
+        return [*(server.port for server in self._servers), *self._receiver_ports]
 
     def status(self) -> dict[str, object]:
         """Return the state of the services for the status page."""
@@ -199,6 +207,7 @@ class Services:
         starting = [
             asyncio.ensure_future(self._start_database(postgres_addresses)),
             asyncio.ensure_future(self._start_aws()),
+            asyncio.ensure_future(self._start_receivers()),
         ]
         if self.settings.hh_api_url is None:
             starting.append(asyncio.ensure_future(self._start_sandbox(era)))
@@ -216,6 +225,7 @@ class Services:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        await self._receivers.aclose()
         await asyncio.gather(*(server.stop() for server in self._servers))
         if self._postgres is not None:
             await asyncio.to_thread(self._postgres.stop)
@@ -260,6 +270,33 @@ class Services:
         self.addresses |= {"HH_API_URL": url, "HH_OAUTH_URL": f"{url}/oauth"}
         took_s = time.monotonic() - begun
         say(f"  hh.ru      a sandbox of the era {era}, ready in {took_s:.1f} s")
+
+    async def _start_receivers(self) -> None:
+        """Serve the receivers of notifications in this process: they do little, and a process of
+        their own would cost the memory of another interpreter."""
+        begun = time.monotonic()
+        port, smtp_port = self._ports.choose("receivers"), self._ports.choose("smtp")
+        settings = ReceiverSettings(
+            self.settings.data_dir, bot_token=self.settings.secret("TELEGRAM_BOT_TOKEN")
+        )
+        running = await self._receivers.enter_async_context(
+            receivers.serving(settings, port=port, smtp_port=smtp_port)
+        )
+        running.store.set_webhook(
+            f"http://127.0.0.1:{self.settings.port}/telegram",
+            self.settings.secret("TELEGRAM_WEBHOOK_SECRET"),
+            list(UPDATE_KINDS),
+        )
+        self._receiver_ports = [port, smtp_port]
+        self.receivers = url = f"http://127.0.0.1:{port}"
+        self.addresses |= {
+            "TELEGRAM_API_URL": url,
+            "TELEGRAM_BOT_NAME": settings.bot_name,
+            "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
+            "EMAIL_FROM": "UllGetTheJob <notifications@localhost>",
+            "WEBHOOK_ADDRESSES": "any",  # the receiver of webhooks is on this machine
+        }
+        say(f"  Receivers  of Telegram, e-mail, webhooks in {time.monotonic() - begun:.1f} s")
 
     async def _serve(
         self,

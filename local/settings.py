@@ -34,6 +34,8 @@ GENERATED = (
     "SECRET_KEY_BASE",
     "HH_CLIENT_ID",
     "HH_CLIENT_SECRET",
+    "TELEGRAM_BOT_TOKEN",
+    "TELEGRAM_WEBHOOK_SECRET",
 )
 
 
@@ -173,9 +175,15 @@ def generated_secrets(data_dir: Path) -> dict[str, str]:
     stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     missing = [name for name in GENERATED if name not in stored]
     if missing:
-        stored |= {name: secrets.token_urlsafe(32) for name in missing}
+        stored |= {name: _generate(name) for name in missing}
         write_privately(path, json.dumps(stored, indent=2) + "\n")
     return stored
+
+
+def _generate(name: str) -> str:
+    """Return a new secret; a bot's token begins with the number of the bot."""
+    secret = secrets.token_urlsafe(32)
+    return f"600000001:{secret}" if name == "TELEGRAM_BOT_TOKEN" else secret
 
 
 def write_privately(path: Path, text: str) -> None:

@@ -23,9 +23,11 @@ pytest_plugins = [
     "tests.fixtures.connected",
     "tests.fixtures.local_cloud",
     "tests.fixtures.realtime",
+    "tests.fixtures.receivers",
     "tests.fixtures.progress",
     "tests.fixtures.core",
     "tests.fixtures.search_function",
     "tests.fixtures.operator",
     "tests.harness.applying",
+    "tests.harness.notifying",
 ]

@@ -52,6 +52,13 @@ def apply(
     letter: Letter = None,
     resume: Annotated[str | None, typer.Option(help="hh.ru's resume id.")] = None,
     repost: Repost = None,
+    template: Annotated[str | None, typer.Option(help="A letter template, by its id.")] = None,
+    review: Annotated[
+        str, typer.Option(help="Whether to look before it is sent: always, findings or never.")
+    ] = "never",
+    min_fit: Annotated[
+        int | None, typer.Option(min=0, max=100, help="The least fit to apply with.")
+    ] = None,
     wait: Annotated[int, typer.Option(min=0, help="Seconds to wait for the outcome.")] = 0,
     user: User = None,
     json: AsJson = False,
@@ -64,6 +71,9 @@ def apply(
         "cover_letter": text_of(letter),
         "hh_resume_id": resume,
         "repost": repost,
+        "letter_template_id": template,
+        "review": review,
+        "min_fit": min_fit,
         "user_id": owner,
     }
     accepted = state.core.post("/api/applications/submit", body)

@@ -10,6 +10,7 @@ from ullgetthejob.realtime import broadcaster
 settings.require(
     settings.CONNECTION_TABLE,
     settings.BROADCASTER_QUEUE_URL,
+    settings.NOTIFIER_QUEUE_URL,
     settings.WEBSOCKET_API_ENDPOINT,
 )
 

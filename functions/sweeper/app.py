@@ -10,6 +10,7 @@ from ullgetthejob import bootstrap
 from ullgetthejob.accounts import deleted_accounts
 from ullgetthejob.applications import retention as applications_retention
 from ullgetthejob.applications import sweep
+from ullgetthejob.notifications import wake_up
 from ullgetthejob.personal_data import deletion_request
 from ullgetthejob.platform import periodic, retention, settings
 from ullgetthejob.public_feed import outbox
@@ -22,6 +23,7 @@ settings.require(
     *settings.RETENTION,
     settings.APPLIER_QUEUE_URL,
     settings.BROADCASTER_QUEUE_URL,
+    settings.NOTIFIER_QUEUE_URL,
     settings.PUBLIC_FEED_QUEUE_URL,
 )
 
@@ -32,6 +34,9 @@ WAKE_STEPS: dict[str, periodic.Step] = {
         connection=context.connection, most=MOST
     ),
     "deletions_rung": lambda context: deletion_request.wake_due(context, most=MOST),
+    "notifications_rung": lambda context: wake_up.notify_due(
+        connection=context.connection, now=context.now(), most=MOST
+    ),
     "public_feed_rung": lambda context: outbox.notify_due(
         connection=context.connection, now=context.now()
     ),
@@ -40,6 +45,7 @@ TIDY_STEPS: dict[str, periodic.Step] = {
     **sweep.TIDY_STEPS,
     "events_forgotten": retention.in_batches(event_log.delete_old, most=MOST),
     "answers_forgotten": retention.in_batches(shared_answers.delete_old, most=MOST),
+    "notifications_forgotten": retention.in_batches(wake_up.delete_ended, most=MOST),
     "feed_forgotten": retention.in_batches(outbox.delete_ended, most=MOST),
     "deleted_forgotten": retention.in_batches(deleted_accounts.delete_old, most=MOST),
     "keys_forgotten": applications_retention.delete_old_keys,

@@ -47,6 +47,7 @@ def describe(
         data_dir=services.settings.data_dir,
         aws=services.addresses["AWS_ENDPOINT_URL"],
         hh=None if services.settings.hh_api_url else services.addresses["HH_API_URL"],
+        receivers=services.receivers,
         database_url=services.addresses["DATABASE_URL"],
         core=lambda: Core(origin, setting("ORCHESTRATOR_SECRET", "")),
         bucket=(

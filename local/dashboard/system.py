@@ -39,6 +39,7 @@ class Refused(Exception):
 @dataclass
 class System:
     """Handles of the running cloud. *hh*: the sandbox's address, ``None`` with another hh.ru;
+    *receivers*: the address of the receivers of notifications;
     *bucket*: capacity and tokens an hour of the bucket of applications; *pace*: calls to hh.ru per
     second; *core*: returns a client of the API, as the BFF has one."""
 
@@ -51,6 +52,7 @@ class System:
     data_dir: Path
     aws: str
     hh: str | None
+    receivers: str
     database_url: str
     core: Callable[[], Core]
     bucket: tuple[int, float]
@@ -120,6 +122,13 @@ class System:
         if self.hh is None:
             raise Refused("HH_API_URL names another hh.ru than the sandbox: it has no controls")
         return await self._call(method, f"{self.hh}/_sandbox{path}", content)
+
+    # ── the receivers of notifications ───────────────────────────────────────────────────────
+
+    async def receivers_call(self, method: str, path: str, content: Any = None) -> Any:
+        """Call a control route of the receivers, such as ``/state``, and return its JSON. Raises
+        :class:`Refused`."""
+        return await self._call(method, f"{self.receivers}/_receivers{path}", content)
 
     async def _call(self, method: str, url: str, content: Any = None) -> Any:
         timeout = aiohttp.ClientTimeout(total=SANDBOX_TIMEOUT_S)

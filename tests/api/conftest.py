@@ -56,6 +56,10 @@ def api_world(
             "ORCHESTRATOR_SECRET": bff.SECRET,
             "ADMIN_SECRET": world.ADMIN_SECRET,
             "SECRET_KEY_BASE": "a secret key base of tests, long enough",
+            "TELEGRAM_WEBHOOK_SECRET": world.TELEGRAM_SECRET,
+            "TELEGRAM_BOT_TOKEN": "1:token-of-a-bot",
+            "TELEGRAM_BOT_NAME": "a_bot",
+            "TELEGRAM_API_URL": f"http://127.0.0.1:{free_port()}",  # does not answer: 503
             "HH_API_URL": hh_sandbox_process.url,
             "HH_OAUTH_URL": f"{hh_sandbox_process.url}/oauth",
             "HH_REDIRECT_URI": REDIRECT_URI,

@@ -143,4 +143,9 @@ def credentials(case: Case, api_world: World) -> dict[str, str]:
         named = [name for name, id_ in api_world.sessions.items() if str(id_) in request]
         person = named[0] if named and choice % 8 else "anna"
         return {"Authorization": f"Bearer {api_world.tokens[person]}"}
-    return {"service": world.SERVICE, "admin": world.ADMIN, None: {}}[scheme]
+    return {
+        "service": world.SERVICE,
+        "admin": world.ADMIN,
+        "telegram": world.TELEGRAM,
+        None: {},
+    }[scheme]

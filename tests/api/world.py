@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SERVICE = {"X-Core-Secret": SECRET}
 ADMIN_SECRET = "an administrator's secret"
 ADMIN = {"X-Admin-Secret": ADMIN_SECRET}
+TELEGRAM_SECRET = "a-secret-of-the-bots-webhook"
+TELEGRAM = {"X-Telegram-Bot-Api-Secret-Token": TELEGRAM_SECRET}
 SEARCHES = ({"text": "python"}, {"text": "бухгалтер", "area": ["1"]}, {"schedule": "remote"})
 
 
@@ -81,6 +83,14 @@ class World:
             body = {"user_id": str(self.sessions["anna"]), "name": name, "text": "Hello"}
             made = self.call("POST", "/api/letters/templates", json=body)
             self.known["template_id"].append(made["id"])
+        for number in range(3):
+            body = {
+                "user_id": str(self.sessions["anna"]),
+                "kind": "webhook",
+                "url": f"https://8.8.8.8/{number}",
+            }
+            made = self.call("POST", "/api/notifications/channels", json=body)
+            self.known["channel"].append(made["id"])
         for session in self.sessions.values():
             campaign = {"user_id": str(session), "jobs": [{"job_external_id": jobs[9]["id"]}]}
             answer = self.call("POST", "/api/queue/add", json=campaign)

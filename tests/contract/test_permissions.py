@@ -101,6 +101,7 @@ def named(resource: Any) -> Iterator[str]:
             for branch in branches:
                 yield from named(branch)
         case {"Fn::Sub": str(text)}:
+            text = re.sub(r"arn:.*:identity/\$\{(\w+)\}", r"\1", text)
             yield re.sub(r".*\$\{(WebSocketApi)\}/ws/(\w+)/@connections/\*", r"\1 \2", text)
         case list():
             for item in resource:
@@ -126,6 +127,7 @@ DYNAMODB = "ullgetthejob.platform.dynamodb"  # its functions have the names of t
 SOCKETS = "ullgetthejob.realtime.sockets"
 # Modules that get the name of their table as an argument: the variable is read elsewhere.
 TABLES = {"ullgetthejob.hh.pacer": "PACER_TABLE"}
+PREFIXES = {"sesv2": "ses"}  # of the actions of a service with another name
 KEYS = {"Encrypt": ["TOKEN_KEY_ID"], "Decrypt": ["TOKEN_KEY_ID", "TOKEN_KEY_ID_PREVIOUS"]}
 SETTINGS = "ullgetthejob.platform.settings"
 # Set by Lambda, or read by the libraries and the common code of all functions.
@@ -137,6 +139,7 @@ LEVELS = {
     "ORCHESTRATOR_SECRET": {"SERVICE", "USER_OR_SERVICE"},
     "ORCHESTRATOR_SECRET_PREVIOUS": {"SERVICE", "USER_OR_SERVICE"},
     "REQUIRE_SIGNATURE": {"SERVICE", "USER_OR_SERVICE"},
+    "TELEGRAM_WEBHOOK_SECRET": {"TELEGRAM"},
 }
 # The client of hh.ru renews a person's token and the application's own through one interface.
 OTHER_TOKENS = {
@@ -238,7 +241,7 @@ def table_of(module_name: str) -> str:
 
 def needed(name: str) -> set[tuple[str, str]]:
     found = {
-        (f"{service}:{operation}", resource)
+        (f"{PREFIXES.get(service, service)}:{operation}", resource)
         for module_name, service, operation in aws_calls(name)
         if operation != "BatchGetSecretValue"  # has its own policy and test
         for resource in resources(name, module_name, service, operation)
@@ -262,6 +265,8 @@ def resources(name: str, module_name: str, service: str, operation: str) -> Iter
         case "kms":
             for key in set(KEYS[operation]) & set(own):
                 yield from named(own[key])
+        case "sesv2":  # the sender's identity, whose name is a parameter
+            yield from re.findall(r"identity/\$\{(\w+)\}", json.dumps(FUNCTIONS[name]["Policies"]))
         case "secretsmanager":
             yield from re.findall(r"secretsmanager:\$\{(\w+)\}", json.dumps(own))
         case _:

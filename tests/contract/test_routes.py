@@ -8,7 +8,14 @@ import pytest
 
 from local.template import reader as template
 from ullgetthejob.accounts import people
-from ullgetthejob.platform.http import ADMIN, ANYONE, SERVICE, USER, USER_OR_SERVICE
+from ullgetthejob.platform.http import (
+    ADMIN,
+    ANYONE,
+    SERVICE,
+    TELEGRAM,
+    USER,
+    USER_OR_SERVICE,
+)
 
 # The routes with other callers than the service.
 AUTH = {
@@ -42,6 +49,21 @@ AUTH = {
     "DELETE /api/letters/templates/{id}": USER_OR_SERVICE,
     "POST /api/letters/preview": USER_OR_SERVICE,
     "POST /api/letters/check": USER_OR_SERVICE,
+    "GET /api/notifications": USER_OR_SERVICE,
+    "PUT /api/notifications": USER_OR_SERVICE,
+    "GET /api/notifications/channels": USER_OR_SERVICE,
+    "POST /api/notifications/channels": USER_OR_SERVICE,
+    "DELETE /api/notifications/channels/{id}": USER_OR_SERVICE,
+    "POST /api/notifications/channels/{id}/test": USER_OR_SERVICE,
+    "POST /api/notifications/channels/{id}/rotate-secret": USER_OR_SERVICE,
+    "GET /notifications/confirm/{token}": ANYONE,
+    "POST /notifications/confirm/{token}": ANYONE,
+    "GET /notifications/unsubscribe/{token}": ANYONE,
+    "POST /notifications/unsubscribe/{token}": ANYONE,
+    "GET /api/reviews": USER_OR_SERVICE,
+    "POST /api/reviews/approve": USER_OR_SERVICE,
+    "POST /api/reviews/reject": USER_OR_SERVICE,
+    "PUT /api/reviews/{id}": USER_OR_SERVICE,
     "GET /api/filters": USER_OR_SERVICE,
     "PUT /api/filters": USER_OR_SERVICE,
     "POST /api/filters/preview": USER_OR_SERVICE,
@@ -54,10 +76,22 @@ AUTH = {
     "POST /api/schedules/{id}/fetch": USER_OR_SERVICE,
     "POST /api/realtime/ticket": USER_OR_SERVICE,
     "DELETE /api/rate-limit/{user_id}": ADMIN,
+    "POST /telegram": TELEGRAM,
+    "POST /api/notifications/telegram/pairing": USER_OR_SERVICE,
 }
 # Routes that can be repeated after the person was deleted.
 OF_UNKNOWN_USERS = {"GET /api/accounts/{user_id}/export", "DELETE /api/accounts/{user_id}"}
-SECRETS = {SERVICE: "x-core-secret", ADMIN: "x-admin-secret"}
+SECRETS = {
+    SERVICE: "x-core-secret",
+    ADMIN: "x-admin-secret",
+    TELEGRAM: "x-telegram-bot-api-secret-token",
+}
+SECRET_SETTINGS = (
+    "ORCHESTRATOR_SECRET",
+    "ORCHESTRATOR_SECRET_PREVIOUS",
+    "ADMIN_SECRET",
+    "TELEGRAM_WEBHOOK_SECRET",
+)
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 TEMPLATE = template.load()
 ROUTES = [
@@ -106,7 +140,7 @@ def test_only_listed_routes_are_not_service_routes(function, key):
 @pytest.mark.parametrize(("function", "key"), ROUTES, ids=[key for _, key in ROUTES])
 def test_routes_with_tokens_have_people(function, key):
     api = api_of(function)
-    assert api.routes[key].auth is ANYONE or api.people is people
+    assert api.routes[key].auth in (ANYONE, TELEGRAM) or api.people is people
     if api.routes[key].auth in (USER, USER_OR_SERVICE):
         name = "optional_user" if key in OF_UNKNOWN_USERS else "person"
         assert name in api.routes[key].parameters
@@ -124,7 +158,7 @@ GUARDED = [(function, key) for function, key in ROUTES if AUTH.get(key) is not A
 @pytest.mark.parametrize("known", ["the-secret", "", None], ids=["set", "empty", "unset"])
 @pytest.mark.parametrize(("function", "key"), GUARDED, ids=[key for _, key in GUARDED])
 def test_guarded_route_refuses_a_missing_or_wrong_secret(monkeypatch, function, key, known):
-    for name in ("ORCHESTRATOR_SECRET", "ORCHESTRATOR_SECRET_PREVIOUS", "ADMIN_SECRET"):
+    for name in SECRET_SETTINGS:
         monkeypatch.delenv(name, raising=False)
         if known is not None:
             monkeypatch.setenv(name, known)
@@ -136,12 +170,17 @@ def test_guarded_route_refuses_a_missing_or_wrong_secret(monkeypatch, function, 
 def test_service_and_admin_secrets_are_separate(monkeypatch):
     monkeypatch.setenv("ORCHESTRATOR_SECRET", "the-service's")
     monkeypatch.setenv("ADMIN_SECRET", "the-administrator's")
-    both = {"x-core-secret": "the-administrator's", "x-admin-secret": "the-service's"}
+    monkeypatch.setenv("TELEGRAM_WEBHOOK_SECRET", "telegram's")
+    both = {
+        "x-core-secret": "the-administrator's",
+        "x-admin-secret": "the-service's",
+        "x-telegram-bot-api-secret-token": "the-service's",
+    }
     for function, key in GUARDED:
         assert call(function, key, both) == (401, "unauthorized")
     only_service = {"x-core-secret": "the-service's"}
     for function, key in GUARDED:
-        if AUTH.get(key) is ADMIN:
+        if AUTH.get(key) in (ADMIN, TELEGRAM):
             assert call(function, key, only_service) == (401, "unauthorized")
 
 
@@ -150,7 +189,9 @@ def test_invalid_token_beside_a_valid_secret_is_refused(monkeypatch, function, k
     monkeypatch.setenv("ORCHESTRATOR_SECRET", "the-secret")
     monkeypatch.setenv("SECRET_KEY_BASE", "a secret of this test alone, long enough")
     monkeypatch.setenv("ADMIN_SECRET", "the-admins")
+    monkeypatch.setenv("TELEGRAM_WEBHOOK_SECRET", "telegrams")
     headers = {
+        "x-telegram-bot-api-secret-token": "telegrams",
         "x-core-secret": "the-secret",
         "x-admin-secret": "the-admins",
         "authorization": "Bearer x.y.z",

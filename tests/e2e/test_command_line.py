@@ -14,6 +14,7 @@ import typer
 
 from cli import app as command_line
 from tests.fixtures.local_cloud import ROOT, new_cloud, remove
+from tests.harness.notifying import WebhookReceiver
 
 DEMO = "00000000-0000-4000-8000-000000000001"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"  # of the examples
@@ -117,6 +118,7 @@ APPLICATION = {"application_id": TEXT, "job_id": TEXT, "state": TEXT, "reason": 
 CAMPAIGN = {"workflow_id": TEXT, "status": TEXT, "message": TEXT}
 LIMIT = {"tokens": NUMBER, "capacity": NUMBER, "applications_today": NUMBER, "can_apply": YES_NO}
 QUEUE = {"name": TEXT, "visible": NUMBER, "in_flight": NUMBER, "dead_letters_of": MAYBE_TEXT}
+CHANNEL = {"id": TEXT, "kind": TEXT, "hint": TEXT, "state": TEXT, "reason": MAYBE_TEXT}
 FINDING = {"check": TEXT, "verdict": TEXT, "message": TEXT, "step": TEXT}
 SHAPES = {
     "search": {"found": NUMBER, "page": NUMBER, "pages": NUMBER, "jobs": [JOB]},
@@ -151,6 +153,17 @@ SHAPES = {
     "letters rm": {"success": YES_NO},
     "letters preview": {"letter": TEXT, "findings": [{"rule": TEXT}]},
     "letters check": {"findings": [{"rule": TEXT, "text": TEXT}]},
+    "notifications show": {
+        "settings": {"time_zone": TEXT},
+        "channels": [CHANNEL],
+        "recent": [{"kind": TEXT, "state": TEXT}],
+    },
+    "notifications channels": {"items": [CHANNEL]},
+    "notifications test": {"notification_id": TEXT},
+    "reviews list": {"items": [{"application_id": TEXT, "letter_hash": TEXT, "findings": [dict]}]},
+    "reviews approve": {"items": [{"application_id": TEXT, "state": TEXT}]},
+    "reviews edit": {"application_id": TEXT, "letter_hash": TEXT, "findings": [dict]},
+    "reviews reject": {"items": [{"application_id": TEXT, "state": TEXT}]},
     "rate-limit status": LIMIT,
     "rate-limit check": {"allowed": YES_NO},
     "rate-limit reset": {"tokens": NUMBER},
@@ -188,6 +201,41 @@ def test_every_command_has_a_shape():
                for n, c in ALL_COMMANDS.items())  # fmt: skip
 
 
+def receive_notification(ugtj, run):
+    """Add a webhook, and receive what tests it through the queue and the worker."""
+    receiver = WebhookReceiver()
+    try:
+        body = {"user_id": DEMO, "kind": "webhook", "url": receiver.url}
+        with ugtj.cloud.client(ugtj.cloud.secrets["ORCHESTRATOR_SECRET"]) as client:
+            added = client.post("/api/notifications/channels", json=body)
+        assert added.status_code == 201, added.text
+        [channel] = run("notifications channels")["items"]
+        planned = run("notifications test", channel["id"])["notification_id"]
+        ends = time.monotonic() + 60
+        while not receiver.ids and time.monotonic() < ends:
+            time.sleep(0.1)
+        assert receiver.ids == [planned]
+    finally:
+        receiver.stop()
+    assert run("notifications show")["channels"] == [channel]
+
+
+def review_applications(ugtj, run, template, first, second):
+    """Apply with a template; approve one application twice, and reject the other."""
+    options = ("--template", template, "--review", "always", "--wait", "60")
+    ids = [run("apply", job_id, *options)["application_id"] for job_id in (first, second)]
+    shown = {item["application_id"]: item for item in run("reviews list")["items"]}
+    assert shown[ids[0]]["letter"] == "О вакансии Бухгалтер"
+    edited = run("reviews edit", ids[0], "Здравствуйте! Меня интересует место бухгалтера у вас.")
+    for _ in range(2):
+        answer = run("reviews approve", ids[0], "--letter-hash", edited["letter_hash"])
+        assert answer["items"][0]["error"] is None
+    assert run("reviews reject", ids[1])["items"][0]["state"] == "cancelled"
+    assert run("apply", first, *options)["state"] == "submitted"  # the same, which is waited for
+    sent = ugtj.json("applications", "show", ids[0])["application"]
+    assert sent["cover_letter"] == edited["letter"]
+
+
 def run_all(ugtj):
     """Run every command with JSON, and check its shape; return the names of those that ran."""
     ran = []
@@ -213,7 +261,9 @@ def run_all(ugtj):
     made = run("letters preview", job_id, "О вакансии {{ vacancy.title }}")
     assert made["letter"] == "О вакансии Бухгалтер"
     assert run("letters check", job_id, "Здравствуйте, [имя]!")["findings"]
+    review_applications(ugtj, run, template, vacancy(), vacancy())
     run("letters rm", template)
+    receive_notification(ugtj, run)
     saved = run("schedules add", "бухгалтер", "--every", "3600", "--name", "Мой поиск")
     assert saved["id"] in {item["id"] for item in run("schedules list")["items"]}
     assert run("schedules show", saved["id"])["name"] == "Мой поиск"

@@ -17,7 +17,10 @@ from tests.fixtures.local_cloud import new_cloud, remove
 from tests.harness.connected_cloud import log_in
 
 PATH = "/dev/dashboard"
-PAGES = ("", "/requests", "/functions", "/database", "/queues", "/people", "/hh", "/apply")
+PAGES = (
+    *("", "/requests", "/functions", "/database", "/queues", "/people", "/messages", "/hh"),
+    "/apply",
+)
 MARKER = "МАРКЕРПИСЬМА"
 LONG_S = 60
 

@@ -189,6 +189,7 @@ CONTRACT = {
         "negotiations_due_at": "timestamp with time zone",
         "negotiations_interval_s": "integer",
         "broadcast_seq": "bigint not null default 0",
+        "planned_seq": "bigint",
         "hh_counters": "jsonb",
         "hh_counters_at": "timestamp with time zone",
         "deletion_requested_at": "timestamp with time zone",
@@ -266,6 +267,7 @@ KEYS = {
 
 INDEXES = {
     "accounts_unserved_index": "accounts(id)",
+    "accounts_unplanned_index": "accounts(id)",
     "accounts_access_changed_at_index": "accounts(access_changed_at)",
     "accounts_deletion_due_at_index": "accounts(deletion_due_at)",
     "accounts_negotiations_due_at_index": "accounts(negotiations_due_at)",

@@ -149,6 +149,14 @@ def test_downgrade_refuses_to_lose_rows(database_url):
         ),
         (
             "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
+            "VALUES ('1', now(), now()) RETURNING id) INSERT INTO notification_channels "
+            "(id, account_id, kind, address, address_digest, hint, language, state, since_seq, "
+            "created_at, changed_at) "
+            "SELECT id, id, 'email', 'a', 'b', 'c', 'ru', 'active', 0, now(), now() FROM account",
+            "people's notification channels",
+        ),
+        (
+            "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
             "VALUES ('1', now(), now()) RETURNING id) "
             "INSERT INTO campaigns SELECT id, id, id, 'running', 1, now(), now() FROM account",
             "people's campaigns",

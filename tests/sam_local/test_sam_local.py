@@ -167,6 +167,14 @@ OTHER_STATUS = {
     "letters-delete": 404,
     "letters-preview": 404,
     "letters-replace": 404,
+    "notifications-add": 409,  # no sender's address
+    "notifications-confirm": 410,
+    "notifications-delete": 404,
+    "notifications-rotate": 404,
+    "notifications-show_unsubscribe": 410,
+    "notifications-test": 404,
+    "notifications-unsubscribe": 410,
+    "reviews-edit": 404,
     "oauth-callback": 400,
     "oauth-disconnect": 401,
     "oauth-refresh": 400,
@@ -185,6 +193,7 @@ OTHER_STATUS = {
     "schedules-create": 201,
     "search-job": 404,
     "submit": 202,
+    "telegram": 401,
     "websocket": 401,
 }
 SAMPLES = sorted(file.stem for file in (REPOSITORY / "events").glob("*.json"))

@@ -24,8 +24,10 @@ MAY_IMPORT = {
     "filters": BELOW | {"accounts"},
     "saved_searches": BELOW
     | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
-    "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
+    "applications": BELOW
+    | {"accounts", "filters", "fit", "letters", "rate_limits", "realtime", "vacancies"},
     "handoff": BELOW | {"accounts", "applications", "realtime"},
+    "notifications": BELOW | {"accounts", "applications", "handoff", "realtime"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 

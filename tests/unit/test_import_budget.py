@@ -33,8 +33,11 @@ FORBIDDEN = {
     "submit": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "reviews": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "letters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "handoff": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "notifications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "notifier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "jinja2"},
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "schedules": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "fetcher": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
@@ -46,6 +49,7 @@ FORBIDDEN = {
     "websocket": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "pydantic", "pydantic_core"},
     "frames": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "broadcaster": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "pydantic", "pydantic_core"},
+    "telegram": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "migrator": {"boto3", "botocore.session", "httpx", "aws_xray_sdk", "moto", "local"},
 }
 

@@ -1,6 +1,7 @@
 """Settings of a local run: precedence, and secrets."""
 
 import json
+import re
 import stat
 
 import pytest
@@ -118,7 +119,8 @@ def test_secrets_are_generated_once_and_private(tmp_path):
     made = generated_secrets(tmp_path)
 
     assert generated_secrets(tmp_path) == made
-    assert len(set(made.values())) == 5
+    assert len(set(made.values())) == 7
+    assert re.fullmatch(r"[0-9]+:[A-Za-z0-9_-]{35,}", made["TELEGRAM_BOT_TOKEN"])  # as BotFather's
     assert min(map(len, made.values())) >= 32
     assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.prompt import Confirm
 
+from cli.commands.cloud import telegram
 from cli.commands.cloud.target import ParametersFile, Stage, target_of
 from cli.output import FAILED, USAGE, AsJson, CommandError, console, facts, show, table
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     epilog="Example: ugtj cloud check --stage dev",
     no_args_is_help=True,
 )
+app.add_typer(telegram.app, name="telegram")
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 User = Annotated[
     str | None,

@@ -38,7 +38,9 @@ NAMES = {
     "SigningSecretArn": "signing",
     "AdminSecretArn": "admin",
     "HhApplicationSecretArn": "hh",
+    "TelegramSecretArn": "telegram",
 }
+OPTIONAL = ("TelegramSecretArn",)  # "ugtj cloud telegram init" creates it
 MEANINGS = {
     "DatabaseSecretArn": "the database's connection, postgresql://user:password@host:5432/name "
     "(from the variable UGTJ_DATABASE_URL, or asked for)",
@@ -46,6 +48,7 @@ MEANINGS = {
     "SigningSecretArn": "the secret that signs Core's JWTs",
     "AdminSecretArn": "the administrator's secret",
     "HhApplicationSecretArn": "client_id and client_secret of the application at dev.hh.ru",
+    "TelegramSecretArn": "the token of the Telegram bot, and the secret of its webhook",
 }
 
 
@@ -76,8 +79,8 @@ def prepare(target: Target, user_agent: str | None, redirect_uri: str | None) ->
     if "Concurrency" not in given:
         done.values["Concurrency"] = choose_concurrency(target)
     for name in NAMES:
-        if not done.values.get(name):
-            done.values[name] = _ensure_secret(target, name, done)
+        if name not in OPTIONAL and not done.values.get(name):
+            done.values[name] = ensure_secret(target, name, done)
     if check_log_role(target).verdict != "ok":
         create_account_stack(target)
         done.created.append(f"the stack {ACCOUNT_STACK}")
@@ -101,7 +104,7 @@ def choose_concurrency(target: Target) -> str:
     return next(size for size in ("full", "small", "none") if columns[size] <= max(0, free))
 
 
-def _ensure_secret(target: Target, name: str, done: Prepared) -> str:
+def ensure_secret(target: Target, name: str, done: Prepared) -> str:
     """Return the ARN of the secret of a parameter; create it if there is none."""
     from botocore.exceptions import ClientError
 
@@ -155,12 +158,20 @@ def ask_application() -> str:
     return json.dumps(fields)
 
 
+def ask_bot() -> str:
+    """Return the content of the bot's secret: BotFather's token, and a new secret of the webhook,
+    as JSON."""
+    token = _ask("the token of the bot, from BotFather", "UGTJ_TELEGRAM_BOT_TOKEN", hidden=True)
+    return json.dumps({"bot_token": token, "webhook_secret": generate_secret()})
+
+
 CONTENTS: dict[str, Callable[[], str]] = {
     "DatabaseSecretArn": _ask_database,
     "CoreSecretArn": generate_secret,
     "SigningSecretArn": generate_secret,
     "AdminSecretArn": generate_secret,
     "HhApplicationSecretArn": ask_application,
+    "TelegramSecretArn": ask_bot,
 }
 
 

@@ -43,6 +43,7 @@ SHAPES = {
     "AdminSecretArn": Shape(),
     "HhApplicationSecretArn": Shape(keys=("client_id", "client_secret")),
     "HhAccessTokenSecretArn": Shape(),
+    "TelegramSecretArn": Shape(keys=("bot_token", "webhook_secret")),
 }
 
 

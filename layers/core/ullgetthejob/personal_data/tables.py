@@ -88,11 +88,23 @@ TABLES = (
         "account",
         key="id",
     ),
+    Table(
+        "application_reviews",
+        "item.ledger_id IN (SELECT id FROM application_ledger WHERE account_id = %(account_id)s)",
+        "account",
+        key="ledger_id",
+    ),
     Table("application_queue", _USERS, "sessions", key="id"),
     Table("application_filters", _ACCOUNT, "account"),
     Table("account_resumes", _ACCOUNT, "account"),
     Table("fit_weights", _ACCOUNT, "account"),
     Table("letter_templates", _ACCOUNT, "account"),
+    Table(
+        "notification_channels", _ACCOUNT, "account",
+        withheld=("address", "address_digest", "secret", "previous_secret"),
+    ),
+    Table("notification_settings", _ACCOUNT, "account"),
+    Table("notifications", _ACCOUNT, "account", key="id"),
     Table("campaigns", _ACCOUNT, "account"),
     Table("saved_searches", _ACCOUNT, "account"),
     # Shared by all who save the same search; deleted with the last of them.

@@ -6,7 +6,8 @@ current and the previous secret; a secret that is unset or empty never matches. 
 lower-case hex HMAC-SHA256 of the raw body under that secret, is verified whenever it is sent.
 ``REQUIRE_SIGNATURE`` demands it of every request that has a body, on every route of the service; a
 request without one has nothing to sign. ``X-Admin-Secret`` is a separate secret, of which the
-previous one is accepted, too.
+previous one is accepted, too. Telegram sends the secret of its webhook as
+``X-Telegram-Bot-Api-Secret-Token``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Caller:
     """The caller of one request. *user_id* is the subject of the token, if one was sent, and
     *idempotency_key* the header ``Idempotency-Key``: a repeated request has the same key."""
 
-    kind: Literal["user", "service", "admin", "core"]
+    kind: Literal["user", "service", "admin", "core", "telegram"]
     request_id: str
     user_id: UUID | None = None
     idempotency_key: str | None = None
@@ -73,6 +74,14 @@ def require_admin(headers: Mapping[str, str]) -> None:
         raise Unauthorized("the header X-Admin-Secret is missing")
     if _find_secret(sent, settings.ADMIN_SECRET, settings.ADMIN_SECRET_PREVIOUS) is None:
         raise Unauthorized("the header X-Admin-Secret is wrong")
+
+
+def require_telegram(headers: Mapping[str, str]) -> None:
+    """Raise :class:`Unauthorized` unless Telegram sent the request, or one who knows the secret of
+    the bot's webhook."""
+    sent = headers.get("x-telegram-bot-api-secret-token")
+    if not sent or _find_secret(sent, settings.TELEGRAM_WEBHOOK_SECRET) is None:
+        raise Unauthorized("the header X-Telegram-Bot-Api-Secret-Token is missing or wrong")
 
 
 def _find_secret(sent: str, *known: Setting[str]) -> str | None:

@@ -1,9 +1,10 @@
-"""DynamoDB, KMS, Secrets Manager and SQS without the SDK.
+"""DynamoDB, KMS, Secrets Manager, SQS and SES without the SDK.
 
-The four speak one protocol: a JSON body POSTed to ``/``, the operation in ``X-Amz-Target``, signed
-with Signature Version 4. boto3 would do the same and cost 150-250 ms of every cold start, and three
-times the CPU of every call (``make bench-cold-start``; docs/decisions/0001-aws-without-sdk.md).
-Operations, requests and responses are those of AWS's API references, bytes as base64 text.
+The first four speak one protocol: a JSON body POSTed to ``/``, the operation in ``X-Amz-Target``,
+signed with Signature Version 4; SES (API v2) has paths instead. boto3 would do the same and cost
+150-250 ms of every cold start, and three times the CPU of every call (``make bench-cold-start``;
+docs/decisions/0001-aws-without-sdk.md). Operations, requests and responses are those of AWS's API
+references, bytes as base64 text.
 
 Connections are kept alive, as many per service as threads have called at the same time, so that no
 thread waits for the response of another. A connection that was closed while the environment was
@@ -33,11 +34,14 @@ PROTOCOLS = {
     "secretsmanager": ("secretsmanager", "1.1"),
     "sqs": ("AmazonSQS", "1.0"),  # the queue is named in the body, by its URL
 }
+# service: its host and name in signatures, and the path of each operation
+REST = {"sesv2": ("email", "ses", {"SendEmail": "/v2/email/outbound-emails"})}
 # The variables with the endpoint of a single service, named as in AWS's SDKs.
 ENDPOINTS = {
     "dynamodb": settings.AWS_ENDPOINT_URL_DYNAMODB,
     "kms": settings.AWS_ENDPOINT_URL_KMS,
     "secretsmanager": settings.AWS_ENDPOINT_URL_SECRETS_MANAGER,
+    "sesv2": settings.AWS_ENDPOINT_URL_SESV2,
     "sqs": settings.AWS_ENDPOINT_URL_SQS,
 }
 TIMEOUT_S = 3
@@ -78,12 +82,14 @@ def call(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any
     Raises :class:`AwsError`.
     """
     with tracing.span("aws", f"{service}.{operation}") as span:
-        for attempt in range(1, ATTEMPTS + 1):
+        # What SES was sent, it may have accepted: the caller decides about that.
+        attempts = 1 if service in REST else ATTEMPTS
+        for attempt in range(1, attempts + 1):
             try:
                 return _service_for(service).call(operation, request)
             except AwsError as error:
                 is_retryable = error.code in RETRIED or error.code == "Unreachable"
-                if attempt == ATTEMPTS or not is_retryable:
+                if attempt == attempts or not is_retryable:
                     span.note(error=error.code)
                     raise
             time.sleep(BACKOFF_S * 2**attempt * random.random())  # noqa: S311 - jitter, no secret
@@ -104,7 +110,8 @@ class _Service:
         self.name = name
         self.region = settings.AWS_REGION()
         suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
-        default = f"https://{name}.{self.region}.{suffix}"
+        host, self.signing_name, self.paths = REST.get(name, (name, name, {}))
+        default = f"https://{host}.{self.region}.{suffix}"
         endpoint = ENDPOINTS[name]() or settings.AWS_ENDPOINT_URL() or default
         address = urlsplit(endpoint)
         self.host = address.netloc
@@ -112,29 +119,28 @@ class _Service:
         self._idle: list[http.client.HTTPConnection] = []  # append and pop are atomic
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        target, version = PROTOCOLS[self.name]
-        body = json.dumps(request).encode()
-        headers = {
-            "content-type": f"application/x-amz-json-{version}",
-            "host": self.host,
-            "x-amz-target": f"{target}.{operation}",
-        }
+        body, path = json.dumps(request).encode(), self.paths.get(operation, "/")
+        headers = {"content-type": "application/json", "host": self.host}
+        if self.name in PROTOCOLS:
+            target, version = PROTOCOLS[self.name]
+            headers["content-type"] = f"application/x-amz-json-{version}"
+            headers["x-amz-target"] = f"{target}.{operation}"
         try:
-            sent = signed(headers, body, self.name, self.region)
+            sent = signed(headers, body, self.signing_name, self.region, path=path)
         except aws_credentials.CredentialsUnavailable as error:
             raise AwsError("Unreachable", {}) from error
         if (
             xray := settings._X_AMZN_TRACE_ID()
         ):  # so that X-Ray's map is connected; SQS passes it on
             sent["x-amzn-trace-id"] = xray
-        status, payload = self._send(body, sent)
+        status, payload, kind = self._send(path, body, sent)
         try:
             content = json.loads(payload)
         except ValueError:
             content = {}
         if status == http.client.OK:
             return dict(content)
-        code = str(content.get("__type", "")).rpartition("#")[2]
+        code = (str(content.get("__type", "")) or kind.partition(":")[0]).rpartition("#")[2]
         raise AwsError(code or ("ServiceUnavailable" if status >= 500 else str(status)), content)
 
     def close(self) -> None:
@@ -150,17 +156,17 @@ class _Service:
             return http.client.HTTPSConnection(self.host, timeout=TIMEOUT_S, context=tls.context())
         return http.client.HTTPConnection(self.host, timeout=TIMEOUT_S)
 
-    def _send(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    def _send(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
         connection = self._acquire_connection()
         is_reused = connection.sock is not None
         try:
-            response = self._exchange(connection, body, headers)
+            response = self._exchange(connection, path, body, headers)
         except (http.client.HTTPException, OSError) as error:
             connection.close()
             if not is_reused or isinstance(error, TimeoutError):
                 raise AwsError("Unreachable", {}) from error
             try:  # the idle connection had been closed by the server
-                response = self._exchange(connection, body, headers)
+                response = self._exchange(connection, path, body, headers)
             except (http.client.HTTPException, OSError) as second_error:
                 connection.close()
                 raise AwsError("Unreachable", {}) from second_error
@@ -168,11 +174,17 @@ class _Service:
         return response
 
     def _exchange(
-        self, connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str]
-    ) -> tuple[int, bytes]:
-        connection.request("POST", "/", body, headers)
+        self,
+        connection: http.client.HTTPConnection,
+        path: str,
+        body: bytes,
+        headers: dict[str, str],
+    ) -> tuple[int, bytes, str]:
+        """Return status, body and, of an error of a REST service, its kind."""
+        connection.request("POST", path, body, headers)
         response = connection.getresponse()
-        return response.status, response.read()
+        kind = response.getheader("x-amzn-errortype") or ""
+        return response.status, response.read(), kind
 
 
 _services: dict[str, _Service] = {}

@@ -105,14 +105,16 @@ class Auth(Enum):
     USER = "user"
     USER_OR_SERVICE = "user or service"
     ADMIN = "admin"
+    TELEGRAM = "telegram"
 
 
-ANYONE, SERVICE, USER, USER_OR_SERVICE, ADMIN = Auth
-CALLER_KIND: dict[Auth, Literal["user", "service", "admin"]] = {  # of callers with a token
+ANYONE, SERVICE, USER, USER_OR_SERVICE, ADMIN, TELEGRAM = Auth
+CALLER_KIND: dict[Auth, Literal["user", "service", "admin", "telegram"]] = {  # with a token
     SERVICE: "service",
     USER: "user",
     USER_OR_SERVICE: "user",
     ADMIN: "admin",
+    TELEGRAM: "telegram",
 }
 
 
@@ -281,6 +283,8 @@ class Api:
         """Return the caller, and the person of the token if one was sent."""
         if route.auth is ANYONE:
             return Caller("service", request_id), None
+        if route.auth is TELEGRAM:
+            authentication.require_telegram(headers)
         if route.auth is SERVICE:
             authentication.require_service(headers, raw)
         if route.auth is ADMIN:
@@ -295,7 +299,8 @@ class Api:
             raise Unauthorized("the header Authorization with a bearer token is missing")
         if route.auth is USER_OR_SERVICE:
             authentication.require_service(headers, raw)
-        return Caller("admin" if route.auth is ADMIN else "service", request_id), None
+        kind = CALLER_KIND[route.auth]
+        return Caller("service" if kind == "user" else kind, request_id), None
 
     def _find_person(self, token_person: Any, named: UUID | None, *, must_exist: bool) -> Any:
         """Return the person that the request concerns; unless it *must_exist*, also an unknown one.

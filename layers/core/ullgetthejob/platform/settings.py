@@ -223,6 +223,7 @@ BUCKET_TABLE = _text("BUCKET_TABLE", "DynamoDB table of token buckets")
 CONNECTION_TABLE = _text("CONNECTION_TABLE", "DynamoDB table of WebSocket connections")
 APPLIER_QUEUE_URL = _url("APPLIER_QUEUE_URL", "SQS queue of the applier")
 BROADCASTER_QUEUE_URL = _url("BROADCASTER_QUEUE_URL", "SQS queue of the broadcaster")
+NOTIFIER_QUEUE_URL = _url("NOTIFIER_QUEUE_URL", "SQS queue of the notifier")
 FETCH_QUEUE_URL = _url("FETCH_QUEUE_URL", "SQS queue of the fetch worker")
 PUBLIC_FEED_QUEUE_URL = _url("PUBLIC_FEED_QUEUE_URL", "SQS queue of the public feed")
 
@@ -263,6 +264,23 @@ BFF_BROADCAST = _one_of("BFF_BROADCAST", "whether the public feed is posted", "o
 WEBSOCKET_URL = _url("WEBSOCKET_URL", "the WebSocket for clients", scheme="ws")
 WEBSOCKET_API_ENDPOINT = _url("WEBSOCKET_API_ENDPOINT", "API Gateway's @connections")
 
+# ── Telegram ─────────────────────────────────────────────────────────────────────────────────────
+
+TELEGRAM_API_URL = _url("TELEGRAM_API_URL", "Telegram's Bot API", "https://api.telegram.org")
+TELEGRAM_BOT_TOKEN = _secret("TELEGRAM_BOT_TOKEN", "of the bot; without it there is none", "")
+TELEGRAM_BOT_NAME = _text("TELEGRAM_BOT_NAME", "username of the bot, without @", "")
+TELEGRAM_WEBHOOK_SECRET = _secret(
+    "TELEGRAM_WEBHOOK_SECRET", "that Telegram sends with each update; without it none is read", ""
+)
+
+# ── notifications ────────────────────────────────────────────────────────────────────────────────
+
+EMAIL_FROM = _text("EMAIL_FROM", "sender of e-mails; without it there is no e-mail", "")
+SMTP_URL = _secret("SMTP_URL", "SMTP server, smtp:// or smtps://; without it Amazon SES", "")
+WEBHOOK_ADDRESSES = _one_of(
+    "WEBHOOK_ADDRESSES", "the addresses to which webhooks are sent", "public", "any"
+)
+
 # ── of Lambda, the libraries and the local cloud ─────────────────────────────────────────────────
 
 AWS_REGION = _text("AWS_REGION", "set by Lambda")
@@ -284,6 +302,7 @@ AWS_ENDPOINT_URL_KMS = _url("AWS_ENDPOINT_URL_KMS", "the same, of KMS", "")
 AWS_ENDPOINT_URL_SECRETS_MANAGER = _url(
     "AWS_ENDPOINT_URL_SECRETS_MANAGER", "the same, of Secrets Manager", ""
 )
+AWS_ENDPOINT_URL_SESV2 = _url("AWS_ENDPOINT_URL_SESV2", "the same, of SES", "")
 AWS_ENDPOINT_URL_SQS = _url("AWS_ENDPOINT_URL_SQS", "the same, of SQS", "")
 COMMIT = _text("COMMIT", "the commit that is deployed", "")
 TRACE_SPANS = _one_of("TRACE_SPANS", "whether each span has a log line", "off", "on")

@@ -7,6 +7,9 @@ was committed before is missed. When a process ends abruptly, its lease expires 
 behind what was posted: some events are posted twice, none is missed, and a new event is never
 posted before an older one.
 
+The notifier is woken for an account that has channels of notifications and events that are not
+planned yet: so whatever appends events sends one wake-up, whether there are channels or not.
+
 A connection that is gone is deleted, as is one whose session has ended; a slow one is left as it
 is. ``accounts.broadcast_seq`` is the seq that all open connections have reached; while it is behind
 the log, the sweeper sends another wake-up.
@@ -50,6 +53,7 @@ PROGRESS_INTERVAL_MS = 4_000  # a lease outlasts this and the longest post
 
 SELECT_ACCOUNT = """
     SELECT last_event_seq, broadcast_seq,
+           coalesce(last_event_seq > planned_seq, false) AS is_unplanned,
            (SELECT coalesce(jsonb_object_agg(u.id, u.tokens_valid_from), '{}')
             FROM users u WHERE u.account_id = a.id) AS users
     FROM accounts a WHERE a.id = %(account_id)s
@@ -240,8 +244,11 @@ class _AccountSockets:
         row = self.broadcast.fetch_one(SELECT_ACCOUNT, account_id=self.id) or {
             "last_event_seq": 0,
             "broadcast_seq": 0,
+            "is_unplanned": False,
             "users": {},
         }
+        if row["is_unplanned"]:  # only of accounts with channels of notifications
+            event_log.notify_notifier(self.id)
         self._users, self._last_seq = row["users"], row["last_event_seq"]
         self._seen_seq, self._reached_seq = row["broadcast_seq"], self._last_seq
         return connections.list_of_account(self.id)

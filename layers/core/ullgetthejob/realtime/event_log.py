@@ -37,7 +37,13 @@ NEVER = float("-inf"), float("-inf")
 _last_notified: dict[UUID, tuple[float, float]] = {}
 
 EventType = Literal[
-    "account.updated", "application.updated", "fetch.completed", "jobs.new", "rate_limit.updated"
+    "account.updated",
+    "application.updated",
+    "channel.updated",
+    "fetch.completed",
+    "jobs.new",
+    "message.received",
+    "rate_limit.updated",
 ]
 
 INSERT_EVENT = """
@@ -129,6 +135,11 @@ def _notify_debounced(account_id: UUID) -> None:
 def notify(account_id: UUID) -> None:
     """Send the broadcaster a wake-up for an account."""
     queues.notify(QUEUE, {"account_id": str(account_id)})
+
+
+def notify_notifier(account_id: UUID) -> None:
+    """Send the notifier a wake-up for an account, which plans what its person is told."""
+    queues.notify(settings.NOTIFIER_QUEUE_URL, {"account_id": str(account_id)})
 
 
 def notify_unserved(*, connection: Connection, most: int) -> int:
