@@ -352,17 +352,22 @@ def _repeat(
 
 
 def _next_allowed_at(person: Person, context: Context) -> datetime | None:
-    """Return when the application may be sent, if not now. An estimate for the answer: the
-    submitter decides."""
+    """Return when the application may be sent, if not now or unknown."""
+    try:
+        return estimate_send_time(person, context)
+    except Unavailable:
+        return None
+
+
+def estimate_send_time(person: Person, context: Context) -> datetime | None:
+    """Return when an application that is accepted now may be sent, ``None``: at once. An estimate:
+    the submitter decides. Raises :class:`Unavailable`."""
     if person.account_id is None:
         return None
     connection, now = context.connection, context.now()
-    try:
-        allowed_at = availability.next_allowed_at(
-            person.account_id, person.access, connection=connection, now=now
-        )
-    except Unavailable:
-        return None
+    allowed_at = availability.next_allowed_at(
+        person.account_id, person.access, connection=connection, now=now
+    )
     if allowed_at is None:
         return None
     last = deferral.last_deferred_at(person.account_id, connection=connection)

@@ -54,7 +54,7 @@ def advise(
     rows = connection.execute(store.SELECT_STORED_VACANCIES, {"ids": [vacancy_id]}).fetchall()
     week = store.read_week(account_id, rules, connection=connection, now=now)
     for vacancy in store.parse_vacancies(rows):
-        held = _to_held(evaluate(rules, vacancy, week))
+        held = to_held(evaluate(rules, vacancy, week))
         if held is not None and held.state == "refused":
             return held
     return None
@@ -74,7 +74,7 @@ def hold_repost(
     except NeedsPerson:
         return models.Held("needs_person", models.UNREADABLE)
     applied_id = find_applied_posting(account_id, vacancy_id, rules, connection=connection)
-    return _to_held(_check_repost(rules.repost, applied_id))
+    return to_held(_check_repost(rules.repost, applied_id))
 
 
 def keeps_stored(
@@ -127,11 +127,36 @@ def decide(
         week.unknown.remove(vacancy_id)
         if employer.id is not None:
             week.made[employer.id] += 1
-    applied_id = find_applied_posting(account_id, vacancy.id, rules, connection=connection)
-    held = _to_held(evaluate(rules, vacancy, week, applied_id=applied_id))
+    held = to_held(_find(account_id, vacancy, rules, week, connection))
     if held is not None:
         count("ApplicationsFiltered")
     return held
+
+
+def preview(
+    account_id: UUID,
+    vacancy: Vacancy,
+    *,
+    repost: models.RepostPolicy | None,
+    connection: Connection,
+    now: datetime,
+) -> list[models.Finding]:
+    """Return what the rules find about a stored *vacancy*, for :func:`to_held`: as :func:`decide`,
+    by what is stored of the week. Raises :class:`NeedsPerson` (``filters_unreadable``)."""
+    rules = _read_rules(account_id, repost, connection)
+    week = store.read_week(account_id, rules, connection=connection, now=now)
+    return _find(account_id, vacancy, rules, week, connection)
+
+
+def _find(
+    account_id: UUID,
+    vacancy: Vacancy,
+    rules: models.Rules,
+    week: models.Week,
+    connection: Connection,
+) -> list[models.Finding]:
+    applied_id = find_applied_posting(account_id, vacancy.id, rules, connection=connection)
+    return evaluate(rules, vacancy, week, applied_id=applied_id)
 
 
 def has_rules(account_id: UUID, *, connection: Connection) -> bool:
@@ -289,7 +314,9 @@ def combine_verdicts(findings: list[models.Finding]) -> Literal["keep", "drop", 
     return "drop" if "drop" in verdicts else "unknown" if verdicts else "keep"
 
 
-def _to_held(findings: list[models.Finding]) -> models.Held | None:
+def to_held(findings: list[models.Finding]) -> models.Held | None:
+    """Return the state and reason of an application whose vacancy has these findings; ``None`` if
+    it is sent."""
     dropped_by = next((finding.rule for finding in findings if finding.verdict == "drop"), None)
     if dropped_by is not None:
         return models.Held("refused", f"filtered_{dropped_by}")

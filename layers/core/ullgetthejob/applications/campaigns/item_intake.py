@@ -139,7 +139,7 @@ def _create_application(
     if item["account_id"] != campaign.account_id:
         return "another_account"
     try:
-        body = _to_body(item)
+        body = to_body(item)
         person = people.find_by_account(campaign.account_id, user_id=item["user_id"])
         with connection.transaction():
             application, is_new = create_application(
@@ -155,8 +155,8 @@ def _create_application(
             if is_new or (is_own and application.state not in application_states.RETRYABLE):
                 projection.project(application.id, connection=connection, now=now)
                 return None
-            if not is_own and application.state not in READOPTABLE_STATES:
-                return "already_applied" if application.state == "submitted" else "duplicate"
+            if not is_own and (reason := reason_of_duplicate(application)):
+                return reason
             values = {
                 "workflow_id": campaign.workflow_id,
                 "item_id": item["id"],
@@ -174,6 +174,14 @@ def _create_application(
     except (Conflict, ledger.ConcurrentUpdate):
         return "duplicate"
     return None
+
+
+def reason_of_duplicate(application: Application) -> str | None:
+    """Return why an item gets no application beside the account's earlier *application* to the
+    vacancy; ``None`` if the item adopts that one."""
+    if application.state in READOPTABLE_STATES:
+        return None
+    return "already_applied" if application.state == "submitted" else "duplicate"
 
 
 def _adopt(
@@ -199,7 +207,7 @@ def _adopt(
     )
 
 
-def _to_body(item: dict[str, Any]) -> SubmitBody:
+def to_body(item: dict[str, Any]) -> SubmitBody:
     """Return an item as the body of a submit request. Raises ``ValidationError``."""
     payload = item["payload"] if isinstance(item["payload"], dict) else {}
     found = {
