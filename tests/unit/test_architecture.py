@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "filters": BELOW | {"accounts"},
     "saved_searches": BELOW
     | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
-    "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
+    "applications": BELOW
+    | {"accounts", "filters", "fit", "letters", "rate_limits", "realtime", "vacancies"},
+    "job_import": BELOW | {"accounts", "applications", "letters", "saved_searches", "vacancies"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 

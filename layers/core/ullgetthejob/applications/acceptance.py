@@ -112,8 +112,9 @@ class Cv(BaseModel):
 class SubmitBody(BaseModel):
     """The request of the BFF. *create_resume*: a resume is created from the CV, as a copy of the
     person's resume *hh_resume_id*. *repost*: whether to apply if this is another posting of a job
-    that was applied to; by default as the rules of ``/api/filters`` say. *user_id*: for a service
-    without a token of the user."""
+    that was applied to; by default as the rules of ``/api/filters`` say. *dry_run*: nothing is
+    accepted; the answer is what would come of it. *user_id*: for a service without a token of the
+    user."""
 
     job_external_id: str
     cover_letter: str | None = None
@@ -121,8 +122,12 @@ class SubmitBody(BaseModel):
     hh_resume_id: str | None = None
     create_resume: bool = False
     repost: RepostPolicy | None = None
+    letter_template_id: UUID | None = None
+    review: application_states.ReviewMode = "never"
+    min_fit: Annotated[int, Field(ge=0, le=100)] | None = None
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     user_id: str | None = None
+    dry_run: bool = False
 
     def check(self) -> None:
         """Raise :class:`Invalid` with one of the codes that the BFF translates."""
@@ -188,7 +193,7 @@ def accept(body: SubmitBody, person: Person, context: Context) -> Submitted:
     context = context.with_fixed_time()
     now = context.now()
     own_key = body.idempotency_key or context.caller.idempotency_key
-    is_closed = _is_closed(body, person, context)
+    is_closed = is_applying_closed(body, person, context)
     application, _ = create_application(
         body,
         person,
@@ -228,7 +233,7 @@ def create_application(
     connection, now = context.connection, context.now()
     held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
     if is_closed is None:
-        is_closed = _is_closed(body, person, context)
+        is_closed = is_applying_closed(body, person, context)
     # Where the vacancy is not known enough for the filters, the submitter looks first.
     is_handed_off = (
         held is None
@@ -266,7 +271,7 @@ def create_application(
     return earlier, False
 
 
-def _is_closed(body: SubmitBody, person: Person, context: Context) -> bool:
+def is_applying_closed(body: SubmitBody, person: Person, context: Context) -> bool:
     """Return whether hh.ru does not let Core apply for the person."""
     return person.account_id is not None and applying.is_closed(
         person.account_id,
@@ -305,6 +310,29 @@ def _initial_values(
         "expires_at": (wait or now) + ledger.APPLICATION_TTL,
         "new_resume": None if is_final else resume_creation.to_stored(body.new_resume),
     }
+
+
+def find_earlier(
+    body: SubmitBody, account_id: UUID, *, key: str | None, connection: Connection
+) -> Application | None:
+    """Return the application with which this request would be answered: of the same *key*, else to
+    the same vacancy; ``None`` if a new one would be accepted. Raises :class:`Conflict`."""
+    values = {
+        "account_id": account_id,
+        "vacancy_id": body.job_external_id,
+        "key": key,
+        "request_hash": _request_hash(body),
+    }
+    earlier = _find_by_key(values, connection=connection)
+    if earlier is not None:
+        return earlier
+    row = connection.execute(SELECT_APPLICATION_OF_VACANCY, values).fetchone()
+    return Application(**row) if row else None
+
+
+def reason_of_duplicate(earlier: Application) -> str:
+    """Return why a request gets no application beside the *earlier* one."""
+    return "already_applied" if earlier.state == "submitted" else "duplicate"
 
 
 def _find_by_key(values: dict[str, Any], *, connection: Connection) -> Application | None:

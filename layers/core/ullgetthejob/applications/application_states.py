@@ -30,6 +30,8 @@ State = Literal[
     "cancelled",
     "expired",
 ]
+# When an application waits for its person's yes.
+ReviewMode = Literal["always", "findings", "never"]
 # Nothing was sent to hh.ru yet.
 WAITING: tuple[State, ...] = ("queued", "preparing", "waiting_quota")
 NEEDS_PERSON: tuple[State, ...] = ("needs_person", "handoff")

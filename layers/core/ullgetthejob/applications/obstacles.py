@@ -31,6 +31,14 @@ class Requested(Protocol):
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A request that is only evaluated."""
+
+    vacancy_id: str
+    letter: str | None
+
+
+@dataclass(frozen=True)
 class Obstacle:
     """Why hh.ru would refuse an application, as its vacancy shows before the call, and the state
     that the application gets."""

@@ -148,6 +148,54 @@ def preview(
     return _find(account_id, vacancy, rules, week, connection)
 
 
+def preview_in_order(
+    account_id: UUID,
+    wanted: Iterable[tuple[Vacancy, models.RepostPolicy | None]],
+    *,
+    connection: Connection,
+    now: datetime,
+) -> dict[str, list[models.Finding]]:
+    """Return what the rules find about stored vacancies, by their ids, as if they were applied to
+    in this order; each with the policy of its application. Raises :class:`NeedsPerson`
+    (``filters_unreadable``)."""
+    pairs = list(wanted)
+    rules = store.read_filters(account_id, connection=connection).rules
+    week = store.read_week(account_id, rules, connection=connection, now=now)
+    ids = [vacancy.id for vacancy, _ in pairs]
+    postings = store.read_postings(account_id, ids, connection=connection)
+    applied: dict[str, str] = {}
+    return {
+        vacancy.id: evaluate_in_order(
+            rules if repost is None else rules.model_copy(update={"repost": repost}),
+            vacancy,
+            week,
+            postings.get(vacancy.id, models.Posting(vacancy.id)),
+            applied,
+        )
+        for vacancy, repost in pairs
+    }
+
+
+def evaluate_in_order(
+    rules: models.Rules,
+    vacancy: Vacancy,
+    week: models.Week,
+    posting: models.Posting,
+    applied: dict[str, str],
+) -> list[models.Finding]:
+    """Return the findings about *vacancy*, one of several that are applied to in their order. One
+    that is not dropped counts in *week*; one that is kept, in *applied*: the posting that was
+    applied to, by its job."""
+    applied_id = posting.job_id or applied.get(posting.original_id)
+    findings = evaluate(rules, vacancy, week, applied_id=applied_id)
+    verdict = combine_verdicts(findings)
+    if verdict != "drop" and vacancy.employer.id is not None:
+        week.made[vacancy.employer.id] += 1
+    if verdict == "keep":
+        applied.setdefault(posting.original_id, vacancy.id)
+    return findings
+
+
 def _find(
     account_id: UUID,
     vacancy: Vacancy,

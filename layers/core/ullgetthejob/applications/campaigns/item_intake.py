@@ -10,7 +10,7 @@ from uuid import uuid5
 from pydantic import ValidationError
 
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import application_states, ledger, projection
+from ullgetthejob.applications import acceptance, application_states, ledger, projection
 from ullgetthejob.applications.acceptance import SubmitBody, create_application
 from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.applications.campaigns.store import COLUMNS, Campaign
@@ -45,6 +45,10 @@ SELECT_PENDING_ITEMS = f"""
     ) custom ON true
     WHERE q.workflow_id = %(workflow_id)s AND {IS_PENDING_SQL}
     ORDER BY coalesce(q.priority, 0), q.created_at, q.id LIMIT %(most)s
+"""  # noqa: S608
+COUNT_PENDING_ITEMS = f"""
+    SELECT count(*) AS items FROM application_queue q
+    WHERE q.workflow_id = %(workflow_id)s AND {IS_PENDING_SQL}
 """  # noqa: S608
 SELECT_CAMPAIGNS_WITH_PENDING_ITEMS = f"""
     SELECT {COLUMNS} FROM campaigns c
@@ -181,7 +185,7 @@ def reason_of_duplicate(application: Application) -> str | None:
     vacancy; ``None`` if the item adopts that one."""
     if application.state in READOPTABLE_STATES:
         return None
-    return "already_applied" if application.state == "submitted" else "duplicate"
+    return acceptance.reason_of_duplicate(application)
 
 
 def _adopt(
@@ -217,7 +221,10 @@ def to_body(item: dict[str, Any]) -> SubmitBody:
             ("hh_resume_id", "hhResumeId"),
             ("customized_cv", "customizedCv"),
             ("repost", "repost"),
+            ("letter_template_id", "letterTemplateId"),
+            ("min_fit", "minFit"),
         )
     }
     found["cover_letter"] = found["cover_letter"] or item["cover_letter"]
+    found["review"] = payload.get("review", "never")
     return SubmitBody(job_external_id=item["job_external_id"], **found)
