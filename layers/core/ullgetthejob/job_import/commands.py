@@ -94,7 +94,11 @@ def import_links(body: ImportBody, queue: Pacer, person: Person, context: Contex
             more = set()
         taken |= more
         answers.append(answer)
-    later = [vacancy_id for vacancy_id in taken if work.seen[vacancy_id].status == "later"]
+    later = [
+        vacancy_id
+        for vacancy_id, vacancy in work.seen.items()
+        if vacancy_id in taken and vacancy.status == "later"
+    ]
     requested_details.request(later)
     stored = sum(work.seen[vacancy_id].status == "stored" for vacancy_id in taken)
     count("VacanciesImported", stored)

@@ -89,8 +89,9 @@ def _parse(address: str, redirects: int) -> VacancyLink | SearchLink:
     if path in CLICK_PATHS and redirects > 0:
         for name in ADDRESS_PARAMETERS:
             inner = parameters.get(name, "")
+            inner = unquote(inner) if "%2F" in inner.upper() else inner
             if "/vacanc" in inner:
-                return _parse(unquote(inner) if "%2F" in inner.upper() else inner, redirects - 1)
+                return _parse(inner, redirects - 1)
     raise InvalidLink(NO_VACANCY, "the address is of neither a vacancy nor a search")
 
 
