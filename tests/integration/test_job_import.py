@@ -44,7 +44,7 @@ def link(vacancy_id):
 
 def calls(harness):
     by_route = harness.world.sandbox.control("GET", "/state")["calls"]["by_route"]
-    return by_route.get("GET /vacancies/{id}", 0)
+    return by_route.get("GET /vacancies/{vacancy_id}", 0)
 
 
 def stored(harness):

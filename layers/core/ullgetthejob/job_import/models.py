@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ullgetthejob.applications.application_states import ReviewMode
+from ullgetthejob.applications.application_states import ReviewPolicy
 from ullgetthejob.applications.campaigns.models import AddedToCampaign
 
 MAX_LINKS = 100
@@ -24,7 +24,7 @@ class ImportApply(BaseModel):
     workflow_id: UUID | None = None
     letter_template_id: UUID | None = None
     hh_resume_id: str | None = None
-    review: ReviewMode = "never"
+    review: ReviewPolicy = "never"
     min_fit: Annotated[int, Field(ge=0, le=100)] | None = None
 
 

@@ -22,6 +22,7 @@ from ullgetthejob.applications.gate_decisions import Facts, Gate, Would, judge
 from ullgetthejob.applications.obstacles import Draft, Obstacle, find_hindrance, find_obstacle
 from ullgetthejob.applications.resume_selection import ResumeNotFound, select_resume
 from ullgetthejob.filters import evaluation, models
+from ullgetthejob.letters import store as letter_templates
 from ullgetthejob.platform.errors import Invalid, NeedsPerson
 from ullgetthejob.vacancies import kept_vacancies
 
@@ -101,6 +102,7 @@ class _Known:
 
     vacancies: dict[str, KeptVacancy]
     earlier: dict[str, Application]
+    templates: set[UUID]
     findings: dict[str, list[models.Finding]] | None  # None: the rules cannot be read
     has_rules: bool
     resumes: KeptResumes | None
@@ -172,6 +174,7 @@ def _estimate(
 ) -> CampaignDryRun:
     connection, now = context.connection, context.now()
     known = _read(items, person.account, context)
+    items = [_require_template(item, known.templates) for item in items]
     facts = [_gather(item, known, person, now) if item.body else None for item in items]
     # Only what would be sent takes a slot of the limits.
     sent = [own is not None and judge(own).would in SENT for own in facts]
@@ -215,6 +218,9 @@ def _read(items: list[_Item], account_id: UUID, context: Context) -> _Known:
     return _Known(
         vacancies=vacancies,
         earlier={row["vacancy_id"]: Application(**row) for row in rows},
+        templates={
+            row["id"] for row in letter_templates.select_all(account_id, connection=connection)
+        },
         findings=findings,
         has_rules=evaluation.has_rules(account_id, connection=connection),
         resumes=kept_resumes.read(account_id, connection=connection, now=now),
@@ -228,6 +234,14 @@ def _read(items: list[_Item], account_id: UUID, context: Context) -> _Known:
             for is_named in (False, True)
         },
     )
+
+
+def _require_template(item: _Item, templates: set[UUID]) -> _Item:
+    """Return the item, with the reason for which intake fails it if its template does not exist."""
+    wanted = item.body.letter_template_id if item.body else None
+    if wanted is None or wanted in templates:
+        return item
+    return _Item(item.vacancy_id, None, letter_templates.not_found().code)
 
 
 def _gather(item: _Item, known: _Known, person: Person, now: datetime) -> Facts:
