@@ -32,11 +32,15 @@ Name = Literal[
 Result = Literal["pass", "stop", "wait", "person", "unknown"]
 Would = Literal["apply_now", "wait", "review", "handoff", "refuse", "needs_person"]
 
+# Why a person looks at an application before it is sent.
+ASKED_FOR = "review_asked_for"
+FINDINGS = "letter_findings"
 # Which gate decides if several do not pass: acceptance looks for an earlier application, then the
-# submitter looks at vacancy and filters, whether it may apply at all, its access, resume, fit and
-# letter. A limit only delays, so it comes last: what waits for it is refused all the same then.
+# submitter looks at vacancy and filters, the fit if it can read the resume, whether it may apply at
+# all, its access, resume and letter. A limit only delays, so it comes last: what waits for it is
+# refused all the same then.
 PRECEDENCE: tuple[Name, ...] = (
-    "duplicate", "filters", "vacancy", "method", "access", "resume", "fit", "letter", "limits",
+    "duplicate", "filters", "vacancy", "fit", "method", "access", "resume", "letter", "limits",
 )  # fmt: skip
 
 TEXTS: dict[str, str] = {
@@ -54,8 +58,8 @@ TEXTS: dict[str, str] = {
     "resume_not_available": "hh.ru does not show this resume as published: publish it, or choose "
     "another",
     "missing_resume_id": "there is no published resume: publish one on hh.ru",
-    "letter_findings": "the check found something in the letter: look at it before it is sent",
-    "review": "you wanted to see it before it is sent",
+    FINDINGS: "the check found something in the letter: look at it before it is sent",
+    ASKED_FOR: "you wanted to see it before it is sent",
     "template_not_found": "there is no such letter template: choose another",
     "template_invalid": "the letter template does not work: look at its text",
     "template_value_missing": "the letter template needs something that this vacancy or resume "

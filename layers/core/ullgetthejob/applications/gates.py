@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from ullgetthejob.accounts import hh_calls, method_status, people, resumes
 from ullgetthejob.applications import acceptance
 from ullgetthejob.applications.application import vacancy_url
-from ullgetthejob.applications.gate_decisions import Facts, Gate, Would, judge
+from ullgetthejob.applications.gate_decisions import ASKED_FOR, FINDINGS, Facts, Gate, Would, judge
 from ullgetthejob.applications.obstacles import (
     Draft,
     Obstacle,
@@ -156,8 +156,7 @@ def _gather(body: SubmitBody, person: Person, context: Context) -> _Gathered:
         duplicate=acceptance.reason_of_duplicate(earlier) if earlier else None,
     )
     facts = _gather_limits(facts, person, context)
-    # A template makes a letter, whatever that says.
-    draft = Draft(body.job_external_id, template or body.letter)
+    draft = Draft(body.job_external_id, body.letter, body.letter_template_id)
     facts, vacancy = _gather_vacancy(facts, draft, body, account_id, context)
     gathered = _Gathered(facts, earlier, vacancy, letter=body.letter)
     resume = None
@@ -336,9 +335,9 @@ def _reason_of_review(
     body: SubmitBody, findings: tuple[Finding, ...], *, is_rendered: bool
 ) -> str | None:
     if body.review == "always":
-        return "review"
+        return ASKED_FOR
     if body.review == "findings" and findings:
-        return "letter_findings"
+        return FINDINGS
     if is_rendered and any(finding.rule == "placeholder" for finding in findings):
-        return "letter_findings"
+        return FINDINGS
     return None

@@ -10,6 +10,7 @@ from ullgetthejob.applications.application import vacancy_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from ullgetthejob.applications.application_states import State
     from ullgetthejob.filters.models import Held
@@ -29,6 +30,10 @@ class Requested(Protocol):
     def letter(self) -> str | None:
         """Return the letter to the employer."""
 
+    @property
+    def letter_template_id(self) -> UUID | None:
+        """Return the template that makes a letter, if there is none yet."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -36,6 +41,7 @@ class Draft:
 
     vacancy_id: str
     letter: str | None
+    letter_template_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ def find_obstacle(application: Requested, vacancy: VacancyDetail) -> Obstacle | 
         return Obstacle("handoff", "test_required", link)
     if vacancy.response_url is not None or vacancy.type.id == "direct":
         return Obstacle("handoff", "external_site", vacancy.response_url or link)
-    if vacancy.response_letter_required and not application.letter:
+    has_letter = application.letter or application.letter_template_id is not None
+    if vacancy.response_letter_required and not has_letter:
         return Obstacle("needs_person", LETTER_REQUIRED, link)
     return None
 

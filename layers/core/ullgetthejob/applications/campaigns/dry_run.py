@@ -18,7 +18,7 @@ from ullgetthejob.applications import applying
 from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.applications.campaigns import item_intake, send_schedule
 from ullgetthejob.applications.campaigns.store import find, find_or_new
-from ullgetthejob.applications.gate_decisions import Facts, Gate, Would, judge
+from ullgetthejob.applications.gate_decisions import ASKED_FOR, Facts, Gate, Would, judge
 from ullgetthejob.applications.obstacles import Draft, Obstacle, find_hindrance, find_obstacle
 from ullgetthejob.applications.resume_selection import ResumeNotFound, select_resume
 from ullgetthejob.filters import evaluation, models
@@ -248,7 +248,7 @@ def _gather(item: _Item, known: _Known, person: Person, now: datetime) -> Facts:
     """Return what is known of an item's request."""
     body = item.body
     assert body is not None  # noqa: S101 - an item without one has its reason
-    draft = Draft(item.vacancy_id, body.letter or ("" if body.letter_template_id is None else "…"))
+    draft = Draft(item.vacancy_id, body.letter, body.letter_template_id)
     earlier, kept = known.earlier.get(item.vacancy_id), known.vacancies.get(item.vacancy_id)
     duplicate = item_intake.reason_of_duplicate(earlier) if earlier else None
     facts = Facts(
@@ -257,7 +257,7 @@ def _gather(item: _Item, known: _Known, person: Person, now: datetime) -> Facts:
         is_closed=known.is_closed[body.resume_id is not None],
         duplicate="duplicate" if item.is_known else duplicate,
         min_fit=body.min_fit,
-        letter_reason="review" if body.review == "always" else None,
+        letter_reason=ASKED_FOR if body.review == "always" else None,
         letter_unknown=body.letter_template_id is not None
         or (body.review == "findings" and body.letter is not None),
     )
