@@ -15,6 +15,8 @@ from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.gate_decisions import Name
 from ullgetthejob.filters import commands as filters
 from ullgetthejob.filters.models import FiltersBody
+from ullgetthejob.letters import commands as letters
+from ullgetthejob.letters.models import TemplateBody
 from ullgetthejob.platform.errors import Conflict, Invalid, NeedsPerson, NotFound
 from ullgetthejob.rate_limits import token_bucket
 from ullgetthejob.vacancies import store
@@ -28,7 +30,12 @@ WOULD = {
     "refused": "refuse",
     "needs_person": "needs_person",
     "handoff": "handoff",
+    "review": "review",
 }
+LETTER = (
+    "Здравствуйте! Откликаюсь на вакансию «{{ vacancy.title }}» в «{{ employer }}». Буду рада"
+    " рассказать о себе подробнее.\n{{ person.first_name }}"
+)
 WRITTEN = """
     SELECT (SELECT count(*) FROM application_ledger) AS applications,
            (SELECT count(*) FROM application_keys) AS keys,
@@ -132,6 +139,16 @@ def after(act):
     return prepare
 
 
+def template(harness, text=LETTER):
+    body = TemplateBody(name="Письмо", text=text)
+    made, _ = letters.create_template(body, harness.person, harness.context)
+    return {"letter": None, "letter_template_id": made.id}
+
+
+def of_template(text=LETTER, **fields):
+    return lambda harness: {**template(harness, text), **fields}
+
+
 # How a situation comes about, as a function of the harness that returns the vacancy, and what else
 # the request has.
 SITUATIONS = {
@@ -170,6 +187,28 @@ SITUATIONS = {
         lambda h: closed_with(h, publish(h, response_letter_required=True)), {"letter": None}
     ),
     "vacancies closed": (after(close_vacancies), {}),
+    "template": (lambda h: publish(h, employer=PIER), of_template()),
+    "template where a letter is required": (
+        lambda h: publish(h, employer=PIER, response_letter_required=True), of_template()
+    ),
+    "template, kept vacancy": (lambda h: stored(h, publish(h, employer=PIER)), of_template()),
+    "template that lacks a value": (
+        lambda h: publish(h, skills=[]), of_template("{{ skills.common | join(', ') }}")
+    ),
+    "placeholder left": (publish, of_template("Здравствуйте, [имя]! Я хочу у вас работать.")),
+    "template, applying closed": (
+        lambda h: closed_with(h, publish(h, employer=PIER)), of_template()
+    ),
+    "looked at always": (publish, {"review": "always"}),
+    "looked at for a finding": (publish, {"review": "findings"}),
+    "looked at for nothing": (
+        lambda h: publish(h, employer=PIER), of_template(review="findings")
+    ),
+    "fit too low": (publish, {"min_fit": 100}),
+    "fit too low, applying closed": (after(close_applying), {"min_fit": 100}),
+    "fit too low, looked at": (publish, {"min_fit": 100, "review": "always"}),
+    "fit enough": (publish, {"min_fit": 0}),
+    "fit too low and no token": (after(spend_tokens), {"min_fit": 100}),
 }  # fmt: skip
 
 
@@ -177,6 +216,7 @@ SITUATIONS = {
 def test_dry_run_says_what_the_same_request_comes_to(harness, name):
     prepare, fields = SITUATIONS[name]
     vacancy_id = prepare(harness)
+    fields = fields(harness) if callable(fields) else fields
     before = written(harness)
     answer = ask(harness, vacancy_id, **fields)
     assert written(harness) == before

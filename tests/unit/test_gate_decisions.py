@@ -10,11 +10,21 @@ import pytest
 
 from ullgetthejob.accounts.access import Access
 from ullgetthejob.applications.application_states import State
-from ullgetthejob.applications.gate_decisions import PRECEDENCE, Facts, Name, judge
+from ullgetthejob.applications.gate_decisions import (
+    ASKED_FOR,
+    FINDINGS,
+    PRECEDENCE,
+    TEXTS,
+    Facts,
+    Name,
+    judge,
+)
 from ullgetthejob.applications.obstacles import Draft, Obstacle, find_hindrance
 from ullgetthejob.applications.resume_selection import ResumeChoice
+from ullgetthejob.applications.reviews import examination
 from ullgetthejob.filters.models import Held
 from ullgetthejob.hh.models import VacancyDetail
+from ullgetthejob.letters.errors import TemplateInvalid, ValueMissing
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 OK = Access("ok", None)
@@ -142,3 +152,17 @@ def test_filters_come_after_a_closed_vacancy_and_before_what_a_person_can_do(
     assert (found and (found.state, found.reason)) == expected
     assert bool(asked) is not vacancy.get("archived", False)
     assert found is None or found.state in get_args(State)
+
+
+def test_reasons_of_reviews_have_texts():
+    reasons = {
+        examination.ASKED_FOR,
+        examination.FINDINGS,
+        examination.FILTERED_FIT,
+        examination.TEMPLATE_NOT_FOUND,
+        examination.LETTER_EMPTY,
+        TemplateInvalid("").code,
+        ValueMissing("").code,
+    }
+    assert reasons <= set(TEXTS)
+    assert {ASKED_FOR, FINDINGS} == {examination.ASKED_FOR, examination.FINDINGS}

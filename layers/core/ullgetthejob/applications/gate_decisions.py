@@ -32,7 +32,8 @@ Name = Literal[
 Result = Literal["pass", "stop", "wait", "person", "unknown"]
 Would = Literal["apply_now", "wait", "review", "handoff", "refuse", "needs_person"]
 
-# Why a person looks at an application before it is sent.
+# Why a person looks at an application before it is sent: as in reviews/examination.py, which
+# imports much more than a campaign's dry run needs.
 ASKED_FOR = "review_asked_for"
 FINDINGS = "letter_findings"
 # Which gate decides if several do not pass: acceptance looks for an earlier application, then the
@@ -60,6 +61,7 @@ TEXTS: dict[str, str] = {
     "missing_resume_id": "there is no published resume: publish one on hh.ru",
     FINDINGS: "the check found something in the letter: look at it before it is sent",
     ASKED_FOR: "you wanted to see it before it is sent",
+    "letter_empty": "the letter template makes no text here: change it",
     "template_not_found": "there is no such letter template: choose another",
     "template_invalid": "the letter template does not work: look at its text",
     "template_value_missing": "the letter template needs something that this vacancy or resume "

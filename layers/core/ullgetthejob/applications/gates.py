@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from ullgetthejob.accounts import hh_calls, method_status, people, resumes
 from ullgetthejob.applications import acceptance
 from ullgetthejob.applications.application import vacancy_url
-from ullgetthejob.applications.gate_decisions import ASKED_FOR, FINDINGS, Facts, Gate, Would, judge
+from ullgetthejob.applications.gate_decisions import Facts, Gate, Would, judge
 from ullgetthejob.applications.obstacles import (
     Draft,
     Obstacle,
@@ -27,17 +27,15 @@ from ullgetthejob.applications.obstacles import (
 from ullgetthejob.applications.recent_vacancy import find_recent_vacancy
 from ullgetthejob.applications.resume_choice import choose_resume
 from ullgetthejob.applications.resume_selection import ResumeNotFound
+from ullgetthejob.applications.reviews import examination
 from ullgetthejob.filters import evaluation, models
-from ullgetthejob.fit import scoring
 from ullgetthejob.fit import store as fit_store
 from ullgetthejob.fit.models import Fit
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError, HHForbidden, HHVacancyNotFound
-from ullgetthejob.letters import checking, rendering
 from ullgetthejob.letters import store as letter_store
 from ullgetthejob.letters.checking import Finding
-from ullgetthejob.letters.placeholders import context_of
-from ullgetthejob.platform.errors import AppError, NeedsPerson, NotFound, Unavailable
+from ullgetthejob.platform.errors import NeedsPerson, NotFound, Unavailable
 from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
@@ -147,7 +145,7 @@ def _gather(body: SubmitBody, person: Person, context: Context) -> _Gathered:
             limits_unknown=True,
         )
         return _Gathered(unknown, letter=body.letter)
-    template = read_template(body, account_id, context)
+    template = _read_template(body, account_id, context)
     key = body.idempotency_key or context.caller.idempotency_key
     earlier = acceptance.find_earlier(body, account_id, key=key, connection=context.connection)
     facts = replace(
@@ -156,7 +154,7 @@ def _gather(body: SubmitBody, person: Person, context: Context) -> _Gathered:
         duplicate=acceptance.reason_of_duplicate(earlier) if earlier else None,
     )
     facts = _gather_limits(facts, person, context)
-    draft = Draft(body.job_external_id, body.letter, body.letter_template_id)
+    draft = _to_draft(body)
     facts, vacancy = _gather_vacancy(facts, draft, body, account_id, context)
     gathered = _Gathered(facts, earlier, vacancy, letter=body.letter)
     resume = None
@@ -166,7 +164,13 @@ def _gather(body: SubmitBody, person: Person, context: Context) -> _Gathered:
     return _gather_letter(gathered, resume, template, body, account_id, context)
 
 
-def read_template(body: SubmitBody, account_id: UUID, context: Context) -> str | None:
+def _to_draft(body: SubmitBody) -> Draft:
+    return Draft(
+        body.job_external_id, body.letter, body.letter_template_id, body.review, body.min_fit
+    )
+
+
+def _read_template(body: SubmitBody, account_id: UUID, context: Context) -> str | None:
     """Return the text of the template that makes the letter, if the request names one. Raises
     :class:`NotFound`."""
     if body.letter_template_id is None:
@@ -313,31 +317,13 @@ def _gather_letter(
         is_unknown = body.review != "never" or template is not None
         return replace(gathered, facts=replace(facts, letter_unknown=is_unknown))
     weights = fit_store.read_weights(account_id, connection=context.connection).weights
-    fit = scoring.score(resume, vacancy, weights, now=facts.now)
-    letter, reason = body.letter, None
-    if template is not None:
-        try:
-            letter = rendering.render(template, context_of(resume, vacancy))
-        except AppError as error:
-            reason = error.code
-    findings = tuple(checking.check(letter, resume, vacancy)) if letter else ()
-    reason = reason or _reason_of_review(body, findings, is_rendered=template is not None)
+    draft = _to_draft(body)
+    examined = examination.examine(draft, template, resume, vacancy, weights, now=facts.now)
+    reason = examination.find_reason(draft, examined, was_shown=False)
     return replace(
         gathered,
-        facts=replace(facts, fit=fit.score, letter_reason=reason),
-        letter=letter,
-        findings=findings,
-        fit=fit,
+        facts=replace(facts, fit=examined.fit.score, letter_reason=reason),
+        letter=examined.letter,
+        findings=tuple(examined.findings),
+        fit=examined.fit,
     )
-
-
-def _reason_of_review(
-    body: SubmitBody, findings: tuple[Finding, ...], *, is_rendered: bool
-) -> str | None:
-    if body.review == "always":
-        return ASKED_FOR
-    if body.review == "findings" and findings:
-        return FINDINGS
-    if is_rendered and any(finding.rule == "placeholder" for finding in findings):
-        return FINDINGS
-    return None

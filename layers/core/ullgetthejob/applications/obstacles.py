@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from ullgetthejob.applications.application_states import State
+    from ullgetthejob.applications.application_states import ReviewPolicy, State
     from ullgetthejob.filters.models import Held
     from ullgetthejob.hh.models import VacancyDetail
 
@@ -34,6 +34,14 @@ class Requested(Protocol):
     def letter_template_id(self) -> UUID | None:
         """Return the template that makes a letter, if there is none yet."""
 
+    @property
+    def review(self) -> ReviewPolicy:
+        """Return whether the person looks before it is sent."""
+
+    @property
+    def min_fit(self) -> int | None:
+        """Return the least fit with which it is sent, if there is one."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -42,6 +50,8 @@ class Draft:
     vacancy_id: str
     letter: str | None
     letter_template_id: UUID | None = None
+    review: ReviewPolicy = "never"
+    min_fit: int | None = None
 
 
 @dataclass(frozen=True)
