@@ -52,9 +52,12 @@ def apply(
     letter: Letter = None,
     resume: Annotated[str | None, typer.Option(help="hh.ru's resume id.")] = None,
     repost: Repost = None,
-    template: Annotated[str | None, typer.Option(help="A letter template's id.")] = None,
+    template: Annotated[str | None, typer.Option(help="A letter template, by its id.")] = None,
+    review: Annotated[
+        str, typer.Option(help="Whether to look before it is sent: always, findings or never.")
+    ] = "never",
     min_fit: Annotated[
-        int | None, typer.Option(min=0, max=100, help="Do not apply below this fit.")
+        int | None, typer.Option(min=0, max=100, help="The least fit to apply with.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would come of it, gate by gate.")
@@ -72,6 +75,7 @@ def apply(
         "hh_resume_id": resume,
         "repost": repost,
         "letter_template_id": template,
+        "review": review,
         "min_fit": min_fit,
         "user_id": owner,
     }

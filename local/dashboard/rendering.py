@@ -16,7 +16,7 @@ _BAD = (
 )
 _WARN = (
     *("needs_person", "handoff", "captcha", "limited_until", "waiting_quota", "uncertain"),
-    *("paused", "expired", "WARNING", "closed", "idle in transaction"),
+    *("review", "paused", "expired", "WARNING", "closed", "idle in transaction"),
 )
 _GOOD = (
     *("ok", "submitted", "invitation", "hired", "interview", "runs", "done", "completed", "open"),

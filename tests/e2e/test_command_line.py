@@ -152,6 +152,10 @@ SHAPES = {
     "letters rm": {"success": YES_NO},
     "letters preview": {"letter": TEXT, "findings": [{"rule": TEXT}]},
     "letters check": {"findings": [{"rule": TEXT, "text": TEXT}]},
+    "reviews list": {"items": [{"application_id": TEXT, "letter_hash": TEXT, "findings": [dict]}]},
+    "reviews approve": {"items": [{"application_id": TEXT, "state": TEXT}]},
+    "reviews edit": {"application_id": TEXT, "letter_hash": TEXT, "findings": [dict]},
+    "reviews reject": {"items": [{"application_id": TEXT, "state": TEXT}]},
     "rate-limit status": LIMIT,
     "rate-limit check": {"allowed": YES_NO},
     "rate-limit reset": {"tokens": NUMBER},
@@ -188,6 +192,22 @@ def test_every_command_has_a_shape():
                for n, c in ALL_COMMANDS.items())  # fmt: skip
 
 
+def review_applications(ugtj, run, template, first, second):
+    """Apply with a template; approve one application twice, and reject the other."""
+    options = ("--template", template, "--review", "always", "--wait", "60")
+    ids = [run("apply", job_id, *options)["application_id"] for job_id in (first, second)]
+    shown = {item["application_id"]: item for item in run("reviews list")["items"]}
+    assert shown[ids[0]]["letter"] == "О вакансии Бухгалтер"
+    edited = run("reviews edit", ids[0], "Здравствуйте! Меня интересует место бухгалтера у вас.")
+    for _ in range(2):
+        answer = run("reviews approve", ids[0], "--letter-hash", edited["letter_hash"])
+        assert answer["items"][0]["error"] is None
+    assert run("reviews reject", ids[1])["items"][0]["state"] == "cancelled"
+    assert run("apply", first, *options)["state"] == "submitted"  # the same, which is waited for
+    sent = ugtj.json("applications", "show", ids[0])["application"]
+    assert sent["cover_letter"] == edited["letter"]
+
+
 def run_all(ugtj):
     """Run every command with JSON, and check its shape; return the names of those that ran."""
     ran = []
@@ -213,6 +233,7 @@ def run_all(ugtj):
     made = run("letters preview", job_id, "О вакансии {{ vacancy.title }}")
     assert made["letter"] == "О вакансии Бухгалтер"
     assert run("letters check", job_id, "Здравствуйте, [имя]!")["findings"]
+    review_applications(ugtj, run, template, vacancy(), vacancy())
     run("letters rm", template)
     saved = run("schedules add", "бухгалтер", "--every", "3600", "--name", "Мой поиск")
     assert saved["id"] in {item["id"] for item in run("schedules list")["items"]}

@@ -10,11 +10,12 @@ import pytest
 from tests.harness import applying
 from ullgetthejob.applications import ledger
 from ullgetthejob.applications.commands import RetryBody, cancel, confirm, retry
-from ullgetthejob.applications.reviews import commands, models
+from ullgetthejob.applications.reviews import commands, models, store
 from ullgetthejob.filters import commands as filter_commands
 from ullgetthejob.letters import commands as letter_commands
 from ullgetthejob.letters.models import TemplateBody
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
+from ullgetthejob.rate_limits import token_bucket
 
 TEXT = (
     "Здравствуйте! Меня заинтересовала вакансия «{{ vacancy.title }}». Буду рада рассказать о своём"
@@ -248,3 +249,74 @@ def test_reviews_are_of_their_person_alone(harness, quiet_world, template):
     assert approve(other, review).error == "application_not_found"
     assert reject(other, review.application_id)[0].error == "application_not_found"
     assert ledger.read(review.application_id, connection=harness.connection).state == "review"
+
+
+def test_limit_delays_what_is_sent_not_what_is_reviewed(harness, template):
+    for number in range(21):
+        token_bucket.acquire(
+            "submit", harness.account_id, spend_id=f"spent-{number}", now=harness.world.now()
+        )
+    review = wait_for_yes(harness, template)
+    approve(harness, review)
+    harness.run()
+    row = ledger.read(review.application_id, connection=harness.connection)
+    assert (row.state, harness.posted()) == ("waiting_quota", [])
+    harness.world.sandbox.advance(460)
+    harness.run()
+    assert [posted["letter"] for posted in harness.posted()] == [review.letter]
+
+
+def test_approved_application_is_sent_with_the_resume_that_was_shown(harness, template):
+    review = wait_for_yes(harness, template)
+    approve(harness, review)
+    row = ledger.read(review.application_id, connection=harness.connection)
+    assert row.wanted_resume_id == review.resume_id
+
+
+def test_letter_of_a_template_lies_in_the_handoff(harness, template):
+    harness.world.sandbox.fault(
+        "withdrawn", path="/negotiations", status=410, body="json", method="POST"
+    )
+    first = harness.submit(applying.publish(harness), None, letter_template_id=template)
+    harness.run()
+    assert harness.row(first).state == "handoff"
+    fields = {"letter_template_id": template, "review": "always"}
+    handed = harness.submit(applying.publish(harness), None, **fields)
+    unfit = harness.submit(applying.publish(harness), None, min_fit=100, **fields)
+    harness.run()
+    row = harness.row(handed)
+    assert (row.state, row.reason) == ("handoff", "hh_closed")
+    assert "«Python-разработчик»" in row.letter
+    assert (harness.row(unfit).state, harness.row(unfit).reason) == ("refused", "filtered_fit")
+
+
+def test_missing_letter_is_written_before_the_yes(harness, template):
+    harness.submit(applying.publish(harness), None, letter_template_id=template)
+    letter_commands.delete_template(str(template), harness.person, harness.context)
+    harness.run()
+    (review,) = list_reviews(harness)
+    assert approve(harness, review).error == "letter_missing"
+    edited = commands.edit(
+        str(review.application_id),
+        models.EditBody(letter="Здравствуйте! Мне интересна эта вакансия, расскажу при встрече."),
+        harness.person,
+        harness.context,
+    )
+    assert approve(harness, edited).error is None
+    harness.run()
+    assert [posted["letter"] for posted in harness.posted()] == [edited.letter]
+
+
+def test_second_request_leaves_the_letter_in_review(harness, template):
+    review = wait_for_yes(harness, template)
+    again = harness.submit(review.vacancy.job_id, "Другое письмо")
+    assert again.status == "review"
+    assert list_reviews(harness)[0].letter_hash == review.letter_hash
+
+
+def test_letter_that_is_sent_unseen_is_not_approved_by_its_person(harness, template):
+    accepted = harness.submit(applying.publish(harness), None, letter_template_id=template)
+    harness.run()
+    review = store.read(accepted.application_id, connection=harness.connection)
+    assert review.allows_letter(harness.row(accepted).letter)
+    assert not review.was_approved

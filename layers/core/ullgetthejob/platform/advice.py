@@ -37,6 +37,7 @@ ADVICE: dict[str, str] = {
     ),
     "same_template": "You have another template of this name. Please choose another name.",
     "too_many_templates": "You have the maximum number of templates. Please delete one.",
+    "too_many_rules": "You have the maximum number of such rules. Please remove one.",
     "too_many_searches": "You have the maximum number of saved searches. Please delete one.",
     # what does not exist
     "not_found": "There is no such page. Please go back and try again.",

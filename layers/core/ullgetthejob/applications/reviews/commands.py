@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ValidationError
 
 from ullgetthejob.accounts import access, audit, resumes
 from ullgetthejob.applications import application_states, ledger
@@ -185,7 +185,8 @@ def _reject(
 def _add_rule(
     application: Application, body: models.RejectBody, person: Person, context: Context
 ) -> None:
-    """Add the rule to the person's filters, unless they have it."""
+    """Add the rule to the person's filters, unless they have it. An anonymous employer, who has no
+    id, makes no rule. Raises :class:`Conflict` (``too_many_rules``), :class:`NeedsPerson`."""
     if body.rule is None:
         return
     rules = filter_commands.show(person, context).rules
@@ -199,7 +200,10 @@ def _add_rule(
         if employer_id is not None and employer_id not in known:
             changed["employers"] = (*rules.employers, EmployerRule(id=employer_id))
     if changed:
-        replaced = Rules.model_validate({**dict(rules), **changed})
+        try:
+            replaced = Rules.model_validate({**dict(rules), **changed})
+        except ValidationError:
+            raise Conflict("there are too many rules of this kind", code="too_many_rules") from None
         filter_commands.replace(FiltersBody(rules=replaced), person, context)
 
 
