@@ -59,6 +59,9 @@ def apply(
     min_fit: Annotated[
         int | None, typer.Option(min=0, max=100, help="The least fit to apply with.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would come of it, gate by gate.")
+    ] = False,
     wait: Annotated[int, typer.Option(min=0, help="Seconds to wait for the outcome.")] = 0,
     user: User = None,
     json: AsJson = False,
@@ -76,12 +79,23 @@ def apply(
         "min_fit": min_fit,
         "user_id": owner,
     }
+    if dry_run:
+        _show_gates(state.core.post("/api/applications/submit", body | {"dry_run": True}), json)
+        return
     accepted = state.core.post("/api/applications/submit", body)
     if wait and accepted["state"] in UNFINISHED:
         with console(stderr=True).status("Applying ..."):
             accepted |= _outcome(state.core, accepted["application_id"], owner, wait)
     reason = f" ({accepted['reason']})" if accepted.get("reason") else ""
     show(accepted, json, f"{accepted['state']}{reason}: application {accepted['application_id']}")
+
+
+def _show_gates(answer: dict[str, Any], as_json: bool) -> None:
+    rows = [(gate["name"], gate["result"], gate["text"], gate["until"]) for gate in answer["gates"]]
+    reason = f" ({answer['reason']})" if answer["reason"] else ""
+    title = f"{answer['would']}{reason}; nothing was sent"
+    gates = table(title, ("gate", "result", "meaning", "until"), rows)
+    show(answer, as_json, gates, "", answer["cover_letter"] or "")
 
 
 @app.command("list")

@@ -56,9 +56,28 @@ def show_campaign(context: typer.Context, id: Id, user: User = None, json: AsJso
 
 
 @app.command()
-def start(context: typer.Context, id: Id, user: User = None, json: AsJson = False) -> None:
+def start(
+    context: typer.Context,
+    id: Id,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would come of its items.")
+    ] = False,
+    user: User = None,
+    json: AsJson = False,
+) -> None:
     """Start a campaign."""
-    _command(context, "start-workflow", id, user, json)
+    if not dry_run:
+        _command(context, "start-workflow", id, user, json)
+        return
+    state: State = context.obj
+    body = {"workflow_id": id, "user_id": user or state.profile.user, "dry_run": True}
+    answer = state.core.post("/api/queue/start-workflow", body)
+    rows = [
+        (row["job_id"], row["title"], row["would"], row["reason"], row["send_at"])
+        for row in answer["rows"]
+    ]
+    title = f"What would come of it; {answer['uncertain']} are not certain"
+    show(answer, json, table(title, ("vacancy", "title", "would", "why", "sent at"), rows))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``ugtj search``, ``ugtj job`` and ``ugtj fit``: vacancies of hh.ru, and how well they fit."""
+"""``ugtj search``, ``job``, ``fit`` and ``import``: vacancies of hh.ru, and how well they fit."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("search", epilog="Example: ugtj search 'python' --area 1 --period 7")(search)
     app.command("job", epilog="Example: ugtj job 123456789 --json")(job)
     app.command("fit", epilog="Example: ugtj fit 123456789")(fit)
+    app.command("import", epilog="Example: ugtj import https://hh.ru/vacancy/123456789 --apply")(
+        import_links
+    )
 
 
 def search(
@@ -86,3 +89,54 @@ def fit(
     rows = [(r["part"], f"{r['points']:g} of {r['of']:g}", r["en"]) for r in found["reasons"]]
     title = f"{found['score']} of 100, with the resume {found['resume_title']}"
     show(found, json, table(title, ("part", "points", "because"), rows))
+
+
+def import_links(
+    context: typer.Context,
+    links: Annotated[list[str], typer.Argument(help="Addresses of vacancies or of searches.")],
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Add the vacancies to a new campaign.")
+    ] = False,
+    campaign: Annotated[str | None, typer.Option(help="Add them to this campaign.")] = None,
+    template: Annotated[str | None, typer.Option(help="A letter template's id.")] = None,
+    resume: Annotated[str | None, typer.Option(help="hh.ru's resume id.")] = None,
+    review: Annotated[
+        str, typer.Option(help="Look before it is sent: never, findings, always.")
+    ] = "never",
+    min_fit: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Do not apply below this fit.")
+    ] = None,
+    max_per_search: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    user: User = None,
+    json: AsJson = False,
+) -> None:
+    """Store the vacancies of links, and apply to them if that is wanted."""
+    state: State = context.obj
+    body: dict[str, Any] = {
+        "links": links,
+        "max_per_search": max_per_search,
+        "user_id": user or state.profile.user,
+    }
+    if apply or campaign is not None:
+        body["apply"] = {
+            "workflow_id": campaign,
+            "letter_template_id": template,
+            "hh_resume_id": resume,
+            "review": review,
+            "min_fit": min_fit,
+        }
+    answer = state.core.post("/api/jobs/import", body)
+    rows = [row for found in answer["links"] for row in _link_rows(found)]
+    shown = table("Links", ("link", "vacancy", "title", "company", "status"), rows)
+    started = answer["campaign"]
+    next_step = f"Start it: ugtj campaigns start {started['workflow_id']}" if started else ""
+    show(answer, json, shown, next_step)
+
+
+def _link_rows(found: dict[str, Any]) -> list[tuple[Any, ...]]:
+    if not found["vacancies"]:
+        return [(found["link"], None, None, None, found["message"] or "no vacancy")]
+    return [
+        (found["link"], own["job_id"], own["title"], own["company"], own["status"])
+        for own in found["vacancies"]
+    ]

@@ -1,4 +1,5 @@
-"""Woken by SQS for a canonical search: continues its run, notifies accounts, reads details."""
+"""Woken by SQS for a canonical search: continues its run, notifies accounts, reads details; or
+reads vacancies that were requested."""
 
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,7 @@ from ullgetthejob import bootstrap
 from ullgetthejob.platform import queues, settings
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.saved_searches import run_store, run_worker
+from ullgetthejob.vacancies import requested_details
 
 settings.require(
     *settings.HH_CALLS,
@@ -19,8 +21,12 @@ settings.require(
 
 
 def work(payload: dict[str, str], request_id: str) -> None:
-    """Do the due work of the search; notify again if the time was too short for all."""
+    """Do the due work of the search; notify again if the time was too short for all. Or read the
+    vacancies that were requested."""
     with bootstrap.open_context_with_hh(Caller("core", request_id), background=True) as context:
+        if "vacancy_ids" in payload:
+            requested_details.read_requested(payload, context)
+            return
         has_more = run_worker.run_query(UUID(payload["query_id"]), context)
     if has_more:
         queues.notify(run_store.QUEUE, payload)

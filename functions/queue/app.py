@@ -1,9 +1,9 @@
-"""/api/queue/*: campaigns, each with many vacancies under one workflow id."""
+"""/api/queue/*: campaigns, each with many vacancies; with dry_run, what would come of them."""
 
 from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.applications.campaigns import commands, models, progress
+from ullgetthejob.applications.campaigns import commands, dry_run, models, progress
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import SERVICE, Api
@@ -19,9 +19,11 @@ api = Api(people, bootstrap.open_context)
 
 
 @api.post("/api/queue/add", auth=SERVICE)
-def add_vacancies(body: models.AddBody, person: Person, context: Context) -> models.AddedToCampaign:
+def add_vacancies(
+    body: models.AddBody, person: Person, context: Context
+) -> models.AddedToCampaign | dry_run.CampaignDryRun:
     """Add vacancies to a campaign, each once; without workflow_id, to a new one."""
-    return commands.add_jobs(body, person, context)
+    return (dry_run.of_jobs if body.dry_run else commands.add_jobs)(body, person, context)
 
 
 @api.post("/api/queue/batch-customize", auth=SERVICE)
@@ -34,10 +36,10 @@ def count_vacancies(
 
 @api.post("/api/queue/start-workflow", auth=SERVICE)
 def start_campaign(
-    body: models.WorkflowBody, person: Person, context: Context
-) -> models.CampaignAnswer:
+    body: models.StartBody, person: Person, context: Context
+) -> models.CampaignAnswer | dry_run.CampaignDryRun:
     """Start a campaign; starting it again changes nothing."""
-    return commands.start(body, person, context)
+    return (dry_run.of_campaign if body.dry_run else commands.start)(body, person, context)
 
 
 @api.post("/api/queue/{act}", auth=SERVICE)

@@ -40,6 +40,7 @@ AUTH = {
     "POST /api/applications/{id}/confirm": USER_OR_SERVICE,
     "POST /api/applications/{id}/cancel": USER_OR_SERVICE,
     "POST /api/applications/{id}/retry": USER_OR_SERVICE,
+    "POST /api/jobs/import": USER_OR_SERVICE,
     "GET /api/jobs/{id}/fit": USER_OR_SERVICE,
     "GET /api/fit/weights": USER_OR_SERVICE,
     "PUT /api/fit/weights": USER_OR_SERVICE,

@@ -124,6 +124,7 @@ SHAPES = {
     "search": {"found": NUMBER, "page": NUMBER, "pages": NUMBER, "jobs": [JOB]},
     "job": {"job": {**JOB, "description": MAYBE_TEXT}},
     "fit": {"score": NUMBER, "reasons": [{"part": TEXT, "ru": TEXT}], "resume_id": TEXT},
+    "import": {"links": [{"link": TEXT, "vacancies": [{"job_id": TEXT}]}], "stored": NUMBER},
     "schedules list": {"items": [{**SEARCH, "last_run": MAYBE_OBJECT}]},
     "schedules add": SEARCH,
     "schedules show": SEARCH,
@@ -277,6 +278,13 @@ def run_all(ugtj):
     )
     assert run("schedules matches", saved["id"])["items"] is not None
     run("schedules rm", saved["id"])
+    links = [f"https://hh.ru/vacancy/{vacancy()}?from=share", "https://example.org/vacancy/1"]
+    imported = run("import", *links, "--apply")
+    assert [own["error"] for own in imported["links"]] == [None, "not_hh"]
+    tried = ugtj.json("campaigns", "start", imported["campaign"]["workflow_id"], "--dry-run")
+    assert [row["would"] for row in tried["rows"]] == ["apply_now"]
+    tried = ugtj.json("apply", job_id, "--letter", "Здравствуйте!", "--dry-run")
+    assert (tried["would"], len(tried["gates"])) == ("apply_now", 9)
     applied = run("apply", job_id, "--letter", "Здравствуйте!", "--wait", "60")
     assert applied["state"] == "submitted"
     id = applied["application_id"]

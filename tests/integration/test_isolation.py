@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_origin
 from urllib.parse import quote
 from uuid import UUID, uuid4, uuid5
 
@@ -35,7 +35,12 @@ COOKIES = ("session_id", "user_id", "dev_connect_session", "dev_connect_jwt")
 
 
 # These routes show vacancies, which are public; a vacancy may have the title of a resume.
-SHOW_VACANCIES = {"POST /api/jobs/search", "GET /api/jobs/{id}", "POST /api/filters/preview"}
+SHOW_VACANCIES = {
+    "POST /api/jobs/search",
+    "POST /api/jobs/import",
+    "GET /api/jobs/{id}",
+    "POST /api/filters/preview",
+}
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,8 @@ def filled(model, person: ConnectedPerson) -> dict[str, Any]:
     known = set(fields(model)) & {*NAMES, "code"}
     values: dict[str, Any] = {name: person.id_for(name) for name in {*required, *known}}
     nested = {name for name in required if hasattr(fields(model)[name].annotation, "model_fields")}
-    return values | {name: {} for name in nested}
+    lists = {name for name in required if get_origin(fields(model)[name].annotation) is list}
+    return values | {name: {} for name in nested} | {name: ["1"] for name in lists}
 
 
 def attacks(route, a: ConnectedPerson, b: ConnectedPerson):

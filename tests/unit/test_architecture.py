@@ -28,6 +28,7 @@ MAY_IMPORT = {
     | {"accounts", "filters", "fit", "letters", "rate_limits", "realtime", "vacancies"},
     "handoff": BELOW | {"accounts", "applications", "realtime"},
     "notifications": BELOW | {"accounts", "applications", "handoff", "realtime"},
+    "job_import": BELOW | {"accounts", "applications", "letters", "saved_searches", "vacancies"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 

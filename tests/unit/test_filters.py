@@ -218,7 +218,7 @@ def test_weekly_limit_of_employer_verdict(made, unknown, verdict):
 def test_repost_is_held_as_the_policy_says(policy, applied_id, held):
     rules = Rules() if policy is None else Rules(repost=policy)
     found = evaluate(rules, vacancy(), Week(), applied_id=applied_id)
-    assert evaluation._to_held(found) == held
+    assert evaluation.to_held(found) == held
     assert [finding.because for finding in found] == ([applied_id] if held else [])
 
 
@@ -231,7 +231,7 @@ def test_other_rules_precede_the_question_about_a_repost():
          models.Held("refused", "filtered_repost")),
     ):  # fmt: skip
         found = evaluate(Rules.model_validate(rules), vacancy(**fields), Week(), applied_id="99")
-        assert evaluation._to_held(found) == held
+        assert evaluation.to_held(found) == held
 
 
 def test_repost_policy_alone_is_no_rule_about_vacancies():
@@ -250,8 +250,8 @@ def test_first_dropping_rule_precedes_unknown():
         ("format", "unknown"),
     ]
     assert [finding.because for finding in found] == ["python", "продажи", "REMOTE"]
-    assert evaluation._to_held(found) == models.Held("refused", "filtered_title")
-    assert evaluation._to_held(found[2:]) == models.Held("needs_person", "filters_unreadable")
+    assert evaluation.to_held(found) == models.Held("refused", "filtered_title")
+    assert evaluation.to_held(found[2:]) == models.Held("needs_person", "filters_unreadable")
 
 
 @pytest.mark.parametrize(

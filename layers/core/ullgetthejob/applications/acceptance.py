@@ -122,8 +122,9 @@ class SubmitBody(BaseModel):
     that was applied to; by default as the rules of ``/api/filters`` say. *letter_template_id*: the
     letter is made of this template, when vacancy and resume are known. *review*: whether the person
     looks before it is sent: always, if the check of the letter finds something, or never.
-    *min_fit*: below this fit (0 to 100) the application is refused. *user_id*: for a service
-    without a token of the user."""
+    *min_fit*: below this fit (0 to 100) the application is refused. *dry_run*: nothing is
+    accepted; the answer is what would come of it. *user_id*: for a service without a token of the
+    user."""
 
     job_external_id: str
     cover_letter: str | None = None
@@ -136,6 +137,7 @@ class SubmitBody(BaseModel):
     repost: RepostPolicy | None = None
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     user_id: str | None = None
+    dry_run: bool = False
 
     def check(self) -> None:
         """Raise :class:`Invalid` with one of the codes that the BFF translates."""
@@ -203,7 +205,7 @@ def accept(body: SubmitBody, person: Person, context: Context) -> Submitted:
     context = context.with_fixed_time()
     now = context.now()
     own_key = body.idempotency_key or context.caller.idempotency_key
-    is_closed = _is_closed(body, person, context)
+    is_closed = is_applying_closed(body, person, context)
     application, _ = create_application(
         body,
         person,
@@ -247,7 +249,7 @@ def create_application(
         letter_templates.find(person.account, body.letter_template_id, connection=connection)
     held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
     if is_closed is None:
-        is_closed = _is_closed(body, person, context)
+        is_closed = is_applying_closed(body, person, context)
     # Where the vacancy is not known enough for the filters, the submitter looks first.
     is_handed_off = (
         held is None
@@ -285,7 +287,7 @@ def create_application(
     return earlier, False
 
 
-def _is_closed(body: SubmitBody, person: Person, context: Context) -> bool:
+def is_applying_closed(body: SubmitBody, person: Person, context: Context) -> bool:
     """Return whether hh.ru does not let Core apply for the person."""
     return person.account_id is not None and applying.is_closed(
         person.account_id,
@@ -327,6 +329,29 @@ def _initial_values(
         "expires_at": (wait or now) + ledger.APPLICATION_TTL,
         "new_resume": None if is_final else resume_creation.to_stored(body.new_resume),
     }
+
+
+def find_earlier(
+    body: SubmitBody, account_id: UUID, *, key: str | None, connection: Connection
+) -> Application | None:
+    """Return the application with which this request would be answered: of the same *key*, else to
+    the same vacancy; ``None`` if a new one would be accepted. Raises :class:`Conflict`."""
+    values = {
+        "account_id": account_id,
+        "vacancy_id": body.job_external_id,
+        "key": key,
+        "request_hash": _request_hash(body),
+    }
+    earlier = _find_by_key(values, connection=connection)
+    if earlier is not None:
+        return earlier
+    row = connection.execute(SELECT_APPLICATION_OF_VACANCY, values).fetchone()
+    return Application(**row) if row else None
+
+
+def reason_of_duplicate(earlier: Application) -> str:
+    """Return why a request gets no application beside the *earlier* one."""
+    return "already_applied" if earlier.state == "submitted" else "duplicate"
 
 
 def _find_by_key(values: dict[str, Any], *, connection: Connection) -> Application | None:
@@ -374,17 +399,22 @@ def _repeat(
 
 
 def _next_allowed_at(person: Person, context: Context) -> datetime | None:
-    """Return when the application may be sent, if not now. An estimate for the answer: the
-    submitter decides."""
+    """Return when the application may be sent, if not now or unknown."""
+    try:
+        return estimate_send_time(person, context)
+    except Unavailable:
+        return None
+
+
+def estimate_send_time(person: Person, context: Context) -> datetime | None:
+    """Return when an application that is accepted now may be sent, ``None``: at once. An estimate:
+    the submitter decides. Raises :class:`Unavailable`."""
     if person.account_id is None:
         return None
     connection, now = context.connection, context.now()
-    try:
-        allowed_at = availability.next_allowed_at(
-            person.account_id, person.access, connection=connection, now=now
-        )
-    except Unavailable:
-        return None
+    allowed_at = availability.next_allowed_at(
+        person.account_id, person.access, connection=connection, now=now
+    )
     if allowed_at is None:
         return None
     last = deferral.last_deferred_at(person.account_id, connection=connection)

@@ -11,10 +11,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.accounts import access, kept_resumes, method_status
-from ullgetthejob.accounts.kept_resumes import KeptResumes
+from ullgetthejob.accounts import access, method_status
 from ullgetthejob.applications import attempts, ledger, resume_creation
-from ullgetthejob.applications.obstacles import LETTER_REQUIRED, find_obstacle, page_of
+from ullgetthejob.applications.obstacles import find_hindrance, page_of
+from ullgetthejob.applications.recent_vacancy import find_recent_vacancy
+from ullgetthejob.applications.resume_choice import choose_resume
 from ullgetthejob.applications.resume_creation import CREATED_REASON
 from ullgetthejob.applications.resume_selection import (
     ASKED_FOR,
@@ -27,7 +28,6 @@ from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import (
     HHError,
     HHForbidden,
-    HHResumeNotFound,
     HHUnavailable,
     HHVacancyNotFound,
 )
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
 MAX_FAILED_VACANCY_CALLS = 5
 MAX_COMPLETION = timedelta(minutes=10)  # how long hh.ru is waited for to complete a handoff
-DETAIL_MAX_AGE = timedelta(minutes=10)  # of a vacancy that is not read again
 
 
 class _Settled(Exception):
@@ -168,27 +167,11 @@ class Preparation:
         return charged
 
     def _find_recent(self, application: Application) -> VacancyDetail | None:
-        """Return the vacancy as hh.ru showed it at most :data:`DETAIL_MAX_AGE` ago, to any caller,
-        if the application can be sent by that; ``None`` where hh.ru has to be asked.
-
-        What has changed since, hh.ru says when the application is sent. It does not know the
-        person's own rules: with rules, the vacancy is always read again.
-        """
+        """Return the vacancy if it need not be read again: see :func:`find_recent_vacancy`."""
         context = self.account.context
-        vacancy = store.read_detail(
-            application.vacancy_id,
-            since=context.now() - DETAIL_MAX_AGE,
-            connection=context.connection,
-            now=context.now(),
+        return find_recent_vacancy(
+            application, self.account.account_id, connection=context.connection, now=context.now()
         )
-        obstacle = None if vacancy is None else find_obstacle(application, vacancy)
-        is_letter_made = application.letter_template_id is not None
-        if obstacle is not None and obstacle.reason == LETTER_REQUIRED and is_letter_made:
-            obstacle = None
-        if vacancy is None or obstacle is not None:
-            return None
-        has_rules = evaluation.has_rules(self.account.account_id, connection=context.connection)
-        return None if has_rules else vacancy
 
     def _read_vacancy(self, application: Application) -> VacancyDetail:
         """Return the vacancy as hh.ru has it now, and store it: a week's applications are counted
@@ -243,18 +226,17 @@ class Preparation:
     ) -> None:
         """Raise :class:`_Settled` where it is known before the call that hh.ru will refuse, or that
         the person's filters do: no token is spent then."""
-        account = self.account
-        obstacle = find_obstacle(application, vacancy)
-        if obstacle is None or obstacle.state != "refused":  # a closed vacancy is not filtered
-            held = self._apply_filters(application, vacancy)
-            if held is not None:
-                link = page_of(vacancy, application)
-                account.transition(application, held.state, reason=held.reason, link=link)
-                raise _Settled
-        if obstacle is None or (obstacle.reason == LETTER_REQUIRED and not needs_letter):
-            return
-        account.transition(application, obstacle.state, reason=obstacle.reason, link=obstacle.link)
-        raise _Settled
+        hindrance = find_hindrance(
+            application,
+            vacancy,
+            apply_filters=lambda: self._apply_filters(application, vacancy),
+            needs_letter=needs_letter,
+        )
+        if hindrance is not None:
+            self.account.transition(
+                application, hindrance.state, reason=hindrance.reason, link=hindrance.link
+            )
+            raise _Settled
 
     def _apply_filters(
         self, application: Application, vacancy: VacancyDetail
@@ -282,57 +264,13 @@ class Preparation:
             return account.call_hh(person, method, request)
 
         created = resume_creation.prepare(application, vacancy, call, account.context)
-        if created is not None:
-            return created
-        wanted = application.wanted_resume_id
-
-        connection, now = account.context.connection, account.context.now()
-        kept = kept_resumes.read(account.account_id, connection=connection, now=now)
-        if kept is not None:
-            try:
-                return self._select_resume(kept, application, vacancy, call)
-            except (ResumeNotFound, HHResumeNotFound):
-                pass  # hh.ru may have others by now
-        try:
-            resumes = call("resumes_read", account.context.hh.resumes)
-        except NeedsPerson as error:
-            if wanted is None or method_status.closed_method(error) != "resumes_read":
-                raise
-            return ResumeChoice(wanted, ASKED_FOR)  # hh.ru itself decides whether it can be sent
-        kept_resumes.keep(account.account_id, resumes, read_at=now, connection=connection)
-        return self._select_resume(KeptResumes(resumes, now), application, vacancy, call)
-
-    def _select_resume(
-        self,
-        listed: KeptResumes,
-        application: Application,
-        vacancy: VacancyDetail,
-        call: Callable[[Method, Callable[[Any], Any]], Any],
-    ) -> ResumeChoice:
-        """Return the resume to send, of those *listed*; the skills that are read for that are kept
-        with the list. Raises as :func:`select_resume`, and what *call* raises."""
-        account = self.account
-        by_id = {str(resume["id"]): resume for resume in listed.resumes}
-        found: dict[str, Any] = {}
-
-        def read(resume_id: str) -> dict[str, Any]:
-            if by_id[resume_id].get("skill_set") is None:
-                hh = account.context.hh
-                resume = call("resumes_read", lambda token: hh.resume(token, resume_id))
-                found[resume_id] = by_id[resume_id]["skill_set"] = resume.get("skill_set") or []
-            return by_id[resume_id]
-
-        choice = select_resume(
-            listed.resumes, vacancy, wanted=application.wanted_resume_id, read=read
+        return created or choose_resume(
+            account.account_id,
+            vacancy,
+            wanted=application.wanted_resume_id,
+            call=call,
+            context=account.context,
         )
-        if found:
-            kept_resumes.keep(
-                account.account_id,
-                listed.resumes,
-                read_at=listed.read_at,
-                connection=account.context.connection,
-            )
-        return choice
 
     # ── examining ────────────────────────────────────────────────────────────────────────────────
 

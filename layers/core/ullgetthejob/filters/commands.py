@@ -94,19 +94,12 @@ def _preview_job(
     posting: models.Posting,
     applied: dict[str, str],
 ) -> models.PreviewedJob:
-    """Return the verdict on *vacancy*. One that is not dropped counts in *week*; one that is kept,
-    in *applied*: the posting that was applied to, by its job."""
-    applied_id = posting.job_id or applied.get(posting.original_id)
-    findings = evaluation.evaluate(rules, vacancy, week, applied_id=applied_id)
-    verdict = evaluation.combine_verdicts(findings)
-    if verdict != "drop" and vacancy.employer.id is not None:
-        week.made[vacancy.employer.id] += 1
-    if verdict == "keep":
-        applied.setdefault(posting.original_id, vacancy.id)
+    """Return the verdict on *vacancy*: see :func:`evaluation.evaluate_in_order`."""
+    findings = evaluation.evaluate_in_order(rules, vacancy, week, posting, applied)
     return models.PreviewedJob(
         job_id=vacancy.id,
         title=vacancy.name,
         company=vacancy.employer.name,
-        verdict=verdict,
+        verdict=evaluation.combine_verdicts(findings),
         findings=findings,
     )

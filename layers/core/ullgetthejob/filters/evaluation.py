@@ -54,7 +54,7 @@ def advise(
     rows = connection.execute(store.SELECT_STORED_VACANCIES, {"ids": [vacancy_id]}).fetchall()
     week = store.read_week(account_id, rules, connection=connection, now=now)
     for vacancy in store.parse_vacancies(rows):
-        held = _to_held(evaluate(rules, vacancy, week))
+        held = to_held(evaluate(rules, vacancy, week))
         if held is not None and held.state == "refused":
             return held
     return None
@@ -74,7 +74,7 @@ def hold_repost(
     except NeedsPerson:
         return models.Held("needs_person", models.UNREADABLE)
     applied_id = find_applied_posting(account_id, vacancy_id, rules, connection=connection)
-    return _to_held(_check_repost(rules.repost, applied_id))
+    return to_held(_check_repost(rules.repost, applied_id))
 
 
 def keeps_stored(
@@ -127,11 +127,84 @@ def decide(
         week.unknown.remove(vacancy_id)
         if employer.id is not None:
             week.made[employer.id] += 1
-    applied_id = find_applied_posting(account_id, vacancy.id, rules, connection=connection)
-    held = _to_held(evaluate(rules, vacancy, week, applied_id=applied_id))
+    held = to_held(_find(account_id, vacancy, rules, week, connection))
     if held is not None:
         count("ApplicationsFiltered")
     return held
+
+
+def preview(
+    account_id: UUID,
+    vacancy: Vacancy,
+    *,
+    repost: models.RepostPolicy | None,
+    connection: Connection,
+    now: datetime,
+) -> list[models.Finding]:
+    """Return what the rules find about a stored *vacancy*, for :func:`to_held`: as :func:`decide`,
+    by what is stored of the week. Raises :class:`NeedsPerson` (``filters_unreadable``)."""
+    rules = _read_rules(account_id, repost, connection)
+    week = store.read_week(account_id, rules, connection=connection, now=now)
+    return _find(account_id, vacancy, rules, week, connection)
+
+
+def preview_in_order(
+    account_id: UUID,
+    wanted: Iterable[tuple[Vacancy, models.RepostPolicy | None]],
+    *,
+    connection: Connection,
+    now: datetime,
+) -> dict[str, list[models.Finding]]:
+    """Return what the rules find about stored vacancies, by their ids, as if they were applied to
+    in this order; each with the policy of its application. Raises :class:`NeedsPerson`
+    (``filters_unreadable``)."""
+    pairs = list(wanted)
+    rules = store.read_filters(account_id, connection=connection).rules
+    week = store.read_week(account_id, rules, connection=connection, now=now)
+    ids = [vacancy.id for vacancy, _ in pairs]
+    postings = store.read_postings(account_id, ids, connection=connection)
+    applied: dict[str, str] = {}
+    return {
+        vacancy.id: evaluate_in_order(
+            rules if repost is None else rules.model_copy(update={"repost": repost}),
+            vacancy,
+            week,
+            postings.get(vacancy.id, models.Posting(vacancy.id)),
+            applied,
+        )
+        for vacancy, repost in pairs
+    }
+
+
+def evaluate_in_order(
+    rules: models.Rules,
+    vacancy: Vacancy,
+    week: models.Week,
+    posting: models.Posting,
+    applied: dict[str, str],
+) -> list[models.Finding]:
+    """Return the findings about *vacancy*, one of several that are applied to in their order. One
+    that is not dropped counts in *week*; one that is kept, in *applied*: the posting that was
+    applied to, by its job."""
+    applied_id = posting.job_id or applied.get(posting.original_id)
+    findings = evaluate(rules, vacancy, week, applied_id=applied_id)
+    verdict = combine_verdicts(findings)
+    if verdict != "drop" and vacancy.employer.id is not None:
+        week.made[vacancy.employer.id] += 1
+    if verdict == "keep":
+        applied.setdefault(posting.original_id, vacancy.id)
+    return findings
+
+
+def _find(
+    account_id: UUID,
+    vacancy: Vacancy,
+    rules: models.Rules,
+    week: models.Week,
+    connection: Connection,
+) -> list[models.Finding]:
+    applied_id = find_applied_posting(account_id, vacancy.id, rules, connection=connection)
+    return evaluate(rules, vacancy, week, applied_id=applied_id)
 
 
 def has_rules(account_id: UUID, *, connection: Connection) -> bool:
@@ -289,7 +362,9 @@ def combine_verdicts(findings: list[models.Finding]) -> Literal["keep", "drop", 
     return "drop" if "drop" in verdicts else "unknown" if verdicts else "keep"
 
 
-def _to_held(findings: list[models.Finding]) -> models.Held | None:
+def to_held(findings: list[models.Finding]) -> models.Held | None:
+    """Return the state and reason of an application whose vacancy has these findings; ``None`` if
+    it is sent."""
     dropped_by = next((finding.rule for finding in findings if finding.verdict == "drop"), None)
     if dropped_by is not None:
         return models.Held("refused", f"filtered_{dropped_by}")

@@ -58,14 +58,20 @@ class JobAnswer(BaseModel):
     job: job.Job
 
 
-def search(parameters: SearchParameters, queue: Pacer, context: Context) -> SearchAnswer:
+def search(
+    parameters: SearchParameters,
+    queue: Pacer,
+    context: Context,
+    *,
+    patience_s: float = PATIENCE_S,
+) -> SearchAnswer:
     """Return one page of a search; of equal searches at one moment, only one calls hh.ru. *queue*:
-    the pacer in which searches wait.
+    the pacer in which searches wait. *patience_s*: how long it may wait.
 
     Raises :class:`Invalid` for codes that hh.ru does not know, :class:`TooManyRequests` when no
     slot comes in time, and the errors of :mod:`ullgetthejob.hh.errors`.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     connection = context.connection
     dictionaries.check(parameters, client=context.hh, connection=connection, now=context.now())
     count("Searches")

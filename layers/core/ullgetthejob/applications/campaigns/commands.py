@@ -59,7 +59,7 @@ def add_jobs(body: AddBody, person: Person, context: Context) -> AddedToCampaign
         for job in body.jobs:
             own = job.model_copy(update={"repost": job.repost or body.repost})
             payload = own.model_dump_json(
-                exclude={"job_external_id", "priority"}, exclude_none=True
+                exclude={"job_external_id", "priority"}, exclude_none=True, exclude_defaults=True
             )
             values = {
                 "workflow_id": workflow_id,

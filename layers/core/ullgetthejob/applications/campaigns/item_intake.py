@@ -10,7 +10,7 @@ from uuid import uuid5
 from pydantic import ValidationError
 
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import application_states, ledger, projection
+from ullgetthejob.applications import acceptance, application_states, ledger, projection
 from ullgetthejob.applications.acceptance import SubmitBody, create_application
 from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.applications.campaigns.store import COLUMNS, Campaign
@@ -45,6 +45,10 @@ SELECT_PENDING_ITEMS = f"""
     ) custom ON true
     WHERE q.workflow_id = %(workflow_id)s AND {IS_PENDING_SQL}
     ORDER BY coalesce(q.priority, 0), q.created_at, q.id LIMIT %(most)s
+"""  # noqa: S608
+COUNT_PENDING_ITEMS = f"""
+    SELECT count(*) AS items FROM application_queue q
+    WHERE q.workflow_id = %(workflow_id)s AND {IS_PENDING_SQL}
 """  # noqa: S608
 SELECT_CAMPAIGNS_WITH_PENDING_ITEMS = f"""
     SELECT {COLUMNS} FROM campaigns c
@@ -140,7 +144,7 @@ def _create_application(
     if item["account_id"] != campaign.account_id:
         return "another_account"
     try:
-        body = _to_body(item)
+        body = to_body(item)
         person = people.find_by_account(campaign.account_id, user_id=item["user_id"])
         with connection.transaction():
             application, is_new = create_application(
@@ -156,8 +160,8 @@ def _create_application(
             if is_new or (is_own and application.state not in application_states.RETRYABLE):
                 projection.project(application.id, connection=connection, now=now)
                 return None
-            if not is_own and application.state not in READOPTABLE_STATES:
-                return "already_applied" if application.state == "submitted" else "duplicate"
+            if not is_own and (reason := reason_of_duplicate(application)):
+                return reason
             values = {
                 "workflow_id": campaign.workflow_id,
                 "item_id": item["id"],
@@ -178,6 +182,14 @@ def _create_application(
     except (Conflict, ledger.ConcurrentUpdate):
         return "duplicate"
     return None
+
+
+def reason_of_duplicate(application: Application) -> str | None:
+    """Return why an item gets no application beside the account's earlier *application* to the
+    vacancy; ``None`` if the item adopts that one."""
+    if application.state in READOPTABLE_STATES:
+        return None
+    return acceptance.reason_of_duplicate(application)
 
 
 def _adopt(
@@ -203,7 +215,7 @@ def _adopt(
     )
 
 
-def _to_body(item: dict[str, Any]) -> SubmitBody:
+def to_body(item: dict[str, Any]) -> SubmitBody:
     """Return an item as the body of a submit request. Raises ``ValidationError``."""
     payload = item["payload"] if isinstance(item["payload"], dict) else {}
     found = {

@@ -11,7 +11,7 @@ from ullgetthejob.applications.application_states import ReviewPolicy
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.platform import paging
 
-NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId"}
+NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId", "dry_run", "dryRun"}
 
 
 def _either(snake: str, camel: str) -> AliasChoices:
@@ -25,6 +25,12 @@ class WorkflowBody(BaseModel):
 
     workflow_id: UUID = Field(validation_alias=_either("workflow_id", "workflowId"))
     user_id: str | None = Field(None, validation_alias=_either("user_id", "userId"))
+
+
+class StartBody(WorkflowBody):
+    """*dry_run*: nothing is started; the answer is what would come of the pending items."""
+
+    dry_run: bool = Field(False, validation_alias=_either("dry_run", "dryRun"))
 
 
 class CustomizeBody(WorkflowBody):
@@ -68,12 +74,14 @@ class CampaignJob(BaseModel):
 class AddBody(BaseModel):
     """Vacancies for a campaign; without *workflow_id*, for a new one. Either *jobs*, or the fields
     of a single one. *repost*: for those of *jobs* that have none of their own; by default as the
-    rules of ``/api/filters`` say."""
+    rules of ``/api/filters`` say. *dry_run*: nothing is added; the answer is what would come of
+    the vacancies."""
 
     workflow_id: UUID | None = Field(None, validation_alias=_either("workflow_id", "workflowId"))
     user_id: str | None = Field(None, validation_alias=_either("user_id", "userId"))
     jobs: Annotated[list[CampaignJob], Field(max_length=500)] = []
     repost: RepostPolicy | None = None
+    dry_run: bool = Field(False, validation_alias=_either("dry_run", "dryRun"))
 
     @model_validator(mode="before")
     @classmethod

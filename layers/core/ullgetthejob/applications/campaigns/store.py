@@ -66,6 +66,19 @@ def find(workflow_id: UUID, *, person: Person, connection: Connection, now: date
     raise NotFound("there is no such campaign", code="campaign_not_found")
 
 
+def find_or_new(
+    workflow_id: UUID, *, person: Person, connection: Connection, now: datetime
+) -> Campaign:
+    """Return the person's campaign, or the one that :func:`get_or_create` would insert; nothing is
+    written. Raises :class:`NotFound`, :class:`NeedsPerson`."""
+    values = {"workflow_id": workflow_id, "account_id": person.account}
+    row = connection.execute(SELECT_CAMPAIGN, values).fetchone()
+    items = connection.execute(SELECT_ITEM_OWNERS, values).fetchone()
+    if row is None and (items is None or not items["items"]):
+        return Campaign(workflow_id, person.account, person.user_id, "created", None, now, now)
+    return find(workflow_id, person=person, connection=connection, now=now)
+
+
 def get_or_create(
     workflow_id: UUID, *, person: Person, connection: Connection, now: datetime
 ) -> Campaign:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from ullgetthejob.applications.application import Application
+    from ullgetthejob.applications.obstacles import Requested
     from ullgetthejob.fit.models import Fit, Weights
     from ullgetthejob.hh.models import VacancyDetail
     from ullgetthejob.letters.checking import Finding
@@ -47,7 +47,7 @@ class Examination:
 
 
 def examine(
-    application: Application,
+    application: Requested,
     template: str | None,
     resume: Mapping[str, Any],
     vacancy: VacancyDetail,
@@ -83,7 +83,7 @@ def make_letter(
     return (letter, None) if letter else (None, LETTER_EMPTY)
 
 
-def find_reason(application: Application, examined: Examination, *, was_shown: bool) -> str | None:
+def find_reason(application: Requested, examined: Examination, *, was_shown: bool) -> str | None:
     """Return why the person looks before the application is sent; ``None`` if it may be sent.
 
     *was_shown*: the person has approved an earlier state of it. A letter with a placeholder left
@@ -103,7 +103,7 @@ def find_reason(application: Application, examined: Examination, *, was_shown: b
 
 
 def decide(
-    application: Application, examined: Examination, vacancy: VacancyDetail, *, was_shown: bool
+    application: Requested, examined: Examination, vacancy: VacancyDetail, *, was_shown: bool
 ) -> tuple[Literal["refused", "review", "needs_person"] | None, str | None]:
     """Return the state of an application that is not sent now, and its reason; ``None`` for both
     where it may be sent. *was_shown*: as of :func:`find_reason`."""
@@ -117,7 +117,7 @@ def decide(
     return None, None
 
 
-def is_below(application: Application, fit: Fit) -> bool:
+def is_below(application: Requested, fit: Fit) -> bool:
     """Return whether the fit is below the least one that the application is sent with."""
     return application.min_fit is not None and fit.score < application.min_fit
 
