@@ -342,6 +342,10 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
         "after_created_at": NOW - timedelta(hours=100),
         "after_id": LEDGER_ID,
     },
+    "applications.reviews.commands.SELECT_REVIEWS": {
+        "after_created_at": NOW - timedelta(hours=100),
+        "after_id": LEDGER_ID,
+    },
     "applications.campaigns.progress.SELECT_QUEUE_ITEMS": {
         "after_priority": 0,
         "after_created_at": NOW,
