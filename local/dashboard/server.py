@@ -29,7 +29,17 @@ from aiohttp import web
 
 from local import browsers
 from local.dashboard.page import PATH, NotFound, Page
-from local.dashboard.pages import apply, database, functions, hh, now, people, queues, requests
+from local.dashboard.pages import (
+    apply,
+    database,
+    functions,
+    hh,
+    now,
+    people,
+    queues,
+    requests,
+    results,
+)
 from local.dashboard.rendering import compile_templates, render
 from local.dashboard.system import Refused
 from local.gateway import body
@@ -46,7 +56,7 @@ STATIC = Path(__file__).with_name("static")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGES: tuple[Page, ...] = (
     *(now.PAGE, requests.PAGE, functions.PAGE, database.PAGE),
-    *(queues.PAGE, people.PAGE, hh.PAGE, apply.PAGE),
+    *(queues.PAGE, people.PAGE, hh.PAGE, apply.PAGE, results.PAGE),
 )
 HEADERS = {
     "Cache-Control": "no-store",

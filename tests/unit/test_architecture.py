@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "saved_searches": BELOW
     | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
     "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
+    "statistics": BELOW | {"accounts", "applications", "saved_searches"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 

@@ -34,6 +34,7 @@ FORBIDDEN = {
     "applications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "letters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "stats": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "schedules": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "fetcher": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
