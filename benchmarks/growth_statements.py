@@ -404,12 +404,11 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "saved_searches.run_store.UPDATE_RUN_STEP": _RUN,
     "saved_searches.run_store.UPDATE_RUN_ENDED": {**_RUN, "state": "completed"},
     "saved_searches.run_store.UPDATE_RUN_DEFERRED": _RUN,
-    "statistics.store.SELECT_JOBS_FOUND": _PERIOD,
     "statistics.store.SELECT_RESULTS": _PERIOD,
     **{
         f"statistics.store.{name}": _PERIOD
         for name in vars(statistics_store)
-        if name.startswith("SELECT_OUTCOMES")
+        if name.startswith(("SELECT_OUTCOMES", "SELECT_JOBS"))
     },
     "vacancies.detail_backfill.SELECT_VACANCIES_WITHOUT_DETAIL": _WIDE,
     "vacancies.detail_backfill.SELECT_VACANCIES_GONE": _WIDE,

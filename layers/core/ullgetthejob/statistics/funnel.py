@@ -48,14 +48,16 @@ class Tally:
     jobs: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Add a row of :data:`store.OUTCOMES`."""
-        for name in (*COUNTED, *COMPARED):
-            self.counts[name] += row[name]
-        hours = self.answered if row["is_answered"] else self.waiting
-        hours[row["hours"]] += row["applied"]
+        """Add a row of :func:`store.read_outcomes`."""
+        if row["hours"] is None:
+            for name in (*COUNTED, *COMPARED):
+                self.counts[name] += row[name]
+        else:
+            hours = self.answered if row["is_answered"] else self.waiting
+            hours[row["hours"]] += row["applied"]
 
     def add_jobs(self, row: Mapping[str, Any]) -> None:
-        """Add a row of :data:`store.SELECT_JOBS_FOUND`."""
+        """Add a row of :func:`store.read_jobs_found`."""
         for name in ("found", "told", "applied"):
             self.jobs[name] += row[name]
 
@@ -76,7 +78,7 @@ def read_stats(query: models.StatsQuery, person: Person, context: Context) -> mo
     for row in store.read_outcomes(query.by, values, connection=connection):
         total.add(row)
         groups[row["key"]].add(row)
-    for row in store.read_jobs_found(values, connection=connection):
+    for row in store.read_jobs_found(query.by, values, connection=connection):
         total.add_jobs(row)
         if query.by == "search":
             groups[row["key"]].add_jobs(row)
