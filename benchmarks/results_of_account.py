@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
@@ -94,7 +95,7 @@ def _measure(connection: psycopg.Connection[Any]) -> None:
     print(f"applications: {counted['own'] if counted else 0:,} of {ALL:,}")
     for by in get_args(models.By):
         query = models.StatsQuery.model_validate({**YEAR, "by": by})
-        _time(f"by {by}", server, lambda query=query: funnel.read_stats(query, person, context))
+        _time(f"by {by}", server, partial(funnel.read_stats, query, person, context))
     deep = models.SilentQuery(page=100)
     _time("silent, a deep page", server, lambda: silent.list_silent(deep, person, context))
     table = models.CsvQuery.model_validate(YEAR)

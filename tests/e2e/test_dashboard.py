@@ -17,7 +17,17 @@ from tests.fixtures.local_cloud import new_cloud, remove
 from tests.harness.connected_cloud import log_in
 
 PATH = "/dev/dashboard"
-PAGES = ("", "/requests", "/functions", "/database", "/queues", "/people", "/hh", "/apply", "/results")
+PAGES = (
+    "",
+    "/requests",
+    "/functions",
+    "/database",
+    "/queues",
+    "/people",
+    "/hh",
+    "/apply",
+    "/results",
+)
 MARKER = "МАРКЕРПИСЬМА"
 LONG_S = 60
 

@@ -4,10 +4,9 @@ import time
 
 from tests.harness.connected_cloud import get, log_in
 
-DEADLINE_S = 60
+DEADLINE_S = 90
 APPLICATIONS = 40
 STEP_S = 6 * 3600 + 61  # a reading of negotiations is due by then
-STEPS = 4 * 9  # nine days: an employer takes at most as long
 
 
 def ever(cloud):
@@ -39,24 +38,23 @@ def test_funnel_equals_the_log_of_the_sandbox(cloud):
     cloud.sandbox("POST", "/employers", {"act": True})
     cloud.sandbox("POST", "/people/olga/applications", {"count": APPLICATIONS})
     cloud.sandbox("POST", "/clock", {"advance_seconds": 61})  # the sweeper's minute
-    first = wait_until_equal(cloud, jwt)
-    assert first == {"applied": APPLICATIONS, "seen": 0, "answered": 0, "invited": 0}
-    for _ in range(3):  # three days and more, each read once
+    sent = wait_until_equal(cloud, jwt)["applied"]
+    assert sent >= APPLICATIONS
+    for _ in range(3):  # three days, each read once
         cloud.sandbox("POST", "/clock", {"advance_seconds": 4 * STEP_S})
         shown = wait_until_equal(cloud, jwt)
-    assert shown["applied"] > shown["seen"] > shown["answered"] > shown["invited"] > 0
-    # One that was invited is refused: it stays invited.
+    assert sent > shown["seen"] > shown["answered"] > shown["invited"] > 0
+    # An invitation that a refusal follows stays one.
     log = cloud.sandbox("GET", "/applications?person=olga&outcome=accepted")["applications"]
-    invited = next(entry for entry in log if entry["invited"])
+    invited = next(entry for entry in log if entry["state"] == "invitation")
     act = f"/applications/{invited['negotiation_id']}/act"
     cloud.sandbox("POST", act, {"act": "discard"})
     cloud.sandbox("POST", "/clock", {"advance_seconds": STEP_S})
     assert wait_until_equal(cloud, jwt)["invited"] >= shown["invited"]
-    [rate] = [s["rate"] for s in get(cloud, "/api/stats", jwt)["all"]["stages"] if s["stage"] == "seen"]
-    assert rate["n"] == APPLICATIONS
+    stages = {stage["stage"]: stage for stage in get(cloud, "/api/stats", jwt)["all"]["stages"]}
+    rate = stages["seen"]["rate"]
+    assert rate["n"] == sent
     assert rate["low"] < rate["rate"] < rate["high"]
-    cloud.sandbox("POST", "/clock", {"advance_seconds": 14 * 86_400})
-    silent = get(cloud, "/api/stats/silent?per_page=100", jwt)
+    cloud.sandbox("POST", "/clock", {"advance_seconds": 7 * 86_400})
     answered = wait_until_equal(cloud, jwt)["answered"]
-    silent = get(cloud, "/api/stats/silent?per_page=100", jwt)
-    assert silent["found"] == len(silent["items"]) == APPLICATIONS - answered
+    assert get(cloud, "/api/stats/silent?days=7", jwt)["found"] == sent - answered
