@@ -21,6 +21,8 @@ from ullgetthejob.applications import application_states, applying, sweep
 from ullgetthejob.applications.campaigns import cancellation, item_intake
 from ullgetthejob.filters import models as filters
 from ullgetthejob.saved_searches import matches, scheduler
+from ullgetthejob.statistics import funnel
+from ullgetthejob.statistics import store as statistics_store
 from ullgetthejob.vacancies import detail_backfill
 
 if TYPE_CHECKING:
@@ -137,6 +139,14 @@ VALUES: dict[str, Any] = {
     "proven_at": NOW,
     "read_whole_from": NOW - timedelta(hours=5),
     "awaited_since": NOW - 30 * DAY,
+    "window": funnel.WINDOW,
+    "sent_before": NOW - timedelta(hours=100),
+    "after_id": None,
+    "after_submitted_at": None,
+    "seen_at": NOW,
+    "answered_at": NOW,
+    "invited_at": None,
+    "offered_at": None,
     "unread_before": NOW - DAY,
     "gone_before": NOW - 7 * DAY,
     "fresh_since": NOW,
@@ -295,6 +305,7 @@ _QUERIES = {"ids": [uuid_of(f"query{number}") for number in range(1, DUE + 1)]}
 _UNSENT = {"states": list(cancellation.UNSENT_STATES_SQL), "looked_at": cancellation.SCAN_BATCH}
 _AFTER_MATCH = {"after_at": NOW - timedelta(hours=100), "after_vacancy_id": VACANCY}
 _TO_SCORE = {"after_at": None, "after_vacancy_id": None, "limit": matches.MAX_SCORED}
+_PERIOD = {"since": NOW - 90 * DAY}
 _PAGE = [
     {
         "id": str(FIRST_VACANCY + number),
@@ -445,6 +456,12 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "saved_searches.run_store.UPDATE_RUN_STEP": _RUN,
     "saved_searches.run_store.UPDATE_RUN_ENDED": {**_RUN, "state": "completed"},
     "saved_searches.run_store.UPDATE_RUN_DEFERRED": _RUN,
+    "statistics.store.SELECT_RESULTS": _PERIOD,
+    **{
+        f"statistics.store.{name}": _PERIOD
+        for name in vars(statistics_store)
+        if name.startswith(("SELECT_OUTCOMES", "SELECT_JOBS"))
+    },
     "vacancies.detail_backfill.SELECT_VACANCIES_WITHOUT_DETAIL": _WIDE,
     "vacancies.detail_backfill.SELECT_VACANCIES_GONE": _WIDE,
     "vacancies.detail_backfill.SELECT_QUERIES_MISSING_DETAILS": {

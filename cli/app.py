@@ -27,6 +27,7 @@ from cli.commands import (
     sandbox,
     schedules,
     shell,
+    stats,
     trail,
 )
 from cli.commands.cloud import app as cloud
@@ -73,6 +74,7 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 applications.add_to(app)
+stats.add_to(app)
 listen.add_to(app)
 trail.add_to(app)
 logs.add_to(app)

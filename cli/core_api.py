@@ -67,20 +67,27 @@ class CoreApi:
         return read(answer)
 
     def download(self, path: str, **query: Any) -> bytes:
-        """Return the content of a file. Raises :class:`CommandError` as :meth:`call` does."""
+        """Return the content of a ZIP archive. Raises :class:`CommandError` as :meth:`call`
+        does."""
+        return self.get_file(path, "application/zip", **query).content
+
+    def get_file(self, path: str, media_type: str, **query: Any) -> httpx.Response:
+        """Return the answer whose content is a file. Raises :class:`CommandError` as :meth:`call`
+        does."""
         given = {name: value for name, value in query.items() if value is not None}
         try:
             answer = client().get(
                 self._profile.url + path,
-                params=given,
+                params=given or None,  # an address of Core's has its own
                 headers=self._credentials(b"", admin=False),
                 timeout=TIMEOUT_S,
             )
         except httpx.HTTPError as error:
             raise unreachable(self._profile, type(error).__name__) from None
-        if answer.is_error or answer.headers.get("content-type") != "application/zip":
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        if answer.is_error or kind != media_type:
             read(answer)
-        return answer.content
+        return answer
 
     def _credentials(self, raw: bytes, *, admin: bool) -> dict[str, str]:
         if admin:

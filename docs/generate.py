@@ -192,7 +192,9 @@ def _to_powertools_handler(route: Route) -> Callable[..., Any]:
     if route.auth is USER_OR_SERVICE and not named:
         add("user_id", Annotated[UUID | None, Query()], None)
     for name, field in (route.query.model_fields if route.query else {}).items():
-        annotation = Annotated[field.annotation, *field.metadata, Query()]  # type: ignore[name-defined]
+        annotation = Annotated[  # type: ignore[name-defined]
+            field.annotation, *field.metadata, Query(alias=field.alias)
+        ]
         add(name, annotation, field.default)
 
     def call() -> None:
@@ -220,7 +222,8 @@ def _copy_response_to_statuses(content: dict[str, Any]) -> None:
         returned = responses.pop("200")
         if get_type_hints(route.call)["return"] is File:
             binary = {"schema": {"type": "string", "format": "binary"}}
-            returned = {"content": {"application/zip": binary}}
+            kind = "text/csv" if route.path.endswith(".csv") else "application/zip"
+            returned = {"content": {kind: binary}}
         elif route.returns_page:
             returned = {"content": PAGE_CONTENT}
         for status in route.answers:

@@ -39,6 +39,7 @@ from local.dashboard.pages import (
     people,
     queues,
     requests,
+    results,
 )
 from local.dashboard.rendering import compile_templates, render
 from local.dashboard.system import Refused
@@ -56,7 +57,7 @@ STATIC = Path(__file__).with_name("static")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGES: tuple[Page, ...] = (
     *(now.PAGE, requests.PAGE, functions.PAGE, database.PAGE),
-    *(queues.PAGE, people.PAGE, messages.PAGE, hh.PAGE, apply.PAGE),
+    *(queues.PAGE, people.PAGE, messages.PAGE, hh.PAGE, apply.PAGE, results.PAGE),
 )
 HEADERS = {
     "Cache-Control": "no-store",

@@ -85,6 +85,14 @@ class Core:
         body = {"user_id": user_id, "job_external_id": vacancy_id, "cover_letter": letter}
         return await self._call("POST", "/api/applications/submit", body=body)
 
+    async def stats(self, user_id: str, by: str) -> dict[str, Any]:
+        """Return the funnel of the user's last 90 days, as a whole and by group."""
+        return await self._call("GET", "/api/stats", query={"user_id": user_id, "by": by})
+
+    async def silent(self, user_id: str) -> dict[str, Any]:
+        """Return the user's latest applications without an answer."""
+        return await self._call("GET", "/api/stats/silent", query={"user_id": user_id})
+
     async def ticket(self, user_id: str) -> dict[str, Any]:
         """Return a ticket for the user's WebSocket: ``ticket``, ``url``, ``expires_at``."""
         return await self._call("POST", "/api/realtime/ticket", body={"user_id": user_id})

@@ -165,6 +165,7 @@ SHAPES = {
     "reviews approve": {"items": [{"application_id": TEXT, "state": TEXT}]},
     "reviews edit": {"application_id": TEXT, "letter_hash": TEXT, "findings": [dict]},
     "reviews reject": {"items": [{"application_id": TEXT, "state": TEXT}]},
+    "stats": {"all": {"stages": [{"stage": TEXT, "count": MAYBE_NUMBER}]}, "groups": [dict]},
     "rate-limit status": LIMIT,
     "rate-limit check": {"allowed": YES_NO},
     "rate-limit reset": {"tokens": NUMBER},
@@ -307,6 +308,11 @@ def run_all(ugtj):
     assert run("filters show")["rules"]["title_words"] == ["C++"]
     run("filters preview", job_id)
     run("filters set", "{}")
+    run("stats", "--by", "hour")
+    assert ugtj.json("stats", "--silent")["items"] == []
+    results = ugtj.cloud.data_dir / "results.csv"
+    assert ugtj.json("stats", "--csv", str(results))["rows"] >= 1
+    assert id in results.read_text("utf-8-sig")
     assert run("rate-limit status")["capacity"] == 20
     assert run("rate-limit check")["allowed"]
     assert run("rate-limit reset")["tokens"] == 20

@@ -19,7 +19,7 @@ from tests.harness.connected_cloud import log_in
 PATH = "/dev/dashboard"
 PAGES = (
     *("", "/requests", "/functions", "/database", "/queues", "/people", "/messages", "/hh"),
-    "/apply",
+    *("/apply", "/results"),
 )
 MARKER = "МАРКЕРПИСЬМА"
 LONG_S = 60

@@ -287,6 +287,7 @@ INDEXES = {
     "jobs_source_index": "jobs(source)",
     "jobs_fetched_at_index": "jobs(fetched_at)",
     "jobs_published_at_index": "jobs(published_at)",
+    "jobs_employer_id_index": "jobs(employer_id)",
     "jobs_repost_key_index": "jobs(repost_key, published_at)",
     "jobs_repost_of_index": "jobs(repost_of)",
     "jobs_unread_index": "jobs(published_at)",

@@ -38,6 +38,7 @@ FORBIDDEN = {
     "handoff": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "notifications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "notifier": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt", "jinja2"},
+    "stats": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "schedules": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "fetcher": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},

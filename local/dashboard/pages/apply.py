@@ -40,17 +40,7 @@ async def read(system: System, query: Mapping[str, str], _argument: str) -> dict
     """Return the people who can apply, and the results of the search that *query* asks for. Raises
     :class:`Refused` and ``psycopg.Error``."""
     text, user_id = query.get("text", "").strip(), query.get("user", "")
-    names = await _names(system)
-    values = {"chosen": user_id, "known": list(names), "most": MOST_PEOPLE}
-    people = [
-        {
-            "id": str(user["user_id"]),
-            "name": names.get(user["hh_user_id"]) or str(user["account_id"]),
-        }
-        for user in await system.select(SELECT_USERS, values)
-    ]
-    if people and user_id not in {person["id"] for person in people}:
-        user_id = people[0]["id"]
+    people, user_id = await list_people(system, user_id)
     jobs: list[dict[str, Any]] = []
     problem = ""
     if text:
@@ -67,6 +57,24 @@ async def read(system: System, query: Mapping[str, str], _argument: str) -> dict
         "search_problem": problem,
         "table": table("jobs", "Vacancies", COLUMNS, rows, query, sort="title", empty="None."),
     }
+
+
+async def list_people(system: System, user_id: str) -> tuple[list[dict[str, str]], str]:
+    """Return the people to choose from, and which one is chosen: *user_id*, or else the first.
+    Raises ``psycopg.Error``."""
+    names = await _names(system)
+    values = {"chosen": user_id, "known": list(names), "most": MOST_PEOPLE}
+    people = [
+        {
+            "id": str(user["user_id"]),
+            "account": str(user["account_id"]),
+            "name": names.get(user["hh_user_id"]) or str(user["account_id"]),
+        }
+        for user in await system.select(SELECT_USERS, values)
+    ]
+    if people and user_id not in {person["id"] for person in people}:
+        user_id = people[0]["id"]
+    return people, user_id
 
 
 async def _names(system: System) -> dict[str, str]:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from local.sandbox.negotiations import applying, employer_pages
 from local.sandbox.negotiations.employer_behaviour import EmployerAction
-from local.sandbox.negotiations.negotiation import FIRST_ID, STATES, number_of
+from local.sandbox.negotiations.negotiation import FIRST_ID, FROM_EMPLOYER, STATES, number_of
 from local.sandbox.negotiations.refusals import REFUSALS
 from local.sandbox.people import people, people_control
 from local.sandbox.seeded_random import SeededRandom
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from local.sandbox.vacancies.vacancy import Vacancy
 
 ACTS = ("viewed", "message", *STATES)
+INVITATIONS = {"invitation", "interview", "hired"}  # whatever followed them
 MOST_AT_ONCE = 1_000
 FILTERS = ("person", "vacancy_id", "employer_id", "outcome", "by")
 
@@ -37,7 +38,8 @@ Applications ({id} is a negotiation's; the limit is POST /_sandbox/limit's appli
 GET    /_sandbox/applications   every attempt to apply in order of arrival, repeated ones included:
                                 person, account, vacancy, resume, letter, time, by (api or hand),
                                 outcome (accepted, redirected, or the refusal's value), and the
-                                current state. Filters: ?person=, vacancy_id=, employer_id=,
+                                current state; whether an employer ever viewed, answered, invited.
+                                Filters: ?person=, vacancy_id=, employer_id=,
                                 outcome=, by=
 GET    /_sandbox/employers      a page for a browser: the employers with applications;
 GET    /_sandbox/employers/{employer_id}   the applications of one employer
@@ -101,6 +103,8 @@ def _shown(sandbox: Sandbox, number: int, attempt: Attempt, now: float) -> dict[
         ),
         "state": found.state if found else None,
         "viewed": found.viewed_at is not None if found else None,
+        "answered": any(s.kind in FROM_EMPLOYER for s in found.steps) if found else None,
+        "invited": any(s.kind in INVITATIONS for s in found.steps) if found else None,
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ullgetthejob.accounts import audit
-from ullgetthejob.applications import attempts, ledger, projection
+from ullgetthejob.applications import attempts, ledger, outcome_stages, projection
 from ullgetthejob.applications.application import COLUMNS, FIELDS, Application
 from ullgetthejob.platform import tracing
 from ullgetthejob.platform.telemetry import count, logger
@@ -50,7 +50,11 @@ UPDATE_NEGOTIATION_STATE = f"""
     UPDATE application_ledger
     SET negotiation_id = %(negotiation_id)s, hh_state = %(hh_state)s, hh_viewed = %(hh_viewed)s,
         hh_updated_at = %(hh_updated_at)s, resume_id = coalesce(%(resume_id)s, resume_id),
-        by_hand = %(by_hand)s, updated_at = %(now)s
+        by_hand = %(by_hand)s, updated_at = %(now)s,
+        first_seen_at = coalesce(first_seen_at, %(seen_at)s),
+        first_answered_at = coalesce(first_answered_at, %(answered_at)s),
+        first_invited_at = coalesce(first_invited_at, %(invited_at)s),
+        first_offered_at = coalesce(first_offered_at, %(offered_at)s)
     WHERE id = %(id)s
     RETURNING {COLUMNS}
 """  # noqa: S608
@@ -214,6 +218,7 @@ class NegotiationUpdates:
             "resume_id": negotiation.resume_id,
             "by_hand": by_hand,
             "now": now,
+            **asdict(outcome_stages.find_stages(negotiation, now=now)),
         }
         seen = self.context.connection.execute(UPDATE_NEGOTIATION_STATE, values).fetchone()
         assert seen is not None  # noqa: S101 - the row is locked

@@ -154,7 +154,8 @@ class Negotiation(_Model):
     """One of a person's negotiations: an application and its current state.
 
     *state* is an open set (response, invitation, discard, hidden, interview, hired seen).
-    *vacancy_id* is missing if the vacancy was deleted.
+    *vacancy_id* is missing if the vacancy was deleted. *has_unread_message*: the employer wrote
+    something that the person has not read.
     """
 
     id: str = Field(pattern=r"^\d{1,19}$")
@@ -164,6 +165,7 @@ class Negotiation(_Model):
     created_at: datetime
     updated_at: datetime
     viewed: bool = False
+    has_unread_message: bool = False
 
 
 class NegotiationPage(_Model):

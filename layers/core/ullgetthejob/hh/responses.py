@@ -104,6 +104,7 @@ def negotiation(item: dict[str, Any]) -> Negotiation:
             "vacancy_id": (item.get("vacancy") or {}).get("id"),
             "resume_id": (item.get("resume") or {}).get("id"),
             "viewed": bool(item.get("viewed_by_opponent")),
+            "has_unread_message": bool((item.get("counters") or {}).get("unread_messages")),
         }
     )
 
