@@ -1,6 +1,7 @@
 """A stranger uses the dashboard in a real browser, at two widths, light and dark."""
 
 import re
+import time
 import uuid
 
 import pytest
@@ -8,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PATIENCE_MS
+from tests.harness.connected_cloud import log_in
 
 PATH = "/dev/dashboard"
 VIEWS = [(width, scheme) for width in (390, 1920) for scheme in ("light", "dark")]
@@ -206,6 +208,30 @@ def test_page_follows_without_a_reload_and_keeps_the_focus(cloud, page):
     cloud.sandbox("POST", "/clock", {"rate": 0})
     page.get_by_text("The clock is paused").wait_for()
     assert page.evaluate("document.activeElement.textContent").startswith("HTTP API")
+
+
+def test_results_are_shown_by_group(cloud, page, view):
+    person = PEOPLE[view]
+    page.goto(f"{cloud.url}{PATH}/results")
+    check_page(page)  # of a person without applications, or of none
+    log_in(cloud, person)
+    made = cloud.sandbox("POST", f"/people/{person}/applications", {"count": 21})
+    first = made["negotiation_ids"][0]
+    cloud.sandbox("POST", f"/applications/{first}/act", {"act": "invitation"})
+    cloud.sandbox("POST", "/clock", {"advance_seconds": 7 * 3600})
+    open_page(page, "Results")
+    page.get_by_label("Person").select_option(label=person)
+    page.get_by_label("Grouped by").select_option(label="weekday of sending")
+    invited = page.locator("[data-number=invited]")
+    ends = time.monotonic() + PATIENCE_MS / 1000
+    while int(page.locator("[data-number=applied]").inner_text()) < 21:
+        press(page, "Show")
+        page.wait_for_load_state("load")
+        assert time.monotonic() < ends, page.locator("main").inner_text()
+    check_page(page)
+    row = page.get_by_role("row").filter(has=invited)
+    expect(row).to_contain_text(re.compile(r"\d+%, between \d+% and \d+% \(n = \d+\)"))
+    expect(page.get_by_role("region", name="By weekday of sending, table")).to_be_visible()
 
 
 def test_pages_work_by_keyboard_and_without_javascript(cloud, chromium):
