@@ -192,9 +192,8 @@ def _to_powertools_handler(route: Route) -> Callable[..., Any]:
     if route.auth is USER_OR_SERVICE and not named:
         add("user_id", Annotated[UUID | None, Query()], None)
     for name, field in (route.query.model_fields if route.query else {}).items():
-        annotation = Annotated[  # type: ignore[name-defined]
-            field.annotation, *field.metadata, Query(alias=field.alias)
-        ]
+        kind: Any = field.annotation
+        annotation = Annotated[kind, *field.metadata, Query(alias=field.alias)]
         add(name, annotation, field.default)
 
     def call() -> None:

@@ -20,7 +20,7 @@ class CoreLimiter:
         self.requests = 0
         exchange = aws._Service._exchange  # every request that goes out, retries included
 
-        def counted(service: Any, *arguments: Any) -> tuple[int, bytes]:
+        def counted(service: Any, *arguments: Any) -> tuple[int, bytes, str]:
             self.requests += 1
             return exchange(service, *arguments)
 

@@ -140,7 +140,7 @@ class Notified:
             " VALUES (%s, 'ok', %s, %s) RETURNING id",
             uuid4().hex, START, START,
         )  # fmt: skip
-        return row["id"]
+        return UUID(str(row["id"]))
 
     def rows(self, sql, *values):
         return self.connection.execute(sql, values).fetchall()
