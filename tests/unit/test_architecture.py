@@ -22,9 +22,11 @@ MAY_IMPORT = {
     "fit": BELOW | {"accounts", "vacancies"},
     "letters": BELOW | {"accounts", "fit", "vacancies"},
     "filters": BELOW | {"accounts"},
+    "autopilot": BELOW | {"accounts", "letters"},
     "saved_searches": BELOW
-    | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
-    "applications": BELOW | {"accounts", "filters", "rate_limits", "realtime", "vacancies"},
+    | {"accounts", "autopilot", "filters", "fit", "public_feed", "realtime", "vacancies"},
+    "applications": BELOW
+    | {"accounts", "autopilot", "filters", "rate_limits", "realtime", "vacancies"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 

@@ -129,6 +129,8 @@ class Preparation:
         if account.is_applying_closed(application):
             return False
         wait = self._wait_for_quota(application, person)
+        if account.hold_to_pace(application):  # before the vacancy is read for nothing
+            raise _Settled
         if wait is None:
             return True
         if account.method("apply").state == "closed":  # and its probe is due

@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, hh_calls, method_status
-from ullgetthejob.applications import applying, attempts, deferral, ledger
+from ullgetthejob.applications import applying, attempts, deferral, ledger, pacing
 from ullgetthejob.applications.application import Application
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
 from ullgetthejob.applications.transitions import AccountTransitions
+from ullgetthejob.autopilot.pace import Slot
 from ullgetthejob.hh.errors import HHApplyRefused, HHError
 from ullgetthejob.platform import leased_work, tracing
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
@@ -32,6 +32,7 @@ from ullgetthejob.platform.telemetry import logger
 from ullgetthejob.rate_limits import availability, status, token_bucket
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     import psycopg
@@ -187,7 +188,7 @@ class _Submitter:
         account = self._account
         person = account.find_person(application)
         choice = self._preparation.prepare(application, person)
-        if choice is None:
+        if choice is None or self._account.hold_to_pace(application):
             return
         try:
             admission = hh_calls.admit(
@@ -240,7 +241,17 @@ class _Submitter:
             connection=account.context.connection,
             now=account.context.now(),
         )
-        if isinstance(begun, datetime):
+        if isinstance(begun, Slot):  # another worker of the account was faster
+            if not made.has_unused_token:
+                account.record_unsent(application)
+            pacing.hold(
+                application,
+                begun,
+                connection=account.context.connection,
+                now=account.context.now(),
+            )
+            return None
+        if not isinstance(begun, attempts.Begun):
             account.defer_all(begun, application)
             return None
         self._publish_limits(person, level, begun.in_24h)

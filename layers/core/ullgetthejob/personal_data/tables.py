@@ -94,6 +94,7 @@ TABLES = (
     Table("fit_weights", _ACCOUNT, "account"),
     Table("letter_templates", _ACCOUNT, "account"),
     Table("campaigns", _ACCOUNT, "account"),
+    Table("autopilots", _ACCOUNT, "account"),
     Table("saved_searches", _ACCOUNT, "account"),
     # Shared by all who save the same search; deleted with the last of them.
     Table(

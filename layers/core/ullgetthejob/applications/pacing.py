@@ -1,0 +1,91 @@
+"""Pacing: the applications of an autopilot's campaign wait for its ceilings (:mod:`.pace`).
+
+One that may not be sent yet waits in ``waiting_quota`` until its slot, with the ceiling as its
+reason. Until then it is not tried again, whatever quota there is, and not moved by what defers the
+account's other applications. Those of the campaign that are due with it get the slots after those
+that are taken, so that each comes due once, not all at each slot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ullgetthejob.applications import ledger
+from ullgetthejob.autopilot import ceilings, pace
+from ullgetthejob.rate_limits import token_bucket
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from ullgetthejob.applications.application import Application
+    from ullgetthejob.autopilot.pace import Slot
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+SELECT_DUE_OF_CAMPAIGN = """
+    SELECT id, state FROM application_ledger
+    WHERE workflow_id = %(workflow_id)s AND account_id = %(account_id)s AND id <> %(id)s
+        AND state IN ('queued', 'waiting_quota') AND due_at <= %(now)s
+    ORDER BY created_at, id
+"""
+COUNT_PACED_OF_CAMPAIGN = """
+    SELECT count(*) AS paced FROM application_ledger
+    WHERE workflow_id = %(workflow_id)s AND id <> %(id)s
+        AND state = 'waiting_quota' AND reason = ANY(%(reasons)s) AND due_at > %(now)s
+"""
+
+
+def bucket() -> pace.Bucket:
+    """Return the person's token bucket."""
+    rule = token_bucket.rule("submit")
+    return pace.Bucket(rule.capacity, timedelta(milliseconds=rule.interval_ms))
+
+
+def find_slot(application: Application, *, connection: Connection, now: datetime) -> Slot | None:
+    """Return the slot that an application waits for; ``None`` where its ceilings, if it has any,
+    let it be sent now."""
+    if application.workflow_id is None:
+        return None
+    slots = ceilings.list_slots(
+        application.workflow_id, 1, bucket=bucket(), connection=connection, now=now
+    )
+    return slots[0] if slots and slots[0].at > now else None
+
+
+def hold(application: Application, slot: Slot, *, connection: Connection, now: datetime) -> None:
+    """Let an application, queued or in preparation, wait for its *slot*, and those of its campaign
+    that are due for later ones. Raises :class:`ledger.ConcurrentUpdate`."""
+    assert application.workflow_id is not None  # noqa: S101 - it has a slot
+    ledger.transition(
+        application.id,
+        "waiting_quota",
+        source=["queued", "preparing", "waiting_quota"],
+        reason=slot.reason,
+        due_at=slot.at,
+        connection=connection,
+        now=now,
+    )
+    values = {**vars(application), "now": now, "reasons": list(pace.REASONS)}
+    due = connection.execute(SELECT_DUE_OF_CAMPAIGN, values).fetchall()
+    if not due:
+        return
+    counted = connection.execute(COUNT_PACED_OF_CAMPAIGN, values).fetchone()
+    taken = 1 + (counted["paced"] if counted else 0)
+    slots = ceilings.list_slots(
+        application.workflow_id, taken + len(due), bucket=bucket(), connection=connection, now=now
+    )
+    for row, later in zip(due, slots[taken:], strict=False):
+        with contextlib.suppress(ledger.ConcurrentUpdate):
+            ledger.transition(
+                row["id"],
+                "waiting_quota",
+                source=[row["state"]],
+                reason=later.reason,
+                due_at=later.at,
+                connection=connection,
+                now=now,
+            )
