@@ -16,7 +16,7 @@ from alembic import op
 from migrations import ownership
 
 revision = "0025"
-down_revision = "0023"
+down_revision = "0024"
 
 
 def upgrade() -> None:

@@ -30,6 +30,7 @@ from ullgetthejob.applications.application import COLUMNS, FIELDS, Application, 
 from ullgetthejob.filters import evaluation
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.hh import resume_fields
+from ullgetthejob.letters import store as letter_templates
 from ullgetthejob.platform import queues, tracing
 from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
 from ullgetthejob.platform.telemetry import count
@@ -53,16 +54,22 @@ PHONE = re.compile(r"\+?7[0-9]{10}")
 SPACING = re.compile(r"[\s()-]")
 
 # What an answer says of a state; of all others it says "processing".
-STATUSES: dict[application_states.State, Literal["waiting_quota", "refused", "handoff"]] = {
+STATUSES: dict[
+    application_states.State, Literal["waiting_quota", "refused", "handoff", "review"]
+] = {
     "waiting_quota": "waiting_quota",
     "refused": "refused",
     "handoff": "handoff",
+    "review": "review",
 }
 MESSAGES: dict[application_states.State, str] = {
     "waiting_quota": "the application is sent when the limits allow it",
     "refused": "the application is not sent",
+    "review": "the application waits for your yes",
     "handoff": "hh.ru leaves the last step to you: apply at the link, then confirm it",
 }
+# Fields of a request that belong to its content where they are not the default.
+OPTIONAL = {"repost", "letter_template_id", "review", "min_fit"}
 SELECT_IDEMPOTENCY_KEY = (
     "SELECT request_hash, ledger_id FROM application_keys WHERE (account_id, key) = (%s, %s)"
 )
@@ -77,11 +84,12 @@ INSERT_APPLICATION = f"""
         INSERT INTO application_ledger (account_id, user_id, vacancy_id, application_id, state,
                                         reason, due_at, expires_at, letter, wanted_resume_id,
                                         created_at, updated_at, workflow_id, queue_item_id,
-                                        new_resume, trace_id, repost, link)
+                                        new_resume, trace_id, repost, link, letter_template_id,
+                                        review, min_fit)
         VALUES (%(account_id)s, %(user_id)s, %(vacancy_id)s, %(application_id)s, %(state)s,
                 %(reason)s, %(due_at)s, %(expires_at)s, %(letter)s, %(resume_id)s, %(now)s, %(now)s,
                 %(workflow_id)s, %(queue_item_id)s, %(new_resume)s::jsonb, %(trace_id)s,
-                %(repost)s, %(link)s)
+                %(repost)s, %(link)s, %(letter_template_id)s, %(review)s, %(min_fit)s)
         ON CONFLICT (account_id, vacancy_id) DO NOTHING
         RETURNING {COLUMNS}, {ledger.EVENT}
     ), {projection.INSERTED}, keyed AS (
@@ -112,11 +120,17 @@ class Cv(BaseModel):
 class SubmitBody(BaseModel):
     """The request of the BFF. *create_resume*: a resume is created from the CV, as a copy of the
     person's resume *hh_resume_id*. *repost*: whether to apply if this is another posting of a job
-    that was applied to; by default as the rules of ``/api/filters`` say. *user_id*: for a service
+    that was applied to; by default as the rules of ``/api/filters`` say. *letter_template_id*: the
+    letter is made of this template, when vacancy and resume are known. *review*: whether the person
+    looks before it is sent: always, if the check of the letter finds something, or never.
+    *min_fit*: below this fit (0 to 100) the application is refused. *user_id*: for a service
     without a token of the user."""
 
     job_external_id: str
     cover_letter: str | None = None
+    letter_template_id: UUID | None = None
+    review: application_states.ReviewPolicy = "never"
+    min_fit: Annotated[int, Field(ge=0, le=100)] | None = None
     customized_cv: Cv | None = None
     hh_resume_id: str | None = None
     create_resume: bool = False
@@ -132,6 +146,8 @@ class SubmitBody(BaseModel):
             raise _invalid(
                 "cover_letter", f"must not be longer than {ledger.MAX_LETTER_CHARS} characters"
             )
+        if self.letter is not None and self.letter_template_id is not None:
+            raise _invalid("letter_template_id", "excludes cover_letter")
         if self.resume_id is not None and not RESUME_ID.fullmatch(self.resume_id):
             raise _invalid("hh_resume_id", "must be the id of a resume at hh.ru")
         if self.create_resume and self.customized_cv is None:
@@ -171,7 +187,7 @@ class Submitted(BaseModel):
     *idempotency_key*: the caller's own, else one made of account and vacancy."""
 
     success: Literal[True] = True
-    status: Literal["processing", "waiting_quota", "refused", "handoff"]
+    status: Literal["processing", "waiting_quota", "refused", "handoff", "review"]
     state: application_states.State
     reason: str | None
     job_id: str
@@ -226,6 +242,8 @@ def create_application(
     body.check()
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
+    if body.letter_template_id is not None:
+        letter_templates.find(person.account, body.letter_template_id, connection=connection)
     held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
     if is_closed is None:
         is_closed = _is_closed(body, person, context)
@@ -297,6 +315,9 @@ def _initial_values(
         "letter": body.letter,
         "resume_id": body.resume_id,
         "repost": body.repost,
+        "letter_template_id": body.letter_template_id,
+        "review": body.review,
+        "min_fit": body.min_fit,
         "request_hash": _request_hash(body),
         "state": state,
         "reason": reason,
@@ -389,8 +410,9 @@ def _request_hash(body: SubmitBody) -> bytes:
     content: list[Any] = [body.job_external_id, body.letter, body.resume_id]
     if body.create_resume:
         content.append(body.new_resume)
-    if body.repost is not None:
-        content.append({"repost": body.repost})
+    optional = body.model_dump(mode="json", include=OPTIONAL, exclude_defaults=True)
+    if optional:
+        content.append(optional)
     return hashlib.sha256(json.dumps(content).encode()).digest()
 
 

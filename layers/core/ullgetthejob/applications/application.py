@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from ullgetthejob.applications.application_states import State
+    from ullgetthejob.applications.application_states import ReviewPolicy, State
     from ullgetthejob.filters.models import RepostPolicy
 
 _STORED = """
     id, account_id, user_id, vacancy_id, application_id, state, reason, due_at, expires_at, letter,
     wanted_resume_id, resume_id, resume_reason, link, negotiation_id, by_hand, submitted_at,
     created_at, updated_at, hh_state, hh_viewed, hh_updated_at, workflow_id, queue_item_id,
-    trace_id, repost
+    trace_id, repost, letter_template_id, review, min_fit, fit
 """
 # The columns of application_ledger, in the order of the fields, and their names in a CTE.
 COLUMNS = f"{_STORED}, new_resume IS NOT NULL AS wants_new_resume"
@@ -57,6 +57,12 @@ class Application:
     trace_id: UUID | None
     # What its person said about applying to another posting of a job; None: the account's rules.
     repost: RepostPolicy | None
+    # The template of which the letter is made, whether its person looks first, the least fit to
+    # apply with, and the fit that was found, 0 to 100.
+    letter_template_id: UUID | None
+    review: ReviewPolicy
+    min_fit: int | None
+    fit: int | None
     # Whether a resume is to be created for it.
     wants_new_resume: bool = False
 

@@ -8,6 +8,7 @@ uncertain      the call's answer was lost: hh.ru's negotiations are read for it
 submitted      hh.ru has it
 needs_person   the person has to do something first; ``reason`` says what
 handoff        the last step is the person's: the letter and the link are ready
+review         waits for the person's yes to what is ready to be sent
 refused        it cannot be sent; ``reason`` says why
 cancelled      by its person, or with its campaign
 expired        it waited too long
@@ -26,13 +27,17 @@ State = Literal[
     "submitted",
     "needs_person",
     "handoff",
+    "review",
     "refused",
     "cancelled",
     "expired",
 ]
+# Whether the person looks before an application is sent: never, if the check of its letter found
+# something, or always.
+ReviewPolicy = Literal["never", "findings", "always"]
 # Nothing was sent to hh.ru yet.
 WAITING: tuple[State, ...] = ("queued", "preparing", "waiting_quota")
-NEEDS_PERSON: tuple[State, ...] = ("needs_person", "handoff")
+NEEDS_PERSON: tuple[State, ...] = ("needs_person", "handoff", "review")
 FINAL: tuple[State, ...] = ("refused", "cancelled", "expired")
 # Nothing was sent, or will be before the person acts: the letter may still be replaced.
 UNSENT: tuple[State, ...] = (*WAITING, *NEEDS_PERSON)
@@ -47,12 +52,16 @@ ALLOWED_SOURCES: dict[State, tuple[State, ...]] = {
     "submitted": ("submitting", "uncertain", *NEEDS_PERSON),
     "needs_person": (*WAITING, "submitting"),
     "handoff": (*WAITING, "submitting", "uncertain"),
+    "review": WAITING,
     "refused": (*WAITING, "submitting"),
     "cancelled": (*WAITING, *NEEDS_PERSON),
     "expired": (*WAITING, *NEEDS_PERSON),
 }
-# Nothing was created at hh.ru, as far as hh.ru itself says: a retry is safe.
-RETRYABLE: tuple[State, ...] = (*NEEDS_PERSON, *FINAL)
+# Nothing was created at hh.ru, as far as hh.ru itself says: a retry is safe. What waits for a yes
+# is approved, not retried.
+RETRYABLE: tuple[State, ...] = ("needs_person", "handoff", *FINAL)
+# Only a person moves these on.
+HELD: tuple[State, ...] = (*NEEDS_PERSON, *FINAL)
 
 
 def is_final(state: State) -> bool:

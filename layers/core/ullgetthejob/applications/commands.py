@@ -183,7 +183,7 @@ def confirm(application_id: str, person: Person, context: Context) -> Applicatio
     application = _find(application_id, person, connection)
     if application.state == "submitted":
         return _to_answer(application, person, context)
-    if application.state not in ("handoff", "needs_person"):
+    if application.state not in application_states.NEEDS_PERSON:
         raise _wrong_state(application, "confirmed")
     with connection.transaction():
         connection.execute(UPDATE_APPLICATION_BY_HAND, {"id": application.id})

@@ -3,7 +3,8 @@
 One that may not be sent yet waits in ``waiting_quota`` until its slot, with the ceiling as its
 reason. Until then it is not tried again, whatever quota there is, and not moved by what defers the
 account's other applications. Those of the campaign that are due with it get the slots after those
-that are taken, so that each comes due once, not all at each slot.
+that are taken, so that each comes due once, not all at each slot; what its person has to see first
+is prepared at once, and waits for its slot when that was approved.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ SELECT_DUE_OF_CAMPAIGN = """
     SELECT id, state FROM application_ledger
     WHERE workflow_id = %(workflow_id)s AND account_id = %(account_id)s AND id <> %(id)s
         AND state IN ('queued', 'waiting_quota') AND due_at <= %(now)s
+        AND (review <> 'always' OR EXISTS (
+            SELECT FROM application_reviews AS review
+            WHERE review.ledger_id = application_ledger.id AND review.approved_hash IS NOT NULL
+        ))
     ORDER BY created_at, id
 """
 COUNT_PACED_OF_CAMPAIGN = """

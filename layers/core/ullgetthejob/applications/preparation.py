@@ -129,7 +129,8 @@ class Preparation:
         if account.is_applying_closed(application):
             return False
         wait = self._wait_for_quota(application, person)
-        if account.hold_to_pace(application):  # before the vacancy is read for nothing
+        # Before the vacancy is read for nothing; what the person has to see first is prepared.
+        if application.review != "always" and account.hold_to_pace(application):
             raise _Settled
         if wait is None:
             return True

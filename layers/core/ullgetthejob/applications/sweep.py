@@ -64,8 +64,9 @@ SELECT_ACCESS_RESTORED_EARLIER = f"""
     LIMIT %(most)s
 """  # noqa: S608
 SELECT_EXPIRED = """
-    SELECT id FROM application_ledger
-    WHERE state IN ('needs_person', 'handoff') AND due_at IS NULL AND expires_at <= %(now)s
+    SELECT id, state FROM application_ledger
+    WHERE state IN ('needs_person', 'handoff', 'review') AND due_at IS NULL
+        AND expires_at <= %(now)s
     ORDER BY expires_at LIMIT %(most)s
 """
 SELECT_OVERWRITTEN = f"""
@@ -79,6 +80,12 @@ SELECT_OVERWRITTEN = f"""
     ) AS l
     ORDER BY p.updated_at, p.id
 """  # noqa: S608
+# The reason, by the state in which the application waited.
+EXPIRED = {
+    "needs_person": "waited_too_long",
+    "handoff": "waited_too_long",
+    "review": "review_expired",
+}
 UPDATE_APPLICATION_RENEWED = (
     "UPDATE application_ledger SET expires_at = %(expires_at)s WHERE id = %(id)s"
 )
@@ -143,12 +150,11 @@ def requeue_after_access(context: Context) -> int:
 def expire(context: Context) -> int:
     """Expire the applications that have waited for their person for too long; return how many."""
     connection, now = context.connection, context.now()
-    source: list[application_states.State] = ["needs_person", "handoff"]
     rows = connection.execute(SELECT_EXPIRED, {"now": now, "most": BATCH}).fetchall()
     return periodic.for_each(
         rows,
         lambda row: _transition(
-            row["id"], "expired", "waited_too_long", connection, now, None, source
+            row["id"], "expired", EXPIRED[row["state"]], connection, now, None, [row["state"]]
         ),
     )
 

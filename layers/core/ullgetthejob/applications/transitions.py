@@ -128,7 +128,7 @@ class AccountTransitions:
         source = [
             allowed
             for allowed in application_states.ALLOWED_SOURCES[state]
-            if allowed not in application_states.RETRYABLE
+            if allowed not in application_states.HELD
         ]
         return ledger.transition(
             application.id,

@@ -15,7 +15,7 @@ from ullgetthejob.applications.acceptance import SubmitBody, create_application
 from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.applications.campaigns.store import COLUMNS, Campaign
 from ullgetthejob.platform import periodic, queues
-from ullgetthejob.platform.errors import Conflict, Invalid
+from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ UPDATE_QUEUE_ITEM_FAILED = """
 UPDATE_APPLICATION_ADOPTED = """
     UPDATE application_ledger
     SET workflow_id = %(workflow_id)s, queue_item_id = %(item_id)s, user_id = %(user_id)s,
-        letter = %(letter)s, wanted_resume_id = %(resume_id)s, expires_at = %(expires_at)s,
+        letter = %(letter)s, letter_template_id = %(letter_template_id)s, review = %(review)s,
+        min_fit = %(min_fit)s, wanted_resume_id = %(resume_id)s, expires_at = %(expires_at)s,
         repost = coalesce(%(repost)s, repost)
     WHERE id = %(id)s AND state = %(state)s
 """
@@ -164,12 +165,15 @@ def _create_application(
                 "letter": body.letter,
                 "resume_id": body.resume_id,
                 "repost": body.repost,
+                "letter_template_id": body.letter_template_id,
+                "review": body.review,
+                "min_fit": body.min_fit,
                 "expires_at": send_at + ledger.APPLICATION_TTL,
             }
             _adopt(application, values, connection=connection, now=now)
     except (ValidationError, psycopg.DataError):
         return "bad_arguments"
-    except Invalid as error:
+    except (Invalid, NotFound) as error:
         return error.code
     except (Conflict, ledger.ConcurrentUpdate):
         return "duplicate"
@@ -209,7 +213,12 @@ def _to_body(item: dict[str, Any]) -> SubmitBody:
             ("hh_resume_id", "hhResumeId"),
             ("customized_cv", "customizedCv"),
             ("repost", "repost"),
+            ("letter_template_id", "letterTemplateId"),
+            ("review", "review"),
+            ("min_fit", "minFit"),
         )
     }
-    found["cover_letter"] = found["cover_letter"] or item["cover_letter"]
-    return SubmitBody(job_external_id=item["job_external_id"], **found)
+    if found["letter_template_id"] is None:
+        found["cover_letter"] = found["cover_letter"] or item["cover_letter"]
+    given = {name: value for name, value in found.items() if value is not None}
+    return SubmitBody(job_external_id=item["job_external_id"], **given)

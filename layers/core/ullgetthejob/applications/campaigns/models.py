@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from ullgetthejob.applications.application_states import ReviewPolicy
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.platform import paging
 
@@ -47,6 +48,17 @@ class CampaignJob(BaseModel):
     hh_resume_id: str | None = Field(None, validation_alias=_either("hh_resume_id", "hhResumeId"))
     repost: RepostPolicy | None = Field(
         None, description="whether to apply to another posting of a job that was applied to"
+    )
+    letter_template_id: UUID | None = Field(
+        None,
+        validation_alias=_either("letter_template_id", "letterTemplateId"),
+        description="the letter is made of this template",
+    )
+    review: ReviewPolicy = Field("never", description="whether the person looks before it is sent")
+    min_fit: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        None,
+        validation_alias=_either("min_fit", "minFit"),
+        description="below this fit the application is refused",
     )
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(
         0, description="the lower, the earlier an application is created from it"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
+from ullgetthejob.applications import application_states
 from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.applications.campaigns.models import (
     CampaignAnswer,
@@ -55,7 +56,6 @@ COUNT_QUEUE_ITEMS = """
            count(*) AS items
     FROM application_queue WHERE workflow_id = %(workflow_id)s GROUP BY 1, 2
 """
-NEEDS_PERSON_STATES = ("needs_person", "handoff")
 
 
 def progress(workflow_id: UUID, person: Person, context: Context) -> CampaignProgress:
@@ -66,7 +66,7 @@ def progress(workflow_id: UUID, person: Person, context: Context) -> CampaignPro
     statuses = _count_by(rows, "status")
     states = _count_by(rows, "state")
     counts = ItemCounts(**{name: statuses.get(name, 0) for name in ItemCounts.model_fields})
-    needs_person = sum(states.get(state, 0) for state in NEEDS_PERSON_STATES)
+    needs_person = sum(states.get(state, 0) for state in application_states.NEEDS_PERSON)
     cancelled = states.get("cancelled", 0)
     current = answer(campaign, campaign.state, person=person, connection=connection, now=now)
     return CampaignProgress(
