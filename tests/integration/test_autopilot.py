@@ -168,7 +168,7 @@ def hours_after(moment, hours):
 def test_found_vacancies_become_items_and_are_sent(harness):
     pilot = Pilot(harness, hh_resume_id=None, min_fit=30)
     sent = pilot.take(3)
-    assert pilot.items() == dict.fromkeys(sent, {"review": "findings", "min_fit": 30})
+    assert pilot.items() == {id: {"review": "findings", "min_fit": 30} for id in sent}
     harness.run()
     assert pilot.states() == ["submitted"] * 3
     assert sorted(entry["vacancy_id"] for entry in harness.posted()) == sorted(sent)

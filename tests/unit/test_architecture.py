@@ -26,7 +26,16 @@ MAY_IMPORT = {
     "saved_searches": BELOW
     | {"accounts", "autopilot", "filters", "fit", "public_feed", "realtime", "vacancies"},
     "applications": BELOW
-    | {"accounts", "autopilot", "filters", "rate_limits", "realtime", "vacancies"},
+    | {
+        "accounts",
+        "autopilot",
+        "filters",
+        "fit",
+        "letters",
+        "rate_limits",
+        "realtime",
+        "vacancies",
+    },
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},
 }
 
