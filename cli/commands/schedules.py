@@ -48,10 +48,12 @@ def list_searches(context: typer.Context, user: User = None, json: AsJson = Fals
             "paused" if item["paused"] else f"every {item['interval_seconds'] // 60} min",
             item["next_run_at"],
             _run(item["last_run"]),
+            _autopilot(item["apply"]),
         )
         for item in found["items"]
     ]
-    show(found, json, table("Saved searches", ("id", "name", "runs", "next", "last run"), rows))
+    columns = ("id", "name", "runs", "next", "last run", "applies")
+    show(found, json, table("Saved searches", columns, rows))
 
 
 @app.command()
@@ -219,6 +221,17 @@ def _change(
     body = {"user_id": user or state.profile.user, **given}
     changed = state.core.call("PATCH", f"/api/schedules/{id}", body=body)
     show(changed, as_json, f"Changed: {changed['name']}, next run {changed['next_run_at']}")
+
+
+def _autopilot(apply: dict[str, Any]) -> str:
+    counts = apply["counts"]
+    if apply["mode"] == "off" and not counts["found"]:
+        return "off"
+    state = "paused" if apply["is_paused"] else apply["mode"]
+    return (
+        f"{state}: {counts['sent_today']} sent today, {counts['waiting']} waiting, "
+        f"{counts['in_review']} in review"
+    )
 
 
 def _run(run: dict[str, Any] | None) -> str:

@@ -67,7 +67,6 @@ def change(
             store.UPDATE_STANDING_CAMPAIGN_OFF,
             search["id"],
             "running",
-            "paused",
             connection=connection,
             now=now,
         )
@@ -76,7 +75,6 @@ def change(
             store.UPDATE_STANDING_CAMPAIGN_ON,
             search["id"],
             "paused",
-            "running",
             connection=connection,
             now=now,
         )
@@ -94,7 +92,6 @@ def cancel_campaign(saved_search_id: UUID, *, connection: Connection, now: datet
         store.UPDATE_STANDING_CAMPAIGN_CANCELLED,
         saved_search_id,
         "running",
-        "cancelled",
         connection=connection,
         now=now,
     )

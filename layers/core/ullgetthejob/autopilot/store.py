@@ -60,7 +60,7 @@ UPDATE_STANDING_CAMPAIGN_OFF = """
     UPDATE campaigns SET state = 'paused', is_held = false, updated_at = %(now)s
     WHERE saved_search_id = %(saved_search_id)s
         AND (state = 'running' OR state = 'paused' AND is_held)
-    RETURNING workflow_id, account_id
+    RETURNING workflow_id, account_id, state
 """
 UPDATE_STANDING_CAMPAIGN_ON = """
     UPDATE campaigns SET
@@ -69,7 +69,7 @@ UPDATE_STANDING_CAMPAIGN_ON = """
     FROM accounts AS account
     WHERE saved_search_id = %(saved_search_id)s AND state = 'paused'
         AND account.id = campaigns.account_id
-    RETURNING workflow_id, campaigns.account_id
+    RETURNING workflow_id, campaigns.account_id, state
 """
 # The time of a pause does not count towards the expiry of what waits.
 UPDATE_WAITING_RENEWED = """
@@ -82,7 +82,7 @@ UPDATE_WAITING_RENEWED = """
 UPDATE_STANDING_CAMPAIGN_CANCELLED = """
     UPDATE campaigns SET state = 'cancelled', is_held = false, updated_at = %(now)s
     WHERE saved_search_id = %(saved_search_id)s AND state <> 'cancelled'
-    RETURNING workflow_id, account_id
+    RETURNING workflow_id, account_id, state
 """
 SELECT_SEARCH_NAME = "SELECT name FROM saved_searches WHERE id = %(saved_search_id)s"
 
@@ -137,12 +137,11 @@ def change_campaign(
     sql: str,
     saved_search_id: UUID,
     before: str,
-    after: str,
     *,
     connection: Connection,
     now: datetime,
 ) -> bool:
-    """Change the state of the standing campaign by *sql*; return whether it was changed."""
+    """Change the state of the standing campaign, *before*, by *sql*; return whether it was."""
     values = {"saved_search_id": saved_search_id, "now": now}
     changed = connection.execute(sql, values).fetchall()
     for row in changed:
@@ -150,7 +149,7 @@ def change_campaign(
             connection,
             "campaign",
             before,
-            after,
+            row["state"],
             workflow_id=row["workflow_id"],
             account_id=row["account_id"],
         )
