@@ -83,11 +83,17 @@ def list_answers(
         answers[search_id] = ApplyAnswer(
             **dict(to_settings(row)),
             workflow_id=row["workflow_id"],
-            is_paused=row["mode"] != "off"
-            and (row["autopilot_paused_at"] is not None or row["campaign_state"] == "paused"),
+            is_paused=row["mode"] != "off" and _is_paused(row),
             counts=counts,
         )
     return answers
+
+
+def _is_paused(row: dict[str, Any]) -> bool:
+    """Return whether the campaign is paused, or will be when it is created."""
+    if row["campaign_state"] is None:
+        return row["autopilot_paused_at"] is not None
+    return bool(row["campaign_state"] == "paused")
 
 
 def _by_search(rows: list[dict[str, Any]]) -> dict[UUID, dict[str, Any]]:
