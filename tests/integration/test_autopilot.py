@@ -14,7 +14,7 @@ import pytest
 from tests.harness.applying import insert_session, publish
 from tests.harness.context import CALLER, make_context
 from tests.harness.notifications import item
-from ullgetthejob.applications import attempts, ledger
+from ullgetthejob.applications import attempts, ledger, pacing
 from ullgetthejob.applications.campaigns import commands as campaign_commands
 from ullgetthejob.applications.campaigns import progress
 from ullgetthejob.applications.campaigns.models import WorkflowBody
@@ -309,6 +309,30 @@ def test_application_outside_of_the_hours_waits_until_they_begin(harness):
     harness.world.sandbox.advance(2 * 3600)
     harness.run()
     assert pilot.states() == ["submitted"] * 2
+
+
+def test_what_its_person_has_to_see_first_is_not_held_with_the_others(harness):
+    now = harness.world.now()
+    pilot = Pilot(harness, working_hours=hours_after(now, 2))
+    auto = pilot.take(2)
+    pilot.change(mode="review")
+    [seen_first, approved] = pilot.take(2)
+    found = harness.connection.execute("SELECT vacancy_id, id FROM application_ledger").fetchall()
+    ids = {row["vacancy_id"]: row["id"] for row in found}
+    harness.connection.execute(
+        "INSERT INTO application_reviews VALUES (%s, '{}', '', 'hash', %s)",
+        [ids[approved], now],
+    )
+    held = ledger.read(ids[auto[0]], connection=harness.connection)
+    slot = pacing.find_slot(held, connection=harness.connection, now=pilot.now)
+    pacing.hold(held, slot, connection=harness.connection, now=pilot.now)
+    states = harness.connection.execute(
+        "SELECT vacancy_id, state FROM application_ledger"
+    ).fetchall()
+    assert {row["vacancy_id"]: row["state"] for row in states} == {
+        **dict.fromkeys([*auto, approved], "waiting_quota"),
+        seen_first: "queued",
+    }
 
 
 def test_two_workers_at_once_do_not_exceed_the_day(harness, connect):
