@@ -16,6 +16,7 @@ IDENTIFIED = {
     "/api/jobs/": "job_external_id",
     "/api/hh/resumes/": "hh_resume_id",
     "/api/letters/templates/": "template_id",
+    "/api/reviews/": "application",
 }
 # Values that hh.ru knows, of fields of a search that the document describes as texts.
 OF_HH = {

@@ -166,9 +166,9 @@ def hours_after(moment, hours):
 
 
 def test_found_vacancies_become_items_and_are_sent(harness):
-    pilot = Pilot(harness, hh_resume_id=None, min_fit=30)
+    pilot = Pilot(harness)
     sent = pilot.take(3)
-    assert pilot.items() == {id: {"review": "findings", "min_fit": 30} for id in sent}
+    assert pilot.items() == {id: {"review": "findings", "min_fit": 0} for id in sent}
     harness.run()
     assert pilot.states() == ["submitted"] * 3
     assert sorted(entry["vacancy_id"] for entry in harness.posted()) == sorted(sent)
@@ -282,6 +282,22 @@ def test_day_ceiling_holds_until_24_hours_after_the_first(harness):
     harness.run()
     assert pilot.states().count("submitted") == 4
     assert pilot.answer().counts.sent_in_24h == 2
+
+
+def test_slot_of_an_application_that_is_refused_goes_to_the_next(harness):
+    pilot = Pilot(harness, max_per_day=1)
+    first = pilot.take(4)
+    harness.run()
+    assert sorted(pilot.states()) == ["submitted", *["waiting_quota"] * 3]
+    waiting = harness.connection.execute(
+        "SELECT vacancy_id FROM application_ledger WHERE state = 'waiting_quota' ORDER BY due_at"
+    ).fetchall()
+    for row in waiting[:2]:
+        harness.world.sandbox.control("POST", f"/vacancies/{row['vacancy_id']}/close", {})
+    harness.world.sandbox.advance(24 * 3600 + 60)
+    harness.run()
+    assert sorted(pilot.states()) == ["refused", "refused", "submitted", "submitted"]
+    assert len(first) == 4
 
 
 def test_share_of_the_bucket_leaves_tokens_to_the_person(harness):

@@ -163,6 +163,7 @@ OTHER_STATUS = {
     "letters-delete": 404,
     "letters-preview": 404,
     "letters-replace": 404,
+    "reviews-edit": 404,
     "oauth-callback": 400,
     "oauth-disconnect": 401,
     "oauth-refresh": 400,

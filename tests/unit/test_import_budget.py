@@ -33,6 +33,7 @@ FORBIDDEN = {
     "submit": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "applications": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "filters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
+    "reviews": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "letters": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "queue": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},
     "schedules": HEAVY | EVENT_LOOP_AND_TRACING | {"httpx", "jwt"},

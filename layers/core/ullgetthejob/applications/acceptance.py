@@ -30,7 +30,6 @@ from ullgetthejob.applications.application import COLUMNS, FIELDS, Application, 
 from ullgetthejob.filters import evaluation
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.hh import resume_fields
-from ullgetthejob.letters import store as letter_templates
 from ullgetthejob.platform import queues, tracing
 from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
 from ullgetthejob.platform.telemetry import count
@@ -210,8 +209,8 @@ def accept(body: SubmitBody, person: Person, context: Context) -> Submitted:
         person,
         context,
         key=own_key,
-        # No limit delays what is handed off.
-        wait=None if is_closed else _next_allowed_at(person, context),
+        # No limit delays what is handed off, or reviewed first.
+        wait=None if is_closed or body.review == "always" else _next_allowed_at(person, context),
         is_closed=is_closed,
     )
     if application.due_at is not None and application.due_at <= now:
@@ -243,6 +242,8 @@ def create_application(
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
     if body.letter_template_id is not None:
+        from ullgetthejob.letters import store as letter_templates  # most have no template
+
         letter_templates.find(person.account, body.letter_template_id, connection=connection)
     held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
     if is_closed is None:

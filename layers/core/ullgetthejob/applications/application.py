@@ -66,6 +66,16 @@ class Application:
     # Whether a resume is to be created for it.
     wants_new_resume: bool = False
 
+    @property
+    def is_examined(self) -> bool:
+        """Return whether letter and fit are looked at before it is sent; most are sent as they were
+        requested."""
+        return (
+            self.letter_template_id is not None
+            or self.min_fit is not None
+            or self.review != "never"
+        )
+
 
 def vacancy_url(vacancy_id: str) -> str:
     """Return the address of the vacancy's page at hh.ru."""

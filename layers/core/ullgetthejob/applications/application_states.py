@@ -39,8 +39,9 @@ ReviewPolicy = Literal["never", "findings", "always"]
 WAITING: tuple[State, ...] = ("queued", "preparing", "waiting_quota")
 NEEDS_PERSON: tuple[State, ...] = ("needs_person", "handoff", "review")
 FINAL: tuple[State, ...] = ("refused", "cancelled", "expired")
-# Nothing was sent, or will be before the person acts: the letter may still be replaced.
-UNSENT: tuple[State, ...] = (*WAITING, *NEEDS_PERSON)
+# Nothing was sent, or will be before the person acts: the letter may still be replaced. One that
+# waits for a yes is edited there, and checked again.
+REPLACEABLE: tuple[State, ...] = (*WAITING, "needs_person", "handoff")
 # The states from which each state may be reached. "submitting" only from "preparing": whatever else
 # goes wrong, two workers never make the same call.
 ALLOWED_SOURCES: dict[State, tuple[State, ...]] = {

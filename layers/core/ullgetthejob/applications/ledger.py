@@ -125,11 +125,13 @@ INSERT_STEP = f"""
     SELECT h.state AS before FROM application_history h WHERE h.ledger_id = %(id)s
     ORDER BY h.id DESC LIMIT 1
 """  # noqa: S608
-# A handoff may follow an attempt whose outcome is unknown: its letter stays.
+# A handoff may follow an attempt whose outcome is unknown: its letter stays. So does a letter that
+# is made of a template, or checked, at this moment.
 UPDATE_LETTER = f"""
     WITH changed AS (
         UPDATE application_ledger SET letter = %(letter)s, updated_at = %(now)s
         WHERE id = %(id)s AND state = ANY(%(states)s) AND letter IS DISTINCT FROM %(letter)s
+          AND (state <> 'preparing' OR review = 'never' AND letter_template_id IS NULL)
           AND (state <> 'handoff' OR NOT EXISTS (
               SELECT FROM application_attempts WHERE ledger_id = application_ledger.id))
         RETURNING {COLUMNS}
@@ -267,10 +269,15 @@ def restore_projection(ledger_id: UUID, *, connection: Connection, now: datetime
 
 
 def replace_letter(
-    application: Application, letter: str | None, *, connection: Connection, now: datetime
+    application: Application,
+    letter: str | None,
+    *,
+    connection: Connection,
+    now: datetime,
+    states: Collection[application_states.State] = application_states.REPLACEABLE,
 ) -> Application | None:
     """Replace the letter, where nothing was sent with the earlier one. Return the row, or ``None``
-    if nothing changed.
+    if nothing changed. *states*: of which the application has one.
 
     One statement that compares the state: an attempt that begins at the same time is sent with one
     letter or the other, and the row says with which.
@@ -280,7 +287,7 @@ def replace_letter(
     values = {
         "id": application.id,
         "letter": letter,
-        "states": list(application_states.UNSENT),
+        "states": list(states),
         "now": now,
     }
     row = connection.execute(UPDATE_LETTER, values).fetchone()

@@ -14,15 +14,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import ledger
+from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.autopilot import ceilings, pace
 from ullgetthejob.rate_limits import token_bucket
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     import psycopg
 
-    from ullgetthejob.applications.application import Application
     from ullgetthejob.autopilot.pace import Slot
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -42,6 +43,13 @@ COUNT_PACED_OF_CAMPAIGN = """
     WHERE workflow_id = %(workflow_id)s AND id <> %(id)s
         AND state = 'waiting_quota' AND reason = ANY(%(reasons)s) AND due_at > %(now)s
 """
+# The first of each campaign that waits for a slot.
+SELECT_FIRST_PACED = f"""
+    SELECT DISTINCT ON (workflow_id) {COLUMNS} FROM application_ledger
+    WHERE account_id = %(account_id)s AND due_at > %(now)s AND {ledger.IS_PACED}
+        AND {ledger.CAMPAIGN_RUNS}
+    ORDER BY workflow_id, due_at, created_at, id
+"""  # noqa: S608
 
 
 def bucket() -> pace.Bucket:
@@ -59,6 +67,17 @@ def find_slot(application: Application, *, connection: Connection, now: datetime
         application.workflow_id, 1, bucket=bucket(), connection=connection, now=now
     )
     return slots[0] if slots and slots[0].at > now else None
+
+
+def find_next(account_id: UUID, *, connection: Connection, now: datetime) -> Application | None:
+    """Return an application that waits for a slot which the ceilings let it have now: those before
+    it were not sent after all, or the ceilings are higher. ``None`` without one."""
+    values = {"account_id": account_id, "now": now}
+    for row in connection.execute(SELECT_FIRST_PACED, values).fetchall():
+        application = Application(**row)
+        if find_slot(application, connection=connection, now=now) is None:
+            return application
+    return None
 
 
 def hold(application: Application, slot: Slot, *, connection: Connection, now: datetime) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, kept_resumes, method_status
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.application_states import State
     from ullgetthejob.applications.attempts import AttemptsMade
+    from ullgetthejob.applications.reviews.reviewer import Reviewer
     from ullgetthejob.applications.transitions import AccountTransitions
     from ullgetthejob.filters import models
     from ullgetthejob.hh.methods import Method
@@ -103,21 +105,20 @@ class Preparation:
         """Return the resume. Raises :class:`_Settled`, and what hh.ru and the resumes raise."""
         account = self.account
         is_possible = self._is_possible(application, person)
-        account.transition(
+        prepared = account.transition(  # its letter stays from here on
             application, "preparing", due_at=account.context.now() + attempts.CALL_TIMEOUT
         )
         vacancy = self._find_recent(application) or self._read_vacancy(application)
-        self._require_open(application, vacancy, needs_letter=is_possible)
+        makes_letter = application.letter_template_id is not None
+        self._require_open(application, vacancy, needs_letter=is_possible and not makes_letter)
         if not is_possible:
-            account.hand_off(
-                application,
-                reason=method_status.CLOSED_CODE,
-                link=page_of(vacancy, application),
-                choice=self._suggest_resume(application, person, vacancy),
-            )
+            self._hand_off_closed(prepared, person, vacancy)
             raise _Settled
         access.require(person.access, now=account.context.now())
-        return self._choose_resume(application, person, vacancy)
+        choice = self._choose_resume(application, person, vacancy)
+        if prepared.is_examined and self._reviewer.settle(prepared, person, vacancy, choice):
+            raise _Settled
+        return choice
 
     def _is_possible(self, application: Application, person: Person) -> bool:
         """Return whether hh.ru lets Core apply now. Raises :class:`_Settled`, with all applications
@@ -128,9 +129,10 @@ class Preparation:
         account = self.account
         if account.is_applying_closed(application):
             return False
+        if application.is_examined and self._reviewer.is_for_person(application):
+            return True  # nothing is sent before the person's yes
         wait = self._wait_for_quota(application, person)
-        # Before the vacancy is read for nothing; what the person has to see first is prepared.
-        if application.review != "always" and account.hold_to_pace(application):
+        if account.hold_to_pace(application):  # before the vacancy is read for nothing
             raise _Settled
         if wait is None:
             return True
@@ -181,7 +183,11 @@ class Preparation:
             connection=context.connection,
             now=context.now(),
         )
-        if vacancy is None or find_obstacle(application, vacancy) is not None:
+        obstacle = None if vacancy is None else find_obstacle(application, vacancy)
+        is_letter_made = application.letter_template_id is not None
+        if obstacle is not None and obstacle.reason == LETTER_REQUIRED and is_letter_made:
+            obstacle = None
+        if vacancy is None or obstacle is not None:
             return None
         has_rules = evaluation.has_rules(self.account.account_id, connection=context.connection)
         return None if has_rules else vacancy
@@ -330,7 +336,44 @@ class Preparation:
             )
         return choice
 
+    # ── examining ────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _reviewer(self) -> Reviewer:
+        """Return what examines applications; most need neither that nor its imports."""
+        from ullgetthejob.applications.reviews.reviewer import Reviewer
+
+        return Reviewer(self.account, self._read_in_full)
+
+    def _read_in_full(self, person: Person, resume_id: str) -> dict[str, Any]:
+        """Return a resume in full, read once for all applications of this worker."""
+        if resume_id not in self._resumes:
+            hh = self.account.context.hh
+            self._resumes[resume_id] = self.account.call_hh(
+                person, "resumes_read", lambda token: hh.resume(token, resume_id)
+            )
+        return dict(self._resumes[resume_id])
+
     # ── handing off ──────────────────────────────────────────────────────────────────────────────
+
+    def _hand_off_closed(
+        self, application: Application, person: Person, vacancy: VacancyDetail
+    ) -> None:
+        """Hand off an application that hh.ru does not let Core send, with its letter; refuse it
+        where the fit is too low."""
+        choice, letter = self._suggest_resume(application, person, vacancy), None
+        if application.is_examined:
+            letter, refusal = self._reviewer.write_hand_off(application, person, vacancy, choice)
+            if refusal is not None:
+                self.account.transition(application, "refused", reason=refusal)
+                return
+        self.account.hand_off(
+            application,
+            reason=method_status.CLOSED_CODE,
+            link=page_of(vacancy, application),
+            choice=choice,
+            letter=letter,
+        )
 
     def _suggest_resume(
         self, application: Application, person: Person, vacancy: VacancyDetail
@@ -342,15 +385,11 @@ class Preparation:
         account, hh = self.account, self.account.context.hh
 
         def read(resume_id: str) -> dict[str, Any]:
-            if resume_id not in self._resumes:
-                self._resumes[resume_id] = account.call_hh(
-                    person, "resumes_read", lambda token: hh.resume(token, resume_id)
-                )
-            return dict(self._resumes[resume_id])
+            return self._read_in_full(person, resume_id)
 
         wanted = application.wanted_resume_id
         try:
-            if not self._resumes:
+            if not any(name.startswith("listed ") for name in self._resumes):
                 for resume in account.call_hh(person, "resumes_read", hh.resumes):
                     self._resumes[f"listed {resume['id']}"] = resume
             listed = [item for name, item in self._resumes.items() if name.startswith("listed ")]
@@ -367,7 +406,7 @@ class Preparation:
         account = self.account
         now = account.context.now()
         state: State = "handoff"
-        reason, link, choice = application.reason, application.link, None
+        reason, link, choice, letter = application.reason, application.link, None, None
         try:
             vacancy = self._call_vacancy(application.vacancy_id)
             held = self._apply_filters(application, vacancy)
@@ -388,6 +427,12 @@ class Preparation:
             else:
                 person = account.find_person(application)
                 choice = self._suggest_resume(application, person, vacancy)
+                if application.is_examined:
+                    letter, refusal = self._reviewer.write_hand_off(
+                        application, person, vacancy, choice
+                    )
+                    if refusal is not None:
+                        state, reason = "refused", refusal
         ledger.transition(
             application.id,
             state,
@@ -398,6 +443,7 @@ class Preparation:
             link=link,
             resume_id=choice.resume_id if choice else None,
             resume_reason=choice.reason if choice else None,
+            letter=letter,
         )
 
     def _wait_for_resume(self, application: Application) -> None:

@@ -124,6 +124,7 @@ class _Submitter:
         self._account = account
         self._preparation = Preparation(account)
         self._settlement = Settlement(account)
+        self._has_campaigns = False  # whether an application of one was processed
 
     def run(self, deadline: float) -> None:
         """Read the account's negotiations, if that is due, and process its applications, the one
@@ -144,9 +145,12 @@ class _Submitter:
 
     def _step(self, work: _Work) -> bool:
         """Process an application; return whether there was one."""
-        application = work.due or self._deferred_if_allowed(work.deferred)
+        application = (
+            work.due or self._deferred_if_allowed(work.deferred) or self._paced_if_allowed()
+        )
         if application is None:
             return False
+        self._has_campaigns |= application.workflow_id is not None
         try:
             with tracing.continued(application.trace_id):
                 self._process(application, self._account.context.now())
@@ -183,6 +187,18 @@ class _Submitter:
         except Unavailable:
             return None
         return application if wait is None else None
+
+    def _paced_if_allowed(self) -> Application | None:
+        """Return an application that waits for its autopilot's ceilings, if they and the limits
+        allow it: those before it were refused, or left to the person."""
+        if not self._has_campaigns:
+            return None
+        context = self._account.context
+        return self._deferred_if_allowed(
+            pacing.find_next(
+                self._account.account_id, connection=context.connection, now=context.now()
+            )
+        )
 
     def _apply(self, application: Application) -> None:
         account = self._account

@@ -179,9 +179,10 @@ class AccountTransitions:
         reason: str | None = None,
         link: str | None = None,
         choice: ResumeChoice | None = None,
+        letter: str | None = None,
     ) -> None:
         """Leave the last step to the person: hh.ru refuses, and would refuse again. *choice*: the
-        resume that the person should send, if it is known."""
+        resume that the person should send, if it is known. *letter*: one that was made for it."""
         self.transition(
             application,
             "handoff",
@@ -189,6 +190,7 @@ class AccountTransitions:
             link=link or vacancy_url(application.vacancy_id),
             resume_id=choice.resume_id if choice else None,
             resume_reason=choice.reason if choice else None,
+            letter=letter,
         )
 
     def postpone(

@@ -59,6 +59,13 @@ def find(account_id: UUID | None, template_id: UUID, *, connection: Connection) 
     return row
 
 
+def read_text(account_id: UUID, template_id: UUID, *, connection: Connection) -> str | None:
+    """Return the text of a template of the account; ``None`` if it was deleted."""
+    values = {"account_id": account_id, "template_id": template_id}
+    row = connection.execute(SELECT_TEMPLATE, values).fetchone()
+    return str(row["text"]) if row else None
+
+
 def insert(
     account_id: UUID, name: str, text: str, *, connection: Connection, now: datetime
 ) -> tuple[dict[str, Any], bool]:

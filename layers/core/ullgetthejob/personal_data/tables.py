@@ -88,6 +88,12 @@ TABLES = (
         "account",
         key="id",
     ),
+    Table(
+        "application_reviews",
+        "item.ledger_id IN (SELECT id FROM application_ledger WHERE account_id = %(account_id)s)",
+        "account",
+        key="ledger_id",
+    ),
     Table("application_queue", _USERS, "sessions", key="id"),
     Table("application_filters", _ACCOUNT, "account"),
     Table("account_resumes", _ACCOUNT, "account"),

@@ -1,0 +1,1 @@
+"""Reviews: what is ready to be sent and waits for its person's yes."""

@@ -1,0 +1,250 @@
+"""Reviews on the real sandbox: letters of templates, the person's yes, and what is sent then."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from tests.harness import applying
+from ullgetthejob.applications import ledger
+from ullgetthejob.applications.commands import RetryBody, cancel, confirm, retry
+from ullgetthejob.applications.reviews import commands, models
+from ullgetthejob.filters import commands as filter_commands
+from ullgetthejob.letters import commands as letter_commands
+from ullgetthejob.letters.models import TemplateBody
+from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
+
+TEXT = (
+    "Здравствуйте! Меня заинтересовала вакансия «{{ vacancy.title }}». Буду рада рассказать о своём"
+    " опыте на встрече."
+)
+
+
+@pytest.fixture
+def template(harness):
+    return make_template(harness, TEXT)
+
+
+def make_template(harness, text):
+    body = TemplateBody(name=str(uuid.uuid4()), text=text)
+    made, _ = letter_commands.create_template(body, harness.person, harness.context)
+    return made.id
+
+
+def list_reviews(harness):
+    return commands.list_reviews(models.ReviewQuery(), harness.person, harness.context).items
+
+
+def approve(harness, review, **changes):
+    approval = models.Approval(
+        application_id=review.application_id, letter_hash=review.letter_hash
+    ).model_copy(update=changes)
+    body = models.ApproveBody(items=[approval])
+    return commands.approve(body, harness.person, harness.context).items[0]
+
+
+def reject(harness, *ids, **fields):
+    body = models.RejectBody(application_ids=list(ids), **fields)
+    return commands.reject(body, harness.person, harness.context).items
+
+
+def wait_for_yes(harness, template, **fields):
+    """Let an application come into review; return what the person sees of it."""
+    accepted = harness.submit(
+        applying.publish(harness), None, letter_template_id=template, review="always", **fields
+    )
+    harness.run()
+    assert harness.row(accepted).state == "review"
+    return list_reviews(harness)[-1]
+
+
+def test_letter_of_a_template_is_sent(harness, template):
+    vacancy = applying.publish(harness)
+    accepted = harness.submit(vacancy, None, letter_template_id=template, review="findings")
+    harness.run()
+    row = harness.row(accepted)
+    (posted,) = harness.posted()
+    assert (row.state, posted["letter"]) == ("submitted", row.letter)
+    assert "«Python-разработчик»" in posted["letter"]
+    assert 0 <= row.fit <= 100
+
+
+def test_review_shows_what_is_sent_after_the_yes(harness, template):
+    review = wait_for_yes(harness, template)
+    assert harness.posted() == []
+    assert (review.reason, review.vacancy.title) == ("review_asked_for", "Python-разработчик")
+    assert review.fit.reasons
+    assert review.resume_title
+    assert approve(harness, review).state == "queued"
+    harness.run()
+    (posted,) = harness.posted()
+    assert posted["letter"] == review.letter
+    assert list_reviews(harness) == []
+
+
+def test_second_approval_applies_once(harness, template):
+    review = wait_for_yes(harness, template)
+    assert [approve(harness, review).error for _ in range(2)] == [None, None]
+    harness.run()
+    again = approve(harness, review)
+    assert (again.state, again.error) == ("submitted", None)
+    harness.run()
+    assert len(harness.posted()) == 1
+
+
+def test_approval_of_another_text_is_refused(harness, template):
+    review = wait_for_yes(harness, template)
+    answer = approve(harness, review, letter_hash="0" * 64)
+    assert (answer.state, answer.error) == ("review", "letter_changed")
+    unknown = approve(harness, review, application_id=uuid.uuid4())
+    assert (unknown.state, unknown.error) == (None, "application_not_found")
+
+
+def test_edited_letter_is_sent(harness, template):
+    review = wait_for_yes(harness, template)
+    edited = commands.edit(
+        str(review.application_id),
+        models.EditBody(letter=f"{review.letter} Пишите на anna@other.example"),
+        harness.person,
+        harness.context,
+    )
+    assert {finding.rule for finding in edited.findings} == {"contact"}
+    assert approve(harness, review).error == "letter_changed"
+    assert approve(harness, edited).error is None
+    harness.run()
+    (posted,) = harness.posted()
+    assert posted["letter"] == edited.letter
+    with pytest.raises(Conflict):
+        commands.edit(
+            str(review.application_id),
+            models.EditBody(letter="Поздно"),
+            harness.person,
+            harness.context,
+        )
+
+
+def test_findings_stop_a_letter(harness):
+    vacancy = applying.publish(harness)
+    letter = (
+        "Здравствуйте, [Название компании]! Я пятнадцать лет руководила отделом из 240 человек."
+    )
+    accepted = harness.submit(vacancy, letter, review="findings")
+    harness.run()
+    row = harness.row(accepted)
+    assert (row.state, row.reason) == ("review", "letter_findings")
+    rules = {finding.rule for finding in list_reviews(harness)[0].findings}
+    assert {"placeholder", "number"} <= rules
+
+
+def test_letter_with_a_hole_is_never_sent(harness):
+    holed = make_template(harness, TEXT + " [Название компании]")
+    accepted = harness.submit(applying.publish(harness), None, letter_template_id=holed)
+    harness.run()
+    assert (harness.row(accepted).state, harness.posted()) == ("review", [])
+
+
+def test_deleted_template_leaves_the_letter_to_the_person(harness, template):
+    accepted = harness.submit(applying.publish(harness), None, letter_template_id=template)
+    letter_commands.delete_template(str(template), harness.person, harness.context)
+    harness.run()
+    row = harness.row(accepted)
+    assert (row.state, row.reason, row.letter) == ("review", "template_not_found", None)
+
+
+def test_unknown_template_is_not_accepted(harness, template):
+    with pytest.raises(NotFound):
+        harness.submit(applying.publish(harness), None, letter_template_id=uuid.uuid4())
+    with pytest.raises(Invalid):
+        harness.submit(applying.publish(harness), "Письмо", letter_template_id=template)
+
+
+def test_fit_below_the_least_spends_no_token(harness):
+    accepted = harness.submit(applying.publish(harness), min_fit=100)
+    harness.run()
+    row = harness.row(accepted)
+    assert (row.state, row.reason) == ("refused", "filtered_fit")
+    assert row.fit < 100
+    assert harness.posted() == []
+    harness.submit(applying.publish(harness), min_fit=0)
+    harness.run()
+    assert len(harness.posted()) == 1
+
+
+def test_changed_vacancy_is_shown_again(harness, template):
+    review = wait_for_yes(harness, template)
+    approve(harness, review)
+    harness.connection.execute(
+        "UPDATE application_reviews SET vacancy_digest = 'another' WHERE ledger_id = %s",
+        [review.application_id],
+    )
+    harness.run()
+    again = list_reviews(harness)[0]
+    assert (again.reason, again.letter) == ("vacancy_changed", review.letter)
+    assert harness.posted() == []
+    approve(harness, again)
+    harness.run()
+    assert len(harness.posted()) == 1
+
+
+def test_rejected_application_is_cancelled_once(harness, template):
+    review = wait_for_yes(harness, template)
+    first, second = reject(harness, review.application_id, review.application_id)
+    assert (first.state, second.state, second.error) == ("cancelled", "cancelled", None)
+    assert approve(harness, review).error == "wrong_state"
+    harness.run()
+    assert harness.posted() == []
+
+
+def test_rejection_becomes_a_rule(harness, template):
+    reviews = [wait_for_yes(harness, template) for _ in range(2)]
+    reject(harness, reviews[0].application_id, rule="employer")
+    reject(harness, reviews[1].application_id, rule="title_word", title_word="разработчик")
+    rules = filter_commands.show(harness.person, harness.context).rules
+    assert [rule.id for rule in rules.employers] == [reviews[0].vacancy.employer_id]
+    assert rules.title_words == ("разработчик",)
+    with pytest.raises(Invalid):
+        reject(harness, reviews[0].application_id, rule="title_word")
+
+
+def test_review_is_not_retried_but_may_be_confirmed_or_cancelled(harness, template):
+    first, second = (wait_for_yes(harness, template) for _ in range(2))
+    person, context = harness.person, harness.context
+    with pytest.raises(Conflict):
+        retry(str(first.application_id), RetryBody(), person, context)
+    assert confirm(str(first.application_id), person, context).application.state == "submitted"
+    assert cancel(str(second.application_id), person, context).application.state == "cancelled"
+
+
+def test_review_expires_after_seven_days(harness, template):
+    review = wait_for_yes(harness, template)
+    assert review.expires_at - harness.world.now() > timedelta(days=6, hours=23)
+    harness.world.sandbox.advance(7 * 86_400 - 60)
+    harness.sweep()
+    assert len(list_reviews(harness)) == 1
+    harness.world.sandbox.advance(120)
+    harness.sweep()
+    row = ledger.read(review.application_id, connection=harness.connection)
+    assert (row.state, row.reason) == ("expired", "review_expired")
+
+
+def test_pending_of_the_bff_does_not_bypass_the_review(harness, template):
+    review = wait_for_yes(harness, template)
+    row = ledger.read(review.application_id, connection=harness.connection)
+    harness.connection.execute(
+        "UPDATE applications SET status = 'pending' WHERE id = %s", [row.application_id]
+    )
+    harness.sweep()
+    harness.run()
+    assert harness.posted() == []
+    assert len(list_reviews(harness)) == 1
+
+
+def test_reviews_are_of_their_person_alone(harness, quiet_world, template):
+    review = wait_for_yes(harness, template)
+    other = applying.ApplyHarness(quiet_world, "timur")
+    assert list_reviews(other) == []
+    assert approve(other, review).error == "application_not_found"
+    assert reject(other, review.application_id)[0].error == "application_not_found"
+    assert ledger.read(review.application_id, connection=harness.connection).state == "review"
