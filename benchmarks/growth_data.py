@@ -269,6 +269,16 @@ TABLES = {
             CASE WHEN a <= due THEN t - interval '1 minute' ELSE t + later END,
             CASE WHEN a <= due THEN md5('run' || a || ' 2')::uuid END, 190, t, t FROM new_accounts
     """,
+    "autopilots": """
+        WITH made AS (
+            INSERT INTO autopilots (saved_search_id, account_id, mode, max_per_day, bucket_share,
+                min_fit, created_at, updated_at)
+            SELECT md5('search' || a)::uuid, md5('account' || a)::uuid, 'auto', 20, 50, 50, t, t
+            FROM new_accounts
+        )
+        UPDATE campaigns SET saved_search_id = md5('search' || a)::uuid
+        FROM new_accounts WHERE workflow_id = md5('campaign' || a)::uuid
+    """,
     "search_answers": """
         INSERT INTO search_answers (hash, answer, answered_at)
         SELECT sha256(('a' || g)::bytea), jsonb_build_object('x', repeat('x', 5000)),

@@ -16,6 +16,23 @@ app = typer.Typer(
     epilog="Example: ugtj schedules add python --area 1 --every 1800",
     no_args_is_help=True,
 )
+Mode = Annotated[
+    str | None,
+    typer.Option("--apply", help="What becomes of what it finds: off, review or auto."),
+]
+Template = Annotated[str | None, typer.Option(help="The id of a letter template.")]
+Resume = Annotated[str | None, typer.Option(help="hh.ru's id of the resume to apply with.")]
+PerDay = Annotated[
+    int | None, typer.Option(min=1, max=200, help="Applications in any 24 hours, at most.")
+]
+Share = Annotated[
+    int | None, typer.Option(min=1, max=100, help="Percent of the tokens that it may use.")
+]
+Hours = Annotated[str | None, typer.Option(help="When applications are sent, such as 09:00-18:00.")]
+Zone = Annotated[str | None, typer.Option(help="The time zone of these hours.")]
+MinFit = Annotated[
+    int | None, typer.Option(min=0, max=100, help="Apply to nothing that fits less.")
+]
 Id = Annotated[str, typer.Argument(help="The id of the saved search.")]
 
 
@@ -31,10 +48,12 @@ def list_searches(context: typer.Context, user: User = None, json: AsJson = Fals
             "paused" if item["paused"] else f"every {item['interval_seconds'] // 60} min",
             item["next_run_at"],
             _run(item["last_run"]),
+            _autopilot(item["apply"]),
         )
         for item in found["items"]
     ]
-    show(found, json, table("Saved searches", ("id", "name", "runs", "next", "last run"), rows))
+    columns = ("id", "name", "runs", "next", "last run", "applies")
+    show(found, json, table("Saved searches", columns, rows))
 
 
 @app.command()
@@ -44,6 +63,14 @@ def add(
     area: Annotated[list[str] | None, typer.Option(help="hh.ru's id of a region.")] = None,
     name: Annotated[str | None, typer.Option(help="How you call it.")] = None,
     every: Annotated[int, typer.Option(min=300, help="Seconds between two runs.")] = 1800,
+    apply: Mode = None,
+    template: Template = None,
+    resume: Resume = None,
+    per_day: PerDay = None,
+    share: Share = None,
+    hours: Hours = None,
+    zone: Zone = None,
+    min_fit: MinFit = None,
     user: User = None,
     json: AsJson = False,
 ) -> None:
@@ -55,6 +82,7 @@ def add(
         "search": search,
         "name": name or text[:200],
         "interval_seconds": every,
+        "apply": _apply(apply, template, resume, per_day, share, hours, zone, min_fit),
     }
     saved = state.core.post("/api/schedules", body)
     show(saved, json, f"Saved: {saved['name']}, {saved['id']}")
@@ -105,12 +133,25 @@ def edit(
     name: Annotated[str | None, typer.Option(help="How you call it.")] = None,
     every: Annotated[int | None, typer.Option(min=300, help="Seconds between two runs.")] = None,
     text: Annotated[str | None, typer.Option(help="Other words, or an address.")] = None,
+    apply: Mode = None,
+    template: Template = None,
+    resume: Resume = None,
+    per_day: PerDay = None,
+    share: Share = None,
+    hours: Hours = None,
+    zone: Zone = None,
+    min_fit: MinFit = None,
     user: User = None,
     json: AsJson = False,
 ) -> None:
     """Change a saved search."""
     search: Any = text if text is None or "://" in text else {"text": text}
-    changes = {"name": name, "interval_seconds": every, "search": search}
+    changes = {
+        "name": name,
+        "interval_seconds": every,
+        "search": search,
+        "apply": _apply(apply, template, resume, per_day, share, hours, zone, min_fit),
+    }
     _change(context, id, user, json, changes)
 
 
@@ -143,6 +184,31 @@ def remove(context: typer.Context, id: Id, user: User = None, json: AsJson = Fal
     show(answer, json, "Deleted.")
 
 
+def _apply(
+    mode: str | None,
+    template: str | None,
+    resume: str | None,
+    per_day: int | None,
+    share: int | None,
+    hours: str | None,
+    zone: str | None,
+    min_fit: int | None,
+) -> dict[str, Any] | None:
+    """Return the settings of the autopilot that were given; ``None`` without any."""
+    opens, _, closes = (hours or "").partition("-")
+    settings = {
+        "mode": mode,
+        "letter_template_id": template,
+        "hh_resume_id": resume,
+        "max_per_day": per_day,
+        "bucket_share": share,
+        "working_hours": {"from": opens, "to": closes} if hours else None,
+        "time_zone": zone,
+        "min_fit": min_fit,
+    }
+    return {name: value for name, value in settings.items() if value is not None} or None
+
+
 def _change(
     context: typer.Context,
     id: str,
@@ -155,6 +221,17 @@ def _change(
     body = {"user_id": user or state.profile.user, **given}
     changed = state.core.call("PATCH", f"/api/schedules/{id}", body=body)
     show(changed, as_json, f"Changed: {changed['name']}, next run {changed['next_run_at']}")
+
+
+def _autopilot(apply: dict[str, Any]) -> str:
+    counts = apply["counts"]
+    if apply["mode"] == "off" and not counts["found"]:
+        return "off"
+    state = "paused" if apply["is_paused"] else apply["mode"]
+    return (
+        f"{state}: {counts['sent_today']} sent today, {counts['waiting']} waiting, "
+        f"{counts['in_review']} in review"
+    )
 
 
 def _run(run: dict[str, Any] | None) -> str:

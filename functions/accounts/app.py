@@ -1,9 +1,11 @@
-"""/api/accounts/{user_id}: Core's access to hh.ru for an account; the person's data."""
+"""/api/accounts/{user_id}: Core's access to hh.ru for an account, its pause; the person's data."""
 
 from ullgetthejob import bootstrap
 from ullgetthejob.accounts import account_status, people
 from ullgetthejob.accounts.account_status import AccountAnswer
 from ullgetthejob.accounts.people import Person
+from ullgetthejob.autopilot import pause
+from ullgetthejob.autopilot.models import PauseBody, Paused, ResumeBody
 from ullgetthejob.personal_data.models import DeletionAccepted, ExportQuery
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
@@ -27,10 +29,16 @@ def show_account(person: Person, context: Context) -> AccountAnswer:
     return account_status.show_account(person, context)
 
 
+@api.post("/api/accounts/{user_id}/pause", auth=USER_OR_SERVICE)
+def pause_sending(body: PauseBody, person: Person, context: Context) -> Paused:
+    """Pause the autopilots of the account's saved searches, or all of its campaigns."""
+    return pause.pause(body, person, context)
+
+
 @api.post("/api/accounts/{user_id}/resume", auth=USER_OR_SERVICE)
-def resume_access(person: Person, context: Context) -> AccountAnswer:
-    """Resume the access after the person has solved hh.ru's captcha."""
-    return account_status.resume_access(person, context)
+def resume(body: ResumeBody, person: Person, context: Context) -> AccountAnswer:
+    """Resume the access after the person has solved hh.ru's captcha, and what was paused."""
+    return pause.resume(body, person, context)
 
 
 @api.get("/api/accounts/{user_id}/export", auth=USER_OR_SERVICE)

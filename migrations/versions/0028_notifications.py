@@ -14,7 +14,7 @@ from alembic import op
 from migrations import ownership
 
 revision = "0028"
-down_revision = "0024"
+down_revision = "0025"
 
 
 def upgrade() -> None:

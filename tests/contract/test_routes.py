@@ -26,6 +26,7 @@ AUTH = {
     "GET /api/hh/resumes": USER,
     "GET /api/hh/resumes/{id}": USER,
     "GET /api/accounts/{user_id}": USER_OR_SERVICE,
+    "POST /api/accounts/{user_id}/pause": USER_OR_SERVICE,
     "POST /api/accounts/{user_id}/resume": USER_OR_SERVICE,
     "GET /api/accounts/{user_id}/export": USER_OR_SERVICE,
     "DELETE /api/accounts/{user_id}": USER_OR_SERVICE,

@@ -194,6 +194,7 @@ CONTRACT = {
         "hh_counters_at": "timestamp with time zone",
         "deletion_requested_at": "timestamp with time zone",
         "deletion_due_at": "timestamp with time zone",
+        "autopilot_paused_at": "timestamp with time zone",
     },
     "search_answers": {
         "hash": "bytea not null",

@@ -161,6 +161,18 @@ def test_downgrade_refuses_to_lose_rows(database_url):
             "INSERT INTO campaigns SELECT id, id, id, 'running', 1, now(), now() FROM account",
             "people's campaigns",
         ),
+        (
+            "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
+            "VALUES ('1', now(), now()) RETURNING id), query AS (INSERT INTO search_queries "
+            "(hash, parameters, created_at) VALUES ('a', '{}', now()) RETURNING id), "
+            "search AS (INSERT INTO saved_searches (account_id, user_id, query_id, name, search, "
+            "interval_seconds, time_zone, created_at, updated_at) SELECT account.id, account.id, "
+            "query.id, 'a', '{}', 1800, 'UTC', now(), now() FROM account, query "
+            "RETURNING id, account_id) INSERT INTO autopilots (saved_search_id, account_id, mode, "
+            "max_per_day, bucket_share, min_fit, created_at, updated_at) "
+            "SELECT id, account_id, 'auto', 1, 1, 1, now(), now() FROM search",
+            "people's autopilots",
+        ),
     ],
 )
 def test_downgrade_refuses_to_lose_rows_of_additions(database_url, row, lost):

@@ -70,7 +70,7 @@ class World:
         assert self.http("filters", "PUT /api/filters", body=rules).status == 200
         search = {"user_id": user_id, "search": {"text": "Программист"}, "name": SEARCH_TEXT}
         saved = self.post("schedules", "/api/schedules", search)
-        own = {"user_id": user_id, "search": {"text": SEARCH_TEXT}}
+        own = {"user_id": user_id, "search": {"text": SEARCH_TEXT}, "apply": {"mode": "review"}}
         unused = self.post("schedules", "/api/schedules", own)
         importlib.import_module("functions.fetcher.app").handler({"resources": ["x/y"]}, CONTEXT)
         for search in (saved, unused):

@@ -22,10 +22,20 @@ MAY_IMPORT = {
     "fit": BELOW | {"accounts", "vacancies"},
     "letters": BELOW | {"accounts", "fit", "vacancies"},
     "filters": BELOW | {"accounts"},
+    "autopilot": BELOW | {"accounts", "letters"},
     "saved_searches": BELOW
-    | {"accounts", "filters", "fit", "public_feed", "realtime", "vacancies"},
+    | {"accounts", "autopilot", "filters", "fit", "public_feed", "realtime", "vacancies"},
     "applications": BELOW
-    | {"accounts", "filters", "fit", "letters", "rate_limits", "realtime", "vacancies"},
+    | {
+        "accounts",
+        "autopilot",
+        "filters",
+        "fit",
+        "letters",
+        "rate_limits",
+        "realtime",
+        "vacancies",
+    },
     "handoff": BELOW | {"accounts", "applications", "realtime"},
     "notifications": BELOW | {"accounts", "applications", "handoff", "realtime"},
     "job_import": BELOW | {"accounts", "applications", "letters", "saved_searches", "vacancies"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import access, access_changes, audit, hh_counters, method_status
 from ullgetthejob.accounts.access import Access, AccessAnswer
@@ -15,6 +15,9 @@ from ullgetthejob.accounts.method_status import MethodAnswer
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
+
+
+SELECT_PAUSE = "SELECT autopilot_paused_at FROM accounts WHERE id = %(account_id)s"
 
 
 class AccountAnswer(BaseModel):
@@ -27,6 +30,9 @@ class AccountAnswer(BaseModel):
     methods: list[MethodAnswer] = Field(description="what hh.ru lets Core do for the account")
     counters: Counters | None = Field(
         description="where hh.ru lets Core read no negotiations: what it still tells of them"
+    )
+    autopilot_paused_at: AwareDatetime | None = Field(
+        None, description="since when the autopilots of its saved searches are paused; null: not"
     )
 
 
@@ -64,6 +70,7 @@ def resume_access(person: Person, context: Context) -> AccountAnswer:
 
 def _answer(person: Person, current: Access, context: Context) -> AccountAnswer:
     connection = context.connection
+    pause = connection.execute(SELECT_PAUSE, {"account_id": person.account_id}).fetchone()
     return AccountAnswer(
         user_id=person.user_id,
         account_id=person.account_id,
@@ -71,4 +78,5 @@ def _answer(person: Person, current: Access, context: Context) -> AccountAnswer:
         access=access.to_answer(current),
         methods=method_status.list_methods(person.account_id, connection=connection),
         counters=hh_counters.read(person.account_id, connection=connection),
+        autopilot_paused_at=pause["autopilot_paused_at"] if pause else None,
     )

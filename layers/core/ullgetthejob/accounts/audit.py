@@ -26,6 +26,8 @@ Action = Literal[
     "history.move",
     "access.resume",
     "account.export",
+    "account.pause",
+    "account.resume",
     "account.delete",
     "resumes.list",
     "resumes.read",

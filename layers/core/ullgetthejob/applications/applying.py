@@ -24,7 +24,7 @@ BATCH = 500  # accounts a minute
 LOOKED_AT = 5_000  # waiting applications, the longest due first: those beyond follow next minute
 _CLOSED = "method = 'apply' AND state = 'closed' AND probe_at > %(now)s"
 _WAITS = f"""application_ledger.state = 'waiting_quota' AND application_ledger.due_at IS NOT NULL
-            AND {ledger.CAMPAIGN_RUNS}"""
+            AND {ledger.CAMPAIGN_RUNS} AND NOT {ledger.IS_PACED}"""
 # Accounts whose applications wait for a limit that no longer matters: applying is closed to all
 # accounts, or to this one.
 SELECT_ACCOUNTS_WAITING_IN_VAIN = f"""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import ledger, pacing
 from ullgetthejob.rate_limits import daily_limit
 
 if TYPE_CHECKING:
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.applications.application import Application
+    from ullgetthejob.autopilot.pace import Slot
 
     Connection = psycopg.Connection[dict[str, Any]]
 
 # Longer than any call to hh.ru: the worker that made it has ended by then.
 CALL_TIMEOUT = timedelta(seconds=90)
-# Locked, so that a pause, or the item's deletion, happens before an attempt or after it.
+# Locked, so that a pause, or the item's deletion, happens before an attempt or after it; before the
+# application and the account, as whatever creates applications from items locks them.
 LOCK_RUNNING_CAMPAIGN = """
     SELECT FROM campaigns c JOIN application_queue q ON q.id = %(queue_item_id)s
     WHERE c.workflow_id = %(workflow_id)s AND c.state = 'running'
@@ -86,22 +88,25 @@ def begin_attempt(
     *,
     connection: Connection,
     now: datetime,
-) -> Begun | datetime:
-    """Record an attempt before its call. Return the row as it is sent, or the time of the next slot
-    where the daily limit is used up.
+) -> Begun | datetime | Slot:
+    """Record an attempt before its call. Return the row as it is sent, the time of the next slot
+    where the daily limit is used up, or the slot that its autopilot has for it.
 
     The letter to send is that of the returned row: it may have been replaced since *application*
     was read. One transaction under the account's lock, so that any number of workers never make one
     attempt too many. Raises :class:`ledger.ConcurrentUpdate`.
     """
     with connection.transaction():
+        if not _lock_running_campaign(application, connection=connection):
+            raise ledger.ConcurrentUpdate
         connection.execute(LOCK_APPLICATION_AND_ACCOUNT, {"id": application.id})
         counted = daily_limit.list_counted(application.account_id, connection=connection, now=now)
         slot = daily_limit.next_slot(counted, now=now)
         if slot > now:
             return slot
-        if not _lock_running_campaign(application, connection=connection):
-            raise ledger.ConcurrentUpdate
+        own_slot = pacing.find_slot(application, connection=connection, now=now)
+        if own_slot is not None:
+            return own_slot
         sent = ledger.transition(
             application.id,
             "submitting",

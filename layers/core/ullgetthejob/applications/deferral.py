@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 # The applications that are deferred until *until*, the oldest first: those that are due and were
-# not sent yet, those that wait for quota no longer than that, and the one in preparation. Others in
+# not sent yet, those that wait for quota no longer than that, and the one in preparation. Those of
+# an autopilot that wait for a slot of their own are left in it. Others in
 # preparation were interrupted: whether they have a token already is checked when they come due.
 SELECT_DEFERRABLE = f"""
     SELECT {COLUMNS} FROM application_ledger
@@ -25,12 +26,13 @@ SELECT_DEFERRABLE = f"""
       AND (state = 'waiting_quota' AND due_at <= %(until)s
            OR state = 'queued' AND due_at <= %(now)s
            OR state = 'preparing' AND id = %(preparing_id)s)
-      AND {ledger.CAMPAIGN_RUNS}
+      AND {ledger.CAMPAIGN_RUNS} AND NOT ({ledger.IS_PACED} AND due_at > %(now)s)
     ORDER BY workflow_id IS NOT NULL, created_at, id
 """  # noqa: S608
 SELECT_NEXT_DEFERRED = f"""
     SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND {ledger.CAMPAIGN_RUNS}
+      AND NOT {ledger.IS_PACED}
     ORDER BY workflow_id IS NOT NULL, due_at, created_at, id LIMIT 1
 """  # noqa: S608
 SELECT_LAST_DEFERRED_AT = """

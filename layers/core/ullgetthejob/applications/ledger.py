@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications import application_states, projection
 from ullgetthejob.applications.application import COLUMNS, FIELDS, Application
+from ullgetthejob.autopilot import pace
 from ullgetthejob.platform import postgres, settings, tracing
 from ullgetthejob.realtime import event_log
 
@@ -46,6 +47,10 @@ CAMPAIGN_RUNS = """(
        AND (SELECT q.id FROM application_queue q
             WHERE q.id = application_ledger.queue_item_id LIMIT 1) IS NOT NULL
 )"""
+# True for an application that waits for a ceiling of its autopilot (:mod:`.pacing`), and for no
+# quota.
+IS_PACED = f"""(application_ledger.state = 'waiting_quota'
+    AND coalesce(application_ledger.reason, '') IN {pace.REASONS})"""
 # Single applications come before those of campaigns.
 SELECT_NEXT_DUE = f"""
     SELECT {COLUMNS} FROM application_ledger

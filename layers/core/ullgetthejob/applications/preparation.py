@@ -131,6 +131,8 @@ class Preparation:
         if application.is_examined and self._reviewer.is_for_person(application):
             return True  # nothing is sent before the person's yes
         wait = self._wait_for_quota(application, person)
+        if account.hold_to_pace(application):  # before the vacancy is read for nothing
+            raise _Settled
         if wait is None:
             return True
         if account.method("apply").state == "closed":  # and its probe is due

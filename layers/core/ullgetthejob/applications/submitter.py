@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, hh_calls, method_status
-from ullgetthejob.applications import applying, attempts, deferral, ledger
+from ullgetthejob.applications import applying, attempts, deferral, ledger, pacing
 from ullgetthejob.applications.application import Application
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
 from ullgetthejob.applications.transitions import AccountTransitions
+from ullgetthejob.autopilot.pace import Slot
 from ullgetthejob.hh.errors import HHApplyRefused, HHError
 from ullgetthejob.platform import leased_work, tracing
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
@@ -32,6 +32,7 @@ from ullgetthejob.platform.telemetry import logger
 from ullgetthejob.rate_limits import availability, status, token_bucket
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     import psycopg
@@ -123,6 +124,7 @@ class _Submitter:
         self._account = account
         self._preparation = Preparation(account)
         self._settlement = Settlement(account)
+        self._has_campaigns = False  # whether an application of one was processed
 
     def run(self, deadline: float) -> None:
         """Read the account's negotiations, if that is due, and process its applications, the one
@@ -143,9 +145,12 @@ class _Submitter:
 
     def _step(self, work: _Work) -> bool:
         """Process an application; return whether there was one."""
-        application = work.due or self._deferred_if_allowed(work.deferred)
+        application = (
+            work.due or self._deferred_if_allowed(work.deferred) or self._paced_if_allowed()
+        )
         if application is None:
             return False
+        self._has_campaigns |= application.workflow_id is not None
         try:
             with tracing.continued(application.trace_id):
                 self._process(application, self._account.context.now())
@@ -183,11 +188,23 @@ class _Submitter:
             return None
         return application if wait is None else None
 
+    def _paced_if_allowed(self) -> Application | None:
+        """Return an application that waits for its autopilot's ceilings, if they and the limits
+        allow it: those before it were refused, or left to the person."""
+        if not self._has_campaigns:
+            return None
+        context = self._account.context
+        return self._deferred_if_allowed(
+            pacing.find_next(
+                self._account.account_id, connection=context.connection, now=context.now()
+            )
+        )
+
     def _apply(self, application: Application) -> None:
         account = self._account
         person = account.find_person(application)
         choice = self._preparation.prepare(application, person)
-        if choice is None:
+        if choice is None or self._account.hold_to_pace(application):
             return
         try:
             admission = hh_calls.admit(
@@ -240,7 +257,17 @@ class _Submitter:
             connection=account.context.connection,
             now=account.context.now(),
         )
-        if isinstance(begun, datetime):
+        if isinstance(begun, Slot):  # another worker of the account was faster
+            if not made.has_unused_token:
+                account.record_unsent(application)
+            pacing.hold(
+                application,
+                begun,
+                connection=account.context.connection,
+                now=account.context.now(),
+            )
+            return None
+        if not isinstance(begun, attempts.Begun):
             account.defer_all(begun, application)
             return None
         self._publish_limits(person, level, begun.in_24h)

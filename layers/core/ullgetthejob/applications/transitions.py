@@ -19,6 +19,7 @@ from ullgetthejob.applications import (
     attempts,
     deferral,
     ledger,
+    pacing,
     resume_creation,
 )
 from ullgetthejob.applications.application import vacancy_url
@@ -233,6 +234,15 @@ class AccountTransitions:
             connection=self.context.connection,
             now=self.context.now(),
         )
+
+    def hold_to_pace(self, application: Application) -> bool:
+        """Let an application wait for the ceilings of its autopilot, if it has any that it would
+        exceed now; return whether it waits. Raises :class:`ConcurrentUpdate`."""
+        connection, now = self.context.connection, self.context.now()
+        slot = pacing.find_slot(application, connection=connection, now=now)
+        if slot is not None:
+            pacing.hold(application, slot, connection=connection, now=now)
+        return slot is not None
 
     def recheck_resume(self, application: Application, reason: str) -> None:
         """Queue an application whose resume was not found, since a resume that was just created may

@@ -106,6 +106,7 @@ TABLES = (
     Table("notification_settings", _ACCOUNT, "account"),
     Table("notifications", _ACCOUNT, "account", key="id"),
     Table("campaigns", _ACCOUNT, "account"),
+    Table("autopilots", _ACCOUNT, "account"),
     Table("saved_searches", _ACCOUNT, "account"),
     # Shared by all who save the same search; deleted with the last of them.
     Table(

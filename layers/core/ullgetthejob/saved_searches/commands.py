@@ -17,6 +17,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import audit
+from ullgetthejob.autopilot import changes as autopilot_changes
+from ullgetthejob.autopilot import progress as autopilot_progress
 from ullgetthejob.fit import commands as fit_commands
 from ullgetthejob.fit import store as fit_store
 from ullgetthejob.hh import dictionaries
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.autopilot.models import ApplyAnswer
     from ullgetthejob.platform.context import Context
     from ullgetthejob.saved_searches.matches import Matches, MatchQuery
     from ullgetthejob.saved_searches.schedule import WorkingHours
@@ -110,15 +113,29 @@ def list_searches(person: Person, context: Context) -> SavedSearches:
     filtered = matches.count_filtered(
         person.account_id, [row["query_id"] for row in rows], connection=connection
     )
+    pilots = {}
+    if person.account_id is not None:
+        pilots = autopilot_progress.list_answers(
+            person.account_id, [row["id"] for row in rows], connection=connection, now=context.now()
+        )
     return SavedSearches(
-        items=[_to_model(row, filtered=filtered, connection=connection) for row in rows]
+        items=[
+            _to_model(
+                row,
+                filtered=filtered,
+                pilots=pilots,
+                connection=connection,
+                now=context.now(),
+            )
+            for row in rows
+        ]
     )
 
 
 def read_search(search_id: str, person: Person, context: Context) -> OneSearch:
     """Return a saved search of the person's account. Raises :class:`NotFound`."""
     row = _find_row(search_id, SELECT_SEARCH, person=person, connection=context.connection)
-    return _to_model(row, connection=context.connection)
+    return _to_model(row, connection=context.connection, now=context.now())
 
 
 def show_matches(search_id: str, query: MatchQuery, person: Person, context: Context) -> Matches:
@@ -142,7 +159,8 @@ def create_search(body: CreateBody, person: Person, context: Context) -> tuple[O
     """Save a search, due at once; return it, and whether the account did not have it yet.
 
     Raises :class:`NeedsPerson` for a user who never connected hh.ru, :class:`Invalid` for codes
-    that hh.ru does not know, :class:`Conflict` above the limit, and hh.ru's errors.
+    that hh.ru does not know, :class:`NotFound` for another account's letter template,
+    :class:`Conflict` above the limit, and hh.ru's errors.
     """
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
@@ -153,7 +171,7 @@ def create_search(body: CreateBody, person: Person, context: Context) -> tuple[O
         query_id = canonical_searches.get_or_create(body.search, connection=connection, now=now)
         duplicate = connection.execute(SELECT_DUPLICATE, {**owner, "query_id": query_id}).fetchone()
         if duplicate is not None:
-            return _to_model(duplicate, connection=connection), False
+            return _to_model(duplicate, connection=connection, now=now), False
         number = connection.execute(COUNT_SEARCHES, owner).fetchone()
         if number is not None and number["number"] >= MAX_PER_ACCOUNT:
             raise Conflict(
@@ -161,10 +179,14 @@ def create_search(body: CreateBody, person: Person, context: Context) -> tuple[O
             )
         values = _new_values(body, query_id, person=person, connection=connection, now=now)
         row = connection.execute(INSERT_SEARCH, values).fetchone()
+        if body.apply is not None and row is not None:
+            autopilot_changes.change(
+                row, body.apply, is_new_query=True, connection=connection, now=now
+            )
         canonical_searches.reschedule(query_id, connection=connection, now=now)
         _record("saved_search.create", person, context)
     count("SavedSearchesCreated")
-    return _to_model(row, connection=connection), True
+    return _to_model(row, connection=connection, now=now), True
 
 
 def change_search(search_id: str, body: ChangeBody, person: Person, context: Context) -> OneSearch:
@@ -176,27 +198,40 @@ def change_search(search_id: str, body: ChangeBody, person: Person, context: Con
     """
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
-    _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
+    found = _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
     if body.search is not None:
         dictionaries.check(body.search, client=context.hh, connection=connection, now=now)
     with connection.transaction():
+        if body.apply is not None:
+            autopilot_changes.lock(found["id"], body.apply, connection=connection, now=now)
         connection.execute(LOCK_ACCOUNT, {"account_id": person.account_id})
         row = _find_row(search_id, LOCK_SEARCH, person=person, connection=connection)
         values = _changed_values(row, body, connection=connection, now=now)
         updated = connection.execute(UPDATE_SEARCH, values).fetchone()
+        is_new_query = values["query_id"] != row["query_id"]
+        if body.apply is not None and updated is not None:
+            autopilot_changes.change(
+                updated, body.apply, is_new_query=is_new_query, connection=connection, now=now
+            )
+        elif is_new_query:
+            autopilot_changes.forget_matches(row["id"], connection=connection)
         for query_id in sorted({row["query_id"], values["query_id"]}):
             canonical_searches.reschedule(query_id, connection=connection, now=now)
         _record("saved_search.change", person, context)
-    return _to_model(updated, connection=connection)
+    return _to_model(updated, connection=connection, now=now)
 
 
 def delete_search(search_id: str, person: Person, context: Context) -> Deleted:
-    """Delete a saved search. Raises :class:`NotFound`."""
+    """Delete a saved search, and cancel what its autopilot did not send. Raises
+    :class:`NotFound`."""
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
+    found = _find_row(search_id, SELECT_SEARCH, person=person, connection=connection)
     with connection.transaction():
+        autopilot_changes.lock(found["id"], None, connection=connection, now=now)
         connection.execute(LOCK_ACCOUNT, {"account_id": person.account_id})
         row = _find_row(search_id, LOCK_SEARCH, person=person, connection=connection)
+        autopilot_changes.cancel_campaign(row["id"], connection=connection, now=now)
         connection.execute(DELETE_SEARCH, {"id": row["id"]})
         canonical_searches.reschedule(row["query_id"], connection=connection, now=now)
         _record("saved_search.delete", person, context)
@@ -238,17 +273,25 @@ def _to_model(
     row: dict[str, Any] | None,
     *,
     filtered: dict[UUID, int] | None = None,
+    pilots: dict[UUID, ApplyAnswer] | None = None,
     connection: Connection,
+    now: datetime,
 ) -> OneSearch:
-    """Return the answer for a row. *filtered*: the counts, where they were read already."""
+    """Return the answer for a row. *filtered*, *pilots*: the counts, and the autopilots of the
+    account's searches, where they were read already."""
     assert row is not None  # noqa: S101 - INSERT and UPDATE … RETURNING of a locked row
     query_id = row["query_id"]
     if filtered is None:
         filtered = matches.count_filtered(row["account_id"], [query_id], connection=connection)
+    if pilots is None:
+        pilots = autopilot_progress.list_answers(
+            row["account_id"], [row["id"]], connection=connection, now=now
+        )
     last_run = run_store.latest(query_id, connection=connection)
-    return OneSearch.model_validate(
-        {**row, "last_run": last_run, "filtered": filtered.get(query_id, 0)}
-    )
+    shown = {**row, "last_run": last_run, "filtered": filtered.get(query_id, 0)}
+    if row["id"] in pilots:
+        shown["apply"] = pilots[row["id"]]
+    return OneSearch.model_validate(shown)
 
 
 def _field_values(

@@ -16,6 +16,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from ullgetthejob.autopilot.models import ApplyAnswer, ApplySettings
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.saved_searches import url_import
 from ullgetthejob.saved_searches.run_store import RunAnswer
@@ -71,7 +72,8 @@ class _Strict(BaseModel):
 class CreateBody(_Strict):
     """*search*: filters, or the address of a search on hh.ru. *name*: by default the words or
     filters searched for. *working_hours*: when runs may begin, in *time_zone*; by default always.
-    *user_id*: the owner, for a service without a token of the user."""
+    *apply*: whether what it finds is applied to; by default not. *user_id*: the owner, for a
+    service without a token of the user."""
 
     search: Search
     name: Name | None = None
@@ -79,12 +81,13 @@ class CreateBody(_Strict):
     paused: bool = False
     working_hours: WorkingHours | None = None
     time_zone: Zone = ZONE
+    apply: ApplySettings | None = None
     user_id: str | None = None
 
 
 class ChangeBody(_Strict):
-    """The fields to change; a field that is left out, or null, stays. ``working_hours: null``
-    removes them."""
+    """The fields to change; a field that is left out, or null, stays, also those of *apply*.
+    ``working_hours: null`` removes them."""
 
     search: Search | None = None
     name: Name | None = None
@@ -92,6 +95,7 @@ class ChangeBody(_Strict):
     paused: bool | None = None
     working_hours: WorkingHours | None = None
     time_zone: Zone | None = None
+    apply: ApplySettings | None = None
     user_id: str | None = None
 
 
@@ -110,6 +114,7 @@ class SavedSearch(BaseModel):
     next_run_at: AwareDatetime | None
     last_run: RunAnswer | None
     filtered: int = 0
+    apply: ApplyAnswer = ApplyAnswer()
     created_at: AwareDatetime
     updated_at: AwareDatetime
 

@@ -14,6 +14,9 @@ another job (:mod:`ullgetthejob.vacancies.regrouping`). One that a rule of the a
 decided once, and it is never announced, whatever becomes of the rules. Which postings are one job,
 ``jobs`` says; ``original_id`` is what it said when the account was notified.
 
+What is announced by a saved search that has an autopilot becomes items of its campaign
+(:mod:`ullgetthejob.autopilot.found`) in the same transaction.
+
 Locks: the account first, as every change of a saved search does; then, last, the saved search,
 which the claim of a run locks without an account. Accounts come in the order of their ids, if one
 transaction should ever notify several. The ledger of applications, and all else that writes an
@@ -29,6 +32,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from ullgetthejob.autopilot import found as autopilot_found
 from ullgetthejob.filters import announcements
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.realtime import event_log
@@ -60,13 +64,15 @@ LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR NO KEY UPDATE
 # A statement of its own, after the account's lock: it must see what the last holder committed.
 LOCK_ATTACHED_SEARCH = """
     SELECT search.id, search.account_id, search.name, search.told_match, query.last_match,
-           query.read_whole_from
+           query.read_whole_from, pilot.mode, pilot.since_match
     FROM saved_searches AS search JOIN search_queries AS query ON query.id = search.query_id
+    LEFT JOIN autopilots AS pilot ON pilot.saved_search_id = search.id
     WHERE search.id = %(id)s AND search.run_id = %(run_id)s AND NOT search.paused
 """
 SELECT_NEW_VACANCIES = """
     SELECT job.external_id AS id, coalesce(job.repost_of, job.external_id) AS original_id,
            job.title, job.company, job.salary, job.area, job.url, job.published_at, job.has_test,
+           match.number,
            EXISTS (
                SELECT FROM (
                    SELECT coalesce(job.repost_of, job.external_id)
@@ -197,6 +203,7 @@ def _notify_account(
                 "rules": [dropped.get(row["id"]) for row in found],
             }
             connection.execute(INSERT_NOTIFIED_VACANCIES, notified)
+        _hand_to_autopilot(search, jobs, connection=connection, now=now)
         if _is_news(run, jobs, dropped):
             data = {
                 **_event_head(run, search),
@@ -211,6 +218,18 @@ def _notify_account(
             )
         connection.execute(UPDATE_SEARCH_DETACHED, {**values, "last_match": search["last_match"]})
     return len(jobs)
+
+
+def _hand_to_autopilot(
+    search: dict[str, Any], jobs: list[_Job], *, connection: Connection, now: datetime
+) -> None:
+    """Add the *jobs*, each by the posting that was found first, to the campaign of the search's
+    autopilot, if that is on, without those that were found before."""
+    if search["mode"] in (None, "off"):
+        return
+    ids = [job.row["id"] for job in jobs if job.row["number"] > search["since_match"]]
+    if ids:
+        autopilot_found.add_items(search["id"], ids, connection=connection, now=now)
 
 
 def _is_news(run: dict[str, Any], jobs: list[_Job], dropped: Mapping[str, str]) -> bool:

@@ -111,6 +111,10 @@ class CampaignAnswer(BaseModel):
     success: Literal[True] = True
     workflow_id: UUID
     workflowId: UUID  # noqa: N815
+    saved_search_id: UUID | None = Field(
+        None, description="the saved search whose autopilot fills the campaign"
+    )
+    name: str | None = Field(None, description="of that saved search")
     status: Literal["created", "running", "paused", "cancelled", "completed"]
     job_count: int | None = Field(description="as the BFF counted them")
     pending_count: int = Field(description="applications that were not sent yet")

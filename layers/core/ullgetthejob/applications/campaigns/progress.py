@@ -18,6 +18,7 @@ from ullgetthejob.applications.campaigns.models import (
     ItemCounts,
 )
 from ullgetthejob.applications.campaigns.store import find
+from ullgetthejob.autopilot import store as autopilot_store
 from ullgetthejob.platform import paging
 
 if TYPE_CHECKING:
@@ -129,9 +130,14 @@ def _answer(
         completion = send_schedule.forecast_completion(
             campaign, person=person, connection=connection, now=now
         )
+    name = None
+    if campaign.saved_search_id is not None:
+        name = autopilot_store.read_search_name(campaign.saved_search_id, connection=connection)
     return CampaignAnswer(
         workflow_id=campaign.workflow_id,
         workflowId=campaign.workflow_id,
+        saved_search_id=campaign.saved_search_id,
+        name=name,
         status="completed" if is_completed else campaign.state,
         job_count=campaign.job_count,
         pending_count=left,

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# All applications that wait, and those up to the last one of the campaign.
+# All applications that wait, and those up to the last one of the campaign; those of other campaigns
+# that wait for the ceilings of an autopilot take no quota until then.
 COUNT_WAITING_APPLICATIONS = f"""
     SELECT count(*) AS waiting,
            count(*) FILTER (WHERE workflow_id IS NULL OR workflow_id = %(workflow_id)s
@@ -35,6 +36,7 @@ COUNT_WAITING_APPLICATIONS = f"""
                                             AND state = ANY(%(states)s))) AS before_last
     FROM application_ledger
     WHERE account_id = %(account_id)s AND state = ANY(%(states)s) AND {ledger.CAMPAIGN_RUNS}
+      AND (workflow_id = %(workflow_id)s OR NOT {ledger.IS_PACED})
 """  # noqa: S608
 # The items from which applications will be created, of this campaign and of those that run.
 COUNT_PENDING_ITEMS = """
@@ -47,6 +49,7 @@ COUNT_PENDING_ITEMS = """
 LOCK_DEFERRED = f"""
     SELECT id, due_at FROM application_ledger
     WHERE account_id = %(account_id)s AND state = 'waiting_quota' AND {ledger.CAMPAIGN_RUNS}
+      AND NOT {ledger.IS_PACED}
     ORDER BY workflow_id IS NOT NULL, due_at, created_at, id FOR UPDATE
 """  # noqa: S608
 UPDATE_APPLICATIONS_DUE_AT = """

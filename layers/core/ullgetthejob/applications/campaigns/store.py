@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 State = Literal["created", "running", "paused", "cancelled"]
-COLUMNS = "workflow_id, account_id, user_id, state, job_count, created_at, updated_at"
+COLUMNS = """
+    workflow_id, account_id, user_id, state, job_count, created_at, updated_at, saved_search_id
+"""
 SELECT_CAMPAIGN = f"SELECT {COLUMNS} FROM campaigns WHERE workflow_id = %(workflow_id)s"  # noqa: S608
 INSERT_CAMPAIGN = """
     INSERT INTO campaigns (workflow_id, account_id, user_id, state, created_at, updated_at)
@@ -30,7 +32,7 @@ INSERT_CAMPAIGN = """
     ON CONFLICT DO NOTHING
 """
 UPDATE_CAMPAIGN_STATE = """
-    UPDATE campaigns SET state = %(state)s, updated_at = %(now)s
+    UPDATE campaigns SET state = %(state)s, is_held = false, updated_at = %(now)s
     WHERE workflow_id = %(workflow_id)s AND state = ANY(%(from)s)
 """
 SELECT_ITEM_OWNERS = """
@@ -42,7 +44,7 @@ SELECT_ITEM_OWNERS = """
 
 @dataclass(frozen=True)
 class Campaign:
-    """A row of ``campaigns``."""
+    """A row of ``campaigns``. *saved_search_id*: of an autopilot's campaign."""
 
     workflow_id: UUID
     account_id: UUID
@@ -51,6 +53,7 @@ class Campaign:
     job_count: int | None
     created_at: datetime
     updated_at: datetime
+    saved_search_id: UUID | None = None
 
 
 def find(workflow_id: UUID, *, person: Person, connection: Connection, now: datetime) -> Campaign:

@@ -1,0 +1,1 @@
+"""Autopilots: the vacancies that a saved search finds are applied to, within its ceilings."""
