@@ -64,12 +64,12 @@ def test_own_template_is_read_completely():
     assert read.tables["ConnectionTable"].keys == ("pk", "sk")
 
 
-@pytest.mark.parametrize(("concurrency", "at_once"), [("full", 60), ("small", 20), ("none", None)])
+@pytest.mark.parametrize(("concurrency", "at_once"), [("full", 57), ("small", 20), ("none", None)])
 def test_concurrency_of_own_template_follows_its_parameter(concurrency, at_once):
     read = load(parameters={"Concurrency": concurrency})
 
     assert read.functions["SearchFunction"].reserved_concurrency == at_once
-    assert read.api.route_throttles["POST /api/jobs/search"][1] == (at_once or 60)
+    assert read.api.route_throttles["POST /api/jobs/search"][1] == (at_once or 57)
 
 
 def test_value_that_no_mapping_has_is_refused(variable):
