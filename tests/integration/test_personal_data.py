@@ -40,6 +40,8 @@ class World:
         self.sandbox = core.sandbox
         self.sandbox.employers_act(False)
         monkeypatch.setenv("HH_ACCESS_TOKEN", self.sandbox.token())
+        monkeypatch.setenv("WEBHOOK_ADDRESSES", "any")
+        monkeypatch.setenv("PUBLIC_URL", "https://core.example.com")
 
     def http(self, function, key, **options):
         """Call a route of another function than those of ``core``."""
@@ -63,6 +65,7 @@ class World:
         for number in range(2):
             vacancy = str(self.sandbox.publish(f"Программист {person} {number}")["id"])
             body = {"user_id": user_id, "job_external_id": vacancy, "cover_letter": LETTER}
+            body |= {"review": "always"} if number else {}
             self.http("submit", "POST /api/applications/submit", body=body)
         self.wake(applier, account_id=account_id)
         self.http("applications", "GET /api/applications", query={"user_id": user_id})
@@ -79,6 +82,7 @@ class World:
             )
             self.wake(fetch_worker, query_id=str(query["query_id"]))
         self.use_letters_and_fit(user_id)
+        self.use_notifications(user_id)
         self.add_rows_of_the_bff(user_id, person)
         flow = self.post(
             "queue", "/api/queue/add", {"userId": user_id, "jobs": [{"job_external_id": "1"}]}
@@ -95,6 +99,15 @@ class World:
         assert made.status in (200, 201), made.body
         weights = {"user_id": user_id, "weights": {"skills": 30}}
         assert self.http("resumes", "PUT /api/fit/weights", body=weights).status == 200
+
+    def use_notifications(self, user_id):
+        preferences = {"user_id": user_id, "time_zone": "Europe/Moscow"}
+        assert self.http("notifications", "PUT /api/notifications", body=preferences).status == 200
+        channel = {"user_id": user_id, "kind": "webhook", "url": "http://localhost:1/me"}
+        made = self.post("notifications", "/api/notifications/channels", channel)
+        test = "POST /api/notifications/channels/{id}/test"
+        own = {"parameters": {"id": made["id"]}, "body": {"user_id": user_id}}
+        assert self.http("notifications", test, **own).status == 202
 
     def use_a_little(self, person):
         """Connect *person*, with an application, a saved search and a socket, without hh.ru's and
@@ -231,8 +244,10 @@ def test_every_table_is_known_to_export_and_deletion(core):
         secret = {
             column
             for column in by_name[table.name]["columns"]
-            if column in ("pair", "password_hash") or column.endswith(("_token", "_hash"))
+            if column in ("pair", "password_hash") or column.endswith(("_token", "_hash", "secret"))
         }
+        if table.name == "notification_channels":  # encrypted, or a digest of it
+            secret |= {"address", "address_digest"}
         assert secret == set(table.withheld), table.name
 
 

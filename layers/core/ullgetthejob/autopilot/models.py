@@ -85,8 +85,6 @@ class ApplyAnswer(ApplySettings):
 class _OptionalBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    user_id: str | None = None
-
     @model_validator(mode="before")
     @classmethod
     def _none_is_empty(cls, sent: Any) -> Any:

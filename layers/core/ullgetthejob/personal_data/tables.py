@@ -93,6 +93,7 @@ TABLES = (
         "item.ledger_id IN (SELECT id FROM application_ledger WHERE account_id = %(account_id)s)",
         "account",
         key="ledger_id",
+        withheld=("approved_hash",),
     ),
     Table("application_queue", _USERS, "sessions", key="id"),
     Table("application_filters", _ACCOUNT, "account"),
