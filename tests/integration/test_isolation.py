@@ -75,6 +75,8 @@ class ConnectedPerson:
             "account_id": self.account_id,
             "workflow_id": self.workflow_id,
             "act": "pause",
+            "kind": "webhook",
+            "url": "https://8.8.8.8/hook",
             "id": self.resume_ids[0],
             "resume_id": self.resume_ids[0],
             "hh_user_id": self.hh.id,
@@ -151,7 +153,7 @@ def fields(model):
 def filled(model, person: ConnectedPerson) -> dict[str, Any]:
     """Return a body or query for *model* with *person*'s ids, as far as its fields' names tell."""
     required = [name for name, field in fields(model).items() if field.is_required()]
-    known = set(fields(model)) & {*NAMES, "code"}
+    known = set(fields(model)) & {*NAMES, "code", "url"}
     values: dict[str, Any] = {name: person.id_for(name) for name in {*required, *known}}
     nested = {name for name in required if hasattr(fields(model)[name].annotation, "model_fields")}
     return values | {name: {} for name in nested}
@@ -205,7 +207,8 @@ def sent(route, jwt, attack, *, secret):
 def state_of(core, person):
     """Return all rows of *person*, except the audit records of their own actions."""
     by_account = ("account_tokens", "users", "application_filters", "campaigns", "saved_searches",
-                  "fit_weights", "letter_templates")  # fmt: skip
+                  "fit_weights", "letter_templates", "notification_channels",
+                  "notification_settings", "notifications")  # fmt: skip
     return {
         "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", person.account_id),
         **{
@@ -334,6 +337,7 @@ NO_IDS = [
 
 # The answers to a repeated request, where they differ from the first.
 SAME_AGAIN = {
+    "POST /api/notifications/channels": (200, None),
     "POST /api/schedules": (200, None),
     "DELETE /api/schedules/{id}": (404, "not_found"),
     "POST /api/letters/templates": (200, None),
