@@ -338,7 +338,7 @@ def run_all(ugtj):
     run("sandbox employer", "list")
     run("sandbox mode", "open")
     assert run("sandbox era", "2025")["era"] == run("sandbox state")["era"] == "2025"
-    assert len(run("queues list")["queues"]) == 8
+    assert len(run("queues list")["queues"]) == 10
     run("queues show", "ApplierDeadLetters")
     run("queues redrive", "ApplierQueue")
     assert not run("db status")["pending"]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email import policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -134,7 +134,7 @@ class Notified:
     def context(self):
         return make_context(self.connection, lambda: self.now, caller=CORE)
 
-    def insert_account(self) -> UUID:
+    def insert_account(self):
         [row] = self.rows(
             "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
             " VALUES (%s, 'ok', %s, %s) RETURNING id",
