@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Applications that wait for the person's yes.",
-    epilog="Example: ugtj reviews approve ID",
+    epilog="Example: ugtj reviews list",
     no_args_is_help=True,
 )
 Ids = Annotated[list[str], typer.Argument(help="The ids of the applications.")]

@@ -1,7 +1,8 @@
 """No output leaks secrets: every flow runs under every fault, then all output of the local cloud is
 searched for tokens, codes, states, secrets and personal data.
 
-Not searched: hh.ru's own store and the key material of KMS, which are outside of the product.
+Not searched: the stores of hh.ru and of the receivers of messages, and the key material of KMS, which
+are outside of the product.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ EMPLOYER = "employer"
 PLANTED = "planted.person@leaks.example"
 PLANTED_SECRET = "a-wrong-secret-of-a-caller"
 # Files that are no output of the local cloud: hh.ru, code, and the stores of secrets.
-OUTSIDE = ("sandbox", "layers", "aws/", "secrets.json", "postgres/", "ports.json")
+OUTSIDE = ("sandbox", "receivers/", "layers", "aws/", "secrets.json", "postgres/", "ports.json")
 UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
