@@ -1,8 +1,8 @@
 """No output leaks secrets: every flow runs under every fault, then all output of the local cloud is
 searched for tokens, codes, states, secrets and personal data.
 
-Not searched: the stores of hh.ru and of the receivers of messages, and the key material of KMS, which
-are outside of the product.
+Not searched: the stores of hh.ru and of the receivers of messages, and the key material of KMS,
+which are outside of the product.
 """
 
 from __future__ import annotations
