@@ -224,7 +224,8 @@ def _copy_response_to_statuses(content: dict[str, Any]) -> None:
             kind = "text/csv" if route.path.endswith(".csv") else "application/zip"
             returned = {"content": {kind: binary}}
         elif route.returns_page:
-            returned = {"content": PAGE_CONTENT}
+            script = {"text/javascript": {"schema": {"type": "string"}}}
+            returned = {"content": script if route.path.endswith(".js") else PAGE_CONTENT}
         for status in route.answers:
             responses[str(status)] = {**returned, "description": SUCCESSES[status]}
 

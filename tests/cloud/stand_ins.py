@@ -318,6 +318,8 @@ class Cloud:
             own = document["Resources"][name]["Properties"].get("Environment", {})
             variables = dict(function.environment)
             for variable, node in own.get("Variables", {}).items():
+                if not isinstance(node, dict):
+                    continue
                 named = node.get("Ref") or (node.get("Fn::GetAtt") or [""])[0]
                 if named in physical:
                     variables[variable] = physical[named]

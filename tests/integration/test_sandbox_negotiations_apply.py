@@ -73,7 +73,7 @@ def test_accepted_application_has_a_location_and_no_body(anna: Anna) -> None:
         "employer_id": vacancy["employer"]["id"], "employer": "Филармония",
         "resume_id": anna.resumes[0], "resume": "Backend-инженер", "letter": LETTER,
         "status": 201, "outcome": "accepted", "negotiation_id": row["negotiation_id"],
-        "state": "response", "viewed": False,
+        "state": "response", "viewed": False, "answered": False, "invited": False,
     }  # fmt: skip
 
 
