@@ -63,15 +63,16 @@ def search(
     queue: Pacer,
     context: Context,
     *,
-    patience_s: float = PATIENCE_S,
+    patience_s: float | None = None,
 ) -> SearchAnswer:
     """Return one page of a search; of equal searches at one moment, only one calls hh.ru. *queue*:
-    the pacer in which searches wait. *patience_s*: how long it may wait.
+    the pacer in which searches wait. *patience_s*: how long it may wait, by default
+    :data:`PATIENCE_S`.
 
     Raises :class:`Invalid` for codes that hh.ru does not know, :class:`TooManyRequests` when no
     slot comes in time, and the errors of :mod:`ullgetthejob.hh.errors`.
     """
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
     connection = context.connection
     dictionaries.check(parameters, client=context.hh, connection=connection, now=context.now())
     count("Searches")
