@@ -37,6 +37,20 @@ LEAST_CASES = 5_000
 LEAST_CASES_OF_ROUTE = 10
 # They succeed only with a code or token that hh.ru has just issued: the logins of api_world do.
 OF_HH = {"GET /auth/hh/callback", "POST /auth/hh/refresh"}
+# They succeed only with a one-use ticket or token, or a page's own session; an address of a channel
+# has to be one that exists. Their own tests have these.
+OF_TICKETS = {
+    "GET /handoff",
+    "POST /handoff",
+    "GET /handoff/{ticket}",
+    "POST /handoff/{ticket}",
+    "POST /notifications/confirm/{token}",
+    "GET /notifications/unsubscribe/{token}",
+    "POST /notifications/unsubscribe/{token}",
+    "POST /api/notifications/channels",
+}
+# The Bot API cannot be reached from here, so that the webhook says 503, and Telegram comes again.
+UNREACHED = ("POST", "/telegram", 503)
 LEAST_CASES_WITHOUT_INPUT = 2  # of a route that takes nothing but its caller
 CHECKS = [
     not_a_server_error,
@@ -92,7 +106,9 @@ def test_every_route_has_enough_cases(api_world: World) -> None:
     called = {key: statuses.total() for key, statuses in api_world.answers.items()}
     assert {key for key in ROUTES if called.get(key, 0) < least_cases(key)} == set()
     accepted = {key for key in ROUTES if min(api_world.answers[key], default=500) < 300}
-    assert accepted >= {*ROUTES} - OF_HH, "no request of these was answered with success"
+    assert accepted >= {*ROUTES} - OF_HH - OF_TICKETS, (
+        "no request of these was answered with success"
+    )
     assert sum(called.values()) >= LEAST_CASES
 
 
@@ -118,6 +134,8 @@ def send(case: Case, api_world: World) -> dict[str, str]:
     headers = credentials(case, api_world)
     response = case.call(headers=headers)
     if OF_GATEWAY in response.headers:
+        return {}
+    if (case.method, case.path, response.status_code) == UNREACHED:
         return {}
     if (case.method, case.path, response.status_code) == ("DELETE", "/api/hh/connection", 200):
         for person, token in list(api_world.tokens.items()):
