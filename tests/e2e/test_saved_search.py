@@ -35,10 +35,15 @@ class Client:
         return [job["id"] for event in news for job in event["data"]["jobs"]]
 
     def listen(self, until):
-        """Connect and receive events after the last one seen, until *until* returns true."""
+        """Receive events after the last one seen, until *until* returns true; connect again after
+        an error, as errors ask clients to."""
         asyncio.run(asyncio.wait_for(self._listen(until), WITHIN_S))
 
     async def _listen(self, until):
+        while not until():
+            await self._listen_once(until)
+
+    async def _listen_once(self, until):
         ticket = await asyncio.to_thread(self.call, "POST", "/api/realtime/ticket")
         async with (
             aiohttp.ClientSession() as session,
@@ -48,6 +53,8 @@ class Client:
             await socket.send_json({"type": "replay", "cursor": cursor})
             while not until():
                 message = await socket.receive_json()
+                if message["type"] == "error":
+                    return
                 if message["type"] != "ready" and message["seq"] not in {
                     event["seq"] for event in self.seen
                 }:

@@ -9,13 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ullgetthejob.saved_searches.schedule import (
-    WorkingHours,
-    check_zone,
-    is_open,
-    next_run,
-    opening,
-)
+from ullgetthejob.platform.working_hours import WorkingHours, check_zone, is_open, opening
+from ullgetthejob.saved_searches.schedule import next_run
 
 ID = UUID("11111111-1111-4111-8111-111111111111")
 MOSCOW = "Europe/Moscow"

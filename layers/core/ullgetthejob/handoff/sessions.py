@@ -15,7 +15,6 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from ullgetthejob.accounts import signing_keys
@@ -27,7 +26,6 @@ COOKIE = "handoff_session"
 BROWSER_COOKIE = "handoff_browser"
 AUDIENCE = "handoff"
 ISSUER = "ullgetthejob-core"
-ALGORITHM = "HS256"
 MAX_CHARS = 1_000
 BROWSER_CHARS = 43
 
@@ -62,7 +60,9 @@ def start(user_id: UUID, account_id: UUID, *, now: datetime) -> str:
         "iat": now.timestamp(),
         "exp": int((now + LIFETIME).timestamp()),
     }
-    return jwt.encode(claims, key.content, algorithm=ALGORITHM, headers={"kid": key.kid})
+    return jwt.encode(
+        claims, key.content, algorithm=signing_keys.ALGORITHM, headers={"kid": key.kid}
+    )
 
 
 def read(value: str | None, *, now: datetime) -> PageSession | None:
@@ -70,7 +70,7 @@ def read(value: str | None, *, now: datetime) -> PageSession | None:
     more than a day ago."""
     if not value or len(value) > MAX_CHARS:
         return None
-    claims = _claims(value)
+    claims = signing_keys.decode(value, "handoff", issuer=ISSUER, audience=AUDIENCE)
     if claims is None:
         return None
     try:
@@ -83,27 +83,6 @@ def read(value: str | None, *, now: datetime) -> PageSession | None:
     if now >= ends_at + REMEMBERED:
         return None
     return PageSession(session_id, user_id, account_id, started_at, is_over=now >= ends_at)
-
-
-def _claims(value: str) -> dict[str, Any] | None:
-    """Return the claims of a token with a valid signature, ``None`` without."""
-    import jwt
-
-    try:
-        kid = jwt.get_unverified_header(value).get("kid")
-        key = next(key for key in signing_keys.candidates("handoff") if key.kid == kid)
-        claims: dict[str, Any] = jwt.decode(
-            value,
-            key.content,
-            algorithms=[ALGORITHM],
-            issuer=ISSUER,
-            audience=AUDIENCE,
-            # the times are checked against domain time, by the caller
-            options={"require": ["sub", "iat", "exp"], "verify_exp": False, "verify_iat": False},
-        )
-    except (jwt.InvalidTokenError, StopIteration):
-        return None
-    return claims
 
 
 def new_browser() -> str:

@@ -60,10 +60,6 @@ class ChannelBody(_Strict):
         return self
 
 
-class PersonBody(_Strict):
-    """The person alone."""
-
-
 class Channel(BaseModel):
     """A channel. *hint*: what is shown of its address. *reason*: why it is disabled."""
 

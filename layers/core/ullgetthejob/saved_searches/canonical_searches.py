@@ -21,8 +21,8 @@ from uuid import UUID
 
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.errors import NotFound
+from ullgetthejob.platform.working_hours import WorkingHours, is_open, opening
 from ullgetthejob.saved_searches import run_store, schedule
-from ullgetthejob.saved_searches.schedule import WorkingHours
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -303,7 +303,7 @@ def _schedule(
                 now, row["interval_seconds"], hours, row["time_zone"], row["id"]
             )
         elif row["next_run_at"] <= now:
-            next_run_at = schedule.opening(hours, row["time_zone"], now)
+            next_run_at = opening(hours, row["time_zone"], now)
         else:
             continue
         wanted.append(
@@ -323,4 +323,4 @@ def _hours(row: dict[str, Any]) -> WorkingHours | None:
 
 
 def _is_open(row: dict[str, Any], now: datetime) -> bool:
-    return schedule.is_open(_hours(row), row["time_zone"], now)
+    return is_open(_hours(row), row["time_zone"], now)

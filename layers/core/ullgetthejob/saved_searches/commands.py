@@ -25,6 +25,7 @@ from ullgetthejob.hh import dictionaries
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.errors import Conflict, NotFound
 from ullgetthejob.platform.telemetry import count
+from ullgetthejob.platform.working_hours import opening
 from ullgetthejob.saved_searches import (
     canonical_searches,
     matches,
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.autopilot.models import ApplyAnswer
     from ullgetthejob.platform.context import Context
+    from ullgetthejob.platform.working_hours import WorkingHours
     from ullgetthejob.saved_searches.matches import Matches, MatchQuery
-    from ullgetthejob.saved_searches.schedule import WorkingHours
 
     Connection = psycopg.Connection[dict[str, Any]]
 
@@ -316,7 +317,7 @@ def _new_values(
     body: CreateBody, query_id: UUID, *, person: Person, connection: Connection, now: datetime
 ) -> dict[str, Any]:
     """Return the columns of a new saved search."""
-    next_run_at = None if body.paused else schedule.opening(body.working_hours, body.time_zone, now)
+    next_run_at = None if body.paused else opening(body.working_hours, body.time_zone, now)
     return {
         **_field_values(
             body.search,
@@ -362,10 +363,10 @@ def _changed_values(
     if paused:
         next_run_at = None
     elif old.paused or query_id != row["query_id"]:
-        next_run_at = schedule.opening(hours, zone, now)
+        next_run_at = opening(hours, zone, now)
     else:
         soonest = schedule.next_run(now, interval_s, hours, zone, row["id"])
-        next_run_at = schedule.opening(hours, zone, min(old.next_run_at or now, soonest))
+        next_run_at = opening(hours, zone, min(old.next_run_at or now, soonest))
     return {
         **_field_values(search, name, interval_s, paused, hours, zone),
         "id": row["id"],

@@ -18,9 +18,9 @@ from pydantic import (
 
 from ullgetthejob.autopilot.models import ApplyAnswer, ApplySettings
 from ullgetthejob.hh.search_parameters import SearchParameters
+from ullgetthejob.platform.working_hours import WorkingHours, Zone
 from ullgetthejob.saved_searches import url_import
 from ullgetthejob.saved_searches.run_store import RunAnswer
-from ullgetthejob.saved_searches.schedule import WorkingHours, Zone
 
 INTERVAL_S = 1800
 ZONE = "Europe/Moscow"

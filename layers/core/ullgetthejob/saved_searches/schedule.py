@@ -11,11 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from ullgetthejob.platform.working_hours import WorkingHours as WorkingHours
-from ullgetthejob.platform.working_hours import Zone as Zone
-from ullgetthejob.platform.working_hours import check_zone as check_zone
-from ullgetthejob.platform.working_hours import is_open as is_open
-from ullgetthejob.platform.working_hours import opening as opening
+from ullgetthejob.platform.working_hours import WorkingHours, opening
 
 TICK = timedelta(minutes=1)  # between two runs of the fetcher
 JITTER = 0.1

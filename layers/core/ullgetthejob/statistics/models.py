@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from ullgetthejob.platform import paging
-from ullgetthejob.saved_searches.schedule import Zone
+from ullgetthejob.platform.working_hours import Zone
 
 By = Literal["none", "search", "template", "resume", "fit", "hour", "weekday", "employer_size"]
 Stage = Literal["found", "told", "applied", "seen", "answered", "invited", "offer"]
