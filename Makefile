@@ -35,6 +35,7 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows, with hashe
 	$(BIN)/uv pip compile benchmarks/edges/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" -o benchmarks/edges/requirements.txt
 	$(BIN)/uv pip compile --group api --universal --python-version 3.11 --generate-hashes --no-annotate --quiet -c requirements-dev.txt --custom-compile-command "make lock" $$(awk -F '[^a-z0-9-]' '/^[a-z]/{print "--no-emit-package", $$1}' requirements-dev.txt) -o tests/api/requirements.txt
 	$(BIN)/uv pip compile gates/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" -o gates/requirements.txt
+	$(BIN)/uv pip compile gates/requirements-secrets.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" -o gates/requirements-secrets.txt
 	$(BIN)/uv pip compile benchmarks/limiters/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" -o benchmarks/limiters/requirements.txt
 
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────
@@ -225,10 +226,15 @@ check: $(READY) validate ## Lint, formatting, types, template
 GATES = .data/gates
 GATES_READY := $(GATES)/.ready
 INSTALL_GATES = $(BIN)/uv pip install --quiet --require-hashes --no-deps --compile-bytecode -r gates/requirements.txt
+# An environment of its own: a package of checkov's has the same files.
+SECRETS = .data/gates-secrets
+INSTALL_SECRETS = $(BIN)/uv pip install --quiet --require-hashes --no-deps --compile-bytecode -r gates/requirements-secrets.txt
 
-$(GATES_READY): $(READY) gates/requirements.txt
+$(GATES_READY): $(READY) gates/requirements.txt gates/requirements-secrets.txt
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(GATES)
 	@VIRTUAL_ENV=$(GATES) $(INSTALL_GATES) || VIRTUAL_ENV=$(GATES) $(INSTALL_GATES) --system-certs
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SECRETS)
+	@VIRTUAL_ENV=$(SECRETS) $(INSTALL_SECRETS) || VIRTUAL_ENV=$(SECRETS) $(INSTALL_SECRETS) --system-certs
 	@touch $@
 
 .PHONY: gates

@@ -22,6 +22,7 @@ GATES: dict[str, Callable[[], list[Finding]]] = {  # the longest first
     "vulnerabilities": packages.audit,
     "bandit": code.scan_code,
     "cfn-lint": templates.lint,
+    "environments": packages.check_environments,
     "licences": packages.check_licences,
     "sbom": packages.write_sbom,
 }

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import sysconfig
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +27,7 @@ AUDITED = (
     *("layers/dependencies/requirements.txt", "migrations/requirements.txt"),
     *("requirements-dev.txt", "tests/browser/requirements.txt", "tests/api/requirements.txt"),
     *("benchmarks/edges/requirements.txt", "benchmarks/limiters/requirements.txt"),
-    "gates/requirements.txt",
+    *("gates/requirements.txt", "gates/requirements-secrets.txt"),
 )
 # A release with vulnerabilities that every service knows since 2014.
 PLANTED_PACKAGE = ("jinja2", "2.4.1")
@@ -115,6 +116,33 @@ def read_audit(report: Any, lock: str) -> list[Finding]:
             message = f"{package['name']} {package['version']}, fixed in {fixed}"
             findings.append(Finding(found["id"], name, message))
     return findings
+
+
+# ── environments ─────────────────────────────────────────────────────────────────────────────────
+
+
+def check_environments() -> list[Finding]:
+    """Return the files that two packages of one environment bring: the one that happened to be
+    installed last wins, so that two machines run different code."""
+    folders = {
+        Path(sys.prefix): Path(sysconfig.get_path("purelib")),
+        **{place: next(place.glob("lib/python*/site-packages")) for place in tools.ENVIRONMENTS},
+    }
+    return [found for place, at in folders.items() for found in shared_files(place.name, at)]
+
+
+def shared_files(environment: str, folder: Path) -> list[Finding]:
+    """Return the modules of a folder of packages that more than one package brings."""
+    owners: dict[str, set[str]] = {}
+    for package in metadata.distributions(path=[str(folder)]):
+        for file in package.files or ():
+            if file.suffix in {".py", ".so"} and ".dist-info" not in file.parts[0]:
+                owners.setdefault(str(file), set()).add(_normalized(package.metadata["Name"]))
+    pairs = {tuple(sorted(names)): file for file, names in owners.items() if len(names) > 1}
+    return [
+        Finding("shared files", environment, f"{' and '.join(names)} both bring {file}")
+        for names, file in sorted(pairs.items())
+    ]
 
 
 # ── licences ─────────────────────────────────────────────────────────────────────────────────────

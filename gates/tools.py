@@ -9,7 +9,11 @@ from typing import Any
 
 from gates.exceptions import ROOT
 
-BIN = ROOT / ".data" / "gates" / "bin"
+ENVIRONMENT = ROOT / ".data" / "gates"
+# checkov brings a fork of detect-secrets, whose files have the same names: of the two in one
+# environment, the one that happens to be installed last would answer.
+SECRETS_ENVIRONMENT = ROOT / ".data" / "gates-secrets"
+ENVIRONMENTS = (ENVIRONMENT, SECRETS_ENVIRONMENT)
 LONGEST_S = 900
 
 
@@ -19,8 +23,9 @@ class GateFailed(Exception):
 
 def run(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a tool in the checkout, and return what it printed. Raises :class:`GateFailed`."""
-    command = [str(BIN / tool), *map(str, arguments)]
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    folder = (SECRETS_ENVIRONMENT if tool == "detect-secrets" else ENVIRONMENT) / "bin"
+    command = [str(folder / tool), *map(str, arguments)]
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
     try:
         return subprocess.run(  # noqa: S603 - our own command
             command,

@@ -248,6 +248,21 @@ def test_runtime_packages_are_those_of_functions_and_command_line():
     assert set(packages.locked()) <= set(names)
 
 
+def test_packages_of_one_environment_that_bring_the_same_module_are_found(tmp_path):
+    def install(name, *files):
+        described = tmp_path / f"{name}-1.0.dist-info"
+        described.mkdir()
+        (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (described / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+
+    install("detect_secrets", "detect_secrets/main.py", "../../bin/scan", "README")
+    install("a_fork", "detect_secrets/main.py", "a_fork/main.py", "../../bin/scan", "README")
+    install("another", "another/main.py", "README")
+    [finding] = packages.shared_files("gates", tmp_path)
+    assert finding.place == "gates"
+    assert finding.message == "a-fork and detect-secrets both bring detect_secrets/main.py"
+
+
 def test_sbom_without_a_package_of_the_layers_is_refused():
     expected = packages.locked()
     assert len(expected) > 20
