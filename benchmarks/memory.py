@@ -53,7 +53,8 @@ def measure(case: Case, folder: Path, invocations: int) -> Row:
     with cold_start.emulator(case, folder) as (process, port, log_path):
         for number in range(1, invocations + 1):
             answer = cold_start.invoke(port, case.event)
-            if "errorMessage" in answer or answer.get("statusCode", 200) >= 500:
+            busy = '"hh_busy"' in answer.get("body", "")  # hh.ru's limit, which is kept here too
+            if "errorMessage" in answer or (answer.get("statusCode", 200) >= 500 and not busy):
                 raise RuntimeError(f"{case.name} fails: {answer}\n{log_path.read_text()[-2000:]}")
             if number == 1:
                 first_mb = resident_mb(process.pid)
