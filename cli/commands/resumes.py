@@ -32,8 +32,7 @@ def show_raise(context: typer.Context, id: Id, user: User = None, json: AsJson =
 def raise_resume(context: typer.Context, id: Id, user: User = None, json: AsJson = False) -> None:
     """Raise a resume now; hh.ru allows it every four hours."""
     state: State = context.obj
-    body = {"user_id": user or state.profile.user}
-    found = state.core.post(f"/api/hh/resumes/{id}/raise", body)
+    found = state.core.post(f"/api/hh/resumes/{id}/raise", user_id=user or state.profile.user)
     show(found, json, facts("Raised", _shown(found)))
 
 

@@ -9,7 +9,7 @@ from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import USER, USER_OR_SERVICE, Api
 from ullgetthejob.resume_raises import commands as raises
-from ullgetthejob.resume_raises.models import ListedResumes, RaiseAnswer, RaiseBody, ScheduleBody
+from ullgetthejob.resume_raises.models import ListedResumes, RaiseAnswer, ScheduleBody
 
 settings.require(
     *settings.SERVICE_CALLS,
@@ -43,9 +43,9 @@ def show_raise(id: str, person: Person, context: Context) -> RaiseAnswer:
 
 
 @api.post("/api/hh/resumes/{id}/raise", auth=USER_OR_SERVICE)
-def raise_resume(id: str, body: RaiseBody, person: Person, context: Context) -> RaiseAnswer:
+def raise_resume(id: str, person: Person, context: Context) -> RaiseAnswer:
     """Raise a resume to the top of employers' searches, once for a press."""
-    return raises.raise_now(id, body, person, context)
+    return raises.raise_now(id, person, context)
 
 
 @api.put("/api/hh/resumes/{id}/raise-schedule", auth=USER_OR_SERVICE)

@@ -1,6 +1,6 @@
 """Run by EventBridge every minute: notifies the workers of overdue work (applications, deletions,
-raises of resumes, undelivered events, vacancies for the public feed), then tidies up and deletes what is past its
-retention."""
+raises of resumes, undelivered events, vacancies for the public feed), then tidies up and deletes
+what is past its retention."""
 
 from __future__ import annotations
 

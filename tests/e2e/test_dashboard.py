@@ -312,8 +312,8 @@ def test_resume_is_blocked_by_a_button_and_its_raises_are_shown(own_cloud, appli
     people = own_cloud.sandbox("GET", "/people")["people"]
     [resume] = [own for person in people if person["key"] == "olga" for own in person["resumes"]]
     with own_cloud.client() as bff:
-        address, body = f"/api/hh/resumes/{resume['id']}/raise", {"user_id": session_id}
-        assert bff.post(address, json=body).json()["outcome"] == "raised"
+        address = f"/api/hh/resumes/{resume['id']}/raise?user_id={session_id}"
+        assert bff.post(address).json()["outcome"] == "raised"
     page = get(own_cloud, f"/people/{account_id}")
     assert resume["id"] in page
     assert '<span class="badge good">raised</span>' in page

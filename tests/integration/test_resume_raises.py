@@ -14,7 +14,7 @@ from tests.harness.worker_pool import Workers
 from ullgetthejob.hh.errors import HHResumeNotFound, HHUnavailable
 from ullgetthejob.platform.errors import Conflict, NeedsPerson, Unavailable
 from ullgetthejob.resume_raises import commands, scheduled, store
-from ullgetthejob.resume_raises.models import RaiseBody, Schedule, ScheduleBody
+from ullgetthejob.resume_raises.models import Schedule, ScheduleBody
 
 PUBLISH = "POST /resumes/{resume_id}/publish"
 READ = "GET /resumes/{resume_id}"
@@ -33,7 +33,7 @@ class RaiseHarness(ApplyHarness):
     def press(self, key=None, resume_id=None):
         context = self.context
         context = replace(context, caller=replace(context.caller, idempotency_key=key))
-        return commands.raise_now(resume_id or self.resume_id, RaiseBody(), self.person, context)
+        return commands.raise_now(resume_id or self.resume_id, self.person, context)
 
     def schedule(self, mode="every_four_hours", **fields):
         body = ScheduleBody(schedule=Schedule(mode=mode, **fields))
@@ -348,6 +348,19 @@ def test_schedule_goes_on_while_hh_is_down(harness):
     assert harness.state.outcome == "raised"
 
 
+def test_blocked_resume_is_tried_once_in_four_hours(harness):
+    harness.schedule()
+    harness.set_resume(status="blocked")
+    harness.work()
+    assert harness.events() == [("schedule", "blocked")]
+    assert not harness.woken()
+    harness.world.sandbox.advance(4 * HOUR + 1)
+    harness.set_resume(status="published")
+    assert harness.woken()
+    harness.work()
+    assert harness.state.outcome == "raised"
+
+
 def test_deleted_resume_rests_until_its_schedule_is_set_again(harness):
     harness.schedule()
     token = harness.world.log_in(harness.name).access_token
@@ -372,9 +385,7 @@ def workers(tmp_path_factory):
         yield started
 
 
-@pytest.mark.parametrize(
-    ("step", "calls"), [("before it is published", 0), ("it is published", 1)]
-)
+@pytest.mark.parametrize(("step", "calls"), [("before it is published", 0), ("it is published", 1)])
 def test_worker_killed_at_its_call_raises_once(harness, workers, step, calls):
     harness.schedule()
     workers.kill_at(step, harness.account_id, harness.world.clock.path)

@@ -271,13 +271,13 @@ def test_resume_is_raised_and_scheduled_by_its_routes(core, anna):
     assert scheduled.status == 200, scheduled
     assert scheduled.body["schedule"]["time_zone"] == "Europe/Moscow"
     assert scheduled.body["scheduled_at"]
-    raised = core.call(RAISE, body=None, **options)
+    raised = core.call(RAISE, **options)
     assert (raised.status, raised.body["outcome"]) == (200, "raised")
     assert core.call(SHOW, **options).body == raised.body
     [row] = core.rows("SELECT user_id FROM audit_log WHERE action = 'resume.raise'")
     user = {"user_id": str(row["user_id"])}
     core.sandbox.advance(120)
-    again = core.call(RAISE, body=user, parameters=parameters)
+    again = core.call(RAISE, query=user, parameters=parameters)
     assert again.refusal == (409, "raise_too_early")
     assert again.body["details"]["next_raise_at"]
     shown = {item["id"]: item["raising"] for item in listed(core, anna)}

@@ -132,6 +132,14 @@ def test_raise_is_proven_by_the_next_time_allowed():
     assert rules.updated_at(PUBLISHED) == at("24 04:00")
 
 
+def test_refused_raise_is_not_tried_every_minute():
+    now, later = at("24 10:00"), at("24 12:00")
+    assert rules.retry_at("blocked", now=now, allowed_at=at("24 08:00")) == now + rules.INTERVAL
+    assert rules.retry_at("too_early", now=now, allowed_at=None) == now + rules.INTERVAL
+    assert rules.retry_at("too_early", now=now, allowed_at=later) == now
+    assert rules.retry_at("interrupted", now=now, allowed_at=None) == now
+
+
 def test_link_is_given_where_the_person_has_to_act():
     linked = {outcome for outcome in MESSAGES if answers.link_of("a1", outcome)}
     assert linked == set(MESSAGES) - {"raised", "too_early", "interrupted"}

@@ -282,9 +282,7 @@ async def _read_person(
             table(
                 "campaigns", "Campaigns", CAMPAIGNS, found["campaigns"], query, sort="-created_at"
             ),
-            table(
-                *("raises", "Resumes, raised", RAISES, found["raises"], query), sort="resume_id"
-            ),
+            table(*("raises", "Resumes, raised", RAISES, found["raises"], query), sort="resume_id"),
             table("searches", "Saved searches", SEARCHES, found["searches"], query, sort="id"),
             table("runs", "Runs of their searches", RUNS, found["runs"], query, sort="-started_at"),
             table("sockets", "Sockets", SOCKETS, sockets, query, sort="-connected"),

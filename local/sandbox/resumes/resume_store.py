@@ -178,6 +178,7 @@ class ResumeStore:
         return found[0] if found else None
 
     def _read(self, query: str, value: str) -> list[Resume]:
+        rows = self._database.execute(query, (value,))
         return [
             Resume(
                 number,
@@ -188,8 +189,7 @@ class ResumeStore:
                 moderation,
                 tuple(json.loads(notes or "[]")),
             )
-            for number, id_, person_id, body, *moments_and_views, moderation, notes
-            in self._database.execute(query, (value,))
+            for number, id_, person_id, body, *moments_and_views, moderation, notes in rows
         ]
 
     def create(

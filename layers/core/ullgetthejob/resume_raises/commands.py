@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
-    from ullgetthejob.resume_raises.models import RaiseBody, ScheduleBody
+    from ullgetthejob.resume_raises.models import ScheduleBody
 
     Resume = dict[str, Any]
 
@@ -34,7 +34,7 @@ REPEAT = timedelta(minutes=1)
 MAX_READ = 5
 
 
-def raise_now(resume_id: str, body: RaiseBody, person: Person, context: Context) -> RaiseAnswer:
+def raise_now(resume_id: str, person: Person, context: Context) -> RaiseAnswer:
     """Raise a resume because its person has pressed, once for a press.
 
     While it is known that hh.ru does not allow it yet, hh.ru is not asked. Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
@@ -78,20 +78,6 @@ class ScheduleBody(BaseModel):
 
     schedule: Schedule
     user_id: str | None = None
-
-
-class RaiseBody(BaseModel):
-    """The body of a raise, which may be omitted. *user_id*: for a service without a token of the
-    user."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    user_id: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _none_is_empty(cls, sent: Any) -> Any:
-        return {} if sent is None else sent
 
 
 class RaiseState(BaseModel):

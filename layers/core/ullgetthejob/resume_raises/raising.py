@@ -168,12 +168,14 @@ class _Attempt:
 
     def _refuse(self, outcome: Outcome, shown: Resume) -> NoReturn:
         """Record why hh.ru does not raise the resume, and raise the error that says so."""
+        allowed_at = rules.next_raise_at(shown)
         self._write(
             outcome,
-            allowed_at=rules.next_raise_at(shown),
+            allowed_at=allowed_at,
             hh_updated_at=rules.updated_at(shown),
+            not_before=rules.retry_at(outcome, now=self._now(), allowed_at=allowed_at),
         )
-        raise refused(self._row.resume_id, outcome, rules.next_raise_at(shown))
+        raise refused(self._row.resume_id, outcome, allowed_at)
 
     def end(self, outcome: Outcome) -> None:
         """Record an outcome after which the schedule waits for the person."""
@@ -214,9 +216,7 @@ class _Attempt:
             next_raise_at=allowed_at,
         )
         with connection.transaction():
-            row = store.write_outcome(
-                becomes, raised_at=raised_at, connection=connection, now=now
-            )
+            row = store.write_outcome(becomes, raised_at=raised_at, connection=connection, now=now)
             if outcome == "raised" or outcome != before.outcome:
                 state = answers.state_of(row).model_dump(mode="json")
                 event_log.append(

@@ -66,7 +66,7 @@ def postponed(schedule: Schedule, allowed_at: datetime, *, now: datetime) -> dat
 
 def _slot(schedule: Schedule, clock: str, moment: datetime) -> datetime:
     """Return the first time, from *moment* on, at which the clock shows *clock*, to the minute."""
-    ends = (datetime.strptime(clock, "%H:%M") + MINUTE).strftime("%H:%M")  # noqa: DTZ007 - a time of day
+    ends = (datetime.strptime(clock, "%H:%M") + MINUTE).strftime("%H:%M")
     minute = WorkingHours.model_validate({"from": clock, "to": ends, "days": schedule.days})
     return working_hours.opening(minute, schedule.time_zone, moment)
 
@@ -88,6 +88,14 @@ def refusal(resume: dict[str, Any], *, now: datetime) -> Outcome | None:
     if resume.get("finished") is False:
         return "resume_incomplete"
     return "not_allowed" if resume.get("can_publish_or_update") is False else None
+
+
+def retry_at(outcome: Outcome, *, now: datetime, allowed_at: datetime | None) -> datetime:
+    """Return from when on a schedule may ask hh.ru again, which has refused a raise: not every
+    minute, unless a lost call alone stood in the way."""
+    if outcome == "interrupted" or (allowed_at is not None and allowed_at > now):
+        return now
+    return now + INTERVAL
 
 
 def is_raised_since(resume: dict[str, Any], asked_at: datetime) -> bool:

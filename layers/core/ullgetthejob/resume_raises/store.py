@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from ullgetthejob.accounts import access
 from ullgetthejob.resume_raises.models import By, Outcome, Schedule
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     import psycopg
 
     Connection = psycopg.Connection[dict[str, Any]]
@@ -192,9 +193,7 @@ def list_due_accounts(*, connection: Connection, now: datetime, most: int) -> li
     return [row["account_id"] for row in rows]
 
 
-def write_schedule(
-    seen: ResumeRaise, *, connection: Connection, now: datetime
-) -> ResumeRaise:
+def write_schedule(seen: ResumeRaise, *, connection: Connection, now: datetime) -> ResumeRaise:
     """Store the schedule of *seen*, and when it is due; a new row has what hh.ru showed, too."""
     values = {
         **seen.key,
