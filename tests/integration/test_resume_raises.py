@@ -13,7 +13,7 @@ from tests.harness.context import CORE, make_context
 from tests.harness.worker_pool import Workers
 from ullgetthejob.hh.errors import HHResumeNotFound, HHUnavailable
 from ullgetthejob.platform.errors import Conflict, NeedsPerson, Unavailable
-from ullgetthejob.resume_raises import commands, scheduled, store
+from ullgetthejob.resume_raises import commands, scheduled, store, wake_up
 from ullgetthejob.resume_raises.models import Schedule, ScheduleBody
 
 PUBLISH = "POST /resumes/{resume_id}/publish"
@@ -53,7 +53,7 @@ class RaiseHarness(ApplyHarness):
 
     def woken(self):
         """Return whether the sweeper wakes a worker for the account."""
-        return scheduled.wake_due(self.background, most=10) == 1
+        return wake_up.notify_due(self.background, most=10) == 1
 
     def calls(self, route=PUBLISH):
         state = self.world.sandbox.control("GET", "/state")
@@ -259,6 +259,18 @@ def test_two_presses_at_once_raise_once(harness):
         store.record_call(
             claimed, by="person", key=None, connection=harness.connection, now=harness.world.now()
         )
+
+
+def test_worker_behind_another_one_calls_hh_no_more(harness):
+    harness.schedule()
+    [due] = store.list_due(
+        harness.account_id, connection=harness.connection, now=harness.world.now()
+    )
+    harness.work()
+    scheduled._run_one(due, harness.background)
+    assert (harness.calls(), harness.state.outcome) == (1, "raised")
+    [row] = store.list_of_account(harness.account_id, connection=harness.connection).values()
+    assert row.claimed_until <= harness.world.now(), "the claim was let go"
 
 
 # ── schedules ────────────────────────────────────────────────────────────────────────────────────

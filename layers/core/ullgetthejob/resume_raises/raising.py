@@ -56,7 +56,8 @@ def raise_claimed(
 
     Raises :class:`Conflict` (``raise_too_early``) and :class:`NeedsPerson`
     (``resume_not_raised``, ``hh_closed``), which are recorded; otherwise, such as
-    :class:`Unavailable` and :class:`HHError`, the row is free for another attempt.
+    :class:`Unavailable` and :class:`HHError`, the row is free for another attempt; and
+    :class:`ClaimLost`.
     """
     attempt = _Attempt(claimed, person, context, by)
     try:
@@ -69,7 +70,7 @@ def raise_claimed(
             attempt.end_closed(error)
         attempt.release()
         raise
-    except (HHError, Unavailable):
+    except (HHError, AppError):
         attempt.release()
         raise
 
@@ -89,8 +90,10 @@ class _Attempt:
     def run(self, key: str | None, shown: Resume | None) -> ResumeRaise:
         """Settle a call that was lost, or raise the resume; return the row. Raises as
         :func:`raise_claimed`."""
-        lost_at = self._row.asked_at
-        if shown is None and (lost_at is not None or self._row.next_raise_at is None):
+        lost_at, allowed_at = self._row.asked_at, self._row.next_raise_at
+        if lost_at is None and allowed_at is not None and allowed_at > self._now():
+            raise refused(self._row.resume_id, "too_early", allowed_at)  # raised since it was due
+        if shown is None and (lost_at is not None or allowed_at is None):
             shown = read(self._row.resume_id, self._person, self._context)
         if shown is not None:
             if lost_at is not None and rules.is_raised_since(shown, lost_at):

@@ -1,5 +1,4 @@
-"""Raises on schedule: the sweeper wakes the applier for the accounts that have some due, and the
-applier makes them, one after another.
+"""Raises on schedule: the applier makes those of an account that are due, one after another.
 
 Doubled wake-ups are harmless: a resume is claimed for its raise, and hh.ru raises it once in four
 hours. Before it acts, the worker looks at the schedule again: after a pause or an outage the hour
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ullgetthejob.accounts import people
 from ullgetthejob.hh.errors import HHError
-from ullgetthejob.platform import queues, settings
 from ullgetthejob.platform.errors import AppError
 from ullgetthejob.platform.telemetry import logger
 from ullgetthejob.resume_raises import raising, rules, store
@@ -26,15 +24,6 @@ if TYPE_CHECKING:
     from ullgetthejob.resume_raises.store import ResumeRaise
 
 BUDGET_S = 8.0  # what may be begun, after the submitter has had its time
-
-
-def wake_due(context: Context, *, most: int) -> int:
-    """Notify the applier of at most *most* accounts of each kind whose resumes are due; return how
-    many there were."""
-    due = store.list_due_accounts(connection=context.connection, now=context.now(), most=most)
-    for account_id in due:
-        queues.notify(settings.APPLIER_QUEUE_URL, {"account_id": str(account_id)})
-    return len(due)
 
 
 def run(account_id: UUID, context: Context) -> bool:

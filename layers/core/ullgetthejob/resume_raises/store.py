@@ -101,7 +101,6 @@ DUE = """(
     AND (account.autopilot_paused_at IS NULL OR raise.asked_by = 'person')
 )"""
 FREE = "(raise.claimed_until IS NULL OR raise.claimed_until <= %(now)s)"
-HAS_USER = "EXISTS (SELECT FROM users WHERE account_id = account.id)"
 # With the session that logged in last, in whose name the raise is recorded.
 SELECT_DUE_RAISES = f"""
     SELECT {", ".join(f"raise.{column.strip()}" for column in COLUMNS.split(","))},
@@ -112,22 +111,6 @@ SELECT_DUE_RAISES = f"""
     ) AS owner
     WHERE raise.account_id = %(account_id)s AND {DUE} AND {FREE} AND {access.READABLE}
     ORDER BY raise.due_at
-"""  # noqa: S608
-SELECT_ACCOUNTS_WITH_DUE_RAISES = f"""
-    SELECT DISTINCT account_id FROM (
-        (SELECT account_id FROM resume_raises AS raise JOIN accounts AS account
-            ON account.id = raise.account_id
-         WHERE raise.due_at <= %(now)s AND account.autopilot_paused_at IS NULL AND {FREE}
-            AND {access.READABLE} AND {HAS_USER}
-         ORDER BY raise.due_at LIMIT %(most)s)
-        UNION ALL
-        (SELECT account_id FROM resume_raises AS raise JOIN accounts AS account
-            ON account.id = raise.account_id
-         WHERE raise.asked_at IS NOT NULL AND raise.claimed_until <= %(now)s
-            AND (account.autopilot_paused_at IS NULL OR raise.asked_by = 'person')
-            AND {access.READABLE} AND {HAS_USER}
-         ORDER BY raise.claimed_until LIMIT %(most)s)
-    ) AS due
 """  # noqa: S608
 
 
@@ -184,13 +167,6 @@ def list_due(account_id: UUID, *, connection: Connection, now: datetime) -> list
     calls, or its autopilots are paused."""
     values = {"account_id": account_id, "now": now}
     return [_of(row) for row in connection.execute(SELECT_DUE_RAISES, values).fetchall()]
-
-
-def list_due_accounts(*, connection: Connection, now: datetime, most: int) -> list[UUID]:
-    """Return accounts with something for :func:`list_due`, at most *most* of each kind."""
-    values = {"now": now, "most": most}
-    rows = connection.execute(SELECT_ACCOUNTS_WITH_DUE_RAISES, values).fetchall()
-    return [row["account_id"] for row in rows]
 
 
 def write_schedule(seen: ResumeRaise, *, connection: Connection, now: datetime) -> ResumeRaise:
