@@ -13,7 +13,7 @@ from tests.harness.context import CORE, make_context
 from tests.harness.worker_pool import Workers
 from ullgetthejob.hh.errors import HHResumeNotFound, HHUnavailable
 from ullgetthejob.platform.errors import Conflict, NeedsPerson, Unavailable
-from ullgetthejob.resume_raises import commands, scheduled, store, wake_up
+from ullgetthejob.resume_raises import commands, raising, scheduled, store, wake_up
 from ullgetthejob.resume_raises.models import Schedule, ScheduleBody
 
 PUBLISH = "POST /resumes/{resume_id}/publish"
@@ -380,6 +380,19 @@ def test_deleted_resume_rests_until_its_schedule_is_set_again(harness):
     harness.work()
     assert (harness.state.outcome, harness.state.scheduled_at) == ("resume_not_found", None)
     assert not harness.woken()
+
+
+def test_schedule_replaced_during_a_raise_stays(harness):
+    claimed = store.claim(
+        harness.account_id,
+        harness.resume_id,
+        connection=harness.connection,
+        now=harness.world.now(),
+    )
+    wanted = harness.schedule("at_times", times=("09:00",))
+    raising.raise_claimed(claimed, harness.person, harness.context, by="person")
+    assert (harness.state.outcome, harness.state.schedule) == ("raised", wanted.schedule)
+    assert harness.state.scheduled_at == wanted.scheduled_at
 
 
 def test_schedule_off_ends_it(harness):

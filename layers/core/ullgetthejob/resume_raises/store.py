@@ -50,7 +50,7 @@ UPSERT_RAISE_SCHEDULE = f"""
 UPSERT_RAISE_CLAIMED = f"""
     INSERT INTO resume_raises AS raise
         (account_id, resume_id, schedule, claimed_until, created_at, updated_at)
-    VALUES (%(account_id)s, %(resume_id)s, '{{"mode": "off"}}', %(until)s, %(now)s, %(now)s)
+    VALUES (%(account_id)s, %(resume_id)s, '{{}}', %(until)s, %(now)s, %(now)s)
     ON CONFLICT (account_id, resume_id) DO UPDATE SET claimed_until = excluded.claimed_until
     WHERE raise.claimed_until IS NULL OR raise.claimed_until <= %(now)s
     RETURNING {COLUMNS}
@@ -70,10 +70,11 @@ UPDATE_RAISE_RELEASED = """
     WHERE account_id = %(account_id)s AND resume_id = %(resume_id)s
         AND claimed_until = %(claimed_until)s
 """
+# A schedule that was replaced during the attempt has set its own time.
 UPDATE_RAISE_OUTCOME = f"""
     UPDATE resume_raises SET
-        claimed_until = NULL, asked_at = NULL, asked_by = NULL,
-        outcome = %(outcome)s, schedule = %(schedule)s::jsonb, due_at = %(due_at)s,
+        claimed_until = NULL, asked_at = NULL, asked_by = NULL, outcome = %(outcome)s,
+        due_at = CASE WHEN schedule = %(schedule)s::jsonb THEN %(due_at)s ELSE due_at END,
         raised_at = coalesce(%(raised_at)s, raised_at),
         raised_by = coalesce(%(raised_by)s, raised_by),
         hh_updated_at = CASE WHEN %(raised_at)s::timestamptz IS NULL
