@@ -279,6 +279,15 @@ TABLES = {
         UPDATE campaigns SET saved_search_id = md5('search' || a)::uuid
         FROM new_accounts WHERE workflow_id = md5('campaign' || a)::uuid
     """,
+    "resume_raises": """
+        INSERT INTO resume_raises (account_id, resume_id, schedule, due_at, raised_at, raised_by,
+            hh_updated_at, next_raise_at, outcome, created_at, updated_at)
+        SELECT md5('account' || a)::uuid, md5('resume' || a) || left(md5('resume' || a), 6),
+            '{"mode": "every_four_hours"}',
+            CASE WHEN a <= due THEN t - interval '1 minute' ELSE t + later END,
+            t - interval '4 hours', 'schedule', t - interval '4 hours', t, 'raised', t, t
+        FROM new_accounts
+    """,
     "search_answers": """
         INSERT INTO search_answers (hash, answer, answered_at)
         SELECT sha256(('a' || g)::bytea), jsonb_build_object('x', repeat('x', 5000)),

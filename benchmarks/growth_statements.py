@@ -6,6 +6,7 @@ or a reason in :data:`EXEMPT`; a unit test fails for one that has neither.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import pkgutil
@@ -182,6 +183,14 @@ VALUES: dict[str, Any] = {
     "resume_reason": None,
     "new_resume": None,
     "resumes": "[]",
+    "schedule": "{}",
+    "claimed_until": None,
+    "is_lost": False,
+    "by": "schedule",
+    "raised_at": NOW,
+    "raised_by": "schedule",
+    "next_raise_at": NOW,
+    "tolerance": timedelta(minutes=1),
     "read_at": NOW,
     "link": None,
     "negotiation_id": str(SUBMITTED),
@@ -315,6 +324,12 @@ _QUERIES = {"ids": [uuid_of(f"query{number}") for number in range(1, DUE + 1)]}
 _UNSENT = {"states": list(cancellation.UNSENT_STATES_SQL), "looked_at": cancellation.SCAN_BATCH}
 _AFTER_MATCH = {"after_at": NOW - timedelta(hours=100), "after_vacancy_id": VACANCY}
 _TO_SCORE = {"after_at": None, "after_vacancy_id": None, "limit": matches.MAX_SCORED}
+_RESUME_DIGEST = hashlib.md5(f"resume{ACCOUNT}".encode(), usedforsecurity=False).hexdigest()
+_RESUME = {
+    "resume_id": _RESUME_DIGEST + _RESUME_DIGEST[:6],
+    "seen": NOW + timedelta(hours=1),
+    "outcome": "raised",
+}
 _PERIOD = {"since": NOW - 90 * DAY}
 _PAGE = [
     {
@@ -378,6 +393,19 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "saved_searches.matches.SELECT_FILTERED_TO_SCORE": _TO_SCORE,
     "filters.store.SELECT_NEWEST_VACANCIES": {"most": filters.MAX_PREVIEWED},
     "filters.store.SELECT_ATTEMPTS_OF_WEEK": {"since": NOW - 7 * DAY},
+    **{
+        f"resume_raises.store.{name}": _RESUME
+        for name in (
+            "SELECT_RAISE",
+            "UPSERT_RAISE_CLAIMED",
+            "UPSERT_RAISE_SCHEDULE",
+            "UPDATE_RAISE_ASKED",
+            "UPDATE_RAISE_DUE",
+            "UPDATE_RAISE_OUTCOME",
+            "UPDATE_RAISE_RELEASED",
+            "UPDATE_RAISE_SEEN",
+        )
+    },
     "autopilot.ceilings.SELECT_SENT": {"since": NOW - 2 * DAY},
     "autopilot.found.INSERT_ITEMS": {"vacancy_ids": VACANCIES[:20]},
     "applications.pacing.SELECT_DUE_OF_CAMPAIGN": _QUEUED,

@@ -1,8 +1,8 @@
-"""/api/accounts/{user_id}: Core's access to hh.ru for an account, its pause; the person's data."""
+"""Core's access to hh.ru for an account, its status and its pause; the person's data."""
 
 from ullgetthejob import bootstrap
 from ullgetthejob.accounts import account_status, people
-from ullgetthejob.accounts.account_status import AccountAnswer
+from ullgetthejob.accounts.account_status import AccountAnswer, Status
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.autopilot import pause
 from ullgetthejob.autopilot.models import PauseBody, Paused, ResumeBody
@@ -10,7 +10,7 @@ from ullgetthejob.personal_data.models import DeletionAccepted, ExportQuery
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.files import File
-from ullgetthejob.platform.http import USER_OR_SERVICE, Api, Response
+from ullgetthejob.platform.http import USER, USER_OR_SERVICE, Api, Response
 
 settings.require(
     *settings.SERVICE_CALLS,
@@ -21,6 +21,12 @@ settings.require(
 )
 
 api = Api(people, bootstrap.open_context)
+
+
+@api.get("/api/hh/status", auth=USER)
+def show_status(person: Person, context: Context) -> Status:
+    """Return whether the person is connected to hh.ru, as far as Core knows."""
+    return account_status.show_status(person, context)
 
 
 @api.get("/api/accounts/{user_id}", auth=USER_OR_SERVICE)

@@ -1,4 +1,5 @@
-"""Woken by SQS for an account: submits all of its due applications to hh.ru, or deletes it."""
+"""Woken by SQS for an account: submits its due applications to hh.ru and raises its due resumes, or
+deletes it."""
 
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from ullgetthejob.applications import ledger, submitter
 from ullgetthejob.personal_data import deletion
 from ullgetthejob.platform import queues, settings
 from ullgetthejob.platform.authentication import Caller
+from ullgetthejob.resume_raises import scheduled as raises
 
 settings.require(
     *settings.HH_CALLS,
@@ -23,12 +25,14 @@ settings.require(
 
 
 def work(payload: dict[str, str], request_id: str) -> None:
-    """Submit the account's due applications; notify again if the time was too short for all. Of an
-    account that its person has deleted, continue the deletion."""
+    """Submit the account's due applications, then raise its due resumes; notify again if the time
+    was too short for all. Of an account that its person has deleted, continue the deletion."""
     account_id = UUID(payload["account_id"])
     with bootstrap.open_context_with_hh(Caller("core", request_id)) as context:
-        has_more = not deletion.run(account_id, context) and submitter.run(account_id, context)
-    if has_more:
+        if deletion.run(account_id, context):
+            return
+        has_more = [submitter.run(account_id, context), raises.run(account_id, context)]
+    if any(has_more):
         queues.notify(ledger.QUEUE, payload)
 
 

@@ -1,6 +1,6 @@
 """Run by EventBridge every minute: notifies the workers of overdue work (applications, deletions,
-undelivered events, vacancies for the public feed), then tidies up and deletes what is past its
-retention."""
+raises of resumes, undelivered events, vacancies for the public feed), then tidies up and deletes
+what is past its retention."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ullgetthejob.personal_data import deletion_request
 from ullgetthejob.platform import periodic, retention, settings
 from ullgetthejob.public_feed import outbox
 from ullgetthejob.realtime import event_log
+from ullgetthejob.resume_raises import wake_up as raises_wake_up
 from ullgetthejob.saved_searches import retention as searches_retention
 from ullgetthejob.vacancies import shared_answers
 
@@ -37,6 +38,7 @@ WAKE_STEPS: dict[str, periodic.Step] = {
     "notifications_rung": lambda context: wake_up.notify_due(
         connection=context.connection, now=context.now(), most=MOST
     ),
+    "raises_rung": lambda context: raises_wake_up.notify_due(context, most=MOST),
     "public_feed_rung": lambda context: outbox.notify_due(
         connection=context.connection, now=context.now()
     ),

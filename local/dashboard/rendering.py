@@ -17,10 +17,11 @@ _BAD = (
 _WARN = (
     *("needs_person", "handoff", "captcha", "limited_until", "waiting_quota", "uncertain"),
     *("review", "paused", "expired", "WARNING", "closed", "idle in transaction"),
+    *("hh_closed", "not_published", "on_moderation", "resume_incomplete", "interrupted"),
 )
 _GOOD = (
     *("ok", "submitted", "invitation", "hired", "interview", "runs", "done", "completed", "open"),
-    *("accepted", "running"),
+    *("accepted", "running", "raised", "published"),
 )
 
 

@@ -119,6 +119,7 @@ CAMPAIGN = {"workflow_id": TEXT, "status": TEXT, "message": TEXT}
 LIMIT = {"tokens": NUMBER, "capacity": NUMBER, "applications_today": NUMBER, "can_apply": YES_NO}
 QUEUE = {"name": TEXT, "visible": NUMBER, "in_flight": NUMBER, "dead_letters_of": MAYBE_TEXT}
 CHANNEL = {"id": TEXT, "kind": TEXT, "hint": TEXT, "state": TEXT, "reason": MAYBE_TEXT}
+RAISE = {"resume_id": TEXT, "schedule": {"mode": TEXT}, "outcome": (str, type(None))}
 FINDING = {"check": TEXT, "verdict": TEXT, "message": TEXT, "step": TEXT}
 SHAPES = {
     "search": {"found": NUMBER, "page": NUMBER, "pages": NUMBER, "jobs": [JOB]},
@@ -165,6 +166,9 @@ SHAPES = {
     "reviews approve": {"items": [{"application_id": TEXT, "state": TEXT}]},
     "reviews edit": {"application_id": TEXT, "letter_hash": TEXT, "findings": [dict]},
     "reviews reject": {"items": [{"application_id": TEXT, "state": TEXT}]},
+    "resumes show": RAISE,
+    "resumes raise": RAISE,
+    "resumes schedule": RAISE,
     "stats": {"all": {"stages": [{"stage": TEXT, "count": MAYBE_NUMBER}]}, "groups": [dict]},
     "rate-limit status": LIMIT,
     "rate-limit check": {"allowed": YES_NO},
@@ -257,6 +261,12 @@ def run_all(ugtj):
     assert run("search", "бухгалтер", "--area", "1", "--per-page", "5")["jobs"]
     assert run("job", job_id)["job"]["title"] == "Бухгалтер"
     assert 0 <= run("fit", job_id)["score"] <= 100
+    anna = ugtj.cloud.sandbox("GET", "/people")["people"][0]
+    titles = {own["title"]: own["id"] for own in anna["resumes"]}
+    resume = titles["Backend-инженер"]  # the examples of the help are about the other one
+    assert run("resumes raise", resume)["outcome"] == "raised"
+    assert run("resumes schedule", resume, "--at", "09:00")["schedule"]["times"] == ["09:00"]
+    assert run("resumes show", resume)["scheduled_at"]
     template = run("letters add", "Короткое", "Вакансия {{ vacancy.title }}")["id"]
     assert template in {item["id"] for item in run("letters list")["items"]}
     run("letters edit", template, "Короткое", "О вакансии {{ vacancy.title }}")

@@ -307,6 +307,23 @@ def test_employer_acts_by_a_button(own_cloud, applied):
     assert row["viewed"]
 
 
+def test_resume_is_blocked_by_a_button_and_its_raises_are_shown(own_cloud, applied):
+    account_id, *_, session_id = applied
+    people = own_cloud.sandbox("GET", "/people")["people"]
+    [resume] = [own for person in people if person["key"] == "olga" for own in person["resumes"]]
+    with own_cloud.client() as bff:
+        address = f"/api/hh/resumes/{resume['id']}/raise?user_id={session_id}"
+        assert bff.post(address).json()["outcome"] == "raised"
+    page = get(own_cloud, f"/people/{account_id}")
+    assert resume["id"] in page
+    assert '<span class="badge good">raised</span>' in page
+    assert resume["title"] not in page + get(own_cloud, "/hh")
+    fields = {"person": "olga", "id": resume["id"]}
+    assert "is blocked" in press(own_cloud, "hh", "resume", act="block", **fields)
+    assert "is published" in press(own_cloud, "hh", "resume", act="publish", **fields)
+    assert "Not done" in press(own_cloud, "hh", "resume", act="publish", person="../x", id="1")
+
+
 def test_search_and_application_start_from_the_dashboard(own_cloud, applied):
     html = get(own_cloud, "/apply", text="бухгалтер")
     assert "olga" in html

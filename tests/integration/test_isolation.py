@@ -228,7 +228,7 @@ def sent(route, jwt, attack, *, secret):
 def state_of(core, person):
     """Return all rows of *person*, except the audit records of their own actions."""
     by_account = ("account_tokens", "users", "application_filters", "campaigns", "saved_searches",
-                  "fit_weights", "letter_templates", "autopilots")  # fmt: skip
+                  "fit_weights", "letter_templates", "autopilots", "resume_raises")  # fmt: skip
     return {
         "accounts": core.rows("SELECT * FROM accounts WHERE id = %s", person.account_id),
         **{

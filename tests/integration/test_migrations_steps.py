@@ -173,6 +173,13 @@ def test_downgrade_refuses_to_lose_rows(database_url):
             "SELECT id, account_id, 'auto', 1, 1, 1, now(), now() FROM search",
             "people's autopilots",
         ),
+        (
+            "WITH account AS (INSERT INTO accounts (hh_user_id, access_changed_at, created_at) "
+            "VALUES ('1', now(), now()) RETURNING id) INSERT INTO resume_raises (account_id, "
+            "resume_id, schedule, created_at, updated_at) SELECT id, 'a', '{}', now(), now() "
+            "FROM account",
+            "schedules of people's resumes",
+        ),
     ],
 )
 def test_downgrade_refuses_to_lose_rows_of_additions(database_url, row, lost):

@@ -227,3 +227,75 @@ def test_failure_of_hh_ru_is_503_and_keeps_the_access_state(core, anna, fault, c
     assert reply.refusal == (503, code)
     assert int(reply.headers["retry-after"]) >= 1
     assert core.access(str(session_id)) == before
+
+
+# ── visibility, and raising ──────────────────────────────────────────────────────────────────────
+
+RAISE, SCHEDULE = "POST /api/hh/resumes/{id}/raise", "PUT /api/hh/resumes/{id}/raise-schedule"
+SHOW = "GET /api/hh/resumes/{id}/raise"
+
+
+def test_list_says_who_sees_each_resume_and_why(core, anna):
+    python, backend = (core.sandbox.resumes("anna")[t] for t in ("Python-разработчик",
+                                                                 "Backend-инженер"))  # fmt: skip
+    note = "block_no_function"
+    blocked = {"status": "blocked", "notes": [note]}
+    core.sandbox.control("POST", f"/people/anna/resumes/{python}", blocked)
+    core.sandbox.control("POST", f"/people/anna/resumes/{backend}", {"access": "no_one"})
+    shown = {item["id"]: item["visibility"] for item in listed(core, anna)}
+    [reason] = shown[python]["reasons"]
+    assert (shown[python]["seen_by"], reason["code"]) == ("none", "blocked")
+    assert reason["notes"] == ["Опишите подробнее свои обязанности и функции."]
+    [reason] = shown[backend]["reasons"]
+    assert (shown[backend]["seen_by"], reason["code"]) == ("none", "hidden_from_all")
+    assert core.hits("GET /resumes/{resume_id}") == 1, "the blocked one alone is read in full"
+
+
+def test_list_names_missing_fields_unless_they_cannot_be_read(core):
+    _, jwt = core.log_in("egor")
+    [item] = listed(core, jwt)
+    codes = [reason["code"] for reason in item["visibility"]["reasons"]]
+    assert codes == ["not_published", "resume_incomplete"]
+    assert "Ключевые навыки" in item["visibility"]["reasons"][1]["notes"]
+    core.sandbox.fault("server_error", path="/resumes/" + item["id"])
+    [item] = listed(core, jwt)
+    assert [reason["notes"] for reason in item["visibility"]["reasons"]] == [[], []]
+
+
+def test_resume_is_raised_and_scheduled_by_its_routes(core, anna):
+    resume_id = core.sandbox.resumes("anna")["Python-разработчик"]
+    parameters = {"id": resume_id}
+    body = {"schedule": {"mode": "at_times", "times": ["09:00"], "days": [1]}}
+    options = {"parameters": parameters, "jwt": anna, "secret": None}
+    scheduled = core.call(SCHEDULE, body=body, **options)
+    assert scheduled.status == 200, scheduled
+    assert scheduled.body["schedule"]["time_zone"] == "Europe/Moscow"
+    assert scheduled.body["scheduled_at"]
+    raised = core.call(RAISE, **options)
+    assert (raised.status, raised.body["outcome"]) == (200, "raised")
+    assert core.call(SHOW, **options).body == raised.body
+    [row] = core.rows("SELECT user_id FROM audit_log WHERE action = 'resume.raise'")
+    user = {"user_id": str(row["user_id"])}
+    core.sandbox.advance(120)
+    again = core.call(RAISE, query=user, parameters=parameters)
+    assert again.refusal == (409, "raise_too_early")
+    assert again.body["details"]["next_raise_at"]
+    shown = {item["id"]: item["raising"] for item in listed(core, anna)}
+    assert shown[resume_id]["raised_at"] == raised.body["raised_at"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"schedule": {"mode": "at_times"}}, "schedule"),
+        ({"schedule": {"mode": "often"}}, "schedule.mode"),
+        ({"schedule": {"mode": "at_times", "times": ["9"]}}, "schedule.times[0]"),
+        ({"mode": "off"}, "schedule"),
+    ],
+)
+def test_wrong_schedule_names_its_field(core, anna, body, field):
+    parameters = {"id": core.sandbox.resumes("anna")["Python-разработчик"]}
+    reply = core.call(SCHEDULE, body=body, parameters=parameters, jwt=anna, secret=None)
+    assert reply.refusal == (422, "invalid_request")
+    assert reply.body["details"]["fields"][0]["field"] == field
+    assert core.rows("SELECT FROM resume_raises") == []

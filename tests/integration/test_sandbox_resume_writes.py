@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from local.sandbox.resumes.resume_shape import BUMP_INTERVAL_S
@@ -12,8 +13,6 @@ from tests.fixtures.hh_sandbox import run_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import httpx
 
     from tests.fixtures.hh_sandbox import HhSandbox
 
@@ -233,6 +232,45 @@ def test_completed_resume_can_be_published(
     assert egor("POST", f"{path}/publish").status_code == 204
     body = egor("GET", path).json()
     assert (body["status"]["id"], body["finished"]) == ("published", True)
+
+
+@pytest.mark.parametrize("status", ["blocked", "on_moderation"])
+def test_resume_at_the_moderators_is_not_published(anna: Writer, status: str) -> None:
+    resume_id = anna.titles()["Python-разработчик"]
+    path, control = f"/resumes/{resume_id}", f"/people/anna/resumes/{resume_id}"
+    shown = anna.sandbox.control("POST", control, {"status": status, "notes": ["bad"]})
+    assert (shown["status"], shown["notes"]) == (status, ["bad"])
+    body = anna("GET", path).json()
+    assert (body["status"]["id"], body["blocked"]) == (status, status == "blocked")
+    assert (body["can_publish_or_update"], body["moderation_note"][0]["id"]) == (False, "bad")
+    [listed] = [i for i in anna("GET", "/resumes/mine").json()["items"] if i["id"] == resume_id]
+    assert (listed["status"]["id"], listed["visible"]) == (status, False)
+    assert errors(anna("POST", f"{path}/publish")) == [{"type": "bad_request"}]
+    vacancy = anna.sandbox.publish("Python-разработчик")["id"]
+    refused = anna.sandbox.apply(anna.token, str(vacancy), resume_id)
+    assert errors(refused)[0]["value"] == "resume_not_found"
+    anna.sandbox.control("POST", control, {"status": "published", "notes": []})
+    assert anna("POST", f"{path}/publish").status_code == 204
+
+
+def test_status_and_access_of_a_resume_are_set_by_control(anna: Writer) -> None:
+    resume_id = anna.titles()["Python-разработчик"]
+    path, control = f"/resumes/{resume_id}", f"/people/anna/resumes/{resume_id}"
+    before = anna("GET", path).json()
+    anna.sandbox.control("POST", control, {"access": "no_one"})
+    body = anna("GET", path).json()
+    assert body["access"]["type"]["id"] == "no_one"
+    assert body["updated_at"] == before["updated_at"]
+    anna.sandbox.control("POST", control, {"status": "not_published"})
+    body = anna("GET", path).json()
+    assert (body["status"]["id"], body["next_publish_at"]) == ("not_published", None)
+    for sent in ({}, {"status": "x"}, {"access": []}, {"notes": "bad"}, {"notes": ["x"]}, [1]):
+        with pytest.raises(httpx.HTTPStatusError, match="400"):
+            anna.sandbox.control("POST", control, sent)
+    with pytest.raises(httpx.HTTPStatusError, match="404"):
+        anna.sandbox.control("POST", f"/people/timur/resumes/{resume_id}", {"access": "clients"})
+    anna.sandbox.control("DELETE", "/people")
+    assert anna.titles()["Python-разработчик"] == resume_id
 
 
 # ── delete, and access ──────────────────────────────────────────────────────────────────────────

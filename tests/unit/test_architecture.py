@@ -38,6 +38,7 @@ MAY_IMPORT = {
     },
     "handoff": BELOW | {"accounts", "applications", "realtime"},
     "notifications": BELOW | {"accounts", "applications", "handoff", "realtime"},
+    "resume_raises": BELOW | {"accounts", "realtime"},
     "job_import": BELOW | {"accounts", "applications", "letters", "saved_searches", "vacancies"},
     "statistics": BELOW | {"accounts", "applications", "saved_searches"},
     "personal_data": BELOW | {"accounts", "applications", "rate_limits", "realtime"},

@@ -513,7 +513,8 @@ def test_resume_is_changed_and_published():
 def test_write_to_an_unknown_resume_is_not_found():
     hh = hh_client.Hh(lambda request: error_body(404, type="not_found"))
     tokens = hh_client.Tokens()
-    for resume_id, calls in (("0a", 4), ("../me", 0)):  # creating looks whether the source exists
+    # Creating and publishing look whether the resume exists.
+    for resume_id, calls in (("0a", 5), ("../me", 0)):
         hh.requests.clear()
         with pytest.raises(errors.HHResumeNotFound):
             hh.client.create_resume(tokens, {}, source_resume_id=resume_id)
@@ -524,7 +525,15 @@ def test_write_to_an_unknown_resume_is_not_found():
         assert len(hh.requests) == calls
 
 
-def test_creating_a_copy_of_an_existing_resume_is_not_found_only_without_the_method():
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda client, tokens: client.create_resume(tokens, {}, source_resume_id="0a"),
+        lambda client, tokens: client.publish_resume(tokens, "0a"),
+    ],
+    ids=["create", "publish"],
+)
+def test_write_of_an_existing_resume_is_not_found_only_without_the_method(write):
     def respond(request):
         return (
             httpx.Response(200, json={"id": "0a"})
@@ -534,7 +543,7 @@ def test_creating_a_copy_of_an_existing_resume_is_not_found_only_without_the_met
 
     hh = hh_client.Hh(respond)
     with pytest.raises(errors.HHForbidden) as raised:
-        hh.client.create_resume(hh_client.Tokens(), {}, source_resume_id="0a")
+        write(hh.client, hh_client.Tokens())
     assert (raised.value.closed_method, raised.value.is_missing) == ("resumes_write", True)
 
 

@@ -20,6 +20,11 @@ def kinds_of(event):
     return [fact.kind for fact in facts.facts_of(event)]
 
 
+def resume(outcome, by="schedule"):
+    data = {"resume_id": "a1", "outcome": outcome, "by": by, "link": "https://hh.ru/resume/a1"}
+    return {"type": "resume.updated", "data": data}
+
+
 @pytest.mark.parametrize(
     ("event", "kinds"),
     [
@@ -52,6 +57,11 @@ def kinds_of(event):
         ({"type": "channel.updated", "data": {"channel_id": "c", "kind": "email", "state":
                                               "disabled", "reason": "unsubscribed"}}, []),
         ({"type": "message.received", "data": {"application_id": "a"}}, ["message"]),
+        (resume("blocked"), ["trouble"]),
+        (resume("hh_closed"), ["trouble"]),
+        (resume("hh_closed", by="person"), []),
+        (resume("raised"), []),
+        (resume("too_early"), []),
         ({"type": "fetch.completed", "data": {}}, []),
         ({"type": "rate_limit.updated", "data": {}}, []),
         ({"type": "of.a.later.release", "data": {}}, []),

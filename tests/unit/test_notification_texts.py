@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from ullgetthejob.notifications import egress, rendering, signatures, tokens
+from ullgetthejob.notifications import egress, facts, rendering, signatures, tokens
 from ullgetthejob.notifications.messages import KINDS, LANGUAGES, Button, Message
 
 ITEM = {"title": "Инженер", "company": "Почта", "job_id": "7", "url": "https://hh.ru/vacancy/7",
@@ -58,6 +58,16 @@ def test_trouble_says_what_to_do(what, language):
     items = [{"what": what, "reason": None}, {"what": "channel", "channel": "email"}]
     _, text = rendering.render("trouble", language, {"items": items, "count": 2, "counts": {}})
     assert len(text.splitlines()) == 2
+
+
+@pytest.mark.parametrize("reason", sorted({*facts.NOT_RAISED, "of_a_later_release"}))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_resume_that_is_not_raised_is_told_with_a_link(reason, language):
+    items = [{"what": "resume", "reason": reason, "link": "https://hh.ru/resume/a1"}]
+    _, text = rendering.render("trouble", language, {"items": items, "count": 1, "counts": {}})
+    sentence, link = text.splitlines()
+    assert sentence.endswith(".")
+    assert link == "https://hh.ru/resume/a1"
 
 
 def test_names_stay_text():

@@ -1,4 +1,5 @@
-"""*hh.ru*: the sandbox's clock, era, limits and faults, its calls, and what employers see."""
+"""*hh.ru*: the sandbox's clock, era, limits and faults, its calls, and what employers see of
+applications and of resumes."""
 
 from __future__ import annotations
 
@@ -35,6 +36,14 @@ DONE = {
     "hired": "hired the applicant",
     "message": "wrote to the applicant",
 }
+# What hh.ru's moderators, or the person on the site, do with a resume.
+RESUME_ACTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "block": ("Block", {"status": "blocked", "notes": ["block_no_function"]}),
+    "moderate": ("Check", {"status": "on_moderation", "notes": []}),
+    "publish": ("Let pass", {"status": "published", "notes": []}),
+    "hide": ("Hide", {"access": "no_one"}),
+    "show": ("Show", {"access": "clients"}),
+}
 FAULTS = (
     *("captcha", "too_many_requests", "server_error", "bad_gateway", "service_unavailable"),
     *("edge_block", "legal_block", "vpn_check", "slow", "truncated", "errors_with_200", "empty"),
@@ -51,6 +60,14 @@ APPLICATIONS = (
     Column("outcome", "Outcome", "badge"),
     Column("state", "State", "badge"),
     Column("act", "Employer", "buttons"),
+)
+RESUMES = (
+    Column("person", "Applicant"),
+    Column("id", "Resume", "code"),
+    Column("status", "Status", "badge"),
+    Column("access", "Seen by"),
+    Column("published_at", "Raised", "time"),
+    Column("act", "hh.ru", "buttons"),
 )
 CALLS = (
     Column("at", "Time", "time"),
@@ -83,8 +100,8 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
             "buttons": _buttons(found[0]),
             "message": _message(found[0]),
         }
-    state, answer = await asyncio.gather(
-        system.sandbox("GET", "/state"), system.sandbox("GET", "/hits")
+    state, answer, people = await asyncio.gather(
+        *(system.sandbox("GET", path) for path in ("/state", "/hits", "/people"))
     )
     hits = answer["hits"]
     routes = [
@@ -117,6 +134,10 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
                 query,
                 sort="-at",
                 empty="No applications yet.",
+            ),
+            table(
+                *("resumes", "Resumes", RESUMES, _resume_rows(people["people"]), query),
+                sort="person",
             ),
             table("faults", "Faults that are on", SET_FAULTS, state["faults"], query, sort="kind"),
             table("routes", "Calls by method", ROUTES, routes, query, sort="-calls"),
@@ -157,6 +178,27 @@ def _application_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _resume_rows(people: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the resumes of the sandbox's people; not their titles, which are the person's."""
+    rows = []
+    for person in people:
+        for resume in person["resumes"]:
+            fields = {"person": person["key"], "id": resume["id"]}
+            published_at = resume["published_at"]
+            rows.append(
+                {
+                    **{name: resume[name] for name in ("id", "status", "access")},
+                    "person": person["key"],
+                    "published_at": published_at and datetime.fromisoformat(published_at),
+                    "act": [
+                        Button(label, f"{PATH}/hh/resume", fields | {"act": act}, kind="quiet")
+                        for act, (label, _) in RESUME_ACTS.items()
+                    ],
+                }
+            )
+    return rows
+
+
 def _buttons(row: Mapping[str, Any]) -> list[Button]:
     if row["negotiation_id"] is None or row["state"] is None:
         return []
@@ -190,6 +232,17 @@ async def act(system: System, form: Mapping[str, str]) -> str:
         f"The employer {DONE.get(content['act'], content['act'])} ({number})."
         " Core sees it when it next reads hh.ru: jump the clock to see it sooner."
     )
+
+
+async def change_resume(system: System, form: Mapping[str, str]) -> str:
+    """Change what employers see of a resume. Raises :class:`Refused`."""
+    person, resume_id = form.get("person", ""), form.get("id", "")
+    known = RESUME_ACTS.get(form.get("act", ""))
+    if known is None or not (person.isascii() and person.isalnum() and resume_id.isalnum()):
+        raise Refused("no resume has this id")
+    path = f"/people/{person}/resumes/{resume_id}"
+    resume = await system.sandbox("POST", path, known[1])
+    return f"The resume is {resume['status']}, and its access is {resume['access']}."
 
 
 async def set_rate(system: System, form: Mapping[str, str]) -> str:
@@ -271,6 +324,7 @@ PAGE = Page(
     "employer.html",
     actions={
         "act": act,
+        "resume": change_resume,
         "rate": set_rate,
         "jump": jump,
         "mode": set_mode,

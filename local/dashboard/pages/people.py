@@ -70,6 +70,11 @@ SELECT_APPLICATIONS = """
            resume_reason, submitted_at, created_at
     FROM application_ledger WHERE account_id = %(account_id)s ORDER BY updated_at DESC LIMIT 2000
 """
+SELECT_RAISES = """
+    SELECT resume_id, coalesce(schedule ->> 'mode', 'off') AS mode, outcome, raised_at, raised_by, hh_updated_at,
+           next_raise_at, due_at
+    FROM resume_raises WHERE account_id = %(account_id)s
+"""
 # For the account, and for all accounts.
 SELECT_METHODS = """
     SELECT method, CASE WHEN account_id IS NULL THEN 'all' ELSE 'account' END AS held_for, state,
@@ -88,6 +93,16 @@ METHODS = (
     Column("confirmed_at", "Last answer", "time"),
     Column("probe_at", "Next probe", "time"),
     Column("probes", "Refusals in a row", "int"),
+)
+RAISES = (
+    Column("resume_id", "Resume", "code"),
+    Column("mode", "Schedule"),
+    Column("outcome", "Last raise", "badge"),
+    Column("raised_at", "Raised", "time"),
+    Column("raised_by", "By"),
+    Column("hh_updated_at", "hh.ru says", "time"),
+    Column("next_raise_at", "Allowed from", "time"),
+    Column("due_at", "Next", "time"),
 )
 PEOPLE = (
     Column("id", "Account", "code"),
@@ -232,6 +247,7 @@ async def _read_person(
             "campaigns": (SELECT_CAMPAIGNS, values),
             "applications": (SELECT_APPLICATIONS, values),
             "methods": (SELECT_METHODS, values),
+            "raises": (SELECT_RAISES, values),
         }
     )
     for application in found["applications"]:
@@ -266,6 +282,7 @@ async def _read_person(
             table(
                 "campaigns", "Campaigns", CAMPAIGNS, found["campaigns"], query, sort="-created_at"
             ),
+            table(*("raises", "Resumes, raised", RAISES, found["raises"], query), sort="resume_id"),
             table("searches", "Saved searches", SEARCHES, found["searches"], query, sort="id"),
             table("runs", "Runs of their searches", RUNS, found["runs"], query, sort="-started_at"),
             table("sockets", "Sockets", SOCKETS, sockets, query, sort="-connected"),

@@ -63,7 +63,7 @@ def _find_resume(sandbox: Sandbox, person: Person, resume_id: str, now: float) -
     """
     resume = sandbox.store.resumes.find(resume_id)
     own = resume is not None and resume.person_id == person.id
-    if resume is None or not own or resume.visible_from > now or resume.published_at is None:
+    if resume is None or not own or resume.visible_from > now or resume.status != "published":
         raise refuse("resume_not_found")
     return resume
 

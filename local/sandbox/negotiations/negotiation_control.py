@@ -222,7 +222,7 @@ async def apply_by_hand(request: web.Request) -> web.Response:
     if "vacancy_id" in body and count > 1:
         return _refused("one vacancy is applied to once: give vacancy_id or count")
     resumes = sandbox.store.resumes.of_person(person.id)
-    published = next((resume.id for resume in resumes if resume.published_at is not None), None)
+    published = next((resume.id for resume in resumes if resume.status == "published"), None)
     vacancies = _vacancies(sandbox, person)
     made: list[str] = []
     refusal: str | None = None

@@ -1,12 +1,15 @@
-"""The control routes about people: the list, password, revocation, account state, auto-login."""
+"""The control routes about people: the list, password, revocation, account state, what
+employers see of resumes, auto-login."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from aiohttp import web
 
+from local.sandbox.dictionaries import catalogue
 from local.sandbox.oauth.account_store import AccountState
 from local.sandbox.people import people
 from local.sandbox.state import SANDBOX
@@ -15,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from local.sandbox.people.people import Person
+    from local.sandbox.resumes.resume_store import Resume
     from local.sandbox.state import Sandbox
 
 STATES: tuple[AccountState, ...] = get_args(AccountState)
+RESUME_STATUSES = ("published", "not_published", "blocked", "on_moderation")
+RESUME_FIELDS = {"status", "notes", "access"}
 
 MANUAL = """
 People ({person} is a key or an id):
@@ -29,6 +35,10 @@ POST   /_sandbox/people/{person}/password   changed: their tokens end, refresh s
 POST   /_sandbox/people/{person}/revoke     their tokens and unused codes are revoked
 POST   /_sandbox/people/{person}/account    {"state": one of the following}:
                     %(states)s
+POST   /_sandbox/people/{person}/resumes/{resume_id}   {"status"?: %(statuses)s,
+                    "notes"?: [ids of resume_moderation_note], "access"?: an id of
+                    resume_access_type}: what employers see of it, as hh.ru's moderators and the
+                    person decide
 POST   /_sandbox/auto-login                 {"person": key, id or null}: consents at once
                                             instead of seeing the login page
 """
@@ -49,7 +59,7 @@ async def _field(request: web.Request, name: str) -> Any:
 
 def manual() -> str:
     """Return this part of ``GET /_sandbox/``."""
-    return MANUAL % {"states": ", ".join(STATES)}
+    return MANUAL % {"states": ", ".join(STATES), "statuses": " | ".join(RESUME_STATUSES)}
 
 
 def _shown(sandbox: Sandbox, person: Person) -> dict[str, Any]:
@@ -63,7 +73,20 @@ def _shown(sandbox: Sandbox, person: Person) -> dict[str, Any]:
         "email": person.email,
         "account": sandbox.store.accounts.state(person.id),
         "live_token_pairs": sandbox.store.accounts.live_pairs(person.id),
-        "resumes": [{"id": resume.id, "title": resume.body["title"]} for resume in resumes],
+        "resumes": [_resume(resume) for resume in resumes],
+    }
+
+
+def _resume(resume: Resume) -> dict[str, Any]:
+    access = (resume.body.get("access") or {}).get("type") or {}
+    published_at = resume.published_at
+    return {
+        "id": resume.id,
+        "title": resume.body["title"],
+        "status": resume.status,
+        "notes": list(resume.notes),
+        "access": access.get("id"),
+        "published_at": published_at and datetime.fromtimestamp(published_at, UTC).isoformat(),
     }
 
 
@@ -120,6 +143,57 @@ async def set_account(request: web.Request) -> web.Response:
     return web.json_response({"person": person.key, "account": state})
 
 
+async def set_resume(request: web.Request) -> web.Response:
+    """``POST /_sandbox/people/{person}/resumes/{resume_id}``."""
+    sandbox, person = request.app[SANDBOX], named(request)
+    resumes = sandbox.store.resumes
+    resume = resumes.find(request.match_info["resume_id"])
+    if resume is None or resume.person_id != person.id:
+        return _refused("the person has no resume with this id", 404)
+    sent = await _object(request)
+    problem = _problem_of_resume(sent)
+    if problem is not None:
+        return _refused(problem)
+    status = sent.get("status", resume.status)
+    if status == "not_published":
+        resumes.unpublish(resume.id)
+    elif resume.published_at is None and "status" in sent:
+        resumes.publish(resume.id, sandbox.now())
+    if {"status", "notes"} & set(sent):
+        moderation = status if status in ("blocked", "on_moderation") else None
+        resumes.moderate(resume.id, moderation, sent.get("notes", list(resume.notes)))
+    if "access" in sent:
+        body = {**resume.body, "access": {"type": {"id": sent["access"]}}}
+        resumes.edit(resume.id, body, resume.updated_at)
+    changed = resumes.find(resume.id)
+    assert changed is not None  # noqa: S101 - it was there a moment ago
+    return web.json_response(_resume(changed))
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    """Return the object of the body, an empty one in the place of anything else."""
+    try:
+        body = json.loads(await request.text() or "{}")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _problem_of_resume(sent: dict[str, Any]) -> str | None:
+    """Return what is wrong with a body of :func:`set_resume`, ``None`` if nothing is."""
+    if not sent or set(sent) - RESUME_FIELDS:
+        return f"give some of {', '.join(sorted(RESUME_FIELDS))}"
+    if sent.get("status", "published") not in RESUME_STATUSES:
+        return f"status must be one of: {', '.join(RESUME_STATUSES)}"
+    notes, known = sent.get("notes", []), catalogue.names("resume_moderation_note")
+    if not isinstance(notes, list) or not all(isinstance(n, str) and n in known for n in notes):
+        return f"notes must be a list of: {', '.join(known)}"
+    types = catalogue.names("resume_access_type")
+    if "access" in sent and not (isinstance(sent["access"], str) and sent["access"] in types):
+        return f"access must be one of: {', '.join(types)}"
+    return None
+
+
 async def set_auto_login(request: web.Request) -> web.Response:
     """``POST /_sandbox/auto-login``."""
     name = await _field(request, "person")
@@ -136,5 +210,6 @@ ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamRespon
     ("POST", "/_sandbox/people/{person}/password", change_password),
     ("POST", "/_sandbox/people/{person}/revoke", revoke),
     ("POST", "/_sandbox/people/{person}/account", set_account),
+    ("POST", "/_sandbox/people/{person}/resumes/{resume_id}", set_resume),
     ("POST", "/_sandbox/auto-login", set_auto_login),
 )

@@ -176,13 +176,14 @@ def status(resume: Resume, now: float) -> dict[str, Any]:
     done = progress(resume.body)
     due = next_publish_at(resume)
     finished = not done["mandatory"]
-    name = "not_published" if resume.published_at is None else "published"
+    notes = catalogue.names("resume_moderation_note")
+    may_be_published = finished and resume.moderation is None
     return {
-        "status": catalogue.names("resume_status")[name],
-        "blocked": False,
+        "status": catalogue.names("resume_status")[resume.status],
+        "blocked": resume.status == "blocked",
         "finished": finished,
-        "can_publish_or_update": finished and (due is None or due <= now),
-        "moderation_note": [],
+        "can_publish_or_update": may_be_published and (due is None or due <= now),
+        "moderation_note": [notes[id_] for id_ in resume.notes],
         "publish_url": f"{API}/resumes/{resume.id}/publish",
         "progress": done,
     }
@@ -257,7 +258,7 @@ def item(resume: Resume, now: float, similar: int) -> dict[str, Any]:
             "url": f"{API}/resumes/{resume.id}/similar_vacancies",
             "counters": {"total": similar},
         },
-        "visible": resume.published_at is not None,
+        "visible": resume.status == "published",
     }
 
 

@@ -24,12 +24,21 @@ CREATE TABLE IF NOT EXISTS resumes (
 );
 CREATE INDEX IF NOT EXISTS resumes_of_person ON resumes (person_id);
 CREATE TABLE IF NOT EXISTS resumes_given (person_id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS resume_moderation (
+    resume_id TEXT PRIMARY KEY, status TEXT NOT NULL, notes TEXT NOT NULL
+);
+"""
+SELECT = """
+    SELECT resumes.*, moderation.status, moderation.notes FROM resumes
+    LEFT JOIN resume_moderation AS moderation ON moderation.resume_id = resumes.id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A resume. *published_at* is the time of the last publication, ``None`` if there was none."""
+    """A resume. *published_at* is the time of the last publication, ``None`` if there was none.
+    *moderation*: the status that hh.ru's moderators gave it, ``blocked`` or ``on_moderation``, with
+    the ids of their *notes*."""
 
     number: int
     id: str
@@ -40,6 +49,15 @@ class Resume:
     visible_from: float
     published_at: float | None
     views: int
+    moderation: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """Return hh.ru's status: of a resume that employers see, ``published``."""
+        if self.published_at is None:
+            return "not_published"
+        return self.moderation or "published"
 
 
 def first_body(person: Person, short: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +134,9 @@ class ResumeStore:
 
     def reset(self, now: float) -> None:
         """Delete all resumes and create the initial ones."""
-        self._database.executescript("DELETE FROM resumes; DELETE FROM resumes_given;")
+        self._database.executescript(
+            "DELETE FROM resumes; DELETE FROM resumes_given; DELETE FROM resume_moderation;"
+        )
         self.create_initial(now)
 
     def _insert(
@@ -149,20 +169,27 @@ class ResumeStore:
     def of_person(self, person_id: str) -> list[Resume]:
         """Return a person's resumes, also those not visible yet; the last updated first."""
         return self._read(
-            "SELECT * FROM resumes WHERE person_id = ? ORDER BY updated_at DESC, number", person_id
+            f"{SELECT} WHERE person_id = ? ORDER BY updated_at DESC, number", person_id
         )
 
     def find(self, resume_id: str) -> Resume | None:
         """Return the resume of any person by its id."""
-        found = self._read("SELECT * FROM resumes WHERE id = ?", resume_id)
+        found = self._read(f"{SELECT} WHERE id = ?", resume_id)
         return found[0] if found else None
 
     def _read(self, query: str, value: str) -> list[Resume]:
+        rows = self._database.execute(query, (value,))
         return [
-            Resume(number, id_, person_id, json.loads(body), *moments_and_views)
-            for number, id_, person_id, body, *moments_and_views in self._database.execute(
-                query, (value,)
+            Resume(
+                number,
+                id_,
+                person_id,
+                json.loads(body),
+                *moments_and_views,
+                moderation,
+                tuple(json.loads(notes or "[]")),
             )
+            for number, id_, person_id, body, *moments_and_views, moderation, notes in rows
         ]
 
     def create(
@@ -186,6 +213,20 @@ class ResumeStore:
             "UPDATE resumes SET published_at = ?, updated_at = ? WHERE id = ?",
             (now, now, resume_id),
         )
+
+    def unpublish(self, resume_id: str) -> None:
+        """Make a resume one that was never published."""
+        self._database.execute("UPDATE resumes SET published_at = NULL WHERE id = ?", (resume_id,))
+
+    def moderate(self, resume_id: str, status: str | None, notes: list[str]) -> None:
+        """Give a resume the status of hh.ru's moderators, with the ids of their notes; with
+        ``None`` they have no objection."""
+        self._database.execute("DELETE FROM resume_moderation WHERE resume_id = ?", (resume_id,))
+        if status is not None:
+            self._database.execute(
+                "INSERT INTO resume_moderation VALUES (?, ?, ?)",
+                (resume_id, status, json.dumps(notes)),
+            )
 
     def delete(self, resume_id: str) -> None:
         """Delete a resume for good."""

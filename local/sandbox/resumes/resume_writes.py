@@ -83,7 +83,7 @@ async def publish(request: web.Request) -> web.Response:
     """``POST /resumes/{id}/publish``: 204. Publish it, or move it to the top every four hours."""
     sandbox, resume = request.app[SANDBOX], own(request)
     now, due = sandbox.now(), resume_shape.next_publish_at(resume)
-    if missing(resume.body):
+    if missing(resume.body) or resume.moderation is not None:
         raise ApiError(400, "bad_request", description="Can't publish resume")
     if due is not None and now < due:
         raise ApiError(429, "resumes", "touch_limit_exceeded", description="Too Many Requests")

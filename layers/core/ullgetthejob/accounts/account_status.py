@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import access, access_changes, audit, hh_counters, method_status
-from ullgetthejob.accounts.access import Access, AccessAnswer
+from ullgetthejob.accounts.access import Access, AccessAnswer, State
 from ullgetthejob.accounts.hh_counters import Counters
 from ullgetthejob.accounts.method_status import MethodAnswer
 
@@ -36,9 +36,37 @@ class AccountAnswer(BaseModel):
     )
 
 
+class Status(BaseModel):
+    """Whether the person is connected to hh.ru, and whether something prevents its use.
+
+    *access*: see ``GET /api/accounts/{user_id}``. *link*: where the person resolves it (hh.ru's
+    captcha). *message*: what to do, for people; ``None`` while there is nothing to do.
+    *closed_methods*: what hh.ru does not let Core do, each with what the person does instead.
+    """
+
+    connected: bool
+    access: State
+    link: str | None
+    message: str | None
+    closed_methods: list[MethodAnswer]
+
+
 def show_account(person: Person, context: Context) -> AccountAnswer:
     """Return the account as it is now."""
     return _answer(person, person.access.at(context.now()), context)
+
+
+def show_status(person: Person, context: Context) -> Status:
+    """Return the person's connection as Core knows it now, without asking hh.ru."""
+    current = person.access.at(context.now())
+    methods = method_status.list_methods(person.account_id, connection=context.connection)
+    return Status(
+        connected=person.connected,
+        access=current.state,
+        link=current.captcha_url,
+        message=None if current.state == "ok" else current.message,
+        closed_methods=[method for method in methods if method.state == "closed"],
+    )
 
 
 def resume_access(person: Person, context: Context) -> AccountAnswer:

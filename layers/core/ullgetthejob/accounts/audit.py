@@ -33,6 +33,8 @@ Action = Literal[
     "resumes.read",
     "resume.create",
     "resume.publish",
+    "resume.raise",
+    "resume.schedule",
     "submit",
     "apply",
     "application.confirm",

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ullgetthejob.accounts import audit, hh_calls, kept_resumes, method_status
-from ullgetthejob.accounts.access import State
-from ullgetthejob.accounts.method_status import MethodAnswer
+from ullgetthejob.accounts import audit, hh_calls, kept_resumes
 from ullgetthejob.platform.errors import NotFound
 
 if TYPE_CHECKING:
@@ -18,21 +16,6 @@ if TYPE_CHECKING:
 
 
 MAX_READ = 5  # each is a call of hh.ru
-
-
-class Status(BaseModel):
-    """Whether the person is connected to hh.ru, and whether something prevents its use.
-
-    *access*: see ``GET /api/accounts/{user_id}``. *link*: where the person resolves it (hh.ru's
-    captcha). *message*: what to do, for people; ``None`` while there is nothing to do.
-    *closed_methods*: what hh.ru does not let Core do, each with what the person does instead.
-    """
-
-    connected: bool
-    access: State
-    link: str | None
-    message: str | None
-    closed_methods: list[MethodAnswer]
 
 
 class ResumeItem(BaseModel):
@@ -93,19 +76,6 @@ class ResumeAnswer(BaseModel):
 
     success: Literal[True] = True
     resume: Resume
-
-
-def show_status(person: Person, context: Context) -> Status:
-    """Return the person's connection as Core knows it now, without asking hh.ru."""
-    current = person.access.at(context.now())
-    methods = method_status.list_methods(person.account_id, connection=context.connection)
-    return Status(
-        connected=person.connected,
-        access=current.state,
-        link=current.captcha_url,
-        message=None if current.state == "ok" else current.message,
-        closed_methods=[method for method in methods if method.state == "closed"],
-    )
 
 
 def list_resumes(person: Person, context: Context) -> Resumes:

@@ -267,10 +267,7 @@ class HHClient:
                 )
         except HHResumeNotFound as error:
             self.resume(token, source_resume_id)
-            # The resume exists: what hh.ru does not have is the method.
-            missing = HHForbidden("hh.ru no longer makes resumes", retry_after_s=300)
-            missing.method, missing.path, missing.is_missing = "POST", "/resumes", True
-            raise missing from error
+            raise _method_missing("hh.ru no longer makes resumes", "/resumes") from error
 
     def update_resume(self, token: TokenSource, resume_id: str, body: dict[str, Any]) -> None:
         """Change the fields of a resume that *body* has (``PUT /resumes/{id}``). Raises as
@@ -279,10 +276,15 @@ class HHClient:
             self._write(token, "PUT", f"/resumes/{resume_id}", parse_resume, json=body)
 
     def publish_resume(self, token: TokenSource, resume_id: str) -> None:
-        """Publish a resume (``POST /resumes/{id}/publish``), the first time or again. Raises as
-        :meth:`create_resume` does."""
-        with _resume_missing(resume_id):
-            self._write(token, "POST", f"/resumes/{resume_id}/publish", parse_resume)
+        """Publish a resume (``POST /resumes/{id}/publish``), the first time or again, which raises
+        it. Raises as :meth:`create_resume` does."""
+        path = f"/resumes/{resume_id}/publish"
+        try:
+            with _resume_missing(resume_id):
+                self._write(token, "POST", path, parse_resume)
+        except HHResumeNotFound as error:
+            self.resume(token, resume_id)
+            raise _method_missing("hh.ru no longer raises resumes", path) from error
 
     def _write(
         self,
@@ -419,6 +421,14 @@ def _resume_missing(resume_id: str) -> Iterator[None]:
         yield
     except HHNotFound as error:
         raise missing from error
+
+
+def _method_missing(message: str, path: str) -> HHForbidden:
+    """Return the error of a POST that hh.ru does not find, for a resume that exists: what hh.ru
+    does not have is the method."""
+    missing = HHForbidden(message, retry_after_s=300)
+    missing.method, missing.path, missing.is_missing = "POST", path, True
+    return missing
 
 
 def _read(reader: Callable[[Any], _Model], content: Any) -> _Model:

@@ -20,6 +20,10 @@ OF_THE_ACCESS = frozenset({"reauth_required", "captcha"})
 TROUBLE = frozenset({"reauth_required", "captcha"})
 # Reasons of what the person did on purpose.
 ON_PURPOSE = frozenset({"disconnected", "not_connected", "unsubscribed", "deleted"})
+# Why the schedule no longer raises a resume, where the person has to do something.
+NOT_RAISED = frozenset(
+    {"hh_closed", "not_published", "blocked", "resume_incomplete", "not_allowed"}
+)
 MAX_FACTS = 50  # of one message; the others are counted
 MAX_TEXT = 200  # characters of a title or a name
 
@@ -50,6 +54,10 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
             if data.get("state") == "disabled" and data.get("reason") not in ON_PURPOSE:
                 about = {"what": "channel", "channel": data["kind"], "reason": data["reason"]}
                 yield Fact("trouble", f"channel {data['channel_id']}", about)
+        case "resume.updated":
+            if data.get("by") == "schedule" and data.get("outcome") in NOT_RAISED:
+                about = {"what": "resume", "reason": data["outcome"], "link": data["link"]}
+                yield Fact("trouble", f"resume {data['resume_id']}", about)
         case "message.received":
             yield Fact("message", str(data.get("application_id")), _application(data))
         case "jobs.new":

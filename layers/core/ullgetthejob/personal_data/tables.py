@@ -98,6 +98,7 @@ TABLES = (
     Table("application_queue", _USERS, "sessions", key="id"),
     Table("application_filters", _ACCOUNT, "account"),
     Table("account_resumes", _ACCOUNT, "account"),
+    Table("resume_raises", _ACCOUNT, "account"),
     Table("fit_weights", _ACCOUNT, "account"),
     Table("letter_templates", _ACCOUNT, "account"),
     Table(

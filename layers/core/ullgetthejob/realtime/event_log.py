@@ -44,6 +44,7 @@ EventType = Literal[
     "jobs.new",
     "message.received",
     "rate_limit.updated",
+    "resume.updated",
 ]
 
 INSERT_EVENT = """

@@ -1,0 +1,1 @@
+"""Raising resumes: moving them to the top of employers' searches, by hand or on a schedule."""
