@@ -37,6 +37,9 @@ app = typer.Typer(
     epilog="Example: ugtj people connect timur",
     no_args_is_help=True,
 )
+EveryCampaign = Annotated[
+    bool, typer.Option("--all", help="Every campaign, also those without an autopilot.")
+]
 EXAMPLE = "123e4567-e89b-12d3-a456-426614174000"  # of RFC 9562; nobody's
 SELECT_PEOPLE = """
     SELECT u.id AS user_id, a.id AS account_id, a.access_state AS access, u.inserted_at AS since,
@@ -117,6 +120,41 @@ def show_person(context: typer.Context, user: User = None, json: AsJson = False)
             "applications": made["found"],
         }
     show(content, json, facts("Person", shown))
+
+
+@app.command("pause", epilog="Example: ugtj people pause --all")
+def pause_sending(
+    context: typer.Context,
+    user: User = None,
+    everything: EveryCampaign = False,
+    json: AsJson = False,
+) -> None:
+    """Pause a person's autopilots: nothing more is sent, what waits is kept."""
+    state: State = context.obj
+    owner = user or state.profile.user
+    answer = state.core.post(f"/api/accounts/{owner}/pause", {"all": everything})
+    show(
+        answer,
+        json,
+        f"Paused since {when(answer['paused_at'])}; {answer['campaigns']} campaigns ran until now.",
+        f"Go on: ugtj people resume --user {owner}{' --all' if everything else ''}",
+    )
+
+
+@app.command("resume", epilog="Example: ugtj people resume --all")
+def resume_sending(
+    context: typer.Context,
+    user: User = None,
+    everything: EveryCampaign = False,
+    json: AsJson = False,
+) -> None:
+    """Let go on what a pause stopped; says also that hh.ru's captcha was solved."""
+    state: State = context.obj
+    owner = user or state.profile.user
+    body = {"autopilot": True, "all": everything}
+    account = state.core.post(f"/api/accounts/{owner}/resume", body)
+    access = account["access"] or {}
+    show(account, json, f"The autopilots of {owner} go on.", access.get("message", ""))
 
 
 @app.command("handoff-link", epilog="Example: ugtj people handoff-link")

@@ -176,6 +176,8 @@ SHAPES = {
     "people connect": {"user_id": TEXT, "person": TEXT},
     "people list": {"people": [{"user_id": TEXT, "access": TEXT, "applications": NUMBER}]},
     "people show": {"account": {"user_id": TEXT, "connected": YES_NO}},
+    "people pause": {"paused_at": TEXT, "campaigns": NUMBER},
+    "people resume": {"user_id": TEXT, "autopilot_paused_at": MAYBE_TEXT},
     "people handoff-link": {"url": TEXT, "expires_at": TEXT},
     "people export": {"user_id": TEXT, "file": TEXT, "lines": {"users": NUMBER}},
     "people delete": {"user_id": TEXT, "status": TEXT},
@@ -329,6 +331,11 @@ def run_all(ugtj):
     other = run("people connect", "timur")["user_id"]
     assert other in {row["user_id"] for row in run("people list")["people"]}
     assert run("people show", "--user", other)["account"]["connected"]
+    paused_at = run("people pause", "--user", other, "--all")["paused_at"]
+    assert (
+        ugtj.json("people", "show", "--user", other)["account"]["autopilot_paused_at"] == paused_at
+    )
+    assert run("people resume", "--user", other, "--all")["autopilot_paused_at"] is None
     assert "/handoff/" in run("people handoff-link", other)["url"]
     archive = str(ugtj.cloud.data_dir / "timur.zip")
     assert run("people export", "--user", other, "--output", archive)["lines"]["accounts"] == 1

@@ -6,59 +6,10 @@ import time
 from uuid import uuid4
 
 import aiohttp
-import httpx
 
-from tests.harness.connected_cloud import log_in
+from tests.harness.connected_cloud import WITHIN_S, Client, log_in
 
 INTERVAL_S = 300
-WITHIN_S = 60  # real seconds, on a busy machine
-
-
-class Client:
-    """A stand-in for a browser: a ticket, a socket, and the last ``seq``."""
-
-    def __init__(self, cloud, jwt):
-        self.cloud = cloud
-        self.headers = {"Authorization": f"Bearer {jwt}"}
-        self.seen = []
-
-    def call(self, method, path, body=None):
-        url = f"{self.cloud.url}{path}"
-        answer = httpx.request(method, url, json=body, headers=self.headers, timeout=35)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    @property
-    def jobs(self):
-        """Return the ids of all jobs in events, duplicates included."""
-        news = [event for event in self.seen if event["type"] == "jobs.new"]
-        return [job["id"] for event in news for job in event["data"]["jobs"]]
-
-    def listen(self, until):
-        """Receive events after the last one seen, until *until* returns true; connect again after
-        an error, as errors ask clients to."""
-        asyncio.run(asyncio.wait_for(self._listen(until), WITHIN_S))
-
-    async def _listen(self, until):
-        while not until():
-            await self._listen_once(until)
-
-    async def _listen_once(self, until):
-        ticket = await asyncio.to_thread(self.call, "POST", "/api/realtime/ticket")
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(ticket["url"]) as socket,
-        ):
-            cursor = self.seen[-1]["seq"] if self.seen else 0
-            await socket.send_json({"type": "replay", "cursor": cursor})
-            while not until():
-                message = await socket.receive_json()
-                if message["type"] == "error":
-                    return
-                if message["type"] != "ready" and message["seq"] not in {
-                    event["seq"] for event in self.seen
-                }:
-                    self.seen.append(message)
 
 
 def pass_interval(cloud):

@@ -1,23 +1,27 @@
-"""The function ``applier`` in processes that may be killed (:mod:`.worker_process`); its wake-ups
-are ids of accounts."""
+"""The functions ``applier`` and ``reviews`` in processes that may be killed
+(:mod:`.worker_process`). Wake-ups are ids of accounts; ``review <event>`` is a request for
+``reviews``."""
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from functions.applier import app
+from functions.reviews import app as reviews_app
 from tests.harness import worker_process
 from ullgetthejob.applications import attempts, ledger, resume_creation
-from ullgetthejob.hh import environment
+from ullgetthejob.applications.reviews import store as review_store
 from ullgetthejob.hh.pacer import Pacer
-from ullgetthejob.platform import leases, settings
+from ullgetthejob.platform import leases, queues, settings
 from ullgetthejob.rate_limits import token_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+REVIEW = "review "
 # The steps of a new application, in order.
 STEPS = (
     "the lease is taken",
@@ -35,6 +39,10 @@ STEPS_OF_SETTLING = ("before hh.ru is read", "hh.ru is read", "the outcome is wr
 # The steps of trying again one that never arrived.
 STEPS_OF_TRYING_AGAIN = ("the outcome is written", "queued again")
 
+# The steps until one that is reviewed may be sent: the submitter's, then those of the person's yes.
+EXAMINED = "the review is written"
+STEPS_OF_APPROVING = ("the yes is written", "the yes is committed")
+
 # The steps of one for which a resume is created, before hh.ru shows it and after.
 STEPS_OF_MAKING_A_RESUME = (
     "the resume's title is on record",
@@ -50,8 +58,8 @@ def _is_row_with(**expected: str) -> Callable[[Any], bool]:
     return lambda row: all(getattr(row, name) == value for name, value in expected.items())
 
 
-class Applier(worker_process.Worker):
-    """The function ``applier``."""
+class Applier(worker_process.HhWorker):
+    """A process with the functions ``applier`` and ``reviews``."""
 
     after: ClassVar = {
         "the lease is taken": (leases, "acquire", worker_process.always),
@@ -60,6 +68,8 @@ class Applier(worker_process.Worker):
         "the attempt is on record": (attempts, "begin_attempt", worker_process.always),
         # in a transaction that is never committed
         "the outcome is written": (attempts, "close_attempts", worker_process.always),
+        EXAMINED: (review_store, "record", worker_process.always),
+        "the yes is written": (review_store, "approve", worker_process.always),
         "queued again": (ledger, "transition", _is_row_with(reason="never_arrived")),
         "the resume's title is on record": (
             resume_creation._ResumeCreation,
@@ -77,7 +87,10 @@ class Applier(worker_process.Worker):
             _is_row_with(reason="resume_not_visible"),
         ),
     }
-    before: ClassVar = {"the outcome is committed": (leases.Lease, "release")}
+    before: ClassVar = {
+        "the outcome is committed": (leases.Lease, "release"),
+        "the yes is committed": (queues, "notify"),
+    }
     calls: ClassVar = {
         "before the call leaves": ("POST", "/negotiations", "before"),
         "the call is out": ("POST", "/negotiations", "during"),
@@ -90,14 +103,13 @@ class Applier(worker_process.Worker):
         "it is published": ("POST", "/publish", "after"),
     }
 
-    def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
-        super().__init__(channel, order)
-        vars(environment).update(client=lambda **_: self.hh)
-
     def pacer(self) -> Pacer:
         return Pacer(settings.PACER_TABLE(), calls_per_second=1000)
 
     def answer(self, wake_up: str) -> dict[str, Any]:
+        if wake_up.startswith(REVIEW):
+            reviews_app.handler(json.loads(wake_up.removeprefix(REVIEW)), None)
+            return {"batchItemFailures": []}
         return app.handler(worker_process.event({"account_id": wake_up}), None)
 
 

@@ -13,7 +13,6 @@ from functions.broadcaster import app as broadcaster_app
 from functions.fetch_worker import app
 from functions.fetcher import app as fetcher_app
 from tests.harness import worker_process
-from ullgetthejob.hh import environment
 from ullgetthejob.hh.pacer import BACKGROUND_PATIENCE_MS, Pacer
 from ullgetthejob.platform import leases, queues, settings
 from ullgetthejob.realtime import event_log
@@ -44,7 +43,7 @@ WORKER_STEPS = (
 )
 
 
-class Fetching(worker_process.Worker):
+class Fetching(worker_process.HhWorker):
     """A process with the functions ``fetcher``, ``fetch_worker`` and ``broadcaster``."""
 
     after: ClassVar = {
@@ -74,10 +73,6 @@ class Fetching(worker_process.Worker):
         "before the call": ("GET", "/vacancies", "before"),
         "hh.ru has answered": ("GET", "/vacancies", "after"),
     }
-
-    def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
-        super().__init__(channel, order)
-        vars(environment).update(client=lambda **_: self.hh)
 
     def pacer(self) -> Pacer:
         return Pacer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import email
 import json
+import ssl
 import threading
 from datetime import UTC, datetime, timedelta
 from email import policy
@@ -36,9 +37,10 @@ ENVIRONMENT = {
 
 class WebhookReceiver:
     """A server that keeps the requests it gets. *answers*: status and headers of the next ones, 204
-    when there is none left; ``None`` closes the connection without an answer."""
+    when there is none left; ``None`` closes the connection without an answer. *certificate*: the
+    PEM file of a certificate for localhost and its key; without one it is a server of HTTP."""
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         self.requests = []
         self.answers = []
         self.on_request = None
@@ -65,8 +67,14 @@ class WebhookReceiver:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        scheme = "http"
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            scheme = "https"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://localhost:{self._server.server_port}/hook?key=a-secret"
+        self.url = f"{scheme}://localhost:{self._server.server_port}/hook?key=a-secret"
 
     @property
     def messages(self):

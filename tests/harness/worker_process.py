@@ -5,8 +5,8 @@ they share nothing but what Postgres and AWS store. A worker reads wake-ups from
 line, and answers ``done`` or ``failed``; one that is to be killed at a step stops itself there,
 answers ``stopped`` and does nothing more. The product has no hooks for it.
 
-:mod:`.apply_process` and :mod:`.fetch_process` name the functions and the steps;
-:mod:`.worker_pool` is the test's side.
+:mod:`.apply_process`, :mod:`.fetch_process` and :mod:`.notify_process` name the functions and the
+steps; :mod:`.worker_pool` is the test's side.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import psycopg  # noqa: F401 - imported as in a warm environment
 from local.clock import LocalClock
 from local.settings import REPOSITORY
 from ullgetthejob.hh import client as hh_client
-from ullgetthejob.hh import pause_policy
+from ullgetthejob.hh import environment, pause_policy
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.platform import clock, settings
 
@@ -44,35 +44,21 @@ class Worker:
     """An environment of Lambda; it never ends by itself. A subclass defines:
 
     *before* and *after*: the steps at a function, by name: its owner and name, and a predicate of
-    what it returned. *calls*: the steps at calls of hh.ru: the method, how the path ends, and the
-    time: ``before``, ``during`` or ``after``.
+    what it returned.
     """
 
     before: ClassVar[dict[str, tuple[Any, str]]] = {}
     after: ClassVar[dict[str, tuple[Any, str, Callable[[Any], bool]]]] = {}
-    calls: ClassVar[dict[str, tuple[str, str, str]]] = {}
 
     def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
         self._lines = channel.makefile("rw", encoding="utf-8")
         clock.install(LocalClock(REPOSITORY / order["clock"]).now)
-        vars(pause_policy).update(PAUSE_AFTER_429_S=PAUSE_S, PAUSE_AFTER_FAILURES_S=PAUSE_S)
-        vars(hh_client).update(TIMEOUT_S=order["timeout_s"])
         step = order["step"]
-        self.hh = HHClient(
-            settings.HH_API_URL(),
-            user_agent=settings.HH_USER_AGENT(),
-            pacer=self.pacer(),
-            transport=_StoppingTransport(self, self.calls.get(step)),
-        )
         if step in self.after:
             self._stop_after(*self.after[step])
         if step in self.before:
             owner, name = self.before[step]
-            setattr(owner, name, lambda *_: self.stop())
-
-    def pacer(self) -> Pacer:
-        """Return the pacer of its calls of hh.ru."""
-        raise NotImplementedError
+            setattr(owner, name, lambda *_, **__: self.stop())
 
     def answer(self, wake_up: str) -> dict[str, Any]:
         """Return the answer of the function that *wake_up* is for to its event."""
@@ -105,6 +91,29 @@ class Worker:
             return answer
 
         setattr(owner, name, stopping)
+
+
+class HhWorker(Worker):
+    """A worker whose functions call hh.ru. *calls*: the steps at these calls: the method, how the
+    path ends, and the time: ``before``, ``during`` or ``after``."""
+
+    calls: ClassVar[dict[str, tuple[str, str, str]]] = {}
+
+    def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
+        super().__init__(channel, order)
+        vars(pause_policy).update(PAUSE_AFTER_429_S=PAUSE_S, PAUSE_AFTER_FAILURES_S=PAUSE_S)
+        vars(hh_client).update(TIMEOUT_S=order["timeout_s"])
+        hh = HHClient(
+            settings.HH_API_URL(),
+            user_agent=settings.HH_USER_AGENT(),
+            pacer=self.pacer(),
+            transport=_StoppingTransport(self, self.calls.get(order["step"])),
+        )
+        vars(environment).update(client=lambda **_: hh)
+
+    def pacer(self) -> Pacer:
+        """Return the pacer of its calls of hh.ru."""
+        raise NotImplementedError
 
 
 def always(_: Any) -> bool:

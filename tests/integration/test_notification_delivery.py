@@ -11,11 +11,13 @@ from uuid import UUID
 import boto3
 import pytest
 
+from tests.fixtures import certificates
 from tests.fixtures.aws import CREDENTIALS
+from tests.harness.notifying import WebhookReceiver
 from ullgetthejob.handoff import links
 from ullgetthejob.notifications import channel_store, channels, delivery, signatures, wake_up
 from ullgetthejob.notifications.errors import ChannelGone, ChannelUnavailable, OutcomeUnknown
-from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform import aws, settings, tls
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes, ok").decode()
 PHONE = "700000001"
@@ -186,6 +188,33 @@ def test_address_that_became_private_is_not_called(hooked, webhook, monkeypatch)
     hooked.run_later()
     assert webhook.requests == []
     assert hooked.notifications("state", "error") == [("failed", "address_refused")]
+
+
+@pytest.mark.parametrize(
+    ("host", "is_trusted", "outcome"),
+    [
+        ("localhost", True, ("sent", None)),
+        ("localhost", False, ("waiting", "certificate_refused")),
+        ("hooks.example.com", True, ("waiting", "certificate_refused")),
+    ],
+)
+def test_https_webhook_is_posted_only_to_a_verified_server(
+    notified, monkeypatch, tmp_path, host, is_trusted, outcome
+):
+    certificate, authority = certificates.issue(tmp_path, host)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    tls.context.cache_clear()
+    receiver = WebhookReceiver(certificate)
+    try:
+        notified.add("webhook", receiver.url, secret=SECRET)
+        notified.invite()
+        notified.run_later()
+        assert notified.notifications("state", "error") == [outcome]
+        assert len(receiver.requests) == (outcome[0] == "sent")
+    finally:
+        receiver.stop()
+        tls.context.cache_clear()
 
 
 def test_receiver_that_stopped_is_tried_again(hooked, webhook):
@@ -433,75 +462,7 @@ def test_review_has_buttons_for_each_application(phone):
     assert message.subject == "Откликов ждут вашего решения: 2"
 
 
-# ── workers that die ─────────────────────────────────────────────────────────────────────────────
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@pytest.mark.parametrize("kind", ["webhook", "telegram"])
-def test_worker_killed_during_the_call(notified, webhook, monkeypatch, kind):
-    """A webhook's receiver recognises the repetition; a chat does not, so there is none."""
-    notified.set(quiet_hours=None)
-    notified.add(kind, webhook.url if kind == "webhook" else PHONE, secret=SECRET)
-    notified.invite()
-    notified.run()
-    notified.wait(minutes=1)
-    sent = []
-
-    def send(message, recipient, *, context):
-        sent.append(message.id)
-        if len(sent) == 1:
-            raise Killed
-
-    monkeypatch.setattr(channels, "send", send)
-    with pytest.raises(Killed):
-        notified.run()
-    assert notified.notifications("state", "attempts") == [("sending", 1)]
-    notified.wait(minutes=2)
-    notified.run()
-    assert len(sent) == 1
-    notified.wait(minutes=1)
-    notified.run()
-    if kind == "webhook":
-        assert sent[0] == sent[1]
-        assert notified.notifications("state") == [("sent",)]
-    else:
-        assert len(sent) == 1
-        assert notified.notifications("state", "error") == [("uncertain", "worker_died")]
-
-
-def test_worker_killed_after_planning_loses_nothing(hooked, webhook, monkeypatch):
-    hooked.invite()
-    hooked.plan()
-    hooked.wait(minutes=2)
-    hooked.run()
-    hooked.run()
-    assert len(webhook.requests) == 1
-
-
-def test_doubled_wake_up_finds_the_lease_taken(hooked, webhook):
-    results = []
-    webhook.on_request = lambda: results.append(in_another_connection(hooked))
-    hooked.invite()
-    hooked.run_later()
-    assert len(webhook.requests) == 1
-    assert results == [False]
-
-
-def in_another_connection(notified):
-    """Process a wake-up over another connection, as another worker does."""
-    import psycopg
-    from psycopg.rows import dict_row
-
-    from tests.harness.context import make_context
-
-    with psycopg.connect(
-        notified.database_url, autocommit=True, row_factory=dict_row
-    ) as connection:
-        context = make_context(connection, lambda: notified.now)
-        return delivery.run(notified.account_id, context)
+# ── keys ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_address_that_cannot_be_decrypted_fails(hooked, webhook):

@@ -4,7 +4,6 @@ import threading
 from datetime import datetime
 
 import psycopg
-import pytest
 from psycopg.rows import dict_row
 
 from tests.harness.context import CORE, make_context
@@ -83,18 +82,6 @@ def test_two_planners_at_once_plan_each_event_once(notified):
         thread.join()
     assert sorted(results) == [0, 0, 0, 1]
     assert notified.notifications("(content->>'count')::int", "last_seq") == [(10, 10)]
-
-
-def test_planner_that_dies_before_its_commit_leaves_nothing(notified, monkeypatch):
-    notified.add("webhook", WEBHOOK)
-    notified.invite()
-    monkeypatch.setattr(planner, "UPDATE_ACCOUNT_PLANNED_SEQ", "SELECT 1 / 0")
-    with pytest.raises(psycopg.errors.DivisionByZero):
-        notified.plan()
-    assert (notified.notifications(), planned_seq(notified)) == ([], 0)
-    monkeypatch.undo()
-    monkeypatch.setenv("DATABASE_URL", notified.database_url)
-    assert notified.plan() == 1
 
 
 def test_long_log_is_planned_in_steps(notified, monkeypatch):

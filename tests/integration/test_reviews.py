@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 import uuid
 from datetime import timedelta
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
-from tests.harness import applying
-from ullgetthejob.applications import ledger
+from tests.harness import apply_process, applying
+from tests.harness.context import CALLER, make_context
+from tests.harness.worker_pool import Workers
+from ullgetthejob.applications import ledger, submitter
 from ullgetthejob.applications.commands import RetryBody, cancel, confirm, retry
 from ullgetthejob.applications.reviews import commands, models, store
 from ullgetthejob.filters import commands as filter_commands
@@ -17,10 +24,24 @@ from ullgetthejob.letters.models import TemplateBody
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
 from ullgetthejob.rate_limits import token_bucket
 
+SECRET = "a secret of the BFF's, long enough to be one"
 TEXT = (
     "Здравствуйте! Меня заинтересовала вакансия «{{ vacancy.title }}». Буду рада рассказать о своём"
     " опыте на встрече."
 )
+
+
+@pytest.fixture(scope="module")
+def workers_of_module(tmp_path_factory):
+    with Workers(tmp_path_factory.mktemp("workers") / "log") as started:
+        yield started
+
+
+@pytest.fixture
+def workers(workers_of_module, monkeypatch):
+    """Return processes of the functions, to which the BFF may send requests."""
+    monkeypatch.setenv("ORCHESTRATOR_SECRET", SECRET)
+    return workers_of_module
 
 
 @pytest.fixture
@@ -93,6 +114,106 @@ def test_second_approval_applies_once(harness, template):
     assert (again.state, again.error) == ("submitted", None)
     harness.run()
     assert len(harness.posted()) == 1
+
+
+def request_approval(harness, review):
+    """Return the request of the BFF with which the person says yes."""
+    item = {"application_id": str(review.application_id), "letter_hash": review.letter_hash}
+    return {
+        "version": "2.0",
+        "routeKey": "POST /api/reviews/approve",
+        "headers": {"x-core-secret": SECRET},
+        "body": json.dumps({"user_id": str(harness.user_id), "items": [item]}),
+        "isBase64Encoded": False,
+    }
+
+
+@pytest.mark.parametrize("step", apply_process.STEPS_OF_APPROVING)
+def test_approval_killed_at_any_step_applies_once(harness, template, workers, step):
+    review = wait_for_yes(harness, template)
+    request = f"{apply_process.REVIEW}{json.dumps(request_approval(harness, review))}"
+    workers.kill_at(step, request, harness.world.clock.path)
+    is_committed = step == "the yes is committed"
+    row = ledger.read(review.application_id, connection=harness.connection)
+    assert row.state == ("queued" if is_committed else "review")
+    assert harness.sweep().rung == is_committed  # the wake-up was lost
+    assert [approve(harness, review).error for _ in range(2)] == [None, None]
+    harness.run()
+    harness.run()
+    assert [posted["letter"] for posted in harness.posted()] == [review.letter]
+
+
+def test_submitter_killed_during_the_examination_shows_it_once(harness, template, workers):
+    harness.submit(applying.publish(harness), None, letter_template_id=template, review="always")
+    workers.kill_at(apply_process.EXAMINED, harness.account_id, harness.world.clock.path)
+    harness.world.sandbox.advance(submitter.LEASE_S + 1)
+    harness.run()
+    (review,) = list_reviews(harness)
+    events = harness.connection.execute(
+        "SELECT count(*) AS told FROM events WHERE data->>'state' = 'review'"
+    ).fetchone()
+    assert events["told"] == 1
+    approve(harness, review)
+    harness.run()
+    assert [posted["letter"] for posted in harness.posted()] == [review.letter]
+
+
+@pytest.mark.parametrize("first", ["approve", "reject"])
+def test_of_yes_and_no_at_once_exactly_one_wins(harness, template, database_url, first):
+    """Both wait for the row, in either order, before one of them gets it."""
+    review = wait_for_yes(harness, template)
+    answers = {}
+
+    def answer(act):
+        with connect(database_url) as own:
+            context = make_context(own, harness.world.now, caller=CALLER, hh=harness.hh)
+            answers[act.__name__] = act(context)
+
+    def say_yes(context):
+        item = models.Approval(application_id=review.application_id, letter_hash=review.letter_hash)
+        return commands.approve(models.ApproveBody(items=[item]), person, context).items[0]
+
+    def say_no(context):
+        body = models.RejectBody(application_ids=[review.application_id])
+        return commands.reject(body, person, context).items[0]
+
+    person = harness.person
+    acts = [say_yes, say_no] if first == "approve" else [say_no, say_yes]
+    threads = [threading.Thread(target=answer, args=(act,)) for act in acts]
+    with connect(database_url) as holder, holder.transaction():
+        holder.execute(
+            "SELECT FROM application_ledger WHERE id = %s FOR UPDATE", (review.application_id,)
+        )
+        for number, thread in enumerate(threads, start=1):
+            thread.start()
+            wait_for_blocked(harness.connection, number)
+    for thread in threads:
+        thread.join()
+    row = ledger.read(review.application_id, connection=harness.connection)
+    won = {"queued": "say_yes", "cancelled": "say_no"}[row.state]
+    assert {name: found.error is None for name, found in answers.items()} == {
+        "say_yes": won == "say_yes",
+        "say_no": won == "say_no",
+    }
+    harness.run()
+    assert len(harness.posted()) == (won == "say_yes")
+
+
+def connect(database_url):
+    """Open another connection, as another function does."""
+    return psycopg.connect(database_url, autocommit=True, row_factory=dict_row)
+
+
+def wait_for_blocked(connection, number):
+    """Wait until *number* sessions of the database wait for a lock."""
+    ends = time.monotonic() + 30
+    sql = (
+        "SELECT count(*) AS blocked FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    while connection.execute(sql).fetchone()["blocked"] < number:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 def test_approval_of_another_text_is_refused(harness, template):

@@ -11,7 +11,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from functions.telegram import app
+from local.clock import FILE_NAME
 from tests.fixtures.receivers import BOT_TOKEN, PHONE
+from tests.harness import notify_process
+from tests.harness.worker_pool import Workers
 from ullgetthejob.accounts import people
 from ullgetthejob.handoff import links
 from ullgetthejob.notifications import channel_store, telegram_pairing
@@ -64,22 +67,24 @@ class Bot:
 
     def deliver(self, update=None, secret=SECRET):
         """Deliver *update*, by default the newest of the receivers, and return the status."""
-        if update is None:
-            updates = self.receivers.control("GET", "/telegram/updates")["updates"]
-            update = {
-                key: value
-                for key, value in updates[-1].items()
-                if key not in ("attempts", "delivered_at")
-            }
-        event = {
+        event = self.event(update or self.newest_update(), secret)
+        answer = app.handler(event, SimpleNamespace(aws_request_id="aws"))
+        return answer["statusCode"]
+
+    def newest_update(self):
+        """Return the newest update of the receivers, as Telegram sends it."""
+        shown = self.receivers.control("GET", "/telegram/updates")["updates"][-1]
+        return {key: shown[key] for key in shown if key not in ("attempts", "delivered_at")}
+
+    def event(self, update, secret=SECRET):
+        """Return the request with which Telegram delivers an update."""
+        return {
             "version": "2.0",
             "routeKey": "POST /telegram",
             "headers": {"X-Telegram-Bot-Api-Secret-Token": secret},
             "body": json.dumps(update),
             "isBase64Encoded": False,
         }
-        answer = app.handler(event, SimpleNamespace(aws_request_id="aws"))
-        return answer["statusCode"]
 
     def write(self, text, chat_id=PHONE):
         """Write to the bot and return the texts that it answers."""
@@ -433,6 +438,28 @@ def test_approval_is_of_the_letter_that_was_shown(bot, person):
     assert bot.press(approve).startswith("Одобрено")
     assert bot.state(application) == "queued"
     assert "— Одобрено" in bot.receivers.chat()["messages"][-1]["text"]
+
+
+@pytest.mark.parametrize("step", notify_process.STEPS_OF_AN_UPDATE)
+def test_approval_killed_at_any_step_approves_once(bot, person, tmp_path, step):
+    [application] = ask(bot, person, "Здравствуйте!")
+    message = bot.receivers.chat()["messages"][-1]["message_id"]
+    press = {"message_id": message, "data": data_of(bot)[0]}
+    bot.receivers.control("POST", f"/telegram/chats/{PHONE}/press", press)
+    stopped = {"real": 0, "virtual": NOW.timestamp(), "rate": 0}
+    clock_file = tmp_path / FILE_NAME
+    clock_file.write_text(json.dumps(stopped))
+    request = json.dumps(bot.event(bot.newest_update()))
+    with Workers(tmp_path / "log", notify_process.__name__) as workers:
+        workers.kill_at(step, f"{notify_process.UPDATE}{request}", clock_file)
+    assert bot.deliver() == 503  # as long as it may be at work
+    bot.now += timedelta(minutes=1)
+    assert [bot.deliver() for _ in range(2)] == [200, 200]
+    assert bot.state(application) == "queued"
+    approvals = bot.connection.execute(
+        "SELECT count(*) AS made FROM audit_log WHERE action = 'review.approve'"
+    ).fetchone()
+    assert approvals["made"] == 1
 
 
 def test_changed_letter_is_not_approved(bot, person):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -44,6 +45,25 @@ def test_restarted_world_equals_the_running_world() -> None:
         ran.at(NOW + hour * 3_600)
     end = NOW + 40 * DAY
     assert set(ran.at(end)) == set(World(seed=3, size=300).at(end))
+
+
+def test_prepared_jump_lets_calls_in_and_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = NOW + 14 * DAY
+    expected = set(World(seed=3, size=300).at(later))
+    world = World(seed=3, size=300)
+    world.at(NOW)
+
+    async def prepare() -> int:
+        preparing = asyncio.create_task(world.prepare(later))
+        answered = 0
+        while not preparing.done():
+            answered += len(world.at(NOW)) > 0
+            await asyncio.sleep(0)
+        return answered
+
+    assert asyncio.run(prepare()) > 50
+    monkeypatch.setattr(World, "_make", None)
+    assert set(world.at(later)) == expected
 
 
 def test_time_publishes_and_closes_vacancies() -> None:

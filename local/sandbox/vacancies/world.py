@@ -8,6 +8,7 @@ have, and only what a person published or closed has to be stored.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import math
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ class World:
         self.by_hand: dict[str, Vacancy] = {}
         self.closed_by_hand: dict[str, float] = {}
         self._closings: list[tuple[float, str]] = []
+        self._made: dict[int, Vacancy] = {}  # by number; not published yet
         self._next = 0
         self._last_look = -math.inf
 
@@ -51,14 +53,22 @@ class World:
         for vacancy in by_hand:
             self.by_hand[vacancy.id] = vacancy
 
+    async def prepare(self, moment: float) -> None:
+        """Make the vacancies that will be open at *moment*, which takes seconds for one that lies
+        weeks ahead; calls are answered meanwhile."""
+        newest = self._newest(moment)
+        for number in range(max(self._next, self._oldest_possible(newest)), newest + 1):
+            if number not in self._made and self._closes(number) > moment:
+                self._made[number] = made = self._make(number)
+                _ = made.stems
+                await asyncio.sleep(0)
+
     def at(self, now: float) -> dict[str, Vacancy]:
         """Return the open vacancies at *now* (seconds since the epoch) by id, the oldest first."""
         newest = self._newest(now)
         if now - self._last_look > LONGEST_LIFE or now < self._last_look:
             self._start_over(now, newest)
-        for number in range(self._next, newest + 1):
-            self._add(self._make(number), now)
-        self._next = max(self._next, newest + 1)
+        self._add_made_until(newest, now)
         while self._closings and self._closings[0][0] <= now:
             self.open.pop(heapq.heappop(self._closings)[1], None)
         self._last_look = now
@@ -99,15 +109,24 @@ class World:
     def _start_over(self, now: float, newest: int) -> None:
         self.open.clear()
         self._closings.clear()
-        self._next = newest + 1 - math.ceil(LONGEST_LIFE / self.interval) - 1
+        self._next = self._oldest_possible(newest)
         for vacancy in self.by_hand.values():
             if vacancy.published <= now:
                 self._add(vacancy, now)
-        # Most candidates have closed already, and _closes is much cheaper than _make.
+
+    def _add_made_until(self, newest: int, now: float) -> None:
+        """Add the vacancies from the next one to *newest*. After a jump, most candidates have
+        closed already, and _closes is much cheaper than _make."""
         for number in range(self._next, newest + 1):
             if self._closes(number) > now:
-                self._add(self._make(number), now)
-        self._next = newest + 1
+                self._add(self._made.pop(number, None) or self._make(number), now)
+        self._next = max(self._next, newest + 1)
+        for number in [number for number in self._made if number < self._next]:
+            del self._made[number]
+
+    def _oldest_possible(self, newest: int) -> int:
+        """Return the number of the oldest vacancy that may be open when *newest* is published."""
+        return newest - math.ceil(LONGEST_LIFE / self.interval)
 
     def _add(self, vacancy: Vacancy, now: float) -> None:
         closed = min(vacancy.closes, self.closed_by_hand.get(vacancy.id, math.inf))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,7 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, st
     except egress.NameUnknown:
         raise ChannelUnavailable(reason="name_unknown") from None
     headers = {**headers, "host": parts.netloc}
+    reason = "unreachable"
     try:
         async with asyncio.timeout(TOTAL_TIMEOUT_S), _client() as client:
             for address in addresses[:MAX_ADDRESSES]:
@@ -97,13 +99,25 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, st
                 )
                 try:
                     response = await client.send(request, stream=True)
-                except (httpx.ConnectError, httpx.ConnectTimeout):
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                    if _refuses_certificate(error):
+                        reason = "certificate_refused"
                     continue
                 await response.aclose()
                 return response.status_code, response.headers.get("retry-after")
     except (TimeoutError, httpx.HTTPError):  # sent, at least in part
         raise OutcomeUnknown from None
-    raise ChannelUnavailable(reason="unreachable")
+    raise ChannelUnavailable(reason=reason)
+
+
+def _refuses_certificate(error: BaseException | None) -> bool:
+    """Return whether *error* was caused by a certificate that does not verify: an unknown
+    authority, another name, expired."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _client() -> httpx.AsyncClient:
