@@ -134,9 +134,11 @@ secret: ## Generate and print new secrets for .env
 
 # ── tests and checks ─────────────────────────────────────────────────────────────────────────────
 PYTEST = $(BIN)/python -m pytest -m "not hh_api"
-# The longest files first, so that no process is left alone with one in the end.
+# The longest files first, so that no process is left alone with one in the end. Then those that
+# start a local cloud of their own; the others share one a process, which runs until the end.
 LONGEST = $(patsubst %,tests/integration/test_%.py,two_limits concurrent_fetching realtime_end_to_end isolation applier_crashes command_line_deployed rate_limit)
-SUITES = $(LONGEST) tests/e2e tests/integration tests/contract tests/unit
+OWN_CLOUD = $(patsubst %,tests/e2e/test_%.py,nothing_leaks command_line dashboard real_bff local_lifecycle demo_user trail)
+SUITES = $(LONGEST) $(OWN_CLOUD) tests/integration tests/e2e tests/contract tests/unit
 # Each process has servers of its own; the tests of a file stay together, as they share some of them.
 # Tests also wait (for a clock, a server, a signal), so there is one process more than processors.
 TEST_PROCESSES ?= $(shell expr 1 + "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)")

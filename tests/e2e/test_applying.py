@@ -19,6 +19,7 @@ from tests.harness.connected_cloud import log_in
 
 LETTER = "Здравствуйте! Буду рада поговорить."
 LONG_S = 60  # for what has no promise about how long it takes
+SOON_S = 30  # half of the minute after which the sweeper would come
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def spend_all_tokens(person):
 # ── era 2025: all methods are open ───────────────────────────────────────────────────────────────
 
 
-def test_application_reaches_the_employer_within_seconds(cloud):
+def test_application_reaches_the_employer_before_a_sweep(cloud):
     cloud.forget_pauses()
     cloud.sandbox("POST", "/employers", {"act": False})
     olga = Applicant(cloud, "olga")
@@ -96,9 +97,9 @@ def test_application_reaches_the_employer_within_seconds(cloud):
     page = f"{cloud.status()['hh']}/_sandbox/employers/{vacancy['employer']['id']}"
     accepted = olga.submit(vacancy["id"])
     assert (accepted["status"], accepted["job_id"]) == ("processing", vacancy["id"])
-    until(lambda: f"<small>{vacancy['id']}</small>" in httpx.get(page).text, 5)
+    until(lambda: f"<small>{vacancy['id']}</small>" in httpx.get(page).text, SOON_S)
     assert LETTER in httpx.get(page).text
-    until(lambda: olga.state(accepted) == "submitted", 5)
+    until(lambda: olga.state(accepted) == "submitted", SOON_S)
     application = olga.application(accepted)
     states = [step["state"] for step in application["history"]]
     assert states == ["queued", "preparing", "submitting", "submitted"]

@@ -40,7 +40,7 @@ def database_command(own_cloud):
 
 
 def until_it_says(cloud, text):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not any(text in line for line in cloud.output):
         assert time.monotonic() < deadline, "".join(cloud.output)
         time.sleep(0.1)

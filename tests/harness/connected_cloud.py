@@ -17,7 +17,7 @@ def log_in(cloud, person="anna"):
     with cloud.client() as bff:
         there = bff.get("/auth/hh/redirect").json()
         form = {"person": person, "decision": "allow"}
-        consent = httpx.post(there["url"], data=form, timeout=10)
+        consent = httpx.post(there["url"], data=form, timeout=30)
         back = dict(parse_qsl(urlsplit(consent.headers["location"]).query))
         assert back["state"] == there["state"]
         query = {"code": back["code"], "session_id": session_id}  # the BFF drops the state

@@ -109,10 +109,10 @@ def test_functions_send_through_their_own_client(machine, functions_aws):
 def test_long_poll_ends_when_a_message_becomes_visible(machine):
     sqs = machine.client()
     sqs.send_message(QueueUrl=machine.url("Work"), MessageBody="wake-up")
-    assert len(machine.receive("Work")) == 1
     begun = time.monotonic()
-    (message,) = machine.receive("Work", wait=10)
-    assert 0.8 < time.monotonic() - begun < 9  # before the end of the poll
+    assert len(machine.receive("Work")) == 1
+    (message,) = machine.receive("Work", wait=20)
+    assert 0.8 < time.monotonic() - begun < 19  # before the end of the poll
     assert message["Attributes"]["ApproximateReceiveCount"] == "2"
 
 
@@ -120,13 +120,11 @@ def test_message_received_too_often_reaches_the_dlq_poller(machine):
     sqs = machine.client()
     sqs.send_message(QueueUrl=machine.url("Work"), MessageBody="wake-up")
     with ThreadPoolExecutor() as threads:
-        dead = threads.submit(machine.receive, "Dead", 10)
+        dead = threads.submit(machine.receive, "Dead", 20)
         for _ in range(2):
             assert len(machine.receive("Work", wait=5)) == 1
-        begun = time.monotonic()
         assert machine.receive("Work", wait=2) == []
         assert [message["Body"] for message in dead.result()] == ["wake-up"]
-        assert time.monotonic() - begun < 9  # before the end of the poll
 
 
 def test_queues_survive_sigkill_and_messages_do_not(machine):

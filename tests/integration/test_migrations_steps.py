@@ -23,6 +23,7 @@ from migrations.upgrade import (
     downgrade,
     upgrade,
 )
+from tests.fixtures.database import create_database, drop_database
 from tests.fixtures.revisions import ALL, HEAD
 
 REPOSITORY = Path(__file__).parents[2]
@@ -65,21 +66,41 @@ def test_upgrade_reports_revisions_and_is_idempotent(empty_database_url):
     assert current(empty_database_url) == HEAD
 
 
+@pytest.fixture(scope="module")
+def climbing_url(postgres_url):
+    """The URL of a database without rows, which goes from one revision to the next."""
+    yield create_database(postgres_url, "climbing")
+    drop_database(postgres_url, "climbing")
+
+
+@pytest.fixture
+def at_revision(postgres_url, climbing_url):
+    """Return a function that makes a database at a revision, and returns its URL."""
+
+    def make(revision):
+        is_below = (current(climbing_url) or "") < revision
+        (upgrade if is_below else downgrade)(climbing_url, revision)
+        return create_database(postgres_url, "at_revision", "climbing")
+
+    yield make
+    drop_database(postgres_url, "at_revision")
+
+
 @pytest.mark.parametrize("revision", ALL)
-def test_revision_goes_down_and_up_with_data_in_place(empty_database_url, revision):
-    upgrade(empty_database_url, revision)
-    fill(empty_database_url)
-    schema = query(empty_database_url, SCHEMA)
+def test_revision_goes_down_and_up_with_data_in_place(at_revision, revision):
+    url = at_revision(revision)
+    fill(url)
+    schema = query(url, SCHEMA)
     below = ("base", *ALL)[ALL.index(revision)]
     drop = revision == "0001"  # its tables contain the rows
-    assert downgrade(empty_database_url, below, drop_data=drop).applied == (revision,)
+    assert downgrade(url, below, drop_data=drop).applied == (revision,)
     # 0018 mends databases on which an earlier text of 0008 was run, and leaves all others.
-    assert (query(empty_database_url, SCHEMA) == schema) is (revision == "0018")
+    assert (query(url, SCHEMA) == schema) is (revision == "0018")
     if not drop:
-        assert query(empty_database_url, "SELECT title FROM jobs") == [("Повар",)]
-        assert query(empty_database_url, "SELECT access_token FROM hh_tokens") == [("cipher",)]
-    upgrade(empty_database_url, revision)
-    assert query(empty_database_url, SCHEMA) == schema
+        assert query(url, "SELECT title FROM jobs") == [("Повар",)]
+        assert query(url, "SELECT access_token FROM hh_tokens") == [("cipher",)]
+    upgrade(url, revision)
+    assert query(url, SCHEMA) == schema
 
 
 def test_downgrade_to_base_leaves_only_version_table(database_url):

@@ -131,12 +131,12 @@ def test_address_of_search_is_its_parameters(text):
     ],
 )
 def test_link_that_leads_to_no_vacancy_says_why(text, reason):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(InvalidLink) as raised:
         parse(text)
     assert raised.value.reason == reason
     assert len(str(raised.value)) < 300
-    assert time.monotonic() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @given(st.one_of(st.text(), st.text().map("https://hh.ru/vacancy/{}".format),
