@@ -30,6 +30,10 @@ ADVICE: dict[str, str] = {
     "missing_phone": "Your CV has no phone number of the form +7 and ten digits. Please add one.",
     "conflict": "This was sent before with other content. Please reload the page and look.",
     "wrong_state": "This is no longer possible. Please reload the page to see how it stands.",
+    "replies_waiting": "Earlier messages have not been sent yet. Please wait until they are.",
+    "conversation_unknown": (
+        "hh.ru has not shown this conversation yet. Please try again in a few minutes."
+    ),
     "same_search": "You have saved this search already. Please change that one instead.",
     "template_invalid": "This template does not work. Please look at its text again.",
     "template_value_missing": (
@@ -62,6 +66,7 @@ ADVICE: dict[str, str] = {
     "hh_closed": "hh.ru does not let us do this. Please do it on hh.ru yourself.",
     "hh_forbidden": "hh.ru does not let us do this. Please do it on hh.ru yourself.",
     "hh_apply_refused": "hh.ru did not take the application. Please look at the vacancy there.",
+    "hh_message_refused": "hh.ru did not take the message. Please write on hh.ru yourself.",
     "hh_resume_refused": "hh.ru did not take the resume. Please look at your resumes there.",
     "filters_unreadable": "Your filters could not be read. Please save them again.",
     # logging in
