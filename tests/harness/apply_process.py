@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from functions.applier import app
 from tests.harness import worker_process
 from ullgetthejob.applications import attempts, ledger, resume_creation
+from ullgetthejob.applications.conversations import store
 from ullgetthejob.hh import environment
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import leases, settings
@@ -44,6 +45,18 @@ STEPS_OF_MAKING_A_RESUME = (
     "it waits for the resume",
 )
 STEPS_OF_PUBLISHING_IT = ("before it is published", "it is published", "the token is taken")
+# The steps of a reply to an employer, and of looking for one whose answer was lost.
+STEPS_OF_REPLYING = (
+    "the reply's call is on record",
+    "before the reply leaves",
+    "the employer has the reply",
+    "the reply's outcome is written",
+)
+STEPS_OF_FINDING_A_REPLY = (
+    "before the conversation is read",
+    "the conversation is read",
+    "the conversation is stored",
+)
 
 
 def _is_row_with(**expected: str) -> Callable[[Any], bool]:
@@ -76,6 +89,10 @@ class Applier(worker_process.Worker):
             "transition",
             _is_row_with(reason="resume_not_visible"),
         ),
+        "the reply's call is on record": (store, "begin_call", worker_process.always),
+        # in a transaction that is never committed
+        "the reply's outcome is written": (store, "change", worker_process.always),
+        "the conversation is stored": (store, "store", worker_process.always),
     }
     before: ClassVar = {"the outcome is committed": (leases.Lease, "release")}
     calls: ClassVar = {
@@ -84,6 +101,10 @@ class Applier(worker_process.Worker):
         "hh.ru has acted": ("POST", "/negotiations", "after"),
         "before hh.ru is read": ("GET", "/negotiations", "before"),
         "hh.ru is read": ("GET", "/negotiations", "after"),
+        "before the reply leaves": ("POST", "/messages", "before"),
+        "the employer has the reply": ("POST", "/messages", "after"),
+        "before the conversation is read": ("GET", "/messages", "before"),
+        "the conversation is read": ("GET", "/messages", "after"),
         "before the resume is asked for": ("POST", "/resumes", "before"),
         "the resume is made": ("POST", "/resumes", "after"),
         "before it is published": ("POST", "/publish", "before"),

@@ -27,7 +27,6 @@ def kinds_of(event):
         (application(reason="interview", hh_state="interview"), ["invitation"]),
         (application(reason="discard", hh_state="discard"), ["refusal"]),
         (application(reason="discard_by_employer", hh_state="discard_by_employer"), ["refusal"]),
-        (application(reason="message", hh_state="response"), ["message"]),
         # The letter is sent again, the state is old news.
         (application(reason="viewed", hh_state="invitation"), []),
         (application(reason="found_at_hh"), []),
@@ -52,6 +51,12 @@ def kinds_of(event):
         ({"type": "channel.updated", "data": {"channel_id": "c", "kind": "email", "state":
                                               "disabled", "reason": "unsubscribed"}}, []),
         ({"type": "message.received", "data": {"application_id": "a"}}, ["message"]),
+        ({"type": "message.received", "data": {"application_id": "a", "hh_state": "text"}},
+         ["message"]),
+        # Told as an invitation, by application.updated.
+        ({"type": "message.received", "data": {"application_id": "a", "hh_state": "invitation"}},
+         []),
+        ({"type": "message.updated", "data": {"application_id": "a", "state": "sent"}}, []),
         ({"type": "fetch.completed", "data": {}}, []),
         ({"type": "rate_limit.updated", "data": {}}, []),
         ({"type": "of.a.later.release", "data": {}}, []),

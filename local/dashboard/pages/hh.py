@@ -83,7 +83,12 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
             talk = await system.sandbox("GET", f"/applications/{negotiation}/messages")
         return {
             "application": found[0],
-            "messages": [_shown(message) for message in talk["messages"] if message["text"]],
+            # The letter is above.
+            "messages": [
+                _shown(message)
+                for message in talk["messages"]
+                if message["text"] and message["state"]["id"] != "response"
+            ],
             "messaging_status": talk["messaging_status"],
             "buttons": _buttons(found[0]),
             "message": _message(found[0]),
