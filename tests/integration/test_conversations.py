@@ -154,7 +154,7 @@ def test_history_shows_what_was_written(talk):
     assert sent == ("reply", replied.message.message_id)
 
 
-def test_long_conversation_is_read_whole(talk, monkeypatch):
+def test_long_conversation_is_read_whole(talk):
     for number in range(230):
         talk.employer(f"Вопрос {number}")
         talk.sandbox.advance(1)

@@ -49,11 +49,12 @@ def message(text="Спасибо, буду.", author="applicant", at=AT, state="
         ({"message_count": 2}, AT, False),
         ({"message_count": 2}, AT - MINUTE, True),
         ({"message_count": 1, "has_unread_message": True}, None, True),
+        ({"message_count": 2, "updated_at": AT - rules.READ_WITHIN}, None, False),
         ({}, None, True),  # hh.ru does not say how many there are
     ],
 )
 def test_conversation_is_read_when_it_may_have_news(fields, last, expected):
-    assert rules.has_news(negotiation(**fields), last) is expected
+    assert rules.has_news(negotiation(**fields), last, now=AT) is expected
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,9 @@ class NegotiationUpdates:
             "hh_updated_at": negotiation.updated_at,
             "resume_id": negotiation.resume_id,
             "by_hand": by_hand,
-            "has_messages": rules.has_news(negotiation, None if again else row.hh_updated_at),
+            "has_messages": rules.has_news(
+                negotiation, None if again else row.hh_updated_at, now=now
+            ),
             "now": now,
             **asdict(outcome_stages.find_stages(negotiation, now=now)),
         }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class _Model(BaseModel):
@@ -186,7 +186,7 @@ class ConversationMessage(_Model):
     author: Literal["applicant", "employer"]
     text: str = ""
     state: str
-    created_at: datetime
+    created_at: AwareDatetime
 
 
 class ConversationPage(_Model):

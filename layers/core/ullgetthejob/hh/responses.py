@@ -99,6 +99,8 @@ def negotiation_page(content: dict[str, Any]) -> NegotiationPage:
 
 def negotiation(item: dict[str, Any]) -> Negotiation:
     """Return the negotiation of an item; its ``vacancy`` and ``resume`` may be null or missing."""
+    counters = item.get("counters") or {}
+    messages = counters.get("messages")
     return Negotiation.model_validate(
         {
             **item,
@@ -106,8 +108,8 @@ def negotiation(item: dict[str, Any]) -> Negotiation:
             "vacancy_id": (item.get("vacancy") or {}).get("id"),
             "resume_id": (item.get("resume") or {}).get("id"),
             "viewed": bool(item.get("viewed_by_opponent")),
-            "has_unread_message": bool((item.get("counters") or {}).get("unread_messages")),
-            "message_count": (item.get("counters") or {}).get("messages"),
+            "has_unread_message": bool(counters.get("unread_messages")),
+            "message_count": messages if isinstance(messages, int) else None,
         }
     )
 

@@ -147,8 +147,10 @@ class ReplySender:
             self._on_unreadable(reply, error)
             return
         current = store.read_reply(reply.id, connection=connection)
-        if current is None or current.state == "sent":
-            self._count("sent", reply)
+        if current is None:
+            return
+        if current.state == "sent":
+            self._record(reply, Decision("sent", None))
             return
         decision = rules.decide_absent(
             current.reason if current.state == "unknown" else "interrupted",
@@ -186,14 +188,7 @@ class ReplySender:
         """Record the outcome of a reply, in the account's audit log too."""
         with self.account.context.connection.transaction():
             self._change(reply, decision, message=message, was_made=was_made)
-            audit.write(
-                "message.send",
-                decision.reason or decision.state,
-                self.account.context,
-                user_id=reply.user_id,
-                account_id=reply.account_id,
-            )
-        self._count(decision.state, reply)
+            self._record(reply, decision)
 
     def _change(
         self,
@@ -213,7 +208,13 @@ class ReplySender:
             now=context.now(),
         )
 
-    def _count(self, state: rules.State, reply: Reply) -> None:
-        """Count the outcome of a reply that had none."""
-        if reply.state != state:
-            count("RepliesSent" if state == "sent" else "RepliesNotSent")
+    def _record(self, reply: Reply, decision: Decision) -> None:
+        """Write the outcome of a reply to the account's audit log, and count it."""
+        audit.write(
+            "message.send",
+            decision.reason or decision.state,
+            self.account.context,
+            user_id=reply.user_id,
+            account_id=reply.account_id,
+        )
+        count("RepliesSent" if decision.state == "sent" else "RepliesNotSent")

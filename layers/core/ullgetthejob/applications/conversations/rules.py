@@ -24,6 +24,8 @@ REPLY_TTL = timedelta(days=1)
 # Events are kept as long: an older message, of a conversation that is read for the first time, is
 # no news.
 NEWS_WITHIN = timedelta(days=7)
+# Reading marks messages as read at hh.ru: an older conversation is read when its person looks.
+READ_WITHIN = timedelta(days=30)
 # How far hh.ru's clock and Core's may differ.
 SLACK = timedelta(minutes=1)
 # Longer than any call to hh.ru: the worker that made it has ended by then.
@@ -54,10 +56,14 @@ class Decision:
     is_called: bool = True
 
 
-def has_news(negotiation: Negotiation, last_updated_at: datetime | None) -> bool:
+def has_news(
+    negotiation: Negotiation, last_updated_at: datetime | None, *, now: datetime
+) -> bool:
     """Return whether a negotiation may have messages that were not read. *last_updated_at*: as it
     was read before. A message of either side updates it; the application itself is one message."""
     if negotiation.updated_at == last_updated_at:
+        return False
+    if negotiation.updated_at <= now - READ_WITHIN:
         return False
     if negotiation.has_unread_message or negotiation.message_count is None:
         return True

@@ -62,12 +62,13 @@ SELECT_NEXT_CONVERSATION = f"""
 UPDATE_CONVERSATION_DUE_AT = """
     UPDATE application_ledger SET conversation_due_at = %(due_at)s WHERE id = %(id)s
 """
-# A request to read it that came during the reading stays.
+# A request to read it that came during the reading stays, and one to read the conversation of a
+# later application to the same vacancy.
 UPDATE_CONVERSATION_READ = """
     UPDATE application_ledger
     SET conversation_read_at = %(now)s,
-        conversation_due_at =
-            CASE WHEN conversation_due_at > %(began_at)s THEN conversation_due_at END,
+        conversation_due_at = CASE WHEN conversation_due_at > %(began_at)s
+            OR negotiation_id IS DISTINCT FROM %(negotiation_id)s THEN conversation_due_at END,
         first_seen_at = least(first_seen_at, %(seen_at)s),
         first_answered_at = least(first_answered_at, %(answered_at)s),
         first_invited_at = least(first_invited_at, %(invited_at)s),
