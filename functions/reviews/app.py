@@ -5,7 +5,12 @@ from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.applications.conversations import commands as conversations
-from ullgetthejob.applications.conversations.models import MessageQuery, Messages, Replied, ReplyBody
+from ullgetthejob.applications.conversations.models import (
+    MessageQuery,
+    Messages,
+    Replied,
+    ReplyBody,
+)
 from ullgetthejob.applications.reviews import commands, models
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context

@@ -1,7 +1,7 @@
 """Messages: what employers and the person wrote in the negotiations of an application.
 
-``application_messages``: one row for each message that hh.ru showed (``hh_message_id``, once each in
-a negotiation), and for each reply that the person asked for, from before its call on. A reply's
+``application_messages``: one row for each message that hh.ru showed (``hh_message_id``, once each
+in a negotiation), and for each reply that the person asked for, from before its call on. A reply's
 ``request_key`` is that of its request: pressed twice, it is one row. ``due_at`` is when the worker
 has something to do with it, and ``called_at`` when the call began whose outcome is not known.
 ``application_ledger.conversation_due_at``: when a conversation is to be read.

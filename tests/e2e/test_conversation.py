@@ -35,8 +35,9 @@ def test_employer_writes_and_the_person_replies_once(cloud):
         replied = client.call("POST", path, {"text": "С декабря", "idempotency_key": "press"})
     wait_until(
         lambda: client.call("GET", path)["items"][0],
-        lambda item: (item["message_id"], item["state"])
-        == (replied["message"]["message_id"], "sent"),
+        lambda item: (
+            (item["message_id"], item["state"]) == (replied["message"]["message_id"], "sent")
+        ),
     )
     talk = cloud.sandbox("GET", f"/applications/{negotiation}/messages")["messages"]
     assert [message["text"] for message in talk].count("С декабря") == 1

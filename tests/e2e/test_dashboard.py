@@ -311,7 +311,9 @@ def test_reply_is_sent_once_by_a_button(own_cloud, applied):
     account_id, application_id, negotiation, _ = applied
     page = f"/people/{account_id}/{application_id}"
     form = get(own_cloud, page)
-    fields = dict(re.findall(r'type="hidden" name="(account|application|key)" value="([^"]+)"', form))
+    fields = dict(
+        re.findall(r'type="hidden" name="(account|application|key)" value="([^"]+)"', form)
+    )
     for _ in range(2):
         said = press(own_cloud, "people", "reply", text=f"Да! {SCRIPT}", **fields)
         assert said.startswith("The reply is")

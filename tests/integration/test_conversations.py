@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
-from tests.fixtures.hh_sandbox import HhSandbox
 from tests.harness.applying import insert_session, publish
 from tests.harness.context import make_context
 from tests.harness.negotiations import DAY_S, MINUTE, SyncHarness
@@ -18,6 +18,9 @@ from ullgetthejob.notifications import facts
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
 from ullgetthejob.statistics import store as statistics
+
+if TYPE_CHECKING:
+    from tests.fixtures.hh_sandbox import HhSandbox
 
 HELLO = "Здравствуйте! <b>Когда</b> вам удобно? &amp; <script>1</script>"
 REPLY = "Спасибо, завтра в 15:00."

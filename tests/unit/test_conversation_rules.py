@@ -19,6 +19,7 @@ from ullgetthejob.hh.error_rules import MESSAGE_RULES
 from ullgetthejob.hh.errors import Action, HHForbidden, HHMessageRefused, HHNotFound, HHUnavailable
 from ullgetthejob.hh.models import ConversationMessage, Negotiation
 
+ONE = UUID(int=1)
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ FIXTURES = ROOT / "tests" / "data" / "hh"
 class Sent:
     text: str
     called_at: datetime | None = AT
-    id: UUID = UUID(int=1)
+    id: UUID = ONE
 
 
 def negotiation(**fields):

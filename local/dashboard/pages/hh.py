@@ -169,9 +169,9 @@ def _application_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message of hh.ru's shape as the page shows it."""
-    is_unseen = message["author"]["participant_type"] == "applicant" and not message[
-        "viewed_by_opponent"
-    ]
+    is_unseen = (
+        message["author"]["participant_type"] == "applicant" and not message["viewed_by_opponent"]
+    )
     return {
         "created_at": datetime.fromisoformat(message["created_at"]),
         "author": message["author"]["participant_type"],

@@ -56,9 +56,7 @@ class Decision:
     is_called: bool = True
 
 
-def has_news(
-    negotiation: Negotiation, last_updated_at: datetime | None, *, now: datetime
-) -> bool:
+def has_news(negotiation: Negotiation, last_updated_at: datetime | None, *, now: datetime) -> bool:
     """Return whether a negotiation may have messages that were not read. *last_updated_at*: as it
     was read before. A message of either side updates it; the application itself is one message."""
     if negotiation.updated_at == last_updated_at:

@@ -281,9 +281,7 @@ def insert_reply(values: dict[str, Any], *, connection: Connection) -> UUID | No
     """Insert a reply and return its id; ``None`` if its key was used before. *values*:
     ``ledger_id``, ``account_id``, ``negotiation_id``, ``state``, ``reason``, ``text``, ``key``,
     ``due_at`` and ``now``."""
-    row = connection.execute(
-        INSERT_REPLY, {**values, "trace_id": tracing.trace_id()}
-    ).fetchone()
+    row = connection.execute(INSERT_REPLY, {**values, "trace_id": tracing.trace_id()}).fetchone()
     return row["id"] if row else None
 
 
@@ -298,9 +296,7 @@ def confirm(
     reply: Reply, message: ConversationMessage, *, connection: Connection, now: datetime
 ) -> None:
     """Record that hh.ru has the reply, which is *message* there."""
-    change(
-        reply, rules.Decision("sent", None), message=message, connection=connection, now=now
-    )
+    change(reply, rules.Decision("sent", None), message=message, connection=connection, now=now)
 
 
 def change(
