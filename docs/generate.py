@@ -315,8 +315,8 @@ def _list_refused_messages() -> list[str]:
     lines = [
         "## Messages to employers that hh.ru refuses",
         "",
-        "`POST /negotiations/{id}/messages`: by the value of an entry whose type is `negotiations`.",
-        "A message whose answer was lost is looked for in the conversation.",
+        "`POST /negotiations/{id}/messages`: by the value of an entry whose type is",
+        "`negotiations`. A message whose answer was lost is looked for in the conversation.",
         "",
         "| value | action | message to the person |",
         "|---|---|---|",
