@@ -182,6 +182,13 @@ TABLES = {
         SELECT md5('ledger' || n)::uuid, t - make_interval(hours => k), state
         FROM new_applications, generate_series(1, 3)
     """,
+    "application_messages": """
+        INSERT INTO application_messages (id, ledger_id, account_id, negotiation_id, hh_message_id,
+            author, state, hh_state, text, created_at, updated_at)
+        SELECT md5('message' || n)::uuid, md5('ledger' || n)::uuid, md5('account' || a)::uuid,
+            n::text, n::text, 'employer', 'received', 'text', repeat('Здравствуйте! ', 12), t, t
+        FROM new_applications WHERE state = 'submitted'
+    """,
     "events": """
         INSERT INTO events (account_id, seq, at, type, data)
         SELECT md5('account' || a)::uuid, k,

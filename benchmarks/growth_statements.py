@@ -148,6 +148,12 @@ VALUES: dict[str, Any] = {
     "answered_at": NOW,
     "invited_at": None,
     "offered_at": None,
+    "began_at": NOW,
+    "has_messages": False,
+    "is_called": True,
+    "not_made": 0,
+    "hh_message_id": None,
+    "ledger_id": LEDGER_ID,
     "unread_before": NOW - DAY,
     "gone_before": NOW - 7 * DAY,
     "fresh_since": NOW,
@@ -318,6 +324,7 @@ _RUN = {"id": RUNNING_ID}
 _ITEM = {"id": uuid_of(f"item{WAITING}")}
 _QUEUED = {"id": uuid_of(f"ledger{QUEUED}")}
 _VACANCY = {"id": VACANCY}
+_MESSAGE = {"id": uuid_of(f"message{SUBMITTED}")}
 _NEW = {"vacancy_id": NEW_VACANCY, "id": NEW_VACANCY}
 _WIDE = {"query_id": WIDE_QUERY_ID, "most": 30, "matches": detail_backfill.MATCHES_SCANNED}
 _QUERIES = {"ids": [uuid_of(f"query{number}") for number in range(1, DUE + 1)]}
@@ -378,6 +385,33 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
         "after_created_at": NOW - timedelta(hours=100),
         "after_id": LEDGER_ID,
     },
+    "applications.conversations.commands.SELECT_MESSAGES": {
+        "after_created_at": NOW - timedelta(hours=100),
+        "after_number": SUBMITTED,
+    },
+    "applications.conversations.commands.SELECT_MESSAGE": {"key": "press"},
+    "applications.conversations.store.INSERT_MESSAGES": {
+        "messages": json.dumps(
+            [
+                {
+                    "position": 0,
+                    "id": "new",
+                    "author": "employer",
+                    "state": "text",
+                    "text": "Здравствуйте!",
+                    "created_at": NOW.isoformat(),
+                }
+            ]
+        )
+    },
+    "applications.conversations.store.INSERT_REPLY": {
+        "ledger_id": LEDGER_ID,
+        "state": "sending",
+        "key": "new press",
+    },
+    "applications.conversations.store.SELECT_REPLY": _MESSAGE,
+    "applications.conversations.store.UPDATE_REPLY": {**_MESSAGE, "before": "sending"},
+    "applications.conversations.store.UPDATE_REPLY_CALLED": _MESSAGE,
     "applications.reviews.commands.SELECT_REVIEWS": {
         "after_created_at": NOW - timedelta(hours=100),
         "after_id": LEDGER_ID,

@@ -245,7 +245,13 @@ def _count_items(content: Any) -> None:
 
 def hh_errors() -> str:
     """Return the tables of hh.ru's errors and how Core handles each, as Markdown."""
-    tables = (_list_errors, _list_token_errors, _list_refused_applications, _list_refused_resumes)
+    tables = (
+        _list_errors,
+        _list_token_errors,
+        _list_refused_applications,
+        _list_refused_messages,
+        _list_refused_resumes,
+    )
     return "\n".join(line for table in tables for line in table()) + "\n"
 
 
@@ -300,6 +306,22 @@ def _list_refused_applications() -> list[str]:
     ]
     valueless = (error_rules.LETTER_MISSING, error_rules.CONSENT_MISSING, error_rules.EXTERNAL_SITE)
     for rule in (*error_rules.APPLY_RULES, *valueless):
+        value = f"`{rule.value}`" if rule.value else "any other"
+        lines.append(f"| {value} | {rule.action.value} | {rule.message} |")
+    return [*lines, ""]
+
+
+def _list_refused_messages() -> list[str]:
+    lines = [
+        "## Messages to employers that hh.ru refuses",
+        "",
+        "`POST /negotiations/{id}/messages`: by the value of an entry whose type is",
+        "`negotiations`. A message whose answer was lost is looked for in the conversation.",
+        "",
+        "| value | action | message to the person |",
+        "|---|---|---|",
+    ]
+    for rule in error_rules.MESSAGE_RULES:
         value = f"`{rule.value}`" if rule.value else "any other"
         lines.append(f"| {value} | {rule.action.value} | {rule.message} |")
     return [*lines, ""]

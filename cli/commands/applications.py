@@ -165,6 +165,53 @@ def retry(
     _show(own.core.post(f"/api/applications/{id}/retry", body), json)
 
 
+@app.command(epilog="Example: ugtj applications messages 5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11")
+def messages(
+    context: typer.Context,
+    id: Id,
+    page: Annotated[int, typer.Option(min=0)] = 0,
+    cursor: Cursor = None,
+    user: User = None,
+    json: AsJson = False,
+) -> None:
+    """Show the conversation with the employer, the newest message first."""
+    own: State = context.obj
+    query = {**position(page, cursor), "user_id": user or own.profile.user}
+    found = own.core.get(f"/api/applications/{id}/messages", **query)
+    rows = [
+        (m["created_at"], m["author"], m["state"], m["reason"], m["text"]) for m in found["items"]
+    ]
+    following = found["next_cursor"]
+    more = [f"More: --cursor {following}"] if following else []
+    show(found, json, table("Messages", ("at", "author", "state", "reason", "text"), rows), *more)
+
+
+@app.command(epilog='Example: ugtj applications reply 5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11 "Да"')
+def reply(
+    context: typer.Context,
+    id: Id,
+    text: Annotated[str, typer.Argument(help="The reply, or @FILE.")],
+    key: Annotated[
+        str | None, typer.Option(help="The same again is the same reply; default: the same text.")
+    ] = None,
+    user: User = None,
+    json: AsJson = False,
+) -> None:
+    """Reply to the employer, once, and show what the check warns of."""
+    own: State = context.obj
+    body = {
+        "user_id": user or own.profile.user,
+        "text": text_of(text),
+        "idempotency_key": key,
+    }
+    replied = own.core.post(f"/api/applications/{id}/messages", body)
+    message = replied["message"]
+    rows = [(f["rule"], f["text"], f["en"]) for f in replied["findings"]]
+    warnings = [table(f"{len(rows)} warnings", ("rule", "text", "because"), rows)] if rows else []
+    link = [f"Write there: {message['link']}"] if message["link"] else []
+    show(replied, json, f"{message['state']}: message {message['message_id']}", *link, *warnings)
+
+
 def text_of(given: str | None) -> str | None:
     """Return a text, or the content of ``@FILE``. Raises :class:`CommandError`."""
     if given is None or not given.startswith("@"):

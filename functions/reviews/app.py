@@ -1,12 +1,20 @@
-"""/api/reviews: what is ready to be sent and waits for its person's yes."""
+"""/api/reviews: what is ready to be sent and waits for its person's yes; and conversations with
+employers (/api/applications/{id}/messages)."""
 
 from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
+from ullgetthejob.applications.conversations import commands as conversations
+from ullgetthejob.applications.conversations.models import (
+    MessageQuery,
+    Messages,
+    Replied,
+    ReplyBody,
+)
 from ullgetthejob.applications.reviews import commands, models
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
-from ullgetthejob.platform.http import USER_OR_SERVICE, Api
+from ullgetthejob.platform.http import USER_OR_SERVICE, Api, Response
 
 settings.require(
     *settings.SERVICE_CALLS,
@@ -48,6 +56,18 @@ def edit_review(
 ) -> models.OneReview:
     """Replace the letter, and check it again."""
     return commands.edit(id, body, person, context)
+
+
+@api.get("/api/applications/{id}/messages", auth=USER_OR_SERVICE)
+def show_messages(id: str, query: MessageQuery, person: Person, context: Context) -> Messages:
+    """Return a page of the conversation with the employer, the newest message first."""
+    return conversations.list_messages(id, query, person, context)
+
+
+@api.post("/api/applications/{id}/messages", auth=USER_OR_SERVICE, answers=(202,))
+def reply(id: str, body: ReplyBody, person: Person, context: Context) -> Response[Replied]:
+    """Accept a reply to the employer, once; it is sent soon."""
+    return Response(202, conversations.reply(id, body, person, context))
 
 
 handler = api.handler

@@ -7,6 +7,7 @@ gate leads to, and one that did not has the gate's reason.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,13 @@ SELECT_ATTEMPTS = """
     SELECT t.at, t.number, o.at AS answered_at, o.outcome, o.counts
     FROM application_attempts t LEFT JOIN application_outcomes o ON o.attempt_id = t.id
     WHERE t.ledger_id = %(id)s ORDER BY t.number
+"""
+# The application itself, whose text is the letter, is left out: a letter is on the page of its
+# employer alone.
+SELECT_MESSAGES = """
+    SELECT author, text, state, reason, hh_state, created_at FROM application_messages
+    WHERE ledger_id = %(id)s AND hh_state IS DISTINCT FROM 'response'
+    ORDER BY created_at DESC, number DESC LIMIT 100
 """
 Answer = Literal["passed", "stopped", "waited", "not asked"]
 
@@ -134,6 +142,7 @@ async def read(system: System, account_id: UUID, application_id: UUID) -> dict[s
             "application": (SELECT_APPLICATION, values),
             "history": (SELECT_HISTORY, {"id": application_id}),
             "attempts": (SELECT_ATTEMPTS, {"id": application_id}),
+            "messages": (SELECT_MESSAGES, {"id": application_id}),
         }
     )
     if not found["application"]:
@@ -142,6 +151,9 @@ async def read(system: System, account_id: UUID, application_id: UUID) -> dict[s
     trace_ids = _trace_ids(system, str(application_id), application["trace_id"])
     return {
         "application": application,
+        "messages": list(reversed(found["messages"])),
+        # A press of the button has one key: pressed twice, it is one reply.
+        "reply_key": secrets.token_urlsafe(12),
         "gates": answer_gates(found["history"]),
         "steps": steps(found["history"], found["attempts"], application),
         "trails": [(trace_id, f"{PATH}/requests/{trace_id}") for trace_id in trace_ids],

@@ -85,6 +85,14 @@ class Core:
         body = {"user_id": user_id, "job_external_id": vacancy_id, "cover_letter": letter}
         return await self._call("POST", "/api/applications/submit", body=body)
 
+    async def reply(
+        self, user_id: str, application_id: str, text: str, key: str | None
+    ) -> dict[str, Any]:
+        """Reply to the employer of the user's application; returns ``message`` and ``findings``.
+        *key*: of the press of the button."""
+        body = {"user_id": user_id, "text": text, "idempotency_key": key}
+        return await self._call("POST", f"/api/applications/{application_id}/messages", body=body)
+
     async def stats(self, user_id: str, by: str) -> dict[str, Any]:
         """Return the funnel of the user's last 90 days, as a whole and by group."""
         return await self._call("GET", "/api/stats", query={"user_id": user_id, "by": by})

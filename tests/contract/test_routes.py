@@ -66,6 +66,8 @@ AUTH = {
     "GET /notifications/unsubscribe/{token}": ANYONE,
     "POST /notifications/unsubscribe/{token}": ANYONE,
     "GET /api/reviews": USER_OR_SERVICE,
+    "GET /api/applications/{id}/messages": USER_OR_SERVICE,
+    "POST /api/applications/{id}/messages": USER_OR_SERVICE,
     "POST /api/reviews/approve": USER_OR_SERVICE,
     "POST /api/reviews/reject": USER_OR_SERVICE,
     "PUT /api/reviews/{id}": USER_OR_SERVICE,

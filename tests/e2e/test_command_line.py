@@ -140,6 +140,8 @@ SHAPES = {
     "applications confirm": {"application": APPLICATION},
     "applications cancel": {"application": APPLICATION},
     "applications retry": {"application": APPLICATION},
+    "applications messages": {"items": [{"author": TEXT, "text": TEXT, "state": TEXT}]},
+    "applications reply": {"message": {"state": TEXT}, "findings": [dict], "is_checked": YES_NO},
     "campaigns add": {**CAMPAIGN, "queued_count": NUMBER},
     "campaigns show": {"total": NUMBER, "submitted": NUMBER, "items": [{"job_external_id": TEXT}]},
     "campaigns start": CAMPAIGN,
@@ -304,6 +306,11 @@ def run_all(ugtj):
     assert id in {item["application_id"] for item in run("applications list")["items"]}
     assert run("applications show", id)["application"]["history"]
     assert any(line["message"] == "application changed" for line in run("trail", id)["lines"])
+    for _ in range(2):
+        replied = run("applications reply", id, "Спасибо, мне удобно. Пишите на a@b.example")
+    assert [finding["rule"] for finding in replied["findings"]] == ["contact"]
+    shown = run("applications messages", id)["items"]
+    assert [item["message_id"] for item in shown] == [replied["message"]["message_id"]]
     external = run("apply", vacancy(refusal="test_required"), "--wait", "60")
     assert external["state"] in ("needs_person", "handoff")
     run("applications confirm", external["application_id"])

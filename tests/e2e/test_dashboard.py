@@ -324,6 +324,27 @@ def test_resume_is_blocked_by_a_button_and_its_raises_are_shown(own_cloud, appli
     assert "Not done" in press(own_cloud, "hh", "resume", act="publish", person="../x", id="1")
 
 
+def test_reply_is_sent_once_by_a_button(own_cloud, applied):
+    account_id, application_id, negotiation, _ = applied
+    page = f"/people/{account_id}/{application_id}"
+    form = get(own_cloud, page)
+    fields = dict(
+        re.findall(r'type="hidden" name="(account|application|key)" value="([^"]+)"', form)
+    )
+    for _ in range(2):
+        said = press(own_cloud, "people", "reply", text=f"Да! {SCRIPT}", **fields)
+        assert said.startswith("The reply is")
+    deadline = time.monotonic() + LONG_S
+    while "not viewed by the employer" not in get(own_cloud, f"/hh/{negotiation}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    talk = own_cloud.sandbox("GET", f"/applications/{negotiation}/messages")["messages"]
+    assert [step["text"] for step in talk].count(f"Да! {SCRIPT}") == 1
+    for shown in (get(own_cloud, page), get(own_cloud, f"/hh/{negotiation}")):
+        assert "Да!" in shown
+        assert SCRIPT not in shown
+
+
 def test_search_and_application_start_from_the_dashboard(own_cloud, applied):
     html = get(own_cloud, "/apply", text="бухгалтер")
     assert "olga" in html

@@ -13,6 +13,7 @@ from functions.applier import app
 from functions.reviews import app as reviews_app
 from tests.harness import worker_process
 from ullgetthejob.applications import attempts, ledger, resume_creation
+from ullgetthejob.applications.conversations import store
 from ullgetthejob.applications.reviews import store as review_store
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import leases, queues, settings
@@ -52,6 +53,18 @@ STEPS_OF_MAKING_A_RESUME = (
     "it waits for the resume",
 )
 STEPS_OF_PUBLISHING_IT = ("before it is published", "it is published", "the token is taken")
+# The steps of a reply to an employer, and of looking for one whose answer was lost.
+STEPS_OF_REPLYING = (
+    "the reply's call is on record",
+    "before the reply leaves",
+    "the employer has the reply",
+    "the reply's outcome is written",
+)
+STEPS_OF_FINDING_A_REPLY = (
+    "before the conversation is read",
+    "the conversation is read",
+    "the conversation is stored",
+)
 
 
 def _is_row_with(**expected: str) -> Callable[[Any], bool]:
@@ -86,6 +99,10 @@ class Applier(worker_process.HhWorker):
             "transition",
             _is_row_with(reason="resume_not_visible"),
         ),
+        "the reply's call is on record": (store, "begin_call", worker_process.always),
+        # in a transaction that is never committed
+        "the reply's outcome is written": (store, "change", worker_process.always),
+        "the conversation is stored": (store, "store", worker_process.always),
     }
     before: ClassVar = {
         "the outcome is committed": (leases.Lease, "release"),
@@ -97,6 +114,10 @@ class Applier(worker_process.HhWorker):
         "hh.ru has acted": ("POST", "/negotiations", "after"),
         "before hh.ru is read": ("GET", "/negotiations", "before"),
         "hh.ru is read": ("GET", "/negotiations", "after"),
+        "before the reply leaves": ("POST", "/messages", "before"),
+        "the employer has the reply": ("POST", "/messages", "after"),
+        "before the conversation is read": ("GET", "/messages", "before"),
+        "the conversation is read": ("GET", "/messages", "after"),
         "before the resume is asked for": ("POST", "/resumes", "before"),
         "the resume is made": ("POST", "/resumes", "after"),
         "before it is published": ("POST", "/publish", "before"),

@@ -55,7 +55,8 @@ class SyncHarness(ApplyHarness):
         """Return the reasons of an application's events."""
         found = self.connection.execute(
             "SELECT e.data->>'reason' AS reason FROM events e JOIN application_ledger l"
-            " ON l.id::text = e.data->>'application_id' WHERE l.negotiation_id = %s ORDER BY seq",
+            " ON l.id::text = e.data->>'application_id' WHERE l.negotiation_id = %s"
+            " AND e.type = 'application.updated' ORDER BY seq",
             (negotiation_id,),
         )
         return [row["reason"] for row in found]

@@ -9,6 +9,8 @@ from tests.harness import apply_process
 from tests.harness.apply_invariants import calls_made, check_invariants, tokens_spent
 from tests.harness.applying import ApplyHarness, publish
 from tests.harness.worker_pool import Workers
+from ullgetthejob.applications.conversations import commands, store
+from ullgetthejob.applications.conversations.models import ReplyBody
 from ullgetthejob.platform import aws, settings
 
 VACANCIES = 3
@@ -109,6 +111,47 @@ def test_submitter_killed_while_retrying_applies_once_more(harnesses, workers, s
     for harness in harnesses:
         workers.kill_at(step, harness.account_id, harness.world.clock.path)
     assert_all_submitted(harnesses, workers, accepted, lost=1)
+
+
+@pytest.mark.parametrize("step", apply_process.STEPS_OF_REPLYING)
+def test_submitter_killed_while_replying_sends_the_reply_once(harness, workers, step):
+    negotiation, message_id = reply_to_employer(harness)
+    workers.kill_at(step, harness.account_id, harness.world.clock.path)
+    assert_reply_sent_once(harness, negotiation, message_id)
+
+
+@pytest.mark.parametrize("step", apply_process.STEPS_OF_FINDING_A_REPLY)
+def test_submitter_killed_while_looking_finds_the_reply(harness, workers, step):
+    negotiation, message_id = reply_to_employer(harness)
+    harness.world.sandbox.fault("lost", path="/messages", method="POST", times=1)
+    harness.run()
+    harness.world.sandbox.advance(ROUND_S)
+    workers.kill_at(step, harness.account_id, harness.world.clock.path)
+    assert_reply_sent_once(harness, negotiation, message_id)
+
+
+def reply_to_employer(harness):
+    """Apply, and accept a reply whose wake-up is lost; return the negotiation and the reply."""
+    accepted = harness.submit(publish(harness))
+    harness.run()
+    harness.world.sandbox.advance(ROUND_S)
+    replied = commands.reply(
+        str(accepted.application_id), ReplyBody(text="Да"), harness.person, harness.context
+    )
+    receive_wake_ups()
+    return harness.row(accepted).negotiation_id, replied.message.message_id
+
+
+def assert_reply_sent_once(harness, negotiation, message_id):
+    for _ in range(ROUNDS):
+        harness.world.sandbox.advance(ROUND_S)
+        harness.sweep()
+        for _ in receive_wake_ups():
+            harness.run()
+    row = store.read_reply(message_id, connection=harness.connection)
+    assert (row.state, row.reason) == ("sent", None)
+    shown = harness.world.sandbox.control("GET", f"/applications/{negotiation}/messages")
+    assert [message["text"] for message in shown["messages"]].count("Да") == 1
 
 
 def apply_with(harness, fault):

@@ -69,6 +69,7 @@ class World:
             self.http("submit", "POST /api/applications/submit", body=body)
         self.wake(applier, account_id=account_id)
         self.http("applications", "GET /api/applications", query={"user_id": user_id})
+        self.write_to_employer(user_id, account_id)
         rules = {"user_id": user_id, "rules": {"title_words": ["продажи"]}}
         assert self.http("filters", "PUT /api/filters", body=rules).status == 200
         search = {"user_id": user_id, "search": {"text": "Программист"}, "name": SEARCH_TEXT}
@@ -92,6 +93,22 @@ class World:
         })  # fmt: skip
         self.room.open_connection(user_id)
         return user_id, jwt, account_id, first
+
+    def write_to_employer(self, user_id, account_id):
+        [sent] = self.core.rows(
+            "SELECT id FROM application_ledger WHERE account_id = %s AND state = 'submitted'",
+            account_id,
+        )
+        body = {"user_id": user_id, "text": LETTER}
+        replied = self.http(
+            "reviews",
+            "POST /api/applications/{id}/messages",
+            parameters={"id": str(sent["id"])},
+            body=body,
+        )
+        assert replied.status == 202, replied.body
+        self.sandbox.advance(2)  # until hh.ru has opened the conversation
+        self.wake(applier, account_id=account_id)
 
     def use_letters_and_fit(self, user_id):
         template = {"user_id": user_id, "name": "short", "text": LETTER}

@@ -175,6 +175,8 @@ OTHER_STATUS = {
     "notifications-test": 404,
     "notifications-unsubscribe": 410,
     "reviews-edit": 404,
+    "reviews-messages": 404,
+    "reviews-reply": 404,
     "oauth-callback": 400,
     "oauth-disconnect": 401,
     "oauth-refresh": 400,

@@ -32,7 +32,6 @@ def resume(outcome, by="schedule"):
         (application(reason="interview", hh_state="interview"), ["invitation"]),
         (application(reason="discard", hh_state="discard"), ["refusal"]),
         (application(reason="discard_by_employer", hh_state="discard_by_employer"), ["refusal"]),
-        (application(reason="message", hh_state="response"), ["message"]),
         # The letter is sent again, the state is old news.
         (application(reason="viewed", hh_state="invitation"), []),
         (application(reason="found_at_hh"), []),
@@ -62,6 +61,12 @@ def resume(outcome, by="schedule"):
         (resume("hh_closed", by="person"), []),
         (resume("raised"), []),
         (resume("too_early"), []),
+        ({"type": "message.received", "data": {"application_id": "a", "hh_state": "text"}},
+         ["message"]),
+        # Told as an invitation, by application.updated.
+        ({"type": "message.received", "data": {"application_id": "a", "hh_state": "invitation"}},
+         []),
+        ({"type": "message.updated", "data": {"application_id": "a", "state": "sent"}}, []),
         ({"type": "fetch.completed", "data": {}}, []),
         ({"type": "rate_limit.updated", "data": {}}, []),
         ({"type": "of.a.later.release", "data": {}}, []),

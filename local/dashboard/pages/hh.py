@@ -95,8 +95,18 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
         found = [row for row in applications if row["negotiation_id"] == negotiation]
         if not found:
             raise NotFound("No employer has an application with this number.")
+        talk: dict[str, Any] = {"messages": [], "messaging_status": "resume_deleted"}
+        if found[0]["state"] is not None:
+            talk = await system.sandbox("GET", f"/applications/{negotiation}/messages")
         return {
             "application": found[0],
+            # The letter is above.
+            "messages": [
+                _shown(message)
+                for message in talk["messages"]
+                if message["text"] and message["state"]["id"] != "response"
+            ],
+            "messaging_status": talk["messaging_status"],
             "buttons": _buttons(found[0]),
             "message": _message(found[0]),
         }
@@ -197,6 +207,20 @@ def _resume_rows(people: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _shown(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message of hh.ru's shape as the page shows it."""
+    is_unseen = (
+        message["author"]["participant_type"] == "applicant" and not message["viewed_by_opponent"]
+    )
+    return {
+        "created_at": datetime.fromisoformat(message["created_at"]),
+        "author": message["author"]["participant_type"],
+        "state": message["state"]["id"],
+        "reason": "not viewed by the employer" if is_unseen else None,
+        "text": message["text"],
+    }
 
 
 def _buttons(row: Mapping[str, Any]) -> list[Button]:

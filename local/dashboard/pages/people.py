@@ -1,10 +1,12 @@
 """*People*: each person's access, limits, searches, campaigns, applications and sockets.
 
-Names, letters and search texts are not read: a person's page may be open on any screen.
+Names, letters and search texts are not read: a person's page may be open on any screen. An
+application's page has the conversation with its employer, and a field to reply.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -84,6 +86,7 @@ SELECT_METHODS = """
 SELECT_LAST_USER = """
     SELECT id FROM users WHERE account_id::text = %(id)s ORDER BY updated_at DESC, id LIMIT 1
 """
+APPLICATION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 METHODS = (
     Column("method", "Method of hh.ru"),
     Column("held_for", "For"),
@@ -311,11 +314,31 @@ async def issue_handoff_link(system: System, form: Mapping[str, str]) -> str:
     return f"This opens once, within an hour: {url}"
 
 
+async def reply(system: System, form: Mapping[str, str]) -> str:
+    """Reply to the employer of an application, as its person. Raises :class:`Refused`."""
+    users = await system.select(SELECT_LAST_USER, {"id": form.get("account", "")})
+    if not users:
+        raise Refused("the account has no session")
+    application = form.get("application", "")
+    if not APPLICATION_ID.fullmatch(application):
+        raise Refused("this is not the id of an application")
+    try:
+        async with system.core() as core:
+            replied = await core.reply(
+                str(users[0]["id"]), application, form.get("text", ""), form.get("key") or None
+            )
+    except CoreRefused as refused:
+        raise Refused(str(refused)) from None
+    found = ", ".join(f"{finding['rule']}: {finding['text']}" for finding in replied["findings"])
+    warning = f" Look again at {found}." if found else ""
+    return f"The reply is {replied['message']['state']}.{warning}"
+
+
 PAGE = Page(
     "people",
     "People",
     "people.html",
     read,
     "person.html",
-    actions={"handoff_link": issue_handoff_link},
+    actions={"handoff_link": issue_handoff_link, "reply": reply},
 )

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.sandbox.negotiations import applying, employer_pages
+from local.sandbox.negotiations import applying, employer_pages, negotiation_shape
 from local.sandbox.negotiations.employer_behaviour import EmployerAction
 from local.sandbox.negotiations.negotiation import FIRST_ID, FROM_EMPLOYER, STATES, number_of
 from local.sandbox.negotiations.refusals import REFUSALS
 from local.sandbox.people import people, people_control
 from local.sandbox.seeded_random import SeededRandom
 from local.sandbox.state import SANDBOX
+from local.sandbox.vacancies import vacancy_routes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -46,6 +47,8 @@ GET    /_sandbox/employers/{employer_id}   the applications of one employer
 POST   /_sandbox/people/{person}/applications   apply on the site, by hand: {"vacancy_id"?,
                                 "resume_id"?, "message"?, "count"?}; without vacancy_id, to any open
                                 vacancies. Counts towards the limit. Stops at a refusal, returns it
+GET    /_sandbox/applications/{id}/messages   the conversation, the oldest first, and whether the
+                                applicant may write (messaging_status); nothing is marked as read
 POST   /_sandbox/applications/{id}/act   make the employer act now: {"act", "text"?}; act is one of
                                 %(acts)s
 POST   /_sandbox/employers      {"act": false}: employers do nothing of their own accord with
@@ -189,6 +192,23 @@ async def act(request: web.Request) -> web.Response:
     return web.json_response({"id": found and found.id, "state": found and found.state})
 
 
+async def conversation(request: web.Request) -> web.Response:
+    """``GET /_sandbox/applications/{id}/messages``."""
+    sandbox = request.app[SANDBOX]
+    number, now = number_of(request.match_info["negotiation_id"]), sandbox.now()
+    found = None if number is None else sandbox.store.negotiations.find(number, now)
+    if found is None:
+        return _refused("no application has this id", 404)
+    existing = vacancy_routes.existing(sandbox, found.vacancy_id)
+    vacancy, archived = existing if existing else (None, True)
+    return web.json_response(
+        {
+            "messaging_status": negotiation_shape.messaging_status(found, vacancy, archived),
+            "messages": [negotiation_shape.message(step, found) for step in found.messages],
+        }
+    )
+
+
 def _vacancies(sandbox: Sandbox, person: Person) -> Iterable[Vacancy]:
     """Return open vacancies that the person can apply to without a letter or a test."""
     now = sandbox.now()
@@ -248,6 +268,7 @@ async def apply_by_hand(request: web.Request) -> web.Response:
 
 ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
     ("GET", "/_sandbox/applications", log),
+    ("GET", "/_sandbox/applications/{negotiation_id}/messages", conversation),
     ("POST", "/_sandbox/applications/{negotiation_id}/act", act),
     ("POST", "/_sandbox/people/{person}/applications", apply_by_hand),
     ("GET", "/_sandbox/employers", employers),

@@ -40,6 +40,8 @@ Action = Literal[
     "application.confirm",
     "application.cancel",
     "application.retry",
+    "message.reply",
+    "message.send",
     "handoff.link",
     "handoff.open",
     "rate_limit.reset",

@@ -32,7 +32,7 @@ MESSAGES: dict[Method, str] = {
         "hh.ru does not let Core read negotiations: confirm what you sent; what employers answer "
         "is seen at hh.ru alone"
     ),
-    "messages": "Core does not write to employers",
+    "messages": "hh.ru does not let Core read or write messages: do it there",
 }
 
 

@@ -77,6 +77,10 @@ class Application:
         )
 
 
+# hh.ru: the person's conversations with employers.
+NEGOTIATIONS_URL = "https://hh.ru/applicant/negotiations"
+
+
 def vacancy_url(vacancy_id: str) -> str:
     """Return the address of the vacancy's page at hh.ru."""
     return f"https://hh.ru/vacancy/{vacancy_id}"

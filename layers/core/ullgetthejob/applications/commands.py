@@ -41,8 +41,17 @@ SELECT_APPLICATION_OF_ACCOUNT = f"""
     SELECT {COLUMNS} FROM application_ledger
     WHERE account_id = %(account_id)s AND (id = %(id)s OR application_id = %(id)s)
 """  # noqa: S608
+# With what was written in the conversation, but for the application itself.
 SELECT_HISTORY = """
-    SELECT at, state, reason FROM application_history WHERE ledger_id = %(id)s ORDER BY id
+    SELECT at, state, reason, NULL::uuid AS message_id, id AS step
+    FROM application_history WHERE ledger_id = %(id)s
+    UNION ALL
+    SELECT created_at, 'submitted', CASE author WHEN 'employer' THEN 'message' ELSE 'reply' END,
+           id, NULL
+    FROM application_messages
+    WHERE ledger_id = %(id)s AND state IN ('received', 'sent')
+      AND hh_state IS DISTINCT FROM 'response'
+    ORDER BY at, step
 """
 UPDATE_APPLICATION_RETRIED = """
     UPDATE application_ledger
@@ -79,11 +88,14 @@ class RetryBody(BaseModel):
 
 class HistoryStep(BaseModel):
     """A change of an application. What the employer did is a step too: its *reason* is ``viewed``,
-    or the state of hh.ru's negotiation (``invitation``, ``discard``, …)."""
+    or the state of hh.ru's negotiation (``invitation``, ``discard``, …). So is what was written:
+    ``message`` by the employer, ``reply`` by the person, with its *message_id* among
+    ``/messages``."""
 
     at: AwareDatetime
     state: application_states.State
     reason: str | None
+    message_id: UUID | None = None
 
 
 class AppliedPosting(BaseModel):
@@ -166,7 +178,7 @@ def read_application(
 ) -> ApplicationWithHistory:
     """Return an application with its history. Raises :class:`NotFound` also for another
     account's."""
-    application = _find(application_id, person, context.connection)
+    application = find(application_id, person, context.connection)
     history = context.connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
     answer = _to_answer(application, person, context).application
     answer.history = [HistoryStep(**step) for step in history]
@@ -180,7 +192,7 @@ def confirm(application_id: str, person: Person, context: Context) -> Applicatio
     :class:`Conflict` where no step was left to the person."""
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
-    application = _find(application_id, person, connection)
+    application = find(application_id, person, connection)
     if application.state == "submitted":
         return _to_answer(application, person, context)
     if application.state not in application_states.NEEDS_PERSON:
@@ -200,7 +212,7 @@ def cancel(application_id: str, person: Person, context: Context) -> Application
     was sent."""
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
-    application = _find(application_id, person, connection)
+    application = find(application_id, person, connection)
     if application.state == "cancelled":
         return _to_answer(application, person, context)
     if application.state not in application_states.ALLOWED_SOURCES["cancelled"]:
@@ -223,7 +235,7 @@ def retry(
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
     access.require(person.access, now=now)
-    application = _find(application_id, person, connection)
+    application = find(application_id, person, connection)
     new_letter = (body.cover_letter or "").strip() or None
     if application.state in application_states.WAITING:
         if body.repost is not None:
@@ -256,7 +268,9 @@ def _to_answer(
     return ApplicationWithHistory(application=_answer(application, is_closed=is_closed))
 
 
-def _find(application_id: str, person: Person, connection: Connection) -> Application:
+def find(application_id: str, person: Person, connection: Connection) -> Application:
+    """Return an application of the person's account. Raises :class:`NotFound` also for another
+    account's."""
     try:
         wanted_id = UUID(application_id)
     except ValueError:

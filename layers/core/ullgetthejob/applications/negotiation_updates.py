@@ -10,6 +10,7 @@ from uuid import uuid4
 from ullgetthejob.accounts import audit
 from ullgetthejob.applications import attempts, ledger, outcome_stages, projection
 from ullgetthejob.applications.application import COLUMNS, FIELDS, Application
+from ullgetthejob.applications.conversations import rules
 from ullgetthejob.platform import tracing
 from ullgetthejob.platform.telemetry import count, logger
 
@@ -51,6 +52,8 @@ UPDATE_NEGOTIATION_STATE = f"""
     SET negotiation_id = %(negotiation_id)s, hh_state = %(hh_state)s, hh_viewed = %(hh_viewed)s,
         hh_updated_at = %(hh_updated_at)s, resume_id = coalesce(%(resume_id)s, resume_id),
         by_hand = %(by_hand)s, updated_at = %(now)s,
+        conversation_due_at =
+            CASE WHEN %(has_messages)s THEN %(now)s ELSE conversation_due_at END,
         first_seen_at = coalesce(first_seen_at, %(seen_at)s),
         first_answered_at = coalesce(first_answered_at, %(answered_at)s),
         first_invited_at = coalesce(first_invited_at, %(invited_at)s),
@@ -217,6 +220,9 @@ class NegotiationUpdates:
             "hh_updated_at": negotiation.updated_at,
             "resume_id": negotiation.resume_id,
             "by_hand": by_hand,
+            "has_messages": rules.has_news(
+                negotiation, None if again else row.hh_updated_at, now=now
+            ),
             "now": now,
             **asdict(outcome_stages.find_stages(negotiation, now=now)),
         }

@@ -8,7 +8,8 @@ any line: its application comes due again, and an attempt without an outcome is 
 hh.ru's negotiations, never by another call.
 
 The same worker reads the account's negotiations when they are due (:mod:`.negotiation_sync`),
-before it applies: what the person did by hand is counted first.
+before it applies: what the person did by hand is counted first. It sends the person's replies to
+employers, and reads their conversations (:mod:`.conversations`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 from ullgetthejob.accounts import access, hh_calls, method_status
 from ullgetthejob.applications import applying, attempts, deferral, ledger, pacing
 from ullgetthejob.applications.application import Application
+from ullgetthejob.applications.conversations import store as conversations
+from ullgetthejob.applications.conversations.reading import ConversationReader
+from ullgetthejob.applications.conversations.replies import ReplySender
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
@@ -51,8 +55,14 @@ RUN_BUDGET_S = 60.0  # what may be begun within an invocation; the function's ti
 # All that an account may have for its worker, in one statement: two rows at most, or one without an
 # application.
 SELECT_WORK = f"""
-    SELECT account.is_sync_due, work.* FROM (
-        SELECT coalesce(negotiations_due_at <= %(now)s AND {access.READABLE}, false) AS is_sync_due
+    SELECT account.is_sync_due, account.is_reply_due, account.is_conversation_due, work.* FROM (
+        SELECT coalesce(negotiations_due_at <= %(now)s AND {access.READABLE}, false) AS is_sync_due,
+            EXISTS (
+                SELECT FROM application_messages m WHERE {conversations.IS_REPLY_DUE}
+            ) AS is_reply_due,
+            EXISTS (
+                SELECT FROM application_ledger l WHERE {conversations.IS_CONVERSATION_DUE}
+            ) AS is_conversation_due
         FROM accounts WHERE id = %(account_id)s
     ) AS account LEFT JOIN (
         SELECT 'due' AS kind, due.* FROM ({ledger.SELECT_NEXT_DUE}) AS due
@@ -90,27 +100,30 @@ def lease_name(account_id: UUID) -> str:
 @dataclass(frozen=True)
 class _Work:
     """What an account has for its worker: the application that has been *due* longest, the first
-    that is *deferred* until there is quota, and whether its negotiations are to be read."""
+    that is *deferred* until there is quota, and whether its negotiations are to be read, a reply is
+    to be sent, and a conversation to be read."""
 
     due: Application | None
     deferred: Application | None
     is_sync_due: bool
+    is_reply_due: bool
+    is_conversation_due: bool
 
 
 def _find_work(account_id: UUID, *, connection: Connection, now: datetime) -> _Work:
     values = {"account_id": account_id, "now": now, "states": ledger.STATES}
     found: dict[str, Application] = {}
-    is_sync_due = False
+    flags = dict.fromkeys(("is_sync_due", "is_reply_due", "is_conversation_due"), False)
     for row in connection.execute(SELECT_WORK, values).fetchall():
-        kind, is_sync_due = row.pop("kind"), bool(row.pop("is_sync_due"))
+        kind, flags = row.pop("kind"), {name: bool(row.pop(name)) for name in flags}
         if kind is not None:
             found[kind] = Application(**row)
-    return _Work(found.get("due"), found.get("deferred"), is_sync_due)
+    return _Work(found.get("due"), found.get("deferred"), **flags)
 
 
 def _is_due(account_id: UUID, *, connection: Connection, now: datetime) -> bool:
     work = _find_work(account_id, connection=connection, now=now)
-    if work.due is not None or work.is_sync_due:
+    if work.due is not None or work.is_sync_due or work.is_reply_due or work.is_conversation_due:
         return True
     return work.deferred is not None and applying.is_closed(
         account_id, wanted_resume_id=work.deferred.wanted_resume_id, connection=connection, now=now
@@ -124,6 +137,8 @@ class _Submitter:
         self._account = account
         self._preparation = Preparation(account)
         self._settlement = Settlement(account)
+        self._reader = ConversationReader(account)
+        self._replies = ReplySender(account, self._reader)
         self._has_campaigns = False  # whether an application of one was processed
 
     def run(self, deadline: float) -> None:
@@ -144,12 +159,15 @@ class _Submitter:
         )
 
     def _step(self, work: _Work) -> bool:
-        """Process an application; return whether there was one."""
+        """Send a reply, process an application, or read a conversation; return whether there was
+        one. A person waits for their reply."""
+        if work.is_reply_due and self._replies.send_next():
+            return True
         application = (
             work.due or self._deferred_if_allowed(work.deferred) or self._paced_if_allowed()
         )
         if application is None:
-            return False
+            return work.is_conversation_due and self._reader.read_next()
         self._has_campaigns |= application.workflow_id is not None
         try:
             with tracing.continued(application.trace_id):

@@ -20,6 +20,7 @@ from ullgetthejob.accounts import access
 from ullgetthejob.applications import application_states, applying, ledger
 from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.applications.campaigns import cancellation, item_intake
+from ullgetthejob.applications.conversations import store as conversations
 from ullgetthejob.platform import periodic, queues
 from ullgetthejob.platform.telemetry import count, gauge
 
@@ -96,6 +97,12 @@ SELECT_DUE_ACCOUNTS = f"""
         UNION ALL
         SELECT id, negotiations_due_at FROM accounts
         WHERE negotiations_due_at <= %(now)s AND {access.READABLE}
+        UNION ALL
+        SELECT m.account_id, m.due_at FROM application_messages m
+        JOIN accounts ON accounts.id = m.account_id WHERE {conversations.IS_REPLY_DUE}
+        UNION ALL
+        SELECT l.account_id, l.conversation_due_at FROM application_ledger l
+        JOIN accounts ON accounts.id = l.account_id WHERE {conversations.IS_CONVERSATION_DUE}
     ) AS due
     GROUP BY account_id ORDER BY min(due_at) LIMIT %(most)s
 """  # noqa: S608

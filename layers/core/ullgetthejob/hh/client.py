@@ -21,6 +21,7 @@ from ullgetthejob.hh.error_parsing import (
     Received,
     parse,
     parse_application,
+    parse_message,
     parse_resume,
     parse_token,
     values_of,
@@ -46,7 +47,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ullgetthejob.hh.app_token import TokenSource
-    from ullgetthejob.hh.models import Me, NegotiationPage, SearchPage, VacancyDetail
+    from ullgetthejob.hh.models import (
+        ConversationMessage,
+        ConversationPage,
+        Me,
+        NegotiationPage,
+        SearchPage,
+        VacancyDetail,
+    )
     from ullgetthejob.hh.oauth import TokenPair
     from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.hh.search_parameters import SearchParameters
@@ -61,6 +69,7 @@ CALL_LIMIT_S = 8.0
 MIN_CALL_S = 2.0  # a request with less time left makes no call
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # /areas is 2.8 MB
 VACANCY_ID = re.compile(r"[0-9]{1,19}")
+NEGOTIATION_ID = re.compile(r"[0-9]{1,19}")
 RESUME_ID = re.compile(r"[0-9a-fA-F]{1,64}")  # hh.ru: about 38
 MAX_RESUME_PAGES = 5  # hh.ru: a person has at most 20 resumes, which fit on one
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -319,6 +328,39 @@ class HHClient:
         content = self._get_with_token("/negotiations", query, token=token)
         return _read(responses.negotiation_page, content)
 
+    def messages(
+        self, token: TokenSource, negotiation_id: str, *, page: int = 0
+    ) -> ConversationPage:
+        """Return a page of ``GET /negotiations/{id}/messages``, the oldest first. hh.ru: reading
+        them marks them as read by the person.
+
+        Raises :class:`HHNotFound`, also for a malformed id.
+        """
+        path = _conversation(negotiation_id)
+        content = self._get_with_token(
+            path, [("page", str(page)), ("per_page", "100")], token=token
+        )
+        found = _read(responses.conversation_page, content)
+        if found.unreadable:
+            logger.warning("messages of an unknown shape were left out", number=found.unreadable)
+        return found
+
+    def write_message(
+        self, token: TokenSource, negotiation_id: str, text: str
+    ) -> ConversationMessage | None:
+        """Write to an employer (``POST /negotiations/{id}/messages``) and return the message,
+        ``None`` if hh.ru accepted it and does not show it.
+
+        Not idempotent, and never repeated here: after an error that ``may_have_acted`` the message
+        may exist. Raises :class:`HHMessageRefused` if hh.ru refuses it.
+        """
+        path = _conversation(negotiation_id)
+        content = self._write(token, "POST", path, parse_message, data={"message": text})
+        try:
+            return responses.conversation_message(content)
+        except responses.UNREADABLE:
+            return None
+
     def _grant(self, form: dict[str, str]) -> Any:
         """Return the content of ``POST /token``. Raises :class:`HHExchangesLimited` without a call
         while exchanges are paused."""
@@ -409,6 +451,14 @@ class HHClient:
             raise
         self._pause_policy.record_success()
         return content
+
+
+def _conversation(negotiation_id: str) -> str:
+    """Return the path of a negotiation's messages. Raises :class:`HHNotFound` for a malformed
+    id."""
+    if not NEGOTIATION_ID.fullmatch(negotiation_id):
+        raise HHNotFound("hh.ru has no such conversation")
+    return f"/negotiations/{negotiation_id}/messages"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ullgetthejob.hh.errors import (
     HHBadArgument,
     HHCaptcha,
     HHLoginRefused,
+    HHMessageRefused,
     HHNotFound,
     HHRefreshRefused,
     HHResumeRefused,
@@ -161,6 +162,46 @@ def parse_application(received: Received) -> str | None:
     unclear = HHUnavailable(error_rules.DOWN_MESSAGE)
     unclear.is_lost = False
     raise unclear
+
+
+def parse_message(received: Received) -> Any:
+    """Return the JSON of the new message after ``POST /negotiations/{id}/messages``; ``None`` if
+    hh.ru accepted it without JSON.
+
+    Raises :class:`HHMessageRefused`, and the errors of :func:`parse`.
+    """
+    if received.status == 201:
+        try:
+            return _content(received.body)
+        except ValueError:
+            return None
+    refusals = [entry for entry in _listed(received) if entry.get("type") == "negotiations"]
+    for rule in error_rules.MESSAGE_RULES:
+        for entry in refusals:
+            if rule.value in (None, entry.get("value")):
+                value = str(entry.get("value"))
+                reason = rule.value or (value if _REASON.fullmatch(value) else "unknown")
+                raise HHMessageRefused(reason, rule.action, rule.message)
+    try:
+        parse(received)
+    except HHUnavailable as error:
+        if 300 <= received.status < 500:  # a refusal with an unknown code
+            rule = error_rules.MESSAGE_RULES[-1]
+            raise HHMessageRefused("unknown", rule.action, rule.message) from error
+        if received.status >= 500:
+            raise
+    # Neither a refusal nor the 201 of a message: the conversation decides.
+    unclear = HHUnavailable(error_rules.DOWN_MESSAGE)
+    unclear.is_lost = False
+    raise unclear
+
+
+def _listed(received: Received) -> list[Mapping[str, Any]]:
+    """Return the entries of a response's ``errors``, none of one that is not JSON."""
+    try:
+        return _entries(_content(received.body))
+    except ValueError:
+        return []
 
 
 def parse_resume(received: Received) -> str | None:

@@ -1,5 +1,5 @@
 """The tables of what Core does about each of hh.ru's errors: a general one, one of the token
-endpoint, and one each of applications and resumes, where a refusal is a business outcome.
+endpoint, and one each of applications, messages and resumes, where a refusal is a business outcome.
 
 docs/hh-errors.md is generated from these tables.
 """
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ApplyRule:
-    """One row of the table of ``POST /negotiations``: *value* of an entry whose type is
-    ``negotiations`` (any other, if ``None``), the action, and the message for the person."""
+    """One row of the table of ``POST /negotiations``, or of that of messages: *value* of an entry
+    whose type is ``negotiations`` (any other, if ``None``), the action, and the message for the
+    person."""
 
     value: str | None
     action: Action
@@ -277,6 +278,38 @@ EXTERNAL_SITE = ApplyRule("external_site", Action.HAND_OFF,
                           "the employer takes applications on a site of its own")  # fmt: skip
 REFUSED_SOMEHOW = ApplyRule(None, Action.HAND_OFF, _YOURSELF)
 CONSENT_MARKERS = ("enable_applicant_visibility_in_country", "required_applicant_visibility_id")
+_TEXT = "hh.ru does not take this text; write another"
+_ARCHIVED = "the conversation is archived; hh.ru takes no more messages there"
+_NO_MESSAGES = "the employer takes no messages here; look at the conversation on hh.ru"
+# POST /negotiations/{id}/messages (hh.ru: docs/errors.md, negotiations; messaging_status).
+MESSAGE_RULES: tuple[ApplyRule, ...] = (
+    ApplyRule("chat_is_not_ready", Action.RETRY,
+              "hh.ru has not opened the conversation yet; Core tries again by itself"),
+    ApplyRule("in_a_row_limit", Action.REPORT_TO_CALLER,
+              "hh.ru takes no more than five messages in a row; wait for the employer's answer"),
+    ApplyRule("overall_limit", Action.REPORT_TO_CALLER,
+              "hh.ru takes no more messages in this conversation"),
+    ApplyRule("archived", Action.REPORT_TO_CALLER, _ARCHIVED),
+    ApplyRule("chat_archived", Action.REPORT_TO_CALLER, _ARCHIVED),
+    ApplyRule("topic_archived", Action.REPORT_TO_CALLER, _ARCHIVED),
+    ApplyRule("disabled_by_employer", Action.REPORT_TO_CALLER, _NO_MESSAGES),
+    ApplyRule("no_invitation", Action.REPORT_TO_CALLER, _NO_MESSAGES),
+    ApplyRule("application_denied", Action.REPORT_TO_CALLER, _NO_MESSAGES),
+    ApplyRule("prohibited", Action.REPORT_TO_CALLER, _NO_MESSAGES),
+    ApplyRule("wrong_state", Action.REPORT_TO_CALLER, _NO_MESSAGES),
+    ApplyRule("edit_forbidden", Action.REPORT_TO_CALLER, _NO_MESSAGES),
+    ApplyRule("resume_deleted", Action.REPORT_TO_CALLER,
+              "the resume of this application has been deleted, and the conversation with it"),
+    ApplyRule("topic_not_found", Action.REPORT_TO_CALLER, "hh.ru has no such conversation"),
+    ApplyRule("empty_message", Action.FIX_LETTER, _TEXT),
+    ApplyRule("message_cannot_be_empty", Action.FIX_LETTER, _TEXT),
+    ApplyRule("too_long_message", Action.FIX_LETTER, "the text is too long for hh.ru"),
+    ApplyRule("inappropriate_language", Action.FIX_LETTER, _TEXT),
+    ApplyRule("inappropriate_language_message", Action.FIX_LETTER, _TEXT),
+    ApplyRule("resource_policy_violation", Action.FIX_LETTER, _TEXT),
+    ApplyRule("resource_policy_violation_message", Action.FIX_LETTER, _TEXT),
+    ApplyRule(None, Action.HAND_OFF, "hh.ru does not take the message; write on hh.ru yourself"),
+)  # fmt: skip
 _INCOMPLETE = "hh.ru wants something else in this resume; complete it on hh.ru, then try again"
 # Creating, changing, publishing a resume (hh.ru: docs/resumes.md). Most specific first.
 RESUME_RULES: tuple[ResumeRule, ...] = (

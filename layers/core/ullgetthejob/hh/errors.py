@@ -228,6 +228,20 @@ class HHApplyRefused(HHError, AppError):
         self.link = link
 
 
+class HHMessageRefused(HHError, AppError):
+    """hh.ru refused a message to an employer, and nothing was created.
+
+    *reason*: ``errors[].value``, or ``unknown`` if hh.ru has none. *action*: what Core does.
+    """
+
+    code = "hh_message_refused"
+
+    def __init__(self, reason: str, action: Action, message: str) -> None:
+        super().__init__(message, details={"reason": reason})
+        self.reason = reason
+        self.action = action
+
+
 class HHResumeRefused(HHError, AppError):
     """hh.ru refused to create, change or publish a resume, and nothing has changed.
 

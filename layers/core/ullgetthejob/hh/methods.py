@@ -9,7 +9,7 @@ called again.
                     another may be created
     apply           POST /negotiations
     negotiations    GET /negotiations
-    messages        GET and POST /negotiations/{id}/messages: Core does not call them
+    messages        GET and POST /negotiations/{id}/messages
 
 A method is open or closed for the service (all accounts), and for an account; before the first
 answer it is unknown, and is called. hh.ru's answers decide (:mod:`.method_access`): a method that
@@ -65,6 +65,8 @@ _BY_CALL: dict[str, Method] = {
     "POST /resumes/{id}/publish": "resumes_write",
     "POST /negotiations": "apply",
     "GET /negotiations": "negotiations",
+    "GET /negotiations/{id}/messages": "messages",
+    "POST /negotiations/{id}/messages": "messages",
 }
 
 

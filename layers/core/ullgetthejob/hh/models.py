@@ -9,8 +9,9 @@ missing): both are kept, both may be absent. Fields that Core does not use are d
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class _Model(BaseModel):
@@ -166,6 +167,8 @@ class Negotiation(_Model):
     updated_at: datetime
     viewed: bool = False
     has_unread_message: bool = False
+    # Of both sides, the application itself included; None where hh.ru does not say.
+    message_count: int | None = None
 
 
 class NegotiationPage(_Model):
@@ -173,3 +176,23 @@ class NegotiationPage(_Model):
 
     items: tuple[Negotiation, ...]
     pages: int
+
+
+class ConversationMessage(_Model):
+    """A message of a negotiation, from either side. *state* is that of the negotiation which came
+    with it (an open set; ``text`` for a message alone, ``response`` for the application)."""
+
+    id: str = Field(min_length=1, max_length=64)
+    author: Literal["applicant", "employer"]
+    text: str = ""
+    state: str
+    created_at: AwareDatetime
+
+
+class ConversationPage(_Model):
+    """One page of a negotiation's messages, the oldest first. *unreadable*: the number of items
+    that had to be left out."""
+
+    items: tuple[ConversationMessage, ...]
+    pages: int
+    unreadable: int = 0

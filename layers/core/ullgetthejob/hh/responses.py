@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from ullgetthejob.hh import markup
 from ullgetthejob.hh.models import (
+    ConversationMessage,
+    ConversationPage,
     Me,
     Negotiation,
     NegotiationPage,
@@ -97,6 +99,8 @@ def negotiation_page(content: dict[str, Any]) -> NegotiationPage:
 
 def negotiation(item: dict[str, Any]) -> Negotiation:
     """Return the negotiation of an item; its ``vacancy`` and ``resume`` may be null or missing."""
+    counters = item.get("counters") or {}
+    messages = counters.get("messages")
     return Negotiation.model_validate(
         {
             **item,
@@ -104,7 +108,36 @@ def negotiation(item: dict[str, Any]) -> Negotiation:
             "vacancy_id": (item.get("vacancy") or {}).get("id"),
             "resume_id": (item.get("resume") or {}).get("id"),
             "viewed": bool(item.get("viewed_by_opponent")),
-            "has_unread_message": bool((item.get("counters") or {}).get("unread_messages")),
+            "has_unread_message": bool(counters.get("unread_messages")),
+            "message_count": messages if isinstance(messages, int) else None,
+        }
+    )
+
+
+def conversation_page(content: dict[str, Any]) -> ConversationPage:
+    """Return the page of a ``GET /negotiations/{id}/messages`` response. A message of an unknown
+    shape, such as one of hh.ru itself, does not hide the others: it is left out and counted."""
+    items: list[ConversationMessage] = []
+    unreadable = 0
+    for item in content["items"]:
+        try:
+            items.append(conversation_message(item))
+        except UNREADABLE:
+            unreadable += 1
+    return ConversationPage.model_validate(
+        {"items": items, "pages": content["pages"], "unreadable": unreadable}
+    )
+
+
+def conversation_message(item: dict[str, Any]) -> ConversationMessage:
+    """Return a message of a conversation. Its text is plain; it may be null beside an address."""
+    return ConversationMessage.model_validate(
+        {
+            "id": str(item["id"]),
+            "author": item["author"]["participant_type"],
+            "text": item.get("text") or "",
+            "state": item["state"]["id"],
+            "created_at": item["created_at"],
         }
     )
 

@@ -114,14 +114,21 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-def check(letter: str, resume: Mapping[str, Any], vacancy: Vacancy) -> list[Finding]:
+def check(
+    letter: str,
+    resume: Mapping[str, Any],
+    vacancy: Vacancy,
+    *,
+    only: frozenset[RuleId] | None = None,
+) -> list[Finding]:
     """Return what the rules find in *letter*, each part once, at most :data:`MAX_FINDINGS`.
 
-    *resume*: in hh.ru's shape, in full. *vacancy*: best one that was read in full. Of a letter that
-    hh.ru would refuse as too long only the length is found.
+    *resume*: in hh.ru's shape, in full. *vacancy*: best one that was read in full. *only*: the
+    rules of a text that is no letter. Of a letter that hh.ru would refuse as too long only the
+    length is found.
     """
     facts = Facts(letter[: MAX_LETTER + 1], resume, vacancy)
-    rules = RULES
+    rules = tuple(rule for rule in RULES if only is None or rule.id in only)
     if len(letter) > MAX_LETTER:
         rules = tuple(rule for rule in RULES if rule.id == "length")
     found: dict[tuple[str, str], Finding] = {}

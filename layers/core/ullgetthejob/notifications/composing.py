@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ullgetthejob.applications.application import NEGOTIATIONS_URL
 from ullgetthejob.handoff import links
 from ullgetthejob.notifications import rendering, tokens
 from ullgetthejob.notifications.messages import Button, Message
@@ -30,7 +31,6 @@ WAITING = {"review": ("review",), "waits_for_you": ("handoff", "needs_person")}
 NEEDS_LINK = frozenset({"waits_for_you", "review", "trouble", "link"})
 MAX_BUTTONS = 5  # pairs of approve and skip
 VACANCY_URL = "https://hh.ru/vacancy/"
-NEGOTIATIONS_URL = "https://hh.ru/applicant/negotiations"
 LABELS: dict[str, dict[Language, str]] = {
     "approve": {"ru": "Отправить", "en": "Send"},
     "skip": {"ru": "Пропустить", "en": "Skip"},

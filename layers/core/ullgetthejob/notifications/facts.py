@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # States of hh.ru's negotiations: an open set, with parts such as "invitation_by_phone".
 INVITED = ("invitation", "interview", "phone_interview", "assessment", "offer", "hired")
 REFUSED = ("discard",)
-MESSAGE = "message"
+TEXT = "text"  # the state of a message that changes none
 # Reasons of "needs_person" that say what account.updated says already.
 OF_THE_ACCESS = frozenset({"reauth_required", "captcha"})
 # Access states that a person has to know of.
@@ -58,7 +58,8 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
             if data.get("by") == "schedule" and data.get("outcome") in NOT_RAISED:
                 about = {"what": "resume", "reason": data["outcome"], "link": data["link"]}
                 yield Fact("trouble", f"resume {data['resume_id']}", about)
-        case "message.received":
+        # A message that comes with another state is told as that: see application.updated.
+        case "message.received" if data.get("hh_state") in (None, TEXT):
             yield Fact("message", str(data.get("application_id")), _application(data))
         case "jobs.new":
             for job in data["jobs"]:
@@ -79,8 +80,6 @@ def _kind_of(data: dict[str, Any]) -> Kind | None:
         if reason.startswith(INVITED):
             return "invitation"
         return "refusal" if reason.startswith(REFUSED) else None
-    if state == "submitted" and reason == MESSAGE:
-        return "message"
     if state == "review":
         return "review"
     if state in ("handoff", "needs_person") and reason not in OF_THE_ACCESS:

@@ -95,6 +95,7 @@ TABLES = (
         key="ledger_id",
         withheld=("approved_hash",),
     ),
+    Table("application_messages", _ACCOUNT, "account", key="id"),
     Table("application_queue", _USERS, "sessions", key="id"),
     Table("application_filters", _ACCOUNT, "account"),
     Table("account_resumes", _ACCOUNT, "account"),

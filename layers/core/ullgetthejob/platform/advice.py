@@ -31,6 +31,10 @@ ADVICE: dict[str, str] = {
     "conflict": "This was sent before with other content. Please reload the page and look.",
     "wrong_state": "This is no longer possible. Please reload the page to see how it stands.",
     "raise_too_early": "hh.ru raises a resume every four hours. Please try again later.",
+    "replies_waiting": "Earlier messages have not been sent yet. Please wait until they are.",
+    "conversation_unknown": (
+        "hh.ru has not shown this conversation yet. Please try again in a few minutes."
+    ),
     "same_search": "You have saved this search already. Please change that one instead.",
     "template_invalid": "This template does not work. Please look at its text again.",
     "template_value_missing": (
@@ -63,6 +67,7 @@ ADVICE: dict[str, str] = {
     "hh_closed": "hh.ru does not let us do this. Please do it on hh.ru yourself.",
     "hh_forbidden": "hh.ru does not let us do this. Please do it on hh.ru yourself.",
     "hh_apply_refused": "hh.ru did not take the application. Please look at the vacancy there.",
+    "hh_message_refused": "hh.ru did not take the message. Please write on hh.ru yourself.",
     "hh_resume_refused": "hh.ru did not take the resume. Please look at your resumes there.",
     "resume_not_raised": "hh.ru does not raise this resume. Please look at it there.",
     "filters_unreadable": "Your filters could not be read. Please save them again.",

@@ -43,6 +43,7 @@ EventType = Literal[
     "fetch.completed",
     "jobs.new",
     "message.received",
+    "message.updated",
     "rate_limit.updated",
     "resume.updated",
 ]

@@ -1,0 +1,1 @@
+"""Conversations: what employers write about an application, and what its person replies."""
