@@ -12,7 +12,7 @@ import pytest
 from tests.harness.context import CALLER, CORE, make_context
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import acceptance, ledger, submitter, sweep
-from ullgetthejob.applications.acceptance import SubmitBody
+from ullgetthejob.applications.submission import SubmitBody
 from ullgetthejob.platform import periodic, postgres
 
 if TYPE_CHECKING:

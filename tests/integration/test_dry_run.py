@@ -11,8 +11,8 @@ from tests.harness.applying import harness, publish
 from ullgetthejob.accounts.access import Access
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.applications import acceptance, commands, gates
-from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.gate_decisions import Name
+from ullgetthejob.applications.submission import SubmitBody
 from ullgetthejob.filters import commands as filters
 from ullgetthejob.filters.models import FiltersBody
 from ullgetthejob.letters import commands as letters

@@ -9,7 +9,8 @@ import pytest
 
 from tests.harness import applying
 from ullgetthejob.applications import ledger
-from ullgetthejob.applications.commands import RetryBody, cancel, confirm, retry
+from ullgetthejob.applications.commands import cancel, confirm, retry
+from ullgetthejob.applications.models import RetryBody
 from ullgetthejob.applications.reviews import commands, models, store
 from ullgetthejob.filters import commands as filter_commands
 from ullgetthejob.letters import commands as letter_commands

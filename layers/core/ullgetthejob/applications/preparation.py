@@ -23,7 +23,7 @@ from ullgetthejob.applications.resume_selection import (
     ResumeNotFound,
     select_resume,
 )
-from ullgetthejob.filters import evaluation
+from ullgetthejob.filters import decisions
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import (
     HHError,
@@ -205,12 +205,12 @@ class Preparation:
         of it, or the person looks at it and applies."""
         account = self.account
         connection = account.context.connection
-        held = evaluation.advise(
+        held = decisions.advise(
             account.account_id,
             application.vacancy_id,
             connection=connection,
             now=account.context.now(),
-        ) or evaluation.hold_repost(
+        ) or decisions.hold_repost(
             account.account_id,
             application.vacancy_id,
             repost=application.repost,
@@ -246,7 +246,7 @@ class Preparation:
         """Return why the person's filters hold the application back, or ``None``. The *vacancy* is
         stored."""
         account = self.account
-        return evaluation.decide(
+        return decisions.decide(
             account.account_id,
             vacancy,
             repost=application.repost,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.applications.obstacles import find_obstacle
-from ullgetthejob.filters import evaluation
+from ullgetthejob.filters import decisions
 from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
@@ -37,4 +37,4 @@ def find_recent_vacancy(
     )
     if vacancy is None or find_obstacle(application, vacancy) is not None:
         return None
-    return None if evaluation.has_rules(account_id, connection=connection) else vacancy
+    return None if decisions.has_rules(account_id, connection=connection) else vacancy

@@ -47,9 +47,8 @@ def find_dropped(
     if not rules.has_any():
         return dropped
     for start in range(0, len(vacancy_ids), BATCH):
-        values = {"ids": list(vacancy_ids[start : start + BATCH])}
-        rows = connection.execute(store.SELECT_STORED_VACANCIES, values).fetchall()
-        for vacancy in store.parse_vacancies(rows):
+        batch = vacancy_ids[start : start + BATCH]
+        for vacancy in store.read_vacancies(batch, connection=connection):
             findings = evaluation.evaluate(rules, vacancy, models.Week())
             rule = next((found.rule for found in findings if found.verdict == "drop"), None)
             if rule is not None:

@@ -56,9 +56,9 @@ def preview(body: models.PreviewBody, person: Person, context: Context) -> model
         ).fetchall()
         vacancies = list(store.parse_vacancies(rows))
     else:
-        rows = connection.execute(store.SELECT_STORED_VACANCIES, {"ids": wanted}).fetchall()
         vacancies = sorted(
-            store.parse_vacancies(rows), key=lambda vacancy: wanted.index(vacancy.id)
+            store.read_vacancies(wanted, connection=connection),
+            key=lambda vacancy: wanted.index(vacancy.id),
         )
     week = store.read_week(person.account_id, rules, connection=connection, now=now)
     postings = store.read_postings(

@@ -125,6 +125,12 @@ def read_postings(
     return {row.pop("id"): models.Posting(**row) for row in rows}
 
 
+def read_vacancies(vacancy_ids: Iterable[str], *, connection: Connection) -> list[Vacancy]:
+    """Return what is stored of the vacancies, without those that cannot be read."""
+    values = {"ids": list(vacancy_ids)}
+    return list(parse_vacancies(connection.execute(SELECT_STORED_VACANCIES, values).fetchall()))
+
+
 def parse_vacancies(rows: Iterable[dict[str, Any]]) -> Iterable[Vacancy]:
     """Yield the vacancies of *rows*, without those that cannot be read."""
     from ullgetthejob.hh.models import Vacancy, VacancyDetail
