@@ -278,11 +278,9 @@ def _list_unknowable(application: Application, *, is_closed: bool) -> list[model
     negotiations."""
     if not is_closed or application.state not in ("submitted", "handoff", "uncertain"):
         return []
-    return (
-        ["viewed", "hh_state"]
-        if application.state == "submitted"
-        else [*get_args(models.Unknowable)]
-    )
+    if application.state == "submitted":
+        return ["viewed", "hh_state"]
+    return [*get_args(models.Unknowable)]
 
 
 def _is_reading_closed(person: Person, context: Context) -> bool:

@@ -21,11 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.filters import models, store
-from ullgetthejob.filters.evaluation import (
-    evaluate,
-    evaluate_in_order,
-    to_held,
-)
+from ullgetthejob.filters.evaluation import check_repost, evaluate, evaluate_in_order, to_held
 from ullgetthejob.platform.errors import NeedsPerson, NotFound
 from ullgetthejob.platform.telemetry import count
 
@@ -167,7 +163,7 @@ def preview_in_order(
     applied: dict[str, str] = {}
     return {
         vacancy.id: evaluate_in_order(
-            rules if repost is None else rules.model_copy(update={"repost": repost}),
+            _with_policy(rules, repost),
             vacancy,
             week,
             postings.get(vacancy.id, models.Posting(vacancy.id)),
@@ -202,7 +198,10 @@ def _read_rules(
 ) -> models.Rules:
     """Return the account's rules, with the application's own policy *repost* if it has one. Raises
     :class:`NeedsPerson` (``filters_unreadable``)."""
-    rules = store.read_filters(account_id, connection=connection).rules
+    return _with_policy(store.read_filters(account_id, connection=connection).rules, repost)
+
+
+def _with_policy(rules: models.Rules, repost: models.RepostPolicy | None) -> models.Rules:
     return rules if repost is None else rules.model_copy(update={"repost": repost})
 
 
