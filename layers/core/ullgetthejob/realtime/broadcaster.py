@@ -166,10 +166,12 @@ class _AccountSockets:
         """Return the seq up to which the connection has all events; ``None`` if it does not count,
         because it is closed or not open yet."""
         if self._has_session_ended(connection):
-            self._close(connection, "SocketsRevoked")
+            self._close(connection)
+            self._broadcast.count("SocketsRevoked")
             return None
         if connection.is_stale(self._broadcast.real_ms()):
-            self._close(connection, "SocketsStale")
+            self._close(connection)
+            self._broadcast.count("SocketsStale")
             return None
         if connection.state == "connecting":
             return None
@@ -194,6 +196,6 @@ class _AccountSockets:
         valid_from = self._users[str(connection.user_id)]
         return valid_from is not None and connection.proven_at < datetime.fromisoformat(valid_from)
 
-    def _close(self, connection: connections.Connection, metric: str) -> None:
+    def _close(self, connection: connections.Connection) -> None:
         self._broadcast.poster.close(connection.id)
-        self._broadcast.delete(connection, metric)
+        connections.delete(connection.id, connection.account_id)

@@ -66,11 +66,6 @@ class Broadcast:
         with self.lock:
             self.counters[metric] += 1
 
-    def delete(self, connection: connections.Connection, metric: str) -> None:
-        """Delete a connection that has ended, and count it in *metric*."""
-        connections.delete(connection.id, connection.account_id)
-        self.count(metric)
-
 
 class _LeaseLost(Exception):
     """Another broadcaster holds the lease now, or the connection was deleted."""
@@ -179,7 +174,8 @@ class Delivery:
 
     def _on_post_error(self, error: sockets.PostFailed) -> int | None:
         if isinstance(error, sockets.ConnectionGone):
-            self._broadcast.delete(self._connection, "SocketsGone")
+            connections.delete(self._connection.id, self._connection.account_id)
+            self._broadcast.count("SocketsGone")
             return None
         if isinstance(error, sockets.SlowConsumer):
             self._broadcast.count("SocketsSlow")
