@@ -87,7 +87,7 @@ def names_in(node: ast.AST) -> set[str]:
 @cache
 def emitted() -> frozenset[str]:
     """Return the metrics that the code emits: names passed to telemetry, or to a broadcast, which
-    counts them at its end, hh.ru's errors (counted by class), and runs (counted by their final state)."""
+    counts them at its end; hh.ru's errors, counted by class; runs, counted by their final state."""
     found: set[str] = {
         name for name, kind in vars(errors).items() if isinstance(kind, type) and name[:2] == "HH"
     }
