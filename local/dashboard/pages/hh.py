@@ -75,14 +75,7 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
     """
     applications = (await system.sandbox("GET", "/applications"))["applications"]
     if negotiation:
-        found = [row for row in applications if row["negotiation_id"] == negotiation]
-        if not found:
-            raise NotFound("No employer has an application with this number.")
-        return {
-            "application": found[0],
-            "buttons": _buttons(found[0]),
-            "message": _message(found[0]),
-        }
+        return _read_application(applications, negotiation)
     state, answer = await asyncio.gather(
         system.sandbox("GET", "/state"), system.sandbox("GET", "/hits")
     )
@@ -90,17 +83,7 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
     routes = [
         {"route": route, "calls": calls} for route, calls in state["calls"]["by_route"].items()
     ]
-    # Neither queries nor letters: they are the person's.
-    calls = [
-        {
-            "at": datetime.fromisoformat(hit["at"]),
-            "method": hit["method"],
-            "path": hit["path"],
-            "status": hit["status"],
-            "faults": ", ".join(map(str, hit["faults"])),
-        }
-        for hit in hits
-    ]
+    calls = [_call_row(hit) for hit in hits]
     return {
         "state": state,
         "now": datetime.fromisoformat(state["clock"]["now"]),
@@ -122,6 +105,25 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
             table("routes", "Calls by method", ROUTES, routes, query, sort="-calls"),
             table("calls", "The last 200 calls", CALLS, calls, query, sort="-at"),
         ],
+    }
+
+
+def _read_application(applications: list[dict[str, Any]], negotiation: str) -> dict[str, Any]:
+    """Return the values of the page of one application. Raises :class:`NotFound`."""
+    for row in applications:
+        if row["negotiation_id"] == negotiation:
+            return {"application": row, "buttons": _buttons(row), "message": _message(row)}
+    raise NotFound("No employer has an application with this number.")
+
+
+def _call_row(hit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a call, with neither query nor letter: they are the person's."""
+    return {
+        "at": datetime.fromisoformat(hit["at"]),
+        "method": hit["method"],
+        "path": hit["path"],
+        "status": hit["status"],
+        "faults": ", ".join(map(str, hit["faults"])),
     }
 
 
