@@ -162,9 +162,7 @@ def _repeat(
     with connection.transaction():
         if earlier is None:
             earlier, outcome = idempotency.repeat(values, connection=connection, now=context.now())
-        audit.write(
-            "submit", outcome, context, user_id=person.user_id, account_id=person.account_id
-        )
+        audit.record("submit", person, context, outcome=outcome)
     return earlier
 
 

@@ -10,11 +10,11 @@ from pydantic import AwareDatetime
 from ullgetthejob.accounts import access, audit
 from ullgetthejob.applications import application_states, attempts, ledger, models
 from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.applications.lookup import find, wrong_state
 from ullgetthejob.filters import models as filter_models
 from ullgetthejob.filters import store
 from ullgetthejob.hh import method_access
 from ullgetthejob.platform import paging, queues
-from ullgetthejob.platform.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,11 +37,6 @@ COUNT_APPLICATIONS = """
     SELECT count(*) AS found FROM application_ledger
     WHERE account_id = %(account_id)s AND (%(state)s::text IS NULL OR state = %(state)s)
 """
-# By its own id, or by the id of the BFF's row.
-SELECT_APPLICATION_OF_ACCOUNT = f"""
-    SELECT {COLUMNS} FROM application_ledger
-    WHERE account_id = %(account_id)s AND (id = %(id)s OR application_id = %(id)s)
-"""  # noqa: S608
 SELECT_HISTORY = """
     SELECT at, state, reason FROM application_history WHERE ledger_id = %(id)s ORDER BY id
 """
@@ -84,7 +79,7 @@ def read_application(
 ) -> models.ApplicationWithHistory:
     """Return an application with its history. Raises :class:`NotFound` also for another
     account's."""
-    application = _find(application_id, person, context.connection)
+    application = find(application_id, person, context.connection)
     history = context.connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
     answer = _to_answer(application, person, context).application
     answer.history = [models.HistoryStep(**step) for step in history]
@@ -98,18 +93,18 @@ def confirm(application_id: str, person: Person, context: Context) -> models.App
     :class:`Conflict` where no step was left to the person."""
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
-    application = _find(application_id, person, connection)
+    application = find(application_id, person, connection)
     if application.state == "submitted":
         return _to_answer(application, person, context)
     if application.state not in application_states.NEEDS_PERSON:
-        raise _wrong_state(application, "confirmed")
+        raise wrong_state(application, "cannot be confirmed")
     with connection.transaction():
         connection.execute(UPDATE_APPLICATION_BY_HAND, {"id": application.id})
         attempts.record_by_hand(application, now, connection=connection, now=now)
         moved = _transition(
             application, "submitted", connection, now, reason="by_hand", submitted_at=now
         )
-        _audit("application.confirm", application, person, context)
+        audit.record("application.confirm", person, context)
     return _to_answer(moved, person, context)
 
 
@@ -118,14 +113,14 @@ def cancel(application_id: str, person: Person, context: Context) -> models.Appl
     was sent."""
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
-    application = _find(application_id, person, connection)
+    application = find(application_id, person, connection)
     if application.state == "cancelled":
         return _to_answer(application, person, context)
     if application.state not in application_states.ALLOWED_SOURCES["cancelled"]:
-        raise _wrong_state(application, "cancelled")
+        raise wrong_state(application, "cannot be cancelled")
     with connection.transaction():
         moved = _transition(application, "cancelled", connection, now)
-        _audit("application.cancel", application, person, context)
+        audit.record("application.cancel", person, context)
     return _to_answer(moved, person, context)
 
 
@@ -141,7 +136,7 @@ def retry(
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
     access.require(person.access, now=now)
-    application = _find(application_id, person, connection)
+    application = find(application_id, person, connection)
     new_letter = (body.cover_letter or "").strip() or None
     if application.state in application_states.WAITING:
         if body.repost is not None:
@@ -149,7 +144,7 @@ def retry(
         replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
         return _to_answer(replaced or application, person, context)
     if application.state not in application_states.RETRYABLE:
-        raise _wrong_state(application, "tried again")
+        raise wrong_state(application, "cannot be tried again")
     letter = new_letter or application.letter
     is_asked = (application.state, application.reason) == ("needs_person", filter_models.REPOST)
     values = {
@@ -162,7 +157,7 @@ def retry(
         connection.execute(UPDATE_APPLICATION_RETRIED, values)
         ledger.detach_campaign(application.id, connection=connection)
         moved = _transition(application, "queued", connection, now, reason="retried", due_at=now)
-        _audit("application.retry", application, person, context)
+        audit.record("application.retry", person, context)
     queues.notify(ledger.QUEUE, {"account_id": str(application.account_id)})
     return _to_answer(moved, person, context)
 
@@ -172,20 +167,6 @@ def _to_answer(
 ) -> models.ApplicationWithHistory:
     is_closed = _is_reading_closed(person, context)
     return models.ApplicationWithHistory(application=_answer(application, is_closed=is_closed))
-
-
-def _find(application_id: str, person: Person, connection: Connection) -> Application:
-    try:
-        wanted_id = UUID(application_id)
-    except ValueError:
-        wanted_id = None
-    row = None
-    if wanted_id is not None and person.account_id is not None:
-        values = {"account_id": person.account_id, "id": wanted_id}
-        row = connection.execute(SELECT_APPLICATION_OF_ACCOUNT, values).fetchone()
-    if row is None:
-        raise NotFound("there is no such application", code="application_not_found")
-    return Application(**row)
 
 
 def _set_repost(
@@ -234,21 +215,7 @@ def _transition(
             **columns,
         )
     except ledger.ConcurrentUpdate:
-        raise _wrong_state(application, "changed") from None
-
-
-def _wrong_state(application: Application, command: str) -> Conflict:
-    return Conflict(
-        f"an application that is {application.state} cannot be {command}",
-        code="wrong_state",
-        details={"state": application.state},
-    )
-
-
-def _audit(
-    action: audit.Action, application: Application, person: Person, context: Context
-) -> None:
-    audit.write(action, "ok", context, user_id=person.user_id, account_id=application.account_id)
+        raise wrong_state(application, "cannot be changed") from None
 
 
 def _answer(application: Application, *, is_closed: bool) -> models.ApplicationAnswer:

@@ -34,13 +34,7 @@ def replace(body: models.FiltersBody, person: Person, context: Context) -> model
     }
     with connection.transaction():
         connection.execute(store.UPSERT_FILTERS, values)
-        audit.write(
-            "filters.replace",
-            "ok",
-            context,
-            user_id=person.user_id,
-            account_id=person.account_id,
-        )
+        audit.record("filters.replace", person, context)
     return models.FiltersAnswer(rules=body.rules, updated_at=now)
 
 

@@ -185,7 +185,7 @@ def create_search(body: CreateBody, person: Person, context: Context) -> tuple[O
                 row, body.apply, is_new_query=True, connection=connection, now=now
             )
         canonical_searches.reschedule(query_id, connection=connection, now=now)
-        _record("saved_search.create", person, context)
+        audit.record("saved_search.create", person, context)
     count("SavedSearchesCreated")
     return _to_model(row, connection=connection, now=now), True
 
@@ -218,7 +218,7 @@ def change_search(search_id: str, body: ChangeBody, person: Person, context: Con
             autopilot_changes.forget_matches(row["id"], connection=connection)
         for query_id in sorted({row["query_id"], values["query_id"]}):
             canonical_searches.reschedule(query_id, connection=connection, now=now)
-        _record("saved_search.change", person, context)
+        audit.record("saved_search.change", person, context)
     return _to_model(updated, connection=connection, now=now)
 
 
@@ -235,7 +235,7 @@ def delete_search(search_id: str, person: Person, context: Context) -> Deleted:
         autopilot_changes.cancel_campaign(row["id"], connection=connection, now=now)
         connection.execute(DELETE_SEARCH, {"id": row["id"]})
         canonical_searches.reschedule(row["query_id"], connection=connection, now=now)
-        _record("saved_search.delete", person, context)
+        audit.record("saved_search.delete", person, context)
     return Deleted()
 
 
@@ -374,7 +374,3 @@ def _changed_values(
         "next_run_at": next_run_at,
         "now": now,
     }
-
-
-def _record(action: audit.Action, person: Person, context: Context) -> None:
-    audit.write(action, "ok", context, user_id=person.user_id, account_id=person.account_id)
