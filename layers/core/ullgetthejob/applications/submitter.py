@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ullgetthejob.accounts import access, hh_calls, method_status
 from ullgetthejob.applications import applying, attempts, deferral, ledger, pacing
 from ullgetthejob.applications.application import Application
+from ullgetthejob.applications.handing_off import HandingOff
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
@@ -122,7 +123,8 @@ class _Submitter:
 
     def __init__(self, account: AccountTransitions) -> None:
         self._account = account
-        self._preparation = Preparation(account)
+        self._handing_off = HandingOff(account)
+        self._preparation = Preparation(account, self._handing_off)
         self._settlement = Settlement(account)
         self._has_campaigns = False  # whether an application of one was processed
 
@@ -160,7 +162,7 @@ class _Submitter:
 
     def _process(self, application: Application, now: datetime) -> None:
         if application.state == "handoff":
-            self._preparation.complete_hand_off(application)
+            self._handing_off.complete(application)
         elif application.state == "submitting":
             self._settlement.on_interrupted(application)
         elif application.state == "uncertain":
