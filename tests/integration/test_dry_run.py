@@ -76,11 +76,6 @@ def lose_access(harness, state="reauth_required"):
     )
 
 
-def hide_resumes(harness):
-    for resume_id in harness.world.sandbox.resumes(harness.name).values():
-        harness.world.sandbox.control("POST", f"/resumes/{resume_id}/hide")
-
-
 def close_applying(harness):
     harness.world.sandbox.fault("withdrawn", path="/negotiations", method="POST", status=404)
     harness.submit(publish(harness))
