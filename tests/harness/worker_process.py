@@ -25,8 +25,7 @@ import psycopg  # noqa: F401 - imported as in a warm environment
 
 from local.clock import LocalClock
 from local.settings import REPOSITORY
-from ullgetthejob.hh import client as hh_client
-from ullgetthejob.hh import pause_policy
+from ullgetthejob.hh import calls, pause_policy
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.platform import clock, settings
 
@@ -56,7 +55,7 @@ class Worker:
         self._lines = channel.makefile("rw", encoding="utf-8")
         clock.install(LocalClock(REPOSITORY / order["clock"]).now)
         vars(pause_policy).update(PAUSE_AFTER_429_S=PAUSE_S, PAUSE_AFTER_FAILURES_S=PAUSE_S)
-        vars(hh_client).update(TIMEOUT_S=order["timeout_s"])
+        vars(calls).update(TIMEOUT_S=order["timeout_s"])
         step = order["step"]
         self.hh = HHClient(
             settings.HH_API_URL(),
