@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.applications.submission import SubmitBody
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 SELECT_IDEMPOTENCY_KEY = (
     "SELECT request_hash, ledger_id FROM application_keys WHERE (account_id, key) = (%s, %s)"

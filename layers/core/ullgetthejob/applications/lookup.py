@@ -3,18 +3,15 @@ of the BFF's row."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ullgetthejob.applications.application import COLUMNS, Application
 from ullgetthejob.platform.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 SELECT_APPLICATION_OF_ACCOUNT = f"""
     SELECT {COLUMNS} FROM application_ledger

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.attempts import AttemptsMade
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
     from ullgetthejob.applications.transitions import AccountTransitions
     from ullgetthejob.hh.methods import Method
     from ullgetthejob.hh.models import VacancyDetail
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 MAX_FAILED_VACANCY_CALLS = 5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.applications.obstacles import find_obstacle
 from ullgetthejob.filters import decisions
@@ -13,12 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.applications.obstacles import Requested
     from ullgetthejob.hh.models import VacancyDetail
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 MAX_AGE = timedelta(minutes=10)  # of a vacancy that is not read again
 

@@ -12,7 +12,7 @@ a vacancy that is not announced would be lost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.filters import evaluation, models, store
 from ullgetthejob.platform.errors import NeedsPerson
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 BATCH = 200  # vacancies in memory at once: a full text may have 100 KB
 

@@ -18,7 +18,7 @@ again. A flag would have to be stored through every wait, and would weaken "neve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.filters import models, store
 from ullgetthejob.filters.evaluation import check_repost, evaluate, evaluate_in_order, to_held
@@ -30,11 +30,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.hh.models import Vacancy
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 MAX_LOOKUPS = 20
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ullgetthejob.accounts import audit
@@ -19,12 +19,9 @@ from ullgetthejob.platform import postgres, settings
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound, TooManyRequests
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 RECENT = 50
 SECRET_OVERLAP = timedelta(days=1)

@@ -24,7 +24,7 @@ import time
 from concurrent.futures import as_completed
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.clock import real_ms as machine_ms
@@ -38,11 +38,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from uuid import UUID
 
-    import psycopg
-
+    from ullgetthejob.platform.postgres import Connection
     from ullgetthejob.realtime.delivery import Poster
-
-    Database = psycopg.Connection[dict[str, Any]]
 
 BROADCAST_BUDGET_S = 15  # the function has 30, and requests in flight may take a few more
 
@@ -63,7 +60,7 @@ UPDATE_ACCOUNT_BROADCAST_SEQ = """
 def run(
     account_ids: Collection[UUID],
     *,
-    connection: Database,
+    connection: Connection,
     clock: Callable[[], datetime],
     poster: Poster | None = None,
     real_ms: Callable[[], int] = machine_ms,
@@ -102,7 +99,7 @@ class _AccountSockets:
     """An account and its connections. *out_of_time*: the deadline passed with events left.
     *error*: the first error of the account or of one of its connections."""
 
-    def __init__(self, account_id: UUID, database: Database, broadcast: Broadcast) -> None:
+    def __init__(self, account_id: UUID, database: Connection, broadcast: Broadcast) -> None:
         self.id = account_id
         self._database = database
         self._broadcast = broadcast

@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import psycopg
-
-    Database = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 EVENTS_PER_READ = 50  # at most 1.6 MB
 
@@ -54,7 +52,7 @@ class Event:
 class LogReader:
     """The log of an account, read in chunks that its connections share."""
 
-    def __init__(self, account_id: UUID, database: Database) -> None:
+    def __init__(self, account_id: UUID, database: Connection) -> None:
         self._account_id = account_id
         self._database = database
         self._lock = threading.Lock()

@@ -43,14 +43,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.autopilot.models import ApplyAnswer
     from ullgetthejob.platform.context import Context
+    from ullgetthejob.platform.postgres import Connection
     from ullgetthejob.saved_searches.matches import Matches, MatchQuery
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 MAX_PER_ACCOUNT = 50
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -15,13 +15,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.platform.postgres import Connection
     from ullgetthejob.platform.working_hours import WorkingHours
     from ullgetthejob.saved_searches.models import ChangeBody, CreateBody
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 ANY_SEARCH = "Все вакансии"
 FIELDS_NOT_NAMED = ("search_field", "currency", "order_by")

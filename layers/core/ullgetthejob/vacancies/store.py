@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # What a vacancy may have otherwise without having changed.
 PASSING: dict[str, Any] = {"snippet": True, "employer": {"rating"}}

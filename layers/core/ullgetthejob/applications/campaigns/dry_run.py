@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.kept_resumes import KeptResumes
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.campaigns.models import AddBody, StartBody
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from ullgetthejob.applications.submission import SubmitBody
     from ullgetthejob.platform.context import Context
     from ullgetthejob.vacancies.kept_vacancies import KeptVacancy
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 MAX_ITEMS = 500
 SENT: tuple[Would, ...] = ("apply_now", "wait")

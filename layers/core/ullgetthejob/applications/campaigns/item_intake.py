@@ -22,13 +22,10 @@ from ullgetthejob.platform.telemetry import count, logger
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 
 INTAKE_BATCH = 200  # items of a campaign that become applications at a start, and in each minute

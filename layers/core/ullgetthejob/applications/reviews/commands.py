@@ -25,13 +25,10 @@ from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
 from ullgetthejob.vacancies import reading
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.letters.checking import Finding
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 _LEDGER = ", ".join(f"l.{column.strip()}" for column in COLUMNS.split(","))
 SELECT_REVIEWS = f"""
