@@ -105,7 +105,8 @@ def _round(sandbox: _Sandbox, accounts: int) -> float:
 def _prepare(sandbox: _Sandbox, number: int) -> list[str]:
     """Connect *number* accounts, each with one application; return their ids."""
     from ullgetthejob.accounts import people
-    from ullgetthejob.applications.acceptance import SubmitBody, accept
+    from ullgetthejob.applications.acceptance import accept
+    from ullgetthejob.applications.submission import SubmitBody
     from ullgetthejob.platform import clock, postgres
     from ullgetthejob.platform.authentication import Caller
     from ullgetthejob.platform.context import Context

@@ -20,7 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.realtime import broadcaster
+from ullgetthejob.realtime import broadcaster, log_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +142,7 @@ class Boto3Broadcaster:
         with account["lock"]:
             if account["events"] is None:
                 account["events"] = self._rows(
-                    broadcaster.SELECT_EVENTS, account_id=account["id"], above=above, most=50
+                    log_reader.SELECT_EVENTS, account_id=account["id"], above=above, most=50
                 )
             events: list[dict[str, Any]] = account["events"]
             return events
@@ -170,7 +170,7 @@ class Boto3Broadcaster:
             sent={"N": str(sent)},
             sender={"S": "benchmark"},
         )
-        assert self._rows(broadcaster.SELECT_LAST_EVENT_SEQ, account_id=account["id"])
+        assert self._rows(log_reader.SELECT_LAST_EVENT_SEQ, account_id=account["id"])
 
     def _post(self, connection_id: str, message: bytes = MESSAGE) -> None:
         self._management.post_to_connection(ConnectionId=connection_id, Data=message)

@@ -359,7 +359,7 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "accounts.history_transfer.UPDATE_APPLICATIONS_RETURNED": {"heir": uuid_of("user1")},
     "accounts.history_transfer.UPDATE_QUEUE_ITEMS_RETURNED": {"heir": uuid_of("user1")},
     "accounts.login.DELETE_OLD_LOGINS": {"before": NOW - 90 * DAY},
-    "applications.acceptance.SELECT_IDEMPOTENCY_KEY": (VALUES["account_id"], "key"),
+    "applications.idempotency.SELECT_IDEMPOTENCY_KEY": (VALUES["account_id"], "key"),
     "applications.acceptance.INSERT_APPLICATION": {**_NEW, "state": "queued"},
     "applications.campaigns.cancellation.UPDATE_QUEUE_ITEMS_CANCELLED": {"workflow_id": None},
     "applications.campaigns.cancellation.SELECT_UNSENT_OF_CAMPAIGN": _UNSENT,

@@ -181,12 +181,9 @@ def metrics() -> list[tuple[str, str]]:
     """Return name and kind of each metric; a part that is only known at run time is ``<…>``."""
     found: set[tuple[str, str]] = set()
     for module, called, node in _calls():
+        called = called.removeprefix("self._broadcast.")  # which counts at its end
         if called in METRICS and node.args and not module.endswith("platform.telemetry"):
             found |= {(name, called) for name in _texts(node.args[0])}
-    for path in sorted((ROOT / "layers/core/ullgetthejob").rglob("*.py")):
-        for part in ast.walk(ast.parse(path.read_text())):
-            if isinstance(part, ast.Subscript) and ast.unparse(part.value).endswith(".counters"):
-                found |= {(name, "count") for name in _texts(part.slice)}
     return sorted(found)
 
 

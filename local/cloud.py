@@ -138,14 +138,7 @@ async def _serving_core(
     listeners: list[socket.socket],
 ) -> AsyncIterator[Cloud]:
     """Serve the functions of *template* on *listeners*, in front of started *services*."""
-    addresses = {
-        **services.addresses,
-        "PUBLIC_URL": f"http://localhost:{settings.port}",
-        "EMAIL_FROM": "core@example.com",
-        "WEBHOOK_ADDRESSES": "any",  # receivers run on this machine
-    }
-    if template.websocket is not None:
-        addresses |= template.websocket.addresses(settings.port)
+    addresses = _addresses(settings, template, services)
     environments = function_environments(template, settings, addresses)
     functions = LambdaService(
         template,
@@ -155,7 +148,6 @@ async def _serving_core(
         lifeline=lifeline,
         clock=services.clock,
     )
-    connect = _connect_page(settings, environments)
     sources = EventSources(
         template,
         functions,
@@ -164,27 +156,34 @@ async def _serving_core(
         data_dir=settings.data_dir,
         logs=logs,
     )
-    origin = f"http://localhost:{settings.port}"
-    dashboard = Dashboard(
-        local_system.describe(
-            template, functions, sources, services, environments, logs.folder, origin
-        )
+    origin = addresses["PUBLIC_URL"]
+    described = local_system.describe(
+        template, functions, sources, services, environments, logs.folder, origin
     )
+    connect, dashboard = _connect_page(settings, environments), Dashboard(described)
     gateway = Gateway(template, functions, logs, services.status, connect, sources, dashboard)
     await gateway.start(listeners)
     sources.start()
     try:
-        yield Cloud(
-            origin,
-            services,
-            environments,
-            addresses.get("WEBSOCKET_URL", "none"),
-            functions,
-        )
+        websocket_url = addresses.get("WEBSOCKET_URL", "none")
+        yield Cloud(origin, services, environments, websocket_url, functions)
     finally:
         await gateway.stop()
         await sources.stop()
         await functions.close()
+
+
+def _addresses(settings: Settings, template: Template, services: Services) -> dict[str, str]:
+    """Return the variables of functions that say where services and this system are."""
+    addresses = {
+        **services.addresses,
+        "PUBLIC_URL": f"http://localhost:{settings.port}",
+        "EMAIL_FROM": "core@example.com",
+        "WEBHOOK_ADDRESSES": "any",  # receivers run on this machine
+    }
+    if template.websocket is not None:
+        addresses |= template.websocket.addresses(settings.port)
+    return addresses
 
 
 def _connect_page(settings: Settings, environments: dict[str, dict[str, str]]) -> ConnectPage:

@@ -4,8 +4,9 @@ with ``dry_run``, says what would come of it."""
 from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.applications.acceptance import SubmitBody, Submitted, accept
+from ullgetthejob.applications.acceptance import accept
 from ullgetthejob.applications.gates import DryRun, dry_run
+from ullgetthejob.applications.submission import SubmitBody, Submitted
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import SERVICE, Api, Response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 ARGUMENTS = [
     "--disable-background-networking",
@@ -38,15 +38,20 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def new_browser(chromium: Browser) -> Iterator[Callable[[], Page]]:
-    """Return a page in a separate browser context, without cookies."""
+def new_browser(chromium: Browser) -> Iterator[Callable[..., Any]]:
+    """Return what opens a page in a separate browser context, without cookies, with *options* of
+    the context; *complaints* of the page are what its console shows."""
     contexts = []
 
-    def new() -> Page:
-        context = chromium.new_context()
+    def new(**options: Any) -> Any:
+        context = chromium.new_context(**options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
-        return context.new_page()
+        page: Any = context.new_page()
+        page.complaints = []
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        return page
 
     yield new
     for context in contexts:

@@ -25,19 +25,13 @@ def phone(request):
 
 
 @pytest.fixture
-def page(chromium, phone):
+def page(new_browser, phone):
     width, scheme, locale = phone
-    context = chromium.new_context(
+    page = new_browser(
         viewport={"width": width, "height": 800}, color_scheme=scheme, locale=locale, has_touch=True
     )
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    page.complaints = []
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    yield page
-    context.close()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    return page
 
 
 @pytest.fixture(scope="module")

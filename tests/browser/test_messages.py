@@ -22,18 +22,11 @@ BUTTONS = [
 
 
 @pytest.fixture(params=[(390, "light"), (1920, "dark")], ids=["phone", "desk"])
-def page(chromium, request):
+def page(new_browser, request):
     width, scheme = request.param
-    context = chromium.new_context(
+    return new_browser(
         viewport={"width": width, "height": 1000}, color_scheme=scheme, locale="en-GB"
     )
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    page.complaints = []
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    yield page
-    context.close()
 
 
 def check_page(page):

@@ -13,8 +13,6 @@ from ullgetthejob.filters import models as filter_models
 from ullgetthejob.platform.advice import ADVICE
 
 ROOT = Path(__file__).parents[2]
-# Functions that take a code, with the position of the argument.
-TAKE_A_CODE = {"_missing": 0, "_refusal": 0, "_refuse": 0}
 # Codes that are reasons to hold an application back, not error codes.
 REASONS = {"resume_not_available"}
 
@@ -28,8 +26,8 @@ def written_codes() -> set[str]:
             if isinstance(node, ast.Call):
                 values = [word.value for word in node.keywords if word.arg == "code"]
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                if name in TAKE_A_CODE and path.name in ("login.py", "acceptance.py") and node.args:
-                    values.append(node.args[TAKE_A_CODE[name]])
+                if name == "_refuse" and path.name == "login.py":  # takes a code
+                    values.append(node.args[0])
             elif isinstance(node, ast.Assign):
                 if any(getattr(target, "id", None) == "code" for target in node.targets):
                     values = [node.value]

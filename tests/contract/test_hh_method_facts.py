@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.sandbox import server
 from local.sandbox.eras import FILE, Era, Method, eras, methods
-from ullgetthejob.hh import client, error_rules
+from ullgetthejob.hh import calls, client, error_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,8 @@ CALLS = {"_get", "_get_with_token", "_call", "_write"}
 
 def calls_of_the_client() -> Iterator[str]:
     """Yield verb and path of every call in the client's code, without those to any dictionary."""
-    for node in ast.walk(ast.parse(inspect.getsource(client))):
+    trees = [ast.parse(inspect.getsource(module)) for module in (client, calls)]
+    for node in chain.from_iterable(map(ast.walk, trees)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         if node.func.attr not in CALLS:

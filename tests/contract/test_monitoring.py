@@ -76,7 +76,7 @@ def watching(namespace: str, metric: str) -> dict[str, dict[str, Any]]:
 
 
 def names_in(node: ast.AST) -> set[str]:
-    """Return the possible texts of an expression: a literal, one of two, a key of counters."""
+    """Return the possible texts of an expression: a literal, one of two."""
     return {
         constant.value
         for constant in ast.walk(node)
@@ -86,8 +86,8 @@ def names_in(node: ast.AST) -> set[str]:
 
 @cache
 def emitted() -> frozenset[str]:
-    """Return the metrics that the code emits: names passed to telemetry or to counters that are
-    counted later, hh.ru's errors (counted by class), and runs (counted by their final state)."""
+    """Return the metrics that the code emits: names passed to telemetry, or to a broadcast, which
+    counts them at its end; hh.ru's errors, counted by class; runs, counted by their final state."""
     found: set[str] = {
         name for name, kind in vars(errors).items() if isinstance(kind, type) and name[:2] == "HH"
     }
@@ -97,13 +97,11 @@ def emitted() -> frozenset[str]:
             for node in ast.walk(ast.parse(file.read_text())):
                 match node:
                     case ast.Call(
-                        func=ast.Name(id="count" | "gauge" | "measure"), args=[first, *_]
+                        func=ast.Name(id="count" | "gauge" | "measure")
+                        | ast.Attribute(value=ast.Attribute(attr="_broadcast"), attr="count"),
+                        args=[first, *_],
                     ):
                         found |= names_in(first)
-                    case ast.Subscript(value=ast.Attribute(attr="counters"), slice=key):
-                        found |= names_in(key)
-                    case ast.Call(func=ast.Attribute(attr="_close"), args=args):
-                        found |= {name for arg in args[1:] for name in names_in(arg)}
     return frozenset(found)
 
 

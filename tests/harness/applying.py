@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.harness.context import CALLER, CORE, make_context
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import acceptance, ledger, submitter, sweep
-from ullgetthejob.applications.acceptance import SubmitBody
-from ullgetthejob.platform import periodic, postgres
+from ullgetthejob.applications.submission import SubmitBody
+from ullgetthejob.platform import aws, periodic, postgres, settings
 
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
@@ -105,3 +107,32 @@ def insert_session(account_id, now):
         {"id": user_id, "account": account_id, "now": now},
     )
     return user_id
+
+
+def receive_wake_ups():
+    """Receive the wake-ups that were sent, and return their accounts."""
+    found = []
+    queue = {"QueueUrl": settings.APPLIER_QUEUE_URL(), "MaxNumberOfMessages": 10}
+    while messages := aws.call("sqs", "ReceiveMessage", queue).get("Messages"):
+        for message in messages:
+            found.append(json.loads(message["Body"])["account_id"])
+            handle = {"QueueUrl": queue["QueueUrl"], "ReceiptHandle": message["ReceiptHandle"]}
+            aws.call("sqs", "DeleteMessage", handle)
+    return found
+
+
+@pytest.fixture
+def connect(harness, database_url):
+    """Open connections like those of other environments."""
+    opened = []
+
+    def connect():
+        connection = postgres.connection_class().connect(
+            postgres.conninfo(), autocommit=True, row_factory=psycopg.rows.dict_row
+        )
+        opened.append(connection)
+        return connection
+
+    yield connect
+    for connection in opened:
+        connection.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.harness.applying import ApplyHarness
-from ullgetthejob.applications.commands import RetryBody, retry
+from ullgetthejob.applications.commands import retry
+from ullgetthejob.applications.models import RetryBody
 from ullgetthejob.filters import commands
 from ullgetthejob.filters.models import FiltersBody, PreviewBody
 from ullgetthejob.rate_limits import token_bucket

@@ -3,7 +3,8 @@
 import httpx
 
 from tests.harness.applying import ApplyHarness, publish
-from ullgetthejob.applications.commands import RetryBody, retry
+from ullgetthejob.applications.commands import retry
+from ullgetthejob.applications.models import RetryBody
 from ullgetthejob.rate_limits import token_bucket
 
 TITLE = "Ведущий Python-разработчик"

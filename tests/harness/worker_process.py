@@ -25,7 +25,7 @@ import psycopg  # noqa: F401 - imported as in a warm environment
 
 from local.clock import LocalClock
 from local.settings import REPOSITORY
-from ullgetthejob.hh import client as hh_client
+from ullgetthejob.hh import calls as hh_calls
 from ullgetthejob.hh import environment, pause_policy
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.platform import clock, settings
@@ -102,7 +102,7 @@ class HhWorker(Worker):
     def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
         super().__init__(channel, order)
         vars(pause_policy).update(PAUSE_AFTER_429_S=PAUSE_S, PAUSE_AFTER_FAILURES_S=PAUSE_S)
-        vars(hh_client).update(TIMEOUT_S=order["timeout_s"])
+        vars(hh_calls).update(TIMEOUT_S=order["timeout_s"])
         hh = HHClient(
             settings.HH_API_URL(),
             user_agent=settings.HH_USER_AGENT(),

@@ -1,17 +1,14 @@
 """The submitter is killed at each of its steps, and wake-ups arrive twice, late or never: hh.ru has
 each application once, each call costs one token, and nothing is stuck."""
 
-import json
-
 import pytest
 
 from tests.harness import apply_process
 from tests.harness.apply_invariants import calls_made, check_invariants, tokens_spent
-from tests.harness.applying import ApplyHarness, publish
+from tests.harness.applying import ApplyHarness, publish, receive_wake_ups
 from tests.harness.worker_pool import Workers
 from ullgetthejob.applications.conversations import commands, store
 from ullgetthejob.applications.conversations.models import ReplyBody
-from ullgetthejob.platform import aws, settings
 
 VACANCIES = 3
 ROUND_S = 31  # a little more than the shortest wait until anything comes due again
@@ -31,18 +28,6 @@ def workers(tmp_path_factory):
 def harnesses(quiet_world):
     """Three persons: the first's wake-ups arrive twice, the second's late, the third's are lost."""
     return [ApplyHarness(quiet_world, name) for name in ("anna", "timur", "olga")]
-
-
-def receive_wake_ups():
-    """Receive the wake-ups that were sent, and return their accounts."""
-    found = []
-    queue = {"QueueUrl": settings.APPLIER_QUEUE_URL(), "MaxNumberOfMessages": 10}
-    while messages := aws.call("sqs", "ReceiveMessage", queue).get("Messages"):
-        for message in messages:
-            found.append(json.loads(message["Body"])["account_id"])
-            handle = {"QueueUrl": queue["QueueUrl"], "ReceiptHandle": message["ReceiptHandle"]}
-            aws.call("sqs", "DeleteMessage", handle)
-    return found
 
 
 def let_time_pass(harnesses, workers, second):

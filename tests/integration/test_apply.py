@@ -11,7 +11,8 @@ import pytest
 from tests.harness import applying
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import attempts, ledger, projection
-from ullgetthejob.applications.commands import RetryBody, cancel, confirm, read_application, retry
+from ullgetthejob.applications.commands import cancel, confirm, read_application, retry
+from ullgetthejob.applications.models import RetryBody
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, NeedsPerson
 from ullgetthejob.rate_limits import daily_limit, token_bucket

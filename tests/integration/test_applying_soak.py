@@ -8,7 +8,6 @@ status; both sessions of a person submit the same vacancies.
 second, which a busy machine exceeds without any fault of Core.
 """
 
-import json
 import os
 import random
 import time
@@ -24,9 +23,8 @@ from tests.harness.apply_invariants import (
     tokens_spent,
     was_full_at,
 )
-from tests.harness.applying import ApplyHarness, publish
+from tests.harness.applying import ApplyHarness, publish, receive_wake_ups
 from tests.harness.worker_pool import Workers, first_to_answer
-from ullgetthejob.platform import aws, settings
 
 APPLICATIONS = int(os.environ.get("SOAK_APPLICATIONS", "112"))
 SEED = int(os.environ.get("SOAK_SEED", random.randrange(1_000_000)))  # noqa: S311 - no secret
@@ -170,18 +168,6 @@ class Soak:
             "SELECT count(*) AS left FROM application_ledger WHERE state <> 'submitted'"
         ).fetchone()
         return found["left"]
-
-
-def receive_wake_ups():
-    """Receive the wake-ups that were sent, and return their accounts."""
-    found = []
-    queue = {"QueueUrl": settings.APPLIER_QUEUE_URL(), "MaxNumberOfMessages": 10}
-    while messages := aws.call("sqs", "ReceiveMessage", queue).get("Messages"):
-        for message in messages:
-            found.append(json.loads(message["Body"])["account_id"])
-            handle = {"QueueUrl": queue["QueueUrl"], "ReceiptHandle": message["ReceiptHandle"]}
-            aws.call("sqs", "DeleteMessage", handle)
-    return found
 
 
 @pytest.mark.skipif("SOAK_APPLICATIONS" not in os.environ, reason="make soak-applying runs it")

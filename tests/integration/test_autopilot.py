@@ -23,7 +23,6 @@ from ullgetthejob.autopilot.models import ApplySettings, PauseBody, ResumeBody
 from ullgetthejob.autopilot.pace import Slot
 from ullgetthejob.autopilot.progress import list_answers
 from ullgetthejob.hh import responses
-from ullgetthejob.platform import postgres
 from ullgetthejob.saved_searches import commands, notifications
 from ullgetthejob.vacancies import store as vacancies
 
@@ -138,22 +137,6 @@ class Pilot:
     @property
     def workflow_id(self):
         return self.answer().workflow_id
-
-
-@pytest.fixture
-def connect():
-    opened = []
-
-    def connect():
-        connection = postgres.connection_class().connect(
-            postgres.conninfo(), autocommit=True, row_factory=psycopg.rows.dict_row
-        )
-        opened.append(connection)
-        return connection
-
-    yield connect
-    for connection in opened:
-        connection.close()
 
 
 def hours_after(moment, hours):

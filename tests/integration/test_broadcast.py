@@ -8,7 +8,7 @@ import pytest
 
 from tests.fixtures.realtime import eventually
 from ullgetthejob.platform import clock, postgres
-from ullgetthejob.realtime import broadcaster, connections, event_log, sockets
+from ullgetthejob.realtime import broadcaster, connections, event_log, log_reader, sockets
 
 
 @pytest.fixture
@@ -79,12 +79,12 @@ def test_topics_can_be_changed_on_an_open_connection(room, anna):
 
 def test_long_backlog_reaches_each_connection_from_its_cursor(room, anna):
     account_id, user_id = anna
-    for _ in range(3 * broadcaster.EVENTS_PER_READ - 20):
+    for _ in range(3 * log_reader.EVENTS_PER_READ - 20):
         room.append_event(account_id)
-    end = 3 * broadcaster.EVENTS_PER_READ - 20
+    end = 3 * log_reader.EVENTS_PER_READ - 20
     ids = {
         cursor: room.open_connection(user_id, cursor)
-        for cursor in (0, 1, broadcaster.EVENTS_PER_READ, end - 1, end)
+        for cursor in (0, 1, log_reader.EVENTS_PER_READ, end - 1, end)
     }
     assert room.broadcast(account_id) == []
     for cursor, id in ids.items():

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.realtime import eventually
 from ullgetthejob.platform import clock, postgres
-from ullgetthejob.realtime import broadcaster, connections, event_log, frames, sockets
+from ullgetthejob.realtime import broadcaster, connections, event_log, frames, log_reader, sockets
 
 # Handles a wake-up per line: a separate environment of the function.
 WORKER = """
@@ -124,7 +124,7 @@ def test_killed_broadcaster_loses_no_event(room, anna, workers, at):
     room.broadcast(account_id)  # the killed process still holds the lease
     broadcast_after_lease_expiry(account_id)
     assert_in_order(room.management.seqs(dying), count)
-    assert len(room.management.seqs(dying)) <= count + broadcaster.EVENTS_PER_READ + 1
+    assert len(room.management.seqs(dying)) <= count + log_reader.EVENTS_PER_READ + 1
     assert_in_order(room.management.seqs(other), count, count)
     assert room.unserved() == 0
 

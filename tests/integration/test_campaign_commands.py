@@ -20,6 +20,7 @@ from ullgetthejob.applications.campaigns.models import (
     CustomizeBody,
     StatusQuery,
 )
+from ullgetthejob.applications.models import RetryBody
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, NeedsPerson, NotFound
 
@@ -165,7 +166,7 @@ def test_cancelled_application_can_be_requested_again(harness, campaign, databas
     again.change("start")
     application_commands.retry(
         str(rows[items[1]].id),
-        application_commands.RetryBody(),
+        RetryBody(),
         harness.person,
         harness.context,
     )

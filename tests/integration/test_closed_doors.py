@@ -9,7 +9,7 @@ import pytest
 from tests.harness.applying import harness, publish
 from ullgetthejob.accounts import account_status, people, resumes
 from ullgetthejob.applications import commands
-from ullgetthejob.applications.commands import ApplicationQuery
+from ullgetthejob.applications.models import ApplicationQuery
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.pacer import Pacer

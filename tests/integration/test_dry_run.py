@@ -11,8 +11,8 @@ from tests.harness.applying import harness, publish
 from ullgetthejob.accounts.access import Access
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.applications import acceptance, commands, gates
-from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.gate_decisions import Name
+from ullgetthejob.applications.submission import SubmitBody
 from ullgetthejob.filters import commands as filters
 from ullgetthejob.filters.models import FiltersBody
 from ullgetthejob.letters import commands as letters
@@ -74,11 +74,6 @@ def lose_access(harness, state="reauth_required"):
         "UPDATE accounts SET access_state = %s, access_changed_at = now() WHERE id = %s",
         [state, harness.account_id],
     )
-
-
-def hide_resumes(harness):
-    for resume_id in harness.world.sandbox.resumes(harness.name).values():
-        harness.world.sandbox.control("POST", f"/resumes/{resume_id}/hide")
 
 
 def close_applying(harness):

@@ -14,7 +14,7 @@ from tests.harness.context import make_context
 from tests.harness.notifications import NOW, NotificationHarness
 from ullgetthejob.accounts.access import Access
 from ullgetthejob.accounts.people import Person
-from ullgetthejob.applications import commands
+from ullgetthejob.applications import commands, models
 from ullgetthejob.applications.campaigns import progress
 from ullgetthejob.applications.campaigns.models import StatusQuery
 from ullgetthejob.platform.paging import PageQuery
@@ -91,8 +91,8 @@ def account(database_url: str) -> Iterator[Account]:
     account.connection.close()
 
 
-def applications(account: Account, **page: Any) -> commands.Applications:
-    query = commands.ApplicationQuery(**page)
+def applications(account: Account, **page: Any) -> models.Applications:
+    query = models.ApplicationQuery(**page)
     return commands.list_applications(query, account.person, account.context)
 
 

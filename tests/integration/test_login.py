@@ -15,7 +15,7 @@ import pytest
 
 from tests.fixtures.hh_sandbox import REDIRECT_URI
 from tests.fixtures.ports import free_port
-from ullgetthejob.hh import client as hh_client
+from ullgetthejob.hh import calls
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.errors import HHForbidden
 from ullgetthejob.platform import aws
@@ -426,7 +426,7 @@ PAUSE = "pacer#default"
     ["server_error", "service_unavailable", "bad_gateway", "truncated", "drop", "lost", "slow"],
 )
 def test_code_that_hh_ru_may_have_used_is_never_sent_again(core, session_id, fault, monkeypatch):
-    monkeypatch.setattr(hh_client, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(calls, "TIMEOUT_S", 0.3)
     code = core.code()
     core.sandbox.fault(fault, path="/token", times=1, seconds=1)
     for _ in range(3):

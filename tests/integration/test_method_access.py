@@ -14,7 +14,7 @@ from tests.harness.applying import ApplyHarness, harness, publish, quiet_world
 from tests.harness.campaigns import Campaign
 from ullgetthejob.accounts import account_status, resumes
 from ullgetthejob.applications import commands
-from ullgetthejob.applications.commands import ApplicationQuery
+from ullgetthejob.applications.models import ApplicationQuery
 from ullgetthejob.hh import method_access, methods
 from ullgetthejob.hh.errors import HHForbidden
 from ullgetthejob.hh.method_access import Admission

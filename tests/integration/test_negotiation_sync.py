@@ -13,9 +13,7 @@ import pytest
 from tests.harness.applying import ANNA, publish
 from tests.harness.negotiations import DAY_S, HOUR, MINUTE, SyncHarness, at_hh
 from ullgetthejob.applications import negotiation_sync
-from ullgetthejob.applications.commands import (
-    read_application,
-)
+from ullgetthejob.applications.commands import read_application
 from ullgetthejob.rate_limits import daily_limit
 
 EMPLOYERS = {"viewed", "invitation", "discard"}

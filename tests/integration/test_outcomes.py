@@ -16,12 +16,9 @@ from tests.harness.applying import ANNA, publish
 from tests.harness.context import make_context
 from tests.harness.negotiations import DAY_S, HOUR, MINUTE, Edited, SyncHarness, at_hh
 from ullgetthejob.applications import acceptance, attempts, ledger
-from ullgetthejob.applications.acceptance import SubmitBody
-from ullgetthejob.applications.commands import (
-    ApplicationQuery,
-    cancel,
-    list_applications,
-)
+from ullgetthejob.applications.commands import cancel, list_applications
+from ullgetthejob.applications.models import ApplicationQuery
+from ullgetthejob.applications.submission import SubmitBody
 from ullgetthejob.rate_limits import token_bucket
 
 

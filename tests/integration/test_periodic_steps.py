@@ -231,7 +231,6 @@ EVERY_MINUTE = {
     }.items()
     for name in names
 }
-SMALL = {"accounts", "campaigns", "saved_searches", "search_queries"}
 MOST_ROWS_READ = 5_000  # of 60,000, of which all but some hundreds are finished
 
 

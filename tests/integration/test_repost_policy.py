@@ -8,9 +8,9 @@ from tests.harness.applying import publish
 from tests.harness.campaigns import Campaign
 from tests.harness.filtering import DAYTIME, PIER, FilteringHarness
 from ullgetthejob.applications import acceptance, commands
-from ullgetthejob.applications.acceptance import SubmitBody
 from ullgetthejob.applications.campaigns import item_intake
-from ullgetthejob.applications.commands import RetryBody
+from ullgetthejob.applications.models import RetryBody
+from ullgetthejob.applications.submission import SubmitBody
 from ullgetthejob.platform.errors import Conflict
 
 WANTED = {

@@ -16,7 +16,8 @@ from tests.harness import apply_process, applying
 from tests.harness.context import CALLER, make_context
 from tests.harness.worker_pool import Workers
 from ullgetthejob.applications import ledger, submitter
-from ullgetthejob.applications.commands import RetryBody, cancel, confirm, retry
+from ullgetthejob.applications.commands import cancel, confirm, retry
+from ullgetthejob.applications.models import RetryBody
 from ullgetthejob.applications.reviews import commands, models, store
 from ullgetthejob.filters import commands as filter_commands
 from ullgetthejob.letters import commands as letter_commands

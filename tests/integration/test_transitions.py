@@ -6,34 +6,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
-import pytest
-
 from tests.harness import applying
 from ullgetthejob.applications import ledger
-from ullgetthejob.platform import postgres
 
 WAITING = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
-
-
-@pytest.fixture
-def connect(harness, database_url):
-    """Open connections like those of other environments."""
-    opened = []
-
-    def connect():
-        connection = postgres.connection_class().connect(
-            postgres.conninfo(), autocommit=True, row_factory=psycopg.rows.dict_row
-        )
-        opened.append(connection)
-        return connection
-
-    yield connect
-    for connection in opened:
-        connection.close()
 
 
 def wait_for_waiting(connection, number):

@@ -22,7 +22,8 @@ from tests.harness.applying import ApplyHarness, publish, second_session
 from tests.harness.hh_client import Unpaced
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import attempts, negotiation_sync
-from ullgetthejob.applications.commands import RetryBody, retry
+from ullgetthejob.applications.commands import retry
+from ullgetthejob.applications.models import RetryBody
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.rate_limits import daily_limit
 

@@ -129,6 +129,15 @@ def test_function_is_a_short_file_of_its_own():
         assert not any(name.startswith("boto") for name in imported_by(files[0]))
 
 
+def test_every_function_has_fewer_than_50_lines():
+    """With its signature and docstring."""
+    for path in python_files("layers/core", "functions", "local", "cli"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                assert lines < 50, f"{path}:{node.lineno}: {node.name} has {lines} lines"
+
+
 def test_only_settings_read_the_environment():
     for path in python_files("layers/core", "functions"):
         if path.name != "settings.py":

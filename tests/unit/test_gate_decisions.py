@@ -31,7 +31,6 @@ OK = Access("ok", None)
 CHOICE = ResumeChoice("ab", "only_one")
 LATER = NOW + timedelta(hours=1)
 DROPPED = Held("refused", "filtered_title")
-ARCHIVED = Obstacle("refused", "vacancy_archived")
 VACANCY = {
     "id": "1", "name": "Python", "area": {"id": "1", "name": "Москва"}, "type": {"id": "open"},
     "employer": {"id": "1", "name": "Ромашка"}, "published_at": NOW,

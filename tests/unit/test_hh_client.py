@@ -8,7 +8,8 @@ import pytest
 
 from tests.harness import hh_client
 from ullgetthejob.hh import errors
-from ullgetthejob.hh.client import MAX_RESUME_PAGES, MIN_CALL_S
+from ullgetthejob.hh.calls import MIN_CALL_S
+from ullgetthejob.hh.client import MAX_RESUME_PAGES
 from ullgetthejob.hh.models import Me
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import time_limit
@@ -234,7 +235,7 @@ class Trickle(httpx.SyncByteStream):
     ("limit", "value"), [("CALL_LIMIT_S", 0.05), ("MAX_RESPONSE_BYTES", 50_000)]
 )
 def test_endless_body_is_cut_off(monkeypatch, limit, value):
-    monkeypatch.setattr(f"ullgetthejob.hh.client.{limit}", value)
+    monkeypatch.setattr(f"ullgetthejob.hh.calls.{limit}", value)
     hh = hh_client.Hh(lambda request: httpx.Response(200, stream=Trickle()))
     with pytest.raises(errors.HHUnavailable):
         hh.client.search(SearchParameters())

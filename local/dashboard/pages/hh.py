@@ -92,24 +92,7 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
     """
     applications = (await system.sandbox("GET", "/applications"))["applications"]
     if negotiation:
-        found = [row for row in applications if row["negotiation_id"] == negotiation]
-        if not found:
-            raise NotFound("No employer has an application with this number.")
-        talk: dict[str, Any] = {"messages": [], "messaging_status": "resume_deleted"}
-        if found[0]["state"] is not None:
-            talk = await system.sandbox("GET", f"/applications/{negotiation}/messages")
-        return {
-            "application": found[0],
-            # The letter is above.
-            "messages": [
-                _shown(message)
-                for message in talk["messages"]
-                if message["text"] and message["state"]["id"] != "response"
-            ],
-            "messaging_status": talk["messaging_status"],
-            "buttons": _buttons(found[0]),
-            "message": _message(found[0]),
-        }
+        return await _read_application(system, applications, negotiation)
     state, answer, people = await asyncio.gather(
         *(system.sandbox("GET", path) for path in ("/state", "/hits", "/people"))
     )
@@ -117,17 +100,7 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
     routes = [
         {"route": route, "calls": calls} for route, calls in state["calls"]["by_route"].items()
     ]
-    # Neither queries nor letters: they are the person's.
-    calls = [
-        {
-            "at": datetime.fromisoformat(hit["at"]),
-            "method": hit["method"],
-            "path": hit["path"],
-            "status": hit["status"],
-            "faults": ", ".join(map(str, hit["faults"])),
-        }
-        for hit in hits
-    ]
+    calls = [_call_row(hit) for hit in hits]
     return {
         "state": state,
         "now": datetime.fromisoformat(state["clock"]["now"]),
@@ -153,6 +126,41 @@ async def read(system: System, query: Mapping[str, str], negotiation: str) -> di
             table("routes", "Calls by method", ROUTES, routes, query, sort="-calls"),
             table("calls", "The last 200 calls", CALLS, calls, query, sort="-at"),
         ],
+    }
+
+
+async def _read_application(
+    system: System, applications: list[dict[str, Any]], negotiation: str
+) -> dict[str, Any]:
+    """Return the values of the page of one application. Raises :class:`NotFound`."""
+    found = [row for row in applications if row["negotiation_id"] == negotiation]
+    if not found:
+        raise NotFound("No employer has an application with this number.")
+    talk: dict[str, Any] = {"messages": [], "messaging_status": "resume_deleted"}
+    if found[0]["state"] is not None:
+        talk = await system.sandbox("GET", f"/applications/{negotiation}/messages")
+    return {
+        "application": found[0],
+        # The letter is above.
+        "messages": [
+            _shown(message)
+            for message in talk["messages"]
+            if message["text"] and message["state"]["id"] != "response"
+        ],
+        "messaging_status": talk["messaging_status"],
+        "buttons": _buttons(found[0]),
+        "message": _message(found[0]),
+    }
+
+
+def _call_row(hit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a call, with neither query nor letter: they are the person's."""
+    return {
+        "at": datetime.fromisoformat(hit["at"]),
+        "method": hit["method"],
+        "path": hit["path"],
+        "status": hit["status"],
+        "faults": ", ".join(map(str, hit["faults"])),
     }
 
 

@@ -73,8 +73,8 @@ SELECT_APPLICATIONS = """
     FROM application_ledger WHERE account_id = %(account_id)s ORDER BY updated_at DESC LIMIT 2000
 """
 SELECT_RAISES = """
-    SELECT resume_id, coalesce(schedule ->> 'mode', 'off') AS mode, outcome, raised_at, raised_by, hh_updated_at,
-           next_raise_at, due_at
+    SELECT resume_id, coalesce(schedule ->> 'mode', 'off') AS mode, outcome, raised_at, raised_by,
+           hh_updated_at, next_raise_at, due_at
     FROM resume_raises WHERE account_id = %(account_id)s
 """
 # For the account, and for all accounts.
@@ -253,22 +253,11 @@ async def _read_person(
             "raises": (SELECT_RAISES, values),
         }
     )
-    for application in found["applications"]:
-        application["id"] = str(application["id"])
-        application["id_href"] = f"{PATH}/people/{account_id}/{application['id']}"
+    _link_applications(found["applications"], account_id)
     for search in found["searches"]:
         search["paused"] = "paused" if search["paused"] else "no"
     items = await system.items("BucketTable", f"submit#{account_id}")
-    sockets = [
-        {
-            "id": item["sk"],
-            "state": item.get("state", ""),
-            "connected": datetime.fromtimestamp(item.get("connected_at", 0) / 1000, UTC),
-            "sent_seq": item.get("sent_seq"),
-            "topics": ", ".join(item.get("topics") or ["all"]),
-        }
-        for item in await system.items("ConnectionTable", f"account#{account_id}")
-    ]
+    sockets = await _read_sockets(system, account_id)
     return {
         "person": person,
         "bucket": Bucket.of(items[0] if items else None, system.bucket, now),
@@ -291,6 +280,27 @@ async def _read_person(
             table("sockets", "Sockets", SOCKETS, sockets, query, sort="-connected"),
         ],
     }
+
+
+def _link_applications(applications: list[dict[str, Any]], account_id: uuid.UUID) -> None:
+    """Give the rows of applications the addresses of their pages."""
+    for application in applications:
+        application["id"] = str(application["id"])
+        application["id_href"] = f"{PATH}/people/{account_id}/{application['id']}"
+
+
+async def _read_sockets(system: System, account_id: uuid.UUID) -> list[dict[str, Any]]:
+    """Return the rows of the account's connections."""
+    return [
+        {
+            "id": item["sk"],
+            "state": item.get("state", ""),
+            "connected": datetime.fromtimestamp(item.get("connected_at", 0) / 1000, UTC),
+            "sent_seq": item.get("sent_seq"),
+            "topics": ", ".join(item.get("topics") or ["all"]),
+        }
+        for item in await system.items("ConnectionTable", f"account#{account_id}")
+    ]
 
 
 def _uuid(text: str) -> uuid.UUID:

@@ -19,6 +19,8 @@ from local.sandbox.people import people
 from local.sandbox.state import SANDBOX
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from local.sandbox.people.people import Person
     from local.sandbox.state import Sandbox
 
@@ -147,15 +149,28 @@ def _form(authorize_request: AuthorizeRequest, remembered: Person | None) -> web
     )
 
 
-async def show_page(request: web.Request) -> web.Response:
+def _checked(
+    handle: Callable[[web.Request, AuthorizeRequest], Awaitable[web.Response]],
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return a handler that answers a wrong request itself: with a page, or by a redirect to the
+    client."""
+
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            authorize_request = _parse(request, request.app[SANDBOX])
+        except Refused as problem:
+            return _page("Ошибка авторизации", f"<p>{escape(str(problem))}</p>", 400)
+        except RefusedByRedirect as problem:
+            return _redirect(str(problem))
+        return await handle(request, authorize_request)
+
+    return answer
+
+
+@_checked
+async def show_page(request: web.Request, authorize_request: AuthorizeRequest) -> web.Response:
     """``GET /oauth/authorize``: the page, or a redirect where no decision is needed."""
     sandbox = request.app[SANDBOX]
-    try:
-        authorize_request = _parse(request, sandbox)
-    except Refused as problem:
-        return _page("Ошибка авторизации", f"<p>{escape(str(problem))}</p>", 400)
-    except RefusedByRedirect as problem:
-        return _redirect(str(problem))
     automatic = people.find(sandbox.auto_login) if sandbox.auto_login else None
     if automatic is not None:
         return _grant(sandbox, authorize_request, automatic)
@@ -169,15 +184,10 @@ async def show_page(request: web.Request) -> web.Response:
     return _form(authorize_request, remembered)
 
 
-async def decide(request: web.Request) -> web.Response:
+@_checked
+async def decide(request: web.Request, authorize_request: AuthorizeRequest) -> web.Response:
     """``POST /oauth/authorize``: the page's form, ``person`` and ``decision`` (allow or deny)."""
     sandbox = request.app[SANDBOX]
-    try:
-        authorize_request = _parse(request, sandbox)
-    except Refused as problem:
-        return _page("Ошибка авторизации", f"<p>{escape(str(problem))}</p>", 400)
-    except RefusedByRedirect as problem:
-        return _redirect(str(problem))
     form = await request.post()
     if form.get("decision") == "deny":
         return _redirect(

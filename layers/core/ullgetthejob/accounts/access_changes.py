@@ -5,7 +5,7 @@ Separate from :mod:`.access`, which every function imports: storing a state also
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.accounts import method_status
 from ullgetthejob.accounts.access import Access, State, to_answer
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 UPDATE_ACCOUNT_ACCESS = """
     UPDATE accounts

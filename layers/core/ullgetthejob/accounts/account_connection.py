@@ -10,10 +10,7 @@ from ullgetthejob.accounts import deleted_accounts, token_store
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
-
+    from ullgetthejob.platform.postgres import Connection
 SELECT_ACCOUNT_BY_HH_USER = "SELECT id FROM accounts WHERE hh_user_id = %(hh_user_id)s"
 INSERT_ACCOUNT = """
     INSERT INTO accounts (hh_user_id, access_changed_at, created_at)

@@ -86,13 +86,7 @@ def resume_access(person: Person, context: Context) -> AccountAnswer:
             current = access_changes.change_access(
                 person.account_id, "ok", connection=context.connection, now=now
             )
-            audit.write(
-                "access.resume",
-                "ok",
-                context,
-                user_id=person.user_id,
-                account_id=person.account_id,
-            )
+            audit.record("access.resume", person, context)
     return _answer(person, current, context)
 
 

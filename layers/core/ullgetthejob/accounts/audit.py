@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
+    from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
 
 Action = Literal[
@@ -82,6 +83,11 @@ AUDITED = """
         FROM changed
     )
 """
+
+
+def record(action: Action, person: Person, context: Context, *, outcome: str = "ok") -> None:
+    """Append a record of a person's action on their own account."""
+    write(action, outcome, context, user_id=person.user_id, account_id=person.account_id)
 
 
 def write(

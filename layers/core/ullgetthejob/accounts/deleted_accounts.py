@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import hmac
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import secrets, settings
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 WINDOW = timedelta(hours=24)
 PURPOSE = b"ullgetthejob deleted account "

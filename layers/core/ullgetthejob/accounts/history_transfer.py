@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # Rows are locked in the order of their ids: two concurrent logins wait for each other.
 UPDATE_APPLICATIONS_OWNER = """

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 MAX_AGE = timedelta(hours=1)
 # skill_set: hh.ru gives it with a resume in full, which is read where two titles fit equally.

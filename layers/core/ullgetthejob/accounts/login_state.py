@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -23,11 +23,8 @@ from ullgetthejob.platform import one_time_tokens, postgres, secrets, settings
 from ullgetthejob.platform.errors import Forbidden, Unavailable
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.platform.authentication import Caller
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 STATE = "oauth-state"
 STATE_LIFETIME = timedelta(minutes=10)

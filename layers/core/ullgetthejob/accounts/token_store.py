@@ -25,11 +25,8 @@ from ullgetthejob.platform.telemetry import logger, trace
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.accounts import access
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 SELECT_TOKENS = """
     SELECT t.access_token, t.refresh_token, t.refresh_hash, t.expires_at,

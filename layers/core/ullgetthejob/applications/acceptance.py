@@ -9,73 +9,36 @@ another content is a :class:`Conflict`.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from uuid import UUID, uuid4
-
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from ullgetthejob.accounts import audit, method_status
 from ullgetthejob.applications import (
     application_states,
     applying,
     deferral,
+    idempotency,
     ledger,
     projection,
     resume_creation,
 )
 from ullgetthejob.applications.application import COLUMNS, FIELDS, Application, vacancy_url
-from ullgetthejob.filters import evaluation
-from ullgetthejob.filters.models import RepostPolicy
-from ullgetthejob.hh import resume_fields
+from ullgetthejob.applications.submission import Submitted
+from ullgetthejob.filters import decisions
 from ullgetthejob.platform import queues, tracing
-from ullgetthejob.platform.errors import Conflict, Invalid, Unavailable
+from ullgetthejob.platform.errors import Unavailable
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.rate_limits import availability
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    import psycopg
+    from uuid import UUID
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.submission import SubmitBody
     from ullgetthejob.filters.models import Held
     from ullgetthejob.platform.context import Context
 
-    Connection = psycopg.Connection[dict[str, Any]]
-
-VACANCY_ID = re.compile(r"[0-9]{1,19}")
-RESUME_ID = re.compile(r"[0-9a-f]{1,64}")
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
-PHONE = re.compile(r"\+?7[0-9]{10}")
-SPACING = re.compile(r"[\s()-]")
-
-# What an answer says of a state; of all others it says "processing".
-STATUSES: dict[
-    application_states.State, Literal["waiting_quota", "refused", "handoff", "review"]
-] = {
-    "waiting_quota": "waiting_quota",
-    "refused": "refused",
-    "handoff": "handoff",
-    "review": "review",
-}
-MESSAGES: dict[application_states.State, str] = {
-    "waiting_quota": "the application is sent when the limits allow it",
-    "refused": "the application is not sent",
-    "review": "the application waits for your yes",
-    "handoff": "hh.ru leaves the last step to you: apply at the link, then confirm it",
-}
-# Fields of a request that belong to its content where they are not the default.
-OPTIONAL = {"repost", "letter_template_id", "review", "min_fit"}
-SELECT_IDEMPOTENCY_KEY = (
-    "SELECT request_hash, ledger_id FROM application_keys WHERE (account_id, key) = (%s, %s)"
-)
-INSERT_IDEMPOTENCY_KEY = """
-    INSERT INTO application_keys (account_id, key, request_hash, ledger_id, created_at)
-    VALUES (%(account_id)s, %(key)s, %(request_hash)s, %(id)s, %(now)s) ON CONFLICT DO NOTHING
-"""
 # One statement for the row, what the BFF reads, the caller's own key, the records of it and the
 # event.
 INSERT_APPLICATION = f"""
@@ -99,104 +62,6 @@ INSERT_APPLICATION = f"""
     {ledger.compose_record("inserted")}
     SELECT {FIELDS} FROM changed
 """  # noqa: S608
-SELECT_APPLICATION_OF_VACANCY = f"""
-    SELECT {COLUMNS} FROM application_ledger
-    WHERE account_id = %(account_id)s AND vacancy_id = %(vacancy_id)s
-"""  # noqa: S608
-
-
-class Cv(BaseModel):
-    """The CV as the BFF customised it. hh.ru gets one of the person's own resumes, or, if one is to
-    be created, a copy with the content of the CV."""
-
-    model_config = ConfigDict(extra="allow")
-
-    email: str | None = None
-    phone: str | None = None
-    hh_resume_id: str | None = None
-
-
-class SubmitBody(BaseModel):
-    """The request of the BFF. *create_resume*: a resume is created from the CV, as a copy of the
-    person's resume *hh_resume_id*. *repost*: whether to apply if this is another posting of a job
-    that was applied to; by default as the rules of ``/api/filters`` say. *letter_template_id*: the
-    letter is made of this template, when vacancy and resume are known. *review*: whether the person
-    looks before it is sent: always, if the check of the letter finds something, or never.
-    *min_fit*: below this fit (0 to 100) the application is refused. *dry_run*: nothing is
-    accepted; the answer is what would come of it. *user_id*: for a service without a token of the
-    user."""
-
-    job_external_id: str
-    cover_letter: str | None = None
-    letter_template_id: UUID | None = None
-    review: application_states.ReviewPolicy = "never"
-    min_fit: Annotated[int, Field(ge=0, le=100)] | None = None
-    customized_cv: Cv | None = None
-    hh_resume_id: str | None = None
-    create_resume: bool = False
-    repost: RepostPolicy | None = None
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    user_id: str | None = None
-    dry_run: bool = False
-
-    def check(self) -> None:
-        """Raise :class:`Invalid` with one of the codes that the BFF translates."""
-        if not VACANCY_ID.fullmatch(self.job_external_id):
-            raise _invalid("job_external_id", "must be the id of a vacancy at hh.ru")
-        if len(self.cover_letter or "") > ledger.MAX_LETTER_CHARS:
-            raise _invalid(
-                "cover_letter", f"must not be longer than {ledger.MAX_LETTER_CHARS} characters"
-            )
-        if self.letter is not None and self.letter_template_id is not None:
-            raise _invalid("letter_template_id", "excludes cover_letter")
-        if self.resume_id is not None and not RESUME_ID.fullmatch(self.resume_id):
-            raise _invalid("hh_resume_id", "must be the id of a resume at hh.ru")
-        if self.create_resume and self.customized_cv is None:
-            raise _invalid("customized_cv", "must be given for a resume to be created from it")
-        if self.customized_cv is not None:
-            if not EMAIL.fullmatch(self.customized_cv.email or ""):
-                raise _field_error(
-                    "customized_cv.email", "must be an e-mail address", code="missing_email"
-                )
-            if not PHONE.fullmatch(SPACING.sub("", self.customized_cv.phone or "")):
-                raise _field_error(
-                    "customized_cv.phone", "must be +7 and ten digits", code="missing_phone"
-                )
-
-    @property
-    def resume_id(self) -> str | None:
-        """Return the id of the requested resume, from the body or from its CV."""
-        return self.hh_resume_id or (self.customized_cv and self.customized_cv.hh_resume_id) or None
-
-    @property
-    def new_resume(self) -> dict[str, Any] | None:
-        """Return the fields of the resume to create; ``None`` if none is to be created."""
-        if not self.create_resume or self.customized_cv is None:
-            return None
-        return resume_fields.changes(self.customized_cv.model_extra or {})
-
-    @property
-    def letter(self) -> str | None:
-        """Return the letter; ``None`` if it is empty or white space."""
-        return (self.cover_letter or "").strip() or None
-
-
-class Submitted(BaseModel):
-    """An application that was accepted, now or before. ``refused``: it is not sent; *reason* says
-    why (``filtered_…``: a rule of the person's own), and ``retry`` evaluates the rules again.
-    ``handoff``: hh.ru does not let Core send it; the person does, at *link*, and confirms it.
-    *idempotency_key*: the caller's own, else one made of account and vacancy."""
-
-    success: Literal[True] = True
-    status: Literal["processing", "waiting_quota", "refused", "handoff", "review"]
-    state: application_states.State
-    reason: str | None
-    job_id: str
-    application_id: UUID
-    idempotency_key: str
-    next_attempt_at: AwareDatetime | None
-    link: str | None = Field(description="where the person does the last step, if that is left")
-    message: str
 
 
 def accept(body: SubmitBody, person: Person, context: Context) -> Submitted:
@@ -217,7 +82,7 @@ def accept(body: SubmitBody, person: Person, context: Context) -> Submitted:
     )
     if application.due_at is not None and application.due_at <= now:
         queues.notify(ledger.QUEUE, {"account_id": str(person.account_id)})
-    return _answer(application, own_key or f"{person.account_id}:{body.job_external_id}")
+    return Submitted.of(application, own_key or f"{person.account_id}:{body.job_external_id}")
 
 
 def create_application(
@@ -243,25 +108,11 @@ def create_application(
     body.check()
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
-    if body.letter_template_id is not None:
-        from ullgetthejob.letters import store as letter_templates  # most have no template
-
-        letter_templates.find(person.account, body.letter_template_id, connection=connection)
-    held = evaluation.advise(person.account, body.job_external_id, connection=connection, now=now)
+    _require_template(body, person, context)
+    held = decisions.advise(person.account, body.job_external_id, connection=connection, now=now)
     if is_closed is None:
         is_closed = is_applying_closed(body, person, context)
-    # Where the vacancy is not known enough for the filters, the submitter looks first.
-    is_handed_off = (
-        held is None
-        and is_closed
-        and evaluation.keeps_stored(
-            person.account,
-            body.job_external_id,
-            repost=body.repost,
-            connection=connection,
-            now=now,
-        )
-    )
+    is_handed_off = held is None and is_closed and _is_kept_for_certain(body, person, context)
     values = {
         "account_id": person.account,
         "user_id": person.user_id,
@@ -271,20 +122,48 @@ def create_application(
         "trace_id": tracing.trace_id(),
         **_initial_values(body, wait, held, now, is_handed_off=is_handed_off),
     }
-    earlier = _find_by_key(values, connection=connection)
+    earlier = idempotency.find_by_key(values, connection=connection)
     inserted = None if earlier else _insert(values, context)
-    if inserted is not None:
-        ledger.announce(inserted, None, connection=connection)
-        count("ApplicationsAccepted" if held is None else "ApplicationsFiltered")
-        return inserted, True
-    with connection.transaction():
-        outcome = "repeated"
-        if earlier is None:
-            earlier, outcome = _repeat(values, connection=connection, now=now)
-        audit.write(
-            "submit", outcome, context, user_id=person.user_id, account_id=person.account_id
+    if inserted is None:
+        return _repeat(earlier, values, person, context), False
+    ledger.announce(inserted, None, connection=connection)
+    count("ApplicationsAccepted" if held is None else "ApplicationsFiltered")
+    return inserted, True
+
+
+def _require_template(body: SubmitBody, person: Person, context: Context) -> None:
+    """Raise :class:`NotFound` for a letter template that the account does not have."""
+    if body.letter_template_id is not None:
+        from ullgetthejob.letters import store as letter_templates  # most have no template
+
+        letter_templates.find(
+            person.account, body.letter_template_id, connection=context.connection
         )
-    return earlier, False
+
+
+def _is_kept_for_certain(body: SubmitBody, person: Person, context: Context) -> bool:
+    """Return whether the account's filters certainly keep the vacancy; where it is not known enough
+    for them, the submitter looks first."""
+    return decisions.keeps_stored(
+        person.account,
+        body.job_external_id,
+        repost=body.repost,
+        connection=context.connection,
+        now=context.now(),
+    )
+
+
+def _repeat(
+    earlier: Application | None, values: dict[str, Any], person: Person, context: Context
+) -> Application:
+    """Return the application of a repeated request, and write the audit log. *earlier*: the one
+    that came with the caller's own key."""
+    connection, outcome = context.connection, "repeated"
+    with connection.transaction():
+        if earlier is None:
+            earlier, outcome = idempotency.repeat(values, connection=connection, now=context.now())
+        audit.record("submit", person, context, outcome=outcome)
+    return earlier
 
 
 def is_applying_closed(body: SubmitBody, person: Person, context: Context) -> bool:
@@ -315,13 +194,8 @@ def _initial_values(
     is_final = application_states.is_final(state)
     return {
         "vacancy_id": body.job_external_id,
-        "letter": body.letter,
-        "resume_id": body.resume_id,
-        "repost": body.repost,
-        "letter_template_id": body.letter_template_id,
-        "review": body.review,
-        "min_fit": body.min_fit,
-        "request_hash": _request_hash(body),
+        **body.ledger_values,
+        "request_hash": body.content_hash,
         "state": state,
         "reason": reason,
         "link": vacancy_url(body.job_external_id) if is_handed_off else None,
@@ -329,44 +203,6 @@ def _initial_values(
         "expires_at": (wait or now) + ledger.APPLICATION_TTL,
         "new_resume": None if is_final else resume_creation.to_stored(body.new_resume),
     }
-
-
-def find_earlier(
-    body: SubmitBody, account_id: UUID, *, key: str | None, connection: Connection
-) -> Application | None:
-    """Return the application with which this request would be answered: of the same *key*, else to
-    the same vacancy; ``None`` if a new one would be accepted. Raises :class:`Conflict`."""
-    values = {
-        "account_id": account_id,
-        "vacancy_id": body.job_external_id,
-        "key": key,
-        "request_hash": _request_hash(body),
-    }
-    earlier = _find_by_key(values, connection=connection)
-    if earlier is not None:
-        return earlier
-    row = connection.execute(SELECT_APPLICATION_OF_VACANCY, values).fetchone()
-    return Application(**row) if row else None
-
-
-def reason_of_duplicate(earlier: Application) -> str:
-    """Return why a request gets no application beside the *earlier* one."""
-    return "already_applied" if earlier.state == "submitted" else "duplicate"
-
-
-def _find_by_key(values: dict[str, Any], *, connection: Connection) -> Application | None:
-    """Return the application that came with the caller's own key before. Raises
-    :class:`Conflict` where its content was another."""
-    if values["key"] is None:
-        return None
-    seen = connection.execute(
-        SELECT_IDEMPOTENCY_KEY, [values["account_id"], values["key"]]
-    ).fetchone()
-    if seen is None:
-        return None
-    if bytes(seen["request_hash"]) != values["request_hash"]:
-        raise Conflict("this idempotency key came with another application")
-    return ledger.read(seen["ledger_id"], connection=connection)
 
 
 def _insert(values: dict[str, Any], context: Context) -> Application | None:
@@ -380,22 +216,6 @@ def _insert(values: dict[str, Any], context: Context) -> Application | None:
     }
     row = context.connection.execute(INSERT_APPLICATION, values).fetchone()
     return Application(**row) if row else None
-
-
-def _repeat(
-    values: dict[str, Any], *, connection: Connection, now: datetime
-) -> tuple[Application, Literal["repeated", "letter_replaced"]]:
-    """Return the account's application to this vacancy, with the letter of this request if it may
-    still be replaced, and the outcome of the request."""
-    row = connection.execute(SELECT_APPLICATION_OF_VACANCY, values).fetchone()
-    assert row is not None  # noqa: S101 - the row that the INSERT conflicted with
-    first = Application(**row)
-    if values["key"] is not None:
-        connection.execute(INSERT_IDEMPOTENCY_KEY, {**values, "id": first.id, "now": now})
-    if values["queue_item_id"] not in (None, first.queue_item_id):
-        return first, "repeated"  # another item of a campaign: the item fails
-    replaced = ledger.replace_letter(first, values["letter"], connection=connection, now=now)
-    return (replaced, "letter_replaced") if replaced else (first, "repeated")
 
 
 def _next_allowed_at(person: Person, context: Context) -> datetime | None:
@@ -419,41 +239,3 @@ def estimate_send_time(person: Person, context: Context) -> datetime | None:
         return None
     last = deferral.last_deferred_at(person.account_id, connection=connection)
     return max(allowed_at, last + availability.token_interval()) if last else allowed_at
-
-
-def _answer(application: Application, key: str) -> Submitted:
-    state = application.state
-    waits = state == "waiting_quota"
-    return Submitted(
-        status=STATUSES.get(state, "processing"),
-        state=state,
-        reason=application.reason,
-        job_id=application.vacancy_id,
-        application_id=application.id,
-        idempotency_key=key,
-        next_attempt_at=application.due_at if waits else None,
-        link=application.link if state in application_states.NEEDS_PERSON else None,
-        message=MESSAGES.get(state, "accepted"),
-    )
-
-
-def _request_hash(body: SubmitBody) -> bytes:
-    content: list[Any] = [body.job_external_id, body.letter, body.resume_id]
-    if body.create_resume:
-        content.append(body.new_resume)
-    optional = body.model_dump(mode="json", include=OPTIONAL, exclude_defaults=True)
-    if optional:
-        content.append(optional)
-    return hashlib.sha256(json.dumps(content).encode()).digest()
-
-
-def _invalid(field: str, text: str) -> Invalid:
-    error = _field_error(field, text, code="bad_arguments")
-    error.details = {**(error.details or {}), "description": f"{field} {text}"}
-    return error
-
-
-def _field_error(field: str, text: str, *, code: str) -> Invalid:
-    error = Invalid.field(field, text)
-    error.code = code
-    return error

@@ -3,7 +3,7 @@ once, and neither a token nor the daily limit has to allow that."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.applications import ledger
 from ullgetthejob.hh import method_access
@@ -13,12 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.hh.methods import Method
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 BATCH = 500  # accounts a minute
 LOOKED_AT = 5_000  # waiting applications, the longest due first: those beyond follow next minute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.applications import ledger, pacing
 from ullgetthejob.rate_limits import daily_limit
@@ -13,12 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.applications.application import Application
     from ullgetthejob.autopilot.pace import Slot
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # Longer than any call to hh.ru: the worker that made it has ended by then.
 CALL_TIMEOUT = timedelta(seconds=90)

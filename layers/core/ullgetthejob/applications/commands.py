@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime
 
 from ullgetthejob.accounts import access, audit
-from ullgetthejob.applications import application_states, attempts, ledger
+from ullgetthejob.applications import application_states, attempts, ledger, models
 from ullgetthejob.applications.application import COLUMNS, Application
-from ullgetthejob.filters import models, store
+from ullgetthejob.applications.lookup import find, wrong_state
+from ullgetthejob.filters import models as filter_models
+from ullgetthejob.filters import store
 from ullgetthejob.hh import method_access
 from ullgetthejob.platform import paging, queues
-from ullgetthejob.platform.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,11 +37,6 @@ COUNT_APPLICATIONS = """
     SELECT count(*) AS found FROM application_ledger
     WHERE account_id = %(account_id)s AND (%(state)s::text IS NULL OR state = %(state)s)
 """
-# By its own id, or by the id of the BFF's row.
-SELECT_APPLICATION_OF_ACCOUNT = f"""
-    SELECT {COLUMNS} FROM application_ledger
-    WHERE account_id = %(account_id)s AND (id = %(id)s OR application_id = %(id)s)
-"""  # noqa: S608
 # With what was written in the conversation, but for the application itself.
 SELECT_HISTORY = """
     SELECT at, state, reason, NULL::uuid AS message_id, id AS step
@@ -66,95 +62,9 @@ UPDATE_APPLICATION_REPOST = f"""
 UPDATE_APPLICATION_BY_HAND = "UPDATE application_ledger SET by_hand = true WHERE id = %(id)s"
 
 
-Unknowable = Literal["sent", "viewed", "hh_state"]
-
-
-class ApplicationQuery(paging.PageQuery):
-    """A page of the person's applications, the newest first."""
-
-    state: application_states.State | None = None
-
-
-class RetryBody(BaseModel):
-    """*cover_letter*: a letter to replace the earlier one. *repost*: whether to apply to another
-    posting of a job that was applied to; for an application that waits for that answer, ``allow``
-    by default. *user_id*: the owner of the application, for a service without a token of the
-    user."""
-
-    cover_letter: Annotated[str, Field(max_length=ledger.MAX_LETTER_CHARS)] | None = None
-    repost: models.RepostPolicy | None = None
-    user_id: str | None = None
-
-
-class HistoryStep(BaseModel):
-    """A change of an application. What the employer did is a step too: its *reason* is ``viewed``,
-    or the state of hh.ru's negotiation (``invitation``, ``discard``, …). So is what was written:
-    ``message`` by the employer, ``reply`` by the person, with its *message_id* among
-    ``/messages``."""
-
-    at: AwareDatetime
-    state: application_states.State
-    reason: str | None
-    message_id: UUID | None = None
-
-
-class AppliedPosting(BaseModel):
-    """The earlier application to another posting of the same job, by its id and hh.ru's id of that
-    posting."""
-
-    application_id: UUID
-    job_id: str
-    submitted_at: AwareDatetime | None
-
-
-class ApplicationAnswer(BaseModel):
-    """An application: its state, the reason of the state, and what is ready for the person."""
-
-    application_id: UUID
-    job_id: str
-    state: application_states.State
-    reason: str | None
-    next_attempt_at: AwareDatetime | None
-    submitted_at: AwareDatetime | None
-    negotiation_id: str | None
-    resume_id: str | None
-    resume_reason: str | None
-    cover_letter: str | None
-    link: str | None = Field(description="where the person does the last step")
-    by_hand: bool
-    hh_state: str | None = Field(description="of the negotiation at hh.ru, as it was last read")
-    viewed: bool = Field(description="whether the employer has looked")
-    unknowable: list[Unknowable] = Field(
-        description="what Core cannot know of it, since hh.ru lets it read no negotiations: "
-        "whether it was sent (until it is confirmed) or viewed, and what the employer answered"
-    )
-    created_at: AwareDatetime
-    repost: models.RepostPolicy | None = Field(
-        description="whether to apply to another posting of a job; null: as the filters say"
-    )
-    applied_posting: AppliedPosting | None = Field(
-        default=None,
-        description="of an application that is held back as a repost, where it is read by its id",
-    )
-    history: list[HistoryStep] | None = None
-
-
-class ApplicationWithHistory(BaseModel):
-    """An application with its history."""
-
-    success: Literal[True] = True
-    application: ApplicationAnswer
-
-
-class Applications(paging.Page):
-    """A page of applications."""
-
-    success: Literal[True] = True
-    items: list[ApplicationAnswer]
-    found: int | None = Field(description=paging.FOUND)
-
-
-def list_applications(query: ApplicationQuery, person: Person, context: Context) -> Applications:
+def list_applications(
+    query: models.ApplicationQuery, person: Person, context: Context
+) -> models.Applications:
     """Return a page of the applications of the person's account, from whichever session."""
     own = {"account_id": person.account_id, "state": query.state}
     values = {**own, **KEYSET.values(query)}
@@ -164,7 +74,7 @@ def list_applications(query: ApplicationQuery, person: Person, context: Context)
     if query.cursor is None:
         counted = context.connection.execute(COUNT_APPLICATIONS, own).fetchone()
     is_closed = _is_reading_closed(person, context)
-    return Applications(
+    return models.Applications(
         items=[_answer(Application(**row), is_closed=is_closed) for row in rows],
         found=counted["found"] if counted else None,
         page=query.page,
@@ -175,19 +85,19 @@ def list_applications(query: ApplicationQuery, person: Person, context: Context)
 
 def read_application(
     application_id: str, person: Person, context: Context
-) -> ApplicationWithHistory:
+) -> models.ApplicationWithHistory:
     """Return an application with its history. Raises :class:`NotFound` also for another
     account's."""
     application = find(application_id, person, context.connection)
     history = context.connection.execute(SELECT_HISTORY, {"id": application.id}).fetchall()
     answer = _to_answer(application, person, context).application
-    answer.history = [HistoryStep(**step) for step in history]
-    if application.reason in (models.REPOST, models.FILTERED_REPOST):
+    answer.history = [models.HistoryStep(**step) for step in history]
+    if application.reason in (filter_models.REPOST, filter_models.FILTERED_REPOST):
         answer.applied_posting = _find_applied_posting(application, context.connection)
-    return ApplicationWithHistory(application=answer)
+    return models.ApplicationWithHistory(application=answer)
 
 
-def confirm(application_id: str, person: Person, context: Context) -> ApplicationWithHistory:
+def confirm(application_id: str, person: Person, context: Context) -> models.ApplicationWithHistory:
     """Record that the person did the last step on hh.ru. Raises :class:`NotFound`;
     :class:`Conflict` where no step was left to the person."""
     context = context.with_fixed_time()
@@ -196,18 +106,18 @@ def confirm(application_id: str, person: Person, context: Context) -> Applicatio
     if application.state == "submitted":
         return _to_answer(application, person, context)
     if application.state not in application_states.NEEDS_PERSON:
-        raise _wrong_state(application, "confirmed")
+        raise wrong_state(application, "cannot be confirmed")
     with connection.transaction():
         connection.execute(UPDATE_APPLICATION_BY_HAND, {"id": application.id})
         attempts.record_by_hand(application, now, connection=connection, now=now)
         moved = _transition(
             application, "submitted", connection, now, reason="by_hand", submitted_at=now
         )
-        _audit("application.confirm", application, person, context)
+        audit.record("application.confirm", person, context)
     return _to_answer(moved, person, context)
 
 
-def cancel(application_id: str, person: Person, context: Context) -> ApplicationWithHistory:
+def cancel(application_id: str, person: Person, context: Context) -> models.ApplicationWithHistory:
     """Cancel an application before it is sent. Raises :class:`NotFound`; :class:`Conflict` when it
     was sent."""
     context = context.with_fixed_time()
@@ -216,16 +126,16 @@ def cancel(application_id: str, person: Person, context: Context) -> Application
     if application.state == "cancelled":
         return _to_answer(application, person, context)
     if application.state not in application_states.ALLOWED_SOURCES["cancelled"]:
-        raise _wrong_state(application, "cancelled")
+        raise wrong_state(application, "cannot be cancelled")
     with connection.transaction():
         moved = _transition(application, "cancelled", connection, now)
-        _audit("application.cancel", application, person, context)
+        audit.record("application.cancel", person, context)
     return _to_answer(moved, person, context)
 
 
 def retry(
-    application_id: str, body: RetryBody, person: Person, context: Context
-) -> ApplicationWithHistory:
+    application_id: str, body: models.RetryBody, person: Person, context: Context
+) -> models.ApplicationWithHistory:
     """Retry an application of which hh.ru created nothing, optionally with another letter.
 
     An application that waits is returned as it is, with the new letter. One whose person was asked
@@ -243,9 +153,9 @@ def retry(
         replaced = ledger.replace_letter(application, new_letter, connection=connection, now=now)
         return _to_answer(replaced or application, person, context)
     if application.state not in application_states.RETRYABLE:
-        raise _wrong_state(application, "tried again")
+        raise wrong_state(application, "cannot be tried again")
     letter = new_letter or application.letter
-    is_asked = (application.state, application.reason) == ("needs_person", models.REPOST)
+    is_asked = (application.state, application.reason) == ("needs_person", filter_models.REPOST)
     values = {
         "id": application.id,
         "letter": letter,
@@ -256,36 +166,20 @@ def retry(
         connection.execute(UPDATE_APPLICATION_RETRIED, values)
         ledger.detach_campaign(application.id, connection=connection)
         moved = _transition(application, "queued", connection, now, reason="retried", due_at=now)
-        _audit("application.retry", application, person, context)
+        audit.record("application.retry", person, context)
     queues.notify(ledger.QUEUE, {"account_id": str(application.account_id)})
     return _to_answer(moved, person, context)
 
 
 def _to_answer(
     application: Application, person: Person, context: Context
-) -> ApplicationWithHistory:
+) -> models.ApplicationWithHistory:
     is_closed = _is_reading_closed(person, context)
-    return ApplicationWithHistory(application=_answer(application, is_closed=is_closed))
-
-
-def find(application_id: str, person: Person, connection: Connection) -> Application:
-    """Return an application of the person's account. Raises :class:`NotFound` also for another
-    account's."""
-    try:
-        wanted_id = UUID(application_id)
-    except ValueError:
-        wanted_id = None
-    row = None
-    if wanted_id is not None and person.account_id is not None:
-        values = {"account_id": person.account_id, "id": wanted_id}
-        row = connection.execute(SELECT_APPLICATION_OF_ACCOUNT, values).fetchone()
-    if row is None:
-        raise NotFound("there is no such application", code="application_not_found")
-    return Application(**row)
+    return models.ApplicationWithHistory(application=_answer(application, is_closed=is_closed))
 
 
 def _set_repost(
-    application: Application, repost: models.RepostPolicy, connection: Connection
+    application: Application, repost: filter_models.RepostPolicy, connection: Connection
 ) -> Application:
     """Set the policy of an application that waits, and return its row; one that was begun in the
     meantime stays as it is."""
@@ -300,7 +194,7 @@ def _set_repost(
 
 def _find_applied_posting(
     application: Application, connection: Connection
-) -> AppliedPosting | None:
+) -> models.AppliedPosting | None:
     """Return the application to another posting of the job; ``None`` where there is none by now."""
     postings = store.read_postings(
         application.account_id, [application.vacancy_id], connection=connection
@@ -308,7 +202,7 @@ def _find_applied_posting(
     found = postings.get(application.vacancy_id)
     if found is None or found.application_id is None or found.job_id is None:
         return None
-    return AppliedPosting(
+    return models.AppliedPosting(
         application_id=found.application_id, job_id=found.job_id, submitted_at=found.submitted_at
     )
 
@@ -330,25 +224,11 @@ def _transition(
             **columns,
         )
     except ledger.ConcurrentUpdate:
-        raise _wrong_state(application, "changed") from None
+        raise wrong_state(application, "cannot be changed") from None
 
 
-def _wrong_state(application: Application, command: str) -> Conflict:
-    return Conflict(
-        f"an application that is {application.state} cannot be {command}",
-        code="wrong_state",
-        details={"state": application.state},
-    )
-
-
-def _audit(
-    action: audit.Action, application: Application, person: Person, context: Context
-) -> None:
-    audit.write(action, "ok", context, user_id=person.user_id, account_id=application.account_id)
-
-
-def _answer(application: Application, *, is_closed: bool) -> ApplicationAnswer:
-    return ApplicationAnswer(
+def _answer(application: Application, *, is_closed: bool) -> models.ApplicationAnswer:
+    return models.ApplicationAnswer(
         application_id=application.id,
         job_id=application.vacancy_id,
         state=application.state,
@@ -369,12 +249,14 @@ def _answer(application: Application, *, is_closed: bool) -> ApplicationAnswer:
     )
 
 
-def _list_unknowable(application: Application, *, is_closed: bool) -> list[Unknowable]:
+def _list_unknowable(application: Application, *, is_closed: bool) -> list[models.Unknowable]:
     """Return what Core cannot know of the application. *is_closed*: hh.ru lets it read no
     negotiations."""
     if not is_closed or application.state not in ("submitted", "handoff", "uncertain"):
         return []
-    return ["viewed", "hh_state"] if application.state == "submitted" else [*get_args(Unknowable)]
+    if application.state == "submitted":
+        return ["viewed", "hh_state"]
+    return [*get_args(models.Unknowable)]
 
 
 def _is_reading_closed(person: Person, context: Context) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.applications import ledger
 from ullgetthejob.applications.application import COLUMNS
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # The applications that are deferred until *until*, the oldest first: those that are due and were
 # not sent yet, those that wait for quota no longer than that, and the one in preparation. Those of

@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, Field
 
 from ullgetthejob.accounts import hh_calls, method_status, people, resumes
-from ullgetthejob.applications import acceptance
+from ullgetthejob.applications import acceptance, idempotency
 from ullgetthejob.applications.application import vacancy_url
 from ullgetthejob.applications.gate_decisions import Facts, Gate, Would, judge
 from ullgetthejob.applications.obstacles import (
@@ -28,7 +28,7 @@ from ullgetthejob.applications.recent_vacancy import find_recent_vacancy
 from ullgetthejob.applications.resume_choice import choose_resume
 from ullgetthejob.applications.resume_selection import ResumeNotFound
 from ullgetthejob.applications.reviews import examination
-from ullgetthejob.filters import evaluation, models
+from ullgetthejob.filters import decisions, evaluation, models
 from ullgetthejob.fit import store as fit_store
 from ullgetthejob.fit.models import Fit
 from ullgetthejob.hh import method_access
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.acceptance import SubmitBody
     from ullgetthejob.applications.application import Application
+    from ullgetthejob.applications.submission import SubmitBody
     from ullgetthejob.hh.methods import Method
     from ullgetthejob.hh.models import VacancyDetail
     from ullgetthejob.platform.context import Context
@@ -147,11 +147,11 @@ def _gather(body: SubmitBody, person: Person, context: Context) -> _Gathered:
         return _Gathered(unknown, letter=body.letter)
     template = _read_template(body, account_id, context)
     key = body.idempotency_key or context.caller.idempotency_key
-    earlier = acceptance.find_earlier(body, account_id, key=key, connection=context.connection)
+    earlier = idempotency.find_earlier(body, account_id, key=key, connection=context.connection)
     facts = replace(
         facts,
         is_closed=acceptance.is_applying_closed(body, person, context),
-        duplicate=acceptance.reason_of_duplicate(earlier) if earlier else None,
+        duplicate=idempotency.reason_of_duplicate(earlier) if earlier else None,
     )
     facts = _gather_limits(facts, person, context)
     draft = _to_draft(body)
@@ -192,7 +192,7 @@ def _gather_vacancy(
 ) -> tuple[Facts, VacancyDetail | None]:
     """Return the facts with what vacancy and filters do, and the vacancy if it can be read."""
     connection, now = context.connection, context.now()
-    advised = evaluation.advise(account_id, draft.vacancy_id, connection=connection, now=now)
+    advised = decisions.advise(account_id, draft.vacancy_id, connection=connection, now=now)
     obstacle, held = None, advised
     vacancy = find_recent_vacancy(draft, account_id, connection=connection, now=now)
     try:
@@ -201,7 +201,7 @@ def _gather_vacancy(
         obstacle = Obstacle("refused", "vacancy_not_found")
     except HHForbidden:
         obstacle = Obstacle("handoff", method_status.CLOSED_CODE, vacancy_url(draft.vacancy_id))
-        held = advised or evaluation.hold_repost(
+        held = advised or decisions.hold_repost(
             account_id, draft.vacancy_id, repost=body.repost, connection=connection
         )
     except (HHError, Unavailable):
@@ -251,7 +251,7 @@ def _apply_filters(
     """Return what the filters do, and whether that is unknown: preparation reads the employers of
     vacancies that were applied to by hand, which are not read here."""
     try:
-        findings = evaluation.preview(
+        findings = decisions.preview(
             account_id,
             vacancy,
             repost=body.repost,

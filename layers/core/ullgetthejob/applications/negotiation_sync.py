@@ -39,13 +39,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.hh.models import Negotiation, NegotiationPage
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 MIN_INTERVAL = timedelta(minutes=10)
 MAX_INTERVAL = timedelta(hours=6)

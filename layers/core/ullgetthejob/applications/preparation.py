@@ -6,25 +6,20 @@ resume is sent. Everything here may be repeated after a worker's process has end
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.accounts import access, method_status
 from ullgetthejob.applications import attempts, ledger, resume_creation
-from ullgetthejob.applications.obstacles import find_hindrance, page_of
+from ullgetthejob.applications.obstacles import find_hindrance
 from ullgetthejob.applications.recent_vacancy import find_recent_vacancy
 from ullgetthejob.applications.resume_choice import choose_resume
-from ullgetthejob.applications.resume_creation import CREATED_REASON
 from ullgetthejob.applications.resume_selection import (
     ASKED_FOR,
     ResumeChoice,
     ResumeNotFound,
-    select_resume,
 )
-from ullgetthejob.filters import evaluation
-from ullgetthejob.hh import method_access
+from ullgetthejob.filters import decisions
 from ullgetthejob.hh.errors import (
     HHError,
     HHForbidden,
@@ -34,28 +29,20 @@ from ullgetthejob.hh.errors import (
 from ullgetthejob.platform import queues
 from ullgetthejob.platform.errors import NeedsPerson, Unavailable
 from ullgetthejob.rate_limits import availability, token_bucket
-from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
-    from ullgetthejob.applications.application_states import State
     from ullgetthejob.applications.attempts import AttemptsMade
-    from ullgetthejob.applications.reviews.reviewer import Reviewer
+    from ullgetthejob.applications.handing_off import HandingOff
     from ullgetthejob.applications.transitions import AccountTransitions
-    from ullgetthejob.filters import models
     from ullgetthejob.hh.methods import Method
     from ullgetthejob.hh.models import VacancyDetail
 
-    Connection = psycopg.Connection[dict[str, Any]]
-
 MAX_FAILED_VACANCY_CALLS = 5
-MAX_COMPLETION = timedelta(minutes=10)  # how long hh.ru is waited for to complete a handoff
 
 
 class _Settled(Exception):
@@ -73,8 +60,7 @@ class Preparation:
     """The preparation of the applications of one account."""
 
     account: AccountTransitions
-    # Read once for all that are handed off; what is sent is chosen by what hh.ru has now.
-    _resumes: dict[str, Any] = field(default_factory=dict)
+    handing_off: HandingOff
 
     def prepare(self, application: Application, person: Person) -> ResumeChoice | None:
         """Return the resume to apply with; ``None`` where the application is deferred, or has made
@@ -111,11 +97,13 @@ class Preparation:
         makes_letter = application.letter_template_id is not None
         self._require_open(application, vacancy, needs_letter=is_possible and not makes_letter)
         if not is_possible:
-            self._hand_off_closed(prepared, person, vacancy)
+            self.handing_off.hand_off(prepared, person, vacancy)
             raise _Settled
         access.require(person.access, now=account.context.now())
         choice = self._choose_resume(application, person, vacancy)
-        if prepared.is_examined and self._reviewer.settle(prepared, person, vacancy, choice):
+        if prepared.is_examined and self.handing_off.reviewer.settle(
+            prepared, person, vacancy, choice
+        ):
             raise _Settled
         return choice
 
@@ -128,7 +116,7 @@ class Preparation:
         account = self.account
         if account.is_applying_closed(application):
             return False
-        if application.is_examined and self._reviewer.is_for_person(application):
+        if application.is_examined and self.handing_off.reviewer.is_for_person(application):
             return True  # nothing is sent before the person's yes
         wait = self._wait_for_quota(application, person)
         if account.hold_to_pace(application):  # before the vacancy is read for nothing
@@ -181,7 +169,7 @@ class Preparation:
         :class:`_Settled` where the call failed, or hh.ru keeps vacancies closed, and the other
         errors of :mod:`ullgetthejob.hh.errors`."""
         try:
-            return self._call_vacancy(application.vacancy_id)
+            return self.account.read_vacancy(application.vacancy_id)
         except HHForbidden:
             self._settle_unread(application)
             raise _Settled from None
@@ -189,28 +177,17 @@ class Preparation:
             self.account.postpone(application, error, max_failed_calls=MAX_FAILED_VACANCY_CALLS)
             raise _Settled from error
 
-    def _call_vacancy(self, vacancy_id: str) -> VacancyDetail:
-        context = self.account.context
-        vacancy = method_access.call_as_service(
-            "detail",
-            lambda: context.hh.vacancy(vacancy_id),
-            context,
-            known=self.account.method("detail"),
-        )
-        store.store_detail(vacancy, connection=context.connection, now=context.now())
-        return vacancy
-
     def _settle_unread(self, application: Application) -> None:
         """Settle an application whose vacancy hh.ru does not show: the filters drop what is stored
         of it, or the person looks at it and applies."""
         account = self.account
         connection = account.context.connection
-        held = evaluation.advise(
+        held = decisions.advise(
             account.account_id,
             application.vacancy_id,
             connection=connection,
             now=account.context.now(),
-        ) or evaluation.hold_repost(
+        ) or decisions.hold_repost(
             account.account_id,
             application.vacancy_id,
             repost=application.repost,
@@ -231,7 +208,7 @@ class Preparation:
         hindrance = find_hindrance(
             application,
             vacancy,
-            apply_filters=lambda: self._apply_filters(application, vacancy),
+            apply_filters=lambda: self.account.apply_filters(application, vacancy),
             needs_letter=needs_letter,
         )
         if hindrance is not None:
@@ -239,21 +216,6 @@ class Preparation:
                 application, hindrance.state, reason=hindrance.reason, link=hindrance.link
             )
             raise _Settled
-
-    def _apply_filters(
-        self, application: Application, vacancy: VacancyDetail
-    ) -> models.Held | None:
-        """Return why the person's filters hold the application back, or ``None``. The *vacancy* is
-        stored."""
-        account = self.account
-        return evaluation.decide(
-            account.account_id,
-            vacancy,
-            repost=application.repost,
-            look_up=self._call_vacancy,
-            connection=account.context.connection,
-            now=account.context.now(),
-        )
 
     def _choose_resume(
         self, application: Application, person: Person, vacancy: VacancyDetail
@@ -272,116 +234,6 @@ class Preparation:
             wanted=application.wanted_resume_id,
             call=call,
             context=account.context,
-        )
-
-    # ── examining ────────────────────────────────────────────────────────────────────────────────
-
-    @cached_property
-    def _reviewer(self) -> Reviewer:
-        """Return what examines applications; most need neither that nor its imports."""
-        from ullgetthejob.applications.reviews.reviewer import Reviewer
-
-        return Reviewer(self.account, self._read_in_full)
-
-    def _read_in_full(self, person: Person, resume_id: str) -> dict[str, Any]:
-        """Return a resume in full, read once for all applications of this worker."""
-        if resume_id not in self._resumes:
-            hh = self.account.context.hh
-            self._resumes[resume_id] = self.account.call_hh(
-                person, "resumes_read", lambda token: hh.resume(token, resume_id)
-            )
-        return dict(self._resumes[resume_id])
-
-    # ── handing off ──────────────────────────────────────────────────────────────────────────────
-
-    def _hand_off_closed(
-        self, application: Application, person: Person, vacancy: VacancyDetail
-    ) -> None:
-        """Hand off an application that hh.ru does not let Core send, with its letter; refuse it
-        where the fit is too low."""
-        choice, letter = self._suggest_resume(application, person, vacancy), None
-        if application.is_examined:
-            letter, refusal = self._reviewer.write_hand_off(application, person, vacancy, choice)
-            if refusal is not None:
-                self.account.transition(application, "refused", reason=refusal)
-                return
-        self.account.hand_off(
-            application,
-            reason=method_status.CLOSED_CODE,
-            link=page_of(vacancy, application),
-            choice=choice,
-            letter=letter,
-        )
-
-    def _suggest_resume(
-        self, application: Application, person: Person, vacancy: VacancyDetail
-    ) -> ResumeChoice | None:
-        """Return the resume that the person should send: the one that Core would have sent, as far
-        as hh.ru lets it read them."""
-        if application.resume_id is not None and application.resume_reason == CREATED_REASON:
-            return ResumeChoice(application.resume_id, CREATED_REASON)
-        account, hh = self.account, self.account.context.hh
-
-        def read(resume_id: str) -> dict[str, Any]:
-            return self._read_in_full(person, resume_id)
-
-        wanted = application.wanted_resume_id
-        try:
-            if not any(name.startswith("listed ") for name in self._resumes):
-                for resume in account.call_hh(person, "resumes_read", hh.resumes):
-                    self._resumes[f"listed {resume['id']}"] = resume
-            listed = [item for name, item in self._resumes.items() if name.startswith("listed ")]
-            return select_resume(listed, vacancy, wanted=wanted, read=read)
-        except (NeedsPerson, ResumeNotFound, HHError, Unavailable):
-            return ResumeChoice(wanted, ASKED_FOR) if wanted else None
-
-    def complete_hand_off(self, application: Application) -> None:
-        """Complete an application that was handed off when it was accepted: with the resume to send
-        and the page to open, or refused, since the vacancy is closed or the filters drop it.
-
-        Raises :class:`ConcurrentUpdate` where its person was faster.
-        """
-        account = self.account
-        now = account.context.now()
-        state: State = "handoff"
-        reason, link, choice, letter = application.reason, application.link, None, None
-        try:
-            vacancy = self._call_vacancy(application.vacancy_id)
-            held = self._apply_filters(application, vacancy)
-        except HHVacancyNotFound:
-            state, reason = "refused", "vacancy_not_found"
-        except (HHError, Unavailable) as error:
-            if not isinstance(error, HHForbidden) and now < application.created_at + MAX_COMPLETION:
-                pause = timedelta(seconds=max(5, getattr(error, "retry_after_s", 5)))
-                connection = account.context.connection
-                ledger.postpone_completion(application.id, now + pause, connection=connection)
-                return
-        else:
-            link = vacancy.response_url or page_of(vacancy, application)
-            if vacancy.archived or vacancy.closed_for_applicants:
-                state, reason = "refused", "vacancy_archived"
-            elif held is not None:
-                state, reason = held.state, held.reason
-            else:
-                person = account.find_person(application)
-                choice = self._suggest_resume(application, person, vacancy)
-                if application.is_examined:
-                    letter, refusal = self._reviewer.write_hand_off(
-                        application, person, vacancy, choice
-                    )
-                    if refusal is not None:
-                        state, reason = "refused", refusal
-        ledger.transition(
-            application.id,
-            state,
-            source=["handoff"],
-            connection=account.context.connection,
-            now=now,
-            reason=reason,
-            link=link,
-            resume_id=choice.resume_id if choice else None,
-            resume_reason=choice.reason if choice else None,
-            letter=letter,
         )
 
     def _wait_for_resume(self, application: Application) -> None:

@@ -7,7 +7,7 @@ projection is written by the statement that changes the ledger: :data:`INSERTED`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.applications import application_states
 from ullgetthejob.applications.application import COLUMNS
@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.applications.application_states import State
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # The status that the BFF shows. Core never writes "pending": found there, it asks for a retry.
 PROJECTED_STATUS: dict[State, str] = {

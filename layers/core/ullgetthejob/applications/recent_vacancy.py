@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.applications.obstacles import find_obstacle
-from ullgetthejob.filters import evaluation
+from ullgetthejob.filters import decisions
 from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.applications.obstacles import Requested
     from ullgetthejob.hh.models import VacancyDetail
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 MAX_AGE = timedelta(minutes=10)  # of a vacancy that is not read again
 
@@ -37,4 +34,4 @@ def find_recent_vacancy(
     )
     if vacancy is None or find_obstacle(application, vacancy) is not None:
         return None
-    return None if evaluation.has_rules(account_id, connection=connection) else vacancy
+    return None if decisions.has_rules(account_id, connection=connection) else vacancy

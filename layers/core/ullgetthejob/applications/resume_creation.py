@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.applications.application import Application
     from ullgetthejob.hh.methods import Method
     from ullgetthejob.hh.models import VacancyDetail
     from ullgetthejob.platform.context import Context
+    from ullgetthejob.platform.postgres import Connection
 
-    Connection = psycopg.Connection[dict[str, Any]]
     Call = Callable[[Method, Callable[[Any], Any]], Any]
 
 CREATED_REASON = "made"

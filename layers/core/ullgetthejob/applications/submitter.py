@@ -24,6 +24,7 @@ from ullgetthejob.applications.application import Application
 from ullgetthejob.applications.conversations import store as conversations
 from ullgetthejob.applications.conversations.reading import ConversationReader
 from ullgetthejob.applications.conversations.replies import ReplySender
+from ullgetthejob.applications.handing_off import HandingOff
 from ullgetthejob.applications.ledger import ConcurrentUpdate
 from ullgetthejob.applications.preparation import Preparation, spend_id
 from ullgetthejob.applications.settlement import Settlement
@@ -135,7 +136,8 @@ class _Submitter:
 
     def __init__(self, account: AccountTransitions) -> None:
         self._account = account
-        self._preparation = Preparation(account)
+        self._handing_off = HandingOff(account)
+        self._preparation = Preparation(account, self._handing_off)
         self._settlement = Settlement(account)
         self._reader = ConversationReader(account)
         self._replies = ReplySender(account, self._reader)
@@ -178,7 +180,7 @@ class _Submitter:
 
     def _process(self, application: Application, now: datetime) -> None:
         if application.state == "handoff":
-            self._preparation.complete_hand_off(application)
+            self._handing_off.complete(application)
         elif application.state == "submitting":
             self._settlement.on_interrupted(application)
         elif application.state == "uncertain":

@@ -23,10 +23,12 @@ from ullgetthejob.applications import (
     resume_creation,
 )
 from ullgetthejob.applications.application import vacancy_url
+from ullgetthejob.filters import decisions
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError, HHRegionBlocked, HHUnavailable
 from ullgetthejob.platform import postgres
 from ullgetthejob.rate_limits import availability
+from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.attempts import AttemptsMade
     from ullgetthejob.applications.resume_selection import ResumeChoice
+    from ullgetthejob.filters.models import Held
     from ullgetthejob.hh.methods import Method, MethodAccess
+    from ullgetthejob.hh.models import VacancyDetail
     from ullgetthejob.platform.context import Context
     from ullgetthejob.platform.errors import AppError, NeedsPerson
 
@@ -109,6 +113,30 @@ class AccountTransitions:
         admission = hh_calls.admit(person, method, self.context, known=self.method(method))
         return hh_calls.call_as_account(
             person, method, request, self.context, admission=admission, token=self.token
+        )
+
+    def read_vacancy(self, vacancy_id: str) -> VacancyDetail:
+        """Return a vacancy as hh.ru has it now, and store it. Raises hh.ru's errors."""
+        context = self.context
+        vacancy = method_access.call_as_service(
+            "detail",
+            lambda: context.hh.vacancy(vacancy_id),
+            context,
+            known=self.method("detail"),
+        )
+        store.store_detail(vacancy, connection=context.connection, now=context.now())
+        return vacancy
+
+    def apply_filters(self, application: Application, vacancy: VacancyDetail) -> Held | None:
+        """Return why the person's filters hold the application back, or ``None``. The *vacancy* is
+        stored."""
+        return decisions.decide(
+            self.account_id,
+            vacancy,
+            repost=application.repost,
+            look_up=self.read_vacancy,
+            connection=self.context.connection,
+            now=self.context.now(),
         )
 
     def transition(

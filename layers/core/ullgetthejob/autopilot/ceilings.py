@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.autopilot.pace import Bucket, Slot
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 SELECT_PACE = """
     SELECT pilot.saved_search_id, pilot.account_id, pilot.max_per_day, pilot.bucket_share,

@@ -8,7 +8,7 @@ once, of the search that found it first.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform.telemetry import count
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # What an item's "review" says to the preparation of its application.
 REVIEWS = {"review": "always", "auto": "findings"}

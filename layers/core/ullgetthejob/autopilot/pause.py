@@ -63,9 +63,7 @@ def pause(body: PauseBody, person: Person, context: Context) -> Paused:
     row = connection.execute(UPDATE_ACCOUNT_PAUSED, values).fetchone()
     with connection.transaction():
         paused = connection.execute(UPDATE_CAMPAIGNS_PAUSED, values).rowcount
-        audit.write(
-            "account.pause", "ok", context, user_id=person.user_id, account_id=person.account_id
-        )
+        audit.record("account.pause", person, context)
     return Paused(paused_at=row["autopilot_paused_at"] if row else now, campaigns=paused)
 
 
@@ -98,12 +96,6 @@ def _resume_campaigns(body: ResumeBody, person: Person, context: Context) -> Non
             connection.execute(UPDATE_CAMPAIGNS_RESUMED, values).fetchone() or {}
         )
         if resumed.get("campaigns") or ended:
-            audit.write(
-                "account.resume",
-                "ok",
-                context,
-                user_id=person.user_id,
-                account_id=person.account_id,
-            )
+            audit.record("account.resume", person, context)
     if resumed.get("campaigns"):
         queues.notify(settings.APPLIER_QUEUE_URL, {"account_id": str(person.account_id)})

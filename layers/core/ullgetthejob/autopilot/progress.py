@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 SELECT_AUTOPILOTS = """
     SELECT pilot.*, campaign.workflow_id, campaign.state AS campaign_state,

@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.autopilot.models import ApplySettings
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 TIME_TO_LIVE = timedelta(days=14)  # of an application that waits, as of a new one
 COLUMNS = """

@@ -12,7 +12,7 @@ a vacancy that is not announced would be lost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.filters import evaluation, models, store
 from ullgetthejob.platform.errors import NeedsPerson
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 BATCH = 200  # vacancies in memory at once: a full text may have 100 KB
 
@@ -47,9 +45,8 @@ def find_dropped(
     if not rules.has_any():
         return dropped
     for start in range(0, len(vacancy_ids), BATCH):
-        values = {"ids": list(vacancy_ids[start : start + BATCH])}
-        rows = connection.execute(store.SELECT_STORED_VACANCIES, values).fetchall()
-        for vacancy in store.parse_vacancies(rows):
+        batch = vacancy_ids[start : start + BATCH]
+        for vacancy in store.read_vacancies(batch, connection=connection):
             findings = evaluation.evaluate(rules, vacancy, models.Week())
             rule = next((found.rule for found in findings if found.verdict == "drop"), None)
             if rule is not None:

@@ -34,13 +34,7 @@ def replace(body: models.FiltersBody, person: Person, context: Context) -> model
     }
     with connection.transaction():
         connection.execute(store.UPSERT_FILTERS, values)
-        audit.write(
-            "filters.replace",
-            "ok",
-            context,
-            user_id=person.user_id,
-            account_id=person.account_id,
-        )
+        audit.record("filters.replace", person, context)
     return models.FiltersAnswer(rules=body.rules, updated_at=now)
 
 
@@ -56,9 +50,9 @@ def preview(body: models.PreviewBody, person: Person, context: Context) -> model
         ).fetchall()
         vacancies = list(store.parse_vacancies(rows))
     else:
-        rows = connection.execute(store.SELECT_STORED_VACANCIES, {"ids": wanted}).fetchall()
         vacancies = sorted(
-            store.parse_vacancies(rows), key=lambda vacancy: wanted.index(vacancy.id)
+            store.read_vacancies(wanted, connection=connection),
+            key=lambda vacancy: wanted.index(vacancy.id),
         )
     week = store.read_week(person.account_id, rules, connection=connection, now=now)
     postings = store.read_postings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,10 +21,6 @@ from ullgetthejob.filters.phrase_matching import check_phrase
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
-
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 # hh.ru: dictionaries work_format and schedule. Only ``remote`` is in both.
 WorkFormat = Literal["ON_SITE", "REMOTE", "HYBRID", "FIELD_WORK"]

@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.hh.models import Vacancy
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 WEEK = timedelta(days=7)
 
@@ -123,6 +120,12 @@ def read_postings(
     values = {"account_id": account_id, "ids": vacancy_ids}
     rows = connection.execute(SELECT_POSTINGS, values).fetchall()
     return {row.pop("id"): models.Posting(**row) for row in rows}
+
+
+def read_vacancies(vacancy_ids: Iterable[str], *, connection: Connection) -> list[Vacancy]:
+    """Return what is stored of the vacancies, without those that cannot be read."""
+    values = {"ids": list(vacancy_ids)}
+    return list(parse_vacancies(connection.execute(SELECT_STORED_VACANCIES, values).fetchall()))
 
 
 def parse_vacancies(rows: Iterable[dict[str, Any]]) -> Iterable[Vacancy]:

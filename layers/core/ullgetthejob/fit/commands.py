@@ -57,11 +57,5 @@ def replace_weights(body: WeightsBody, person: Person, context: Context) -> Weig
     connection, now = context.connection, context.now()
     with connection.transaction():
         store.write_weights(person.account, body.weights, connection=connection, now=now)
-        audit.write(
-            "fit_weights.replace",
-            "ok",
-            context,
-            user_id=person.user_id,
-            account_id=person.account_id,
-        )
+        audit.record("fit_weights.replace", person, context)
     return WeightsAnswer(weights=body.weights, updated_at=now)

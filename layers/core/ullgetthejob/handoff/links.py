@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
@@ -22,14 +22,11 @@ from ullgetthejob.platform.telemetry import count
 from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
     from ullgetthejob.platform.one_time_tokens import Found
     from ullgetthejob.platform.pages import Request
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 KIND = "handoff"
 PATH = "/handoff"

@@ -11,7 +11,7 @@ wait of at most five minutes.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ullgetthejob.hh.errors import (
     HHAppTokenMissing,
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 COOLDOWN = timedelta(minutes=5)
 LEASE_S = 30

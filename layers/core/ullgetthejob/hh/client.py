@@ -1,50 +1,38 @@
-"""The client of hh.ru's API: paced, bounded in time, every response classified.
+"""The client of hh.ru's API: a method for each call that Core makes (:mod:`.calls` makes it).
 
 There is one client per environment (:mod:`ullgetthejob.hh.environment`); ``transport=`` is the seam
-for tests, as in httpx. Every call waits for its slot of the pacer. Ids are checked before they are
-put into a path.
+for tests, as in httpx. Ids are checked before they are put into a path.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.hh import oauth, responses
 from ullgetthejob.hh.app_token import AppToken
+from ullgetthejob.hh.calls import Calls, authorization, read
 from ullgetthejob.hh.error_parsing import (
-    Received,
-    parse,
     parse_application,
     parse_message,
     parse_resume,
-    parse_token,
-    values_of,
 )
 from ullgetthejob.hh.error_rules import APPLICATION, CODE, REFRESH
 from ullgetthejob.hh.errors import (
-    HHAppTokenMissing,
     HHError,
     HHForbidden,
     HHNotFound,
     HHResumeNotFound,
     HHTokenRefused,
-    HHUnavailable,
     HHVacancyNotFound,
 )
-from ullgetthejob.hh.methods import path_without_ids
-from ullgetthejob.hh.pacer import slot_missing
-from ullgetthejob.hh.pause_policy import PausePolicy
-from ullgetthejob.platform import time_limit, tls, tracing
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
+
+    import httpx
 
     from ullgetthejob.hh.app_token import TokenSource
     from ullgetthejob.hh.models import (
@@ -59,25 +47,15 @@ if TYPE_CHECKING:
     from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.hh.search_parameters import SearchParameters
 
-_Model = TypeVar("_Model")
-_Content = TypeVar("_Content")
-
-TIMEOUT_S = 5.0  # of a read
-CONNECT_TIMEOUT_S = 2.0
-# Of a call as a whole: a body that trickles in would pass any timeout between two reads.
-CALL_LIMIT_S = 8.0
-MIN_CALL_S = 2.0  # a request with less time left makes no call
-MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # /areas is 2.8 MB
 VACANCY_ID = re.compile(r"[0-9]{1,19}")
 NEGOTIATION_ID = re.compile(r"[0-9]{1,19}")
 RESUME_ID = re.compile(r"[0-9a-fA-F]{1,64}")  # hh.ru: about 38
 MAX_RESUME_PAGES = 5  # hh.ru: a person has at most 20 resumes, which fit on one
-NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 CONNECTION_LOST = {"token_revoked", "bad_authorization"}
 DICTIONARY = re.compile(r"/[a-z_]{1,40}")
 
 
-class HHClient:
+class HHClient(Calls):
     """Calls to the API at *base_url* (``https://api.hh.ru``).
 
     *user_agent*: ``Name/1.0 (mail)``, which hh.ru demands. Exchanges of tokens pass
@@ -98,27 +76,19 @@ class HHClient:
         token: TokenSource | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
-            follow_redirects=False,
-            verify=tls.context(),
-            trust_env=False,
+        super().__init__(
+            base_url,
+            user_agent=user_agent,
+            pacer=pacer,
+            exchange_pacer=exchange_pacer,
             transport=transport,
         )
-        self._pacer = pacer
         self._token = token or AppToken(self.exchange_application)
-        self._exchange_pacer = exchange_pacer
-        self._pause_policy = PausePolicy(pacer, exchange_pacer)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def search(self, parameters: SearchParameters) -> SearchPage:
         """Return one page of ``GET /vacancies``."""
         content = self._get_with_token("/vacancies", parameters.query())
-        page = _read(responses.search_page, content)
+        page = read(responses.search_page, content)
         if page.unreadable:
             logger.error("vacancies of an unknown shape were left out", number=page.unreadable)
             count("HhVacanciesUnreadable", page.unreadable)
@@ -136,7 +106,7 @@ class HHClient:
             content = self._get_with_token(f"/vacancies/{vacancy_id}")
         except HHNotFound as error:
             raise missing from error
-        return _read(responses.vacancy_detail, content)
+        return read(responses.vacancy_detail, content)
 
     def dictionary(self, path: str, etag: str | None = None) -> tuple[str | None, Any]:
         """Return the ETag and the content of a dictionary; no content if *etag* is the newest."""
@@ -164,7 +134,7 @@ class HHClient:
             "client_id": client_id,
             "client_secret": client_secret,
         }
-        return _read(oauth.application_token, self._grant(form))
+        return read(oauth.application_token, self._grant(form))
 
     def exchange_code(
         self,
@@ -190,7 +160,7 @@ class HHClient:
         }
         if verifier is not None:
             form["code_verifier"] = verifier
-        return _read(oauth.token_pair, self._grant(form))
+        return read(oauth.token_pair, self._grant(form))
 
     def refresh(self, refresh_token: str) -> TokenPair:
         """Return the next pair; *refresh_token* works once, after its access token has expired.
@@ -200,7 +170,7 @@ class HHClient:
         """
         # hh.ru: these two fields and no others; it identifies the application by the token.
         form = {"grant_type": REFRESH, "refresh_token": refresh_token}
-        return _read(oauth.token_pair, self._grant(form))
+        return read(oauth.token_pair, self._grant(form))
 
     def revoke(self, access_token: str) -> None:
         """Revoke a pair (``DELETE /token``); one that hh.ru no longer knows counts as revoked.
@@ -208,7 +178,7 @@ class HHClient:
         Raises :class:`HHTokenRefused` for an expired token: its refresh token is still valid.
         """
         try:
-            self._parse(self._call("DELETE", "/token", headers=_authorization(access_token)))
+            self._parse(self._call("DELETE", "/token", headers=authorization(access_token)))
         except HHTokenRefused as error:
             if error.reason not in CONNECTION_LOST:
                 raise
@@ -216,18 +186,18 @@ class HHClient:
     def me(self, token: TokenSource | str) -> Me:
         """Return the owner of *token* (``GET /me``)."""
         if isinstance(token, str):
-            return _read(responses.me, self._get("/me", (), token))
-        return _read(responses.me, self._get_with_token("/me", token=token))
+            return read(responses.me, self._get("/me", (), token))
+        return read(responses.me, self._get_with_token("/me", token=token))
 
     def resumes(self, token: TokenSource) -> list[dict[str, Any]]:
         """Return all resumes of ``GET /resumes/mine``, in hh.ru's shape."""
-        items, pages = _read(
+        items, pages = read(
             responses.resume_page, self._get_with_token("/resumes/mine", token=token)
         )
         for page in range(1, min(pages, MAX_RESUME_PAGES)):
             query = [("page", str(page))]
             content = self._get_with_token("/resumes/mine", query, token=token)
-            items += _read(responses.resume_page, content)[0]
+            items += read(responses.resume_page, content)[0]
         return items
 
     def resume(self, token: TokenSource, resume_id: str) -> dict[str, Any]:
@@ -237,7 +207,7 @@ class HHClient:
         """
         with _resume_missing(resume_id):
             content = self._get_with_token(f"/resumes/{resume_id}", token=token)
-        return _read(responses.resume, content)
+        return read(responses.resume, content)
 
     def apply(
         self, token: TokenSource, *, vacancy_id: str, resume_id: str, letter: str | None
@@ -256,7 +226,7 @@ class HHClient:
     def may_create_resume(self, token: TokenSource) -> bool:
         """Return whether the person may create another resume (hh.ru: 20 at most)."""
         content = self._get_with_token("/resumes/creation_availability", token=token)
-        return _read(responses.creation_is_available, content)
+        return read(responses.creation_is_available, content)
 
     def create_resume(
         self, token: TokenSource, body: dict[str, Any], *, source_resume_id: str
@@ -295,29 +265,6 @@ class HHClient:
             self.resume(token, resume_id)
             raise _method_missing("hh.ru no longer raises resumes", path) from error
 
-    def _write(
-        self,
-        token: TokenSource,
-        method: str,
-        path: str,
-        reader: Callable[[Received], _Content],
-        **request: Any,
-    ) -> _Content:
-        """Return the content of a write, repeated once with a renewed token if the token is
-        refused: such a call has had no effect."""
-
-        def write(access_token: str) -> _Content:
-            received = self._call(method, path, headers=_authorization(access_token), **request)
-            content: _Content = self._parse(received, reader)
-            return content
-
-        sent = token.current()
-        try:
-            return write(sent)
-        except HHTokenRefused as error:
-            sent = token.renewed(sent, error.reason)
-        return write(sent)
-
     def negotiations(
         self, token: TokenSource, *, page: int = 0, vacancy_id: str | None = None
     ) -> NegotiationPage:
@@ -326,7 +273,7 @@ class HHClient:
         if vacancy_id is not None:
             query.append(("vacancy_id", vacancy_id))
         content = self._get_with_token("/negotiations", query, token=token)
-        return _read(responses.negotiation_page, content)
+        return read(responses.negotiation_page, content)
 
     def messages(
         self, token: TokenSource, negotiation_id: str, *, page: int = 0
@@ -340,7 +287,7 @@ class HHClient:
         content = self._get_with_token(
             path, [("page", str(page)), ("per_page", "100")], token=token
         )
-        found = _read(responses.conversation_page, content)
+        found = read(responses.conversation_page, content)
         if found.unreadable:
             logger.warning("messages of an unknown shape were left out", number=found.unreadable)
         return found
@@ -360,97 +307,6 @@ class HHClient:
             return responses.conversation_message(content)
         except responses.UNREADABLE:
             return None
-
-    def _grant(self, form: dict[str, str]) -> Any:
-        """Return the content of ``POST /token``. Raises :class:`HHExchangesLimited` without a call
-        while exchanges are paused."""
-        if self._exchange_pacer is not None:
-            self._exchange_pacer.wait(at_most_s=max(0.0, time_limit.remaining_s() - MIN_CALL_S))
-        received = self._call("POST", "/token", data=form)
-        return self._parse(received, partial(parse_token, grant=form["grant_type"]))
-
-    def _get_with_token(
-        self, path: str, query: Iterable[tuple[str, str]] = (), *, token: TokenSource | None = None
-    ) -> Any:
-        """Return the content of a GET; a refused token is renewed once and the call repeated."""
-        source = token or self._token
-        sent = source.current()
-        try:
-            return self._get(path, query, sent)
-        except HHTokenRefused as error:
-            sent = source.renewed(sent, error.reason)
-        try:
-            return self._get(path, query, sent)
-        except HHTokenRefused as error:
-            if source is not self._token:
-                raise
-            count("HhAppTokenMissing")
-            raise HHAppTokenMissing(
-                "hh.ru refuses Core's access token, the new one too", retry_after_s=300
-            ) from error
-
-    def _get(self, path: str, query: Iterable[tuple[str, str]], token: str) -> Any:
-        received = self._call("GET", path, params=list(query), headers=_authorization(token))
-        return self._parse(received)
-
-    def _call(self, method: str, path: str, **request: Any) -> Received:
-        """Return hh.ru's response, good or bad. Raises :class:`HHUnavailable` without one,
-        :class:`HHBusy` without a slot in time."""
-        left_s = time_limit.remaining_s()
-        if left_s < MIN_CALL_S:
-            raise slot_missing("there is no time left for another call to hh.ru")
-        with tracing.span("pace", "hh.ru"):
-            self._pacer.wait(at_most_s=left_s - MIN_CALL_S)
-        count("HhCalls")
-        self._pause_policy.begin_call(method, path, request)
-        try:
-            with tracing.span("hh", f"{method} {path_without_ids(path)}") as span:
-                received = self._send(method, path, **request)
-                span.note(status=received.status, bytes=len(received.body))
-                return received
-        except (httpx.HTTPError, TimeoutError) as error:
-            is_sent = not isinstance(error, NEVER_SENT)
-            self._pause_policy.record_failure(is_connected=is_sent)
-            logger.warning("hh.ru unreachable", error_type=type(error).__name__)
-            unavailable = HHUnavailable("hh.ru does not answer at the moment")
-            unavailable.may_have_acted = is_sent
-            raise unavailable from error
-
-    def _send(self, method: str, path: str, **request: Any) -> Received:
-        limit_s = min(CALL_LIMIT_S, max(MIN_CALL_S, time_limit.remaining_s()))
-        deadline = time.monotonic() + limit_s
-        timeout = httpx.Timeout(min(TIMEOUT_S, limit_s), connect=CONNECT_TIMEOUT_S)
-        body = bytearray()
-        with self._http.stream(method, path, timeout=timeout, **request) as response:
-            for chunk in response.iter_bytes():
-                body += chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-                if len(body) > MAX_RESPONSE_BYTES:
-                    raise httpx.DecodingError("the response is too large")
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Received(response.status_code, headers, bytes(body), method, path)
-
-    def _parse(self, received: Received, reader: Callable[[Received], Any] = parse) -> Any:
-        """Return the content of a good response. Raises :class:`HHError` for a bad one, and pauses
-        all callers through the pacer if it concerns hh.ru as a whole."""
-        try:
-            content = reader(received)
-        except HHError as error:
-            logger.warning(
-                "hh.ru refused",
-                status=received.status,
-                hh_request_id=received.request_id,
-                error_type=type(error).__name__,
-                values=values_of(received),
-            )
-            if isinstance(error, HHForbidden):
-                error.method, error.path = received.method, received.path
-                error.is_missing = received.is_withdrawn
-            self._pause_policy.record_error(error, received.method)
-            raise
-        self._pause_policy.record_success()
-        return content
 
 
 def _conversation(negotiation_id: str) -> str:
@@ -479,16 +335,3 @@ def _method_missing(message: str, path: str) -> HHForbidden:
     missing = HHForbidden(message, retry_after_s=300)
     missing.method, missing.path, missing.is_missing = "POST", path, True
     return missing
-
-
-def _read(reader: Callable[[Any], _Model], content: Any) -> _Model:
-    try:
-        return reader(content)
-    except responses.UNREADABLE as error:
-        logger.error("hh.ru's response has an unknown shape", error_type=type(error).__name__)
-        count("HhUnreadable")
-        raise HHUnavailable("hh.ru's response cannot be read") from error
-
-
-def _authorization(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}

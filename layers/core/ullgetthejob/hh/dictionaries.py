@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.hh.client import HHClient
     from ullgetthejob.hh.search_parameters import SearchParameters
+    from ullgetthejob.platform.postgres import Connection
 
 MAX_AGE = timedelta(seconds=1200)
 RETRY_AFTER_FAILURE = timedelta(seconds=60)
@@ -88,7 +87,7 @@ def check(
     parameters: SearchParameters,
     *,
     client: HHClient,
-    connection: psycopg.Connection[dict[str, Any]],
+    connection: Connection,
     now: datetime,
 ) -> None:
     """Raise :class:`Invalid`, naming each field whose code or id hh.ru does not have.
@@ -116,9 +115,7 @@ def check(
         raise Invalid.fields(wrong)
 
 
-def names(
-    parameters: SearchParameters, *, connection: psycopg.Connection[dict[str, Any]]
-) -> list[str]:
+def names(parameters: SearchParameters, *, connection: Connection) -> list[str]:
     """Return hh.ru's names of the codes and ids of a search, as far as they are stored here."""
     found: list[str] = []
     for parameter, codes in _codes(parameters):
@@ -147,7 +144,7 @@ def _refresh(
     name: str,
     *,
     client: HHClient,
-    connection: psycopg.Connection[dict[str, Any]],
+    connection: Connection,
     now: datetime,
 ) -> None:
     stored = connection.execute(SELECT_FRESHNESS, {"name": name, "now": now}).fetchone()

@@ -9,7 +9,7 @@ number of callers one makes it. hh.ru's answer is recorded: :func:`record_answer
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ullgetthejob.hh import methods
 from ullgetthejob.hh.errors import HHForbidden
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 Answer = TypeVar("Answer")
 

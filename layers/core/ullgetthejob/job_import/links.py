@@ -1,9 +1,9 @@
 """What a link leads to: a vacancy of hh.ru, or a search.
 
-People paste what their browser, an application or a message shows: addresses of the site of any
-city or country that hh.ru's API serves, of its mobile site and of its API, with the parameters of
-the way by which they came, and redirects of its advertisements that name the vacancy. Only the text
-is read: no address is opened, so that a link leads nowhere else than to hh.ru's API.
+People paste what their browser, an application or a message shows: addresses of hh.ru's sites and
+of its API (:mod:`ullgetthejob.hh.addresses`), with the parameters of the way by which they came,
+and redirects of its advertisements that name the vacancy. Only the text is read: no address is
+opened, so that a link leads nowhere else than to hh.ru's API.
 """
 
 from __future__ import annotations
@@ -11,19 +11,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
+from ullgetthejob.hh import addresses
 from ullgetthejob.saved_searches import url_import
-from ullgetthejob.saved_searches.url_import import API_HOST, COUNTRIES, SITE, InvalidSearchUrl
+from ullgetthejob.saved_searches.url_import import InvalidSearchUrl
 
 if TYPE_CHECKING:
-    from urllib.parse import SplitResult
-
     from ullgetthejob.hh.search_parameters import SearchParameters
 
 MAX_PARAMETERS = 100
 MAX_REDIRECTS = 3  # an address inside of the parameters of another, and so on
-SITES = (SITE, *COUNTRIES)
 VACANCY_ID = r"[1-9][0-9]{0,18}"
 # /vacancy/1 of the site, /vacancies/1 of the API, /applicant/vacancy_response?vacancyId=1.
 VACANCY_PATHS = re.compile(rf"/(?:vacancy|vacancies)/({VACANCY_ID})", re.ASCII)
@@ -33,7 +31,6 @@ CLICK_PATHS = ("/click", "/analytics")
 ID_PARAMETERS = ("vacancyId", "vacancy_id", "vacancyid")
 ADDRESS_PARAMETERS = ("meta", "url", "redirect", "to", "goto", "backurl", "backUrl")
 BARE_ID = re.compile(rf"{VACANCY_ID}", re.ASCII)
-UNSAFE = re.compile(r"[\\\s\x00-\x1f\x7f]")
 NOT_HH = "not_hh"
 NO_VACANCY = "no_vacancy"
 
@@ -71,22 +68,21 @@ def parse(text: str) -> VacancyLink | SearchLink:
 
 
 def _parse(address: str, redirects: int) -> VacancyLink | SearchLink:
-    parts, host = _split(address)
-    path = parts.path.rstrip("/")
-    found = VACANCY_PATHS.fullmatch(path)
-    if found is not None:
-        return VacancyLink(found[1])
-    if path in url_import.PATHS.values():
+    found = _parse_address(address)
+    vacancy = VACANCY_PATHS.fullmatch(found.path)
+    if vacancy is not None:
+        return VacancyLink(vacancy[1])
+    if found.path in url_import.PATHS.values():
         try:
-            return SearchLink(url_import.parse(_as_site(address, parts, host)))
+            return SearchLink(url_import.read(found))
         except InvalidSearchUrl as error:
             raise InvalidLink("invalid_search", str(error)) from None
-    parameters = _parameters(parts.query)
-    if path in (*RESPONSE_PATHS, *CLICK_PATHS):
+    parameters = _parameters(found.query)
+    if found.path in (*RESPONSE_PATHS, *CLICK_PATHS):
         for name in ID_PARAMETERS:
             if BARE_ID.fullmatch(parameters.get(name, "")):
                 return VacancyLink(parameters[name])
-    if path in CLICK_PATHS and redirects > 0:
+    if found.path in CLICK_PATHS and redirects > 0:
         for name in ADDRESS_PARAMETERS:
             inner = parameters.get(name, "")
             inner = unquote(inner) if "%2F" in inner.upper() else inner
@@ -95,35 +91,15 @@ def _parse(address: str, redirects: int) -> VacancyLink | SearchLink:
     raise InvalidLink(NO_VACANCY, "the address is of neither a vacancy nor a search")
 
 
-def _split(address: str) -> tuple[SplitResult, str]:
-    """Return the parts of the address, and its host. Raises :class:`InvalidLink`."""
-    if len(address) > url_import.MAX_URL_CHARS:
-        raise InvalidLink(
-            NO_VACANCY, f"the address has more than {url_import.MAX_URL_CHARS:,} characters"
-        )
-    # Browsers read a backslash as a slash, and leave control characters out; where an address of
-    # hh.ru names its host and path, it has neither.
-    if not address or UNSAFE.search(address.partition("?")[0]):
-        raise _not_hh()
-    if "://" not in address.partition("?")[0]:
-        address = f"https://{address.removeprefix('//')}"
+def _parse_address(text: str) -> addresses.Address:
     try:
-        parts = urlsplit(address)
-        host, port = (parts.hostname or "").removesuffix("."), parts.port
-    except ValueError:
-        raise _not_hh() from None
-    if parts.scheme not in ("http", "https") or port not in (None, 80, 443) or "@" in parts.netloc:
-        raise _not_hh()
-    if not host.isascii() or not any(host == site or host.endswith(f".{site}") for site in SITES):
-        raise _not_hh()
-    return parts, host
-
-
-def _as_site(address: str, parts: SplitResult, host: str) -> str:
-    """Return the address of a search on the mobile site as that of the site."""
-    if host == API_HOST or not host.startswith("m."):
-        return address
-    return parts._replace(netloc=host.removeprefix("m.")).geturl()
+        return addresses.parse(text)
+    except addresses.AddressTooLong as error:
+        raise InvalidLink(NO_VACANCY, str(error)) from None
+    except addresses.InvalidAddress:
+        raise InvalidLink(
+            NOT_HH, "must be an address on hh.ru: https://hh.ru/vacancy/123456789"
+        ) from None
 
 
 def _parameters(query: str) -> dict[str, str]:
@@ -133,7 +109,3 @@ def _parameters(query: str) -> dict[str, str]:
         raise InvalidLink(
             NO_VACANCY, f"the address has more than {MAX_PARAMETERS} parameters"
         ) from None
-
-
-def _not_hh() -> InvalidLink:
-    return InvalidLink(NOT_HH, "must be an address on hh.ru: https://hh.ru/vacancy/123456789")

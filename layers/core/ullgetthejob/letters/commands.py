@@ -44,7 +44,7 @@ def create_template(
             account_id, body.name, body.text, connection=connection, now=context.now()
         )
         if is_new:
-            _record("letter_template.create", person, context)
+            audit.record("letter_template.create", person, context)
     return models.OneTemplate(**row), is_new
 
 
@@ -60,7 +60,7 @@ def replace_template(
         row = store.update(
             account_id, wanted, body.name, body.text, connection=connection, now=context.now()
         )
-        _record("letter_template.change", person, context)
+        audit.record("letter_template.change", person, context)
     return models.OneTemplate(**row)
 
 
@@ -70,7 +70,7 @@ def delete_template(template_id: str, person: Person, context: Context) -> model
     connection, wanted = context.connection, _parse_id(template_id)
     with connection.transaction():
         store.delete(person.account_id, wanted, connection=connection)
-        _record("letter_template.delete", person, context)
+        audit.record("letter_template.delete", person, context)
     return models.TemplateDeleted()
 
 
@@ -125,7 +125,3 @@ def _parse_id(template_id: str) -> UUID:
         return UUID(template_id)
     except ValueError:
         raise store.not_found() from None
-
-
-def _record(action: audit.Action, person: Person, context: Context) -> None:
-    audit.write(action, "ok", context, user_id=person.user_id, account_id=person.account_id)

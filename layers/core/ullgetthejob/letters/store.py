@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 COLUMNS = "id, name, text, created_at, updated_at"
 SELECT_TEMPLATES = f"""

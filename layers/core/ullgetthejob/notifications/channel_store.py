@@ -19,12 +19,9 @@ from ullgetthejob.realtime import event_log
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.notifications.messages import Language
     from ullgetthejob.notifications.preferences import ChannelKind
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 PURPOSE = b"ullgetthejob notification address "
 

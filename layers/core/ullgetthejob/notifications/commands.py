@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ullgetthejob.accounts import audit
@@ -19,12 +19,9 @@ from ullgetthejob.platform import postgres, settings
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound, TooManyRequests
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 RECENT = 50
 SECRET_OVERLAP = timedelta(days=1)
@@ -65,7 +62,7 @@ def replace_settings(
         settings_store.replace(
             person.account, body.preferences, connection=context.connection, now=context.now()
         )
-        _record("notification_settings.replace", person, context)
+        audit.record("notification_settings.replace", person, context)
     return show_settings(person, context)
 
 
@@ -92,24 +89,15 @@ def add_channel(
     account_id = person.account
     address = _checked_address(body)
     secret = signatures.new_secret() if body.kind == "webhook" else None
-    connection = context.connection
+    connection, now = context.connection, context.now()
     with connection.transaction():
         since_seq = channel_store.lock_account(account_id, connection=connection)
         language = body.language or settings_store.read(account_id, connection=connection).language
         found = channel_store.find_by_address(account_id, body.kind, address, connection=connection)
         if found is None:
             _require_room(account_id, connection)
-            channel_id = channel_store.insert(
-                account_id,
-                body.kind,
-                address,
-                language,
-                "unconfirmed",
-                since_seq,
-                connection,
-                context.now(),
-                secret,
-            )
+            new = (account_id, body.kind, address, language, "unconfirmed", since_seq)
+            channel_id = channel_store.insert(*new, connection, now, secret)
         else:
             channel_id = found["id"]
         if body.kind == "webhook":
@@ -117,10 +105,10 @@ def add_channel(
                 channel_id, account_id, connection=connection, now=context.now()
             )
         elif found is None or found["state"] != "active":
-            channel_store.unconfirm(channel_id, connection=connection, now=context.now())
+            channel_store.unconfirm(channel_id, connection=connection, now=now)
             _plan("confirmation", channel_id, "email", MAX_CONFIRMATIONS, person, context)
         if found is None:
-            _record("notification_channel.create", person, context)
+            audit.record("notification_channel.create", person, context)
     shown = _channel(channel_id, person, context)
     return models.OneChannel(
         **shown.model_dump(), secret=secret if found is None else None
@@ -135,7 +123,7 @@ def delete_channel(channel_id: str, person: Person, context: Context) -> models.
         channel_store.delete(
             channel.id, person.account, connection=context.connection, now=context.now()
         )
-        _record("notification_channel.delete", person, context)
+        audit.record("notification_channel.delete", person, context)
     return models.Done()
 
 
@@ -166,7 +154,7 @@ def rotate_secret(channel_id: str, person: Person, context: Context) -> models.N
     with connection.transaction():
         if not channel_store.rotate_secret(row, secret, until=until, connection=connection):
             raise Conflict("the secret was replaced at the same time", code="wrong_state")
-        _record("notification_channel.rotate_secret", person, context)
+        audit.record("notification_channel.rotate_secret", person, context)
     return models.NewSecret(secret=secret, previous_secret_until=until)
 
 
@@ -237,7 +225,3 @@ def _parse_id(channel_id: str) -> UUID:
 
 def _not_found() -> NotFound:
     return NotFound("there is no such channel", code="channel_not_found")
-
-
-def _record(action: audit.Action, person: Person, context: Context) -> None:
-    audit.write(action, "ok", context, user_id=person.user_id, account_id=person.account_id)

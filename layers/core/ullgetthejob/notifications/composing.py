@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ullgetthejob.applications.application import NEGOTIATIONS_URL
+from ullgetthejob.applications.application import NEGOTIATIONS_URL, vacancy_url
 from ullgetthejob.handoff import links
 from ullgetthejob.notifications import rendering, tokens
 from ullgetthejob.notifications.messages import Button, Message
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 WAITING = {"review": ("review",), "waits_for_you": ("handoff", "needs_person")}
 NEEDS_LINK = frozenset({"waits_for_you", "review", "trouble", "link"})
 MAX_BUTTONS = 5  # pairs of approve and skip
-VACANCY_URL = "https://hh.ru/vacancy/"
 LABELS: dict[str, dict[Language, str]] = {
     "approve": {"ru": "Отправить", "en": "Send"},
     "skip": {"ru": "Пропустить", "en": "Skip"},
@@ -103,7 +102,7 @@ def _name_jobs(items: list[dict[str, Any]], *, connection: Connection) -> None:
         row = by_id.get(item["job_id"], {})
         item.setdefault("title", row.get("title"))
         item.setdefault("company", row.get("company"))
-        item["url"] = VACANCY_URL + item["job_id"]
+        item["url"] = vacancy_url(item["job_id"])
 
 
 def _buttons(

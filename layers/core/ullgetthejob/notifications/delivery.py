@@ -32,14 +32,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.notifications.messages import Message
     from ullgetthejob.notifications.preferences import Preferences
     from ullgetthejob.notifications.recipient import Recipient
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 LEASE_S = 90  # outlasts the budget, and the longest call that begins within it
 RUN_BUDGET_S = 20

@@ -7,7 +7,7 @@ button "Open" leads to it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ullgetthejob.applications.reviews import examination
@@ -15,12 +15,9 @@ from ullgetthejob.applications.reviews import examination
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import psycopg
-
     from ullgetthejob.notifications.messages import Message
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 APPROVE = "approve:"
 HASH_DIGITS = 8

@@ -24,11 +24,8 @@ from ullgetthejob.platform.telemetry import count
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.notifications.messages import Language
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 KIND = "telegram_pairing"
 CHANNEL: Literal["telegram"] = "telegram"

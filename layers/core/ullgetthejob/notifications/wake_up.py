@@ -4,7 +4,7 @@ what is due, and by the API for what a person just asked for."""
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import queues, settings
 from ullgetthejob.realtime import event_log
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 QUEUE = settings.NOTIFIER_QUEUE_URL
 SWEEP_INTERVAL = timedelta(minutes=1)  # what is due later is woken by the sweeper

@@ -32,11 +32,7 @@ from ullgetthejob.realtime import connections, event_log
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 LEASE_S = 120  # the function's timeout
 ROWS_BUDGET_S = 40.0  # the revocations have 15, and hh.ru's slowest answer 28

@@ -31,12 +31,8 @@ from ullgetthejob.realtime import event_log
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 QUEUE = settings.APPLIER_QUEUE_URL
 REASON = "account_deleted"

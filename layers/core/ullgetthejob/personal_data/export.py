@@ -79,9 +79,7 @@ def export(query: ExportQuery, person: Person, context: Context) -> File:
         _write_tables(archive, part, start or (TABLES[0].name, None), values, context)
         archive.writestr("manifest.json", _manifest(part, person, context))
     if user_ids and start is None:
-        audit.write(
-            "account.export", "ok", context, user_id=person.user_id, account_id=person.account_id
-        )
+        audit.record("account.export", person, context)
     count("PersonalDataExports")
     headers = {}
     if part.next is not None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.hh.client import HHClient
     from ullgetthejob.platform.authentication import Caller
+    from ullgetthejob.platform.postgres import Connection
 
 
 def _refuse_hh() -> HHClient:
@@ -27,7 +26,7 @@ class Context:
     *open_hh* returns the client of hh.ru, built at its first call; by default there is none.
     """
 
-    connection: psycopg.Connection[dict[str, Any]]
+    connection: Connection
     clock: Callable[[], datetime]
     caller: Caller
     open_hh: Callable[[], HHClient] = _refuse_hh

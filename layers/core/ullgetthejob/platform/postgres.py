@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    # As all rooms use it; the name exists for their annotations alone.
+    Connection = psycopg.Connection[dict[str, Any]]
+
 CONNECT_TIMEOUT_S = 3
 TCP_USER_TIMEOUT_MS = 10_000
 # Longer than the role's statement_timeout (README: 10 s), so that the server ends a statement that
@@ -53,7 +56,7 @@ SELECT_IS_WRITABLE = """
 UNUSABLE_CLASSES = ("08", "25", "28", "3D", "53", "58", "XX")
 UNUSABLE_STATES = ("57P01", "57P02", "57P03", "57P04", "57P05")
 
-_connection: psycopg.Connection[dict[str, Any]] | None = None
+_connection: Connection | None = None
 _deadline_s = STATEMENT_DEADLINE_S
 
 
@@ -119,7 +122,7 @@ def _cursor_class() -> type[psycopg.Cursor[dict[str, Any]]]:
 
 
 @cache
-def connection_class() -> type[psycopg.Connection[dict[str, Any]]]:
+def connection_class() -> type[Connection]:
     """Return a subclass of psycopg's connection that runs callbacks: see :func:`after_commit`."""
     import psycopg
     from psycopg.pq import TransactionStatus
@@ -163,9 +166,7 @@ def _name_of(query: Any) -> str:
     return query if isinstance(query, str) else "a composed statement"
 
 
-def after_commit(
-    connection: psycopg.Connection[dict[str, Any]], key: Hashable, callback: Callable[[], None]
-) -> None:
+def after_commit(connection: Connection, key: Hashable, callback: Callable[[], None]) -> None:
     """Call *callback* after the current transaction of *connection* has committed, and not at all
     if it fails. Of several with the same *key* only the last is called. Outside of a transaction
     *callback* is called at once.
@@ -177,7 +178,7 @@ def after_commit(
 
 
 def atomic(
-    connection: psycopg.Connection[dict[str, Any]],
+    connection: Connection,
 ) -> AbstractContextManager[psycopg.Transaction | None]:
     """Return a transaction, or, within one, nothing that would cost another round trip: what fails
     in the block fails all of it."""
@@ -187,7 +188,7 @@ def atomic(
 
 
 def log_transition(
-    connection: psycopg.Connection[dict[str, Any]],
+    connection: Connection,
     subject: str,
     before: str | None,
     after: str,
@@ -201,7 +202,7 @@ def log_transition(
     after_commit(connection, log, log)
 
 
-def connection() -> psycopg.Connection[dict[str, Any]]:
+def connection() -> Connection:
     """Return the environment's connection (autocommit; rows are dicts), reopened if it was lost.
 
     Raises :class:`DatabaseUnavailable`.
@@ -215,7 +216,7 @@ def connection() -> psycopg.Connection[dict[str, Any]]:
     return _connection
 
 
-def _connect() -> psycopg.Connection[dict[str, Any]]:
+def _connect() -> Connection:
     """Open a connection; if the password is refused, once more with the secret read again, and with
     the version before it: while a password is changed, the secret is ahead of the role.
 
@@ -261,7 +262,7 @@ def deadline(seconds: float) -> Iterator[None]:
         _deadline_s = previous
 
 
-def _is_lost(connection: psycopg.Connection[dict[str, Any]]) -> bool:
+def _is_lost(connection: Connection) -> bool:
     """Return whether the server closed the connection while the environment was frozen.
 
     Looks at the socket, without a round trip: an idle connection has nothing to read, so readable
@@ -281,7 +282,7 @@ def _is_lost(connection: psycopg.Connection[dict[str, Any]]) -> bool:
 
 
 @contextmanager
-def session() -> Iterator[psycopg.Connection[dict[str, Any]]]:
+def session() -> Iterator[Connection]:
     """Yield the environment's connection for one piece of work; each statement commits by itself.
 
     Raises :class:`DatabaseUnavailable` when it cannot be opened, or fails for a temporary reason

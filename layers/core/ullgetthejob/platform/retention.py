@@ -9,17 +9,14 @@ a day (:func:`read_in_parts`): what a minute reads grows with the table, and nee
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 STEP_BUDGET_S = 3.0
 MINUTES_A_DAY = 1_440

@@ -7,17 +7,17 @@ it is not ready.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import psycopg
+    from ullgetthejob.platform.postgres import Connection
 
 REVISION = "0032"  # the newest of migrations/versions; "make db-checksums" writes it
 SELECT_TABLE = "SELECT to_regclass('alembic_version_core') IS NOT NULL AS is_there"
 SELECT_REVISION = "SELECT version_num FROM alembic_version_core"
 
 
-def read_revision(connection: psycopg.Connection[dict[str, Any]]) -> str | None:
+def read_revision(connection: Connection) -> str | None:
     """Return the database's revision; ``None`` if no migration was run on it."""
     table = connection.execute(SELECT_TABLE).fetchone()
     if table is None or not table["is_there"]:

@@ -18,7 +18,7 @@ BFF can recognise them.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import postgres, queues, settings
 from ullgetthejob.platform.telemetry import gauge
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 QUEUE = settings.PUBLIC_FEED_QUEUE_URL
 ENTRY_RETENTION = timedelta(days=30)

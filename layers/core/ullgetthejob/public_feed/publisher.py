@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 LEASE = "public-feed"
 LEASE_S = 60

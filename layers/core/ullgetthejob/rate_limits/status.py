@@ -7,7 +7,7 @@ anywhere.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -23,13 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.hh.methods import Method, MethodAccess
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 METHODS_SHOWN: tuple[Method, ...] = ("apply", "negotiations")
 

@@ -27,11 +27,8 @@ from ullgetthejob.saved_searches import run_store, schedule
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
+    from ullgetthejob.platform.postgres import Connection
     from ullgetthejob.saved_searches.run_store import Run
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 # Parameters that do not change which vacancies are found. hh.ru's premium is not a filter: it puts
 # premium vacancies first, where a run needs the newest first.

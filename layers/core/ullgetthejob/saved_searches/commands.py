@@ -12,7 +12,6 @@ account saves it again.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -22,25 +21,21 @@ from ullgetthejob.autopilot import progress as autopilot_progress
 from ullgetthejob.fit import commands as fit_commands
 from ullgetthejob.fit import store as fit_store
 from ullgetthejob.hh import dictionaries
-from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.errors import Conflict, NotFound
 from ullgetthejob.platform.telemetry import count
-from ullgetthejob.platform.working_hours import opening
 from ullgetthejob.saved_searches import (
     canonical_searches,
     matches,
+    row_values,
     run_store,
     run_worker,
-    schedule,
 )
 from ullgetthejob.saved_searches.models import (
-    MAX_NAME_CHARS,
     ChangeBody,
     CreateBody,
     Deleted,
     Fetched,
     OneSearch,
-    SavedSearch,
     SavedSearches,
 )
 
@@ -48,20 +43,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.autopilot.models import ApplyAnswer
     from ullgetthejob.platform.context import Context
-    from ullgetthejob.platform.working_hours import WorkingHours
+    from ullgetthejob.platform.postgres import Connection
     from ullgetthejob.saved_searches.matches import Matches, MatchQuery
 
-    Connection = psycopg.Connection[dict[str, Any]]
-
 MAX_PER_ACCOUNT = 50
-ANY_SEARCH = "Все вакансии"
-FIELDS_NOT_NAMED = ("search_field", "currency", "order_by")
-UNNAMED = "Без слов, с фильтрами"  # for filters that hh.ru has no names for
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR UPDATE"
@@ -178,14 +166,14 @@ def create_search(body: CreateBody, person: Person, context: Context) -> tuple[O
             raise Conflict(
                 f"there are {MAX_PER_ACCOUNT} saved searches already", code="too_many_searches"
             )
-        values = _new_values(body, query_id, person=person, connection=connection, now=now)
+        values = row_values.of_new(body, query_id, person=person, connection=connection, now=now)
         row = connection.execute(INSERT_SEARCH, values).fetchone()
         if body.apply is not None and row is not None:
             autopilot_changes.change(
                 row, body.apply, is_new_query=True, connection=connection, now=now
             )
         canonical_searches.reschedule(query_id, connection=connection, now=now)
-        _record("saved_search.create", person, context)
+        audit.record("saved_search.create", person, context)
     count("SavedSearchesCreated")
     return _to_model(row, connection=connection, now=now), True
 
@@ -207,18 +195,19 @@ def change_search(search_id: str, body: ChangeBody, person: Person, context: Con
             autopilot_changes.lock(found["id"], body.apply, connection=connection, now=now)
         connection.execute(LOCK_ACCOUNT, {"account_id": person.account_id})
         row = _find_row(search_id, LOCK_SEARCH, person=person, connection=connection)
-        values = _changed_values(row, body, connection=connection, now=now)
+        query_id = _find_query(row, body, connection=connection, now=now)
+        values = row_values.of_changed(row, body, query_id, connection=connection, now=now)
         updated = connection.execute(UPDATE_SEARCH, values).fetchone()
-        is_new_query = values["query_id"] != row["query_id"]
+        is_new_query = query_id != row["query_id"]
         if body.apply is not None and updated is not None:
             autopilot_changes.change(
                 updated, body.apply, is_new_query=is_new_query, connection=connection, now=now
             )
         elif is_new_query:
             autopilot_changes.forget_matches(row["id"], connection=connection)
-        for query_id in sorted({row["query_id"], values["query_id"]}):
-            canonical_searches.reschedule(query_id, connection=connection, now=now)
-        _record("saved_search.change", person, context)
+        for affected_id in sorted({row["query_id"], query_id}):
+            canonical_searches.reschedule(affected_id, connection=connection, now=now)
+        audit.record("saved_search.change", person, context)
     return _to_model(updated, connection=connection, now=now)
 
 
@@ -235,7 +224,7 @@ def delete_search(search_id: str, person: Person, context: Context) -> Deleted:
         autopilot_changes.cancel_campaign(row["id"], connection=connection, now=now)
         connection.execute(DELETE_SEARCH, {"id": row["id"]})
         canonical_searches.reschedule(row["query_id"], connection=connection, now=now)
-        _record("saved_search.delete", person, context)
+        audit.record("saved_search.delete", person, context)
     return Deleted()
 
 
@@ -244,17 +233,6 @@ def run_search(search_id: str, person: Person, context: Context) -> Fetched:
     run; return the run. Raises :class:`NotFound`."""
     row = _find_row(search_id, SELECT_SEARCH, person=person, connection=context.connection)
     return Fetched(run=run_worker.run_now(row["query_id"], row["id"], context))
-
-
-def name_of(search: SearchParameters, *, connection: Connection) -> str:
-    """Return the default name of a search: its words, else its filters."""
-    name = " ".join(search.text.split())
-    if not name:
-        filters = search.model_copy(update=dict.fromkeys(FIELDS_NOT_NAMED))
-        name = ", ".join(dictionaries.names(filters, connection=connection)) or (
-            UNNAMED if canonical_searches.canonical(search) else ANY_SEARCH
-        )
-    return name if len(name) <= MAX_NAME_CHARS else f"{name[: MAX_NAME_CHARS - 1]}…"
 
 
 def _find_row(
@@ -268,6 +246,25 @@ def _find_row(
     if row is None:
         raise NotFound("there is no such saved search")
     return row
+
+
+def _find_query(
+    row: dict[str, Any], body: ChangeBody, *, connection: Connection, now: datetime
+) -> UUID:
+    """Return the id of the canonical search of a row as *body* changes it. Raises
+    :class:`Conflict`."""
+    query_id: UUID = row["query_id"]
+    if body.search is None:
+        return query_id
+    query_id = canonical_searches.get_or_create(body.search, connection=connection, now=now)
+    duplicate = connection.execute(SELECT_DUPLICATE, {**row, "query_id": query_id}).fetchone()
+    if duplicate is not None:
+        raise Conflict(
+            "another saved search has the same filters",
+            code="same_search",
+            details={"id": str(duplicate["id"])},
+        )
+    return query_id
 
 
 def _to_model(
@@ -293,88 +290,3 @@ def _to_model(
     if row["id"] in pilots:
         shown["apply"] = pilots[row["id"]]
     return OneSearch.model_validate(shown)
-
-
-def _field_values(
-    search: SearchParameters,
-    name: str,
-    interval_seconds: int,
-    paused: bool,
-    working_hours: WorkingHours | None,
-    time_zone: str,
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "search": json.dumps(canonical_searches.canonical(search), ensure_ascii=False),
-        "interval_seconds": interval_seconds,
-        "paused": paused,
-        "working_hours": working_hours and working_hours.model_dump_json(exclude_defaults=True),
-        "time_zone": time_zone,
-    }
-
-
-def _new_values(
-    body: CreateBody, query_id: UUID, *, person: Person, connection: Connection, now: datetime
-) -> dict[str, Any]:
-    """Return the columns of a new saved search."""
-    next_run_at = None if body.paused else opening(body.working_hours, body.time_zone, now)
-    return {
-        **_field_values(
-            body.search,
-            body.name or name_of(body.search, connection=connection),
-            body.interval_seconds,
-            body.paused,
-            body.working_hours,
-            body.time_zone,
-        ),
-        "account_id": person.account_id,
-        "user_id": person.user_id,
-        "query_id": query_id,
-        "next_run_at": next_run_at,
-        "now": now,
-    }
-
-
-def _changed_values(
-    row: dict[str, Any], body: ChangeBody, *, connection: Connection, now: datetime
-) -> dict[str, Any]:
-    """Return the columns of the row as *body* changes them. Raises :class:`Conflict`."""
-    old = SavedSearch.model_validate({**row, "last_run": None})
-    search = body.search or SearchParameters.from_stored(old.search)
-    query_id = row["query_id"]
-    if body.search is not None:
-        query_id = canonical_searches.get_or_create(search, connection=connection, now=now)
-        duplicate = connection.execute(SELECT_DUPLICATE, {**row, "query_id": query_id}).fetchone()
-        if duplicate is not None:
-            raise Conflict(
-                "another saved search has the same filters",
-                code="same_search",
-                details={"id": str(duplicate["id"])},
-            )
-    name = body.name or old.name
-    if body.search is not None and body.name is None:
-        before = SearchParameters.from_stored(old.search)
-        if old.name == name_of(before, connection=connection):
-            name = name_of(search, connection=connection)
-    hours = body.working_hours if "working_hours" in body.model_fields_set else old.working_hours
-    zone = body.time_zone or old.time_zone
-    interval_s = body.interval_seconds or old.interval_seconds
-    paused = old.paused if body.paused is None else body.paused
-    if paused:
-        next_run_at = None
-    elif old.paused or query_id != row["query_id"]:
-        next_run_at = opening(hours, zone, now)
-    else:
-        soonest = schedule.next_run(now, interval_s, hours, zone, row["id"])
-        next_run_at = opening(hours, zone, min(old.next_run_at or now, soonest))
-    return {
-        **_field_values(search, name, interval_s, paused, hours, zone),
-        "id": row["id"],
-        "query_id": query_id,
-        "next_run_at": next_run_at,
-        "now": now,
-    }
-
-
-def _record(action: audit.Action, person: Person, context: Context) -> None:
-    audit.write(action, "ok", context, user_id=person.user_id, account_id=person.account_id)

@@ -22,12 +22,9 @@ if TYPE_CHECKING:
     from typing import Self
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.fit.models import Weights
     from ullgetthejob.fit.profile import Profile
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 MAX_SCORED = 500  # about a second of a function's processor, with five resumes
 

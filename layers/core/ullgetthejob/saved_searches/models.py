@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from ullgetthejob.autopilot.models import ApplyAnswer, ApplySettings
+from ullgetthejob.hh import addresses
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform.working_hours import WorkingHours, Zone
 from ullgetthejob.saved_searches import url_import
@@ -50,7 +51,7 @@ class SearchAtUrl(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str = Field(max_length=url_import.MAX_URL_CHARS)
+    url: str = Field(max_length=addresses.MAX_CHARS)
 
 
 Name = Annotated[

@@ -42,9 +42,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 MAX_ALSO_BYTES = 8 * 1024  # a job in all cities must not fill an event: the rest goes to others
 MAX_URL_CHARS = 2_000

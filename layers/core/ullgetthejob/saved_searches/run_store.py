@@ -20,11 +20,8 @@ from ullgetthejob.saved_searches import pagination
 from ullgetthejob.saved_searches.pagination import Plan
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.hh.search_parameters import SearchParameters
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 QUEUE = settings.FETCH_QUEUE_URL
 State = Literal["running", "completed", "partial", "failed"]

@@ -41,14 +41,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.hh.models import SearchPage
     from ullgetthejob.platform.context import Context
+    from ullgetthejob.platform.postgres import Connection
     from ullgetthejob.saved_searches.pagination import Plan
     from ullgetthejob.saved_searches.run_store import Run, RunAnswer
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 LEASE_S = 120
 RUN_BUDGET_S = 60.0  # for beginning work in an invocation; the function's timeout is longer

@@ -5,7 +5,7 @@ never read in full. A step that fails does not stop the others."""
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import periodic, queues, retention
 from ullgetthejob.platform.telemetry import count, gauge
@@ -15,11 +15,8 @@ from ullgetthejob.vacancies import detail_backfill
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 CLAIM_BATCH = 100  # searches whose rows are locked together
 CLAIM_BUDGET_S = 20.0  # the rest of the minute is for wake-ups

@@ -11,23 +11,14 @@ by IP address. What a country's site does then is not known, so there a region m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 
+from ullgetthejob.hh import addresses
 from ullgetthejob.hh.search_parameters import SearchParameters
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-MAX_URL_CHARS = 16_384  # 2,000 Russian letters take 12,000 characters when they are encoded
 MAX_PARAMETERS = 400
-
-API_HOST = "api.hh.ru"
-SITE = "hh.ru"
-# hh.ru: the other sites that its API serves (parameter host).
-COUNTRIES = ("hh.kz", "hh.uz", "hh1.az", "rabota.by", "headhunter.ge", "headhunter.kg")
 PATHS = {True: "/vacancies", False: "/search/vacancy"}  # of the API, of the site
 
 # The page's look, the way by which the person came, and additions that the API may be asked for.
@@ -55,11 +46,23 @@ class InvalidSearchUrl(ValueError):
     which."""
 
 
-def parse(address: str) -> SearchParameters:
+def parse(text: str) -> SearchParameters:
+    """Return the parameters of the search at the address in *text*. Raises
+    :class:`InvalidSearchUrl`."""
+    try:
+        address = addresses.parse(text.strip())
+    except addresses.AddressTooLong as error:
+        raise InvalidSearchUrl(str(error)) from None
+    except addresses.InvalidAddress:
+        raise _invalid_url() from None
+    return read(address)
+
+
+def read(address: addresses.Address) -> SearchParameters:
     """Return the parameters of the search at *address*. Raises :class:`InvalidSearchUrl`."""
+    _require_search(address)
     chosen: dict[str, list[str]] = {}
-    query, is_country = _query(address)
-    for sent, value in _pairs(query):
+    for sent, value in _pairs(address.query):
         name = RENAMED.get(sent, sent)
         if sent in IGNORED:
             continue
@@ -70,47 +73,25 @@ def parse(address: str) -> SearchParameters:
             )
         if value and value != UNSET_VALUES.get(name):
             chosen.setdefault(name, []).append(value)
-    if is_country and "area" not in chosen:
+    if address.is_country and "area" not in chosen:
         raise InvalidSearchUrl(
             "the address names no region; choose one on the site and copy it again"
         )
     return _parameters(chosen)
 
 
-def _query(address: str) -> tuple[str, bool]:
-    """Return the query string, and whether the site is one of another country. Raises
-    :class:`InvalidSearchUrl`."""
-    address = address.strip()
-    if len(address) > MAX_URL_CHARS:
-        raise InvalidSearchUrl(f"the address has more than {MAX_URL_CHARS:,} characters")
-    if "://" not in address.partition("?")[0]:
-        address = f"https://{address}"
-    try:
-        parts = urlsplit(address)
-        host, port = (parts.hostname or "").removesuffix("."), parts.port
-    except ValueError:
-        raise _invalid_url() from None
-    if parts.scheme not in ("http", "https") or port not in (None, 80, 443) or "@" in parts.netloc:
-        raise _invalid_url()
-    is_country = _is_on_site(host, COUNTRIES)
-    if not is_country and not _is_on_site(host, [SITE]):
-        raise _invalid_url()
-    path = parts.path.rstrip("/")
+def _require_search(address: addresses.Address) -> None:
+    path = address.path
     if path.startswith(("/vacancy/", "/vacancies/")) and path.rpartition("/")[2].isdecimal():
         raise InvalidSearchUrl("this is the address of one vacancy, not of a search")
-    if path != PATHS[host == API_HOST]:
+    if path != PATHS[address.is_api]:
         raise _invalid_url()
-    return parts.query, is_country
 
 
 def _invalid_url() -> InvalidSearchUrl:
     return InvalidSearchUrl(
         "must be the address of a search on hh.ru: https://hh.ru/search/vacancy?…"
     )
-
-
-def _is_on_site(host: str, sites: Iterable[str]) -> bool:
-    return any(host == site or host.endswith(f".{site}") for site in sites)
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:

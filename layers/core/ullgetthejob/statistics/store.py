@@ -8,11 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    import psycopg
-
+    from ullgetthejob.platform.postgres import Connection
     from ullgetthejob.statistics.models import By
 
-    Connection = psycopg.Connection[dict[str, Any]]
     Row = dict[str, Any]
 
 MANY_VACANCIES = 50  # of an employer: more need not be counted

@@ -32,12 +32,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.hh.methods import MethodAccess
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 RETRY_AFTER = timedelta(days=1)  # for a vacancy that could not be read
 RECHECK_AFTER = timedelta(days=7)  # for a vacancy that is open, but no longer found

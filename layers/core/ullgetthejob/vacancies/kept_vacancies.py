@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -14,11 +14,8 @@ from ullgetthejob.vacancies import job
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import psycopg
-
     from ullgetthejob.hh.models import Vacancy, VacancyDetail
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # Of the two readings of a vacancy, in full and in a list, the one in full.
 SELECT_KEPT_VACANCIES = """

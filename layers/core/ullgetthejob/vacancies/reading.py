@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHVacancyNotFound
-from ullgetthejob.platform.telemetry import count, logger
+from ullgetthejob.platform.telemetry import count
 from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.hh.models import VacancyDetail
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 SELECT_DETAIL = "SELECT detail FROM jobs WHERE external_id = %(id)s AND detail IS NOT NULL"
 
@@ -34,7 +28,7 @@ def read_detail(job_id: str, context: Context) -> VacancyDetail:
         vacancy_id = store.vacancy_id_of(job_id, connection=connection)
     if vacancy_id is None:
         raise HHVacancyNotFound("there is no such job")
-    stored = _read_stored(vacancy_id, connection=connection)
+    stored = store.parse_detail(connection.execute(SELECT_DETAIL, {"id": vacancy_id}).fetchone())
     if stored is not None:
         return stored
     detail = method_access.call_as_service(
@@ -43,16 +37,3 @@ def read_detail(job_id: str, context: Context) -> VacancyDetail:
     store.store_detail(detail, connection=connection, now=context.now())
     count("VacanciesRead")
     return detail
-
-
-def _read_stored(vacancy_id: str, *, connection: Connection) -> VacancyDetail | None:
-    from ullgetthejob.hh.models import VacancyDetail
-
-    row = connection.execute(SELECT_DETAIL, {"id": vacancy_id}).fetchone()
-    if row is None:
-        return None
-    try:
-        return VacancyDetail.model_validate(row["detail"])
-    except ValidationError:
-        logger.warning("a stored vacancy cannot be read")
-        return None

@@ -14,7 +14,7 @@ runs lock them. Notifications read links and numbers in one statement, so they n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.public_feed import outbox
@@ -22,11 +22,8 @@ from ullgetthejob.public_feed import outbox
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
+    from ullgetthejob.platform.postgres import Connection
     from ullgetthejob.vacancies.reposts import LinkChanges
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 LOCK_QUERIES = """
     SELECT id FROM search_queries WHERE id IN (

@@ -25,7 +25,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.platform import russian_text
 from ullgetthejob.vacancies.grade import UNKNOWN, Grade, grade_of, stored_grade
@@ -34,11 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.hh.models import Vacancy, VacancyDetail
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 MAX_AGE_DIFFERENCE = timedelta(days=60)
 MIN_SIMILARITY = 0.8  # the share of the shingles of either text that both have

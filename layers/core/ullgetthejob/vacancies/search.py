@@ -11,7 +11,7 @@ the BFF retries that by itself, and its page would no longer wait for the answer
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
@@ -24,14 +24,11 @@ from ullgetthejob.vacancies import job, shared_answers, store
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.hh.models import SearchPage
     from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.hh.search_parameters import SearchParameters
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # The longest wait for a call, or for an equal search's answer. The call comes after: the function
 # has 28 s, the BFF's page 30.

@@ -28,12 +28,9 @@ from ullgetthejob.platform.telemetry import logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import psycopg
-
     from ullgetthejob.hh.search_parameters import SearchParameters
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 FRESHNESS = timedelta(seconds=5)
 CLAIM_LIFETIME = timedelta(seconds=4)  # after the last renewal

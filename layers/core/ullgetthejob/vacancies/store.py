@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # What a vacancy may have otherwise without having changed.
 PASSING: dict[str, Any] = {"snippet": True, "employer": {"rating"}}
@@ -274,7 +272,11 @@ def read_detail(
     """Return a vacancy in full as hh.ru showed it after *since*; ``None`` if it did not, or what is
     stored cannot be read."""
     values = {"id": vacancy_id, "since": since, "now": now}
-    row = connection.execute(SELECT_RECENT_DETAIL, values).fetchone()
+    return parse_detail(connection.execute(SELECT_RECENT_DETAIL, values).fetchone())
+
+
+def parse_detail(row: dict[str, Any] | None) -> VacancyDetail | None:
+    """Return the vacancy of a row; ``None`` if there is none, or it cannot be read."""
     if row is None:
         return None
     try:

@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.applications.campaigns.store import Campaign
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 CANCEL_BATCH = 500  # applications that are cancelled at once, and in each minute
 SCAN_BATCH = 500  # applications that are checked for their item, on each side of the start

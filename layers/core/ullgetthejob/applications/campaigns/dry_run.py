@@ -21,7 +21,7 @@ from ullgetthejob.applications.campaigns.store import find, find_or_new
 from ullgetthejob.applications.gate_decisions import ASKED_FOR, Facts, Gate, Would, judge
 from ullgetthejob.applications.obstacles import Draft, Obstacle, find_hindrance, find_obstacle
 from ullgetthejob.applications.resume_selection import ResumeNotFound, select_resume
-from ullgetthejob.filters import evaluation, models
+from ullgetthejob.filters import decisions, evaluation, models
 from ullgetthejob.letters import store as letter_templates
 from ullgetthejob.platform.errors import Invalid, NeedsPerson
 from ullgetthejob.vacancies import kept_vacancies
@@ -30,17 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.kept_resumes import KeptResumes
     from ullgetthejob.accounts.people import Person
-    from ullgetthejob.applications.acceptance import SubmitBody
     from ullgetthejob.applications.campaigns.models import AddBody, StartBody
     from ullgetthejob.applications.campaigns.store import Campaign
+    from ullgetthejob.applications.submission import SubmitBody
     from ullgetthejob.platform.context import Context
     from ullgetthejob.vacancies.kept_vacancies import KeptVacancy
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 MAX_ITEMS = 500
 SENT: tuple[Would, ...] = ("apply_now", "wait")
@@ -207,7 +203,7 @@ def _read(items: list[_Item], account_id: UUID, context: Context) -> _Known:
     rows = connection.execute(SELECT_APPLICATIONS_OF_VACANCIES, values).fetchall()
     reposts = {item.vacancy_id: item.body.repost for item in items if item.body is not None}
     try:
-        findings = evaluation.preview_in_order(
+        findings = decisions.preview_in_order(
             account_id,
             [(vacancies[own].vacancy, reposts.get(own)) for own in ids if own in vacancies],
             connection=connection,
@@ -222,7 +218,7 @@ def _read(items: list[_Item], account_id: UUID, context: Context) -> _Known:
             row["id"] for row in letter_templates.select_all(account_id, connection=connection)
         },
         findings=findings,
-        has_rules=evaluation.has_rules(account_id, connection=connection),
+        has_rules=decisions.has_rules(account_id, connection=connection),
         resumes=kept_resumes.read(account_id, connection=connection, now=now),
         is_closed={
             is_named: applying.is_closed(

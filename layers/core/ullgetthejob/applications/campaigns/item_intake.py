@@ -10,10 +10,11 @@ from uuid import uuid5
 from pydantic import ValidationError
 
 from ullgetthejob.accounts import people
-from ullgetthejob.applications import acceptance, application_states, ledger, projection
-from ullgetthejob.applications.acceptance import SubmitBody, create_application
+from ullgetthejob.applications import application_states, idempotency, ledger, projection
+from ullgetthejob.applications.acceptance import create_application
 from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.applications.campaigns.store import COLUMNS, Campaign
+from ullgetthejob.applications.submission import SubmitBody
 from ullgetthejob.platform import periodic, queues
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
 from ullgetthejob.platform.telemetry import count, logger
@@ -21,12 +22,10 @@ from ullgetthejob.platform.telemetry import count, logger
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
+    from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.application import Application
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 
 INTAKE_BATCH = 200  # items of a campaign that become applications at a start, and in each minute
@@ -138,7 +137,6 @@ def _create_application(
     """Create an application from an item; return ``None``, or the reason why there is none."""
     import psycopg
 
-    connection, now = context.connection, context.now()
     if item["account_id"] is None:
         return "not_connected"
     if item["account_id"] != campaign.account_id:
@@ -146,41 +144,50 @@ def _create_application(
     try:
         body = to_body(item)
         person = people.find_by_account(campaign.account_id, user_id=item["user_id"])
-        with connection.transaction():
-            application, is_new = create_application(
-                body,
-                person,
-                context,
-                key=f"queue:{uuid5(item['id'], body.model_dump_json())}",
-                wait=send_at if send_at > now else None,
-                workflow_id=campaign.workflow_id,
-                queue_item_id=item["id"],
-            )
-            is_own = application.queue_item_id == item["id"]
-            if is_new or (is_own and application.state not in application_states.RETRYABLE):
-                projection.project(application.id, connection=connection, now=now)
-                return None
-            if not is_own and (reason := reason_of_duplicate(application)):
-                return reason
-            values = {
-                "workflow_id": campaign.workflow_id,
-                "item_id": item["id"],
-                "user_id": item["user_id"],
-                "letter": body.letter,
-                "resume_id": body.resume_id,
-                "repost": body.repost,
-                "letter_template_id": body.letter_template_id,
-                "review": body.review,
-                "min_fit": body.min_fit,
-                "expires_at": send_at + ledger.APPLICATION_TTL,
-            }
-            _adopt(application, values, connection=connection, now=now)
+        with context.connection.transaction():
+            return _create_or_adopt(item, body, person, campaign, send_at, context)
     except (ValidationError, psycopg.DataError):
         return "bad_arguments"
     except (Invalid, NotFound) as error:
         return error.code
     except (Conflict, ledger.ConcurrentUpdate):
         return "duplicate"
+
+
+def _create_or_adopt(
+    item: dict[str, Any],
+    body: SubmitBody,
+    person: Person,
+    campaign: Campaign,
+    send_at: datetime,
+    context: Context,
+) -> str | None:
+    """Create the application of an item, or make the account's earlier one the item's own; return
+    ``None``, or the reason why neither is possible. Raises as :func:`create_application` does."""
+    connection, now = context.connection, context.now()
+    application, is_new = create_application(
+        body,
+        person,
+        context,
+        key=f"queue:{uuid5(item['id'], body.model_dump_json())}",
+        wait=send_at if send_at > now else None,
+        workflow_id=campaign.workflow_id,
+        queue_item_id=item["id"],
+    )
+    is_own = application.queue_item_id == item["id"]
+    if is_new or (is_own and application.state not in application_states.RETRYABLE):
+        projection.project(application.id, connection=connection, now=now)
+        return None
+    if not is_own and (reason := reason_of_duplicate(application)):
+        return reason
+    values = {
+        **body.ledger_values,
+        "workflow_id": campaign.workflow_id,
+        "item_id": item["id"],
+        "user_id": item["user_id"],
+        "expires_at": send_at + ledger.APPLICATION_TTL,
+    }
+    _adopt(application, values, connection=connection, now=now)
     return None
 
 
@@ -189,7 +196,7 @@ def reason_of_duplicate(application: Application) -> str | None:
     vacancy; ``None`` if the item adopts that one."""
     if application.state in READOPTABLE_STATES:
         return None
-    return acceptance.reason_of_duplicate(application)
+    return idempotency.reason_of_duplicate(application)
 
 
 def _adopt(

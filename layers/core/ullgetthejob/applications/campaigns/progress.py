@@ -24,14 +24,11 @@ from ullgetthejob.platform import paging
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.campaigns.models import StatusQuery
     from ullgetthejob.applications.campaigns.store import Campaign
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 ONE_HOUR = timedelta(hours=1)
 SELECT_QUEUE_ITEMS = """

@@ -7,7 +7,7 @@ when a campaign may be completed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ullgetthejob.accounts import people
 from ullgetthejob.applications import application_states, ledger
@@ -19,12 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.applications.campaigns.store import Campaign
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 # All applications that wait, and those up to the last one of the campaign; those of other campaigns
 # that wait for the ceilings of an autopilot take no quota until then.

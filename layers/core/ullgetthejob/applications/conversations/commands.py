@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AwareDatetime
 
 from ullgetthejob.accounts import access, audit, resumes
-from ullgetthejob.applications import commands, ledger
+from ullgetthejob.applications import ledger
 from ullgetthejob.applications.application import NEGOTIATIONS_URL
 from ullgetthejob.applications.conversations import models, store
 from ullgetthejob.applications.conversations.replies import CLOSED
@@ -81,7 +81,7 @@ def list_messages(
 ) -> models.Messages:
     """Return a page of an application's messages, the newest first, and have the conversation read
     at hh.ru unless it was just read. Raises :class:`NotFound` also for another account's."""
-    application = commands.find(application_id, person, context.connection)
+    application = lookup.find(application_id, person, context.connection)
     values = {"id": application.id, **KEYSET.values(query)}
     found = context.connection.execute(SELECT_MESSAGES, values).fetchall()
     rows, next_cursor = KEYSET.split(found, query)
@@ -110,7 +110,7 @@ def reply(
     text = body.text.strip()
     if not text:
         raise Invalid.field("text", "must not be empty")
-    application = commands.find(application_id, person, context.connection)
+    application = lookup.find(application_id, person, context.connection)
     access.require(person.access, now=context.now())
     row = _accept(application, text, body.idempotency_key, person, context)
     if row["state"] == "sending":

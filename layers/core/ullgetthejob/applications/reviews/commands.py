@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, ValidationError
 from ullgetthejob.accounts import access, audit, resumes
 from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.applications.application import COLUMNS, Application
+from ullgetthejob.applications.lookup import find, wrong_state
 from ullgetthejob.applications.reviews import examination, models, store
 from ullgetthejob.filters import commands as filter_commands
 from ullgetthejob.filters.models import EmployerRule, FiltersBody, Rules
@@ -24,13 +25,10 @@ from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
 from ullgetthejob.vacancies import reading
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ullgetthejob.accounts.people import Person
     from ullgetthejob.letters.checking import Finding
     from ullgetthejob.platform.context import Context
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 _LEDGER = ", ".join(f"l.{column.strip()}" for column in COLUMNS.split(","))
 SELECT_REVIEWS = f"""
@@ -42,12 +40,6 @@ SELECT_REVIEWS = f"""
     ORDER BY l.created_at, l.id LIMIT %(limit)s OFFSET %(offset)s
 """  # noqa: S608
 KEYSET = paging.Keyset(tuple[AwareDatetime, UUID], "created_at", "id")
-# By its own id, or by the id of the BFF's row.
-LOCK_APPLICATION_OF_ACCOUNT = f"""
-    SELECT {COLUMNS} FROM application_ledger
-    WHERE account_id = %(account_id)s AND (id = %(id)s OR application_id = %(id)s)
-    FOR NO KEY UPDATE
-"""  # noqa: S608
 SELECT_REVIEW_CONTENT = "SELECT content FROM application_reviews WHERE ledger_id = %(id)s"
 
 
@@ -109,7 +101,7 @@ def edit(
         store.replace_findings(
             application.id, models.finding_rows(findings), connection=connection, now=now
         )
-        _audit("review.edit", application, person, context)
+        audit.record("review.edit", person, context)
         content = _read_content(application.id, connection)
         row = {**vars(_find_waiting(application_id, person, context)), "content": content}
     return models.OneReview(**_to_answer(row))
@@ -118,9 +110,10 @@ def edit(
 def _approve(item: models.Approval, person: Person, context: Context) -> models.Answered:
     connection, now = context.connection, context.now()
     with connection.transaction():
-        application = _lock(item.application_id, person, connection)
-        if application is None:
-            return _refuse(item.application_id, None, "application_not_found")
+        try:
+            application = find(item.application_id, person, connection, locks=True)
+        except NotFound as error:
+            return _refuse(item.application_id, None, error.code)
         letter_hash = examination.hash_letter(application.letter).hex()
         if application.state != "review":
             return _answer_again(item, application, letter_hash, connection)
@@ -143,7 +136,7 @@ def _approve(item: models.Approval, person: Person, context: Context) -> models.
             connection=connection,
             now=now,
         )
-        _audit("review.approve", application, person, context)
+        audit.record("review.approve", person, context)
     return models.Answered(application_id=item.application_id, state=moved.state)
 
 
@@ -163,9 +156,10 @@ def _reject(
     application_id: UUID, body: models.RejectBody, person: Person, context: Context
 ) -> models.Answered:
     connection, now = context.connection, context.now()
-    application = _lock(application_id, person, connection)
-    if application is None:
-        return _refuse(application_id, None, "application_not_found")
+    try:
+        application = find(application_id, person, connection, locks=True)
+    except NotFound as error:
+        return _refuse(application_id, None, error.code)
     if application.state == "review":
         _add_rule(application, body, person, context)
         application = ledger.transition(
@@ -176,7 +170,7 @@ def _reject(
             connection=connection,
             now=now,
         )
-        _audit("review.reject", application, person, context)
+        audit.record("review.reject", person, context)
     elif (application.state, application.reason) != ("cancelled", "rejected"):
         return _refuse(application_id, application, "wrong_state")
     return models.Answered(application_id=application_id, state=application.state)
@@ -217,29 +211,11 @@ def _check(
     return check(letter, found[0], vacancy)
 
 
-def _lock(application_id: UUID, person: Person, connection: Connection) -> Application | None:
-    if person.account_id is None:
-        return None
-    values = {"account_id": person.account_id, "id": application_id}
-    row = connection.execute(LOCK_APPLICATION_OF_ACCOUNT, values).fetchone()
-    return Application(**row) if row else None
-
-
 def _find_waiting(application_id: str, person: Person, context: Context) -> Application:
     """Return an application that waits for a yes. Raises :class:`NotFound`, :class:`Conflict`."""
-    try:
-        wanted_id = UUID(application_id)
-    except ValueError:
-        wanted_id = None
-    application = _lock(wanted_id, person, context.connection) if wanted_id else None
-    if application is None:
-        raise NotFound("there is no such application", code="application_not_found")
+    application = find(application_id, person, context.connection, locks=True)
     if application.state != "review":
-        raise Conflict(
-            f"an application that is {application.state} does not wait for a yes",
-            code="wrong_state",
-            details={"state": application.state},
-        )
+        raise wrong_state(application, "does not wait for a yes")
     return application
 
 
@@ -269,9 +245,3 @@ def _to_answer(row: dict[str, Any]) -> dict[str, Any]:
         "created_at": row["created_at"],
         "expires_at": row["expires_at"],
     }
-
-
-def _audit(
-    action: audit.Action, application: Application, person: Person, context: Context
-) -> None:
-    audit.write(action, "ok", context, user_id=person.user_id, account_id=application.account_id)

@@ -12,12 +12,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import psycopg
-
     from ullgetthejob.applications.application import Application
     from ullgetthejob.applications.reviews.examination import Examination
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from ullgetthejob.platform.postgres import Connection
 
 SELECT_REVIEW = """
     SELECT vacancy_digest, approved_hash, content ? 'approved_at' AS was_approved
