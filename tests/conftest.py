@@ -14,12 +14,12 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 pytest_plugins = [
+    "tests.fixtures.hh_sandbox",  # first: others import it, and pytest is to rewrite it
     "tests.fixtures.database",
     "tests.fixtures.documented",
     "tests.fixtures.aws",
     "tests.fixtures.budgets",
     "tests.fixtures.bff",
-    "tests.fixtures.hh_sandbox",
     "tests.fixtures.connected",
     "tests.fixtures.local_cloud",
     "tests.fixtures.realtime",

@@ -39,7 +39,8 @@ class Talk(SyncHarness):
 
     @property
     def sandbox(self) -> HhSandbox:
-        return self.world.sandbox
+        sandbox: HhSandbox = self.world.sandbox
+        return sandbox
 
     def employer(self, text=HELLO, act="message"):
         self.sandbox.employer_does(self.negotiation, act, text)

@@ -105,6 +105,13 @@ def first_body(person: Person, short: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def _resume(row: tuple[Any, ...]) -> Resume:
+    """Return the resume of a row of :data:`SELECT`."""
+    number, id_, person_id, body, *rest, notes = row
+    rest.append(tuple(json.loads(notes or "[]")))
+    return Resume(number, id_, person_id, json.loads(body), *rest)
+
+
 class ResumeStore:
     """The tables of resumes in the sandbox's database, which the :class:`Store` opens."""
 
@@ -179,18 +186,7 @@ class ResumeStore:
 
     def _read(self, query: str, value: str) -> list[Resume]:
         rows = self._database.execute(query, (value,))
-        return [
-            Resume(
-                number,
-                id_,
-                person_id,
-                json.loads(body),
-                *moments_and_views,
-                moderation,
-                tuple(json.loads(notes or "[]")),
-            )
-            for number, id_, person_id, body, *moments_and_views, moderation, notes in rows
-        ]
+        return [_resume(row) for row in rows]
 
     def create(
         self, person_id: str, body: dict[str, Any], now: float, *, visible_from: float

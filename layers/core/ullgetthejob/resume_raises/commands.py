@@ -126,16 +126,22 @@ def _refreshed(
 ) -> ResumeRaise:
     """Return the row of a resume with what hh.ru shows of it now, which is stored where there is
     one."""
-    seen = {
-        "next_raise_at": rules.next_raise_at(shown),
-        "hh_updated_at": rules.updated_at(shown),
-    }
+    seen = row or ResumeRaise(account_id, shown["id"], Schedule())
+    seen = replace(
+        seen, next_raise_at=rules.next_raise_at(shown), hh_updated_at=rules.updated_at(shown)
+    )
     if row is None:
-        return ResumeRaise(account_id, shown["id"], Schedule(), **seen)
+        return seen
     if row.asked_at is not None:  # a call has no outcome yet
         return row
-    store.write_seen(account_id, shown["id"], **seen, connection=context.connection)
-    return replace(row, **seen)
+    store.write_seen(
+        account_id,
+        shown["id"],
+        next_raise_at=seen.next_raise_at,
+        hh_updated_at=seen.hh_updated_at,
+        connection=context.connection,
+    )
+    return seen
 
 
 def _as_shown(resume_id: str, person: Person, context: Context) -> ResumeRaise:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AwareDatetime
 
 from ullgetthejob.accounts import access, audit, resumes
-from ullgetthejob.applications import ledger
+from ullgetthejob.applications import ledger, lookup
 from ullgetthejob.applications.application import NEGOTIATIONS_URL
 from ullgetthejob.applications.conversations import models, store
 from ullgetthejob.applications.conversations.replies import CLOSED

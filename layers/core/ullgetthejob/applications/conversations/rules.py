@@ -40,9 +40,14 @@ TEXT = "text"  # hh.ru: the state of a message that changes none
 class Sent(Protocol):
     """A reply whose call was made."""
 
-    id: UUID
-    text: str
-    called_at: datetime | None
+    @property
+    def id(self) -> UUID: ...  # noqa: D102 - as it says
+
+    @property
+    def text(self) -> str: ...  # noqa: D102
+
+    @property
+    def called_at(self) -> datetime | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
