@@ -114,9 +114,16 @@ class Preparation:
             self._hand_off_closed(prepared, person, vacancy)
             raise _Settled
         access.require(person.access, now=account.context.now())
-        choice = self._choose_resume(application, person, vacancy)
-        if prepared.is_examined and self._reviewer.settle(prepared, person, vacancy, choice):
-            raise _Settled
+        try:
+            choice = self._choose_resume(application, person, vacancy)
+            if prepared.is_examined and self._reviewer.settle(prepared, person, vacancy, choice):
+                raise _Settled
+        except NeedsPerson as error:
+            if method_status.closed_method(error) != "resumes_read":
+                raise
+            # Whether hh.ru takes applications, Core cannot learn: the person has the letter, too.
+            self._hand_off_closed(prepared, person, vacancy)
+            raise _Settled from error
         return choice
 
     def _is_possible(self, application: Application, person: Person) -> bool:
