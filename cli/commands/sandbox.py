@@ -121,7 +121,7 @@ def control(state: State, method: str, path: str, body: Any = None) -> Any:
         raise CommandError("there is a sandbox in the local cloud alone", code=USAGE)
     url = f"http://127.0.0.1:{profile.ports['hh']}/_sandbox{path}"
     try:
-        answer = client().request(method, url, json=body or None, timeout=10)
+        answer = client().request(method, url, json=body or None, timeout=60)
     except httpx.HTTPError:
         raise CommandError("the sandbox does not answer", "make run", code=UNREACHABLE) from None
     if answer.is_error:

@@ -412,6 +412,16 @@ def test_letter_of_a_template_lies_in_the_handoff(harness, template):
     assert (harness.row(unfit).state, harness.row(unfit).reason) == ("refused", "filtered_fit")
 
 
+def test_letter_lies_in_the_handoff_where_resumes_cannot_be_read(harness, template):
+    harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
+    vacancy = applying.publish(harness)
+    accepted = harness.submit(vacancy, None, letter_template_id=template, review="findings")
+    harness.run()
+    row = harness.row(accepted)
+    assert (row.state, row.reason) == ("handoff", "hh_closed")
+    assert "«Python-разработчик»" in row.letter
+
+
 def test_missing_letter_is_written_before_the_yes(harness, template):
     harness.submit(applying.publish(harness), None, letter_template_id=template)
     letter_commands.delete_template(str(template), harness.person, harness.context)

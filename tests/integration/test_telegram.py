@@ -132,6 +132,13 @@ class Bot:
         return [(row["state"], row["reason"], row["language"]) for row in rows]
 
 
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    log = tmp_path_factory.mktemp("workers") / "log"
+    with Workers(log, notify_process.__name__) as started:
+        yield started
+
+
 @pytest.fixture
 def bot(receivers, dynamodb_tables, database_url, monkeypatch):
     for name, value in {
@@ -441,7 +448,7 @@ def test_approval_is_of_the_letter_that_was_shown(bot, person):
 
 
 @pytest.mark.parametrize("step", notify_process.STEPS_OF_AN_UPDATE)
-def test_approval_killed_at_any_step_approves_once(bot, person, tmp_path, step):
+def test_approval_killed_at_any_step_approves_once(bot, person, workers, tmp_path, step):
     [application] = ask(bot, person, "Здравствуйте!")
     message = bot.receivers.chat()["messages"][-1]["message_id"]
     press = {"message_id": message, "data": data_of(bot)[0]}
@@ -450,8 +457,7 @@ def test_approval_killed_at_any_step_approves_once(bot, person, tmp_path, step):
     clock_file = tmp_path / FILE_NAME
     clock_file.write_text(json.dumps(stopped))
     request = json.dumps(bot.event(bot.newest_update()))
-    with Workers(tmp_path / "log", notify_process.__name__) as workers:
-        workers.kill_at(step, f"{notify_process.UPDATE}{request}", clock_file)
+    workers.kill_at(step, f"{notify_process.UPDATE}{request}", clock_file)
     assert bot.deliver() == 503  # as long as it may be at work
     bot.now += timedelta(minutes=1)
     assert [bot.deliver() for _ in range(2)] == [200, 200]

@@ -119,8 +119,8 @@ class World:
         closed already, and _closes is much cheaper than _make."""
         for number in range(self._next, newest + 1):
             if self._closes(number) > now:
-                made = self._made.pop(number) if number in self._made else self._make(number)
-                self._add(made, now)
+                made = self._made.pop(number, None)
+                self._add(made or self._make(number), now)
         self._next = max(self._next, newest + 1)
         for number in [number for number in self._made if number < self._next]:
             del self._made[number]

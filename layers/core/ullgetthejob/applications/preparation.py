@@ -100,11 +100,18 @@ class Preparation:
             self.handing_off.hand_off(prepared, person, vacancy)
             raise _Settled
         access.require(person.access, now=account.context.now())
-        choice = self._choose_resume(application, person, vacancy)
-        if prepared.is_examined and self.handing_off.reviewer.settle(
-            prepared, person, vacancy, choice
-        ):
-            raise _Settled
+        try:
+            choice = self._choose_resume(application, person, vacancy)
+            if prepared.is_examined and self.handing_off.reviewer.settle(
+                prepared, person, vacancy, choice
+            ):
+                raise _Settled
+        except NeedsPerson as error:
+            if method_status.closed_method(error) != "resumes_read":
+                raise
+            # Whether hh.ru takes applications, Core cannot learn: the person has the letter, too.
+            self.handing_off.hand_off(prepared, person, vacancy)
+            raise _Settled from error
         return choice
 
     def _is_possible(self, application: Application, person: Person) -> bool:
