@@ -16,10 +16,10 @@ settings.load_profile("any machine")
 pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.documented",
+    "tests.fixtures.hh_sandbox",
     "tests.fixtures.aws",
     "tests.fixtures.budgets",
     "tests.fixtures.bff",
-    "tests.fixtures.hh_sandbox",
     "tests.fixtures.connected",
     "tests.fixtures.local_cloud",
     "tests.fixtures.realtime",
