@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.fixtures.hh_sandbox",  # first: others import it, and pytest is to rewrite it
     "tests.fixtures.database",
     "tests.fixtures.documented",
+    "tests.fixtures.hh_sandbox",
     "tests.fixtures.aws",
     "tests.fixtures.budgets",
     "tests.fixtures.bff",
