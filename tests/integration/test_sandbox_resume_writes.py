@@ -264,7 +264,10 @@ def test_status_and_access_of_a_resume_are_set_by_control(anna: Writer) -> None:
     anna.sandbox.control("POST", control, {"status": "not_published"})
     body = anna("GET", path).json()
     assert (body["status"]["id"], body["next_publish_at"]) == ("not_published", None)
-    for sent in ({}, {"status": "x"}, {"access": []}, {"notes": "bad"}, {"notes": ["x"]}, [1]):
+    wrong: tuple[Any, ...] = (
+        *({}, [1], {"status": "x"}, {"access": []}, {"notes": "bad"}, {"notes": ["x"]}),
+    )
+    for sent in wrong:
         with pytest.raises(httpx.HTTPStatusError, match="400"):
             anna.sandbox.control("POST", control, sent)
     with pytest.raises(httpx.HTTPStatusError, match="404"):

@@ -181,13 +181,9 @@ class ResumeStore:
         rows = self._database.execute(query, (value,))
         return [
             Resume(
-                number,
-                id_,
-                person_id,
-                json.loads(body),
-                *moments_and_views,
-                moderation,
-                tuple(json.loads(notes or "[]")),
+                *(number, id_, person_id, json.loads(body), *moments_and_views),
+                moderation=moderation,
+                notes=tuple(json.loads(notes or "[]")),
             )
             for number, id_, person_id, body, *moments_and_views, moderation, notes in rows
         ]

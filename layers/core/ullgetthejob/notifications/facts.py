@@ -55,14 +55,18 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
                 about = {"what": "channel", "channel": data["kind"], "reason": data["reason"]}
                 yield Fact("trouble", f"channel {data['channel_id']}", about)
         case "resume.updated":
-            if data.get("by") == "schedule" and data.get("outcome") in NOT_RAISED:
-                about = {"what": "resume", "reason": data["outcome"], "link": data["link"]}
-                yield Fact("trouble", f"resume {data['resume_id']}", about)
+            yield from _of_resume(data)
         case "message.received":
             yield Fact("message", str(data.get("application_id")), _application(data))
         case "jobs.new":
             for job in data["jobs"]:
                 yield Fact("new_vacancies", job["id"], _job(job, data))
+
+
+def _of_resume(data: dict[str, Any]) -> Iterator[Fact]:
+    if data.get("by") == "schedule" and data.get("outcome") in NOT_RAISED:
+        about = {"what": "resume", "reason": data["outcome"], "link": data["link"]}
+        yield Fact("trouble", f"resume {data['resume_id']}", about)
 
 
 def _of_application(data: dict[str, Any]) -> Iterator[Fact]:

@@ -126,16 +126,17 @@ def _refreshed(
 ) -> ResumeRaise:
     """Return the row of a resume with what hh.ru shows of it now, which is stored where there is
     one."""
-    seen = {
-        "next_raise_at": rules.next_raise_at(shown),
-        "hh_updated_at": rules.updated_at(shown),
-    }
-    if row is None:
-        return ResumeRaise(account_id, shown["id"], Schedule(), **seen)
-    if row.asked_at is not None:  # a call has no outcome yet
-        return row
-    store.write_seen(account_id, shown["id"], **seen, connection=context.connection)
-    return replace(row, **seen)
+    seen = row or ResumeRaise(account_id, shown["id"], Schedule())
+    if seen.asked_at is not None:  # a call has no outcome yet
+        return seen
+    seen = replace(
+        seen,
+        next_raise_at=rules.next_raise_at(shown),
+        hh_updated_at=rules.updated_at(shown),
+    )
+    if row is not None:
+        store.write_seen(seen, connection=context.connection)
+    return seen
 
 
 def _as_shown(resume_id: str, person: Person, context: Context) -> ResumeRaise:
