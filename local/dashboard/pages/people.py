@@ -71,8 +71,8 @@ SELECT_APPLICATIONS = """
     FROM application_ledger WHERE account_id = %(account_id)s ORDER BY updated_at DESC LIMIT 2000
 """
 SELECT_RAISES = """
-    SELECT resume_id, coalesce(schedule ->> 'mode', 'off') AS mode, outcome, raised_at, raised_by, hh_updated_at,
-           next_raise_at, due_at
+    SELECT resume_id, coalesce(schedule ->> 'mode', 'off') AS mode, outcome, raised_at, raised_by,
+           hh_updated_at, next_raise_at, due_at
     FROM resume_raises WHERE account_id = %(account_id)s
 """
 # For the account, and for all accounts.

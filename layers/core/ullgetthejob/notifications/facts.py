@@ -47,13 +47,9 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
         case "account.updated" if data.get("handoff_link") == "requested":
             yield Fact("link", "link", {})
         case "account.updated":
-            if data.get("state") in TROUBLE and data.get("reason") not in ON_PURPOSE:
-                about = {"what": data["state"], "reason": data.get("reason")}
-                yield Fact("trouble", "access", about)
+            yield from _of_access(data)
         case "channel.updated":
-            if data.get("state") == "disabled" and data.get("reason") not in ON_PURPOSE:
-                about = {"what": "channel", "channel": data["kind"], "reason": data["reason"]}
-                yield Fact("trouble", f"channel {data['channel_id']}", about)
+            yield from _of_channel(data)
         case "resume.updated":
             yield from _of_resume(data)
         case "message.received":
@@ -61,6 +57,18 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
         case "jobs.new":
             for job in data["jobs"]:
                 yield Fact("new_vacancies", job["id"], _job(job, data))
+
+
+def _of_access(data: dict[str, Any]) -> Iterator[Fact]:
+    if data.get("state") in TROUBLE and data.get("reason") not in ON_PURPOSE:
+        about = {"what": data["state"], "reason": data.get("reason")}
+        yield Fact("trouble", "access", about)
+
+
+def _of_channel(data: dict[str, Any]) -> Iterator[Fact]:
+    if data.get("state") == "disabled" and data.get("reason") not in ON_PURPOSE:
+        about = {"what": "channel", "channel": data["kind"], "reason": data["reason"]}
+        yield Fact("trouble", f"channel {data['channel_id']}", about)
 
 
 def _of_resume(data: dict[str, Any]) -> Iterator[Fact]:
