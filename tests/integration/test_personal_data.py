@@ -83,6 +83,7 @@ class World:
             )
             self.wake(fetch_worker, query_id=str(query["query_id"]))
         self.use_letters_and_fit(user_id)
+        self.use_raises(user_id, person)
         self.use_notifications(user_id)
         self.add_rows_of_the_bff(user_id, person)
         flow = self.post(
@@ -116,6 +117,13 @@ class World:
         assert made.status in (200, 201), made.body
         weights = {"user_id": user_id, "weights": {"skills": 30}}
         assert self.http("resumes", "PUT /api/fit/weights", body=weights).status == 200
+
+    def use_raises(self, user_id, person):
+        resume_id = next(iter(self.sandbox.resumes(person).values()))
+        body = {"user_id": user_id, "schedule": {"mode": "every_four_hours"}}
+        route = "PUT /api/hh/resumes/{id}/raise-schedule"
+        own = {"parameters": {"id": resume_id}, "body": body}
+        assert self.http("resumes", route, **own).status == 200
 
     def use_notifications(self, user_id):
         preferences = {"user_id": user_id, "time_zone": "Europe/Moscow"}

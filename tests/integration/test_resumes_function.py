@@ -290,7 +290,7 @@ def test_resume_is_raised_and_scheduled_by_its_routes(core, anna):
         ({"schedule": {"mode": "at_times"}}, "schedule"),
         ({"schedule": {"mode": "often"}}, "schedule.mode"),
         ({"schedule": {"mode": "at_times", "times": ["9"]}}, "schedule.times[0]"),
-        ({"mode": "off"}, "schedule"),
+        ({"mode": "off"}, "mode"),
     ],
 )
 def test_wrong_schedule_names_its_field(core, anna, body, field):

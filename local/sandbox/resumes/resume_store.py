@@ -105,11 +105,23 @@ def first_body(person: Person, short: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _resume(row: tuple[Any, ...]) -> Resume:
+def _resume(*row: Any) -> Resume:
     """Return the resume of a row of :data:`SELECT`."""
-    number, id_, person_id, body, *rest, notes = row
-    rest.append(tuple(json.loads(notes or "[]")))
-    return Resume(number, id_, person_id, json.loads(body), *rest)
+    number, id_, person_id, body, created_at, updated_at, visible_from, *others = row
+    published_at, views, moderation, notes = others
+    return Resume(
+        number,
+        id_,
+        person_id,
+        json.loads(body),
+        created_at,
+        updated_at,
+        visible_from,
+        published_at,
+        views,
+        moderation,
+        tuple(json.loads(notes or "[]")),
+    )
 
 
 class ResumeStore:
@@ -185,8 +197,7 @@ class ResumeStore:
         return found[0] if found else None
 
     def _read(self, query: str, value: str) -> list[Resume]:
-        rows = self._database.execute(query, (value,))
-        return [_resume(row) for row in rows]
+        return [_resume(*row) for row in self._database.execute(query, (value,))]
 
     def create(
         self, person_id: str, body: dict[str, Any], now: float, *, visible_from: float

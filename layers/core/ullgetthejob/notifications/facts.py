@@ -46,8 +46,12 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
             yield from _of_application(data)
         case "account.updated" if data.get("handoff_link") == "requested":
             yield Fact("link", "link", {})
-        case "account.updated" | "channel.updated" | "resume.updated":
-            yield from _trouble(event["type"], data)
+        case "account.updated":
+            yield from _of_access(data)
+        case "channel.updated":
+            yield from _of_channel(data)
+        case "resume.updated":
+            yield from _of_resume(data)
         # A message that comes with another state is told as that: see application.updated.
         case "message.received" if data.get("hh_state") in (None, TEXT):
             yield Fact("message", str(data.get("application_id")), _application(data))
@@ -56,17 +60,20 @@ def facts_of(event: dict[str, Any]) -> Iterator[Fact]:
                 yield Fact("new_vacancies", job["id"], _job(job, data))
 
 
-def _trouble(event_type: str, data: dict[str, Any]) -> Iterator[Fact]:
-    """Yield what has stopped working, unless the person stopped it."""
-    reason = data.get("reason")
-    if event_type == "account.updated":
-        if data.get("state") in TROUBLE and reason not in ON_PURPOSE:
-            yield Fact("trouble", "access", {"what": data["state"], "reason": reason})
-    elif event_type == "channel.updated":
-        if data.get("state") == "disabled" and reason not in ON_PURPOSE:
-            about = {"what": "channel", "channel": data["kind"], "reason": reason}
-            yield Fact("trouble", f"channel {data['channel_id']}", about)
-    elif data.get("by") == "schedule" and data.get("outcome") in NOT_RAISED:
+def _of_access(data: dict[str, Any]) -> Iterator[Fact]:
+    if data.get("state") in TROUBLE and data.get("reason") not in ON_PURPOSE:
+        about = {"what": data["state"], "reason": data.get("reason")}
+        yield Fact("trouble", "access", about)
+
+
+def _of_channel(data: dict[str, Any]) -> Iterator[Fact]:
+    if data.get("state") == "disabled" and data.get("reason") not in ON_PURPOSE:
+        about = {"what": "channel", "channel": data["kind"], "reason": data["reason"]}
+        yield Fact("trouble", f"channel {data['channel_id']}", about)
+
+
+def _of_resume(data: dict[str, Any]) -> Iterator[Fact]:
+    if data.get("by") == "schedule" and data.get("outcome") in NOT_RAISED:
         about = {"what": "resume", "reason": data["outcome"], "link": data["link"]}
         yield Fact("trouble", f"resume {data['resume_id']}", about)
 

@@ -127,20 +127,15 @@ def _refreshed(
     """Return the row of a resume with what hh.ru shows of it now, which is stored where there is
     one."""
     seen = row or ResumeRaise(account_id, shown["id"], Schedule())
-    seen = replace(
-        seen, next_raise_at=rules.next_raise_at(shown), hh_updated_at=rules.updated_at(shown)
-    )
-    if row is None:
+    if seen.asked_at is not None:  # a call has no outcome yet
         return seen
-    if row.asked_at is not None:  # a call has no outcome yet
-        return row
-    store.write_seen(
-        account_id,
-        shown["id"],
-        next_raise_at=seen.next_raise_at,
-        hh_updated_at=seen.hh_updated_at,
-        connection=context.connection,
+    seen = replace(
+        seen,
+        next_raise_at=rules.next_raise_at(shown),
+        hh_updated_at=rules.updated_at(shown),
     )
+    if row is not None:
+        store.write_seen(seen, connection=context.connection)
     return seen
 
 

@@ -6,7 +6,7 @@ hh.ru: a resume may be raised again four hours after the last time (``next_publi
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import working_hours
@@ -116,9 +116,9 @@ def updated_at(resume: dict[str, Any]) -> datetime | None:
 
 
 def to_moment(text: Any) -> datetime | None:
-    """Return the time that a text of ISO 8601 names; ``None`` if it names none."""
+    """Return the time that a text of ISO 8601 names, in UTC; ``None`` if it names none."""
     try:
         named = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
-    return named if named.tzinfo is not None else None
+    return named.astimezone(UTC) if named.tzinfo is not None else None

@@ -248,20 +248,12 @@ def postpone(seen: ResumeRaise, due_at: datetime | None, *, connection: Connecti
     connection.execute(UPDATE_RAISE_DUE, values)
 
 
-def write_seen(
-    account_id: UUID,
-    resume_id: str,
-    *,
-    next_raise_at: datetime | None,
-    hh_updated_at: datetime | None,
-    connection: Connection,
-) -> None:
+def write_seen(seen: ResumeRaise, *, connection: Connection) -> None:
     """Store what hh.ru has just shown of a resume that has a row."""
     values = {
-        "account_id": account_id,
-        "resume_id": resume_id,
-        "next_raise_at": next_raise_at,
-        "hh_updated_at": hh_updated_at,
+        **seen.key,
+        "next_raise_at": seen.next_raise_at,
+        "hh_updated_at": seen.hh_updated_at,
         "tolerance": TOLERANCE,
     }
     connection.execute(UPDATE_RAISE_SEEN, values)
