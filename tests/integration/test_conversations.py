@@ -90,7 +90,7 @@ class Talk(SyncHarness):
             self.run()
 
     def fault(self, kind, method="POST", **options):
-        self.sandbox.fault(kind, path="/messages", method=method, **options)
+        self.sandbox.fault(kind, path="/negotiations/", method=method, **options)
 
 
 @pytest.fixture
@@ -368,7 +368,7 @@ def test_conversation_of_another_person_is_not_found(talk):
     assert talk.at_hh() == []
 
 
-def test_texts_are_in_no_log(talk, capfd):
+def test_texts_are_in_no_log(talk, capsys):
     talk.fault("lost", times=1)
     talk.fault("refusal", value="inappropriate_language_message", times=1)
     talk.employer("МАРКЕР работодателя")
@@ -377,7 +377,7 @@ def test_texts_are_in_no_log(talk, capfd):
     talk.pass_time(4)
     talk.reply("МАРКЕР второй")
     talk.pass_time(4)
-    written = "".join(capfd.readouterr())
+    written = "".join(capsys.readouterr())
     assert "reply changed" in written
     assert "МАРКЕР" not in written
     escaped = json.dumps("МАРКЕР").strip('"')
