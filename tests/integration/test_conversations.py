@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -15,6 +16,7 @@ from ullgetthejob.accounts import people
 from ullgetthejob.applications import commands as applications
 from ullgetthejob.applications.conversations import commands, models, rules, store
 from ullgetthejob.notifications import facts
+from ullgetthejob.platform import telemetry
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
 from ullgetthejob.statistics import store as statistics
@@ -368,7 +370,9 @@ def test_conversation_of_another_person_is_not_found(talk):
     assert talk.at_hh() == []
 
 
-def test_texts_are_in_no_log(talk, capsys):
+def test_texts_are_in_no_log(talk, monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(telemetry.logger.registered_handler, "stream", log)
     talk.fault("lost", times=1)
     talk.fault("refusal", value="inappropriate_language_message", times=1)
     talk.employer("МАРКЕР работодателя")
@@ -377,7 +381,7 @@ def test_texts_are_in_no_log(talk, capsys):
     talk.pass_time(4)
     talk.reply("МАРКЕР второй")
     talk.pass_time(4)
-    written = "".join(capsys.readouterr())
+    written = log.getvalue()
     assert "reply changed" in written
     assert "МАРКЕР" not in written
     escaped = json.dumps("МАРКЕР").strip('"')

@@ -40,9 +40,17 @@ TEXT = "text"  # hh.ru: the state of a message that changes none
 class Sent(Protocol):
     """A reply whose call was made."""
 
-    id: UUID
-    text: str
-    called_at: datetime | None
+    @property
+    def id(self) -> UUID:
+        """Return the id of its row."""
+
+    @property
+    def text(self) -> str:
+        """Return what was written."""
+
+    @property
+    def called_at(self) -> datetime | None:
+        """Return when its call began."""
 
 
 @dataclass(frozen=True)
