@@ -108,7 +108,7 @@ def test_submitter_killed_while_replying_sends_the_reply_once(harness, workers, 
 @pytest.mark.parametrize("step", apply_process.STEPS_OF_FINDING_A_REPLY)
 def test_submitter_killed_while_looking_finds_the_reply(harness, workers, step):
     negotiation, message_id = reply_to_employer(harness)
-    harness.world.sandbox.fault("lost", path="/messages", method="POST", times=1)
+    harness.world.sandbox.fault("lost", path="/negotiations/", method="POST", times=1)
     harness.run()
     harness.world.sandbox.advance(ROUND_S)
     workers.kill_at(step, harness.account_id, harness.world.clock.path)

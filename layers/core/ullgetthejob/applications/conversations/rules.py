@@ -41,13 +41,16 @@ class Sent(Protocol):
     """A reply whose call was made."""
 
     @property
-    def id(self) -> UUID: ...  # noqa: D102 - as it says
+    def id(self) -> UUID:
+        """Return the id of its row."""
 
     @property
-    def text(self) -> str: ...  # noqa: D102
+    def text(self) -> str:
+        """Return what was written."""
 
     @property
-    def called_at(self) -> datetime | None: ...  # noqa: D102
+    def called_at(self) -> datetime | None:
+        """Return when its call began."""
 
 
 @dataclass(frozen=True)
