@@ -45,6 +45,8 @@ OF_HH = {
     "work_schedule_by_days": ["FIVE_ON_TWO_OFF"],
     "working_hours": ["HOURS_8"],
 }
+# Schemas of bodies that answers have as well, with no other values than were sent.
+ALSO_ANSWERED = {"Schedule"}
 OF_CORE = {
     "act": ["pause", "resume", "cancel"],
     "time_zone": ["Europe/Moscow", "Asia/Tokyo"],
@@ -66,7 +68,7 @@ def with_known_values(known: dict[str, list[str]]) -> dict[str, Any]:
                 name = names.get(parameter["name"], parameter["name"])
                 parameter["schema"] = _only_known(parameter["schema"], values.get(name, []))
                 parameter["required"] = parameter["required"] or name == "user_id"
-    for name in _bodies(document):
+    for name in _bodies(document) | ALSO_ANSWERED:
         schema = document["components"]["schemas"][name]
         allowed = OF_HH if name == "SearchParameters" else values
         for field, value in schema["properties"].items():

@@ -80,6 +80,7 @@ ROUTES = sorted(
         route == "DELETE /api/accounts/{user_id}",
         route.startswith("DELETE"),
         "cancel" in route,
+        route in ("POST /api/reviews/approve", "POST /api/reviews/reject"),
     ),
 )
 

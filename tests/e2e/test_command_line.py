@@ -17,6 +17,7 @@ from tests.fixtures.local_cloud import ROOT, new_cloud, remove
 from tests.harness.notifying import WebhookReceiver
 
 DEMO = "00000000-0000-4000-8000-000000000001"
+APPLICATION_ID = "5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11"  # of the examples
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"  # of the examples
 TEXT, NUMBER, YES_NO, ANY = str, (int, float), bool, object
 
@@ -388,7 +389,7 @@ def test_every_command_answers_with_its_shape(connected):
 
 def test_rollback_and_migration_restore_the_schema(ugtj):
     before = ugtj.json("db", "status")["revision"]
-    holds(SHAPES["db rollback"], ugtj.json("db", "rollback", "--yes"))
+    holds(SHAPES["db rollback"], ugtj.json("db", "rollback", "--yes", "--drop-data"))
     assert ugtj.json("db", "status")["pending"]
     assert finding(ugtj, "migrations") == ("problem", "ugtj db migrate")
     ugtj.json("db", "migrate")
@@ -458,6 +459,9 @@ def test_example_of_the_help_runs(connected, example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for made_up in ("123456789", "123456790"):
         example = example.replace(made_up, job_id)
+    if APPLICATION_ID in example:
+        applied = connected.json("apply", job_id, "--wait", "60")
+        example = example.replace(APPLICATION_ID, applied["application_id"])
     if TRACE in example:
         example = example.replace(TRACE, trace_of_a_request(connected))
     words = shlex.split(example)

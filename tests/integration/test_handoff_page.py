@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from functions.accounts.app import handler as accounts_handler
 from functions.handoff.app import handler
-from functions.resumes.app import handler as resumes_handler
 from tests.harness.applying import ApplyHarness, publish, quiet_world
 from tests.harness.handoff_browser import HandoffBrowser
 from ullgetthejob.accounts import access_changes, session_tokens
@@ -246,7 +246,7 @@ def test_page_session_and_tokens_of_users_do_not_stand_in_for_each_other(harness
         "routeKey": "GET /api/hh/status",
         "headers": {"authorization": f"Bearer {session}"},
     }
-    assert resumes_handler(event, CONTEXT)["statusCode"] == 401
+    assert accounts_handler(event, CONTEXT)["statusCode"] == 401
     browser.cookies[sessions.COOKIE] = session_tokens.issue(
         harness.user_id, now=harness.world.now()
     )

@@ -38,6 +38,7 @@ def job_id(core):
     """A vacancy that suits Anna."""
     return core.sandbox.publish(
         "Python-разработчик", skills=["Python", "FastAPI", "Kafka"],
+        requirements=["Опыт разработки"], duties=["Писать сервисы"],
         employer={"id": "77001", "name": "Полярная почта"},
     )["id"]  # fmt: skip
 

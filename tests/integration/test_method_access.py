@@ -157,7 +157,7 @@ def test_resumes_are_read_once_where_that_is_closed(harness, era):
             resumes.list_resumes(harness.person, harness.context)
         assert raised.value.code == "hh_closed"
     assert calls(harness, "GET /resumes/mine") - before == 1
-    status = resumes.show_status(harness.person, harness.context)
+    status = account_status.show_status(harness.person, harness.context)
     assert (status.connected, status.access) == (True, "ok")
     assert [each.method for each in status.closed_methods] == ["resumes_read"]
 

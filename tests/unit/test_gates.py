@@ -254,9 +254,12 @@ def test_packages_of_one_environment_that_bring_the_same_module_are_found(tmp_pa
         described.mkdir()
         (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (described / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+        for file in files:
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / file).touch()
 
-    install("detect_secrets", "detect_secrets/main.py", "../../bin/scan", "README")
-    install("a_fork", "detect_secrets/main.py", "a_fork/main.py", "../../bin/scan", "README")
+    install("detect_secrets", "detect_secrets/main.py", "bin/scan", "README")
+    install("a_fork", "detect_secrets/main.py", "a_fork/main.py", "bin/scan", "README")
     install("another", "another/main.py", "README")
     [finding] = packages.shared_files("gates", tmp_path)
     assert finding.place == "gates"

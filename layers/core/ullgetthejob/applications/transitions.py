@@ -27,6 +27,7 @@ from ullgetthejob.filters import decisions
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.errors import HHError, HHRegionBlocked, HHUnavailable
 from ullgetthejob.platform import postgres
+from ullgetthejob.platform.errors import NeedsPerson
 from ullgetthejob.rate_limits import availability
 from ullgetthejob.vacancies import store
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from ullgetthejob.hh.methods import Method, MethodAccess
     from ullgetthejob.hh.models import VacancyDetail
     from ullgetthejob.platform.context import Context
-    from ullgetthejob.platform.errors import AppError, NeedsPerson
+    from ullgetthejob.platform.errors import AppError
 
 # Failed calls in a row for one application, while hh.ru answers others, before it is handed off.
 MAX_FAILED_CALLS = 20
@@ -111,9 +112,13 @@ class AccountTransitions:
         """Return hh.ru's answer to *request*, a call of *method* with *person*'s token. Raises as
         :func:`hh_calls.call_as_account`."""
         admission = hh_calls.admit(person, method, self.context, known=self.method(method))
-        return hh_calls.call_as_account(
-            person, method, request, self.context, admission=admission, token=self.token
-        )
+        try:
+            return hh_calls.call_as_account(
+                person, method, request, self.context, admission=admission, token=self.token
+            )
+        except NeedsPerson:
+            self._methods.clear()  # the method may be closed from now on
+            raise
 
     def read_vacancy(self, vacancy_id: str) -> VacancyDetail:
         """Return a vacancy as hh.ru has it now, and store it. Raises hh.ru's errors."""
