@@ -49,6 +49,9 @@ OF_TICKETS = {
     "POST /notifications/unsubscribe/{token}",
     "POST /api/notifications/channels",
 }
+# Fields of its schedule go together, which fields chosen at random do not: tests/integration sends
+# schedules that do (test_resume_raises.py).
+OF_RULES = {"PUT /api/hh/resumes/{id}/raise-schedule"}
 # The Bot API cannot be reached from here, so that the webhook says 503, and Telegram comes again.
 UNREACHED = ("POST", "/telegram", 503)
 LEAST_CASES_WITHOUT_INPUT = 2  # of a route that takes nothing but its caller
@@ -75,8 +78,10 @@ ROUTES = sorted(
         for path, methods in json.loads(DOCUMENT.read_text())["paths"].items()
         for method in methods
     ),
-    # What ends others last: routes that delete, and of these the one that deletes people.
+    # What needs a review that waits first; what ends others last: routes that delete, and of these
+    # the one that deletes people.
     key=lambda route: (
+        route != "PUT /api/reviews/{id}",
         route == "DELETE /api/accounts/{user_id}",
         route.startswith("DELETE"),
         "cancel" in route,
@@ -107,7 +112,7 @@ def test_every_route_has_enough_cases(api_world: World) -> None:
     called = {key: statuses.total() for key, statuses in api_world.answers.items()}
     assert {key for key in ROUTES if called.get(key, 0) < least_cases(key)} == set()
     accepted = {key for key in ROUTES if min(api_world.answers[key], default=500) < 300}
-    assert accepted >= {*ROUTES} - OF_HH - OF_TICKETS, (
+    assert accepted >= {*ROUTES} - OF_HH - OF_TICKETS - OF_RULES, (
         "no request of these was answered with success"
     )
     assert sum(called.values()) >= LEAST_CASES
