@@ -7,7 +7,6 @@ offers an untrusted certificate stands in for a Postgres with one.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import socket
 import ssl
@@ -18,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from cli import aws_client
 from cli.commands.cloud import deployment, parameters
+from tests.fixtures import certificates
 
 SIGNING = "s" * 40
 # moto creates no AWS::ApiGateway::Account, and says so.
@@ -247,33 +247,7 @@ def test_database_in_a_vpc_is_not_connected_to(ready):
 def serve_untrusted(folder):
     """Serve one connection that agrees to TLS, as Postgres does, with a self-signed certificate;
     return the port."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "server.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
+    pem, _ = certificates.issue(folder, "localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     listener = socket.create_server(("127.0.0.1", 0))
