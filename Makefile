@@ -137,7 +137,7 @@ PYTEST = $(BIN)/python -m pytest -m "not hh_api"
 # The longest files first, so that no process is left alone with one in the end. Then those that
 # start a local cloud of their own; the others share one a process, which runs until the end.
 LONGEST = $(patsubst %,tests/integration/test_%.py,two_limits concurrent_fetching realtime_end_to_end isolation applier_crashes command_line_deployed rate_limit)
-OWN_CLOUD = $(patsubst %,tests/e2e/test_%.py,nothing_leaks command_line dashboard real_bff local_lifecycle demo_user trail)
+OWN_CLOUD = $(patsubst %,tests/e2e/test_%.py,nothing_leaks command_line dashboard real_bff running_core_checks command_line_usage local_lifecycle demo_user trail)
 SUITES = $(LONGEST) $(OWN_CLOUD) tests/integration tests/e2e tests/contract tests/unit
 # Each process has servers of its own; the tests of a file stay together, as they share some of them.
 # Tests also wait (for a clock, a server, a signal), so there is one process more than processors.

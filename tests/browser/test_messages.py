@@ -1,6 +1,5 @@
 """The dashboard's page *Messages*: a phone's chat with the bot, e-mails, webhook deliveries."""
 
-import json
 import smtplib
 from email.message import EmailMessage
 
@@ -38,12 +37,8 @@ def check_page(page):
     assert not page.complaints
 
 
-def ports_of(cloud):
-    return json.loads((cloud.data_dir / "ports.json").read_text())
-
-
 def send_as_bot(cloud, text, buttons):
-    url = f"http://127.0.0.1:{ports_of(cloud)['receivers']}"
+    url = f"http://127.0.0.1:{cloud.ports['receivers']}"
     token = cloud.secrets["TELEGRAM_BOT_TOKEN"]
     content = {"chat_id": PHONE, "text": text, "reply_markup": {"inline_keyboard": buttons}}
     answer = httpx.post(f"{url}/bot{token}/sendMessage", json=content, verify=NO_TLS)
@@ -54,7 +49,7 @@ def send_email(cloud):
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = f"Письмо {SCRIPT}", "a@b.test", "c@d.test"
     message.set_content(f"{SCRIPT} http://localhost/open")
-    with smtplib.SMTP("127.0.0.1", ports_of(cloud)["smtp"], timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", cloud.ports["smtp"], timeout=30) as client:
         client.send_message(message)
 
 

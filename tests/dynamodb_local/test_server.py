@@ -3,13 +3,13 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from local.settings import REPOSITORY
 from tests.dynamodb_local import package
 from tests.dynamodb_local.server import is_responding
+from tests.fixtures.waiting import until
 
 START = """
 import sys, time
@@ -37,7 +37,4 @@ def test_server_ends_with_the_tests_at_a_sigkill(dynamodb_local_folder, tmp_path
         url = tests.stdout.readline().strip()
         assert is_responding(url)
         tests.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while is_responding(url):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: not is_responding(url))

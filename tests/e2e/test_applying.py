@@ -14,7 +14,8 @@ import pytest
 
 from local.clock import FILE_NAME, LocalClock
 from tests.fixtures.hh_sandbox import NO_TLS
-from tests.fixtures.local_cloud import new_cloud, remove
+from tests.fixtures.local_cloud import new_cloud
+from tests.fixtures.waiting import until
 from tests.harness.connected_cloud import log_in
 
 LETTER = "Здравствуйте! Буду рада поговорить."
@@ -24,10 +25,9 @@ SOON_S = 30  # half of the minute after which the sweeper would come
 
 @pytest.fixture(scope="module")
 def own_cloud():
-    cloud = new_cloud()
-    cloud.start()
-    yield cloud
-    remove(cloud)
+    with new_cloud() as cloud:
+        cloud.start()
+        yield cloud
 
 
 class Applicant:
@@ -70,14 +70,6 @@ def publish(cloud):
     return cloud.sandbox("POST", "/vacancies", {"title": "Бухгалтер"})
 
 
-def until(holds, within_s):
-    """Wait until *holds* returns true; fail after *within_s*."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.1)
-
-
 def spend_all_tokens(person):
     while person.call("POST", "/api/v1/rate-limit/check", {})["allowed"]:
         pass
@@ -91,15 +83,15 @@ def test_application_reaches_the_employer_before_a_sweep(cloud):
     cloud.sandbox("POST", "/employers", {"act": False})
     olga = Applicant(cloud, "olga")
     first = olga.submit(publish(cloud)["id"])
-    until(lambda: olga.state(first) == "submitted", LONG_S)  # the functions are warm
+    until(lambda: olga.state(first) == "submitted")  # the functions are warm
 
     vacancy = publish(cloud)
     page = f"{cloud.status()['hh']}/_sandbox/employers/{vacancy['employer']['id']}"
     accepted = olga.submit(vacancy["id"])
     assert (accepted["status"], accepted["job_id"]) == ("processing", vacancy["id"])
-    until(lambda: f"<small>{vacancy['id']}</small>" in httpx.get(page).text, SOON_S)
+    until(lambda: f"<small>{vacancy['id']}</small>" in httpx.get(page).text, limit_s=SOON_S)
     assert LETTER in httpx.get(page).text
-    until(lambda: olga.state(accepted) == "submitted", SOON_S)
+    until(lambda: olga.state(accepted) == "submitted", limit_s=SOON_S)
     application = olga.application(accepted)
     states = [step["state"] for step in application["history"]]
     assert states == ["queued", "preparing", "submitting", "submitted"]
@@ -120,14 +112,14 @@ def test_application_without_tokens_is_sent_once_refilled(cloud):
     time.sleep(3)  # the rules have fired
     assert marina.state(accepted) == "waiting_quota"
     cloud.sandbox("POST", "/clock", {"advance_seconds": 91})  # and the sweeper's next minute
-    until(lambda: marina.state(accepted) == "submitted", LONG_S)
+    until(lambda: marina.state(accepted) == "submitted")
 
 
 def test_sigkill_duplicates_no_application(own_cloud):
     anna, timur = Applicant(own_cloud, "anna"), Applicant(own_cloud, "timur")
     accepted = [(anna, anna.submit(publish(own_cloud)["id"])) for _ in range(6)]
     accepted += [(timur, timur.submit(publish(own_cloud)["id"])) for _ in range(3)]
-    until(lambda: len(anna.at_hh()) >= 2, LONG_S)
+    until(lambda: len(anna.at_hh()) >= 2)
     own_cloud.kill()
 
     own_cloud.start()
@@ -151,7 +143,7 @@ def test_closed_hh_turns_applications_into_handoffs(own_cloud):
     olga = Applicant(own_cloud, "olga")
     own_cloud.sandbox("POST", "/mode", {"mode": "closed"})
     accepted = [olga.submit(publish(own_cloud)["id"]) for _ in range(3)]
-    until(lambda: {olga.state(sent) for sent in accepted} == {"handoff"}, LONG_S)
+    until(lambda: {olga.state(sent) for sent in accepted} == {"handoff"})
     own_cloud.sandbox("POST", "/mode", {"mode": "open"})
     applications = [olga.application(sent) for sent in accepted]
     assert {application["cover_letter"] for application in applications} == {LETTER}
@@ -194,13 +186,13 @@ def test_application_in_2026_is_handed_off_and_done_by_hand(cloud_in_2026, calls
     marina = Applicant(cloud_in_2026, "marina")
     vacancy = publish(cloud_in_2026)["id"]
     accepted = marina.submit(vacancy)
-    until(lambda: marina.state(accepted) == "handoff", LONG_S)
+    until(lambda: marina.state(accepted) == "handoff")
     application = marina.application(accepted)
     assert (application["reason"], application["cover_letter"]) == ("hh_closed", LETTER)
     assert vacancy in application["link"]
     assert not [sent for sent in marina.at_hh() if sent["outcome"] == "accepted"]
     again = marina.submit(publish(cloud_in_2026)["id"])
-    until(lambda: marina.state(again) == "handoff", 10)
+    until(lambda: marina.state(again) == "handoff", limit_s=10)
     assert_nothing_was_written(cloud_in_2026, calls_before)
 
     done = {"vacancy_id": vacancy, "message": LETTER}
@@ -214,10 +206,10 @@ def test_application_in_2026_is_handed_off_and_done_by_hand(cloud_in_2026, calls
 def test_application_without_tokens_in_2026_does_not_wait(cloud_in_2026, calls_before):
     anna = Applicant(cloud_in_2026, "anna")
     first = anna.submit(publish(cloud_in_2026)["id"])
-    until(lambda: anna.state(first) == "handoff", LONG_S)
+    until(lambda: anna.state(first) == "handoff")
     spend_all_tokens(anna)
     accepted = anna.submit(publish(cloud_in_2026)["id"])
-    until(lambda: anna.state(accepted) == "handoff", 10)
+    until(lambda: anna.state(accepted) == "handoff", limit_s=10)
     assert_nothing_was_written(cloud_in_2026, calls_before)
 
 
@@ -235,7 +227,7 @@ def test_campaign_in_2026_ends_with_handoffs(cloud_in_2026, calls_before):
     body = {"workflowId": workflow, "userId": timur.session_id}
     timur.call("POST", "/api/queue/start-workflow", body)
     query = f"/api/queue/progress?workflow_id={workflow}&user_id={timur.session_id}"
-    until(lambda: timur.call("GET", query)["waiting"] == 0, LONG_S)
+    until(lambda: timur.call("GET", query)["waiting"] == 0)
     done = timur.call("GET", query)
     assert (done["total"], done["needs_person"], done["failed"]) == (5, 5, 0)
     assert done["states"] == {"handoff": 5}
@@ -258,7 +250,7 @@ def test_new_resume_in_2026_is_not_created(cloud_in_2026, calls_before):
         "create_resume": True,
     }
     accepted = olga.call("POST", "/api/applications/submit", body)
-    until(lambda: olga.state(accepted) == "handoff", LONG_S)
+    until(lambda: olga.state(accepted) == "handoff")
     application = olga.application(accepted)
     assert application["cover_letter"] == LETTER
     assert body["job_external_id"] in application["link"]

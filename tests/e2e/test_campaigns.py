@@ -1,24 +1,16 @@
 """A campaign that the BFF writes into the shared tables, through the running local cloud."""
 
-import time
 from uuid import uuid4
 
+from tests.fixtures.waiting import until
 from tests.harness.connected_cloud import log_in
-
-DEADLINE_S = 40
 
 
 def progress(cloud, workflow, session, holds):
     """Wait until *holds* of the campaign's progress, and return it."""
-    ends = time.monotonic() + DEADLINE_S
     query = {"workflow_id": workflow, "user_id": session}
     with cloud.client() as bff:
-        while True:
-            found = bff.get("/api/queue/progress", params=query).json()
-            if holds(found):
-                return found
-            assert time.monotonic() < ends, found
-            time.sleep(0.3)
+        return until(lambda: bff.get("/api/queue/progress", params=query).json(), holds)
 
 
 def test_campaign_items_written_by_the_bff_are_sent(cloud):

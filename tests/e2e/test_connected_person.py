@@ -1,19 +1,10 @@
 """A person connects through the running local cloud, and stays connected after SIGKILL."""
 
 import httpx
-import pytest
 
-from tests.fixtures.local_cloud import new_cloud, remove
 from tests.harness import connected_cloud
 
 TITLES = {"Python-разработчик", "Backend-инженер"}
-
-
-@pytest.fixture
-def own_cloud():
-    cloud = new_cloud()
-    yield cloud
-    remove(cloud)
 
 
 def titles(cloud, jwt):

@@ -1,20 +1,10 @@
 """An employer writes, and the person replies, through the running local cloud."""
 
-import time
-
+from tests.fixtures.waiting import until
 from tests.harness.connected_cloud import Client, log_in
 
 QUESTION = "Когда вы готовы выйти?"
-WITHIN_S = 60
 INTERVAL_S = 300
-
-
-def wait_until(read, holds):
-    ends = time.monotonic() + WITHIN_S
-    while not holds(found := read()):
-        assert time.monotonic() < ends, found
-        time.sleep(0.3)
-    return found
 
 
 def test_employer_writes_and_the_person_replies_once(cloud):
@@ -33,7 +23,7 @@ def test_employer_writes_and_the_person_replies_once(cloud):
     assert (shown[0]["message_id"], shown[0]["text"]) == (event["data"]["message_id"], QUESTION)
     for _ in range(2):
         replied = client.call("POST", path, {"text": "С декабря", "idempotency_key": "press"})
-    wait_until(
+    until(
         lambda: client.call("GET", path)["items"][0],
         lambda item: (
             (item["message_id"], item["state"]) == (replied["message"]["message_id"], "sent")

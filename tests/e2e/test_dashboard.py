@@ -6,14 +6,13 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
-import boto3
 import httpx
 import pytest
 
-from local.template.cloudformation import REGION
 from local.template.reader import load
 from tests.fixtures.hh_sandbox import NO_TLS
-from tests.fixtures.local_cloud import new_cloud, remove
+from tests.fixtures.local_cloud import new_cloud
+from tests.fixtures.waiting import until
 from tests.harness.connected_cloud import log_in
 
 PATH = "/dev/dashboard"
@@ -22,18 +21,14 @@ PAGES = (
     *("/apply", "/results"),
 )
 MARKER = "МАРКЕРПИСЬМА"
-LONG_S = 60
 
 
 @pytest.fixture(scope="module")
 def own_cloud():
     """Return a cloud of its own: the numbers of the page are compared with all there is."""
-    cloud = new_cloud()
-    try:
+    with new_cloud() as cloud:
         cloud.start()
         yield cloud
-    finally:
-        remove(cloud)
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +43,15 @@ def applied(own_cloud):
         accepted = bff.post("/api/applications/submit", json=body, headers=headers)
         assert accepted.status_code == 202, accepted.text
         application_id = accepted.json()["application_id"]
-        deadline = time.monotonic() + LONG_S
-        while True:
-            answer = bff.get(f"/api/applications/{application_id}", headers=headers).json()
-            if answer["application"]["state"] == "submitted":
-                break
-            assert time.monotonic() < deadline, answer
-            time.sleep(0.2)
+        path = f"/api/applications/{application_id}"
+        application = until(
+            lambda: bff.get(path, headers=headers).json()["application"],
+            lambda found: found["state"] == "submitted",
+        )
     [(account_id,)] = own_cloud.query(
         f"SELECT account_id FROM application_ledger WHERE id = '{application_id}'"
     )
-    return str(account_id), application_id, answer["application"]["negotiation_id"], session_id
+    return str(account_id), application_id, application["negotiation_id"], session_id
 
 
 def get(cloud, path="", **query):
@@ -83,17 +76,6 @@ def press(cloud, page, action, headers=None, **fields):
 
 def number(html, title):
     return int(re.search(rf'data-number="{title}">([\d\u202f]+)<', html)[1].replace("\u202f", ""))
-
-
-def sqs_of(cloud):
-    aws = json.loads((cloud.data_dir / "ports.json").read_text())["aws"]
-    return boto3.client(
-        "sqs",
-        endpoint_url=f"http://127.0.0.1:{aws}",
-        region_name=REGION,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-    )
 
 
 def test_terminal_names_the_dashboard_first(own_cloud):
@@ -125,14 +107,11 @@ def test_numbers_on_now_equal_those_of_database_logs_and_status(own_cloud, appli
 
 
 def _compare_numbers(cloud):
-    deadline = time.monotonic() + LONG_S
-    while True:  # until nothing that began before is still running
-        before = cloud.status()["functions"]
-        html = get(cloud)
-        status = cloud.status()
-        if before == status["functions"]:
-            break
-        assert time.monotonic() < deadline
+    # Nothing that began before is still running.
+    _, html, status = until(
+        lambda: (cloud.status()["functions"], get(cloud), cloud.status()),
+        lambda read: read[0] == read[2]["functions"],
+    )
     functions = status["functions"].values()
     assert number(html, "Invocations") == sum(one["invocations"] for one in functions)
     assert number(html, "Function errors") == sum(one["errors"] for one in functions)
@@ -334,10 +313,7 @@ def test_reply_is_sent_once_by_a_button(own_cloud, applied):
     for _ in range(2):
         said = press(own_cloud, "people", "reply", text=f"Да! {SCRIPT}", **fields)
         assert said.startswith("The reply is")
-    deadline = time.monotonic() + LONG_S
-    while "not viewed by the employer" not in get(own_cloud, f"/hh/{negotiation}"):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: "not viewed by the employer" in get(own_cloud, f"/hh/{negotiation}"))
     talk = own_cloud.sandbox("GET", f"/applications/{negotiation}/messages")["messages"]
     assert [step["text"] for step in talk].count(f"Да! {SCRIPT}") == 1
     for shown in (get(own_cloud, page), get(own_cloud, f"/hh/{negotiation}")):
@@ -366,7 +342,7 @@ def test_rule_runs_now_by_a_button(own_cloud):
 
 
 def test_dead_letters_are_shown_and_sent_again(own_cloud):
-    template, sqs = load(), sqs_of(own_cloud)
+    template, sqs = load(), own_cloud.aws_client("sqs")
     source = template.queues["ApplierQueue"]
     dead = next(queue for queue in template.queues.values() if queue.arn == source.dead_letter_arn)
     contents = [json.dumps({"account_id": str(uuid.uuid4())}) for _ in range(2)]
@@ -387,10 +363,7 @@ def test_dead_letters_are_shown_and_sent_again(own_cloud):
     again = press(own_cloud, "queues", "send_again", queue=dead.name, message=message_id)
     assert "Not done" in again
     assert press(own_cloud, "queues", "send_again", queue=dead.name).startswith("1 of ")
-    deadline = time.monotonic() + LONG_S
-    while own_cloud.status()["queues"][source.name]["done"] < done + 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: own_cloud.status()["queues"][source.name]["done"] >= done + 2)
     assert "None: every message was handled." in get(own_cloud, "/queues")
 
 

@@ -10,15 +10,13 @@ import httpx
 import pytest
 
 from migrations.seed import DEMO_USER_ID
-from tests.fixtures.local_cloud import ROOT, SETTINGS, new_cloud, remove
+from tests.fixtures.local_cloud import ROOT, SETTINGS, new_cloud
 
 
 @pytest.fixture
 def own_cloud():
-    cloud = new_cloud()
-    cloud.settings["DEMO_PERSON"] = "anna"
-    yield cloud
-    remove(cloud)
+    with new_cloud(DEMO_PERSON="anna") as cloud:
+        yield cloud
 
 
 @pytest.fixture
@@ -37,13 +35,6 @@ def database_command(own_cloud):
         )
 
     return run
-
-
-def until_it_says(cloud, text):
-    deadline = time.monotonic() + 60
-    while not any(text in line for line in cloud.output):
-        assert time.monotonic() < deadline, "".join(cloud.output)
-        time.sleep(0.1)
 
 
 def account(cloud):
@@ -75,7 +66,7 @@ def test_seed_without_a_run_connects_and_stops_its_services(own_cloud, database_
 
 def test_seed_beside_a_run_uses_that_run(own_cloud, database_command):
     own_cloud.start()
-    until_it_says(own_cloud, "The demo user is connected, as anna")
+    own_cloud.wait_until_printed("The demo user is connected, as anna")
     connected = account(own_cloud)
     assert connected["connected"]
     assert "was connected to hh.ru already" in database_command("seed").stdout

@@ -1,22 +1,13 @@
 """The lifecycle of the local cloud: started, stopped, killed, started again."""
 
+import operator
 import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
-from tests.fixtures.local_cloud import new_cloud, remove
+from tests.fixtures.waiting import until
 
 SEARCHES = 200
-LONG_S = 60  # for a busy machine
-
-
-@pytest.fixture
-def own_cloud():
-    cloud = new_cloud()
-    yield cloud
-    remove(cloud)
 
 
 def arguments(pid):
@@ -26,23 +17,13 @@ def arguments(pid):
         return b""  # Postgres's workers come and go
 
 
-def gone(cloud):
-    """Return whether every process of it ends in time."""
-    ends = time.monotonic() + LONG_S
-    while cloud.processes():
-        if time.monotonic() > ends:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def test_ctrl_c_stops_everything_and_restart_keeps_the_data(own_cloud):
     own_cloud.start()
     with own_cloud.client() as core:
         found = core.post("/api/jobs/search", json={"text": "Python"}).json()["jobs"]
     secret = own_cloud.secrets["ORCHESTRATOR_SECRET"]
     own_cloud.stop()
-    assert gone(own_cloud), own_cloud.processes()
+    until(own_cloud.processes, operator.not_)
 
     own_cloud.start()
     assert own_cloud.started_in_s < 100
@@ -64,7 +45,7 @@ def test_sigkill_of_the_whole_tree_loses_nothing(own_cloud):
             assert answer.status_code == 200, answer.text
             seen.update(job["id"] for job in answer.json()["jobs"])
     own_cloud.kill()
-    assert gone(own_cloud), own_cloud.processes()
+    until(own_cloud.processes, operator.not_)
 
     own_cloud.start()
     stored = {id for (id,) in own_cloud.query("SELECT external_id FROM jobs")}

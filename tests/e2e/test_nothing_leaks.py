@@ -24,7 +24,6 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import aiohttp
-import boto3
 import httpx
 import psycopg
 import pytest
@@ -32,10 +31,9 @@ import pytest
 from local.postgres.server import EmbeddedPostgres
 from local.sandbox import faults
 from local.sandbox.people import people
-from local.template.cloudformation import REGION
 from local.template.reader import load
 from tests.fixtures.leaks import Markers, phone_spellings, spellings
-from tests.fixtures.local_cloud import LocalCloud, new_cloud, remove
+from tests.fixtures.local_cloud import LocalCloud, new_cloud
 
 LIFE_S = 14 * 86_400
 SLOW_S = 6  # longer than Core waits for hh.ru
@@ -110,7 +108,7 @@ class World:
 
     def sandbox(self, method: str, path: str, content: Any = None) -> None:
         """Call a control route of the sandbox."""
-        port = json.loads((self.cloud.data_dir / "ports.json").read_text())["hh"]
+        port = self.cloud.ports["hh"]
         url = f"http://127.0.0.1:{port}/_sandbox{path}"
         self.http.request(method, url, json=content).raise_for_status()
 
@@ -127,14 +125,7 @@ class World:
     @cached_property
     def dynamodb_client(self) -> Any:
         """Return a DynamoDB client of the local AWS."""
-        port = json.loads((self.cloud.data_dir / "ports.json").read_text())["aws"]
-        return boto3.client(
-            "dynamodb",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            region_name=REGION,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+        return self.cloud.aws_client("dynamodb")
 
     # ── markers ──────────────────────────────────────────────────────────────────────────────────
 
@@ -212,9 +203,7 @@ class World:
 @pytest.fixture(scope="module")
 def world():
     """Return a local cloud after every flow and fault."""
-    cloud = new_cloud()
-    cloud.settings["HH_CALLS_PER_SECOND"] = "100"
-    try:
+    with new_cloud(HH_CALLS_PER_SECOND="100") as cloud:
         cloud.start()
         made = World(cloud)
         made.sandbox("POST", "/limit", {"calls_per_second": 1_000})
@@ -225,8 +214,6 @@ def world():
         yield made
         made.dynamodb_client.close()
         made.http.close()
-    finally:
-        remove(cloud)
 
 
 def know_secrets_and_people(world):

@@ -1,22 +1,17 @@
 """Outcomes at hh.ru itself reach a person through the running local cloud."""
 
-import time
-
+from tests.fixtures.waiting import until
 from tests.harness.connected_cloud import get, log_in
-
-DEADLINE_S = 30
 
 
 def shown_when(cloud, jwt, holds):
     """Wait until *holds* of the person's applications by negotiation, and return them."""
-    ends = time.monotonic() + DEADLINE_S
-    while True:
+
+    def by_negotiation():
         items = get(cloud, "/api/applications", jwt)["items"]
-        found = {item["negotiation_id"]: item for item in items}
-        if holds(found):
-            return found
-        assert time.monotonic() < ends, found
-        time.sleep(0.3)
+        return {item["negotiation_id"]: item for item in items}
+
+    return until(by_negotiation, holds)
 
 
 def test_manual_application_and_its_invitation_are_shown(cloud):

@@ -11,11 +11,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.fixtures.local_cloud import new_cloud, remove
+from tests.fixtures.local_cloud import new_cloud
 from tests.fixtures.real_bff import UPDATE_APPLICATION_PENDING, RealBff
+from tests.fixtures.waiting import until
 from ullgetthejob.vacancies import shared_answers
 
-WITHIN_S = 60
 AT_ONCE = 50
 PATIENCE_S = 30  # the browser's
 REFILLS_S = 4  # the gateway's throttle: 60 at 20 a second
@@ -24,15 +24,12 @@ LETTER = "Здравствуйте! Буду рада поговорить."
 
 @pytest.fixture(scope="module")
 def bff():
-    cloud = new_cloud()
-    try:
+    with new_cloud() as cloud:
         cloud.start()
         cloud.sandbox("POST", "/employers", {"act": False})
         real = RealBff(cloud)
         real.migrate()
         yield real
-    finally:
-        remove(cloud)
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +49,6 @@ def cv(bff, anna):
 def publish(bff, **fields):
     vacancy = {"title": "Программист", **fields}
     return str(bff.cloud.sandbox("POST", "/vacancies", vacancy)["id"])
-
-
-def until(look, holds):
-    """Wait until *holds* of the result of *look*, and return the result."""
-    ends = time.monotonic() + WITHIN_S
-    while not holds(found := look()):
-        assert time.monotonic() < ends, f"{found}"
-        time.sleep(0.3)
-    return found
 
 
 def at_hh(bff, person="anna"):

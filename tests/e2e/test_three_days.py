@@ -1,7 +1,6 @@
 """A person for whom Core works by itself for three days, in the running local cloud; then hh.ru is
 closed, and the same person does for three days what is left to them."""
 
-import json
 import random
 import re
 import time
@@ -52,7 +51,7 @@ class Person(Client):
         self.chat = self.receivers("POST", "/telegram/chats", {"name": name})["id"]
 
     def receivers(self, method, path, content=None):
-        port = json.loads((self.cloud.data_dir / "ports.json").read_text())["receivers"]
+        port = self.cloud.ports["receivers"]
         url = f"http://127.0.0.1:{port}/_receivers{path}"
         return httpx.request(method, url, json=content, timeout=30, verify=NO_TLS).json()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from uuid import uuid4
 
 import aiohttp
@@ -10,7 +9,8 @@ import httpx
 import pytest
 
 from docs.telemetry_reference import OF_ALL, SPAN, WIDE
-from tests.fixtures.local_cloud import new_cloud, remove
+from tests.fixtures.local_cloud import new_cloud
+from tests.fixtures.waiting import until
 from tests.harness.connected_cloud import log_in
 
 WITHIN_S = 60
@@ -20,10 +20,9 @@ EMAIL = "marker-of-a-trail@example.org"
 
 @pytest.fixture(scope="module")
 def cloud():
-    own = new_cloud()
-    own.start()
-    yield own
-    remove(own)
+    with new_cloud() as own:
+        own.start()
+        yield own
 
 
 def logged(cloud):
@@ -35,15 +34,6 @@ def logged(cloud):
             if text.startswith("{"):
                 found.append({**json.loads(text), "file": path.stem, "logged_at": at})
     return sorted(found, key=lambda line: line["logged_at"])
-
-
-def until(look):
-    """Wait until *look* returns something, and return it."""
-    ends = time.monotonic() + WITHIN_S
-    while not (found := look()):
-        assert time.monotonic() < ends
-        time.sleep(0.2)
-    return found
 
 
 async def apply_and_be_invited(cloud, call, url, vacancy_id, request_id):

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.fixtures.realtime import eventually
+from tests.fixtures.waiting import until
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.realtime import broadcaster, connections, event_log, log_reader, sockets
 
@@ -136,7 +136,7 @@ def test_replay_during_delivery_is_served_by_the_lease_holder(room, anna):
         if len(room.management.seqs(id)) == 1 and waiting:
             # in a thread, since it belongs to another environment without this event loop
             threading.Thread(target=waiting.pop()).start()
-            eventually(lambda: "begin_at" in room.items(id)[0] | room.items(id)[1])
+            until(lambda: "begin_at" in room.items(id)[0] | room.items(id)[1])
         return 200
 
     room.management.answers[id] = answer

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fixtures.local_cloud import ROOT
-from tests.fixtures.realtime import eventually
+from tests.fixtures.waiting import until
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.realtime import broadcaster, connections, event_log, frames, log_reader, sockets
 
@@ -144,7 +144,7 @@ def test_concurrent_broadcasters_of_an_account_keep_the_order(room, anna, worker
         for _ in range(60):
             room.append_event(account_id)
         # a broadcaster that finds the lease taken leaves, and still no event is left behind
-        eventually(lambda: all(room.management.seqs(id)[-1:] == [60] for id in ids))
+        until(lambda: all(room.management.seqs(id)[-1:] == [60] for id in ids))
         done.set()
         for future in futures:
             future.result()

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import httpx
@@ -46,13 +45,6 @@ def fill(folder):
             file.write(b"0" * 65536)
 
 
-def wait_for_output(cloud, text):
-    end = time.monotonic() + 180
-    while text not in "".join(cloud.output):
-        assert time.monotonic() < end, "".join(cloud.output)
-        time.sleep(0.2)
-
-
 def submit(core, job):
     letter = "Здравствуйте! Буду рада поговорить."
     body = {"user_id": DEMO_USER_ID, "job_external_id": job, "cover_letter": letter}
@@ -63,7 +55,7 @@ def test_full_disk_is_reported_once_and_loses_nothing(small_disk):
     cloud = LocalCloud(small_disk / "data", settings={"DEMO_PERSON": "anna", "LOGS": "problems"})
     cloud.start()
     try:
-        wait_for_output(cloud, "The demo user is connected")
+        cloud.wait_until_printed("The demo user is connected", limit_s=180)
         with cloud.client() as core:
             search = {"text": "python", "per_page": 20}
             jobs = core.post("/api/jobs/search", json=search).json()["jobs"]
@@ -72,7 +64,7 @@ def test_full_disk_is_reported_once_and_loses_nothing(small_disk):
             lines_before = len(cloud.output)
 
             fill(small_disk)
-            wait_for_output(cloud, "is full")
+            cloud.wait_until_printed("is full", limit_s=180)
             # Postgres may have space left inside its files: an accepted application is stored.
             responses = {job["id"]: submit(core, job["id"]) for job in jobs[1:]}
             assert {response.status_code for response in responses.values()} <= {202, 503}
@@ -83,7 +75,7 @@ def test_full_disk_is_reported_once_and_loses_nothing(small_disk):
             )
 
             (small_disk / "filling").unlink()
-            wait_for_output(cloud, "There is room")
+            cloud.wait_until_printed("There is room", limit_s=180)
             for job, before in {jobs[0]["id"]: accepted, **responses}.items():
                 again = submit(core, job)
                 assert again.status_code == 202

@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -19,6 +18,8 @@ from local.aws import _Handler
 from local.settings import REPOSITORY
 from local.template.reader import load
 from tests.fixtures.aws import LocalAws
+from tests.fixtures.processes import has_ended
+from tests.fixtures.waiting import until
 
 TEMPLATE = """
 Resources:
@@ -203,13 +204,10 @@ def test_killed_server_keeps_all_acknowledged_writes(machine):
 
     writer = threading.Thread(target=write)
     writer.start()
-    deadline = time.monotonic() + 60
-    while len(acknowledged) < 30 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: len(acknowledged) >= 30)
     machine.kill_and_start()
     writer.join()
 
-    assert len(acknowledged) >= 30
     assert set(acknowledged) <= {item["pk"]["S"] for item in machine.items("Plain")}
 
 
@@ -259,16 +257,7 @@ def test_server_ends_with_its_parent(tmp_path):
         pid = int(parent.stdout.readline())
         os.kill(pid, 0)  # it runs
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not has_ended(pid):
-        time.sleep(0.02)
-    assert has_ended(pid)
-
-
-def has_ended(pid):
-    """Return whether the process is gone, or a zombie that its parent has not reaped."""
-    status = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
-    return not status.stdout.strip() or status.stdout.startswith("Z")
+    until(lambda: has_ended(pid))
 
 
 def test_fast_path_replies_equal_those_of_moto(local_aws):

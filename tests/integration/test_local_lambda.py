@@ -18,6 +18,8 @@ from local.functions.logs import Logs
 from local.functions.service import LambdaService, PayloadTooLarge, Throttled
 from local.settings import REPOSITORY
 from local.template.resources import Function, HttpApi, Layer, Template
+from tests.fixtures.processes import has_ended
+from tests.fixtures.waiting import until
 
 HANDLER = """
     import json, os, sys, time
@@ -105,21 +107,6 @@ def cloud(tmp_path, runtime):
             lifeline.close()
 
     return start
-
-
-def is_gone(pid):
-    """Return whether the process has ended, or is a zombie that its parent has not reaped."""
-    deadline = time.monotonic() + 60  # of a busy machine
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-            with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
-                if stat.read().rpartition(")")[2].split()[0] == "Z":
-                    return True
-        except (ProcessLookupError, FileNotFoundError):
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_function_process_is_reused(cloud):
@@ -254,7 +241,7 @@ def test_invocation_timeout_kills_the_process(cloud):
             assert error == answer["errorType"] == "Sandbox.Timedout"
             assert "Task timed out after 0.50 seconds" in answer["errorMessage"]
             assert "Task timed out after 0.50 seconds" in functions.log
-            assert is_gone(before)
+            until(lambda: has_ended(before))
             assert await functions.pid() != before
             assert functions.status["timeouts"] == 1
 
@@ -406,7 +393,7 @@ def test_closing_leaves_no_process(cloud):
             running = asyncio.ensure_future(functions.invoke(do="sleep", s=30))
             idle = await functions.pid()
             await asyncio.sleep(0.2)
-        assert is_gone(idle)
+        until(lambda: has_ended(idle))
         assert (await running)[1] == "Runtime.ExitError"
 
     asyncio.run(scenario())
@@ -451,7 +438,7 @@ def test_functions_end_when_the_supervisor_is_killed(tmp_path, runtime):
             os.kill(pid, 0)  # it runs
         finally:
             supervisor.send_signal(signal.SIGKILL)
-    assert is_gone(pid)
+    until(lambda: has_ended(pid))
 
 
 def test_runtime_api_serves_its_own_process_alone(cloud):

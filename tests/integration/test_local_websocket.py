@@ -19,6 +19,7 @@ from local.functions.service import LambdaService
 from local.gateway.http import Gateway
 from local.gateway.websocket_connection import Limits
 from local.template.resources import Function, HttpApi, Route, Template, WebSocketApi
+from tests.fixtures.waiting import until_holds
 
 HANDLER = """
     import json, os, pathlib, time
@@ -90,7 +91,7 @@ class Api:
 
     async def event(self, kind, number=1):
         """Wait for the function's event of that type and number, and return it."""
-        await eventually(lambda: len(self.events(kind)) >= number)
+        await until_holds(lambda: len(self.events(kind)) >= number)
         return self.events(kind)[number - 1]
 
     async def connection_id(self, number=1):
@@ -103,13 +104,6 @@ class Api:
 
     def log(self, name):
         return (self._folder / "logs" / f"{name}.log").read_text()
-
-
-async def eventually(condition):
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 async def ending(client):
@@ -672,7 +666,7 @@ def test_logs_hold_names_and_sizes_alone(api):
             await client.receive(timeout=DEADLINE_S)
             await client.close(message=b"secret-reason")
             await running.event("DISCONNECT")
-            await eventually(lambda: "closed with 1000" in running.log("gateway"))
+            await until_holds(lambda: "closed with 1000" in running.log("gateway"))
             log, access = running.log("gateway"), running.log("access")
             assert f"200 $default {name} 14 B" in log
             assert f"200 POST @connections {name} 13 B" in log

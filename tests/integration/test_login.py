@@ -13,8 +13,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tests.fixtures.database import SELECT_WAITING_SESSIONS
 from tests.fixtures.hh_sandbox import REDIRECT_URI
 from tests.fixtures.ports import free_port
+from tests.fixtures.waiting import until
 from ullgetthejob.hh import calls
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.hh.errors import HHForbidden
@@ -39,16 +41,6 @@ def assert_connected(reply, session_id):
 
 def resumes(core, jwt):
     return core.call("GET /api/hh/resumes", jwt=jwt, secret=None)
-
-
-def wait_until(condition, seconds=60):
-    """Wait until *condition* returns a true value, and return it."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.05)
-    raise AssertionError("the condition did not become true")
 
 
 # ── the redirect ─────────────────────────────────────────────────────────────────────────────────
@@ -433,7 +425,7 @@ def test_code_that_hh_ru_may_have_used_is_never_sent_again(core, session_id, fau
         reply = core.callback(code, session_id)
         assert reply.refusal == (400, "login_interrupted")
         assert "start it again" in reply.body["message"]
-    assert wait_until(core.hits) == 1
+    assert until(core.hits) == 1
     assert_connected(core.callback(core.code(), session_id), session_id)
 
 
@@ -554,7 +546,7 @@ def test_worker_killed_during_the_exchange_interrupts_the_login(core, session_id
     worker = core.worker()
     core.sandbox.fault("slow", path="/token", times=1, seconds=3)
     worker.send(callback_event(core, code, session_id))
-    wait_until(lambda: core.rows(LOGINS))
+    until(lambda: core.rows(LOGINS))
     time.sleep(0.3)
     worker.kill()
     [row] = core.rows(LOGINS)
@@ -566,7 +558,7 @@ def test_worker_killed_during_the_exchange_interrupts_the_login(core, session_id
     core.sandbox.advance(MINUTE)
     for _ in range(2):
         assert core.callback(code, session_id).refusal == (400, "login_interrupted")
-    assert wait_until(core.hits) == 1
+    assert until(core.hits) == 1
 
 
 def test_worker_killed_after_the_exchange_is_continued(core, session_id):
@@ -574,14 +566,14 @@ def test_worker_killed_after_the_exchange_is_continued(core, session_id):
     worker = core.worker()
     core.sandbox.fault("slow", path="/me", times=1, seconds=3)
     worker.send(callback_event(core, code, session_id))
-    wait_until(lambda: [row for row in core.rows(LOGINS) if row["state"] == "exchanged"])
+    until(lambda: [row for row in core.rows(LOGINS) if row["state"] == "exchanged"])
     time.sleep(0.2)
     worker.kill()
     core.sandbox.control("DELETE", "/faults")
     assert_connected(core.callback(code, session_id), session_id)
     assert core.hits() == 1
     assert core.live_pairs() == 1
-    wait_until(lambda: core.hits("GET /me") == 2)  # the slow call is counted before the next test
+    until(lambda: core.hits("GET /me") == 2)  # the slow call is counted before the next test
 
 
 @contextmanager
@@ -592,22 +584,15 @@ def locked(core, table):
         yield
 
 
-def waiting_backends(core):
-    return core.rows(
-        "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        " AND datname = current_database()"
-    )
-
-
 @pytest.mark.parametrize("table", ["account_tokens", "audit_log"])
 def test_worker_killed_before_the_commit_is_continued(core, session_id, table):
     code = core.code()
     worker = core.worker()
     with locked(core, table):
         worker.send(callback_event(core, code, session_id))
-        wait_until(lambda: waiting_backends(core))
+        until(lambda: core.rows(SELECT_WAITING_SESSIONS))
         worker.kill()
-    wait_until(lambda: not waiting_backends(core))
+    until(lambda: not core.rows(SELECT_WAITING_SESSIONS))
     assert_connected(core.callback(code, session_id), session_id)
     assert core.hits() == 1
     assert len(core.rows("SELECT FROM account_tokens")) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -12,6 +11,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from tests.fixtures.database import waiting_sessions
+from tests.fixtures.waiting import until
 from tests.harness.applying import ANNA, publish
 from tests.harness.context import make_context
 from tests.harness.negotiations import DAY_S, HOUR, MINUTE, Edited, SyncHarness, at_hh
@@ -135,15 +136,13 @@ def test_concurrent_submit_and_sync_make_one_row(harness, database_url):
     negotiation, person = harness.by_hand(vacancy_id=vacancy), harness.person
     with (
         psycopg.connect(database_url, row_factory=dict_row) as other,
+        psycopg.connect(database_url, autocommit=True) as observer,
         ThreadPoolExecutor(1) as pool,
     ):
         body = SubmitBody(job_external_id=vacancy, cover_letter="Здравствуйте!")
         accepted = acceptance.accept(body, person, make_context(other, harness.world.now))
         reading = pool.submit(harness.sync)
-        while not other.execute(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        ).fetchall():
-            time.sleep(0.02)
+        until(lambda: waiting_sessions(observer))
         other.commit()
         reading.result(timeout=20)
     (row,) = harness.rows()

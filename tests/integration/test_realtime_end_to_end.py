@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import time
 from dataclasses import replace
 
 import aiohttp
@@ -23,6 +22,7 @@ from local.template.cloudformation import REGION
 from local.template.reader import load
 from local.template.resources import Function
 from tests.fixtures.aws import CREDENTIALS
+from tests.fixtures.waiting import until_holds
 from ullgetthejob.platform import clock
 from ullgetthejob.realtime import connections, event_log
 
@@ -51,7 +51,7 @@ class Client:
 
     async def has(self, message_type, number=1):
         """Wait for the message of that type and number, and return it."""
-        await eventually(lambda: len(self.of(message_type)) >= number)
+        await until_holds(lambda: len(self.of(message_type)) >= number, limit_s=DEADLINE_S)
         return self.of(message_type)[number - 1]
 
     def of(self, message_type):
@@ -129,13 +129,6 @@ class Live:
         """Append events, each in a transaction of its own, as functions do."""
         for event_type in event_types or ("jobs.new",):
             await asyncio.to_thread(self.room.append_event, account_id, event_type)
-
-
-async def eventually(condition):
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 # Accepts every connection and records it: 200 handshakes through the real function take minutes.
@@ -231,14 +224,16 @@ def test_returning_client_gets_every_event_once_in_order(live, room, anna):
             ready = await first.has("ready")
             assert (ready["seq"], ready["cursor"]) == (1, 0)
             await running.append_events(account_id, "jobs.new", "fetch.completed")
-            await eventually(lambda: first.cursor == 3)
+            await until_holds(lambda: first.cursor == 3, limit_s=DEADLINE_S)
             await first.close()
-            await eventually(lambda: room.items() == [])  # $disconnect is invoked, too
+            await until_holds(
+                lambda: room.items() == [], limit_s=DEADLINE_S
+            )  # $disconnect is invoked, too
             await running.append_events(account_id, *["jobs.new"] * 5)
             second = await running.client(user_id)
             await second.send({"type": "replay", "cursor": first.cursor})
             await running.append_events(account_id, "account.updated")
-            await eventually(lambda: second.cursor == 9)
+            await until_holds(lambda: second.cursor == 9, limit_s=DEADLINE_S)
             assert first.seqs == [1, 2, 3]
             assert second.seqs == [4, 5, 6, 7, 8, 9]
             assert await running.refused("A" * 43) == 401
@@ -281,8 +276,10 @@ def test_every_live_connection_of_200_gets_its_event(live, room, tmp_path, monke
             for account_id in accounts:
                 room.append_event(account_id)
             talking_clients = clients[: len(talking)]
-            await eventually(lambda: all(client.seqs for client in talking_clients))
-            await eventually(lambda: room.unserved() == 0)
+            await until_holds(
+                lambda: all(client.seqs for client in talking_clients), limit_s=DEADLINE_S
+            )
+            await until_holds(lambda: room.unserved() == 0, limit_s=DEADLINE_S)
             assert all(client.seqs == [1] for client in talking_clients)
             assert all(client.messages == [] for client in clients[len(talking) :])
             left = {item["sk"]["S"]: item["state"]["S"] for item in room.items()}
@@ -304,14 +301,14 @@ def test_client_that_does_not_read_delays_no_other(live, room, anna):
                 await client.has("ready")
             await asyncio.to_thread(_flood, room, account_id, count, text)
             await asyncio.to_thread(event_log.notify, account_id)
-            await eventually(lambda: reader.cursor == other.cursor == count)
+            await until_holds(lambda: reader.cursor == other.cursor == count, limit_s=DEADLINE_S)
             assert reader.seqs == other.seqs == list(range(1, count + 1))
 
             def sent_seqs():
                 of_account = connections.list_of_account(account_id)
                 return sorted(connection.sent_seq for connection in of_account)
 
-            await eventually(lambda: sent_seqs()[1:] == [count, count])
+            await until_holds(lambda: sent_seqs()[1:] == [count, count], limit_s=DEADLINE_S)
             assert sent_seqs()[0] < count
             deaf.close()
 

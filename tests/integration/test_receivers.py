@@ -15,6 +15,7 @@ import pytest
 from local.receivers.store import Store
 from tests.fixtures.hh_sandbox import NO_TLS
 from tests.fixtures.receivers import BOT_TOKEN, PHONE
+from tests.fixtures.waiting import until
 
 LONG_S = 30
 APPROVE = {"text": "Approve", "callback_data": "approve:1"}
@@ -25,14 +26,6 @@ def refused(answer):
     assert body["ok"] is False
     assert body["error_code"] == answer.status_code
     return answer.status_code, body["description"]
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + LONG_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture
@@ -169,18 +162,15 @@ def test_update_is_repeated_until_it_is_accepted(receivers, webhook):
         allowed_updates=["message"],
     )
     receivers.write("https://t.me/bot?start=abc")
-    wait_for(lambda: len(webhook.received) >= 3)
+    until(lambda: len(webhook.received) >= 3)
     assert {headers["X-Telegram-Bot-Api-Secret-Token"] for headers, _ in webhook.received} == {
         "a-secret"
     }
     assert len({body for _, body in webhook.received}) == 1
     assert b'"/start abc"' in webhook.received[0][1]
-    info = wait_for(
-        lambda: (
-            (found := receivers.call("getWebhookInfo").json()["result"])
-            and found["pending_update_count"] == 0
-            and found
-        )
+    info = until(
+        lambda: receivers.call("getWebhookInfo").json()["result"],
+        lambda found: found["pending_update_count"] == 0,
     )
     assert "503" in info["last_error_message"]
     assert "a-secret" not in str(info)

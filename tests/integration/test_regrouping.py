@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.fixtures.database import waiting_sessions
+from tests.fixtures.waiting import until
 from tests.harness.notifications import NOW, anna, connect, harness, query, repost
 from ullgetthejob.hh import responses
 from ullgetthejob.vacancies import regrouping, store
@@ -188,14 +189,8 @@ def test_original_with_an_edited_title_is_not_linked_to_another(harness, anna, q
 
 def wait_for_lock(url):
     """Wait until a connection waits for a lock. (A transaction would see the same all the time.)"""
-    ends = time.monotonic() + 60
     with contextlib.closing(connect(url)) as connection:
-        while not connection.execute(
-            "SELECT pid FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        ).fetchone():
-            assert time.monotonic() < ends
-            time.sleep(0.01)
+        until(lambda: waiting_sessions(connection))
 
 
 def test_link_to_a_posting_that_becomes_a_repost_follows_it(harness, query):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
 from datetime import timedelta
 
@@ -12,6 +11,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from tests.fixtures.database import waiting_sessions
+from tests.fixtures.waiting import until
 from tests.harness import apply_process, applying
 from tests.harness.context import CALLER, make_context
 from tests.harness.worker_pool import Workers
@@ -187,7 +188,7 @@ def test_of_yes_and_no_at_once_exactly_one_wins(harness, template, database_url,
         )
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            wait_for_blocked(harness.connection, number)
+            until(lambda: len(waiting_sessions(harness.connection)) == number)  # noqa: B023
     for thread in threads:
         thread.join()
     row = ledger.read(review.application_id, connection=harness.connection)
@@ -203,18 +204,6 @@ def test_of_yes_and_no_at_once_exactly_one_wins(harness, template, database_url,
 def connect(database_url):
     """Open another connection, as another function does."""
     return psycopg.connect(database_url, autocommit=True, row_factory=dict_row)
-
-
-def wait_for_blocked(connection, number):
-    """Wait until *number* sessions of the database wait for a lock."""
-    ends = time.monotonic() + 30
-    sql = (
-        "SELECT count(*) AS blocked FROM pg_stat_activity"
-        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    while connection.execute(sql).fetchone()["blocked"] < number:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
 
 
 def test_approval_of_another_text_is_refused(harness, template):

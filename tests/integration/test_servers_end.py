@@ -1,6 +1,7 @@
 """A process that starts a server also ends it, by whatever signal the process itself ends."""
 
 import contextlib
+import operator
 import os
 import signal
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 
 from local.postgres.server import EmbeddedPostgres
 from local.settings import REPOSITORY
+from tests.fixtures.waiting import until
 
+LIMIT_S = 120
 OWNER = """
 import pathlib, sys, time
 from local.postgres.server import EmbeddedPostgres
@@ -32,15 +35,6 @@ def processes_of(folder):
             if str(folder) in description and process.pid != os.getpid():
                 found.append(process)
     return found
-
-
-def wait_until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def started(arguments, **environment):
@@ -72,7 +66,7 @@ def test_embedded_postgres_ends_with_its_owner(folder, number):
         assert owner.stdout.readline().startswith("postgresql://")
         assert EmbeddedPostgres(folder / "postgres").running
         owner.send_signal(number)
-    assert wait_until(lambda: not processes_of(folder)), processes_of(folder)
+    until(lambda: processes_of(folder), operator.not_, limit_s=LIMIT_S)
 
 
 def test_adopted_server_keeps_running(folder):
@@ -84,7 +78,7 @@ def test_adopted_server_keeps_running(folder):
             owner.wait()
             time.sleep(3)
             assert second.running
-    assert wait_until(lambda: not processes_of(folder)), processes_of(folder)
+    until(lambda: processes_of(folder), operator.not_, limit_s=LIMIT_S)
 
 
 def test_server_without_an_owner_outlives_its_starter(folder):
@@ -109,10 +103,10 @@ def test_store_benchmark_leaves_no_server(folder, number):
             ]
             return bool(servers) or benchmark.poll() is not None
 
-        assert wait_until(is_up)
+        until(is_up, limit_s=LIMIT_S)
         assert benchmark.poll() is None, benchmark.stdout.read()
         benchmark.send_signal(number)
-    assert wait_until(lambda: not processes_of(folder)), processes_of(folder)
+    until(lambda: processes_of(folder), operator.not_, limit_s=LIMIT_S)
     if number != signal.SIGKILL:
         assert not list(folder.iterdir())
 
@@ -131,4 +125,4 @@ with services.running(pathlib.Path(sys.argv[1])):
         assert benchmark.stdout.readline() == "up\n"
         assert len(processes_of(folder)) > 3
         benchmark.kill()
-    assert wait_until(lambda: not processes_of(folder)), processes_of(folder)
+    until(lambda: processes_of(folder), operator.not_, limit_s=LIMIT_S)

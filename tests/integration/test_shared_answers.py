@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.search_function import function
+from tests.fixtures.waiting import until
 from tests.harness.context import make_context
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import clock
@@ -199,12 +200,10 @@ def test_killed_claim_holder_is_replaced_by_one_waiting_search(function, hh_sand
 def process_of_holder(database_url):
     """Return the id of the process that is calling hh.ru: the one whose connection renewed its
     claim last."""
-    deadline = time.monotonic() + HANG_S
     with psycopg.connect(database_url, autocommit=True) as connection:
-        while not (found := connection.execute(SELECT_CLAIM_HOLDER).fetchall()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    [(name,)] = found
+        [(name,)] = until(
+            lambda: connection.execute(SELECT_CLAIM_HOLDER).fetchall(), limit_s=HANG_S
+        )
     return int(name.removeprefix("process-"))
 
 

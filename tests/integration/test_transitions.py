@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.fixtures.database import waiting_sessions
+from tests.fixtures.waiting import until
 from tests.harness import applying
 from ullgetthejob.applications import ledger
-
-WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'
-"""
-
-
-def wait_for_waiting(connection, number):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if connection.execute(WAITING).fetchone()["count"] == number:
-            return
-        time.sleep(0.05)
-    raise AssertionError("no statement waits for a lock")
 
 
 def move(harness, row, state, connection):
@@ -38,7 +25,7 @@ def test_account_is_not_locked_while_a_transition_waits_for_another_row(harness,
                 "SELECT FROM applications WHERE id = %s FOR UPDATE", [row.application_id]
             )
             moved = pool.submit(move, harness, row, "preparing", mover)
-            wait_for_waiting(other, 1)
+            until(lambda: len(waiting_sessions(other)) == 1)
             other.execute("SELECT FROM accounts WHERE id = %s FOR UPDATE NOWAIT", [row.account_id])
         assert moved.result(timeout=30).state == "preparing"
 
@@ -82,7 +69,7 @@ def test_one_of_two_equal_transitions_at_once_is_made(harness, connect):
         with holder.transaction():
             holder.execute("SELECT FROM application_ledger WHERE id = %s FOR UPDATE", [row.id])
             changes = [pool.submit(change, each) for each in (first, second)]
-            wait_for_waiting(other, 2)
+            until(lambda: len(waiting_sessions(other)) == 2)
         moved = [change.result(timeout=30) for change in changes]
     assert sorted(each is None for each in moved) == [False, True]
     history = harness.connection.execute(
