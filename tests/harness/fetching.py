@@ -14,6 +14,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+import pytest
+
 from tests.harness.context import CORE, make_context
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import aws, periodic, postgres
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
+HALF_AN_HOUR = 1_800  # seconds, the interval of saved searches
 INSERT_SEARCH = """
     INSERT INTO saved_searches (
         account_id, user_id, query_id, name, search, interval_seconds, time_zone, next_run_at,
@@ -146,6 +149,11 @@ class FetchHarness:
         latest = run_store.latest(query_id, connection=self.connection)
         assert latest is not None
         return latest
+
+    def outcome(self, query_id: uuid.UUID) -> tuple[str, str | None]:
+        """Return state and reason of the latest run."""
+        run = self.run(query_id)
+        return run.state, run.reason
 
     def matches(self, query_id: uuid.UUID) -> list[str]:
         """Return the ids of the vacancies that the search found, in order."""
@@ -285,3 +293,24 @@ def check_account(account_id: Any, connection: Connection) -> set[str]:
     )
     assert set(runs.values()) <= {1}
     return {row["vacancy_id"] for row in notified}
+
+
+@pytest.fixture
+def fetching(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> FetchHarness:
+    """Return a :class:`FetchHarness` that reads no vacancy in full."""
+    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
+    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
+    return FetchHarness(connected)
+
+
+@pytest.fixture
+def employer() -> str:
+    """Return the id of an employer without vacancies."""
+    return new_employer()
+
+
+@pytest.fixture
+def search(fetching: FetchHarness, employer: str) -> tuple[uuid.UUID, uuid.UUID]:
+    """Return the ids of a query for one employer's vacancies, and of a saved search of it."""
+    query_id = fetching.query(employer_id=employer)
+    return query_id, fetching.save(query_id)

@@ -13,7 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.harness import fetch_process
-from tests.harness.fetching import FetchHarness, check_invariants, new_employer, publish
+from tests.harness.fetching import check_invariants, new_employer, publish
 from tests.harness.worker_pool import Workers, first_to_answer
 from ullgetthejob.hh.search_parameters import SearchParameters
 from ullgetthejob.platform import postgres
@@ -37,22 +37,15 @@ def workers(tmp_path_factory):
         yield started
 
 
-@pytest.fixture
-def harness(connected, monkeypatch):
-    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
-    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
-    return FetchHarness(connected)
-
-
-def answer_all(harness, processes, minutes=10):
+def answer_all(fetching, processes, minutes=10):
     """Run minutes of the fetcher and process its wake-ups, until none is left."""
     for _ in range(minutes):
-        wake_ups = harness.wake_ups()
+        wake_ups = fetching.wake_ups()
         if not wake_ups:
             return
         work(processes, wake_ups + wake_ups[::2])  # some are delivered twice
-        harness.sandbox.advance(61)
-        harness.tick()
+        fetching.sandbox.advance(61)
+        fetching.tick()
     raise AssertionError("wake-ups are left after the last minute")
 
 
@@ -79,12 +72,12 @@ def broadcaster_queue(local_aws):
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_many_accounts_are_each_notified_of_new_vacancies(harness, workers, broadcaster_queue):
+def test_many_accounts_are_each_notified_of_new_vacancies(fetching, workers, broadcaster_queue):
     """Two fetchers at once, three workers: each search is requested once and no page twice, each
     vacancy is stored once, and each account is notified of exactly what is new to it."""
     employers = [new_employer() for _ in range(EMPLOYERS)]
     published = {
-        employer: publish(harness.sandbox, employer, VACANCIES_PER_EMPLOYER)
+        employer: publish(fetching.sandbox, employer, VACANCIES_PER_EMPLOYER)
         for employer in employers
     }
     pairs = list(itertools.combinations(employers, 2))[: SEARCHES - EMPLOYERS]
@@ -92,41 +85,41 @@ def test_many_accounts_are_each_notified_of_new_vacancies(harness, workers, broa
     ids = [
         canonical_searches.get_or_create(
             SearchParameters(employer_id=employer_ids),
-            connection=harness.connection,
-            now=harness.world.now(),
+            connection=fetching.connection,
+            now=fetching.world.now(),
         )
         for employer_ids in wanted
     ]
-    save_for_all(harness, ids)
-    harness.reset_calls()
-    harness.sandbox.limit(20)  # a second, by hh.ru's count
+    save_for_all(fetching, ids)
+    fetching.reset_calls()
+    fetching.sandbox.limit(20)  # a second, by hh.ru's count
     processes = []
     try:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("HH_CALLS_PER_SECOND", "18")
             environment.setenv("BROADCASTER_QUEUE_URL", broadcaster_queue)
-            processes = [workers.start(harness.world.clock.path) for _ in range(WORKERS)]
-        tick_concurrently(harness)
-        answer_all(harness, processes)
+            processes = [workers.start(fetching.world.clock.path) for _ in range(WORKERS)]
+        tick_concurrently(fetching)
+        answer_all(fetching, processes)
     finally:
         for worker in processes:
             workers.kill(worker)
-    state = harness.sandbox.control("GET", "/state")
+    state = fetching.sandbox.control("GET", "/state")
     assert state["calls"]["by_route"]["GET /vacancies"] == SEARCHES
     assert state["too_many_requests"] == 0
-    hits = harness.sandbox.control("GET", "/hits")["hits"]
+    hits = fetching.sandbox.control("GET", "/hits")["hits"]
     assert len({hit["query"] for hit in hits}) == SEARCHES
-    stored = harness.connection.execute("SELECT external_id, count(*) AS n FROM jobs GROUP BY 1")
+    stored = fetching.connection.execute("SELECT external_id, count(*) AS n FROM jobs GROUP BY 1")
     assert {row["external_id"]: row["n"] for row in stored} == {
         vacancy: 1 for vacancies in published.values() for vacancy in vacancies
     }
-    check_runs_and_notifications(harness, ids, wanted, published)
+    check_runs_and_notifications(fetching, ids, wanted, published)
 
 
-def save_for_all(harness, ids):
+def save_for_all(fetching, ids):
     """Insert accounts, each with a saved search, every fourth with two."""
-    now = harness.world.now()
-    accounts = harness.connection.execute(
+    now = fetching.world.now()
+    accounts = fetching.connection.execute(
         "INSERT INTO accounts (hh_user_id, access_state, access_changed_at, created_at)"
         " SELECT gen_random_uuid()::text, 'ok', %(now)s, %(now)s"
         " FROM generate_series(1, %(people)s) RETURNING id",
@@ -140,7 +133,7 @@ def save_for_all(harness, ids):
     values = [
         {"account": account, "query": query, "now": now} for account, query in dict.fromkeys(rows)
     ]
-    with harness.connection.cursor() as cursor:
+    with fetching.connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO saved_searches (account_id, user_id, query_id, name, search,"
             " interval_seconds, time_zone, next_run_at, created_at, updated_at) VALUES"
@@ -148,26 +141,26 @@ def save_for_all(harness, ids):
             " %(now)s, %(now)s, %(now)s)",
             values,
         )
-    harness.connection.execute(
+    fetching.connection.execute(
         "UPDATE search_queries SET due_at = %s WHERE id = ANY(%s)", [now, ids]
     )
 
 
-def tick_concurrently(harness):
+def tick_concurrently(fetching):
     """Let two fetchers claim at once, then tick."""
     begin = threading.Barrier(2)
     claimed = []
 
     def claim():
         with psycopg.connect(
-            harness.connection.info.dsn,
-            password=harness.connection.info.password,
+            fetching.connection.info.dsn,
+            password=fetching.connection.info.password,
             autocommit=True,
             row_factory=dict_row,
         ) as own:
             begin.wait()
             while runs := canonical_searches.claim_due(
-                connection=own, now=harness.world.now(), most=20
+                connection=own, now=fetching.world.now(), most=20
             ):
                 claimed.extend(runs)
 
@@ -177,12 +170,12 @@ def tick_concurrently(harness):
     for thread in threads:
         thread.join()
     assert len(claimed) == len({run.query_id for run in claimed})
-    ticked = harness.tick()
+    ticked = fetching.tick()
     assert ticked.begun + len(claimed) == ticked.rung == SEARCHES
 
 
-def check_runs_and_notifications(harness, ids, wanted, published):
-    connection = harness.connection
+def check_runs_and_notifications(fetching, ids, wanted, published):
+    connection = fetching.connection
     runs = connection.execute("SELECT * FROM fetch_runs").fetchall()
     assert Counter(row["query_id"] for row in runs) == dict.fromkeys(ids, 1)
     assert {row["state"] for row in runs} == {"completed"}
@@ -220,45 +213,45 @@ def employer(hh_sandbox_process):
 
 
 @pytest.fixture
-def searches(harness, employer):
+def searches(fetching, employer):
     """The query that two accounts share; one of them has another query, too."""
-    query_id = harness.query(employer_id=employer)
-    harness.save(query_id)
-    account_id = harness.account_of(harness.save(query_id))
-    other = harness.query(employer_id=new_employer())
-    harness.save(other, account_id)
+    query_id = fetching.query(employer_id=employer)
+    fetching.save(query_id)
+    account_id = fetching.account_of(fetching.save(query_id))
+    other = fetching.query(employer_id=new_employer())
+    fetching.save(other, account_id)
     return query_id
 
 
 @pytest.mark.parametrize("step", fetch_process.FETCHER_STEPS)
-def test_fetcher_killed_at_any_step_is_recovered(harness, workers, searches, step):
-    workers.kill_at(step, fetch_process.TICK, harness.world.clock.path)
-    harness.wake_ups()  # received and lost
-    check_recovery(harness, searches)
+def test_fetcher_killed_at_any_step_is_recovered(fetching, workers, searches, step):
+    workers.kill_at(step, fetch_process.TICK, fetching.world.clock.path)
+    fetching.wake_ups()  # received and lost
+    check_recovery(fetching, searches)
 
 
 @pytest.mark.parametrize("step", fetch_process.WORKER_STEPS)
-def test_worker_killed_at_any_step_is_recovered(harness, workers, searches, step, monkeypatch):
+def test_worker_killed_at_any_step_is_recovered(fetching, workers, searches, step, monkeypatch):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "1")
-    harness.tick()
-    harness.wake_ups()
-    other = harness.query(employer_id="1")  # no run may wait while details are read
+    fetching.tick()
+    fetching.wake_ups()
+    other = fetching.query(employer_id="1")  # no run may wait while details are read
     assert other
-    for row in harness.connection.execute("SELECT query_id FROM fetch_runs").fetchall():
+    for row in fetching.connection.execute("SELECT query_id FROM fetch_runs").fetchall():
         if row["query_id"] != searches:
-            harness.work(row["query_id"])
-    workers.kill_at(step, str(searches), harness.world.clock.path)
-    check_recovery(harness, searches)
+            fetching.work(row["query_id"])
+    workers.kill_at(step, str(searches), fetching.world.clock.path)
+    check_recovery(fetching, searches)
 
 
-def check_recovery(harness, query_id):
+def check_recovery(fetching, query_id):
     """Check that another worker completes the run, after the lease of the first has expired."""
-    if run_store.running(query_id, connection=harness.connection) is not None:
-        harness.work(query_id)
+    if run_store.running(query_id, connection=fetching.connection) is not None:
+        fetching.work(query_id)
     for _ in range(3):
-        harness.minute(LEASE_S)
-    run = harness.run(query_id)
+        fetching.minute(LEASE_S)
+    run = fetching.run(query_id)
     assert (run.state, run.found, run.fetched, run.new) == ("completed", 102, 102, 102)
     assert run.calls == 2
     postgres.close()
-    check_invariants(harness)
+    check_invariants(fetching)

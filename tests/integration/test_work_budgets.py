@@ -15,7 +15,7 @@ import pytest
 from benchmarks.work_budgets import BUDGETS
 from benchmarks.work_counts import Work, counted
 from tests.harness import applying
-from tests.harness.fetching import FetchHarness, new_employer, publish
+from tests.harness.fetching import new_employer, publish
 from ullgetthejob.realtime import event_log
 from ullgetthejob.saved_searches import run_worker
 from ullgetthejob.vacancies import detail_backfill, store
@@ -79,13 +79,6 @@ def test_application_to_a_vacancy_read_lately_is_within_its_budget(harness):
         harness.hh.vacancy(vacancy), connection=harness.connection, now=harness.world.now()
     )
     check("application to a vacancy read lately", sent(harness, vacancy))
-
-
-@pytest.fixture
-def fetching(connected, monkeypatch):
-    monkeypatch.setenv("HH_ACCESS_TOKEN", connected.sandbox.token())
-    monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "0")
-    return FetchHarness(connected)
 
 
 def test_saved_search_run_is_within_its_budget(fetching):
