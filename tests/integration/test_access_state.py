@@ -20,10 +20,6 @@ def anna(core):
     return core.log_in("anna")
 
 
-def resumes(core, jwt):
-    return core.call("GET /api/hh/resumes", jwt=jwt, secret=None)
-
-
 def resume(core, session_id, **options):
     """Resume the account after a captcha."""
     parameters = {"user_id": session_id}
@@ -97,33 +93,33 @@ def denied_method(core, reply, session_id):
 def test_closed_method_is_not_called_for_a_day(core, anna):
     session_id, jwt = anna
     core.sandbox.control("POST", "/mode", {"mode": "closed"})
-    method = denied_method(core, resumes(core, jwt), session_id)
+    method = denied_method(core, core.resumes(jwt), session_id)
     assert (method["method"], method["state"]) == ("resumes_read", "closed")
     assert (method["closed_for"], method["reason"]) == ("account", "forbidden")
     assert timedelta(hours=23) < moment(method["next_probe_at"]) - core.now() <= timedelta(days=1)
     account = core.account(session_id)
     assert (account["connected"], account["access"]["state"]) == (True, "ok")
     core.sandbox.advance(23 * HOUR)
-    denied_method(core, resumes(core, jwt), session_id)
+    denied_method(core, core.resumes(jwt), session_id)
     assert resume(core, session_id).status == 200, "there is no captcha to resume after"
-    denied_method(core, resumes(core, jwt), session_id)
+    denied_method(core, core.resumes(jwt), session_id)
     assert core.hits(RESUMES) == 1
 
 
 def test_closed_method_is_retried_at_doubling_intervals(core, anna):
     session_id, jwt = anna
     core.sandbox.control("POST", "/mode", {"mode": "closed"})
-    resumes(core, jwt)
+    core.resumes(jwt)
     for day in (1, 2):
         core.sandbox.advance(day * 24 * HOUR + 1)
-        method = denied_method(core, resumes(core, jwt), session_id)
+        method = denied_method(core, core.resumes(jwt), session_id)
         pause = timedelta(days=2 * day)
         assert pause - timedelta(hours=1) < moment(method["next_probe_at"]) - core.now() <= pause
-        denied_method(core, resumes(core, jwt), session_id)
+        denied_method(core, core.resumes(jwt), session_id)
         assert core.hits(RESUMES) == 1 + day
     core.sandbox.control("POST", "/mode", {"mode": "open"})
     core.sandbox.advance(4 * 24 * HOUR + 1)
-    assert resumes(core, jwt).status == 200
+    assert core.resumes(jwt).status == 200
     states = {each["method"]: each["state"] for each in core.account(session_id)["methods"]}
     assert (states["resumes_read"], states["apply"]) == ("open", "unknown")
 
@@ -132,7 +128,7 @@ def test_state_closed_of_an_earlier_release_is_read_as_ok(core, anna):
     session_id, jwt = anna
     core.rows("UPDATE accounts SET access_state = 'closed', access_reason = 'applying_closed'")
     assert core.access(session_id)["state"] == "ok"
-    assert resumes(core, jwt).status == 200
+    assert core.resumes(jwt).status == 200
 
 
 # ── captcha ──────────────────────────────────────────────────────────────────────────────────────
@@ -148,7 +144,7 @@ def test_captcha_returns_a_link_that_leads_back(core, anna, monkeypatch, app_url
         monkeypatch.setenv("APP_URL", app_url)
     session_id, jwt = anna
     captcha(core)
-    access = denied_access(core, resumes(core, jwt), "hh_captcha", session_id)
+    access = denied_access(core, core.resumes(jwt), "hh_captcha", session_id)
     assert (access["state"], access["action"]) == ("captcha", "solve_captcha")
     assert access["until"] is None
     link = urlsplit(access["captcha_url"])
@@ -164,14 +160,14 @@ def test_captcha_is_retried_at_doubling_intervals(core, anna):
     session_id, jwt = anna
     captcha(core, times=3)
     for minutes in (10, 20, 40):
-        denied_access(core, resumes(core, jwt), "hh_captcha", session_id)
+        denied_access(core, core.resumes(jwt), "hh_captcha", session_id)
         core.sandbox.advance(minutes * 60 - 30)
         hits = core.hits(RESUMES)
-        denied_access(core, resumes(core, jwt), "hh_captcha", session_id)
+        denied_access(core, core.resumes(jwt), "hh_captcha", session_id)
         assert core.hits(RESUMES) == hits
         assert core.access(session_id)["captcha_url"]
         core.sandbox.advance(31)
-    assert resumes(core, jwt).status == 200
+    assert core.resumes(jwt).status == 200
     assert core.access(session_id)["state"] == "ok"
 
 
@@ -186,7 +182,7 @@ def test_status_during_a_captcha_is_connected_and_has_the_link(core, anna):
         "closed_methods": [],
     }
     captcha(core)
-    resumes(core, jwt)
+    core.resumes(jwt)
     status = core.call("GET /api/hh/status", jwt=jwt, secret=None).body
     assert (status["connected"], status["access"]) == (True, "captcha")
     assert status["link"] == core.access(session_id)["captcha_url"]
@@ -196,13 +192,13 @@ def test_status_during_a_captcha_is_connected_and_has_the_link(core, anna):
 def test_resume_restores_access(core, anna):
     session_id, jwt = anna
     captcha(core)
-    resumes(core, jwt)
+    core.resumes(jwt)
     reply = resume(core, session_id, jwt=jwt, secret=None, request_id="request-to-resume")
     assert reply.status == 200
     access = reply.body["access"]
     assert (access["state"], access["action"], access["captcha_url"]) == ("ok", "none", None)
     assert reply.body == core.account(session_id)
-    assert resumes(core, jwt).status == 200
+    assert core.resumes(jwt).status == 200
     row = core.rows("SELECT * FROM audit_log WHERE action = 'access.resume'")[0]
     assert (row["actor"], row["outcome"], row["request_id"]) == ("user", "ok", "request-to-resume")
     assert str(row["user_id"]) == session_id
@@ -212,7 +208,7 @@ def test_resume_restores_access(core, anna):
 def test_resume_by_the_service_may_be_repeated(core, anna):
     session_id, jwt = anna
     captcha(core)
-    resumes(core, jwt)
+    core.resumes(jwt)
     for _ in range(2):
         assert resume(core, session_id).body["access"]["state"] == "ok"
     records = [record for record in core.audited() if record[1] == "access.resume"]
@@ -222,10 +218,10 @@ def test_resume_by_the_service_may_be_repeated(core, anna):
 def test_resume_without_solving_leads_to_a_new_captcha(core, anna):
     session_id, jwt = anna
     captcha(core, times=2)
-    first = denied_access(core, resumes(core, jwt), "hh_captcha", session_id)
+    first = denied_access(core, core.resumes(jwt), "hh_captcha", session_id)
     core.sandbox.advance(60)
     resume(core, session_id)
-    again = denied_access(core, resumes(core, jwt), "hh_captcha", session_id)
+    again = denied_access(core, core.resumes(jwt), "hh_captcha", session_id)
     assert moment(again["since"]) > moment(first["since"])
     assert core.hits(RESUMES) == 2
 
@@ -234,7 +230,7 @@ def test_resume_for_another_user_is_refused(core, anna):
     session_id, jwt = anna
     _, timurs = core.log_in("timur")
     captcha(core)
-    resumes(core, jwt)
+    core.resumes(jwt)
     for options in ({"jwt": timurs}, {"jwt": timurs, "secret": None}):
         assert resume(core, session_id, **options).refusal == (403, "user_mismatch")
     assert resume(core, session_id, secret=None).refusal == (401, "unauthorized")
@@ -268,13 +264,13 @@ def test_ended_tokens_require_a_login(core, anna, event, reasons, message, expir
     core.sandbox.control("POST", f"/people/anna/{path}", *body)
     if expired:
         core.sandbox.advance(LIFE_S + 1)
-    access = denied_access(core, resumes(core, jwt), "reauth_required", session_id)
+    access = denied_access(core, core.resumes(jwt), "reauth_required", session_id)
     assert (access["state"], access["action"]) == ("reauth_required", "log_in")
     assert access["reason"] == reasons[expired]
     if expired:
         assert message in access["message"]
     calls = core.hits(RESUMES), core.hits()
-    denied_access(core, resumes(core, jwt), "reauth_required", session_id)
+    denied_access(core, core.resumes(jwt), "reauth_required", session_id)
     assert (core.hits(RESUMES), core.hits()) == calls
     assert core.account(session_id)["connected"] is False
     assert resume(core, session_id).refusal == (409, "reauth_required")
@@ -283,31 +279,31 @@ def test_ended_tokens_require_a_login(core, anna, event, reasons, message, expir
 def test_login_restores_access(core, anna):
     session_id, jwt = anna
     core.sandbox.control("POST", "/people/anna/password")
-    assert resumes(core, jwt).status == 409
+    assert core.resumes(jwt).status == 409
     core.log_in("anna", session_id)
     assert core.access(session_id)["state"] == "ok"
-    assert resumes(core, jwt).status == 200
+    assert core.resumes(jwt).status == 200
 
 
 def test_login_of_another_session_restores_access(core, anna):
     _, jwt = anna
     core.sandbox.control("POST", "/people/anna/revoke")
-    assert resumes(core, jwt).status == 409
+    assert core.resumes(jwt).status == 409
     core.log_in("anna")
-    assert resumes(core, jwt).status == 200
+    assert core.resumes(jwt).status == 200
 
 
 def test_revoked_token_requires_a_login(core, anna):
     session_id, jwt = anna
     core.sandbox.fault("token_revoked", path="/resumes", times=1)
-    access = denied_access(core, resumes(core, jwt), "reauth_required", session_id)
+    access = denied_access(core, core.resumes(jwt), "reauth_required", session_id)
     assert access["reason"] == "token_revoked"
 
 
 def test_missing_tokens_require_a_login(core, anna):
     session_id, jwt = anna
     core.rows("DELETE FROM account_tokens")
-    access = denied_access(core, resumes(core, jwt), "reauth_required", session_id)
+    access = denied_access(core, core.resumes(jwt), "reauth_required", session_id)
     assert access["reason"] == "not_connected"
     assert core.hits(RESUMES) == 0
 
@@ -325,7 +321,7 @@ def test_login_during_a_refused_call_wins(core, anna, monkeypatch):
 
     core.sandbox.control("POST", "/people/anna/revoke")
     monkeypatch.setattr(HHClient, "resumes", log_in_after_refusal)
-    reply = resumes(core, jwt)
+    reply = core.resumes(jwt)
     assert reply.refusal == (503, "unavailable")
     assert reply.headers["retry-after"] == "1"
     assert core.access(session_id)["state"] == "ok"
@@ -334,9 +330,9 @@ def test_login_during_a_refused_call_wins(core, anna, monkeypatch):
 def test_repeated_refusal_keeps_the_state_and_its_since(core, anna):
     session_id, jwt = anna
     core.sandbox.control("POST", "/people/anna/password")
-    first = denied_access(core, resumes(core, jwt), "reauth_required", session_id)
+    first = denied_access(core, core.resumes(jwt), "reauth_required", session_id)
     core.sandbox.advance(60)
-    assert denied_access(core, resumes(core, jwt), "reauth_required", session_id) == first
+    assert denied_access(core, core.resumes(jwt), "reauth_required", session_id) == first
 
 
 def test_limit_on_applications_does_not_prevent_reading(core, anna):
@@ -345,7 +341,7 @@ def test_limit_on_applications_does_not_prevent_reading(core, anna):
         "UPDATE accounts SET access_state = 'limited_until', access_until = %s",
         core.now() + timedelta(hours=1),
     )
-    assert resumes(core, jwt).status == 200
+    assert core.resumes(jwt).status == 200
     access = core.access(session_id)
     assert (access["state"], access["action"]) == ("limited_until", "wait")
     core.sandbox.advance(HOUR)

@@ -19,11 +19,6 @@ OTHER_ACCOUNT = (400, "session_of_another_account")
 DAY_S = 86_400
 
 
-@pytest.fixture
-def session_id() -> str:
-    return str(uuid4())
-
-
 def person_of(core: Core, session_id: str) -> str | None:
     """Return the key of the sandbox's person to whom the session is connected, if any."""
     rows = core.rows(

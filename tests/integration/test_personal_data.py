@@ -478,8 +478,7 @@ def test_tokens_are_revoked_later_while_hh_ru_is_down(world):
     assert not {"application_ledger", "events", "saved_searches", "users"} & held
     world.sandbox.control("DELETE", "/faults")
     world.sandbox.advance(400)
-    pause = {"TableName": "PacerTable", "Key": {"pk": {"S": "pacer#default"}}}
-    aws.call("dynamodb", "DeleteItem", pause)
+    world.core.end_pause()
     world.wake(applier, account_id=account_id)
     assert world.core.live_pairs() == 0
     assert world.found(user_id, account_id) <= {"OneTimeTable"}

@@ -6,11 +6,7 @@ import pytest
 
 from local.clock import FILE_NAME, LocalClock
 from tests.fixtures.hh_sandbox import run_sandbox
-from tests.harness.fetching import (
-    HALF_AN_HOUR,
-    check_invariants,
-    publish,
-)
+from tests.harness.fetching import HALF_AN_HOUR, check_invariants, publish
 from ullgetthejob.saved_searches import pagination
 
 

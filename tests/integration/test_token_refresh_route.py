@@ -5,7 +5,6 @@ from uuid import uuid4
 import pytest
 
 from tests.fixtures.core import LIFE_S
-from ullgetthejob.platform import aws
 
 MINUTE = 60
 
@@ -144,9 +143,7 @@ def test_failure_of_hh_ru_is_503_and_a_repeat_succeeds(core, tokens, fault, code
     reply = refresh(core, tokens["refresh_token"])
     assert reply.refusal == (503, code)
     assert "retry-after" in reply.headers
-    aws.call(
-        "dynamodb", "DeleteItem", {"TableName": "PacerTable", "Key": {"pk": {"S": "pacer#default"}}}
-    )
+    core.end_pause()
     assert hh_accepts(core, pair_of(refresh(core, tokens["refresh_token"]))[0])
 
 
