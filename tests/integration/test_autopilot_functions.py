@@ -1,16 +1,11 @@
 """Autopilots through the functions: ``apply`` of a saved search, and the pause of an account."""
 
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 
-from functions.schedules.app import handler
-from tests.fixtures.core import Reply
-
 CREATE, CHANGE = "POST /api/schedules", "PATCH /api/schedules/{id}"
 LIST, READ = "GET /api/schedules", "GET /api/schedules/{id}"
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 NIGHT = {"from": "22:00", "to": "06:00"}
 COUNTS = {
     "found": 0,
@@ -43,12 +38,10 @@ def anna(core, monkeypatch):
 
 @pytest.fixture
 def call(core, anna):
-    """Call the function of saved searches as Anna."""
+    """Call a route as Anna."""
 
-    def call(key, search_id=None, **options):
-        parameters = {} if search_id is None else {"id": search_id}
-        event = core.event(key, parameters=parameters, jwt=anna[1], secret=None, **options)
-        return Reply.of(handler(event, CONTEXT))
+    def call(key, id=None, **options):
+        return core.call(key, id=id, jwt=anna[1], secret=None, **options)
 
     return call
 

@@ -2,20 +2,16 @@
 
 import json
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from functions.filters.app import handler
 from local.settings import REPOSITORY
-from tests.fixtures.core import Reply
 from tests.harness.context import make_context
 
 READ, REPLACE = "GET /api/filters", "PUT /api/filters"
 PREVIEW = "POST /api/filters/preview"
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 EMPTY: dict[str, Any] = {
     "employers": [],
     "title_words": [],
@@ -43,10 +39,6 @@ RULES = {
 }
 
 
-def call(core, key, **options):
-    return Reply.of(handler(core.event(key, **options), CONTEXT))
-
-
 @pytest.fixture
 def anna(core):
     """Return Anna's session and JWT."""
@@ -56,13 +48,13 @@ def anna(core):
 def test_put_replaces_all_rules(core, anna):
     _, jwt = anna
     as_anna = {"jwt": jwt, "secret": None}
-    assert call(core, READ, **as_anna).body == {"success": True, "rules": EMPTY, "updated_at": None}
-    put = call(core, REPLACE, body={"rules": RULES}, **as_anna)
+    assert core.call(READ, **as_anna).body == {"success": True, "rules": EMPTY, "updated_at": None}
+    put = core.call(REPLACE, body={"rules": RULES}, **as_anna)
     assert (put.status, put.body["rules"]) == (200, RULES)
     assert datetime.fromisoformat(put.body["updated_at"]) <= core.now()
-    assert call(core, READ, **as_anna).body == put.body
-    assert call(core, REPLACE, body={"rules": {"title_words": ["стаж"]}}, **as_anna).status == 200
-    assert call(core, READ, **as_anna).body["rules"] == {**EMPTY, "title_words": ["стаж"]}
+    assert core.call(READ, **as_anna).body == put.body
+    assert core.call(REPLACE, body={"rules": {"title_words": ["стаж"]}}, **as_anna).status == 200
+    assert core.call(READ, **as_anna).body["rules"] == {**EMPTY, "title_words": ["стаж"]}
     assert core.audited()[-2:] == [("user", "filters.replace", "ok")] * 2
 
 
@@ -71,22 +63,22 @@ def test_rules_belong_to_account_of_session(core, anna):
     other_session, other_jwt = core.log_in("anna")
     _, timurs = core.log_in("timur")
     body = {"rules": RULES, "user_id": session}
-    assert call(core, REPLACE, body=body).status == 200
-    assert call(core, READ, jwt=other_jwt).body["rules"] == RULES
-    assert call(core, READ, query={"user_id": other_session}).body["rules"] == RULES
-    assert call(core, READ, jwt=timurs).body["rules"] == EMPTY
-    refused = call(core, REPLACE, body=body, jwt=timurs)
+    assert core.call(REPLACE, body=body).status == 200
+    assert core.call(READ, jwt=other_jwt).body["rules"] == RULES
+    assert core.call(READ, query={"user_id": other_session}).body["rules"] == RULES
+    assert core.call(READ, jwt=timurs).body["rules"] == EMPTY
+    refused = core.call(REPLACE, body=body, jwt=timurs)
     assert refused.refusal == (403, "user_mismatch")
-    assert call(core, READ, secret=None).refusal == (401, "unauthorized")
-    assert call(core, READ, query={"user_id": str(uuid4())}).refusal == (404, "user_not_found")
+    assert core.call(READ, secret=None).refusal == (401, "unauthorized")
+    assert core.call(READ, query={"user_id": str(uuid4())}).refusal == (404, "user_not_found")
 
 
 def test_unconnected_user_cannot_store_rules(core, anna):
     _, jwt = anna
     core.rows("UPDATE users SET account_id = NULL")
-    assert call(core, REPLACE, body={"rules": RULES}, jwt=jwt).refusal == (409, "reauth_required")
-    assert call(core, READ, jwt=jwt).body["rules"] == EMPTY
-    assert call(core, PREVIEW, body={}, jwt=jwt).body["checked"] == 0
+    assert core.call(REPLACE, body={"rules": RULES}, jwt=jwt).refusal == (409, "reauth_required")
+    assert core.call(READ, jwt=jwt).body["rules"] == EMPTY
+    assert core.call(PREVIEW, body={}, jwt=jwt).body["checked"] == 0
 
 
 @pytest.mark.parametrize(
@@ -104,15 +96,15 @@ def test_unconnected_user_cannot_store_rules(core, anna):
 )
 def test_invalid_rule_is_named_and_not_stored(core, anna, body, field):
     _, jwt = anna
-    reply = call(core, REPLACE, body=body, jwt=jwt)
+    reply = core.call(REPLACE, body=body, jwt=jwt)
     assert reply.status == 422, reply
     assert [error["field"] for error in reply.body["details"]["fields"]] == [field]
-    assert call(core, READ, jwt=jwt).body["updated_at"] is None
+    assert core.call(READ, jwt=jwt).body["updated_at"] is None
 
 
 def test_repeated_put_is_idempotent(core, anna):
     _, jwt = anna
-    answers = [call(core, REPLACE, body={"rules": RULES}, jwt=jwt) for _ in range(2)]
+    answers = [core.call(REPLACE, body={"rules": RULES}, jwt=jwt) for _ in range(2)]
     assert [item.body["rules"] for item in answers] == [RULES] * 2
     assert len(core.rows("SELECT FROM application_filters")) == 1
 
@@ -131,7 +123,7 @@ def test_preview_of_searched_vacancies(core, anna, monkeypatch):
         found = search.search(SearchParameters(text="", per_page=100), queue, context)
         search.search(SearchParameters(text="", per_page=20, page=5), queue, context)
     rules = {"salary_floor": {"amount": 100_000}, "description_words": ["опыт"]}
-    reply = call(core, PREVIEW, body={"rules": rules}, jwt=jwt)
+    reply = core.call(PREVIEW, body={"rules": rules}, jwt=jwt)
     assert reply.status == 200
     shown = reply.body
     assert shown["checked"] == len(shown["jobs"]) == 100
@@ -139,22 +131,22 @@ def test_preview_of_searched_vacancies(core, anna, monkeypatch):
     assert shown["by_rule"]["salary"] == shown["dropped"] > 0
     assert shown["unknown"] == 100 - shown["dropped"]
     ids = [job.id for job in found.jobs[:3]]
-    asked = call(core, PREVIEW, body={"job_ids": [*ids, "1"]}, jwt=jwt).body
+    asked = core.call(PREVIEW, body={"job_ids": [*ids, "1"]}, jwt=jwt).body
     assert [job["job_id"] for job in asked["jobs"]] == ids
     assert (asked["kept"], asked["not_stored"]) == (3, ["1"])
-    assert call(core, PREVIEW, body={"job_ids": ["x"]}, jwt=jwt).status == 422
-    assert call(core, PREVIEW, body={"job_ids": ["1"] * 101}, jwt=jwt).status == 422
+    assert core.call(PREVIEW, body={"job_ids": ["x"]}, jwt=jwt).status == 422
+    assert core.call(PREVIEW, body={"job_ids": ["1"] * 101}, jwt=jwt).status == 422
 
 
 def test_unreadable_rules_are_reported_and_replaceable(core, anna):
     _, jwt = anna
-    call(core, REPLACE, body={"rules": RULES}, jwt=jwt)
+    core.call(REPLACE, body={"rules": RULES}, jwt=jwt)
     core.rows('UPDATE application_filters SET rules = \'{"formats": ["MARS"]}\'')
-    assert call(core, READ, jwt=jwt).refusal == (409, "filters_unreadable")
-    assert call(core, PREVIEW, body={}, jwt=jwt).refusal == (409, "filters_unreadable")
-    assert call(core, PREVIEW, body={"rules": RULES}, jwt=jwt).status == 200
-    assert call(core, REPLACE, body={"rules": RULES}, jwt=jwt).status == 200
-    assert call(core, READ, jwt=jwt).status == 200
+    assert core.call(READ, jwt=jwt).refusal == (409, "filters_unreadable")
+    assert core.call(PREVIEW, body={}, jwt=jwt).refusal == (409, "filters_unreadable")
+    assert core.call(PREVIEW, body={"rules": RULES}, jwt=jwt).status == 200
+    assert core.call(REPLACE, body={"rules": RULES}, jwt=jwt).status == 200
+    assert core.call(READ, jwt=jwt).status == 200
 
 
 @pytest.mark.parametrize("name", ["filters", "filters-replace", "filters-preview"])
@@ -162,4 +154,4 @@ def test_sample_events_succeed(core, anna, name):
     session, _ = anna
     sample = (REPOSITORY / "events" / f"{name}.json").read_text()
     event = json.loads(sample.replace("00000000-0000-4000-8000-000000000001", session))
-    assert Reply.of(handler(event, CONTEXT)).status == 200
+    assert core.invoke(event).status == 200

@@ -1,24 +1,14 @@
 """The fit of a vacancy and a person's resumes: its route, its weights, and matches by fit."""
 
-import importlib
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 
-from tests.fixtures.core import Reply
 from ullgetthejob.fit.models import Weights
 
 FIT, SHOW = "GET /api/jobs/{id}/fit", "GET /api/fit/weights"
 REPLACE = "PUT /api/fit/weights"
 MATCHES = "GET /api/schedules/{id}/matches"
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
-
-
-def call(core, key, *, function="resumes", job_id=None, **options):
-    handler = importlib.import_module(f"functions.{function}.app").handler
-    parameters = {} if job_id is None else {"id": job_id}
-    return Reply.of(handler(core.event(key, parameters=parameters, **options), CONTEXT))
 
 
 @pytest.fixture
@@ -36,7 +26,7 @@ def publish(core, title="Python-разработчик", **fields):
 def test_fit_is_that_of_the_best_resume(core, anna):
     session, jwt = anna
     job_id = publish(core, skills=["Python", "FastAPI", "Docker", "Git", "COBOL"])
-    reply = call(core, FIT, job_id=job_id, query={"user_id": session})
+    reply = core.call(FIT, id=job_id, query={"user_id": session})
     assert reply.status == 200, reply
     best = reply.body
     assert (best["job_id"], best["resume_title"]) == (job_id, "Python-разработчик")
@@ -47,7 +37,7 @@ def test_fit_is_that_of_the_best_resume(core, anna):
     scores = {}
     for title, resume_id in titles.items():
         query = {"resume_id": resume_id}
-        one = call(core, FIT, job_id=job_id, query=query, jwt=jwt, secret=None).body
+        one = core.call(FIT, id=job_id, query=query, jwt=jwt, secret=None).body
         assert one["resume_title"] == title
         scores[resume_id] = one["score"]
     assert best["score"] == max(scores.values()) == scores[best["resume_id"]]
@@ -58,11 +48,11 @@ def test_stored_vacancy_is_not_read_again(core, anna):
     session, _ = anna
     job_id = publish(core)
     query = {"user_id": session}
-    first = call(core, FIT, job_id=job_id, query=query)
-    assert call(core, FIT, job_id=job_id, query=query).body["score"] == first.body["score"]
+    first = core.call(FIT, id=job_id, query=query)
+    assert core.call(FIT, id=job_id, query=query).body["score"] == first.body["score"]
     assert core.hits("GET /vacancies/{vacancy_id}") == 1
     [row] = core.rows("SELECT id::text FROM jobs WHERE external_id = %s", job_id)
-    assert call(core, FIT, job_id=row["id"], query=query).body["job_id"] == job_id
+    assert core.call(FIT, id=row["id"], query=query).body["job_id"] == job_id
 
 
 @pytest.mark.parametrize(
@@ -77,7 +67,7 @@ def test_stored_vacancy_is_not_read_again(core, anna):
 )
 def test_unknown_job_or_resume_is_refused(core, anna, job_id, query, refusal):
     job_id = publish(core) if job_id == "published" else job_id
-    reply = call(core, FIT, job_id=job_id, query={"user_id": anna[0], **query})
+    reply = core.call(FIT, id=job_id, query={"user_id": anna[0], **query})
     assert reply.refusal == refusal
 
 
@@ -85,49 +75,49 @@ def test_resume_of_another_person_is_not_found(core, anna):
     job_id = publish(core)
     [timurs, *_] = core.sandbox.resumes("timur").values()
     query = {"user_id": anna[0], "resume_id": timurs}
-    assert call(core, FIT, job_id=job_id, query=query).refusal == (404, "resume_not_found")
+    assert core.call(FIT, id=job_id, query=query).refusal == (404, "resume_not_found")
 
 
 def test_person_without_a_resume_is_told_so(core, anna):
     session, _ = core.log_in("vera")
-    reply = call(core, FIT, job_id=publish(core), query={"user_id": session})
+    reply = core.call(FIT, id=publish(core), query={"user_id": session})
     assert reply.refusal == (404, "resume_not_found")
 
 
 def test_closed_resumes_need_the_person(core, anna):
     job_id = publish(core)
     core.sandbox.set_era("closed")
-    reply = call(core, FIT, job_id=job_id, query={"user_id": anna[0]})
+    reply = core.call(FIT, id=job_id, query={"user_id": anna[0]})
     assert reply.refusal == (409, "hh_closed")
 
 
 def test_fit_needs_the_person_or_the_service(core, anna):
     job_id = publish(core)
-    assert call(core, FIT, job_id=job_id, secret=None).refusal == (401, "unauthorized")
-    assert call(core, FIT, job_id=job_id).refusal == (422, "invalid_request")
+    assert core.call(FIT, id=job_id, secret=None).refusal == (401, "unauthorized")
+    assert core.call(FIT, id=job_id).refusal == (422, "invalid_request")
     query = {"user_id": anna[0]}
     _, timurs = core.log_in("timur")
-    assert call(core, FIT, job_id=job_id, query=query, jwt=timurs).refusal == (403, "user_mismatch")
+    assert core.call(FIT, id=job_id, query=query, jwt=timurs).refusal == (403, "user_mismatch")
 
 
 def test_weights_of_an_account_change_its_fits(core, anna):
     session, jwt = anna
     as_anna = {"jwt": jwt, "secret": None}
-    shown = call(core, SHOW, **as_anna).body
+    shown = core.call(SHOW, **as_anna).body
     assert shown == {"success": True, "weights": Weights().model_dump(), "updated_at": None}
     job_id = publish(core, area="3")
-    before = call(core, FIT, job_id=job_id, **as_anna).body
-    put = call(core, REPLACE, body={"weights": {"salary": 0, "title": 100}}, **as_anna)
+    before = core.call(FIT, id=job_id, **as_anna).body
+    put = core.call(REPLACE, body={"weights": {"salary": 0, "title": 100}}, **as_anna)
     assert put.status == 200
     assert put.body["weights"] == Weights(salary=0, title=100).model_dump()
-    assert call(core, SHOW, query={"user_id": session}).body == put.body
+    assert core.call(SHOW, query={"user_id": session}).body == put.body
     after = {reason["part"]: reason for reason in
-             call(core, FIT, job_id=job_id, **as_anna).body["reasons"]}  # fmt: skip
+             core.call(FIT, id=job_id, **as_anna).body["reasons"]}  # fmt: skip
     assert after["salary"]["of"] == 0
     assert after["title"]["of"] > before["reasons"][0]["of"]
     assert ("user", "fit_weights.replace", "ok") in core.audited()
     _, timurs = core.log_in("timur")
-    assert call(core, SHOW, jwt=timurs, secret=None).body["updated_at"] is None
+    assert core.call(SHOW, jwt=timurs, secret=None).body["updated_at"] is None
 
 
 @pytest.mark.parametrize(
@@ -135,23 +125,23 @@ def test_weights_of_an_account_change_its_fits(core, anna):
     [{"title": 101}, {"luck": 5}, {"title": 0.5}, dict.fromkeys(Weights.model_fields, 0), None],
 )
 def test_wrong_weights_change_nothing(core, anna, weights):
-    reply = call(core, REPLACE, body={"weights": weights}, jwt=anna[1], secret=None)
+    reply = core.call(REPLACE, body={"weights": weights}, jwt=anna[1], secret=None)
     assert reply.refusal == (422, "invalid_request")
     assert core.rows("SELECT FROM fit_weights") == []
 
 
 def test_unreadable_weights_are_the_defaults(core, anna):
-    call(core, REPLACE, body={"weights": {"title": 3}}, jwt=anna[1], secret=None)
+    core.call(REPLACE, body={"weights": {"title": 3}}, jwt=anna[1], secret=None)
     core.rows("UPDATE fit_weights SET weights = '{\"luck\": 1}'")
-    assert call(core, SHOW, jwt=anna[1], secret=None).body["weights"] == Weights().model_dump()
+    assert core.call(SHOW, jwt=anna[1], secret=None).body["weights"] == Weights().model_dump()
 
 
 def test_person_who_never_connected_has_default_weights(core):
     session = core.log_in("anna")[0]
     core.rows("UPDATE users SET account_id = NULL")
     body = {"user_id": session, "weights": {"title": 3}}
-    assert call(core, SHOW, query={"user_id": session}).body["updated_at"] is None
-    assert call(core, REPLACE, body=body).status == 409
+    assert core.call(SHOW, query={"user_id": session}).body["updated_at"] is None
+    assert core.call(REPLACE, body=body).status == 409
 
 
 # ── matches of a saved search ────────────────────────────────────────────────────────────────────
@@ -170,19 +160,15 @@ def search_id(core, anna):
     ):
         core.sandbox.publish(f"{title} {word}", skills=skills, area="2")
         core.sandbox.advance(60 * (number + 1))
-    created = call(
-        core,
+    created = core.call(
         "POST /api/schedules",
-        function="schedules",
         body={"user_id": anna[0], "search": {"text": word}},
     )
     assert created.status == 201, created
     found = created.body["id"]
-    run = call(
-        core,
+    run = core.call(
         "POST /api/schedules/{id}/fetch",
-        function="schedules",
-        job_id=found,
+        id=found,
         query={"user_id": anna[0]},
     )
     assert run.body["run"]["new"] == 3, run
@@ -190,9 +176,7 @@ def search_id(core, anna):
 
 
 def matches(core, anna, search_id, **query):
-    reply = call(
-        core, MATCHES, function="schedules", job_id=search_id, query={"user_id": anna[0], **query}
-    )
+    reply = core.call(MATCHES, id=search_id, query={"user_id": anna[0], **query})
     assert reply.status == 200, reply
     return reply.body
 
@@ -225,8 +209,7 @@ def test_match_that_cannot_be_read_is_last(core, anna, search_id):
 
 def test_matches_with_wrong_fit_are_refused(core, anna):
     for query in ({"sort": "luck"}, {"min_fit": "101"}, {"resume_id": "../x"}):
-        reply = call(
-            core, MATCHES, function="schedules", job_id=str(uuid4()),
+        reply = core.call(MATCHES, id=str(uuid4()),
             query={"user_id": anna[0], **query},
         )  # fmt: skip
         assert reply.refusal == (422, "invalid_request")

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
 
-from tests.fixtures.core import Reply
-
 # The BFF's queries of its history and its queue, by its present session's id.
 BFF_HISTORY = "SELECT job_external_id FROM applications WHERE user_id = %s ORDER BY 1"
 BFF_QUEUE = "SELECT job_external_id FROM application_queue WHERE user_id = %s ORDER BY 1"
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
-
-
-def call(core, function, key, **options):
-    handler = importlib.import_module(f"functions.{function}.app").handler
-    return Reply.of(handler(core.event(key, **options), CONTEXT))
 
 
 def submit(core, session, vacancy):
     body = {"user_id": session, "job_external_id": vacancy, "cover_letter": "Здравствуйте!"}
-    reply = call(core, "submit", "POST /api/applications/submit", body=body)
+    reply = core.call("POST /api/applications/submit", body=body)
     assert reply.status == 202, reply
     return reply.body["application_id"]
 
 
 def start_campaign(core, session, vacancy):
     add = {"userId": session, "jobs": [{"job_external_id": vacancy}]}
-    workflow = call(core, "queue", "POST /api/queue/add", body=add).body["workflow_id"]
+    workflow = core.call("POST /api/queue/add", body=add).body["workflow_id"]
     body = {"workflowId": workflow, "userId": session}
-    assert call(core, "queue", "POST /api/queue/start-workflow", body=body).status == 200
+    assert core.call("POST /api/queue/start-workflow", body=body).status == 200
     return workflow
 
 
@@ -61,7 +51,7 @@ def test_new_session_of_the_same_person_sees_the_history(core, old):
     new, jwt = core.log_in("anna")
     assert (seen(core, new), queued(core, new)) == (["1", "2"], ["2"])
     assert (seen(core, old), queued(core, old)) == ([], [])
-    listed = call(core, "applications", "GET /api/applications", jwt=jwt, secret=None)
+    listed = core.call("GET /api/applications", jwt=jwt, secret=None)
     assert {item["job_id"] for item in listed.body["items"]} == {"1", "2"}
     assert transfers(core) == [("service", "history.move", "ok")]
 
@@ -119,9 +109,7 @@ def test_session_that_changes_person_leaves_the_history(core, old, with_heir):
 def test_transferred_row_is_shown_as_before(core, old):
     new, _ = core.log_in("anna")
     [row] = core.rows("SELECT id FROM applications WHERE job_external_id = '1'")
-    shown = call(
-        core,
-        "applications",
+    shown = core.call(
         "GET /api/applications/{id}",
         parameters={"id": str(row["id"])},
         query={"user_id": new},

@@ -1,29 +1,20 @@
 """functions/letters: templates, preview and check, as the BFF and a person call them."""
 
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 
-from functions.letters.app import handler
-from tests.fixtures.core import Reply
 from ullgetthejob.letters.models import MAX_PER_ACCOUNT
 from ullgetthejob.letters.placeholders import MEANINGS
 
 LIST, CREATE = "GET /api/letters/templates", "POST /api/letters/templates"
 REPLACE, DELETE = "PUT /api/letters/templates/{id}", "DELETE /api/letters/templates/{id}"
 PREVIEW, CHECK = "POST /api/letters/preview", "POST /api/letters/check"
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 TEXT = (
     "Здравствуйте! Откликаюсь на вакансию «{{ vacancy.title }}» в «{{ employer }}».\n"
     "{% if skills.common %}Мне близки {{ skills.common | join(', ') }}.{% endif %}\n"
     "С уважением,\n{{ person.first_name }} {{ person.last_name }}"
 )
-
-
-def call(core, key, *, template_id=None, **options):
-    parameters = {} if template_id is None else {"id": template_id}
-    return Reply.of(handler(core.event(key, parameters=parameters, **options), CONTEXT))
 
 
 @pytest.fixture
@@ -44,7 +35,7 @@ def job_id(core):
 
 
 def create(core, anna, name="Короткое", text=TEXT):
-    return call(core, CREATE, body={"name": name, "text": text}, **anna)
+    return core.call(CREATE, body={"name": name, "text": text}, **anna)
 
 
 def stored(core):
@@ -52,20 +43,18 @@ def stored(core):
 
 
 def test_templates_are_created_changed_and_deleted(core, anna):
-    assert call(core, LIST, **anna).body == {
+    assert core.call(LIST, **anna).body == {
         "success": True, "items": [], "placeholders": MEANINGS,
     }  # fmt: skip
     created = create(core, anna)
     assert created.status == 201
     template_id = created.body["id"]
-    assert [item["id"] for item in call(core, LIST, **anna).body["items"]] == [template_id]
-    changed = call(
-        core, REPLACE, template_id=template_id, body={"name": "Новое", "text": "Да"}, **anna
-    )
+    assert [item["id"] for item in core.call(LIST, **anna).body["items"]] == [template_id]
+    changed = core.call(REPLACE, id=template_id, body={"name": "Новое", "text": "Да"}, **anna)
     assert (changed.status, changed.body["name"], changed.body["text"]) == (200, "Новое", "Да")
     assert changed.body["created_at"] == created.body["created_at"]
-    assert call(core, DELETE, template_id=template_id, **anna).body == {"success": True}
-    assert call(core, DELETE, template_id=template_id, **anna).refusal == (
+    assert core.call(DELETE, id=template_id, **anna).body == {"success": True}
+    assert core.call(DELETE, id=template_id, **anna).refusal == (
         404, "template_not_found",
     )  # fmt: skip
     actions = [action for _, action, _ in core.audited()]
@@ -87,9 +76,9 @@ def test_repeated_creation_is_the_first_template(core, anna):
 def test_name_of_another_template_is_refused(core, anna):
     create(core, anna, "Первое")
     second = create(core, anna, "Второе").body["id"]
-    taken = call(core, REPLACE, template_id=second, body={"name": "Первое", "text": TEXT}, **anna)
+    taken = core.call(REPLACE, id=second, body={"name": "Первое", "text": TEXT}, **anna)
     assert taken.refusal == (409, "same_template")
-    same = call(core, REPLACE, template_id=second, body={"name": "Второе", "text": "Да"}, **anna)
+    same = core.call(REPLACE, id=second, body={"name": "Второе", "text": "Да"}, **anna)
     assert same.status == 200
 
 
@@ -125,7 +114,7 @@ def test_template_that_does_not_work_is_not_stored(core, anna, text):
      {"name": "a", "text": "a", "more": 1}],
 )  # fmt: skip
 def test_wrong_body_is_refused(core, anna, body):
-    assert call(core, CREATE, body=body, **anna).refusal == (422, "invalid_request")
+    assert core.call(CREATE, body=body, **anna).refusal == (422, "invalid_request")
 
 
 def test_body_of_a_megabyte_is_refused(core, anna):
@@ -135,15 +124,15 @@ def test_body_of_a_megabyte_is_refused(core, anna):
 def test_templates_belong_to_the_account(core, anna, job_id):
     template_id = create(core, anna).body["id"]
     timur = {"jwt": core.log_in("timur")[1], "secret": None}
-    assert call(core, LIST, **timur).body["items"] == []
+    assert core.call(LIST, **timur).body["items"] == []
     body = {"name": "Чужое", "text": "Да"}
     missing = (404, "template_not_found")
-    assert call(core, REPLACE, template_id=template_id, body=body, **timur).refusal == missing
-    assert call(core, DELETE, template_id=template_id, **timur).refusal == missing
+    assert core.call(REPLACE, id=template_id, body=body, **timur).refusal == missing
+    assert core.call(DELETE, id=template_id, **timur).refusal == missing
     preview = {"template_id": template_id, "job_id": job_id}
-    assert call(core, PREVIEW, body=preview, **timur).refusal == missing
+    assert core.call(PREVIEW, body=preview, **timur).refusal == missing
     for wrong in ("x", "1", str(uuid4())):
-        assert call(core, DELETE, template_id=wrong, **anna).refusal == missing
+        assert core.call(DELETE, id=wrong, **anna).refusal == missing
     assert [row["text"] for row in stored(core)] == [TEXT]
 
 
@@ -151,7 +140,7 @@ def test_preview_is_the_letter_with_its_findings(core, anna, job_id):
     template_id = create(core, anna).body["id"]
     resume_id = core.sandbox.resumes("anna")["Python-разработчик"]
     body = {"template_id": template_id, "job_id": job_id, "resume_id": resume_id}
-    reply = call(core, PREVIEW, body=body, **anna)
+    reply = core.call(PREVIEW, body=body, **anna)
     assert reply.status == 200, reply
     assert reply.body["letter"] == (
         "Здравствуйте! Откликаюсь на вакансию «Python-разработчик» в «Полярная почта».\n"
@@ -161,25 +150,25 @@ def test_preview_is_the_letter_with_its_findings(core, anna, job_id):
     assert reply.body["resume_id"] == resume_id
     del body["template_id"]
     body["text"] = "Знаю {{ skills.missing | join }} и [название]."
-    found = call(core, PREVIEW, body=body, **anna).body["findings"]
+    found = core.call(PREVIEW, body=body, **anna).body["findings"]
     assert {finding["rule"] for finding in found} == {"placeholder", "skill", "length"}
 
 
 def test_preview_has_the_named_resume(core, anna, job_id):
     other = core.sandbox.resumes("anna")["Backend-инженер"]
     body = {"text": "{{ resume.title }}", "job_id": job_id, "resume_id": other}
-    reply = call(core, PREVIEW, body=body, **anna).body
+    reply = core.call(PREVIEW, body=body, **anna).body
     assert (reply["letter"], reply["resume_id"]) == ("Backend-инженер", other)
 
 
 def test_preview_without_a_value_names_it(core, anna, job_id):
     body = {"text": "{{ skills.missing | limit(0) | join }}", "job_id": job_id}
-    assert call(core, PREVIEW, body=body, **anna).refusal == (422, "template_value_missing")
+    assert core.call(PREVIEW, body=body, **anna).refusal == (422, "template_value_missing")
 
 
 @pytest.mark.parametrize("more", [{}, {"text": "a", "template_id": str(uuid4())}])
 def test_preview_takes_one_text(core, anna, more):
-    refused = call(core, PREVIEW, body={"job_id": "1", **more}, **anna)
+    refused = core.call(PREVIEW, body={"job_id": "1", **more}, **anna)
     assert refused.refusal == (422, "invalid_request")
 
 
@@ -188,7 +177,7 @@ def test_check_finds_what_resume_and_vacancy_do_not_say(core, anna, job_id):
         "Здравствуйте! Десять лет пишу на Python и Rust, мечтаю о команде «Ромашка». "
         "Пишите на other@example.net. {{ employer }}"
     )
-    reply = call(core, CHECK, body={"letter": letter, "job_id": job_id}, **anna)
+    reply = core.call(CHECK, body={"letter": letter, "job_id": job_id}, **anna)
     assert reply.status == 200, reply
     found = {(finding["rule"], finding["text"]) for finding in reply.body["findings"]}
     assert found >= {
@@ -198,26 +187,26 @@ def test_check_finds_what_resume_and_vacancy_do_not_say(core, anna, job_id):
     good = "Здравствуйте! Пишу сервисы на Python и FastAPI, буду рада обсудить вашу вакансию."
     resume_id = core.sandbox.resumes("anna")["Python-разработчик"]
     body = {"letter": good, "job_id": job_id, "resume_id": resume_id}
-    assert call(core, CHECK, body=body, **anna).body["findings"] == []
+    assert core.call(CHECK, body=body, **anna).body["findings"] == []
 
 
 def test_check_of_an_unknown_job_is_not_found(core, anna):
     body = {"letter": "Здравствуйте!", "job_id": "1"}
-    assert call(core, CHECK, body=body, **anna).refusal == (404, "job_not_found")
+    assert core.call(CHECK, body=body, **anna).refusal == (404, "job_not_found")
 
 
 def test_service_names_the_person(core, anna, job_id):
     session, _ = core.log_in("anna")
     create(core, anna)
-    assert len(call(core, LIST, query={"user_id": session}).body["items"]) == 1
+    assert len(core.call(LIST, query={"user_id": session}).body["items"]) == 1
     body = {"letter": "Здравствуйте!", "job_id": job_id, "user_id": session}
-    assert call(core, CHECK, body=body).status == 200
-    assert call(core, LIST).refusal == (422, "invalid_request")
-    assert call(core, LIST, secret=None).refusal == (401, "unauthorized")
+    assert core.call(CHECK, body=body).status == 200
+    assert core.call(LIST).refusal == (422, "invalid_request")
+    assert core.call(LIST, secret=None).refusal == (401, "unauthorized")
 
 
 def test_templates_are_deleted_with_the_account(core, anna):
     create(core, anna)
     core.rows("UPDATE users SET account_id = NULL")
-    assert call(core, LIST, **anna).body["items"] == []
+    assert core.call(LIST, **anna).body["items"] == []
     assert create(core, anna).status == 409

@@ -16,7 +16,7 @@ from functions.applier import app as applier
 from functions.fetch_worker import app as fetch_worker
 from functions.sweeper import app as sweeper
 from local.sandbox.people import people
-from tests.fixtures.core import LIFE_S, Reply
+from tests.fixtures.core import LIFE_S
 from tests.fixtures.leaks import Markers, phone_spellings
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.personal_data import deletion, deletion_request, export, tables
@@ -43,13 +43,8 @@ class World:
         monkeypatch.setenv("WEBHOOK_ADDRESSES", "any")
         monkeypatch.setenv("PUBLIC_URL", "https://core.example.com")
 
-    def http(self, function, key, **options):
-        """Call a route of another function than those of ``core``."""
-        module = importlib.import_module(f"functions.{function}.app")
-        return Reply.of(module.handler(self.core.event(key, **options), CONTEXT))
-
-    def post(self, function, path, body):
-        reply = self.http(function, f"POST {path}", body=body)
+    def post(self, path, body):
+        reply = self.core.call(f"POST {path}", body=body)
         assert reply.status in (200, 201, 202), reply
         return reply.body
 
@@ -66,16 +61,16 @@ class World:
             vacancy = str(self.sandbox.publish(f"Программист {person} {number}")["id"])
             body = {"user_id": user_id, "job_external_id": vacancy, "cover_letter": LETTER}
             body |= {"review": "always"} if number else {}
-            self.http("submit", "POST /api/applications/submit", body=body)
+            self.core.call("POST /api/applications/submit", body=body)
         self.wake(applier, account_id=account_id)
-        self.http("applications", "GET /api/applications", query={"user_id": user_id})
+        self.core.call("GET /api/applications", query={"user_id": user_id})
         self.write_to_employer(user_id, account_id)
         rules = {"user_id": user_id, "rules": {"title_words": ["продажи"]}}
-        assert self.http("filters", "PUT /api/filters", body=rules).status == 200
+        assert self.core.call("PUT /api/filters", body=rules).status == 200
         search = {"user_id": user_id, "search": {"text": "Программист"}, "name": SEARCH_TEXT}
-        saved = self.post("schedules", "/api/schedules", search)
+        saved = self.post("/api/schedules", search)
         own = {"user_id": user_id, "search": {"text": SEARCH_TEXT}, "apply": {"mode": "review"}}
-        unused = self.post("schedules", "/api/schedules", own)
+        unused = self.post("/api/schedules", own)
         importlib.import_module("functions.fetcher.app").handler({"resources": ["x/y"]}, CONTEXT)
         for search in (saved, unused):
             [query] = self.core.rows(
@@ -89,7 +84,7 @@ class World:
         flow = self.post(
             "queue", "/api/queue/add", {"userId": user_id, "jobs": [{"job_external_id": "1"}]}
         )
-        self.post("queue", "/api/queue/start-workflow", {
+        self.post("/api/queue/start-workflow", {
             "workflowId": flow["workflowId"], "userId": user_id,
         })  # fmt: skip
         self.room.open_connection(user_id)
@@ -101,8 +96,7 @@ class World:
             account_id,
         )
         body = {"user_id": user_id, "text": LETTER}
-        replied = self.http(
-            "reviews",
+        replied = self.core.call(
             "POST /api/applications/{id}/messages",
             parameters={"id": str(sent["id"])},
             body=body,
@@ -113,26 +107,26 @@ class World:
 
     def use_letters_and_fit(self, user_id):
         template = {"user_id": user_id, "name": "short", "text": LETTER}
-        made = self.http("letters", "POST /api/letters/templates", body=template)
+        made = self.core.call("POST /api/letters/templates", body=template)
         assert made.status in (200, 201), made.body
         weights = {"user_id": user_id, "weights": {"skills": 30}}
-        assert self.http("resumes", "PUT /api/fit/weights", body=weights).status == 200
+        assert self.core.call("PUT /api/fit/weights", body=weights).status == 200
 
     def use_raises(self, user_id, person):
         resume_id = next(iter(self.sandbox.resumes(person).values()))
         body = {"user_id": user_id, "schedule": {"mode": "every_four_hours"}}
         route = "PUT /api/hh/resumes/{id}/raise-schedule"
         own = {"parameters": {"id": resume_id}, "body": body}
-        assert self.http("resumes", route, **own).status == 200
+        assert self.core.call(route, **own).status == 200
 
     def use_notifications(self, user_id):
         preferences = {"user_id": user_id, "time_zone": "Europe/Moscow"}
-        assert self.http("notifications", "PUT /api/notifications", body=preferences).status == 200
+        assert self.core.call("PUT /api/notifications", body=preferences).status == 200
         channel = {"user_id": user_id, "kind": "webhook", "url": "http://localhost:1/me"}
-        made = self.post("notifications", "/api/notifications/channels", channel)
+        made = self.post("/api/notifications/channels", channel)
         test = "POST /api/notifications/channels/{id}/test"
         own = {"parameters": {"id": made["id"]}, "body": {"user_id": user_id}}
-        assert self.http("notifications", test, **own).status == 202
+        assert self.core.call(test, **own).status == 202
 
     def use_a_little(self, person):
         """Connect *person*, with an application, a saved search and a socket, without hh.ru's and
@@ -453,7 +447,7 @@ def test_nothing_is_sent_after_the_request(world):
     account_id = world.core.account(user_id)["account_id"]
     vacancy = str(world.sandbox.publish("Программист")["id"])
     body = {"user_id": user_id, "job_external_id": vacancy, "cover_letter": LETTER}
-    assert world.http("submit", "POST /api/applications/submit", body=body).status == 202
+    assert world.core.call("POST /api/applications/submit", body=body).status == 202
     assert world.delete(user_id).status == 202
     from ullgetthejob import bootstrap
     from ullgetthejob.applications import submitter

@@ -3,15 +3,12 @@
 import json
 from datetime import datetime, timedelta
 from itertools import pairwise
-from types import SimpleNamespace
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from functions.rate_limit.app import handler
 from local.settings import REPOSITORY
-from tests.fixtures.core import Reply
 from ullgetthejob.platform import aws
 from ullgetthejob.rate_limits import daily_limit
 
@@ -20,7 +17,6 @@ STATUS = "GET /api/rate-limit/status"
 STATUS_OF = "GET /api/rate-limit/status/{user_id}"
 CHECK = "POST /api/v1/rate-limit/check"
 RESET = "DELETE /api/rate-limit/{user_id}"
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 INTERVAL = timedelta(minutes=7, seconds=30)
 ATTEMPT = """
     WITH row AS (
@@ -43,21 +39,15 @@ def _admin_secret(monkeypatch):
     monkeypatch.setenv("ADMIN_SECRET", ADMIN_SECRET)
 
 
-def call(core, key, *, headers=None, **options):
-    event = core.event(key, **options)
-    event["headers"] |= headers or {}
-    return Reply.of(handler(event, CONTEXT))
-
-
 def status(core, user_id, **options):
-    reply = call(core, STATUS, query={"user_id": user_id}, **options)
+    reply = core.call(STATUS, query={"user_id": user_id}, **options)
     assert reply.status == 200, reply
     return reply.body
 
 
 def check(core, user_id, key=None, **options):
     headers = {} if key is None else {"idempotency-key": key}
-    reply = call(core, CHECK, body={"user_id": user_id}, headers=headers, **options)
+    reply = core.call(CHECK, body={"user_id": user_id}, headers=headers, **options)
     assert reply.status == 200, reply
     return reply.body
 
@@ -65,7 +55,7 @@ def check(core, user_id, key=None, **options):
 def reset(core, user_id, secret=ADMIN_SECRET, **options):
     headers = {} if secret is None else {"x-admin-secret": secret}
     parameters = {"user_id": user_id}
-    return call(core, RESET, parameters=parameters, headers=headers, secret=None, **options)
+    return core.call(RESET, parameters=parameters, headers=headers, secret=None, **options)
 
 
 def insert_attempts(core, user_id, moment, *, counts=None, times=1):
@@ -117,7 +107,7 @@ def test_status_of_both_paths_is_equal_and_spends_nothing(core):
     user_id, _ = core.log_in()
     check(core, user_id)
     answers = [status(core, user_id) for _ in range(3)]
-    reply = call(core, STATUS_OF, parameters={"user_id": user_id})
+    reply = core.call(STATUS_OF, parameters={"user_id": user_id})
     assert [*answers, reply.body] == [answers[0]] * 4
     assert answers[0]["tokens"] == 19
 
@@ -135,7 +125,7 @@ def test_repeated_idempotency_key_is_spent_once(core):
 @pytest.mark.parametrize("key", ["", " ", "a b", "ключ", "k" * 256])
 def test_malformed_idempotency_key_is_refused(core, key):
     user_id, _ = core.log_in()
-    reply = call(core, CHECK, body={"user_id": user_id}, headers={"idempotency-key": key})
+    reply = core.call(CHECK, body={"user_id": user_id}, headers={"idempotency-key": key})
     assert reply.refusal == (422, "invalid_request")
     assert reply.body["details"]["fields"][0]["field"] == "Idempotency-Key"
     assert status(core, user_id)["tokens"] == 20
@@ -164,31 +154,31 @@ def test_unknown_user_has_a_bucket_of_its_own(core):
 @pytest.mark.parametrize("user_id", ["undefined", "null", "", "mvp-demo-user", "1", "%"])
 def test_user_id_that_is_no_uuid_is_refused(core, user_id):
     for reply in (
-        call(core, STATUS, query={"user_id": user_id}),
-        call(core, STATUS_OF, parameters={"user_id": user_id}),
-        call(core, CHECK, body={"user_id": user_id}),
+        core.call(STATUS, query={"user_id": user_id}),
+        core.call(STATUS_OF, parameters={"user_id": user_id}),
+        core.call(CHECK, body={"user_id": user_id}),
         reset(core, user_id),
     ):
         assert reply.refusal == (422, "invalid_request")
-    assert call(core, STATUS).refusal == (422, "invalid_request")
-    assert call(core, CHECK, body={}).refusal == (422, "invalid_request")
+    assert core.call(STATUS).refusal == (422, "invalid_request")
+    assert core.call(CHECK, body={}).refusal == (422, "invalid_request")
 
 
 def test_token_selects_its_user_and_refuses_others(core):
     user_id, jwt = core.log_in("anna")
     timur, _ = core.log_in("timur")
     check(core, user_id)
-    assert call(core, STATUS, jwt=jwt).body["tokens"] == 19
-    assert call(core, CHECK, jwt=jwt, body={}).body == {"allowed": True, "remaining": 18}
+    assert core.call(STATUS, jwt=jwt).body["tokens"] == 19
+    assert core.call(CHECK, jwt=jwt, body={}).body == {"allowed": True, "remaining": 18}
     for reply in (
-        call(core, STATUS, jwt=jwt, query={"user_id": timur}),
-        call(core, STATUS_OF, jwt=jwt, parameters={"user_id": timur}),
-        call(core, CHECK, jwt=jwt, body={"user_id": timur}),
+        core.call(STATUS, jwt=jwt, query={"user_id": timur}),
+        core.call(STATUS_OF, jwt=jwt, parameters={"user_id": timur}),
+        core.call(CHECK, jwt=jwt, body={"user_id": timur}),
         reset(core, timur, jwt=jwt),
     ):
         assert reply.refusal == (403, "user_mismatch")
     assert status(core, timur)["tokens"] == 20
-    assert call(core, STATUS, jwt=jwt, secret=None).status == 401
+    assert core.call(STATUS, jwt=jwt, secret=None).status == 401
 
 
 @pytest.mark.parametrize("access", ["reauth_required", "captcha", "limited_until"])
@@ -262,7 +252,7 @@ def test_reset_requires_the_administrators_secret(core, monkeypatch, configured)
         assert reset(core, user_id, sent).refusal == (401, "unauthorized")
         assert reset(core, user_id, sent, jwt=jwt).refusal == (401, "unauthorized")
     parameters = {"user_id": user_id}
-    assert call(core, RESET, parameters=parameters).refusal == (401, "unauthorized")
+    assert core.call(RESET, parameters=parameters).refusal == (401, "unauthorized")
     assert core.audited() == audited
     assert status(core, user_id)["tokens"] == 19
 
@@ -272,8 +262,8 @@ def test_dynamodb_down_is_503_on_every_route(core, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     aws.reset_connections()
     for reply in (
-        call(core, STATUS, query={"user_id": user_id}),
-        call(core, CHECK, body={"user_id": user_id}),
+        core.call(STATUS, query={"user_id": user_id}),
+        core.call(CHECK, body={"user_id": user_id}),
         reset(core, user_id),
     ):
         assert reply.refusal == (503, "rate_limit_unavailable")
@@ -297,4 +287,4 @@ def test_tokens_come_at_the_interval_of_the_rule(core):
 @pytest.mark.parametrize("name", ["rate_limit", "rate_limit-status", "rate_limit-check"])
 def test_sample_event_is_answered(core, name):
     event = json.loads((REPOSITORY / f"events/{name}.json").read_text())
-    assert Reply.of(handler(event, CONTEXT)).status == 200
+    assert core.invoke(event).status == 200

@@ -6,7 +6,6 @@ the middle of the calls.
 
 from __future__ import annotations
 
-import importlib
 import json
 import threading
 import time
@@ -19,10 +18,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cli.commands.cloud import rotation
-from tests.fixtures.core import Reply
 from ullgetthejob.platform import postgres, secrets
 
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 FORMER, NEW = "f" * 40, "n" * 40
 
 
@@ -87,16 +84,11 @@ def test_service_is_served_with_either_secret(core, vault, monkeypatch, is_attac
 
 
 def test_administrator_is_served_with_either_secret(core, vault):
-    module = importlib.import_module("functions.rate_limit.app")
     arn = vault.keep("ADMIN_SECRET", FORMER)
 
     def reset(secret):
-        user_id = str(uuid4())
-        event = core.event(
-            "DELETE /api/rate-limit/{user_id}", parameters={"user_id": user_id}, secret=None
-        )
-        event["headers"]["x-admin-secret"] = secret
-        return Reply.of(module.handler(event, CONTEXT)).status
+        options = {"parameters": {"user_id": str(uuid4())}, "headers": {"x-admin-secret": secret}}
+        return core.call("DELETE /api/rate-limit/{user_id}", secret=None, **options).status
 
     assert reset(FORMER) == 200
     vault.put(arn, NEW)

@@ -3,14 +3,11 @@
 import json
 import threading
 from datetime import datetime, timedelta, timezone
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
 
-from functions.schedules.app import handler
 from local.settings import REPOSITORY
-from tests.fixtures.core import Reply
 from tests.harness.context import make_context
 from ullgetthejob.accounts import people
 from ullgetthejob.hh import environment
@@ -22,15 +19,9 @@ from ullgetthejob.saved_searches import commands, models
 CREATE, LIST = "POST /api/schedules", "GET /api/schedules"
 READ, CHANGE = "GET /api/schedules/{id}", "PATCH /api/schedules/{id}"
 DELETE, FETCH = "DELETE /api/schedules/{id}", "POST /api/schedules/{id}/fetch"
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 PYTHON = {"text": "python", "area": ["2", "1"]}
 NIGHT = {"from": "22:00", "to": "06:00"}
 MOSCOW = timezone(timedelta(hours=3))
-
-
-def call(core, key, search_id=None, **options):
-    parameters = {} if search_id is None else {"id": search_id}
-    return Reply.of(handler(core.event(key, parameters=parameters, **options), CONTEXT))
 
 
 @pytest.fixture
@@ -55,8 +46,8 @@ class UserClient:
     def __init__(self, core, user_id, jwt):
         self.core, self.user_id, self.jwt = core, user_id, jwt
 
-    def request(self, key, search_id=None, **options):
-        return call(self.core, key, search_id, jwt=self.jwt, secret=None, **options)
+    def request(self, key, id=None, **options):
+        return self.core.call(key, id=id, jwt=self.jwt, secret=None, **options)
 
     def save(self, search=PYTHON, **fields):
         reply = self.request(CREATE, body={"search": search, **fields})
@@ -187,7 +178,7 @@ def test_saved_search_is_accessible_only_to_its_account(core, anna):
     again = UserClient(core, *core.log_in("anna"))
     timur = UserClient(core, *core.log_in("timur"))
     assert again.read(saved["id"]) == saved
-    named = call(core, READ, saved["id"], query={"user_id": again.user_id})
+    named = core.call(READ, id=saved["id"], query={"user_id": again.user_id})
     assert named.body == saved
     assert again.change(saved["id"], paused=True)["paused"] is True
     before = core.rows("SELECT * FROM saved_searches")
@@ -197,7 +188,7 @@ def test_saved_search_is_accessible_only_to_its_account(core, anna):
         assert timur.request(key, "\0", body=body).refusal == (422, "invalid_request"), key
         for options in ({"jwt": timur.jwt}, {"jwt": timur.jwt, "secret": None}):
             query = {"user_id": anna.user_id}
-            refused = call(core, key, saved["id"], body=body, query=query, **options)
+            refused = core.call(key, id=saved["id"], body=body, query=query, **options)
             assert refused.refusal == (403, "user_mismatch")
     assert timur.items() == []
     assert core.rows("SELECT * FROM saved_searches") == before
@@ -476,5 +467,5 @@ def test_sample_events_are_accepted(core, anna):
         saved = anna.items()
         if saved:
             sample = sample.replace("22222222-2222-4222-8222-222222222222", saved[0]["id"])
-        statuses.append(Reply.of(handler(json.loads(sample), CONTEXT)).status)
+        statuses.append(core.invoke(json.loads(sample)).status)
     assert statuses == [201, 200, 200, 200, 200, 200]

@@ -6,7 +6,6 @@ import csv
 import io
 import re
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
@@ -14,14 +13,10 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from functions.stats.app import handler
 from migrations.upgrade import downgrade, upgrade
-from tests.fixtures.core import Reply
 from tests.harness.applying import publish
 from tests.harness.negotiations import DAY_S, HOUR, SyncHarness
 from ullgetthejob.statistics import csv_export, funnel, models, silent
-
-CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 
 
 @pytest.fixture
@@ -363,20 +358,16 @@ def test_parts_of_csv_make_the_whole_file(harness, monkeypatch):
 # ── the function ─────────────────────────────────────────────────────────────────────────────────
 
 
-def call(core, key, **options):
-    return Reply.of(handler(core.event(key, **options), CONTEXT))
-
-
 def test_routes_answer_a_person_and_the_service(core):
     session, jwt = core.log_in("anna")
-    shown = call(core, "GET /api/stats", jwt=jwt, secret=None, query={"by": "fit"})
+    shown = core.call("GET /api/stats", jwt=jwt, secret=None, query={"by": "fit"})
     assert shown.status == 200
     assert {"from", "to", "all", "groups", "min_sample"} <= set(shown.body)
-    assert call(core, "GET /api/stats", query={"user_id": session}).body["groups"] == []
-    assert call(core, "GET /api/stats/silent", query={"user_id": session}).body["items"] == []
-    file = call(core, "GET /api/stats.csv", query={"user_id": session, "table": "funnel"})
+    assert core.call("GET /api/stats", query={"user_id": session}).body["groups"] == []
+    assert core.call("GET /api/stats/silent", query={"user_id": session}).body["items"] == []
+    file = core.call("GET /api/stats.csv", query={"user_id": session, "table": "funnel"})
     assert (file.status, file.headers["content-type"]) == (200, "text/csv; charset=utf-8")
-    stranger = call(core, "GET /api/stats", jwt=jwt, query={"user_id": str(uuid4())})
+    stranger = core.call("GET /api/stats", jwt=jwt, query={"user_id": str(uuid4())})
     assert stranger.refusal == (403, "user_mismatch")
 
 
@@ -394,7 +385,7 @@ WRONG = [
 def test_wrong_query_names_its_field(core):
     session, _ = core.log_in("anna")
     for key, query, field in WRONG:
-        refused = call(core, key, query={"user_id": session, **query})
+        refused = core.call(key, query={"user_id": session, **query})
         assert refused.refusal == (422, "invalid_request")
         assert [problem["field"] for problem in refused.body["details"]["fields"]] == [field]
 
