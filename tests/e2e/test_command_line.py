@@ -89,17 +89,13 @@ class Walk:
 
     def receive_notification(self):
         """Add a webhook, and receive what tests it through the queue and the worker."""
-        cloud, receiver = self.ugtj.cloud, WebhookReceiver()
-        try:
+        with WebhookReceiver() as receiver, self.ugtj.cloud.client() as client:
             body = {"user_id": DEMO_USER_ID, "kind": "webhook", "url": receiver.url}
-            with cloud.client() as client:
-                added = client.post("/api/notifications/channels", json=body)
+            added = client.post("/api/notifications/channels", json=body)
             assert added.status_code == 201, added.text
             [channel] = self.run("notifications channels")["items"]
             planned = self.run("notifications test", channel["id"])["notification_id"]
             assert until(lambda: receiver.ids) == [planned]
-        finally:
-            receiver.stop()
         assert self.run("notifications show")["channels"] == [channel]
 
     def save_search(self):

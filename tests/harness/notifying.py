@@ -6,16 +6,15 @@ from __future__ import annotations
 import email
 import json
 import ssl
-import threading
 from datetime import UTC, datetime, timedelta
 from email import policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
 from aiosmtpd.controller import Controller
 
+from tests.fixtures.http_servers import Handler, Server
 from tests.fixtures.ports import free_port
 from tests.harness.context import CORE, make_context
 from ullgetthejob.notifications import channel_store, delivery, planner, settings_store
@@ -35,46 +34,27 @@ ENVIRONMENT = {
 }
 
 
-class WebhookReceiver:
+class WebhookReceiver(Server):
     """A server that keeps the requests it gets. *answers*: status and headers of the next ones, 204
     when there is none left; ``None`` closes the connection without an answer. *certificate*: the
     PEM file of a certificate for localhost and its key; without one it is a server of HTTP."""
 
     def __init__(self, certificate=None):
+        super().__init__(WebhookHandler)
         self.requests = []
         self.answers = []
         self.on_request = None
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.requests.append((dict(self.headers.items()), body))
-                if receiver.on_request is not None:
-                    receiver.on_request()
-                answer = receiver.answers.pop(0) if receiver.answers else (204, {})
-                if answer is None:
-                    self.connection.close()
-                    return
-                status, headers = answer
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        scheme = "http"
+        self._scheme = "http"
         if certificate is not None:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(certificate)
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-            scheme = "https"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"{scheme}://localhost:{self._server.server_port}/hook?key=a-secret"
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+            self._scheme = "https"
+
+    @property
+    def url(self):
+        """Return the webhook's address."""
+        return f"{self._scheme}://localhost:{self.server_port}/hook?key=a-secret"
 
     @property
     def messages(self):
@@ -86,9 +66,24 @@ class WebhookReceiver:
         """Return the webhook-ids."""
         return [headers["webhook-id"] for headers, _ in self.requests]
 
-    def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
+
+class WebhookHandler(Handler):
+    """Answers as its receiver says."""
+
+    server: WebhookReceiver
+
+    def respond(self) -> None:
+        """Keep the request, and answer."""
+        receiver = self.server
+        receiver.requests.append((dict(self.headers.items()), self.read_body()))
+        if receiver.on_request is not None:
+            receiver.on_request()
+        answer = receiver.answers.pop(0) if receiver.answers else (204, {})
+        if answer is None:
+            self.connection.close()
+            return
+        status, headers = answer
+        self.answer(status, headers=headers)
 
 
 class MailServer:
@@ -241,9 +236,8 @@ def notified(database_url, dynamodb_tables, monkeypatch) -> Iterator[Notified]:
 
 @pytest.fixture
 def webhook() -> Iterator[WebhookReceiver]:
-    receiver = WebhookReceiver()
-    yield receiver
-    receiver.stop()
+    with WebhookReceiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture

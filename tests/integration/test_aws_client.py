@@ -5,12 +5,25 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.fixtures.http_servers import Handler, Server
 from ullgetthejob.platform import aws, secrets, settings
 from ullgetthejob.platform.errors import Unavailable
+
+
+@contextmanager
+def serving(handler, monkeypatch):
+    """Serve as AWS."""
+    with Server(handler) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        aws.reset_connections()
+        secrets.clear_cache()
+        yield
+        aws.reset_connections()
 
 
 @contextmanager
@@ -20,36 +33,22 @@ def scripted(monkeypatch, *answers):
     remaining = list(answers)
     seen = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Scripted(Handler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            seen.append((self.headers["x-amz-target"], json.loads(body)))
+        def respond(self):
+            seen.append((self.headers["x-amz-target"], json.loads(self.read_body())))
             answer = remaining.pop(0)
             if answer == "hang up":
                 self.close_connection = True
                 return
             status, content = answer
-            text = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+            self.answer(
+                status, content if isinstance(content, bytes) else json.dumps(content).encode()
+            )
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        aws.reset_connections()
-        secrets.clear_cache()
+    with serving(Scripted, monkeypatch):
         yield seen
-        aws.reset_connections()
-        server.shutdown()
 
 
 def refusal(code):
@@ -108,41 +107,27 @@ def test_calls_of_two_threads_run_concurrently(monkeypatch):
     both = threading.Barrier(2, timeout=60)
     opened = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Meeting(Handler):
         protocol_version = "HTTP/1.1"
 
         def setup(self):
             super().setup()
             opened.append(self.client_address)
 
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        def respond(self):
+            body = json.loads(self.read_body())
             if body["meet"]:
                 both.wait()
-            answer = json.dumps({"given": body["number"]}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            pass
+            self.answer(200, json.dumps({"given": body["number"]}).encode())
 
     def give(number, *, meet):
         return aws.call("dynamodb", "UpdateItem", {"number": number, "meet": meet})
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        aws.reset_connections()
+    with serving(Meeting, monkeypatch):
         with ThreadPoolExecutor(2) as pool:
             answers = list(pool.map(lambda number: give(number, meet=True), (1, 2)))
         assert answers == [{"given": 1}, {"given": 2}]
         assert give(3, meet=False) == {"given": 3}
-        aws.reset_connections()
-        server.shutdown()
     assert len(opened) == 2
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.fixtures.http_servers import Handler, Server
 from ullgetthejob.platform import aws, aws_credentials
 from ullgetthejob.platform.aws_credentials import CredentialsUnavailable
 
@@ -19,38 +19,27 @@ VARIABLES = (
 )
 
 
-class Endpoint(ThreadingHTTPServer):
+class Endpoint(Server):
     """The endpoint of a container: *token*: the one that it takes; *life*: of what it returns."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(EndpointHandler)
         self.token, self.life, self.asked = "the-token", timedelta(hours=6), 0
-        self.answer = None
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/v1/credentials?role=core"
+        self.content = None
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
+class EndpointHandler(Handler):
+    def respond(self):
         self.server.asked += 1
         status = 200 if self.headers["authorization"] == self.server.token else 401
         expires_at = datetime.now(UTC) + self.server.life
-        content = self.server.answer or {
+        content = self.server.content or {
             "AccessKeyId": f"KEY{self.server.asked}",
             "SecretAccessKey": "secret-of-the-endpoint",
             "Token": "session",
             "Expiration": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}",
         }
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
+        self.answer(status, json.dumps(content).encode())
 
 
 @pytest.fixture
@@ -58,14 +47,11 @@ def endpoint(monkeypatch):
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url)
+        url = f"{server.url}/v1/credentials?role=core"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", server.token)
         aws_credentials.forget()
         yield server
-        server.shutdown()
-        thread.join()
     aws_credentials.forget()
 
 
@@ -138,7 +124,7 @@ def test_call_without_credentials_is_an_error_of_aws(endpoint, monkeypatch):
 
 @pytest.mark.parametrize("answer", [{"Code": "no"}, ["x"], {"AccessKeyId": "a"}])
 def test_answer_without_credentials_is_not_quoted(endpoint, answer):
-    endpoint.answer = answer
+    endpoint.content = answer
     with pytest.raises(CredentialsUnavailable, match="endpoint returned no credentials"):
         aws_credentials.current()
 

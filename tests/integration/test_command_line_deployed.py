@@ -12,10 +12,8 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import boto3
 import botocore.exceptions
@@ -28,6 +26,7 @@ from cli import app as command_line
 from cli import aws_client
 from cli.commands import queues as queue_commands
 from local.settings import REPOSITORY
+from tests.fixtures.http_servers import Handler, Server
 
 STACK, REGION = "ullgetthejob-core-test", "eu-central-1"
 TRACE, OTHER = "4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c"
@@ -112,37 +111,20 @@ def client(address, service):
                         aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
 
 
-class Answers(HTTPServer):
-    """A server that gives every request the same *answer* (status, headers, JSON), and records
+class Answers(Server):
+    """A server that gives every request the same *response* (status, headers, JSON), and records
     it: of Lambda as the migrator, or of AWS as it refuses."""
 
-    def __init__(self, answer):
-        super().__init__(("127.0.0.1", 0), AnswersHandler)
-        self.answer, self.bodies = answer, []
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def __exit__(self, *error):
-        self.shutdown()
-        super().__exit__(*error)
+    def __init__(self, response):
+        super().__init__(AnswersHandler)
+        self.response, self.bodies = response, []
 
 
-class AnswersHandler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.server.bodies.append(self.rfile.read(int(self.headers["content-length"] or 0)))
-        status, headers, content = self.server.answer
-        self.send_response(status)
-        body = content.encode()
-        for name, value in {**headers, "content-length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments):
-        pass
+class AnswersHandler(Handler):
+    def respond(self):
+        self.server.bodies.append(self.read_body())
+        status, headers, content = self.server.response
+        self.answer(status, content.encode(), headers)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -13,6 +11,7 @@ import pytest
 from moto import mock_aws
 
 from local import migrate_cloud
+from tests.fixtures.http_servers import Handler, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,32 +19,23 @@ if TYPE_CHECKING:
 STACK = "ullgetthejob-core-test"
 
 
-class Lambda(HTTPServer):
+class Lambda(Server):
     """A stub of ``Invoke`` with scripted responses, which records its requests."""
 
-    answer: tuple[int, dict[str, str], Any] = (200, {}, None)
+    response: tuple[int, dict[str, str], Any] = (200, {}, None)
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), LambdaHandler)
+        super().__init__(LambdaHandler)
         self.asked: list[tuple[str, Any]] = []
 
 
-class LambdaHandler(BaseHTTPRequestHandler):
+class LambdaHandler(Handler):
     server: Lambda
 
-    def do_POST(self) -> None:
-        event = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append((self.path, event))
-        status, headers, body = self.server.answer
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {**headers, "content-length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    def respond(self) -> None:
+        self.server.asked.append((self.path, json.loads(self.read_body())))
+        status, headers, content = self.server.response
+        self.answer(status, json.dumps(content).encode(), headers)
 
 
 @pytest.fixture(autouse=True)
@@ -58,12 +48,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lambda_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
     with Lambda() as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", server.url)
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def deploy(output: str) -> None:
@@ -94,7 +80,7 @@ def test_stack_without_a_migrator_is_reported() -> None:
 
 
 def test_result_of_the_function_is_returned(lambda_service: Lambda) -> None:
-    lambda_service.answer = (200, {}, {"revision_after": "0003"})
+    lambda_service.response = (200, {}, {"revision_after": "0003"})
     assert migrate_cloud.migrate("it", {"revision": "head"}) == {"revision_after": "0003"}
     path = "/2015-03-31/functions/it/invocations"
     assert lambda_service.asked == [(path, {"revision": "head"})]
@@ -102,13 +88,13 @@ def test_result_of_the_function_is_returned(lambda_service: Lambda) -> None:
 
 def test_function_error_is_reported_with_its_message(lambda_service: Lambda) -> None:
     headers = {"x-amz-function-error": "Unhandled"}
-    lambda_service.answer = (200, headers, {"errorMessage": "another migrator is at work"})
+    lambda_service.response = (200, headers, {"errorMessage": "another migrator is at work"})
     with pytest.raises(migrate_cloud.MigrationFailed, match="another migrator is at work"):
         migrate_cloud.migrate("it", {})
 
 
 def test_migration_is_never_retried(lambda_service: Lambda) -> None:
-    lambda_service.answer = (500, {}, {"message": "Service failure"})
+    lambda_service.response = (500, {}, {"message": "Service failure"})
     with pytest.raises(botocore.exceptions.ClientError):
         migrate_cloud.migrate("it", {})
     assert len(lambda_service.asked) == 1

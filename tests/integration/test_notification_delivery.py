@@ -205,16 +205,13 @@ def test_https_webhook_is_posted_only_to_a_verified_server(
     if is_trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     tls.context.cache_clear()
-    receiver = WebhookReceiver(certificate)
-    try:
+    with WebhookReceiver(certificate) as receiver:
         notified.add("webhook", receiver.url, secret=SECRET)
         notified.invite()
         notified.run_later()
         assert notified.notifications("state", "error") == [outcome]
         assert len(receiver.requests) == (outcome[0] == "sent")
-    finally:
-        receiver.stop()
-        tls.context.cache_clear()
+    tls.context.cache_clear()
 
 
 def test_receiver_that_stopped_is_tried_again(hooked, webhook):

@@ -4,16 +4,15 @@ import base64
 import hashlib
 import hmac
 import smtplib
-import threading
 import time
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
 import pytest
 
 from local.receivers.store import Store
 from tests.fixtures.hh_sandbox import NO_TLS
+from tests.fixtures.http_servers import Handler, Server
 from tests.fixtures.receivers import BOT_TOKEN, PHONE
 from tests.fixtures.waiting import until
 
@@ -38,23 +37,14 @@ def chat(receivers):
 def webhook():
     """Return a webhook that answers the statuses that *replies* holds, then 200."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            server.received.append((dict(self.headers), body))
-            self.send_response(server.replies.pop(0) if server.replies else 200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    class Webhook(Handler):
+        def respond(self):
+            server.received.append((dict(self.headers), self.read_body()))
+            self.answer(server.replies.pop(0) if server.replies else 200)
 
-        def log_message(self, *_arguments):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.received, server.replies = [], []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with Server(Webhook) as server:
+        server.received, server.replies = [], []
+        yield server
 
 
 # ── the Bot API ──────────────────────────────────────────────────────────────────────────────────
@@ -157,7 +147,7 @@ def test_update_is_repeated_until_it_is_accepted(receivers, webhook):
     webhook.replies = [500, 503]
     receivers.call(
         "setWebhook",
-        url=f"http://127.0.0.1:{webhook.server_port}/telegram",
+        url=f"{webhook.url}/telegram",
         secret_token="a-secret",
         allowed_updates=["message"],
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ from functions.health.app import handler as health
 from functions.migrator.app import handler
 from migrations import deployment
 from migrations.upgrade import MIGRATORS_LOCK, current, downgrade, upgrade
+from tests.fixtures.http_servers import Handler, Server
 from tests.fixtures.revisions import HEAD
 from ullgetthejob.platform import postgres, schema
 
@@ -23,41 +23,31 @@ STACK = {"StackId": "arn:stack", "RequestId": "a-request", "LogicalResourceId": 
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id")
 
 
-class Answers(HTTPServer):
+class Answers(Server):
     """CloudFormation's presigned address. *statuses*: what it returns, then 200."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(AnswersHandler)
         self.statuses, self.taken = [], []
 
     def request(self, kind="Update"):
-        url = f"http://127.0.0.1:{self.server_port}/bucket?Signature=secret"
-        return {"RequestType": kind, "ResponseURL": url, **STACK}
+        return {"RequestType": kind, "ResponseURL": f"{self.url}/bucket?Signature=secret", **STACK}
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_PUT(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+class AnswersHandler(Handler):
+    def respond(self):
+        body = json.loads(self.read_body())
         status = self.server.statuses.pop(0) if self.server.statuses else 200
         if status == 200:
             self.server.taken.append((self.path, self.headers["content-type"], body))
-        self.send_response(status)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *arguments):
-        pass
+        self.answer(status)
 
 
 @pytest.fixture
 def answers(monkeypatch):
     monkeypatch.setattr(deployment, "PAUSE_S", 0.01)
     with Answers() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
