@@ -26,14 +26,6 @@ ROUTES = every_route()
 HANG_S = 10  # less than postgres.STATEMENT_DEADLINE_S, which applies if a deadline is not observed
 
 
-@pytest.fixture
-def database(database_url, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    postgres.close()
-    yield database_url
-    postgres.close()
-
-
 def read_only(url, word):
     name = conninfo_to_dict(url)["dbname"]
     with psycopg.connect(url, autocommit=True) as other:

@@ -14,11 +14,8 @@ NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def connection(database_url, dynamodb_tables, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    postgres.close()
-    yield postgres.connection()
-    postgres.close()
+def connection(database, dynamodb_tables):
+    return postgres.connection()
 
 
 @pytest.fixture

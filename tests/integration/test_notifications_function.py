@@ -10,7 +10,7 @@ import pytest
 
 from functions.notifications.app import handler
 from functions.notifier.app import handler as notifier
-from tests.fixtures.core import Reply
+from tests.fixtures.core import reply_of
 from ullgetthejob.notifications import models
 from ullgetthejob.platform import clock
 
@@ -50,7 +50,7 @@ class Person:
         if token:
             event["headers"] = {"content-type": "application/x-www-form-urlencoded"}
             event["body"] = "List-Unsubscribe=One-Click" if method == "POST" else None
-        return Reply.of(handler(event, CONTEXT))
+        return reply_of(handler(event, CONTEXT))
 
     def add(self, **body):
         return self.call(ADD, body=body)

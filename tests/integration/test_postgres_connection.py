@@ -6,14 +6,6 @@ import pytest
 from ullgetthejob.platform import postgres
 
 
-@pytest.fixture
-def database(database_url, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    postgres.close()
-    yield database_url
-    postgres.close()
-
-
 def terminate_others(url):
     """Terminate all other connections, as a failover or a restart of the server does."""
     with psycopg.connect(url, autocommit=True) as other:

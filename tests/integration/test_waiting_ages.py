@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,20 +13,14 @@ from ullgetthejob.applications import sweep
 from ullgetthejob.platform import postgres
 from ullgetthejob.saved_searches import scheduler
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 __all__ = ["harness"]
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-def connection(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    postgres.close()
-    yield postgres.connection()
-    postgres.close()
+def connection(database: str) -> Any:
+    return postgres.connection()
 
 
 def ago(minutes: int) -> datetime:
