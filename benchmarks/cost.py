@@ -24,7 +24,7 @@ import aiohttp
 from benchmarks import services
 from cli.cost.model import MEASUREMENTS, functions_by_folder
 from migrations.seed import DEMO_USER_ID
-from tests.fixtures.local_cloud import LocalCloud, new_cloud, remove
+from tests.fixtures.local_cloud import LocalCloud, new_cloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -248,9 +248,7 @@ MEASURES: dict[str, Callable[[Bench], dict[str, Any]]] = {
 def main() -> None:
     """Measure, and write the file."""
     services.end_on_signals()
-    cloud = new_cloud()
-    cloud.settings = {"DEMO_PERSON": "anna", "THROTTLES": "off"}
-    try:
+    with new_cloud(DEMO_PERSON="anna", THROTTLES="off") as cloud:
         cloud.start()
         with cloud.client() as client:
             bench = Bench(cloud, client)
@@ -260,8 +258,6 @@ def main() -> None:
             for name, measure in MEASURES.items():
                 operations[name] = measure(bench)
                 print(f"{name}: {json.dumps(operations[name])}", flush=True)
-    finally:
-        remove(cloud)
     content = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.1f}; hh.ru's sandbox",

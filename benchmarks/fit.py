@@ -111,7 +111,12 @@ def by_common_words(resume: dict[str, Any], vacancy: VacancyDetail) -> float:
     jobs = (f"{job['position']} {job['description']}" for job in resume["experience"])
     own = " ".join([resume["title"], *resume["skill_set"], resume["skills"], *jobs])
     other = " ".join([vacancy.name, *vacancy.key_skills, vacancy.description])
-    return len(words.content_words(own) & words.content_words(other))
+    return len(_content_words(own) & _content_words(other))
+
+
+def _content_words(text: str) -> set[str]:
+    ignored = set(words.words_of(" ".join(words.STOP_WORDS)))
+    return {word for word in words.words_of(text) if word not in ignored and len(word) > 1}
 
 
 METHODS: dict[str, Method] = {

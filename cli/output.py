@@ -86,9 +86,12 @@ def show_page(
 ) -> None:
     """Print a page of a listing, and how to go on."""
     title = noun.capitalize() if found["found"] is None else f"{found['found']} {noun}"
-    following = found["next_cursor"]
-    more = [f"More: --cursor {following}"] if following else []
-    show(found, as_json, table(title, columns, rows), *more)
+    show(found, as_json, table(title, columns, rows), *next_page(found))
+
+
+def next_page(found: dict[str, Any]) -> list[str]:
+    """Return how to go on after a page of a listing; nothing after the last one."""
+    return [f"More: --cursor {found['next_cursor']}"] if found["next_cursor"] else []
 
 
 def position(page: int, cursor: str | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cli.output import (
     User,
     console,
     facts,
+    next_page,
     position,
     show,
     show_page,
@@ -181,9 +182,12 @@ def messages(
     rows = [
         (m["created_at"], m["author"], m["state"], m["reason"], m["text"]) for m in found["items"]
     ]
-    following = found["next_cursor"]
-    more = [f"More: --cursor {following}"] if following else []
-    show(found, json, table("Messages", ("at", "author", "state", "reason", "text"), rows), *more)
+    show(
+        found,
+        json,
+        table("Messages", ("at", "author", "state", "reason", "text"), rows),
+        *next_page(found),
+    )
 
 
 @app.command(epilog='Example: ugtj applications reply 5b0f6f0e-7f3b-4df0-9d1f-2f9a4b6f3c11 "Да"')

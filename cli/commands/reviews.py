@@ -12,6 +12,7 @@ from cli.output import (
     CommandError,
     Cursor,
     User,
+    next_page,
     position,
     show,
     table,
@@ -54,9 +55,7 @@ def list_reviews(
         for item in found["items"]
     ]
     columns = ("id", "vacancy", "employer", "fit", "reason", "findings", "letter")
-    following = found["next_cursor"]
-    more = [f"More: --cursor {following}"] if following else []
-    show(found, json, table("Reviews", columns, rows), *more)
+    show(found, json, table("Reviews", columns, rows), *next_page(found))
 
 
 @app.command()

@@ -31,15 +31,15 @@ settings.require(
 MOST = sweep.BATCH
 WAKE_STEPS: dict[str, periodic.Step] = {
     **sweep.WAKE_STEPS,
-    "accounts_rung": lambda context: event_log.notify_unserved(
+    "accounts_notified": lambda context: event_log.notify_unserved(
         connection=context.connection, most=MOST
     ),
-    "deletions_rung": lambda context: deletion_request.wake_due(context, most=MOST),
-    "notifications_rung": lambda context: wake_up.notify_due(
+    "deletions_notified": lambda context: deletion_request.wake_due(context, most=MOST),
+    "notifications_notified": lambda context: wake_up.notify_due(
         connection=context.connection, now=context.now(), most=MOST
     ),
-    "raises_rung": lambda context: raises_wake_up.notify_due(context, most=MOST),
-    "public_feed_rung": lambda context: outbox.notify_due(
+    "raises_notified": lambda context: raises_wake_up.notify_due(context, most=MOST),
+    "public_feed_notified": lambda context: outbox.notify_due(
         connection=context.connection, now=context.now()
     ),
 }

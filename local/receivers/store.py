@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIRST_CHAT = {"id": 700_000_001, "name": "Анна", "language": "ru"}
+FIRST_CHAT = {"chat_id": 700_000_001, "name": "Анна", "language": "ru"}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS chats (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, language TEXT NOT NULL,
@@ -121,17 +121,17 @@ class Store:
         return row and Chat(*row)
 
     def add_chat(
-        self, *, name: str, language: str, kind: str = "private", id: int | None = None
+        self, *, name: str, language: str, kind: str = "private", chat_id: int | None = None
     ) -> Chat:
         """Add a chat; groups have negative ids, as Telegram's."""
-        if id is None:
+        if chat_id is None:
             number = secrets.randbelow(10**9) + 10**9
-            id = number if kind == "private" else -number
+            chat_id = number if kind == "private" else -number
         self._database.execute(
             "INSERT INTO chats (id, kind, name, language) VALUES (?, ?, ?, ?)",
-            (id, kind, name, language),
+            (chat_id, kind, name, language),
         )
-        chat = self.chat(id)
+        chat = self.chat(chat_id)
         assert chat is not None  # noqa: S101 - it was just added
         return chat
 

@@ -54,7 +54,7 @@ def check_page(page):
     complaint of the browser."""
     page.wait_for_load_state("load")
     found = Axe().run(page).response["violations"]
-    assert not found, [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
+    assert not found, [(broken["id"], broken["nodes"][0]["html"][:200]) for broken in found]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
     assert not page.complaints
 

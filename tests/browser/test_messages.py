@@ -32,7 +32,7 @@ def check_page(page):
     """Check that axe-core finds no violation, that nothing scrolls sideways, no complaint."""
     page.wait_for_load_state("load")
     found = Axe().run(page).response["violations"]
-    assert not found, [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
+    assert not found, [(broken["id"], broken["nodes"][0]["html"][:200]) for broken in found]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not page.complaints
 

@@ -111,7 +111,7 @@ def deploy(command: list[str], cloud: Cloud) -> None:
     key = f"{name}/{values['Build']}.zip"
     client("s3").put_object(Bucket=BUCKET, Key=key, Body=packed.getvalue())
     stacks = client("cloudformation")
-    exists = any(one["StackName"] == name for one in stacks.describe_stacks()["Stacks"])
+    exists = any(stack["StackName"] == name for stack in stacks.describe_stacks()["Stacks"])
     tags = dict(pair.split("=", 1) for pair in option["--tags"].split())
     (stacks.update_stack if exists else stacks.create_stack)(
         StackName=name,
@@ -158,7 +158,7 @@ def reduce_template(template: dict[str, Any], port: int) -> dict[str, Any]:
 
 def _create_bucket() -> None:
     stacks = client("cloudformation")
-    if any(one["StackName"] == SAM_STACK for one in stacks.describe_stacks()["Stacks"]):
+    if any(stack["StackName"] == SAM_STACK for stack in stacks.describe_stacks()["Stacks"]):
         return
     made = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": BUCKET}}
     body = {
@@ -262,7 +262,9 @@ class Cloud:
             is_made = stack["StackStatus"].endswith("_COMPLETE")  # moto shows it while it is made
             if is_made and stack["StackName"] == self._stack:
                 listed = stack.get("Parameters", [])
-                return {one["ParameterKey"]: one["ParameterValue"] for one in listed}
+                return {
+                    parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in listed
+                }
         return {}
 
     def _unpack(self, build_id: str) -> Path:

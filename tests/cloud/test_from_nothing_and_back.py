@@ -148,8 +148,8 @@ def what_is_left() -> dict[str, list[str]]:
         "queues": make("sqs").list_queues().get("QueueUrls", []),
         "log groups": [group["logGroupName"] for group in groups],
         "keys": [key["KeyId"] for key in own if key["KeyState"] != "PendingDeletion"],
-        "secrets": [one["Name"] for one in secrets if not one.get("DeletedDate")],
-        "objects": [one["Key"] for one in stored],
+        "secrets": [secret["Name"] for secret in secrets if not secret.get("DeletedDate")],
+        "objects": [entry["Key"] for entry in stored],
     }
 
 
@@ -167,13 +167,13 @@ def test_deploy_update_rollback_and_destroy(
 
     # The first deployment makes the stack, migrates and smokes.
     found = succeeds(account, "deploy", "--yes")
-    assert {one["check"]: one["verdict"] for one in found["findings"]} == dict.fromkeys(
+    assert {finding["check"]: finding["verdict"] for finding in found["findings"]} == dict.fromkeys(
         ("health", "ready", "search", "socket", "application"), "ok"
     )
     assert ready(cloud) == (first, HEAD)
     status = succeeds(account, "status", file=False)
     assert status["commit"] == first
-    assert [one.split()[0] for one in status["good_releases"]] == [first]
+    assert [release.split()[0] for release in status["good_releases"]] == [first]
 
     # The second brings a migration. The address answers throughout, from both releases.
     vault = account.client("secretsmanager")
@@ -192,7 +192,8 @@ def test_deploy_update_rollback_and_destroy(
         assert cloud.served != gone
         assert ready(cloud) == (first, NEXT)
         assert all(
-            one["verdict"] == "ok" for one in succeeds(account, "smoke", file=False)["findings"]
+            finding["verdict"] == "ok"
+            for finding in succeeds(account, "smoke", file=False)["findings"]
         )
     expected = {"/api/v1/system/health": 200, "/api/applications": 404}
     assert {answer for answer in answers if expected.get(answer[0]) != answer[1]} == set()
@@ -207,5 +208,7 @@ def test_deploy_update_rollback_and_destroy(
 
 def stack_parameter(name: str) -> str:
     (stack,) = stand_ins.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    values = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+    values = {
+        parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]
+    }
     return str(values[name])

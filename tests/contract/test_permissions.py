@@ -309,12 +309,12 @@ def test_function_may_call_exactly_what_its_code_calls(name: str) -> None:
 
 
 @every_function
-def test_function_requires_exactly_the_settings_that_its_code_reads(name: str) -> None:
+def test_function_requires_exactly_the_settings_it_reads(name: str) -> None:
     assert settings_required(name) == settings_read(name)
 
 
 @every_function
-def test_template_sets_exactly_the_settings_that_the_function_requires(name: str) -> None:
+def test_template_sets_exactly_the_required_settings(name: str) -> None:
     """A variable may name a secret, to which the function then has access. One with a default may
     be left to it."""
     given = {variable for variable in variables(name) if not variable.startswith(COMMON)}

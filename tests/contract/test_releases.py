@@ -129,7 +129,7 @@ def test_callers_and_event_sources_use_the_alias(resources: Any) -> None:
             assert "Aliaslive}/invocations" in uri
 
 
-def test_configuration_of_asynchronous_invocations_is_of_the_alias(resources: Any) -> None:
+def test_asynchronous_invocations_are_configured_on_the_alias(resources: Any) -> None:
     for name in ("SweeperFunction", "FetcherFunction"):
         assert resources[f"{name}EventInvokeConfig"]["Properties"]["Qualifier"] == "live"
 

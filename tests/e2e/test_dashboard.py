@@ -113,8 +113,8 @@ def _compare_numbers(cloud):
         lambda read: read[0] == read[2]["functions"],
     )
     functions = status["functions"].values()
-    assert number(html, "Invocations") == sum(one["invocations"] for one in functions)
-    assert number(html, "Function errors") == sum(one["errors"] for one in functions)
+    assert number(html, "Invocations") == sum(function["invocations"] for function in functions)
+    assert number(html, "Function errors") == sum(function["errors"] for function in functions)
     for title, table in (
         ("People", "accounts"),
         ("Vacancies", "jobs"),

@@ -151,7 +151,7 @@ def test_unreadable_rules_hide_nothing(harness, anna, query):
     assert next_run(harness, query, search, item(1))["told"] == 1
 
 
-def test_kept_posting_of_a_job_is_announced_in_place_of_a_dropped_one(harness, anna, query):
+def test_kept_posting_is_announced_in_place_of_a_dropped_one(harness, anna, query):
     put(harness, anna, **FLOOR)
     search = harness.search(anna, query)
     first = {**repost(1, "Казань"), **CHEAP}
@@ -243,7 +243,7 @@ STEPS = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)
-def test_each_vacancy_is_decided_once_in_any_order_of_rules_and_runs(harness, steps):
+def test_vacancy_is_decided_once_in_any_order_of_rules_and_runs(harness, steps):
     account, query = harness.account(), harness.query()
     search = harness.search(account, query)
     decided, base = {}, 1_000 * harness.scalar("SELECT count(*) FROM accounts")

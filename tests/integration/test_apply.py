@@ -368,4 +368,4 @@ def test_submit_and_sweeper_notify_due_account(harness, local_aws, dynamodb_tabl
     received = sqs.receive_message(QueueUrl=url)["Messages"]
     assert json.loads(received[0]["Body"]) == {"account_id": str(UUID(str(harness.account_id)))}
     harness.world.sandbox.advance(30)
-    assert harness.sweep().rung == 1
+    assert harness.sweep().notified == 1

@@ -162,7 +162,7 @@ def test_found_vacancies_become_items_and_are_sent(harness):
     assert (shown.saved_search_id, shown.name, shown.status) == (pilot.id, "Казань", "completed")
 
 
-def test_vacancy_is_an_item_once_whoever_notifies_and_however_often(harness, connect):
+def test_vacancy_notified_repeatedly_is_an_item_once(harness, connect):
     pilot = Pilot(harness)
     run_id = pilot.find("101", "102")
     begin = threading.Barrier(4)
@@ -196,7 +196,7 @@ def test_crash_of_the_notification_leaves_neither_event_nor_item(harness, monkey
     assert list(pilot.items()) == ["101"]
 
 
-def test_vacancies_found_before_it_was_switched_on_are_not_applied_to(harness):
+def test_vacancies_found_before_switching_on_are_left_alone(harness):
     pilot = Pilot(harness, mode="off")
     pilot.notify(pilot.find("101"))
     not_announced_yet = pilot.find("102")
@@ -225,7 +225,7 @@ def test_vacancy_that_a_rule_drops_is_no_item(harness):
     assert list(pilot.items()) == ["102"]
 
 
-def test_mode_review_asks_always_and_so_does_a_template_that_is_gone(harness):
+def test_review_mode_or_missing_template_asks_always(harness):
     template_id = uuid4()
     harness.connection.execute(
         "INSERT INTO letter_templates VALUES (%s, %s, 'a', 'b', %s, %s)",
@@ -310,7 +310,7 @@ def test_application_outside_of_the_hours_waits_until_they_begin(harness):
     assert pilot.states() == ["submitted"] * 2
 
 
-def test_what_its_person_has_to_see_first_is_not_held_with_the_others(harness):
+def test_application_to_review_is_not_held_with_the_others(harness):
     now = harness.world.now()
     pilot = Pilot(harness, working_hours=hours_after(now, 2))
     auto = pilot.take(2)
@@ -379,7 +379,7 @@ def test_switched_off_keeps_what_waits_and_on_goes_on(harness):
     assert pilot.states() == ["submitted"] * 2
 
 
-def test_pause_of_the_account_holds_autopilots_and_resume_goes_on(harness):
+def test_account_pause_holds_autopilots_and_resume_goes_on(harness):
     pilot = Pilot(harness)
     pilot.take(1)
     for _ in range(2):
@@ -406,7 +406,7 @@ def test_pause_of_the_account_holds_autopilots_and_resume_goes_on(harness):
     assert pilot.scalar(actions, "account.resume") == 1
 
 
-def test_pause_of_all_pauses_campaigns_and_resume_leaves_those_paused_before(harness):
+def test_resume_of_all_leaves_campaigns_paused_before(harness):
     pilot = Pilot(harness)
     pilot.take(1)
     running, before = uuid4(), uuid4()
@@ -428,7 +428,7 @@ def test_pause_of_all_pauses_campaigns_and_resume_leaves_those_paused_before(har
     assert pilot.scalar(states, before) == "paused"
 
 
-def test_campaign_that_its_person_pauses_stays_so_when_the_account_resumes(harness):
+def test_campaign_paused_by_hand_stays_so_when_account_resumes(harness):
     pilot = Pilot(harness)
     pilot.take(1)
     pause.pause(PauseBody(), harness.person, harness.context)
@@ -439,7 +439,7 @@ def test_campaign_that_its_person_pauses_stays_so_when_the_account_resumes(harne
     assert pilot.answer().is_paused
 
 
-def test_pause_waits_for_the_attempt_that_has_begun_and_none_begins_after(harness, connect):
+def test_pause_waits_for_the_attempt_under_way(harness, connect):
     pilot = Pilot(harness)
     pilot.take(1)
     now = pilot.now
@@ -473,7 +473,7 @@ def test_deleted_search_cancels_what_was_not_sent(harness):
     assert [row["state"] for row in rows] == ["cancelled", "submitted"]
 
 
-def test_cancelled_campaign_is_followed_by_another_with_the_same_ceilings(harness):
+def test_campaign_after_a_cancelled_one_has_the_same_ceilings(harness):
     pilot = Pilot(harness, max_per_day=1)
     pilot.take(1)
     harness.run()
@@ -486,7 +486,7 @@ def test_cancelled_campaign_is_followed_by_another_with_the_same_ceilings(harnes
     assert pilot.states() == ["submitted", "waiting_quota"]
 
 
-def test_owner_of_items_is_a_session_of_the_account_if_the_user_has_left(harness):
+def test_items_of_a_user_who_left_belong_to_another_session(harness):
     pilot = Pilot(harness)
     stranger, _ = harness.world.connect("timur")
     harness.connection.execute(

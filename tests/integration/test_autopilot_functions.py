@@ -86,7 +86,7 @@ def test_settings_are_shown_changed_by_field_and_listed(core, call):
     assert listed == {plain["id"]: DEFAULTS, saved["id"]: removed}
 
 
-def test_template_of_another_account_is_not_found_and_nothing_is_changed(core, call):
+def test_template_of_another_account_changes_nothing(core, call):
     other = uuid4()
     core.rows(
         "INSERT INTO accounts (id, hh_user_id, access_changed_at, created_at)"
@@ -125,7 +125,7 @@ def test_invalid_setting_is_refused_by_name(call, field):
     assert f"apply.{next(iter(field))}" in refused.text
 
 
-def test_other_filters_are_applied_to_from_their_first_vacancy_on(core, call):
+def test_changed_filters_apply_from_their_first_vacancy_on(core, call):
     saved = call(CREATE, body={"search": {"text": "python"}}).body
     core.rows("UPDATE search_queries SET last_match = 70 RETURNING id")
     call(CHANGE, saved["id"], body={"apply": {"mode": "auto"}})
@@ -152,7 +152,7 @@ def test_pause_and_resume_are_shown_and_repeatable(core, anna, call):
     assert actions == ["account.pause", "account.pause", "account.resume"]
 
 
-def test_resume_after_a_captcha_leaves_the_pause_unless_it_is_named(core, anna):
+def test_resume_after_captcha_keeps_the_pause_unless_named(core, anna):
     act(core, anna, "pause")
     core.rows("UPDATE accounts SET access_state = 'captcha' RETURNING id")
     solved = act(core, anna, "resume").body

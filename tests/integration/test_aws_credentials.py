@@ -62,7 +62,7 @@ def test_variables_come_first(endpoint, monkeypatch):
     assert endpoint.asked == 0
 
 
-def test_endpoint_is_asked_once_until_shortly_before_its_credentials_expire(endpoint):
+def test_endpoint_is_asked_once_until_credentials_nearly_expire(endpoint):
     assert {aws_credentials.current().access_key for _ in range(3)} == {"KEY1"}
     aws_credentials.forget()
     endpoint.life = timedelta(minutes=4)

@@ -42,7 +42,7 @@ def test_paused_campaign_sends_nothing_until_resumed(harness, campaign):
     late = campaign.insert(publish(harness))
     harness.run()
     harness.world.sandbox.advance(3600)
-    assert (harness.sweep().rung, harness.sweep().taken_up) == (0, 0)
+    assert (harness.sweep().notified, harness.sweep().created) == (0, 0)
     harness.run()
     assert harness.posted() == []
     assert {item: (row.state, row.due_at) for item, row in campaign.rows().items()} == before
@@ -284,7 +284,7 @@ def test_item_intake_is_limited_per_sweep(harness, campaign, monkeypatch):
     estimate = campaign.change("start").estimated_completion
     assert campaign.count_statuses() == {"pending": 4, "ready": 3}
     assert estimate <= harness.world.now()
-    assert [harness.sweep().taken_up for _ in range(3)] == [3, 1, 0]
+    assert [harness.sweep().created for _ in range(3)] == [3, 1, 0]
     harness.run()
     assert campaign.count_statuses() == {"submitted": 7}
 
@@ -306,7 +306,7 @@ def test_concurrent_intake_creates_each_application_once(harness, campaign):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(item_intake, "_create_application", interrupted)
-        assert harness.sweep().taken_up == 1
+        assert harness.sweep().created == 1
     assert created_concurrently == [2]
     assert len(campaign.rows()) == 6
 

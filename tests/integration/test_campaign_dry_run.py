@@ -55,7 +55,7 @@ def by_job(answer):
     return {row.job_id: row for row in answer.rows}
 
 
-def test_rows_say_what_comes_of_the_items_and_nothing_is_written_or_asked(harness):
+def test_dry_run_writes_nothing_and_tells_what_comes_of_items(harness):
     rules = {"employers": [{"id": PIER["id"]}]}
     filters.replace(FiltersBody.model_validate({"rules": rules}), harness.person, harness.context)
     applied, queued = kept(harness), kept(harness)

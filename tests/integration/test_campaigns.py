@@ -78,8 +78,8 @@ def test_item_added_to_running_campaign_is_taken_by_sweep(harness, campaign):
     harness.run()
     late = campaign.insert(publish(harness))
     harness.world.sandbox.advance(60)
-    assert harness.sweep().taken_up == 1
-    assert harness.sweep().taken_up == 0
+    assert harness.sweep().created == 1
+    assert harness.sweep().created == 0
     harness.run()
     assert campaign.items()[late] == ("submitted", None)
 
@@ -213,7 +213,7 @@ def test_ready_item_of_bff_is_taken_as_pending(harness, campaign):
     harness.run()
     assert campaign.items() == {items[0]: ("submitted", None), items[1]: ("customizing", None)}
     campaign.bff("UPDATE application_queue SET status = 'ready' WHERE id = %s", items[1])
-    assert (harness.sweep().taken_up, harness.sweep().taken_up) == (1, 0)
+    assert (harness.sweep().created, harness.sweep().created) == (1, 0)
     campaign.change("cancel")
     assert campaign.items()[items[1]] == ("failed", "campaign_cancelled")
 
@@ -228,7 +228,7 @@ def test_repended_item_is_retried_only_where_safe(harness, campaign):
     harness.run()
     before = campaign.items()
     campaign.bff("UPDATE application_queue SET status = 'pending', payload = '{\"again\": 1}'")
-    assert harness.sweep().taken_up == 2
+    assert harness.sweep().created == 2
     assert campaign.items()[sent] == ("submitted", None)
     assert campaign.items()[handed_off] == ("ready", None)
     assert campaign.items()[bad] == before[bad] == ("failed", "bad_arguments")

@@ -194,7 +194,7 @@ def test_reopened_reading_is_found_by_the_sweeper(harness):
     assert method(harness, "negotiations").state == "closed"
     harness.world.sandbox.control("DELETE", "/faults")
     harness.world.sandbox.advance(DAY + 1)
-    assert harness.sweep().rung == 1
+    assert harness.sweep().notified == 1
     harness.run()
     assert method(harness, "negotiations").state == "open"
 

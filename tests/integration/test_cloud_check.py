@@ -378,7 +378,7 @@ def while_another_runs(ready, **_):
         (while_another_runs, "a deployment of ullgetthejob-core-dev is already running"),
     ],
 )
-def test_deployment_that_cannot_succeed_ends_in_one_sentence_before_it_builds(
+def test_impossible_deployment_ends_before_it_builds(
     ready, monkeypatch, tmp_path, database_url, spoil, said
 ):
     ran = []
@@ -386,7 +386,7 @@ def test_deployment_that_cannot_succeed_ends_in_one_sentence_before_it_builds(
     spoil(ready, monkeypatch=monkeypatch, tmp_path=tmp_path, database_url=database_url)
     code, out, err = ready.run("deploy", "--yes", "--json")  # fails for a traceback
     assert (code, ran) == (1, [])
-    found = [one for one in json.loads(out)["findings"] if one["verdict"] == "problem"]
+    found = [finding for finding in json.loads(out)["findings"] if finding["verdict"] == "problem"]
     message, step = only(found)
     assert said in message
     assert step

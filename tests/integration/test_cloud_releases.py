@@ -70,7 +70,7 @@ def queues(account):
     """Return the queues of the stack. (moto does not create again what an update removed, so the
     stack is asked, not SQS.)"""
     listed = account.client("cloudformation").list_stack_resources(StackName=STACK)
-    return [one["LogicalResourceId"] for one in listed["StackResourceSummaries"]]
+    return [resource["LogicalResourceId"] for resource in listed["StackResourceSummaries"]]
 
 
 # ── deploy ───────────────────────────────────────────────────────────────────────────────────────
@@ -165,7 +165,7 @@ def test_rollback_brings_the_last_good_release_back(account, target):
     assert parameters_of(stack)["TrafficShifting"] == "AllAtOnce"  # no canary on the way back
 
 
-def test_release_that_never_passed_its_smoke_test_is_not_brought_back(account, target):
+def test_release_that_never_passed_smoke_is_not_brought_back(account, target):
     put_stack(account, FIRST, "of-the-first")
     releases.record(target)
     put_stack(account, "c" * 12, "of-a-bad-one", verb="update")  # not recorded
@@ -215,7 +215,7 @@ def test_status_names_commit_and_releases(account, target):
     assert code == 0, err
     found = json.loads(out)
     assert (found["commit"], found["status"]) == (FIRST, "CREATE_COMPLETE")
-    assert [one.split()[0] for one in found["good_releases"]] == [FIRST]
+    assert [release.split()[0] for release in found["good_releases"]] == [FIRST]
 
 
 # ── destroy ──────────────────────────────────────────────────────────────────────────────────────
@@ -227,7 +227,7 @@ KEY = {"TokenKey": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {}}}}
 def secret_names(account):
     """Return the names of the secrets that are not marked for deletion."""
     listed = account.client("secretsmanager").list_secrets()["SecretList"]
-    return {one["Name"] for one in listed if not one.get("DeletedDate")}
+    return {secret["Name"] for secret in listed if not secret.get("DeletedDate")}
 
 
 def test_destroy_keeps_what_cannot_be_made_again(account, target):
@@ -251,7 +251,7 @@ def test_destroy_of_everything_leaves_nothing_of_its_own(account, target):
     assert code == 0, err
     assert secret_names(account) == {"of-another-system"}
     assert account.client("s3").list_objects_v2(Bucket="artifacts").get("Contents", []) == []
-    keys = [one["KeyId"] for one in account.client("kms").list_keys()["Keys"]]
+    keys = [key["KeyId"] for key in account.client("kms").list_keys()["Keys"]]
     states = {
         account.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] for key in keys
     }

@@ -62,7 +62,7 @@ def test_former_value_stays_as_the_previous_version(deployed, name):
     assert new not in out + err
 
 
-def test_second_rotation_of_the_signing_secret_would_log_people_out(deployed):
+def test_second_signing_rotation_would_log_people_out(deployed):
     assert rotate(deployed, "signing")[0] == 0
     kept = read(deployed, "signing")
     code, _, err = rotate(deployed, "signing")

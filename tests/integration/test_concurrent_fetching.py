@@ -171,7 +171,7 @@ def tick_concurrently(fetching):
         thread.join()
     assert len(claimed) == len({run.query_id for run in claimed})
     ticked = fetching.tick()
-    assert ticked.begun + len(claimed) == ticked.rung == SEARCHES
+    assert ticked.begun + len(claimed) == ticked.notified == SEARCHES
 
 
 def check_runs_and_notifications(fetching, ids, wanted, published):

@@ -98,7 +98,7 @@ def test_account_that_was_deleted_is_no_longer_counted(counting: Counting) -> No
     assert counting.read() == {}
 
 
-def test_change_without_a_later_step_is_seen_when_the_time_is_over(
+def test_change_without_a_later_step_is_seen_at_the_timeout(
     counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a transaction that took its step's number early and committed late."""

@@ -248,7 +248,7 @@ def test_backfill_stops_when_it_may_not_continue(harness):
     assert harness.calls() == 2
 
 
-def test_each_vacancy_of_a_search_with_more_matches_than_are_scanned_is_read(harness, monkeypatch):
+def test_vacancies_beyond_the_scanned_matches_are_read(harness, monkeypatch):
     monkeypatch.setattr(detail_backfill, "MATCHES_SCANNED", 2)
     published = harness.publish(7)
     query = harness.found(*published)

@@ -225,7 +225,7 @@ OF_RULES = {
 
 
 @pytest.mark.parametrize("names", [ALONE, OF_RULES], ids=["alone", "of rules"])
-def test_dry_run_says_what_the_same_request_comes_to_one_after_another(harness, names):
+def test_dry_run_equals_the_same_requests_one_after_another(harness, names):
     assert names <= set(SITUATIONS)
     for name in SITUATIONS:
         if name in names:
@@ -282,7 +282,7 @@ def test_earlier_application_is_named_and_nothing_is_sent_again(harness, state):
     assert (again.application_id, again.state) == (first.application_id, state)
 
 
-def test_key_that_came_with_another_application_is_refused_as_the_request_is(harness):
+def test_key_of_another_application_is_refused_in_a_dry_run(harness):
     harness.submit(publish(harness), idempotency_key="one")
     with pytest.raises(Conflict):
         ask(harness, publish(harness), idempotency_key="one")

@@ -238,7 +238,7 @@ def test_cookie_is_out_of_reach_of_scripts_and_other_sites(harness, browser, mon
     assert "Secure" not in cookie, "Safari keeps no such cookie of http://localhost"
 
 
-def test_page_session_and_tokens_of_users_do_not_stand_in_for_each_other(harness, browser):
+def test_page_session_and_user_tokens_are_not_interchangeable(harness, browser):
     browser.open_link(link_for(harness))
     session = browser.cookies[sessions.COOKIE]
     event = {

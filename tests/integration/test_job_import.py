@@ -150,7 +150,7 @@ def test_what_hh_has_no_time_for_is_read_in_the_background(harness, run):
     assert stored(harness) == sorted(ids)
 
 
-def test_reading_in_the_background_is_requested_again_a_bounded_number_of_times(harness):
+def test_background_reading_is_repeated_only_so_often(harness):
     ids = [publish(harness) for _ in range(2)]
     harness.world.sandbox.fault("server_error", path="/vacancies/")
     context = make_context(harness.connection, harness.world.now, caller=CORE, hh=harness.hh)

@@ -66,7 +66,7 @@ def test_resume_published_since_is_found(harness, calls):
     assert calls(RESUMES) == 1
 
 
-def test_resume_asked_for_that_is_not_kept_is_looked_for_at_hh_ru(harness, calls):
+def test_requested_resume_that_is_not_kept_is_read_at_hh_ru(harness, calls):
     keep(harness, resume("ab12"))
     wanted = next(iter(harness.world.sandbox.resumes(applying.ANNA).values()))
     row = send(harness, hh_resume_id=wanted)
@@ -115,7 +115,7 @@ def test_older_list_does_not_replace_a_newer_one(harness):
     assert [item["id"] for item in kept(harness)] == ["ab12"]
 
 
-def test_list_that_a_person_looks_at_is_kept_without_personal_fields(harness, calls):
+def test_list_read_by_a_person_is_kept_without_personal_fields(harness, calls):
     listed = resumes.list_resumes(harness.person, harness.context)
     assert {item["id"] for item in kept(harness)} == {item.id for item in listed.items}
     assert all(set(item) == set(kept_resumes.FIELDS) for item in kept(harness))

@@ -92,7 +92,7 @@ def test_applications_in_an_era(harness, era):
 
 
 @pytest.mark.parametrize("era", [era for era in ERAS if era not in ("2025",)])
-def test_application_is_handed_off_in_the_answer_once_applying_is_closed(harness, era):
+def test_application_is_handed_off_once_applying_is_closed(harness, era):
     harness.world.sandbox.set_era(era)
     harness.submit(publish(harness))
     harness.run()
@@ -163,9 +163,7 @@ def test_resumes_are_read_once_where_that_is_closed(harness, era):
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-def test_campaign_of_fifty_is_handed_off_in_the_order_of_its_priorities(
-    harness, database_url, is_known
-):
+def test_campaign_is_handed_off_in_the_order_of_priorities(harness, database_url, is_known):
     listed = resumes.list_resumes(harness.person, harness.context)
     harness.world.sandbox.set_era("2026")
     if is_known:
@@ -245,7 +243,7 @@ def test_lost_probe_is_repeated_an_hour_later(harness):
         assert isinstance(found, Admission) is is_admitted, moment
 
 
-def test_forbidden_to_three_accounts_is_forbidden_to_the_application(quiet_world):
+def test_method_forbidden_to_three_accounts_is_closed_to_all(quiet_world):
     people = [ApplyHarness(quiet_world, name) for name in ("anna", "timur", "marina")]
     for person in people[:2]:
         refuse(person)

@@ -153,11 +153,11 @@ def test_sync_interval_backs_off_and_resets(harness):
 
 def test_sweeper_notifies_account_when_sync_is_due(harness):
     harness.sync()
-    assert harness.sweep().rung == 0
+    assert harness.sweep().notified == 0
     harness.world.sandbox.advance(11 * MINUTE)
-    assert harness.sweep().rung == 1
+    assert harness.sweep().notified == 1
     harness.read_if_due()
-    assert harness.sweep().rung == 0
+    assert harness.sweep().notified == 0
 
 
 @pytest.mark.parametrize("state", ["reauth_required", "captcha"])
@@ -166,11 +166,11 @@ def test_sync_is_not_run_without_access(harness, state):
         "UPDATE accounts SET access_state = %s, negotiations_due_at = %s",
         (state, harness.world.now()),
     )
-    assert harness.sweep().rung == 0
+    assert harness.sweep().notified == 0
     harness.read_if_due()
     assert harness.count_calls() == 0
     harness.connection.execute("UPDATE accounts SET access_state = 'ok'")
-    assert harness.sweep().rung == 1
+    assert harness.sweep().notified == 1
     harness.read_if_due()
     assert harness.count_calls() == 1
 
@@ -180,7 +180,7 @@ def test_sync_refused_as_closed_is_not_repeated(harness):
     harness.sync()
     calls = harness.count_calls()
     harness.world.sandbox.advance(HOUR)
-    assert harness.sweep().rung == 1, "to read the counters of GET /me"
+    assert harness.sweep().notified == 1, "to read the counters of GET /me"
     harness.read_if_due()
     assert harness.count_calls() == calls
     row = harness.connection.execute("SELECT hh_counters FROM accounts").fetchone()
@@ -286,7 +286,7 @@ def test_two_hundred_by_hand_are_counted_after_refusal(harness):
     assert (access.state, access.until) == ("limited_until", made[0] + daily_limit.DAY)
     assert harness.row(accepted).due_at == access.until
     harness.world.sandbox.advance((access.until - harness.world.now()).total_seconds() + 1)
-    assert harness.sweep().rung == 1
+    assert harness.sweep().notified == 1
     harness.run()
     assert harness.row(accepted).state == "submitted"
     assert len(harness.posted(outcome="limit_exceeded")) == 1

@@ -259,7 +259,7 @@ def test_language_of_the_channel_is_used(notified, mail_server):
     assert mail["subject"] == "Invitation: “Инженер”, Полярная почта"
 
 
-def test_e_mail_whose_answer_was_lost_is_repeated_with_the_same_message_id(mailed, mail_server):
+def test_unanswered_e_mail_is_repeated_with_its_message_id(mailed, mail_server):
     mail_server.hang_ups = 1
     mailed.invite()
     mailed.run_later()

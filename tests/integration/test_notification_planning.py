@@ -48,7 +48,7 @@ def test_events_before_the_channel_are_not_told(notified):
     assert sorted(counts) == [("email", 1, 3), ("webhook", 2, 2)]
 
 
-def test_reactivated_channel_is_not_told_what_happened_in_between(notified):
+def test_reactivated_channel_misses_what_happened_in_between(notified):
     notified.add("telegram", PHONE)
     notified.add("webhook", WEBHOOK)
     channel_store.disable(

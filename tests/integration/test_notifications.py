@@ -112,7 +112,7 @@ def test_scheduled_run_without_new_vacancies_is_not_announced(harness, anna, que
         ("schedule", "failed", "hh_unavailable"),
     ],
 )
-def test_requested_or_incomplete_run_without_new_vacancies_is_announced(
+def test_requested_or_partial_run_is_announced_without_news(
     harness, anna, query, trigger, state, reason
 ):
     run = harness.run(query, state, reason, trigger=trigger)

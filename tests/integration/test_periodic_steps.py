@@ -287,7 +287,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
 # ── what changed long ago ────────────────────────────────────────────────────────────────────────
 
 
-def test_access_that_returned_long_ago_still_requeues_applications(harness: Any) -> None:
+def test_access_returned_long_ago_requeues_applications(harness: Any) -> None:
     accepted = harness.submit(publish(harness))
     harness.connection.execute(
         "UPDATE application_ledger SET state = 'needs_person', reason = 'captcha', due_at = NULL"

@@ -380,7 +380,7 @@ def test_cursor_that_was_made_up_is_refused(world, cursor):
     assert reply.refusal == (422, "invalid_request")
 
 
-def test_data_of_a_session_without_an_account_is_exported_and_deleted(world):
+def test_session_without_account_is_exported_and_deleted(world):
     user_id = str(world.room.user(None))
     world.add_rows_of_the_bff(user_id, "anna")
     _, lines = world.export(user_id)
@@ -437,7 +437,7 @@ def test_sweeper_wakes_a_deletion_whose_message_was_lost(world, monkeypatch):
         assert world.delete(user_id).status == 202
     woken = []
     monkeypatch.setattr(deletion_request, "notify", lambda owner, **_: woken.append(str(owner)))
-    assert sweeper.handler({"resources": ["x/y"]}, CONTEXT)["deletions_rung"] == 1
+    assert sweeper.handler({"resources": ["x/y"]}, CONTEXT)["deletions_notified"] == 1
     assert woken == [account_id]
 
 
@@ -547,7 +547,7 @@ def test_account_that_applied_nowhere_leaves_nothing(world):
     assert world.core.account(again)["access"]["state"] == "ok"
 
 
-def test_rows_of_another_account_survive_in_the_session_that_it_left(world):
+def test_rows_of_another_account_survive_in_its_former_session(world):
     """A session moved from Timur to Anna, and the transfer of Timur's rows was interrupted."""
     timurs, _ = world.use_a_little("timur")
     annas, _ = world.core.log_in("anna")

@@ -241,7 +241,7 @@ def test_bad_policy_of_an_item_fails_the_item_alone(harness, database_url):
     assert campaign.items()[good][0] == "submitted"
 
 
-def test_item_set_to_pending_asks_again_until_its_person_says_yes(harness, database_url):
+def test_item_set_to_pending_asks_again_until_a_yes(harness, database_url):
     original, repost = postings(harness)
     campaign = Campaign(harness, database_url)
     for vacancy_id in (original, repost):

@@ -305,7 +305,7 @@ def test_schedule_waits_for_a_raise_by_hand(harness):
     assert harness.state.outcome == "raised"
 
 
-def test_paused_account_raises_nothing_and_missed_hours_are_skipped(harness):
+def test_paused_account_raises_nothing_and_skips_missed_hours(harness):
     now = harness.world.now()
     soon = (now + timedelta(minutes=10)).strftime("%H:%M")
     due = harness.schedule("at_times", times=(soon,), time_zone="UTC").scheduled_at

@@ -138,7 +138,7 @@ def test_approval_killed_at_any_step_applies_once(harness, template, workers, st
     is_committed = step == "the yes is committed"
     row = ledger.read(review.application_id, connection=harness.connection)
     assert row.state == ("queued" if is_committed else "review")
-    assert harness.sweep().rung == is_committed  # the wake-up was lost
+    assert harness.sweep().notified == is_committed  # the wake-up was lost
     assert [approve(harness, review).error for _ in range(2)] == [None, None]
     harness.run()
     harness.run()
@@ -377,7 +377,7 @@ def test_limit_delays_what_is_sent_not_what_is_reviewed(harness, template):
     assert [posted["letter"] for posted in harness.posted()] == [review.letter]
 
 
-def test_approved_application_is_sent_with_the_resume_that_was_shown(harness, template):
+def test_approved_application_is_sent_with_the_shown_resume(harness, template):
     review = wait_for_yes(harness, template)
     approve(harness, review)
     row = ledger.read(review.application_id, connection=harness.connection)
@@ -435,7 +435,7 @@ def test_second_request_leaves_the_letter_in_review(harness, template):
     assert list_reviews(harness)[0].letter_hash == review.letter_hash
 
 
-def test_letter_that_is_sent_unseen_is_not_approved_by_its_person(harness, template):
+def test_letter_sent_unseen_is_not_approved_by_its_person(harness, template):
     accepted = harness.submit(applying.publish(harness), None, letter_template_id=template)
     harness.run()
     review = store.read(accepted.application_id, connection=harness.connection)

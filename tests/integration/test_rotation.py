@@ -128,7 +128,7 @@ def test_people_stay_logged_in_while_the_signing_secret_changes(core, vault, env
             assert show(core, user_id, jwt=token, secret=None).status == 200
 
 
-def test_new_signing_secret_signs_when_every_environment_has_read_it(core, vault, monkeypatch):
+def test_new_signing_secret_signs_once_all_have_read_it(core, vault, monkeypatch):
     arn = vault.keep("SECRET_KEY_BASE", FORMER)
     kids = []
     for rotated, later in ((False, 0), (True, 0), (False, secrets.CACHE_TTL_S), (False, 600)):
@@ -181,7 +181,7 @@ def role(core, vault):
     postgres.close()
 
 
-def test_new_connections_open_at_every_moment_of_a_change_of_password(core, vault, role):
+def test_connections_open_throughout_a_change_of_password(core, vault, role):
     """The secret is stored before the password's change commits; both may be seen in between."""
     user_id = str(uuid4())
 

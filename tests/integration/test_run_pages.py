@@ -108,7 +108,7 @@ def test_missing_vacancy_in_two_readings_makes_run_partial(fetching, employer, s
     assert len(fetching.matches(query_id)) == 6
 
 
-def test_vacancy_that_a_full_run_missed_is_announced_to_a_later_search(fetching, employer, search):
+def test_vacancy_missed_by_a_full_run_reaches_a_later_search(fetching, employer, search):
     """hh.ru: pages may omit vacancies; only a run that missed none shows that one is gone."""
     query_id, _ = search
     publish(fetching.sandbox, employer, 6)

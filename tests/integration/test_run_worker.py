@@ -80,7 +80,7 @@ def test_run_after_a_day_is_full(fetching, employer, search):
     assert row["full_found"] == 101
 
 
-def test_excluded_employer_is_not_announced_though_hh_ignores_that(fetching, employer):
+def test_excluded_employer_is_not_announced_if_hh_shows_it(fetching, employer):
     fetching.sandbox.set_era("2026")  # its documents no longer have the parameter for a search
     text = f"Часовщик{employer}"
     titles = {"employer": {"id": employer, "name": "Завод"}}
@@ -416,7 +416,7 @@ def test_functions_process_their_sample_events(core, fetching, employer, search)
     )
     context = SimpleNamespace(aws_request_id="an-invocation")
     ticked = fetcher_app.handler(tick, context)
-    assert (ticked["begun"], ticked["rung"]) == (1, 1)
+    assert (ticked["begun"], ticked["notified"]) == (1, 1)
     assert fetching.wake_ups() == [str(query_id)]
     # The search of the sample does not exist.
     assert fetch_worker_app.handler(wake_up, context) == {"batchItemFailures": []}

@@ -191,7 +191,7 @@ def test_migrations_run_without_the_limits_of_the_role(database):
         other.join()
 
 
-def test_indexes_of_the_edited_migration_are_made_where_they_are_missing(database):
+def test_missing_indexes_of_the_edited_migration_are_created(database):
     from importlib import import_module
 
     versions = "migrations.versions.0018_indexes_of_an_edited_migration"

@@ -349,7 +349,7 @@ def test_message_to_a_blocked_bot_ends_the_channel(bot, person):
     assert gone.value.reason == "blocked"
 
 
-def test_skipped_application_is_cancelled_and_the_message_says_so(bot, person):
+def test_skipped_application_is_cancelled_as_its_message_says(bot, person):
     application = bot.application(person, "handoff")
     bot.offer(person, f"skip:{application}")
     assert bot.press(f"skip:{application}").startswith("Пропущено")
@@ -426,8 +426,8 @@ def test_digest_of_the_chat_survives_the_rotation_of_the_key(bot, person, monkey
 def ask(bot, person, *letters):
     """Ask for approvals of new applications with these letters; return their ids."""
     ids = [bot.application(person, "review", letter=letter) for letter in letters]
-    actions = [f"{action}:{one}" for one in ids for action in ("approve", "skip")]
-    items = [{"application_id": str(one), "title": f"Вакансия {one}"} for one in ids]
+    actions = [f"{action}:{id}" for id in ids for action in ("approve", "skip")]
+    items = [{"application_id": str(id), "title": f"Вакансия {id}"} for id in ids]
     bot.offer(person, *actions, items=items)
     return ids
 

@@ -16,7 +16,7 @@ def move(harness, row, state, connection):
     return ledger.transition(row.id, state, connection=connection, now=now, due_at=now)
 
 
-def test_account_is_not_locked_while_a_transition_waits_for_another_row(harness, connect):
+def test_transition_waiting_for_a_row_locks_no_account(harness, connect):
     row = harness.row(harness.submit(applying.publish(harness)))
     holder, mover, other = connect(), connect(), connect()
     with ThreadPoolExecutor(1) as pool:
@@ -30,7 +30,7 @@ def test_account_is_not_locked_while_a_transition_waits_for_another_row(harness,
         assert moved.result(timeout=30).state == "preparing"
 
 
-def test_transitions_at_once_of_one_account_are_numbered_without_a_gap(harness, connect):
+def test_concurrent_transitions_are_numbered_without_a_gap(harness, connect):
     rows = [harness.row(harness.submit(applying.publish(harness))) for _ in range(6)]
     begin = threading.Barrier(len(rows))
     connections = [connect() for _ in rows]

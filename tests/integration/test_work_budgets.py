@@ -72,7 +72,7 @@ def test_application_is_within_its_budget(harness):
     check("application", sent(harness, applying.publish(harness)))
 
 
-def test_application_to_a_vacancy_read_lately_is_within_its_budget(harness):
+def test_application_to_a_read_vacancy_is_within_its_budget(harness):
     sent(harness, applying.publish(harness))
     vacancy = applying.publish(harness)
     store.store_detail(

@@ -47,7 +47,7 @@ def test_application_of_exactly_24_hours_ago_does_not_count():
     assert slots(make_pace(most=1), [NOON - DAY]) == [(NOON, None)]
 
 
-def test_share_of_the_bucket_is_so_many_at_once_then_as_much_slower():
+def test_share_of_the_bucket_bursts_less_and_refills_slower():
     half = slots(make_pace(share=50), count=12)
     assert half[:10] == [(NOON, None)] * 10
     assert half[10:] == [(NOON + 15 * MINUTE, "bucket_share"), (NOON + 30 * MINUTE, "bucket_share")]
@@ -84,7 +84,7 @@ def test_clock_put_forward_opens_hours_at_the_change():
     assert slots(pace, now=utc("2026-03-29T00:30")) == [(utc("2026-03-29T01:00"), "working_hours")]
 
 
-def test_clock_put_back_keeps_hours_open_to_the_last_time_that_they_end():
+def test_hours_end_at_the_later_time_when_the_clock_goes_back():
     # Berlin, 25 October 2026: 03:00 becomes 02:00, so 02:30 comes twice.
     pace = make_pace(within=hours("01:00", "02:30"), zone="Europe/Berlin")
     assert slots(pace, now=utc("2026-10-25T01:15")) == [(utc("2026-10-25T01:15"), None)]

@@ -58,7 +58,7 @@ def test_measured_functions_are_those_of_the_template():
         assert set(operation["functions"]) <= known
 
 
-def test_idle_month_pays_for_timers_polling_alarms_key_and_secrets():
+def test_idle_month_pays_for_timers_alarms_key_and_secrets():
     parts = Model().idle_month().parts
     assert parts["Alarms"] == pytest.approx(model.count_alarms() * 0.10)
     assert parts["SQS"] >= 4 * 15 * 60 * 730 * 0.40e-6

@@ -95,7 +95,7 @@ def test_bucket_shows_tokens_and_the_moment_of_the_next():
     assert half.share == pytest.approx(0.5)
 
 
-def test_picture_has_a_line_for_every_event_source_of_the_template():
+def test_picture_has_a_line_for_every_event_source():
     template = load()
     lines = picture.edges(template, "hh", "postgres")
     for name, function in template.functions.items():

@@ -46,13 +46,13 @@ def calls(applications, way):
     )
 
 
-def test_person_without_applications_costs_searches_and_the_reading_of_negotiations():
+def test_idle_person_costs_searches_and_reading_of_negotiations():
     searches = ASSUMED.searches * (48 + (300 // 100 - 1) + ASSUMED.new)
     assert calls(0, "before").total() == calls(0, "after").total() == searches + 4
 
 
 @pytest.mark.parametrize("applications", [1, 10, 200])
-def test_application_costs_three_calls_before_and_its_resumes_once_an_hour_after(applications):
+def test_application_costs_three_calls_and_resumes_once_an_hour(applications):
     before, after = calls(applications, "before"), calls(applications, "after")
     saved = before.total() - after.total()
     assert saved <= applications - 1
@@ -66,7 +66,7 @@ def test_searches_cost_nothing_beside_a_shared_stream():
     assert without == pytest.approx(calls(0, "after").total(), abs=30)
 
 
-def test_simulation_is_the_same_each_time_and_grows_with_the_pace():
+def test_simulation_is_repeatable_and_grows_with_the_pace():
     result = egress.simulate(10, "after", calls_per_second=PACE)
     assert result == egress.simulate(10, "after", calls_per_second=PACE)
     assert result.people > 0

@@ -214,7 +214,7 @@ def test_vacancies_of_every_shape_of_hh_ru_have_a_score():
         assert 0 <= fit.score(RESUME, offer, now=NOW).score <= 100
 
 
-def test_hundreds_of_vacancies_are_scored_in_a_second_of_processor_time():
+def test_hundreds_of_vacancies_are_scored_in_a_cpu_second():
     own = profile_of(RESUME)
     offers = [vacancy(description="Развитие сервисов и команды. " * 80) for _ in range(200)]
     fit.score(own, offers[0], now=NOW)

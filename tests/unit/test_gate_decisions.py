@@ -135,7 +135,7 @@ def test_unknown_fact_decides_nothing(facts, name):
         (None, {"response_letter_required": True}, False, None),
     ],
 )
-def test_filters_come_after_a_closed_vacancy_and_before_what_a_person_can_do(
+def test_filters_follow_closed_vacancy_and_precede_the_person(
     held, vacancy, needs_letter, expected
 ):
     shown = VacancyDetail.model_validate({**VACANCY, **vacancy})

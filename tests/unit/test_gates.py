@@ -18,7 +18,7 @@ REASON = "It is invented for this test."
 # ── exceptions ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_every_exception_of_the_project_is_justified_and_of_a_gate():
+def test_every_exception_is_justified_and_of_a_gate():
     by_gate = exceptions.by_gate()
     assert set(by_gate) <= set(runner.GATES)
     assert sum(len(entries) for entries in by_gate.values()) > 20
@@ -241,14 +241,14 @@ def test_every_classifier_has_to_be_allowed():
     assert packages.judge_licences([entry])
 
 
-def test_runtime_packages_are_those_of_functions_and_command_line():
+def test_runtime_packages_are_those_of_functions_and_cli():
     names = packages.runtime_packages()
     assert {"httpx", "h11", "psycopg-binary", "alembic", "typer"} <= set(names)
     assert not {"pytest", "moto", "ruff"} & set(names)
     assert set(packages.locked()) <= set(names)
 
 
-def test_packages_of_one_environment_that_bring_the_same_module_are_found(tmp_path):
+def test_two_packages_with_the_same_module_are_found(tmp_path):
     def install(name, *files):
         described = tmp_path / f"{name}-1.0.dist-info"
         described.mkdir()

@@ -534,7 +534,7 @@ def test_write_to_an_unknown_resume_is_not_found():
     ],
     ids=["create", "publish"],
 )
-def test_write_of_an_existing_resume_is_not_found_only_without_the_method(write):
+def test_resume_write_is_not_found_only_without_the_method(write):
     def respond(request):
         return (
             httpx.Response(200, json={"id": "0a"})

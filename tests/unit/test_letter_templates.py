@@ -141,7 +141,7 @@ def test_template_that_could_do_harm_is_refused(number):
 GROWING = [t for t in REFUSED if any(sign in t for sign in ("**", "999999", "lipsum", "| join"))]
 
 
-def test_growing_templates_are_refused_in_bounded_time_and_memory():
+def test_growing_template_is_refused_within_bounds():
     """Processor time, and Python's memory."""
     render("{{ employer }}", CONTEXT)  # imports Jinja
     rendering._compile.cache_clear()

@@ -57,7 +57,7 @@ def test_without_quiet_hours_nothing_is_held(quiet):
         assert due("invitation", now, preferences=preferences) == at(now) + schedule.BURST
 
 
-def test_quiet_hours_are_those_of_the_wall_clock_when_the_clock_changes():
+def test_quiet_hours_follow_the_wall_clock_when_it_changes():
     # On 29 March 2026 the clock goes from 2:00 to 3:00, on 25 October from 3:00 to 2:00.
     assert due("invitation", "2026-03-29T00:30+01:00") == at("2026-03-29T08:00+02:00")
     assert due("invitation", "2026-10-25T00:30+02:00") == at("2026-10-25T08:00+01:00")

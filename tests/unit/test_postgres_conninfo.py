@@ -116,7 +116,7 @@ def test_url_with_certificates_of_its_own_keeps_them():
     assert (parts["sslmode"], parts["sslrootcert"]) == ("verify-full", "/opt/own.pem")
 
 
-def test_secret_that_rds_manages_takes_host_and_name_from_parameters():
+def test_rds_secret_takes_host_and_name_from_parameters():
     managed = {"username": "postgres", "password": "p&w"}
     with pytest.raises(database_address.KeyMissing, match="host"):
         parts_of(managed)

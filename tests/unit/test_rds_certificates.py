@@ -71,7 +71,7 @@ def test_bundle_that_lacks_a_known_certificate_is_refused(bundle, roots):
     assert rds_certificates.FILE.read_text() == before
 
 
-def test_bundle_with_another_certificate_of_a_known_name_is_refused(bundle, roots):
+def test_bundle_with_a_forged_certificate_is_refused(bundle, roots):
     name = "Amazon RDS eu-central-1 Root CA ECC384 G1"
     forged = self_signed(roots[name].subject)
     with pytest.raises(rds_certificates.BundleRefused, match="eu-central-1"):

@@ -44,7 +44,7 @@ def test_shared_searches_make_fewer_calls():
     assert scale.hh_calls_a_day(idle, 10) == pytest.approx(scale.hh_calls_a_day(idle) / 10)
 
 
-def test_person_without_searches_and_applications_reaches_no_ceiling_of_hh():
+def test_idle_person_reaches_no_ceiling_of_hh():
     idle = Usage(0, 0, 0, 0, 0)
     assert scale.parts(idle)[0].people == float("inf")
 

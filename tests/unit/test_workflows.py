@@ -104,7 +104,7 @@ def test_changes_are_checked_tested_and_built_for_both_machines() -> None:
     assert "id-token" not in str(WORKFLOWS["check.yml"])
 
 
-def test_only_checked_commits_of_main_are_deployed_and_prod_only_by_hand() -> None:
+def test_only_checked_commits_are_deployed_and_prod_by_hand() -> None:
     workflow = WORKFLOWS["deploy.yml"]
     triggers = workflow[True]  # YAML reads "on" so
     assert set(triggers) == {"workflow_run", "workflow_dispatch"}

@@ -231,8 +231,8 @@ def cost(
             source = f"recorded, since {error}"
     found = model.Model(durations)
     rows = [
-        (name, report.dollars(one.total), report.parts_of(one))
-        for name, one in report.rows(found).items()
+        (name, report.dollars(costs.total), report.parts_of(costs))
+        for name, costs in report.rows(found).items()
     ]
     databases = [(n, report.dollars(amount)) for n, amount in model.database_months().items()]
     prices = model.prices()

@@ -121,7 +121,7 @@ def describe(target: Target) -> dict[str, Any]:
             for alarm in page["MetricAlarms"]
         ]
     try:
-        good = [f"{one.commit} ({one.at})" for one in releases.list_releases(target)]
+        good = [f"{release.commit} ({release.at})" for release in releases.list_releases(target)]
     except CommandError:
         good = []
     return {

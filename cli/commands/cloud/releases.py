@@ -48,7 +48,9 @@ def bucket_of(target: Target) -> str:
                 raise
             step = f"ugtj cloud deploy --stage {target.stage}"
             raise CommandError("nothing was deployed from here yet", step) from None
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in answer["Stacks"][0]["Outputs"]}
+    outputs = {
+        output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0]["Outputs"]
+    }
     return str(outputs["SourceBucket"])
 
 
@@ -89,7 +91,7 @@ def list_releases(target: Target) -> list[Release]:
         pages = store.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=prefix_of(target)
         )
-        keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
         found = []
         for key in sorted((k for k in keys if k.endswith(".json")), reverse=True):
             content = json.loads(store.get_object(Bucket=bucket, Key=key)["Body"].read())

@@ -160,13 +160,13 @@ def _test_application(core: Deployed) -> str:
     return f"vacancy {vacancy} was read, and the application refused as it must be ({error})"
 
 
-def _expect_refusal(status: int, body: Any, codes: tuple[str, ...], what: str) -> str:
+def _expect_refusal(status: int, body: Any, codes: tuple[str, ...], subject: str) -> str:
     """Return the code with which a user who does not exist was refused."""
     error = str(body.get("error")) if isinstance(body, dict) else "no JSON"
     if error in codes:
         return error
     _expect(status, body)
-    raise _Failed(f"{what} a user who does not exist was accepted")
+    raise _Failed(f"{subject} a user who does not exist was accepted")
 
 
 TESTS: dict[str, Callable[[Deployed], str]] = {

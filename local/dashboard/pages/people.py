@@ -190,9 +190,9 @@ async def _rows(system: System, account_id: uuid.UUID | None = None) -> list[dic
     """Return the rows of all people, or of one."""
     now = system.now()
     values = {"id": account_id, "since": now - DAY}
-    one = {} if account_id is None else {"counts": (COUNT_APPLICATIONS, values)}
+    counted = {} if account_id is None else {"counts": (COUNT_APPLICATIONS, values)}
     found = await system.select_each(
-        {"people": (SELECT_PEOPLE, values), "version": (SELECT_VERSION, None), **one}
+        {"people": (SELECT_PEOPLE, values), "version": (SELECT_VERSION, None), **counted}
     )
     counts = found.get("counts")
     if counts is None:

@@ -28,8 +28,8 @@ CREATE TABLE IF NOT EXISTS resume_moderation (
     resume_id TEXT PRIMARY KEY, status TEXT NOT NULL, notes TEXT NOT NULL
 );
 """
-SELECT = """
-    SELECT resumes.*, moderation.status, moderation.notes FROM resumes
+SELECT_RESUMES = """
+    SELECT_RESUMES resumes.*, moderation.status, moderation.notes FROM resumes
     LEFT JOIN resume_moderation AS moderation ON moderation.resume_id = resumes.id
 """
 
@@ -106,7 +106,7 @@ def first_body(person: Person, short: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resume(*row: Any) -> Resume:
-    """Return the resume of a row of :data:`SELECT`."""
+    """Return the resume of a row of :data:`SELECT_RESUMES`."""
     number, id_, person_id, body, created_at, updated_at, visible_from, *others = row
     published_at, views, moderation, notes = others
     return Resume(
@@ -188,12 +188,12 @@ class ResumeStore:
     def of_person(self, person_id: str) -> list[Resume]:
         """Return a person's resumes, also those not visible yet; the last updated first."""
         return self._read(
-            f"{SELECT} WHERE person_id = ? ORDER BY updated_at DESC, number", person_id
+            f"{SELECT_RESUMES} WHERE person_id = ? ORDER BY updated_at DESC, number", person_id
         )
 
     def find(self, resume_id: str) -> Resume | None:
         """Return the resume of any person by its id."""
-        found = self._read(f"{SELECT} WHERE id = ?", resume_id)
+        found = self._read(f"{SELECT_RESUMES} WHERE id = ?", resume_id)
         return found[0] if found else None
 
     def _read(self, query: str, value: str) -> list[Resume]:

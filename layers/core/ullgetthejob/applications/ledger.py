@@ -139,7 +139,7 @@ UPDATE_LETTER = f"""
 UPDATE_COMPLETION_DUE_AT = """
     UPDATE application_ledger SET due_at = %(until)s WHERE id = %(id)s AND state = 'handoff'
 """
-DETACH_CAMPAIGN = """
+UPDATE_APPLICATION_DETACHED = """
     UPDATE application_ledger l SET workflow_id = NULL, queue_item_id = NULL
     WHERE l.id = %(id)s AND l.workflow_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM campaigns c JOIN application_queue q ON q.id = l.queue_item_id
@@ -258,7 +258,7 @@ def postpone_completion(ledger_id: UUID, until: datetime, *, connection: Connect
 def detach_campaign(ledger_id: UUID, *, connection: Connection) -> None:
     """Detach a row from its campaign if that is cancelled, or its item deleted, since its person
     retries it."""
-    connection.execute(DETACH_CAMPAIGN, {"id": ledger_id})
+    connection.execute(UPDATE_APPLICATION_DETACHED, {"id": ledger_id})
 
 
 def restore_projection(ledger_id: UUID, *, connection: Connection, now: datetime) -> None:

@@ -200,7 +200,7 @@ def oldest_due_age(*, connection: Connection, now: datetime) -> float:
 # The steps of the sweeper, by the names of their counts: first what notifies the accounts that have
 # something due, later the others, which notify the accounts of what they queue.
 WAKE_STEPS: dict[str, periodic.Step] = {
-    "rung": wake_due_accounts,
+    "notified": wake_due_accounts,
     "waited_in_vain": applying.wake_waiting,
 }
 TIDY_STEPS: dict[str, periodic.Step] = {
@@ -209,7 +209,7 @@ TIDY_STEPS: dict[str, periodic.Step] = {
     "repaired": repair_overwritten,
     "expired": expire,
     "cancelled": cancellation.sweep,
-    "taken_up": item_intake.sweep,
+    "created": item_intake.sweep,
 }
 
 

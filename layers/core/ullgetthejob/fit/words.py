@@ -159,12 +159,6 @@ def words_of(text: str) -> list[str]:
     return [_word(word) for word in russian_text.plain_words(joined)]
 
 
-def content_words(text: str) -> set[str]:
-    """Return the words of *text* that carry meaning, in comparable form."""
-    ignored = _in_comparable_form(STOP_WORDS)
-    return {word for word in words_of(text) if word not in ignored and len(word) > 1}
-
-
 @lru_cache(maxsize=16_384)
 def title_words(title: str) -> frozenset[str]:
     """Return the words of a title that name the profession, without its grade and without numbers.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def list_templates(person: Person, context: Context) -> models.Templates:
     """Return the templates of the person's account, and the placeholders that there are."""
-    rows = store.select_all(person.account_id, connection=context.connection)
+    rows = store.list_all(person.account_id, connection=context.connection)
     items = [models.Template(**row) for row in rows]
     return models.Templates(items=items, placeholders=MEANINGS)
 

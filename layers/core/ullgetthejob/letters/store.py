@@ -43,7 +43,7 @@ DELETE_TEMPLATE = """
 """
 
 
-def select_all(account_id: UUID | None, *, connection: Connection) -> list[dict[str, Any]]:
+def list_all(account_id: UUID | None, *, connection: Connection) -> list[dict[str, Any]]:
     """Return the templates of an account, by name."""
     return connection.execute(SELECT_TEMPLATES, {"account_id": account_id}).fetchall()
 

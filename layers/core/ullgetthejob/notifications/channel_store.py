@@ -244,7 +244,7 @@ def delete(channel_id: UUID, account_id: UUID, *, connection: Connection, now: d
     connection.execute(UPDATE_ACCOUNT_UNPLANNED, values)
 
 
-def select_all(account_id: UUID | None, *, connection: Connection) -> list[dict[str, Any]]:
+def list_all(account_id: UUID | None, *, connection: Connection) -> list[dict[str, Any]]:
     """Return the channels of an account, without addresses and secrets."""
     return connection.execute(SELECT_CHANNELS, {"account_id": account_id}).fetchall()
 

@@ -68,7 +68,7 @@ def replace_settings(
 
 def list_channels(person: Person, context: Context) -> models.Channels:
     """Return the channels of the person's account."""
-    rows = channel_store.select_all(person.account_id, connection=context.connection)
+    rows = channel_store.list_all(person.account_id, connection=context.connection)
     return models.Channels(items=[models.channel_of(row) for row in rows])
 
 
@@ -180,7 +180,7 @@ def _checked_address(body: models.ChannelBody) -> str:
 
 
 def _require_room(account_id: UUID, connection: Connection) -> None:
-    if len(channel_store.select_all(account_id, connection=connection)) >= models.MAX_CHANNELS:
+    if len(channel_store.list_all(account_id, connection=connection)) >= models.MAX_CHANNELS:
         raise Conflict(
             f"an account has at most {models.MAX_CHANNELS} channels", code="too_many_channels"
         )

@@ -45,7 +45,7 @@ def steps() -> dict[str, periodic.Step]:
     minute = _Tick()
     return {
         "begun": minute.begin_due_runs,
-        "rung": minute.notify_workers,
+        "notified": minute.notify_workers,
         "details": minute.notify_for_details,
         "forgotten": minute.delete_old_runs,
     }

@@ -46,21 +46,22 @@ CLOSED_RECHECK_WINDOW = 4
 
 # A search may have found a tenth of all vacancies. So two parts of its matches are looked at: the
 # newest, and those from a random number on. Together they are all, unless there are many.
-NEWEST_MATCHES = """
-    SELECT vacancy_id, number, seen_at FROM search_matches
-    WHERE query_id = %(query_id)s ORDER BY number DESC LIMIT %(matches)s
-"""
-MATCHES_FROM_A_PLACE = """
-    SELECT vacancy_id, number, seen_at FROM search_matches
-    WHERE query_id = %(query_id)s AND number > (
-        SELECT %(place)s * (last_match + %(matches)s) - %(matches)s FROM search_queries
-        WHERE id = %(query_id)s
-    )::bigint
-    ORDER BY number LIMIT %(matches)s
+SELECT_MATCHES_TO_SCAN = """
+    (
+        SELECT vacancy_id, number, seen_at FROM search_matches
+        WHERE query_id = %(query_id)s ORDER BY number DESC LIMIT %(matches)s
+    ) UNION (
+        SELECT vacancy_id, number, seen_at FROM search_matches
+        WHERE query_id = %(query_id)s AND number > (
+            SELECT %(place)s * (last_match + %(matches)s) - %(matches)s FROM search_queries
+            WHERE id = %(query_id)s
+        )::bigint
+        ORDER BY number LIMIT %(matches)s
+    )
 """
 SELECT_VACANCIES_WITHOUT_DETAIL = f"""
     SELECT job.external_id AS id, job.looked_at, false AS is_gone
-    FROM (({NEWEST_MATCHES}) UNION ({MATCHES_FROM_A_PLACE})) AS match CROSS JOIN LATERAL (
+    FROM ({SELECT_MATCHES_TO_SCAN}) AS match CROSS JOIN LATERAL (
         SELECT * FROM jobs WHERE external_id = match.vacancy_id LIMIT 1
     ) AS job
     WHERE job.detail IS NULL AND job.closed_at IS NULL
@@ -105,7 +106,7 @@ SELECT_QUERIES_MISSING_DETAILS = """
 SELECT_VACANCIES_GONE = f"""
     SELECT job.external_id AS id, job.looked_at, true AS is_gone
     FROM search_queries AS query
-    JOIN (({NEWEST_MATCHES}) UNION ({MATCHES_FROM_A_PLACE})) AS match
+    JOIN ({SELECT_MATCHES_TO_SCAN}) AS match
         ON match.seen_at < query.full_from
     CROSS JOIN LATERAL (SELECT * FROM jobs WHERE external_id = match.vacancy_id LIMIT 1) AS job
     WHERE query.id = %(query_id)s AND job.closed_at IS NULL

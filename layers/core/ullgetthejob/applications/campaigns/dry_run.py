@@ -215,7 +215,7 @@ def _read(items: list[_Item], account_id: UUID, context: Context) -> _Known:
         vacancies=vacancies,
         earlier={row["vacancy_id"]: Application(**row) for row in rows},
         templates={
-            row["id"] for row in letter_templates.select_all(account_id, connection=connection)
+            row["id"] for row in letter_templates.list_all(account_id, connection=connection)
         },
         findings=findings,
         has_rules=decisions.has_rules(account_id, connection=connection),
