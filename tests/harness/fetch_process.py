@@ -81,14 +81,14 @@ class Fetching(worker_process.HhWorker):
             patience_ms=BACKGROUND_PATIENCE_MS,
         )
 
-    def answer(self, bell: str) -> dict[str, Any]:
-        if bell == TICK:
+    def answer(self, wake_up: str) -> dict[str, Any]:
+        if wake_up == TICK:
             fetcher_app.handler({}, None)
             return {"batchItemFailures": []}
-        if bell.startswith(BROADCAST):
-            event = worker_process.event({"account_id": bell.removeprefix(BROADCAST)})
+        if wake_up.startswith(BROADCAST):
+            event = worker_process.event({"account_id": wake_up.removeprefix(BROADCAST)})
             return broadcaster_app.handler(event, None)
-        return app.handler(worker_process.event({"query_id": bell}), None)
+        return app.handler(worker_process.event({"query_id": wake_up}), None)
 
 
 if __name__ == "__main__":
