@@ -91,15 +91,6 @@ def test_closed_resumes_need_the_person(core, anna):
     assert reply.refusal == (409, "hh_closed")
 
 
-def test_fit_needs_the_person_or_the_service(core, anna):
-    job_id = publish(core)
-    assert core.call(FIT, id=job_id, secret=None).refusal == (401, "unauthorized")
-    assert core.call(FIT, id=job_id).refusal == (422, "invalid_request")
-    query = {"user_id": anna[0]}
-    _, timurs = core.log_in("timur")
-    assert core.call(FIT, id=job_id, query=query, jwt=timurs).refusal == (403, "user_mismatch")
-
-
 def test_weights_of_an_account_change_its_fits(core, anna):
     session, jwt = anna
     as_anna = {"jwt": jwt, "secret": None}

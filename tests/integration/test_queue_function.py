@@ -147,13 +147,6 @@ def test_jwt_subject_is_the_user(core, workflow, anna):
     assert (started.status, started.body["pending_count"]) == (200, 2)
 
 
-def test_progress_without_secret_is_unauthorized(core, workflow, anna):
-    _, jwt = core.log_in("anna")
-    query = {"workflow_id": workflow, "user_id": anna}
-    for options in ({"secret": None}, {"secret": "wrong"}, {"secret": None, "jwt": jwt}):
-        assert core.call(PROGRESS, query=query, **options).refusal == (401, "unauthorized")
-
-
 def test_single_job_and_job_list_are_added(core, anna):
     single = core.call(ADD, body={"user_id": anna, "job_external_id": "5", "cover_letter": "Да"})
     assert (single.status, single.body["queuedCount"]) == (200, 1)

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS resume_moderation (
 );
 """
 SELECT_RESUMES = """
-    SELECT_RESUMES resumes.*, moderation.status, moderation.notes FROM resumes
+    SELECT resumes.*, moderation.status, moderation.notes FROM resumes
     LEFT JOIN resume_moderation AS moderation ON moderation.resume_id = resumes.id
 """
 
