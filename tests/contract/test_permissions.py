@@ -386,7 +386,7 @@ def test_service_protocol_matches_its_botocore_model() -> None:
         assert metadata["endpointPrefix"] == service
 
 
-def test_functions_for_dynamodb_call_the_operation_of_their_name() -> None:
+def test_functions_for_dynamodb_call_operations_of_their_name() -> None:
     found = module(DYNAMODB)
     assert found is not None
     called = {

@@ -179,7 +179,7 @@ def test_vacancy_notified_repeatedly_is_an_item_once(harness, connect):
     assert pilot.scalar("SELECT count(*) FROM campaigns") == 1
 
 
-def test_crash_of_the_notification_leaves_neither_event_nor_item(harness, monkeypatch):
+def test_crash_of_a_notification_leaves_no_event_and_no_item(harness, monkeypatch):
     pilot = Pilot(harness)
     run_id = pilot.find("101")
 
@@ -267,7 +267,7 @@ def test_day_ceiling_holds_until_24_hours_after_the_first(harness):
     assert pilot.answer().counts.sent_in_24h == 2
 
 
-def test_slot_of_an_application_that_is_refused_goes_to_the_next(harness):
+def test_slot_of_a_refused_application_goes_to_the_next(harness):
     pilot = Pilot(harness, max_per_day=1)
     first = pilot.take(4)
     harness.run()
@@ -294,7 +294,7 @@ def test_share_of_the_bucket_leaves_tokens_to_the_person(harness):
     assert harness.row(own).state == "submitted"
 
 
-def test_application_outside_of_the_hours_waits_until_they_begin(harness):
+def test_application_out_of_hours_waits_until_they_begin(harness):
     now = harness.world.now()
     pilot = Pilot(harness, working_hours=hours_after(now, 2))
     pilot.take(2)

@@ -36,7 +36,7 @@ def test_replay_delivers_events_above_the_cursor_and_later_ones(room, anna):
     assert room.unserved() == 0
 
 
-def test_subscription_delivers_its_topics_and_marks_skipped_seqs(room, anna):
+def test_subscription_delivers_topics_and_marks_skipped_seqs(room, anna):
     account_id, user_id = anna
     id = room.connect_user(user_id)
     room.append_event(account_id, "jobs.new")

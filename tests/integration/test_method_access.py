@@ -253,7 +253,7 @@ def test_method_forbidden_to_three_accounts_is_closed_to_all(quiet_world):
     assert (service.state, service.reason) == ("closed", "forbidden")
 
 
-def test_answer_that_was_under_way_does_not_open_a_closed_method(harness):
+def test_answer_under_way_does_not_open_a_closed_method(harness):
     connection, now = harness.connection, harness.world.now()
     sent = method_access.admit("apply", harness.account_id, connection=connection, now=now)
     refuse(harness)

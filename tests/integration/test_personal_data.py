@@ -270,7 +270,7 @@ def test_every_table_is_known_to_export_and_deletion(core):
         assert secret == set(table.withheld), table.name
 
 
-def test_every_table_of_a_person_is_read_by_an_index_or_is_short(core):
+def test_tables_of_a_person_are_read_by_an_index_or_short(core):
     """Nothing is found by reading a table that grows with all people."""
     values = {"account_id": uuid4(), "user_ids": [uuid4()], "withheld": []}
     core.rows("SELECT 1")
@@ -478,7 +478,7 @@ def test_tokens_are_revoked_later_while_hh_ru_is_down(world):
     assert world.found(user_id, account_id) <= {"OneTimeTable"}
 
 
-def test_pair_that_cannot_be_revoked_is_deleted_after_three_days(world):
+def test_irrevocable_pair_is_deleted_after_three_days(world):
     user_id, _ = world.core.log_in("anna")
     account_id = world.core.account(user_id)["account_id"]
     world.core.rows("UPDATE account_tokens SET access_token = 'AAAA', refresh_token = 'AAAA'")

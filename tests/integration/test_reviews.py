@@ -320,7 +320,7 @@ def test_rejection_becomes_a_rule(harness, template):
         reject(harness, reviews[0].application_id, rule="title_word")
 
 
-def test_review_is_not_retried_but_may_be_confirmed_or_cancelled(harness, template):
+def test_review_is_confirmed_or_cancelled_but_not_retried(harness, template):
     first, second = (wait_for_yes(harness, template) for _ in range(2))
     person, context = harness.person, harness.context
     with pytest.raises(Conflict):
@@ -401,7 +401,7 @@ def test_letter_of_a_template_lies_in_the_handoff(harness, template):
     assert (harness.row(unfit).state, harness.row(unfit).reason) == ("refused", "filtered_fit")
 
 
-def test_letter_lies_in_the_handoff_where_resumes_cannot_be_read(harness, template):
+def test_handoff_has_the_letter_where_resumes_are_unreadable(harness, template):
     harness.world.sandbox.control("POST", "/mode", {"mode": "closed"})
     vacancy = applying.publish(harness)
     accepted = harness.submit(vacancy, None, letter_template_id=template, review="findings")

@@ -203,9 +203,7 @@ def test_lasting_repetition_in_a_window_makes_run_partial(fetching, employer, se
     assert (completed["state"], completed["reason"]) == ("partial", "fewer_than_found")
 
 
-def test_vacancy_on_two_pages_is_reread_unless_found_explains_it(
-    fetching, employer, search, monkeypatch
-):
+def test_vacancy_on_two_pages_is_reread_unless_explained(fetching, employer, search, monkeypatch):
     """If a vacancy is posted and another closes further down, the number found stays the same, and
     a vacancy is seen on two pages, as if in the place of another. If a vacancy is only posted, the
     number found explains the repetition."""

@@ -502,7 +502,7 @@ def test_details_are_read_after_the_run_unless_another_waits(
     assert fetching.wake_ups() == []
 
 
-def test_jobs_alike_in_excerpts_are_both_announced_after_details(
+def test_jobs_alike_in_excerpts_are_announced_after_details(
     fetching, employer, search, monkeypatch
 ):
     monkeypatch.setenv("FETCH_DETAILS_PER_RUN", "30")

@@ -122,9 +122,7 @@ def test_answer_is_shared_for_seconds_and_states_its_age(
     assert searches(hh_sandbox) - before == 2
 
 
-def test_answer_from_before_the_clock_was_set_back_is_not_shared(
-    function, hh_sandbox, database_url
-):
+def test_answer_older_than_a_clock_set_back_is_not_shared(function, hh_sandbox, database_url):
     before = searches(hh_sandbox)
     assert function("search", body=json.dumps({"text": "perl"}))[0] == 200
     with psycopg.connect(database_url, autocommit=True) as connection:

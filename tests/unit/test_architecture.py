@@ -138,6 +138,12 @@ def test_every_function_has_fewer_than_50_lines():
                 assert lines < 50, f"{path}:{node.lineno}: {node.name} has {lines} lines"
 
 
+def test_names_of_tests_are_shorter_than_60_characters():
+    for path in python_files("tests"):
+        long = re.findall(r"def (test_\w{55,})", path.read_text())
+        assert not long, path
+
+
 def test_only_settings_read_the_environment():
     for path in python_files("layers/core", "functions"):
         if path.name != "settings.py":

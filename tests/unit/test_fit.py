@@ -52,7 +52,7 @@ def part(part_name, resume=RESUME, **changes):
     return next(reason for reason in found.reasons if reason.part == part_name)
 
 
-def test_score_is_the_sum_of_points_and_the_reasons_are_in_words():
+def test_score_is_the_sum_of_points_with_reasons_in_words():
     found = fit.score(RESUME, vacancy(), now=NOW)
     assert found.score == round(sum(reason.points for reason in found.reasons))
     assert found.score > 85

@@ -182,7 +182,7 @@ def test_package_that_the_service_does_not_know_was_not_checked():
 
 
 @pytest.mark.parametrize("report", [audited(skipped=True), audited(), GateFailed("no network")])
-def test_audit_without_a_service_says_so_and_fails_in_githubs_ci(monkeypatch, report):
+def test_audit_without_its_service_fails_in_githubs_ci(monkeypatch, report):
     def answer(*_arguments):
         if isinstance(report, GateFailed):
             raise report

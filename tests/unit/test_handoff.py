@@ -35,7 +35,7 @@ def _secrets(monkeypatch):
 # ── texts ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_both_languages_have_the_same_texts_with_the_same_places():
+def test_both_languages_have_the_same_texts_and_places():
     russian, english = texts.TEXTS["ru"], texts.TEXTS["en"]
     assert russian.keys() == english.keys()
     for key, text in russian.items():

@@ -114,7 +114,7 @@ def test_signature_is_that_of_the_specifications_example():
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_secrets_have_the_length_that_the_specification_requires():
+def test_secrets_have_the_length_of_the_specification():
     first, second = signatures.new_secret(), signatures.new_secret()
     assert first != second
     assert len(base64.b64decode(first.removeprefix("whsec_"), validate=True)) == 32

@@ -296,7 +296,7 @@ KINDS = {  # vacancies over fourteen days, the age of known ones, the call that 
 
 
 @pytest.mark.parametrize(("count", "back", "call"), KINDS.values(), ids=KINDS)
-def test_vacancy_in_place_of_another_makes_its_window_read_again(count, back, call):
+def test_vacancy_replacing_another_makes_its_window_reread(count, back, call):
     low = None if back is None else START - back
     model = Repeating(spread(count, 14 * 86_400), calls=(call,))
     plan, seen = read(model, pagination.first_plan(START, low=low))

@@ -61,7 +61,7 @@ def test_method_is_absent_before_its_first_version() -> None:
     assert Era("later", "", version("1.60.0")).refusal_of(new) is None
 
 
-def test_method_of_employers_stays_open_to_approved_applications() -> None:
+def test_employer_method_stays_open_to_approved_applications() -> None:
     reading = Method("GET", "/read", Access.APPLICANT, employers=version("1.29.0"))
     assert eras()["2025"].refusal_of(reading) is None
     assert Era("new", "", version("1.29.0")).refusal_of(reading) == 403

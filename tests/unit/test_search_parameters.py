@@ -80,7 +80,7 @@ FILTERS = ("employment", "employment_form", "schedule", "work_format", "label", 
         ({"only_with_salary": False}, set()),
     ],
 )
-def test_deprecated_filter_is_translated_where_it_finds_the_same(given, sent):
+def test_deprecated_filter_with_an_equal_is_translated(given, sent):
     query = SearchParameters.model_validate(given).query()
     pairs = [pair for pair in query if pair[0] in FILTERS]
     assert len(pairs) == len(sent)
