@@ -29,12 +29,12 @@ settings.require(
 )
 
 MOST = sweep.BATCH
-WAKE_STEPS: dict[str, periodic.Step] = {
-    **sweep.WAKE_STEPS,
+NOTIFY_STEPS: dict[str, periodic.Step] = {
+    **sweep.NOTIFY_STEPS,
     "accounts_notified": lambda context: event_log.notify_unserved(
         connection=context.connection, most=MOST
     ),
-    "deletions_notified": lambda context: deletion_request.wake_due(context, most=MOST),
+    "deletions_notified": lambda context: deletion_request.notify_due(context, most=MOST),
     "notifications_notified": lambda context: wake_up.notify_due(
         connection=context.connection, now=context.now(), most=MOST
     ),
@@ -60,4 +60,4 @@ TIDY_STEPS: dict[str, periodic.Step] = {
 
 def handler(event: dict[str, Any], context: object) -> dict[str, int]:
     """Return the count of each step. Raises :class:`periodic.StepsFailed` after the last one."""
-    return periodic.handle(WAKE_STEPS, event, context, bootstrap.open_context, tidy=TIDY_STEPS)
+    return periodic.handle(NOTIFY_STEPS, event, context, bootstrap.open_context, tidy=TIDY_STEPS)

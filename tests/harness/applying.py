@@ -63,7 +63,7 @@ class ApplyHarness:
         context = make_context(self.connection, self.world.now, caller=CORE)
         tidy = sweep.TIDY_STEPS
         return SimpleNamespace(
-            **periodic.run(sweep.WAKE_STEPS, lambda: nullcontext(context), tidy=tidy)
+            **periodic.run(sweep.NOTIFY_STEPS, lambda: nullcontext(context), tidy=tidy)
         )
 
     def row(self, accepted):

@@ -57,7 +57,7 @@ def list_needed(wanted_resume_id: str | None) -> tuple[Method, ...]:
     return ("apply",) if wanted_resume_id else ("apply", "resumes_read")
 
 
-def wake_waiting(context: Context) -> int:
+def notify_waiting(context: Context) -> int:
     """Notify the accounts with applications that wait for quota while applying is closed; return
     how many accounts there were."""
     values = {"now": context.now(), "most": BATCH, "looked_at": LOOKED_AT}

@@ -113,7 +113,7 @@ SELECT_OLDEST_DUE = f"""
 """  # noqa: S608
 
 
-def wake_due_accounts(context: Context) -> int:
+def notify_due_accounts(context: Context) -> int:
     """Notify the accounts that have something due, and record the age of the oldest application
     that is due; return how many accounts there were."""
     connection, now = context.connection, context.now()
@@ -199,9 +199,9 @@ def oldest_due_age(*, connection: Connection, now: datetime) -> float:
 
 # The steps of the sweeper, by the names of their counts: first what notifies the accounts that have
 # something due, later the others, which notify the accounts of what they queue.
-WAKE_STEPS: dict[str, periodic.Step] = {
-    "notified": wake_due_accounts,
-    "waited_in_vain": applying.wake_waiting,
+NOTIFY_STEPS: dict[str, periodic.Step] = {
+    "notified": notify_due_accounts,
+    "waited_in_vain": applying.notify_waiting,
 }
 TIDY_STEPS: dict[str, periodic.Step] = {
     "returned": requeue_after_access,

@@ -108,7 +108,7 @@ def request_deletion(person: Person, context: Context) -> DeletionAccepted:
     return DeletionAccepted()
 
 
-def wake_due(context: Context, *, most: int) -> int:
+def notify_due(context: Context, *, most: int) -> int:
     """Notify the worker of at most *most* accounts whose deletion is due; return how many."""
     values = {"now": context.now(), "most": most}
     rows = context.connection.execute(SELECT_DELETIONS_DUE, values).fetchall()
