@@ -109,7 +109,9 @@ def measure(
 ) -> list[Measured]:
     """Fill the database to each size, and measure the statements and the endpoints there."""
     large: set[str] = set()
-    subjects = [one for one in _subjects(connection, endpoints, large) if only in one.name]
+    subjects = [
+        subject for subject in _subjects(connection, endpoints, large) if only in subject.name
+    ]
     before = Size(0, 0)
     for size in sizes:
         began = time.monotonic()
@@ -121,12 +123,12 @@ def measure(
         before = size
         rows = connection.execute(SELECT_SIZES).fetchall()
         large.update(row["table"] for row in rows if row["rows"] > MOST_ROWS)
-        for one in subjects:
-            one.begin_size()
+        for subject in subjects:
+            subject.begin_size()
         for _ in range(PASSES):
             _measure_each(subjects, size)
         for _ in range(MORE_PASSES if size == sizes[-1] else 0):
-            _measure_each([one for one in subjects if one.grows], size)
+            _measure_each([subject for subject in subjects if subject.grows], size)
         connection.execute("VACUUM ANALYZE")  # what was rolled back is no part of the next size
     _tell("")
     return subjects
@@ -159,9 +161,9 @@ def _subjects(connection: Connection, endpoints: Endpoints, large: set[str]) -> 
 
 
 def _measure_each(subjects: Sequence[Measured], size: Size) -> None:
-    for one in subjects:
-        _tell(f"{size}: {one.name}")
-        one.measure()
+    for subject in subjects:
+        _tell(f"{size}: {subject.name}")
+        subject.measure()
 
 
 def print_tables(connection: Connection, size: Size) -> None:
@@ -183,21 +185,21 @@ def report(measured: Sequence[Measured], sizes: Sequence[Size]) -> bool:
         f"ms and buffers at {' / '.join(map(str, sizes))}, and the growth of each"
         f" (below {FLOOR_MS} ms or {FLOOR_BUFFERS} buffers counts so):"
     )
-    for one in measured:
-        times = " ".join(f"{figure.milliseconds:8.2f}" for figure in one.figures)
-        buffers = " ".join(f"{figure.buffers:8,.0f}" for figure in one.figures)
-        failed = "  FAILED" if one.fails else ""
+    for subject in measured:
+        times = " ".join(f"{figure.milliseconds:8.2f}" for figure in subject.figures)
+        buffers = " ".join(f"{figure.buffers:8,.0f}" for figure in subject.figures)
+        failed = "  FAILED" if subject.fails else ""
         print(
-            f"  {one.name:75} {times} x {one.growth_ms:4.2f}"
-            f" {buffers} x {one.growth_buffers:4.2f}{failed}"
+            f"  {subject.name:75} {times} x {subject.growth_ms:4.2f}"
+            f" {buffers} x {subject.growth_buffers:4.2f}{failed}"
         )
-        for scan in sorted(one.read_whole):
+        for scan in sorted(subject.read_whole):
             print(f"    reads {scan}")
-        for failure in sorted(one.failures):
+        for failure in sorted(subject.failures):
             print(f"    {failure}")
-    grow = sum(one.grows for one in measured)
-    whole = sum(bool(one.read_whole) for one in measured)
-    unanswered = sum(bool(one.failures) for one in measured)
+    grow = sum(subject.grows for subject in measured)
+    whole = sum(bool(subject.read_whole) for subject in measured)
+    unanswered = sum(bool(subject.failures) for subject in measured)
     met = not grow and not whole and not unanswered
     print(
         f"{len(measured)} statements and endpoints; {grow} grow by more than {TARGET} (time)"

@@ -102,7 +102,8 @@ def _only_known(schema: dict[str, Any], values: list[str]) -> dict[str, Any]:
     if not values:
         return schema
     items = next(
-        (one["items"] for one in [schema, *schema.get("anyOf", [])] if "items" in one), None
+        (variant["items"] for variant in [schema, *schema.get("anyOf", [])] if "items" in variant),
+        None,
     )
     if items is None:
         return {"type": "string", "enum": values}

@@ -56,7 +56,7 @@ def hand_off(cloud, person, number):
             answer = bff.post("/api/applications/submit", json=body, headers=headers)
             sent[vacancy] = answer.json()["application_id"]
         deadline = time.monotonic() + MINUTE_S
-        while {state_of(bff, headers, one) for one in sent.values()} != {"handoff"}:
+        while {state_of(bff, headers, application) for application in sent.values()} != {"handoff"}:
             assert time.monotonic() < deadline
             time.sleep(0.3)
     return sent
@@ -83,7 +83,7 @@ def check_page(page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
     small = page.evaluate(
         """() => [...document.querySelectorAll("a, button, summary")]
-            .map(one => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+            .map(element => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
             .filter(([_, box]) => box.width > 0 && (box.height < 44 || box.width < 44))
             .map(([html, box]) => `${html} ${box.width}x${box.height}`)"""
     )
@@ -110,7 +110,7 @@ def test_three_vacancies_are_done_in_under_a_minute(cloud, page, phone, person):
         expect(page.locator("#said")).to_have_text(copied)
         assert page.evaluate("navigator.clipboard.readText()") == LETTER
         address = item.get_by_role("link").get_attribute("href")
-        vacancy = next(one for one in sent if one in address)
+        vacancy = next(id for id in sent if id in address)
         # The person's own click at hh.ru, whose real page the address is of.
         cloud.sandbox("POST", f"/people/{PERSON}/applications", {"vacancy_id": vacancy})
         item.get_by_role("button", name=done, exact=True).click()

@@ -148,8 +148,8 @@ def reduce_template(template: dict[str, Any], port: int) -> dict[str, Any]:
     kept["TokenKey"]["Properties"]["KeyPolicy"] = {}  # moto does not know the default
     return {
         "Parameters": {
-            name: {key: value for key, value in one.items() if key in ("Type", "Default")}
-            for name, one in template["Parameters"].items()
+            name: {key: value for key, value in parameter.items() if key in ("Type", "Default")}
+            for name, parameter in template["Parameters"].items()
         },
         "Resources": kept,
         "Outputs": {name: {"Value": value} for name, value in outputs.items()},
@@ -310,8 +310,8 @@ class Cloud:
         """Return the variables of the functions, with the stack's physical names."""
         listed = client("cloudformation").list_stack_resources(StackName=self._stack)
         physical = {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for one in listed["StackResourceSummaries"]
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for resource in listed["StackResourceSummaries"]
         }
         document = read(folder / "template.yaml")
         known = {name: value for name, value in values.items() if name in document["Parameters"]}

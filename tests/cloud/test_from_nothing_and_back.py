@@ -137,7 +137,7 @@ def what_is_left() -> dict[str, list[str]]:
     described = [make("kms").describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in keys]
     aliases = make("kms").list_aliases()["Aliases"]  # AWS's keys have one, such as DynamoDB's
     others = {
-        one.get("TargetKeyId") for one in aliases if one["AliasName"].startswith("alias/aws/")
+        alias.get("TargetKeyId") for alias in aliases if alias["AliasName"].startswith("alias/aws/")
     }
     own = [key for key in described if key["KeyId"] not in others]
     secrets = make("secretsmanager").list_secrets()["SecretList"]

@@ -197,7 +197,7 @@ def settings_required(name: str) -> set[str]:
     found: list[str] = []
     for constant in ("EVERY_FUNCTION", *re.findall(r"settings\.(\w+)", call)):
         value = getattr(settings, constant)
-        found += [one.name for one in (value if isinstance(value, tuple) else (value,))]
+        found += [node.name for node in (value if isinstance(value, tuple) else (value,))]
     assert len(found) == len(set(found)), f"{name} requires a setting twice"
     return set(found)
 

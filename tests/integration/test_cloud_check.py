@@ -414,8 +414,8 @@ def test_empty_account_is_ready_after_init(operator, given):
         assert f"{name}: " in operator.file.read_text()
     vault = operator.client("secretsmanager")
     contents = [
-        vault.get_secret_value(SecretId=one["ARN"])["SecretString"]
-        for one in vault.list_secrets()["SecretList"]
+        vault.get_secret_value(SecretId=secret["ARN"])["SecretString"]
+        for secret in vault.list_secrets()["SecretList"]
     ]
     assert len(contents) == 5
     for content in (*contents, *APPLICATION.values()):

@@ -100,7 +100,7 @@ def test_subnets_reach_hh_through_one_address(operator, template):
 def test_only_the_functions_reach_the_database(operator, template):
     outputs = create_network(operator, template)
     groups = operator.client("ec2").describe_security_groups()["SecurityGroups"]
-    (group,) = [one for one in groups if "for its functions alone" in one["Description"]]
+    (group,) = [group for group in groups if "for its functions alone" in group["Description"]]
     (rule,) = group["IpPermissions"]
     assert (rule["FromPort"], rule["ToPort"]) == (5432, 5432)
     assert rule["IpRanges"] == []
@@ -196,6 +196,8 @@ def test_init_copies_the_outputs(operator, template, monkeypatch):
     written = yaml.safe_load(operator.file.read_text())
     assert {name: written[name] for name in outputs} == outputs
     listed = operator.client("secretsmanager").list_secrets()["SecretList"]
-    assert f"{STACK.removesuffix('-database')}/database" not in {one["Name"] for one in listed}
+    assert f"{STACK.removesuffix('-database')}/database" not in {
+        secret["Name"] for secret in listed
+    }
     problems = {problem["check"] for problem in operator.problems()}
     assert problems <= {"api gateway"}  # moto creates no AWS::ApiGateway::Account

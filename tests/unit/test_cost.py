@@ -19,12 +19,12 @@ OPERATION = {
 
 
 @pytest.fixture
-def one(monkeypatch):
+def one_operation(monkeypatch):
     """Measurements of one operation."""
     monkeypatch.setattr(model, "measurements", lambda: {"operations": {"one": OPERATION}})
 
 
-def test_operation_costs_what_aws_counts(one):
+def test_operation_costs_what_aws_counts(one_operation):
     assert model.memory_mb("SearchFunction") == 1024
     cost = Model().operation("one").parts
     assert cost["Lambda"] == pytest.approx(2 * 0.20e-6 + 2 * 0.5 * 13.3334e-6)
@@ -34,7 +34,7 @@ def test_operation_costs_what_aws_counts(one):
     assert cost["CloudWatch"] == pytest.approx(1000 / 1e9 * 0.50)
 
 
-def test_durations_of_a_stage_are_used(one):
+def test_durations_of_a_stage_are_used(one_operation):
     cost = Model({"SearchFunction": 1000.0}).operation("one").parts
     assert cost["Lambda"] == pytest.approx(2 * 0.20e-6 + 2 * 1.0 * 13.3334e-6)
 
@@ -72,8 +72,8 @@ def test_person_who_does_nothing_costs_nothing():
 
 def test_person_costs_twice_as_much_with_twice_the_searches():
     usage = {"applications_a_day": 0, "searches_a_day": 0, "hours_a_day": 0, "megabytes_a_month": 0}
-    one, two = (Model().person_month(Usage(saved_searches=n, **usage)) for n in (1, 2))
-    assert two.total == pytest.approx(2 * one.total)
+    single, double = (Model().person_month(Usage(saved_searches=n, **usage)) for n in (1, 2))
+    assert double.total == pytest.approx(2 * single.total)
 
 
 def test_parts_add_up():

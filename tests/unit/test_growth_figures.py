@@ -21,11 +21,11 @@ from tests.fixtures.local_cloud import ROOT
 def measured(*figures: Figure) -> Measured:
     """Return a statement that was measured once at each size."""
     given = iter(figures)
-    one = Measured("statement", lambda: (next(given), set()))
+    subject = Measured("statement", lambda: (next(given), set()))
     for _ in figures:
-        one.begin_size()
-        one.measure()
-    return one
+        subject.begin_size()
+        subject.measure()
+    return subject
 
 
 def test_time_that_grows_fails() -> None:
@@ -44,28 +44,28 @@ def test_small_figures_do_not_grow() -> None:
 
 def test_lesser_of_two_measurements_counts() -> None:
     figures = iter([Figure(9, 200), Figure(4, 300)])
-    one = Measured("statement", lambda: (next(figures), set()))
-    one.begin_size()
-    one.measure()
-    one.measure()
-    assert one.figures == [Figure(4, 200)]
+    subject = Measured("statement", lambda: (next(figures), set()))
+    subject.begin_size()
+    subject.measure()
+    subject.measure()
+    assert subject.figures == [Figure(4, 200)]
 
 
 def test_scan_that_read_a_table_whole_fails() -> None:
-    one = Measured("statement", lambda: (Figure(1, 1), {"Seq Scan of jobs: 20,000 rows"}))
-    one.begin_size()
-    one.measure()
-    assert one.fails is True
+    subject = Measured("statement", lambda: (Figure(1, 1), {"Seq Scan of jobs: 20,000 rows"}))
+    subject.begin_size()
+    subject.measure()
+    assert subject.fails is True
 
 
 def test_unexpected_answer_fails() -> None:
     def refuse() -> tuple[Figure, set[str]]:
         raise UnexpectedAnswer("submit: 500")
 
-    one = Measured("endpoint submit", refuse)
-    one.begin_size()
-    one.measure()
-    assert (one.fails, one.failures) == (True, {"submit: 500"})
+    subject = Measured("endpoint submit", refuse)
+    subject.begin_size()
+    subject.measure()
+    assert (subject.fails, subject.failures) == (True, {"submit: 500"})
 
 
 def scan(table: str, rows: float, loops: int = 1, removed: int = 0) -> dict[str, object]:

@@ -67,7 +67,7 @@ def test_message_is_sent_as_plain_text_without_preview():
     }
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda one: one["body"]["description"])
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal["body"]["description"])
 def test_refusal_is_the_error_that_it_means(refusal):
     kind = {"gone": ChannelGone, "unavailable": ChannelUnavailable}[refusal["means"]]
     with pytest.raises(kind) as raised:
