@@ -519,7 +519,7 @@ def test_profiles_that_are_a_folder_are_named(ugtj):
     refused(ugtj, 2, "cannot be read", arguments=("search",))
 
 
-def test_secret_comes_from_environment_then_keyring(ugtj, monkeypatch, tmp_path):
+def test_secret_comes_from_environment_then_keyring(ugtj, monkeypatch):
     refused(ugtj, 2, "UGTJ_PROD_SECRET", "keyring set ugtj prod", arguments=("search",))
     monkeypatch.setenv("UGTJ_PROD_SECRET", "секрет")
     refused(ugtj, 2, "no header can carry", arguments=("search",))

@@ -189,7 +189,7 @@ def proxy(core, monkeypatch):
     proxy.close()
 
 
-def test_routes_answer_503_in_time_while_the_database_hangs(core, proxy, monkeypatch):
+def test_routes_answer_503_in_time_while_the_database_hangs(core, proxy):
     session_id, jwt = core.log_in("anna")
     unavailable = 0
     for key, route in ROUTES.items():

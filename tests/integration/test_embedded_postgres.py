@@ -222,7 +222,7 @@ def test_stopping_a_stopped_server_does_nothing(made, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user's shoes to stand in")
-def test_folder_is_shared_by_its_user_and_root_alone(tmp_path):
+def test_folder_is_shared_by_its_user_and_root_alone():
     nobody = 65534
     folder = Path(tempfile.mkdtemp()) / "postgres"
     folder.mkdir()
@@ -258,7 +258,7 @@ def test_folder_is_shared_by_its_user_and_root_alone(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
-def test_root_may_use_a_private_folder(tmp_path):
+def test_root_may_use_a_private_folder():
     """As in a clone below /root or in a folder of mktemp, which the server's user cannot reach."""
     closed = Path(tempfile.mkdtemp())
     assert closed.stat().st_mode & 0o077 == 0

@@ -136,7 +136,7 @@ def test_uncertain_application_counts_until_settled(harness):
     assert harness.state(second) == ("refused", "filtered_employer_week")
 
 
-def test_concurrent_workers_keep_weekly_limit(harness, monkeypatch):
+def test_concurrent_workers_keep_weekly_limit(harness):
     harness.put(max_per_employer_per_week=3)
     other = second_session(harness)
     accepted = []

@@ -64,7 +64,7 @@ def test_repeated_callback_transfers_nothing_more(core, old):
     assert len(transfers(core)) == 1
 
 
-def test_failed_transfer_is_completed_by_the_same_callback(core, old, monkeypatch):
+def test_failed_transfer_is_completed_by_the_same_callback(core, old):
     code, new = core.code(), str(uuid4())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

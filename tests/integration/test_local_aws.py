@@ -318,7 +318,7 @@ def test_container_is_served_under_its_host_name(local_aws):
     assert "Keys" in answer.json()
 
 
-def test_unfinished_request_is_closed(local_aws, monkeypatch):
+def test_unfinished_request_is_closed(local_aws):
     port = int(local_aws.url.rpartition(":")[2])
     assert _Handler.timeout == 30
     with socket.create_connection(("127.0.0.1", port), timeout=40) as half:

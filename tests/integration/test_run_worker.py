@@ -98,7 +98,7 @@ def test_excluded_employer_is_not_announced_if_hh_shows_it(fetching, employer):
     assert [job["id"] for event in events for job in event["data"]["jobs"]] == [wanted]
 
 
-def test_search_is_not_requested_before_it_is_due(fetching, employer, search):
+def test_search_is_not_requested_before_it_is_due(fetching, search):
     fetching.minute(0)
     fetching.reset_calls()
     assert fetching.minute(60) == []
@@ -143,7 +143,7 @@ def test_vacancy_of_two_searches_is_announced_once(fetching, employer):
     check_invariants(fetching)
 
 
-def test_search_outside_of_its_hours_is_not_requested(fetching, employer, search):
+def test_search_outside_of_its_hours_is_not_requested(fetching, search):
     _, search_id = search
     now = fetching.world.now()
     opens = (now + timedelta(hours=2)).strftime("%H:%M")
@@ -187,7 +187,7 @@ def test_missing_pacer_slot_is_waited_for_in_place(fetching, employer, search):
     check_invariants(fetching)
 
 
-def test_captcha_ends_the_run_and_is_reported(fetching, employer, search, caplog):
+def test_captcha_ends_the_run_and_is_reported(fetching, employer, search):
     query_id, search_id = search
     publish(fetching.sandbox, employer, 1)
     fetching.sandbox.fault("captcha", times=1)
@@ -228,7 +228,7 @@ def test_vacancies_fetched_before_a_captcha_are_announced(fetching, employer, se
 @pytest.mark.parametrize(
     ("fault", "reason"), [("legal_block", "hh_region_blocked"), ("vpn_check", "hh_region_blocked")]
 )
-def test_blocked_region_ends_the_run(fetching, employer, search, fault, reason, monkeypatch):
+def test_blocked_region_ends_the_run(fetching, search, fault, reason):
     query_id, _ = search
     fetching.sandbox.fault(fault, path="/vacancies")
     fetching.minute(0)
@@ -260,7 +260,7 @@ def test_run_backs_off_while_hh_is_down_and_then_completes(fetching, employer, s
     check_invariants(fetching)
 
 
-def test_run_fails_after_five_attempts(fetching, employer, search):
+def test_run_fails_after_five_attempts(fetching, search):
     query_id, search_id = search
     fetching.sandbox.fault("bad_gateway", path="/vacancies")
     for attempt in range(5):
@@ -355,7 +355,7 @@ def test_worker_with_an_expired_lease_changes_nothing(fetching, employer, search
     check_invariants(fetching)
 
 
-def test_runs_are_deleted_after_ninety_days(fetching, employer, search):
+def test_runs_are_deleted_after_ninety_days(fetching, search):
     query_id, search_id = search
     fetching.minute(0)
     moment = fetching.world.now()
@@ -384,7 +384,7 @@ def test_doubled_and_late_wake_ups_make_no_calls(fetching, employer, search):
     assert len(fetching.events(fetching.account_of(search[1]), "fetch.completed")) == 1
 
 
-def test_lost_wake_up_is_sent_again(fetching, employer, search):
+def test_lost_wake_up_is_sent_again(fetching, search):
     query_id, _ = search
     fetching.tick()
     fetching.wake_ups()  # lost
@@ -454,7 +454,7 @@ def test_request_joins_the_current_run(fetching, employer, search):
         assert len(fetching.events(fetching.account_of(saved_id), "jobs.new")) == 1
 
 
-def test_request_while_hh_is_down_returns_the_waiting_run(fetching, employer, search):
+def test_request_while_hh_is_down_returns_the_waiting_run(fetching, search):
     query_id, search_id = search
     fetching.sandbox.fault("server_error", path="/vacancies", times=1)
     run = run_now(fetching, query_id, search_id)
@@ -464,7 +464,7 @@ def test_request_while_hh_is_down_returns_the_waiting_run(fetching, employer, se
     assert fetching.outcome(query_id) == ("completed", None)
 
 
-def test_requested_run_over_its_budget_continues_alone(fetching, employer, search):
+def test_requested_run_over_its_budget_continues_alone(fetching, search):
     query_id, search_id = search
     run = run_now(fetching, query_id, search_id, budget_s=0.0)
     assert run.state == "running"

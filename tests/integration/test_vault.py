@@ -291,7 +291,7 @@ def test_revoked_token_not_expired_at_hh_ru_requires_a_login(connected):
     assert refusal(raised) == "token_revoked"
 
 
-def test_concurrent_workers_renew_a_pair_once(connected, monkeypatch):
+def test_concurrent_workers_renew_a_pair_once(connected):
     account_id, _ = connected.connect("anna")
     connected.expire()
     arguments = [str(account_id), connected.now().isoformat()]

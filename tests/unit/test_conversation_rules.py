@@ -23,7 +23,6 @@ ONE = UUID(int=1)
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 ROOT = Path(__file__).parents[2]
-FIXTURES = ROOT / "tests" / "data" / "hh"
 
 
 @dataclass(frozen=True)

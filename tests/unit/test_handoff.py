@@ -191,7 +191,7 @@ def test_session_stays_valid_while_the_secret_rotates(monkeypatch):
     assert sessions.is_form_token(token, "an id")
 
 
-def test_foreign_and_altered_sessions_are_none(monkeypatch):
+def test_foreign_and_altered_sessions_are_none():
     value = sessions.start(USER, ACCOUNT, now=NOW)
     user_token = session_tokens.issue(USER, now=NOW)
     header, payload, signature = value.split(".")

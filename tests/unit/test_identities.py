@@ -271,7 +271,7 @@ def test_token_without_a_kid_is_refused(token):
     assert refused(signed({"alg": "HS256", "typ": "JWT"}, claims_of(token)))
 
 
-def test_token_signed_with_another_key_is_refused(token, monkeypatch):
+def test_token_signed_with_another_key_is_refused(token):
     header, claims = header_of(token), claims_of(token)
     for key in ("another secret that is as long as ours is", "", PREVIOUS):
         assert refused(signed(header, claims, secret=key))
