@@ -81,9 +81,7 @@ class World:
         self.use_raises(user_id, person)
         self.use_notifications(user_id)
         self.add_rows_of_the_bff(user_id, person)
-        flow = self.post(
-            "queue", "/api/queue/add", {"userId": user_id, "jobs": [{"job_external_id": "1"}]}
-        )
+        flow = self.post("/api/queue/add", {"userId": user_id, "jobs": [{"job_external_id": "1"}]})
         self.post("/api/queue/start-workflow", {
             "workflowId": flow["workflowId"], "userId": user_id,
         })  # fmt: skip
