@@ -37,7 +37,6 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 EXEMPT = {
     "saved_searches.matches.SELECT_MATCHES": "a template of two others",
     "saved_searches.matches.COUNT_MATCHES": "a template of two others",
-    "vacancies.detail_backfill.SELECT_MATCHES_TO_SCAN": "a part of other statements",
     "personal_data.tables.SELECT_ROWS": "a template of one for each table of a person",
     "personal_data.tables.SELECT_TABLE_EXISTS": "reads no table",
     "platform.retention.SELECT_BLOCKS": "asks for the size of a file",
