@@ -30,5 +30,6 @@ pytest_plugins = [
     "tests.fixtures.search_function",
     "tests.fixtures.operator",
     "tests.harness.applying",
+    "tests.harness.killing",
     "tests.harness.notifying",
 ]

@@ -1,0 +1,169 @@
+"""Requests whose process is killed after each of their effects, and which the BFF then repeats:
+afterwards every table has the rows of one whole request, and no application is made twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from psycopg import sql
+
+from tests.harness.applying import publish, receive_wake_ups
+from tests.harness.killing import http_request
+
+SELECT_TABLES = (
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+)
+
+
+def keyed(function, key, body, **parameters):
+    """Return a request with an ``Idempotency-Key`` of its own."""
+    headers = {"idempotency-key": str(uuid4())}
+    return http_request(function, key, body, headers=headers, **parameters)
+
+
+def submit(harness):
+    body = {
+        "user_id": str(harness.user_id),
+        "job_external_id": publish(harness),
+        "cover_letter": "Здравствуйте!",
+    }
+    return keyed("submit", "POST /api/applications/submit", body)
+
+
+def act_on_application(act, state, harness):
+    """Return a request about an application in *state*."""
+    accepted = harness.submit(publish(harness))
+    harness.connection.execute(
+        "UPDATE application_ledger SET state = %s, reason = 'no_resume', due_at = NULL"
+        " WHERE id = %s",
+        [state, accepted.application_id],
+    )
+    key = f"POST /api/applications/{{id}}/{act}"
+    body = {"user_id": str(harness.user_id)}
+    return http_request("applications", key, body, id=str(accepted.application_id))
+
+
+def act_on_account(act, harness):
+    user_id = str(harness.user_id)
+    key = f"POST /api/accounts/{{user_id}}/{act}"
+    return http_request("accounts", key, {"user_id": user_id}, user_id=user_id)
+
+
+def save_search(harness):
+    body = {"user_id": str(harness.user_id), "search": {"text": uuid4().hex}}
+    return keyed("schedules", "POST /api/schedules", body)
+
+
+def replace_filters(harness):
+    rules = {"title_words": [uuid4().hex]}
+    body = {"user_id": str(harness.user_id), "rules": rules}
+    return http_request("filters", "PUT /api/filters", body)
+
+
+def add_template(harness):
+    body = {"user_id": str(harness.user_id), "name": uuid4().hex, "text": "Здравствуйте!"}
+    return keyed("letters", "POST /api/letters/templates", body)
+
+
+def add_channel(harness):
+    body = {
+        "user_id": str(harness.user_id),
+        "kind": "email",
+        "address": f"{uuid4().hex}@example.com",
+    }
+    return http_request("notifications", "POST /api/notifications/channels", body)
+
+
+def replace_settings(harness):
+    body = {"user_id": str(harness.user_id), "language": "en"}
+    return http_request("notifications", "PUT /api/notifications", body)
+
+
+def replace_weights(harness):
+    body = {"user_id": str(harness.user_id), "title": 1}
+    return http_request("resumes", "PUT /api/fit/weights", body)
+
+
+def link_to_handoff(harness):
+    user_id = str(harness.user_id)
+    key = "POST /api/accounts/{user_id}/handoff-link"
+    return http_request("handoff", key, {"user_id": user_id}, user_id=user_id)
+
+
+REQUESTS = {
+    "submit": submit,
+    "confirm": partial(act_on_application, "confirm", "handoff"),
+    "cancel": partial(act_on_application, "cancel", "handoff"),
+    "retry": partial(act_on_application, "retry", "handoff"),
+    "pause": partial(act_on_account, "pause"),
+    "resume": partial(act_on_account, "resume"),
+    "search": save_search,
+    "filters": replace_filters,
+    "template": add_template,
+    "channel": add_channel,
+    "settings": replace_settings,
+    "weights": replace_weights,
+    "link": link_to_handoff,
+}
+
+
+def count_rows(harness):
+    """Return the number of rows of each table."""
+    tables = [row["relname"] for row in harness.connection.execute(SELECT_TABLES)]
+    counts = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {name} AS name, count(*) AS n FROM {table}").format(
+            name=sql.Literal(table), table=sql.Identifier(table)
+        )
+        for table in tables
+    )
+    return Counter({row["name"]: row["n"] for row in harness.connection.execute(counts)})
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_request_killed_after_any_effect_is_made_once(harness, functions, mail_server, name):
+    make, made = REQUESTS[name], []
+
+    def make_another():
+        made.append(make(harness))
+        made.append(count_rows(harness))
+        return made[-2]
+
+    def added():
+        """Return the rows that the last request has added."""
+        before = made[-1]
+        return count_rows(harness) - before
+
+    wholes = []
+    for repetitions in (1, 2):  # of what is logged, a repetition may add more
+        wake_up = make_another()
+        for _ in range(repetitions):
+            functions.call(wake_up)
+        wholes.append(added())
+    assert wholes[0] or name in ("link", "resume", "pause")
+    effects = []
+    for effect in functions.kill_after_each(make_another):
+        effects.append(effect)
+        functions.call(made[-2])
+        assert added() in wholes, effects
+    assert effects
+    assert made.count(made[-2]) == 1
+
+
+def test_submissions_killed_after_any_effect_apply_once(harness, functions):
+    """The wake-up is lost with the process."""
+    effects = list(functions.kill_after_each(lambda: submit(harness)))
+    receive_wake_ups()
+    assert harness.sweep().rung == 1
+    harness.run()
+    accepted = [entry["vacancy_id"] for entry in harness.posted(outcome="accepted")]
+    assert len(accepted) == len(set(accepted)) == len(effects) + 1
+
+
+def test_submissions_at_once_apply_once(harness, functions):
+    wake_up = submit(harness)
+    functions.call(*[wake_up] * 3)
+    harness.run()
+    assert [entry["outcome"] for entry in harness.posted()] == ["accepted"]
