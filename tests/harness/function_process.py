@@ -24,7 +24,7 @@ FUNCTIONS = {
     for name in (
         *("accounts", "applications", "applier", "broadcaster", "fetch_worker", "filters"),
         *("frames", "handoff", "letters", "notifications", "notifier", "oauth", "public_feed"),
-        *("queue", "resumes", "reviews", "schedules", "submit", "sweeper", "websocket"),
+        *("queue", "resumes", "reviews", "schedules", "search", "submit", "sweeper", "websocket"),
     )
 }
 

@@ -10,6 +10,7 @@ import pytest
 from tests.harness.applying import harness, publish
 from tests.harness.context import CORE, make_context
 from tests.harness.fetching import receive_wake_ups
+from tests.harness.killing import sqs_message
 from ullgetthejob.applications.campaigns import commands as campaigns
 from ullgetthejob.applications.campaigns.models import WorkflowBody
 from ullgetthejob.filters import commands as filters
@@ -158,3 +159,14 @@ def test_reading_in_the_background_is_requested_again_a_bounded_number_of_times(
     read({"vacancy_ids": ",".join(ids), "attempt": str(requested_details.MAX_ATTEMPTS)})
     assert receive_wake_ups("FETCH_QUEUE_URL", "vacancy_ids") == []
     assert stored(harness) == []
+
+
+def test_reader_in_the_background_killed_after_any_effect_reads_each_once(harness, functions):
+    """SQS delivers the message again; then it comes twice at once."""
+    ids = [publish(harness) for _ in range(2)]
+    requested = sqs_message("fetch_worker", vacancy_ids=",".join(ids), attempt="1")
+    effects = list(functions.kill_after_each(lambda: requested))
+    functions.call(requested, requested)
+    assert len(effects) >= len(ids) - 1
+    assert stored(harness) == sorted(ids)
+    assert calls(harness) == len(ids)

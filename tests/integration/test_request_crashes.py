@@ -79,6 +79,12 @@ def change_search(key, harness):
     return http_request("schedules", key, {"user_id": str(harness.user_id)}, id=saved["id"])
 
 
+def import_job(harness):
+    links = [f"https://hh.ru/vacancy/{publish(harness)}"]
+    body = {"user_id": str(harness.user_id), "links": links, "apply": {}}
+    return keyed("search", "POST /api/jobs/import", body)
+
+
 def replace_filters(harness):
     rules = {"title_words": [uuid4().hex]}
     body = {"user_id": str(harness.user_id), "rules": rules}
@@ -125,6 +131,7 @@ REQUESTS = {
     "search": save_search,
     "run": partial(change_search, "POST /api/schedules/{id}/fetch"),
     "deletion": partial(change_search, "DELETE /api/schedules/{id}"),
+    "import": import_job,
     "filters": replace_filters,
     "template": add_template,
     "channel": add_channel,
