@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 EFFECT = "effect "  # before the number of the effect, in the name of a step
-WRITE = re.compile(r"\b(INSERT INTO|DELETE FROM|(?<!FOR )(?<!DO )UPDATE)\s+(\w+)")
+WRITE = re.compile(r"\b(INSERT INTO|DELETE FROM|(?<!FOR )(?<!KEY )(?<!DO )UPDATE)\s+(\w+)")
 AWS_WRITES = {"SendMessage", "PutItem", "UpdateItem", "DeleteItem", "SendEmail"}
 
 

@@ -15,6 +15,7 @@ from tests.harness.applying import publish, receive_wake_ups
 from tests.harness.function_process import CONTEXT, FUNCTIONS
 from tests.harness.killing import http_request
 from tests.harness.notifying import ENVIRONMENT
+from ullgetthejob.platform import clock
 
 SELECT_TABLES = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -64,7 +65,7 @@ def call_here(wake_up):
     """Return the body of the answer to a request, which is handled in this process."""
     name, _, event = wake_up.partition(" ")
     answer = FUNCTIONS[name].handler(json.loads(event), CONTEXT)
-    assert answer["statusCode"] < 300, answer
+    assert answer["statusCode"] < 500, answer
     return json.loads(answer["body"])
 
 
@@ -73,10 +74,10 @@ def save_search(harness):
     return keyed("schedules", "POST /api/schedules", body)
 
 
-def change_search(key, harness):
-    """Return the request *key* about a search that was saved before."""
+def delete_search(harness):
     saved = call_here(save_search(harness))
-    return http_request("schedules", key, {"user_id": str(harness.user_id)}, id=saved["id"])
+    key, body = "DELETE /api/schedules/{id}", {"user_id": str(harness.user_id)}
+    return http_request("schedules", key, body, id=saved["id"])
 
 
 def import_job(harness):
@@ -129,8 +130,7 @@ REQUESTS = {
     "pause": partial(act_on_account, "pause"),
     "resume": partial(act_on_account, "resume"),
     "search": save_search,
-    "run": partial(change_search, "POST /api/schedules/{id}/fetch"),
-    "deletion": partial(change_search, "DELETE /api/schedules/{id}"),
+    "no search": delete_search,
     "import": import_job,
     "filters": replace_filters,
     "template": add_template,
@@ -154,9 +154,12 @@ def count_rows(harness):
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch):
+def _environment(connected, monkeypatch):
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    clock.install(connected.now)
+    yield
+    clock.install(None)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -173,14 +176,14 @@ def test_request_killed_after_any_effect_is_made_once(harness, functions, mail_s
 
     wholes = []
     for repetitions in (1, 1, 2):  # the first time adds rows; of what is logged, each time does
-        functions.call(make_another())
+        call_here(make_another())
         for _ in range(1, repetitions):
-            functions.call(requests[-1])
+            call_here(requests[-1])
         wholes.append(added())
     effects = []
     for effect in functions.kill_after_each(make_another):
         effects.append(effect)
-        functions.call(requests[-1])
+        call_here(requests[-1])
         assert added() in wholes, effects
     assert effects
 
