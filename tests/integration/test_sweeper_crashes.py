@@ -141,7 +141,7 @@ class Town:
             "UPDATE application_ledger SET expires_at = %s WHERE id = %s",
             [self.values["now"], self.applications["expired"]],
         )
-        for name, word in (("retried", "processing"), ("repaired", "a word of the BFF's")):
+        for name, word in (("retried", "pending"), ("repaired", "a word of the BFF's")):
             self.harness.connection.execute(
                 "UPDATE applications SET status = %s WHERE id = (SELECT application_id FROM"
                 " application_ledger WHERE id = %s)",
