@@ -12,12 +12,12 @@ import pytest
 
 from local.clock import FILE_NAME
 from tests.fixtures.hh_sandbox import USER_AGENT
-from tests.harness import function_process, worker_process
-from tests.harness.worker_pool import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.harness.worker_pool import Workers
 
 SECRET = "local-development-secret"
 MOST_EFFECTS = 60
@@ -25,7 +25,8 @@ MOST_EFFECTS = 60
 
 def sqs_message(function: str, **payload: str) -> str:
     """Return the wake-up of *function* by a message of SQS."""
-    return f"{function} {json.dumps(worker_process.event(payload))}"
+    event = {"Records": [{"messageId": "1", "body": json.dumps(payload)}]}
+    return f"{function} {json.dumps(event)}"
 
 
 def http_request(
@@ -84,8 +85,10 @@ class Functions:
 
 @pytest.fixture(scope="session")
 def _workers_of_functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    from tests.harness.worker_pool import Workers  # with functions, which few suites need
+
     log = tmp_path_factory.mktemp("functions") / "log"
-    with Workers(log, function_process.__name__) as started:
+    with Workers(log, "tests.harness.function_process") as started:
         yield started
 
 

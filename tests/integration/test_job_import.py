@@ -161,7 +161,7 @@ def test_reading_in_the_background_is_requested_again_a_bounded_number_of_times(
     assert stored(harness) == []
 
 
-def test_reader_in_the_background_killed_after_any_effect_reads_all(harness, functions):
+def test_background_reader_killed_after_any_effect_reads_all(harness, functions):
     """SQS delivers the message again; then it comes twice at once. What was stored is not read
     again."""
     ids = [publish(harness) for _ in range(2)]
