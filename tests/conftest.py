@@ -31,5 +31,6 @@ pytest_plugins = [
     "tests.fixtures.operator",
     "tests.harness.applying",
     "tests.harness.fetching",
+    "tests.harness.killing",
     "tests.harness.notifying",
 ]

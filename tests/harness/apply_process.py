@@ -15,6 +15,7 @@ from tests.harness import worker_process
 from ullgetthejob.applications import attempts, ledger, resume_creation
 from ullgetthejob.applications.conversations import store
 from ullgetthejob.applications.reviews import store as review_store
+from ullgetthejob.filters import commands as filter_commands
 from ullgetthejob.hh.pacer import Pacer
 from ullgetthejob.platform import leases, queues, settings
 from ullgetthejob.rate_limits import token_bucket
@@ -43,6 +44,9 @@ STEPS_OF_TRYING_AGAIN = ("the outcome is written", "queued again")
 # The steps until one that is reviewed may be sent: the submitter's, then those of the person's yes.
 EXAMINED = "the review is written"
 STEPS_OF_APPROVING = ("the yes is written", "the yes is committed")
+# Those of a no with a rule, and of another letter, each in a transaction that is never committed.
+STEPS_OF_REJECTING = ("the rule is written", "the no is written")
+STEPS_OF_EDITING = ("the letter is written", "the findings are written")
 
 # The steps of one for which a resume is created, before hh.ru shows it and after.
 STEPS_OF_MAKING_A_RESUME = (
@@ -83,6 +87,10 @@ class Applier(worker_process.HhWorker):
         "the outcome is written": (attempts, "close_attempts", worker_process.always),
         EXAMINED: (review_store, "record", worker_process.always),
         "the yes is written": (review_store, "approve", worker_process.always),
+        "the rule is written": (filter_commands, "replace", worker_process.always),
+        "the no is written": (ledger, "transition", _is_row_with(reason="rejected")),
+        "the letter is written": (ledger, "replace_letter", worker_process.always),
+        "the findings are written": (review_store, "replace_findings", worker_process.always),
         "queued again": (ledger, "transition", _is_row_with(reason="never_arrived")),
         "the resume's title is on record": (
             resume_creation._ResumeCreation,

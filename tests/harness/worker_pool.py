@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from local.settings import REPOSITORY
 from tests.harness import apply_process
+from tests.harness.effects import EFFECT
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -116,6 +117,16 @@ class Workers:
         worker.notify(wake_up)
         assert worker.answer() == "stopped", step
         self.kill(worker)
+
+    def kill_after(self, number: int, wake_up: str, clock: Path) -> str | None:
+        """Send *wake_up* to a new worker, and kill it after its effect *number*; return what that
+        was, ``None`` if the worker has answered after fewer."""
+        worker = self.start(clock, step=f"{EFFECT}{number}")
+        worker.notify(wake_up)
+        answer, _, effect = worker.answer().partition(" ")
+        self.kill(worker)
+        assert answer in ("done", "stopped"), effect
+        return effect if answer == "stopped" else None
 
     def __enter__(self) -> Self:
         return self

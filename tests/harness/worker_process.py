@@ -2,11 +2,12 @@
 
 A process that has imported all that the functions need forks them: like environments of Lambda,
 they share nothing but what Postgres and AWS store. A worker reads wake-ups from its socket, one a
-line, and answers ``done`` or ``failed``; one that is to be killed at a step stops itself there,
-answers ``stopped`` and does nothing more. The product has no hooks for it.
+line, and answers ``done`` or ``failed``; one that is to be killed at a step, or after one of its
+effects (:mod:`.effects`), stops itself there, answers ``stopped`` and does nothing more. The
+product has no hooks for it.
 
-:mod:`.apply_process`, :mod:`.fetch_process` and :mod:`.notify_process` name the functions and the
-steps; :mod:`.worker_pool` is the test's side.
+:mod:`.apply_process`, :mod:`.fetch_process` and :mod:`.notify_process` name their functions and the
+steps, :mod:`.function_process` has all functions; :mod:`.worker_pool` is the test's side.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import psycopg  # noqa: F401 - imported as in a warm environment
 
 from local.clock import LocalClock
 from local.settings import REPOSITORY
+from tests.harness.effects import EFFECT, Effects
 from ullgetthejob.hh import calls as hh_calls
 from ullgetthejob.hh import environment, pause_policy
 from ullgetthejob.hh.client import HHClient
@@ -44,16 +46,21 @@ class Worker:
     """An environment of Lambda; it never ends by itself. A subclass defines:
 
     *before* and *after*: the steps at a function, by name: its owner and name, and a predicate of
-    what it returned.
+    what it returned; *posts*: the functions whose effects others receive, by owner and name.
     """
 
     before: ClassVar[dict[str, tuple[Any, str]]] = {}
+    posts: ClassVar[list[tuple[Any, str]]] = []
     after: ClassVar[dict[str, tuple[Any, str, Callable[[Any], bool]]]] = {}
 
     def __init__(self, channel: socket.socket, order: dict[str, Any]) -> None:
         self._lines = channel.makefile("rw", encoding="utf-8")
         clock.install(LocalClock(REPOSITORY / order["clock"]).now)
         step = order["step"]
+        self.effects: Effects | None = None
+        if step and step.startswith(EFFECT):
+            self.effects = Effects(int(step.removeprefix(EFFECT)), self.stop)
+            self.effects.follow(self.posts)
         if step in self.after:
             self._stop_after(*self.after[step])
         if step in self.before:
@@ -76,9 +83,9 @@ class Worker:
         self._lines.write(f"{' '.join(words)}\n")
         self._lines.flush()
 
-    def stop(self) -> None:
-        """Answer ``stopped``, and do nothing more."""
-        self.send("stopped")
+    def stop(self, *words: str) -> None:
+        """Answer ``stopped`` with *words*, and do nothing more."""
+        self.send("stopped", *words)
         time.sleep(600)
 
     def _stop_after(self, owner: Any, name: str, is_step: Callable[[Any], bool]) -> None:
@@ -146,6 +153,9 @@ class _StoppingTransport(httpx.BaseTransport):
         if moment == "after":
             response.read()
             self._worker.stop()
+        if self._worker.effects and request.method != "GET":
+            response.read()
+            self._worker.effects.happened(f"{request.method} {request.url.path}")
         return response
 
 

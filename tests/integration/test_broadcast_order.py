@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.waiting import until
+from tests.harness.killing import sqs_message
 from ullgetthejob.platform import clock, postgres
 from ullgetthejob.realtime import broadcaster, connections, event_log, frames, log_reader, sockets
 
@@ -126,6 +127,103 @@ def test_killed_broadcaster_loses_no_event(room, anna, workers, at):
     assert_in_order(room.management.seqs(dying), count)
     assert len(room.management.seqs(dying)) <= count + log_reader.EVENTS_PER_READ + 1
     assert_in_order(room.management.seqs(other), count, count)
+    assert room.unserved() == 0
+
+
+def test_broadcaster_killed_after_any_effect_loses_no_event(room, anna, functions):
+    """Between reading the log, posting, and storing what was posted: a client that drops the seqs
+    that it has keeps each event once."""
+    account_id, user_id = anna
+    count = 3
+    for _ in range(count):
+        room.append_event(account_id)
+    opened = []
+
+    def broadcast_to_another():
+        opened.append(room.open_connection(user_id))
+        return sqs_message("broadcaster", account_id=str(account_id))
+
+    def check_served():
+        messages = room.management.messages[opened[-1]]
+        assert deduplicate(messages, frames.TOPICS) == (0, [1, 2, 3])
+        assert len(messages) <= 2 * (count + 1), "each at most twice"
+        assert room.unserved() == 0
+        room.disconnect(opened[-1])
+
+    effects = []
+    for effect in functions.kill_after_each(broadcast_to_another):
+        effects.append(effect)
+        is_last = len(effects) == len(opened) and effect.startswith("UPDATE accounts")
+        assert room.unserved() == (not is_last), effect
+        room.broadcast(account_id)  # the killed process may still hold the lease
+        broadcast_after_lease_expiry(account_id)
+        check_served()
+    check_served()
+    assert effects.count("post") == count + 1
+    assert effects[-1] == "UPDATE accounts"
+
+
+def test_replay_killed_after_any_effect_is_served_by_the_sweep(room, anna, functions):
+    """The wake-up is lost with the process: what the client was to get, the sweeper's brings."""
+    account_id, user_id = anna
+    room.append_event(account_id)
+    room.broadcast(account_id)
+    assert room.unserved() == 0
+    opened = []
+
+    def replay():
+        opened.append(room.connect_user(user_id))
+        event = room.frame_event(opened[-1], {"type": "replay", "cursor": 0})
+        return f"frames {json.dumps(event)}"
+
+    for effect in functions.kill_after_each(replay):
+        room.take_wake_ups()
+        event_log.notify_unserved(connection=postgres.connection(), most=10)
+        assert room.take_wake_ups() == [account_id], effect
+        room.broadcast(account_id)
+        if not room.management.types(opened[-1]):
+            assert len(opened) == 1, "nothing was requested yet: the client repeats it"
+            room.send_frame(opened[-1], {"type": "replay", "cursor": 0})
+            room.broadcast(account_id)
+        assert room.management.types(opened[-1]) == ["ready", "jobs.new"]
+        assert room.unserved() == 0
+        room.disconnect(opened[-1])
+
+
+def test_connection_killed_after_any_effect_takes_no_place(room, anna, functions):
+    """A ``$connect`` that was killed has failed for the client; what it left counts as ended."""
+    account_id, user_id = anna
+    effects = list(functions.kill_after_each(lambda: connect_event(room, user_id)))
+    assert len([effect for effect in effects if effect.startswith("UpdateItem")]) >= 2
+    left = connections.list_of_account(account_id)
+    later = clock.real_ms() + connections.FIRST_FRAME_TIMEOUT_MS + 1000
+    assert all(connection.is_stale(later) for connection in left)
+    room.append_event(account_id)
+    assert (
+        broadcaster.run(
+            [account_id], connection=postgres.connection(), clock=clock.now, real_ms=lambda: later
+        )
+        == set()
+    )
+    assert connections.list_of_account(account_id) == []
+    assert room.unserved() == 0
+
+
+def connect_event(room, user_id):
+    return f"websocket {json.dumps(room.connect_event(room.ticket(user_id)))}"
+
+
+def test_wake_ups_at_once_in_two_processes_post_each_event_once(room, anna, functions):
+    account_id, user_id = anna
+    for _ in range(5):
+        room.append_event(account_id)
+    opened = [room.open_connection(user_id) for _ in range(3)]
+    wake_up = sqs_message("broadcaster", account_id=str(account_id))
+    functions.call(wake_up, wake_up)
+    room.broadcast(account_id)
+    for connection_id in opened:
+        assert room.management.seqs(connection_id) == [1, 2, 3, 4, 5]
+        assert room.management.types(connection_id).count("ready") == 1
     assert room.unserved() == 0
 
 

@@ -1,5 +1,6 @@
 """DELETE /api/hh/connection: which tokens and sessions end, in Core and at hh.ru."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -55,6 +56,29 @@ def test_disconnect_ends_tokens_and_jwts_of_every_session(core, pair):
     assert core.hits("DELETE /token") == 3
     assert status(core, timurs).body["connected"] is True
     assert core.call("GET /api/hh/resumes", jwt=timurs, secret=None).status == 200
+
+
+def test_disconnect_killed_after_any_effect_is_completed(core, functions):
+    """By the person, who repeats it; or it is complete, and the session has ended."""
+    jwts = []
+
+    def disconnect_another():
+        jwts.append(core.log_in("anna")[1])
+        event = core.event("DELETE /api/hh/connection", jwt=jwts[-1], secret=None)
+        return f"oauth {json.dumps(event)}"
+
+    effects = []
+    for effect in functions.kill_after_each(disconnect_another):
+        effects.append(effect)
+        repeated = disconnect(core, jwts[-1])
+        if repeated.status == 200:
+            assert_disconnected(repeated)
+        else:
+            assert repeated.refusal == (401, "invalid_token")
+        assert core.live_pairs() == 0
+        assert core.rows("SELECT FROM account_tokens") == []
+    assert effects[0] == "DELETE /token"
+    assert [each.split()[0] for each in effects[-2:]] == ["UPDATE", "SendMessage"]
 
 
 def test_disconnected_account_says_what_to_do(core):

@@ -10,6 +10,7 @@ import pytest
 from tests.harness.applying import harness, publish
 from tests.harness.context import CORE, make_context
 from tests.harness.fetching import receive_wake_ups
+from tests.harness.killing import sqs_message
 from ullgetthejob.applications.campaigns import commands as campaigns
 from ullgetthejob.applications.campaigns.models import WorkflowBody
 from ullgetthejob.filters import commands as filters
@@ -158,3 +159,15 @@ def test_background_reading_is_repeated_only_so_often(harness):
     read({"vacancy_ids": ",".join(ids), "attempt": str(requested_details.MAX_ATTEMPTS)})
     assert receive_wake_ups("FETCH_QUEUE_URL", "vacancy_ids") == []
     assert stored(harness) == []
+
+
+def test_background_reader_killed_after_any_effect_reads_all(harness, functions):
+    """SQS delivers the message again; then it comes twice at once. What was stored is not read
+    again."""
+    ids = [publish(harness) for _ in range(2)]
+    requested = sqs_message("fetch_worker", vacancy_ids=",".join(ids), attempt="1")
+    effects = list(functions.kill_after_each(lambda: requested))
+    functions.call(requested, requested)
+    assert any("jobs" in effect for effect in effects)
+    assert stored(harness) == sorted(ids)
+    assert len(ids) <= calls(harness) <= len(ids) + len(effects)

@@ -11,8 +11,9 @@ from uuid import uuid4
 import pytest
 
 from tests.harness.applying import ANNA, publish
+from tests.harness.killing import sqs_message
 from tests.harness.negotiations import DAY_S, HOUR, MINUTE, SyncHarness, at_hh
-from ullgetthejob.applications import negotiation_sync
+from ullgetthejob.applications import negotiation_sync, submitter
 from ullgetthejob.applications.commands import read_application
 from ullgetthejob.rate_limits import daily_limit
 
@@ -62,6 +63,32 @@ def test_employer_action_is_recorded_once(harness, acts, steps):
     last = [(event["data"]["reason"], event["data"]["viewed"]) for event in events[-len(steps) :]]
     assert last == [(step, True) for step in steps]
     assert events[-1]["data"]["hh_state"] == shown.hh_state
+
+
+def test_reading_killed_after_any_effect_records_acts_once(harness, functions):
+    """Each process goes on where the one before was killed; two at once follow."""
+    accepted = [harness.submit(publish(harness)) for _ in range(3)]
+    harness.run()
+    ids = [harness.row(application).negotiation_id for application in accepted]
+    harness.world.sandbox.advance(MINUTE)
+    for negotiation in ids:
+        harness.world.sandbox.employer_does(negotiation, "invitation")
+
+    def become_due():
+        harness.connection.execute(
+            "UPDATE accounts SET negotiations_due_at = %s", [harness.world.now()]
+        )
+        return sqs_message("applier", account_id=str(harness.account_id))
+
+    effects = []
+    for effect in functions.kill_after_each(become_due):
+        effects.append(effect)
+        harness.world.sandbox.advance(submitter.LEASE_S + 1)
+    functions.call(*[become_due()] * 2)
+    assert any("application_history" in effect for effect in effects)
+    for negotiation in ids:
+        assert Counter(harness.steps(negotiation))["invitation"] == 1
+        assert Counter(harness.event_reasons(negotiation))["invitation"] == 1
 
 
 def test_view_of_old_application_behind_newer_is_found(harness):

@@ -11,6 +11,7 @@ import pytest
 from local.clock import FILE_NAME, LocalClock
 from tests.fixtures.receivers import BOT_TOKEN, PHONE
 from tests.harness import notify_process
+from tests.harness.killing import sqs_message
 from tests.harness.notify_process import BEFORE_THE_CALL, CLAIMED, RECEIVED, STEPS_OF_SENDING
 from tests.harness.notifying import START, Notified
 from tests.harness.worker_pool import Workers
@@ -19,6 +20,7 @@ from ullgetthejob.platform import aws, settings
 
 SECRET = "whsec_YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgb2s="
 ROUND_S = 61
+DAY_S = 86_400
 ROUNDS = 6  # longer than a lease, and than a row counts as being sent
 ROUNDS_OF_THE_LOST = (ROUNDS - 3, ROUNDS - 1)  # whose wake-ups arrive where they are lost
 
@@ -142,3 +144,23 @@ def test_notifier_killed_at_any_step_tells_each_event_once(
     states = [state for _, state in town.people[0].notifications()]
     assert Counter(states)["uncertain"] == is_unknown
     assert set(states) <= {"sent", "uncertain"}
+
+
+def test_digest_killed_after_any_effect_is_sent_once(town, functions_on, mail_server):
+    """Each process goes on where the one before was killed; a receiver of e-mail recognises one
+    that it has by its Message-ID."""
+    functions = functions_on(town.clock.path)
+    person = town.people[1]
+    kinds = {"invitation": {"channels": []}, "digest": {"channels": ["email"]}}
+    person.set(digest={"every": "daily", "hour": 12}, kinds=kinds)
+    for _ in range(3):
+        person.invite()
+    wake_up, effects = sqs_message("notifier", account_id=str(person.account_id)), []
+    for effect in functions.kill_after_each(lambda: wake_up):
+        effects.append(effect)
+        town.advance(DAY_S)  # longer than a lease; the digest is due
+    person.run()
+    assert "send" in effects
+    mails = {mail["message-id"] for mail in mail_server.mails}
+    assert len(mails) == 1
+    assert person.notifications() == [("digest", "sent")]

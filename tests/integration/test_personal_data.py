@@ -18,6 +18,7 @@ from functions.sweeper import app as sweeper
 from local.sandbox.people import people
 from tests.fixtures.core import LIFE_S
 from tests.fixtures.leaks import Markers, phone_spellings
+from tests.harness.killing import http_request, sqs_message
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.personal_data import deletion, deletion_request, export, tables
 from ullgetthejob.personal_data.tables import TABLES, WITHOUT_PEOPLE
@@ -425,6 +426,30 @@ def test_worker_that_ends_after_any_step_is_followed_by_another(world, monkeypat
     world.finish(account_id)
     assert world.found(user_id, account_id) <= {"OneTimeTable", "LeaseTable"}
     assert world.core.live_pairs() == 0
+
+
+def test_deletion_killed_after_any_effect_goes_on(world, functions):
+    """The request, which its person repeats, and the worker: each process goes on where the one
+    before was killed."""
+    user_id, account_id = world.use_a_little("anna")
+    kept_id, kept_account_id = world.use_a_little("timur")
+    deletion_of_anna = http_request("accounts", DELETE, user_id=user_id)
+    for effect in functions.kill_after_each(lambda: deletion_of_anna):
+        assert effect
+    wake_up, effects = sqs_message("applier", account_id=account_id), []
+    for effect in functions.kill_after_each(lambda: wake_up):
+        effects.append(effect)
+        world.sandbox.advance(deletion.LEASE_S + 1)
+        world.core.rows(
+            "UPDATE accounts SET deletion_due_at = %s WHERE id = %s", world.core.now(), account_id
+        )
+    assert any("DELETE FROM saved_searches" in effect for effect in effects)
+    world.finish(account_id)
+    assert world.found(user_id, account_id) <= {"OneTimeTable", "LeaseTable"}
+    assert world.core.live_pairs() == 0
+    assert {"accounts", "users", "saved_searches", "events"} <= world.found(
+        kept_id, kept_account_id
+    )
 
 
 def test_sweeper_wakes_a_deletion_whose_message_was_lost(world, monkeypatch):

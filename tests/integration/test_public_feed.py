@@ -19,11 +19,13 @@ from psycopg.rows import dict_row
 
 from functions.public_feed.app import handler
 from functions.realtime.app import handler as realtime
+from local.clock import FILE_NAME
 from local.template.reader import load
 from tests.fixtures.bff import SECRET, Bff
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.ports import free_port
 from tests.harness.context import make_context
+from tests.harness.killing import sqs_message
 from ullgetthejob.platform import aws, clock, leases, postgres, telemetry
 from ullgetthejob.platform.authentication import Caller
 from ullgetthejob.public_feed import outbox, publisher
@@ -31,8 +33,11 @@ from ullgetthejob.realtime import event_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import psycopg
+
+    from tests.harness.killing import Functions
 
 START = datetime(2026, 11, 25, 9, tzinfo=UTC)
 INSERT_JOB = """
@@ -525,6 +530,43 @@ def test_crash_during_a_post_repeats_that_post_alone(feed: FeedHarness) -> None:
     assert feed.run() is False
     assert feed.bff.shown == ids[:200] + ids[100:200] + ids[200:]
     assert set(feed.states()) == {"posted"}
+
+
+def test_publisher_killed_after_any_effect_posts_all_in_order(
+    feed: FeedHarness, functions_on: Callable[[Path], Functions], tmp_path: Path
+) -> None:
+    """Only what was posted, and not stored as posted, is posted again."""
+    functions, ids = functions_on(tmp_path / FILE_NAME), []
+
+    def publish_more() -> str:
+        ids.extend(feed.add_vacancies(2))
+        stop_clock(tmp_path / FILE_NAME, feed.at)
+        return sqs_message("public_feed", feed="public")
+
+    effects, repeated = [], 0
+    for effect in functions.kill_after_each(publish_more):
+        effects.append(effect.split()[0])
+        repeated += feed.states().count("waiting") if effect == "post" else 0
+        feed.advance(seconds=publisher.LEASE_S + 1)
+    assert effects == ["UpdateItem", "post", "UPDATE", "UpdateItem"]
+    assert list(dict.fromkeys(feed.bff.shown)) == ids
+    assert len(feed.bff.shown) == len(ids) + repeated
+    assert set(feed.states()) == {"posted"}
+
+
+def test_wake_ups_at_once_in_two_processes_post_once(
+    feed: FeedHarness, functions_on: Callable[[Path], Functions], tmp_path: Path
+) -> None:
+    ids = feed.add_vacancies(250)
+    stop_clock(tmp_path / FILE_NAME, feed.at)
+    wake_up = sqs_message("public_feed", feed="public")
+    functions_on(tmp_path / FILE_NAME).call(wake_up, wake_up)
+    assert feed.bff.shown == ids
+
+
+def stop_clock(path: Path, at: datetime) -> None:
+    """Let a clock's file say *at*."""
+    path.write_text(json.dumps({"real": time.time(), "virtual": at.timestamp(), "rate": 0}))
 
 
 def test_concurrent_publishers_post_once_in_order(feed: FeedHarness) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from tests.harness.applying import ApplyHarness
 from tests.harness.context import CORE, make_context
+from tests.harness.killing import http_request, sqs_message
 from tests.harness.worker_pool import Workers
+from ullgetthejob.applications import submitter
 from ullgetthejob.hh.errors import HHResumeNotFound, HHUnavailable
 from ullgetthejob.platform.errors import Conflict, NeedsPerson, Unavailable
 from ullgetthejob.resume_raises import commands, raising, scheduled, store, wake_up
@@ -423,4 +425,43 @@ def test_worker_killed_at_its_call_raises_once(harness, workers, step, calls):
     harness.work()
     assert (harness.state.outcome, harness.calls()) == ("raised", 1)
     assert not calls or harness.raised_at_hh() == published
+    assert harness.events() == [("schedule", "raised")]
+
+
+def test_worker_killed_after_any_effect_raises_once(harness, functions):
+    """Each process goes on where the one before was killed."""
+    harness.schedule()
+    wake_up, effects = sqs_message("applier", account_id=str(harness.account_id)), []
+    for effect in functions.kill_after_each(lambda: wake_up):
+        effects.append(effect)
+        harness.world.sandbox.advance(max(store.CLAIM.total_seconds(), submitter.LEASE_S) + 1)
+    assert {"UPDATE resume_raises", f"POST /resumes/{harness.resume_id}/publish"} <= {*effects}
+    assert (harness.state.outcome, harness.calls()) == ("raised", 1)
+    assert harness.events() == [("schedule", "raised")]
+    assert harness.audited() == [("core", "ok")]
+
+
+def test_press_killed_after_any_effect_raises_once(harness, functions):
+    """The person presses again, with the key of the press that was not answered."""
+    press = http_request(
+        "resumes",
+        "POST /api/hh/resumes/{id}/raise",
+        {"user_id": str(harness.user_id)},
+        headers={"idempotency-key": "a-press"},
+        id=harness.resume_id,
+    )
+    effects = []
+    for effect in functions.kill_after_each(lambda: press):
+        effects.append(effect)
+        harness.world.sandbox.advance(store.CLAIM.total_seconds() + 1)
+    assert f"POST /resumes/{harness.resume_id}/publish" in effects
+    assert (harness.state.outcome, harness.calls()) == ("raised", 1)
+    assert harness.events() == [("person", "raised")]
+
+
+def test_wake_ups_and_presses_at_once_raise_once(harness, functions):
+    harness.schedule()
+    wake_up = sqs_message("applier", account_id=str(harness.account_id))
+    functions.call(wake_up, wake_up, wake_up)
+    assert (harness.state.outcome, harness.calls()) == ("raised", 1)
     assert harness.events() == [("schedule", "raised")]

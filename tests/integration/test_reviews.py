@@ -15,6 +15,7 @@ from tests.fixtures.database import waiting_sessions
 from tests.fixtures.waiting import until
 from tests.harness import apply_process, applying
 from tests.harness.context import CALLER, make_context
+from tests.harness.killing import SECRET
 from tests.harness.worker_pool import Workers
 from ullgetthejob.applications import ledger, submitter
 from ullgetthejob.applications.commands import cancel, confirm, retry
@@ -26,7 +27,7 @@ from ullgetthejob.letters.models import TemplateBody
 from ullgetthejob.platform.errors import Conflict, Invalid, NotFound
 from ullgetthejob.rate_limits import token_bucket
 
-SECRET = "a secret of the BFF's, long enough to be one"
+EMPLOYER = {"id": "87654321", "name": "Завод"}
 TEXT = (
     "Здравствуйте! Меня заинтересовала вакансия «{{ vacancy.title }}». Буду рада рассказать о своём"
     " опыте на встрече."
@@ -74,10 +75,10 @@ def reject(harness, *ids, **fields):
     return commands.reject(body, harness.person, harness.context).items
 
 
-def wait_for_yes(harness, template, **fields):
-    """Let an application come into review; return what the person sees of it."""
+def wait_for_yes(harness, template, **vacancy):
+    """Let an application to a new *vacancy* come into review; return what the person sees of it."""
     accepted = harness.submit(
-        applying.publish(harness), None, letter_template_id=template, review="always", **fields
+        applying.publish(harness, **vacancy), None, letter_template_id=template, review="always"
     )
     harness.run()
     assert harness.row(accepted).state == "review"
@@ -121,20 +122,26 @@ def test_second_approval_applies_once(harness, template):
 def request_approval(harness, review):
     """Return the request of the BFF with which the person says yes."""
     item = {"application_id": str(review.application_id), "letter_hash": review.letter_hash}
-    return {
+    return review_request(harness, "POST /api/reviews/approve", items=[item])
+
+
+def review_request(harness, key, id=None, **fields):
+    """Return the wake-up of a process for a request of the BFF for the route *key*."""
+    event = {
         "version": "2.0",
-        "routeKey": "POST /api/reviews/approve",
+        "routeKey": key,
         "headers": {"x-core-secret": SECRET},
-        "body": json.dumps({"user_id": str(harness.user_id), "items": [item]}),
+        "pathParameters": {"id": str(id)},
+        "body": json.dumps({"user_id": str(harness.user_id), **fields}),
         "isBase64Encoded": False,
     }
+    return f"{apply_process.REVIEW}{json.dumps(event)}"
 
 
 @pytest.mark.parametrize("step", apply_process.STEPS_OF_APPROVING)
 def test_approval_killed_at_any_step_applies_once(harness, template, workers, step):
     review = wait_for_yes(harness, template)
-    request = f"{apply_process.REVIEW}{json.dumps(request_approval(harness, review))}"
-    workers.kill_at(step, request, harness.world.clock.path)
+    workers.kill_at(step, request_approval(harness, review), harness.world.clock.path)
     is_committed = step == "the yes is committed"
     row = ledger.read(review.application_id, connection=harness.connection)
     assert row.state == ("queued" if is_committed else "review")
@@ -158,6 +165,135 @@ def test_submitter_killed_during_the_examination_shows_it_once(harness, template
     approve(harness, review)
     harness.run()
     assert [posted["letter"] for posted in harness.posted()] == [review.letter]
+
+
+def request_rejection(harness, *reviews, **rule):
+    ids = [str(review.application_id) for review in reviews]
+    return review_request(
+        harness, "POST /api/reviews/reject", application_ids=ids, **(rule or {"rule": "employer"})
+    )
+
+
+def audited(harness, *actions):
+    found = harness.connection.execute(
+        "SELECT action FROM audit_log WHERE action = ANY(%s) ORDER BY id", [list(actions)]
+    )
+    return [row["action"] for row in found.fetchall()]
+
+
+def check_rejected_once(harness, *reviews):
+    """Check that *reviews* are cancelled, that the rule about their employer was made once, and
+    that nothing is applied to."""
+    states = [
+        (row.state, row.reason)
+        for row in (
+            ledger.read(review.application_id, connection=harness.connection) for review in reviews
+        )
+    ]
+    assert states == [("cancelled", "rejected")] * len(reviews)
+    employers = filter_commands.show(harness.person, harness.context).rules.employers
+    assert [rule.id for rule in employers] == [reviews[0].vacancy.employer_id]
+    assert audited(harness, "filters.replace") == ["filters.replace"]
+    assert audited(harness, "review.reject") == ["review.reject"] * len(reviews)
+    told = harness.connection.execute(
+        "SELECT count(*) AS events FROM events WHERE data->>'state' = 'cancelled'"
+    ).fetchone()
+    assert told["events"] == len(reviews)
+    harness.sweep()
+    harness.run()
+    assert harness.posted() == []
+
+
+@pytest.mark.parametrize("step", apply_process.STEPS_OF_REJECTING)
+def test_rejection_killed_at_any_step_changes_nothing(harness, template, workers, step):
+    review = wait_for_yes(harness, template)
+    rejection = request_rejection(harness, review)
+    workers.kill_at(step, rejection, harness.world.clock.path)
+    assert [waiting.letter_hash for waiting in list_reviews(harness)] == [review.letter_hash]
+    assert filter_commands.show(harness.person, harness.context).rules.employers == ()
+    assert audited(harness, "filters.replace", "review.reject") == []
+    for _ in range(2):
+        reject(harness, review.application_id, rule="employer")
+    check_rejected_once(harness, review)
+
+
+def test_rejections_killed_after_any_effect_are_made_once(harness, template, functions):
+    """Of two applications of one request each is whole, and the second goes on waiting."""
+    reviews = [wait_for_yes(harness, template, employer=EMPLOYER) for _ in range(2)]
+    rejection = request_rejection(harness, *reviews).replace(apply_process.REVIEW, "reviews ", 1)
+    assert len(list_reviews(harness)) == 2
+    effects = []
+    for effect in functions.kill_after_each(lambda: rejection):
+        effects.append(effect)
+        assert len(list_reviews(harness)) == 2 - len(effects)
+        assert audited(harness, "review.reject") == ["review.reject"] * len(effects)
+    functions.call(rejection, rejection)
+    check_rejected_once(harness, *reviews)
+
+
+def test_rules_of_rejections_at_once_are_both_kept(harness, template, database_url):
+    """Both wait for the person's rules before one of them writes."""
+    reviews = [wait_for_yes(harness, template) for _ in range(3)]
+    reject(harness, reviews[0].application_id, rule="title_word", title_word="стажёр")
+    person, words = harness.person, ("курьер", "грузчик")
+
+    def say_no(review, word):
+        with connect(database_url) as own:
+            context = make_context(own, harness.world.now, caller=CALLER, hh=harness.hh)
+            body = models.RejectBody(
+                application_ids=[review.application_id], rule="title_word", title_word=word
+            )
+            commands.reject(body, person, context)
+
+    threads = [
+        threading.Thread(target=say_no, args=each) for each in zip(reviews[1:], words, strict=True)
+    ]
+    with connect(database_url) as holder, holder.transaction():
+        holder.execute("SELECT FROM application_filters FOR UPDATE")
+        for number, thread in enumerate(threads, start=1):
+            thread.start()
+            wait_for_blocked(harness.connection, number)
+    for thread in threads:
+        thread.join()
+    kept = filter_commands.show(harness.person, harness.context).rules.title_words
+    assert sorted(kept) == sorted(("стажёр", *words))
+
+
+@pytest.mark.parametrize("step", apply_process.STEPS_OF_EDITING)
+def test_edit_killed_at_any_step_leaves_the_letter(harness, template, workers, step):
+    review = wait_for_yes(harness, template)
+    letter = f"{review.letter} Пишите на anna@other.example"
+    id = review.application_id
+    edit = review_request(harness, "PUT /api/reviews/{id}", id=id, letter=letter)
+    workers.kill_at(step, edit, harness.world.clock.path)
+    assert list_reviews(harness) == [review]
+    assert audited(harness, "review.edit") == []
+    for _ in range(2):
+        commands.edit(str(id), models.EditBody(letter=letter), harness.person, harness.context)
+    (edited,) = list_reviews(harness)
+    assert edited.letter == letter
+    assert {finding.rule for finding in edited.findings} == {"contact"}
+    assert approve(harness, review).error == "letter_changed"
+    assert approve(harness, edited).error is None
+    harness.run()
+    harness.run()
+    assert [posted["letter"] for posted in harness.posted()] == [letter]
+
+
+def test_edit_killed_after_its_commit_is_whole(harness, template, functions):
+    review = wait_for_yes(harness, template)
+    letter, id = f"{review.letter} Пишите на anna@other.example", review.application_id
+    edit = review_request(harness, "PUT /api/reviews/{id}", id=id, letter=letter)
+    edit = edit.replace(apply_process.REVIEW, "reviews ", 1)
+    effects = list(functions.kill_after_each(lambda: edit))
+    assert "application_reviews" in effects[-1]
+    functions.call(edit, edit)
+    (edited,) = list_reviews(harness)
+    assert edited.letter == letter
+    assert {finding.rule for finding in edited.findings} == {"contact"}
+    assert approve(harness, edited).error is None
+    harness.run()
+    assert [posted["letter"] for posted in harness.posted()] == [letter]
 
 
 @pytest.mark.parametrize("first", ["approve", "reject"])

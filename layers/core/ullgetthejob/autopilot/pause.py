@@ -60,10 +60,10 @@ def pause(body: PauseBody, person: Person, context: Context) -> Paused:
     context = context.with_fixed_time()
     connection, now = context.connection, context.now()
     values = {"account_id": person.account, "all": body.all, "now": now}
-    row = connection.execute(UPDATE_ACCOUNT_PAUSED, values).fetchone()
     with connection.transaction():
-        paused = connection.execute(UPDATE_CAMPAIGNS_PAUSED, values).rowcount
+        row = connection.execute(UPDATE_ACCOUNT_PAUSED, values).fetchone()
         audit.record("account.pause", person, context)
+    paused = connection.execute(UPDATE_CAMPAIGNS_PAUSED, values).rowcount
     return Paused(paused_at=row["autopilot_paused_at"] if row else now, campaigns=paused)
 
 
@@ -90,12 +90,15 @@ def _resume_campaigns(body: ResumeBody, person: Person, context: Context) -> Non
         "now": now,
         "expires_at": now + TIME_TO_LIVE,
     }
-    ended = connection.execute(UPDATE_ACCOUNT_RESUMED, values).rowcount
+    with connection.transaction():
+        ended = connection.execute(UPDATE_ACCOUNT_RESUMED, values).rowcount
+        if ended:
+            audit.record("account.resume", person, context)
     with connection.transaction():
         resumed: dict[str, Any] = (
             connection.execute(UPDATE_CAMPAIGNS_RESUMED, values).fetchone() or {}
         )
-        if resumed.get("campaigns") or ended:
+        if resumed.get("campaigns") and not ended:
             audit.record("account.resume", person, context)
     if resumed.get("campaigns"):
         queues.notify(settings.APPLIER_QUEUE_URL, {"account_id": str(person.account_id)})

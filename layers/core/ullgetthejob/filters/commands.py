@@ -33,9 +33,17 @@ def replace(body: models.FiltersBody, person: Person, context: Context) -> model
         "now": now,
     }
     with connection.transaction():
+        lock(person, context)
         connection.execute(store.UPSERT_FILTERS, values)
         audit.record("filters.replace", person, context)
     return models.FiltersAnswer(rules=body.rules, updated_at=now)
+
+
+def lock(person: Person, context: Context) -> None:
+    """Let no other request replace the rules before the transaction that is open has ended: it is
+    about to replace them by what it reads. Raises :class:`NeedsPerson` for a user who never
+    connected hh.ru."""
+    context.connection.execute(store.LOCK_ACCOUNT, {"account_id": person.account})
 
 
 def preview(body: models.PreviewBody, person: Person, context: Context) -> models.Preview:

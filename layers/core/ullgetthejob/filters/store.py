@@ -25,6 +25,8 @@ WEEK = timedelta(days=7)
 SELECT_FILTERS = (
     "SELECT rules, updated_at FROM application_filters WHERE account_id = %(account_id)s"
 )
+# Held until the end of the transaction: rules that were read are not replaced in between.
+LOCK_ACCOUNT = "SELECT FROM accounts WHERE id = %(account_id)s FOR NO KEY UPDATE"
 UPSERT_FILTERS = """
     INSERT INTO application_filters (account_id, rules, updated_at)
     VALUES (%(account_id)s, %(rules)s::jsonb, %(now)s)

@@ -176,10 +176,13 @@ def _start_replay(connection: connections.Connection, frame: Replay | Subscribe)
     if cursor > end:
         raise BadRequest("the cursor is above the last event", code="bad_cursor")
     topics = connection.topics if frame.topics is None else frame.topics
-    if not connections.request_replay(connection, cursor, topics):
-        raise _unknown_connection()
+    unserved = {"account_id": account_id, "cursor": cursor}
     with postgres.session() as database:
-        database.execute(UPDATE_ACCOUNT_UNSERVED, {"account_id": account_id, "cursor": cursor})
+        database.execute(UPDATE_ACCOUNT_UNSERVED, unserved)  # should this process end after it
+        if not connections.request_replay(connection, cursor, topics):
+            raise _unknown_connection()
+        # A broadcaster that read the connections before may have counted the account as served.
+        database.execute(UPDATE_ACCOUNT_UNSERVED, unserved)
     event_log.notify(account_id)
     count("SocketsOpened")
 

@@ -183,6 +183,7 @@ def _add_rule(
     id, makes no rule. Raises :class:`Conflict` (``too_many_rules``), :class:`NeedsPerson`."""
     if body.rule is None:
         return
+    filter_commands.lock(person, context)
     rules = filter_commands.show(person, context).rules
     changed: dict[str, Any] = {}
     if body.rule == "title_word" and body.title_word not in rules.title_words:
