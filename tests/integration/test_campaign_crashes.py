@@ -68,7 +68,7 @@ def finish(harness):
     """Sweep and submit until nothing is left."""
     for _ in range(MOST_ROUNDS):
         swept = harness.sweep()
-        if not swept.rung and not swept.taken_up:
+        if not swept.notified and not swept.created:
             return
         harness.run()
         harness.world.sandbox.advance(31)

@@ -192,7 +192,7 @@ def test_submissions_killed_after_any_effect_apply_once(harness, functions):
     """The wake-up is lost with the process."""
     effects = list(functions.kill_after_each(lambda: submit(harness)))
     receive_wake_ups()
-    assert harness.sweep().rung == 1
+    assert harness.sweep().notified == 1
     harness.run()
     accepted = [entry["vacancy_id"] for entry in harness.posted(outcome="accepted")]
     assert len(accepted) == len(set(accepted)) == len(effects) + 1

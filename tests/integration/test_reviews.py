@@ -252,7 +252,7 @@ def test_rules_of_rejections_at_once_are_both_kept(harness, template, database_u
         holder.execute("SELECT FROM application_filters FOR UPDATE")
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            wait_for_blocked(harness.connection, number)
+            until(lambda: len(waiting_sessions(harness.connection)) == number)  # noqa: B023
     for thread in threads:
         thread.join()
     kept = filter_commands.show(harness.person, harness.context).rules.title_words
