@@ -170,7 +170,7 @@ class Boto3Broadcaster:
             sent={"N": str(sent)},
             sender={"S": "benchmark"},
         )
-        assert self._rows(log_reader.SELECT_LAST_EVENT_SEQ, account_id=account["id"])
+        assert self._rows(log_reader.SELECT_LAST_EVENT_SEQS, account_ids=[account["id"]])
 
     def _post(self, connection_id: str, message: bytes = MESSAGE) -> None:
         self._management.post_to_connection(ConnectionId=connection_id, Data=message)
