@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PORTS = {"https": 443, "http": 80}
 CHUNK_BYTES = 16_384  # a record of TLS
 MAX_HEAD_BYTES = 65_536
+HEX_DIGITS = b"0123456789abcdefABCDEF"
 NO_CONTENT, NOT_MODIFIED = 204, 304
 
 
@@ -164,10 +165,13 @@ class _Connection:
         version, _, rest = head.partition(" ")
         if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
             raise _Broken
-        headers = {}
+        headers: dict[str, str] = {}
         for line in lines:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
+            name, colon, value = line.partition(":")
+            if not colon or name != name.strip():  # a folded line, too
+                raise _Broken
+            name, value = name.lower(), value.strip()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         if version != "HTTP/1.1" or "close" in headers.get("connection", "").lower():
             self.is_reusable = False
         return int(rest[:3]), headers
@@ -175,23 +179,24 @@ class _Connection:
     def _read_body(self, status: int, headers: Mapping[str, str]) -> bytes:
         if status in (NO_CONTENT, NOT_MODIFIED):
             return b""
-        if "transfer-encoding" in headers:
+        length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
+        if encoding is not None:
+            if encoding.lower() != "chunked" or length is not None:
+                raise _Broken
             return self._read_chunks()
-        length = headers.get("content-length")
         if length is None:
             return self._read_to_end()
-        if not length.isdecimal():
+        if not length.isdecimal():  # or there are two
             raise _Broken
         return self._read(int(length))
 
     def _read_chunks(self) -> bytes:
         chunks = []
         while True:
-            size = self._read_until(b"\r\n").partition(b";")[0]
-            try:
-                length = int(size, 16)
-            except ValueError:
-                raise _Broken from None
+            size = self._read_until(b"\r\n").partition(b";")[0].rstrip()
+            if not size or size.strip(HEX_DIGITS):
+                raise _Broken
+            length = int(size, 16)
             if not length:
                 break
             chunks.append(self._read(length))
