@@ -6,7 +6,7 @@ CPU: ``{"accounts": […]}`` serves accounts as a wake-up does; ``{"posts": […
 
 The baseline is what one writes with boto3: a pool of 32 threads, in which an account is read, and
 then each of its connections leased, served and released. It makes the same calls to Postgres, the
-connection table and ``@connections`` as Core does.
+connection table and ``@connections`` as Core does, and shares its reads of the log's end.
 """
 
 from __future__ import annotations
