@@ -2,8 +2,8 @@
 
 ``http.client`` reads the headers of each response with the parser of e-mail, checks every header of
 a request by regular expressions, sends its head and its body apart, and waits for the socket more
-often than it must: more CPU than all else that a post to a socket costs (``make bench-broadcast``).
-Here a request is one write, and of a response's framing only what RFC 9112 requires is read.
+often than it must: nearly half of the CPU of a post (docs/decisions/0001-aws-without-sdk.md). Here
+a request is one write, and of a response's framing only what RFC 9112 requires is read.
 
 There are as many connections as threads have exchanged at the same time, so that no thread waits
 for the response of another. A connection that was closed while the environment was frozen is
