@@ -6,7 +6,7 @@ CPU: ``{"accounts": […]}`` serves accounts as a wake-up does; ``{"posts": […
 
 The baseline is what one writes with boto3: a pool of 32 threads, in which an account is read, and
 then each of its connections leased, served and released. It makes the same calls to Postgres, the
-connection table and ``@connections`` as Core does.
+connection table and ``@connections`` as Core does, and shares its reads of the log's end.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from ullgetthejob.realtime import broadcaster, log_reader
 
@@ -103,6 +104,7 @@ class Boto3Broadcaster:
             prepare_threshold=None,
             row_factory=dict_row,
         )
+        self._ends = log_reader.LogEnds(self._database)
         self._pool = ThreadPoolExecutor(THREADS)
 
     def post_all(self, ids: list[str]) -> None:
@@ -170,7 +172,7 @@ class Boto3Broadcaster:
             sent={"N": str(sent)},
             sender={"S": "benchmark"},
         )
-        assert self._rows(log_reader.SELECT_LAST_EVENT_SEQ, account_id=account["id"])
+        assert self._ends.read(UUID(account["id"])) == sent
 
     def _post(self, connection_id: str, message: bytes = MESSAGE) -> None:
         self._management.post_to_connection(ConnectionId=connection_id, Data=message)

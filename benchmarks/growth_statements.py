@@ -92,6 +92,7 @@ RUNNING_ID = uuid_of(f"run{ACCOUNT} 1")
 # Values by the names of placeholders, for all statements without one of their own.
 VALUES: dict[str, Any] = {
     "account_id": uuid_of(f"account{ACCOUNT}"),
+    "account_ids": [uuid_of(f"account{ACCOUNT}")],
     "user_id": uuid_of(f"user{ACCOUNT}"),
     "user_ids": [uuid_of(f"user{ACCOUNT}")],
     "forever": NOW + 3650 * DAY,

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from benchmarks.limiters.worker import serve
-from ullgetthejob.platform import aws
+from ullgetthejob.platform import kept_connections
 from ullgetthejob.rate_limits import token_bucket
 from ullgetthejob.rate_limits.token_bucket import Denied
 
@@ -18,13 +18,14 @@ class CoreLimiter:
 
     def __init__(self) -> None:
         self.requests = 0
-        exchange = aws._Service._exchange  # every request that goes out, retries included
+        sent = kept_connections._Connection  # every request that goes out, retries included
+        exchange = sent.exchange
 
-        def counted(service: Any, *arguments: Any) -> tuple[int, bytes, str]:
+        def counted(connection: Any, request: bytes, deadline: float) -> kept_connections.Response:
             self.requests += 1
-            return exchange(service, *arguments)
+            return exchange(connection, request, deadline)
 
-        aws._Service._exchange = counted  # type: ignore[method-assign,assignment]
+        sent.exchange = counted  # type: ignore[method-assign,assignment]
 
     def acquire(self, key: str, burst: int, per_second: int) -> float | None:
         """Acquire a token: see :class:`benchmarks.limiters.worker.Limiter`."""

@@ -148,8 +148,3 @@ def test_gone_connections_are_found_at_once(environment, management):
     management.answers["b="] = lambda: 410
     management.answers["c="] = lambda: 500
     assert sockets.client_for(management.endpoint).find_gone(["a=", "b=", "c="]) == ["b="]
-
-
-def test_tls_endpoint_is_verified(environment):
-    connection = sockets.client_for("https://localhost:1/ws")._acquire_connection()
-    assert connection._context is sockets.tls.context()

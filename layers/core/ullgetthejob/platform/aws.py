@@ -6,26 +6,24 @@ signed with Signature Version 4; SES (API v2) has paths instead. boto3 would do 
 docs/decisions/0001-aws-without-sdk.md). Operations, requests and responses are those of AWS's API
 references, bytes as base64 text.
 
-Connections are kept alive, as many per service as threads have called at the same time, so that no
-thread waits for the response of another. A connection that was closed while the environment was
-frozen is replaced; throttling and AWS's own failures are retried, so a request may arrive twice:
-the caller makes sure that this is harmless.
+Connections are kept (:mod:`.kept_connections`); throttling and AWS's own failures are retried, so a
+request may arrive twice: the caller makes sure that this is harmless.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import json
 import random
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
-from ullgetthejob.platform import aws_credentials, settings, tls, tracing
+from ullgetthejob.platform import aws_credentials, settings, tracing
+from ullgetthejob.platform.kept_connections import KeptConnections
 
 # service: prefix of X-Amz-Target, version of the JSON protocol
 PROTOCOLS = {
@@ -44,7 +42,7 @@ ENDPOINTS = {
     "sesv2": settings.AWS_ENDPOINT_URL_SESV2,
     "sqs": settings.AWS_ENDPOINT_URL_SQS,
 }
-TIMEOUT_S = 3
+TIMEOUT_S = 3  # of an attempt
 ATTEMPTS = 3
 BACKOFF_S = 0.05
 RETRIED = frozenset(
@@ -104,7 +102,7 @@ def reset_connections() -> None:
 
 
 class _Service:
-    """One service at one endpoint, with its idle connections; the last used is reused first."""
+    """One service at one endpoint."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -113,14 +111,11 @@ class _Service:
         host, self.signing_name, self.paths = REST.get(name, (name, name, {}))
         default = f"https://{host}.{self.region}.{suffix}"
         endpoint = ENDPOINTS[name]() or settings.AWS_ENDPOINT_URL() or default
-        address = urlsplit(endpoint)
-        self.host = address.netloc
-        self._encrypted = address.scheme == "https"
-        self._idle: list[http.client.HTTPConnection] = []  # append and pop are atomic
+        self._connections = KeptConnections(endpoint, connect_timeout_s=TIMEOUT_S)
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         body, path = json.dumps(request).encode(), self.paths.get(operation, "/")
-        headers = {"content-type": "application/json", "host": self.host}
+        headers = {"content-type": "application/json", "host": self._connections.host}
         if self.name in PROTOCOLS:
             target, version = PROTOCOLS[self.name]
             headers["content-type"] = f"application/x-amz-json-{version}"
@@ -133,58 +128,25 @@ class _Service:
             xray := settings._X_AMZN_TRACE_ID()
         ):  # so that X-Ray's map is connected; SQS passes it on
             sent["x-amzn-trace-id"] = xray
-        status, payload, kind = self._send(path, body, sent)
+        deadline = time.monotonic() + TIMEOUT_S
         try:
-            content = json.loads(payload)
+            response = self._connections.exchange("POST", path, sent, body, deadline)
+        except OSError as error:
+            raise AwsError("Unreachable", {}) from error
+        try:
+            content = json.loads(response.body)
         except ValueError:
             content = {}
-        if status == http.client.OK:
+        if response.status == HTTPStatus.OK:
             return dict(content)
+        kind = response.headers.get("x-amzn-errortype", "")
         code = (str(content.get("__type", "")) or kind.partition(":")[0]).rpartition("#")[2]
-        raise AwsError(code or ("ServiceUnavailable" if status >= 500 else str(status)), content)
+        if not code:
+            code = "ServiceUnavailable" if response.status >= 500 else str(response.status)
+        raise AwsError(code, content)
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
-
-    def _acquire_connection(self) -> http.client.HTTPConnection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            pass
-        if self._encrypted:
-            return http.client.HTTPSConnection(self.host, timeout=TIMEOUT_S, context=tls.context())
-        return http.client.HTTPConnection(self.host, timeout=TIMEOUT_S)
-
-    def _send(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
-        connection = self._acquire_connection()
-        is_reused = connection.sock is not None
-        try:
-            response = self._exchange(connection, path, body, headers)
-        except (http.client.HTTPException, OSError) as error:
-            connection.close()
-            if not is_reused or isinstance(error, TimeoutError):
-                raise AwsError("Unreachable", {}) from error
-            try:  # the idle connection had been closed by the server
-                response = self._exchange(connection, path, body, headers)
-            except (http.client.HTTPException, OSError) as second_error:
-                connection.close()
-                raise AwsError("Unreachable", {}) from second_error
-        self._idle.append(connection)
-        return response
-
-    def _exchange(
-        self,
-        connection: http.client.HTTPConnection,
-        path: str,
-        body: bytes,
-        headers: dict[str, str],
-    ) -> tuple[int, bytes, str]:
-        """Return status, body and, of an error of a REST service, its kind."""
-        connection.request("POST", path, body, headers)
-        response = connection.getresponse()
-        kind = response.getheader("x-amzn-errortype") or ""
-        return response.status, response.read(), kind
+        self._connections.close()
 
 
 _services: dict[str, _Service] = {}
@@ -202,10 +164,11 @@ def signed(
     *,
     method: str = "POST",
     path: str = "/",
+    digest: str | None = None,
 ) -> dict[str, str]:
     """Return *headers* (lower-case names, with ``host``) and those of AWS Signature Version 4.
 
-    *path*: encoded once more than it is sent. Raises
+    *path*: encoded once more than it is sent. *digest*: the body's, if it is known. Raises
     :class:`~ullgetthejob.platform.aws_credentials.CredentialsUnavailable`.
     """
     credentials = aws_credentials.current()
@@ -218,12 +181,11 @@ def signed(
         [
             *(method, path, ""),
             *(f"{name}:{headers[name]}" for name in names),
-            *("", ";".join(names), hashlib.sha256(body).hexdigest()),
+            *("", ";".join(names), digest or digest_of(body)),
         ]
     )
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
+    to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest_of(canonical.encode())}"
     key = _signing_key(credentials.secret, scope)
     signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
     headers["authorization"] = (
@@ -231,6 +193,11 @@ def signed(
         f"SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     return headers
+
+
+def digest_of(body: bytes) -> str:
+    """Return the SHA-256 of *body* as signatures have it."""
+    return hashlib.sha256(body).hexdigest()
 
 
 @lru_cache(maxsize=8)

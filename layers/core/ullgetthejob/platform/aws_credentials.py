@@ -46,9 +46,10 @@ class Credentials:
 def current() -> Credentials:
     """Return valid credentials. Raises :class:`CredentialsUnavailable`, and
     :class:`~ullgetthejob.platform.settings.SettingMissing` if nothing names any."""
-    if settings.AWS_ACCESS_KEY_ID.get() or not settings.AWS_CONTAINER_CREDENTIALS_FULL_URI():
+    access_key = settings.AWS_ACCESS_KEY_ID.get()
+    if access_key or not settings.AWS_CONTAINER_CREDENTIALS_FULL_URI():
         return Credentials(
-            settings.AWS_ACCESS_KEY_ID(),
+            access_key or settings.AWS_ACCESS_KEY_ID(),
             settings.AWS_SECRET_ACCESS_KEY(),
             settings.AWS_SESSION_TOKEN(),
         )

@@ -59,10 +59,16 @@ class Setting(Generic[T]):
 
         Raises :class:`SettingMissing` without a default, :class:`SettingInvalid`.
         """
+        value = self.get()
+        if value is None:
+            raise SettingMissing(f"{self.name} is not set; it must be {self}")
+        return value
+
+    def get(self) -> T | None:
+        """Return the value; ``None`` if it is unset and has no default. Raises
+        :class:`SettingInvalid`."""
         text = os.environ.get(self.name)
         if not text:
-            if self.default is None:
-                raise SettingMissing(f"{self.name} is not set; it must be {self}")
             return self.default
         if self._last is not None and self._last[0] == text:
             return self._last[1]
@@ -72,10 +78,6 @@ class Setting(Generic[T]):
             raise SettingInvalid(f"{self.name} must be {self}") from None
         self._last = text, value
         return value
-
-    def get(self) -> T | None:
-        """Return the value; ``None`` if it is unset and has no default."""
-        return self() if os.environ.get(self.name) else self.default
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.meaning})"

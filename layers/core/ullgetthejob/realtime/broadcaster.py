@@ -20,8 +20,9 @@ connection to Postgres.
 
 from __future__ import annotations
 
+import threading
 import time
-from concurrent.futures import as_completed
+from concurrent.futures import as_completed, wait
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ from ullgetthejob.platform.clock import real_ms as machine_ms
 from ullgetthejob.platform.telemetry import count, logger, trace
 from ullgetthejob.realtime import connections, event_log, sockets
 from ullgetthejob.realtime.delivery import Broadcast, Delivery
-from ullgetthejob.realtime.log_reader import LogReader
+from ullgetthejob.realtime.log_reader import LogEnds, LogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -72,7 +73,10 @@ def run(
     """
     client = poster or sockets.client_for(settings.WEBSOCKET_API_ENDPOINT())
     broadcast = Broadcast(client, clock, real_ms, time.monotonic() + budget_s)
-    accounts = [_AccountSockets(account_id, connection, broadcast) for account_id in account_ids]
+    ends = LogEnds(connection)
+    accounts = [
+        _AccountSockets(account_id, connection, ends, broadcast) for account_id in account_ids
+    ]
     _serve(accounts)
     for metric, times in broadcast.counters.items():
         count(metric, times)
@@ -87,28 +91,29 @@ def run(
 def _serve(accounts: Collection[_AccountSockets]) -> None:
     """Read the accounts, and serve their connections as each is known."""
     reading = {sockets.submit(account.read): account for account in accounts}
-    serving: dict[Future[int | None], _AccountSockets] = {}
+    serving: list[Future[None]] = []
     for read in as_completed(reading):
-        for call in reading[read].begin(read):
-            serving[sockets.submit(call)] = reading[read]
-    for served in as_completed(serving):
-        serving[served].note(served)
+        serving += [sockets.submit(call) for call in reading[read].begin(read)]
+    wait(serving)
 
 
 class _AccountSockets:
     """An account and its connections. *out_of_time*: the deadline passed with events left.
     *error*: the first error of the account or of one of its connections."""
 
-    def __init__(self, account_id: UUID, database: Connection, broadcast: Broadcast) -> None:
+    def __init__(
+        self, account_id: UUID, database: Connection, ends: LogEnds, broadcast: Broadcast
+    ) -> None:
         self.id = account_id
         self._database = database
         self._broadcast = broadcast
-        self._log = LogReader(account_id, database)
+        self._log = LogReader(account_id, database, ends)
         self.out_of_time = self.failed = False
         self.error: BaseException | None = None
         self._users: dict[str, str | None] = {}
         self._last_seq = self._seen_seq = self._reached_seq = 0
         self._unserved = 0
+        self._lock = threading.Lock()  # of the two above, while connections are served
 
     def read(self) -> list[connections.Connection]:
         """Read the account; return its connections."""
@@ -124,7 +129,7 @@ class _AccountSockets:
         self._seen_seq, self._reached_seq = row["broadcast_seq"], self._last_seq
         return connections.list_of_account(self.id)
 
-    def begin(self, read: Future[list[connections.Connection]]) -> list[Callable[[], int | None]]:
+    def begin(self, read: Future[list[connections.Connection]]) -> list[Callable[[], None]]:
         """Return a call for each of the connections that were *read*, which serves it."""
         self.error = read.exception()
         if self.error is not None:
@@ -133,18 +138,21 @@ class _AccountSockets:
         self._unserved = len(of_account)
         if not of_account:
             self._finish()
-        return [partial(self._serve_connection, connection) for connection in of_account]
+        return [partial(self._serve, connection) for connection in of_account]
 
-    def note(self, served: Future[int | None]) -> None:
-        """Note how far a connection is; after the last one, store how far the account is."""
-        self._unserved -= 1
-        error = served.exception()
-        if error is not None:
+    def _serve(self, connection: connections.Connection) -> None:
+        """Serve a connection; after the last one, store how far the account is."""
+        seq, error = None, None
+        try:
+            seq = self._serve_connection(connection)
+        except BaseException as raised:
+            error = raised
+        with self._lock:
+            self._unserved -= 1
             self.error = self.error or error
-        else:
-            seq = served.result()
             self._reached_seq = self._reached_seq if seq is None else min(self._reached_seq, seq)
-        if not self._unserved and self.error is None:
+            is_last = not self._unserved
+        if is_last and self.error is None:
             self._finish()
 
     def _finish(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 EVENTS_PER_READ = 50  # at most 1.6 MB
 
-SELECT_LAST_EVENT_SEQ = "SELECT last_event_seq FROM accounts WHERE id = %(account_id)s"
+SELECT_LAST_EVENT_SEQS = """
+    SELECT id, last_event_seq FROM accounts WHERE id = ANY(%(account_ids)s::uuid[])
+"""
 # The end of the log and a part of it, in one snapshot.
 SELECT_EVENTS = """
     SELECT a.last_event_seq, e.seq, e.at, e.type, e.data, e.trace_id
@@ -36,6 +39,12 @@ class Event:
     data: str
     trace_id: UUID | None
 
+    @cached_property
+    def _next_message(self) -> bytes:
+        """The frame for a client that has the event before; one for all sockets, as their posts
+        need its hash."""
+        return self._frame("")
+
     @property
     def topic(self) -> str:
         """Return the topic to which a connection may have subscribed."""
@@ -43,18 +52,57 @@ class Event:
 
     def message(self, told_seq: int) -> bytes:
         """Return the frame for a client whose last posted event is *told_seq*."""
-        after = "" if told_seq == self.seq - 1 else f'"after":{told_seq},'
+        if told_seq == self.seq - 1:
+            return self._next_message
+        return self._frame(f'"after":{told_seq},')
+
+    def _frame(self, after: str) -> bytes:
         at = self.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
         head = f'{{"v":1,"seq":{self.seq},{after}"type":"{self.type}","at":"{at}"'
         return f'{head},"data":{self.data}}}'.encode()
 
 
+class LogEnds:
+    """The ends of the logs of accounts, as many threads ask for them. They share a connection to
+    Postgres, so those that wait for it ask together: the first asks for all."""
+
+    def __init__(self, database: Connection) -> None:
+        self._database = database
+        self._joining, self._reading = threading.Lock(), threading.Lock()
+        self._next = _EndsRead()
+
+    def read(self, account_id: UUID) -> int:
+        """Return the seq of the last event as it is now: of a statement that began after this
+        call."""
+        with self._joining:
+            wanted = self._next
+            wanted.account_ids.add(account_id)
+        with self._reading:
+            if wanted.seqs is None:
+                with self._joining:
+                    if wanted is self._next:
+                        self._next = _EndsRead()
+                values = {"account_ids": list(wanted.account_ids)}
+                rows = self._database.execute(SELECT_LAST_EVENT_SEQS, values).fetchall()
+                wanted.seqs = {row["id"]: row["last_event_seq"] for row in rows}
+        return wanted.seqs.get(account_id, 0)
+
+
+@dataclass
+class _EndsRead:
+    """A statement, and its result once it was executed."""
+
+    account_ids: set[UUID] = field(default_factory=set)
+    seqs: dict[UUID, int] | None = None
+
+
 class LogReader:
     """The log of an account, read in chunks that its connections share."""
 
-    def __init__(self, account_id: UUID, database: Connection) -> None:
+    def __init__(self, account_id: UUID, database: Connection, ends: LogEnds) -> None:
         self._account_id = account_id
         self._database = database
+        self._ends = ends
         self._lock = threading.Lock()
         self._above, self._upto = 0, 0  # the range of seq that the chunk covers
         self._chunk: list[Event] = []
@@ -70,9 +118,7 @@ class LogReader:
 
     def end(self) -> int:
         """Read the seq of the last event now."""
-        values = {"account_id": self._account_id}
-        row = self._database.execute(SELECT_LAST_EVENT_SEQ, values).fetchone()
-        return int(row["last_event_seq"]) if row else 0
+        return self._ends.read(self._account_id)
 
     def _read_chunk(self, seq: int) -> None:
         values = {"account_id": self._account_id, "above": seq, "most": EVENTS_PER_READ}

@@ -1,25 +1,24 @@
 """The client of API Gateway's ``@connections``: posts in threads over kept TCP connections.
 
-It uses http.client and its own signature, as :mod:`ullgetthejob.platform.aws` does: boto3 needs
-four times the CPU for each post, and an event loop with aiohttp a fifth more than this does
-(``make bench-broadcast``).
+Its signatures are those of :mod:`ullgetthejob.platform.aws`: boto3 needs several times the CPU for
+each post (``make bench-broadcast``).
 
-TCP connections outlive an invocation. One that was closed while the environment was frozen is
-replaced, and a post whose response was lost is sent again: clients drop a ``seq`` that they have.
+TCP connections outlive an invocation (:mod:`ullgetthejob.platform.kept_connections`). A post whose
+response was lost is sent again: clients drop a ``seq`` that they have.
 """
 
 from __future__ import annotations
 
 import contextvars
-import http.client
 import random
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
-from ullgetthejob.platform import aws, settings, tls
+from ullgetthejob.platform import aws, settings
+from ullgetthejob.platform.kept_connections import KeptConnections, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,12 +68,9 @@ class Sockets:
     share an instance."""
 
     def __init__(self, endpoint: str) -> None:
-        address = urlsplit(endpoint)
-        self._host = address.netloc
-        self._is_encrypted = address.scheme == "https"
-        self._path = address.path.rstrip("/")
+        self._connections = KeptConnections(endpoint, connect_timeout_s=CONNECT_TIMEOUT_S)
+        self._path = urlsplit(endpoint).path.rstrip("/")
         self._region = settings.AWS_REGION()
-        self._idle: list[http.client.HTTPConnection] = []  # append and pop are atomic
 
     def post(self, connection_id: str, message: bytes) -> None:
         """Post a message. Raises :class:`ConnectionGone`, :class:`SlowConsumer`,
@@ -104,8 +100,7 @@ class Sockets:
 
     def stop(self) -> None:
         """Close the TCP connections."""
-        while self._idle:
-            self._idle.pop().close()
+        self._connections.close()
 
     def _request_with_retries(self, method: str, connection_id: str, body: bytes) -> int:
         """Return the status of the first response that is final, or of the last attempt; 0 if that
@@ -127,60 +122,25 @@ class Sockets:
         :class:`PostTimeout`."""
         name = quote(connection_id, safe="")
         headers = aws.signed(
-            {"host": self._host},
+            {"host": self._connections.host},
             body,
             "execute-api",
             self._region,
             method=method,
             path=f"{self._path}/%2540connections/{name.replace('%', '%25')}",
+            digest=_digest_of(body),
         )
-        request = (method, f"{self._path}/%40connections/{name}", body, headers)
-        while True:
-            connection = self._acquire_connection()
-            is_reused = connection.sock is not None
-            try:
-                if not is_reused:
-                    connection.connect()
-            except OSError:
-                return 0
-            try:
-                status = _exchange(connection, request, deadline)
-            except TimeoutError:
-                connection.close()
-                raise PostTimeout from None
-            except (http.client.HTTPException, OSError):
-                connection.close()
-                if not is_reused:
-                    return 0
-            else:
-                self._idle.append(connection)
-                return status
-
-    def _acquire_connection(self) -> http.client.HTTPConnection:
-        """Return an idle connection, else one that is not open yet."""
+        path = f"{self._path}/%40connections/{name}"
         try:
-            return self._idle.pop()
-        except IndexError:
-            pass
-        if self._is_encrypted:
-            context = tls.context()
-            return http.client.HTTPSConnection(
-                self._host, timeout=CONNECT_TIMEOUT_S, context=context
-            )
-        return http.client.HTTPConnection(self._host, timeout=CONNECT_TIMEOUT_S)
+            return self._connections.exchange(method, path, headers, body, deadline).status
+        except TimeoutError:
+            raise PostTimeout from None
+        except Unreachable:
+            return 0
 
 
-def _exchange(
-    connection: http.client.HTTPConnection,
-    request: tuple[str, str, bytes, dict[str, str]],
-    deadline: float,
-) -> int:
-    """Send *request* on an open connection and return the status of its response."""
-    connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
-    connection.request(*request)
-    response = connection.getresponse()
-    response.read()
-    return response.status
+# A message is posted to many sockets; the hash of one that is 4 KB long costs a release of the GIL.
+_digest_of = lru_cache(maxsize=8)(aws.digest_of)
 
 
 def error_for_status(status: int) -> PostFailed:
