@@ -209,9 +209,9 @@ def store_vacancies(
         return Stored()
     digests = {vacancy_id: _hash(vacancy) for vacancy_id, vacancy in distinct.items()}
     shown = {
-        "ids": list(distinct),
-        "hashes": list(digests.values()),
-        "archived": [vacancy.archived for vacancy in distinct.values()],
+        "ids": _array(distinct),
+        "hashes": _array(digests.values()),
+        "archived": _array("ft"[vacancy.archived] for vacancy in distinct.values()),
     }
     row = connection.execute(SELECT_JOBS_TO_STORE, shown).fetchone()
     assert row is not None  # noqa: S101 - a SELECT of a value
@@ -326,6 +326,12 @@ def _detail_values(detail: VacancyDetail) -> dict[str, Any]:
         "skills": [skill[:WIDTH] for skill in full_job.skills],
         "repost_key": reposts.key_of(detail),
     }
+
+
+def _array(values: Iterable[str]) -> str:
+    """Return *values*, without quotes, commas or braces, as the text of a Postgres array: psycopg
+    would look for these in each."""
+    return f"{{{','.join(values)}}}"
 
 
 def _in_order(distinct: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
