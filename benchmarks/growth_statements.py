@@ -558,6 +558,10 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
         "new": VACANCIES,
         "most": 20,
     },
+    "vacancies.store.SELECT_JOBS_TO_STORE": {
+        "hashes": ["00"] * len(VACANCIES),
+        "archived": [False] * len(VACANCIES),
+    },
     "vacancies.store.UPSERT_JOBS": {"seen": json.dumps(_PAGE), "now": UTC_NOW},
     "vacancies.store.UPDATE_DETAIL": {**_VACANCY, "hash": "00", "now": UTC_NOW},
     "vacancies.store.INSERT_DETAIL": {**_NEW, "hash": "00", "now": UTC_NOW},

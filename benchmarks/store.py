@@ -5,14 +5,14 @@ have changed, 5 % are new (and once more with all of them new); the table has 20
 stores them as a run does, in pages of 100 with one transaction each, and again all in one call. The
 baseline writes the same rows into an equal table with psycopg's ``executemany(...,
 returning=True)`` in a pipeline: ``INSERT ... ON CONFLICT (external_id) DO UPDATE ... WHERE`` the
-hash differs, ``RETURNING xmax = 0`` for the new ones; with the same transactions as Core, by pages
-and in one call.
+hash differs, ``RETURNING xmax = 0`` for the new ones, whose reposts it links as Core does; with the
+same transactions as Core, by pages and in one call.
 
 All methods begin with the same models and end with the commit, on one embedded Postgres that syncs
 to disk. They alternate, and each table is restored in between. The time includes the conversion of
-the models to columns and hashes; Core's also includes the search for reposts of new vacancies,
-which the baseline lacks. Each time the numbers of new and changed vacancies are checked, and that
-all methods store the same rows. Core is compared with the baseline of the same transactions.
+the models to columns and hashes, and the links of new vacancies that are reposts. Each time the
+numbers of new and changed vacancies are checked, and that both store the same rows and links. Core
+is compared with the baseline of the same transactions.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,13 +60,13 @@ WRITTEN = (
     "updated_at",
 )  # fmt: skip
 UPSERT_JOB = f"""
-    INSERT INTO jobs_of_baseline
+    INSERT INTO jobs
         (external_id, hh_vacancy_id, source, inserted_at, {", ".join(WRITTEN)})
     VALUES (%(id)s, %(id)s, 'hh.ru', %(updated_at)s, {", ".join(f"%({name})s" for name in WRITTEN)})
     ON CONFLICT (external_id) DO UPDATE
     SET {", ".join(f"{name} = excluded.{name}" for name in WRITTEN)}
-    WHERE jobs_of_baseline.vacancy_hash IS DISTINCT FROM excluded.vacancy_hash
-    RETURNING xmax = 0 AS new
+    WHERE jobs.vacancy_hash IS DISTINCT FROM excluded.vacancy_hash
+    RETURNING external_id, xmax = 0 AS new
 """  # noqa: S608
 
 
@@ -114,25 +115,28 @@ def core(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
 def executemany(connection: Connection, found: Sequence[Vacancy]) -> tuple[int, int]:
     """Store with the baseline, in one call; return the numbers of new and of changed vacancies."""
     rows = [columns(vacancy) for vacancy in found]
-    fresh = written = 0
+    fresh, written = set[str](), 0
     with connection.pipeline(), connection.cursor() as cursor:
         cursor.executemany(UPSERT_JOB, rows, returning=True)
         for result in cursor.results():
             for row in result.fetchall():
                 written += 1
-                fresh += row["new"]
-    return fresh, written - fresh
+                if row["new"]:
+                    fresh.add(row["external_id"])
+    keys = {row["repost_key"] for row in rows if row["id"] in fresh}
+    new = [vacancy for vacancy in found if vacancy.id in fresh]
+    reposts.link(new, known_keys=keys, connection=connection)
+    return len(fresh), written - len(fresh)
 
 
 def columns(vacancy: Vacancy) -> dict[str, Any]:
     """Return a row of the baseline, which equals Core's."""
-    text, digest = store._dump_and_hash(vacancy)
     return {
         **store._columns(job.from_vacancy(vacancy)),
         "search_query": "python",
         "fetched_at": store._utc(NOW),
-        "vacancy": text.decode(),
-        "vacancy_hash": bytes.fromhex(digest),
+        "vacancy": store._dump(vacancy),
+        "vacancy_hash": bytes.fromhex(store._hash(vacancy)),
         "repost_key": reposts.key_of(vacancy),
         "updated_at": store._utc(NOW),
     }
@@ -178,10 +182,12 @@ Figures = dict[tuple[str, str, str], list[float]]
 def measure(url: str, before: Sequence[Vacancy], found: Sequence[Vacancy], rounds: int) -> Figures:
     """Return the seconds of each method in each round; the first round warms up and is dropped."""
     figures: Figures = {(scenario, *method): [] for scenario in SCENARIOS for method in METHODS}
-    contents: dict[str, set[str]] = {scenario: set() for scenario in SCENARIOS}
+    contents: dict[tuple[str, str], set[str]] = defaultdict(set)
     # Core does not prepare statements (RDS Proxy); the baseline may.
     with (
-        psycopg.connect(url, autocommit=True, row_factory=dict_row) as baselines,
+        psycopg.connect(
+            url, autocommit=True, row_factory=dict_row, options="-c search_path=baseline,public"
+        ) as baselines,
         postgres.connection_class().connect(
             url, autocommit=True, prepare_threshold=None, row_factory=dict_row
         ) as cores,
@@ -191,7 +197,7 @@ def measure(url: str, before: Sequence[Vacancy], found: Sequence[Vacancy], round
         for number in range(rounds + 1):
             for scenario, name, batching in reversed(cases) if number % 2 else cases:
                 connection = cores if name == "core" else baselines
-                table = "jobs" if name == "core" else "jobs_of_baseline"
+                table = "jobs" if name == "core" else "baseline.jobs"
                 restore(cores, table, found, with_known=scenario != "all new")
                 reposts._words.cache_clear()
                 began = time.perf_counter()
@@ -200,13 +206,13 @@ def measure(url: str, before: Sequence[Vacancy], found: Sequence[Vacancy], round
                 expected = (FOUND, 0) if scenario == "all new" else (NEW, CHANGED)
                 if counted != expected:
                     raise RuntimeError(f"{name}, {batching}: {counted} instead of {expected}")
-                contents[scenario].add(content(cores, table))
+                contents[scenario, batching].add(content(cores, table))
                 if number:
                     figures[scenario, name, batching].append(took)
             print(f"\rround {number}/{rounds}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     if any(len(different) != 1 for different in contents.values()):
-        raise RuntimeError("the methods do not store the same rows")
+        raise RuntimeError("the methods do not store the same rows and links")
     return figures
 
 
@@ -221,8 +227,9 @@ def prepare(connection: Connection, before: Sequence[Vacancy]) -> None:
             f"INSERT INTO jobs (external_id, hh_vacancy_id, {columns})"  # noqa: S608
             f" SELECT {ids}, {ids}, {columns} FROM jobs_before"
         )
-    connection.execute("CREATE TABLE jobs_of_baseline (LIKE jobs INCLUDING ALL)")
-    connection.execute("INSERT INTO jobs_of_baseline SELECT * FROM jobs")
+    connection.execute("CREATE SCHEMA baseline")
+    connection.execute("CREATE TABLE baseline.jobs (LIKE jobs INCLUDING ALL)")
+    connection.execute("INSERT INTO baseline.jobs SELECT * FROM jobs")
 
 
 def restore(
@@ -239,7 +246,7 @@ def restore(
 
 def content(connection: Connection, table: str) -> str:
     """Return a digest of the rows of *table*."""
-    columns = ", ".join(("external_id", "hh_vacancy_id", "inserted_at", *WRITTEN))
+    columns = ", ".join(("external_id", "hh_vacancy_id", "inserted_at", "repost_of", *WRITTEN))
     row = connection.execute(
         f"SELECT md5(string_agg(md5(row({columns})::text), '' ORDER BY external_id)) AS digest"  # noqa: S608
         f" FROM {table}"

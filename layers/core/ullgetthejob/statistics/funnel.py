@@ -49,12 +49,16 @@ class Tally:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a row of :func:`store.read_outcomes`."""
-        if row["hours"] is None:
-            for name in (*COUNTED, *COMPARED):
-                self.counts[name] += row[name]
-        else:
-            hours = self.answered if row["is_answered"] else self.waiting
-            hours[row["hours"]] += row["applied"]
+        for name in (*COUNTED, *COMPARED):
+            self.counts[name] += row[name]
+        hours = self.answered if row["is_answered"] else self.waiting
+        hours[row["hours"]] += row["applied"]
+
+    def add_group(self, group: Tally) -> None:
+        """Add the applications of *group*."""
+        self.counts += group.counts
+        self.answered += group.answered
+        self.waiting += group.waiting
 
     def add_jobs(self, row: Mapping[str, Any]) -> None:
         """Add a row of :func:`store.read_jobs_found`."""
@@ -76,8 +80,9 @@ def read_stats(query: models.StatsQuery, person: Person, context: Context) -> mo
     }
     total, groups = Tally(), defaultdict[str | None, Tally](Tally)
     for row in store.read_outcomes(query.by, values, connection=connection):
-        total.add(row)
         groups[row["key"]].add(row)
+    for group in groups.values():
+        total.add_group(group)
     for row in store.read_jobs_found(query.by, values, connection=connection):
         total.add_jobs(row)
         if query.by == "search":

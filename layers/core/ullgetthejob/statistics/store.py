@@ -28,8 +28,8 @@ _HOURS = f"""
     ELSE {_STEP} * floor(waited / {_STEP}) END
 """
 _WAITED = """
-    greatest(0, extract(epoch FROM coalesce(sent.first_answered_at, %(now)s)
-                        - sent.submitted_at)::float8 / 3600)
+    greatest(0, date_part('epoch', coalesce(sent.first_answered_at, %(now)s) - sent.submitted_at)
+        / 3600)
 """
 # "settled": those that were sent long enough ago to be compared, and what they reached within the
 # same time. The others count what was reached so far.
@@ -47,26 +47,22 @@ _COUNTS = """
 def _compose(
     key: str, joins: str = "", *, sizes: str = "", late_key: str = "key", late_join: str = ""
 ) -> str:
-    """Return the statement that counts a period's applications by *key*: in a row for each key
-    (*hours* is null there) those that reached each stage; in further rows, by whether they were
-    answered and hours, how many there are (``applied``). Both read the applications once.
+    """Return the statement that counts a period's applications by *key*, by whether they were
+    answered, and by the hours until then: in each row those that reached each stage.
 
     *sizes*: a CTE about the keys of ``sent``; *late_key* and *late_join*: the key that follows.
     """
+    # OFFSET 0: what is computed of an application is computed once, and kept nowhere.
     return f"""
-        WITH sent AS MATERIALIZED (
+        WITH sent AS (
             SELECT {key} AS key, sent.by_hand, sent.first_seen_at, sent.first_answered_at,
                 sent.first_invited_at, sent.first_offered_at, {_WAITED} AS waited,
                 sent.first_answered_at IS NOT NULL AS is_answered,
                 sent.submitted_at + %(window)s AS settles_at,
                 sent.submitted_at + %(window)s <= %(now)s AS is_settled
-            FROM application_ledger AS sent {joins} WHERE {_SENT}
+            FROM application_ledger AS sent {joins} WHERE {_SENT} OFFSET 0
         ){sizes}
-        SELECT {late_key} AS key, NULL::boolean AS is_answered, NULL::integer AS hours, {_COUNTS}
-        FROM sent {late_join} GROUP BY 1
-        UNION ALL
-        SELECT {late_key} AS key, is_answered, ({_HOURS})::integer AS hours, count(*) AS applied,
-            0, 0, 0, 0, 0, 0, 0, 0, 0
+        SELECT {late_key} AS key, is_answered, ({_HOURS})::integer AS hours, {_COUNTS}
         FROM sent {late_join} GROUP BY 1, 2, 3
     """  # noqa: S608
 
@@ -199,8 +195,7 @@ SELECT_RESULTS = f"""
 
 
 def read_outcomes(by: By, values: Mapping[str, Any], *, connection: Connection) -> list[Row]:
-    """Return the applications of a period by group: a row of stages for each, and rows of hours,
-    as :func:`_compose` says."""
+    """Return the applications of a period by group and hours, as :func:`_compose` says."""
     return connection.execute(OUTCOMES[by], values).fetchall()
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
@@ -183,20 +183,23 @@ def is_contained(first_text: str, second_text: str) -> bool:
 
 
 def link(
-    vacancies: Iterable[Vacancy], *, known_keys: Collection[bytes], connection: Connection
+    vacancies: Collection[Vacancy], *, known_keys: Collection[bytes], connection: Connection
 ) -> dict[str, str]:
     """Link the reposts among *vacancies*, in the transaction that inserted them; return the
     original of each repost, by id. *known_keys*: the keys that stored vacancies may have."""
-    new = sorted(vacancies, key=lambda vacancy: (vacancy.published_at, len(vacancy.id), vacancy.id))
-    keys = {vacancy.id: key for vacancy in new if (key := key_of(vacancy)) is not None}
-    if not keys:
+    keys = {vacancy.id: key for vacancy in vacancies if (key := key_of(vacancy)) is not None}
+    counts = Counter(keys.values())
+    shared = {key for key, number in counts.items() if number > 1 or key in known_keys}
+    new = sorted(
+        (vacancy for vacancy in vacancies if keys.get(vacancy.id) in shared),
+        key=lambda vacancy: (vacancy.published_at, len(vacancy.id), vacancy.id),
+    )
+    if not new:  # no other vacancy has a key of these
         return {}
     ids = [vacancy.id for vacancy in new]
     candidates = _candidates(new, keys, known_keys, excluding=ids, connection=connection)
     originals: dict[str, str] = {}
     for vacancy in new:
-        if vacancy.id not in keys:
-            continue
         postings = candidates[keys[vacancy.id]]
         own = posting(vacancy)
         same = next((stored for stored in postings if own.is_same_job(stored)), None)

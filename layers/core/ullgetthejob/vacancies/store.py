@@ -1,9 +1,9 @@
 """The table ``jobs``: the vacancies that hh.ru answered, stored for all users.
 
 The columns of the original backend hold what the BFF reads; ``vacancy`` and ``detail`` hold the
-whole models. A hash of each shows whether anything changed: the hashes are read first, so that an
-unchanged vacancy costs one row of one small query. A search never overwrites what a detail brought
-(description, skills).
+whole models. A hash of each shows whether anything changed: the hashes are compared first, so that
+an unchanged vacancy costs its hash in one small query. A search never overwrites what a detail
+brought (description, skills).
 
 A vacancy is closed (``closed_at``, ``archived``) when hh.ru no longer has it, or calls it archived;
 a later answer that has it opens it again.
@@ -39,9 +39,18 @@ JSON: dict[type[Vacancy], TypeAdapter[Any]] = {
     model: TypeAdapter(model) for model in (Vacancy, VacancyDetail)
 }
 
-SELECT_JOBS_STORED = """
-SELECT external_id, encode(vacancy_hash, 'hex') AS hex, archived FROM jobs
-WHERE external_id = ANY(%(ids)s)
+# The ids of vacancies that are unknown or have changed. A subquery that returns one value is looked
+# up by its key; a join may read all jobs.
+SELECT_JOBS_TO_STORE = """
+SELECT ARRAY(
+    SELECT id
+    FROM unnest(%(ids)s::text[], %(hashes)s::text[], %(archived)s::boolean[])
+        AS seen (id, hex, archived)
+    WHERE (
+        SELECT kept.vacancy_hash = decode(seen.hex, 'hex') AND kept.archived = seen.archived
+        FROM jobs AS kept WHERE kept.external_id = seen.id
+    ) IS NOT TRUE
+) AS ids
 """
 
 # One statement updates changed vacancies and inserts new ones. jobs has two unique keys that hold
@@ -192,21 +201,23 @@ def store_vacancies(
 ) -> Stored:
     """Store what a search showed; return what was new or had changed.
 
-    A small query of hashes, then, in one transaction, one statement for new and changed vacancies,
-    and the links of new reposts.
+    A small query that compares hashes, then, in one transaction, one statement for new and changed
+    vacancies, and the links of new reposts.
     """
-    distinct = {vacancy.id: (vacancy, *_dump_and_hash(vacancy)) for vacancy in vacancies}
+    distinct = {vacancy.id: vacancy for vacancy in vacancies}
     if not distinct:
         return Stored()
-    rows = connection.execute(SELECT_JOBS_STORED, {"ids": list(distinct)}).fetchall()
-    known = {row["external_id"]: (row["hex"], row["archived"]) for row in rows}
-    seen = [
-        _vacancy_values(vacancy, text, digest)
-        for vacancy_id, (vacancy, text, digest) in distinct.items()
-        if known.get(vacancy_id) != (digest, vacancy.archived)  # unknown, or changed
-    ]
-    if not seen:
+    digests = {vacancy_id: _hash(vacancy) for vacancy_id, vacancy in distinct.items()}
+    shown = {
+        "ids": _array(distinct),
+        "hashes": _array(digests.values()),
+        "archived": _array("ft"[vacancy.archived] for vacancy in distinct.values()),
+    }
+    row = connection.execute(SELECT_JOBS_TO_STORE, shown).fetchone()
+    assert row is not None  # noqa: S101 - a SELECT of a value
+    if not row["ids"]:
         return Stored()
+    seen = [_vacancy_values(distinct[vacancy_id], digests[vacancy_id]) for vacancy_id in row["ids"]]
     values = {
         "seen": json.dumps(seen, ensure_ascii=False),
         "search_query": search_query[:WIDTH],
@@ -216,7 +227,7 @@ def store_vacancies(
     with postgres.atomic(connection):  # a page of a run has a transaction already
         written = connection.execute(UPSERT_JOBS, values).fetchone()
         assert written is not None  # noqa: S101 - a SELECT of values
-        new = [distinct[vacancy_id][0] for vacancy_id in _in_order(distinct, written["new"])]
+        new = [distinct[vacancy_id] for vacancy_id in _in_order(distinct, written["new"])]
         known_keys = {bytes(key) for key in written["known_keys"]}
         linked = reposts.link(new, known_keys=known_keys, connection=connection)
     return Stored(
@@ -235,11 +246,10 @@ def store_detail(
 ) -> None:
     """Store a vacancy in full, and the repost links that change by its text. *releases_claim*:
     whether the row is no longer claimed by the backfill (:mod:`.detail_backfill`)."""
-    text, digest = _dump_and_hash(detail)
     values = {
         **_detail_values(detail),
-        "detail": text.decode(),
-        "hash": digest,
+        "detail": _dump(detail),
+        "hash": _hash(detail),
         "now": _utc(now),
         "moment": now,
         "releases_claim": releases_claim,
@@ -298,11 +308,11 @@ def vacancy_id_of(row_id: str, *, connection: Connection) -> str | None:
     return row["external_id"] if row else None
 
 
-def _vacancy_values(vacancy: Vacancy, text: bytes, digest: str) -> dict[str, Any]:
+def _vacancy_values(vacancy: Vacancy, digest: str) -> dict[str, Any]:
     key = reposts.key_of(vacancy)
     return {
         **_columns(job.from_vacancy(vacancy)),
-        "vacancy": text.decode(),
+        "vacancy": _dump(vacancy),
         "hex": digest,
         "repost_key": key and key.hex(),
     }
@@ -316,6 +326,12 @@ def _detail_values(detail: VacancyDetail) -> dict[str, Any]:
         "skills": [skill[:WIDTH] for skill in full_job.skills],
         "repost_key": reposts.key_of(detail),
     }
+
+
+def _array(values: Iterable[str]) -> str:
+    """Return *values*, without quotes, commas or braces, as the text of a Postgres array: psycopg
+    would look for these in each."""
+    return f"{{{','.join(values)}}}"
 
 
 def _in_order(distinct: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
@@ -346,11 +362,15 @@ def _utc(now: datetime) -> datetime:
     return now.astimezone(UTC).replace(tzinfo=None)
 
 
-def _dump_and_hash(vacancy: Vacancy) -> tuple[bytes, str]:
-    """Return the vacancy as JSON, and the hex hash of that JSON without the snippet, which hh.ru
-    cuts around the words of each search, and without the employer's rating, which changes on its
-    own. A field that the model gets later changes neither, as long as it has its default."""
+def _dump(vacancy: Vacancy) -> str:
+    """Return the vacancy as JSON. A field that the model gets later does not change it, as long as
+    it has its default."""
+    return JSON[type(vacancy)].dump_json(vacancy, exclude_defaults=True).decode()
+
+
+def _hash(vacancy: Vacancy) -> str:
+    """Return the hex hash of the vacancy's JSON without :data:`PASSING`: the snippet, which hh.ru
+    cuts around the words of each search, and the employer's rating, which changes on its own."""
     model = JSON[type(vacancy)]
-    text = model.dump_json(vacancy, exclude_defaults=True)
     lasting = model.dump_json(vacancy, exclude_defaults=True, exclude=PASSING)
-    return text, hashlib.sha256(lasting).hexdigest()
+    return hashlib.sha256(lasting).hexdigest()
