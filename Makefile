@@ -287,8 +287,8 @@ bench: $(ZAE_READY) $(FASTAPI_READY) $(OFFLINE_READY) ## Run all benchmarks in t
 	@$(BENCHMARK).full --zae-python $(ZAE)/bin/python --fastapi $(FASTAPI) --offline $(OFFLINE) $(if $(WRITE),--write) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench-cold-start
-bench-cold-start: $(READY) ## Measure cold starts of all functions against a naive search, in AWS's emulator
-	@$(BENCHMARK).cold_start
+bench-cold-start: $(READY) ## Measure cold starts of all functions against a naive search, in AWS's emulator; ONLY=search,...
+	@$(BENCHMARK).cold_start $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench-memory
 bench-memory: $(READY) ## Measure the memory of each function after 1 and 1,000 invocations

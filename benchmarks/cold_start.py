@@ -64,6 +64,7 @@ INIT_GOALS = {
 }
 FIRST_ANSWER_GOALS = {"search": Goal("<=", 0.6)}
 
+COMPARED = ("naive search", "empty")
 EMPTY_HANDLER = "def handler(event, context):\n    return {'statusCode': 200, 'body': '{}'}\n"
 
 
@@ -86,13 +87,15 @@ def main() -> None:
     services.end_on_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--only", type=lambda names: names.split(","), help="functions, by commas")
     results.add_option(parser)
     options = parser.parse_args()
-    rounds = options.rounds
+    rounds, only = options.rounds, options.only
     with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "data") as variables:
         manager = SecretsManager(variables["SearchFunction"]["AWS_ENDPOINT_URL"])
         cases = prepare(Path(folder), variables, manager)
         connect_person({case.name: case for case in cases}, Path(folder))
+        cases = [case for case in cases if not only or case.name in {*only, *COMPARED}]
         for round_number in range(rounds + 1):  # the first one warms the caches and is dropped
             for case in reversed(cases) if round_number % 2 else cases:
                 manager.calls.clear()

@@ -2,11 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
-
 from ullgetthejob.accounts import method_status
 from ullgetthejob.platform import postgres, schema, settings
 from ullgetthejob.platform.http import ANYONE, Api, Response
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import logger, trace
 
 settings.require()
@@ -14,7 +13,7 @@ settings.require()
 api = Api()
 
 
-class Health(BaseModel):
+class Health(Model):
     """The health of Core, whether Postgres accepts writes, and what hh.ru lets Core do for all."""
 
     status: Literal["ok", "unavailable"]
@@ -36,7 +35,7 @@ def read_health() -> Response[Health]:
     return Response(200, Health(status="ok", db="up", hh_methods=methods))
 
 
-class Readiness(BaseModel):
+class Readiness(Model):
     """Whether Core can serve requests; the schema's revision, the database's and the code's."""
 
     status: Literal["ready", "unavailable"] = "unavailable"

@@ -4,6 +4,7 @@ from ullgetthejob import bootstrap
 from ullgetthejob.accounts import people
 from ullgetthejob.accounts.people import Person
 from ullgetthejob.applications.campaigns import commands, dry_run, models, progress
+from ullgetthejob.applications.campaigns.answers import AddedToCampaign, CampaignAnswer
 from ullgetthejob.platform import settings
 from ullgetthejob.platform.context import Context
 from ullgetthejob.platform.http import SERVICE, Api
@@ -21,15 +22,13 @@ api = Api(people, bootstrap.open_context)
 @api.post("/api/queue/add", auth=SERVICE)
 def add_vacancies(
     body: models.AddBody, person: Person, context: Context
-) -> models.AddedToCampaign | dry_run.CampaignDryRun:
+) -> AddedToCampaign | dry_run.CampaignDryRun:
     """Add vacancies to a campaign, each once; without workflow_id, to a new one."""
     return (dry_run.of_jobs if body.dry_run else commands.add_jobs)(body, person, context)
 
 
 @api.post("/api/queue/batch-customize", auth=SERVICE)
-def count_vacancies(
-    body: models.CustomizeBody, person: Person, context: Context
-) -> models.CampaignAnswer:
+def count_vacancies(body: models.CustomizeBody, person: Person, context: Context) -> CampaignAnswer:
     """Record the number of vacancies of the campaign, and nothing else."""
     return commands.count_jobs(body, person, context)
 
@@ -37,7 +36,7 @@ def count_vacancies(
 @api.post("/api/queue/start-workflow", auth=SERVICE)
 def start_campaign(
     body: models.StartBody, person: Person, context: Context
-) -> models.CampaignAnswer | dry_run.CampaignDryRun:
+) -> CampaignAnswer | dry_run.CampaignDryRun:
     """Start a campaign; starting it again changes nothing."""
     return (dry_run.of_campaign if body.dry_run else commands.start)(body, person, context)
 
@@ -45,7 +44,7 @@ def start_campaign(
 @api.post("/api/queue/{act}", auth=SERVICE)
 def change_campaign(
     act: str, body: models.WorkflowBody, person: Person, context: Context
-) -> models.CampaignAnswer:
+) -> CampaignAnswer:
     """Pause a campaign (unsent applications stay unsent), resume it, or cancel it, by *act*."""
     return commands.change(act, body, person, context)
 

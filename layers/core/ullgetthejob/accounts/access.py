@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.platform.errors import NeedsPerson
+from ullgetthejob.platform.models import Model
 
 State = Literal["ok", "reauth_required", "captcha", "limited_until"]
 Action = Literal["none", "log_in", "solve_captcha", "wait"]
@@ -107,7 +108,7 @@ class Access:
         return REASONS.get(self.reason or "", MESSAGES[self.state])
 
 
-class AccessAnswer(BaseModel):
+class AccessAnswer(Model):
     """An access state, and what the person should do next."""
 
     state: State

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.accounts import access, access_changes, audit, hh_counters, method_status
 from ullgetthejob.accounts.access import Access, AccessAnswer, State
 from ullgetthejob.accounts.hh_counters import Counters
 from ullgetthejob.accounts.method_status import MethodAnswer
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SELECT_PAUSE = "SELECT autopilot_paused_at FROM accounts WHERE id = %(account_id)s"
 
 
-class AccountAnswer(BaseModel):
+class AccountAnswer(Model):
     """A user, its account (the same for all sessions of a person), and Core's access to hh.ru."""
 
     user_id: UUID
@@ -36,7 +37,7 @@ class AccountAnswer(BaseModel):
     )
 
 
-class Status(BaseModel):
+class Status(Model):
     """Whether the person is connected to hh.ru, and whether something prevents its use.
 
     *access*: see ``GET /api/accounts/{user_id}``. *link*: where the person resolves it (hh.ru's

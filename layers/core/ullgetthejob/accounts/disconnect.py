@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ullgetthejob.accounts import (
     access_changes,
@@ -14,6 +14,7 @@ from ullgetthejob.accounts import (
     token_store,
 )
 from ullgetthejob.accounts.token_revocation import NotRevoked, Revoked, revoke_all
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count, log_transition
 from ullgetthejob.realtime import event_log
 
@@ -34,7 +35,7 @@ UPDATE_USERS_REVOKED = """
 """
 
 
-class Disconnected(BaseModel):
+class Disconnected(Model):
     """The answer when Core has deleted the tokens."""
 
     success: Literal[True] = True

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
+
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,7 +32,7 @@ UPDATE_COUNTERS = """
 """
 
 
-class Counters(BaseModel):
+class Counters(Model):
     """hh.ru's counters of a person, as they were read *at* that time."""
 
     unread_negotiations: int | None = Field(description="negotiations with news from an employer")

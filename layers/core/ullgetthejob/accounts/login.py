@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ullgetthejob.accounts import (
     access,
@@ -45,6 +45,7 @@ from ullgetthejob.hh.errors import (
 from ullgetthejob.hh.oauth import TokenPair
 from ullgetthejob.platform import encryption, secrets, settings
 from ullgetthejob.platform.errors import AppError, Conflict, Invalid, Unavailable
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count, log_transition, logger
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ UPDATE_LOGIN_DONE = """
 """
 
 
-class CallbackQuery(BaseModel):
+class CallbackQuery(Model):
     """The parameters with which hh.ru sent the browser back, and the browser's session at the
     BFF."""
 
@@ -94,7 +95,7 @@ class CallbackQuery(BaseModel):
     session_id: UUID | None = None
 
 
-class SessionAnswer(BaseModel):
+class SessionAnswer(Model):
     """The answer when the session is connected; *jwt* identifies its user from now on."""
 
     success: Literal[True] = True

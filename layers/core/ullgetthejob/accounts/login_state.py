@@ -15,12 +15,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from ullgetthejob.accounts.login_refusals import STATES_REFUSED, refusal
 from ullgetthejob.hh import oauth
 from ullgetthejob.platform import one_time_tokens, postgres, secrets, settings
 from ullgetthejob.platform.errors import Forbidden, Unavailable
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from ullgetthejob.platform.authentication import Caller
@@ -40,7 +39,7 @@ SELECT_STATE_BINDING = (
 DELETE_OLD_STATE_BINDINGS = "DELETE FROM state_bound_sessions WHERE asked_at < %(before)s"
 
 
-class RedirectQuery(BaseModel):
+class RedirectQuery(Model):
     """*pkce* for callers that bring the state back; *session_id* binds the state to a session: it
     has to bring one back from then on, and *pkce* is implied."""
 
@@ -48,7 +47,7 @@ class RedirectQuery(BaseModel):
     session_id: UUID | None = None
 
 
-class Redirect(BaseModel):
+class Redirect(Model):
     """The address to which the browser is sent, and the state in it."""
 
     url: str

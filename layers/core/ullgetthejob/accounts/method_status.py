@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.hh import method_access
 from ullgetthejob.hh.methods import Method, MethodAccess, Reason, Scope, State
 from ullgetthejob.platform.errors import NeedsPerson
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from typing import Any
@@ -36,7 +37,7 @@ MESSAGES: dict[Method, str] = {
 }
 
 
-class MethodAnswer(BaseModel):
+class MethodAnswer(Model):
     """Whether hh.ru lets Core call one of its methods.
 
     *state* is what holds for the account; *service* and *account* are what was learned for all

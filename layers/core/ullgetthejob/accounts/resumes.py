@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from ullgetthejob.accounts import audit, hh_calls, kept_resumes
 from ullgetthejob.platform.errors import NotFound
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from ullgetthejob.accounts.people import Person
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MAX_READ = 5  # each is a call of hh.ru
 
 
-class ResumeItem(BaseModel):
+class ResumeItem(Model):
     """A resume of the person in a list: hh.ru's fields unchanged."""
 
     model_config = ConfigDict(extra="allow")
@@ -27,7 +28,7 @@ class ResumeItem(BaseModel):
     title: str | None
 
 
-class School(BaseModel):
+class School(Model):
     """A school or course: hh.ru's fields, and two that the BFF's import needs."""
 
     model_config = ConfigDict(extra="allow")
@@ -36,7 +37,7 @@ class School(BaseModel):
     result: str = Field(description="the speciality")
 
 
-class Job(BaseModel):
+class Job(Model):
     """A place of work: hh.ru's fields, three of which are always strings."""
 
     model_config = ConfigDict(extra="allow")
@@ -46,7 +47,7 @@ class Job(BaseModel):
     description: str
 
 
-class Resume(BaseModel):
+class Resume(Model):
     """A resume in full. The fields of the BFF's import have the shape that it reads; all others are
     hh.ru's unchanged. Where both have the same name, hh.ru's own field is under another name."""
 
@@ -64,14 +65,14 @@ class Resume(BaseModel):
     hh_education: dict[str, Any] | None = Field(description="hh.ru's education")
 
 
-class Resumes(BaseModel):
+class Resumes(Model):
     """All resumes of the person."""
 
     success: Literal[True] = True
     items: list[ResumeItem]
 
 
-class ResumeAnswer(BaseModel):
+class ResumeAnswer(Model):
     """One resume."""
 
     success: Literal[True] = True

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ullgetthejob.accounts import audit, people, token_renewal, token_store
 from ullgetthejob.hh.errors import HHRefreshRefused, HHTokenNotExpired
 from ullgetthejob.platform.errors import BadRequest, Forbidden
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from ullgetthejob.hh.oauth import TokenPair
     from ullgetthejob.platform.context import Context
 
 
-class Tokens(BaseModel):
+class Tokens(Model):
     """A pair of tokens. *expires_in*: seconds for which the access token is still valid."""
 
     access_token: str = Field(repr=False)
@@ -33,14 +34,14 @@ class Tokens(BaseModel):
         )
 
 
-class TokensAnswer(BaseModel):
+class TokensAnswer(Model):
     """The answer for a trusted server: hh.ru's tokens themselves."""
 
     success: Literal[True] = True
     tokens: Tokens
 
 
-class RefreshBody(BaseModel):
+class RefreshBody(Model):
     """The refresh token that is renewed."""
 
     refresh_token: Annotated[str, Field(min_length=1, max_length=512, repr=False)]

@@ -12,13 +12,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.accounts import replaced_tokens, token_renewal, token_store
 from ullgetthejob.hh.errors import HHError, HHRefreshRefused, HHTokenRefused
 from ullgetthejob.hh.oauth import TokenPair
 from ullgetthejob.platform import encryption
 from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import logger
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ MAX_CONCURRENT_LOGINS = 3
 REVOCATION_BUDGET_S = 15.0  # no revocation starts later: the function has 28
 
 
-class NotRevoked(BaseModel):
+class NotRevoked(Model):
     """A pair of tokens that hh.ru may still accept."""
 
     received_at: AwareDatetime | None = Field(description="when hh.ru issued it; null: not known")

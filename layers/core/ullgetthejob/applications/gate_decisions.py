@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.accounts import access, method_status
 from ullgetthejob.applications.obstacles import LETTER_REQUIRED
 from ullgetthejob.applications.transitions import REASON_BY_ACCESS_CODE
 from ullgetthejob.platform.errors import NeedsPerson
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ UNKNOWN_TEXTS: dict[Name, str] = {
 }
 
 
-class Gate(BaseModel):
+class Gate(Model):
     """What one gate says. ``stop``: it is not sent. ``wait``: later, by itself, at *until*.
     ``person``: the person does something. ``unknown``: seen only when it is sent."""
 

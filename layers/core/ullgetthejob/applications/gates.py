@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.accounts import hh_calls, method_status, people, resumes
 from ullgetthejob.applications import acceptance, idempotency
@@ -36,6 +36,7 @@ from ullgetthejob.hh.errors import HHError, HHForbidden, HHVacancyNotFound
 from ullgetthejob.letters import store as letter_store
 from ullgetthejob.letters.checking import Finding
 from ullgetthejob.platform.errors import NeedsPerson, NotFound, Unavailable
+from ullgetthejob.platform.models import Model
 from ullgetthejob.vacancies import store
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from ullgetthejob.platform.context import Context
 
 
-class DryRun(BaseModel):
+class DryRun(Model):
     """What would come of an application. *would*: if nothing changes; a limit only delays.
     *is_certain*: no gate is unknown."""
 

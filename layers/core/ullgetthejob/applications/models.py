@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.platform import paging
+from ullgetthejob.platform.models import Model
 
 Unknowable = Literal["sent", "viewed", "hh_state"]
 
@@ -20,7 +21,7 @@ class ApplicationQuery(paging.PageQuery):
     state: application_states.State | None = None
 
 
-class RetryBody(BaseModel):
+class RetryBody(Model):
     """*cover_letter*: a letter to replace the earlier one. *repost*: whether to apply to another
     posting of a job that was applied to; for an application that waits for that answer, ``allow``
     by default. *user_id*: the owner of the application, for a service without a token of the
@@ -31,7 +32,7 @@ class RetryBody(BaseModel):
     user_id: str | None = None
 
 
-class HistoryStep(BaseModel):
+class HistoryStep(Model):
     """A change of an application. What the employer did is a step too: its *reason* is ``viewed``,
     or the state of hh.ru's negotiation (``invitation``, ``discard``, …). So is what was written:
     ``message`` by the employer, ``reply`` by the person, with its *message_id* among
@@ -43,7 +44,7 @@ class HistoryStep(BaseModel):
     message_id: UUID | None = None
 
 
-class AppliedPosting(BaseModel):
+class AppliedPosting(Model):
     """The earlier application to another posting of the same job, by its id and hh.ru's id of that
     posting."""
 
@@ -52,7 +53,7 @@ class AppliedPosting(BaseModel):
     submitted_at: AwareDatetime | None
 
 
-class ApplicationAnswer(BaseModel):
+class ApplicationAnswer(Model):
     """An application: its state, the reason of the state, and what is ready for the person."""
 
     application_id: UUID
@@ -84,7 +85,7 @@ class ApplicationAnswer(BaseModel):
     history: list[HistoryStep] | None = None
 
 
-class ApplicationWithHistory(BaseModel):
+class ApplicationWithHistory(Model):
     """An application with its history."""
 
     success: Literal[True] = True

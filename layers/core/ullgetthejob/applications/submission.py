@@ -8,12 +8,13 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.hh import resume_fields
 from ullgetthejob.platform.errors import Invalid
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from ullgetthejob.applications.application import Application
@@ -43,7 +44,7 @@ MESSAGES: dict[application_states.State, str] = {
 }
 
 
-class Cv(BaseModel):
+class Cv(Model):
     """The CV as the BFF customised it. hh.ru gets one of the person's own resumes, or, if one is to
     be created, a copy with the content of the CV."""
 
@@ -54,7 +55,7 @@ class Cv(BaseModel):
     hh_resume_id: str | None = None
 
 
-class SubmitBody(BaseModel):
+class SubmitBody(Model):
     """The request of the BFF. *create_resume*: a resume is created from the CV, as a copy of the
     person's resume *hh_resume_id*. *repost*: whether to apply if this is another posting of a job
     that was applied to; by default as the rules of ``/api/filters`` say. *letter_template_id*: the
@@ -143,7 +144,7 @@ class SubmitBody(BaseModel):
         return (self.cover_letter or "").strip() or None
 
 
-class Submitted(BaseModel):
+class Submitted(Model):
     """An application that was accepted, now or before. ``refused``: it is not sent; *reason* says
     why (``filtered_…``: a rule of the person's own), and ``retry`` evaluates the rules again.
     ``handoff``: hh.ru does not let Core send it; the person does, at *link*, and confirms it.

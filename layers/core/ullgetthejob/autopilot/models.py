@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.working_hours import WorkingHours, Zone
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ BUCKET_SHARE = 50
 MIN_FIT = 50
 
 
-class ApplySettings(BaseModel):
+class ApplySettings(Model):
     """What becomes of the vacancies that a saved search finds from now on. ``off``: they are only
     announced. ``review``: each waits for the person's yes. ``auto``: they are applied to, except
     those whose letter has findings, which wait for the person's yes."""
@@ -56,7 +57,7 @@ class ApplySettings(BaseModel):
         )
 
 
-class ApplyCounts(BaseModel):
+class ApplyCounts(Model):
     """The vacancies of an autopilot. *found*: all that it was given. *in_review*: those that wait
     for the person's yes. *waiting*: those that are sent when limits and hours allow it.
     *sent_today*: since midnight in its time zone. *sent_in_24h*: what ``max_per_day`` counts."""
@@ -79,10 +80,10 @@ class ApplyAnswer(ApplySettings):
 
     workflow_id: UUID | None = None
     is_paused: bool = False
-    counts: ApplyCounts = ApplyCounts()
+    counts: ApplyCounts = Field(default_factory=ApplyCounts)
 
 
-class _OptionalBody(BaseModel):
+class _OptionalBody(Model):
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
@@ -105,7 +106,7 @@ class ResumeBody(_OptionalBody):
     autopilot: bool = False
 
 
-class Paused(BaseModel):
+class Paused(Model):
     """*campaigns*: how many ran until this request."""
 
     success: Literal[True] = True

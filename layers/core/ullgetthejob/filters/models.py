@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from ullgetthejob.filters.phrase_matching import check_phrase
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,7 +51,7 @@ Phrase = Annotated[
 VacancyId = Annotated[str, Field(pattern=r"^[0-9]{1,19}$")]
 
 
-class _Strict(BaseModel):
+class _Strict(Model):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -126,7 +126,7 @@ class PreviewBody(_Strict):
     user_id: str | None = None
 
 
-class FiltersAnswer(BaseModel):
+class FiltersAnswer(Model):
     """The account's rules; empty before the first PUT."""
 
     success: Literal[True] = True
@@ -134,7 +134,7 @@ class FiltersAnswer(BaseModel):
     updated_at: AwareDatetime | None
 
 
-class Finding(BaseModel):
+class Finding(Model):
     """The finding of a rule: ``drop``, or ``unknown`` where the vacancy lacks the fact, or where
     the person is asked (``repost``: *because* is the posting that was applied to)."""
 
@@ -146,7 +146,7 @@ class Finding(BaseModel):
     )
 
 
-class PreviewedJob(BaseModel):
+class PreviewedJob(Model):
     """A vacancy with its verdict. ``unknown``: no rule drops it by what is stored of it; the
     submitter evaluates the rules again."""
 
@@ -157,7 +157,7 @@ class PreviewedJob(BaseModel):
     findings: list[Finding]
 
 
-class Preview(BaseModel):
+class Preview(Model):
     """The verdicts on vacancies, as if they were applied to in this order.
 
     *by_rule*: how many each rule drops; a vacancy may be dropped by several. *not_stored*: ids that

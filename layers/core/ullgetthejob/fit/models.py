@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+
+from ullgetthejob.platform.models import Model
 
 Part = Literal[
     "title", "skills", "experience", "salary", "format", "city", "freshness", "employer_rating"
@@ -13,7 +15,7 @@ MAX_WEIGHT = 100
 Weight = Annotated[int, Field(ge=0, le=MAX_WEIGHT)]
 
 
-class Weights(BaseModel):
+class Weights(Model):
     """How much each part of the fit counts, in relation to the others; 0: not at all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,7 +36,7 @@ class Weights(BaseModel):
         return self
 
 
-class Reason(BaseModel):
+class Reason(Model):
     """A part of the fit, in words. *fit*: null where resume or vacancy do not say enough; such a
     part does not count."""
 
@@ -46,7 +48,7 @@ class Reason(BaseModel):
     en: str
 
 
-class Fit(BaseModel):
+class Fit(Model):
     """How well a resume fits a vacancy. *score* is the sum of the points, rounded."""
 
     score: int = Field(ge=0, le=100)
@@ -57,7 +59,7 @@ class Fit(BaseModel):
     )
 
 
-class FitQuery(BaseModel):
+class FitQuery(Model):
     """*resume_id*: by default the published resume that fits best."""
 
     resume_id: Annotated[str | None, Field(pattern=r"^[0-9a-fA-F]{1,64}$")] = None
@@ -72,7 +74,7 @@ class FitAnswer(Fit):
     resume_title: str | None
 
 
-class WeightsBody(BaseModel):
+class WeightsBody(Model):
     """*weights*: a weight that is left out has its default. *user_id*: for a service without a
     token of the user."""
 
@@ -82,7 +84,7 @@ class WeightsBody(BaseModel):
     user_id: str | None = None
 
 
-class WeightsAnswer(BaseModel):
+class WeightsAnswer(Model):
     """The weights of the account; ``updated_at`` is null while they are the defaults."""
 
     success: Literal[True] = True

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ullgetthejob.fit.profile import Offer, Profile
     from ullgetthejob.hh.models import Vacancy
 
-DEFAULTS = Weights()
+DEFAULTS = Weights.model_construct()  # the defaults, without building the validator
 WORK: tuple[Part, ...] = ("title", "skills")
 ENOUGH = 0.5  # of the work: from here the conditions count in full
 # Of a match of a title: by the resume's own title, and by those of places of work.

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.accounts.session_tokens import Identity
 from ullgetthejob.platform import one_time_tokens, settings
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.realtime import event_log
 
@@ -46,7 +47,7 @@ SELECT_LINK_REQUESTED = """
 """
 
 
-class HandoffLink(BaseModel):
+class HandoffLink(Model):
     """A link to the handoff page, which opens once."""
 
     url: str = Field(description="a secret until it is opened: for the person alone")

@@ -11,10 +11,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from ullgetthejob.platform.models import Model
 
 
-class _Model(BaseModel):
+class _Model(Model):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -76,7 +78,7 @@ class Vacancy(_Model):
     area: Entry
     employer: Employer
     salary: Salary | None = None
-    snippet: Snippet = Snippet()
+    snippet: Snippet = Field(default_factory=Snippet)
     type: Entry
     address: Address | None = None
     experience: Entry | None = None
@@ -148,7 +150,7 @@ class Me(_Model):
     is_applicant: bool = False
     is_employer: bool = False
     auth_type: str | None = None
-    counters: MeCounters = MeCounters()
+    counters: MeCounters = Field(default_factory=MeCounters)
 
 
 class Negotiation(_Model):

@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     model_validator,
 )
+
+from ullgetthejob.platform.models import Model
 
 MAX_DEPTH = 2000
 MAX_PER_PAGE = 100
@@ -71,7 +72,7 @@ FORMER_EDGES = {
 }
 
 
-class SearchParameters(BaseModel):
+class SearchParameters(Model):
     """A search on hh.ru. A repeatable parameter takes one value or a list of values.
 
     ``no_magic`` is on by default: without it hh.ru turns words of ``text`` into its own filters.

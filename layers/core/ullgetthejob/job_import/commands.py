@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 from ullgetthejob.applications.application import vacancy_url
 from ullgetthejob.applications.campaigns import commands
-from ullgetthejob.applications.campaigns.models import AddBody, AddedToCampaign, CampaignJob
+from ullgetthejob.applications.campaigns.models import AddBody, CampaignJob
 from ullgetthejob.hh.errors import HHError, HHVacancyNotFound
 from ullgetthejob.job_import import links
 from ullgetthejob.job_import.links import InvalidLink, SearchLink, VacancyLink
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.campaigns.answers import AddedToCampaign
     from ullgetthejob.hh.pacer import Pacer
     from ullgetthejob.platform.context import Context
     from ullgetthejob.vacancies.job import Job

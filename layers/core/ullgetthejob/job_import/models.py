@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from ullgetthejob.applications.application_states import ReviewPolicy
-from ullgetthejob.applications.campaigns.models import AddedToCampaign
+from ullgetthejob.applications.campaigns.answers import AddedToCampaign
+from ullgetthejob.platform.models import Model
 
 MAX_LINKS = 100
 MAX_VACANCIES = 500  # of an import: as many as a campaign takes at once
 MAX_SHOWN = 200  # characters of a link in the answer
 
 
-class ImportApply(BaseModel):
+class ImportApply(Model):
     """How to apply to the vacancies: as items of the campaign *workflow_id*, by default of a new
     one. The same links and fields again are the same campaign."""
 
@@ -28,7 +29,7 @@ class ImportApply(BaseModel):
     min_fit: Annotated[int, Field(ge=0, le=100)] | None = None
 
 
-class ImportBody(BaseModel):
+class ImportBody(Model):
     """Links to vacancies or searches on hh.ru. *max_per_search*: how many of a search's vacancies
     are taken, the first ones. *user_id*: for a service without a token of the user."""
 
@@ -40,7 +41,7 @@ class ImportBody(BaseModel):
     user_id: str | None = None
 
 
-class ImportedVacancy(BaseModel):
+class ImportedVacancy(Model):
     """A vacancy of a link. *status*: ``stored``; ``later``, since hh.ru could not be asked now, and
     it is read in the background; ``closed``: it takes no applications."""
 
@@ -55,7 +56,7 @@ class ImportedVacancy(BaseModel):
     response_letter_required: bool | None = None
 
 
-class ImportedLink(BaseModel):
+class ImportedLink(Model):
     """What came of a link. *error*: why there is nothing of it: ``not_hh``, ``no_vacancy``,
     ``invalid_search``, ``job_not_found``, ``vacancy_archived``, ``too_many_vacancies``, or the code
     of the error with which hh.ru was not asked."""
@@ -65,10 +66,10 @@ class ImportedLink(BaseModel):
     error: str | None = None
     message: str | None = None
     found: int | None = Field(None, description="vacancies of the search in all")
-    vacancies: list[ImportedVacancy] = []
+    vacancies: list[ImportedVacancy] = Field([])
 
 
-class ImportAnswer(BaseModel):
+class ImportAnswer(Model):
     """What came of each link, in their order. *campaign*: with ``apply``, where the vacancies are
     items now; one that is new has to be started."""
 

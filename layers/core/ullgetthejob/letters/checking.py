@@ -11,10 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ullgetthejob.letters import claims
 from ullgetthejob.letters.facts import Facts
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +35,7 @@ RuleId = Literal[
 ]  # fmt: skip
 
 
-class Finding(BaseModel):
+class Finding(Model):
     """What a rule found in a letter. *text*: the part of the letter, perhaps shortened."""
 
     rule: RuleId

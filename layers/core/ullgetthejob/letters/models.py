@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from ullgetthejob.letters.checking import Finding
+from ullgetthejob.platform.models import Model
 
 MAX_PER_ACCOUNT = 50
 MAX_NAME_CHARS = 100
@@ -31,7 +32,7 @@ ResumeId = Annotated[
 ]
 
 
-class _Strict(BaseModel):
+class _Strict(Model):
     model_config = ConfigDict(extra="forbid")
 
     user_id: str | None = Field(
@@ -63,7 +64,7 @@ class CheckBody(_Strict):
     resume_id: ResumeId = None
 
 
-class Template(BaseModel):
+class Template(Model):
     """A stored template."""
 
     id: UUID
@@ -79,7 +80,7 @@ class OneTemplate(Template):
     success: Literal[True] = True
 
 
-class Templates(BaseModel):
+class Templates(Model):
     """All templates of an account, by name. *placeholders*: what templates can have, with their
     meanings."""
 
@@ -88,13 +89,13 @@ class Templates(BaseModel):
     placeholders: dict[str, str]
 
 
-class TemplateDeleted(BaseModel):
+class TemplateDeleted(Model):
     """The template is deleted."""
 
     success: Literal[True] = True
 
 
-class Checked(BaseModel):
+class Checked(Model):
     """What the rules find in a letter, compared with the vacancy and the resume *resume_id*; empty
     if nothing speaks against sending it unseen."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from ullgetthejob.notifications.messages import Language
 from ullgetthejob.notifications.preferences import ChannelKind, Preferences
+from ullgetthejob.platform.models import Model
 
 MAX_CHANNELS = 10
 MAX_URL_CHARS = 2_000
@@ -20,7 +21,7 @@ EMAIL_PATTERN = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9-]{1,63}\.)+
 Email = Annotated[str, Field(max_length=MAX_EMAIL_CHARS, pattern=EMAIL_PATTERN)]
 
 
-class _Strict(BaseModel):
+class _Strict(Model):
     model_config = ConfigDict(extra="forbid")
 
     user_id: str | None = Field(
@@ -60,7 +61,7 @@ class ChannelBody(_Strict):
         return self
 
 
-class Channel(BaseModel):
+class Channel(Model):
     """A channel. *hint*: what is shown of its address. *reason*: why it is disabled."""
 
     id: UUID
@@ -80,14 +81,14 @@ class OneChannel(Channel):
     secret: str | None = None
 
 
-class Channels(BaseModel):
+class Channels(Model):
     """All channels of an account."""
 
     success: Literal[True] = True
     items: list[Channel]
 
 
-class NewSecret(BaseModel):
+class NewSecret(Model):
     """The new secret of a webhook, shown this once; the one before signs beside it *until*."""
 
     success: Literal[True] = True
@@ -95,7 +96,7 @@ class NewSecret(BaseModel):
     previous_secret_until: AwareDatetime
 
 
-class Notification(BaseModel):
+class Notification(Model):
     """A notification of late. *error*: of the last attempt, or why it was not sent."""
 
     id: UUID
@@ -110,7 +111,7 @@ class Notification(BaseModel):
     ended_at: AwareDatetime | None
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """The settings of an account's notifications, its channels, and the latest notifications."""
 
     success: Literal[True] = True
@@ -119,13 +120,13 @@ class Settings(BaseModel):
     recent: list[Notification]
 
 
-class Done(BaseModel):
+class Done(Model):
     """It is done."""
 
     success: Literal[True] = True
 
 
-class TestPlanned(BaseModel):
+class TestPlanned(Model):
     """A message to test the channel is on its way; ``GET /api/notifications`` shows what came of
     it."""
 

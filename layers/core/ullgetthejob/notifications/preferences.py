@@ -6,9 +6,10 @@ from datetime import time
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from ullgetthejob.notifications.messages import KINDS, Kind, Language
+from ullgetthejob.platform.models import Model
 
 ChannelKind = Literal["email", "telegram", "webhook"]
 CHANNEL_KINDS: tuple[ChannelKind, ...] = ("email", "telegram", "webhook")
@@ -31,7 +32,7 @@ TimeZone = Annotated[str, Field(max_length=MAX_ZONE_CHARS), AfterValidator(_know
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM")]
 
 
-class _Strict(BaseModel):
+class _Strict(Model):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -78,8 +79,10 @@ class Preferences(_Strict):
 
     language: Language = "ru"
     time_zone: TimeZone = "Europe/Moscow"
-    quiet_hours: QuietHours | None = QuietHours()
-    digest: Digest = Digest()
+    quiet_hours: QuietHours | None = Field(
+        default_factory=QuietHours, description="null: none; by default from 22:00 to 08:00"
+    )
+    digest: Digest = Field(default_factory=Digest)
     kinds: dict[Kind, Route] = Field(default_factory=dict)
 
     def route(self, kind: Kind) -> Route:

@@ -12,13 +12,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.accounts.people import Person  # noqa: TC001 - the Api reads annotations
 from ullgetthejob.notifications import channel_store, telegram_api
 from ullgetthejob.platform import one_time_tokens, settings
 from ullgetthejob.platform.context import Context  # noqa: TC001 - the Api reads annotations
 from ullgetthejob.platform.errors import Conflict
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ SELECT_USER_OF_ACCOUNT = """
 Paired = Literal["paired", "moved", "link_invalid"]
 
 
-class Pairing(BaseModel):
+class Pairing(Model):
     """A link that pairs one chat."""
 
     url: str = Field(description="the bot's deep link, to be opened on the person's phone")

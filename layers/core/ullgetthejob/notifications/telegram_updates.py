@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ullgetthejob.notifications import telegram_api, telegram_buttons, telegram_pairing
 from ullgetthejob.notifications.errors import ChannelGone, ChannelUnavailable, OutcomeUnknown
 from ullgetthejob.notifications.telegram_texts import language_of, text
 from ullgetthejob.platform import dynamodb, settings
 from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count, logger
 
 if TYPE_CHECKING:
@@ -30,21 +31,21 @@ FREE = "attribute_not_exists(pk) OR (attribute_not_exists(done) AND #until <= :n
 LONGEST_ANSWER = 200  # Telegram: of an answer to a button
 
 
-class Chat(BaseModel):
+class Chat(Model):
     """Telegram's Chat."""
 
     id: int
     type: str = "private"
 
 
-class User(BaseModel):
+class User(Model):
     """Telegram's User."""
 
     id: int
     language_code: str | None = None
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(Model):
     """Telegram's Message."""
 
     message_id: int
@@ -53,7 +54,7 @@ class ChatMessage(BaseModel):
     text: str | None = None
 
 
-class CallbackQuery(BaseModel):
+class CallbackQuery(Model):
     """Telegram's CallbackQuery: a pressed button."""
 
     id: str
@@ -62,20 +63,20 @@ class CallbackQuery(BaseModel):
     data: str | None = None
 
 
-class ChatMember(BaseModel):
+class ChatMember(Model):
     """Telegram's ChatMember, of the bot itself."""
 
     status: str
 
 
-class ChatMemberUpdated(BaseModel):
+class ChatMemberUpdated(Model):
     """Telegram's ChatMemberUpdated: the bot was blocked or unblocked."""
 
     chat: Chat
     new_chat_member: ChatMember
 
 
-class Update(BaseModel):
+class Update(Model):
     """Telegram's Update, with the kinds that the webhook asks for; others are ignored."""
 
     update_id: int
@@ -84,7 +85,7 @@ class Update(BaseModel):
     my_chat_member: ChatMemberUpdated | None = None
 
 
-class Processed(BaseModel):
+class Processed(Model):
     """The answer to Telegram, which reads its status alone."""
 
     ok: bool = True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from ullgetthejob.platform.models import Model
 
 
-class ExportQuery(BaseModel):
+class ExportQuery(Model):
     """Which part of the export; the first by default."""
 
     cursor: str | None = Field(
@@ -15,7 +17,7 @@ class ExportQuery(BaseModel):
     )
 
 
-class DeletionAccepted(BaseModel):
+class DeletionAccepted(Model):
     """The answer when the deletion is certain: it goes on by itself."""
 
     success: Literal[True] = True

@@ -13,9 +13,10 @@ import base64
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from ullgetthejob.platform.errors import Invalid
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from typing import Self
@@ -28,7 +29,7 @@ CURSOR = "next_cursor of the page before: continues after it; not together with 
 FOUND = "the number of all of them; null where a cursor was sent: the first page said it"
 
 
-class PageQuery(BaseModel):
+class PageQuery(Model):
     """A page of a listing, by its number or by the cursor of the page before."""
 
     page: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
@@ -50,7 +51,7 @@ class PageQuery(BaseModel):
         return {"limit": self.per_page + 1, "offset": self.page * self.per_page}
 
 
-class Page(BaseModel):
+class Page(Model):
     """A page of a listing."""
 
     page: int

@@ -12,7 +12,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +53,7 @@ Zone = Annotated[str, Field(max_length=122), AfterValidator(check_zone)]
 Days = Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7), AfterValidator(_sorted)]
 
 
-class WorkingHours(BaseModel):
+class WorkingHours(Model):
     """``{"from": "09:00", "to": "20:00", "days": [1, 2, 3, 4, 5]}``: *from* is included, *to* is
     not.
 

@@ -9,10 +9,11 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ullgetthejob.platform import leased_work, postgres, secrets, settings, tls, tracing
 from ullgetthejob.platform.errors import Conflict, Unavailable
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.public_feed import outbox
 
@@ -60,7 +61,7 @@ UPDATE_ENTRIES_POSTPONED = """
 """
 
 
-class Dummy(BaseModel):
+class Dummy(Model):
     """The result of posting a made-up vacancy to the BFF."""
 
     success: Literal[True] = True

@@ -9,11 +9,12 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.accounts import audit
 from ullgetthejob.hh import method_access
 from ullgetthejob.platform.errors import Unavailable
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count, logger
 from ullgetthejob.rate_limits import daily_limit, token_bucket
 from ullgetthejob.rate_limits.token_bucket import Denied
@@ -31,19 +32,19 @@ if TYPE_CHECKING:
 METHODS_SHOWN: tuple[Method, ...] = ("apply", "negotiations")
 
 
-class StatusQuery(BaseModel):
+class StatusQuery(Model):
     """The user whose limits are shown; by default the token's subject."""
 
     user_id: str | None = Field(None, description="any UUID: also one that never logged in")
 
 
-class CheckBody(BaseModel):
+class CheckBody(Model):
     """The user whose token is spent; by default the token's subject."""
 
     user_id: str | None = Field(None, description="any UUID: also one that never logged in")
 
 
-class LimitStatus(BaseModel):
+class LimitStatus(Model):
     """Both limits at the moment, in both spellings that callers use."""
 
     tokens: int = Field(description="applications that may be sent at once")
@@ -64,21 +65,21 @@ class LimitStatus(BaseModel):
     applicationsToday: int  # noqa: N815
 
 
-class Allowed(BaseModel):
+class Allowed(Model):
     """The answer when a token was spent."""
 
     allowed: Literal[True] = True
     remaining: int
 
 
-class Refused(BaseModel):
+class Refused(Model):
     """The answer when there is no token before *next_refill*."""
 
     allowed: Literal[False] = False
     next_refill: AwareDatetime
 
 
-class Reset(BaseModel):
+class Reset(Model):
     """The answer when the bucket is full again."""
 
     success: Literal[True] = True

@@ -18,11 +18,12 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ullgetthejob.platform import postgres
 from ullgetthejob.platform.advice import for_person
 from ullgetthejob.platform.errors import AppError, BadRequest, Unauthorized
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count, logger, trace
 from ullgetthejob.realtime import connections, event_log
 from ullgetthejob.realtime.connections import Topic
@@ -53,7 +54,7 @@ class TooManyFrames(AppError):
     code = "too_many_frames"
 
 
-class Replay(BaseModel):
+class Replay(Model):
     """Begin after the event *cursor*."""
 
     type: Literal["replay"]
@@ -61,21 +62,21 @@ class Replay(BaseModel):
     topics: list[Topic] | None = None
 
 
-class Subscribe(BaseModel):
+class Subscribe(Model):
     """Events of these topics too; as the first frame, of these alone."""
 
     type: Literal["subscribe"]
     topics: list[Topic] | None = None
 
 
-class Unsubscribe(BaseModel):
+class Unsubscribe(Model):
     """No events of these topics from now on."""
 
     type: Literal["unsubscribe"]
     topics: list[Topic]
 
 
-class Ping(BaseModel):
+class Ping(Model):
     """Check that the connection is alive; answered with ``pong``."""
 
     type: Literal["ping"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
+
+from ullgetthejob.platform.models import Model
 
 
-class TicketBody(BaseModel):
+class TicketBody(Model):
     """The body of a ticket request, which a browser may omit. *user_id*: the user, for a service
     that has no token of the user."""
 
@@ -19,7 +21,7 @@ class TicketBody(BaseModel):
         return {} if body is None else body
 
 
-class Ticket(BaseModel):
+class Ticket(Model):
     """A ticket, and the WebSocket address to use it at."""
 
     ticket: str

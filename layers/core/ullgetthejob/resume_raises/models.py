@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from ullgetthejob.accounts.resumes import ResumeItem
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.working_hours import Clock, Days, WorkingHours, Zone
 
 Mode = Literal["off", "every_four_hours", "at_times"]
@@ -43,7 +44,7 @@ MESSAGES: dict[Outcome, str] = {
 }
 
 
-class Schedule(BaseModel):
+class Schedule(Model):
     """When a resume is raised. ``off``: by hand alone. ``every_four_hours``: as often as hh.ru
     allows, in *working_hours*. ``at_times``: at *times* of the given *days*, or as soon after as
     hh.ru allows."""
@@ -71,7 +72,7 @@ class Schedule(BaseModel):
         return self
 
 
-class ScheduleBody(BaseModel):
+class ScheduleBody(Model):
     """*schedule*: replaces the stored one. *user_id*: for a service without a token of the user."""
 
     model_config = ConfigDict(extra="forbid")
@@ -80,12 +81,12 @@ class ScheduleBody(BaseModel):
     user_id: str | None = None
 
 
-class RaiseState(BaseModel):
+class RaiseState(Model):
     """What Core knows of raising a resume. *hh_updated_at* is what hh.ru showed after the raise,
     its proof; null until hh.ru was read again."""
 
     resume_id: str
-    schedule: Schedule = Schedule()
+    schedule: Schedule = Field(default_factory=Schedule)
     outcome: Outcome | None = Field(None, description="of the last attempt; null: there was none")
     message: str | None = Field(None, description="what that means, for people")
     link: str | None = Field(None, description="where the person does it, if Core could not")
@@ -106,17 +107,17 @@ class RaiseAnswer(RaiseState):
     success: Literal[True] = True
 
 
-class Reason(BaseModel):
+class Reason(Model):
     """Why not every employer sees a resume, in words. *notes*: those of hh.ru's moderators, or the
     fields that are missing, as hh.ru calls them."""
 
     code: str
     ru: str
     en: str
-    notes: list[str] = []
+    notes: list[str] = Field([])
 
 
-class Visibility(BaseModel):
+class Visibility(Model):
     """Which employers see a resume, and, unless all do, why."""
 
     seen_by: Literal["all", "some", "none"]
@@ -130,7 +131,7 @@ class ListedResume(ResumeItem):
     raising: RaiseState
 
 
-class ListedResumes(BaseModel):
+class ListedResumes(Model):
     """All resumes of the person."""
 
     success: Literal[True] = True

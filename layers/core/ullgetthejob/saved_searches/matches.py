@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from ullgetthejob.filters.store import parse_vacancies
 from ullgetthejob.fit.scoring import score_best
 from ullgetthejob.platform import paging
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +87,7 @@ class MatchQuery(paging.PageQuery):
         return self.sort == "fit" or self.min_fit is not None or self.resume_id is not None
 
 
-class Match(BaseModel):
+class Match(Model):
     """A vacancy that a search found. *at*: when that was decided for the account."""
 
     id: str

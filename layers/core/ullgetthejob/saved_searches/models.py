@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -19,6 +18,7 @@ from pydantic import (
 from ullgetthejob.autopilot.models import ApplyAnswer, ApplySettings
 from ullgetthejob.hh import addresses
 from ullgetthejob.hh.search_parameters import SearchParameters
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.working_hours import WorkingHours, Zone
 from ullgetthejob.saved_searches import url_import
 from ullgetthejob.saved_searches.run_store import RunAnswer
@@ -46,7 +46,7 @@ def _search_at_url(value: Any) -> Any:
     return url_import.parse(value) if isinstance(value, str) else value
 
 
-class SearchAtUrl(BaseModel):
+class SearchAtUrl(Model):
     """A search by its address on hh.ru's site."""
 
     model_config = ConfigDict(extra="forbid")
@@ -66,7 +66,7 @@ Search = Annotated[
 Interval = Annotated[int, Field(ge=300, le=604_800, description="seconds between two runs")]
 
 
-class _Strict(BaseModel):
+class _Strict(Model):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -100,7 +100,7 @@ class ChangeBody(_Strict):
     user_id: str | None = None
 
 
-class SavedSearch(BaseModel):
+class SavedSearch(Model):
     """A saved search. *search*: its filters, in canonical form. *next_run_at*: null while it is
     paused. *last_run*: the last run of these filters, perhaps shared with other accounts.
     *filtered*: how many of its vacancies a rule of the account kept from being announced."""
@@ -115,7 +115,7 @@ class SavedSearch(BaseModel):
     next_run_at: AwareDatetime | None
     last_run: RunAnswer | None
     filtered: int = 0
-    apply: ApplyAnswer = ApplyAnswer()
+    apply: ApplyAnswer = Field(default_factory=ApplyAnswer)
     created_at: AwareDatetime
     updated_at: AwareDatetime
 
@@ -126,20 +126,20 @@ class OneSearch(SavedSearch):
     success: Literal[True] = True
 
 
-class SavedSearches(BaseModel):
+class SavedSearches(Model):
     """All saved searches of an account, the oldest first."""
 
     success: Literal[True] = True
     items: list[SavedSearch]
 
 
-class Deleted(BaseModel):
+class Deleted(Model):
     """The saved search is deleted."""
 
     success: Literal[True] = True
 
 
-class Fetched(BaseModel):
+class Fetched(Model):
     """The run that was requested, ended or still running."""
 
     success: Literal[True] = True

@@ -32,9 +32,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from ullgetthejob.hh.search_parameters import MAX_DEPTH, MAX_PER_PAGE
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from ullgetthejob.hh.models import SearchPage
@@ -51,7 +52,7 @@ FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 Missing = Literal["too_many", "moving", "too_deep", "fewer_than_found"]
 
 
-class Plan(BaseModel):
+class Plan(Model):
     """The progress of a run, stored as JSON without loss.
 
     *low*: the publication time down to which an incremental run reads. *upper*: the end of the

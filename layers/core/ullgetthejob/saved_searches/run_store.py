@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from ullgetthejob.platform import postgres, settings, tracing
+from ullgetthejob.platform.models import Model
 from ullgetthejob.saved_searches import pagination
 from ullgetthejob.saved_searches.pagination import Plan
 
@@ -138,7 +139,7 @@ DELETE_OLD_RUNS = """
 """
 
 
-class RunAnswer(BaseModel):
+class RunAnswer(Model):
     """One run of a search: how many vacancies hh.ru *found*, how many were *fetched*, how many of
     them were *new* to Core or had *changed*, and how many could not be read (*failed*)."""
 

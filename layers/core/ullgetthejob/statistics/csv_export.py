@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 
 from ullgetthejob.platform.errors import Invalid
 from ullgetthejob.platform.files import File
@@ -38,7 +38,7 @@ SEPARATORS = {"comma": ",", "semicolon": ";"}
 MAX_BYTES = 3_500_000  # 4.7 MB in base64; a batch of rows may be added to it
 BUDGET_S = 4.0  # the function has 10
 ROWS_PER_READ = 1000
-KEY = TypeAdapter(tuple[AwareDatetime, UUID])
+KEY = TypeAdapter(tuple[AwareDatetime, UUID], config=ConfigDict(defer_build=True))
 APPLICATIONS = (
     *("application_id", "vacancy_id", "title", "company", "origin", "submitted_at", "seen_at"),
     *("answered_at", "invited_at", "offer_at", "hours_to_answer", "state_at_hh", "resume_id"),

@@ -6,9 +6,10 @@ from datetime import date
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from ullgetthejob.platform import paging
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.working_hours import Zone
 
 By = Literal["none", "search", "template", "resume", "fit", "hour", "weekday", "employer_size"]
@@ -23,7 +24,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 TOO_FEW = "null where n is below min_sample: too few to say"
 
 
-class Period(BaseModel):
+class Period(Model):
     """Both days are included, in *time_zone*; by default the last 90 days."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -61,7 +62,7 @@ class SilentQuery(paging.PageQuery):
     days: Annotated[int, Field(ge=7, le=365)] = SILENT_DAYS
 
 
-class Rate(BaseModel):
+class Rate(Model):
     """Of *n* that reached the stage *of*, *reached* reached this one too: so far, so that what was
     sent lately lowers it."""
 
@@ -73,7 +74,7 @@ class Rate(BaseModel):
     high: Share | None = Field(description="of Wilson's interval of 95 %; null as rate")
 
 
-class StageCount(BaseModel):
+class StageCount(Model):
     """How many reached a stage, ever: an invitation that a refusal followed counts as one. *count*
     and *rate* are null where Core cannot know them."""
 
@@ -82,7 +83,7 @@ class StageCount(BaseModel):
     rate: Rate | None
 
 
-class Quartiles(BaseModel):
+class Quartiles(Model):
     """Hours within which a quarter, a half and three quarters were answered; null: that many were
     not, or there are too few to say."""
 
@@ -91,7 +92,7 @@ class Quartiles(BaseModel):
     q3: int | None
 
 
-class TimeToAnswer(BaseModel):
+class TimeToAnswer(Model):
     """*of_answered*: of those that were answered so far, which is too short for all. *of_all*: with
     those that still wait, each for as long as it has waited (Kaplan and Meier)."""
 
@@ -101,7 +102,7 @@ class TimeToAnswer(BaseModel):
     of_all: Quartiles
 
 
-class Comparison(BaseModel):
+class Comparison(Model):
     """A group against all others together: of the applications that were sent at least 14 days
     ago, those that reached the stage within 14 days. Different only where the interval of the
     difference (Newcombe, 95 % for all comparisons of the answer together) excludes 0."""
@@ -116,7 +117,7 @@ class Comparison(BaseModel):
     verdict: Literal["higher", "lower", "not_different", "too_few"]
 
 
-class Funnel(BaseModel):
+class Funnel(Model):
     """The stages, in their order, and the time to an answer. *by_core* and *by_hand*: who sent the
     applications, Core or the person on hh.ru."""
 
@@ -134,7 +135,7 @@ class Group(Funnel):
     comparisons: list[Comparison]
 
 
-class Stats(BaseModel):
+class Stats(Model):
     """The funnel of the period as a whole, and by group."""
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -154,7 +155,7 @@ class Stats(BaseModel):
     more_groups: int = Field(description="how many further groups there are")
 
 
-class Suggestion(BaseModel):
+class Suggestion(Model):
     """What the person could do. Core does none of it by itself."""
 
     model_config = ConfigDict(frozen=True)
@@ -163,7 +164,7 @@ class Suggestion(BaseModel):
     en: str
 
 
-class Silent(BaseModel):
+class Silent(Model):
     """An application without an answer. *link*: where the person writes or looks."""
 
     application_id: UUID

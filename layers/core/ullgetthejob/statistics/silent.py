@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 KEYSET = paging.Keyset(tuple[AwareDatetime, UUID], "submitted_at", "id")
 DAY = timedelta(days=1)
 
-CLOSED = Suggestion(
+# Constructed without the validator, which is not built while a function starts.
+CLOSED = Suggestion.model_construct(
     ru="Вакансия закрыта: ответа можно не ждать.",
     en="The vacancy is closed: there is no need to wait for an answer.",
 )
-UNKNOWN = Suggestion(
+UNKNOWN = Suggestion.model_construct(
     ru="hh.ru не показывает Core ответы работодателей: посмотрите сами на hh.ru.",
     en="hh.ru does not show Core what employers answer: look there yourself.",
 )
-SEEN = Suggestion(
+SEEN = Suggestion.model_construct(
     ru="Отклик посмотрели и не ответили: можно один раз коротко написать работодателю на hh.ru.",
     en="It was seen and not answered: you can write to the employer on hh.ru, briefly and once.",
 )
-UNSEEN = Suggestion(
+UNSEEN = Suggestion.model_construct(
     ru="Отклик не открывали: напоминание вряд ли прочтут, время лучше потратить на новые отклики.",
     en="Nobody has opened it: a reminder would hardly be read, new applications are a better use "
     "of your time.",

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
+
+from ullgetthejob.platform.models import Model
 
 if TYPE_CHECKING:
     from ullgetthejob.hh.models import Salary, Vacancy, VacancyDetail
@@ -19,7 +21,7 @@ _MODES = {
 }
 
 
-class Job(BaseModel):
+class Job(Model):
     """A vacancy with the BFF's field names. ``id`` is hh.ru's vacancy id, a string of digits."""
 
     id: str

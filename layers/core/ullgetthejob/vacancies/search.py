@@ -13,11 +13,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ullgetthejob.hh import dictionaries, method_access
 from ullgetthejob.hh.errors import HHBusy, HHVacancyNotFound
 from ullgetthejob.platform.errors import TooManyRequests
+from ullgetthejob.platform.models import Model
 from ullgetthejob.platform.telemetry import count
 from ullgetthejob.vacancies import job, shared_answers, store
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 17.0
 
 
-class SearchAnswer(BaseModel):
+class SearchAnswer(Model):
     """One page of jobs. *found* counts all that match; *pages* ends at hh.ru's depth of 2,000."""
 
     jobs: list[job.Job]
@@ -48,7 +49,7 @@ class SearchAnswer(BaseModel):
     )
 
 
-class JobAnswer(BaseModel):
+class JobAnswer(Model):
     """One job in full."""
 
     success: bool = True

@@ -7,7 +7,7 @@ from uuid import uuid4, uuid5
 
 from ullgetthejob.applications import application_states, ledger
 from ullgetthejob.applications.campaigns import cancellation, item_intake, send_schedule
-from ullgetthejob.applications.campaigns.models import AddedToCampaign
+from ullgetthejob.applications.campaigns.answers import AddedToCampaign
 from ullgetthejob.applications.campaigns.progress import answer
 from ullgetthejob.applications.campaigns.store import find, get_or_create, transition
 from ullgetthejob.platform import queues
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ullgetthejob.accounts.people import Person
+    from ullgetthejob.applications.campaigns.answers import CampaignAnswer
     from ullgetthejob.applications.campaigns.models import (
         AddBody,
-        CampaignAnswer,
         CustomizeBody,
         WorkflowBody,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID, uuid4
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from ullgetthejob.accounts import kept_resumes
 from ullgetthejob.applications import applying
@@ -24,6 +24,7 @@ from ullgetthejob.applications.resume_selection import ResumeNotFound, select_re
 from ullgetthejob.filters import decisions, evaluation, models
 from ullgetthejob.letters import store as letter_templates
 from ullgetthejob.platform.errors import Invalid, NeedsPerson
+from ullgetthejob.platform.models import Model
 from ullgetthejob.vacancies import kept_vacancies
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ SELECT_VACANCIES_OF_CAMPAIGN = """
 """
 
 
-class CampaignRow(BaseModel):
+class CampaignRow(Model):
     """What would come of one item. *gates*: those that do not pass. *would* is by what is known;
     *is_certain*: nothing is unknown."""
 
@@ -66,7 +67,7 @@ class CampaignRow(BaseModel):
     )
 
 
-class CampaignDryRun(BaseModel):
+class CampaignDryRun(Model):
     """What would come of a campaign. *rows*: of at most 500 items, in the order in which they would
     be sent. *counts*: how many by what would come of them."""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, AwareDatetime, ConfigDict, Field, model_validator
 
 from ullgetthejob.applications.application_states import ReviewPolicy
+from ullgetthejob.applications.campaigns.answers import CampaignAnswer
 from ullgetthejob.filters.models import RepostPolicy
 from ullgetthejob.platform import paging
+from ullgetthejob.platform.models import Model
 
 NOT_OF_A_JOB = {"workflow_id", "workflowId", "user_id", "userId", "dry_run", "dryRun"}
 
@@ -19,7 +21,7 @@ def _either(snake: str, camel: str) -> AliasChoices:
     return AliasChoices(snake, camel)
 
 
-class WorkflowBody(BaseModel):
+class WorkflowBody(Model):
     """A campaign by its id. *user_id*: its owner, for a service without a token of the user. Both
     spellings are accepted."""
 
@@ -41,7 +43,7 @@ class CustomizeBody(WorkflowBody):
     )
 
 
-class CampaignJob(BaseModel):
+class CampaignJob(Model):
     """A vacancy of a campaign. Other fields are stored with the item."""
 
     model_config = ConfigDict(extra="allow")
@@ -71,7 +73,7 @@ class CampaignJob(BaseModel):
     )
 
 
-class AddBody(BaseModel):
+class AddBody(Model):
     """Vacancies for a campaign; without *workflow_id*, for a new one. Either *jobs*, or the fields
     of a single one. *repost*: for those of *jobs* that have none of their own; by default as the
     rules of ``/api/filters`` say. *dry_run*: nothing is added; the answer is what would come of
@@ -79,7 +81,7 @@ class AddBody(BaseModel):
 
     workflow_id: UUID | None = Field(None, validation_alias=_either("workflow_id", "workflowId"))
     user_id: str | None = Field(None, validation_alias=_either("user_id", "userId"))
-    jobs: Annotated[list[CampaignJob], Field(max_length=500)] = []
+    jobs: Annotated[list[CampaignJob], Field(max_length=500)] = Field([])
     repost: RepostPolicy | None = None
     dry_run: bool = Field(False, validation_alias=_either("dry_run", "dryRun"))
 
@@ -93,7 +95,7 @@ class AddBody(BaseModel):
         return {**rest, "jobs": [job]} if job else sent
 
 
-class WorkflowQuery(BaseModel):
+class WorkflowQuery(Model):
     """A campaign by its id. *user_id*: its owner, for a service without a token of the user."""
 
     workflow_id: UUID = Field(validation_alias=_either("workflow_id", "workflowId"))
@@ -104,37 +106,7 @@ class StatusQuery(WorkflowQuery, paging.PageQuery):
     """A campaign, and a page of its items."""
 
 
-class CampaignAnswer(BaseModel):
-    """A campaign, in both spellings where callers use them. *status*: its state, or ``completed``
-    when none of its applications is left to send."""
-
-    success: Literal[True] = True
-    workflow_id: UUID
-    workflowId: UUID  # noqa: N815
-    saved_search_id: UUID | None = Field(
-        None, description="the saved search whose autopilot fills the campaign"
-    )
-    name: str | None = Field(None, description="of that saved search")
-    status: Literal["created", "running", "paused", "cancelled", "completed"]
-    job_count: int | None = Field(description="as the BFF counted them")
-    pending_count: int = Field(description="applications that were not sent yet")
-    hours_needed: float | None
-    estimated_completion: AwareDatetime | None = Field(
-        description="when the last application may be sent, by both limits and what else waits; "
-        "null: none is left, or the campaign does not run"
-    )
-    estimatedCompletion: AwareDatetime | None  # noqa: N815
-    message: str
-
-
-class AddedToCampaign(CampaignAnswer):
-    """*queued_count*: how many of the vacancies were not in the campaign before."""
-
-    queued_count: int
-    queuedCount: int  # noqa: N815
-
-
-class ItemCounts(BaseModel):
+class ItemCounts(Model):
     """The number of items by their status, of those that the BFF and its page know."""
 
     pending: int = 0
@@ -161,7 +133,7 @@ class CampaignProgress(CampaignAnswer):
     states: dict[str, int] = Field(description="by Core's own state of the application")
 
 
-class ItemAnswer(BaseModel):
+class ItemAnswer(Model):
     """An item of a campaign: a vacancy and the state of its application."""
 
     id: UUID

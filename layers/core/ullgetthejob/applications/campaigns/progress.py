@@ -10,8 +10,8 @@ from pydantic import AwareDatetime
 
 from ullgetthejob.applications import application_states
 from ullgetthejob.applications.campaigns import send_schedule
+from ullgetthejob.applications.campaigns.answers import CampaignAnswer
 from ullgetthejob.applications.campaigns.models import (
-    CampaignAnswer,
     CampaignProgress,
     CampaignStatus,
     ItemAnswer,

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from ullgetthejob.applications.conversations.rules import MAX_TEXT_CHARS, State
 from ullgetthejob.letters.checking import Finding
 from ullgetthejob.platform import paging
+from ullgetthejob.platform.models import Model
 
 
 class MessageQuery(paging.PageQuery):
     """A page of the messages of an application, the newest first."""
 
 
-class ReplyBody(BaseModel):
+class ReplyBody(Model):
     """A reply to the employer. *idempotency_key*: one for each press of the button, here or as the
     header ``Idempotency-Key``; without it, the same text before the employer's next message is the
     same reply. *user_id*: the owner of the application, for a service without a token of the
@@ -29,7 +30,7 @@ class ReplyBody(BaseModel):
     user_id: str | None = None
 
 
-class MessageAnswer(BaseModel):
+class MessageAnswer(Model):
     """A message of the conversation, as plain text."""
 
     message_id: UUID
@@ -56,7 +57,7 @@ class Messages(paging.Page):
     read_at: AwareDatetime | None
 
 
-class Replied(BaseModel):
+class Replied(Model):
     """A reply that was accepted. *findings*: warnings of the check: placeholders, links, contacts,
     names and employers that neither resume nor vacancy have. *is_checked*: false where hh.ru does
     not show the resume or the vacancy."""

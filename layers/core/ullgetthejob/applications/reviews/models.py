@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from ullgetthejob.applications.application import vacancy_url
 from ullgetthejob.applications.ledger import MAX_LETTER_CHARS
@@ -13,6 +13,7 @@ from ullgetthejob.filters.models import Phrase
 from ullgetthejob.fit.models import Fit
 from ullgetthejob.letters.checking import Finding
 from ullgetthejob.platform import paging
+from ullgetthejob.platform.models import Model
 from ullgetthejob.vacancies.job import salary_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ LetterHash = Annotated[
 ]
 
 
-class _Strict(BaseModel):
+class _Strict(Model):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -36,7 +37,7 @@ class ReviewQuery(paging.PageQuery):
     """A page of the reviews, the oldest first."""
 
 
-class ReviewedVacancy(BaseModel):
+class ReviewedVacancy(Model):
     """The vacancy as it was examined."""
 
     job_id: str
@@ -48,7 +49,7 @@ class ReviewedVacancy(BaseModel):
     url: str
 
 
-class Review(BaseModel):
+class Review(Model):
     """An application that waits for its person's yes. *reason*: why they are asked. *fit* and
     *findings*: of the letter and the resume, as they were examined."""
 
@@ -105,7 +106,7 @@ class EditBody(_Strict):
     user_id: str | None = None
 
 
-class Answered(BaseModel):
+class Answered(Model):
     """What became of one application. *error*: why it is as it was, ``application_not_found``,
     ``wrong_state``, ``letter_changed`` or ``letter_missing``."""
 
@@ -114,7 +115,7 @@ class Answered(BaseModel):
     error: str | None = None
 
 
-class AnsweredAll(BaseModel):
+class AnsweredAll(Model):
     """What became of each application, in the order of the request."""
 
     success: Literal[True] = True
