@@ -8,13 +8,12 @@ and only the process and its children are served.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
@@ -27,61 +26,65 @@ if TYPE_CHECKING:
     from local.child import Lifeline
 
 
-class Connection(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """A connection to the Runtime API of *worker*. httptools calls the methods ``on_…``."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._parser = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport
+        self._calls: list[tuple[str, str, bytes, str]] = []  # method, path, body, type of the error
         self._is_own = False
+        self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  that of a TCP server
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._is_own = self._worker.owns(transport.get_extra_info("peername")[:2])
         self._worker.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._worker.disconnected(self)
 
     def data_received(self, data: bytes) -> None:
-        with contextlib.suppress(httptools.HttpParserUpgrade):
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserError:
-                self.close()
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.close()
+        calls, self._calls = self._calls, []
+        for method, path, body, error in calls:
+            self._serve(method, path, body, error)
 
     def on_message_begin(self) -> None:
-        self._path = b""
-        self._error = "Unhandled"
-        self._body = bytearray()
+        self._path, self._body, self._error = b"", bytearray(), b"Unhandled"
 
     def on_url(self, url: bytes) -> None:
         self._path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"lambda-runtime-function-error-type":
-            self._error = value.decode("latin-1")
+            self._error = value
 
     def on_body(self, chunk: bytes) -> None:
         if len(self._body) <= PAYLOAD_LIMIT:  # the rest of a body that is too large is not kept
             self._body += chunk
 
     def on_message_complete(self) -> None:
+        texts = (self._parser.get_method(), self._path, self._error)
+        method, path, error = (text.decode("latin-1") for text in texts)
+        self._calls.append((method, path, bytes(self._body), error))
+
+    def _serve(self, method: str, path: str, body: bytes, error: str) -> None:
         if not self._is_own:
             self.refuse(403, "Forbidden", "this is another process's Runtime API")
             return
-        body, method = bytes(self._body), self._parser.get_method().decode()
-        match method, *self._path.decode("latin-1").split("/")[1:]:
+        match method, *path.split("/")[1:]:
             case "GET", "2018-06-01", "runtime", "invocation", "next":
                 self._worker.next_invocation(self)
             case "POST", "2018-06-01", "runtime", "invocation", request_id, "response":
                 self._worker.finish_invocation(self, request_id, body, None)
             case "POST", "2018-06-01", "runtime", "invocation", request_id, "error":
-                self._worker.finish_invocation(self, request_id, body, self._error)
+                self._worker.finish_invocation(self, request_id, body, error)
             case "POST", "2018-06-01", "runtime", "init", "error":
-                self._worker.init_failed(self, body, self._error)
+                self._worker.init_failed(self, body, error)
             case _:
                 self.refuse(404, "NotFound", "no such operation")
 
@@ -147,7 +150,7 @@ class RuntimeApi:
         worker = Worker(process, read_end, log)
         self._workers.add(worker)
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(partial(Connection, worker), sock=listener)
+        server = await loop.create_server(partial(_Connection, worker), sock=listener)
         worker.exited.add_done_callback(lambda _: self._remove(worker, server))
         return worker
 

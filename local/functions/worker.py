@@ -11,16 +11,14 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
 from local.functions.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from local.functions.runtime_api import Connection
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100  # bytes, of a synchronous invocation, either way
 _PEAK_AGE_S = 1.0
@@ -50,6 +48,22 @@ class Invocation:
     trace_id: str = ""
     started: float = 0.0  # time.monotonic() when the process received it
     deadline_ms: int = 0  # since the epoch
+
+
+class Connection(Protocol):
+    """A connection over which a process calls its Runtime API."""
+
+    def answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Answer the call with a JSON *body*."""
+
+    def accept(self) -> None:
+        """Answer the call with 202."""
+
+    def refuse(self, status: int, kind: str, message: str) -> None:
+        """Answer the call with an error."""
+
+    def close(self) -> None:
+        """Close the connection."""
 
 
 class Worker:

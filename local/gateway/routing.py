@@ -30,7 +30,9 @@ class Routes:
     def __init__(self, routes: Iterable[Route]) -> None:
         ranked = sorted(routes, key=_rank)
         self._literal = {
-            (route.method, route.path): Match(route, {}) for route in ranked if not any(_rank(route))
+            (route.method, route.path): Match(route, {})
+            for route in ranked
+            if not any(_rank(route))
         }
         self._variable = [route for route in ranked if any(_rank(route))]
 
