@@ -55,7 +55,9 @@ def main(lifeline: int, runtime: str, clock: str, handler: str) -> None:
     if runtime == "awslambdaric":
         serve = _serve_by_awslambdaric
     else:
-        from local.functions.runtime_loop import main as serve
+        from local.functions import runtime_loop
+
+        serve = runtime_loop.main
     sys.path.remove(REPOSITORY)
     sys.argv = [sys.argv[0], handler]
     serve(sys.argv)
