@@ -22,7 +22,8 @@ _PROBLEM = re.compile(
 )
 
 _SPAN = '"message":"span"'
-_INFO = '{"level":"INFO"'  # the beginning of a function's line that reports no problem
+# The beginnings of lines that report no problem: a function's, and Lambda's own.
+_NO_PROBLEM = ('{"level":"INFO"', "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
 
 
 def _lines(text: str) -> list[str]:
@@ -75,7 +76,7 @@ class Logs:
         """Print the lines of *text* if that is wanted."""
         if self._echo == "none":
             return
-        if echo is None and text.startswith(_INFO):
+        if echo is None and text.startswith(_NO_PROBLEM):
             wanted = False
         else:
             wanted = echo if echo is not None else bool(_PROBLEM.search(text))

@@ -30,6 +30,20 @@ def _install_clock(path: str) -> None:
     clock.install(LocalClock(Path(path)).now)
 
 
+def _serve_by_awslambdaric(arguments: list[str]) -> None:
+    """Do what ``python -m awslambdaric`` does, except that no thread is started for each wait for
+    an invocation: it would let the process handle a signal meanwhile, and here it gets none but
+    SIGKILL."""
+    from awslambdaric import bootstrap  # type: ignore[import-untyped]
+    from awslambdaric.lambda_runtime_client import (  # type: ignore[import-untyped]
+        LambdaRuntimeClient,
+    )
+
+    address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+    client = LambdaRuntimeClient(address, use_thread_for_polling_next=False)
+    bootstrap.run(arguments[1], client)
+
+
 def main(lifeline: int, runtime: str, clock: str, handler: str) -> None:
     """Serve invocations of *handler* until killed."""
     sys.path.insert(0, REPOSITORY)
@@ -39,9 +53,11 @@ def main(lifeline: int, runtime: str, clock: str, handler: str) -> None:
     if clock != "-":
         _install_clock(clock)
     if runtime == "awslambdaric":
-        from awslambdaric.__main__ import main as serve  # type: ignore[import-untyped]
+        serve = _serve_by_awslambdaric
     else:
-        from local.functions.runtime_loop import main as serve
+        from local.functions import runtime_loop
+
+        serve = runtime_loop.main
     sys.path.remove(REPOSITORY)
     sys.argv = [sys.argv[0], handler]
     serve(sys.argv)

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from local.functions.code import Code, import_paths
 from local.functions.environment import process_environment
-from local.functions.worker import PAYLOAD_LIMIT, Invocation, Result, RuntimeApi, Worker
+from local.functions.runtime_api import RuntimeApi
+from local.functions.worker import PAYLOAD_LIMIT, Invocation, Result, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -255,7 +256,8 @@ class LambdaService:
             parts.append(f"Max Memory Used: {peak_mb} MB")
         if init_s is not None:
             parts.append(f"Init Duration: {init_s * 1000:.2f} ms")
-        self._log(pool, f"END RequestId: {invocation.request_id}", "\t".join(parts))
+        end = f"END RequestId: {invocation.request_id}"
+        self._log(pool, *worker.take_output(), end, "\t".join(parts))
         if peak_mb is not None and peak_mb > memory_mb:
             self._log(
                 pool, f"{peak_mb} MB of {memory_mb}: the cloud would have killed this process"

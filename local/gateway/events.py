@@ -16,6 +16,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
@@ -50,7 +51,7 @@ class Request:
         default_factory=lambda: f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}"
     )
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Return the decoded path, which routes are matched against and functions receive."""
         decoded = unquote(self.target.partition("?")[0])

@@ -28,11 +28,19 @@ class Routes:
     """The routes of an API."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = sorted(routes, key=_rank)
+        ranked = sorted(routes, key=_rank)
+        self._literal = {
+            (route.method, route.path): Match(route, {})
+            for route in ranked
+            if not any(_rank(route))
+        }
+        self._variable = [route for route in ranked if any(_rank(route))]
 
     def match(self, method: str, path: str) -> Match | None:
         """Return the route for *method* and *path* (decoded), or ``None``."""
-        for route in self._routes:
+        if literal := self._literal.get((method, path)):
+            return literal
+        for route in self._variable:
             if route.method == method:
                 parameters = _parameters(route, path)
                 if parameters is not None:

@@ -353,6 +353,17 @@ def test_output_of_any_length_is_logged(cloud):
     asyncio.run(scenario())
 
 
+def test_output_is_logged_within_its_invocation(cloud):
+    async def scenario():
+        async with cloud() as functions:
+            for text in ("first", "second"):
+                await functions.invoke(do="print", text=text)
+            words = [line.split()[1] for line in functions.log.splitlines()]
+            assert words == ["START", "first", "END", "REPORT", "START", "second", "END", "REPORT"]
+
+    asyncio.run(scenario())
+
+
 def test_changed_code_is_used_by_the_next_invocation(cloud, tmp_path):
     code = "def handler(event, context): return {'pid': %d}"
 
