@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.fixtures.realtime import DEADLINE_S, eventually
+from tests.fixtures.realtime import DEADLINE_S
 from ullgetthejob.platform import postgres
 from ullgetthejob.realtime.log_reader import LogEnds
 
@@ -71,7 +71,7 @@ def read_during_a_read(database, account_ids):
         for account_id in account_ids:
             set_end(database.connection, account_id, 7)
         later = [pool.submit(ends.read, account_id) for account_id in account_ids]
-        eventually(lambda: len(ends._next.account_ids) == len(account_ids))
+        until(lambda: len(ends._next.account_ids) == len(account_ids))
         database.released.set()
     return first.result(), later
 
