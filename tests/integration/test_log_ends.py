@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.fixtures.realtime import DEADLINE_S
+from tests.fixtures.waiting import until
 from ullgetthejob.platform import postgres
 from ullgetthejob.realtime.log_reader import LogEnds
 
