@@ -58,7 +58,7 @@ def main() -> None:
         "memory": [],
         "edge": ["--rounds", "5", "--packages", options.fastapi],
         "rate_limit": ["--rounds", "2", "--zae-python", options.zae_python],
-        "store": ["--rounds", "5"],
+        "store": ["--rounds", "3"],
         "fetch": ["--rounds", "2"],
         "broadcast": ["--rounds", "3"],
         "submit_latency": ["--bursts", "7"],

@@ -1,8 +1,8 @@
 """The memory of each function after one invocation and after 1,000.
 
 ``make bench-memory``. Each function runs in an emulator as in :mod:`benchmarks.cold_start`, with
-its sample event, on the same services; two functions at a time. Measured is the resident memory of
-the Python process.
+its sample event, on the same services; three functions at a time. Measured is the resident memory
+of the Python process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 INVOCATIONS = 1_000
 GOAL = Goal("<=", 5.0)
-AT_A_TIME = 2
+AT_A_TIME = 3
 BASELINES = ("naive search", "empty")
 
 

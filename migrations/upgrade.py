@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,11 @@ def _normalise(conninfo: str) -> str:
         raise MigrationError(str(error)) from None
 
 
+@lru_cache(maxsize=1)
 def _engine(conninfo: str) -> sqlalchemy.Engine:
+    """Return the engine of a database. It keeps neither connections nor compiled statements, but is
+    itself kept: SQLAlchemy holds some KB of each engine for as long as the process runs."""
+
     def connect() -> psycopg.Connection[Any]:
         return psycopg.connect(
             conninfo,
@@ -161,7 +166,10 @@ def _engine(conninfo: str) -> sqlalchemy.Engine:
         )
 
     return sqlalchemy.create_engine(
-        "postgresql+psycopg://", creator=connect, poolclass=sqlalchemy.NullPool
+        "postgresql+psycopg://",
+        creator=connect,
+        poolclass=sqlalchemy.NullPool,
+        query_cache_size=0,
     )
 
 
