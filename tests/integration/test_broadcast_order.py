@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from local.clock import FILE_NAME
 from tests.fixtures.local_cloud import ROOT
 from tests.fixtures.waiting import until
 from tests.harness.killing import sqs_message
@@ -30,6 +31,12 @@ for line in sys.stdin:
     record = {"messageId": "1", "body": json.dumps({"account_id": line.strip()})}
     print("answer", json.dumps(handler({"Records": [record]}, None)), flush=True)
 """
+
+
+@pytest.fixture
+def functions(functions_on, tmp_path):
+    """Return the functions in real time, which the tickets here are issued in: there is no file."""
+    return functions_on(tmp_path / FILE_NAME)
 
 
 class Worker:
