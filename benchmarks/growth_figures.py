@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import psycopg
 
     from benchmarks.growth_statements import Statement
 
@@ -70,6 +70,9 @@ class Measured:
             figure, read_whole = self.run()
         except UnexpectedAnswer as unexpected:
             self.failures.add(str(unexpected))
+            return
+        except psycopg.Error as refused:  # such as a value that a new column does not take
+            self.failures.add(f"{type(refused).__name__}: {str(refused).partition('DETAIL')[0]}")
             return
         self.figures[-1] = self.figures[-1].least(figure)
         self.read_whole |= read_whole
