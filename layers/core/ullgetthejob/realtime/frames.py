@@ -135,7 +135,7 @@ def _post_reply(
     """Post the reply to the client, which may be gone by now, and close after the last one."""
     if reply is None:
         return
-    from ullgetthejob.realtime import sockets  # with http.client, which few frames need
+    from ullgetthejob.realtime import sockets  # with threads, which few frames need
 
     client = sockets.client_for(endpoint)
     try:
