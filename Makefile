@@ -283,7 +283,7 @@ $(OFFLINE_READY): benchmarks/serverless_offline/package.json benchmarks/serverle
 	@touch $@
 
 .PHONY: bench
-bench: $(ZAE_READY) $(FASTAPI_READY) $(OFFLINE_READY) ## Run all benchmarks in ten minutes, with one table; WRITE=1: docs/performance.md (needs Java 17, npm)
+bench: $(ZAE_READY) $(FASTAPI_READY) $(OFFLINE_READY) ## Run all benchmarks, with one table; WRITE=1: docs/performance.md (needs Java 17, npm)
 	@$(BENCHMARK).full --zae-python $(ZAE)/bin/python --fastapi $(FASTAPI) --offline $(OFFLINE) $(if $(WRITE),--write) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench-cold-start

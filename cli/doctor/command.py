@@ -31,7 +31,7 @@ def doctor(context: typer.Context, json: AsJson = False) -> None:
             findings.append(check(state))
     rows = [(MARKS[f.verdict], f.check, f.message, f.step or None) for f in findings]
     problems = sum(finding.verdict == "problem" for finding in findings)
-    title = f"{problems} problems" if problems else "No problems"
+    title = f"Problems: {problems}" if problems else "No problems"
     content = {"problems": problems, "findings": [finding.to_json() for finding in findings]}
     show(content, json, table(title, ("", "check", "found", "next step"), rows))
     if problems:

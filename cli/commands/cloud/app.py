@@ -49,7 +49,7 @@ def check(
 def show_findings(findings: list[Finding], json: bool) -> None:
     """Print findings as a table, or as JSON."""
     problems = sum(finding.verdict == "problem" for finding in findings)
-    title = f"{problems} problems" if problems else "No problems"
+    title = f"Problems: {problems}" if problems else "No problems"
     rows = [(MARKS[f.verdict], f.check, f.message, f.step or None) for f in findings]
     content = {"problems": problems, "findings": [finding.to_json() for finding in findings]}
     show(content, json, table(title, ("", "check", "found", "next step"), rows))
