@@ -46,6 +46,7 @@ POST   /_sandbox/token             a live application token, also within the fiv
 DELETE /_sandbox/tokens            delete all tokens: those in use become unknown
 POST   /_sandbox/vacancies         publish one now: {"title", "employer"?, ...}; fields below
 POST   /_sandbox/vacancies/{id}/close   archive it
+DELETE /_sandbox/vacancies         delete those published here
 GET    /_sandbox/variants          the open generated vacancies that repeat another one of the same
                                    employer: {"id", "original_id", "variant": "repost" |
                                    "other_city" | "other_grade"}
@@ -258,6 +259,14 @@ async def publish(request: web.Request) -> web.Response:
     return web.json_response(vacancy_shape.detail(vacancy, archived=False), status=201)
 
 
+async def delete_published(request: web.Request) -> web.Response:
+    """``DELETE /_sandbox/vacancies``."""
+    sandbox = request.app[SANDBOX]
+    sandbox.store.delete_published()
+    sandbox.world.delete_published()
+    return web.json_response({})
+
+
 async def list_variants(request: web.Request) -> web.Response:
     """``GET /_sandbox/variants``: the open variants; an original may be closed."""
     sandbox = request.app[SANDBOX]
@@ -301,5 +310,6 @@ ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamRespon
     ("DELETE", "/_sandbox/tokens", delete_tokens),
     ("GET", "/_sandbox/variants", list_variants),
     ("POST", "/_sandbox/vacancies", publish),
+    ("DELETE", "/_sandbox/vacancies", delete_published),
     ("POST", "/_sandbox/vacancies/{vacancy_id}/close", close),
 )

@@ -116,6 +116,13 @@ class Store:
             "INSERT INTO published VALUES (?, ?, ?)", (vacancy_id, now, json.dumps(body))
         )
 
+    def delete_published(self) -> None:
+        """Delete the vacancies that were published through the control route."""
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute("DELETE FROM closed WHERE id IN (SELECT id FROM published)")
+        self._database.execute("DELETE FROM published")
+        self._database.execute("COMMIT")
+
     def closed(self) -> dict[str, float]:
         """Return the times at which vacancies were closed, by vacancy id."""
         return dict(self._database.execute("SELECT id, at FROM closed").fetchall())

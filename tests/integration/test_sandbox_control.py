@@ -108,6 +108,17 @@ def test_vacancy_can_be_published_found_and_closed(hh_sandbox: HhSandbox) -> Non
     assert get(hh_sandbox, f"/vacancies/{made['id']}").json()["archived"] is True
 
 
+def test_deleted_vacancies_are_unknown_and_their_ids_unused(hh_sandbox: HhSandbox) -> None:
+    generated = set(ids(hh_sandbox))
+    made = [hh_sandbox.publish("Настройщик органов")["id"] for _ in range(2)]
+    hh_sandbox.control("POST", f"/vacancies/{made[0]}/close")
+    hh_sandbox.control("DELETE", "/vacancies")
+    assert get(hh_sandbox, "/vacancies", text="настройщик органа").json()["found"] == 0
+    assert [get(hh_sandbox, f"/vacancies/{id_}").status_code for id_ in made] == [404, 404]
+    assert len(generated & set(ids(hh_sandbox))) >= len(generated) - 3, "one may have closed"
+    assert int(hh_sandbox.publish("Настройщик органов")["id"]) > max(map(int, made))
+
+
 def test_invalid_vacancy_is_refused(hh_sandbox: HhSandbox) -> None:
     assert refused(hh_sandbox, "/vacancies", {"title": "a", "area": "x"}).startswith("area")
     assert refused(hh_sandbox, "/vacancies", {}).startswith("title")

@@ -27,10 +27,15 @@ __all__ = ["function"]
 
 CONCURRENT = 6
 HANG_S = 60  # seconds: only a hang takes longer
+# On a busy machine one process may come seconds after another, or not renew its claim for seconds.
 PROCESS = """
 import json, os, sys
+from datetime import timedelta
 from types import SimpleNamespace
 from functions.search.app import handler
+from ullgetthejob.vacancies import shared_answers
+shared_answers.FRESHNESS = timedelta(minutes=1)
+shared_answers.CLAIM_LIFETIME = timedelta(seconds=10)
 os.environ["PGAPPNAME"] = f"process-{os.getpid()}"
 event = json.loads(sys.argv[1])
 print("ready", flush=True)

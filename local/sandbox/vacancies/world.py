@@ -45,6 +45,7 @@ class World:
         self._closings: list[tuple[float, str]] = []
         self._made: dict[int, Vacancy] = {}  # by number; not published yet
         self._next = 0
+        self._last_id_by_hand = 0
         self._last_look = -math.inf
 
     def restore(self, by_hand: Iterable[Vacancy], closed: Mapping[str, float]) -> None:
@@ -52,6 +53,7 @@ class World:
         self.closed_by_hand.update(closed)
         for vacancy in by_hand:
             self.by_hand[vacancy.id] = vacancy
+            self._last_id_by_hand = max(self._last_id_by_hand, int(vacancy.id))
 
     async def prepare(self, moment: float) -> None:
         """Make the vacancies that will be open at *moment*, which takes seconds for one that lies
@@ -89,15 +91,23 @@ class World:
 
     def free_id(self, now: float) -> str:
         """Return a free id for a vacancy that is published by hand now; ids grow with time."""
-        candidate = self._id_at(now)
-        while str(candidate) in self.by_hand or self._number(str(candidate)) is not None:
+        candidate = max(self._id_at(now), self._last_id_by_hand + 1)
+        while self._number(str(candidate)) is not None:
             candidate += 1
         return str(candidate)
 
     def publish(self, vacancy: Vacancy) -> None:
         """Add a vacancy made by hand."""
         self.by_hand[vacancy.id] = vacancy
+        self._last_id_by_hand = max(self._last_id_by_hand, int(vacancy.id))
         self._add(vacancy, vacancy.published)
+
+    def delete_published(self) -> None:
+        """Delete the vacancies made by hand; no later one gets an id of theirs."""
+        for vacancy_id in self.by_hand:
+            self.open.pop(vacancy_id, None)
+            self.closed_by_hand.pop(vacancy_id, None)
+        self.by_hand.clear()
 
     def close(self, vacancy_id: str, now: float) -> bool:
         """Archive an open vacancy; return ``False`` if none has that id."""
