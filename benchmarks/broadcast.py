@@ -29,7 +29,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import dict_row
 
-from benchmarks import results, services
+from benchmarks import progress, results, services
 from benchmarks.broadcast_server import certify
 from benchmarks.results import Goal, Row, compare
 from local.postgres.server import EmbeddedPostgres
@@ -136,8 +136,8 @@ def measure_shape(
             check(server.run({}), seqs, connections, name)
             if number:
                 rates[name].append(accounts * connections / took["time"])
-        print(f"\r{accounts} x {connections}: {number}/{rounds}", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        progress.show(f"{accounts} x {connections}: {number}/{rounds}")
+    progress.clear()
     what = f"broadcaster, {accounts} x {connections} sockets, events a second; boto3"
     return compare(what, rates["core"], rates["boto3"], SHAPES[shape])
 

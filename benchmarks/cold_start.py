@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from benchmarks import results, services
+from benchmarks import progress, results, services
 from benchmarks.results import Goal, Row, compare, figure
 from benchmarks.secret_reads import SecretsManager
 from benchmarks.services import running
@@ -104,8 +104,8 @@ def main() -> None:
                     case.secret_calls.append(manager.calls.total())
                     case.init.append(init)
                     case.first_answer.append(first_answer)
-            print(f"\rround {round_number}/{rounds}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            progress.show(f"round {round_number}/{rounds}")
+    progress.clear()
     results.finish(list(rows(cases)), options)
 
 

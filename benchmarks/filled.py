@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from benchmarks import fill, services
+from benchmarks import fill, progress, services
 from benchmarks.growth_data import Size
 from local.postgres.server import EmbeddedPostgres
 from migrations.upgrade import upgrade
@@ -67,13 +67,13 @@ def main() -> None:
         measured: dict[str, Figures] = {}
         for number in range(rounds + 1):
             for kind, folder in folders.items():
-                print(f"\r\033[K{kind}, start {number}", end="", file=sys.stderr, flush=True)
+                progress.show(f"{kind}, start {number}")
                 figures = measure(folder)
                 if number:  # the first start makes what later ones find
                     into = measured.setdefault(kind, defaultdict(list))
                     for what, milliseconds in figures.items():
                         into[what] += milliseconds
-        print("\r\033[K", end="", file=sys.stderr)
+        progress.clear()
     sys.exit(0 if report(measured, rounds) else 1)
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
-from benchmarks import results, services
+from benchmarks import progress, results, services
 from benchmarks.results import Goal, Row, compare
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def measure(ports: Mapping[str, int], rounds: int) -> list[Row]:
                 if number:
                     rates[name].append(answered / ROUND_S)
                     spent[name].append(cpu_s / answered * 1e6)
-            print(f"\r{callers} at a time: {number}/{rounds}", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
+            progress.show(f"{callers} at a time: {number}/{rounds}")
+        progress.clear()
         what = f"local gateway, {callers} at a time"
         rows.append(
             compare(

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from benchmarks import growth_data, growth_endpoints, growth_statements, services
+from benchmarks import growth_data, growth_endpoints, growth_statements, progress, services
 from benchmarks.growth_data import Size
 from benchmarks.growth_endpoints import Endpoints
 from benchmarks.growth_figures import (
@@ -116,8 +116,9 @@ def measure(
     for size in sizes:
         began = time.monotonic()
         with _without_indexes(connection):
-            growth_data.fill(connection, before, size, partial(_tell, f"{size}: "))
-        _tell(f"{size}: filled in {time.monotonic() - began:.0f} s\n")
+            growth_data.fill(connection, before, size, partial(_show_table, size))
+        progress.clear()
+        print(f"{size}: filled in {time.monotonic() - began:.0f} s", file=sys.stderr)
         if before == Size(0, 0):
             endpoints.connect_person()
         before = size
@@ -130,7 +131,7 @@ def measure(
         for _ in range(MORE_PASSES if size == sizes[-1] else 0):
             _measure_each([subject for subject in subjects if subject.grows], size)
         connection.execute("VACUUM ANALYZE")  # what was rolled back is no part of the next size
-    _tell("")
+    progress.clear()
     return subjects
 
 
@@ -147,7 +148,7 @@ def _without_indexes(connection: Connection) -> Iterator[None]:
     yield
     connection.execute("SET maintenance_work_mem = '256MB'")
     for index in indexes:
-        _tell(f"index {index['name']}")
+        progress.show(f"index {index['name']}")
         connection.execute(index["definition"])
 
 
@@ -162,7 +163,7 @@ def _subjects(connection: Connection, endpoints: Endpoints, large: set[str]) -> 
 
 def _measure_each(subjects: Sequence[Measured], size: Size) -> None:
     for subject in subjects:
-        _tell(f"{size}: {subject.name}")
+        progress.show(f"{size}: {subject.name}")
         subject.measure()
 
 
@@ -210,8 +211,8 @@ def report(measured: Sequence[Measured], sizes: Sequence[Size]) -> bool:
     return met
 
 
-def _tell(*progress: str) -> None:
-    print("\r\033[K", *progress, sep="", end="", file=sys.stderr, flush=True)
+def _show_table(size: Size, table: str) -> None:
+    progress.show(f"{size}: {table}")
 
 
 if __name__ == "__main__":

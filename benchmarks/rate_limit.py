@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from benchmarks import results, services
+from benchmarks import progress, results, services
 from benchmarks.limiters.worker import SCARCE
 from benchmarks.results import Goal, Row, compare
 from tests.dynamodb_local import package
@@ -122,8 +122,8 @@ def main() -> None:
                 for measured, figure in measure(workers[name]).items():
                     if number:
                         figures[name].setdefault(measured, []).append(figure)
-            print(f"\rround {number}/{options.rounds}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            progress.show(f"round {number}/{options.rounds}")
+    progress.clear()
     results.finish(rows(figures), options)
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from benchmarks import results, services
+from benchmarks import progress, results, services
 from benchmarks.results import Goal, Row, compare
 from local.postgres.server import EmbeddedPostgres
 from local.sandbox.vacancies import vacancy_shape
@@ -209,8 +208,8 @@ def measure(url: str, before: Sequence[Vacancy], found: Sequence[Vacancy], round
                 contents[scenario, batching].add(content(cores, table))
                 if number:
                     figures[scenario, name, batching].append(took)
-            print(f"\rround {number}/{rounds}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            progress.show(f"round {number}/{rounds}")
+    progress.clear()
     if any(len(different) != 1 for different in contents.values()):
         raise RuntimeError("the methods do not store the same rows and links")
     return figures

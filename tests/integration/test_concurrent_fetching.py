@@ -204,11 +204,11 @@ def check_runs_and_notifications(fetching, ids, wanted, published):
 # ── crashes ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(scope="module")
-def employer(hh_sandbox_process):
+@pytest.fixture
+def employer(hh_sandbox):
     """The id of an employer whose vacancies fill two pages."""
     employer_id = new_employer()
-    publish(hh_sandbox_process, employer_id, 102)
+    publish(hh_sandbox, employer_id, 102)
     return employer_id
 
 
