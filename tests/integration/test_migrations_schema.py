@@ -369,6 +369,20 @@ def test_indexes_have_the_names_of_ecto(catalog):
     assert dict(found) == INDEXES
 
 
+def test_every_foreign_key_has_an_index(catalog):
+    """Without one, the delete of a row reads whole the table that refers to it."""
+    without = catalog.execute("""
+        SELECT conname FROM pg_constraint AS c
+        WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND NOT EXISTS (
+            SELECT FROM pg_index AS i
+            WHERE i.indrelid = c.conrelid AND i.indkey[0] = c.conkey[1]
+                AND coalesce(pg_get_expr(i.indpred, i.indrelid, true), '')
+                    IN ('', pg_get_indexdef(i.indexrelid, 1, true) || ' IS NOT NULL')
+        )
+    """).fetchall()
+    assert without == []
+
+
 def test_version_tables_of_ecto_and_alembic_are_not_created(catalog):
     tables = {name for (name,) in catalog.execute("SELECT tablename FROM pg_tables")}
     assert tables.isdisjoint({"schema_migrations", "alembic_version", "sessions"})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ullgetthejob.platform.postgres import Connection
 
-REVISION = "0032"  # the newest of migrations/versions; "make db-checksums" writes it
+REVISION = "0033"  # the newest of migrations/versions; "make db-checksums" writes it
 SELECT_TABLE = "SELECT to_regclass('alembic_version_core') IS NOT NULL AS is_there"
 SELECT_REVISION = "SELECT version_num FROM alembic_version_core"
 
