@@ -127,10 +127,9 @@ def measure(
         for subject in subjects:
             subject.begin_size()
         for _ in range(PASSES):
-            _measure_each(subjects, size)
+            _measure_each(subjects, size, connection)
         for _ in range(MORE_PASSES if size == sizes[-1] else 0):
-            _measure_each([subject for subject in subjects if subject.grows], size)
-        connection.execute("VACUUM ANALYZE")  # what was rolled back is no part of the next size
+            _measure_each([subject for subject in subjects if subject.grows], size, connection)
     progress.clear()
     return subjects
 
@@ -161,10 +160,11 @@ def _subjects(connection: Connection, endpoints: Endpoints, large: set[str]) -> 
         yield Measured(f"endpoint {sample}", partial(endpoints.measure, sample))
 
 
-def _measure_each(subjects: Sequence[Measured], size: Size) -> None:
+def _measure_each(subjects: Sequence[Measured], size: Size, connection: Connection) -> None:
     for subject in subjects:
         progress.show(f"{size}: {subject.name}")
         subject.measure()
+    connection.execute("VACUUM ANALYZE")  # what was rolled back is no part of the next pass
 
 
 def print_tables(connection: Connection, size: Size) -> None:

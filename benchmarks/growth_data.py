@@ -189,6 +189,17 @@ TABLES = {
             n::text, n::text, 'employer', 'received', 'text', repeat('Здравствуйте! ', 12), t, t
         FROM new_applications WHERE state = 'submitted'
     """,
+    "application_reviews": """
+        INSERT INTO application_reviews (ledger_id, content, vacancy_digest, updated_at)
+        SELECT md5('ledger' || n)::uuid, jsonb_build_object(
+                'vacancy', jsonb_build_object('job_id', (100000000 + job)::text,
+                    'title', 'Python-разработчик', 'employer', 'ООО «Компания»',
+                    'employer_id', '1', 'salary', '150 000 – 200 000 ₽', 'area', 'Москва',
+                    'url', 'https://hh.ru/vacancy/' || job),
+                'resume_title', 'Программист', 'findings', '[]'::jsonb),
+            sha256(n::text::bytea), t
+        FROM new_applications WHERE state = 'review' OR (state = 'submitted' AND k % 3 = 0)
+    """,
     "events": """
         INSERT INTO events (account_id, seq, at, type, data)
         SELECT md5('account' || a)::uuid, k,
@@ -321,7 +332,8 @@ VIEWS = """
                 (a * 7919 + k * 31) % {jobs} + 1 AS job,
                 CASE WHEN k = 51 AND a <= due THEN 'queued'
                     WHEN k > 100 AND k <= 150 AND a % 5 = 0 THEN 'needs_person'
-                    WHEN k BETWEEN 11 AND 50 THEN 'waiting_quota' ELSE 'submitted' END AS state
+                    WHEN k BETWEEN 11 AND 50 THEN 'waiting_quota'
+                    WHEN k BETWEEN 6 AND 10 THEN 'review' ELSE 'submitted' END AS state
             FROM new_accounts, generate_series(1, 200) AS k
         ) AS application
 """

@@ -45,9 +45,12 @@ USER_ID, ACCOUNT_ID = VALUES["user_id"], VALUES["account_id"]
 CALLS = 9
 
 EXEMPT = {
+    "accounts-delete": "ends the account that all others need: its statements are measured",
     "applier": "works off one account's queue: its statements are measured, and hh.ru's answers",
     "broadcaster": "posts to sockets that are open: its statements are measured",
     "fetch_worker": "runs a search at hh.ru: its statements are measured, and make bench-fetch",
+    "letters-create": "makes a template, of which an account has few: its statements are measured",
+    "letters-delete": "deletes the template that another sample changes",
     "notifications-add": "sends an e-mail by a channel of its own: its statements are measured",
     "notifications-delete": "a channel that does not exist",
     "notifications-rotate": "a channel that does not exist",
@@ -76,7 +79,11 @@ EXEMPT = {
 }
 # The commands that end something come last.
 LAST = ("applications-cancel", "queue-pause", "queue", "sweeper", "fetcher")
-STATUSES = {"schedules-create": (200, 201), "submit": (202,)}  # others: 200
+STATUSES = {
+    "schedules-create": (200, 201),
+    "submit": (202,),
+    "reviews-reply": (202,),
+}  # others: 200
 NOT_HTTP = ("sweeper", "fetcher")
 LAMBDA = {"AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
@@ -84,6 +91,9 @@ SELECT_BUFFERS = """
     SELECT pg_stat_get_db_blocks_fetched(oid) AS buffers FROM pg_database
     WHERE datname = current_database()
 """
+SELECT_TEMPLATE = "SELECT id FROM letter_templates WHERE account_id = %(id)s ORDER BY id LIMIT 1"
+# What the pause of a campaign changed, since the other samples need it as it was.
+UPDATE_CAMPAIGN_RUNNING = "UPDATE campaigns SET state = 'running' WHERE workflow_id = %(id)s"
 UPDATE_HH_USER = "UPDATE accounts SET hh_user_id = %(hh_user_id)s WHERE id = %(id)s"
 # The statistics of a session are added to the database's when it is idle, about once a second, or
 # at once if it asks for it.
@@ -113,7 +123,7 @@ class Endpoints:
         clock.install(lambda: NOW)
         self._observer = observer
         self._calls = 0
-        self._jwt = self._resume_id = self._vacancy_id = ""
+        self._jwt = self._resume_id = self._vacancy_id = self._template_id = ""
 
     def close(self) -> None:
         """Close the connection of the functions and release the clock."""
@@ -139,6 +149,9 @@ class Endpoints:
         answer = self._answer("oauth-callback", {"queryStringParameters": {**query, **back}})
         self._jwt = str(answer["jwt"])
         self._vacancy_id = self._answer("search", {})["jobs"][0]["id"]
+        template = self._observer.execute(SELECT_TEMPLATE, {"id": ACCOUNT_ID}).fetchone()
+        assert template is not None
+        self._template_id = str(template["id"])
 
     def measure(self, sample: str) -> tuple[Figure, set[str]]:
         """Return the median time of several calls, and their buffers on average, after a first one;
@@ -164,7 +177,10 @@ class Endpoints:
         event = self.event(sample)
         began = time.perf_counter()
         self._handle(sample, event)
-        return (time.perf_counter() - began) * 1000
+        took = time.perf_counter() - began
+        if sample == "queue-pause":
+            self._observer.execute(UPDATE_CAMPAIGN_RUNNING, {"id": VALUES["workflow_id"]})
+        return took * 1000
 
     def _answer(self, sample: str, changes: dict[str, Any]) -> Any:
         return json.loads(self._handle(sample, {**self.event(sample), **changes})["body"])
@@ -206,9 +222,18 @@ class Endpoints:
             "22222222-2222-4222-8222-222222222222": str(VALUES["search_id"]),
             "7f0c2d9e-53c1-4b77-9a55-0d2c6a1b8e10": str(_campaign_of(sample)),
             "0123456789abcdef0123456789abcdef012345": self._resume_id,
+            "0a1b2c3d4e5f60718293a4b5c6d7e8f9012345": self._resume_id,
+            "00000000-0000-4000-8000-000000000009": self._row_of(sample),
+            "4200000001": self._vacancy_id,
             "an-application-of-the-demo-user": f"call-{self._calls}",
             "123456789": vacancy,
         }
+
+    def _row_of(self, sample: str) -> str:
+        """Return the template or the review that a command is for."""
+        if sample.startswith("letters-"):
+            return self._template_id
+        return str(uuid_of(f"ledger{growth_statements.REVIEW}"))
 
 
 def _application_of(sample: str) -> Any:

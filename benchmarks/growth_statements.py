@@ -72,6 +72,7 @@ EXEMPT = {
 # The account, the person and their rows that the statements ask for: in every size the same.
 ACCOUNT = 3
 SUBMITTED = (ACCOUNT - 1) * APPLICATIONS + 120  # an application that was sent
+REVIEW = (ACCOUNT - 1) * APPLICATIONS + 6  # one that waits for its person's yes
 WAITING = (ACCOUNT - 1) * APPLICATIONS + 30  # one of a campaign that waits for a token
 QUEUED = (ACCOUNT - 1) * APPLICATIONS + 51  # the one that is due
 PAGE = 100  # vacancies of a page of hh.ru
@@ -424,6 +425,10 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "saved_searches.matches.SELECT_MATCHES_FILTERED": _AFTER_MATCH,
     "saved_searches.matches.SELECT_MATCHES_TO_SCORE": _TO_SCORE,
     "saved_searches.matches.SELECT_FILTERED_TO_SCORE": _TO_SCORE,
+    "notifications.telegram_letters.SELECT_LETTERS_TO_REVIEW": {
+        "ids": [uuid_of(f"ledger{REVIEW}")]
+    },
+    "vacancies.reading.SELECT_DETAIL": _VACANCY,
     "filters.store.SELECT_NEWEST_VACANCIES": {"most": filters.MAX_PREVIEWED},
     "filters.store.SELECT_ATTEMPTS_OF_WEEK": {"since": NOW - 7 * DAY},
     **{
@@ -440,6 +445,7 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
         )
     },
     "autopilot.ceilings.SELECT_SENT": {"since": NOW - 2 * DAY},
+    "autopilot.store.UPSERT_AUTOPILOT": {"min_fit": 60},
     "autopilot.found.INSERT_ITEMS": {"vacancy_ids": VACANCIES[:20]},
     "applications.pacing.SELECT_DUE_OF_CAMPAIGN": _QUEUED,
     "applications.ledger.UPDATE_APPLICATION_STATE": {

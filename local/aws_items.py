@@ -13,10 +13,9 @@ from moto.core.request import Request
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.responses import DynamoHandler
-from moto.sqs.models import sqs_backends
 
 from local import browsers
-from local.aws_queues import list_messages
+from local.aws_queues import SENDERS, list_messages
 from local.template.cloudformation import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from local.template.resources import Table
 
 _TARGET = "DynamoDB_20120810."
-_SEND = "AmazonSQS.SendMessage"
-_LONGEST_DELAY_S = 900
 _TABLE_CHANGES = {"CreateTable", "DeleteTable"}
 # The product uses none of these, and their changes would not be persisted.
 _REFUSED = {
@@ -103,9 +100,9 @@ class DurableDynamoDB:
     Requests to DynamoDB run one at a time: moto checks a condition and applies the change in two
     steps, between which another thread could write.
 
-    DynamoDB's other operations call moto's handler, and a plain GetItem and a plain SendMessage of
-    SQS its models: moto's router takes more CPU than its models, and twenty concurrent callers
-    would wait for each other.
+    DynamoDB's other operations call moto's handler, and a plain GetItem and plain messages sent to
+    SQS (:mod:`.aws_queues`) its models: moto's router takes more CPU than its models, and twenty
+    concurrent callers would wait for each other.
     """
 
     def __init__(self, application: Any, items: Items) -> None:
@@ -126,7 +123,7 @@ class DurableDynamoDB:
         if environ["PATH_INFO"] in _LOCAL:
             return _respond(_LOCAL[environ["PATH_INFO"]](), start_response)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
-        if target == _SEND and (sent := _send_message(json.loads(_body(environ)))) is not None:
+        if target in SENDERS and (sent := SENDERS[target](json.loads(_body(environ)))) is not None:
             return _respond(sent, start_response)
         if not target.startswith(_TARGET):
             return self._application(environ, start_response)  # type: ignore[no-any-return]
@@ -190,21 +187,6 @@ def _handle(environ: dict[str, Any]) -> tuple[HTTPStatus, list[tuple[str, str]],
     body = content if isinstance(content, bytes) else content.encode()
     sent = {**headers, "Content-Length": len(body)}
     return HTTPStatus(status), [(name, str(value)) for name, value in sent.items()], body
-
-
-def _send_message(request: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the response to a plain SendMessage, or ``None`` to leave it to moto."""
-    name = str(request.get("QueueUrl", "")).rpartition("/")[2]
-    backend = sqs_backends[ACCOUNT_ID][REGION]
-    plain = request.keys() <= {"QueueUrl", "MessageBody", "DelaySeconds"}
-    if not plain or not request.get("MessageBody") or name not in backend.queues:
-        return None
-    if not 0 <= int(request.get("DelaySeconds", 0)) <= _LONGEST_DELAY_S:
-        return None
-    message = backend.send_message(
-        name, request["MessageBody"], delay_seconds=request.get("DelaySeconds")
-    )
-    return {"MessageId": message.id, "MD5OfMessageBody": message.body_md5}
 
 
 def _body(environ: dict[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from moto.sqs.models import sqs_backends
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from moto.sqs.models import Queue as MotoQueue
 
     from local.template.resources import Queue
+
+BATCH_LIMIT = 10  # messages in one request
 
 
 def create_queues(queues: Iterable[Queue]) -> None:
@@ -63,6 +66,63 @@ def _describe(message: Message, now_ms: float) -> dict[str, Any]:
     }
 
 
+_SENT = {"MessageBody", "DelaySeconds", "MessageAttributes"}
+_LONGEST_DELAY_S = 900
+
+
+def send_message(request: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the response to a plain SendMessage, or ``None`` to leave it to moto, whose router
+    takes more CPU than its models."""
+    queue_name = str(request.pop("QueueUrl", "")).rpartition("/")[2]
+    return _send(queue_name, request) if _is_plain(queue_name, request) else None
+
+
+def send_message_batch(request: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the response to a plain SendMessageBatch, or ``None`` to leave it to moto."""
+    queue_name = str(request.get("QueueUrl", "")).rpartition("/")[2]
+    entries = {entry.pop("Id", ""): entry for entry in request.get("Entries", [])}
+    if not 0 < len(entries) <= BATCH_LIMIT or len(entries) < len(request["Entries"]):
+        return None
+    if not all(_is_plain(queue_name, entry) for entry in entries.values()):
+        return None
+    return {
+        "Successful": [{"Id": id_, **_send(queue_name, entry)} for id_, entry in entries.items()],
+        "Failed": [],
+    }
+
+
+SENDERS = {  # by the value of X-Amz-Target
+    "AmazonSQS.SendMessage": send_message,
+    "AmazonSQS.SendMessageBatch": send_message_batch,
+}
+
+
+def _is_plain(queue_name: str, message: dict[str, Any]) -> bool:
+    return (
+        message.keys() <= _SENT
+        and bool(message.get("MessageBody"))
+        and 0 <= int(message.get("DelaySeconds", 0)) <= _LONGEST_DELAY_S
+        and queue_name in sqs_backends[ACCOUNT_ID][REGION].queues
+        and all(
+            value.keys() == {"DataType", "StringValue"} and value["DataType"] == "String"
+            for value in message.get("MessageAttributes", {}).values()
+        )
+    )
+
+
+def _send(queue_name: str, message: dict[str, Any]) -> dict[str, Any]:
+    sent = sqs_backends[ACCOUNT_ID][REGION].send_message(
+        queue_name,
+        message["MessageBody"],
+        message_attributes=message.get("MessageAttributes", {}),
+        delay_seconds=message.get("DelaySeconds"),
+    )
+    response = {"MessageId": sent.id, "MD5OfMessageBody": sent.body_md5}
+    if sent.message_attributes:
+        response["MD5OfMessageAttributes"] = sent.attribute_md5
+    return response
+
+
 _CHANGING_METHODS = (
     *("send_message", "send_message_batch", "purge_queue"),
     *("delete_message", "delete_message_batch"),
@@ -71,26 +131,29 @@ _CHANGING_METHODS = (
 
 
 def serialize_requests(backend: SQSBackend) -> None:
-    """Let requests change the queues one at a time, and long polls sleep until a message arrives.
+    """Let requests change the queues one at a time, and long polls sleep until their queue changes.
 
     In moto two threads could receive the same message, and a message sent while another is deleted
     could be lost; its long polls wake every second.
     """
-    changed = threading.Condition()
+    lock = threading.RLock()
+    changed: defaultdict[str, threading.Condition] = defaultdict(  # by name of a queue
+        lambda: threading.Condition(lock)
+    )
     receive_now = backend.receive_message
 
-    def lock(method: Callable[..., Any]) -> Callable[..., Any]:
-        def locked(*arguments: Any, **keywords: Any) -> Any:
-            with changed:
+    def serialize(method: Callable[..., Any]) -> Callable[..., Any]:
+        def serialized(queue_name: str, *arguments: Any, **keywords: Any) -> Any:
+            with lock:
                 try:
-                    return method(*arguments, **keywords)
+                    return method(queue_name, *arguments, **keywords)
                 finally:
-                    changed.notify_all()
+                    changed[queue_name].notify_all()
 
-        return locked
+        return serialized
 
     for name in _CHANGING_METHODS:
-        setattr(backend, name, lock(getattr(backend, name)))
+        setattr(backend, name, serialize(getattr(backend, name)))
 
     def receive(
         queue_name: str,
@@ -101,19 +164,19 @@ def serialize_requests(backend: SQSBackend) -> None:
     ) -> list[Message]:
         queue = backend.get_queue(queue_name)
         end = time.monotonic() + wait_seconds_timeout
-        with changed:
+        with lock:
             while True:
                 _delete_expired(queue)
                 before = len(queue._messages)
                 found = receive_now(
                     queue_name, count, 0, visibility_timeout, message_attribute_names
                 )
-                if len(queue._messages) < before:
-                    changed.notify_all()  # pollers of the dead-letter queue
+                if len(queue._messages) < before and queue.dead_letter_queue is not None:
+                    changed[queue.dead_letter_queue.name].notify_all()
                 left_s = end - time.monotonic()
                 if found or left_s <= 0:
                     return found
-                changed.wait(min(left_s, _next_visible_s(queue)))
+                changed[queue_name].wait(min(left_s, _next_visible_s(queue)))
 
     backend.receive_message = receive  # type: ignore[method-assign]
 

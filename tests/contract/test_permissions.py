@@ -128,6 +128,7 @@ SOCKETS = "ullgetthejob.realtime.sockets"
 # Modules that get the name of their table as an argument: the variable is read elsewhere.
 TABLES = {"ullgetthejob.hh.pacer": "PACER_TABLE"}
 PREFIXES = {"sesv2": "ses"}  # of the actions of a service with another name
+ACTIONS = {"SendMessageBatch": "SendMessage"}  # a batch is allowed by the action of its parts
 KEYS = {"Encrypt": ["TOKEN_KEY_ID"], "Decrypt": ["TOKEN_KEY_ID", "TOKEN_KEY_ID_PREVIOUS"]}
 SETTINGS = "ullgetthejob.platform.settings"
 # Set by Lambda, or read by the libraries and the common code of all functions.
@@ -241,7 +242,7 @@ def table_of(module_name: str) -> str:
 
 def needed(name: str) -> set[tuple[str, str]]:
     found = {
-        (f"{PREFIXES.get(service, service)}:{operation}", resource)
+        (f"{PREFIXES.get(service, service)}:{ACTIONS.get(operation, operation)}", resource)
         for module_name, service, operation in aws_calls(name)
         if operation != "BatchGetSecretValue"  # has its own policy and test
         for resource in resources(name, module_name, service, operation)

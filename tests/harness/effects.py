@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EFFECT = "effect "  # before the number of the effect, in the name of a step
 WRITE = re.compile(r"\b(INSERT INTO|DELETE FROM|(?<!FOR )(?<!KEY )(?<!DO )UPDATE)\s+(\w+)")
-AWS_WRITES = {"SendMessage", "PutItem", "UpdateItem", "DeleteItem", "SendEmail"}
+AWS_WRITES = {"SendMessage", "SendMessageBatch", "PutItem", "UpdateItem", "DeleteItem", "SendEmail"}
 
 
 class Effects:

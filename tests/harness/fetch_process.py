@@ -49,7 +49,7 @@ class Fetching(worker_process.HhWorker):
     after: ClassVar = {
         "run begun": (run_store, "begin", worker_process.always),
         "runs claimed": (canonical_searches, "claim_due", bool),
-        "wake-up sent": (queues, "notify", worker_process.always),
+        "wake-up sent": (queues, "notify_each", worker_process.always),
         "lease acquired": (leases, "acquire", worker_process.always),
         "run deferred": (run_store, "defer", worker_process.always),
         # in transactions that are never committed

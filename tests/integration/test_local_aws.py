@@ -272,15 +272,25 @@ def test_fast_path_replies_equal_those_of_moto(local_aws):
     with pytest.raises(dynamodb.exceptions.ResourceNotFoundException):
         dynamodb.get_item(TableName="NoTable", Key=key)
     url = sqs.get_queue_url(QueueName="FetchQueue")["QueueUrl"]
-    attributes = {"kind": {"DataType": "String", "StringValue": "wake-up"}}
-    for options in ({}, {"MessageAttributes": attributes}):
-        sent = sqs.send_message(QueueUrl=url, MessageBody="тест", **options)
-        [got] = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
-        assert (got["Body"], got["MessageId"]) == ("тест", sent["MessageId"])
-        assert got["MD5OfBody"] == sent["MD5OfMessageBody"]
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=got["ReceiptHandle"])
+    text = {"kind": {"DataType": "String", "StringValue": "wake-up"}}
+    number = {"kind": {"DataType": "Number", "StringValue": "1"}}
+    entry = {"Id": "first", "MessageBody": "тест"}
+    for attributes in ({}, text, number):
+        options = {"MessageAttributes": attributes} if attributes else {}
+        sent = [sqs.send_message(QueueUrl=url, MessageBody="тест", **options)]
+        batch = sqs.send_message_batch(QueueUrl=url, Entries=[{**entry, **options}])
+        assert [success["Id"] for success in batch["Successful"]] == ["first"]
+        for each in sent + batch["Successful"]:
+            [got] = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+            assert (got["Body"], got["MessageId"]) == ("тест", each["MessageId"])
+            assert got["MD5OfBody"] == each["MD5OfMessageBody"]
+            assert got.get("MessageAttributes", {}) == attributes
+            assert got.get("MD5OfMessageAttributes") == each.get("MD5OfMessageAttributes")
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=got["ReceiptHandle"])
     with pytest.raises(sqs.exceptions.QueueDoesNotExist):
         sqs.send_message(QueueUrl=url + "no", MessageBody="x")
+    with pytest.raises(sqs.exceptions.BatchEntryIdsNotDistinct):
+        sqs.send_message_batch(QueueUrl=url, Entries=[entry, entry])
     dynamodb.delete_item(TableName="PacerTable", Key=key)
 
 

@@ -22,7 +22,7 @@ from tests.harness.killing import http_request, sqs_message
 from ullgetthejob.hh.client import HHClient
 from ullgetthejob.personal_data import deletion, deletion_request, export, tables
 from ullgetthejob.personal_data.tables import TABLES, WITHOUT_PEOPLE
-from ullgetthejob.platform import aws, leases
+from ullgetthejob.platform import aws, leases, queues
 
 CONTEXT = SimpleNamespace(aws_request_id="aws-request-id", function_name="f")
 LETTER = "Письмо, которого больше нет"
@@ -459,9 +459,11 @@ def test_sweeper_wakes_a_deletion_whose_message_was_lost(world, monkeypatch):
         patch.setattr(deletion_request, "notify", lambda *_, **__: None)
         assert world.delete(user_id).status == 202
     woken = []
-    monkeypatch.setattr(deletion_request, "notify", lambda owner, **_: woken.append(str(owner)))
+    monkeypatch.setattr(
+        queues, "notify_accounts", lambda queue, ids: woken.extend((queue, str(id_)) for id_ in ids)
+    )
     assert sweeper.handler({"resources": ["x/y"]}, CONTEXT)["deletions_notified"] == 1
-    assert woken == [account_id]
+    assert (deletion_request.QUEUE, account_id) in woken
 
 
 def test_nothing_is_sent_after_the_request(world):

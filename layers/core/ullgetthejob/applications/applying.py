@@ -62,6 +62,5 @@ def notify_waiting(context: Context) -> int:
     how many accounts there were."""
     values = {"now": context.now(), "most": BATCH, "looked_at": LOOKED_AT}
     rows = context.connection.execute(SELECT_ACCOUNTS_WAITING_IN_VAIN, values).fetchall()
-    for row in rows:
-        queues.notify(ledger.QUEUE, {"account_id": str(row["account_id"])})
+    queues.notify_accounts(ledger.QUEUE, (row["account_id"] for row in rows))
     return len(rows)

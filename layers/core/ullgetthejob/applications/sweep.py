@@ -118,8 +118,7 @@ def notify_due_accounts(context: Context) -> int:
     that is due; return how many accounts there were."""
     connection, now = context.connection, context.now()
     rows = connection.execute(SELECT_DUE_ACCOUNTS, {"now": now, "most": BATCH}).fetchall()
-    for row in rows:
-        _notify(row["account_id"])
+    queues.notify_accounts(ledger.QUEUE, (row["account_id"] for row in rows))
     count("ApplicationsNotifiedAgain", len(rows))
     gauge("OldestDueApplicationAgeSeconds", oldest_due_age(connection=connection, now=now))
     return len(rows)
@@ -150,8 +149,7 @@ def requeue_after_access(context: Context) -> int:
             for statement in (SELECT_ACCESS_RESTORED, SELECT_ACCESS_RESTORED_EARLIER)
         )
     finally:
-        for account_id in accounts:
-            _notify(account_id)
+        queues.notify_accounts(ledger.QUEUE, accounts)
 
 
 def expire(context: Context) -> int:

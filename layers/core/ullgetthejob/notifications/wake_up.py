@@ -52,8 +52,7 @@ def notify_due(*, connection: Connection, now: datetime, most: int) -> int:
     that are not planned; return how many there were."""
     values = {"now": now, "most": most}
     rows = connection.execute(SELECT_ACCOUNTS_DUE, values).fetchall()
-    for row in rows:
-        notify(row["account_id"])
+    queues.notify_accounts(QUEUE, (row["account_id"] for row in rows))
     return len(rows)
 
 

@@ -112,8 +112,7 @@ def notify_due(context: Context, *, most: int) -> int:
     """Notify the worker of at most *most* accounts whose deletion is due; return how many."""
     values = {"now": context.now(), "most": most}
     rows = context.connection.execute(SELECT_DELETIONS_DUE, values).fetchall()
-    for row in rows:
-        notify(row["id"])
+    queues.notify_accounts(QUEUE, (row["id"] for row in rows))
     return len(rows)
 
 

@@ -7,15 +7,21 @@ nothing, because the sweeper notifies again for all waiting rows. So sending nev
 from __future__ import annotations
 
 import json
+import math
+import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ullgetthejob.platform import invocation, tracing
 from ullgetthejob.platform.telemetry import count, logger, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
+    from uuid import UUID
 
     from ullgetthejob.platform.settings import Setting
+
+BATCH_LIMIT = 10  # SQS: messages in one SendMessageBatch
 
 
 def notify(queue: Setting[str], payload: dict[str, str], *, after_s: int = 0) -> None:
@@ -23,19 +29,67 @@ def notify(queue: Setting[str], payload: dict[str, str], *, after_s: int = 0) ->
     ``{"account_id": …}``; it is delivered *after_s* seconds later, at most 900."""
     from ullgetthejob.platform import aws  # imports TLS, which most cold starts do not need
 
-    url = queue()
-    request: dict[str, Any] = {"QueueUrl": url, "MessageBody": json.dumps(payload)}
-    if after_s:
-        request["DelaySeconds"] = min(after_s, 900)
-    with tracing.span("message", url.rpartition("/")[2]):
-        if position := tracing.position():
-            value = {"DataType": "String", "StringValue": position.traceparent}
-            request["MessageAttributes"] = {"traceparent": value}
+    with tracing.span("message", _name(queue)):
+        message = _compose(payload)
+        if after_s:
+            message["DelaySeconds"] = min(after_s, 900)
         try:
-            aws.call("sqs", "SendMessage", request)
+            aws.call("sqs", "SendMessage", {"QueueUrl": queue(), **message})
         except aws.AwsError as error:
-            logger.warning("a wake-up was not sent", queue=queue.name, error_type=error.code)
-            count("NotificationsLost")
+            _report_lost(queue, error.code, 1)
+
+
+def notify_accounts(queue: Setting[str], account_ids: Iterable[UUID]) -> None:
+    """Send a wake-up for each account to *queue*."""
+    notify_each(queue, ({"account_id": str(account_id)} for account_id in account_ids))
+
+
+def notify_each(
+    queue: Setting[str], payloads: Iterable[dict[str, str]], *, deadline: float = math.inf
+) -> int:
+    """Send a wake-up with each payload to *queue*, ten in a call; return how many there were by
+    *deadline* (of :func:`time.monotonic`)."""
+    waiting, notified = iter(payloads), 0
+    while time.monotonic() < deadline and (batch := list(islice(waiting, BATCH_LIMIT))):
+        _send(queue, batch)
+        notified += len(batch)
+    return notified
+
+
+def _send(queue: Setting[str], payloads: list[dict[str, str]]) -> None:
+    from ullgetthejob.platform import aws
+
+    with tracing.span("message", _name(queue)) as span:
+        span.note(messages=len(payloads))
+        entries = [
+            {"Id": str(number), **_compose(payload)} for number, payload in enumerate(payloads)
+        ]
+        request = {"QueueUrl": queue(), "Entries": entries}
+        try:
+            refused = aws.call("sqs", "SendMessageBatch", request).get("Failed", [])
+        except aws.AwsError as error:
+            _report_lost(queue, error.code, len(entries))
+            return
+        if refused:
+            _report_lost(queue, str(refused[0]["Code"]), len(refused))
+
+
+def _compose(payload: dict[str, str]) -> dict[str, Any]:
+    """Return what a message of SQS has of *payload*, with the position in the current trace."""
+    message: dict[str, Any] = {"MessageBody": json.dumps(payload)}
+    if position := tracing.position():
+        value = {"DataType": "String", "StringValue": position.traceparent}
+        message["MessageAttributes"] = {"traceparent": value}
+    return message
+
+
+def _name(queue: Setting[str]) -> str:
+    return queue().rpartition("/")[2]
+
+
+def _report_lost(queue: Setting[str], code: str, number: int) -> None:
+    logger.warning("wake-ups were not sent", queue=queue.name, error_type=code, messages=number)
+    count("NotificationsLost", number)
 
 
 def process_batch(

@@ -148,8 +148,7 @@ def notify_unserved(*, connection: Connection, most: int) -> int:
     """Notify the broadcaster of at most *most* accounts whose connections lack events; return how
     many."""
     unserved = connection.execute(SELECT_UNSERVED_ACCOUNTS, {"most": most}).fetchall()
-    for row in unserved:
-        notify(row["id"])
+    queues.notify_accounts(QUEUE, (row["id"] for row in unserved))
     return len(unserved)
 
 

@@ -39,6 +39,5 @@ def notify_due(context: Context, *, most: int) -> int:
     *most* of each; return how many there were."""
     values = {"now": context.now(), "most": most}
     rows = context.connection.execute(SELECT_ACCOUNTS_WITH_DUE_RAISES, values).fetchall()
-    for row in rows:
-        queues.notify(settings.APPLIER_QUEUE_URL, {"account_id": str(row["account_id"])})
+    queues.notify_accounts(settings.APPLIER_QUEUE_URL, (row["account_id"] for row in rows))
     return len(rows)

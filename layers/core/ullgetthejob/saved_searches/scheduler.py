@@ -4,6 +4,7 @@ never read in full. A step that fails does not stop the others."""
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from ullgetthejob.saved_searches import canonical_searches, run_store
 from ullgetthejob.vacancies import detail_backfill
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
+    from uuid import UUID
 
     from ullgetthejob.platform.context import Context
     from ullgetthejob.platform.postgres import Connection
@@ -79,12 +82,7 @@ class _Tick:
             connection=context.connection, now=context.now(), most=MAX_NOTIFICATIONS
         )
         self._is_idle = not waiting
-        notified = 0
-        for query_id in waiting:
-            if time.monotonic() >= deadline:
-                break
-            queues.notify(run_store.QUEUE, {"query_id": str(query_id)})
-            notified += 1
+        notified = _notify(waiting, deadline)
         age = oldest_due_age(connection=context.connection, now=context.now())
         gauge("OldestDueSearchAgeSeconds", age)
         return notified
@@ -97,13 +95,16 @@ class _Tick:
         query_ids = detail_backfill.queries_with_missing_details(
             connection=context.connection, now=context.now(), most=BACKFILL_QUERIES
         )
-        for query_id in query_ids:
-            queues.notify(run_store.QUEUE, {"query_id": str(query_id)})
-        return len(query_ids)
+        return _notify(query_ids)
 
     def delete_old_runs(self, context: Context) -> int:
         """Delete old runs; return how many."""
         return retention.in_batches(run_store.delete_old, most=MAX_DELETED)(context)
+
+
+def _notify(query_ids: Iterable[UUID], deadline: float = math.inf) -> int:
+    payloads = ({"query_id": str(query_id)} for query_id in query_ids)
+    return queues.notify_each(run_store.QUEUE, payloads, deadline=deadline)
 
 
 def oldest_due_age(*, connection: Connection, now: datetime) -> float:
