@@ -7,6 +7,7 @@ the exception, the code of Postgres, AWS or hh.ru, and where it was raised.
 
 from __future__ import annotations
 
+import json
 import re
 import traceback
 from pathlib import PurePath
@@ -20,7 +21,9 @@ from ullgetthejob.platform import settings
 SERVICE = "ullgetthejob-core"
 CODE = re.compile(r"[A-Za-z0-9_]{1,64}")  # an error code, never free text
 
-logger = Logger(service=SERVICE)
+# An encoder that is made once, and messages that are not decoded: they are texts, never JSON.
+_encode = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False).encode
+logger = Logger(service=SERVICE, json_serializer=_encode, json_deserializer=str)
 if settings.COMMIT():
     logger.append_keys(commit=settings.COMMIT())
 _metrics = Metrics(namespace=settings.POWERTOOLS_METRICS_NAMESPACE(), service=SERVICE)
