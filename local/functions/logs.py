@@ -52,7 +52,7 @@ class Logs:
     def __init__(self, folder: Path, *, echo: Echo = "all") -> None:
         self.folder = folder
         self._echo = echo
-        self._files: dict[Path, _File] = {}
+        self._files: dict[str, _File] = {}  # by name
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, text: str, *, echo: bool | None = None) -> None:
@@ -66,9 +66,7 @@ class Logs:
         """Append several texts to the log of *name*, each as :meth:`write` does, at once."""
         entries = [(text, _lines(text)) for text in texts]
         with contextlib.suppress(OSError):  # a full disk must not stop a function
-            self._append(
-                self.folder / f"{name}.log", [line for _, some in entries for line in some]
-            )
+            self._append(name, [line for _, some in entries for line in some])
         for text, lines in entries:
             self._echo_lines(name, text, lines, echo)
 
@@ -85,23 +83,24 @@ class Logs:
         if wanted or (self._echo == "all" and echo is None):
             print("\n".join(f"[{name}] {line}" for line in lines), flush=True)
 
-    def _append(self, path: Path, lines: list[str]) -> None:
+    def _append(self, name: str, lines: list[str]) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         text = "".join(f"{at} {line}\n" for line in lines)
-        file = self._file(path)
+        file = self._file(name)
         file.size += os.write(file.descriptor, text.encode("utf-8", "replace"))
 
-    def _file(self, path: Path) -> _File:
-        """Return the open file of *path*; one that has become too large is put aside."""
-        file = self._files.get(path)
-        if file is not None and file.size > _MAX_BYTES:
-            os.close(self._files.pop(path).descriptor)
+    def _file(self, name: str) -> _File:
+        """Return the open file of *name*; one that has become too large is put aside."""
+        file = self._files.get(name)
+        if file is not None and file.size <= _MAX_BYTES:
+            return file
+        path = self.folder / f"{name}.log"
+        if file is not None:
+            os.close(self._files.pop(name).descriptor)
             path.replace(path.with_suffix(".log.1"))
-            file = None
-        if file is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            descriptor = os.open(path, flags, 0o644)
-            file = self._files[path] = _File(descriptor, os.fstat(descriptor).st_size)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o644)
+        file = self._files[name] = _File(descriptor, os.fstat(descriptor).st_size)
         return file
 
     def close(self) -> None:
