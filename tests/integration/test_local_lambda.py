@@ -274,7 +274,7 @@ def test_failed_init_is_reported(cloud, code, kind, message):
     [
         ("FETCH_QUEUE_URL", None, "is not set; it must be a URL"),
         ("FETCH_QUEUE_URL", "a-secret-text", "must be a URL"),
-        ("FETCH_DETAILS_PER_RUN", "-8", "must be a whole number, 0 or more"),
+        ("FETCH_DETAILS_PER_RUN", "-8765432", "must be a whole number, 0 or more"),
         ("DATABASE_URL", "", "is not set; it must be a secret"),
         ("DATABASE_URL", "secretsmanager:#a-key", "must be a secret"),
     ],
