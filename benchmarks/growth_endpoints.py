@@ -61,6 +61,8 @@ EXEMPT = {
     "notifications-show_unsubscribe": "a token that does not exist",
     "notifier": "sends an account's messages: its statements are measured",
     "public_feed": "posts to the BFF: its statements are measured",
+    "resumes-raise": "raises a resume, which hh.ru allows every four hours: see its statements",
+    "reviews-edit": "reads a vacancy in full, which hh.ru does not have: see its statements",
     "realtime-broadcast_dummy": "posts to the BFF, which does not run here",
     "telegram": "answers through Telegram's Bot API, which does not run here",
     "migrator": "runs once for each release",

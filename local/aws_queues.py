@@ -157,7 +157,7 @@ def serialize_requests(backend: SQSBackend) -> None:
         return serialized
 
     # moto makes two datetimes for each look at the clock, and looks twice at each message.
-    models.unix_time_millis = _now_ms  # type: ignore[assignment]
+    models.unix_time_millis = _now_ms  # type: ignore[attr-defined, assignment]
     backend.send_message = partial(_send_message, backend)  # type: ignore[method-assign]
     for name in _CHANGING_METHODS:
         setattr(backend, name, serialize(getattr(backend, name)))
@@ -210,7 +210,7 @@ def _send_message(
     return message
 
 
-def _now_ms() -> float:
+def _now_ms(_moment: Any = None) -> float:
     return time.time() * 1000
 
 

@@ -50,8 +50,8 @@ UPDATE_DELETION_DUE = """
     UPDATE accounts SET deletion_due_at = %(due_at)s WHERE id = %(account_id)s
 """
 DELETE_PART_OF_LEDGER = """
-    DELETE FROM application_ledger WHERE id = ANY(ARRAY(
-        SELECT id FROM application_ledger WHERE account_id = %(account_id)s LIMIT %(most)s
+    DELETE FROM application_ledger WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM application_ledger WHERE account_id = %(account_id)s LIMIT %(most)s
     ))
 """
 DELETE_PART_OF_NOTIFIED = """
@@ -66,8 +66,8 @@ DELETE_PART_OF_EVENTS = """
 """
 UPDATE_PART_OF_AUDIT_ANONYMOUS = """
     UPDATE audit_log SET user_id = NULL, account_id = NULL, request_id = NULL
-    WHERE id = ANY(ARRAY(
-        SELECT id FROM audit_log WHERE account_id = %(account_id)s LIMIT %(most)s
+    WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM audit_log WHERE account_id = %(account_id)s LIMIT %(most)s
     ))
 """
 PARTS = (
