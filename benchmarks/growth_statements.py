@@ -524,7 +524,8 @@ OWN: dict[str, dict[str, Any] | tuple[Any, ...]] = {
     "saved_searches.canonical_searches.UPDATE_SEARCHES_NEXT_RUN": {
         "wanted": json.dumps(
             [{"id": str(SEARCH_ID), "run_id": str(RUN_ID), "next_run_at": NOW.isoformat()}]
-        )
+        ),
+        "ids": [SEARCH_ID],
     },
     "saved_searches.commands.INSERT_SEARCH": {"query_id": WIDE_QUERY_ID},
     "saved_searches.commands.UPDATE_SEARCH": _SEARCH,

@@ -36,7 +36,7 @@ from moto.sqs.models import sqs_backends
 from werkzeug.serving import make_server
 
 from local.aws_items import DurableDynamoDB, Items, create_tables
-from local.aws_queues import create_queues, serialize_requests
+from local.aws_queues import create_queues, replace_slow_parts, serialize_requests
 from local.settings import write_privately
 from local.template.cloudformation import ACCOUNT_ID, REGION
 from local.template.reader import TEMPLATE, load
@@ -104,6 +104,7 @@ def serve(host: str, port: int, data_dir: Path, template: Path) -> None:
     create_keys(description.keys.values(), data_dir / "keys.json")
     raise_incorrect_key()
     create_queues(description.queues.values())
+    replace_slow_parts(sqs_backends[ACCOUNT_ID][REGION])
     serialize_requests(sqs_backends[ACCOUNT_ID][REGION])
     application = DurableDynamoDB(DomainDispatcherApplication(create_backend_app), items)
     server = make_server(host, port, application, threaded=True, request_handler=_Handler)

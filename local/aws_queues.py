@@ -156,9 +156,6 @@ def serialize_requests(backend: SQSBackend) -> None:
 
         return serialized
 
-    # moto makes two datetimes for each look at the clock, and looks twice at each message.
-    models.unix_time_millis = _now_ms  # type: ignore[attr-defined, assignment]
-    backend.send_message = partial(_send_message, backend)  # type: ignore[method-assign]
     for name in _CHANGING_METHODS:
         setattr(backend, name, serialize(getattr(backend, name)))
 
@@ -188,6 +185,13 @@ def serialize_requests(backend: SQSBackend) -> None:
     backend.receive_message = receive  # type: ignore[method-assign]
 
 
+def replace_slow_parts(backend: SQSBackend) -> None:
+    """Replace what takes moto longer the more messages wait."""
+    # moto makes two datetimes for each look at the clock, and looks twice at each message.
+    models.unix_time_millis = _now_ms  # type: ignore[attr-defined, assignment]
+    backend.send_message = partial(_send_message, backend)  # type: ignore[method-assign]
+
+
 def _send_message(
     backend: SQSBackend,
     queue_name: str,
@@ -196,8 +200,8 @@ def _send_message(
     delay_seconds: int | None = None,
     **others: Any,
 ) -> Message:
-    """Send a message as moto does, without counting those of the queue each time, by which a send
-    takes longer the more wait. The template has no FIFO queue: *others* are for those."""
+    """Send a message as moto does, without counting those of the queue each time. The template has
+    no FIFO queue: *others* are for those."""
     queue = backend.get_queue(queue_name)
     delay = int(queue.delay_seconds if delay_seconds is None else delay_seconds)  # type: ignore[attr-defined]
     backend._validate_message(queue, message_body, delay)

@@ -279,6 +279,8 @@ INDEXES = {
     "hh_tokens_previous_refresh_hash_index": "hh_tokens(previous_refresh_hash)",
     "account_tokens_refresh_hash_key": "UNIQUE account_tokens(refresh_hash)",
     "account_tokens_previous_refresh_hash_index": "account_tokens(previous_refresh_hash)",
+    "hh_logins_account_id_index": "hh_logins(account_id)",
+    "hh_logins_user_id_index": "hh_logins(user_id)",
     "hh_logins_started_at_index": "hh_logins(started_at)",
     "audit_log_account_id_index": "audit_log(account_id, id)",
     "audit_log_user_id_index": "audit_log(user_id)",

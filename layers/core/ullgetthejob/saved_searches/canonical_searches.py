@@ -69,7 +69,7 @@ UPDATE_SEARCHES_NEXT_RUN = """
     SET run_id = coalesce(wanted.run_id, search.run_id), next_run_at = wanted.next_run_at
     FROM jsonb_to_recordset(%(wanted)s::jsonb)
         AS wanted (id uuid, run_id uuid, next_run_at timestamptz)
-    WHERE search.id = wanted.id
+    WHERE search.id = wanted.id AND search.id = ANY(%(ids)s::uuid[])
 """
 # Full runs mark vacancies that are seen again: one that such a run does not see may have closed. An
 # incremental run marks them only for its own count, where it goes on after the page.
@@ -311,7 +311,9 @@ def _schedule(
             }
         )
     if wanted:
-        connection.execute(UPDATE_SEARCHES_NEXT_RUN, {"wanted": json.dumps(wanted)})
+        ids = [row["id"] for row in wanted]
+        values = {"wanted": json.dumps(wanted), "ids": ids}
+        connection.execute(UPDATE_SEARCHES_NEXT_RUN, values)
 
 
 def _hours(row: dict[str, Any]) -> WorkingHours | None:

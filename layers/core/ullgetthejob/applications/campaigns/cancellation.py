@@ -61,7 +61,9 @@ SELECT_UNSENT_OF_DELETED_ITEMS = f"""
          ORDER BY id LIMIT %(looked_at)s)
     ) AS l LEFT JOIN LATERAL (
         SELECT q.id FROM application_queue q WHERE q.id = l.queue_item_id LIMIT 1
-    ) AS item ON true LEFT JOIN campaigns AS campaign ON campaign.workflow_id = l.workflow_id
+    ) AS item ON true LEFT JOIN LATERAL (
+        SELECT state FROM campaigns WHERE workflow_id = l.workflow_id LIMIT 1
+    ) AS campaign ON true
     WHERE item.id IS NULL OR campaign.state = 'cancelled' LIMIT %(most)s
 """  # noqa: S608
 

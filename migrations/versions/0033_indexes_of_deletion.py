@@ -1,5 +1,6 @@
-"""Indexes of the foreign keys that had none: when an account is deleted, Postgres looks for the rows
-of each of its applications, and read all ``application_keys`` for every one.
+"""Indexes for the deletion of an account: of foreign keys that had none, since Postgres looks for
+the rows of each of its applications and read all ``application_keys`` for every one; and of a
+person's logins.
 
 ``application_keys`` is locked for writes while its index is built: seconds for a million rows.
 """
@@ -16,6 +17,8 @@ INDEXES = {
     "hh_method_access_account_id_index": (
         "hh_method_access (account_id) WHERE account_id IS NOT NULL"
     ),
+    "hh_logins_account_id_index": "hh_logins (account_id)",
+    "hh_logins_user_id_index": "hh_logins (user_id)",
 }
 
 
