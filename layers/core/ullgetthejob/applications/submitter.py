@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ullgetthejob.accounts import access, hh_calls, method_status
 from ullgetthejob.applications import applying, attempts, deferral, ledger, pacing
 from ullgetthejob.applications.application import Application
+from ullgetthejob.applications.campaigns import send_schedule
 from ullgetthejob.applications.conversations import store as conversations
 from ullgetthejob.applications.conversations.reading import ConversationReader
 from ullgetthejob.applications.conversations.replies import ReplySender
@@ -142,6 +143,7 @@ class _Submitter:
         self._reader = ConversationReader(account)
         self._replies = ReplySender(account, self._reader)
         self._has_campaigns = False  # whether an application of one was processed
+        self._has_freed = False  # whether one of a campaign left its time to those after it
 
     def run(self, deadline: float) -> None:
         """Read the account's negotiations, if that is due, and process its applications, the one
@@ -152,6 +154,11 @@ class _Submitter:
             work = self._find_work()
         while time.monotonic() < deadline and self._step(work):
             work = self._find_work()
+        if self._has_freed:
+            context = self._account.context
+            send_schedule.compact_schedule(
+                self._account.account_id, connection=context.connection, now=context.now()
+            )
 
     def _find_work(self) -> _Work:
         self._account.start()
@@ -224,7 +231,10 @@ class _Submitter:
         account = self._account
         person = account.find_person(application)
         choice = self._preparation.prepare(application, person)
-        if choice is None or self._account.hold_to_pace(application):
+        if choice is None:
+            self._has_freed |= application.workflow_id is not None
+            return
+        if self._account.hold_to_pace(application):
             return
         try:
             admission = hh_calls.admit(

@@ -108,6 +108,8 @@ def create_applications(campaign: Campaign, context: Context) -> int:
                 count("CampaignItemsFailed")
         created += reason is None
     if created:
+        # Those that failed or were refused at once leave their times to those after them.
+        send_schedule.compact_schedule(campaign.account_id, connection=connection, now=now)
         queues.notify(ledger.QUEUE, {"account_id": str(campaign.account_id)})
         logger.info("applications created from items of a campaign", items=created)
     return created

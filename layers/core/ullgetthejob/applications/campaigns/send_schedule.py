@@ -49,6 +49,11 @@ LOCK_DEFERRED = f"""
       AND NOT {ledger.IS_PACED}
     ORDER BY workflow_id IS NOT NULL, due_at, created_at, id FOR UPDATE
 """  # noqa: S608
+COUNT_QUEUED = f"""
+    SELECT count(*) AS queued FROM application_ledger
+    WHERE account_id = %(account_id)s AND state = 'queued' AND {ledger.CAMPAIGN_RUNS}
+      AND NOT {ledger.IS_PACED}
+"""  # noqa: S608
 UPDATE_APPLICATIONS_DUE_AT = """
     WITH moved AS (
         UPDATE application_ledger l SET due_at = m.due_at
@@ -101,16 +106,20 @@ def forecast_completion(
 
 
 def compact_schedule(account_id: UUID, *, connection: Connection, now: datetime) -> None:
-    """Move the applications that wait for quota to the earliest times that are free, and notify the
-    account if the first is due."""
+    """Move the applications that wait for quota to the earliest times that are free, after those
+    that are queued, and notify the account if the first is due."""
     person = people.find_by_account(account_id, user_id=account_id)
     values = {"account_id": account_id}
     with connection.transaction():
         deferred = connection.execute(LOCK_DEFERRED, values).fetchall()
+        if not deferred:
+            return
+        counted = connection.execute(COUNT_QUEUED, values).fetchone()
+        ahead = counted["queued"] if counted else 0
         try:
             send_times = availability.forecast_account(
-                account_id, person.access, len(deferred), connection=connection, now=now
-            )
+                account_id, person.access, ahead + len(deferred), connection=connection, now=now
+            )[ahead:]
         except Unavailable:
             return
         earlier = [
