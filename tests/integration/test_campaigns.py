@@ -262,6 +262,56 @@ def test_campaign_completes_at_estimated_time(harness, campaign):
     assert campaign.count_statuses() == {"submitted": 25}
 
 
+TOKEN_S = 450  # hh.ru's limits as Core keeps them: eight tokens an hour
+
+
+def spend_tokens(harness, *, left):
+    for number in range(20 - left):
+        token_bucket.acquire(
+            "submit", harness.account_id, spend_id=f"spent-{number}", now=harness.world.now()
+        )
+
+
+def intervals_until_due(campaign, items, start):
+    """Return in which of a token's intervals after *start* the applications of items come due."""
+    rows = campaign.rows()
+    return [round((rows[item].due_at - start).total_seconds() / TOKEN_S) for item in items]
+
+
+def test_items_that_fail_leave_their_times_to_others(harness, campaign):
+    spend_tokens(harness, left=1)
+    start = harness.world.now()
+    items = []
+    for _ in range(3):
+        items.append(campaign.insert(publish(harness)))
+        campaign.insert("not-an-id")
+    campaign.change("start")
+    assert sorted(intervals_until_due(campaign, items, start)) == [0, 1, 2]
+
+
+def test_application_handed_off_leaves_its_time_to_others(harness, campaign):
+    spend_tokens(harness, left=1)
+    start = harness.world.now()
+    items = [
+        campaign.insert(publish(harness, has_test=number == 1, test_required=number == 1))
+        for number in range(5)
+    ]
+    for number, item in enumerate(items):  # of one second, they have no order
+        campaign.bff(
+            "UPDATE application_queue SET created_at = created_at + make_interval(secs => %s)"
+            " WHERE id = %s",
+            number,
+            item,
+        )
+    campaign.change("start")
+    assert intervals_until_due(campaign, items, start) == [0, 1, 2, 3, 4]
+    harness.run()
+    harness.world.sandbox.advance(TOKEN_S + 1)
+    harness.run()
+    assert campaign.count_statuses() == {"failed": 1, "rate_limited": 2, "submitted": 2}
+    assert intervals_until_due(campaign, items[3:], start) == [2, 3]
+
+
 def test_second_campaign_is_scheduled_after_first(harness, campaign, database_url):
     campaign.insert_many(22)
     first = campaign.change("start")
