@@ -224,7 +224,6 @@ class Endpoints:
             "22222222-2222-4222-8222-222222222222": str(VALUES["search_id"]),
             "7f0c2d9e-53c1-4b77-9a55-0d2c6a1b8e10": str(_campaign_of(sample)),
             "0123456789abcdef0123456789abcdef012345": self._resume_id,
-            "0a1b2c3d4e5f60718293a4b5c6d7e8f9012345": self._resume_id,
             "00000000-0000-4000-8000-000000000009": self._row_of(sample),
             "4200000001": self._vacancy_id,
             "an-application-of-the-demo-user": f"call-{self._calls}",
