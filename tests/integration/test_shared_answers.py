@@ -35,7 +35,7 @@ from types import SimpleNamespace
 from functions.search.app import handler
 from ullgetthejob.vacancies import shared_answers
 shared_answers.FRESHNESS = timedelta(minutes=1)
-shared_answers.CLAIM_LIFETIME = timedelta(seconds=10)
+shared_answers.CLAIM_LIFETIME = timedelta(seconds=6)
 os.environ["PGAPPNAME"] = f"process-{os.getpid()}"
 event = json.loads(sys.argv[1])
 print("ready", flush=True)
