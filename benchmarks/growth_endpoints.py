@@ -81,11 +81,11 @@ EXEMPT = {
 }
 # The commands that end something come last.
 LAST = ("applications-cancel", "queue-pause", "queue", "sweeper", "fetcher")
-STATUSES = {
+STATUSES = {  # of the others: 200
+    "reviews-reply": (202,),
     "schedules-create": (200, 201),
     "submit": (202,),
-    "reviews-reply": (202,),
-}  # others: 200
+}
 NOT_HTTP = ("sweeper", "fetcher")
 LAMBDA = {"AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
